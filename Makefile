@@ -1,0 +1,35 @@
+# kappamask-openeo: `make demo` and `make test` need Python 3.11 or newer, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+# CI names a wheel here, so that the tests run on what a user installs.
+PACKAGE ?= -e .
+
+.PHONY: demo test lint bench clean
+.DELETE_ON_ERROR:
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(PACKAGE)[dev]
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/kappamask demo -o demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	mkdir -p build/types && ln -sfn ../.. build/types/kappamask
+	MYPYPATH=build/types $(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

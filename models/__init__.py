@@ -1,0 +1,34 @@
+"""What a network is: cards, weights, and the errors of the project. Standard library only."""
+
+from kappamask.models.card import SENTINEL2_BANDS, ClassValue, ModelCard, Scaling
+from kappamask.models.catalog import list_cards, load_card, parse_card
+from kappamask.models.errors import (
+    CardError,
+    CubeError,
+    JobError,
+    KappaMaskError,
+    MissingExtraError,
+    RadiometryError,
+    SceneError,
+    WeightsError,
+)
+from kappamask.models.weights import read_weights
+
+__all__ = [
+    "SENTINEL2_BANDS",
+    "CardError",
+    "ClassValue",
+    "CubeError",
+    "JobError",
+    "KappaMaskError",
+    "MissingExtraError",
+    "ModelCard",
+    "RadiometryError",
+    "Scaling",
+    "SceneError",
+    "WeightsError",
+    "list_cards",
+    "load_card",
+    "parse_card",
+    "read_weights",
+]

@@ -1,0 +1,135 @@
+"""The model card: everything about a network that code would otherwise have to know.
+
+A card is a STAC Item in the words of the machine learning model (MLM) extension, stored as JSON beside
+the network. Facts without an MLM word carry the prefix `kappamask:`. Adding a network adds a card and a
+file of weights, and touches no Python.
+"""
+
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path, PurePath
+from typing import Any
+
+from kappamask.models.errors import CardError
+
+__all__ = ["SENTINEL2_BANDS", "ClassValue", "ModelCard", "Scaling"]
+
+SENTINEL2_BANDS = (
+    "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "AOT", "WVP",
+)  # fmt: skip
+"""Labels that a card or a cube may use: the 13 bands of MSI, and two auxiliary layers of Level-2A."""
+
+LEVELS = ("L1C", "L2A")
+NODATA_CODE = 255
+"""GeoTIFF nodata outside the requested area; class values stay below it."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """`gain * value + bias`, then never below `lower`; value in reflectance (DN / 10000 for AOT and WVP)."""
+
+    gain: float
+    bias: float
+    lower: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        _check(isfinite(self.gain) and self.gain != 0, f"a scaling has gain {self.gain}; it must be finite and not 0")
+        _check(isfinite(self.bias), f"a scaling has bias {self.bias}; it must be finite")
+
+
+@dataclass(frozen=True)
+class ClassValue:
+    """One class of the mask: its code, its name and a colour as RRGGBB."""
+
+    value: int
+    name: str
+    color_hint: str
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.value < NODATA_CODE, f"class '{self.name}' has value {self.value}; needed is 0 to 254")
+        _check(_is_hex(self.color_hint, 6), f"class '{self.name}' has colour '{self.color_hint}'; needed is RRGGBB")
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A network as its card describes it.
+
+    Input is float32 `(n, channel, y, x)`: the bands in order, each scaled, then, if `level_plane`, one
+    channel that is 0 for L1C and 1 for L2A. Output is float32 `(n, class, y, x)` scores.
+    """
+
+    id: str
+    title: str
+    levels: tuple[str, ...]
+    bands: tuple[str, ...]
+    """Input channels, in order."""
+    required: frozenset[str]
+    """Bands without which no mask is made; the others are used where the cube has them."""
+    scaling: tuple[Scaling, ...]
+    """One for each band."""
+    fill: float
+    """What the network is given, after scaling, for a band or pixel that is absent."""
+    level_plane: bool
+    window: int
+    """Side of the square that the network is run on, in pixels of 10 m, overlap included."""
+    overlap: int
+    """Pixels at each side of a window that a neighbour's window also covers."""
+    stride: int
+    """Sides of the input must be a multiple of this many pixels."""
+    classes: tuple[ClassValue, ...]
+    """Every value that a mask may hold."""
+    output: tuple[int, ...]
+    """Class value of each output channel."""
+    licence: str
+    provenance: str
+    file: str
+    """Name of the network's file, beside the card."""
+    sha256: str
+    folder: Path = field(default=Path(), compare=False)
+    """Where card and network lie."""
+
+    def __post_init__(self) -> None:
+        for holds, broken in self._invariants():
+            _check(holds, f"card '{self.id}': {broken}")
+
+    def _invariants(self) -> list[tuple[bool, str]]:
+        values = [c.value for c in self.classes]
+        unknown = sorted(set(self.bands) - set(SENTINEL2_BANDS))
+        return [
+            (bool(self.id) and PurePath(self.id).name == self.id, "id must be a plain name"),
+            (bool(self.levels) and set(self.levels) <= set(LEVELS), f"levels are {self.levels}; known are {LEVELS}"),
+            (bool(self.bands) and not unknown, f"bands {unknown} are not among {', '.join(SENTINEL2_BANDS)}"),
+            (len(set(self.bands)) == len(self.bands), "a band is named twice"),
+            (bool(self.required) and self.required <= set(self.bands), "required bands must be among the bands"),
+            (len(self.scaling) == len(self.bands), f"{len(self.scaling)} scalings for {len(self.bands)} bands"),
+            (isfinite(self.fill), "fill must be finite"),
+            (self.stride >= 1 and self.window % self.stride == 0, "window must be a multiple of the stride"),
+            (self.window >= self.stride and 0 < 2 * self.overlap < self.window, "overlap must fit in the window"),
+            (len(set(values)) == len(values), "a class value is given twice"),
+            (bool(self.output) and set(self.output) <= set(values), "output classes must be among the classes"),
+            (len(set(self.output)) == len(self.output), "two output channels have the same class"),
+            (PurePath(self.file).name == self.file and self.file.endswith(".onnx"), "file must be NAME.onnx beside it"),
+            (_is_hex(self.sha256, 64), "file:checksum must be a sha256 multihash (1220 and 64 hex digits)"),
+        ]
+
+    @property
+    def channels(self) -> int:
+        """Number of input channels."""
+        return len(self.bands) + self.level_plane
+
+    def code(self, name: str) -> int:
+        """The value of the class called `name`; CardError if there is none."""
+        for one in self.classes:
+            if one.name == name:
+                return one.value
+        raise CardError(f"card '{self.id}' has no class '{name}'; it has {', '.join(c.name for c in self.classes)}")
+
+
+def _is_hex(text: Any, digits: int) -> bool:
+    return isinstance(text, str) and len(text) == digits and set(text.lower()) <= set("0123456789abcdef")
+
+
+def _check(holds: bool, broken: str) -> None:
+    if not holds:
+        raise CardError(broken)

@@ -1,0 +1,125 @@
+"""Read cards: from this folder by id, or from anywhere by path."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from kappamask.models.card import ClassValue, ModelCard, Scaling
+from kappamask.models.errors import CardError
+
+__all__ = ["FOLDER", "list_cards", "load_card", "parse_card"]
+
+FOLDER = Path(__file__).resolve().parent
+MAX_CARD_BYTES = 1_000_000
+SHA256_MULTIHASH = "1220"
+"""Multihash prefix of a sha256, as `file:checksum` of the STAC file extension wants it."""
+
+_SCALINGS: dict[str, tuple[tuple[str, ...], Callable[..., tuple[float, float]]]] = {
+    "z-score": (("mean", "stddev"), lambda mean, stddev: (1 / stddev, -mean / stddev)),
+    "min-max": (("minimum", "maximum"), lambda low, high: (1 / (high - low), -low / (high - low))),
+    "scale": (("value",), lambda value: (1 / value, 0.0)),
+}
+"""MLM `value_scaling` types: their parameters, and the (gain, bias) that they amount to."""
+
+
+def load_card(model: str | Path | ModelCard = "compact") -> ModelCard:
+    """The card with this id, or in this file, or `card.json` in this folder.
+
+    Raises CardError that lists the known ids, or says what is wrong with the file.
+    """
+    return model if isinstance(model, ModelCard) else _load(_path(str(model)))
+
+
+def list_cards() -> list[ModelCard]:
+    """The cards that come with the package, by id."""
+    return [_load(path) for path in sorted(FOLDER.glob("*.json"))]
+
+
+def _path(model: str) -> Path:
+    if Path(model).name == model and (FOLDER / f"{model}.json").is_file():
+        return FOLDER / f"{model}.json"
+    path = Path(model) / "card.json" if Path(model).is_dir() else Path(model)
+    if path.suffix == ".json" and path.is_file():
+        return path.resolve()
+    known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
+    raise CardError(f"No model '{model}': known ids are {known}; or give the path of a card (…/card.json).")
+
+
+@lru_cache(maxsize=64)
+def _load(path: Path) -> ModelCard:
+    try:
+        text = path.read_bytes()[: MAX_CARD_BYTES + 1]
+        document = json.loads(text) if len(text) <= MAX_CARD_BYTES else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CardError(f"{path.name} cannot be read as a model card: {error}") from error
+    return replace(parse_card(document, path.name), folder=path.parent)
+
+
+def parse_card(document: Any, name: str = "card") -> ModelCard:
+    """A card from its JSON document (a STAC Item); CardError names the key that is wrong."""
+    try:
+        return _parse(document)
+    except (KeyError, TypeError, IndexError, ValueError, ArithmeticError, AttributeError) as error:
+        if isinstance(error, CardError):
+            raise
+        raise CardError(f"{name} is not a valid model card: {type(error).__name__}: {error}") from error
+
+
+def _parse(document: dict[str, Any]) -> ModelCard:
+    properties = document["properties"]
+    source, result = properties["mlm:input"][0], properties["mlm:output"][0]
+    weights = document["assets"]["weights"]
+    return ModelCard(
+        id=_text(document["id"]),
+        title=_text(properties["mlm:name"]),
+        levels=tuple(properties["kappamask:levels"]),
+        bands=tuple(source["bands"]),
+        required=frozenset(properties["kappamask:required_bands"]),
+        scaling=tuple(_scaling(s) for s in source["value_scaling"]),
+        fill=float(properties["kappamask:fill"]),
+        level_plane=_flag(properties["kappamask:level_plane"]),
+        window=_whole(properties["kappamask:window"]),
+        overlap=_whole(properties["kappamask:overlap"]),
+        stride=_whole(properties["kappamask:stride"]),
+        classes=tuple(_class(c) for c in result["classification:classes"]),
+        output=tuple(_whole(v) for v in properties["kappamask:output_values"]),
+        licence=_text(properties["license"]),
+        provenance=_text(properties["kappamask:provenance"]),
+        file=_text(weights["href"]).removeprefix("./"),
+        sha256=_text(weights["file:checksum"]).removeprefix(SHA256_MULTIHASH),
+    )
+
+
+def _scaling(entry: dict[str, Any]) -> Scaling:
+    if entry["type"] not in _SCALINGS:
+        raise CardError(f"value_scaling type '{entry['type']}' is not among {', '.join(_SCALINGS)}")
+    names, affine = _SCALINGS[entry["type"]]
+    gain, bias = affine(*(float(entry[name]) for name in names))
+    return Scaling(gain, bias, float(entry.get("kappamask:lower", "-inf")))
+
+
+def _class(entry: dict[str, Any]) -> ClassValue:
+    return ClassValue(
+        _whole(entry["value"]), _text(entry["name"]), _text(entry["color_hint"]), _text(entry.get("description", ""))
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise CardError(f"{value!r} stands where a text is needed")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise CardError(f"{value!r} stands where a whole number is needed")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise CardError(f"{value!r} stands where true or false is needed")
+    return value

@@ -1,0 +1,26 @@
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+from networks import write_model
+
+from kappamask.models import ModelCard
+
+hypothesis.settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None)
+hypothesis.settings.load_profile("ci")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real imagery beside the project; tests that need it skip where it is not there."""
+    folder = Path(os.environ.get("KAPPAMASK_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not (folder / "README.md").is_file():
+        pytest.skip("the real imagery (folder ../shared/data, or KAPPAMASK_SHARED_DATA) is not on this machine")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def brightness(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
+    """A network whose mask follows the brightness of B02 over 3 x 3 pixels."""
+    return write_model(tmp_path_factory.mktemp("brightness"))

@@ -1,0 +1,226 @@
+"""`cloud_mask`: any cube in, right codes out, nothing hidden."""
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import BANDS, write_model
+
+from kappamask.models import CubeError, ModelCard, RadiometryError
+from kappamask.udf import cloud_mask
+
+
+def reflectance(shape=(len(BANDS), 40, 50), seed=0, bands=BANDS):
+    values = np.random.default_rng(seed).uniform(0.01, 0.7, shape).astype(np.float32)
+    dims = ("t", "bands", "y", "x")[-len(shape) :]
+    return xr.DataArray(values, dims=dims, coords={"bands": list(bands)})
+
+
+def mask_of(cube, card, **options):
+    return cloud_mask(cube, model=card, level="L2A" if "B10" not in cube.bands.values else "L1C", **options)
+
+
+def test_codes_follow_the_brightness(brightness):
+    cube = reflectance()
+    for value, code in [(0.15, 1), (0.02, 2), (0.3, 3), (0.6, 4)]:
+        cube[:] = value
+        assert (mask_of(cube, brightness) == code).all()
+
+
+def test_result_is_labelled_uint8_with_flags(brightness):
+    cube = reflectance().assign_coords(x=np.arange(50.0), y=np.arange(40.0)[::-1])
+    mask = mask_of(cube, brightness)
+    assert mask.dtype == np.uint8
+    assert mask.dims == ("y", "x")
+    np.testing.assert_array_equal(mask.x, cube.x)
+    assert mask.attrs["flag_values"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert mask.attrs["flag_meanings"].split()[4] == "cloud"
+    assert (mask.attrs["model_id"], mask.attrs["model_sha256"]) == (brightness.id, brightness.sha256)
+    assert mask.attrs["radiometry"] == "reflectance"
+
+
+def test_bands_are_found_by_label_whatever_order_and_surplus(brightness):
+    cube = reflectance()
+    extra = xr.concat([cube, cube.isel(bands=[0]).assign_coords(bands=["CLD"])], "bands")
+    shuffled = extra.isel(bands=[3, 5, 0, 4, 2, 1]).transpose("x", "bands", "y")
+    np.testing.assert_array_equal(mask_of(shuffled, brightness), mask_of(cube, brightness))
+
+
+def test_other_names_of_dims(brightness):
+    cube = reflectance()
+    np.testing.assert_array_equal(
+        mask_of(cube.rename(bands="band").rename(band="bands"), brightness), mask_of(cube, brightness)
+    )
+    renamed = cube.rename(bands="band")
+    np.testing.assert_array_equal(cloud_mask(renamed, model=brightness, level="L1C"), mask_of(cube, brightness))
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "int32", "float32", "float64"])
+def test_numbers_of_any_type_give_the_same_mask(brightness, dtype):
+    numbers = (reflectance() * 10000).round()
+    expected = mask_of(numbers, brightness, radiometry="dn_harmonized")
+    np.testing.assert_array_equal(mask_of(numbers.astype(dtype), brightness, radiometry="dn_harmonized"), expected)
+
+
+def test_all_ways_to_write_numbers_give_the_same_mask(brightness):
+    cube = (reflectance() * 10000).round()
+    expected = mask_of(cube / 10000, brightness, radiometry="reflectance")
+    np.testing.assert_array_equal(mask_of(cube, brightness, radiometry="dn_harmonized"), expected)
+    np.testing.assert_array_equal(mask_of(cube + 1000, brightness, radiometry="dn_offset"), expected)
+
+
+def test_the_input_is_never_changed(brightness):
+    cube = reflectance()
+    cube[:, 3:6, 7:9] = np.nan
+    before, attributes = cube.copy(deep=True), dict(cube.attrs)
+    cube.values.setflags(write=False)
+    mask_of(cube, brightness, scores=True)
+    xr.testing.assert_identical(cube, before)
+    assert cube.attrs == attributes
+
+
+def test_missing_comes_from_validity_of_required_bands(brightness):
+    cube = reflectance()
+    cube[0, 5, 5] = np.nan  # B02, required
+    cube[1, 6, 6] = np.inf  # B03, required
+    cube[4, 7, 7] = np.nan  # B10, not required
+    cube[:, 8, 8] = 0  # nodata as stored
+    cube[4, 9, 9] = 0  # a clear B10
+    missing = np.argwhere(mask_of(cube, brightness).values == 5).tolist()
+    assert missing == [[5, 5], [6, 6], [8, 8]]
+
+
+def test_declared_nodata_and_raw_zero(brightness):
+    numbers = (reflectance() * 10000).round().astype("int16") + 1000
+    numbers[:, 0, 0] = -9999
+    numbers[1, 1, 1] = 0
+    numbers.attrs["_FillValue"] = -9999
+    missing = np.argwhere(mask_of(numbers, brightness, radiometry="dn_offset").values == 5).tolist()
+    assert missing == [[0, 0], [1, 1]]
+
+
+def test_nothing_valid_is_all_missing_and_opens_no_session(tmp_path):
+    card = write_model(tmp_path)
+    (tmp_path / "model.onnx").unlink()
+    empty = reflectance() * np.nan
+    assert (mask_of(empty, card) == 5).all()
+    assert (mask_of(empty, card, radiometry="dn_harmonized") == 5).all()
+
+
+def test_a_border_of_nodata_changes_nothing_inside(brightness):
+    cube = reflectance()
+    padded = cube.pad(y=(5, 9), x=(7, 2), constant_values=np.nan)
+    inner = mask_of(padded, brightness)[5:-9, 7:-2]
+    np.testing.assert_array_equal(inner, mask_of(cube, brightness))
+
+
+@given(height=st.integers(4, 150), width=st.integers(4, 150), seed=st.integers(0, 9))
+def test_any_size_equals_the_pixel_rule(brightness, height, width, seed):
+    """Windows and their blending are invisible: beyond the reach of one pixel the answer is that of the whole image."""
+    cube = reflectance((len(BANDS), height, width), seed)
+    padded = np.pad(cube.values[0], 1, mode="edge")
+    mean = sum(padded[i : i + height, j : j + width] for i in range(3) for j in range(3)) / 9
+    scores = -50 * (mean - np.array([0.15, 0.02, 0.3, 0.6])[:, None, None]) ** 2
+    expected, ranked = scores.argmax(0) + 1, np.sort(scores, axis=0)
+    sure = ranked[-1] - ranked[-2] > 1e-3
+    sure[[0, -1]] = sure[:, [0, -1]] = False
+    found = mask_of(cube, brightness).values
+    np.testing.assert_array_equal(found[sure], expected[sure])
+
+
+@given(height=st.integers(4, 400), width=st.integers(4, 300), chunk=st.integers(16, 200))
+def test_dask_equals_numpy_bit_for_bit(brightness, height, width, chunk):
+    cube = reflectance((len(BANDS), height, width))
+    cube[:, : height // 3, : width // 4] = np.nan
+    lazy = mask_of(cube.chunk(y=chunk, x=chunk), brightness, radiometry="reflectance", scores=True)
+    assert isinstance(lazy["mask"].data, da.Array)
+    eager = mask_of(cube, brightness, radiometry="reflectance", scores=True)
+    xr.testing.assert_identical(lazy.compute(), eager)
+
+
+def test_a_lazy_cube_is_not_computed_before_it_must(brightness):
+    def burst(block):
+        raise AssertionError("computed too early")
+
+    lazy = reflectance((2, len(BANDS), 600, 600)).chunk(y=200, x=200)
+    lazy.data = lazy.data.map_blocks(burst, dtype=np.float32, meta=np.empty((0, 0, 0, 0), np.float32))
+    mask = mask_of(lazy, brightness, radiometry="reflectance")
+    assert mask.shape == (2, 600, 600)
+    with pytest.raises(AssertionError, match="too early"):
+        mask.compute()
+
+
+def test_dates_are_masked_one_by_one(brightness):
+    cube = reflectance((3, len(BANDS), 30, 20)).assign_coords(
+        t=np.array(["2024-01-01", "2024-01-03", "2024-02-01"], "M8[ns]")
+    )
+    cube[1] = np.nan
+    mask = mask_of(cube, brightness, scores=True)
+    assert mask["mask"].dims == ("t", "y", "x")
+    assert mask["score"].dims == ("t", "class", "y", "x")
+    np.testing.assert_array_equal(mask.t, cube.t)
+    np.testing.assert_array_equal(mask["mask"][2], mask_of(cube[2], brightness))
+    assert (mask["mask"][1] == 5).all()
+    assert mask["score"][1].isnull().all()
+
+
+def test_no_date_at_all(brightness):
+    mask = mask_of(reflectance((0, len(BANDS), 30, 20)), brightness)
+    assert mask.shape == (0, 30, 20)
+
+
+def test_scores_are_the_networks(brightness):
+    made = mask_of(reflectance(), brightness, scores=True)
+    assert made["class"].values.tolist() == ["clear", "cloud_shadow", "semi_transparent_cloud", "cloud"]
+    np.testing.assert_allclose(made["score"].sum("class"), 1, atol=1e-5)
+    np.testing.assert_array_equal(made["score"].argmax("class") + 1, made["mask"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c.isel(bands=[0, 1, 3, 4]), "lacks bands B04"),
+        (lambda c: c.drop_vars("bands"), "no labels"),
+        (lambda c: c.assign_coords(bands=["B02", "B02", "B04", "B08", "B10"]), "several bands named B02"),
+        (lambda c: c.isel(x=slice(3)), "at least 4 x 4"),
+        (lambda c: c.rename(x="lon"), "needed are"),
+        (lambda c: c.expand_dims("z"), "needed are"),
+        (lambda c: c.values, "must be an xarray.DataArray"),
+    ],
+)
+def test_a_cube_that_does_not_fit_is_refused(brightness, change, says):
+    with pytest.raises(CubeError, match=says):
+        cloud_mask(change(reflectance()), model=brightness, level="L1C")
+
+
+@pytest.mark.parametrize(
+    ("bands", "level", "says"),
+    [
+        (BANDS, "L2A", "which only L1C has"),
+        (["B02", "B03", "B04", "B08", "AOT"], "L1C", "which only L2A has"),
+        (BANDS[:4], None, "say level="),
+        (BANDS, "L3", "say level="),
+    ],
+)
+def test_level_in_doubt_or_contradicted(brightness, bands, level, says):
+    cube = reflectance((len(bands), 40, 50), bands=bands)
+    with pytest.raises(CubeError, match=says):
+        cloud_mask(cube, model=brightness, level=level)
+
+
+def test_level_from_bands_attribute_and_card(brightness, tmp_path):
+    assert cloud_mask(reflectance(), model=brightness).attrs["level"] == "L1C"
+    plain = reflectance().isel(bands=slice(4)).assign_attrs(level="L2A")
+    assert cloud_mask(plain, model=brightness).attrs["level"] == "L2A"
+    only: ModelCard = write_model(tmp_path, **{"kappamask:levels": ["L2A"]})
+    assert cloud_mask(plain.assign_attrs({}), model=only).attrs["level"] == "L2A"
+    with pytest.raises(CubeError, match="not for L1C"):
+        cloud_mask(reflectance(), model=only)
+
+
+def test_a_lazy_cube_is_held_against_its_radiometry_when_computed(brightness):
+    lazy = (reflectance() * 10000).chunk(y=20)
+    with pytest.raises(RadiometryError, match="digital numbers"):
+        mask_of(lazy, brightness, radiometry="reflectance").compute()

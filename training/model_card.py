@@ -1,0 +1,134 @@
+"""The card of a network that was trained here."""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from kappamask.models.catalog import SHA256_MULTIHASH, load_card
+
+__all__ = ["MOMENTS", "card_document", "write_card"]
+
+MOMENTS: dict[str, tuple[int, int]] = {
+    "B01": (2104, 1612), "B02": (1861, 1638), "B03": (1697, 1645), "B04": (1612, 1822), "B05": (1848, 1815),
+    "B06": (2621, 1861), "B07": (2969, 1966), "B08": (2877, 1914), "B8A": (3172, 2025), "B09": (1232, 1101),
+    "B10": (157, 295), "B11": (1887, 1396), "B12": (1291, 1147),
+}  # fmt: skip
+"""Mean and standard deviation of each band in digital numbers, over the labelled L1C scenes that KappaZeta's U-Net
+was trained on (published with km_predict, data_generator.py); used for both levels."""
+
+QUANTIFICATION = 10_000
+FILL = -2.0
+"""Below every z-score that a reflectance of 0 or more can have (the lowest is -1.57, of B8A at 0)."""
+STRIDE = 16
+WINDOW = 512
+OVERLAP = 32
+
+CLASSES = (
+    (0, "undefined", "000000", "not labelled"),
+    (1, "clear", "7fb069", "neither cloud nor its shadow; snow, water and dark land included"),
+    (2, "cloud_shadow", "355070", "shadow of a cloud"),
+    (3, "semi_transparent_cloud", "b8c0cc", "cloud through which the land is seen, cirrus included"),
+    (4, "cloud", "ffffff", "opaque cloud"),
+    (5, "missing", "d1495b", "no data in a required band; from validity, not from the network"),
+)
+EXTENSIONS = (
+    "https://stac-extensions.github.io/mlm/v1.5.0/schema.json",
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+NOT_KAPPAZETA = (
+    "Weights of the kappamask-openeo project, trained by it under KappaMask's class scheme; "
+    "they are not KappaZeta's weights and KappaZeta has not endorsed them."
+)
+
+
+def card_document(network: bytes, name: str, facts: dict[str, Any], date: str) -> dict[str, Any]:
+    """A STAC Item with the MLM extension for `network`, stored as `name`.onnx; `facts` are the trainer's own."""
+    weights = {
+        "href": f"./{name}.onnx",
+        "title": "Network with trained weights",
+        "type": "application/octet-stream; framework=onnx",
+        "roles": ["mlm:model", "mlm:weights"],
+        "mlm:artifact_type": "onnx",
+        "file:size": len(network),
+        "file:checksum": SHA256_MULTIHASH + hashlib.sha256(network).hexdigest(),
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.0.0",
+        "stac_extensions": list(EXTENSIONS),
+        "id": name,
+        "geometry": None,
+        "properties": {"datetime": f"{date}T00:00:00Z", **_properties(facts)},
+        "links": [],
+        "assets": {"weights": weights},
+    }
+
+
+def _properties(facts: dict[str, Any]) -> dict[str, Any]:
+    scaling = [
+        {"type": "z-score", "mean": m / QUANTIFICATION, "stddev": s / QUANTIFICATION} for m, s in MOMENTS.values()
+    ]
+    classes = [{"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES]
+    dims = ["batch", "channel", "height", "width"]
+    return {
+        "description": NOT_KAPPAZETA,
+        "license": "Apache-2.0",
+        "mlm:name": "Compact KappaMask",
+        "mlm:architecture": "U-Net with space-to-depth stem and sub-pixel head",
+        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:framework": "ONNX",
+        "mlm:total_parameters": facts["parameters"],
+        "mlm:pretrained": True,
+        "mlm:accelerator": None,
+        "mlm:input": [
+            {
+                "name": "Sentinel-2 reflectance, L1C or L2A",
+                "bands": list(MOMENTS),
+                "input": {"shape": [-1, len(MOMENTS) + 1, -1, -1], "dim_order": dims, "data_type": "float32"},
+                "value_scaling": scaling,
+                "pre_processing_function": None,
+            }
+        ],
+        "mlm:output": [
+            {
+                "name": "softmax score of each class",
+                "tasks": ["semantic-segmentation"],
+                "result": {"shape": [-1, 4, -1, -1], "dim_order": dims, "data_type": "float32"},
+                "classification:classes": classes,
+            }
+        ],
+        "kappamask:levels": ["L1C", "L2A"],
+        "kappamask:required_bands": ["B02", "B03", "B04"],
+        "kappamask:fill": FILL,
+        "kappamask:level_plane": True,
+        "kappamask:window": WINDOW,
+        "kappamask:overlap": OVERLAP,
+        "kappamask:stride": STRIDE,
+        "kappamask:output_values": [1, 2, 3, 4],
+        "kappamask:provenance": NOT_KAPPAZETA,
+        "kappamask:training": facts,
+    }
+
+
+def write_card(network: Path, facts: Path, folder: Path, date: str, name: str = "compact") -> Path:
+    """Put network and card side by side into `folder`, and read the card back; its path."""
+    data = network.read_bytes()
+    document = card_document(data, name, json.loads(facts.read_text()), date)
+    (folder / f"{name}.onnx").write_bytes(data)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    load_card(path)
+    return path
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", type=Path)
+    parser.add_argument("facts", type=Path, help="JSON that the export wrote")
+    parser.add_argument("-o", "--output", type=Path, default=Path("models"))
+    parser.add_argument("--date", required=True, help="YYYY-MM-DD of the training")
+    options = parser.parse_args()
+    write_card(options.network, options.facts, options.output, options.date)

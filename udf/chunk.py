@@ -1,0 +1,85 @@
+"""One chunk of a back-end's cube: the context is read, the mask made, the cube given back in the same shape.
+
+This module must not postpone annotations (`from __future__ import annotations`): openEO finds
+`apply_datacube` by its live ones.
+"""
+
+import logging
+import platform
+from collections.abc import Hashable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import xarray
+
+from kappamask.models import ModelCard, load_card
+from kappamask.udf.context import Options, read_context
+from kappamask.udf.cube import normalise
+from kappamask.udf.mask import mask_cube
+
+__all__ = ["apply_datacube", "band_names"]
+
+_log = logging.getLogger("kappamask.udf")
+THREADS = 1
+"""Of ONNX Runtime in a worker: back-ends run one worker for each core, and limit virtual memory."""
+SCORE_SCALE = 100.0
+"""Scores are returned as whole percents, exact in float32 and safe as unsigned bytes."""
+
+
+def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  # type: ignore[type-arg]
+    """The openEO UDF entry point.
+
+    cube: (bands, y, x) or (t, bands, y, x), float32 on Copernicus, NaN where there are no data.
+    context: see `kappamask.udf.context`; None is the same as {}.
+
+    Returns float32, C-contiguous, dims and t, y, x as given, with band `mask` (codes 1 to 4, NaN where a
+    required band has no data) and, with the key `scores`, `score_…` for each class in percent.
+    Raises CubeError, RadiometryError, CardError or WeightsError; never turns an error into NaN.
+    """
+    options = read_context(context)
+    card = load_card(options.model)
+    cube = normalise(cube, options.bands)
+    _announce(card, options)
+    made = mask_cube(
+        cube, card, options.level, options.radiometry, scores=options.scores, threads=THREADS, doubt=_warn_once
+    )
+    return _as_chunk(made, cube, card)
+
+
+def band_names(card: ModelCard, scores: bool) -> list[str]:
+    """Labels of the bands that the UDF returns."""
+    names = [next(c.name for c in card.classes if c.value == value) for value in card.output]
+    return ["mask", *(f"score_{name}" for name in names)] if scores else ["mask"]
+
+
+def _as_chunk(made: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, card: ModelCard) -> xarray.DataArray:
+    mask = made["mask"] if isinstance(made, xarray.Dataset) else made
+    planes = [np.where(mask.values == card.code("missing"), np.nan, mask.values)[..., np.newaxis, :, :]]
+    if isinstance(made, xarray.Dataset):
+        planes.append(np.rint(made["score"].values * SCORE_SCALE))
+    data = np.ascontiguousarray(np.concatenate(planes, axis=-3), dtype=np.float32)
+    coords: dict[Hashable, Any] = {name: cube.coords[name] for name in ("t", "y", "x") if name in cube.coords}
+    coords["bands"] = band_names(card, isinstance(made, xarray.Dataset))
+    kept = {name: value for name, value in mask.attrs.items() if name in ("model_id", "model_sha256", "radiometry")}
+    return xarray.DataArray(data, dims=cube.dims, coords=coords, name=cube.name, attrs={**cube.attrs, **kept})
+
+
+@lru_cache(maxsize=1)
+def _announce(card: ModelCard, options: Options) -> None:
+    _log.info(
+        "KappaMask %s (sha256 %s…), radiometry %s, Python %s, numpy %s",
+        card.id, card.sha256[:12], options.radiometry, platform.python_version(), np.__version__,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _warn_once_per_process() -> list[str]:
+    return []
+
+
+def _warn_once(message: str) -> None:
+    said = _warn_once_per_process()
+    if not said:
+        said.append(message)
+        _log.warning("%s (said once; later chunks are not reported)", message)

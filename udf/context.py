@@ -1,0 +1,55 @@
+"""The UDF's context: JSON with a schema version, in which an unknown key is an error."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from kappamask.models import CubeError
+
+__all__ = ["SCHEMA", "Options", "read_context"]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a chunk is masked with; every key may be left out."""
+
+    schema: int = SCHEMA
+    level: str | None = None
+    """Product level, L1C or L2A; left out, the bands or the card decide."""
+    model: str = "compact"
+    """Id of a card."""
+    radiometry: str = "dn_harmonized"
+    """What Copernicus Data Space's `load_collection` serves; a chunk carries no metadata to find out by."""
+    scores: bool = False
+    """Also return each class's score in percent."""
+    bands: tuple[str, ...] | None = None
+    """Labels in order, only where the cube has none."""
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "schema": (int,),
+    "level": (str, type(None)),
+    "model": (str,),
+    "radiometry": (str,),
+    "scores": (bool,),
+    "bands": (list, tuple, type(None)),
+}
+
+
+def read_context(context: Mapping[str, Any] | None) -> Options:
+    """Options from a UDF's context. Raises CubeError for an unknown key, a wrong type or another schema."""
+    given = dict(context or {})
+    known = [f.name for f in fields(Options)]
+    unknown = sorted(str(key) for key in set(given) - set(known))
+    if unknown:
+        raise CubeError(f"Unknown key in the UDF's context: {', '.join(unknown)}; known are {', '.join(known)}.")
+    for key, value in given.items():
+        if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and key != "scores"):
+            raise CubeError(f"Context key '{key}' is {value!r}; needed is {_TYPES[key][0].__name__}.")
+    if given.get("schema", SCHEMA) != SCHEMA:
+        raise CubeError(f"The UDF's context has schema {given['schema']}; this package reads schema {SCHEMA}.")
+    if given.get("bands") is not None:
+        given["bands"] = tuple(str(band) for band in given["bands"])
+    return Options(**given)

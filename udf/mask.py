@@ -1,0 +1,111 @@
+"""The one algorithm: bands by label, radiometry, network, class codes, missing from validity, attributes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from kappamask.models import ModelCard, load_card
+from kappamask.udf import lazy, pixels
+from kappamask.udf.cube import normalise, pick, resolve_level
+from kappamask.udf.evidence import NOTHING, Evidence, gather
+from kappamask.udf.prepare import Reading, validity
+from kappamask.udf.radiometry import check, decide
+from kappamask.udf.result import dressed
+
+__all__ = ["cloud_mask", "mask_cube"]
+
+SAMPLE_PIXELS = 65_536
+"""Per date: enough that a 0.1 % percentile rests on tens of pixels."""
+SAMPLED_DATES = 4
+
+
+def cloud_mask(
+    cube: xr.DataArray,
+    *,
+    level: str | None = None,
+    model: str | Path | ModelCard = "compact",
+    radiometry: str = "auto",
+    scores: bool = False,
+) -> xr.DataArray | xr.Dataset:
+    """KappaMask classes of every pixel of a Sentinel-2 cube.
+
+    cube: dims (bands, y, x) or (t, bands, y, x) in any order, labels B01 … B12, B8A, AOT, WVP on `bands`,
+        numbers of any type, numpy or dask; sides of 4 px and more at 10 m. Never changed.
+    level: "L1C" or "L2A"; may be left out where bands, attribute `level` or card decide.
+    model: a card's id or a path to a card.
+    radiometry: "reflectance", "dn_harmonized" (reflectance * 10000), "dn_offset" (the same plus 1000), or
+        "auto", which believes metadata, then the pixels (of a dask cube: a sample is computed).
+    scores: also return the network's scores.
+
+    Returns uint8 (y, x) or (t, y, x), lazy if the cube is: 1 clear, 2 cloud shadow, 3 semi-transparent cloud,
+    4 cloud, 5 missing (no data in a required band). With `scores`, a Dataset of `mask` and `score`, float32
+    (class, y, x) or (t, class, y, x), NaN where missing.
+
+    Raises CubeError (dimensions, labels, bands, level), RadiometryError (doubt or contradiction),
+    CardError and WeightsError (no such network, or not the one its card describes).
+    """
+    return mask_cube(cube, load_card(model), level, radiometry, scores=scores)
+
+
+def mask_cube(
+    cube: xr.DataArray,
+    card: ModelCard,
+    level: str | None,
+    radiometry: str,
+    *,
+    scores: bool = False,
+    threads: int = 0,
+    doubt: Callable[[str], None] | None = None,
+) -> xr.DataArray | xr.Dataset:
+    """What `cloud_mask` does, for callers that know more.
+
+    threads: for ONNX Runtime; 0 is all cores. doubt: called with a sentence where the pixels speak against
+    the radiometry without proof; without it that is a RadiometryError.
+    """
+    cube = normalise(cube)
+    level = resolve_level(cube, card, level)
+    cube = pick(cube, card)
+    bands = tuple(str(band) for band in cube.coords["bands"].values)
+    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads)
+    lazily = cube.chunks is not None
+    seen = NOTHING if lazily and radiometry != "auto" else _sample(cube, reading)
+    decision = decide(radiometry, cube.attrs, cube.encoding, seen)
+    message = check(decision, seen, certain_only=doubt is not None)
+    if message and doubt:
+        doubt(message)
+    reading = replace(reading, mode=decision.mode)
+    compute: Callable[..., tuple[Any, Any]] = lazy.mask_date if lazily else pixels.mask_date
+    dates = [compute(date.data, reading, scores) for date in _dates(cube)]
+    return dressed(dates, cube, reading, decision, scores)
+
+
+def _sample(cube: xr.DataArray, reading: Reading) -> Evidence:
+    """Evidence from a grid of pixels of a few dates; from every pixel if the grid meets no valid one."""
+    step = max(1, int(np.sqrt(cube.sizes["y"] * cube.sizes["x"] / SAMPLE_PIXELS)))
+    thin = cube.isel(y=slice(None, None, step), x=slice(None, None, step))
+    if cube.sizes.get("t", 0) > SAMPLED_DATES:
+        thin = thin.isel(t=np.linspace(0, cube.sizes["t"] - 1, SAMPLED_DATES).astype(int))
+    seen = _gather(thin, reading)
+    return _gather(cube, reading) if seen.empty and thin.size < cube.size else seen
+
+
+def _gather(cube: xr.DataArray, reading: Reading) -> Evidence:
+    ordered = cube.transpose("bands", ...)
+    values = np.asarray(ordered.values, dtype=np.float32).reshape(ordered.sizes["bands"], -1)
+    return gather(values, reading.bands, validity(values, reading))
+
+
+def _nodata(cube: xr.DataArray) -> float | None:
+    for key in ("_FillValue", "nodata", "missing_value"):
+        value = cube.attrs.get(key)
+        if value is not None and np.ndim(value) == 0:
+            return float(value)
+    return None
+
+
+def _dates(cube: xr.DataArray) -> list[xr.DataArray]:
+    return [cube.isel(t=i) for i in range(cube.sizes["t"])] if "t" in cube.dims else [cube]

@@ -1,0 +1,57 @@
+"""Windows of numbers to class codes, for one date held in memory."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.udf import network, windows
+from kappamask.udf.classes import MISSING
+from kappamask.udf.prepare import Reading, extent, tensor, validity
+
+__all__ = ["blended", "mask_date"]
+
+Mask = NDArray[np.uint8]
+Scores = NDArray[np.float32]
+
+
+def mask_date(values: NDArray[Any], reading: Reading, scores: bool) -> tuple[Mask, Scores | None]:
+    """Mask (y, x) and, if asked for, scores (class, y, x) of the numbers (band, y, x) of one date."""
+    size, overlap = reading.card.window, reading.card.overlap
+    rows, columns = (windows.plan(n, size, overlap) for n in values.shape[1:])
+    return blended(values, reading, scores, rows, columns)
+
+
+def blended(
+    values: NDArray[Any], reading: Reading, scores: bool, rows: list[windows.Span], columns: list[windows.Span]
+) -> tuple[Mask, Scores | None]:
+    """Mask and scores of `values` (band, y, x) from these rows and columns of windows."""
+    shape = (values.shape[1], values.shape[2])
+    codes = np.array(reading.card.output, dtype=np.uint8)
+    mask = np.full(shape, MISSING, dtype=np.uint8)
+    kept = np.full((len(codes), *shape), np.nan, dtype=np.float32) if scores else None
+
+    def score(y: slice, x: slice) -> Scores:
+        return _window(np.asarray(values[:, y, x], dtype=np.float32), reading)
+
+    for strip, found in windows.blend(rows, columns, score):
+        valid = validity(np.asarray(values[:, strip], dtype=np.float32), reading)
+        mask[strip][valid] = codes[found.argmax(axis=0)][valid]
+        if kept is not None:
+            kept[:, strip] = np.where(valid, found, np.nan)
+    return mask, kept
+
+
+def _window(values: NDArray[np.float32], reading: Reading) -> Scores:
+    """Scores (class, y, x) of one window; 0 outside the smallest rectangle that holds its valid pixels.
+
+    That rectangle is reflected up to the stride, so a chunk padded with NaN gives what its inside alone gives.
+    """
+    found = np.zeros((len(reading.card.output), *values.shape[1:]), dtype=np.float32)
+    valid = validity(values, reading)
+    if valid.any():
+        y, x = extent(valid)
+        image = tensor(values[:, y, x], valid[y, x], reading)
+        scores = network.run(reading.card, image, reading.threads)
+        found[:, y, x] = scores[:, : y.stop - y.start, : x.stop - x.start]
+    return found

@@ -1,0 +1,82 @@
+"""From a window of numbers to what a network is fed, and to which pixels are valid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.models import ModelCard
+from kappamask.udf.radiometry import AUXILIARY, affine
+
+__all__ = ["Reading", "extent", "tensor", "validity"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the numbers of a cube are read: shared by all its windows."""
+
+    card: ModelCard
+    bands: tuple[str, ...]
+    """Labels of the cube's planes, in order; all of them known to the card."""
+    level: str
+    mode: str
+    nodata: float | None
+    threads: int
+
+
+def validity(values: NDArray[np.float32], reading: Reading) -> NDArray[np.bool_]:
+    """Which pixels (y, x) of `values` (band, y, x) hold data.
+
+    Not valid: NaN, infinite or the declared nodata value in any required band; 0 in all reflective bands
+    (Sentinel-2's nodata, as numbers are stored); with the offset not yet applied, 0 in any required band,
+    for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a clear pixel often is.
+    """
+    required = [i for i, band in enumerate(reading.bands) if band in reading.card.required]
+    reflective = [i for i, band in enumerate(reading.bands) if band not in AUXILIARY]
+    needed = values[required]
+    valid = np.isfinite(needed).all(axis=0) & (np.nan_to_num(values[reflective]) != 0).any(axis=0)
+    if reading.nodata is not None and np.isfinite(reading.nodata) and reading.nodata != 0:
+        valid &= (needed != np.float32(reading.nodata)).all(axis=0)
+    if reading.mode == "dn_offset":
+        valid &= (needed != 0).all(axis=0)
+    return np.asarray(valid)
+
+
+def extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The smallest window that holds every valid pixel; there must be one."""
+    return _span(valid, 1), _span(valid, 0)
+
+
+def _span(valid: NDArray[np.bool_], axis: int) -> slice:
+    where = np.flatnonzero(valid.any(axis=axis))
+    return slice(int(where[0]), int(where[-1]) + 1)
+
+
+def tensor(values: NDArray[np.float32], valid: NDArray[np.bool_], reading: Reading) -> NDArray[np.float32]:
+    """Network input (channel, y, x) of `values` (band, y, x): scaled, filled, reflected up to the stride.
+
+    The network never sees a NaN: absent bands and pixels that are not valid hold the card's fill value.
+    """
+    card = reading.card
+    image = np.full((card.channels, *valid.shape), card.fill, dtype=np.float32)
+    for plane, band in zip(values, reading.bands, strict=True):
+        target = image[card.bands.index(band)]
+        usable = valid & np.isfinite(plane)
+        if reading.nodata is not None and reading.nodata != 0:
+            usable &= plane != np.float32(reading.nodata)
+        np.copyto(target, _scaled(plane, band, reading), where=usable)
+    if card.level_plane:
+        image[-1] = float(reading.level == "L2A")
+    return _reflected(image, card.stride)
+
+
+def _scaled(plane: NDArray[np.float32], band: str, reading: Reading) -> NDArray[np.float32]:
+    scaling = reading.card.scaling[reading.card.bands.index(band)]
+    scale, offset = affine(band, reading.mode)
+    scaled = plane * np.float32(scale * scaling.gain) + np.float32(offset * scaling.gain + scaling.bias)
+    return np.asarray(np.maximum(scaled, np.float32(scaling.lower)), dtype=np.float32)
+
+
+def _reflected(image: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
+    missing = [-side % stride for side in image.shape[1:]]
+    return np.pad(image, [(0, 0), *((0, n) for n in missing)], mode="reflect") if any(missing) else image

@@ -1,0 +1,151 @@
+"""What the numbers of a cube mean: reflectance, or digital numbers with or without the radiometric offset.
+
+Metadata is believed first, the pixels are asked second, and where the two disagree or both are silent the
+answer is an error that names the readings (rules: docs/design/0003-radiometry.md).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kappamask.models import RadiometryError
+from kappamask.udf.evidence import Evidence, contradiction, guess
+
+__all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide"]
+
+QUANTIFICATION = 1e-4
+"""Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
+OFFSET = -0.1
+"""RADIO_ADD_OFFSET and BOA_ADD_OFFSET, -1000 for all bands since baseline 04.00, as reflectance."""
+OFFSET_BASELINE = 4.0
+CLOUDFERRO_BASELINE = 99.99
+"""A reprocessing by CloudFerro whose number says nothing about the offset."""
+
+MODES: dict[str, tuple[float, float]] = {
+    "reflectance": (1.0, 0.0),
+    "dn_harmonized": (QUANTIFICATION, 0.0),
+    "dn_offset": (QUANTIFICATION, OFFSET),
+}
+"""Mode -> (scale, offset) with reflectance = scale * number + offset."""
+
+PROVIDERS: dict[str, str] = {
+    "SENTINEL2_L1C": "dn_harmonized",
+    "SENTINEL2_L2A": "dn_harmonized",
+    "COPERNICUS/S2_HARMONIZED": "dn_harmonized",
+    "COPERNICUS/S2_SR_HARMONIZED": "dn_harmonized",
+    "sentinel-2-c1-l2a": "dn_offset",
+}
+"""Collection id -> what its numbers mean: openEO on Copernicus Data Space; Earth Engine; Earth Search v1.
+Collections that mix both (Planetary Computer and Earth Search `sentinel-2-l2a`) go by baseline and pixels."""
+
+AUXILIARY = ("AOT", "WVP")
+"""Layers of Level-2A that are no reflectance: never offset."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A mode and the ground for it; `mode` is "unknown" only where no pixel is valid."""
+
+    mode: str
+    reason: str
+
+
+def affine(band: str, mode: str) -> tuple[float, float]:
+    """(scale, offset) that turns a number of `band` into reflectance; AOT and WVP are only divided by 10000."""
+    if band in AUXILIARY:
+        return QUANTIFICATION, 0.0
+    return MODES.get(mode, MODES["reflectance"])
+
+
+def decide(mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any], seen: Evidence) -> Decision:
+    """Resolve "auto" from metadata, else from the pixels; what is given otherwise stands.
+
+    Raises RadiometryError if mode is no known word, or if "auto" finds neither metadata nor a clear answer
+    in the pixels. Whether the pixels contradict the decision is for `check`.
+    """
+    if mode != "auto" and mode not in MODES:
+        raise RadiometryError(f"No radiometry '{mode}': known are auto, {', '.join(MODES)}.")
+    if mode != "auto":
+        return Decision(mode, "given by the caller")
+    stated = _from_metadata(attributes, encoding)
+    if stated is None and seen.empty:
+        return Decision("unknown", "no valid pixel")
+    return stated or _from_pixels(seen)
+
+
+def check(decision: Decision, seen: Evidence, *, certain_only: bool = False) -> str:
+    """Raise RadiometryError, naming both readings, if the pixels contradict the decision.
+
+    With `certain_only` a contradiction that is not certain is returned as a sentence instead ("" if none).
+    """
+    against = contradiction(decision.mode, seen)
+    if against is None:
+        return ""
+    message = (
+        f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.reading}: {against.why}. "
+        "Say which it is with radiometry='reflectance', 'dn_harmonized' or 'dn_offset', or mend the data."
+    )
+    if against.certain or not certain_only:
+        raise RadiometryError(message)
+    return message
+
+
+def _from_pixels(seen: Evidence) -> Decision:
+    found = guess(seen)
+    if found is None:
+        raise RadiometryError(
+            f"The numbers may be dn_harmonized or dn_offset: no metadata says which, and the darkest are near "
+            f"{seen.lowest:.0f}, as under full cloud or with the offset of 1000. "
+            "Say which it is with radiometry='dn_harmonized' or radiometry='dn_offset'."
+        )
+    return Decision(found[0], f"from the pixels: {found[1]}")
+
+
+def _from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+    readers = (_stated, _decoded, _packed, _provider, _baseline)
+    return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
+
+
+def _stated(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    mode = attributes.get("radiometry")
+    return Decision(mode, "from the attribute 'radiometry'") if mode in MODES else None
+
+
+def _decoded(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+    packed = _first(encoding.get("scale_factor")) not in (None, 1.0)
+    return Decision("reflectance", "decoded with the file's scale_factor") if packed else None
+
+
+def _packed(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    scale, offset = _first(attributes.get("scale_factor")), _first(attributes.get("add_offset", 0.0))
+    for mode, values in MODES.items():
+        if mode != "reflectance" and scale is not None and offset is not None and np.allclose((scale, offset), values):
+            return Decision(mode, f"from scale_factor {scale:g} and add_offset {offset:g}")
+    return None
+
+
+def _provider(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    collection = attributes.get("collection")
+    return Decision(PROVIDERS[collection], f"collection {collection}") if collection in PROVIDERS else None
+
+
+def _baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    text = attributes.get("processing_baseline", attributes.get("s2:processing_baseline"))
+    try:
+        number = float(str(text))
+    except ValueError:
+        return None
+    if number == CLOUDFERRO_BASELINE:
+        return None
+    return Decision("dn_offset" if number >= OFFSET_BASELINE else "dn_harmonized", f"processing baseline {text}")
+
+
+def _first(value: Any) -> float | None:
+    """One number from a scalar or from a list whose entries are all equal."""
+    try:
+        numbers = np.unique(np.asarray(value, dtype=float))
+    except (TypeError, ValueError):
+        return None
+    return float(numbers[0]) if numbers.size == 1 and np.isfinite(numbers[0]) else None

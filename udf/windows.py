@@ -1,0 +1,91 @@
+"""Overlapping windows: where they lie, and how their scores become one image.
+
+Along each axis windows of one size lie `size - 2 * overlap` apart, and the last one is moved back to end
+with the image. Scores are blended with weights that fall where windows overlap. Sums are formed in one order
+whatever part of the image is asked for, so a block computed on its own equals the same block of the whole,
+bit for bit.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Span", "blend", "plan", "touching"]
+
+Scores = NDArray[np.float32]
+ALMOST_0 = 1e-6
+"""Beside a weight near 1 it moves no float32 score by more than its rounding."""
+
+
+class Span(NamedTuple):
+    """One window along one axis: its first pixel, and the weight of each of its pixels."""
+
+    start: int
+    weight: Scores
+
+    @property
+    def stop(self) -> int:
+        """The pixel after its last."""
+        return self.start + len(self.weight)
+
+    @property
+    def pixels(self) -> slice:
+        """Where it lies."""
+        return slice(self.start, self.stop)
+
+
+def plan(length: int, size: int, overlap: int) -> list[Span]:
+    """The windows along an axis of `length` pixels; a single one if the axis is not longer than `size`."""
+    if length <= size:
+        return [Span(0, np.ones(length, dtype=np.float32))]
+    starts = [*range(0, length - size, size - 2 * overlap), length - size]
+    return [Span(start, _weight(start, length, size, overlap)) for start in starts]
+
+
+def _weight(start: int, length: int, size: int, overlap: int) -> Scores:
+    """1 inside, almost 0 over the outer overlap / 2, linear between; 1 up to an edge that is the image's own.
+
+    Scores near a window's edge lack context, so there the neighbour's are taken.
+    """
+    before = np.arange(size) + 1.0 if start > 0 else np.full(size, np.inf)
+    after = np.arange(size)[::-1] + 1.0 if start + size < length else np.full(size, np.inf)
+    outer = overlap // 2
+    linear = (np.minimum(before, after) - outer) / (2 * (overlap - outer) + 1)
+    return np.asarray(np.clip(linear, ALMOST_0, 1), dtype=np.float32)
+
+
+def touching(spans: list[Span], first: int, last: int) -> list[Span]:
+    """The windows that hold any pixel of [first, last)."""
+    return [span for span in spans if span.start < last and span.stop > first]
+
+
+def blend(
+    rows: list[Span], columns: list[Span], score: Callable[[slice, slice], Scores]
+) -> Iterator[tuple[slice, Scores]]:
+    """Yield finished strips of blended scores from top to bottom, each with its rows.
+
+    `score(y, x)` gives float32 (class, y, x) for one window. Only one row of windows is in memory at a time.
+    """
+    carried: Scores | None = None
+    for row, below in zip(rows, [*rows[1:], None], strict=True):
+        strip = _row(row, columns, score)
+        if carried is not None:
+            strip[:, : carried.shape[1]] += carried
+        done = (below.start if below else row.stop) - row.start
+        yield slice(row.start, row.start + done), strip[1:, :done] / strip[:1, :done]
+        carried = strip[:, done:]
+
+
+def _row(row: Span, columns: list[Span], score: Callable[[slice, slice], Scores]) -> Scores:
+    """One row of windows: plane 0 sums the weights, the others the weighted scores."""
+    strip = np.zeros((0, 0, 0), dtype=np.float32)
+    for column in columns:
+        found = score(row.pixels, column.pixels)
+        if not strip.size:
+            strip = np.zeros((len(found) + 1, len(row.weight), columns[-1].stop), dtype=np.float32)
+        weight = np.outer(row.weight, column.weight)
+        strip[0, :, column.pixels] += weight
+        strip[1:, :, column.pixels] += found * weight
+    return strip
