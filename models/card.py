@@ -12,7 +12,7 @@ from typing import Any
 
 from kappamask.models.errors import CardError
 
-__all__ = ["SENTINEL2_BANDS", "ClassValue", "ModelCard", "Scaling"]
+__all__ = ["LEVELS", "LEVEL_BANDS", "NODATA_CODE", "SENTINEL2_BANDS", "ClassValue", "ModelCard", "Scaling"]
 
 SENTINEL2_BANDS = (
     "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "AOT", "WVP",
@@ -20,6 +20,8 @@ SENTINEL2_BANDS = (
 """Labels that a card or a cube may use: the 13 bands of MSI, and two auxiliary layers of Level-2A."""
 
 LEVELS = ("L1C", "L2A")
+LEVEL_BANDS = {"B10": "L1C", "AOT": "L2A", "WVP": "L2A", "SCL": "L2A"}
+"""Bands that only one product level has."""
 NODATA_CODE = 255
 """GeoTIFF nodata outside the requested area; class values stay below it."""
 
@@ -117,6 +119,11 @@ class ModelCard:
     def channels(self) -> int:
         """Number of input channels."""
         return len(self.bands) + self.level_plane
+
+    def result_bands(self, scores: bool = False) -> list[str]:
+        """Labels of the bands that the UDF returns: `mask`, and with `scores` one for each output channel."""
+        names = [next(c.name for c in self.classes if c.value == value) for value in self.output]
+        return ["mask", *(f"score_{name}" for name in names)] if scores else ["mask"]
 
     def code(self, name: str) -> int:
         """The value of the class called `name`; CardError if there is none."""

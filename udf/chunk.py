@@ -18,7 +18,7 @@ from kappamask.udf.context import Options, read_context
 from kappamask.udf.cube import normalise
 from kappamask.udf.mask import mask_cube
 
-__all__ = ["apply_datacube", "band_names"]
+__all__ = ["apply_datacube"]
 
 _log = logging.getLogger("kappamask.udf")
 THREADS = 1
@@ -47,12 +47,6 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     return _as_chunk(made, cube, card)
 
 
-def band_names(card: ModelCard, scores: bool) -> list[str]:
-    """Labels of the bands that the UDF returns."""
-    names = [next(c.name for c in card.classes if c.value == value) for value in card.output]
-    return ["mask", *(f"score_{name}" for name in names)] if scores else ["mask"]
-
-
 def _as_chunk(made: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, card: ModelCard) -> xarray.DataArray:
     mask = made["mask"] if isinstance(made, xarray.Dataset) else made
     planes = [np.where(mask.values == card.code("missing"), np.nan, mask.values)[..., np.newaxis, :, :]]
@@ -60,7 +54,7 @@ def _as_chunk(made: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, c
         planes.append(np.rint(made["score"].values * SCORE_SCALE))
     data = np.ascontiguousarray(np.concatenate(planes, axis=-3), dtype=np.float32)
     coords: dict[Hashable, Any] = {name: cube.coords[name] for name in ("t", "y", "x") if name in cube.coords}
-    coords["bands"] = band_names(card, isinstance(made, xarray.Dataset))
+    coords["bands"] = card.result_bands(isinstance(made, xarray.Dataset))
     kept = {name: value for name, value in mask.attrs.items() if name in ("model_id", "model_sha256", "radiometry")}
     return xarray.DataArray(data, dims=cube.dims, coords=coords, name=cube.name, attrs={**cube.attrs, **kept})
 

@@ -5,16 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from kappamask.models import SENTINEL2_BANDS, CubeError, ModelCard
+from kappamask.models import LEVEL_BANDS, SENTINEL2_BANDS, CubeError, ModelCard
 
-__all__ = ["LEVEL_BANDS", "MIN_SIDE", "normalise", "pick", "resolve_level"]
+__all__ = ["MIN_SIDE", "normalise", "pick", "resolve_level"]
 
 DIMS = {"band": "bands", "time": "t"}
 """Other libraries' names of openEO's dimensions."""
 MIN_SIDE = 4
 """openEO back-ends hand over no smaller chunk; below it a network has nothing to see."""
-LEVEL_BANDS = {"B10": "L1C", "AOT": "L2A", "WVP": "L2A", "SCL": "L2A"}
-"""Bands that only one product level has."""
 
 
 def normalise(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.DataArray:

@@ -1,0 +1,95 @@
+"""A batch job: explicit options, submitted, waited for, fetched."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openeo
+
+from kappamask.models import JobError
+from kappamask.openeo_process.archive import FOLDER
+
+__all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
+
+JOB_OPTIONS: dict[str, Any] = {
+    "driver-memory": "2G",
+    "driver-memoryOverhead": "1G",
+    "driver-cores": 1,
+    "executor-memory": "2G",
+    "executor-memoryOverhead": "3G",
+    "python-memory": "disable",
+    "executor-cores": 1,
+    "task-cpus": 1,
+    "max-executors": 20,
+    "soft-errors": 0.0,
+}
+"""Every option whose default differs between back-ends. python-memory limits *virtual* memory, of which a
+library reserves more than it uses, so it is disabled and Python's share is in memoryOverhead. A tile that could
+not be read is an error: the default of 0.1 would turn up to a tenth of them into nodata in silence."""
+
+
+def job_options(archive: str | None = None, **changes: Any) -> dict[str, Any]:
+    """`JOB_OPTIONS`, with the dependency archive at this URL, and with `changes`."""
+    archives = {"udf-dependency-archives": [f"{archive}#{FOLDER}"]} if archive else {}
+    return {**JOB_OPTIONS, **archives, **changes}
+
+
+def submit(
+    datacube: openeo.DataCube,
+    *,
+    archive: str | None = None,
+    title: str = "KappaMask",
+    out_format: str = "GTiff",
+    options: dict[str, Any] | None = None,
+    wait: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> openeo.BatchJob:
+    """Create and start a batch job that computes `datacube`; with `wait`, return when it has finished.
+
+    archive: URL, as the back-end sees it, of what `kappamask archive` wrote; None if the back-end has the package.
+    options: job options that replace those of `JOB_OPTIONS`. report: gets a line at each change of status.
+    Raises JobError, with the errors of the job's log, if the job ends otherwise than finished; openEO's own
+    errors pass as they are.
+    """
+    job = datacube.create_job(out_format=out_format, title=title, job_options=job_options(archive, **(options or {})))
+    if not wait:
+        job.start()
+        return job
+    quiet: Callable[[str], None] = report or (lambda _: None)
+    job.start_and_wait(print=quiet, max_poll_interval=15, require_success=False, show_error_logs=False)
+    status = job.status()
+    if status != "finished":
+        raise JobError(f"Job {job.job_id} ended with status '{status}': {_last_error(job)}")
+    return job
+
+
+def fetch(job: openeo.BatchJob, folder: Path) -> list[Path]:
+    """Download the assets of a finished job; their paths. Each is written beside its place, then renamed.
+
+    Raises JobError if the job has no result, or an asset's name would leave `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    assets = job.get_results().get_assets()
+    if not assets:
+        raise JobError(f"Job {job.job_id} has no result: see its log with job.logs().")
+    return [_fetch(asset, folder) for asset in assets]
+
+
+def _fetch(asset: Any, folder: Path) -> Path:
+    target = folder / str(asset.name)
+    if target.parent != folder or not target.name.strip("."):
+        raise JobError(
+            f"The back-end offers a file named {asset.name!r}, which is not a plain name."
+        )
+    part = target.with_name(target.name + ".part")
+    try:
+        asset.download(part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _last_error(job: openeo.BatchJob) -> str:
+    messages = [str(entry["message"]).strip() for entry in job.logs(level="error")]
+    return messages[-1].splitlines()[-1] if messages else "its log holds no error"

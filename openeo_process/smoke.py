@@ -1,0 +1,62 @@
+"""Does a dependency archive work in a worker? Try it in an environment that has numpy 2, xarray and nothing else."""
+
+import subprocess
+import sys
+import tempfile
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+from kappamask.models import JobError
+from kappamask.openeo_process.archive import FOLDER
+from kappamask.openeo_process.graph import udf
+
+__all__ = ["smoke_test"]
+
+WORKER_HAS = ("numpy", "xarray", "pandas", "packaging", "python-dateutil", "six", "pytz", "tzdata")
+"""What xarray needs to be imported; every openEO worker has these."""
+TRIAL = """
+import pathlib, sys
+import numpy, xarray
+assert int(numpy.__version__.split(".")[0]) >= 2, f"numpy {numpy.__version__} is not numpy 2"
+space = {}
+exec(pathlib.Path("udf.py").read_text(), space)
+bands = ["B02", "B03", "B04", "B08", "B10", "B11", "B12"]
+values = numpy.linspace(300, 6000, len(bands) * 48 * 64, dtype="float32").reshape(len(bands), 48, 64)
+cube = xarray.DataArray(values, dims=("bands", "y", "x"), coords={"bands": bands})
+mask = space["apply_datacube"](cube, {"model": sys.argv[1]})
+assert mask.shape == (1, 48, 64) and numpy.isin(mask.values, [1, 2, 3, 4]).all(), mask
+assert "kappamask_deps" in sys.modules["onnxruntime"].__file__
+print("ok")
+"""
+
+
+def smoke_test(archive: Path, model: str = "compact") -> None:
+    """Unpack `archive` beside the UDF's text and mask a small cube, in a process that can see nothing else.
+
+    Raises JobError with the last line of what went wrong. The archive must be for this process' Python.
+    """
+    with tempfile.TemporaryDirectory(prefix="kappamask-smoke-") as folder:
+        work = Path(folder)
+        with zipfile.ZipFile(archive) as content:
+            content.extractall(work / FOLDER)
+        (work / "udf.py").write_text(udf(model=model).code, encoding="utf-8")
+        python = _clean_environment(work / "env")
+        command = [str(python), "-I", "-c", TRIAL, model]
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode or done.stdout.strip() != "ok":
+            reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+            raise JobError(f"{archive.name} does not work in a clean environment: {reason}")
+
+
+def _clean_environment(folder: Path) -> Path:
+    """A virtual environment that sees the worker's libraries of this one, linked, and no others; its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)  # noqa: S603
+    (site,) = folder.glob("lib/python*/site-packages")
+    for name in WORKER_HAS:
+        files = distribution(name).files or []
+        for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
+            source = Path(str(distribution(name).locate_file(top)))
+            if source.exists() and not (site / top).exists():
+                (site / top).symlink_to(source)
+    return folder / "bin" / "python"

@@ -1,0 +1,185 @@
+"""The process graph that the client builds, and the job options: rules 23 to 28 of docs/udf-contract.md."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openeo.rest._testing import DummyBackend
+from openeo.rest.connection import Connection
+
+from kappamask.models import CubeError, JobError, load_card
+from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf
+from kappamask.openeo_process.area import enlarged
+from kappamask.openeo_process.graph import chunk_arguments
+from kappamask.openeo_process.job import JOB_OPTIONS, job_options
+
+AREA = {"west": 5.0, "south": 51.2, "east": 5.1, "north": 51.3}
+DATES = ("2024-05-01", "2024-06-01")
+COLLECTION = "SENTINEL2_L1C"
+OFFERED = ["B01", "B02", "B03", "B04", "B08", "B8A", "B10", "B11", "B12", "sunZenithAngles"]
+
+
+@pytest.fixture
+def backend(requests_mock):
+    made = DummyBackend.at_url("https://openeo.test", requests_mock=requests_mock)
+    bands = {COLLECTION: OFFERED, "SENTINEL2_L2A": [b for b in OFFERED if b != "B10"] + ["SCL"]}
+    for collection, names in bands.items():
+        made.setup_collection(collection, bands=names)
+    return made
+
+
+@pytest.fixture
+def connection(backend) -> Connection:
+    return backend.connection
+
+
+def nodes(cube):
+    graph = cube.flat_graph()
+    return {node["process_id"]: node for node in graph.values()}
+
+
+def masked(connection, **options):
+    return cloud_mask(load(connection, COLLECTION, area=AREA, dates=DATES), clip_to=AREA, **options)
+
+
+def test_23_square_chunks_equal_overlaps_multiples_of_16_one_date_at_a_time(connection):
+    arguments = nodes(masked(connection))["apply_neighborhood"]["arguments"]
+    assert arguments["size"] == [
+        {"dimension": "x", "unit": "px", "value": 448},
+        {"dimension": "y", "unit": "px", "value": 448},
+        {"dimension": "t", "value": "P1D"},
+    ]
+    assert arguments["overlap"] == [{"dimension": d, "unit": "px", "value": 32} for d in ("x", "y")]
+
+
+@given(size=st.integers(-16, 600), overlap=st.integers(-16, 300))
+def test_23_no_other_geometry_is_built(size, overlap):
+    fits = 0 < overlap <= size and size % 16 == 0 and (size + 2 * overlap) % 16 == 0
+    if fits:
+        made = chunk_arguments(load_card("compact"), size, overlap)
+        assert [s["value"] for s in made["size"]] == [size, size, "P1D"]
+        assert [s["value"] for s in made["overlap"]] == [overlap, overlap]
+    else:
+        with pytest.raises(CubeError, match="px overlap"):
+            chunk_arguments(load_card("compact"), size, overlap)
+
+
+def test_24_context_runtime_and_version_are_on_the_run_udf_node(connection):
+    callback = nodes(masked(connection, scores=True))["apply_neighborhood"]["arguments"]["process"]["process_graph"]
+    (node,) = callback.values()
+    assert node["process_id"] == "run_udf"
+    arguments = node["arguments"]
+    assert (arguments["runtime"], arguments["version"]) == ("Python", "3.11")
+    assert arguments["context"] == {
+        "schema": 1, "model": "compact", "radiometry": "dn_harmonized", "level": "L1C", "scores": True,
+    }  # fmt: skip
+    assert arguments["udf"] == udf().code
+    assert "apply_datacube" in arguments["udf"]
+
+
+@pytest.mark.parametrize("scores", [False, True])
+def test_25_names_and_bytes_follow_straight_after(connection, scores):
+    graph = masked(connection, scores=scores).flat_graph()
+    order = list(graph)
+    by_process = {node["process_id"]: key for key, node in graph.items()}
+    rename, apply = graph[by_process["rename_labels"]], graph[by_process["apply"]]
+    assert rename["arguments"]["data"] == {"from_node": by_process["apply_neighborhood"]}
+    assert rename["arguments"]["target"] == load_card("compact").result_bands(scores)
+    assert apply["arguments"]["data"] == {"from_node": by_process["rename_labels"]}
+    (scale,) = apply["arguments"]["process"]["process_graph"].values()
+    numbers = {k: v for k, v in scale["arguments"].items() if k != "x"}
+    assert numbers == {"inputMin": 0, "inputMax": 250, "outputMin": 0, "outputMax": 250}
+    assert all(isinstance(number, int) for number in numbers.values())
+    assert order.index(by_process["rename_labels"]) == order.index(by_process["apply_neighborhood"]) + 1
+
+
+def test_28_loaded_with_a_margin_and_clipped_after(connection):
+    made = nodes(masked(connection))
+    loaded = made["load_collection"]["arguments"]["spatial_extent"]
+    assert loaded == enlarged(AREA, 32)
+    assert {k: made["filter_bbox"]["arguments"]["extent"][k] for k in AREA} == AREA
+    assert made["load_collection"]["arguments"]["temporal_extent"] == list(DATES)
+
+
+@given(
+    pixels=st.integers(1, 300), west=st.floats(-179, 178), south=st.floats(-83, 82), zone=st.sampled_from([None, 32633])
+)
+def test_28_the_margin_covers_the_overlap_on_the_ground(pixels, west, south, zone):
+    """Measured with PROJ: never less than the overlap, and not wastefully more."""
+    from pyproj import Geod
+
+    if zone:
+        area = {"west": 5e5, "south": 5e6, "east": 5.1e5, "north": 5.1e6, "crs": "EPSG:32633"}
+        margin = area["west"] - enlarged(area, pixels)["west"]
+        assert margin % 60 == 0
+        assert 10 * pixels <= margin < 10 * pixels + 60
+        return
+    area = {"west": west, "south": south, "east": west + 0.5, "north": south + 0.5}
+    made, geod = enlarged(area, pixels), Geod(ellps="WGS84")
+    for latitude in (south, south + 0.5):
+        _, _, metres = geod.inv(made["west"], latitude, west, latitude)
+        assert 10 * pixels <= metres < 1.5 * (10 * pixels + 120)
+    for a, b in ((made["south"], south), (south + 0.5, made["north"])):
+        _, _, metres = geod.inv(west, a, west, b)
+        assert 10 * pixels <= metres < 1.1 * (10 * pixels + 120)
+
+
+@pytest.mark.parametrize(
+    ("area", "says"),
+    [
+        ({"west": 1, "south": 2, "east": 3}, "lacks north"),
+        ({**AREA, "east": 4.0}, "is empty"),
+        ({**AREA, "crs": "EPSG:3035"}, "UTM zone"),
+        ({**AREA, "crs": "WGS84"}, "UTM zone"),
+        ({"west": 1, "south": 80, "east": 3, "north": 85}, "Sentinel-2's grid ends"),
+    ],
+)
+def test_an_area_that_cannot_be_enlarged(area, says):
+    with pytest.raises(CubeError, match=says):
+        enlarged(area, 32)
+
+
+def test_bands_that_the_network_knows_and_the_collection_offers_are_loaded(connection):
+    made = nodes(load(connection, COLLECTION, area=AREA, dates=DATES))
+    assert made["load_collection"]["arguments"]["bands"] == OFFERED[:-1]
+
+
+def test_level_is_read_off_the_bands_or_asked_for(connection):
+    plain = load(connection, "SENTINEL2_L2A", area=AREA, dates=DATES, bands=["B02", "B03", "B04"])
+    with pytest.raises(CubeError, match="say level="):
+        cloud_mask(plain)
+    with pytest.raises(CubeError, match="not for level 'L3'"):
+        cloud_mask(plain, level="L3")
+    callback = nodes(cloud_mask(plain, level="L2A"))["apply_neighborhood"]["arguments"]["process"]["process_graph"]
+    assert callback["runudf1"]["arguments"]["context"]["level"] == "L2A"
+
+
+def test_27_job_options_are_explicit(backend, connection):
+    job = submit(masked(connection), archive="https://example.org/deps.zip")
+    posted = backend.batch_jobs[job.job_id]
+    assert posted["status"] == "finished" or posted["status"] == "queued"
+    options = posted["job_options"]
+    assert options == job_options("https://example.org/deps.zip")
+    assert set(JOB_OPTIONS) <= set(options)
+    assert options["udf-dependency-archives"] == ["https://example.org/deps.zip#kappamask_deps"]
+    assert options["soft-errors"] == 0.0
+    assert {"executor-memory", "executor-memoryOverhead", "python-memory", "task-cpus", "max-executors"} <= set(options)
+
+
+def test_options_can_be_changed(backend, connection):
+    job = submit(masked(connection), options={"max-executors": 3})
+    assert backend.batch_jobs[job.job_id]["job_options"] == {**JOB_OPTIONS, "max-executors": 3}
+
+
+def test_waiting_for_a_job_that_fails_is_an_error(backend, connection):
+    backend.setup_simple_job_status_flow(queued=0, running=0, final="error")
+    with pytest.raises(JobError, match="ended with status 'error'"):
+        submit(masked(connection), wait=True)
+
+
+def test_results_are_fetched_whole_under_plain_names(backend, connection, tmp_path):
+    backend.setup_simple_job_status_flow(queued=0, running=0)
+    backend.next_result = b"II*\0 raster"
+    job = submit(masked(connection), wait=True)
+    (path,) = fetch(job, tmp_path / "out")
+    assert path.read_bytes() == b"II*\0 raster"
+    assert [p.name for p in path.parent.iterdir()] == [path.name]

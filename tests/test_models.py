@@ -1,0 +1,219 @@
+"""Cards and weights: valid, whole, and nothing that a stranger could slip in."""
+
+import copy
+import hashlib
+import json
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from networks import brightness_network, card_document, serialise, write_model
+from onnx import TensorProto, helper, numpy_helper
+
+from kappamask.models import CardError, WeightsError, list_cards, load_card, parse_card, read_weights
+from kappamask.models.catalog import FOLDER
+from kappamask.models.guard import check_onnx
+
+
+@pytest.mark.parametrize("card", list_cards(), ids=lambda c: c.id)
+def test_every_card_of_the_package_has_its_network(card):
+    assert hashlib.sha256(read_weights(card)).hexdigest() == card.sha256
+    model = onnx.load_from_string(read_weights(card))
+    onnx.checker.check_model(model)
+    assert model.ir_version <= 9
+    assert max(o.version for o in model.opset_import) <= 19
+
+
+def test_compact_is_what_the_readme_says():
+    card = load_card("compact")
+    assert card.required == {"B02", "B03", "B04"}
+    assert card.levels == ("L1C", "L2A")
+    assert [c.value for c in card.classes] == [0, 1, 2, 3, 4, 5]
+    assert card.licence == "Apache-2.0"
+    assert "not KappaZeta's" in card.provenance
+    assert (FOLDER / card.file).stat().st_size < 12_000_000
+
+
+def test_loaded_by_id_by_file_and_by_folder(tmp_path):
+    card = write_model(tmp_path)
+    assert load_card(tmp_path / "card.json") == load_card(str(tmp_path)) == load_card(card) == card
+    assert load_card("compact").id == "compact"
+
+
+@pytest.mark.parametrize("name", ["nonesuch", "../models/compact", "", "/", "compact.onnx", "\0"])
+def test_an_unknown_model_lists_the_known(name):
+    with pytest.raises(CardError, match="known ids are compact"):
+        load_card(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"kappamask:levels": ["L3"]}, "levels are"),
+        ({"kappamask:required_bands": ["B12"]}, "required bands"),
+        ({"kappamask:required_bands": []}, "required bands"),
+        ({"kappamask:window": 63}, "multiple of the stride"),
+        ({"kappamask:overlap": 32}, "overlap must fit"),
+        ({"kappamask:overlap": 0}, "overlap must fit"),
+        ({"kappamask:overlap": 8.5}, "whole number"),
+        ({"kappamask:stride": 0}, "multiple of the stride"),
+        ({"kappamask:level_plane": 1}, "true or false"),
+        ({"kappamask:fill": float("nan")}, "fill must be finite"),
+        ({"kappamask:output_values": [1, 9]}, "output classes"),
+        ({"kappamask:output_values": [1, 1]}, "same class"),
+        ({"license": None}, "a text is needed"),
+        ({"mlm:input": []}, "IndexError"),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(change, says):
+    document = card_document("a" * 64, **change)
+    with pytest.raises(CardError, match=says):
+        parse_card(document)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "says"),
+    [
+        (("id",), "../x", "plain name"),
+        (("assets", "weights", "href"), "../../etc/passwd.onnx", "NAME.onnx"),
+        (("assets", "weights", "href"), "https://example.org/x.onnx", "NAME.onnx"),
+        (("assets", "weights", "file:checksum"), "1220abc", "sha256"),
+        (("properties", "mlm:input", 0, "bands"), ["B02", "B03", "B04", "B08", "B77"], "B77"),
+        (("properties", "mlm:input", 0, "bands"), ["B02", "B03", "B04", "B08", "B08"], "twice"),
+        (("properties", "mlm:input", 0, "bands"), ["B02", "B03", "B04"], "5 scalings for 3 bands"),
+        (("properties", "mlm:input", 0, "value_scaling", 1), {"type": "z-score", "mean": 0, "stddev": 0}, "division"),
+        (("properties", "mlm:input", 0, "value_scaling", 1), {"type": "scale", "value": float("inf")}, "gain"),
+        (("properties", "mlm:input", 0, "value_scaling", 1), {"type": "clip"}, "not among z-score"),
+        (("properties", "mlm:output", 0, "classification:classes", 0, "value"), 255, "0 to 254"),
+        (("properties", "mlm:output", 0, "classification:classes", 0, "value"), 1, "class value is given twice"),
+        (("properties", "mlm:output", 0, "classification:classes", 0, "color_hint"), "red", "RRGGBB"),
+    ],
+)
+def test_a_card_with_a_wrong_value_is_refused(where, value, says):
+    document = copy.deepcopy(card_document("a" * 64))
+    target = document
+    for key in where[:-1]:
+        target = target[key]
+    target[where[-1]] = value
+    with pytest.raises(CardError, match=says):
+        parse_card(document)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(value=json_values, place=st.integers(0, 10_000))
+def test_whatever_stands_in_a_card_it_is_read_or_refused_as_a_card_error(value, place):
+    document = json.loads(json.dumps(card_document("a" * 64)))
+    spots = list(_places(document))
+    container, key = spots[place % len(spots)]
+    container[key] = value
+    try:
+        parse_card(document)
+    except CardError:
+        pass
+
+
+def _places(value):
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in entries:
+        yield value, key
+        yield from _places(inner)
+
+
+@pytest.mark.parametrize("text", [b"", b"hello", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_a_file_that_is_no_card(tmp_path, text):
+    (tmp_path / "card.json").write_bytes(text)
+    with pytest.raises(CardError):
+        load_card(tmp_path)
+
+
+def test_weights_tampered_with_truncated_or_gone(tmp_path):
+    card = write_model(tmp_path)
+    path = tmp_path / "model.onnx"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(WeightsError, match="is not the network of its card"):
+        read_weights(card)
+    path.unlink()
+    with pytest.raises(WeightsError, match="model.onnx is not readable beside its card"):
+        read_weights(card)
+    path.write_bytes(whole)
+    assert read_weights(card) == whole
+
+
+def test_the_hash_is_checked_once_per_process(tmp_path, monkeypatch):
+    card = write_model(tmp_path, brightness_network(reach=2))
+    first = read_weights(card)
+    monkeypatch.setattr(hashlib, "sha256", lambda *_: pytest.fail("hashed again"))
+    assert read_weights(card) is first
+
+
+def changed(change):
+    model = onnx.load_from_string(brightness_network())
+    change(model)
+    return serialise(model)
+
+
+def _external(model):
+    tensor = model.graph.initializer[0]
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "../../secret.bin"
+    tensor.data_location = TensorProto.EXTERNAL
+
+
+def _custom_operator(model):
+    model.graph.node[0].domain = "evil.example"
+    model.opset_import.append(helper.make_opsetid("evil.example", 1))
+
+
+def _hidden_in_a_subgraph(model):
+    inner = helper.make_graph([helper.make_node("X", [], ["o"], domain="evil.example")], "g", [], [])
+    model.graph.node.append(helper.make_node("If", ["c"], ["o"], then_branch=inner, else_branch=inner))
+
+
+def _external_in_an_attribute(model):
+    tensor = numpy_helper.from_array(np.zeros(2, np.float32), "t")
+    tensor.data_location = TensorProto.EXTERNAL
+    model.graph.node.append(helper.make_node("Constant", [], ["k"], value=tensor))
+
+
+def _function(model):
+    model.functions.append(helper.make_function("local", "F", [], ["y"], [], [helper.make_opsetid("", 17)]))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (_external, "external data"),
+        (_external_in_an_attribute, "external data"),
+        (_custom_operator, "evil.example"),
+        (_hidden_in_a_subgraph, "evil.example"),
+        (_function, "local function"),
+    ],
+)
+def test_networks_that_reach_out_are_refused(tmp_path, change, says):
+    card = write_model(tmp_path, changed(change))
+    with pytest.raises(WeightsError, match=says):
+        read_weights(card)
+
+
+@given(cut=st.integers(0, 3000), noise=st.binary(max_size=40))
+def test_no_bytes_make_the_guard_fail_otherwise(cut, noise):
+    data = brightness_network()
+    try:
+        check_onnx(data[:cut] + noise + data[cut:])
+    except WeightsError:
+        pass
+
+
+@pytest.mark.parametrize("data", [b"", b"MZ\x90", b"\x0a", brightness_network()[:-30]])
+def test_what_is_no_onnx_is_said_to_be_none(tmp_path, data):
+    with pytest.raises(WeightsError, match="not a whole ONNX network"):
+        check_onnx(data)
