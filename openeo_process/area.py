@@ -17,8 +17,8 @@ GRID = 60.0
 """Metres; a margin that is a multiple of the coarsest band's pixel leaves all grids in phase."""
 METRES_PER_DEGREE_LATITUDE = 110_574.0
 """At the equator, where it is least, so that a margin is never too small (WGS 84)."""
-METRES_PER_DEGREE_LONGITUDE = 111_320.0
-"""At the equator; times the cosine of the latitude elsewhere."""
+METRES_PER_DEGREE_LONGITUDE = 111_319.0
+"""At the equator, rounded down; elsewhere times the cosine of the latitude (on the ellipsoid it is more)."""
 LATITUDES = 84.0
 """Sentinel-2's UTM grid ends here."""
 
@@ -30,9 +30,7 @@ def enlarged(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
     """
     missing = [key for key in ("west", "south", "east", "north") if key not in extent]
     if missing:
-        raise CubeError(
-            f"The area lacks {', '.join(missing)}: give west, south, east, north (and crs)."
-        )
+        raise CubeError(f"The area lacks {', '.join(missing)}: give west, south, east, north (and crs).")
     if not (extent["west"] < extent["east"] and extent["south"] < extent["north"]):
         raise CubeError(f"The area {extent} is empty: west must be less than east, south less than north.")
     dx, dy = _margin(extent, ceil(pixels * PIXEL / GRID) * GRID)

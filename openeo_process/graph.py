@@ -105,9 +105,7 @@ def chunk_arguments(card: ModelCard, size: int | None = None, overlap: int | Non
     overlap = card.overlap if overlap is None else overlap
     size = card.window - 2 * overlap if size is None else size
     if not 0 < overlap <= size:
-        raise CubeError(
-            f"Chunks of {size} px with {overlap} px overlap: needed is 0 < overlap <= size."
-        )
+        raise CubeError(f"Chunks of {size} px with {overlap} px overlap: needed is 0 < overlap <= size.")
     if size % BLOCK or (size + 2 * overlap) % BLOCK:
         raise CubeError(
             f"Chunks of {size} px with {overlap} px overlap: size and size + 2 * overlap must be multiples of {BLOCK}, "

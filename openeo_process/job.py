@@ -78,9 +78,7 @@ def fetch(job: openeo.BatchJob, folder: Path) -> list[Path]:
 def _fetch(asset: Any, folder: Path) -> Path:
     target = folder / str(asset.name)
     if target.parent != folder or not target.name.strip("."):
-        raise JobError(
-            f"The back-end offers a file named {asset.name!r}, which is not a plain name."
-        )
+        raise JobError(f"The back-end offers a file named {asset.name!r}, which is not a plain name.")
     part = target.with_name(target.name + ".part")
     try:
         asset.download(part)

@@ -6,7 +6,6 @@ Numbers in the names are those of docs/udf-contract.md.
 import ast
 import json
 import logging
-import os
 import resource
 import subprocess
 import sys
@@ -421,7 +420,7 @@ def test_from_another_working_directory(tmp_path, monkeypatch):
     expected = run(chunk_cube())
     monkeypatch.chdir(tmp_path)
     np.testing.assert_array_equal(run(chunk_cube()), expected)
-    assert os.listdir() == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_udf_and_cloud_mask_agree_to_the_pixel():

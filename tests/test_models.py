@@ -1,5 +1,6 @@
 """Cards and weights: valid, whole, and nothing that a stranger could slip in."""
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -114,10 +115,8 @@ def test_whatever_stands_in_a_card_it_is_read_or_refused_as_a_card_error(value, 
     spots = list(_places(document))
     container, key = spots[place % len(spots)]
     container[key] = value
-    try:
+    with contextlib.suppress(CardError):
         parse_card(document)
-    except CardError:
-        pass
 
 
 def _places(value):
@@ -142,7 +141,7 @@ def test_weights_tampered_with_truncated_or_gone(tmp_path):
     with pytest.raises(WeightsError, match="is not the network of its card"):
         read_weights(card)
     path.unlink()
-    with pytest.raises(WeightsError, match="model.onnx is not readable beside its card"):
+    with pytest.raises(WeightsError, match=r"model\.onnx is not readable beside its card"):
         read_weights(card)
     path.write_bytes(whole)
     assert read_weights(card) == whole
@@ -207,10 +206,8 @@ def test_networks_that_reach_out_are_refused(tmp_path, change, says):
 @given(cut=st.integers(0, 3000), noise=st.binary(max_size=40))
 def test_no_bytes_make_the_guard_fail_otherwise(cut, noise):
     data = brightness_network()
-    try:
+    with contextlib.suppress(WeightsError):
         check_onnx(data[:cut] + noise + data[cut:])
-    except WeightsError:
-        pass
 
 
 @pytest.mark.parametrize("data", [b"", b"MZ\x90", b"\x0a", brightness_network()[:-30]])
