@@ -30,7 +30,7 @@ UNUSED = ("onnxruntime/tools/", "onnxruntime/transformers/", "onnxruntime/quanti
 """Parts of ONNX Runtime that prepare networks, not run them: 90 % of its files."""
 
 
-def build(output_dir: Path, *, model: str | Path | ModelCard = "compact", python: str | None = None) -> Path:
+def build(output_dir: str | Path, *, model: str | Path | ModelCard = "compact", python: str | None = None) -> Path:
     """Write `kappamask-deps-MODEL-cpXY-HASH.zip` into `output_dir`; its path.
 
     python: version of the workers' Python, such as "3.11"; left out, that of this process. For this process'
@@ -40,13 +40,14 @@ def build(output_dir: Path, *, model: str | Path | ModelCard = "compact", python
     card = load_card(model)
     read_weights(card)
     python = python or platform.python_version().rpartition(".")[0]
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".archive-") as scratch:
+    folder = Path(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as scratch:
         files = {**dict(_runtime(python, Path(scratch))), **dict(_package(card))}
         part = Path(scratch) / "archive.zip"
         _write(part, files)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()[:12]
-        target = output_dir / f"kappamask-deps-{card.id}-cp{python.replace('.', '')}-{digest}.zip"
+        target = folder / f"kappamask-deps-{card.id}-cp{python.replace('.', '')}-{digest}.zip"
         part.replace(target)
     return target
 

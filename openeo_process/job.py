@@ -63,22 +63,24 @@ def submit(
     return job
 
 
-def fetch(job: openeo.BatchJob, folder: Path) -> list[Path]:
+def fetch(job: openeo.BatchJob, folder: str | Path) -> list[Path]:
     """Download the assets of a finished job; their paths. Each is written beside its place, then renamed.
 
     Raises JobError if the job has no result, or an asset's name would leave `folder`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    target = Path(folder)
     assets = job.get_results().get_assets()
     if not assets:
         raise JobError(f"Job {job.job_id} has no result: see its log with job.logs().")
-    return [_fetch(asset, folder) for asset in assets]
+    target.mkdir(parents=True, exist_ok=True)
+    return [_fetch(asset, target) for asset in assets]
 
 
 def _fetch(asset: Any, folder: Path) -> Path:
-    target = folder / str(asset.name)
+    name = str(getattr(asset, "key", None) or asset.name)
+    target = folder / name
     if target.parent != folder or not target.name.strip("."):
-        raise JobError(f"The back-end offers a file named {asset.name!r}, which is not a plain name.")
+        raise JobError(f"The back-end offers a file named {name!r}, which is not a plain name.")
     part = target.with_name(target.name + ".part")
     try:
         asset.download(part)

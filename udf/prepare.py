@@ -32,9 +32,12 @@ def validity(values: NDArray[np.float32], reading: Reading) -> NDArray[np.bool_]
     for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a clear pixel often is.
     """
     required = [i for i, band in enumerate(reading.bands) if band in reading.card.required]
-    reflective = [i for i, band in enumerate(reading.bands) if band not in AUXILIARY]
     needed = values[required]
-    valid = np.isfinite(needed).all(axis=0) & (np.nan_to_num(values[reflective]) != 0).any(axis=0)
+    valid = np.isfinite(needed).all(axis=0)
+    zero = (needed == 0).all(axis=0)
+    if zero.any():
+        reflective = [i for i, band in enumerate(reading.bands) if band not in AUXILIARY]
+        valid[zero] &= (np.nan_to_num(values[reflective][:, zero]) != 0).any(axis=0)
     if reading.nodata is not None and np.isfinite(reading.nodata) and reading.nodata != 0:
         valid &= (needed != np.float32(reading.nodata)).all(axis=0)
     if reading.mode == "dn_offset":

