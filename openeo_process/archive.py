@@ -18,10 +18,11 @@ from pathlib import Path
 
 from kappamask.models import JobError, ModelCard, load_card, read_weights
 
-__all__ = ["FOLDER", "build"]
+__all__ = ["FOLDER", "build", "is_for_here"]
 
 FOLDER = "kappamask_deps"
 """Where the job unpacks it, and where the UDF looks."""
+PYTHON = platform.python_version().rpartition(".")[0]
 PLATFORM = "manylinux_2_28_x86_64"
 """Of openEO's workers; the oldest that current ONNX Runtime wheels support."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -39,7 +40,7 @@ def build(output_dir: str | Path, *, model: str | Path | ModelCard = "compact", 
     """
     card = load_card(model)
     read_weights(card)
-    python = python or platform.python_version().rpartition(".")[0]
+    python = python or PYTHON
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as scratch:
@@ -50,6 +51,11 @@ def build(output_dir: str | Path, *, model: str | Path | ModelCard = "compact", 
         target = folder / f"kappamask-deps-{card.id}-cp{python.replace('.', '')}-{digest}.zip"
         part.replace(target)
     return target
+
+
+def is_for_here(python: str | None = None) -> bool:
+    """Whether an archive for this Python can run in this process' environment."""
+    return (python or PYTHON, platform.system(), platform.machine()) == (PYTHON, "Linux", "x86_64")
 
 
 def _write(path: Path, files: dict[str, bytes]) -> None:
@@ -75,8 +81,7 @@ def _package(card: ModelCard) -> Iterator[tuple[str, bytes]]:
 
 
 def _runtime(python: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
-    here = (platform.python_version().rpartition(".")[0], platform.system(), platform.machine())
-    files = _installed() if here == (python, "Linux", "x86_64") else _downloaded(python, scratch)
+    files = _installed() if is_for_here(python) else _downloaded(python, scratch)
     for name, content in files:
         if not name.startswith(UNUSED) and "__pycache__" not in name:
             yield name, content

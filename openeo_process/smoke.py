@@ -40,7 +40,7 @@ def smoke_test(archive: Path, model: str = "compact") -> None:
         work = Path(folder)
         with zipfile.ZipFile(archive) as content:
             content.extractall(work / FOLDER)
-        (work / "udf.py").write_text(udf(model=model).code, encoding="utf-8")
+        (work / "udf.py").write_text(udf().code, encoding="utf-8")
         python = _clean_environment(work / "env")
         command = [str(python), "-I", "-c", TRIAL, model]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)  # noqa: S603

@@ -33,8 +33,8 @@ def validity(values: NDArray[np.float32], reading: Reading) -> NDArray[np.bool_]
     """
     required = [i for i, band in enumerate(reading.bands) if band in reading.card.required]
     needed = values[required]
-    valid = np.isfinite(needed).all(axis=0)
-    zero = (needed == 0).all(axis=0)
+    valid = np.asarray(np.isfinite(needed).all(axis=0))
+    zero = np.asarray((needed == 0).all(axis=0))
     if zero.any():
         reflective = [i for i, band in enumerate(reading.bands) if band not in AUXILIARY]
         valid[zero] &= (np.nan_to_num(values[reflective][:, zero]) != 0).any(axis=0)
@@ -42,7 +42,7 @@ def validity(values: NDArray[np.float32], reading: Reading) -> NDArray[np.bool_]
         valid &= (needed != np.float32(reading.nodata)).all(axis=0)
     if reading.mode == "dn_offset":
         valid &= (needed != 0).all(axis=0)
-    return np.asarray(valid)
+    return valid
 
 
 def extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -1,0 +1,36 @@
+"""`kappamask archive`: what an openEO back-end needs to run the UDF."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kappamask.cli.options import AsJson, Model, extra, say
+from kappamask.models import load_card
+
+__all__ = ["archive"]
+
+EXAMPLE = "kappamask archive -o build/"
+
+
+def archive(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)],
+    model: Model = "compact",
+    python: Annotated[str | None, typer.Option(help="Python of the back-end, such as 3.11; default: this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the dependency archive of the UDF: ONNX Runtime, this package and the network.
+
+    An archive for this Python is tried where only numpy 2 and xarray are installed, as on a back-end's worker.
+    """
+    with extra("client"):
+        from kappamask.openeo_process.archive import build, is_for_here
+        from kappamask.openeo_process.smoke import smoke_test
+
+    path = build(output, model=model, python=python)
+    if tried := is_for_here(python):
+        smoke_test(path, load_card(model).id)
+    size = path.stat().st_size
+    told = "tried in a clean environment" if tried else "not tried: it is for another Python or platform"
+    result = {"archive": str(path), "bytes": size, "model": model, "tried": tried}
+    say(result, [f"{path}: {size / 1e6:.1f} MB, {told}"], as_json)

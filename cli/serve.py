@@ -1,0 +1,32 @@
+"""`kappamask serve`: the embedded openEO back-end."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kappamask.cli.options import extra
+
+__all__ = ["serve"]
+
+EXAMPLE = "kappamask serve --scenes scenes/ --port 8080"
+
+
+class Engine(StrEnum):
+    """How jobs are run: in the server's process, or by dask workers."""
+
+    SERIAL = "serial"
+    DASK = "dask"
+
+
+def serve(
+    scenes: Annotated[Path, typer.Option(help="Folder with the scenes to offer.", show_default=False)],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    engine: Annotated[Engine, typer.Option(help="How jobs are run.")] = Engine.SERIAL,
+) -> None:
+    """Serve a folder of scenes as an openEO back-end on this machine; the first line printed is its URL."""
+    with extra("backend"):
+        from kappamask.backend.server import run_server
+
+    run_server(scenes, port=port, engine=engine.value)

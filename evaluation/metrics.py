@@ -1,0 +1,81 @@
+"""Scores of a mask against a truth, from one confusion matrix pooled over all pixels."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from kappamask.models import CubeError
+from kappamask.udf.classes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
+
+__all__ = ["CLASSES", "IGNORED", "Scores", "confusion", "rates", "scores"]
+
+CLASSES = {"clear": CLEAR, "shadow": SHADOW, "semi_transparent": SEMI_TRANSPARENT, "cloud": CLOUD}
+"""The classes that are scored, as in the KappaMask paper's tables."""
+IGNORED = (0, 5, 255)
+"""Codes of a truth that are left out: undefined, missing, outside."""
+
+Scores = dict[str, dict[str, float | None]]
+
+
+def confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) -> NDArray[np.int64]:
+    """Pixel counts (4, 5): rows are classes 1 to 4 of the truth, columns those of the mask, then anything else.
+
+    Pixels whose truth is in `IGNORED` are left out. A mask that says undefined or missing where the truth has a
+    class is wrong there, hence the fifth column. `merge_thin` makes semi-transparent cloud (3) cloud (4) in both,
+    for truths that do not tell them apart.
+    Raises CubeError if the shapes differ, a code is unknown, or no pixel is left.
+    """
+    true, found = np.asarray(truth), np.asarray(mask)
+    if true.shape != found.shape:
+        raise CubeError(f"The truth has the shape {true.shape}, the mask {found.shape}; both need the same.")
+    unknown = np.setdiff1d(np.concatenate([np.unique(true), np.unique(found)]), [*CLASSES.values(), *IGNORED])
+    if unknown.size:
+        raise CubeError(f"Codes {unknown.tolist()} are no KappaMask classes: known are 0 to 5, and 255 for outside.")
+    counted = ~np.isin(true, IGNORED)
+    if not counted.any():
+        raise CubeError("The truth labels no pixel: it holds only 0, 5 or 255.")
+    rows, columns = _places(true[counted], merge_thin), _places(found[counted], merge_thin)
+    flat = np.bincount(rows * (len(CLASSES) + 1) + columns, minlength=len(CLASSES) * (len(CLASSES) + 1))
+    return flat.reshape(len(CLASSES), len(CLASSES) + 1)
+
+
+def scores(truth: ArrayLike, mask: ArrayLike, merge_thin: bool = False) -> Scores:
+    """Dice, precision, recall and one-vs-rest overall accuracy of each class, and `all`, their plain mean.
+
+    truth, mask: KappaMask codes of the same shape. Values are 0 to 1, or None where a score is not defined: dice
+    and accuracy where neither has the class, precision where the mask, recall where the truth lacks it. `all` is
+    the mean of those that are defined. `pixels` counts the truth. Definitions: sections 5 and 6 of the metrics in
+    Domnich et al. 2021 (KappaMask), pooled over pixels. Raises CubeError as `confusion` does.
+    """
+    return rates(confusion(truth, mask, merge_thin=merge_thin))
+
+
+def rates(matrix: NDArray[np.int64]) -> Scores:
+    """The scores, as `scores` returns them, of a matrix as `confusion` returns it, or of a sum of such."""
+    hit = np.diag(matrix).astype(float)
+    true, found, total = matrix.sum(axis=1), matrix.sum(axis=0)[: len(CLASSES)], matrix.sum()
+    present = np.where(true + found > 0, 1.0, np.nan)
+    with np.errstate(invalid="ignore"):
+        table = {
+            "dice": 2 * hit / (true + found),
+            "precision": hit / found,
+            "recall": hit / true,
+            "overall_accuracy": present * (total - true - found + 2 * hit) / total,
+        }
+    named = {key: _named(values) for key, values in table.items()}
+    counts: dict[str, float | None] = {name: int(n) for name, n in zip(CLASSES, true, strict=True)}
+    return named | {"pixels": counts | {"all": int(total)}}
+
+
+def _places(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
+    """Class 1 to 4 -> 0 to 3, anything else -> 4."""
+    merged = np.where(codes == SEMI_TRANSPARENT, CLOUD, codes) if merge_thin else codes
+    places = merged.astype(np.int64) - CLEAR
+    return np.where((places >= 0) & (places < len(CLASSES)), places, len(CLASSES))
+
+
+def _named(values: NDArray[np.float64]) -> dict[str, float | None]:
+    defined = values[np.isfinite(values)]
+    listed = [*values, defined.mean() if defined.size else np.nan]
+    return {name: float(v) if np.isfinite(v) else None for name, v in zip([*CLASSES, "all"], listed, strict=True)}

@@ -1,0 +1,64 @@
+"""Masks to files and back."""
+
+from pathlib import Path
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+import xarray as xr
+
+from kappamask.models import SceneError
+from kappamask.scenes.cube import located
+from kappamask.scenes.geotiff_out import write_geotiff
+from kappamask.scenes.netcdf import open_dataset
+from kappamask.scenes.netcdf_out import write_netcdf
+from kappamask.scenes.raster import grid_of, lazy_bands, local_raster
+
+__all__ = ["MASK_SUFFIXES", "read_mask", "write_mask"]
+
+MASK_SUFFIXES = (".tif", ".tiff", ".nc")
+
+
+def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | None = None) -> list[Path]:
+    """Write a mask, uint8 (y, x), and where given its scores, float32 (class, y, x); returns the files.
+
+    `.tif`: a Cloud Optimized GeoTIFF with palette, class names (in `.aux.xml` too, where GDAL looks for them),
+    nodata 255 and the mask's attributes as tags; scores go to `NAME_scores.tif`, one band a class, nodata NaN.
+    `.nc`: CF netCDF with variables `mask` and `score`; masks with a dimension t need it.
+    Lazy masks are computed chunk by chunk. The file appears whole or not at all. Raises SceneError if it cannot be
+    written, or if the mask is no uint8 mask.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in MASK_SUFFIXES:
+        raise SceneError(f"Cannot write {target.name}: a mask is a .tif or a .nc file.")
+    if mask.dtype != np.uint8 or set(mask.dims) - {"t"} != {"y", "x"}:
+        raise SceneError(f"A mask is uint8 with dims (y, x), not {mask.dtype} with {mask.dims}.")
+    return write_netcdf(mask, target, scores) if target.suffix == ".nc" else write_geotiff(mask, target, scores)
+
+
+def read_mask(path: str | Path) -> xr.DataArray:
+    """A mask as `write_mask` wrote it, or any raster of class codes: integers (y, x), lazy, attributes from its tags.
+
+    Raises SceneError if the file is missing, damaged, or holds more than one layer.
+    """
+    source = Path(path)
+    return _read_netcdf(source) if source.suffix.lower() == ".nc" else _read_geotiff(source)
+
+
+def _read_geotiff(path: Path) -> xr.DataArray:
+    with local_raster(path) as dataset:
+        grid, count, dtype = grid_of(dataset), dataset.count, np.dtype(dataset.dtypes[0])
+        attrs = dataset.tags() | dataset.tags(1)
+    if count != 1 or dtype.kind not in "ui":
+        raise SceneError(f"{path.name} is no mask: it has {count} bands of {dtype}; needed is one of whole numbers.")
+    coords = {"y": grid.y, "x": grid.x}
+    mask = xr.DataArray(lazy_bands(path, [1])[0], dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
+    return located(mask, grid)
+
+
+def _read_netcdf(path: Path) -> xr.DataArray:
+    dataset = open_dataset(path)
+    codes = [v for v in dataset.data_vars.values() if set(v.dims) == {"y", "x"} and v.dtype.kind in "ui"]
+    if "mask" not in dataset and len(codes) != 1:
+        raise SceneError(f"{path.name} is no mask: needed is one variable of whole numbers with dims y, x.")
+    mask = (dataset["mask"] if "mask" in dataset else codes[0]).transpose("y", "x").rename("mask")
+    return mask.rio.write_crs(dataset.rio.crs) if dataset.rio.crs else mask

@@ -1,0 +1,109 @@
+"""What a scene says about itself: processing level, date, meaning of its numbers."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from kappamask.models import SceneError
+
+__all__ = ["attributes", "packing"]
+
+LEVELS = ("L1C", "L2A")
+PACKINGS: dict[tuple[float, float], str] = {(1e-4, 0.0): "dn_harmonized", (1e-4, -0.1): "dn_offset"}
+"""(scale, offset) to reflectance -> name of the reading; QUANTIFICATION_VALUE 10000, RADIO_ADD_OFFSET -1000."""
+CARRIED = ("radiometry", "collection", "processing_baseline")
+"""Tags that `kappamask.udf` understands and that pass through as they are."""
+
+_LEVEL = re.compile(r"(?<![A-Z0-9])(?:MSI)?(L1C|L2A)(?![A-Z0-9])")
+_DATE = re.compile(r"(?<!\d)(20\d\d)-?(\d\d)-?(\d\d)(?:[T_ ]?(\d\d):?(\d\d):?(\d\d))?(?!\d)")
+_TIFF_DATE = "%Y:%m:%d %H:%M:%S"
+
+
+def attributes(name: str, tags: Mapping[str, Any], level: str | None, packed: str | None = None) -> dict[str, str]:
+    """`level`, `datetime` (ISO 8601, UTC) and what `CARRIED` lists, each only where it is known.
+
+    `packed` is the radiometry that the bands' scale and offset speak for, as `packing` reads it.
+
+    A tag goes before the name of the file; of the dates in a name the first counts, which in Sentinel-2 products
+    is the sensing time. TIFFTAG_DATETIME comes last, because many programs put the time of writing there.
+    Raises SceneError if `level` is unknown, if it or `packed` contradicts a tag, or if a tag cannot be understood.
+    """
+    low = {str(key).lower(): value for key, value in tags.items()}
+    found = {key: str(low[key]) for key in CARRIED if key in low}
+    if packed and found.setdefault("radiometry", packed) != packed:
+        raise SceneError(
+            f"Scene {name} has the radiometry tag '{found['radiometry']}', its scale and offset say {packed}."
+        )
+    found |= {"level": _level(name, low.get("level"), level) or "", "datetime": _datetime(name, low) or ""}
+    return {key: value for key, value in found.items() if value}
+
+
+def _level(name: str, tag: Any, asked: str | None) -> str | None:
+    if asked is not None and asked not in LEVELS:
+        raise SceneError(f"No level '{asked}': known are {', '.join(LEVELS)}.")
+    said = str(tag).upper() if tag else None
+    if said and said not in LEVELS:
+        raise SceneError(f"Scene {name} has the level tag '{tag}'; needed is L1C or L2A.")
+    if said and asked and said != asked:
+        raise SceneError(f"Scene {name} says that it is {said}, not {asked}: leave the level out, or mend its tag.")
+    in_name = _LEVEL.search(name.upper())
+    return asked or said or (in_name[1] if in_name else None)
+
+
+def _datetime(name: str, tags: Mapping[str, Any]) -> str | None:
+    if tags.get("datetime"):
+        return _iso(name, str(tags["datetime"]))
+    dates = (_date(match.groups()) for match in _DATE.finditer(name))
+    return next((date for date in dates if date), None) or _tiff_date(str(tags.get("tifftag_datetime", "")))
+
+
+def _iso(name: str, text: str) -> str:
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        needed = "needed is ISO 8601, such as 2021-05-27T10:20:21Z"
+        raise SceneError(f"Scene {name} has the datetime tag '{text}'; {needed}.") from None
+    return _utc(when)
+
+
+def _date(parts: Iterable[str | None]) -> str | None:
+    year, month, day, hour, minute, second = (int(part or 0) for part in parts)
+    try:
+        return _utc(datetime(year, month, day, hour, minute, second))
+    except ValueError:
+        return None
+
+
+def _tiff_date(text: str) -> str | None:
+    try:
+        return _utc(datetime.strptime(text, _TIFF_DATE))
+    except ValueError:
+        return None
+
+
+def _utc(when: datetime) -> str:
+    """Times without a zone are UTC, as in all Sentinel-2 products."""
+    aware = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    return aware.isoformat().replace("+00:00", "Z")
+
+
+def packing(name: str, pairs: Iterable[tuple[float, float]]) -> str | None:
+    """The reading that the bands' (scale, offset) speak for; None where all are (1, 0), which says nothing.
+
+    Raises SceneError if bands differ, or if the pair is none of `PACKINGS`: numbers are handed on as stored, and
+    nobody after this could tell what they mean.
+    """
+    distinct = set(pairs)
+    if distinct <= {(1.0, 0.0)}:
+        return None
+    known = [word for pair, word in PACKINGS.items() if all(np.allclose(pair, one) for one in distinct)]
+    if not known:
+        listed = "; ".join(f"scale {scale:g}, offset {offset:g}" for scale, offset in sorted(distinct))
+        raise SceneError(
+            f"Scene {name} declares {listed}; known are scale 0.0001 with offset 0 or -0.1, the same for all bands. "
+            "Store digital numbers or reflectance."
+        )
+    return known[0]

@@ -1,0 +1,51 @@
+"""Band names as files spell them."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from kappamask.models import SENTINEL2_BANDS, SceneError
+
+__all__ = ["band_name", "choose"]
+
+_BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
+
+
+def band_name(text: str | None) -> str | None:
+    """The one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
+
+    The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different bands in one text name none.
+    """
+    found = {_label(digits, auxiliary) for digits, auxiliary in _BAND.findall((text or "").upper())}
+    return found.pop() if len(found) == 1 else None
+
+
+def _label(digits: str, auxiliary: str) -> str:
+    return auxiliary or f"B{digits:0>2}"
+
+
+def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:
+    """The labels to read, in order: `wanted` if given, else all that the scene has.
+
+    Raises SceneError if the scene names a band twice, or lacks one that is wanted.
+    """
+    twice = [band for band, times in Counter(have).items() if times > 1]
+    if twice:
+        raise SceneError(f"Scene {scene} names {', '.join(twice)} more than once; every band needs its own name.")
+    if wanted is None:
+        return list(have)
+    names = normalise(wanted)
+    missing = [band for band in names if band not in have]
+    if missing:
+        raise SceneError(f"Scene {scene} lacks {', '.join(missing)}; it has {', '.join(have)}.")
+    return names
+
+
+def normalise(wanted: Iterable[str]) -> list[str]:
+    """Labels as this project writes them; SceneError for a word that is no Sentinel-2 band."""
+    given = list(wanted)
+    names = [band_name(word) for word in given]
+    unknown = [word for word, name in zip(given, names, strict=True) if name is None]
+    if unknown or not given:
+        raise SceneError(f"No band {', '.join(unknown) or 'given'}: known are {', '.join(SENTINEL2_BANDS)}.")
+    return [name for name in names if name]

@@ -1,0 +1,147 @@
+"""Rasters through GDAL: local files of few kinds only, read lazily, and never a read error taken for zeros."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import rasterio
+from dask.array import Array
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.io import DatasetReader
+from rasterio.transform import Affine
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from kappamask.models import SceneError
+from kappamask.scenes.atomic import GDAL_ERRORS
+
+__all__ = ["Grid", "grid_of", "lazy_bands", "local_raster"]
+
+da: Any = dask.array  # its annotations are partial
+DRIVERS = {
+    b"II*\0": "GTiff",
+    b"MM\0*": "GTiff",
+    b"II+\0": "GTiff",
+    b"MM\0+": "GTiff",
+    b"\0\0\0\x0cjP  ": "JP2OpenJPEG",
+    b"\xffO\xffQ": "JP2OpenJPEG",
+}
+"""First bytes (TIFF 6.0, BigTIFF, ISO 15444-1) -> the GDAL driver that may open the file, and no other: VRT, WMS and
+the like name further files and hosts, so a scene from a stranger must not be one. Suffixes prove nothing."""
+ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GTIFF_IGNORE_READ_ERRORS": "NO", "CPL_DEBUG": "OFF"}
+"""No side-car files, and no zeros in place of a block that cannot be read."""
+CHUNK = 1024
+"""Side of a dask chunk, pixels: the block size of Sentinel-2 JP2s, and 2 MiB a band."""
+NODATA = 0
+"""Digital number of Sentinel-2 that means no data."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A north-up raster grid; `crs` is None where the file has none."""
+
+    crs: CRS | None
+    transform: Affine
+    width: int
+    height: int
+
+    @property
+    def x(self) -> NDArray[np.float64]:
+        """Centres of the columns, units of the crs."""
+        return np.asarray(self.transform.c + self.transform.a * (np.arange(self.width) + 0.5), dtype=np.float64)
+
+    @property
+    def y(self) -> NDArray[np.float64]:
+        """Centres of the rows, units of the crs."""
+        return np.asarray(self.transform.f + self.transform.e * (np.arange(self.height) + 0.5), dtype=np.float64)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east, north."""
+        west, north = self.transform.c, self.transform.f
+        return west, north + self.transform.e * self.height, west + self.transform.a * self.width, north
+
+
+@contextmanager
+def local_raster(path: Path, **options: Any) -> Iterator[DatasetReader]:
+    """Open a local GeoTIFF or JPEG 2000; GDAL's complaints, in opening and in reading, become SceneError.
+
+    `options` are those of the driver, and `overview_level`.
+    """
+    if not path.is_file():
+        raise SceneError(f"No file {path}.")
+    try:
+        with rasterio.Env(**ENVIRONMENT), rasterio.open(path.resolve(), driver=_driver(path), **options) as dataset:
+            yield dataset
+    except (*GDAL_ERRORS, OSError) as error:
+        reason = str(error.__cause__ or error).replace(str(path.resolve()), path.name).rstrip(".")
+        raise SceneError(f"{path.name} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
+
+
+def _driver(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(max(map(len, DRIVERS)))
+    found = [driver for magic, driver in DRIVERS.items() if head.startswith(magic)]
+    if not found:
+        raise SceneError(f"{path.name} is neither a GeoTIFF nor a JPEG 2000: its first bytes are {head[:4]!r}.")
+    return found[0]
+
+
+def grid_of(dataset: DatasetReader) -> Grid:
+    """The dataset's grid; SceneError if it is rotated or sheared."""
+    transform = dataset.transform
+    if transform.b or transform.d:
+        raise SceneError(f"{Path(dataset.name).name} is not north-up; warp it first (gdalwarp).")
+    return Grid(dataset.crs, transform, dataset.width, dataset.height)
+
+
+def lazy_bands(path: Path, indexes: list[int], target: Grid | None = None, *, square: bool = False) -> Array:
+    """Bands (numbered from 1) of a file as a dask array (band, y, x) of the file's dtype.
+
+    With `target`, the bands are resampled (bilinear) to that grid; pixels of value 0, nodata, take no part in that.
+    Chunks follow the file's blocks; with `square` they have CHUNK pixels a side whatever the file.
+    Each chunk opens the file anew: no handles stay open, and the array can be pickled.
+    Computing raises SceneError where the file is damaged.
+    """
+    with local_raster(path) as dataset:
+        grid = target or grid_of(dataset)
+        dtype = np.dtype(dataset.dtypes[indexes[0] - 1])
+        by_band = dataset.interleaving is None or dataset.interleaving.name == "band"
+        height, width = (CHUNK, CHUNK) if square else _chunk(dataset.block_shapes[0], grid)
+    band_chunks = (1,) * len(indexes) if by_band else (len(indexes),)
+    bands: Array = da.map_blocks(
+        _read,
+        path=path,
+        indexes=tuple(indexes),
+        target=target,
+        chunks=(band_chunks, *da.core.normalize_chunks((height, width), shape=(grid.height, grid.width))),
+        dtype=dtype,
+        meta=np.empty((0, 0, 0), dtype=dtype),
+    )
+    return bands
+
+
+def _chunk(block: tuple[int, int], grid: Grid) -> tuple[int, int]:
+    """Whole blocks of the file, about CHUNK squared pixels: strips give wide and low chunks."""
+    width = min(grid.width, -(-CHUNK // block[1]) * block[1])
+    rows = max(1, CHUNK * CHUNK // width)
+    return min(grid.height, -(-rows // block[0]) * block[0]), width
+
+
+def _read(path: Path, indexes: tuple[int, ...], target: Grid | None, block_info: Any) -> NDArray[Any]:
+    (first, last), rows, columns = block_info[None]["array-location"]
+    window = Window.from_slices(rows, columns)
+    bands = list(indexes[first:last])
+    with local_raster(path) as dataset:
+        if target is None:
+            return np.asarray(dataset.read(bands, window=window))
+        options = {"crs": target.crs, "transform": target.transform, "width": target.width, "height": target.height}
+        nodata = {"src_nodata": NODATA, "nodata": NODATA}
+        with WarpedVRT(dataset, resampling=Resampling.bilinear, **options, **nodata) as warped:
+            return np.asarray(warped.read(bands, window=window))

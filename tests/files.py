@@ -1,0 +1,53 @@
+"""Small scenes on disk, of every kind that is read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import xarray as xr
+from rasterio.transform import from_origin
+
+CRS = "EPSG:32635"
+WEST, NORTH = 500_000.0, 6_500_000.0
+BANDS = ("B02", "B03", "B04", "B08")
+
+
+def digits(bands: int = 4, height: int = 96, width: int = 80) -> np.ndarray:
+    """Digital numbers 300 to 8300 that differ from pixel to pixel and from band to band."""
+    flat = np.arange(bands * height * width, dtype=np.int64) * 7919 % 8000 + 300
+    return flat.reshape(bands, height, width).astype(np.uint16)
+
+
+def geotiff(
+    path: Path,
+    values: np.ndarray | None = None,
+    names: tuple[str | None, ...] = BANDS,
+    tags: dict[str, str] | None = None,
+    scale: tuple[float, float] | None = None,
+    **profile: Any,
+) -> Path:
+    values = digits(len(names)) if values is None else values
+    count, height, width = values.shape
+    base = {"driver": "GTiff", "crs": CRS, "transform": from_origin(WEST, NORTH, 10, 10), "dtype": values.dtype}
+    with rasterio.open(path, "w", count=count, height=height, width=width, **{**base, **profile}) as dataset:
+        dataset.write(values)
+        dataset.descriptions = names
+        dataset.update_tags(**(tags or {}))
+        if scale:
+            dataset.scales, dataset.offsets = (scale[0],) * count, (scale[1],) * count
+    return path
+
+
+def jp2(path: Path, values: np.ndarray, size: float, west: float = WEST, crs: str = CRS) -> Path:
+    """One lossless JPEG 2000 band of `size` metres a pixel."""
+    profile = {"driver": "JP2OpenJPEG", "quality": 100, "reversible": True}
+    return geotiff(path, values[None], (None,), crs=crs, transform=from_origin(west, NORTH, size, size), **profile)
+
+
+def cube(values: np.ndarray | None = None, names: tuple[str, ...] = BANDS, **attrs: Any) -> xr.DataArray:
+    """The same pixels in memory, located as `geotiff` locates them."""
+    values = digits(len(names)) if values is None else values
+    y, x = NORTH - 10 * (np.arange(values.shape[1]) + 0.5), WEST + 10 * (np.arange(values.shape[2]) + 0.5)
+    made = xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": list(names), "y": y, "x": x}, attrs=attrs)
+    return made.rio.write_crs(CRS)

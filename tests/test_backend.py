@@ -1,0 +1,446 @@
+"""The embedded back-end over its own API: the openEO client against a real server, real jobs in real processes."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openeo
+import pytest
+import rasterio
+import requests
+import xarray as xr
+from distributed import LocalCluster
+from openeo.rest import OpenEoApiError
+from rasterio.transform import from_origin
+
+from kappamask.backend.chunks import apply_neighborhood
+from kappamask.backend.server import Server, running_server
+
+WEST, NORTH, EPSG = 600_000, 5_000_000, 32635
+SIDE = 48
+BANDS = ("B02", "B03", "B04")
+HEAD = (
+    "import xarray\nfrom openeo.udf import inspect\n"
+    "def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n"
+)
+IDENTITY = HEAD + "    return cube\n"
+MASK = (
+    HEAD
+    + "    inspect(data={'shape': list(cube.shape)}, message='one chunk')\n"
+    + "    return (cube.isel(bands=[0]) > 4000) + 1.0 + 0 * cube.isel(bands=[0])\n"
+)
+FAILS = HEAD + "    raise RuntimeError('no band B99 in this cube')\n"
+SLEEPS = (
+    HEAD
+    + "    import os, time\n    inspect(data=os.getpid(), message='asleep')\n    time.sleep(120)\n    return cube\n"
+)
+
+
+def write_scene(
+    folder: Path, date: str, level: str = "L2A", bands: tuple[str, ...] = BANDS, seed: int = 0
+) -> np.ndarray:
+    """A GeoTIFF scene as the back-end wants it; returns its digital numbers."""
+    values = np.random.default_rng(seed).integers(1, 8000, (len(bands), SIDE, SIDE)).astype("uint16")
+    profile = {"driver": "GTiff", "count": len(bands), "height": SIDE, "width": SIDE, "dtype": "uint16", "nodata": 0}
+    place = {"crs": f"EPSG:{EPSG}", "transform": from_origin(WEST, NORTH, 10, 10)}
+    with rasterio.open(folder / f"{level}_{date}.tif", "w", **profile, **place) as file:
+        file.write(values)
+        file.descriptions = bands
+        file.update_tags(datetime=f"{date}T09:40:00Z", level=level, radiometry="dn_harmonized")
+    return values
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scene(folder, "2024-05-01")
+    write_scene(folder, "2024-05-06", seed=1)
+    write_scene(folder, "2024-05-01", level="L1C", bands=("B02", "B10"), seed=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(scenes: Path) -> Iterator[Server]:
+    with running_server(scenes, user="tester", password="s3cret") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def connection(server: Server) -> openeo.Connection:
+    return openeo.connect(server.url).authenticate_basic(server.user, server.password)
+
+
+def chunks(size: int = 16, overlap: int = 4, per_date: bool = True) -> dict[str, Any]:
+    lengths = [{"dimension": d, "value": size, "unit": "px"} for d in ("x", "y")]
+    margins = [{"dimension": d, "value": overlap, "unit": "px"} for d in ("x", "y")]
+    return {"size": lengths + ([{"dimension": "t", "value": "P1D"}] if per_date else []), "overlap": margins}
+
+
+def load(connection: openeo.Connection, **more: Any) -> openeo.DataCube:
+    return connection.load_collection("SENTINEL2_L2A", **more)
+
+
+def run_udf(
+    cube: openeo.DataCube, code: str, context: dict[str, Any] | None = None, **geometry: Any
+) -> openeo.DataCube:
+    return cube.apply_neighborhood(openeo.UDF(code, runtime="Python", context=context), **chunks(**geometry))
+
+
+def wait(job: openeo.BatchJob, *states: str, seconds: float = 60) -> str:
+    """Poll until the job's status is one of `states`."""
+    end = time.monotonic() + seconds
+    while (status := job.status()) not in states:
+        assert time.monotonic() < end, f"{job.job_id} is still {status}: {job.logs()}"
+        assert status not in {"error", "canceled", "finished"}, f"{status}: {job.logs()}"
+        time.sleep(0.2)
+    return status
+
+
+def wait_for_log(job: openeo.BatchJob, message: str, seconds: float = 60) -> Any:
+    """Poll until the job has logged `message`; returns the data that came with it."""
+    end = time.monotonic() + seconds
+    while not (found := [entry for entry in job.logs() if entry["message"] == message]):
+        assert time.monotonic() < end, f"{job.job_id} ({job.status()}) never logged {message}"
+        time.sleep(0.2)
+    return found[0].get("data")
+
+
+def stored(scenes: Path, name: str) -> xr.DataArray:
+    with rasterio.open(scenes / name) as file:
+        values = file.read().astype(np.float32)
+    y, x = NORTH - 5 - 10.0 * np.arange(SIDE), WEST + 5 + 10.0 * np.arange(SIDE)
+    return xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": list(BANDS), "y": y, "x": x})
+
+
+def test_collections_describe_the_scenes(connection: openeo.Connection) -> None:
+    assert connection.list_collection_ids() == ["SENTINEL2_L1C", "SENTINEL2_L2A"]
+    described = connection.describe_collection("SENTINEL2_L2A")
+    assert described["cube:dimensions"]["bands"]["values"] == list(BANDS)
+    assert described["cube:dimensions"]["x"]["reference_system"] == EPSG
+    assert described["extent"]["temporal"]["interval"] == [["2024-05-01T09:40:00Z", "2024-05-06T09:40:00Z"]]
+    west, south, east, north = described["extent"]["spatial"]["bbox"][0]
+    assert 28.27 < west < east < 28.28 and 45.14 < south < north < 45.15
+    assert connection.describe_collection("SENTINEL2_L1C")["cube:dimensions"]["bands"]["values"] == ["B02", "B10"]
+
+
+def test_udf_runtime_is_this_python(connection: openeo.Connection) -> None:
+    runtimes = connection.list_udf_runtimes()
+    assert list(runtimes) == ["Python"]
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert runtimes["Python"]["versions"][version]["libraries"]["numpy"]["version"] == np.__version__
+
+
+def test_synchronous_netcdf_holds_the_udfs_pixels(connection: openeo.Connection, scenes: Path, tmp_path: Path) -> None:
+    """Both dates, served as float32 digital numbers, through chunks, equal to the file."""
+    run_udf(load(connection), IDENTITY, per_date=False).download(tmp_path / "cube.nc", format="netCDF")
+    with xr.open_dataset(tmp_path / "cube.nc") as data:
+        assert list(data.t.values) == [np.datetime64("2024-05-01"), np.datetime64("2024-05-06")]
+        for band in BANDS:
+            np.testing.assert_array_equal(
+                data[band].isel(t=0).values, stored(scenes, "L2A_2024-05-01.tif").sel(bands=band)
+            )
+            assert data[band].dtype == np.float32
+        assert data.rio.write_crs(data.crs.attrs["crs_wkt"]).rio.crs.to_epsg() == EPSG
+
+
+def test_batch_job_writes_one_named_geotiff_per_date(
+    connection: openeo.Connection, scenes: Path, tmp_path: Path
+) -> None:
+    area = {"west": WEST + 100, "east": WEST + 400, "south": NORTH - 400, "north": NORTH - 50, "crs": EPSG}
+    cube = run_udf(load(connection, spatial_extent=area), MASK).rename_labels("bands", target=["mask"])
+    job = cube.apply(lambda x: x.linear_scale_range(0, 250, 0, 250)).create_job(
+        title="masks", out_format="GTiff", filename_prefix="km", job_options={"soft-errors": 0.1, "colour": "blue"}
+    )
+    assert job.status() == "created"
+    job.start()
+    wait(job, "finished")
+    files = {path.name: path for path in job.get_results().download_files(tmp_path, include_stac_metadata=False)}
+    assert sorted(files) == ["km_2024-05-01Z.tif", "km_2024-05-06Z.tif"]
+    with rasterio.open(files["km_2024-05-01Z.tif"]) as file:
+        assert (file.dtypes, file.nodata, file.descriptions, file.crs.to_epsg()) == (("uint8",), 255, ("mask",), EPSG)
+        assert tuple(file.bounds) == (WEST + 100, NORTH - 400, WEST + 400, NORTH - 50)
+        expected = (stored(scenes, "L2A_2024-05-01.tif").values[0] > 4000) + 1
+        np.testing.assert_array_equal(file.read(1), expected[5:40, 10:40])
+    messages = [entry["message"] for entry in job.logs()]
+    assert "one chunk" in messages and "Unknown job options are ignored: colour." in messages
+    assert job.logs()[-1]["data"] == {"shape": [3, 24, 24]}
+    assert job.describe()["progress"] == 100
+    asset = job.get_results().get_metadata()["assets"]["km_2024-05-06Z.tif"]
+    assert asset["proj:epsg"] == EPSG and asset["bands"] == [{"name": "mask"}]
+    assert asset["raster:bands"][0]["statistics"]["maximum"] == 2
+
+
+def test_results_are_served_in_ranges_under_signed_links(connection: openeo.Connection, scenes: Path) -> None:
+    job = load(connection, bands=["B02"]).filter_temporal("2024-05-01", "2024-05-02").create_job(out_format="GTiff")
+    job.start()
+    wait(job, "finished")
+    link = job.get_results().get_assets()[0].href
+    whole = requests.get(link, timeout=10)
+    part = requests.get(link, headers={"Range": "bytes=10-19"}, timeout=10)
+    assert part.status_code == 206 and part.content == whole.content[10:20]
+    with rasterio.open(f"/vsicurl/{link}") as file:
+        np.testing.assert_array_equal(file.read(1), stored(scenes, "L2A_2024-05-01.tif").values[0])
+    assert requests.get(link.replace("assets/", "assets/0"), timeout=10).status_code in (401, 403, 404, 500)
+    forged = link.split("?")[0].rsplit("/", 2)
+    assert requests.get(f"{forged[0]}/{'0' * 64}/{forged[2]}?{link.split('?')[1]}", timeout=10).status_code == 403
+
+
+def test_udf_error_is_http_500_synchronously(connection: openeo.Connection, tmp_path: Path) -> None:
+    with pytest.raises(OpenEoApiError, match="no band B99 in this cube") as caught:
+        run_udf(load(connection), FAILS).download(tmp_path / "x.nc")
+    assert caught.value.http_status_code == 500
+
+
+def test_udf_error_is_a_traceback_in_the_jobs_log(connection: openeo.Connection) -> None:
+    job = run_udf(load(connection), FAILS).create_job()
+    job.start()
+    wait(job, "error")
+    [failure] = [entry for entry in job.logs(level="error") if "no band B99" in entry["message"]]
+    assert "Traceback" in failure["message"] and 'File "<string>", line 4, in apply_datacube' in failure["message"]
+    with pytest.raises(OpenEoApiError, match="JobNotFinished"):
+        job.get_results().get_metadata()
+
+
+def test_several_dates_need_netcdf_or_a_job(connection: openeo.Connection, tmp_path: Path) -> None:
+    with pytest.raises(OpenEoApiError, match="save as netCDF, or use a batch job"):
+        load(connection).download(tmp_path / "x.tif", format="GTiff")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"size": [{"dimension": "x", "value": 16, "unit": "m"}, {"dimension": "y", "value": 16, "unit": "m"}]},
+            "only 'px'",
+        ),
+        (
+            {"size": [{"dimension": "x", "value": 3, "unit": "px"}, {"dimension": "y", "value": 3, "unit": "px"}]},
+            "too small",
+        ),
+        (
+            {"size": [{"dimension": "x", "value": 16, "unit": "px"}, {"dimension": "y", "value": 32, "unit": "px"}]},
+            "same for both",
+        ),
+        ({"size": [*chunks()["size"][:2], {"dimension": "t", "value": "P10D"}]}, "P1D"),
+        ({"size": chunks()["size"][:1]}, "x and y are both needed"),
+        ({"overlap": [{"dimension": "x", "value": 4, "unit": "px"}]}, "same for both"),
+        ({"overlap": [*chunks()["overlap"], {"dimension": "t", "value": "P1D"}]}, "overlap in t"),
+        ({"overlap": [{"dimension": d, "value": 17, "unit": "px"} for d in "xy"]}, "exceeds the size"),
+    ],
+)
+def test_validation_refuses_what_copernicus_refuses(
+    connection: openeo.Connection, change: dict[str, Any], reason: str
+) -> None:
+    cube = load(connection).apply_neighborhood(openeo.UDF(IDENTITY, runtime="Python"), **{**chunks(), **change})
+    [error] = cube.validate()
+    assert error["code"] == "ProcessParameterInvalid" and reason in error["message"]
+
+
+def test_validation_of_a_good_graph_is_silent(connection: openeo.Connection) -> None:
+    assert run_udf(load(connection), IDENTITY).validate() == []
+
+
+@pytest.mark.parametrize(
+    "udf",
+    [
+        openeo.UDF("def (", runtime="Python"),
+        openeo.UDF(IDENTITY, runtime="R"),
+        openeo.UDF(IDENTITY, runtime="Python", version="2.7"),
+    ],
+)
+def test_validation_refuses_bad_udfs(connection: openeo.Connection, udf: openeo.UDF) -> None:
+    [error] = load(connection).apply_neighborhood(udf, **chunks()).validate()
+    assert error["code"] in {"ProcessParameterInvalid", "InvalidRuntime", "InvalidVersion"}
+
+
+def test_wrong_credentials_and_forged_tokens_are_refused(server: Server) -> None:
+    with pytest.raises(OpenEoApiError, match="CredentialsInvalid"):
+        openeo.connect(server.url).authenticate_basic(server.user, "guess")
+    drivers_own = base64.urlsafe_b64encode(server.user.encode()).decode()
+    for header in ({}, {"Authorization": f"Bearer basic//{drivers_own}"}):
+        assert requests.get(f"{server.url}/openeo/1.2/jobs", headers=header, timeout=10).status_code in (401, 403)
+
+
+def test_bound_to_loopback_alone(server: Server) -> None:
+    """A server on all interfaces would answer on 127.0.0.2 too."""
+    port = int(server.url.rsplit(":", 1)[1])
+    socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=2)
+
+
+def test_killing_one_of_two_jobs_leaves_the_other(connection: openeo.Connection, server: Server) -> None:
+    victim, other = (run_udf(load(connection), code).create_job() for code in (SLEEPS, SLEEPS))
+    victim.start()
+    other.start()
+    wait_for_log(victim, "asleep")
+    wait_for_log(other, "asleep")
+    os.kill(server.runner.pid(victim.job_id), signal.SIGKILL)
+    assert wait(victim, "error") == "error"
+    assert "ended by SIGKILL" in victim.logs(level="error")[-1]["message"]
+    assert other.status() == "running"
+    pid = server.runner.pid(other.job_id)
+    other.stop()
+    assert other.status() == "canceled"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    other.delete()
+    with pytest.raises(OpenEoApiError, match="JobNotFound"):
+        other.status()
+    assert victim.job_id in [job["id"] for job in connection.list_jobs()]
+
+
+def test_udf_that_ends_the_process_ends_only_its_own(connection: openeo.Connection, tmp_path: Path) -> None:
+    with pytest.raises(OpenEoApiError, match="ended with exit code 7"):
+        run_udf(load(connection), HEAD + "    import os\n    os._exit(7)\n").download(tmp_path / "x.nc")
+    assert connection.list_collection_ids()
+
+
+def test_archives_lie_beside_the_udf(connection: openeo.Connection, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "deps.zip", "w") as archive:
+        archive.writestr("answer/__init__.py", "VALUE = 42\n")
+    code = (
+        "import sys\nimport xarray\nsys.path.append('my_deps')\n"
+        "def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n"
+        "    from answer import VALUE\n    return cube * 0 + VALUE\n"
+    )
+    cube = run_udf(load(connection, temporal_extent=["2024-05-01", "2024-05-02"]), code)
+    cube.download(tmp_path / "out.tif", job_options={"udf-dependency-archives": [f"{tmp_path}/deps.zip#my_deps"]})
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert np.unique(file.read()).tolist() == [42]
+
+
+@pytest.fixture(params=["dask", "scheduler"])
+def dask_engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A cluster of each job's own, or one that is there already."""
+    if request.param == "dask":
+        yield "dask"
+        return
+    with LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_dask_gives_the_same_pixels(scenes: Path, tmp_path: Path, dask_engine: str) -> None:
+    """And its workers' `inspect()` lines reach the job's log."""
+    with running_server(scenes, engine=dask_engine) as server:
+        connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
+        job = run_udf(load(connection), MASK, size=20, overlap=5).create_job(out_format="netCDF")
+        job.start()
+        wait(job, "finished")
+        assert [entry["message"] for entry in job.logs()].count("one chunk") == 18
+        job.get_results().download_files(tmp_path)
+    for i, name in enumerate(["L2A_2024-05-01.tif", "L2A_2024-05-06.tif"]):
+        serial = apply_neighborhood(stored(scenes, name), MASK, 20, 5)
+        with xr.open_dataset(tmp_path / "openEO.nc") as data:
+            np.testing.assert_array_equal(data["B02"].isel(t=i).values, serial.values[0])
+
+
+def test_stored_processes_run(connection: openeo.Connection, tmp_path: Path) -> None:
+    graph = run_udf(load(connection, temporal_extent=["2024-05-01", "2024-05-02"]), MASK)
+    connection.save_user_defined_process("my_mask", graph)
+    connection.datacube_from_process("my_mask").download(tmp_path / "out.tif", format="GTiff")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert np.unique(file.read()).tolist() == [1, 2]
+
+
+def test_command_prints_url_then_password_and_ends_cleanly(scenes: Path, tmp_path: Path) -> None:
+    """The URL comes first; SIGTERM ends the server, its jobs and its temporary folder."""
+    code = f"from kappamask.backend.server import run_server\nrun_server({str(scenes)!r})"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    for name in ("KAPPAMASK_USER", "KAPPAMASK_PASSWORD"):
+        environment.pop(name, None)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    user, password = process.stdout.readline().strip().removeprefix("user ").split(", password ")
+    connection = openeo.connect(url).authenticate_basic(user, password)
+    job = run_udf(load(connection), SLEEPS).create_job()
+    job.start()
+    pid = wait_for_log(job, "asleep")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert process.stdout.read() == ""
+    process.stdout.close()
+    wait_for_end(pid)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("kappamask-serve-")]
+
+
+def test_jobs_end_with_a_killed_server_and_results_outlive_it(scenes: Path, tmp_path: Path) -> None:
+    """A server on the same state folder knows the old jobs: what finished, and what went down with the first."""
+    arguments = f"{str(scenes)!r}, user='tester', password='s3cret', state={str(tmp_path / 'state')!r}"
+    code = f"from kappamask.backend.server import run_server\nrun_server({arguments})"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = openeo.connect(process.stdout.readline().strip()).authenticate_basic("tester", "s3cret")
+    done = load(first).create_job(out_format="netCDF")
+    done.start()
+    wait(done, "finished")
+    lost = run_udf(load(first), SLEEPS).create_job()
+    lost.start()
+    pid = wait_for_log(lost, "asleep")
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    wait_for_end(pid)
+    with running_server(scenes, user="tester", password="s3cret", state=tmp_path / "state") as server:
+        second = openeo.connect(server.url).authenticate_basic("tester", "s3cret")
+        assert second.job(lost.job_id).status() == "error"
+        assert "went away with an earlier server" in second.job(lost.job_id).logs()[-1]["message"]
+        [file] = second.job(done.job_id).get_results().download_files(tmp_path / "out", include_stac_metadata=False)
+        assert file.name == "openEO.nc" and file.stat().st_size > 1000
+
+
+def wait_for_end(pid: int, seconds: float = 10) -> None:
+    """Poll until no process has this id."""
+    end = time.monotonic() + seconds
+    while Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else _alive(pid):
+        assert time.monotonic() < end, f"process {pid} outlives its server"
+        time.sleep(0.1)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_context_and_announced_names_reach_the_result(connection: openeo.Connection, tmp_path: Path) -> None:
+    """The outer context arrives through from_parameter; `apply_metadata` names the bands."""
+    code = (
+        "import xarray\nfrom openeo.metadata import CubeMetadata\n"
+        "def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n"
+        "    return cube.isel(bands=[0]) * 0 + context['value']\n"
+        "def apply_metadata(metadata: CubeMetadata, context: dict) -> CubeMetadata:\n"
+        "    return metadata.filter_bands(['B02']).rename_labels('bands', target=[context['name']])\n"
+    )
+    udf = openeo.UDF(code, runtime="Python", context={"from_parameter": "context"})
+    cube = load(connection, temporal_extent=["2024-05-01", "2024-05-02"])
+    cube.apply_neighborhood(udf, **chunks(), context={"value": 9, "name": "nine"}).download(tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.descriptions == ("nine",) and np.unique(file.read()).tolist() == [9]
+
+
+def test_progress_counts_chunks(connection: openeo.Connection) -> None:
+    code = (
+        "import time\nimport xarray\nfrom openeo.udf import inspect\ncalls = []\n"
+        "def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n    calls.append(1)\n"
+        "    if len(calls) == 7:\n        inspect(message='asleep')\n        time.sleep(120)\n    return cube\n"
+    )
+    job = run_udf(load(connection), code).create_job()
+    job.start()
+    wait_for_log(job, "asleep")
+    assert job.describe()["progress"] == pytest.approx(100 * 6 / 18)
+    job.delete()

@@ -1,0 +1,168 @@
+"""Dependency archives: good ones are unpacked, hostile ones leave nothing behind."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from kappamask.backend import archives
+from kappamask.backend.archives import unpack_all
+from kappamask.models import JobError
+
+
+def zip_of(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def tar_of(path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:
+    member.size = len(content)
+    with tarfile.open(path, "w:gz") as archive:
+        archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def tar_member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
+
+
+def zip_link(path: Path) -> Path:
+    link = zipfile.ZipInfo("link")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    return path
+
+
+HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "zip slip": (lambda p: zip_of(p / "a.zip", {"../evil.txt": b"x"}), "leaves its folder"),
+    "zip backslash": (lambda p: zip_of(p / "a.zip", {"..\\evil.txt": b"x"}), "leaves its folder"),
+    "zip absolute": (lambda p: zip_of(p / "a.zip", {"/tmp/evil.txt": b"x"}), "leaves its folder"),
+    "zip drive": (lambda p: zip_of(p / "a.zip", {"C:/evil.txt": b"x"}), "leaves its folder"),
+    "zip link": (lambda p: zip_link(p / "a.zip"), "holds a link"),
+    "zip same name twice": (lambda p: zip_of(p / "a.zip", {"a/b": b"x", "a/./b": b"y"}), "cannot be unpacked"),
+    "zip bomb": (lambda p: zip_of(p / "a.zip", {"ok": b"x", "zeros": bytes(3_000_000)}), "exceeds"),
+    "zip of many": (lambda p: zip_of(p / "a.zip", {str(i): b"" for i in range(60)}), "more than 50 files"),
+    "tar slip": (lambda p: tar_of(p / "a.tgz", tar_member("../evil.txt"), b"x"), "leaves its folder"),
+    "tar absolute": (lambda p: tar_of(p / "a.tgz", tar_member("/tmp/evil.txt"), b"x"), "leaves its folder"),
+    "tar link": (lambda p: tar_of(p / "a.tgz", tar_member("l", tarfile.SYMTYPE, "/etc")), "link or device"),
+    "tar hard link": (lambda p: tar_of(p / "a.tgz", tar_member("l", tarfile.LNKTYPE, "/etc/passwd")), "link or device"),
+    "tar device": (lambda p: tar_of(p / "a.tgz", tar_member("d", tarfile.CHRTYPE)), "link or device"),
+    "tar bomb": (lambda p: tar_of(p / "a.tgz", tar_member("zeros"), bytes(3_000_000)), "exceeds"),
+    "cut zip": (lambda p: cut(zip_of(p / "a.zip", {"ok": bytes(5000), "more": b"x" * 5000})), "neither|damaged"),
+    "no archive": (lambda p: text(p / "a.zip"), "neither a ZIP nor a TAR"),
+}
+
+
+def cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[:-80])
+    return path
+
+
+def text(path: Path) -> Path:
+    path.write_text("hello")
+    return path
+
+
+@pytest.fixture
+def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory, under limits that a test can reach."""
+    monkeypatch.setattr(archives, "LARGEST", 2_000_000)
+    monkeypatch.setattr(archives, "MOST_FILES", 50)
+    folder = tmp_path / "job" / "work"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_archives_are_refused_whole(kind: str, tmp_path: Path, working: Path) -> None:
+    make, reason = HOSTILE[kind]
+    source = make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(JobError, match=reason) as caught:
+        unpack_all([f"{source}#deps"], working)
+    assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not Path("/tmp/evil.txt").exists()
+
+
+@pytest.mark.parametrize("source", ["{}", "file://{}"])
+def test_good_archives_become_folders(source: str, tmp_path: Path, working: Path) -> None:
+    first = zip_of(tmp_path / "a.zip", {"pkg/__init__.py": b"A = 1", "empty/": b""})
+    second = tar_of(tmp_path / "b.tgz", tar_member("data.bin"), b"42")
+    unpack_all([f"{source.format(first)}#one", f"{source.format(second)}#two"], working)
+    assert (working / "one/pkg/__init__.py").read_text() == "A = 1" and (working / "one/empty").is_dir()
+    assert (working / "two/data.bin").read_bytes() == b"42"
+    assert sorted(path.name for path in working.iterdir()) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("https://example.org/deps.zip#deps", "on another machine"),
+        ("http://127.0.0.1.example.org/deps.zip#deps", "on another machine"),
+        ("s3://bucket/deps.zip#deps", "scheme that is not supported"),
+        ("file://host/deps.zip#deps", "scheme that is not supported"),
+        ("/nowhere/deps.zip#deps", "No archive /nowhere/deps.zip"),
+        ("deps.zip#../up", "plain folder name"),
+        ("deps.zip#..", "plain folder name"),
+        ("deps.zip#a/b", "plain folder name"),
+    ],
+)
+def test_sources_and_folders_are_checked(entry: str, reason: str, working: Path) -> None:
+    with pytest.raises(JobError, match=reason):
+        unpack_all([entry], working)
+
+
+def test_one_folder_for_two_archives_is_refused(tmp_path: Path, working: Path) -> None:
+    source = zip_of(tmp_path / "a.zip", {"a": b""})
+    with pytest.raises(JobError, match="share a folder"):
+        unpack_all([f"{source}#deps", f"{source}#deps"], working)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder; /away leads to another machine."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/away"):
+            self.send_response(302)
+            self.send_header("Location", "http://example.org/deps.zip")
+            self.end_headers()
+        else:
+            super().do_GET()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_archives_come_from_this_machines_web_server(tmp_path: Path, working: Path, web: str) -> None:
+    zip_of(tmp_path / "deps.zip", {"a.py": b"A = 1"})
+    unpack_all([f"{web}/deps.zip#deps"], working)
+    assert (working / "deps/a.py").read_bytes() == b"A = 1"
+    for path, reason in (("missing.zip", "HTTP 404"), ("away.zip", "HTTP 302")):
+        with pytest.raises(JobError, match=reason):
+            unpack_all([f"{web}/{path}#other"], working)
+    assert [path.name for path in working.iterdir()] == ["deps"]

@@ -1,0 +1,281 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from files import digits, geotiff
+
+from kappamask.cli import main
+from kappamask.cli.doctor import EXTRAS
+from kappamask.cli.options import Radiometry
+from kappamask.models import ModelCard
+from kappamask.scenes import open_scene, read_mask
+from kappamask.udf import cloud_mask
+from kappamask.udf.radiometry import MODES
+
+
+class Outcome:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def kappamask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def run(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["kappamask", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Outcome(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return geotiff(tmp_path / "S2_L1C_20210527.tif", digits(4, 150, 140))
+
+
+def one_sentence(text: str) -> bool:
+    return text.startswith("kappamask: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+# mask
+
+
+@pytest.mark.parametrize("suffix", ["tif", "nc"])
+def test_mask_writes_what_the_function_gives(kappamask, scene: Path, brightness: ModelCard, suffix: str) -> None:
+    out = scene.parent / f"m.{suffix}"
+    done = kappamask("mask", scene, "-o", out, "--model", brightness.folder, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    expected = cloud_mask(open_scene(scene), model=brightness.folder)
+    np.testing.assert_array_equal(read_mask(out).values, expected.values)
+    assert told["files"] == [str(out)]
+    facts = {"model_id": "brightness", "model_sha256": brightness.sha256, "radiometry": "dn_harmonized", "level": "L1C"}
+    assert facts.items() <= told.items()
+    assert told["classes"]["cloud"] == pytest.approx(float((expected == 4).mean()))
+    assert sum(told["classes"].values()) == pytest.approx(1)
+    assert read_mask(out).attrs["model_sha256"] == brightness.sha256
+
+
+def test_mask_takes_all_its_options(kappamask, scene: Path, brightness: ModelCard) -> None:
+    bare = geotiff(scene.parent / "bare.tif", digits(3, 64, 64), (None, None, None))
+    out = scene.parent / "m.tif"
+    options = ["--level", "L2A", "--radiometry", "dn_harmonized", "--bands", "B2,B03, B04", "--scores"]
+    done = kappamask("mask", bare, "-o", out, "--model", brightness.folder, *options)
+    assert done.code == 0, done.err
+    assert "L2A, brightness, dn_harmonized (given by the caller)" in done.out
+    assert (scene.parent / "m_scores.tif").is_file()
+
+
+def test_progress_is_plain_lines_on_stderr_when_nobody_watches(kappamask, scene: Path, brightness: ModelCard) -> None:
+    done = kappamask("mask", scene, "-o", scene.parent / "m.tif", "--model", brightness.folder)
+    assert "mask: 100 %\n" in done.err
+    assert "\x1b" not in done.err + done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "m.png"], "must end in .tif or .tiff or .nc"),
+        (["-o", "m.tif", "--level", "L3"], "'L3'"),
+        (["-o", "m.tif", "--radiometry", "dn"], "'dn'"),
+        (["-o", "m.tif", "--bands", "B02,B99"], "No band B99"),
+        (["-o", "m.tif", "--frobnicate"], "--frobnicate"),
+        ([], "--output"),
+    ],
+)
+def test_wrong_use_ends_with_2(kappamask, scene: Path, monkeypatch, words: list[str], message: str) -> None:
+    monkeypatch.chdir(scene.parent)
+    monkeypatch.setenv("COLUMNS", "200")
+    done = kappamask("mask", scene, *words)
+    assert done.code == 2
+    assert message in done.err
+    assert not done.out
+    assert [path.name for path in scene.parent.iterdir()] == [scene.name]
+
+
+def test_a_mask_never_replaces_its_scene(kappamask, scene: Path) -> None:
+    before = scene.read_bytes()
+    assert kappamask("mask", scene, "-o", scene).code == 2
+    assert scene.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        ("missing.tif", [], "No file or folder"),
+        ("text.tif", [], "neither a GeoTIFF nor a JPEG 2000"),
+        ("short_L1C.tif", [], "cannot be read as a whole"),
+        ("bare.tif", [], "without Sentinel-2 names"),
+        ("two.tif", ["--level", "L1C"], "lacks bands B04"),
+        ("folder", [], "holds no band files"),
+        ("S2_L1C_20210527.tif", ["--bands", "B12"], "lacks B12"),
+        ("S2_L1C_20210527.tif", ["--model", "nonsense"], "No model 'nonsense'"),
+        ("S2_L1C_20210527.tif", ["--level", "L1C", "--radiometry", "dn_offset"], "look like dn_harmonized"),
+    ],
+)
+def test_failures_end_with_1_and_a_sentence_and_no_file(
+    kappamask, scene: Path, name: str, words: list[str], message: str
+) -> None:
+    folder = scene.parent
+    (folder / "text.tif").write_text("not an image")
+    (folder / "short_L1C.tif").write_bytes(scene.read_bytes()[:-5000])
+    (folder / "folder").mkdir()
+    geotiff(folder / "bare.tif", digits(2), (None, None))
+    geotiff(folder / "two.tif", digits(2), ("B02", "B03"))
+    before = sorted(folder.rglob("*"))
+    done = kappamask("mask", folder / name, "-o", folder / "m.tif", *words)
+    assert done.code == 1
+    assert message in done.err
+    assert one_sentence(done.err)
+    assert not done.out
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_an_output_folder_that_is_not_there_is_named(kappamask, scene: Path, brightness: ModelCard) -> None:
+    done = kappamask("mask", scene, "-o", scene.parent / "no" / "m.tif", "--model", brightness.folder)
+    assert done.code == 1
+    assert "there is no folder" in done.err
+
+
+# models, doctor, evaluate
+
+
+def test_models_are_listed_shown_and_verified(kappamask) -> None:
+    listed = json.loads(kappamask("models", "list", "--json").out)
+    assert "compact" in [card["id"] for card in listed]
+    shown = json.loads(kappamask("models", "show", "compact", "--json").out)
+    assert shown["required"] == ["B02", "B03", "B04"]
+    assert shown in listed
+    assert "compact: verified" in kappamask("models", "verify").out
+    assert "classes     0 undefined, 1 clear" in kappamask("models", "show").out
+
+
+def test_a_spoilt_network_does_not_pass(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
+    for name in ("card.json", "model.onnx"):
+        (tmp_path / name).write_bytes((brightness.folder / name).read_bytes())
+    assert kappamask("models", "verify", tmp_path).code == 0
+    with (tmp_path / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+    fresh = [sys.executable, "-m", "kappamask.cli", "models", "verify", str(tmp_path)]
+    ended = subprocess.run(fresh, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "is not the network of its card" in ended.stderr
+    assert one_sentence(ended.stderr)
+
+
+def test_doctor_tells_what_is_there(kappamask) -> None:
+    done = kappamask("doctor", "--json")
+    assert done.code == 0
+    told = json.loads(done.out)
+    assert told["model"]["works"] is True
+    assert told["model"]["seconds"] > 0
+    assert told["packages"]["numpy"] == np.__version__
+    assert set(told["extras"]) == set(EXTRAS)
+    assert "model compact: verified" in kappamask("doctor").out
+
+
+def test_doctor_fails_where_the_network_does_not_run(kappamask) -> None:
+    done = kappamask("doctor", "--model", "nonsense")
+    assert done.code == 1
+    assert "No model 'nonsense'" in done.out
+
+
+def test_evaluate_scores_files(kappamask, tmp_path: Path) -> None:
+    truth = geotiff(tmp_path / "truth.tif", np.array([[[1, 1, 4, 4, 0]]], np.uint8), (None,))
+    mask = geotiff(tmp_path / "mask.tif", np.array([[[1, 4, 4, 3, 2]]], np.uint8), (None,))
+    told = json.loads(kappamask("evaluate", "--truth", truth, "--mask", mask, "--json").out)
+    assert set(told) >= {"dice", "precision", "recall", "overall_accuracy"}
+    assert set(told["dice"]) == {"clear", "shadow", "semi_transparent", "cloud", "all"}
+    assert (told["dice"]["clear"], told["dice"]["cloud"], told["dice"]["shadow"]) == (pytest.approx(2 / 3), 0.5, None)
+    merged = json.loads(kappamask("evaluate", "--truth", truth, "--mask", mask, "--merge-thin", "--json").out)
+    assert merged["dice"]["cloud"] == pytest.approx(0.8)
+    assert "0.800" in kappamask("evaluate", "--truth", truth, "--mask", mask, "--merge-thin").out
+
+
+def test_evaluate_wants_files_or_an_image(kappamask, tmp_path: Path) -> None:
+    assert kappamask("evaluate").code == 2
+    assert kappamask("evaluate", "--truth", "t.tif").code == 2
+    assert kappamask("evaluate", "--truth", "t.tif", "--mask", "m.tif", "--labelled", "x.npz").code == 2
+    done = kappamask("evaluate", "--truth", tmp_path / "t.tif", "--mask", tmp_path / "m.tif")
+    assert done.code == 1
+    assert one_sentence(done.err)
+
+
+@pytest.mark.shared_data
+def test_the_network_is_scored_on_real_labels(kappamask, shared_data: Path) -> None:
+    done = kappamask(
+        "evaluate", "--labelled", shared_data / "labelled_l1c_cumulus_6band.npz", "--model", "compact", "--json"
+    )
+    told = json.loads(done.out)
+    assert told["merge_thin"] is True
+    assert told["pixels"]["all"] == 512 * 512
+    assert told["dice"]["cloud"] > 0.5
+
+
+# serve, archive, help
+
+
+def test_serve_refuses_a_folder_without_scenes(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "kappamask.cli", "serve", "--scenes", str(tmp_path / "missing")]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 1
+    assert one_sentence(ended.stderr)
+
+
+def test_archive_is_built_where_it_is_wanted(kappamask, tmp_path: Path) -> None:
+    told = json.loads(kappamask("archive", "-o", tmp_path, "--json").out)
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [told["bytes"]]
+    assert Path(told["archive"]).suffix == ".zip"
+
+
+COMMANDS = [
+    ["mask"],
+    ["serve"],
+    ["archive"],
+    ["evaluate"],
+    ["doctor"],
+    ["models", "list"],
+    ["models", "show"],
+    ["models", "verify"],
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_explains_itself_with_an_example(kappamask, words: list[str]) -> None:
+    done = kappamask(*words, "--help")
+    assert done.code == 0
+    assert f"Example: kappamask {' '.join(words)}" in done.out
+
+
+def test_unknown_commands_are_wrong_use(kappamask) -> None:
+    assert kappamask("frobnicate").code == 2
+
+
+def test_the_choices_are_those_of_the_algorithm() -> None:
+    assert {mode.value for mode in Radiometry} == {"auto", *MODES}
+
+
+def test_help_comes_at_once_and_loads_nothing_heavy() -> None:
+    call = "import sys; sys.argv = ['kappamask', '--help']; from kappamask.cli import main"
+    code = f"{call}\ntry: main()\nfinally: print(*sys.modules)"
+    started = time.perf_counter()
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert time.perf_counter() - started < 5
+    loaded = set(ended.stdout.split())
+    assert "kappamask.cli.mask" in loaded
+    assert not loaded & {"numpy", "xarray", "rasterio", "dask", "onnxruntime", "openeo", "matplotlib"}
+
+
+def test_a_missing_library_is_named_with_its_extra(scene: Path) -> None:
+    words = ["mask", str(scene), "-o", str(scene.parent / "m.tif")]
+    call = f"sys.argv = ['kappamask', *{words!r}]; from kappamask.cli import main; main()"
+    code = f"import sys; sys.modules['rasterio'] = None; {call}"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "pip install 'kappamask-openeo[scenes]'" in ended.stderr
+    assert one_sentence(ended.stderr)

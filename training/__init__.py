@@ -1,0 +1,1 @@
+"""Simulated clouds over real surfaces, and the trainer of the compact network."""
