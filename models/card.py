@@ -5,7 +5,7 @@ the network. Facts without an MLM word carry the prefix `kappamask:`. Adding a n
 file of weights, and touches no Python.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path, PurePath
 from typing import Any
@@ -88,7 +88,7 @@ class ModelCard:
     file: str
     """Name of the network's file, beside the card."""
     sha256: str
-    folder: Path = field(default=Path(), compare=False)
+    folder: Path = Path()
     """Where card and network lie."""
 
     def __post_init__(self) -> None:
