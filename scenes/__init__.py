@@ -1,12 +1,25 @@
 """Files in, files out: scenes as lazy cubes, masks as GeoTIFF and netCDF, quicklooks as PNG."""
 
+from typing import TYPE_CHECKING, Any
+
 from kappamask.models import MissingExtraError
 
 try:
     from kappamask.scenes.masks import read_mask, write_mask
-    from kappamask.scenes.picture import quicklook
     from kappamask.scenes.reader import open_scene, scan
 except ModuleNotFoundError as error:
     raise MissingExtraError(f"Scenes need {error.name}: pip install 'kappamask-openeo[scenes]'.") from error
 
+if TYPE_CHECKING:
+    from kappamask.scenes.picture import quicklook
+
 __all__ = ["open_scene", "quicklook", "read_mask", "scan", "write_mask"]
+
+
+def __getattr__(name: str) -> Any:
+    """`quicklook` is imported when it is asked for: matplotlib takes a third of a second, which every job would pay."""
+    if name == "quicklook":
+        from kappamask.scenes.picture import quicklook
+
+        return quicklook
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,6 +47,11 @@ SLEEPS = (
 )
 
 
+def udf_of(*lines: str) -> str:
+    """A UDF whose entry has these lines."""
+    return HEAD + "".join(f"    {line}\n" for line in lines)
+
+
 def write_scene(
     folder: Path, date: str, level: str = "L2A", bands: tuple[str, ...] = BANDS, seed: int = 0
 ) -> np.ndarray:
@@ -272,6 +277,11 @@ def test_wrong_credentials_and_forged_tokens_are_refused(server: Server) -> None
         assert requests.get(f"{server.url}/openeo/1.2/jobs", headers=header, timeout=10).status_code in (401, 403)
 
 
+def test_graphs_beyond_two_mebibytes_are_refused(connection: openeo.Connection) -> None:
+    with pytest.raises(OpenEoApiError, match="413"):
+        run_udf(load(connection), IDENTITY + "# " + "x" * (2 << 20)).create_job()
+
+
 def test_bound_to_loopback_alone(server: Server) -> None:
     """A server on all interfaces would answer on 127.0.0.2 too."""
     port = int(server.url.rsplit(":", 1)[1])
@@ -431,6 +441,29 @@ def test_context_and_announced_names_reach_the_result(connection: openeo.Connect
     cube.apply_neighborhood(udf, **chunks(), context={"value": 9, "name": "nine"}).download(tmp_path / "out.tif")
     with rasterio.open(tmp_path / "out.tif") as file:
         assert file.descriptions == ("nine",) and np.unique(file.read()).tolist() == [9]
+
+
+def test_log_takes_whatever_a_udf_says(connection: openeo.Connection) -> None:
+    """Levels, numpy data, far too much data, and a log call that is itself wrong."""
+    code = udf_of(
+        "import logging, numpy",
+        "inspect(level='warning', message='careful')",
+        "inspect(data=numpy.float32(2), message='numpy')",
+        "inspect(data=list(range(100000)), message='much')",
+        "logging.getLogger('mine').info('%d', 'no number')",
+        "logging.getLogger('mine').debug('not asked for')",
+        "return cube",
+    )
+    job = run_udf(load(connection, temporal_extent=["2024-05-01", "2024-05-02"]), code, size=48).create_job()
+    job.start()
+    wait(job, "finished")
+    logs = {entry["message"]: entry for entry in job.logs()}
+    assert list(logs) == ["careful", "numpy", "much"]
+    assert (
+        logs["careful"]["level"] == "warning" and "2.0" in logs["numpy"]["data"] and len(logs["much"]["data"]) < 20_000
+    )
+    assert [entry["message"] for entry in job.logs(level="warning")] == ["careful"]
+    assert [entry["message"] for entry in job.logs(offset=logs["careful"]["id"])] == ["numpy", "much"]
 
 
 def test_progress_counts_chunks(connection: openeo.Connection) -> None:

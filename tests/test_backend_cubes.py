@@ -16,9 +16,11 @@ from pyproj import Transformer
 from rasterio.transform import from_origin
 from shapely.geometry import box
 
+from kappamask.backend.callbacks import callback
 from kappamask.backend.chunks import apply_neighborhood
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.load import Request, load
+from kappamask.backend.save import write
 from kappamask.backend.scene_index import index
 from kappamask.backend.stac import check_source, stac_scenes
 from kappamask.models import SceneError
@@ -61,6 +63,13 @@ def test_area_is_snapped_outward_and_cut_to_the_scene(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cube.values[0], values[:, 0:8, 3:7])
     assert cube.dtype == np.float32 and cube.dims == ("t", "bands", "y", "x") and cube.rio.crs.to_epsg() == EPSG
     assert cube.x.values[0] == WEST + 35 and cube.y.values[0] == NORTH - 5
+
+
+def test_box_a_hair_off_the_grid_gains_no_pixels(tmp_path: Path) -> None:
+    """As after a way to degrees and back."""
+    write_scene(tmp_path, "a.tif")
+    _, area = load(index(tmp_path), request(west=3 - 1e-5, north=4 - 1e-5, east=7 + 1e-5, south=9 + 1e-5))
+    assert area == (WEST + 30, NORTH - 90, WEST + 70, NORTH - 40)
 
 
 def test_box_in_degrees_covers_the_pixels_it_touches(tmp_path: Path) -> None:
@@ -151,6 +160,7 @@ def test_dates_are_left_closed_days(tmp_path: Path) -> None:
     [
         (Request(start="2025-01-01", end="2025-02-01"), "dates available: 2024-05-01"),
         (request(west=100, north=100, east=120, south=120), "No scene covers"),
+        (request(west=3, north=3, east=3, south=9), "has no area"),
     ],
 )
 def test_nothing_to_load_is_an_error(tmp_path: Path, wanted: Request, reason: str) -> None:
@@ -207,6 +217,14 @@ def test_linear_scale_range_with_whole_limits_is_uint8() -> None:
     assert scaled.array.dtype == np.uint8 and scaled.array.attrs["_FillValue"] == 255
     assert scaled.array.values[0, 0, 0, :3].tolist() == [255, 0, 250]
     np.testing.assert_array_equal(scaled.array.values[0, 0, 1:], codes[1:].astype(np.uint8))
+
+
+@pytest.mark.parametrize("top", [100, 250, 253])
+def test_whole_numbers_survive_scaling(top: int) -> None:
+    """0.29 * 100 is less than 29; cutting fractions off must not make it 28."""
+    numbers = np.arange(top + 1, dtype=np.float32)
+    scaled = callback("apply", node("linear_scale_range", x=X, inputMin=0, inputMax=top, outputMin=0, outputMax=top))
+    np.testing.assert_array_equal(scaled(xr.DataArray(numbers)).values, numbers.astype(np.uint8))
 
 
 @pytest.mark.parametrize("limits", [{"outputMin": 0, "outputMax": 250.0}, {"outputMin": 0, "outputMax": 254}, {}])
@@ -283,6 +301,9 @@ def test_filters_cut_bands_dates_and_boxes() -> None:
     with pytest.raises(OpenEOApiException, match="no band B11; there are B02, B03"):
         cube.filter_bands(["B11"])
     assert cube.filter_temporal("2024-05-02", "2024-05-03").array.sizes["t"] == 1
+    assert cube.filter_temporal("2024-05-02T00:00:00Z", None).array.sizes["t"] == 2
+    with pytest.raises(OpenEOApiException, match="there are 2024-05-01, 2024-05-02, 2024-05-03"):
+        cube.filter_temporal("2025-05-02", "2025-05-03")
     small = cube.filter_bbox(WEST + 12, NORTH - 35, WEST + 31, NORTH - 12, crs=EPSG)
     assert small.area == (WEST + 10, NORTH - 40, WEST + 40, NORTH - 10)
     with pytest.raises(OpenEOApiException, match="lies outside the cube"):
@@ -315,6 +336,27 @@ def test_geotiff_is_a_cog_with_names_and_no_data(tmp_path: Path) -> None:
         assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
     assert assets["km_2024-05-01Z.tif"]["raster:bands"][1]["statistics"] == {"valid_percent": 0.0}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(assets)
+
+
+def test_overviews_of_codes_hold_codes_only(tmp_path: Path) -> None:
+    codes = np.where(np.indices((1100, 1100)).sum(0) % 7 < 3, 1, 4).astype(np.uint8)
+    coords = {"bands": ["mask"], "y": NORTH - 10.0 * np.arange(1100), "x": WEST + 10.0 * np.arange(1100)}
+    array = xr.DataArray(codes[np.newaxis], dims=("bands", "y", "x"), coords=coords, attrs={"_FillValue": 255})
+    write(array.rio.write_crs(EPSG), tmp_path, "GTiff", {})
+    with rasterio.open(tmp_path / "openEO.tif") as file:
+        assert file.overviews(1) and set(np.unique(file.read(out_shape=(1, 275, 275)))) == {1, 4}
+
+
+def test_one_pixel_and_no_bands_can_be_saved(tmp_path: Path) -> None:
+    values = write_scene(tmp_path, "a.tif")
+    cube, area = load(index(tmp_path), request(west=3, north=4, east=4, south=5))
+    one = SceneCube(cube, area).reduce_dimension(
+        node("max", data={"from_parameter": "data"}), dimension="bands", env=None
+    )
+    one.write_assets(tmp_path / "out", "GTiff")
+    with rasterio.open(tmp_path / "out" / "openEO_2024-05-01Z.tif") as file:
+        assert file.descriptions == ("var",) and file.read().tolist() == [[[values[:, 4, 3].max()]]]
+        assert tuple(file.bounds) == area
 
 
 def test_unknown_formats_are_refused(tmp_path: Path) -> None:

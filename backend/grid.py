@@ -1,0 +1,96 @@
+"""Boxes and pixel grids: snapping, cutting, moving from one CRS to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+import xarray as xr
+from pyproj import Transformer
+from rasterio.transform import Affine
+
+__all__ = ["SNAP", "Bounds", "PixelGrid", "crop", "intersection", "overlap", "transform_bounds", "union"]
+
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north."""
+SNAP = 1e-3
+"""Part of a pixel by which a box may miss the grid and still be on it: the way to degrees and back loses some."""
+
+
+@dataclass(frozen=True)
+class PixelGrid:
+    """A north-up grid; `left` and `top` are outer edges."""
+
+    epsg: int
+    left: float
+    top: float
+    step: float
+    width: int
+    height: int
+
+    @classmethod
+    def round(cls, bounds: Bounds, epsg: int, step: float, origin: tuple[float, float]) -> PixelGrid:
+        """The smallest grid of whole pixels that covers `bounds`, on the lattice through `origin` (x, y)."""
+        left, top = floor((bounds[0] - origin[0]) / step + SNAP), floor((origin[1] - bounds[3]) / step + SNAP)
+        right, bottom = ceil((bounds[2] - origin[0]) / step - SNAP), ceil((origin[1] - bounds[1]) / step - SNAP)
+        return cls(
+            epsg, origin[0] + left * step, origin[1] - top * step, step, max(right - left, 0), max(bottom - top, 0)
+        )
+
+    @property
+    def transform(self) -> Affine:
+        """From column and row to coordinates."""
+        return Affine(self.step, 0.0, self.left, 0.0, -self.step, self.top)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Outer edges."""
+        return self.left, self.top - self.height * self.step, self.left + self.width * self.step, self.top
+
+    def grown(self, pixels: int) -> Bounds:
+        """Outer edges with a margin."""
+        west, south, east, north = self.bounds
+        margin = pixels * self.step
+        return west - margin, south - margin, east + margin, north + margin
+
+    @classmethod
+    def of(cls, array: xr.DataArray, bounds: Bounds) -> PixelGrid:
+        """The pixels of `array` that a box touches."""
+        west, _, _, north = array.rio.bounds()
+        return cls.round(bounds, array.rio.crs.to_epsg(), abs(array.rio.resolution()[0]), (west, north))
+
+
+def transform_bounds(bounds: Bounds, source: int | str, target: int | str) -> Bounds:
+    """The box round `bounds` in another CRS; edges are followed, not only corners."""
+    if source == target:
+        return bounds
+    west, south, east, north = Transformer.from_crs(source, target, always_xy=True).transform_bounds(
+        *bounds, densify_pts=21
+    )
+    return west, south, east, north
+
+
+def overlap(a: Bounds, b: Bounds) -> bool:
+    """Whether two boxes share more than an edge."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def intersection(a: Bounds, b: Bounds) -> Bounds:
+    """What two boxes share; empty if its east is not beyond its west, or its north not beyond its south."""
+    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+
+
+def union(boxes: Sequence[Bounds]) -> Bounds:
+    """The box round all boxes."""
+    west, south, east, north = zip(*boxes, strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+def crop(array: xr.DataArray, bounds: Bounds) -> xr.DataArray:
+    """The pixels whose centres lie within the bounds."""
+    west, south, east, north = bounds
+    x, y = array.x.values, array.y.values
+    return array.isel(x=np.flatnonzero((x > west) & (x < east)), y=np.flatnonzero((y > south) & (y < north)))

@@ -1,0 +1,146 @@
+"""From scenes to one cube: which of them, on what grid, with which bands and dates."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from kappamask.backend.grid import SNAP, Bounds, PixelGrid, intersection, overlap, transform_bounds, union
+from kappamask.backend.harmonise import harmonised
+from kappamask.backend.scene_index import SceneRecord
+from kappamask.models import SceneError
+from kappamask.scenes import open_scene
+
+__all__ = ["Request", "load"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a graph asks of a collection."""
+
+    bands: Sequence[str] | None = None
+    extent: Bounds | None = None
+    crs: int | str = 4326
+    start: str | None = None
+    end: str | None = None
+    """Left-closed: scenes of `end` itself are left out."""
+    margin: int = 0
+    """Pixels wanted beyond `extent` on each side, where scenes have them."""
+
+
+def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray, Bounds]:
+    """The cube and the area asked for, in the cube's CRS.
+
+    The cube is lazy float32 with dims (t, bands, y, x), NaN without data, digital numbers without radiometric offset.
+    It covers the part of `extent` that scenes cover, snapped outward to the scenes' pixel grid, plus the margin. Where
+    scenes of one day overlap, the earliest wins. Raises SceneError if no scene fits, or if they lie on different grids:
+    scenes of two UTM zones are not warped onto each other.
+    """
+    chosen = _choose(scenes, request)
+    epsg, step = _one_grid(chosen)
+    origin = (chosen[0].bounds[0], chosen[0].bounds[3])
+    covered = union([s.bounds for s in chosen])
+    wanted = covered if request.extent is None else transform_bounds(request.extent, request.crs, epsg)
+    area = PixelGrid.round(intersection(wanted, covered), epsg, step, origin)
+    if not area.width or not area.height:
+        raise SceneError(
+            f"The extent {request.extent} (CRS {request.crs}) has no area; give a box with width and height."
+        )
+    grid = PixelGrid.round(intersection(area.grown(request.margin), covered), epsg, step, origin)
+    bands = list(request.bands or _bands_of(chosen))
+    days = sorted({s.day for s in chosen})
+    cube = xr.concat(
+        [_day([s for s in chosen if s.day == day], bands, grid) for day in days], pd.DatetimeIndex(days, name="t")
+    )
+    return cube.rio.write_crs(epsg).rio.write_transform(grid.transform), area.bounds
+
+
+def _choose(scenes: Sequence[SceneRecord], request: Request) -> list[SceneRecord]:
+    dated = [s for s in scenes if _within(s.datetime, request.start, request.end)]
+    if not dated:
+        have = ", ".join(sorted({f"{s.day:%Y-%m-%d}" for s in scenes})) or "none"
+        raise SceneError(f"No scene is dated in [{request.start}, {request.end}); dates available: {have}.")
+    if request.extent is None:
+        return dated
+    chosen = [s for s in dated if overlap(transform_bounds(request.extent, request.crs, s.epsg), s.bounds)]
+    if not chosen:
+        west, south, east, north = union([s.lonlat() for s in dated])
+        raise SceneError(
+            f"No scene covers {request.extent} (CRS {request.crs}); the scenes lie in west {west:.4f}, "
+            f"south {south:.4f}, east {east:.4f}, north {north:.4f} (EPSG:4326)."
+        )
+    return chosen
+
+
+def _within(when: pd.Timestamp, start: str | None, end: str | None) -> bool:
+    return (start is None or when >= _utc(start)) and (end is None or when < _utc(end))
+
+
+def _utc(text: str) -> pd.Timestamp:
+    stamp = pd.Timestamp(text)
+    return stamp.tz_convert(None) if stamp.tzinfo else stamp
+
+
+def _one_grid(scenes: Sequence[SceneRecord]) -> tuple[int, float]:
+    """The scenes' common CRS and pixel size."""
+    kinds = {(s.epsg, s.step) for s in scenes}
+    if len(kinds) > 1:
+        listed = "; ".join(f"{s.path.name}: EPSG:{s.epsg}, {s.step:g} m" for s in scenes)
+        raise SceneError(
+            f"The scenes lie on different grids ({listed}); ask for a smaller spatial_extent that one grid covers."
+        )
+    origin = scenes[0].bounds
+    for scene in scenes:
+        shift = [abs((a - b) / scene.step) for a, b in zip(scene.bounds, origin, strict=True)]
+        if any(abs(s - round(s)) > SNAP for s in shift):
+            raise SceneError(
+                f"{scene.path.name} is off the pixel grid of {scenes[0].path.name}; "
+                "warp it to that grid first (gdalwarp -tap)."
+            )
+    return kinds.pop()
+
+
+def _bands_of(scenes: Sequence[SceneRecord]) -> list[str]:
+    found = {band for scene in scenes for band in scene.bands}
+    return [band for scene in scenes[:1] for band in scene.bands] + sorted(found - set(scenes[0].bands))
+
+
+def _day(scenes: Sequence[SceneRecord], bands: list[str], grid: PixelGrid) -> xr.DataArray:
+    cubes = [_scene(scene, bands, grid) for scene in scenes]
+    first, *others = cubes
+    for other in others:
+        first = first.where(first.notnull(), other)
+    return first
+
+
+def _scene(scene: SceneRecord, bands: list[str], grid: PixelGrid) -> xr.DataArray:
+    """One scene on the grid: float32 digital numbers, NaN outside the scene and in bands that it lacks."""
+    held = [band for band in bands if band in scene.bands]
+    missing = [band for band in bands if band not in held]
+    if missing:
+        log.warning("Scene %s lacks %s: served as no data.", scene.path.name, ", ".join(missing))
+    cube = _place(harmonised(open_scene(scene.path, bands=held or None), scene.path), scene, grid)
+    return cube.reindex(bands=bands).drop_vars("spatial_ref", errors="ignore").drop_attrs()
+
+
+def _place(cube: xr.DataArray, scene: SceneRecord, grid: PixelGrid) -> xr.DataArray:
+    column = round((grid.left - scene.bounds[0]) / scene.step)
+    row = round((scene.bounds[3] - grid.top) / scene.step)
+    windows, pads = {}, {}
+    for dim, first, count in (("x", column, grid.width), ("y", row, grid.height)):
+        size = cube.sizes[dim]
+        start, stop = min(max(first, 0), size), min(max(first + count, 0), size)
+        windows[dim] = slice(start, stop)
+        before = min(max(-first, 0), count)
+        pads[dim] = (before, count - before - (stop - start))
+    placed = cube.isel(windows).pad(pads, constant_values=np.nan)
+    x = grid.left + grid.step * (np.arange(grid.width) + 0.5)
+    y = grid.top - grid.step * (np.arange(grid.height) + 0.5)
+    return placed.assign_coords(x=x, y=y)

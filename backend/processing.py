@@ -1,0 +1,144 @@
+"""Processes that the back-end offers, and how a process graph is checked and evaluated."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from openeo_driver.backend import LoadParameters, OpenEoBackendImplementation
+from openeo_driver.config import OpenEoBackendConfig
+from openeo_driver.errors import OpenEOApiException
+from openeo_driver.processes import ProcessArgs, ProcessRegistry
+from openeo_driver.ProcessGraphDeserializer import ConcreteProcessing, process_registry_2xx
+from openeo_driver.specs import SPECS_ROOT
+from openeo_driver.utils import EvalEnv
+
+from kappamask.backend.archives import LOOPBACK
+from kappamask.backend.callbacks import ELEMENTWISE, REDUCERS
+from kappamask.backend.catalog import Catalog, cube_of
+from kappamask.backend.cube import SceneCube
+from kappamask.backend.engines import Run
+from kappamask.backend.job_folder import Settings
+from kappamask.backend.neighborhood import Neighborhood
+from kappamask.backend.services import PythonRuntime, StoredProcesses
+from kappamask.backend.stac import check_source, stac_scenes
+
+__all__ = ["GraphProcessing", "SceneBackend", "check_namespaces"]
+
+PROCESSES = (
+    "load_collection", "load_stac", "filter_bands", "filter_bbox", "filter_temporal", "filter_spatial",
+    "resample_spatial", "apply_neighborhood", "apply", "reduce_dimension", "merge_cubes", "rename_labels", "mask",
+    "save_result",
+)  # fmt: skip
+"""Processes at the top level of a graph."""
+CALLBACKS = ("run_udf", "linear_scale_range", "not", "array_element", *ELEMENTWISE, *REDUCERS)
+"""Processes inside `apply_neighborhood`, `apply` and `reduce_dimension`."""
+
+
+@lru_cache(maxsize=1)
+def registry() -> ProcessRegistry:
+    """openeo-driver's processes, cut down to those that work here."""
+    offered = ProcessRegistry(
+        spec_root=SPECS_ROOT / "openeo-processes/2.x",
+        argument_names=["args", "env"],
+        target_version=process_registry_2xx.target_version,
+    )
+    checked = {"load_stac": _load_stac, "apply_neighborhood": _apply_neighborhood}
+    for name in PROCESSES:
+        function = checked.get(name, process_registry_2xx.get_function(name))
+        offered.add_process(name, function=function, spec=process_registry_2xx.get_spec(name))
+    for name in CALLBACKS:
+        offered.add_process(name, spec=process_registry_2xx.get_spec(name))
+    offered.add_hidden(process_registry_2xx.get_function("collect"), name="collect")
+    return offered
+
+
+def _load_stac(args: ProcessArgs, env: EvalEnv) -> Any:
+    """openeo-driver's own, but it would open any URL already in the dry run."""
+    check_source(args.get_required("url", expected_type=str), env.backend_implementation.scenes)
+    return process_registry_2xx.get_function("load_stac")(args, env)
+
+
+def _apply_neighborhood(args: ProcessArgs, env: EvalEnv) -> Any:
+    """openeo-driver's own, with the arguments checked in dry run and validation too."""
+    process = args.get_deep("process", "process_graph", expected_type=dict)
+    Neighborhood.parse(
+        process,
+        args.get_required("size"),
+        args.get_optional("overlap") or [],
+        args.get_optional("context", default=None),
+        env,
+    )
+    return process_registry_2xx.get_function("apply_neighborhood")(args, env)
+
+
+class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]
+    """Evaluation in this process: the job's own."""
+
+    def get_process_registry(self, api_version: Any) -> ProcessRegistry:  # noqa: ARG002
+        """The processes on offer."""
+        return registry()
+
+    def evaluate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> Any:
+        """The graph's result: a cube, or what its `save_result` nodes hold."""
+        check_namespaces(process_graph)
+        return super().evaluate(process_graph, env)
+
+    def validate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> list[dict[str, Any]]:
+        """Errors of a graph, from a dry run without pixels."""
+        try:
+            check_namespaces(process_graph)
+        except OpenEOApiException as error:
+            return [{"code": error.code, "message": str(error)}]
+        found: list[dict[str, Any]] = super().validate(process_graph, env)
+        return found
+
+
+def check_namespaces(graph: Any) -> None:
+    """Refuse process definitions from other machines: this back-end asks nobody outside."""
+    for node in graph.values() if isinstance(graph, dict) else []:
+        namespace = node.get("namespace") if isinstance(node, dict) else None
+        parts = urlsplit(namespace or "")
+        if parts.scheme and parts.hostname not in LOOPBACK:
+            raise OpenEOApiException(
+                f"The process definition {namespace} is on another machine; serve it on http://127.0.0.1.",
+                code="ProcessNamespaceInvalid", status_code=400,
+            )  # fmt: skip
+
+
+class SceneBackend(OpenEoBackendImplementation):  # type: ignore[misc]
+    """The back-end as openeo-driver wants it, without jobs: enough to evaluate a graph."""
+
+    def __init__(
+        self, settings: Settings, run: Run, config: OpenEoBackendConfig | None = None, **services: Any
+    ) -> None:
+        self.scenes = Path(settings.scenes)
+        self._run = run
+        services.setdefault("processing", GraphProcessing())
+        super().__init__(
+            catalog=Catalog(self.scenes, run),
+            user_defined_processes=StoredProcesses(Path(settings.state) / "processes"),
+            udf_runtimes=PythonRuntime(),
+            config=config,
+            **services,
+        )
+
+    def load_stac(self, url: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:  # noqa: ARG002
+        """Scenes named by a STAC item or collection."""
+        return cube_of(stac_scenes(url, self.scenes), load_params, self._run)
+
+    def file_formats(self) -> dict[str, Any]:
+        """Formats of `save_result`."""
+        prefix = {
+            "filename_prefix": {"type": "string", "default": "openEO", "description": "Start of each file's name."}
+        }
+        formats = {"GTiff": "Cloud-optimised GeoTIFF, one file for each date", "netCDF": "netCDF, one file"}
+        return {
+            "input": {},
+            "output": {
+                name: {"title": title, "gis_data_types": ["raster"], "parameters": prefix}
+                for name, title in formats.items()
+            },
+        }

@@ -1,0 +1,147 @@
+"""The processes of jobs: started, watched and ended by the server, told by their folders what to do."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from openeo_driver.constants import JOB_STATUS
+
+from kappamask.backend import joblog
+from kappamask.backend.job_folder import JobFolder, JobSpec, Settings
+
+__all__ = ["Runner"]
+
+GRACE = 5.0
+"""Seconds that a job's process has to end when asked, before it is killed."""
+PRIVATE = ("KAPPAMASK_USER", "KAPPAMASK_PASSWORD", "OPENEO_AUTH_")
+"""Starts of the names of environment variables that a UDF has no business to see."""
+TAIL = 2000
+"""Characters of a dead process's output that go into its log."""
+
+
+class Runner:
+    """Starts, watches and ends the processes of jobs."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.jobs = Path(settings.state) / "jobs"
+        self.jobs.mkdir(parents=True, exist_ok=True)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock = threading.Lock()
+
+    def create(self, **spec: Any) -> JobFolder:
+        """A new job, not started; `spec` as in `JobSpec` without id and time."""
+        now = datetime.now(UTC)
+        return JobFolder.create(
+            self.jobs,
+            JobSpec(id=f"j-{now:%y%m%d%H%M%S}{secrets.token_hex(6)}", created=now.isoformat(), **spec),
+            self.settings,
+        )
+
+    def start(self, folder: JobFolder) -> None:
+        """Start a job afresh; what an earlier start left is removed."""
+        with self._lock:
+            for path in (folder.results, folder.working):
+                shutil.rmtree(path, ignore_errors=True)
+            folder.working.mkdir()
+            for name in ("outcome", "progress"):
+                (folder.path / f"{name}.json").unlink(missing_ok=True)
+            folder.put("state", {"started": datetime.now(UTC).isoformat()})
+            with folder.output.open("wb") as output:
+                # -P: nothing in the current directory may shadow the back-end's own modules
+                self._running[folder.path.name] = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-P", "-m", "kappamask.backend.worker", str(folder.path)],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+
+    def wait(self, folder: JobFolder) -> None:
+        """Until the job's process has ended."""
+        process = self._running.get(folder.path.name)
+        if process:
+            process.wait()
+
+    def pid(self, job_id: str) -> int:
+        """Id of a running job's process; KeyError if it runs no more."""
+        return self._running[job_id].pid
+
+    def status(self, folder: JobFolder) -> str:
+        """OpenEO's word for how the job stands; a process that died without an outcome is an error, and logged."""
+        state, outcome = folder.get("state"), folder.get("outcome")
+        if not state:
+            return str(JOB_STATUS.CREATED)
+        if state.get("canceled"):
+            return str(JOB_STATUS.CANCELED)
+        if outcome:
+            self._forget(folder.path.name)
+            return str(JOB_STATUS.ERROR if "error" in outcome else JOB_STATUS.FINISHED)
+        if self._alive(folder.path.name):
+            return str(JOB_STATUS.RUNNING)
+        self._record_death(folder)
+        return self.status(folder)
+
+    def _alive(self, name: str) -> bool:
+        process = self._running.get(name)
+        return process is not None and process.poll() is None
+
+    def _forget(self, name: str) -> None:
+        """Take a process that has ended off the list, with the pipe that kept it alive."""
+        process = self._running.get(name)
+        if process and process.poll() is not None:
+            del self._running[name]
+            if process.stdin:
+                process.stdin.close()
+
+    def _record_death(self, folder: JobFolder) -> None:
+        with self._lock:  # another request may be about to start the job
+            if folder.get("outcome") or self._alive(folder.path.name):
+                return
+            message = f"The job's process {_ending(self._running.get(folder.path.name))} before it was done."
+            printed = folder.output.read_text(errors="replace")[-TAIL:] if folder.output.exists() else ""
+            joblog.append(folder.log, joblog.entry("error", f"{message}\n{printed}".strip(), code="ProcessDied"))
+            folder.put("outcome", {"error": {"message": message, "code": "ProcessDied", "status": 500}})
+
+    def stop(self, folder: JobFolder) -> None:
+        """End the job's process and all that it started."""
+        process = self._running.get(folder.path.name)
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if process is None or process.poll() is not None:
+                break
+            os.killpg(process.pid, sign)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+        self._forget(folder.path.name)
+
+    def remove(self, folder: JobFolder) -> None:
+        """End the job and remove its files."""
+        self.stop(folder)
+        shutil.rmtree(folder.path, ignore_errors=True)
+
+    def close(self) -> None:
+        """End all processes."""
+        for name in list(self._running):
+            self.stop(JobFolder(self.jobs / name))
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(PRIVATE)}
+
+
+def _ending(process: subprocess.Popen[bytes] | None) -> str:
+    if process is None:
+        return "went away with an earlier server"
+    code = process.returncode
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

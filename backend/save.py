@@ -1,0 +1,153 @@
+"""Result files: one cloud-optimised GeoTIFF for each date, or one netCDF, with STAC facts about each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rasterio
+import xarray as xr
+from openeo_driver.errors import OpenEOApiException
+
+from kappamask.backend.grid import transform_bounds
+
+__all__ = ["write"]
+
+log = logging.getLogger(__name__)
+
+GTIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
+NETCDF = "application/x-netcdf"
+USED_OPTIONS = ("filename_prefix", "ZLEVEL")
+"""Format options with an effect here; the back-end's others are accepted and logged."""
+DEFLATE_LEVEL = 6
+UNNAMED = "var"
+"""Name of the one band of a cube without a band dimension."""
+
+
+def write(cube: xr.DataArray, folder: Path | str, fmt: str, options: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Write a cube with dims ("t",) "bands", "y", "x" into `folder`; file name -> asset metadata.
+
+    Raises the openEO error FormatUnsuitable for a format other than GTiff and netCDF.
+    """
+    if "bands" not in cube.dims:
+        cube = cube.expand_dims(bands=[UNNAMED]).transpose(..., "bands", "y", "x")
+    writers: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {"gtiff": _gtiff, "netcdf": _netcdf}
+    if fmt.lower() not in writers:
+        raise OpenEOApiException(
+            f"No format {fmt}; there are GTiff and netCDF.", code="FormatUnsuitable", status_code=400
+        )
+    unused = sorted(set(options) - set(USED_OPTIONS))
+    if unused:
+        log.info("Format options without effect here: %s.", ", ".join(unused))
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    return writers[fmt.lower()](
+        cube, target, str(options.get("filename_prefix", "openEO")), int(options.get("ZLEVEL", DEFLATE_LEVEL))
+    )
+
+
+def _gtiff(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[str, dict[str, Any]]:
+    if "t" not in cube.dims:
+        return {f"{prefix}.tif": _one_gtiff(cube.compute(), folder / f"{prefix}.tif", level)}
+    assets = {}
+    for i, day in enumerate(pd.DatetimeIndex(cube.t.values)):
+        name = f"{prefix}_{day:%Y-%m-%d}Z.tif"
+        facts = _one_gtiff(cube.isel(t=i, drop=True).compute(), folder / name, level)
+        assets[name] = {**facts, "datetime": f"{day:%Y-%m-%d}T00:00:00Z"}
+    return assets
+
+
+def _one_gtiff(cube: xr.DataArray, path: Path, level: int) -> dict[str, Any]:
+    values = cube.values
+    profile = {
+        **dict(zip(("count", "height", "width"), values.shape, strict=True)),
+        "driver": "COG", "dtype": values.dtype, "nodata": _nodata(cube),
+        "crs": cube.rio.crs, "transform": cube.rio.transform(),
+        "compress": "deflate", "level": level, "num_threads": "all_cpus", "overview_resampling": "nearest",
+    }  # fmt: skip
+
+    def fill(part: Path) -> None:
+        with rasterio.open(part, "w", **profile) as file:
+            file.write(values)
+            file.descriptions = tuple(map(str, cube.bands.values))
+
+    _beside(path, fill)
+    return _facts(cube, path, GTIFF)
+
+
+def _netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[str, dict[str, Any]]:
+    """One variable for each band, with the CRS as grid mapping."""
+    cube = cube.compute()
+    crs, nodata = cube.rio.crs, _nodata(cube)
+    named = cube.assign_coords(bands=[str(b) for b in cube.bands.values]).drop_attrs()
+    data = named.to_dataset(dim="bands").rio.write_crs(crs, grid_mapping_name="crs")
+    data.attrs.update({"Conventions": "CF-1.9", "institution": "kappamask embedded openEO back-end"})
+    encoding = {name: {"zlib": True, "complevel": level, "_FillValue": nodata} for name in data.data_vars}
+    path = folder / f"{prefix}.nc"
+    _beside(path, lambda part: data.to_netcdf(part, engine="netcdf4", encoding=encoding))
+    facts = _facts(cube, path, NETCDF)
+    if "t" in cube.dims and cube.sizes["t"]:
+        days = pd.DatetimeIndex(cube.t.values)
+        facts |= {
+            "start_datetime": f"{days.min():%Y-%m-%d}T00:00:00Z",
+            "end_datetime": f"{days.max():%Y-%m-%d}T00:00:00Z",
+        }
+    return {path.name: facts}
+
+
+def _beside(path: Path, fill: Callable[[Path], object]) -> None:
+    """A file that is there is whole: write under another name, then rename."""
+    part = path.with_name(f".{path.name}")
+    try:
+        fill(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _nodata(cube: xr.DataArray) -> float:
+    return float(cube.attrs.get("_FillValue", np.nan))
+
+
+def _facts(cube: xr.DataArray, path: Path, kind: str) -> dict[str, Any]:
+    """What openeo-driver turns into a STAC asset and item."""
+    bands = [str(b) for b in cube.bands.values]
+    west, south, east, north = bounds = cube.rio.bounds()
+    epsg = cube.rio.crs.to_epsg()
+    w, s, e, n = transform_bounds(bounds, epsg, 4326)
+    return {
+        "output_dir": str(path.parent),
+        "href": str(path),
+        "type": kind,
+        "roles": ["data"],
+        "bands": [{"name": band} for band in bands],
+        "nodata": "nan" if np.isnan(_nodata(cube)) else _nodata(cube),
+        "file:size": path.stat().st_size,
+        "proj:epsg": epsg,
+        "proj:bbox": [west, south, east, north],
+        "proj:shape": [cube.sizes["y"], cube.sizes["x"]],
+        "bbox": [w, s, e, n],
+        "geometry": {"type": "Polygon", "coordinates": [[[w, s], [e, s], [e, n], [w, n], [w, s]]]},
+        "raster:bands": [_statistics(cube.sel(bands=band), band) for band in cube.bands.values],
+    }
+
+
+def _statistics(band: xr.DataArray, name: Any) -> dict[str, Any]:
+    values = band.values[band.values != _nodata(band)]
+    valid = values[np.isfinite(values)]
+    if valid.size == 0:
+        return {"name": str(name), "statistics": {"valid_percent": 0.0}}
+    figures = {
+        "minimum": valid.min(),
+        "maximum": valid.max(),
+        "mean": valid.mean(dtype=np.float64),
+        "stddev": valid.std(dtype=np.float64),
+    }
+    return {
+        "name": str(name),
+        "statistics": {**{k: float(v) for k, v in figures.items()}, "valid_percent": 100 * valid.size / band.size},
+    }

@@ -1,0 +1,96 @@
+"""What a folder of scenes holds: one record for each scene, read from its metadata and kept until the file changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+import xarray as xr
+
+from kappamask.backend.grid import Bounds, transform_bounds
+from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.scenes import open_scene, scan
+
+__all__ = ["ANNOUNCED", "COLLECTIONS", "SceneRecord", "index", "record"]
+
+COLLECTIONS = {"SENTINEL2_L1C": "L1C", "SENTINEL2_L2A": "L2A"}
+"""Collection -> processing level; named as on the Copernicus back-end so that graphs carry over."""
+ANNOUNCED = {
+    "L1C": tuple(b for b in SENTINEL2_BANDS if b not in ("AOT", "WVP")),
+    "L2A": tuple(b for b in SENTINEL2_BANDS if b != "B10"),
+}
+"""Bands a collection announces while no scene says otherwise; Level-2A has no cirrus band."""
+
+
+@dataclass(frozen=True)
+class SceneRecord:
+    """Facts of a scene that can be had without reading pixels."""
+
+    path: Path
+    level: str
+    datetime: pd.Timestamp
+    """Sensing time, UTC, without a time zone."""
+    bands: tuple[str, ...]
+    epsg: int
+    bounds: Bounds
+    """Outer edges in units of `epsg`."""
+    step: float
+    """Pixel size in units of `epsg`."""
+
+    @property
+    def day(self) -> pd.Timestamp:
+        """Label on the time dimension: the day at 00:00, as on the Copernicus back-end."""
+        return self.datetime.normalize()
+
+    def lonlat(self) -> Bounds:
+        """Bounds in EPSG:4326."""
+        return transform_bounds(self.bounds, self.epsg, 4326)
+
+
+def index(folder: Path, collection: str | None = None) -> list[SceneRecord]:
+    """The scenes of a folder (of one collection), in order of time.
+
+    Raises SceneError for a scene without level, date or CRS: it could not be asked for.
+    """
+    try:
+        paths = scan(folder)
+    except SceneError:
+        if folder.is_dir():
+            return []
+        raise
+    records = [record(path) for path in paths]
+    chosen = [r for r in records if collection is None or r.level == COLLECTIONS[collection]]
+    return sorted(chosen, key=lambda r: (r.datetime, r.path))
+
+
+def record(path: Path) -> SceneRecord:
+    """The facts of one scene."""
+    return _record(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _record(path: Path, _changed: int) -> SceneRecord:
+    return describe(open_scene(path), path)
+
+
+def describe(cube: xr.DataArray, path: Path) -> SceneRecord:
+    """The facts of an open scene with dims (bands, y, x)."""
+    missing = [key for key in ("level", "datetime") if not cube.attrs.get(key)]
+    epsg = cube.rio.crs.to_epsg() if cube.rio.crs else None
+    if missing or epsg is None:
+        what = " and ".join([*missing, *(["CRS with an EPSG code"] if epsg is None else [])])
+        raise SceneError(
+            f"Scene {path.name} has no {what}; the back-end needs both tags and a CRS. Add them to the file."
+        )
+    west, south, east, north = cube.rio.bounds()
+    return SceneRecord(
+        path=path,
+        level=cube.attrs["level"],
+        datetime=pd.Timestamp(cube.attrs["datetime"]).tz_convert(None),
+        bands=tuple(str(b) for b in cube.bands.values),
+        epsg=epsg,
+        bounds=(west, south, east, north),
+        step=abs(float(cube.rio.resolution()[0])),
+    )

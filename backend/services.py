@@ -1,0 +1,76 @@
+"""Small services of the back-end: the UDF runtime, and user-defined processes on disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from openeo_driver.backend import UdfRuntimes, UserDefinedProcesses, UserDefinedProcessMetadata
+from openeo_driver.errors import ProcessGraphNotFoundException
+
+__all__ = ["PythonRuntime", "StoredProcesses"]
+
+LIBRARIES = ("numpy", "xarray", "pandas", "scipy", "openeo", "onnxruntime", "rasterio", "pyproj", "shapely", "dask")
+"""Libraries that `/udf_runtimes` names where they are installed."""
+
+
+class PythonRuntime(UdfRuntimes):  # type: ignore[misc]
+    """The one runtime: this very Python."""
+
+    def get_udf_runtimes(self) -> dict[str, Any]:
+        """In the form of `/udf_runtimes`."""
+        installed = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
+        libraries = {name: {"version": installed[name]} for name in LIBRARIES if name in installed}
+        major, minor, micro = map(str, sys.version_info[:3])
+        versions = (major, f"{major}.{minor}", f"{major}.{minor}.{micro}")
+        return {
+            "Python": {
+                "title": f"Python {major}.{minor}",
+                "description": "The Python that the back-end runs in.",
+                "type": "language",
+                "default": f"{major}.{minor}",
+                "versions": {version: {"libraries": libraries} for version in versions},
+            }
+        }
+
+
+class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
+    """User-defined processes, one JSON file each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, user_id: str, process_id: str) -> Path:
+        return self._folder / user_id.encode().hex() / f"{process_id}.json"
+
+    def get(self, user_id: str, process_id: str) -> UserDefinedProcessMetadata | None:
+        """A process, or None."""
+        path = self._path(user_id, process_id)
+        return (
+            UserDefinedProcessMetadata.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            if path.is_file()
+            else None
+        )
+
+    def get_for_user(self, user_id: str) -> list[UserDefinedProcessMetadata]:
+        """All processes of a user."""
+        paths = sorted(self._path(user_id, "_").parent.glob("*.json"))
+        return [UserDefinedProcessMetadata.from_dict(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+
+    def save(self, user_id: str, process_id: str, spec: dict[str, Any]) -> None:
+        """Store or replace a process."""
+        path = self._path(user_id, process_id)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(spec), encoding="utf-8")
+        part.replace(path)
+
+    def delete(self, user_id: str, process_id: str) -> None:
+        """Remove a process."""
+        try:
+            self._path(user_id, process_id).unlink()
+        except FileNotFoundError:
+            raise ProcessGraphNotFoundException(process_id) from None
