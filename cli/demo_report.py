@@ -40,8 +40,8 @@ kappamask-openeo {{ version }}.</p>
     <td>{{ row.share }}</td><td>{{ row.dice }}</td><td>{{ row.precision }}</td><td>{{ row.recall }}</td></tr>
   {% endfor %}
 </table>
-<p>Dice, precision and recall are those of the painted truth, in which no pixel is missing. Painted clouds are easier
-than real ones: for figures on real labelled scenes run <code>kappamask evaluate</code>.</p>
+<p>Dice, precision and recall are those of the painted truth, in which no pixel is missing. Painted clouds are not
+real ones: for figures on real labelled scenes run <code>kappamask evaluate</code>.</p>
 <h2>The job's log</h2>
 <pre>{% for line in log %}{{ line }}
 {% endfor %}</pre>

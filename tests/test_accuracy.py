@@ -11,7 +11,7 @@ pytestmark = pytest.mark.shared_data
 
 
 def test_labelled_cumulus_scene(shared_data):
-    """The validation scene: never trained on. Semi-transparent cloud counts as cloud, for its labels do not part them."""
+    """The validation scene: never trained on. Semi-transparent counts as cloud: its labels do not part them."""
     found, _ = evaluate_labelled(shared_data / "labelled_l1c_cumulus_6band.npz", merge_thin=True)
     dice = found["dice"]
     assert dice["cloud"] >= 0.80
