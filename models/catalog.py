@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kappamask.models.card import ClassValue, ModelCard, Scaling
 from kappamask.models.errors import CardError
@@ -107,19 +107,15 @@ def _class(entry: dict[str, Any]) -> ClassValue:
     )
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise CardError(f"{value!r} stands where a text is needed")
+T = TypeVar("T", str, int, bool)
+_WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
+
+
+def _typed(value: Any, kind: type[T]) -> T:
+    """`value` if it is of just this type: JSON's true is no number."""
+    if type(value) is not kind:
+        raise CardError(f"{value!r} stands where {_WORDS[kind]} is needed")
     return value
 
 
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise CardError(f"{value!r} stands where a whole number is needed")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise CardError(f"{value!r} stands where true or false is needed")
-    return value
+_text, _whole, _flag = partial(_typed, kind=str), partial(_typed, kind=int), partial(_typed, kind=bool)
