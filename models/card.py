@@ -22,6 +22,10 @@ SENTINEL2_BANDS = (
 LEVELS = ("L1C", "L2A")
 LEVEL_BANDS = {"B10": "L1C", "AOT": "L2A", "WVP": "L2A", "SCL": "L2A"}
 """Bands that only one product level has."""
+MISSING = 5
+"""Class of pixels without data, in every card: it is never a network's answer."""
+LARGEST = 1e6
+"""Magnitude of a scaled input that no network needs."""
 NODATA_CODE = 255
 """GeoTIFF nodata outside the requested area; class values stay below it."""
 
@@ -37,6 +41,9 @@ class Scaling:
     def __post_init__(self) -> None:
         _check(isfinite(self.gain) and self.gain != 0, f"a scaling has gain {self.gain}; it must be finite and not 0")
         _check(isfinite(self.bias), f"a scaling has bias {self.bias}; it must be finite")
+        _check(
+            self.lower < LARGEST, f"a scaling has the lower limit {self.lower}; it must be a number below {LARGEST:g}"
+        )
 
 
 @dataclass(frozen=True)
@@ -105,11 +112,13 @@ class ModelCard:
             (len(set(self.bands)) == len(self.bands), "a band is named twice"),
             (bool(self.required) and self.required <= set(self.bands), "required bands must be among the bands"),
             (len(self.scaling) == len(self.bands), f"{len(self.scaling)} scalings for {len(self.bands)} bands"),
-            (isfinite(self.fill), "fill must be finite"),
+            (abs(self.fill) < LARGEST, f"fill must be finite and below {LARGEST:g}"),
             (self.stride >= 1 and self.window % self.stride == 0, "window must be a multiple of the stride"),
             (self.window >= self.stride and 0 < 2 * self.overlap < self.window, "overlap must fit in the window"),
             (len(set(values)) == len(values), "a class value is given twice"),
+            (("missing", MISSING) in ((c.name, c.value) for c in self.classes), f"class {MISSING} must be 'missing'"),
             (bool(self.output) and set(self.output) <= set(values), "output classes must be among the classes"),
+            (MISSING not in self.output, f"no output channel may be class {MISSING}, missing: it comes from validity"),
             (len(set(self.output)) == len(self.output), "two output channels have the same class"),
             (PurePath(self.file).name == self.file and self.file.endswith(".onnx"), "file must be NAME.onnx beside it"),
             (_is_hex(self.sha256, 64), "file:checksum must be a sha256 multihash (1220 and 64 hex digits)"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -39,13 +40,14 @@ def list_cards() -> list[ModelCard]:
 
 
 def _path(model: str) -> Path:
-    if Path(model).name == model and (FOLDER / f"{model}.json").is_file():
+    if model in (card.stem for card in FOLDER.glob("*.json")):
         return FOLDER / f"{model}.json"
-    path = Path(model) / "card.json" if Path(model).is_dir() else Path(model)
-    if path.suffix == ".json" and path.is_file():
-        return path.resolve()
+    with suppress(OSError, ValueError):
+        path = Path(model) / "card.json" if Path(model).is_dir() else Path(model)
+        if path.suffix == ".json" and path.is_file():
+            return path.resolve()
     known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
-    raise CardError(f"No model '{model}': known ids are {known}; or give the path of a card (…/card.json).")
+    raise CardError(f"No model '{model[:80]}': known ids are {known}; or give the path of a card (…/card.json).")
 
 
 @lru_cache(maxsize=64)

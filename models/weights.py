@@ -29,11 +29,15 @@ def read_weights(model: str | Path | ModelCard = "compact") -> bytes:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, sha256: str) -> bytes:
+    if not path.is_file():
+        raise WeightsError(f"No weights: there is no file {path.name} beside its card. Install the package again.")
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_BYTES else b""
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise WeightsError(f"No weights: {path.name} is not readable beside its card ({error.strerror}).") from error
+    if len(data) > MAX_BYTES:
+        raise WeightsError(f"{path.name} has more than {MAX_BYTES / 1e9} GB; ONNX files have at most 2.")
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise WeightsError(

@@ -417,6 +417,12 @@ def test_22_context_is_checked(context, says):
         run(chunk_cube(), {**CONTEXT, **context})
 
 
+@pytest.mark.parametrize("context", ["abc", [1], 5, True])
+def test_22_a_context_that_is_no_object(context):
+    with pytest.raises(CubeError, match="needed is an object"):
+        chunk.apply_datacube(chunk_cube(), context)
+
+
 @pytest.mark.parametrize("context", [None, {}])
 def test_22_defaults_are_complete(context):
     np.testing.assert_array_equal(run(chunk_cube(), context), run(chunk_cube()))

@@ -2,13 +2,15 @@
 
 import dask.array as da
 import numpy as np
+import onnx
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import BANDS, write_model
+from networks import BANDS, brightness_network, serialise, write_model
+from onnx import helper
 
-from kappamask.models import CubeError, ModelCard, RadiometryError
+from kappamask.models import CubeError, ModelCard, RadiometryError, WeightsError
 from kappamask.udf import cloud_mask
 
 
@@ -224,3 +226,99 @@ def test_a_lazy_cube_is_held_against_its_radiometry_when_computed(brightness):
     lazy = (reflectance() * 10000).chunk(y=20)
     with pytest.raises(RadiometryError, match="digital numbers"):
         mask_of(lazy, brightness, radiometry="reflectance").compute()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"_FillValue": [-9999.0] * 5},
+        {"_FillValue": float("nan"), "nodata": -9999},
+        {"nodatavals": (-9999.0,)},
+        {"missing_value": -9999},
+    ],
+)
+def test_nodata_however_it_is_declared(brightness, attributes):
+    cube = (reflectance() * 10000).round()
+    cube[:, :3] = -9999
+    mask = mask_of(cube.assign_attrs(attributes), brightness, radiometry="dn_harmonized")
+    assert (mask[:3] == 5).all()
+    assert (mask[3:] != 5).all()
+
+
+@pytest.mark.parametrize("nodata", ["none", {}, 1j])
+def test_nodata_that_is_no_number_is_refused(brightness, nodata):
+    with pytest.raises(CubeError, match="needed is a number"):
+        mask_of(reflectance().assign_attrs(nodata=nodata), brightness)
+
+
+@pytest.mark.parametrize("value", [9.97e36, -3.4e38, -32768.0, 1e36])
+def test_what_no_reflectance_can_be_is_missing_and_spoils_no_neighbour(brightness, value):
+    cube = (reflectance() * 10000).round()
+    holed = cube.copy(deep=True)
+    holed[:, 10:14, 20:24] = np.nan
+    cube[:, 10:14, 20:24] = value
+    mask = mask_of(cube, brightness, radiometry="dn_harmonized")
+    assert (mask[10:14, 20:24] == 5).all()
+    np.testing.assert_array_equal(mask, mask_of(holed, brightness, radiometry="dn_harmonized"))
+
+
+def test_masked_dask_arrays_keep_their_mask(brightness):
+    cube = reflectance()
+    hidden = np.ma.masked_array(cube.values, mask=False)
+    hidden[:, :10] = np.ma.masked
+    lazy = cube.copy(data=da.from_array(hidden, chunks=(5, 20, 25)))
+    mask = mask_of(lazy, brightness, radiometry="reflectance")
+    assert (mask[:10] == 5).all()
+    assert (mask[10:] != 5).all()
+
+
+def test_lazy_accepts_what_eager_accepts(brightness):
+    numbers = (reflectance((len(BANDS), 200, 200)) * 10000 + 1000).round()
+    numbers[:, :20, :20] = 780
+    eager = mask_of(numbers, brightness, radiometry="dn_offset")
+    np.testing.assert_array_equal(mask_of(numbers.chunk(y=50), brightness, radiometry="dn_offset"), eager)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "bool", "M8[ns]", "object", "U4"])
+def test_what_are_no_numbers_is_refused(brightness, dtype):
+    with pytest.raises(CubeError, match="needed are whole or real numbers"):
+        mask_of(reflectance().astype("int64").astype(dtype), brightness)
+
+
+@pytest.mark.parametrize("level", [5, ["L1C"], np.array(["L1C", "L2A"])])
+def test_a_level_of_a_wrong_type(brightness, level):
+    with pytest.raises(CubeError, match="say level="):
+        cloud_mask(reflectance(), model=brightness, level=level)
+
+
+def broken_network(make):
+    """A network with the brightness network's input whose answer is wrong in one way."""
+    model = onnx.load_from_string(brightness_network())
+    make(model.graph)
+    return serialise(model)
+
+
+def _nan(graph):
+    graph.node[-1].output[0] = "before"
+    graph.node.append(helper.make_node("Sub", ["before", "before"], ["zero"]))
+    graph.node.append(helper.make_node("Div", ["zero", "zero"], ["score"]))
+
+
+def _too_many(graph):
+    graph.node[-1].output[0] = "before"
+    graph.node.append(helper.make_node("Concat", ["before", "before"], ["score"], axis=1))
+    graph.output[0].type.tensor_type.shape.dim[1].dim_value = 8
+
+
+def _two_of_a_batch(graph):
+    graph.node[-1].output[0] = "before"
+    graph.node.append(helper.make_node("Concat", ["before", "before"], ["score"], axis=0))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"), [(_nan, "no numbers"), (_too_many, "promises"), (_two_of_a_batch, "promises")]
+)
+def test_a_network_that_answers_nonsense_is_an_error_and_never_clear(tmp_path, make, says):
+    card = write_model(tmp_path, broken_network(make))
+    with pytest.raises(WeightsError, match=says):
+        mask_of(reflectance(), card)

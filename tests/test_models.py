@@ -4,6 +4,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import os
 
 import numpy as np
 import onnx
@@ -43,7 +44,7 @@ def test_loaded_by_id_by_file_and_by_folder(tmp_path):
     assert load_card("compact").id == "compact"
 
 
-@pytest.mark.parametrize("name", ["nonesuch", "../models/compact", "", "/", "compact.onnx", "\0"])
+@pytest.mark.parametrize("name", ["x" * 5000, "nonesuch", "../models/compact", "", "/", "compact.onnx", "\0"])
 def test_an_unknown_model_lists_the_known(name):
     with pytest.raises(CardError, match="known ids are compact"):
         load_card(name)
@@ -64,6 +65,8 @@ def test_an_unknown_model_lists_the_known(name):
         ({"kappamask:fill": float("nan")}, "fill must be finite"),
         ({"kappamask:output_values": [1, 9]}, "output classes"),
         ({"kappamask:output_values": [1, 1]}, "same class"),
+        ({"kappamask:fill": 1e308}, "fill must be finite"),
+        ({"kappamask:output_values": [1, 2, 3, 5]}, "comes from validity"),
         ({"license": None}, "a text is needed"),
         ({"mlm:input": []}, "IndexError"),
     ],
@@ -87,6 +90,8 @@ def test_a_card_that_contradicts_itself_is_refused(change, says):
         (("properties", "mlm:input", 0, "value_scaling", 1), {"type": "z-score", "mean": 0, "stddev": 0}, "division"),
         (("properties", "mlm:input", 0, "value_scaling", 1), {"type": "scale", "value": float("inf")}, "gain"),
         (("properties", "mlm:input", 0, "value_scaling", 1), {"type": "clip"}, "not among z-score"),
+        (("properties", "mlm:output", 0, "classification:classes", 5, "value"), 6, "class 5 must be 'missing'"),
+        (("properties", "mlm:output", 0, "classification:classes", 5, "name"), "clear", "class 5 must be 'missing'"),
         (("properties", "mlm:output", 0, "classification:classes", 0, "value"), 255, "0 to 254"),
         (("properties", "mlm:output", 0, "classification:classes", 0, "value"), 1, "class value is given twice"),
         (("properties", "mlm:output", 0, "classification:classes", 0, "color_hint"), "red", "RRGGBB"),
@@ -141,10 +146,20 @@ def test_weights_tampered_with_truncated_or_gone(tmp_path):
     with pytest.raises(WeightsError, match="is not the network of its card"):
         read_weights(card)
     path.unlink()
-    with pytest.raises(WeightsError, match=r"model\.onnx is not readable beside its card"):
+    with pytest.raises(WeightsError, match=r"there is no file model\.onnx beside its card"):
         read_weights(card)
     path.write_bytes(whole)
     assert read_weights(card) == whole
+
+
+@pytest.mark.parametrize("kind", ["endless", "pipe"])
+def test_weights_that_are_no_file_are_not_read(tmp_path, kind):
+    card = write_model(tmp_path)
+    path = tmp_path / "model.onnx"
+    path.unlink()
+    path.symlink_to("/dev/zero") if kind == "endless" else os.mkfifo(path)
+    with pytest.raises(WeightsError, match="there is no file"):
+        read_weights(card)
 
 
 def test_the_hash_is_checked_once_per_process(tmp_path, monkeypatch):

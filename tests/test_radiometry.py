@@ -124,3 +124,64 @@ def test_the_decision_and_its_ground_are_recorded(brightness):
     attributes = cloud_mask(cube, model=brightness, level="L1C").attrs
     assert attributes["radiometry"] == "dn_offset"
     assert attributes["radiometry_reason"] == "processing baseline 05.10"
+
+
+def dark_tail(share):
+    """Baseline 04 or later, without B10: most of the land at 0.12, a `share` of it below zero, as in deep shade."""
+    values = np.random.default_rng(0).normal(0.12, 0.01, (4, 128, 128))
+    values.reshape(4, -1)[:, : int(share * 128 * 128)] = -0.02
+    return WRITERS["dn_offset"](xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": BANDS[:4]}))
+
+
+def test_a_few_numbers_below_the_offset_prove_nothing(brightness):
+    with pytest.raises(RadiometryError, match="leave it open"):
+        decided(dark_tail(0.003), brightness)
+    assert decided(dark_tail(0.003), brightness, "dn_offset") == "dn_offset"
+    assert decided(dark_tail(0.003).assign_attrs(processing_baseline="05.11"), brightness) == "dn_offset"
+
+
+def test_a_band_of_padding_proves_nothing(brightness):
+    cube = WRITERS["dn_offset"](scene(floor=0.1))
+    cube[4] = 0
+    with pytest.raises(RadiometryError, match="leave it open"):
+        decided(cube, brightness)
+
+
+def test_bright_cirrus_all_over_is_not_taken_for_the_offset(brightness):
+    cube = WRITERS["dn_harmonized"](scene(floor=0.3, cirrus=0.1))
+    assert decided(cube, brightness, "dn_harmonized") == "dn_harmonized"
+    with pytest.raises(RadiometryError, match="leave it open"):
+        decided(cube, brightness)
+
+
+def test_glint_and_snow_are_reflectance(brightness):
+    cube = scene()
+    cube[:, :1] = 3.0
+    cube[:, 1:40] = 1.7
+    assert decided(cube, brightness) == "reflectance"
+    assert decided(cube, brightness, "reflectance") == "reflectance"
+
+
+@pytest.mark.parametrize("top", [100, 255])
+def test_percents_and_pictures_are_no_digital_numbers(brightness, top):
+    with pytest.raises(RadiometryError, match="or neither"):
+        decided((scene() * 2 * top).round().clip(1, top).astype("uint8"), brightness)
+
+
+def test_dates_of_different_baselines_are_not_pooled(brightness):
+    both = [WRITERS["dn_offset"](scene()).astype("int32"), WRITERS["dn_harmonized"](scene())]
+    with pytest.raises(RadiometryError, match=r"dates differ: some hold dn_harmonized, others dn_offset"):
+        decided(xr.concat(both, "t"), brightness)
+
+
+def test_a_date_under_cloud_follows_the_others(brightness):
+    clear, cloudy = scene(), scene(floor=0.3, cirrus=0.1)
+    assert (
+        decided(xr.concat([WRITERS["dn_harmonized"](c) for c in (clear, cloudy)], "t"), brightness) == "dn_harmonized"
+    )
+
+
+@pytest.mark.parametrize("word", [["dn_offset"], None, 5])
+def test_radiometry_of_a_wrong_type(brightness, word):
+    with pytest.raises(RadiometryError, match="known are"):
+        decided(scene(), brightness, word)

@@ -14,6 +14,7 @@ import numpy as np
 import xarray
 
 from kappamask.models import ModelCard, load_card
+from kappamask.udf.classes import MISSING
 from kappamask.udf.context import Options, read_context
 from kappamask.udf.cube import normalise
 from kappamask.udf.mask import mask_cube
@@ -49,7 +50,7 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
 
 def _as_chunk(made: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, card: ModelCard) -> xarray.DataArray:
     mask = made["mask"] if isinstance(made, xarray.Dataset) else made
-    planes = [np.where(mask.values == card.code("missing"), np.nan, mask.values)[..., np.newaxis, :, :]]
+    planes = [np.where(mask.values == MISSING, np.nan, mask.values)[..., np.newaxis, :, :]]
     if isinstance(made, xarray.Dataset):
         planes.append(np.rint(made["score"].values * SCORE_SCALE))
     data = np.ascontiguousarray(np.concatenate(planes, axis=-3), dtype=np.float32)

@@ -40,6 +40,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 def read_context(context: Mapping[str, Any] | None) -> Options:
     """Options from a UDF's context. Raises CubeError for an unknown key, a wrong type or another schema."""
+    if context is not None and not isinstance(context, Mapping):
+        raise CubeError(f"The UDF's context is {context!r}; needed is an object with keys such as 'level'.")
     given = dict(context or {})
     known = [f.name for f in fields(Options)]
     unknown = sorted(str(key) for key in set(given) - set(known))

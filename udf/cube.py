@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from kappamask.models import LEVEL_BANDS, SENTINEL2_BANDS, CubeError, ModelCard
+from kappamask.models import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, CubeError, ModelCard
 
 __all__ = ["MIN_SIDE", "normalise", "pick", "resolve_level"]
 
@@ -31,6 +31,8 @@ def normalise(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.Dat
         raise CubeError(
             f"The cube is {cube.sizes['x']} x {cube.sizes['y']} px; at least {MIN_SIDE} x {MIN_SIDE} needed."
         )
+    if cube.dtype.kind not in "uif":
+        raise CubeError(f"The cube holds {cube.dtype}; needed are whole or real numbers, see DataArray.astype.")
     return _labelled(cube.transpose(*order), labels)
 
 
@@ -75,12 +77,12 @@ def resolve_level(cube: xr.DataArray, card: ModelCard, level: str | None) -> str
     Raises CubeError if nothing decides, if bands and level contradict, or if the network is not for that level.
     """
     shown = {LEVEL_BANDS[b] for b in map(str, cube.coords["bands"].values) if b in LEVEL_BANDS}
-    stated = level or cube.attrs.get("level")
+    stated = cube.attrs.get("level") if level is None else level
     if stated is None and len(shown) == 1:
         stated = shown.copy().pop()
     if stated is None and len(card.levels) == 1:
         stated = card.levels[0]
-    if stated not in ("L1C", "L2A"):
+    if not isinstance(stated, str) or stated not in LEVELS:
         raise CubeError(f"The product level is {stated!r}: say level='L1C' or level='L2A'.")
     if stated not in card.levels:
         raise CubeError(f"{card.id} is for {' and '.join(card.levels)}, not for {stated}: choose another model.")

@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from kappamask.models import MissingExtraError
 from kappamask.udf import pixels, windows
-from kappamask.udf.evidence import gather
-from kappamask.udf.prepare import Reading, validity
+from kappamask.udf.prepare import Reading
 from kappamask.udf.radiometry import Decision, check
 
 __all__ = ["mask_date", "stack"]
@@ -57,9 +56,8 @@ def _job(values: Any, rows: tuple[int, int], columns: tuple[int, int], reading: 
 def _block(
     values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], reading: Reading, scores: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    thin = np.asarray(values[:, ::4, ::4], dtype=np.float32)
-    seen = gather(thin.reshape(len(thin), -1), reading.bands, validity(thin, reading).ravel())
-    check(Decision(reading.mode, "decided for the whole cube"), seen)
+    seen = pixels.look(values, reading, pixels.sampling_step(*values.shape[1:]))
+    check(Decision(reading.mode, "decided for the whole cube"), seen, certain_only=True)
     mask, score = pixels.blended(values, reading, scores, *plans)
     y, x = inner
     return mask[y, x], None if score is None else score[:, y, x]

@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kappamask.models import ModelCard, load_card
+from kappamask.models import CubeError, ModelCard, load_card
 from kappamask.udf import lazy, pixels
 from kappamask.udf.cube import normalise, pick, resolve_level
-from kappamask.udf.evidence import NOTHING, Evidence, gather
-from kappamask.udf.prepare import Reading, validity
+from kappamask.udf.evidence import NOTHING, Evidence
+from kappamask.udf.prepare import Reading
 from kappamask.udf.radiometry import check, decide
 from kappamask.udf.result import dressed
 
 __all__ = ["cloud_mask", "mask_cube"]
 
-SAMPLE_PIXELS = 16_384
-"""Per date, of each band: a 0.1 % percentile over four bands then rests on 65 numbers."""
-SAMPLED_DATES = 4
+NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
+"""As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
 
 
 def cloud_mask(
@@ -72,39 +71,35 @@ def mask_cube(
     bands = tuple(str(band) for band in cube.coords["bands"].values)
     reading = Reading(card, bands, level, radiometry, _nodata(cube), threads)
     lazily = cube.chunks is not None
-    seen = NOTHING if lazily and radiometry != "auto" else _sample(cube, reading)
+    seen = [NOTHING] if lazily and radiometry != "auto" else [_sample(date, reading) for date in _dates(cube)]
     decision = decide(radiometry, cube.attrs, cube.encoding, seen)
-    message = check(decision, seen, certain_only=doubt is not None)
-    if message and doubt:
-        doubt(message)
+    for evidence in seen:
+        message = check(decision, evidence, certain_only=doubt is not None)
+        if message and doubt:
+            doubt(message)
     reading = replace(reading, mode=decision.mode)
     compute: Callable[..., tuple[Any, Any]] = lazy.mask_date if lazily else pixels.mask_date
     dates = [compute(date.data, reading, scores) for date in _dates(cube)]
     return dressed(dates, cube, reading, decision, scores)
 
 
-def _sample(cube: xr.DataArray, reading: Reading) -> Evidence:
-    """Evidence from a grid of pixels of a few dates; from every pixel if the grid meets no valid one."""
-    step = max(1, int(np.sqrt(cube.sizes["y"] * cube.sizes["x"] / SAMPLE_PIXELS)))
-    thin = cube.isel(y=slice(None, None, step), x=slice(None, None, step))
-    if cube.sizes.get("t", 0) > SAMPLED_DATES:
-        thin = thin.isel(t=np.linspace(0, cube.sizes["t"] - 1, SAMPLED_DATES).astype(int))
-    seen = _gather(thin, reading)
-    return _gather(cube, reading) if seen.empty and thin.size < cube.size else seen
+def _sample(date: xr.DataArray, reading: Reading) -> Evidence:
+    return pixels.look(date.data, reading, pixels.sampling_step(date.sizes["y"], date.sizes["x"]))
 
 
-def _gather(cube: xr.DataArray, reading: Reading) -> Evidence:
-    ordered = cube.transpose("bands", ...)
-    values = np.asarray(ordered.values, dtype=np.float32).reshape(ordered.sizes["bands"], -1)
-    return gather(values, reading.bands, validity(values, reading))
-
-
-def _nodata(cube: xr.DataArray) -> float | None:
-    for key in ("_FillValue", "nodata", "missing_value"):
-        value = cube.attrs.get(key)
-        if value is not None and np.ndim(value) == 0:
-            return float(value)
-    return None
+def _nodata(cube: xr.DataArray) -> tuple[float, ...]:
+    """Every nodata value that the attributes declare, whatever the library that wrote them."""
+    found: set[float] = set()
+    for key in NODATA_ATTRIBUTES:
+        declared = cube.attrs.get(key)
+        if declared is None:
+            continue
+        try:
+            values = np.asarray(declared, dtype=np.float64).ravel()
+        except (TypeError, ValueError) as error:
+            raise CubeError(f"The cube's attribute '{key}' is {declared!r}; needed is a number.") from error
+        found.update(float(value) for value in values if np.isfinite(value))
+    return tuple(sorted(found))
 
 
 def _dates(cube: xr.DataArray) -> list[xr.DataArray]:

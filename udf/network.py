@@ -24,11 +24,16 @@ def run(card: ModelCard, image: NDArray[np.float32], threads: int) -> NDArray[np
     """
     with _opening:
         runner = session(card, threads)
-    (scores,) = runner.run(None, {runner.get_inputs()[0].name: image[np.newaxis]})
-    expected = (len(card.output), *image.shape[1:])
-    if scores.shape[1:] != expected:
-        raise WeightsError(f"{card.file} gives scores {scores.shape[1:]}; its card promises {expected} (class, y, x).")
-    return np.asarray(scores[0], dtype=np.float32)
+    try:
+        scores = np.asarray(runner.run(None, {runner.get_inputs()[0].name: image[np.newaxis]})[0], dtype=np.float32)
+    except Exception as error:
+        raise WeightsError(f"{card.file} failed on an image of {image.shape}: {error}") from error
+    expected = (1, len(card.output), *image.shape[1:])
+    if scores.shape != expected:
+        raise WeightsError(f"{card.file} gives scores {scores.shape}; its card promises {expected} (n, class, y, x).")
+    if not np.isfinite(scores).all():
+        raise WeightsError(f"{card.file} gives scores that are no numbers: network or card is wrong.")
+    return np.asarray(scores[0])
 
 
 @lru_cache(maxsize=4)
@@ -51,10 +56,13 @@ def session(card: ModelCard, threads: int) -> "onnxruntime.InferenceSession":
         raise
     except Exception as error:
         raise WeightsError(f"ONNX Runtime {onnxruntime.__version__} cannot open {card.file}: {error}") from error
-    _check_channels(card, opened.get_inputs()[0].shape)
+    _check_input(card, [source.shape for source in opened.get_inputs()])
     return opened
 
 
-def _check_channels(card: ModelCard, shape: list[int | str]) -> None:
+def _check_input(card: ModelCard, shapes: list[list[int | str]]) -> None:
+    if len(shapes) != 1:
+        raise WeightsError(f"{card.file} takes {len(shapes)} inputs; needed is one (n, channel, y, x).")
+    shape = shapes[0]
     if len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != card.channels):
         raise WeightsError(f"{card.file} takes input {shape}; its card has {card.channels} channels.")

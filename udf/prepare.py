@@ -1,14 +1,15 @@
 """From a window of numbers to what a network is fed, and to which pixels are valid."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.models import ModelCard
-from kappamask.udf.radiometry import AUXILIARY, affine
+from kappamask.udf.radiometry import AUXILIARY, affine, plausible
 
-__all__ = ["Reading", "extent", "tensor", "validity"]
+__all__ = ["Reading", "extent", "numbers", "tensor", "validity"]
 
 
 @dataclass(frozen=True)
@@ -20,29 +21,44 @@ class Reading:
     """Labels of the cube's planes, in order; all of them known to the card."""
     level: str
     mode: str
-    nodata: float | None
+    nodata: tuple[float, ...]
+    """Declared nodata values; 0, NaN and infinity need no declaration."""
     threads: int
+
+
+def numbers(values: Any) -> NDArray[np.float32]:
+    """`values` as plain float32, NaN where a masked array hides them."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.asarray(np.ma.filled(values.astype(np.float32), np.nan))
+    return np.asarray(values, dtype=np.float32)
 
 
 def validity(values: NDArray[np.float32], reading: Reading) -> NDArray[np.bool_]:
     """Which pixels (y, x) of `values` (band, y, x) hold data.
 
-    Not valid: NaN, infinite or the declared nodata value in any required band; 0 in all reflective bands
-    (Sentinel-2's nodata, as numbers are stored); with the offset not yet applied, 0 in any required band,
-    for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a clear pixel often is.
+    Not valid: in any required band NaN, infinite, a declared nodata value, or beyond what a reflectance can be;
+    0 in all reflective bands (Sentinel-2's nodata, as numbers are stored); with the offset not yet applied, 0 in
+    any required band, for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a clear pixel often is.
     """
     required = [i for i, band in enumerate(reading.bands) if band in reading.card.required]
     needed = values[required]
-    valid = np.asarray(np.isfinite(needed).all(axis=0))
+    valid = np.asarray(_measured(needed, reading).all(axis=0))
     zero = np.asarray((needed == 0).all(axis=0))
     if zero.any():
         reflective = [i for i, band in enumerate(reading.bands) if band not in AUXILIARY]
         valid[zero] &= (np.nan_to_num(values[reflective][:, zero]) != 0).any(axis=0)
-    if reading.nodata is not None and np.isfinite(reading.nodata) and reading.nodata != 0:
-        valid &= (needed != np.float32(reading.nodata)).all(axis=0)
     if reading.mode == "dn_offset":
         valid &= (needed != 0).all(axis=0)
     return valid
+
+
+def _measured(values: NDArray[np.float32], reading: Reading) -> NDArray[np.bool_]:
+    low, high = plausible(reading.mode)
+    measured = (values >= low) & (values <= high)
+    for nodata in reading.nodata:
+        if nodata != 0:
+            measured &= values != np.float32(nodata)
+    return measured
 
 
 def extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -64,10 +80,7 @@ def tensor(values: NDArray[np.float32], valid: NDArray[np.bool_], reading: Readi
     image = np.full((card.channels, *valid.shape), card.fill, dtype=np.float32)
     for plane, band in zip(values, reading.bands, strict=True):
         target = image[card.bands.index(band)]
-        usable = valid & np.isfinite(plane)
-        if reading.nodata is not None and reading.nodata != 0:
-            usable &= plane != np.float32(reading.nodata)
-        np.copyto(target, _scaled(plane, band, reading), where=usable)
+        np.copyto(target, _scaled(plane, band, reading), where=valid & _measured(plane, reading))
     if card.level_plane:
         image[-1] = float(reading.level == "L2A")
     return _reflected(image, card.stride)

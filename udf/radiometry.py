@@ -13,7 +13,7 @@ import numpy as np
 from kappamask.models import RadiometryError
 from kappamask.udf.evidence import Evidence, contradiction, guess
 
-__all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide"]
+__all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide", "plausible"]
 
 QUANTIFICATION = 1e-4
 """Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
@@ -40,6 +40,12 @@ PROVIDERS: dict[str, str] = {
 """Collection id -> what its numbers mean: openEO on Copernicus Data Space; Earth Engine; Earth Search v1.
 Collections that mix both (Planetary Computer and Earth Search `sentinel-2-l2a`) go by baseline and pixels."""
 
+PLAUSIBLE = (-1.0, 10.0)
+"""Reflectances outside are no measurements but some undeclared nodata value (-32768, 9.97e36, 3.4e38); saturated
+pixels, 65535, are 6.55."""
+PLAUSIBLE_NUMBERS = (-20_000.0, 110_000.0)
+"""The same for numbers whose meaning is not known yet."""
+
 AUXILIARY = ("AOT", "WVP")
 """Layers of Level-2A that are no reflectance: never offset."""
 
@@ -59,18 +65,27 @@ def affine(band: str, mode: str) -> tuple[float, float]:
     return MODES.get(mode, MODES["reflectance"])
 
 
-def decide(mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any], seen: Evidence) -> Decision:
-    """Resolve "auto" from metadata, else from the pixels; what is given otherwise stands.
+def plausible(mode: str) -> tuple[float, float]:
+    """The lowest and the highest number that can be a measurement."""
+    if mode not in MODES:
+        return PLAUSIBLE_NUMBERS
+    scale, offset = MODES[mode]
+    return (PLAUSIBLE[0] - offset) / scale, (PLAUSIBLE[1] - offset) / scale
+
+
+def decide(mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any], dates: list[Evidence]) -> Decision:
+    """Resolve "auto" from metadata, else from the pixels of each date; what is given otherwise stands.
 
     Raises RadiometryError if mode is no known word, or if "auto" finds neither metadata nor a clear answer
-    in the pixels. Whether the pixels contradict the decision is for `check`.
+    in the pixels, or answers that differ between dates. Whether pixels contradict the decision is for `check`.
     """
-    if mode != "auto" and mode not in MODES:
-        raise RadiometryError(f"No radiometry '{mode}': known are auto, {', '.join(MODES)}.")
+    if not isinstance(mode, str) or (mode != "auto" and mode not in MODES):
+        raise RadiometryError(f"No radiometry {mode!r}: known are auto, {', '.join(MODES)}.")
     if mode != "auto":
         return Decision(mode, "given by the caller")
     stated = _from_metadata(attributes, encoding)
-    if stated is None and seen.empty:
+    seen = [date for date in dates if not date.empty]
+    if stated is None and not seen:
         return Decision("unknown", "no valid pixel")
     return stated or _from_pixels(seen)
 
@@ -85,22 +100,29 @@ def check(decision: Decision, seen: Evidence, *, certain_only: bool = False) -> 
         return ""
     message = (
         f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.reading}: {against.why}. "
-        "Say which it is with radiometry='reflectance', 'dn_harmonized' or 'dn_offset', or mend the data."
+        "Say which it is with radiometry='reflectance', 'dn_harmonized' or 'dn_offset'; if they are unlike any "
+        "other scene, turn them into reflectance and say radiometry='reflectance'."
     )
     if against.certain or not certain_only:
         raise RadiometryError(message)
     return message
 
 
-def _from_pixels(seen: Evidence) -> Decision:
-    found = guess(seen)
-    if found is None:
+def _from_pixels(dates: list[Evidence]) -> Decision:
+    """The one answer of all dates that give one; a date wholly under cloud gives none, and follows the others."""
+    found = [answer for answer in map(guess, dates) if answer]
+    modes = {mode for mode, _ in found}
+    if len(modes) == 1:
+        return Decision(found[0][0], f"from the pixels: {found[0][1]}")
+    if modes:
         raise RadiometryError(
-            f"The numbers may be dn_harmonized or dn_offset: no metadata says which, and the darkest are near "
-            f"{seen.lowest:.0f}, as under full cloud or with the offset of 1000. "
-            "Say which it is with radiometry='dn_harmonized' or radiometry='dn_offset'."
+            f"The dates differ: some hold {', others '.join(sorted(modes))}. Mask them apart, each with its radiometry."
         )
-    return Decision(found[0], f"from the pixels: {found[1]}")
+    raise RadiometryError(
+        "The numbers may be dn_harmonized or dn_offset, or neither: no metadata says which, and the pixels, from "
+        f"{dates[0].lowest:.4g} to {dates[0].p99:.4g}, leave it open, as under full cloud. "
+        "Say which it is with radiometry='dn_harmonized', radiometry='dn_offset' or radiometry='reflectance'."
+    )
 
 
 def _from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
@@ -109,7 +131,7 @@ def _from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -
 
 
 def _stated(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
-    mode = attributes.get("radiometry")
+    mode = str(attributes.get("radiometry"))
     return Decision(mode, "from the attribute 'radiometry'") if mode in MODES else None
 
 
@@ -127,7 +149,7 @@ def _packed(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | N
 
 
 def _provider(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
-    collection = attributes.get("collection")
+    collection = str(attributes.get("collection"))
     return Decision(PROVIDERS[collection], f"collection {collection}") if collection in PROVIDERS else None
 
 
