@@ -23,7 +23,7 @@ CROP = (slice(400, 1424), slice(200, 1224))
 """Rows and columns, 1024 x 1024 at 10 m: land, marsh and open water."""
 COVERAGE = 0.3
 """Share under cloud: enough clouds to judge, enough land to see their shadows."""
-MARGIN = 60
+MARGIN = 72
 """Pixels at each side that are loaded but not asked for, so that no asked-for pixel lies at the cube's edge."""
 QUANTIFICATION = 10_000
 BANDS = SENTINEL2_BANDS[:13]

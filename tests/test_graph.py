@@ -45,11 +45,11 @@ def masked(connection, **options):
 def test_23_square_chunks_equal_overlaps_multiples_of_16_one_date_at_a_time(connection):
     arguments = nodes(masked(connection))["apply_neighborhood"]["arguments"]
     assert arguments["size"] == [
-        {"dimension": "x", "unit": "px", "value": 448},
-        {"dimension": "y", "unit": "px", "value": 448},
+        {"dimension": "x", "unit": "px", "value": 512},
+        {"dimension": "y", "unit": "px", "value": 512},
         {"dimension": "t", "value": "P1D"},
     ]
-    assert arguments["overlap"] == [{"dimension": d, "unit": "px", "value": 32} for d in ("x", "y")]
+    assert arguments["overlap"] == [{"dimension": d, "unit": "px", "value": 64} for d in ("x", "y")]
 
 
 @given(size=st.integers(-16, 600), overlap=st.integers(-16, 300))
@@ -96,7 +96,7 @@ def test_25_names_and_bytes_follow_straight_after(connection, scores):
 def test_28_loaded_with_a_margin_and_clipped_after(connection):
     made = nodes(masked(connection))
     loaded = made["load_collection"]["arguments"]["spatial_extent"]
-    assert loaded == enlarged(AREA, 32)
+    assert loaded == enlarged(AREA, 64)
     assert {k: made["filter_bbox"]["arguments"]["extent"][k] for k in AREA} == AREA
     assert made["load_collection"]["arguments"]["temporal_extent"] == list(DATES)
 

@@ -13,7 +13,7 @@ from kappamask.udf.radiometry import Decision, check
 __all__ = ["mask_date", "stack"]
 
 BLOCK_WINDOWS = 4
-"""Sides of a block in window steps: 1792 px for 448; larger blocks compute fewer windows twice, use more memory."""
+"""Sides of a block in window steps: 2048 px for 512; larger blocks compute fewer windows twice, use more memory."""
 
 
 def mask_date(values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:

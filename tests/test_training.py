@@ -1,0 +1,173 @@
+"""The trainer on tiny tiles: one step, a run that was cut off, the exported network."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
+onnx = pytest.importorskip("onnx")
+
+# ruff: noqa: E402
+
+from kappamask.training import batches, validate
+from kappamask.training.batches import FILL, Source, to_input
+from kappamask.training.export import export, load_network
+from kappamask.training.network import Compact, Scores, multiply_adds
+from kappamask.training.simulate import paint_clouds
+from kappamask.training.spectra import B10, MEAN, STD
+from kappamask.training.state import Plan, loss, new_state
+from kappamask.training.train import train, train_step
+
+LAND = np.array([0.14, 0.11, 0.09, 0.07, 0.10, 0.22, 0.26, 0.27, 0.28, 0.09, 0.0012, 0.18, 0.10], np.float32)
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    """A plan over four painted tiles and labelled scenes of the same make, small enough for a second."""
+    (tmp_path / "tiles").mkdir()
+    clear = np.broadcast_to(LAND[:, None, None], (13, 192, 192))
+    for seed in range(4):
+        scene, truth = paint_clouds(clear, seed)
+        dn = (scene * 10000).round().astype(np.uint16)
+        np.save(tmp_path / "tiles" / f"{seed}.npy", np.concatenate([dn, truth[None].astype(np.uint16)]))
+        six = dn[[batches.BANDS.index(b) for b in batches.SIX]].transpose(1, 2, 0)
+        name = (*batches.LANDSAT, validate.VALIDATION, "spare.npz")[seed]
+        np.savez(
+            tmp_path / name,
+            dn=six,
+            bands=np.array(batches.SIX),
+            gt_kappa=np.where(truth == 3, 4, truth).astype(np.uint8),
+        )
+    return Plan(tmp_path, tmp_path / "tiles", tmp_path / "run", minutes=1e6, steps=3, batch=2, size=64)
+
+
+def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -> None:
+    state, source = new_state(plan), Source(plan.data, plan.tiles, plan.size)
+    before = [p.detach().clone() for p in state.network.parameters()]
+    losses = [train_step(plan, state, source) for _ in range(12)]
+    assert state.step == 12
+    assert all(not torch.equal(a, b) for a, b in zip(before, state.network.parameters(), strict=True))
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+
+
+def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> None:
+    whole = train(replace(plan, out=plan.out / "whole"))
+    cut = replace(plan, out=plan.out / "cut")
+    state, source = new_state(cut), Source(plan.data, plan.tiles, plan.size)
+    cut.out.mkdir(parents=True)
+    train_step(cut, state, source)
+    state.save(cut.out / "last.pt")
+    resumed = train(cut)
+    assert resumed.step == whole.step == 3
+    for name in ("network", "averaged"):
+        for a, b in zip(
+            getattr(whole, name).state_dict().values(), getattr(resumed, name).state_dict().values(), strict=True
+        ):
+            assert torch.equal(a, b)
+
+
+def test_batches_follow_from_seed_and_step(plan: Plan) -> None:
+    source = Source(plan.data, plan.tiles, plan.size)
+    first, again, next_one = (source.batch(5, step, 4) for step in (7, 7, 8))
+    assert torch.equal(first.image, again.image) and torch.equal(first.truth, again.truth)
+    assert not torch.equal(first.image, next_one.image)
+    assert first.image.shape == (4, 14, 64, 64) and first.image.dtype == torch.float32
+    assert first.truth.shape == (4, 64, 64) and int(first.truth.min()) >= 0 and int(first.truth.max()) <= 4
+    assert torch.isfinite(first.image).all()
+
+
+def test_no_tiles_is_an_error(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="No tiles"):
+        Source(plan.data, tmp_path / "none")
+
+
+def test_visible_bands_are_always_kept_and_every_other_is_dropped_at_times() -> None:
+    kept = np.stack([batches.keep_bands(np.random.default_rng(seed)) for seed in range(300)])
+    assert kept[:, 1:4].all()
+    assert all(0.2 < share < 0.95 for share in np.delete(kept.mean(axis=0), [1, 2, 3]))
+    six = np.array([b in batches.SIX for b in batches.BANDS])
+    assert (kept == six).all(axis=1).mean() > 0.15
+
+
+def test_input_is_the_contract_of_the_network() -> None:
+    scene = np.broadcast_to(MEAN[:, None, None], (13, 4, 4)).copy() + STD[:, None, None]
+    scene[B10], scene[:, 0, 0] = np.nan, np.nan
+    image = to_input(scene, "L2A")
+    assert image.shape == (14, 4, 4) and image.dtype == np.float32
+    assert (image[B10] == FILL).all() and (image[:13, 0, 0] == FILL).all() and (image[13] == 1).all()
+    np.testing.assert_allclose(np.delete(image[:13, 2, 2], B10), 1, rtol=1e-5)
+    assert (to_input(scene, "L1C")[13] == 0).all()
+
+
+def test_merged_labels_do_not_tell_the_clouds_apart() -> None:
+    def of(channel: int, *, merged: bool) -> float:
+        logits = torch.zeros(1, 4, 8, 8)
+        logits[:, channel] = 9
+        return float(
+            loss(logits, batches.Batch(torch.zeros(1, 14, 8, 8), torch.full((1, 8, 8), 4), torch.tensor([merged])))
+        )
+
+    assert of(2, merged=True) == pytest.approx(of(3, merged=True), abs=1e-4)
+    assert of(2, merged=False) > of(3, merged=False) + 1
+    assert of(0, merged=True) > of(2, merged=True) + 1
+
+
+def test_pixels_that_are_not_judged_do_not_count() -> None:
+    logits = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    truth = torch.randint(1, 5, (1, 8, 8), generator=torch.Generator().manual_seed(1))
+    truth[:, :4] = 0
+    other = logits.clone()
+    other[:, :, :4] = 7 * torch.randn(1, 4, 4, 8)
+    whole = [float(loss(x, batches.Batch(x, truth, torch.tensor([False])))) for x in (logits, other)]
+    assert whole[0] == pytest.approx(whole[1], rel=1e-5)
+
+
+def test_export_gives_the_same_scores_in_onnx_runtime(tmp_path: Path) -> None:
+    import onnxruntime
+
+    torch.manual_seed(0)
+    network = Compact().train()
+    network(torch.randn(4, 14, 64, 64))
+    path = tmp_path / "compact.onnx"
+    assert export(network, path) < 1e-4
+    model = onnx.load(path)
+    assert (
+        model.ir_version <= 9 and model.opset_import[0].version == 17 and {o.domain for o in model.opset_import} == {""}
+    )
+    assert not {n.op_type for n in model.graph.node} & {"BatchNormalization"}
+    assert list(tmp_path.iterdir()) == [path]
+    session = onnxruntime.InferenceSession(str(path))
+    image = np.random.default_rng(0).normal(0, 1, (2, 14, 48, 80)).astype(np.float32)
+    score = session.run(["score"], {"image": image})[0]
+    assert score.shape == (2, 4, 48, 80)
+    np.testing.assert_allclose(score.sum(axis=1), 1, atol=1e-5)
+    wild = np.where(image > 0, 1e6, -1e6).astype(np.float32)
+    np.testing.assert_allclose(
+        session.run(None, {"image": wild})[0], session.run(None, {"image": np.clip(wild, -2, 8)})[0], atol=1e-5
+    )
+    with torch.no_grad():
+        np.testing.assert_allclose(Scores(network).eval()(torch.from_numpy(image)).numpy(), score, atol=1e-4)
+
+
+def test_several_checkpoints_are_averaged(tmp_path: Path) -> None:
+    first, second = Compact(), Compact()
+    for name, network in (("a", first), ("b", second)):
+        torch.save({"averaged": network.state_dict(), "step": 1}, tmp_path / name)
+    mean, saved = load_network(tmp_path / "a", tmp_path / "b")
+    assert len(saved) == 2
+    for a, b, c in zip(first.parameters(), second.parameters(), mean.parameters(), strict=True):
+        torch.testing.assert_close((a + b) / 2, c)
+    with pytest.raises(ValueError, match="No checkpoint"):
+        load_network()
+
+
+def test_network_stays_within_its_budget() -> None:
+    assert multiply_adds(Compact()) <= 5e9
+
+
+def test_dice_merges_clouds_and_leaves_out_what_is_not_labelled() -> None:
+    truth = np.array([[1, 2, 4, 0]], np.uint8)
+    assert validate.dice(np.array([[1, 2, 3, 2]], np.uint8), truth) == {"clear": 1.0, "shadow": 1.0, "cloud": 1.0}
+    assert validate.dice(np.array([[1, 1, 4, 1]], np.uint8), truth)["clear"] == pytest.approx(2 / 3)

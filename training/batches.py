@@ -1,0 +1,147 @@
+"""From tiles to batches: crops, zoom, jitter, dropped bands, nodata wedges; every batch follows from (seed, step)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kappamask.training.spectra import B10, BANDS, MEAN, STD, FloatArray, to_surface
+
+#: Value of a band that is absent or a pixel without data, after z-scoring.
+FILL: Final = np.float32(-2.0)
+LEVELS: Final = {"L1C": 0.0, "L2A": 1.0}
+LANDSAT: Final = ("labelled_landsat5_6band.npz", "labelled_landsat7_6band.npz")
+SIX: Final = ("B02", "B03", "B04", "B08", "B11", "B12")
+#: Which bands a sample keeps, and how often; None keeps the visible bands and each other one by the toss of a coin.
+BAND_SETS: Final[tuple[tuple[float, tuple[str, ...] | None], ...]] = (
+    (0.32, BANDS),
+    (0.08, tuple(b for b in BANDS if b != "B10")),
+    (0.24, SIX),
+    (0.12, tuple(b for b in BANDS if b not in ("B01", "B09", "B10"))),
+    (0.05, ("B02", "B03", "B04")),
+    (0.07, ("B02", "B03", "B04", "B08")),
+    (0.12, None),
+)
+SIDES: Final = ((160, 0.15), (256, 0.45), (384, 0.2), (512, 0.2))
+#: Deviation of the constant added to each band; B10 has none of the air's light that makes the others doubtful.
+OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
+LANDSAT_SHARE, L2A_SHARE, NODATA_SHARE = 0.12, 0.2, 0.08
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`image` float32 (n, 14, y, x), `truth` int64 (n, y, x) with 0 not judged, `merged` (n,) where 4 means 3 or 4."""
+
+    image: Tensor
+    truth: Tensor
+    merged: Tensor
+
+
+def to_input(reflectance: FloatArray, level: str) -> FloatArray:
+    """The network's input (14, y, x) from `reflectance` (13, y, x), NaN where absent, of `level` L1C or L2A."""
+    scores = (reflectance - MEAN[:, None, None]) / STD[:, None, None]
+    plane = np.full((1, *reflectance.shape[1:]), LEVELS[level], np.float32)
+    return np.concatenate([np.where(np.isnan(scores), FILL, scores), plane]).astype(np.float32)
+
+
+def read_scene(path: Path) -> tuple[FloatArray, NDArray[np.uint8] | None]:
+    """Reflectance (13, y, x), NaN where absent, and truth (y, x) or None of an archive of `dn`, `bands`, `gt_kappa`."""
+    with np.load(path) as archive:
+        dn, truth = archive["dn"], archive.get("gt_kappa")
+        names = [str(b) for b in archive["bands"]]
+    scene = np.full((len(BANDS), *dn.shape[:2]), np.nan, np.float32)
+    for i, name in enumerate(names):
+        scene[BANDS.index(name)] = np.where(dn[..., i] == 0, np.nan, dn[..., i] / np.float32(1e4))
+    return scene, truth
+
+
+class Source:
+    """Simulated tiles under `tiles` and the labelled Landsat scenes under `data`."""
+
+    def __init__(self, data: Path, tiles: Path, size: int = 256) -> None:
+        self.folder, self.size = tiles, size
+        self.real = [(x, y) for x, y in (read_scene(data / name) for name in LANDSAT) if y is not None]
+        self.paths: list[Path] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """List the tiles anew; raises FileNotFoundError if there are none."""
+        self.paths = sorted(self.folder.glob("*.npy"))
+        if not self.paths:
+            raise FileNotFoundError(f"No tiles in {self.folder}; make some with python -m kappamask.training.tiles.")
+
+    def batch(self, seed: int, step: int, count: int) -> Batch:
+        """Batch number `step` of `count` samples; one zoom for all of them."""
+        rng = np.random.default_rng([seed, step])
+        sides, shares = zip(*SIDES, strict=True)
+        side = min(int(rng.choice(sides, p=shares)), 2 * self.size)
+        samples = [self._sample(side, rng) for _ in range(count)]
+        image, truth = (torch.from_numpy(np.stack([s[i] for s in samples])) for i in (0, 1))
+        mode = "area" if side > self.size else "bilinear"
+        image = (
+            torch.nn.functional.interpolate(image, (self.size, self.size), mode=mode) if side != self.size else image
+        )
+        index = ((torch.arange(self.size) + 0.5) * side / self.size).long()
+        truth = truth[:, index][:, :, index]
+        return _finish(image, truth, torch.tensor([s[2] for s in samples]), rng)
+
+    def _sample(self, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64], bool]:
+        """One crop (13 bands of reflectance and the level's plane), its truth, and whether its cloud is merged."""
+        merged = rng.random() < LANDSAT_SHARE
+        if merged:
+            scene, codes = self.real[int(rng.integers(len(self.real)))]
+            where = rng.bit_generator.random_raw(2)
+            scene, truth = cut(scene, side, where), cut(codes, side, where)
+        else:
+            tile = np.load(self.paths[int(rng.integers(len(self.paths)))], mmap_mode="r")
+            piece = np.asarray(cut(tile, side, rng.bit_generator.random_raw(2)))
+            scene, truth = piece[:13].astype(np.float32) / np.float32(1e4), piece[13]
+        level = "L2A" if not merged and rng.random() < L2A_SHARE else "L1C"
+        if level == "L2A":
+            scene = to_surface(scene, float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3)))
+            scene[B10] = np.nan
+        scene = scene * np.exp(rng.normal(0, 0.06) + rng.normal(0, 0.02, (13, 1, 1))).astype(np.float32)
+        scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
+        scene[~keep_bands(rng)] = np.nan
+        image, truth = turn(to_input(scene, level), truth.astype(np.int64), rng)
+        return image, truth, merged
+
+
+def cut(array: NDArray[Any], side: int, where: NDArray[np.uint64]) -> NDArray[Any]:
+    """Square of `side` from the last two axes of `array`, its corner taken from two random words."""
+    y, x = (int(w % np.uint64(n - side + 1)) for w, n in zip(where, array.shape[-2:], strict=True))
+    return array[..., y : y + side, x : x + side]
+
+
+def keep_bands(rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which of the 13 bands (13,) a sample keeps, drawn from `BAND_SETS`."""
+    shares = np.array([share for share, _ in BAND_SETS])
+    names = BAND_SETS[int(rng.choice(len(BAND_SETS), p=shares / shares.sum()))][1]
+    coin = rng.random(len(BANDS)) < 0.5
+    return np.array([b in names if names else (c or b in BANDS[1:4]) for b, c in zip(BANDS, coin, strict=True)])
+
+
+def turn(image: FloatArray, truth: NDArray[np.int64], rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Both turned by a multiple of 90 degrees and perhaps flipped: shadows then fall the other way."""
+    quarter, flip = int(rng.integers(4)), int(rng.choice((-1, 1)))
+    image, truth = np.rot90(image, quarter, (1, 2)), np.rot90(truth, quarter)
+    return np.ascontiguousarray(image[:, :, ::flip]), np.ascontiguousarray(truth[:, ::flip])
+
+
+def _finish(image: Tensor, truth: Tensor, merged: Tensor, rng: np.random.Generator) -> Batch:
+    """Nodata wedges: one side of a slanted line is filled in some samples, and not judged."""
+    size = image.shape[-1]
+    grid = np.mgrid[:size, :size] / size - 0.5
+    for i in range(len(image)):
+        if rng.random() < NODATA_SHARE:
+            angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.45)
+            lost = torch.from_numpy(grid[0] * np.cos(angle) + grid[1] * np.sin(angle) > offset)
+            image[i, :13, lost] = float(FILL)
+            truth[i, lost] = 0
+    return Batch(image, truth, merged)

@@ -1,0 +1,143 @@
+"""Cloud layers: fields of optical depth on a canvas that reaches beyond the tile; a table of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy import fft, ndimage
+
+from kappamask.training.spectra import FloatArray
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class CloudKind:
+    """Ranges that one kind of cloud is drawn from: heights and thickness in km, cell size in m, the rest unitless."""
+
+    name: str
+    weight: float
+    base_km: Range
+    thick_km: Range
+    depth: Range
+    cell_m: Range
+    slope: Range
+    cover: Range
+    stretch: Range
+    edge: Range
+    ice: bool
+
+
+#: Heights after the WMO cloud atlas, optical depths after ISCCP's classes; the rest is this project's choice.
+#: Columns as in `CloudKind`.
+# fmt: off
+KINDS: Final = (
+    CloudKind("cumulus", 5.0, (0.5, 2.5), (0.2, 2.0), (8, 60),
+              (400, 3500), (3.1, 4.2), (0.05, 0.6), (1.0, 1.7), (0.6, 1.2), False),
+    CloudKind("small cumulus", 2.0, (0.4, 2.0), (0.1, 0.4), (3, 25),
+              (150, 600), (3.2, 4.2), (0.02, 0.25), (1.0, 1.5), (0.7, 1.2), False),
+    CloudKind("fractus", 2.5, (0.3, 2.0), (0.1, 0.5), (0.8, 9),
+              (150, 1500), (2.6, 3.5), (0.05, 0.5), (1.0, 2.0), (0.8, 1.5), False),
+    CloudKind("stratocumulus", 2.5, (0.4, 2.5), (0.2, 0.6), (4, 40),
+              (600, 5000), (2.8, 3.8), (0.5, 1.0), (1.0, 2.5), (0.5, 0.9), False),
+    CloudKind("altocumulus", 1.5, (2.5, 5.5), (0.2, 0.6), (1, 20),
+              (250, 1500), (2.8, 3.8), (0.2, 0.8), (1.2, 4.0), (0.7, 1.3), False),
+    CloudKind("cirrus", 3.5, (6.0, 12.0), (0.3, 1.0), (0.2, 4),
+              (1500, 9000), (2.6, 3.5), (0.2, 1.0), (1.0, 9.0), (1.0, 1.8), True),
+    CloudKind("high deck", 1.2, (5.5, 11.0), (0.5, 3.0), (3, 60),
+              (3000, 12000), (2.8, 3.5), (0.4, 1.0), (1.0, 4.0), (0.6, 1.2), True),
+    CloudKind("haze", 0.8, (0.1, 1.5), (0.1, 0.3), (0.8, 5),
+              (1500, 9000), (3.0, 3.8), (0.2, 0.9), (1.0, 3.0), (1.0, 1.6), False),
+)
+# fmt: on
+
+#: From this coverage on the sky is closed and no land is seen.
+OVERCAST: Final = 0.999
+#: Share of the layers whose clouds stand in a thin ragged veil.
+VEILED: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer on its canvas: optical `depth` and relative `height` in [0, 1], both float32 (y, x)."""
+
+    kind: CloudKind
+    base_km: float
+    thick_km: float
+    depth: FloatArray
+    height: FloatArray
+
+    @property
+    def top_km(self) -> float:
+        """Height of the highest top above ground."""
+        return self.base_km + self.thick_km
+
+
+def fractal(
+    shape: tuple[int, int], slope: float, cell_px: float, rng: np.random.Generator, *, stretch: float = 1.0
+) -> FloatArray:
+    """Gaussian random field, float32 (y, x), mean 0, deviation 1, power k**-slope within `cell_px`, stretched."""
+    y, x = (fft.next_fast_len(n, real=True) for n in shape)
+    ky, kx = fft.fftfreq(y)[:, None], fft.rfftfreq(x)[None, :]
+    angle = rng.uniform(0, np.pi)
+    along = (ky * np.sin(angle) + kx * np.cos(angle)) * stretch
+    across = ky * np.cos(angle) - kx * np.sin(angle)
+    amplitude = ((along**2 + across**2 + cell_px**-2.0) ** (-slope / 4)).astype(np.float32)
+    white = fft.rfft2(rng.standard_normal((y, x), dtype=np.float32))
+    field = fft.irfft2(white * amplitude, s=(y, x))[: shape[0], : shape[1]]
+    return np.asarray((field - field.mean()) / (field.std() + 1e-6), np.float32)
+
+
+def draw_kind(rng: np.random.Generator, pool: Sequence[CloudKind] = KINDS) -> CloudKind:
+    """One kind of `pool`, by weight."""
+    weights = np.array([kind.weight for kind in pool])
+    return pool[int(rng.choice(len(pool), p=weights / weights.sum()))]
+
+
+def draw_layer(
+    kind: CloudKind,
+    shape: tuple[int, int],
+    pixel_m: float,
+    rng: np.random.Generator,
+    *,
+    coverage: float | None = None,
+    highest_km: float = 20.0,
+) -> Layer:
+    """A layer of `kind` on a canvas of `shape`, over a share `coverage` (drawn if None), tops below `highest_km`."""
+    cover = float(rng.uniform(*kind.cover)) if coverage is None else coverage
+    cell_px = float(np.exp(rng.uniform(*np.log(kind.cell_m)))) / pixel_m
+    slope, stretch = float(rng.uniform(*kind.slope)), float(rng.uniform(*kind.stretch))
+    noise = fractal(shape, slope, max(cell_px, 4.0), rng, stretch=stretch)
+    noise += np.float32(rng.uniform(0, 0.8)) * fractal(shape, 3.5, 6 * max(cell_px, 4.0), rng)
+    deepest = float(np.exp(rng.uniform(*np.log(kind.depth))))
+    depth, height = _shape(noise, cover, deepest, float(rng.uniform(*kind.edge)))
+    if rng.random() < VEILED:
+        veil = _shape(noise, min(1.0, cover * float(rng.uniform(1.0, 1.6))), float(rng.uniform(0.3, 2.5)), 1.5)[0]
+        depth += veil * np.exp(0.5 * fractal(shape, 2.8, max(cell_px / 2, 4.0), rng)).astype(np.float32)
+    depth *= np.exp(0.25 * fractal(shape, 2.6, max(cell_px / 4, 3.0), rng)).astype(np.float32)
+    if cover >= OVERCAST:
+        depth = np.maximum(depth, np.float32(12))
+    base = min(float(rng.uniform(*kind.base_km)), 0.6 * highest_km)
+    return Layer(kind, base, min(float(rng.uniform(*kind.thick_km)), highest_km - base), depth, height)
+
+
+def _shape(noise: FloatArray, cover: float, deepest: float, edge: float) -> tuple[FloatArray, FloatArray]:
+    """Optical depth and relative height of the part of `noise` above the quantile that leaves `cover`."""
+    if cover >= OVERCAST:
+        floor = float(noise.min()) - 0.5 * float(np.ptp(noise))
+    else:
+        floor = float(np.quantile(noise[::3, ::3], 1 - cover)) if cover > 0 else float(noise.max())
+    top = max(float(np.quantile(noise[::3, ::3], 0.995)), floor + 0.3)
+    height = np.clip((noise - floor) / (top - floor), 0, 1.2).astype(np.float32)
+    return deepest * height ** np.float32(edge), np.sqrt(np.minimum(height, 1))
+
+
+def relief(layer: Layer, toward_sun: tuple[float, float], pixel_m: float, strength: float) -> FloatArray:
+    """Factor (y, x) on the cloud's brightness: sides that face the sun are brighter, the others darker."""
+    metres = ndimage.gaussian_filter(layer.height, max(1.0, 20 / pixel_m)) * layer.thick_km * 1000 / pixel_m
+    slope_y, slope_x = np.gradient(metres)
+    facing = -(slope_y * toward_sun[0] + slope_x * toward_sun[1])
+    return np.asarray(1 + strength * np.tanh(0.5 * facing), np.float32)

@@ -1,0 +1,202 @@
+"""Paint plausible clouds with geometric shadows on a clear Sentinel-2 L1C scene, with the truth of every pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from kappamask.training.clouds import KINDS, Layer, draw_kind, draw_layer, relief
+from kappamask.training.spectra import (
+    ABSORPTION_SPREAD,
+    B02,
+    B03,
+    B08,
+    B10,
+    B11,
+    B12,
+    BANDS,
+    DIFFUSE,
+    ICE_CLOUD,
+    PARALLAX,
+    WATER_CLOUD,
+    FloatArray,
+    path,
+    vapour,
+    water_column,
+)
+
+CLEAR, SHADOW, THIN, CLOUD = 1, 2, 3, 4
+#: Backscattered share (1 - g) of cloud droplets and of ice crystals (asymmetry 0.85 and 0.77).
+BACKSCATTER: Final = {False: 0.15, True: 0.23}
+#: Opacity at B02 from which land cannot be seen through a cloud, and from which a cloud can be seen at all.
+OPAQUE, VISIBLE, VISIBLE_B10 = 0.45, 0.08, 0.006
+#: A pixel is shadow where the sun's beam is weaker than this and B02, B03 or B08 drops by more than that.
+BEAM, DROP = 0.75, 0.12
+#: Pixels kept around the canvas for the bands' parallax, and the longest shadow simulated.
+EDGE_PX, LONGEST_PX = 24, 384
+
+
+@dataclass(frozen=True)
+class Sun:
+    """Direction to the sun in degrees: zenith from the vertical, azimuth clockwise from north (up in the image)."""
+
+    zenith_deg: float
+    azimuth_deg: float
+
+    @property
+    def toward(self) -> tuple[float, float]:
+        """Unit step (rows, columns) on the ground towards the sun."""
+        azimuth = np.radians(self.azimuth_deg)
+        return -float(np.cos(azimuth)), float(np.sin(azimuth))
+
+    @property
+    def tangent(self) -> float:
+        """Metres of shadow for a metre of height."""
+        return float(np.tan(np.radians(self.zenith_deg)))
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the tile lies on the layers' canvas: the tile's shape and corner, and pixels of shadow per km of height."""
+
+    shape: tuple[int, int]
+    corner: tuple[int, int]
+    step: tuple[float, float]
+
+    def cut(self, canvas: FloatArray, height_km: float = 0.0, rows: int = 0) -> FloatArray:
+        """Part of `canvas` between the sun and the tile at `height_km` (0: straight above), moved by `rows`."""
+        y, x = (round(c + height_km * s) for c, s in zip(self.corner, self.step, strict=True))
+        return canvas[y + rows : y + rows + self.shape[0], x : x + self.shape[1]]
+
+
+def paint_clouds(
+    reflectance: FloatArray, seed: int, *, coverage: float | None = None, sun: Sun | None = None, pixel_m: float = 10.0
+) -> tuple[FloatArray, NDArray[np.uint8]]:
+    """Paint clouds and their shadows on a clear scene.
+
+    reflectance: float32 (13, y, x), L1C, unitless, bands in the order of `spectra.BANDS`; NaN stays NaN.
+    seed: same seed, same clouds. coverage: share of the canvas under cloud, 0 to 1; drawn at random if None.
+    sun: its direction; drawn if None. pixel_m: size of a pixel in metres.
+    Returns the painted scene, float32 (13, y, x), and the truth, uint8 (y, x): 1 clear, 2 shadow, 3 semi-transparent
+    cloud, 4 cloud.
+    Raises ValueError if the scene has not 13 bands or coverage is outside 0 to 1.
+    """
+    if reflectance.ndim != 3 or reflectance.shape[0] != len(BANDS):
+        raise ValueError(f"Scene has shape {reflectance.shape}; (13, y, x) is needed, bands {', '.join(BANDS)}.")
+    if coverage is not None and not 0 <= coverage <= 1:
+        raise ValueError(f"coverage={coverage} was given; a share from 0 to 1 is needed.")
+    rng = np.random.default_rng(seed)
+    sun = sun or Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
+    scene = np.array(reflectance, np.float32)
+    if coverage == 0:
+        return scene, np.full(scene.shape[1:], CLEAR, np.uint8)
+    layers, view = draw_sky(scene.shape[1:], sun, pixel_m, rng, coverage)
+    return paint_layers(scene, layers, view, sun, pixel_m, rng)
+
+
+def draw_sky(
+    shape: tuple[int, ...], sun: Sun, pixel_m: float, rng: np.random.Generator, coverage: float | None
+) -> tuple[list[Layer], View]:
+    """One or two layers on a canvas that holds every cloud whose shadow can fall on a tile of `shape`."""
+    step = (1000 * sun.tangent * sun.toward[0] / pixel_m, 1000 * sun.tangent * sun.toward[1] / pixel_m)
+    highest = LONGEST_PX * pixel_m / 1000 / max(sun.tangent, 0.05)
+    pool = [k for k in KINDS if coverage is None or k.depth[1] >= 20]
+    kinds = [draw_kind(rng, pool) for _ in range(1 if coverage is not None or rng.random() < 0.7 else 2)]
+    low = [k for k in kinds if not k.ice] or [KINDS[0]]
+    reach = min(highest, max(k.base_km[1] + k.thick_km[1] for k in low))
+    pads = [int(np.ceil(abs(s) * reach)) + 2 * EDGE_PX for s in step]
+    y, x = (EDGE_PX if s > 0 else p - EDGE_PX for s, p in zip(step, pads, strict=True))
+    canvas = (shape[0] + pads[0], shape[1] + pads[1])
+    layers = [
+        draw_layer(k, canvas, pixel_m, rng, coverage=coverage, highest_km=20.0 if k.ice else reach) for k in kinds
+    ]
+    return sorted(layers, key=lambda layer: layer.base_km), View((shape[0], shape[1]), (y, x), step)
+
+
+def paint_layers(
+    scene: FloatArray, layers: list[Layer], view: View, sun: Sun, pixel_m: float, rng: np.random.Generator
+) -> tuple[FloatArray, NDArray[np.uint8]]:
+    """Shadows on the ground first, then the layers from the lowest up; returns the scene and its truth."""
+    water = water_column(scene, sun.zenith_deg)
+    beam = sunbeam(layers, view, pixel_m)
+    scene, drop = darken(scene, beam, sun, float(rng.uniform(0.4, 1.1)), float(rng.uniform(0.02, 0.25)))
+    through, b10 = np.ones(view.shape, np.float32), np.zeros(view.shape, np.float32)
+    strength = float(rng.uniform(0.1, 0.45))
+    for layer in layers:
+        colour = cloud_colour(layer, rng) * vapour(water, layer.base_km + 0.6 * layer.thick_km, sun.zenith_deg)
+        bright = relief(layer, sun.toward, pixel_m, strength)
+        rows = (
+            np.round(PARALLAX * (layer.base_km * 1000 / pixel_m) / 2 * rng.choice((-1, 1)))
+            .astype(int)
+            .clip(-EDGE_PX, EDGE_PX)
+        )
+        for band in range(len(BANDS)):
+            opacity = reflect(view.cut(layer.depth, rows=int(rows[band])), layer.kind.ice)
+            light = opacity * colour[band] * view.cut(bright, rows=int(rows[band]))
+            scene[band] = light + (1 - opacity) ** 2 * scene[band] / (1 - opacity * np.minimum(scene[band], 0.95))
+            if band == B02:
+                through *= (1 - opacity) ** 2
+            elif band == B10:
+                b10 += light
+    return scene, label(ndimage.gaussian_filter(through, 0.8), b10, beam, drop)
+
+
+def reflect(depth: FloatArray, ice: bool) -> FloatArray:
+    """Reflectance of a layer of optical `depth` without absorption: the two-stream formula s t / (2 + s t)."""
+    back = np.float32(BACKSCATTER[ice]) * depth
+    return back / (2 + back)
+
+
+def cloud_colour(layer: Layer, rng: np.random.Generator) -> FloatArray:
+    """Colour (13,) of a layer: its phase's table, from water towards ice with height, and the spread of real clouds."""
+    table = ICE_CLOUD if layer.kind.ice else WATER_CLOUD
+    if not layer.kind.ice and layer.base_km > 2.5:
+        table = table + np.float32(rng.uniform(0, 0.8)) * (ICE_CLOUD - WATER_CLOUD)
+    both, alone = ABSORPTION_SPREAD[layer.kind.ice]
+    jitter = rng.normal(0, 0.012, len(BANDS)) + np.linspace(-1, 1, len(BANDS)) * rng.normal(0, 0.045)
+    jitter[B11:] += rng.normal(0, both)
+    jitter[B12] += rng.normal(0, alone)
+    return np.asarray(table * np.exp(jitter), np.float32)
+
+
+def sunbeam(layers: list[Layer], view: View, pixel_m: float) -> FloatArray:
+    """Share (y, x) of the direct beam that reaches the ground; three cuts give a layer thickness."""
+    depth = np.zeros(view.shape, np.float32)
+    for layer in layers:
+        if layer.kind.ice and _outside(layer, view):
+            continue
+        parts = [
+            view.cut(layer.depth * (layer.height >= 0.85 * part), layer.base_km + part * layer.thick_km)
+            for part in (0.0, 0.5, 1.0)
+        ]
+        depth += np.max(parts, axis=0)
+    beam = np.exp(np.float32(-0.12) * depth)
+    return np.asarray(ndimage.gaussian_filter(beam, max(0.4, 9 / pixel_m)))
+
+
+def _outside(layer: Layer, view: View) -> bool:
+    """True where the shadow of a high layer would come from beyond the canvas: thin ice casts none that can be seen."""
+    start = [round(c + layer.top_km * s) for c, s in zip(view.corner, view.step, strict=True)]
+    return any(a < 0 or a + n > m for a, n, m in zip(start, view.shape, layer.depth.shape, strict=True))
+
+
+def darken(scene: FloatArray, beam: FloatArray, sun: Sun, diffuse: float, aot: float) -> tuple[FloatArray, FloatArray]:
+    """Scene (13, y, x) with less direct light, and the largest relative drop (y, x) over B02, B03 and B08."""
+    air = np.minimum(
+        path(sun.zenith_deg, aot)[:, None, None], np.nanmin(scene, axis=(1, 2), initial=9.0)[:, None, None] * 0.95
+    )
+    share = np.minimum(DIFFUSE * diffuse, 0.9)[:, None, None]
+    shaded = air + (scene - air) * (share + (1 - share) * beam)
+    drop = np.max([1 - shaded[b] / np.maximum(scene[b], 1e-4) for b in (B02, B03, B08)], axis=0)
+    return shaded.astype(np.float32), drop
+
+
+def label(through: FloatArray, b10: FloatArray, beam: FloatArray, drop: FloatArray) -> NDArray[np.uint8]:
+    """Truth codes (y, x): cloud over semi-transparent cloud over shadow over clear."""
+    truth = np.where((beam < BEAM) & (drop > DROP), SHADOW, CLEAR)
+    truth = np.where((1 - through > VISIBLE) | (b10 > VISIBLE_B10), THIN, truth)
+    return np.where(1 - through > OPAQUE, CLOUD, truth).astype(np.uint8)

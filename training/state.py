@@ -1,0 +1,106 @@
+"""What a training run is told (`Plan`), what changes while it runs (`State`), and what it minimises (`loss`)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kappamask.training.batches import Batch
+from kappamask.training.network import Compact
+
+#: Weights of clear, shadow, semi-transparent, cloud: shadow is rarest.
+CLASS_WEIGHTS = (1.0, 1.5, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does; `steps` (if given) or `minutes` end it, whichever comes first."""
+
+    data: Path
+    tiles: Path
+    out: Path
+    minutes: float = 60.0
+    steps: int | None = None
+    seed: int = 1
+    batch: int = 12
+    size: int = 256
+    rate: float = 3e-3
+    averaging: float = 0.997
+    validate_minutes: float = 3.0
+    start: Path | None = None
+
+
+@dataclass
+class State:
+    """What changes during a run and is saved with it."""
+
+    network: nn.Module
+    averaged: nn.Module
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    best: float = -1.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    origin: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write beside, then rename."""
+        parts = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        rest = {"step": self.step, "seconds": self.seconds, "best": self.best, "history": self.history}
+        rest |= {"origin": self.origin}
+        torch.save(parts | rest, path.with_suffix(".part"))
+        path.with_suffix(".part").rename(path)
+
+    def load(self, path: Path) -> None:
+        """Take everything from a file of `save`."""
+        saved = torch.load(path, weights_only=True)
+        for name in ("network", "averaged", "optimiser"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
+        self.history, self.origin = saved["history"], saved["origin"]
+
+
+def new_state(plan: Plan) -> State:
+    """Fresh weights from the seed (or those of `plan.start`), or the run found in `plan.out`."""
+    torch.manual_seed(plan.seed)
+    network = Compact()
+    for weight in network.parameters():
+        if weight.dim() == 4:
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+    origin: dict[str, Any] = {"seed": plan.seed}
+    if plan.start:
+        start = torch.load(plan.start, weights_only=True)
+        network.load_state_dict(start["averaged"])
+        origin["started_from"] = {name: start[name] for name in ("origin", "step", "seconds", "history")}
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=0.01)
+    state = State(network, copy.deepcopy(network), optimiser, origin=origin)
+    if (plan.out / "last.pt").exists():
+        state.load(plan.out / "last.pt")
+    return state
+
+
+def loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Weighted cross-entropy plus region dice of clear, shadow and any cloud; merged labels merge scores."""
+    logs = torch.log_softmax(logits, dim=1)
+    clouds = torch.logsumexp(logs[:, 2:], dim=1)
+    judged, index = batch.truth > 0, (batch.truth - 1).clamp(min=0)
+    exact = logs.gather(1, index[:, None])[:, 0]
+    chosen = torch.where(batch.merged[:, None, None] & (index >= 2), clouds, exact)
+    weights = torch.tensor(CLASS_WEIGHTS)[index] * judged
+    entropy = -(weights * chosen).sum() / weights.sum().clamp(min=1)
+    masks = (index == 0, index == 1, index >= 2)
+    shares = (logs[:, 0].exp(), logs[:, 1].exp(), clouds.exp())
+    overlap = [
+        2 * (p * m * judged).sum() / ((p * judged).sum() + (m & judged).sum() + 1.0)
+        for p, m in zip(shares, masks, strict=True)
+    ]
+    return entropy + 0.5 * (1 - torch.stack(overlap).mean())

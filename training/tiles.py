@@ -1,0 +1,80 @@
+"""Training tiles on disk: simulated once, in any number of processes, so that the trainer never waits.
+
+A tile is `<seed>.npy`, uint16 (14, size, size): 13 bands in digital numbers (reflectance * 10000, L1C) and
+the truth code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from kappamask.training.simulate import Sun, paint_clouds
+from kappamask.training.spectra import NATIVE_M, FloatArray
+from kappamask.training.surfaces import Ground, draw_ground, load_ground
+
+SIZE = 512
+CLOUD_FREE, OVERCAST = 0.18, 0.05
+
+
+def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]:
+    """Tile number `seed`: ground, clouds, the sensor's grids and noise; uint16 (14, size, size)."""
+    rng = np.random.default_rng([seed, 1])
+    pixel_m = float(rng.choice((10.0, 20.0, 30.0), p=(0.55, 0.3, 0.15)))
+    sun = Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
+    share = rng.random()
+    coverage = 0.0 if share < CLOUD_FREE else 1.0 if share < CLOUD_FREE + OVERCAST else None
+    clear = draw_ground(ground, size, seed) * np.float32(rng.uniform(0.85, 1.15))
+    scene, truth = paint_clouds(clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m)
+    scene = blur_to_native(scene, pixel_m, smooth=bool(rng.random() < 0.6))
+    noise = rng.standard_normal(scene.shape, dtype=np.float32) * (0.0008 + 0.006 * scene)
+    dn = np.clip((scene + noise) * 10000, 1, 30000).round().astype(np.uint16)
+    return np.concatenate([dn, truth[None].astype(np.uint16)])
+
+
+def blur_to_native(tile: FloatArray, pixel_m: float, *, smooth: bool) -> FloatArray:
+    """Tile (13, y, x) as a sensor of 10, 20 and 60 m sees it, each band repeated (or smoothed) back to `pixel_m`."""
+    out = tile.copy()
+    for band, native in enumerate(NATIVE_M):
+        step = round(native / pixel_m)
+        if step < 2:
+            continue
+        mean = ndimage.uniform_filter(tile[band], step, mode="nearest")
+        if not smooth:
+            rows, columns = (np.minimum(np.arange(n) // step * step + step // 2, n - 1) for n in mean.shape)
+            mean = mean[rows][:, columns]
+        out[band] = mean
+    return out
+
+
+def write_tiles(data: Path, out: Path, first: int, count: int) -> None:
+    """Write tiles `first` to `first + count - 1` under `out`; those that are there stay, none appears half."""
+    ground = load_ground(data)
+    out.mkdir(parents=True, exist_ok=True)
+    for seed in range(first, first + count):
+        path = out / f"{seed:07d}.npy"
+        if not path.exists():
+            beside = path.with_suffix(f".{os.getpid()}.part")
+            with beside.open("wb") as stream:
+                np.save(stream, make_tile(ground, seed))
+            beside.rename(path)
+
+
+def main() -> None:
+    """`python -m kappamask.training.tiles --data DIR --out DIR --first N --count N`."""
+    parser = argparse.ArgumentParser(description="Simulate training tiles.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real imagery")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the tiles")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first tile")
+    parser.add_argument("--count", type=int, default=100, help="number of tiles")
+    args = parser.parse_args()
+    write_tiles(args.data, args.out, args.first, args.count)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Train the compact network on a CPU: seeded, resumable after a kill, the best checkpoint kept.
+
+    python -m kappamask.training.train --data DIR --out DIR --minutes 60 --seed 1
+
+`OUT/last.pt` holds everything that a resumed run needs, `OUT/best.pt` the averaged weights that scored best,
+`OUT/log.jsonl` a line for each validation. With the same tiles, seed and `--steps`, a run that was cut off and resumed
+ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from kappamask.training.batches import Source
+from kappamask.training.state import Plan, State, loss, new_state
+from kappamask.training.tiles import write_tiles
+from kappamask.training.validate import sanity, validate
+
+FIRST_TILES = 64
+
+
+def learning_rate(plan: Plan, step: int, seconds: float) -> float:
+    """Warm-up over 100 steps, then a cosine down to 1 % at the end of the plan."""
+    done = seconds / 60 / plan.minutes if plan.steps is None else step / plan.steps
+    return plan.rate * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+
+
+def train_step(plan: Plan, state: State, source: Source) -> float:
+    """One batch; returns its loss. Raises FloatingPointError rather than go on with a loss that is not finite."""
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(plan, state.step, state.seconds)
+    batch = source.batch(plan.seed, state.step, plan.batch)
+    state.network.train()
+    value = loss(state.network(batch.image.to(memory_format=torch.channels_last)), batch)
+    if not torch.isfinite(value):
+        raise FloatingPointError(f"Loss is {value.item()} at step {state.step}; lower the rate below {plan.rate}.")
+    state.optimiser.zero_grad()
+    torch.autograd.backward(value)
+    nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
+    state.optimiser.step()
+    average(state.averaged, state.network, min(plan.averaging, (1 + state.step) / (10 + state.step)))
+    state.step += 1
+    return float(value.item())
+
+
+def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move the running mean of weights and statistics towards those of `network`."""
+    with torch.no_grad():
+        for old, new in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+            if old.dtype.is_floating_point:
+                old.lerp_(new, 1 - keep)
+            else:
+                old.copy_(new)
+
+
+def check(plan: Plan, state: State, mean_loss: float) -> None:
+    """Validate the averaged weights, print and log a line, save, and keep the best."""
+    figures = validate(state.averaged, plan.data)
+    line = {"step": state.step, "minutes": round(state.seconds / 60, 1), "loss": round(mean_loss, 4)}
+    line |= {name: round(value, 4) for name, value in figures.items()}
+    state.history.append(line)
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+    with (plan.out / "log.jsonl").open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    if figures["score"] > state.best:
+        state.best = figures["score"]
+        state.save(plan.out / "best.pt")
+    state.save(plan.out / "last.pt")
+
+
+def train(plan: Plan) -> State:
+    """Run `plan` from where it stands to its end; returns the last state."""
+    plan.out.mkdir(parents=True, exist_ok=True)
+    state, source = new_state(plan), Source(plan.data, plan.tiles, plan.size)
+    losses: list[float] = []
+    checked = state.seconds
+    while state.seconds < 60 * plan.minutes and (plan.steps is None or state.step < plan.steps):
+        began = time.monotonic()
+        losses.append(train_step(plan, state, source))
+        state.seconds += time.monotonic() - began
+        if state.seconds - checked > 60 * plan.validate_minutes:
+            check(plan, state, sum(losses) / len(losses))
+            losses, checked = [], state.seconds
+            source.refresh()
+    if losses:
+        check(plan, state, sum(losses) / len(losses))
+    return state
+
+
+def main() -> None:
+    """Command line; see the module's text."""
+    parser = argparse.ArgumentParser(description="Train the compact network.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the real imagery")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints; a run found there is resumed")
+    parser.add_argument("--minutes", type=float, default=60, help="time spent in training steps")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--steps", type=int, help="end after so many steps instead (repeatable to the bit)")
+    parser.add_argument("--tiles", type=Path, help="folder of tiles (OUT/tiles)")
+    parser.add_argument(
+        "--tile-count", type=int, default=1200, help="tiles to have; missing ones are made in the background"
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument("--start", type=Path, help="checkpoint to start from instead of random weights")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    plan = Plan(
+        args.data,
+        args.tiles or args.out / "tiles",
+        args.out,
+        args.minutes,
+        args.steps,
+        args.seed,
+        rate=args.rate,
+        start=args.start,
+    )
+    maker = multiprocessing.get_context("spawn").Process(
+        target=write_tiles, args=(plan.data, plan.tiles, 0, args.tile_count), daemon=True
+    )
+    maker.start()
+    while maker.is_alive() and len(list(plan.tiles.glob("*.npy"))) < min(FIRST_TILES, args.tile_count):
+        time.sleep(1)
+    state = train(plan)
+    sys.stdout.write(
+        json.dumps({"best": round(state.best, 4), "sanity": sanity(state.averaged, plan.data)}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
