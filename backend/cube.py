@@ -16,7 +16,6 @@ from openeo_driver.errors import OpenEOApiException, ProcessParameterInvalidExce
 from openeo_driver.utils import EvalEnv
 from pyproj import Transformer
 from rasterio.features import geometry_mask
-from shapely.ops import transform as transform_geometry
 
 from kappamask.backend.callbacks import callback
 from kappamask.backend.engines import Run
@@ -82,7 +81,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         if isinstance(geometries, DriverVectorCube):
             shape, crs = geometries.to_multipolygon(), geometries.get_crs() or 4326
         to_cube = Transformer.from_crs(crs, self.epsg, always_xy=True).transform
-        local = transform_geometry(to_cube, shapely.geometry.shape(shape))
+        local = shapely.transform(shapely.geometry.shape(shape), lambda xy: np.column_stack(to_cube(*xy.T)))
         west, south, east, north = local.bounds
         outside = geometry_mask([local], (self.array.sizes["y"], self.array.sizes["x"]), self.array.rio.transform())
         masked = self.array.where(~xr.DataArray(outside, dims=("y", "x")))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
+import threading
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from kappamask.models import JobError
 
 __all__ = ["JobFolder", "JobSpec", "Settings"]
 
@@ -47,8 +51,6 @@ class JobFolder:
         self.results = path / "results"
         self.working = path / "work"
         """Current directory of the UDF; dependency archives are unpacked here."""
-        self.output = path / "output.txt"
-        """What the job's process printed."""
 
     @classmethod
     def create(cls, jobs: Path, spec: JobSpec, settings: Settings) -> JobFolder:
@@ -60,8 +62,10 @@ class JobFolder:
         return folder
 
     def spec(self) -> JobSpec:
-        """What was asked."""
-        return JobSpec(**self.get("spec"))
+        """What was asked. Raises JobError, TypeError or ValueError if that record is damaged or missing."""
+        spec = JobSpec(**self.get("spec"))
+        datetime.fromisoformat(spec.created)
+        return spec
 
     def settings(self) -> Settings:
         """Settings of the back-end."""
@@ -69,14 +73,27 @@ class JobFolder:
 
     def put(self, name: str, value: dict[str, Any]) -> None:
         """Write one of the job's records."""
-        part = self.path / f".{name}.{os.getpid()}"
+        part = self.path / f".{name}.{threading.get_native_id()}"
         part.write_text(json.dumps(value), encoding="utf-8")
         part.replace(self.path / f"{name}.json")
 
     def get(self, name: str) -> dict[str, Any]:
-        """Read a record; empty if there is none."""
+        """Read a record; empty if there is none. Raises JobError if it is damaged: a UDF can write here too."""
         try:
-            found: dict[str, Any] = json.loads((self.path / f"{name}.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            found = json.loads((self.path / f"{name}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
             return {}
+        except (OSError, ValueError, RecursionError) as error:
+            raise JobError(f"The record {name}.json of job {self.path.name} cannot be read: {error}.") from error
+        if not isinstance(found, dict):
+            raise JobError(f"The record {name}.json of job {self.path.name} holds no JSON object.")
         return found
+
+    def clear(self, *names: str) -> None:
+        """Remove records, results and working directory, whichever are named, in whatever state they are."""
+        for name in names:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

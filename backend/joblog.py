@@ -77,6 +77,17 @@ def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
+def _parsed(line: str) -> dict[str, Any]:
+    """An entry; what a UDF wrote into the log by itself is handed on as text."""
+    try:
+        item: dict[str, Any] = json.loads(line)
+        if item["level"] in LEVELS and isinstance(item["message"], str):
+            return item
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    return entry("warning", f"Damaged line: {_short(line.strip())}")
+
+
 @contextmanager
 def job_log(path: Path, level: str = "info") -> Iterator[None]:
     """Everything that is logged inside goes to the job's log, `inspect()` of UDFs included."""
@@ -100,11 +111,11 @@ def read(
     if not path.exists():
         return
     least, left = LEVELS.get(level or "debug", 10), limit
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file):
             if not line.endswith("\n"):  # another process is writing it
                 return
-            item = {"id": str(number), **json.loads(line)}
+            item = {"id": str(number), **_parsed(line)}
             if (offset is not None and number <= int(offset)) or LEVELS[item["level"]] < least:
                 continue
             if left is not None and left <= 0:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from openeo_driver.backend import BatchJobMetadata, BatchJobs, JobListing
 from openeo_driver.constants import JOB_STATUS
-from openeo_driver.errors import JobNotFinishedException, JobNotFoundException
+from openeo_driver.errors import JobNotFinishedException, JobNotFoundException, OpenEOApiException
 from openeo_driver.users import User
 
 from kappamask.backend import joblog
 from kappamask.backend.job_folder import JobFolder
+from kappamask.backend.job_info import describe
 from kappamask.backend.runner import Runner
+from kappamask.models import JobError
 
-__all__ = ["Jobs"]
+__all__ = ["Jobs", "checked_options"]
+
+log = logging.getLogger(__name__)
+
+DAMAGE = (JobError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading records raises that are no records: a job's UDF can write into the job's folder."""
+_ID = re.compile(r"j-[0-9a-f]{1,64}")
 
 
 class Jobs(BatchJobs):  # type: ignore[misc]
@@ -27,9 +35,15 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         self._runner = runner
 
     def _folder(self, job_id: str, user_id: str) -> JobFolder:
-        folder = JobFolder(self._runner.jobs / Path(job_id).name)
-        spec = folder.get("spec")
-        if not spec or spec["user"] != user_id or spec["synchronous"]:
+        folder = JobFolder(self._runner.jobs / job_id)
+        if not _ID.fullmatch(job_id) or not folder.path.is_dir():
+            raise JobNotFoundException(job_id)
+        try:
+            spec = folder.spec()
+        except DAMAGE as error:  # nobody can say whose job it is
+            log.warning("Job %s is left out, for its record spec.json is damaged: %s", job_id, error)
+            raise JobNotFoundException(job_id) from error
+        if spec.user != user_id or spec.synchronous:
             raise JobNotFoundException(job_id)
         return folder
 
@@ -47,7 +61,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
             user=user.user_id,
             process_graph=process["process_graph"],
             api_version=api_version,
-            options=job_options or {},
+            options=checked_options(job_options),
             log_level=metadata.get("log_level") or "info",
             title=metadata.get("title"),
             description=metadata.get("description"),
@@ -55,23 +69,25 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         return self.get_job_info(folder.path.name, user.user_id)
 
     def get_job_info(self, job_id: str, user_id: str) -> BatchJobMetadata:
-        """All that is known of a job; JobNotFound for those of others too."""
+        """All that is known of a job; JobNotFound for those of others too.
+
+        A job whose records are damaged is ended, and is an error from then on.
+        """
         folder = self._folder(job_id, user_id)
-        status = self._runner.status(folder)
-        spec, state, progress = folder.spec(), folder.get("state"), folder.get("progress")
-        assets = list(folder.get("outcome").get("assets", {}).values())
-        return BatchJobMetadata(
-            id=job_id,
-            status=status,
-            created=datetime.fromisoformat(spec.created),
-            process={"process_graph": spec.process_graph},
-            job_options=spec.options,
-            title=spec.title,
-            description=spec.description,
-            progress=100 * progress["done"] / progress["total"] if progress else None,
-            started=datetime.fromisoformat(state["started"]) if state.get("started") else None,
-            **_extent(assets),
-        )
+        try:
+            return self._info(folder)
+        except DAMAGE as error:
+            log.warning("Job %s is damaged.", job_id, exc_info=error)
+            reason = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
+            self._runner.condemn(folder, f"The job's records are damaged, by its UDF or by hand. {reason}")
+            return self._info(folder)
+
+    def _status(self, folder: JobFolder) -> str:
+        """Status of a job whose records are sound, or have been made so."""
+        return str(self.get_job_info(folder.path.name, folder.spec().user).status)
+
+    def _info(self, folder: JobFolder) -> BatchJobMetadata:
+        return describe(folder, self._runner.status(folder))
 
     def get_user_jobs(
         self,
@@ -96,7 +112,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
     def cancel_job(self, job_id: str, user_id: str) -> None:
         """End a running job; others are left as they are."""
         folder = self._folder(job_id, user_id)
-        if self._runner.status(folder) == JOB_STATUS.RUNNING:
+        if self._status(folder) == JOB_STATUS.RUNNING:
             folder.put("state", {**folder.get("state"), "canceled": True})
             self._runner.stop(folder)
             joblog.append(folder.log, joblog.entry("info", "The job was canceled."))
@@ -108,7 +124,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
     def get_result_assets(self, job_id: str, user_id: str) -> dict[str, dict[str, Any]]:
         """File name -> what openeo-driver needs to serve and describe it."""
         folder = self._folder(job_id, user_id)
-        if self._runner.status(folder) != JOB_STATUS.FINISHED:
+        if self._status(folder) != JOB_STATUS.FINISHED:
             raise JobNotFinishedException
         assets: dict[str, dict[str, Any]] = folder.get("outcome")["assets"]
         return assets
@@ -118,31 +134,14 @@ class Jobs(BatchJobs):  # type: ignore[misc]
     ) -> Iterator[dict[str, Any]]:
         """Log of a job, UDF's `inspect()` and tracebacks included."""
         folder = self._folder(job_id, user_id)
-        self._runner.status(folder)
+        self._status(folder)
         return joblog.read(folder.log, offset, limit, level)
 
 
-def _extent(assets: list[dict[str, Any]]) -> dict[str, Any]:
-    """Extent of all results, as the job's metadata wants it."""
-    if not assets:
-        return {}
-    boxes = [asset["bbox"] for asset in assets]
-    dates = sorted(
-        asset[key] for asset in assets for key in ("datetime", "start_datetime", "end_datetime") if key in asset
-    )
-    found: dict[str, Any] = {
-        "bbox": [
-            min(b[0] for b in boxes),
-            min(b[1] for b in boxes),
-            max(b[2] for b in boxes),
-            max(b[3] for b in boxes),
-        ],
-        "geometry": assets[0]["geometry"],
-        "epsg": assets[0]["proj:epsg"],
-        "proj_bbox": assets[0]["proj:bbox"],
-        "proj_shape": assets[0]["proj:shape"],
-        "instruments": ["msi"],
-    }
-    if dates:
-        found |= {"start_datetime": datetime.fromisoformat(dates[0]), "end_datetime": datetime.fromisoformat(dates[-1])}
-    return found
+def checked_options(options: Any) -> dict[str, Any]:
+    """`job_options` of a request, {} where there are none; the openEO error JobOptionsInvalid if it is no object."""
+    if options is not None and not isinstance(options, dict):
+        raise OpenEOApiException(
+            f"job_options is {options!r}; it needs an object, such as {{}}.", code="JobOptionsInvalid", status_code=400
+        )
+    return options or {}

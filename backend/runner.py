@@ -18,6 +18,7 @@ from openeo_driver.constants import JOB_STATUS
 
 from kappamask.backend import joblog
 from kappamask.backend.job_folder import JobFolder, JobSpec, Settings
+from kappamask.backend.output import Output
 
 __all__ = ["Runner"]
 
@@ -25,8 +26,8 @@ GRACE = 5.0
 """Seconds that a job's process has to end when asked, before it is killed."""
 PRIVATE = ("KAPPAMASK_USER", "KAPPAMASK_PASSWORD", "OPENEO_AUTH_")
 """Starts of the names of environment variables that a UDF has no business to see."""
-TAIL = 2000
-"""Characters of a dead process's output that go into its log."""
+STATES = ("outcome.json", "progress.json", "state.json", "results", "work")
+"""What a start leaves in a job's folder."""
 
 
 class Runner:
@@ -37,6 +38,7 @@ class Runner:
         self.jobs = Path(settings.state) / "jobs"
         self.jobs.mkdir(parents=True, exist_ok=True)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._output: dict[str, Output] = {}
         self._lock = threading.Lock()
 
     def create(self, **spec: Any) -> JobFolder:
@@ -49,24 +51,26 @@ class Runner:
         )
 
     def start(self, folder: JobFolder) -> None:
-        """Start a job afresh; what an earlier start left is removed."""
-        with self._lock:
-            for path in (folder.results, folder.working):
-                shutil.rmtree(path, ignore_errors=True)
+        """Start a job that is new or canceled, and no other; what an earlier start left is removed."""
+        with self._lock:  # the same request may come twice at once
+            state = folder.get("state")
+            if state and not state.get("canceled"):
+                return
+            self.stop(folder)
+            folder.clear(*STATES)
             folder.working.mkdir()
-            for name in ("outcome", "progress"):
-                (folder.path / f"{name}.json").unlink(missing_ok=True)
             folder.put("state", {"started": datetime.now(UTC).isoformat()})
-            with folder.output.open("wb") as output:
-                # -P: nothing in the current directory may shadow the back-end's own modules
-                self._running[folder.path.name] = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-P", "-m", "kappamask.backend.worker", str(folder.path)],
-                    stdin=subprocess.PIPE,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=_environment(),
-                    start_new_session=True,
-                )
+            # -P: nothing in the current directory may shadow the back-end's own modules
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", "kappamask.backend.worker", str(folder.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                start_new_session=True,
+            )
+            self._running[folder.path.name] = process
+            self._output[folder.path.name] = Output(process)
 
     def wait(self, folder: JobFolder) -> None:
         """Until the job's process has ended."""
@@ -101,7 +105,8 @@ class Runner:
         """Take a process that has ended off the list, with the pipe that kept it alive."""
         process = self._running.get(name)
         if process and process.poll() is not None:
-            del self._running[name]
+            self._running.pop(name, None)
+            self._output.pop(name, None)
             if process.stdin:
                 process.stdin.close()
 
@@ -110,9 +115,16 @@ class Runner:
             if folder.get("outcome") or self._alive(folder.path.name):
                 return
             message = f"The job's process {_ending(self._running.get(folder.path.name))} before it was done."
-            printed = folder.output.read_text(errors="replace")[-TAIL:] if folder.output.exists() else ""
-            joblog.append(folder.log, joblog.entry("error", f"{message}\n{printed}".strip(), code="ProcessDied"))
-            folder.put("outcome", {"error": {"message": message, "code": "ProcessDied", "status": 500}})
+            output = self._output.get(folder.path.name)
+            _fail(folder, message, "ProcessDied", output.tail() if output else "")
+
+    def condemn(self, folder: JobFolder, reason: str) -> None:
+        """End a job whose records make no sense, as an error that says so; its records are sound afterwards."""
+        self.stop(folder)
+        with self._lock:
+            folder.clear("outcome.json", "progress.json", "state.json")
+            folder.put("state", {"started": datetime.now(UTC).isoformat()})
+            _fail(folder, reason, "JobDamaged")
 
     def stop(self, folder: JobFolder) -> None:
         """End the job's process and all that it started."""
@@ -120,8 +132,8 @@ class Runner:
         for sign in (signal.SIGTERM, signal.SIGKILL):
             if process is None or process.poll() is not None:
                 break
-            os.killpg(process.pid, sign)
-            with suppress(subprocess.TimeoutExpired):
+            with suppress(subprocess.TimeoutExpired, ProcessLookupError):
+                os.killpg(process.pid, sign)
                 process.wait(GRACE)
         self._forget(folder.path.name)
 
@@ -134,6 +146,11 @@ class Runner:
         """End all processes."""
         for name in list(self._running):
             self.stop(JobFolder(self.jobs / name))
+
+
+def _fail(folder: JobFolder, message: str, code: str, printed: str = "") -> None:
+    joblog.append(folder.log, joblog.entry("error", f"{message}\n{printed}".strip(), code=code))
+    folder.put("outcome", {"error": {"message": message, "code": code, "status": 500}})
 
 
 def _environment() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ NETCDF = "application/x-netcdf"
 USED_OPTIONS = ("filename_prefix", "ZLEVEL")
 """Format options with an effect here; the back-end's others are accepted and logged."""
 DEFLATE_LEVEL = 6
+"""ZLEVEL runs from 1, fast, to 9, small (zlib)."""
+_PREFIX = re.compile(r"\w[\w.\- ]{0,59}")
+"""A plain name; with four bytes a letter, date and suffix, below the 255 bytes that a file's name may have."""
 UNNAMED = "var"
 """Name of the one band of a cube without a band dimension."""
 
@@ -31,23 +35,40 @@ UNNAMED = "var"
 def write(cube: xr.DataArray, folder: Path | str, fmt: str, options: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Write a cube with dims ("t",) "bands", "y", "x" into `folder`; file name -> asset metadata.
 
-    Raises the openEO error FormatUnsuitable for a format other than GTiff and netCDF.
+    Raises the openEO errors FormatUnsuitable for a format other than GTiff and netCDF or for a cube without pixels,
+    and FormatArgumentInvalid for a `filename_prefix` that is no plain name, or a ZLEVEL that is none.
     """
     if "bands" not in cube.dims:
         cube = cube.expand_dims(bands=[UNNAMED]).transpose(..., "bands", "y", "x")
     writers: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {"gtiff": _gtiff, "netcdf": _netcdf}
     if fmt.lower() not in writers:
-        raise OpenEOApiException(
-            f"No format {fmt}; there are GTiff and netCDF.", code="FormatUnsuitable", status_code=400
-        )
+        raise _refused("FormatUnsuitable", f"No format {fmt}; there are GTiff and netCDF.")
+    if not cube.size:
+        raise _refused("FormatUnsuitable", f"The result is empty, {dict(cube.sizes)}; no file can hold that.")
+    prefix, level = _checked(options)
     unused = sorted(set(options) - set(USED_OPTIONS))
     if unused:
         log.info("Format options without effect here: %s.", ", ".join(unused))
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    return writers[fmt.lower()](
-        cube, target, str(options.get("filename_prefix", "openEO")), int(options.get("ZLEVEL", DEFLATE_LEVEL))
-    )
+    return writers[fmt.lower()](cube, target, prefix, level)
+
+
+def _checked(options: dict[str, Any]) -> tuple[str, int]:
+    """Start of files' names, and level of compression."""
+    prefix, level = options.get("filename_prefix", "openEO"), str(options.get("ZLEVEL", DEFLATE_LEVEL))
+    if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+        raise _refused(
+            "FormatArgumentInvalid",
+            f"The filename_prefix {str(prefix)[:100]!r} is no plain name; give at most 60 letters, digits, - and _.",
+        )
+    if level not in set("123456789"):
+        raise _refused("FormatArgumentInvalid", f"The ZLEVEL {level[:100]!r} is no whole number from 1 to 9.")
+    return prefix, int(level)
+
+
+def _refused(code: str, message: str) -> OpenEOApiException:
+    return OpenEOApiException(message, code=code, status_code=400)
 
 
 def _gtiff(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[str, dict[str, Any]]:

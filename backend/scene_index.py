@@ -23,6 +23,8 @@ ANNOUNCED = {
 }
 """Bands a collection announces while no scene says otherwise; Level-2A has no cirrus band."""
 
+RASTERS = (".tif", ".tiff", ".nc", ".jp2")
+
 
 @dataclass(frozen=True)
 class SceneRecord:
@@ -52,17 +54,22 @@ class SceneRecord:
 def index(folder: Path, collection: str | None = None) -> list[SceneRecord]:
     """The scenes of a folder (of one collection), in order of time.
 
-    Raises SceneError for a scene without level, date or CRS: it could not be asked for.
+    Raises SceneError, which names the file, for a file that is no scene, and for a scene without level, date or CRS: it
+    could not be asked for. Raises it, too, for a folder of rasters, such as masks, none of which is a scene.
     """
-    try:
-        paths = scan(folder)
-    except SceneError:
-        if folder.is_dir():
-            return []
-        raise
-    records = [record(path) for path in paths]
+    records = [record(path) for path in _paths(folder)]
     chosen = [r for r in records if collection is None or r.level == COLLECTIONS[collection]]
     return sorted(chosen, key=lambda r: (r.datetime, r.path))
+
+
+def _paths(folder: Path) -> list[Path]:
+    """What `scan` finds; none in a folder without any raster, which may wait for its scenes or hold STAC items only."""
+    try:
+        return scan(folder)
+    except SceneError:
+        if folder.is_dir() and not any(path.suffix.lower() in RASTERS for path in folder.iterdir()):
+            return []
+        raise
 
 
 def record(path: Path) -> SceneRecord:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import TypedDict, Unpack
 
 import attrs
 from openeo_driver.config.load import ConfigGetter, get_backend_config
@@ -45,38 +46,38 @@ class Server:
     runner: Runner = field(repr=False)
 
 
+class Options(TypedDict, total=False):
+    """How to serve; each may be left out."""
+
+    port: int
+    """0, the default, for any free one."""
+    engine: str
+    """"serial", the default, "dask" for a cluster of each job's own, or "tcp://127.0.0.1:PORT" of a scheduler."""
+    user: str | None
+    """Of the one account: by default KAPPAMASK_USER of the environment, else "kappamask"."""
+    password: str | None
+    """By default KAPPAMASK_PASSWORD of the environment, else a random one."""
+    state: Path | str | None
+    """Folder of jobs and results, kept on closing; by default a temporary one, removed on closing."""
+
+
 @contextmanager
-def running_server(
-    scenes: Path | str,
-    port: int = 0,
-    engine: str = "serial",
-    *,
-    user: str | None = None,
-    password: str | None = None,
-    state: Path | str | None = None,
-) -> Iterator[Server]:
-    """A back-end in a thread of this process; its jobs are processes, which end with it.
+def running_server(scenes: Path | str, **options: Unpack[Options]) -> Iterator[Server]:
+    """Serve a folder of scenes, as `kappamask.scenes.scan` finds them, from a thread of this process.
 
-    scenes: folder of scenes, as `kappamask.scenes.scan` finds them.
-    port: 0 for any free one.
-    engine: "serial", "dask" for a cluster of each job's own, or "tcp://127.0.0.1:PORT" of a scheduler.
-    user, password: of the one account; where left out, KAPPAMASK_USER and KAPPAMASK_PASSWORD, else "kappamask" and a
-        random password.
-    state: folder of jobs and results, kept on closing; without it a temporary one, removed on closing.
-
-    Raises SceneError if `scenes` is no folder or a scene in it cannot be served, JobError if the port is taken or the
-    engine unknown.
+    Jobs are processes, which end with it. Raises SceneError if `scenes` is no folder, or, naming the file, if one in it
+    cannot be served; JobError if the port is taken or the engine unknown.
     """
     folder = Path(scenes).resolve()
     if not folder.is_dir():
         raise SceneError(f"No folder {scenes}; give a folder of scenes.")
     account = Account(
-        user or os.environ.get(USER_VARIABLE) or DEFAULT_USER,
-        password or os.environ.get(PASSWORD_VARIABLE) or secrets.token_urlsafe(16),
+        options.get("user") or os.environ.get(USER_VARIABLE) or DEFAULT_USER,
+        _password(options) or secrets.token_urlsafe(16),
     )
-    with _state(state) as place:
-        runner = Runner(Settings(str(folder), str(place), check_engine(engine)))
-        server = _bind(_app(runner, account), port)
+    with _state(options.get("state")) as place:
+        runner = Runner(Settings(str(folder), str(place), check_engine(options.get("engine", "serial"))))
+        server = _bind(_app(runner, account), options.get("port", 0))
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -88,20 +89,11 @@ def running_server(
             thread.join()
 
 
-def run_server(
-    scenes: Path | str,
-    port: int = 0,
-    engine: str = "serial",
-    *,
-    user: str | None = None,
-    password: str | None = None,
-    state: Path | str | None = None,
-) -> None:
-    """Serve until SIGINT or SIGTERM; parameters as in `running_server`.
+def run_server(scenes: Path | str, **options: Unpack[Options]) -> None:
+    """`running_server` until SIGINT or SIGTERM.
 
     Prints the URL on the first line, and on the second, only if it was made up, the password.
     """
-    chosen = password or os.environ.get(PASSWORD_VARIABLE)
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -109,11 +101,15 @@ def run_server(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    with running_server(scenes, port, engine, user=user, password=password, state=state) as server:
+    with running_server(scenes, **options) as server:
         print(server.url, flush=True)  # noqa: T201
-        if not chosen:
+        if not _password(options):
             print(f"user {server.user}, password {server.password}", flush=True)  # noqa: T201
         stop.wait()
+
+
+def _password(options: Options) -> str | None:
+    return options.get("password") or os.environ.get(PASSWORD_VARIABLE)
 
 
 @contextmanager

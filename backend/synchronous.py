@@ -11,6 +11,7 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend import joblog
 from kappamask.backend.job_folder import JobFolder
+from kappamask.backend.jobs import checked_options
 from kappamask.backend.processing import GraphProcessing, check_namespaces
 from kappamask.backend.runner import Runner
 
@@ -30,7 +31,7 @@ class ServerProcessing(GraphProcessing):
         check_namespaces(process_graph)
         folder = self._runner.create(
             user=env["user"].user_id, process_graph=process_graph, api_version=env["openeo_api_version"],
-            options=env.get("job_options") or {}, log_level=env.get("log_level", "info"), synchronous=True,
+            options=checked_options(env.get("job_options")), log_level=env.get("log_level", "info"), synchronous=True,
         )  # fmt: skip
         try:
             return self._answer(folder)

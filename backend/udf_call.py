@@ -151,6 +151,8 @@ class Udf:
 
     def _names(self, result: xr.DataArray, count: int) -> list[str]:
         """The result's own labels, else the cube's if there are as many, else numbers."""
+        if not count:
+            raise CubeError("The UDF returned no bands; it must return one or more.")
         if "bands" in result.coords and result.coords["bands"].size == count:
             return [str(b) for b in np.atleast_1d(result.coords["bands"].values)]
         return self.bands if self.bands is not None and len(self.bands) == count else [str(i) for i in range(count)]

@@ -56,7 +56,8 @@ def _run(folder: JobFolder) -> dict[str, Any]:
     unknown = sorted(set(spec.options) - KNOWN_OPTIONS)
     if unknown:
         log.warning("Unknown job options are ignored: %s.", ", ".join(unknown))
-    unpack_all(spec.options.get(ARCHIVES) or [], folder.working)
+    archives = spec.options.get(ARCHIVES)
+    unpack_all([] if archives is None else archives, folder.working)
     os.chdir(folder.working)
     with open_engine(settings.engine, folder.working, folder.log, spec.log_level) as engine:
         run = Run(engine, lambda done, total: folder.put("progress", {"done": done, "total": total}))

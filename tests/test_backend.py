@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
@@ -24,8 +25,13 @@ from distributed import LocalCluster
 from openeo.rest import OpenEoApiError
 from rasterio.transform import from_origin
 
+from kappamask.backend import runner
 from kappamask.backend.chunks import apply_neighborhood
+from kappamask.backend.job_folder import JobFolder
+from kappamask.backend.scene_index import index
 from kappamask.backend.server import Server, running_server
+from kappamask.models import SceneError
+from kappamask.scenes import open_scene, write_mask
 
 WEST, NORTH, EPSG = 600_000, 5_000_000, 32635
 SIDE = 48
@@ -315,6 +321,143 @@ def test_udf_that_ends_the_process_ends_only_its_own(connection: openeo.Connecti
     with pytest.raises(OpenEoApiError, match="ended with exit code 7"):
         run_udf(load(connection), HEAD + "    import os\n    os._exit(7)\n").download(tmp_path / "x.nc")
     assert connection.list_collection_ids()
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ("progress.json", "[1]"),
+        ("progress.json", '{"done": "x", "total": 0}'),
+        ("state.json", '{"started": 5}'),
+        ("outcome.json", "{broken"),
+        ("outcome.json", '{"assets": 5}'),
+    ],
+)
+def test_job_with_damaged_records_is_an_error_and_hurts_no_other(
+    connection: openeo.Connection, server: Server, record: str, text: str
+) -> None:
+    """A UDF can write into its job's folder."""
+    other = load(connection).create_job()
+    code = udf_of(
+        f"open('../{record}', 'w').write({text!r})", "inspect(message='asleep')", "import time", "time.sleep(120)"
+    )
+    job = run_udf(load(connection), code).create_job()
+    server.runner.start(JobFolder(server.runner.jobs / job.job_id))
+    wait_for_line(server.runner.jobs / job.job_id / "log.jsonl")
+    listed = {one["id"]: one["status"] for one in connection.list_jobs()}
+    assert (listed[job.job_id], listed[other.job_id]) == ("error", "created")
+    assert record in job.logs(level="error")[-1]["message"] or "damaged" in job.logs(level="error")[-1]["message"]
+    with pytest.raises(KeyError):
+        server.runner.pid(job.job_id)
+    job.delete()
+    assert job.job_id not in [one["id"] for one in connection.list_jobs()]
+
+
+def wait_for_line(path: Path, seconds: float = 60) -> None:
+    """Poll until a file holds something, without asking the server."""
+    end = time.monotonic() + seconds
+    while not path.exists() or not path.stat().st_size:
+        assert time.monotonic() < end, f"{path} stays empty"
+        time.sleep(0.1)
+
+
+def test_log_survives_what_a_udf_writes_into_it(connection: openeo.Connection) -> None:
+    code = udf_of("open('../log.jsonl', 'ab').write(b'[1]\\n{\\xff\\n')", "inspect(message='after')", "return cube")
+    job = run_udf(load(connection, temporal_extent=["2024-05-01", "2024-05-02"]), code, size=48).create_job()
+    job.start()
+    wait(job, "finished")
+    assert [entry["level"] for entry in job.logs()] == ["warning", "warning", "info"]
+
+
+def test_job_whose_request_is_damaged_is_left_out(connection: openeo.Connection, server: Server) -> None:
+    job, other = (load(connection).create_job() for _ in range(2))
+    (server.runner.jobs / job.job_id / "spec.json").write_text('{"user": "tester"}')
+    listed = [one["id"] for one in connection.list_jobs()]
+    assert other.job_id in listed and job.job_id not in listed
+
+
+@pytest.mark.parametrize("name", ["%00", "x" * 5000, "..", "j-0", "state.json"])
+def test_unknown_jobs_are_not_found(connection: openeo.Connection, name: str) -> None:
+    with pytest.raises(OpenEoApiError, match="JobNotFound") as caught:
+        connection.get(f"/jobs/{name.replace('..', '%2e%2e')}")
+    assert caught.value.http_status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/result"])
+@pytest.mark.parametrize("options", [["x"], "x", 5])
+def test_job_options_must_be_an_object(connection: openeo.Connection, path: str, options: Any) -> None:
+    request = {"process": {"process_graph": load(connection).flat_graph()}, "job_options": options}
+    with pytest.raises(OpenEoApiError, match="JobOptionsInvalid") as caught:
+        connection.post(path, json=request)
+    assert caught.value.http_status_code == 400
+
+
+def test_starts_at_once_are_one_start(
+    connection: openeo.Connection, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr(runner.subprocess, "Popen", Recorded)
+    job = run_udf(load(connection), SLEEPS).create_job()
+    folder = JobFolder(server.runner.jobs / job.job_id)
+    threads = [threading.Thread(target=server.runner.start, args=(folder,)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_for_log(job, "asleep")
+    assert len(started) == 1
+    job.stop()
+    assert started[0].poll() is not None and job.status() == "canceled"
+    job.start()
+    wait(job, "running")
+    assert len(started) == 2 and started[1].poll() is None
+    job.delete()
+
+
+def test_output_without_end_is_kept_nowhere_but_for_its_end(connection: openeo.Connection, server: Server) -> None:
+    code = udf_of("import os", "os.write(1, b'x' * 50_000_000)", "os.write(1, b'the very end')", "os._exit(3)")
+    job = run_udf(load(connection), code).create_job()
+    job.start()
+    wait(job, "error")
+    assert job.logs()[-1]["message"].endswith("xthe very end")
+    files = [path for path in (server.runner.jobs / job.job_id).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 100_000
+
+
+def test_results_are_written_nowhere_else(connection: openeo.Connection, server: Server, tmp_path: Path) -> None:
+    with pytest.raises(OpenEoApiError, match="no plain name") as caught:
+        load(connection).save_result("netCDF", options={"filename_prefix": f"{tmp_path}/evil"}).download(tmp_path / "x")
+    assert (caught.value.code, caught.value.http_status_code) == ("FormatArgumentInvalid", 400)
+    assert not list(tmp_path.iterdir())
+
+
+def test_masks_beside_the_scenes_are_no_scenes(tmp_path: Path) -> None:
+    write_scene(tmp_path, "2024-05-01")
+    mask = open_scene(tmp_path / "L2A_2024-05-01.tif").isel(bands=0, drop=True).astype("uint8") * 0
+    for suffix in ("tif", "nc"):
+        write_mask(mask, tmp_path / f"L2A_2024-05-01_mask.{suffix}")
+    assert [scene.path.name for scene in index(tmp_path)] == ["L2A_2024-05-01.tif"]
+
+
+def test_file_that_is_no_scene_is_named(tmp_path: Path) -> None:
+    """A lone mask too, as any folder without scenes but with rasters."""
+    write_scene(tmp_path, "2024-05-01")
+    whole = (tmp_path / "L2A_2024-05-01.tif").read_bytes()
+    (tmp_path / "other.tif").write_bytes(whole[:100])
+    with pytest.raises(SceneError, match=r"other\.tif") as caught, running_server(tmp_path):
+        pass
+    assert "\n" not in str(caught.value)
+    mask = open_scene(tmp_path / "L2A_2024-05-01.tif").isel(bands=0, drop=True).astype("uint8") * 0
+    (tmp_path / "masks").mkdir()
+    write_mask(mask, tmp_path / "masks/L2A_2024-05-01_mask.tif")
+    with pytest.raises(SceneError, match="masks holds no scene"), running_server(tmp_path / "masks"):
+        pass
 
 
 def test_archives_lie_beside_the_udf(connection: openeo.Connection, tmp_path: Path) -> None:

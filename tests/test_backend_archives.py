@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import lzma
+import random
 import stat
 import tarfile
 import threading
@@ -11,10 +13,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kappamask.backend import archives
+from kappamask.backend import unpack
 from kappamask.backend.archives import unpack_all
 from kappamask.models import JobError
 
@@ -30,6 +33,45 @@ def tar_of(path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:
     member.size = len(content)
     with tarfile.open(path, "w:gz") as archive:
         archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def tar_of_two(path: Path, mode: str = "w:gz") -> Path:
+    """Files that do not compress, so that what lies where is known."""
+    with tarfile.open(path, mode) as archive:
+        for name in ("first", "second"):
+            member = tarfile.TarInfo(name)
+            member.size = 30_000
+            archive.addfile(member, io.BytesIO(random.Random(name).randbytes(member.size)))
+    return path
+
+
+def flip(path: Path, *, at: float) -> Path:
+    """Eight bytes changed, `at` a part of the file's length."""
+    content = bytearray(path.read_bytes())
+    start = int(at * len(content))
+    content[start : start + 8] = bytes(255 - byte for byte in content[start : start + 8])
+    path.write_bytes(content)
+    return path
+
+
+def second_header_gone(path: Path) -> Path:
+    """A whole gzip file, in which the tar's second header is no header."""
+    content = bytearray(tar_of_two(path, "w").read_bytes())
+    start = content.index(b"second")
+    content[start : start + 100] = b"x" * 100
+    path.write_bytes(content)
+    return path
+
+
+def zip_lzma(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x", random.Random(0).randbytes(3000))
+    return path
+
+
+def xz_of_text(path: Path) -> Path:
+    path.write_bytes(lzma.compress(b"hello" * 100))
     return path
 
 
@@ -63,12 +105,20 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "tar device": (lambda p: tar_of(p / "a.tgz", tar_member("d", tarfile.CHRTYPE)), "link or device"),
     "tar bomb": (lambda p: tar_of(p / "a.tgz", tar_member("zeros"), bytes(3_000_000)), "exceeds"),
     "cut zip": (lambda p: cut(zip_of(p / "a.zip", {"ok": bytes(5000), "more": b"x" * 5000})), "neither|damaged"),
+    "cut tar": (lambda p: cut(tar_of_two(p / "a.tgz")), "damaged"),
+    "tar without end": (lambda p: cut(tar_of_two(p / "a.tar", "w"), 20_000), "damaged"),
+    "tar with a broken header": (lambda p: second_header_gone(p / "a.tar"), "damaged"),
+    "gzip flipped": (lambda p: flip(tar_of_two(p / "a.tgz"), at=0.7), "damaged"),
+    "bzip2 flipped": (lambda p: flip(tar_of_two(p / "a.tbz", "w:bz2"), at=0.7), "damaged|neither"),
+    "xz flipped": (lambda p: flip(tar_of_two(p / "a.txz", "w:xz"), at=0.7), "damaged"),
+    "xz of no tar": (lambda p: xz_of_text(p / "a.txz"), "neither a ZIP nor a TAR"),
+    "zip flipped": (lambda p: flip(zip_lzma(p / "a.zip"), at=0.5), "damaged"),
     "no archive": (lambda p: text(p / "a.zip"), "neither a ZIP nor a TAR"),
 }
 
 
-def cut(path: Path) -> Path:
-    path.write_bytes(path.read_bytes()[:-80])
+def cut(path: Path, count: int = 80) -> Path:
+    path.write_bytes(path.read_bytes()[:-count])
     return path
 
 
@@ -80,8 +130,8 @@ def text(path: Path) -> Path:
 @pytest.fixture
 def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory, under limits that a test can reach."""
-    monkeypatch.setattr(archives, "LARGEST", 2_000_000)
-    monkeypatch.setattr(archives, "MOST_FILES", 50)
+    monkeypatch.setattr(unpack, "LARGEST", 2_000_000)
+    monkeypatch.setattr(unpack, "MOST_FILES", 50)
     folder = tmp_path / "job" / "work"
     folder.mkdir(parents=True)
     return folder
@@ -120,9 +170,15 @@ def test_good_archives_become_folders(source: str, tmp_path: Path, working: Path
         ("deps.zip#../up", "plain folder name"),
         ("deps.zip#..", "plain folder name"),
         ("deps.zip#a/b", "plain folder name"),
+        (f"deps.zip#{'x' * 300}", "plain folder name"),
+        ("http://[::1/deps.zip#deps", "no path and no URL"),
+        ("http://[::1/deps.zip", "no path and no URL"),
+        (f"{'x' * 5000}#deps", "No archive x"),
+        ("\0#deps", "No archive"),
+        (["deps.zip"], "plain folder name"),
     ],
 )
-def test_sources_and_folders_are_checked(entry: str, reason: str, working: Path) -> None:
+def test_sources_and_folders_are_checked(entry: Any, reason: str, working: Path) -> None:
     with pytest.raises(JobError, match=reason):
         unpack_all([entry], working)
 

@@ -23,7 +23,7 @@ from kappamask.backend.load import Request, load
 from kappamask.backend.save import write
 from kappamask.backend.scene_index import index
 from kappamask.backend.stac import check_source, stac_scenes
-from kappamask.models import SceneError
+from kappamask.models import CubeError, SceneError
 
 WEST, NORTH, EPSG, SIDE = 600_000, 5_000_000, 32635, 40
 
@@ -36,11 +36,12 @@ def write_scene(
     bands: tuple[str, ...] = ("B02", "B03"),
     origin: tuple[float, float] = (WEST, NORTH),
     epsg: int = EPSG,
+    nodata: float | None = 0,
     **tags: str,
 ) -> np.ndarray:
     """A scene of the given digital numbers; random ones from 1 to 7999 by default."""
     data = np.random.default_rng(len(name)).integers(1, 8000, (len(bands), SIDE, SIDE)) if values is None else values
-    place = {"crs": f"EPSG:{epsg}", "transform": from_origin(*origin, 10, 10), "nodata": 0}
+    place = {"crs": f"EPSG:{epsg}", "transform": from_origin(*origin, 10, 10), "nodata": nodata}
     dtype = "float32" if data.dtype.kind == "f" else "uint16"
     shape = dict(zip(("count", "height", "width"), data.shape, strict=True))
     with rasterio.open(folder / name, "w", driver="GTiff", dtype=dtype, **shape, **place) as file:
@@ -135,6 +136,32 @@ def test_offset_and_reflectance_are_harmonised(tmp_path: Path) -> None:
     assert np.isnan(cube.values[:, :, 0, 0]).all()
     assert np.unique(cube.values[0, :, 1:]) == [500]
     np.testing.assert_allclose(cube.values[1, :, 1:], 1500, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("uint16", 65_535), ("uint16", None), ("float32", None)])
+def test_zero_with_the_offset_in_it_is_no_data_whatever_is_declared(
+    tmp_path: Path, dtype: str, nodata: float | None
+) -> None:
+    values = np.full((2, SIDE, SIDE), 1500, dtype)
+    values[:, :5], values[0, 9, 9], values[:, 7, 7] = 0, 0, nodata or 1500
+    write_scene(tmp_path, "a.tif", values, nodata=nodata, radiometry="", processing_baseline="05.11")
+    cube = load(index(tmp_path), Request())[0].values[0]
+    assert np.isnan(cube[:, :5]).all() and np.isnan(cube[0, 9, 9]) and cube[1, 9, 9] == 500
+    assert np.isnan(cube[:, 7, 7]).all() == bool(nodata)
+    assert set(np.unique(cube[np.isfinite(cube)])) == {500}
+
+
+@pytest.mark.parametrize("bands", [None, ["B10"]])
+@pytest.mark.parametrize("nodata", [65_535, None])
+def test_zero_without_offset_is_no_data_only_in_all_bands(
+    tmp_path: Path, nodata: float | None, bands: list[str] | None
+) -> None:
+    """B10 of a clear pixel is 0 often; also where it alone is asked for."""
+    values = np.full((2, SIDE, SIDE), 1500)
+    values[1], values[:, :5] = 0, 0
+    write_scene(tmp_path, "a.tif", values, nodata=nodata, bands=("B02", "B10"), level="L1C")
+    cube = load(index(tmp_path), Request(bands=bands))[0].values[0]
+    assert np.isnan(cube[:, :5]).all() and (cube[-1, 5:] == 0).all()
 
 
 def test_bands_that_one_scene_lacks_are_no_data(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -310,6 +337,7 @@ def test_filters_cut_bands_dates_and_boxes() -> None:
         cube.filter_bbox(0, 0, 1, 1, crs=EPSG)
 
 
+@pytest.mark.filterwarnings("error::DeprecationWarning")
 def test_polygon_hides_what_lies_outside() -> None:
     to_degrees = Transformer.from_crs(EPSG, 4326, always_xy=True).transform
     west, north = to_degrees(WEST + 20, NORTH - 20)
@@ -362,6 +390,32 @@ def test_one_pixel_and_no_bands_can_be_saved(tmp_path: Path) -> None:
 def test_unknown_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(OpenEOApiException, match="there are GTiff and netCDF"):
         cube_of(1).write_assets(tmp_path, "PNG")
+
+
+@pytest.mark.parametrize("name", ["/tmp/evil", "../../evil", "a/b", "a\\b", "..", "", "x" * 400, "a\0", 5])
+@pytest.mark.parametrize("fmt", ["GTiff", "netCDF"])
+def test_file_names_stay_in_the_folder(tmp_path: Path, fmt: str, name: Any) -> None:
+    with pytest.raises(OpenEOApiException, match="no plain name") as caught:
+        cube_of(1).write_assets(tmp_path / "a" / "b", fmt, {"filename_prefix": name})
+    assert caught.value.status_code == 400 and not list(tmp_path.rglob("*"))
+
+
+def test_compression_and_emptiness_are_checked(tmp_path: Path) -> None:
+    """GDAL ends the process where a file has no bands."""
+    with pytest.raises(OpenEOApiException, match="ZLEVEL 'much' is no whole number"):
+        cube_of(1).write_assets(tmp_path, "GTiff", {"ZLEVEL": "much"})
+    with pytest.raises(OpenEOApiException, match="The result is empty"):
+        cube_of(1).filter_bands([]).write_assets(tmp_path, "GTiff")
+
+
+def test_udf_without_bands_is_told_so() -> None:
+    code = (
+        "import xarray\ndef apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n"
+        "    return cube.isel(bands=[])\n"
+    )
+    for per_date in (True, False):
+        with pytest.raises(CubeError, match="returned no bands"):
+            apply_neighborhood(cube_of(1).array, code, 4, per_date=per_date)
 
 
 def write_item(folder: Path, href: str) -> Path:

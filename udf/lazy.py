@@ -57,7 +57,7 @@ def _block(
     values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], reading: Reading, scores: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
     seen = pixels.look(values, reading, pixels.sampling_step(*values.shape[1:]))
-    check(Decision(reading.mode, "decided for the whole cube"), seen, certain_only=True)
+    check(Decision(reading.mode, "decided for the whole cube"), seen)
     mask, score = pixels.blended(values, reading, scores, *plans)
     y, x = inner
     return mask[y, x], None if score is None else score[:, y, x]
