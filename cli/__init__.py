@@ -1,6 +1,8 @@
 """The `kappamask` command."""
 
+import signal
 import sys
+from types import FrameType
 
 from kappamask.models import KappaMaskError
 
@@ -10,16 +12,29 @@ FAILED = 1
 """Exit status of a failure; wrong use is 2, as with most commands."""
 
 
+TERMINATED = 128 + signal.SIGTERM
+"""Exit status after SIGTERM, 143, as shells report it."""
+
+
 def main() -> None:
-    """Run the command line; a failure ends with one sentence on stderr and status 1."""
+    """Run the command line; a failure ends with one sentence on stderr and status 1, SIGTERM with status 143."""
     try:
         from kappamask.cli.app import app
     except ModuleNotFoundError as error:
         _end(f"The command needs {error.name}: pip install 'kappamask-openeo[cli]'.")
+    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         app()
     except (KappaMaskError, OSError) as error:
         _end(str(error))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _on_sigterm(number: int, _frame: FrameType | None) -> None:
+    """Unwind, so that half-written files go; once, because `timeout` and others send the signal twice."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(TERMINATED)
 
 
 def _end(message: str) -> None:

@@ -1,5 +1,6 @@
 """`kappamask mask`: a scene file in, a mask file out."""
 
+import os
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 __all__ = ["mask"]
 
 EXAMPLE = "kappamask mask S2_L1C_20210527.tif -o mask.tif"
+PIXEL = 10.0
+"""Metres: the grid that KappaMask's networks are trained on (Domnich et al. 2021), Sentinel-2's finest."""
+NEAR = 0.5
+"""Metres by which pixels may differ from that without a warning, as they do after a resampling."""
 TOLD = ("level", "model_id", "model_sha256", "radiometry", "radiometry_reason")
 
 Scene = Annotated[
@@ -42,23 +47,34 @@ def mask(
     from kappamask.udf import cloud_mask
 
     started = perf_counter()
-    _check(scene, output)
+    _check(scene, output, scores)
     cube = open_scene(scene, bands=_bands(bands), level=level)
     made: Any = cloud_mask(cube, level=level, model=model, radiometry=radiometry, scores=scores)
     codes, score = (made["mask"], made["score"]) if scores else (made, None)
+    _warn_of_pixels(cube)
     with dask_progress("mask"):
         files = write_mask(codes, output, scores=score)
     result = _result(files, codes, perf_counter() - started)
     say(result, _lines(result), as_json)
 
 
-def _check(scene: Path, output: Path) -> None:
-    from kappamask.scenes.masks import MASK_SUFFIXES
+def _check(scene: Path, output: Path, scores: bool) -> None:
+    from kappamask.scenes.masks import MASK_SUFFIXES, outputs
 
     if output.suffix.lower() not in MASK_SUFFIXES:
         raise typer.BadParameter(f"{output} must end in {' or '.join(MASK_SUFFIXES)}", param_hint="--output")
-    if output.resolve() == scene.resolve():
-        raise typer.BadParameter("the mask must not replace the scene", param_hint="--output")
+    if any(os.path.realpath(path) == os.path.realpath(scene) for path in outputs(output, scores=scores)):
+        raise typer.BadParameter("the mask, or its scores, must not replace the scene", param_hint="--output")
+
+
+def _warn_of_pixels(cube: "xr.DataArray") -> None:
+    from kappamask.scenes.grid import pixel_size
+
+    size = pixel_size(cube)
+    if size is None or (size[2] != "degree" and all(abs(side - PIXEL) <= NEAR for side in size[:2])):
+        return
+    told = f"{size[0]:.6g} x {size[1]:.6g} {size[2] or 'in unknown units, for the scene has no CRS'}"
+    typer.echo(f"kappamask: warning: pixels are {told}; networks are made for {PIXEL:g} m, expect errors.", err=True)
 
 
 def _bands(text: str | None) -> list[str] | None:

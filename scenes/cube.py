@@ -6,7 +6,7 @@ import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from dask.array import Array
 
-from kappamask.scenes.raster import Grid
+from kappamask.scenes.grid import Grid
 
 __all__ = ["located", "make_cube"]
 

@@ -11,9 +11,10 @@ from rasterio.transform import Affine
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.metadata import attributes
-from kappamask.scenes.names import band_name, choose
-from kappamask.scenes.raster import NODATA, Grid, grid_of, lazy_bands, local_raster
+from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.metadata import attributes, sensed
+from kappamask.scenes.names import band_name, choose, tile
+from kappamask.scenes.raster import NODATA, lazy_bands, local_raster
 
 __all__ = ["band_files", "open_folder"]
 
@@ -28,6 +29,7 @@ def open_folder(folder: Path, bands: Iterable[str] | None, level: str | None) ->
     if not files:
         raise SceneError(f"Folder {folder} holds no band files: needed are JP2s whose names hold B01 … B12, B8A.")
     labels = choose(folder.name, [band for band in SENTINEL2_BANDS if band in files], bands)
+    _check_one_scene(folder)
     grids = {label: _grid(path) for label, path in files.items()}
     target = _common(folder.name, grids)
     layers = [
@@ -45,6 +47,16 @@ def band_files(folder: Path) -> dict[str, Path]:
         if label and (label not in found or _metres(path) < _metres(found[label])):
             found[label] = path
     return found
+
+
+def _check_one_scene(folder: Path) -> None:
+    """SceneError if the names of the band files tell of several dates or tiles; names that tell nothing pass."""
+    names = [path.name for path in sorted(folder.glob("*.[jJ][pP]2")) if band_name(path.stem)]
+    for what, told in (("dates", sensed), ("tiles", tile)):
+        found = {fact: name for name in names if (fact := told(name))}
+        if len(found) > 1:
+            listed = ", ".join(f"{fact} ({name})" for fact, name in sorted(found.items()))
+            raise SceneError(f"{folder.name} holds bands of several {what}: {listed}; use bands of one scene.")
 
 
 def _metres(path: Path) -> float:

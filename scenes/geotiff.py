@@ -8,9 +8,10 @@ from rasterio.io import DatasetReader
 
 from kappamask.models import SceneError
 from kappamask.scenes.cube import make_cube
+from kappamask.scenes.grid import grid_of
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.names import band_name, choose, normalise
-from kappamask.scenes.raster import grid_of, lazy_bands, local_raster
+from kappamask.scenes.raster import lazy_bands, local_raster
 
 __all__ = ["open_geotiff"]
 

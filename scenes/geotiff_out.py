@@ -18,10 +18,11 @@ from rasterio.windows import Window
 
 from kappamask.models import SceneError
 from kappamask.scenes.atomic import patient_threads, written_whole
+from kappamask.scenes.grid import check_regular
 from kappamask.scenes.legend import NODATA, category_names, colormap, legend
 from kappamask.scenes.raster import local_raster
 
-__all__ = ["write_geotiff"]
+__all__ = ["scores_path", "write_geotiff"]
 
 da: Any = dask.array  # its annotations are partial
 BLOCK = 512
@@ -43,9 +44,10 @@ class _Layer:
 
 def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -> list[Path]:
     """See `write_mask`. Mask and scores are computed in one pass, so the network runs once."""
+    check_regular("The mask", mask)
     layers = {path: _mask_layer(mask)}
     if scores is not None:
-        layers[path.with_name(f"{path.stem}_scores{path.suffix}")] = _score_layer(scores)
+        layers[scores_path(path)] = _score_layer(scores)
     with ExitStack() as stack:
         finals = {target: stack.enter_context(written_whole(target)) for target in layers}
         drafts = {target: final.with_name("draft.tif") for target, final in finals.items()}
@@ -57,6 +59,11 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
                 extra.unlink()
         finals[path].with_name(f"{path.name}.aux.xml").write_bytes(category_names(legend(mask)))
     return list(layers)
+
+
+def scores_path(path: Path) -> Path:
+    """Where the scores go that belong to the mask at `path`."""
+    return path.with_name(f"{path.stem}_scores{path.suffix}")
 
 
 def _compare(draft: Path, final: Path) -> None:

@@ -7,13 +7,15 @@ import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 
 from kappamask.models import SceneError
+from kappamask.scenes.cf import crs_of
 from kappamask.scenes.cube import located
-from kappamask.scenes.geotiff_out import write_geotiff
+from kappamask.scenes.geotiff_out import scores_path, write_geotiff
+from kappamask.scenes.grid import grid_of
 from kappamask.scenes.netcdf import open_dataset
 from kappamask.scenes.netcdf_out import write_netcdf
-from kappamask.scenes.raster import grid_of, lazy_bands, local_raster
+from kappamask.scenes.raster import lazy_bands, local_raster, number_type
 
-__all__ = ["MASK_SUFFIXES", "read_mask", "write_mask"]
+__all__ = ["MASK_SUFFIXES", "outputs", "read_mask", "write_mask"]
 
 MASK_SUFFIXES = (".tif", ".tiff", ".nc")
 
@@ -32,7 +34,7 @@ def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | N
         raise SceneError(f"Cannot write {target.name}: a mask is a .tif or a .nc file.")
     if mask.dtype != np.uint8 or set(mask.dims) - {"t"} != {"y", "x"}:
         raise SceneError(f"A mask is uint8 with dims (y, x), not {mask.dtype} with {mask.dims}.")
-    return write_netcdf(mask, target, scores) if target.suffix == ".nc" else write_geotiff(mask, target, scores)
+    return write_netcdf(mask, target, scores) if _is_netcdf(target) else write_geotiff(mask, target, scores)
 
 
 def read_mask(path: str | Path) -> xr.DataArray:
@@ -41,12 +43,21 @@ def read_mask(path: str | Path) -> xr.DataArray:
     Raises SceneError if the file is missing, damaged, or holds more than one layer.
     """
     source = Path(path)
-    return _read_netcdf(source) if source.suffix.lower() == ".nc" else _read_geotiff(source)
+    return _read_netcdf(source) if _is_netcdf(source) else _read_geotiff(source)
+
+
+def outputs(path: Path, *, scores: bool) -> list[Path]:
+    """The files with pixels that `write_mask` makes for this path."""
+    return [path, scores_path(path)] if scores and not _is_netcdf(path) else [path]
+
+
+def _is_netcdf(path: Path) -> bool:
+    return path.suffix.lower() == ".nc"
 
 
 def _read_geotiff(path: Path) -> xr.DataArray:
     with local_raster(path) as dataset:
-        grid, count, dtype = grid_of(dataset), dataset.count, np.dtype(dataset.dtypes[0])
+        grid, count, dtype = grid_of(dataset), dataset.count, number_type(dataset, 1)
         attrs = dataset.tags() | dataset.tags(1)
     if count != 1 or dtype.kind not in "ui":
         raise SceneError(f"{path.name} is no mask: it has {count} bands of {dtype}; needed is one of whole numbers.")
@@ -61,4 +72,5 @@ def _read_netcdf(path: Path) -> xr.DataArray:
     if "mask" not in dataset and len(codes) != 1:
         raise SceneError(f"{path.name} is no mask: needed is one variable of whole numbers with dims y, x.")
     mask = (dataset["mask"] if "mask" in dataset else codes[0]).transpose("y", "x").rename("mask")
-    return mask.rio.write_crs(dataset.rio.crs) if dataset.rio.crs else mask
+    crs = crs_of(path.name, dataset)
+    return mask.rio.write_crs(crs) if crs else mask

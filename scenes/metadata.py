@@ -9,7 +9,7 @@ import numpy as np
 
 from kappamask.models import SceneError
 
-__all__ = ["attributes", "packing"]
+__all__ = ["attributes", "packing", "sensed"]
 
 LEVELS = ("L1C", "L2A")
 PACKINGS: dict[tuple[float, float], str] = {(1e-4, 0.0): "dn_harmonized", (1e-4, -0.1): "dn_offset"}
@@ -56,8 +56,13 @@ def _level(name: str, tag: Any, asked: str | None) -> str | None:
 def _datetime(name: str, tags: Mapping[str, Any]) -> str | None:
     if tags.get("datetime"):
         return _iso(name, str(tags["datetime"]))
+    return sensed(name) or _tiff_date(str(tags.get("tifftag_datetime", "")))
+
+
+def sensed(name: str) -> str | None:
+    """The first date in a name, ISO 8601, UTC; in names of Sentinel-2 products and their bands the sensing time."""
     dates = (_date(match.groups()) for match in _DATE.finditer(name))
-    return next((date for date in dates if date), None) or _tiff_date(str(tags.get("tifftag_datetime", "")))
+    return next((date for date in dates if date), None)
 
 
 def _iso(name: str, text: str) -> str:

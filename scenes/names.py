@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
 
-__all__ = ["band_name", "choose"]
+__all__ = ["band_name", "choose", "normalise", "tile"]
 
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
+_TILE = re.compile(r"(?<![A-Z0-9])T(\d\d[A-Z]{3})(?![A-Z0-9])")
 
 
 def band_name(text: str | None) -> str | None:
@@ -22,6 +23,12 @@ def band_name(text: str | None) -> str | None:
 
 def _label(digits: str, auxiliary: str) -> str:
     return auxiliary or f"B{digits:0>2}"
+
+
+def tile(text: str) -> str | None:
+    """The MGRS tile that a name tells of ("T32TQM_20210527T102021_B02.jp2": 32TQM), else None."""
+    found = _TILE.search(text.upper())
+    return found[1] if found else None
 
 
 def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:

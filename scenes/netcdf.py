@@ -13,6 +13,9 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 
 from kappamask.models import SceneError
+from kappamask.scenes.atomic import spelt
+from kappamask.scenes.cf import crs_of, one_nodata, packing_of, shared_nodata
+from kappamask.scenes.grid import check_regular
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.names import band_name, choose
 from kappamask.scenes.raster import CHUNK
@@ -37,15 +40,17 @@ def open_netcdf(path: Path, bands: Iterable[str] | None, level: str | None) -> x
     radiometry = packing(path.name, cube.attrs.pop("packings"))
     tags = _dated(dataset) | dict(dataset.attrs) | cube.attrs
     attrs = attributes(path.name, tags, level, radiometry)
-    nodata = {"_FillValue": cube.attrs["_FillValue"]} if "_FillValue" in cube.attrs else {}
+    nodata = {key: value for key, value in cube.attrs.items() if key == "_FillValue"}
+    check_regular(path.name, cube)
     located = cube.drop_vars("t", errors="ignore").rename("dn")
     located.attrs = attrs | nodata
-    return located.rio.write_crs(dataset.rio.crs) if dataset.rio.crs else located
+    crs = crs_of(path.name, dataset)
+    return located.rio.write_crs(crs) if crs else located
 
 
 def open_dataset(path: Path) -> xr.Dataset:
     """A local netCDF, lazy, numbers as stored, dims named t, y, x; SceneError if it is none or is damaged."""
-    if not path.is_file():
+    if not spelt(path).is_file():
         raise SceneError(f"No file {path}.")
     try:
         dataset = xr.open_dataset(path.resolve(), **AS_STORED)
@@ -95,12 +100,10 @@ def _labelled(name: str, dataset: xr.Dataset) -> xr.DataArray:
 
 
 def _joined(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray:
-    fills = {_number(variable.attrs["_FillValue"]) for variable in single.values() if "_FillValue" in variable.attrs}
-    if len(fills) > 1:
-        raise SceneError(f"{name} declares several _FillValues ({sorted(fills)}); all bands need the same.")
-    cube = xr.concat(list(single.values()), xr.Variable("bands", list(single)), combine_attrs="drop_conflicts")
-    packings = [_packing(variable) for label, variable in single.items() if label not in AUXILIARY]
-    return cube.assign_attrs(packings=packings)
+    layers = [one_nodata(name, variable) for variable in single.values()]
+    cube = xr.concat(layers, xr.Variable("bands", list(single)), combine_attrs="drop_conflicts")
+    packings = [packing_of(name, variable) for label, variable in single.items() if label not in AUXILIARY]
+    return cube.assign_attrs(packings=packings, **shared_nodata(name, layers))
 
 
 def _stacked(name: str, stack: xr.DataArray) -> xr.DataArray:
@@ -110,16 +113,8 @@ def _stacked(name: str, stack: xr.DataArray) -> xr.DataArray:
     kept = [i for i, label in enumerate(labels) if label]
     if not kept:
         raise SceneError(f"{name}: dimension '{dim}' has no Sentinel-2 band names as labels, such as B02, B03, ….")
-    cube = stack.isel({dim: kept}).rename({dim: "bands"} if dim != "bands" else {})
-    return cube.assign_coords(bands=[labels[i] for i in kept]).assign_attrs(packings=[_packing(stack)])
-
-
-def _packing(variable: xr.DataArray) -> tuple[float, float]:
-    return _number(variable.attrs.get("scale_factor", 1.0)), _number(variable.attrs.get("add_offset", 0.0))
-
-
-def _number(value: Any) -> float:
-    return float(np.asarray(value).ravel()[0])
+    cube = one_nodata(name, stack).isel({dim: kept}).rename({dim: "bands"} if dim != "bands" else {})
+    return cube.assign_coords(bands=[labels[i] for i in kept]).assign_attrs(packings=[packing_of(name, stack)])
 
 
 def _dated(dataset: xr.Dataset) -> dict[str, str]:

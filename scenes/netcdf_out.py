@@ -39,6 +39,8 @@ def write_netcdf(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) ->
 def _created(file: Any, name: str, layer: xr.DataArray) -> Any:
     """A variable for `layer`. Codes have no fill value, because readers would turn them into floats."""
     fill = False if layer.dtype == np.uint8 else np.float32(np.nan)
+    for dim in set(layer.dims) - set(file.dimensions):  # those without coordinates
+        file.createDimension(dim, layer.sizes[dim])
     variable = file.createVariable(name, layer.dtype, layer.dims, fill_value=fill, **PACKING)
     variable.setncatts({key: value for key, value in layer.attrs.items() if key != "_FillValue"})
     if layer.rio.crs:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,16 @@ import numpy as np
 import rasterio
 from dask.array import Array
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
-from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from kappamask.models import SceneError
-from kappamask.scenes.atomic import GDAL_ERRORS
+from kappamask.scenes.atomic import GDAL_ERRORS, spelt
+from kappamask.scenes.grid import Grid, grid_of
 
-__all__ = ["Grid", "grid_of", "lazy_bands", "local_raster"]
+__all__ = ["lazy_bands", "local_raster", "number_type"]
 
 da: Any = dask.array  # its annotations are partial
 DRIVERS = {
@@ -42,39 +40,13 @@ NODATA = 0
 """Digital number of Sentinel-2 that means no data."""
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A north-up raster grid; `crs` is None where the file has none."""
-
-    crs: CRS | None
-    transform: Affine
-    width: int
-    height: int
-
-    @property
-    def x(self) -> NDArray[np.float64]:
-        """Centres of the columns, units of the crs."""
-        return np.asarray(self.transform.c + self.transform.a * (np.arange(self.width) + 0.5), dtype=np.float64)
-
-    @property
-    def y(self) -> NDArray[np.float64]:
-        """Centres of the rows, units of the crs."""
-        return np.asarray(self.transform.f + self.transform.e * (np.arange(self.height) + 0.5), dtype=np.float64)
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """West, south, east, north."""
-        west, north = self.transform.c, self.transform.f
-        return west, north + self.transform.e * self.height, west + self.transform.a * self.width, north
-
-
 @contextmanager
 def local_raster(path: Path, **options: Any) -> Iterator[DatasetReader]:
     """Open a local GeoTIFF or JPEG 2000; GDAL's complaints, in opening and in reading, become SceneError.
 
     `options` are those of the driver, and `overview_level`.
     """
-    if not path.is_file():
+    if not spelt(path).is_file():
         raise SceneError(f"No file {path}.")
     try:
         with rasterio.Env(**ENVIRONMENT), rasterio.open(path.resolve(), driver=_driver(path), **options) as dataset:
@@ -93,12 +65,12 @@ def _driver(path: Path) -> str:
     return found[0]
 
 
-def grid_of(dataset: DatasetReader) -> Grid:
-    """The dataset's grid; SceneError if it is rotated or sheared."""
-    transform = dataset.transform
-    if transform.b or transform.d:
-        raise SceneError(f"{Path(dataset.name).name} is not north-up; warp it first (gdalwarp).")
-    return Grid(dataset.crs, transform, dataset.width, dataset.height)
+def number_type(dataset: DatasetReader, band: int) -> np.dtype[Any]:
+    """The dtype of a band (numbered from 1); SceneError for complex numbers, of which numpy lacks some kinds."""
+    name = str(dataset.dtypes[band - 1])
+    if name.startswith("complex"):
+        raise SceneError(f"{Path(dataset.name).name} holds {name}; needed are whole numbers or reflectance (float).")
+    return np.dtype(name)
 
 
 def lazy_bands(path: Path, indexes: list[int], target: Grid | None = None, *, square: bool = False) -> Array:
@@ -111,7 +83,7 @@ def lazy_bands(path: Path, indexes: list[int], target: Grid | None = None, *, sq
     """
     with local_raster(path) as dataset:
         grid = target or grid_of(dataset)
-        dtype = np.dtype(dataset.dtypes[indexes[0] - 1])
+        dtype = number_type(dataset, indexes[0])
         by_band = dataset.interleaving is None or dataset.interleaving.name == "band"
         height, width = (CHUNK, CHUNK) if square else _chunk(dataset.block_shapes[0], grid)
     band_chunks = (1,) * len(indexes) if by_band else (len(indexes),)

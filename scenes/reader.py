@@ -1,19 +1,25 @@
 """Open a scene of any kind that is known, and find scenes in a folder."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import xarray as xr
 
 from kappamask.models import SceneError
+from kappamask.scenes.atomic import spelt
 from kappamask.scenes.folder import band_files, open_folder
 from kappamask.scenes.geotiff import open_geotiff
-from kappamask.scenes.netcdf import open_netcdf
+from kappamask.scenes.names import band_name
+from kappamask.scenes.netcdf import open_dataset, open_netcdf
+from kappamask.scenes.raster import local_raster
 
 __all__ = ["open_scene", "scan"]
 
 Opener = Callable[[Path, Iterable[str] | None, str | None], xr.DataArray]
 OPENERS: dict[str, Opener] = {".tif": open_geotiff, ".tiff": open_geotiff, ".nc": open_netcdf}
+WRITTEN = frozenset({"mask", "score"})
+"""Variables of a netCDF that `write_mask` wrote."""
 KINDS = "a GeoTIFF (.tif) with band descriptions, a netCDF (.nc), or a folder of JP2 band files"
 
 
@@ -33,7 +39,7 @@ def open_scene(path: str | Path, *, bands: Iterable[str] | None = None, level: s
     raises it where pixels cannot be read.
     """
     scene = Path(path)
-    if not scene.exists():
+    if not spelt(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
     if scene.is_dir():
         return open_folder(scene, bands, level)
@@ -46,7 +52,8 @@ def open_scene(path: str | Path, *, bands: Iterable[str] | None = None, level: s
 def scan(folder: str | Path) -> list[Path]:
     """The scenes in `folder`, sorted, or the folder itself if it holds JP2 band files.
 
-    Goes by names alone: `open_scene` is what tells whether a file is a whole scene.
+    Goes by names, and leaves out files whose layers are told to be masks, scores and the like; `open_scene` is what
+    tells whether a file is a whole scene.
     Raises SceneError if the folder is missing or holds none.
     """
     root = Path(folder)
@@ -61,4 +68,29 @@ def scan(folder: str | Path) -> list[Path]:
 
 
 def _is_scene(path: Path) -> bool:
-    return bool(band_files(path)) if path.is_dir() else path.suffix.lower() in OPENERS
+    if path.is_dir():
+        return bool(band_files(path))
+    return path.suffix.lower() in OPENERS and not _is_product(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _is_product(path: Path, _changed: int) -> bool:
+    """Whether a file's layers have names, none that of a band; what cannot be read is left for `open_scene` to judge.
+
+    Several layers with a digit in a name may be bands that are misspelt, so they are not left out in silence.
+    """
+    try:
+        names = _layers(path)
+    except (SceneError, OSError):
+        return False
+    if not names or not all(names) or any(map(band_name, names)):
+        return False
+    return len(names) == 1 or not any(sign.isdigit() for sign in "".join(names))
+
+
+def _layers(path: Path) -> list[str]:
+    if path.suffix.lower() == ".nc":
+        names = {str(name) for name in open_dataset(path).data_vars}
+        return sorted(names) if names <= WRITTEN else []
+    with local_raster(path) as dataset:
+        return [text or "" for text in dataset.descriptions]

@@ -45,6 +45,12 @@ def jp2(path: Path, values: np.ndarray, size: float, west: float = WEST, crs: st
     return geotiff(path, values[None], (None,), crs=crs, transform=from_origin(west, NORTH, size, size), **profile)
 
 
+def per_band(bands: tuple[str, ...] = BANDS, dtype: str = "uint16", **attrs: Any) -> xr.Dataset:
+    """The same pixels as a dataset with a variable for each band, each with `attrs`."""
+    layers = cube().astype(dtype).to_dataset("bands")[list(bands)]
+    return layers.map(lambda layer: layer.assign_attrs(attrs), keep_attrs=False)
+
+
 def cube(values: np.ndarray | None = None, names: tuple[str, ...] = BANDS, **attrs: Any) -> xr.DataArray:
     """The same pixels in memory, located as `geotiff` locates them."""
     values = digits(len(names)) if values is None else values

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -6,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import digits, geotiff
+from files import digits, geotiff, per_band
+from rasterio.transform import from_origin
 
 from kappamask.cli import main
 from kappamask.cli.doctor import EXTRAS
@@ -102,6 +105,105 @@ def test_a_mask_never_replaces_its_scene(kappamask, scene: Path) -> None:
     before = scene.read_bytes()
     assert kappamask("mask", scene, "-o", scene).code == 2
     assert scene.read_bytes() == before
+
+
+def test_scores_never_replace_the_scene(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
+    scene = geotiff(tmp_path / "m_scores.tif", tags={"level": "L1C"})
+    before = scene.read_bytes()
+    words = ["mask", scene, "-o", tmp_path / "m.tif", "--model", brightness.folder]
+    done = kappamask(*words, "--scores")
+    assert done.code == 2
+    assert "must not replace the scene" in done.err
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
+    assert kappamask(*words).code == 0, "without scores nothing is in the way"
+
+
+def test_a_netcdf_may_have_its_suffix_in_capitals(kappamask, scene: Path, brightness: ModelCard) -> None:
+    out = scene.parent / "m.NC"
+    done = kappamask("mask", scene, "-o", out, "--model", brightness.folder)
+    assert done.code == 0, done.err
+    assert out.read_bytes()[:4] == b"\x89HDF"
+    assert sorted(scene.parent.iterdir()) == [scene, out]
+
+
+def test_a_scene_without_coordinates_is_masked(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
+    per_band(level="L1C").drop_vars(["x", "y", "spatial_ref"]).to_netcdf(tmp_path / "s.nc")
+    for out in ("m.nc", "m.tif"):
+        words = ["mask", tmp_path / "s.nc", "-o", tmp_path / out, "--model", brightness.folder, "--level", "L1C"]
+        done = kappamask(*words)
+        assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("profile", "told"),
+    [
+        ({"transform": from_origin(500_000, 6_500_000, 60, 60)}, "60 x 60 m;"),
+        ({"transform": from_origin(500_000, 6_500_000, 10, 20)}, "10 x 20 m;"),
+        ({"transform": from_origin(10, 50, 1e-4, 1e-4), "crs": "EPSG:4326"}, "0.0001 x 0.0001 degree;"),
+        ({"transform": from_origin(0, 0, 60, 60), "crs": None}, "60 x 60 (no CRS tells the unit);"),
+        ({}, None),
+    ],
+)
+def test_pixels_of_another_size_are_warned_of(
+    kappamask, tmp_path: Path, brightness: ModelCard, profile: dict, told: str | None
+) -> None:
+    scene = geotiff(tmp_path / "s_L1C.tif", **profile)
+    done = kappamask("mask", scene, "-o", tmp_path / "m.tif", "--model", brightness.folder)
+    assert done.code == 0, done.err
+    warned = [line for line in done.err.splitlines() if "warning: pixels are" in line]
+    assert len(warned) == (told is not None)
+    assert told is None or f"pixels are {told} networks are made for 10 m" in warned[0]
+
+
+@pytest.mark.parametrize(
+    ("scene_name", "out_name", "message"),
+    [
+        ("loop.tif", "m.tif", "No file or folder"),
+        ("S2_L1C_20210527.tif", "loop.tif", "Cannot write"),
+        ("\udcff_L1C.tif", "m.tif", "is not UTF-8"),
+        ("S2_L1C_20210527.tif", "\udcff.tif", "is not UTF-8"),
+    ],
+)
+def test_odd_names_end_with_1_and_a_sentence(
+    kappamask, scene: Path, brightness: ModelCard, scene_name: str, out_name: str, message: str
+) -> None:
+    folder = scene.parent
+    (folder / "loop.tif").symlink_to(folder / "loop.tif")
+    before = sorted(folder.iterdir())
+    words = [folder / scene_name, "-o", folder / out_name, "--model", brightness.folder]
+    done = kappamask("mask", *words)
+    assert done.code == 1
+    assert message in done.err
+    assert one_sentence(done.err)
+    assert sorted(folder.iterdir()) == before
+
+
+SLOW = """
+import sys, time
+from kappamask.scenes import geotiff_out
+fill = geotiff_out._fill
+def slow(layers):
+    fill(layers)
+    print("half-way", flush=True)
+    time.sleep(30)
+geotiff_out._fill = slow
+from kappamask.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(scene: Path, brightness: ModelCard, number: int) -> None:
+    words = ["mask", str(scene), "-o", str(scene.parent / "m.tif"), "--model", str(brightness.folder)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SLOW, *words], **pipes) as process:
+        assert process.stdout.readline() == "half-way\n"
+        assert len(os.listdir(scene.parent)) == 2, "the draft is beside the target"
+        process.send_signal(number)
+        _, told = process.communicate(timeout=20)
+    assert process.returncode == (143 if number == signal.SIGTERM else 130)
+    assert "Traceback" not in told
+    assert os.listdir(scene.parent) == [scene.name]
 
 
 @pytest.mark.parametrize(

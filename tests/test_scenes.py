@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
-from files import BANDS, CRS, NORTH, WEST, cube, digits, geotiff, jp2
+from files import BANDS, CRS, NORTH, WEST, cube, digits, geotiff, jp2, per_band
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -150,6 +150,9 @@ def test_scene_without_georeference_has_pixel_coordinates(tmp_path: Path) -> Non
             "its scale and offset say dn_harmonized",
         ),
         ({}, BANDS, {"transform": rasterio.Affine(10, 1, 0, 1, -10, 0)}, "not north-up"),
+        ({}, BANDS, {"transform": rasterio.Affine(float("nan"), 0, 0, 0, -10, 0)}, "no usable geotransform"),
+        ({}, BANDS, {"values": digits().astype(np.complex64)}, "holds complex64"),
+        ({}, BANDS, {"values": digits().astype(np.complex64), "dtype": "complex_int16"}, "holds complex_int16"),
     ],
 )
 def test_doubtful_geotiffs_are_refused(tmp_path: Path, options: dict, names: tuple, more: dict, message: str) -> None:
@@ -200,12 +203,70 @@ def test_packed_netcdf_stays_packed(tmp_path: Path) -> None:
         (cube().to_dataset("bands").expand_dims(t=[0, 1]), "holds 2 dates"),
         (cube().drop_vars("bands").rename("dn").to_dataset(), "no Sentinel-2 band names"),
         (xr.Dataset({"temperature": ("y", np.zeros(3))}), "no bands: .* it has temperature"),
+        (per_band(scale_factor="abc"), "scale_factor of B02 is 'abc'; needed is a number"),
+        (per_band(add_offset=np.array([])), "add_offset of B02 is .*; needed is a number"),
+        (per_band(missing_value="none"), "missing_value of B02 is 'none'"),
+        (per_band().assign(B03=per_band(missing_value=1).B03, B04=per_band(missing_value=2).B04), "several nodata val"),
+        (per_band().assign_coords(spatial_ref=((), 0, {"crs_wkt": "nonsense"})), "reference system that is none"),
+        (per_band().assign_coords(x=np.full(80, np.nan)), "coordinate x is not evenly spaced"),
+        (per_band().assign_coords(x=[str(column) for column in range(80)]), "coordinate x is not evenly spaced"),
+        (per_band().assign_coords(x=np.full(80, WEST)), "coordinate x is not evenly spaced"),
+        (per_band().isel(y=[*range(40), *range(41, 96)]), "coordinate y is not evenly spaced"),
     ],
 )
 def test_doubtful_netcdfs_are_refused(tmp_path: Path, dataset: xr.Dataset, message: str) -> None:
     dataset.to_netcdf(tmp_path / "s.nc")
     with pytest.raises(SceneError, match=message):
         open_scene(tmp_path / "s.nc")
+
+
+@pytest.mark.parametrize(
+    ("declared", "fill"),
+    [
+        ({"missing_value": -9999}, -9999),
+        ({"_FillValue": np.float32(-1), "missing_value": np.float32(-9999)}, -1),
+        ({"_FillValue": np.float32("nan"), "missing_value": np.float32([-9999, -1])}, np.nan),
+    ],
+)
+@pytest.mark.parametrize("stacked", [True, False])
+def test_every_nodata_value_of_a_netcdf_reaches_the_cube(
+    tmp_path: Path, declared: dict, fill: float, stacked: bool, brightness: object
+) -> None:
+    dataset = per_band(dtype="float32")
+    for variable in dataset.values():
+        variable.values[:3], variable.values[3:5] = -9999, fill
+    dataset = dataset.to_dataarray("bands").to_dataset(name="dn") if stacked else dataset
+    dataset.map(lambda layer: layer.assign_attrs(declared)).to_netcdf(tmp_path / "s.nc")
+    scene = open_scene(tmp_path / "s.nc")
+    np.testing.assert_equal(scene.attrs, {"_FillValue": fill})
+    assert scene.dtype == np.float32
+    np.testing.assert_array_equal(scene.values[:, :5], np.float32(fill))
+    np.testing.assert_array_equal(scene.values[:, 5:], digits()[:, 5:])
+    mask = cloud_mask(scene, level="L1C", model=brightness, radiometry="dn_harmonized").values
+    assert (mask[:5] == 5).all()
+    assert (mask[5:] != 5).all()
+
+
+def test_nodata_that_no_pixel_can_have_is_left_out(tmp_path: Path) -> None:
+    per_band(missing_value=-9999, _FillValue=np.uint16(7)).to_netcdf(tmp_path / "s.nc")
+    scene = open_scene(tmp_path / "s.nc")
+    assert scene.attrs == {"_FillValue": 7}
+    np.testing.assert_array_equal(scene.values, digits())
+
+
+def test_floats_as_xarray_writes_them_are_read(tmp_path: Path) -> None:
+    per_band(dtype="float32").to_netcdf(tmp_path / "s.nc")
+    with xr.open_dataset(tmp_path / "s.nc", mask_and_scale=False) as stored:
+        assert all(np.isnan(variable.attrs["_FillValue"]) for variable in stored.values())
+    scene = open_scene(tmp_path / "s.nc")
+    np.testing.assert_array_equal(scene.values, digits())
+    np.testing.assert_equal(scene.attrs, {"_FillValue": np.nan})
+
+
+def test_coordinates_that_were_rounded_are_regular(tmp_path: Path) -> None:
+    dataset = per_band()
+    dataset.assign_coords(x=dataset.x.astype(np.float32), y=dataset.y.astype(np.float32)).to_netcdf(tmp_path / "s.nc")
+    np.testing.assert_array_equal(open_scene(tmp_path / "s.nc").values, digits())
 
 
 # folders of JPEG 2000
@@ -260,6 +321,25 @@ def test_bands_of_different_scenes_are_refused(
     jp2(tmp_path / "B02.jp2", digits(1)[0], 10)
     jp2(tmp_path / "B03.jp2", digits(1)[0], size, west, crs)
     with pytest.raises(SceneError, match=message):
+        open_scene(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ("T32TQM_20210606T102021", r"several dates: 2021-05-27T10:20:21Z .*, 2021-06-06T10:20:21Z .*_B04_10m\.jp2"),
+        ("T33UXP_20210527T102021", r"several tiles: 32TQM .*, 33UXP"),
+    ],
+)
+@pytest.mark.parametrize("band", ["B04", "B03"])
+def test_bands_whose_names_tell_of_different_scenes_are_refused(
+    tmp_path: Path, others: str, message: str, band: str
+) -> None:
+    for name in ("B02", "B03"):
+        jp2(tmp_path / f"T32TQM_20210527T102021_{name}_10m.jp2", digits(1)[0], 10)
+    assert open_scene(tmp_path).attrs["datetime"] == "2021-05-27T10:20:21Z"
+    jp2(tmp_path / f"{others}_{band}_10m.jp2", digits(1)[0], 10)
+    with pytest.raises(SceneError, match=message.replace("B04", band)):
         open_scene(tmp_path)
 
 
@@ -355,6 +435,28 @@ def test_scan_finds_every_kind(tmp_path: Path) -> None:
     assert scan(tmp_path / "c") == [tmp_path / "c"]
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".nc"])
+def test_scan_leaves_masks_out_but_no_scene_that_cannot_be_read(
+    tmp_path: Path, suffix: str, brightness: object
+) -> None:
+    made = cloud_mask(cube(), level="L1C", model=brightness, radiometry="dn_harmonized", scores=True)
+    write_mask(made["mask"], tmp_path / f"m{suffix}", scores=made["score"])
+    geotiff(tmp_path / "a mask.tif", digits(1), ("mask",))
+    with pytest.raises(SceneError, match="holds no scene"):
+        scan(tmp_path)
+    wrong = [
+        geotiff(tmp_path / "misspelt.tif", digits(2), ("Band 1", "Band 2")),
+        geotiff(tmp_path / "nameless.tif", digits(2), (None, None)),
+        geotiff(tmp_path / "some_names.tif", digits(2), ("cloud", None)),
+        tmp_path / "text.tif",
+    ]
+    wrong[-1].write_text("not an image")
+    assert scan(tmp_path) == wrong
+    for path in wrong:
+        with pytest.raises(SceneError):
+            open_scene(path)
+
+
 def test_scan_refuses_folders_without_scenes(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="holds no scene"):
         scan(tmp_path)
@@ -431,6 +533,44 @@ def test_masks_that_run_northwards_are_turned(tmp_path: Path) -> None:
     mask = mask_of()
     write_mask(mask.isel(y=slice(None, None, -1)), tmp_path / "m.tif")
     np.testing.assert_array_equal(read_mask(tmp_path / "m.tif").values, mask.values)
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nc"])
+def test_suffixes_count_in_either_case(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"m{suffix.upper()}"
+    write_mask(mask_of(), target)
+    np.testing.assert_array_equal(read_mask(target).values, mask_of().values)
+    head = target.read_bytes()[:4]
+    assert (head == b"\x89HDF") == (suffix == ".nc")
+    assert (target.with_name("m.TIF.aux.xml") in tmp_path.iterdir()) == (suffix == ".tif")
+
+
+def test_a_mask_without_coordinates_is_written_as_netcdf(tmp_path: Path) -> None:
+    bare = mask_of().drop_vars(["x", "y", "spatial_ref"])
+    write_mask(bare, tmp_path / "m.nc")
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.nc").values, bare.values)
+
+
+def test_a_mask_on_an_irregular_grid_is_no_geotiff(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="coordinate x is not evenly spaced"):
+        write_mask(mask_of().isel(x=[0, 1, 2, 9]), tmp_path / "m.tif")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".nc"])
+def test_names_that_libraries_cannot_spell_and_links_to_themselves_are_refused(tmp_path: Path, suffix: str) -> None:
+    spoilt = tmp_path / f"\udcff_L1C{suffix}"
+    for act in (open_scene, read_mask, lambda path: write_mask(mask_of(), path)):
+        with pytest.raises(SceneError, match="is not UTF-8; rename"):
+            act(spoilt)
+    loop = tmp_path / f"loop{suffix}"
+    loop.symlink_to(loop)
+    with pytest.raises(SceneError, match="No file or folder"):
+        open_scene(loop)
+    with pytest.raises(SceneError, match="Cannot write"):
+        write_mask(mask_of(), loop)
+    assert list(tmp_path.iterdir()) == [loop]
+    assert loop.is_symlink()
 
 
 def failing(mask: xr.DataArray) -> tuple[xr.DataArray, threading.Event]:
