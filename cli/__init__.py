@@ -10,8 +10,6 @@ __all__ = ["main"]
 
 FAILED = 1
 """Exit status of a failure; wrong use is 2, as with most commands."""
-
-
 TERMINATED = 128 + signal.SIGTERM
 """Exit status after SIGTERM, 143, as shells report it."""
 
@@ -22,13 +20,13 @@ def main() -> None:
         from kappamask.cli.app import app
     except ModuleNotFoundError as error:
         _end(f"The command needs {error.name}: pip install 'kappamask-openeo[cli]'.")
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    before = signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         app()
     except (KappaMaskError, OSError) as error:
         _end(str(error))
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, before)
 
 
 def _on_sigterm(number: int, _frame: FrameType | None) -> None:

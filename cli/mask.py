@@ -73,7 +73,7 @@ def _warn_of_pixels(cube: "xr.DataArray") -> None:
     size = pixel_size(cube)
     if size is None or (size[2] != "degree" and all(abs(side - PIXEL) <= NEAR for side in size[:2])):
         return
-    told = f"{size[0]:.6g} x {size[1]:.6g} {size[2] or 'in unknown units, for the scene has no CRS'}"
+    told = f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS tells the unit)'}"
     typer.echo(f"kappamask: warning: pixels are {told}; networks are made for {PIXEL:g} m, expect errors.", err=True)
 
 

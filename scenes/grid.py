@@ -80,7 +80,7 @@ def _regular(places: NDArray[np.generic]) -> bool:
 
 
 def pixel_size(array: xr.DataArray) -> tuple[float, float, str] | None:
-    """Width and height of the pixels, and their unit: "m", "degree", or "" without a coordinate reference system.
+    """Width and height of the pixels, and their unit: "m", "degree", or "" where no CRS tells.
 
     None where `array` has no coordinates x and y, or a single pixel along one of them.
     """
@@ -88,9 +88,9 @@ def pixel_size(array: xr.DataArray) -> tuple[float, float, str] | None:
         return None
     width, height = (abs(float(array[axis][-1] - array[axis][0])) / (array.sizes[axis] - 1) for axis in ("x", "y"))
     crs = array.rio.crs
-    if crs is None:
-        return width, height, ""
-    if crs.is_geographic:
+    if crs is not None and crs.is_geographic:
         return width, height, "degree"
+    if crs is None or not crs.is_projected:
+        return width, height, ""
     metres = crs.linear_units_factor[1]
     return width * metres, height * metres, "m"

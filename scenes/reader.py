@@ -70,7 +70,8 @@ def scan(folder: str | Path) -> list[Path]:
 def _is_scene(path: Path) -> bool:
     if path.is_dir():
         return bool(band_files(path))
-    return path.suffix.lower() in OPENERS and not _is_product(path, path.stat().st_mtime_ns)
+    known = path.suffix.lower() in OPENERS
+    return known and not (path.is_file() and _is_product(path, path.stat().st_mtime_ns))
 
 
 @lru_cache(maxsize=4096)

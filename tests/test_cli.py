@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -107,7 +106,8 @@ def test_a_mask_never_replaces_its_scene(kappamask, scene: Path) -> None:
     assert scene.read_bytes() == before
 
 
-def test_scores_never_replace_the_scene(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
+def test_scores_never_replace_the_scene(kappamask, tmp_path: Path, brightness: ModelCard, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     scene = geotiff(tmp_path / "m_scores.tif", tags={"level": "L1C"})
     before = scene.read_bytes()
     words = ["mask", scene, "-o", tmp_path / "m.tif", "--model", brightness.folder]
@@ -198,12 +198,12 @@ def test_a_signal_leaves_nothing_behind(scene: Path, brightness: ModelCard, numb
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", SLOW, *words], **pipes) as process:
         assert process.stdout.readline() == "half-way\n"
-        assert len(os.listdir(scene.parent)) == 2, "the draft is beside the target"
+        assert len([*scene.parent.iterdir()]) == 2, "the draft is beside the target"
         process.send_signal(number)
         _, told = process.communicate(timeout=20)
     assert process.returncode == (143 if number == signal.SIGTERM else 130)
     assert "Traceback" not in told
-    assert os.listdir(scene.parent) == [scene.name]
+    assert [*scene.parent.iterdir()] == [scene]
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,8 @@ def test_every_nodata_value_of_a_netcdf_reaches_the_cube(
     for variable in dataset.values():
         variable.values[:3], variable.values[3:5] = -9999, fill
     dataset = dataset.to_dataarray("bands").to_dataset(name="dn") if stacked else dataset
-    dataset.map(lambda layer: layer.assign_attrs(declared)).to_netcdf(tmp_path / "s.nc")
+    no_default = {} if "_FillValue" in declared else {key: {"_FillValue": None} for key in dataset}
+    dataset.map(lambda layer: layer.assign_attrs(declared)).to_netcdf(tmp_path / "s.nc", encoding=no_default)
     scene = open_scene(tmp_path / "s.nc")
     np.testing.assert_equal(scene.attrs, {"_FillValue": fill})
     assert scene.dtype == np.float32
@@ -451,6 +452,8 @@ def test_scan_leaves_masks_out_but_no_scene_that_cannot_be_read(
         tmp_path / "text.tif",
     ]
     wrong[-1].write_text("not an image")
+    (tmp_path / "to_nowhere.tif").symlink_to(tmp_path / "nowhere.tif")
+    wrong.append(tmp_path / "to_nowhere.tif")
     assert scan(tmp_path) == wrong
     for path in wrong:
         with pytest.raises(SceneError):
