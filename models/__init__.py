@@ -1,6 +1,6 @@
 """What a network is: cards, weights, and the errors of the project. Standard library only."""
 
-from kappamask.models.card import LEVEL_BANDS, LEVELS, NODATA_CODE, SENTINEL2_BANDS, ClassValue, ModelCard, Scaling
+from kappamask.models.card import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, ClassValue, ModelCard, Scaling
 from kappamask.models.catalog import list_cards, load_card, parse_card
 from kappamask.models.errors import (
     CardError,
@@ -17,7 +17,6 @@ from kappamask.models.weights import read_weights
 __all__ = [
     "LEVELS",
     "LEVEL_BANDS",
-    "NODATA_CODE",
     "SENTINEL2_BANDS",
     "CardError",
     "ClassValue",

@@ -12,7 +12,7 @@ from typing import Any
 
 from kappamask.models.errors import CardError
 
-__all__ = ["LEVELS", "LEVEL_BANDS", "NODATA_CODE", "SENTINEL2_BANDS", "ClassValue", "ModelCard", "Scaling"]
+__all__ = ["LEVELS", "LEVEL_BANDS", "SENTINEL2_BANDS", "ClassValue", "ModelCard", "Scaling"]
 
 SENTINEL2_BANDS = (
     "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "AOT", "WVP",
@@ -133,13 +133,6 @@ class ModelCard:
         """Labels of the bands that the UDF returns: `mask`, and with `scores` one for each output channel."""
         names = [next(c.name for c in self.classes if c.value == value) for value in self.output]
         return ["mask", *(f"score_{name}" for name in names)] if scores else ["mask"]
-
-    def code(self, name: str) -> int:
-        """The value of the class called `name`; CardError if there is none."""
-        for one in self.classes:
-            if one.name == name:
-                return one.value
-        raise CardError(f"card '{self.id}' has no class '{name}'; it has {', '.join(c.name for c in self.classes)}")
 
 
 def _is_hex(text: Any, digits: int) -> bool:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from kappamask.models import JobError
@@ -53,10 +53,17 @@ def _clean_environment(folder: Path) -> Path:
     """A virtual environment that sees the worker's libraries of this one, linked, and no others; its Python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)  # noqa: S603
     (site,) = folder.glob("lib/python*/site-packages")
-    for name in WORKER_HAS:
-        files = distribution(name).files or []
-        for top in {file.parts[0] for file in files if file.parts[0] not in ("..", "__pycache__")}:
-            source = Path(str(distribution(name).locate_file(top)))
-            if source.exists() and not (site / top).exists():
-                (site / top).symlink_to(source)
+    for source in (path for name in WORKER_HAS for path in _installed(name)):
+        if not (site / source.name).exists():
+            (site / source.name).symlink_to(source)
     return folder / "bin" / "python"
+
+
+def _installed(name: str) -> set[Path]:
+    """Top-level files and folders of a distribution; none if it is not installed, as pytz beside a newer pandas."""
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        return set()
+    tops = {file.parts[0] for file in found.files or []} - {"..", "__pycache__"}
+    return {path for path in (Path(str(found.locate_file(top))) for top in tops) if path.exists()}

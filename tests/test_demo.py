@@ -1,7 +1,6 @@
 """The demo does all that it promises, or fails."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,7 +31,7 @@ def test_demo_runs_a_real_job_and_writes_what_it_says(tmp_path):
     with xr.open_dataset(out / "mask.nc") as dataset:
         np.testing.assert_array_equal(dataset["mask"].values, values)
     assert abs(sum(told["classes"].values()) - 1) < 1e-6
-    assert "Running" in done.stderr or "running" in done.stderr
+    assert "running" in done.stderr
     report = (out / "report.html").read_text()
     assert told["job"] in report
     assert "http://" not in report
@@ -47,11 +46,3 @@ def test_demo_that_cannot_write_says_so(tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("kappamask: ")
     assert "Traceback" not in done.stderr
-
-
-def test_the_gate_and_make_know_no_path_of_one_machine():
-    assert shutil.which("make")
-    for name in ("Makefile", ".ci/run"):
-        text = (Path(__file__).parents[1] / name).read_text()
-        assert "/home/" not in text
-        assert "/work/" not in text
