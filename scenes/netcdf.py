@@ -24,7 +24,9 @@ __all__ = ["open_dataset", "open_netcdf"]
 
 da: Any = dask.array  # its annotations are partial
 AXES = {"lat": "y", "latitude": "y", "Y": "y", "lon": "x", "longitude": "x", "X": "x", "time": "t"}
-AS_STORED: dict[str, Any] = {"engine": "netcdf4", "mask_and_scale": False, "decode_coords": "all"}
+AS_STORED: dict[str, Any] = {"mask_and_scale": False, "decode_coords": "all"}
+ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
+"""By a file's first bytes. The netCDF C library may crash on a damaged file where these raise an exception."""
 PLANE = 2
 """Variables with fewer dims are coordinates and the like, not images."""
 BAND_DIMS = ("bands", "band", "spectral")
@@ -53,9 +55,11 @@ def open_dataset(path: Path) -> xr.Dataset:
     if not spelt(path).is_file():
         raise SceneError(f"No file {path}.")
     try:
-        dataset = xr.open_dataset(path.resolve(), **AS_STORED)
-    except (OSError, ValueError, KeyError) as error:
-        raise SceneError(f"{path.name} cannot be read as netCDF: {error}.") from error
+        dataset = xr.open_dataset(path.resolve(), engine=_engine(path), **AS_STORED)
+    except SceneError:
+        raise
+    except Exception as error:  # parsers of damaged bytes raise all kinds
+        raise SceneError(f"{path.name} cannot be read as netCDF: {error or type(error).__name__}.") from error
     planes = {name: v for name, v in dataset.data_vars.items() if v.ndim >= PLANE}
     dataset = dataset.assign({name: v.copy(data=_lazy(path, v)) for name, v in planes.items()})
     dataset = dataset.rename({old: new for old, new in AXES.items() if old in dataset.dims and new not in dataset.dims})
@@ -65,23 +69,40 @@ def open_dataset(path: Path) -> xr.Dataset:
     return dataset
 
 
+def _engine(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start not in ENGINES:
+        raise SceneError(
+            f"{path.name} cannot be read as netCDF: it begins with {start!r}; netCDF-4, classic or 64-bit."
+        )
+    return ENGINES[start]
+
+
 def _lazy(path: Path, variable: xr.DataArray) -> Array:
-    """Reads chunk by chunk, under xarray's lock; computing raises SceneError where the file is damaged."""
+    """Reads chunk by chunk; computing raises SceneError where the file is damaged."""
     sizes = [CHUNK if dim in variable.dims[-PLANE:] else 1 for dim in variable.dims]
+    stored = np.dtype(variable.dtype.newbyteorder("="))
+    dtype = np.dtype(f"u{stored.itemsize}") if _unsigned(variable) else stored
 
     def read(block_info: Any) -> NDArray[Any]:
         where = tuple(slice(*ends) for ends in block_info[None]["array-location"])
         try:
-            return np.asarray(variable[where].values)
-        except (OSError, RuntimeError) as error:
+            return np.asarray(variable[where].values, stored).view(dtype)
+        except Exception as error:  # as above
             raise SceneError(f"{path.name} is damaged: {variable.name} cannot be read ({error}).") from error
 
     chunks = da.core.normalize_chunks(sizes, shape=variable.shape)
-    empty = np.empty((0,) * variable.ndim, dtype=variable.dtype)
+    empty = np.empty((0,) * variable.ndim, dtype=dtype)
     # A name of our own, because dask would read the whole variable to find one.
     name = f"netcdf-{tokenize(str(path.resolve()), path.stat().st_mtime_ns, variable.name)}"
-    lazy: Array = da.map_blocks(read, chunks=chunks, dtype=variable.dtype, meta=empty, name=name)
+    lazy: Array = da.map_blocks(read, chunks=chunks, dtype=dtype, meta=empty, name=name)
     return lazy
+
+
+def _unsigned(variable: xr.DataArray) -> bool:
+    """Classic netCDF has no unsigned numbers, and this attribute (a convention of Unidata's) in their place."""
+    return variable.dtype.kind == "i" and str(variable.attrs.get("_Unsigned")).lower() == "true"
 
 
 def _labelled(name: str, dataset: xr.Dataset) -> xr.DataArray:

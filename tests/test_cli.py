@@ -127,7 +127,7 @@ def test_a_netcdf_may_have_its_suffix_in_capitals(kappamask, scene: Path, bright
 
 
 def test_a_scene_without_coordinates_is_masked(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
-    per_band(level="L1C").drop_vars(["x", "y", "spatial_ref"]).to_netcdf(tmp_path / "s.nc")
+    per_band(level="L1C").drop_vars(["x", "y", "spatial_ref"]).to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
     for out in ("m.nc", "m.tif"):
         words = ["mask", tmp_path / "s.nc", "-o", tmp_path / out, "--model", brightness.folder, "--level", "L1C"]
         done = kappamask(*words)

@@ -114,7 +114,9 @@ def test_execute_local_udf_on_a_file(one_window, tmp_path, suffix):
             small.values.astype(np.float32), dims=("bands", "y", "x"), coords={"bands": small.bands.values}
         )
         plain = plain.expand_dims(t=np.array(["2018-02-02"], "M8[ns]"))
-        plain.assign_coords(x=small.x.values, y=small.y.values).to_dataset(dim="bands").to_netcdf(path)
+        plain.assign_coords(x=small.x.values, y=small.y.values).to_dataset(dim="bands").to_netcdf(
+            path, engine="h5netcdf"
+        )
         datacube = str(path)
     result = execute_local_udf(udf(level="L1C"), datacube)
     (found,) = result.get_datacube_list()

@@ -171,7 +171,7 @@ def test_bands_without_names_can_be_named_in_order(tmp_path: Path) -> None:
 
 
 def test_netcdf_with_a_band_dimension(tmp_path: Path) -> None:
-    cube(level="L1C", _FillValue=0).rename("dn").to_netcdf(tmp_path / "s.nc")
+    cube(level="L1C", _FillValue=0).rename("dn").to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
     scene = open_scene(tmp_path / "s.nc", bands=["B04", "B02"])
     np.testing.assert_array_equal(scene.values, digits()[[2, 0]])
     assert (scene.dtype, scene.rio.crs, scene.dims) == (np.uint16, CRS, ("bands", "y", "x"))
@@ -181,7 +181,7 @@ def test_netcdf_with_a_band_dimension(tmp_path: Path) -> None:
 def test_netcdf_with_a_variable_for_each_band_and_one_date(tmp_path: Path) -> None:
     dataset = cube().to_dataset("bands").expand_dims(t=[np.datetime64("2021-05-27T10:20:21", "ns")])
     dataset["crs"] = 0
-    dataset.to_netcdf(tmp_path / "s.nc")
+    dataset.to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
     scene = open_scene(tmp_path / "s.nc")
     assert scene.attrs["datetime"] == "2021-05-27T10:20:21Z"
     assert isinstance(scene.data, da.Array)
@@ -191,7 +191,7 @@ def test_netcdf_with_a_variable_for_each_band_and_one_date(tmp_path: Path) -> No
 def test_packed_netcdf_stays_packed(tmp_path: Path) -> None:
     reflectance = cube(digits().astype(np.float64) * 1e-4 - 0.1).rename("refl")
     encoding = {"refl": {"dtype": "uint16", "scale_factor": 1e-4, "add_offset": -0.1, "_FillValue": 0}}
-    reflectance.to_netcdf(tmp_path / "s.nc", encoding=encoding)
+    reflectance.to_netcdf(tmp_path / "s.nc", encoding=encoding, engine="h5netcdf")
     scene = open_scene(tmp_path / "s.nc")
     assert scene.attrs["radiometry"] == "dn_offset"
     np.testing.assert_array_equal(scene.values, digits())
@@ -215,7 +215,7 @@ def test_packed_netcdf_stays_packed(tmp_path: Path) -> None:
     ],
 )
 def test_doubtful_netcdfs_are_refused(tmp_path: Path, dataset: xr.Dataset, message: str) -> None:
-    dataset.to_netcdf(tmp_path / "s.nc")
+    dataset.to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
     with pytest.raises(SceneError, match=message):
         open_scene(tmp_path / "s.nc")
 
@@ -237,7 +237,9 @@ def test_every_nodata_value_of_a_netcdf_reaches_the_cube(
         variable.values[:3], variable.values[3:5] = -9999, fill
     dataset = dataset.to_dataarray("bands").to_dataset(name="dn") if stacked else dataset
     no_default = {} if "_FillValue" in declared else {key: {"_FillValue": None} for key in dataset}
-    dataset.map(lambda layer: layer.assign_attrs(declared)).to_netcdf(tmp_path / "s.nc", encoding=no_default)
+    dataset.map(lambda layer: layer.assign_attrs(declared)).to_netcdf(
+        tmp_path / "s.nc", encoding=no_default, engine="h5netcdf"
+    )
     scene = open_scene(tmp_path / "s.nc")
     np.testing.assert_equal(scene.attrs, {"_FillValue": fill})
     assert scene.dtype == np.float32
@@ -249,14 +251,14 @@ def test_every_nodata_value_of_a_netcdf_reaches_the_cube(
 
 
 def test_nodata_that_no_pixel_can_have_is_left_out(tmp_path: Path) -> None:
-    per_band(missing_value=-9999, _FillValue=np.uint16(7)).to_netcdf(tmp_path / "s.nc")
+    per_band(missing_value=-9999, _FillValue=np.uint16(7)).to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
     scene = open_scene(tmp_path / "s.nc")
     assert scene.attrs == {"_FillValue": 7}
     np.testing.assert_array_equal(scene.values, digits())
 
 
 def test_floats_as_xarray_writes_them_are_read(tmp_path: Path) -> None:
-    per_band(dtype="float32").to_netcdf(tmp_path / "s.nc")
+    per_band(dtype="float32").to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
     with xr.open_dataset(tmp_path / "s.nc", mask_and_scale=False) as stored:
         assert all(np.isnan(variable.attrs["_FillValue"]) for variable in stored.values())
     scene = open_scene(tmp_path / "s.nc")
@@ -266,7 +268,9 @@ def test_floats_as_xarray_writes_them_are_read(tmp_path: Path) -> None:
 
 def test_coordinates_that_were_rounded_are_regular(tmp_path: Path) -> None:
     dataset = per_band()
-    dataset.assign_coords(x=dataset.x.astype(np.float32), y=dataset.y.astype(np.float32)).to_netcdf(tmp_path / "s.nc")
+    dataset.assign_coords(x=dataset.x.astype(np.float32), y=dataset.y.astype(np.float32)).to_netcdf(
+        tmp_path / "s.nc", engine="h5netcdf"
+    )
     np.testing.assert_array_equal(open_scene(tmp_path / "s.nc").values, digits())
 
 
@@ -377,7 +381,7 @@ def test_a_truncated_coarse_jp2_gives_an_error_and_no_zeros(tmp_path: Path) -> N
 
 def test_a_damaged_netcdf_gives_an_error(tmp_path: Path) -> None:
     path = tmp_path / "s.nc"
-    cube(digits(4, 300, 300)).rename("dn").to_netcdf(path, encoding={"dn": {"zlib": True}})
+    cube(digits(4, 300, 300)).rename("dn").to_netcdf(path, encoding={"dn": {"zlib": True}}, engine="h5netcdf")
     raw = bytearray(path.read_bytes())
     middle = len(raw) // 2
     raw[middle : middle + 2000] = bytes(2000)
@@ -387,6 +391,22 @@ def test_a_damaged_netcdf_gives_an_error(tmp_path: Path) -> None:
     (tmp_path / "short.nc").write_bytes(raw)
     with pytest.raises(SceneError, match=r"short\.nc cannot be read as netCDF"):
         open_scene(cut(tmp_path / "short.nc", 0.5))
+
+
+def test_classic_netcdf_is_read_with_its_unsigned_numbers(tmp_path: Path) -> None:
+    bright = digits() + np.uint16(40_000)
+    stored = cube(bright).rename("dn").astype(np.int16).assign_attrs(_Unsigned="true")
+    stored.to_netcdf(tmp_path / "s.nc", engine="scipy")
+    scene = open_scene(tmp_path / "s.nc")
+    assert scene.dtype == np.uint16
+    np.testing.assert_array_equal(scene.values, bright)
+
+
+@pytest.mark.parametrize("keep", [0.001, 0.01, 0.5, 0.99])
+def test_a_truncated_classic_netcdf_gives_an_error(tmp_path: Path, keep: float) -> None:
+    cube().rename("dn").to_netcdf(tmp_path / "s.nc", engine="scipy")
+    with pytest.raises(SceneError, match=r"s\.nc (cannot be read as netCDF|is damaged)"):
+        open_scene(cut(tmp_path / "s.nc", keep)).compute()
 
 
 @pytest.mark.parametrize("suffix", ["tif", "nc", "txt"])
@@ -424,7 +444,7 @@ def test_only_local_files_are_opened(path: str) -> None:
 
 def test_scan_finds_every_kind(tmp_path: Path) -> None:
     geotiff(tmp_path / "a.tif")
-    cube().rename("dn").to_netcdf(tmp_path / "b.nc")
+    cube().rename("dn").to_netcdf(tmp_path / "b.nc", engine="h5netcdf")
     (tmp_path / "c").mkdir()
     jp2(tmp_path / "c" / "B02.jp2", digits(1)[0], 10)
     (tmp_path / "empty").mkdir()
@@ -651,7 +671,7 @@ def test_a_copy_that_gdal_cuts_short_in_silence_is_noticed(tmp_path: Path, monke
 
 
 def test_netcdf_is_read_and_written_at_once(tmp_path: Path, brightness: object) -> None:
-    cube(digits(3, 1200, 2200), ("B02", "B03", "B04")).rename("dn").to_netcdf(tmp_path / "s.nc")
+    cube(digits(3, 1200, 2200), ("B02", "B03", "B04")).rename("dn").to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
     mask = cloud_mask(open_scene(tmp_path / "s.nc"), level="L1C", model=brightness, radiometry="dn_harmonized")
     write_mask(mask, tmp_path / "m.nc")
     eager = cloud_mask(
@@ -672,7 +692,7 @@ def test_what_is_no_mask_is_refused(tmp_path: Path) -> None:
         write_mask(dates, tmp_path / "m.tif")
     with pytest.raises(SceneError, match="4 bands of uint16"):
         read_mask(geotiff(tmp_path / "s.tif"))
-    cube().rename("dn").to_netcdf(tmp_path / "s.nc")
+    cube().rename("dn").to_netcdf(tmp_path / "s.nc", engine="h5netcdf")
     with pytest.raises(SceneError, match="is no mask"):
         read_mask(tmp_path / "s.nc")
     assert {path.name for path in tmp_path.iterdir()} == {"s.tif", "s.nc"}
