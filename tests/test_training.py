@@ -33,18 +33,22 @@ def plan(tmp_path: Path) -> Plan:
         dn = (scene * 10000).round().astype(np.uint16)
         np.save(tmp_path / "tiles" / f"{seed}.npy", np.concatenate([dn, truth[None].astype(np.uint16)]))
         six = dn[[batches.BANDS.index(b) for b in batches.SIX]].transpose(1, 2, 0)
-        name = (*batches.LANDSAT, validate.VALIDATION, "spare.npz")[seed]
+        name = (*validate.LANDSAT, validate.VALIDATION, "spare.npz")[seed]
         np.savez(
             tmp_path / name,
             dn=six,
             bands=np.array(batches.SIX),
             gt_kappa=np.where(truth == 3, 4, truth).astype(np.uint8),
         )
-    return Plan(tmp_path, tmp_path / "tiles", tmp_path / "run", minutes=1e6, steps=3, batch=2, size=64)
+    sides = (((96, 64), 0.4), ((64, 64), 0.3), ((32, 32), 0.3))
+    labelled = tuple(tmp_path / name for name in validate.LANDSAT)
+    return Plan(
+        tmp_path, tmp_path / "tiles", tmp_path / "run", minutes=1e6, steps=3, batch=2, labelled=labelled, sides=sides
+    )
 
 
 def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -> None:
-    state, source = new_state(plan), Source(plan.data, plan.tiles, plan.size)
+    state, source = new_state(plan), Source(plan.tiles, plan.labelled, plan.sides)
     before = [p.detach().clone() for p in state.network.parameters()]
     losses = [train_step(plan, state, source) for _ in range(12)]
     assert state.step == 12
@@ -55,7 +59,7 @@ def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -
 def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> None:
     whole = train(replace(plan, out=plan.out / "whole"))
     cut = replace(plan, out=plan.out / "cut")
-    state, source = new_state(cut), Source(plan.data, plan.tiles, plan.size)
+    state, source = new_state(cut), Source(plan.tiles, plan.labelled, plan.sides)
     cut.out.mkdir(parents=True)
     train_step(cut, state, source)
     state.save(cut.out / "last.pt")
@@ -69,7 +73,7 @@ def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> Non
 
 
 def test_batches_follow_from_seed_and_step(plan: Plan) -> None:
-    source = Source(plan.data, plan.tiles, plan.size)
+    source = Source(plan.tiles, plan.labelled, plan.sides)
     first, again, next_one = (source.batch(5, step, 4) for step in (7, 7, 8))
     assert torch.equal(first.image, again.image) and torch.equal(first.truth, again.truth)
     assert not torch.equal(first.image, next_one.image)
@@ -80,7 +84,7 @@ def test_batches_follow_from_seed_and_step(plan: Plan) -> None:
 
 def test_no_tiles_is_an_error(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="No tiles"):
-        Source(plan.data, tmp_path / "none")
+        Source(tmp_path / "none")
 
 
 def test_visible_bands_are_always_kept_and_every_other_is_dropped_at_times() -> None:

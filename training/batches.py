@@ -16,22 +16,25 @@ from kappamask.training.spectra import B10, BANDS, MEAN, STD, FloatArray, to_sur
 #: Value of a band that is absent or a pixel without data, after z-scoring.
 FILL: Final = np.float32(-2.0)
 LEVELS: Final = {"L1C": 0.0, "L2A": 1.0}
-LANDSAT: Final = ("labelled_landsat5_6band.npz", "labelled_landsat7_6band.npz")
 SIX: Final = ("B02", "B03", "B04", "B08", "B11", "B12")
 #: Which bands a sample keeps, and how often; None keeps the visible bands and each other one by the toss of a coin.
 BAND_SETS: Final[tuple[tuple[float, tuple[str, ...] | None], ...]] = (
-    (0.32, BANDS),
+    (0.30, BANDS),
     (0.08, tuple(b for b in BANDS if b != "B10")),
-    (0.24, SIX),
+    (0.20, SIX),
     (0.12, tuple(b for b in BANDS if b not in ("B01", "B09", "B10"))),
-    (0.05, ("B02", "B03", "B04")),
-    (0.07, ("B02", "B03", "B04", "B08")),
+    (0.08, ("B02", "B03", "B04")),
+    (0.10, ("B02", "B03", "B04", "B08")),
     (0.12, None),
 )
-SIDES: Final = ((160, 0.15), (256, 0.45), (384, 0.2), (512, 0.2))
+#: Pixels of a crop before and after zooming, and how often; a batch of small chips has more of them.
+Sides = tuple[tuple[tuple[int, int], float], ...]
+SIDES: Final[Sides] = (
+    ((160, 256), 0.14), ((256, 256), 0.40), ((384, 256), 0.17), ((512, 256), 0.15), ((128, 128), 0.07), ((64, 64), 0.07)
+)  # fmt: skip
 #: Deviation of the constant added to each band; B10 has none of the air's light that makes the others doubtful.
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
-LANDSAT_SHARE, L2A_SHARE, NODATA_SHARE = 0.12, 0.2, 0.08
+L2A_SHARE, NODATA_SHARE, LABELLED_SHARE = 0.28, 0.08, 0.12
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,11 @@ def read_scene(path: Path) -> tuple[FloatArray, NDArray[np.uint8] | None]:
 
 
 class Source:
-    """Simulated tiles under `tiles` and the labelled Landsat scenes under `data`."""
+    """Simulated tiles under `tiles` and, in some samples, `labelled` scenes whose labels do not part the clouds."""
 
-    def __init__(self, data: Path, tiles: Path, size: int = 256) -> None:
-        self.folder, self.size = tiles, size
-        self.real = [(x, y) for x, y in (read_scene(data / name) for name in LANDSAT) if y is not None]
+    def __init__(self, tiles: Path, labelled: tuple[Path, ...] = (), sides: Sides = SIDES) -> None:
+        self.folder, self.sides = tiles, sides
+        self.real = [(x, y) for x, y in (read_scene(path) for path in labelled) if y is not None]
         self.paths: list[Path] = []
         self.refresh()
 
@@ -77,23 +80,23 @@ class Source:
             raise FileNotFoundError(f"No tiles in {self.folder}; make some with python -m kappamask.training.tiles.")
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
-        """Batch number `step` of `count` samples; one zoom for all of them."""
+        """Batch number `step`: `count` samples of the largest size, or as many pixels in smaller ones; one zoom."""
         rng = np.random.default_rng([seed, step])
-        sides, shares = zip(*SIDES, strict=True)
-        side = min(int(rng.choice(sides, p=shares)), 2 * self.size)
-        samples = [self._sample(side, rng) for _ in range(count)]
+        sides, shares = zip(*self.sides, strict=True)
+        side, size = sides[int(rng.choice(len(sides), p=shares))]
+        largest = max(after for _, after in sides)
+        samples = [self._sample(side, rng) for _ in range(count * (largest // size) ** 2)]
         image, truth = (torch.from_numpy(np.stack([s[i] for s in samples])) for i in (0, 1))
-        mode = "area" if side > self.size else "bilinear"
-        image = (
-            torch.nn.functional.interpolate(image, (self.size, self.size), mode=mode) if side != self.size else image
-        )
-        index = ((torch.arange(self.size) + 0.5) * side / self.size).long()
-        truth = truth[:, index][:, :, index]
+        if side != size:
+            mode = "area" if side > size else "bilinear"
+            image = torch.nn.functional.interpolate(image, (size, size), mode=mode)
+            index = ((torch.arange(size) + 0.5) * side / size).long()
+            truth = truth[:, index][:, :, index]
         return _finish(image, truth, torch.tensor([s[2] for s in samples]), rng)
 
     def _sample(self, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64], bool]:
         """One crop (13 bands of reflectance and the level's plane), its truth, and whether its cloud is merged."""
-        merged = rng.random() < LANDSAT_SHARE
+        merged = bool(self.real) and rng.random() < LABELLED_SHARE
         if merged:
             scene, codes = self.real[int(rng.integers(len(self.real)))]
             where = rng.bit_generator.random_raw(2)

@@ -29,6 +29,7 @@ class CloudKind:
     stretch: Range
     edge: Range
     ice: bool
+    line: bool = False
 
 
 #: Heights after the WMO cloud atlas, optical depths after ISCCP's classes; the rest is this project's choice.
@@ -49,6 +50,8 @@ KINDS: Final = (
               (1500, 9000), (2.6, 3.5), (0.2, 1.0), (1.0, 9.0), (1.0, 1.8), True),
     CloudKind("high deck", 1.2, (5.5, 11.0), (0.5, 3.0), (3, 60),
               (3000, 12000), (2.8, 3.5), (0.4, 1.0), (1.0, 4.0), (0.6, 1.2), True),
+    CloudKind("contrail", 0.8, (8.0, 12.0), (0.1, 0.4), (0.3, 3),
+              (150, 900), (2.8, 3.8), (0.02, 0.15), (1.0, 2.0), (0.8, 1.5), True, line=True),
     CloudKind("haze", 0.8, (0.1, 1.5), (0.1, 0.3), (0.8, 5),
               (1500, 9000), (3.0, 3.8), (0.2, 0.9), (1.0, 3.0), (1.0, 1.6), False),
 )
@@ -91,6 +94,16 @@ def fractal(
     return np.asarray((field - field.mean()) / (field.std() + 1e-6), np.float32)
 
 
+def lines(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> FloatArray:
+    """One to three straight trails about `cell_px` wide, float32 (y, x): 0 on the nearest one, negative beside it."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    far = np.full(shape, np.inf)
+    for _ in range(int(rng.integers(1, 4))):
+        angle, (y0, x0) = rng.uniform(0, np.pi), rng.uniform(0, 1, 2) * shape
+        far = np.minimum(far, np.abs((y - y0) * np.cos(angle) - (x - x0) * np.sin(angle)))
+    return np.asarray(-2 * far / cell_px, np.float32)
+
+
 def draw_kind(rng: np.random.Generator, pool: Sequence[CloudKind] = KINDS) -> CloudKind:
     """One kind of `pool`, by weight."""
     weights = np.array([kind.weight for kind in pool])
@@ -112,6 +125,8 @@ def draw_layer(
     slope, stretch = float(rng.uniform(*kind.slope)), float(rng.uniform(*kind.stretch))
     noise = fractal(shape, slope, max(cell_px, 4.0), rng, stretch=stretch)
     noise += np.float32(rng.uniform(0, 0.8)) * fractal(shape, 3.5, 6 * max(cell_px, 4.0), rng)
+    if kind.line:
+        noise = lines(shape, max(cell_px, 3.0), rng) + np.float32(0.4) * noise
     deepest = float(np.exp(rng.uniform(*np.log(kind.depth))))
     depth, height = _shape(noise, cover, deepest, float(rng.uniform(*kind.edge)))
     if rng.random() < VEILED:

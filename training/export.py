@@ -18,10 +18,9 @@ import onnxruntime
 import torch
 from torch import nn
 
-from kappamask.training.batches import LANDSAT
 from kappamask.training.network import CHANNELS, CLASSES, STRIDE, Compact, Scores, multiply_adds
 from kappamask.training.surfaces import BACKGROUNDS, PIXELS
-from kappamask.training.validate import VALIDATION, sanity, validate
+from kappamask.training.validate import LANDSAT, VALIDATION, sanity, validate
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.
 OPSET, IR_VERSION = 17, 8

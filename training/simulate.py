@@ -34,8 +34,14 @@ CLEAR, SHADOW, THIN, CLOUD = 1, 2, 3, 4
 BACKSCATTER: Final = {False: 0.15, True: 0.23}
 #: Opacity at B02 from which land cannot be seen through a cloud, and from which a cloud can be seen at all.
 OPAQUE, VISIBLE, VISIBLE_B10 = 0.45, 0.08, 0.006
+#: Kinds that a sky of a given coverage is made of, each as often: ice among them, lest it be taken for snow.
+OPAQUE_KINDS: Final = tuple(kind for kind in KINDS if kind.depth[1] >= 20)
 #: A pixel is shadow where the sun's beam is weaker than this and B02, B03 or B08 drops by more than that.
 BEAM, DROP = 0.75, 0.12
+#: A thin layer scatters light once and hardly absorbs it: its colour in B11 and B12 is the thick one's to this power.
+THINNEST: Final = 0.45
+#: B10 relative to B03 of real clouds whose colour a layer may take: below 2.5 km, between, and ice.
+HEIGHT_B10: Final = ((0.0, 0.008), (0.002, 0.06), (0.02, 1.0))
 #: Pixels kept around the canvas for the bands' parallax, and the longest shadow simulated.
 EDGE_PX, LONGEST_PX = 24, 384
 
@@ -74,13 +80,20 @@ class View:
 
 
 def paint_clouds(
-    reflectance: FloatArray, seed: int, *, coverage: float | None = None, sun: Sun | None = None, pixel_m: float = 10.0
+    reflectance: FloatArray,
+    seed: int,
+    *,
+    coverage: float | None = None,
+    sun: Sun | None = None,
+    pixel_m: float = 10.0,
+    spectra: FloatArray | None = None,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Paint clouds and their shadows on a clear scene.
 
     reflectance: float32 (13, y, x), L1C, unitless, bands in the order of `spectra.BANDS`; NaN stays NaN.
     seed: same seed, same clouds. coverage: share of the canvas under cloud, 0 to 1; drawn at random if None.
     sun: its direction; drawn if None. pixel_m: size of a pixel in metres.
+    spectra: float32 (n, 13), TOA reflectance of real thick clouds; half of the layers take their colour from these.
     Returns the painted scene, float32 (13, y, x), and the truth, uint8 (y, x): 1 clear, 2 shadow, 3 semi-transparent
     cloud, 4 cloud.
     Raises ValueError if the scene has not 13 bands or coverage is outside 0 to 1.
@@ -95,7 +108,7 @@ def paint_clouds(
     if coverage == 0:
         return scene, np.full(scene.shape[1:], CLEAR, np.uint8)
     layers, view = draw_sky(scene.shape[1:], sun, pixel_m, rng, coverage)
-    return paint_layers(scene, layers, view, sun, pixel_m, rng)
+    return paint_layers(scene, layers, view, sun, pixel_m, rng, spectra)
 
 
 def draw_sky(
@@ -104,8 +117,10 @@ def draw_sky(
     """One or two layers on a canvas that holds every cloud whose shadow can fall on a tile of `shape`."""
     step = (1000 * sun.tangent * sun.toward[0] / pixel_m, 1000 * sun.tangent * sun.toward[1] / pixel_m)
     highest = LONGEST_PX * pixel_m / 1000 / max(sun.tangent, 0.05)
-    pool = [k for k in KINDS if coverage is None or k.depth[1] >= 20]
-    kinds = [draw_kind(rng, pool) for _ in range(1 if coverage is not None or rng.random() < 0.7 else 2)]
+    if coverage is None:
+        kinds = [draw_kind(rng) for _ in range(1 if rng.random() < 0.7 else 2)]
+    else:
+        kinds = [OPAQUE_KINDS[int(rng.integers(len(OPAQUE_KINDS)))]]
     low = [k for k in kinds if not k.ice] or [KINDS[0]]
     reach = min(highest, max(k.base_km[1] + k.thick_km[1] for k in low))
     pads = [int(np.ceil(abs(s) * reach)) + 2 * EDGE_PX for s in step]
@@ -118,7 +133,13 @@ def draw_sky(
 
 
 def paint_layers(
-    scene: FloatArray, layers: list[Layer], view: View, sun: Sun, pixel_m: float, rng: np.random.Generator
+    scene: FloatArray,
+    layers: list[Layer],
+    view: View,
+    sun: Sun,
+    pixel_m: float,
+    rng: np.random.Generator,
+    spectra: FloatArray | None = None,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Shadows on the ground first, then the layers from the lowest up; returns the scene and its truth."""
     water = water_column(scene, sun.zenith_deg)
@@ -127,7 +148,9 @@ def paint_layers(
     through, b10 = np.ones(view.shape, np.float32), np.zeros(view.shape, np.float32)
     strength = float(rng.uniform(0.1, 0.45))
     for layer in layers:
-        colour = cloud_colour(layer, rng) * vapour(water, layer.base_km + 0.6 * layer.thick_km, sun.zenith_deg)
+        colour = real_colour(layer, spectra, rng)
+        if colour is None:
+            colour = cloud_colour(layer, rng) * vapour(water, layer.base_km + 0.6 * layer.thick_km, sun.zenith_deg)
         bright = relief(layer, sun.toward, pixel_m, strength)
         rows = (
             np.round(PARALLAX * (layer.base_km * 1000 / pixel_m) / 2 * rng.choice((-1, 1)))
@@ -136,7 +159,8 @@ def paint_layers(
         )
         for band in range(len(BANDS)):
             opacity = reflect(view.cut(layer.depth, rows=int(rows[band])), layer.kind.ice)
-            light = opacity * colour[band] * view.cut(bright, rows=int(rows[band]))
+            tint = colour[band] ** (THINNEST + (1 - THINNEST) * opacity) if band >= B11 else colour[band]
+            light = opacity * tint * view.cut(bright, rows=int(rows[band]))
             scene[band] = light + (1 - opacity) ** 2 * scene[band] / (1 - opacity * np.minimum(scene[band], 0.95))
             if band == B02:
                 through *= (1 - opacity) ** 2
@@ -161,6 +185,19 @@ def cloud_colour(layer: Layer, rng: np.random.Generator) -> FloatArray:
     jitter[B11:] += rng.normal(0, both)
     jitter[B12] += rng.normal(0, alone)
     return np.asarray(table * np.exp(jitter), np.float32)
+
+
+def real_colour(layer: Layer, spectra: FloatArray | None, rng: np.random.Generator) -> FloatArray | None:
+    """Colour (13,) of a real cloud of about the layer's height, vapour above it included; None half of the time."""
+    if spectra is None or rng.random() < 0.5:
+        return None
+    low, high = HEIGHT_B10[2 if layer.kind.ice else int(layer.base_km > 2.5)]
+    relative = spectra[:, B10] / spectra[:, B03]
+    fitting = np.flatnonzero((relative >= low) & (relative <= high))
+    if not len(fitting):
+        return None
+    real = spectra[int(rng.choice(fitting))]
+    return np.asarray(real / real[B03] * np.exp(rng.normal(0, 0.02, len(BANDS))), np.float32)
 
 
 def sunbeam(layers: list[Layer], view: View, pixel_m: float) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kappamask.training.batches import Batch
+from kappamask.training.batches import SIDES, Batch, Sides
 from kappamask.training.network import Compact
 
 #: Weights of clear, shadow, semi-transparent, cloud: shadow is rarest.
@@ -28,11 +28,12 @@ class Plan:
     steps: int | None = None
     seed: int = 1
     batch: int = 12
-    size: int = 256
     rate: float = 3e-3
     averaging: float = 0.997
     validate_minutes: float = 3.0
     start: Path | None = None
+    labelled: tuple[Path, ...] = ()
+    sides: Sides = SIDES
 
 
 @dataclass

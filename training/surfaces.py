@@ -34,18 +34,26 @@ BACKGROUNDS: Final = {
     "background_l2a_wales_20210527.npz": "L2A",
     "background_l2a_canberra_20160101.npz": "L2A",
 }
+#: Reflectance in B02 above which a cloudy pixel shows the cloud's own colour, hardly the ground's.
+THICK: Final = 0.45
 PIXELS: Final = "labelled_l1c_pixels_13band.csv"
 #: Bright, white or dark ground that is taken for cloud or shadow, and how often a palette is drawn from it.
-THEMES: Final = {"scene": 0.40, "any": 0.16, "snow": 0.12, "bright": 0.14, "water": 0.18}
+THEMES: Final = {"scene": 0.34, "any": 0.14, "snow": 0.12, "bright": 0.14, "water": 0.16, "dark": 0.10}
+#: Scenes of the pixel table whose number leaves this rest by three are set aside: the network is judged on them.
+ASIDE: Final = 0
 
 
 @dataclass(frozen=True)
 class Ground:
-    """Real material: TOA `scenes`, float32 (13, y, x); clear `spectra`, float32 (n, 13), and their `group` (n,)."""
+    """Real material: TOA `scenes`, float32 (13, y, x); clear `spectra`, float32 (n, 13), and their `group` (n,).
+
+    `clouds`, float32 (m, 13): spectra of thick clouds.
+    """
 
     scenes: tuple[FloatArray, ...]
     spectra: FloatArray
     group: NDArray[np.int64]
+    clouds: FloatArray
 
 
 def load_ground(folder: Path) -> Ground:
@@ -53,8 +61,9 @@ def load_ground(folder: Path) -> Ground:
     scenes = tuple(_read_scene(folder / name, level) for name, level in BACKGROUNDS.items())
     table = np.genfromtxt(folder / PIXELS, delimiter=",", skip_header=1, dtype=np.float32)
     spectra, cloudy, group = table[:, :13], table[:, 13], table[:, 14].astype(np.int64)
-    keep = (cloudy == 0) & ~_shaded(spectra) & ~_veiled(spectra)
-    return Ground(scenes, spectra[keep], group[keep])
+    ours = group % 3 != ASIDE
+    keep = ours & (cloudy == 0) & ~_shaded(spectra) & ~_veiled(spectra)
+    return Ground(scenes, spectra[keep], group[keep], spectra[ours & (cloudy == 1) & (spectra[:, B02] > THICK)])
 
 
 def _shaded(spectra: FloatArray) -> NDArray[Any]:
@@ -99,6 +108,8 @@ def draw_ground(ground: Ground, size: int, seed: int) -> FloatArray:
         tile = tile * _hills(size, rng)
     if rng.random() < 0.4:
         tile = _scatter_roofs(tile, ground, rng)
+    if rng.random() < 0.1:
+        tile = _glint(tile, rng)
     return np.clip(tile, 1e-4, 1.2).astype(np.float32)
 
 
@@ -123,6 +134,7 @@ def _palette(ground: Ground, count: int, rng: np.random.Generator) -> FloatArray
         "snow": (s[:, B02] > 0.2) & (ndsi > 0.3),
         "bright": (s[:, B04] > 0.22) & (ndsi < 0.3),
         "water": (s[:, B08] < 0.12) & (s[:, B11] < 0.08),
+        "dark": (s[:, B08] < 0.16) & (s[:, B11] < 0.16) & (s[:, B02] < 0.15),
     }[theme]
     pool = np.flatnonzero(chosen) if chosen.sum() >= 5 else np.arange(len(s))
     picked, others = s[rng.choice(pool, count)], s[rng.choice(np.flatnonzero(s[:, B02] < 0.4), count)]
@@ -176,6 +188,15 @@ def _lay(which: NDArray[Any], palette: FloatArray, rng: np.random.Generator) -> 
     rough = 1 + rng.uniform(0, 2, len(palette))[which] * grain
     hue = np.float32(rng.uniform(0, 0.05)) * fractal(shape, 2.5, 80, rng) * np.linspace(-1, 1, 13)[:, None, None]
     return np.asarray(tile * np.clip(rough, 0.5, 1.8) * np.exp(hue), np.float32)
+
+
+def _glint(tile: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Sun on water: a grey, patchy light on whatever is dark in B11, with B09 and B10 held back by vapour."""
+    shape = (tile.shape[1], tile.shape[2])
+    light = np.exp(rng.uniform(0.2, 1.0) * fractal(shape, float(rng.uniform(1.5, 3.5)), 60, rng))
+    light *= np.float32(np.exp(rng.uniform(*np.log((0.01, 0.15))))) * (tile[B11] < 0.06)
+    share = vapour(2.0, 0.0, 35.0) * np.linspace(1.0, rng.uniform(0.7, 1.1), len(BANDS))
+    return np.asarray(tile + light * share[:, None, None], np.float32)
 
 
 def _hills(size: int, rng: np.random.Generator) -> FloatArray:

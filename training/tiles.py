@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kappamask.training.simulate import Sun, paint_clouds
-from kappamask.training.spectra import NATIVE_M, FloatArray
+from kappamask.training.spectra import NATIVE_M, FloatArray, path
 from kappamask.training.surfaces import Ground, draw_ground, load_ground
 
 SIZE = 512
-CLOUD_FREE, OVERCAST = 0.18, 0.05
+CLOUD_FREE, OVERCAST = 0.18, 0.07
+#: Share of tiles under dim light (winter, low sun), and what is left then of the light from the ground.
+DIM, DIM_TO = 0.25, (0.35, 0.85)
 
 
 def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]:
@@ -30,11 +32,19 @@ def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]
     share = rng.random()
     coverage = 0.0 if share < CLOUD_FREE else 1.0 if share < CLOUD_FREE + OVERCAST else None
     clear = draw_ground(ground, size, seed) * np.float32(rng.uniform(0.85, 1.15))
-    scene, truth = paint_clouds(clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m)
+    if rng.random() < DIM:
+        clear = dim(clear, sun, float(rng.uniform(*DIM_TO)))
+    scene, truth = paint_clouds(clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m, spectra=ground.clouds)
     scene = blur_to_native(scene, pixel_m, smooth=bool(rng.random() < 0.6))
     noise = rng.standard_normal(scene.shape, dtype=np.float32) * (0.0008 + 0.006 * scene)
     dn = np.clip((scene + noise) * 10000, 1, 30000).round().astype(np.uint16)
     return np.concatenate([dn, truth[None].astype(np.uint16)])
+
+
+def dim(scene: FloatArray, sun: Sun, share: float) -> FloatArray:
+    """Scene (13, y, x) of a darker land under the same air: only a `share` of the ground's light is left."""
+    air = np.minimum(path(sun.zenith_deg, 0.05)[:, None, None], 0.9 * scene)
+    return np.asarray(air + (scene - air) * np.float32(share), np.float32)
 
 
 def blur_to_native(tile: FloatArray, pixel_m: float, *, smooth: bool) -> FloatArray:

@@ -81,7 +81,7 @@ def check(plan: Plan, state: State, mean_loss: float) -> None:
 def train(plan: Plan) -> State:
     """Run `plan` from where it stands to its end; returns the last state."""
     plan.out.mkdir(parents=True, exist_ok=True)
-    state, source = new_state(plan), Source(plan.data, plan.tiles, plan.size)
+    state, source = new_state(plan), Source(plan.tiles, plan.labelled, plan.sides)
     losses: list[float] = []
     checked = state.seconds
     while state.seconds < 60 * plan.minutes and (plan.steps is None or state.step < plan.steps):
@@ -111,6 +111,9 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
+    parser.add_argument(
+        "--labelled", type=Path, nargs="*", default=[], help="labelled scenes (.npz) to train on as well"
+    )
     parser.add_argument("--start", type=Path, help="checkpoint to start from instead of random weights")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -123,6 +126,7 @@ def main() -> None:
         args.seed,
         rate=args.rate,
         start=args.start,
+        labelled=tuple(args.labelled),
     )
     maker = multiprocessing.get_context("spawn").Process(
         target=write_tiles, args=(plan.data, plan.tiles, 0, args.tile_count), daemon=True

@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kappamask.training.batches import LANDSAT, read_scene, to_input
+from kappamask.training.batches import read_scene, to_input
 from kappamask.training.network import STRIDE
 from kappamask.training.spectra import FloatArray
 from kappamask.training.surfaces import BACKGROUNDS
 
 VALIDATION: Final = "labelled_l1c_cumulus_6band.npz"
+LANDSAT: Final = ("labelled_landsat5_6band.npz", "labelled_landsat7_6band.npz")
 
 
 def predict(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> NDArray[np.uint8]:
