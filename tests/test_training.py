@@ -18,6 +18,7 @@ from kappamask.training.network import Compact, Scores, multiply_adds
 from kappamask.training.simulate import paint_clouds
 from kappamask.training.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
+from kappamask.training.surfaces import ASIDE, PIXELS, read_pixels
 from kappamask.training.train import train, train_step
 
 LAND = np.array([0.14, 0.11, 0.09, 0.07, 0.10, 0.22, 0.26, 0.27, 0.28, 0.09, 0.0012, 0.18, 0.10], np.float32)
@@ -40,6 +41,8 @@ def plan(tmp_path: Path) -> Plan:
             bands=np.array(batches.SIX),
             gt_kappa=np.where(truth == 3, 4, truth).astype(np.uint8),
         )
+    rows = [[*LAND * (1 + group / 9), 0, group] for group in range(9)] + [[*[0.7] * 13, 1, group] for group in range(9)]
+    np.savetxt(tmp_path / PIXELS, rows, delimiter=",", header="pixels")
     sides = (((96, 64), 0.4), ((64, 64), 0.3), ((32, 32), 0.3))
     labelled = tuple(tmp_path / name for name in validate.LANDSAT)
     return Plan(
@@ -48,18 +51,18 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -> None:
-    state, source = new_state(plan), Source(plan.tiles, plan.labelled, plan.sides)
+    state, source = new_state(plan), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
     before = [p.detach().clone() for p in state.network.parameters()]
-    losses = [train_step(plan, state, source) for _ in range(12)]
-    assert state.step == 12
+    losses = [train_step(plan, state, source) for _ in range(30)]
+    assert state.step == 30
     assert all(not torch.equal(a, b) for a, b in zip(before, state.network.parameters(), strict=True))
-    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
 
 
 def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> None:
     whole = train(replace(plan, out=plan.out / "whole"))
     cut = replace(plan, out=plan.out / "cut")
-    state, source = new_state(cut), Source(plan.tiles, plan.labelled, plan.sides)
+    state, source = new_state(cut), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
     cut.out.mkdir(parents=True)
     train_step(cut, state, source)
     state.save(cut.out / "last.pt")
@@ -73,7 +76,7 @@ def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> Non
 
 
 def test_batches_follow_from_seed_and_step(plan: Plan) -> None:
-    source = Source(plan.tiles, plan.labelled, plan.sides)
+    source = Source(plan.tiles, plan.data, plan.labelled, plan.sides)
     first, again, next_one = (source.batch(5, step, 4) for step in (7, 7, 8))
     assert torch.equal(first.image, again.image) and torch.equal(first.truth, again.truth)
     assert not torch.equal(first.image, next_one.image)
@@ -82,9 +85,21 @@ def test_batches_follow_from_seed_and_step(plan: Plan) -> None:
     assert torch.isfinite(first.image).all()
 
 
+def test_patchworks_are_labelled_by_their_pixels(plan: Plan) -> None:
+    pixels = read_pixels(plan.data)
+    assert not (pixels.group % 3 == ASIDE).any() and (read_pixels(plan.data, aside=True).group % 3 == ASIDE).all()
+    codes = set()
+    for seed in range(20):
+        scene, truth = batches.patchwork(pixels, 32, np.random.default_rng(seed))
+        assert scene.shape == (13, 32, 32) and truth.shape == (32, 32)
+        np.testing.assert_array_equal(truth == 4, scene[B10] > 0.3)
+        codes |= {tuple(np.unique(truth))}
+    assert codes == {(1,), (4,), (1, 4)}
+
+
 def test_no_tiles_is_an_error(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="No tiles"):
-        Source(tmp_path / "none")
+        Source(tmp_path / "none", tmp_path)
 
 
 def test_visible_bands_are_always_kept_and_every_other_is_dropped_at_times() -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kappamask.training.spectra import B10, BANDS, MEAN, STD, FloatArray, to_surface
+from kappamask.training.surfaces import Pixels, read_pixels
 
 #: Value of a band that is absent or a pixel without data, after z-scoring.
 FILL: Final = np.float32(-2.0)
@@ -34,7 +35,7 @@ SIDES: Final[Sides] = (
 )  # fmt: skip
 #: Deviation of the constant added to each band; B10 has none of the air's light that makes the others doubtful.
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
-L2A_SHARE, NODATA_SHARE, LABELLED_SHARE = 0.28, 0.08, 0.12
+L2A_SHARE, NODATA_SHARE, LABELLED_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.12, 0.08
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ def read_scene(path: Path) -> tuple[FloatArray, NDArray[np.uint8] | None]:
 
 
 class Source:
-    """Simulated tiles under `tiles` and, in some samples, `labelled` scenes whose labels do not part the clouds."""
+    """Simulated tiles under `tiles`; at times `labelled` scenes, or patchworks of the pixel table under `data`."""
 
-    def __init__(self, tiles: Path, labelled: tuple[Path, ...] = (), sides: Sides = SIDES) -> None:
-        self.folder, self.sides = tiles, sides
+    def __init__(self, tiles: Path, data: Path, labelled: tuple[Path, ...] = (), sides: Sides = SIDES) -> None:
+        self.folder, self.sides, self.pixels = tiles, sides, read_pixels(data)
         self.real = [(x, y) for x, y in (read_scene(path) for path in labelled) if y is not None]
         self.paths: list[Path] = []
         self.refresh()
@@ -94,18 +95,23 @@ class Source:
             truth = truth[:, index][:, :, index]
         return _finish(image, truth, torch.tensor([s[2] for s in samples]), rng)
 
+    def _draw(self, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[Any], bool]:
+        """Reflectance (13, side, side), its truth, and whether its cloud is merged."""
+        kind = rng.random()
+        if kind < PIXEL_SHARE:
+            return *patchwork(self.pixels, side, rng), True
+        where = rng.bit_generator.random_raw(2)
+        if self.real and kind < PIXEL_SHARE + LABELLED_SHARE:
+            scene, codes = self.real[int(rng.integers(len(self.real)))]
+            return cut(scene, side, where), cut(codes, side, where), True
+        piece = np.asarray(cut(np.load(self.paths[int(rng.integers(len(self.paths)))], mmap_mode="r"), side, where))
+        return piece[:13].astype(np.float32) / np.float32(1e4), piece[13], False
+
     def _sample(self, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64], bool]:
         """One crop (13 bands of reflectance and the level's plane), its truth, and whether its cloud is merged."""
-        merged = bool(self.real) and rng.random() < LABELLED_SHARE
-        if merged:
-            scene, codes = self.real[int(rng.integers(len(self.real)))]
-            where = rng.bit_generator.random_raw(2)
-            scene, truth = cut(scene, side, where), cut(codes, side, where)
-        else:
-            tile = np.load(self.paths[int(rng.integers(len(self.paths)))], mmap_mode="r")
-            piece = np.asarray(cut(tile, side, rng.bit_generator.random_raw(2)))
-            scene, truth = piece[:13].astype(np.float32) / np.float32(1e4), piece[13]
-        level = "L2A" if not merged and rng.random() < L2A_SHARE else "L1C"
+        scene, truth, merged = self._draw(side, rng)
+        whole = not np.isnan(scene[B10]).any()
+        level = "L2A" if whole and rng.random() < L2A_SHARE else "L1C"
         if level == "L2A":
             scene = to_surface(scene, float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3)))
             scene[B10] = np.nan
@@ -114,6 +120,22 @@ class Source:
         scene[~keep_bands(rng)] = np.nan
         image, truth = turn(to_input(scene, level), truth.astype(np.int64), rng)
         return image, truth, merged
+
+
+def patchwork(pixels: Pixels, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.uint8]]:
+    """Patches of real spectra, float32 (13, side, side), and their truth: 4 cloud of either kind, 1 clear.
+
+    One patch or a few; a third of them all cloudy, a third all clear. Colour alone must do where there is no shape.
+    """
+    kind = rng.integers(3)
+    pool = np.flatnonzero((pixels.cloudy == bool(kind)) | (kind == 2))
+    chosen = rng.choice(pool, int(rng.integers(1, 9)))
+    seeds = rng.uniform(0, side, (len(chosen), 2))
+    far = [np.hypot(*(np.ogrid[:side, :side][axis] - seed[axis] for axis in (0, 1))) for seed in seeds]
+    which = chosen[np.argmin(far, axis=0)]
+    grain = np.float32(rng.uniform(0, 0.05)) * rng.standard_normal((side, side), dtype=np.float32)
+    scene = pixels.spectra[which].transpose(2, 0, 1) * np.exp(grain)
+    return scene, np.where(pixels.cloudy[which], 4, 1).astype(np.uint8)
 
 
 def cut(array: NDArray[Any], side: int, where: NDArray[np.uint64]) -> NDArray[Any]:

@@ -56,14 +56,30 @@ class Ground:
     clouds: FloatArray
 
 
+@dataclass(frozen=True)
+class Pixels:
+    """Labelled pixels: TOA `spectra`, float32 (n, 13), whether `cloudy` (n,), and their scene's number `group` (n,)."""
+
+    spectra: FloatArray
+    cloudy: NDArray[np.bool_]
+    group: NDArray[np.int64]
+
+
 def load_ground(folder: Path) -> Ground:
     """Read the backgrounds and the clear pixels under `folder`. Raises FileNotFoundError where one is absent."""
     scenes = tuple(_read_scene(folder / name, level) for name, level in BACKGROUNDS.items())
+    table = read_pixels(folder)
+    clear, thick = ~table.cloudy, table.cloudy & (table.spectra[:, B02] > THICK)
+    return Ground(scenes, table.spectra[clear], table.group[clear], table.spectra[thick])
+
+
+def read_pixels(folder: Path, *, aside: bool = False) -> Pixels:
+    """The labelled pixels under `folder` that are trained on; if `aside`, all those of the scenes set aside."""
     table = np.genfromtxt(folder / PIXELS, delimiter=",", skip_header=1, dtype=np.float32)
-    spectra, cloudy, group = table[:, :13], table[:, 13], table[:, 14].astype(np.int64)
-    ours = group % 3 != ASIDE
-    keep = ours & (cloudy == 0) & ~_shaded(spectra) & ~_veiled(spectra)
-    return Ground(scenes, spectra[keep], group[keep], spectra[ours & (cloudy == 1) & (spectra[:, B02] > THICK)])
+    spectra, cloudy, group = table[:, :13], table[:, 13] > 0, table[:, 14].astype(np.int64)
+    doubtful = ~cloudy & (_shaded(spectra) | _veiled(spectra))
+    keep = group % 3 == ASIDE if aside else (group % 3 != ASIDE) & ~doubtful
+    return Pixels(spectra[keep], cloudy[keep], group[keep])
 
 
 def _shaded(spectra: FloatArray) -> NDArray[Any]:

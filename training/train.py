@@ -81,7 +81,7 @@ def check(plan: Plan, state: State, mean_loss: float) -> None:
 def train(plan: Plan) -> State:
     """Run `plan` from where it stands to its end; returns the last state."""
     plan.out.mkdir(parents=True, exist_ok=True)
-    state, source = new_state(plan), Source(plan.tiles, plan.labelled, plan.sides)
+    state, source = new_state(plan), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
     losses: list[float] = []
     checked = state.seconds
     while state.seconds < 60 * plan.minutes and (plan.steps is None or state.step < plan.steps):
