@@ -1,6 +1,7 @@
 """The trainer on tiny tiles: one step, a run that was cut off, the exported network."""
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from kappamask.training.simulate import paint_clouds
 from kappamask.training.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
 from kappamask.training.surfaces import ASIDE, PIXELS, read_pixels
-from kappamask.training.train import train, train_step
+from kappamask.training.train import ahead, train, train_step
 
 LAND = np.array([0.14, 0.11, 0.09, 0.07, 0.10, 0.22, 0.26, 0.27, 0.28, 0.09, 0.0012, 0.18, 0.10], np.float32)
 
@@ -53,7 +54,7 @@ def plan(tmp_path: Path) -> Plan:
 def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -> None:
     state, source = new_state(plan), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
     before = [p.detach().clone() for p in state.network.parameters()]
-    losses = [train_step(plan, state, source) for _ in range(30)]
+    losses = [train_step(plan, state, batch) for batch in islice(ahead(source, plan, 0), 30)]
     assert state.step == 30
     assert all(not torch.equal(a, b) for a, b in zip(before, state.network.parameters(), strict=True))
     assert np.mean(losses[-10:]) < np.mean(losses[:10])
@@ -64,7 +65,7 @@ def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> Non
     cut = replace(plan, out=plan.out / "cut")
     state, source = new_state(cut), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
     cut.out.mkdir(parents=True)
-    train_step(cut, state, source)
+    train_step(cut, state, source.batch(cut.seed, 0, cut.batch))
     state.save(cut.out / "last.pt")
     resumed = train(cut)
     assert resumed.step == whole.step == 3

@@ -15,12 +15,15 @@ import math
 import multiprocessing
 import sys
 import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from kappamask.training.batches import Source
+from kappamask.training.batches import Batch, Source
 from kappamask.training.state import Plan, State, loss, new_state
 from kappamask.training.tiles import write_tiles
 from kappamask.training.validate import sanity, validate
@@ -34,11 +37,20 @@ def learning_rate(plan: Plan, step: int, seconds: float) -> float:
     return plan.rate * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
 
 
-def train_step(plan: Plan, state: State, source: Source) -> float:
+def ahead(source: Source, plan: Plan, step: int) -> Generator[Batch]:
+    """The batches of `plan` from `step` on; the next one is made while the last one is trained on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(source.batch, plan.seed, step, plan.batch)
+        while True:
+            step += 1
+            ready, coming = coming, pool.submit(source.batch, plan.seed, step, plan.batch)
+            yield ready.result()
+
+
+def train_step(plan: Plan, state: State, batch: Batch) -> float:
     """One batch; returns its loss. Raises FloatingPointError rather than go on with a loss that is not finite."""
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(plan, state.step, state.seconds)
-    batch = source.batch(plan.seed, state.step, plan.batch)
     state.network.train()
     value = loss(state.network(batch.image.to(memory_format=torch.channels_last)), batch)
     if not torch.isfinite(value):
@@ -84,14 +96,15 @@ def train(plan: Plan) -> State:
     state, source = new_state(plan), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
     losses: list[float] = []
     checked = state.seconds
-    while state.seconds < 60 * plan.minutes and (plan.steps is None or state.step < plan.steps):
-        began = time.monotonic()
-        losses.append(train_step(plan, state, source))
-        state.seconds += time.monotonic() - began
-        if state.seconds - checked > 60 * plan.validate_minutes:
-            check(plan, state, sum(losses) / len(losses))
-            losses, checked = [], state.seconds
-            source.refresh()
+    with closing(ahead(source, plan, state.step)) as batches:
+        while state.seconds < 60 * plan.minutes and (plan.steps is None or state.step < plan.steps):
+            began = time.monotonic()
+            losses.append(train_step(plan, state, next(batches)))
+            state.seconds += time.monotonic() - began
+            if state.seconds - checked > 60 * plan.validate_minutes:
+                check(plan, state, sum(losses) / len(losses))
+                losses, checked = [], state.seconds
+                source.refresh()
     if losses:
         check(plan, state, sum(losses) / len(losses))
     return state
