@@ -40,7 +40,7 @@ def _labels(name: str, dataset: DatasetReader, wanted: list[str] | None) -> tupl
         named = dict(enumerate(normalise(wanted), 1))
     if not named:
         raise SceneError(
-            f"{name} has {dataset.count} bands without Sentinel-2 names: write band descriptions (B02, B03, …), or "
+            f"{name} has no Sentinel-2 band names: write band descriptions (B02, B03, …), or "
             f"name all {dataset.count} in order with bands=[…] (on the command line --bands B02,B03,…)."
         )
     labels = choose(name, list(named.values()), wanted)

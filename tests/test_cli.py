@@ -212,7 +212,7 @@ def test_a_signal_leaves_nothing_behind(scene: Path, brightness: ModelCard, numb
         ("missing.tif", [], "No file or folder"),
         ("text.tif", [], "neither a GeoTIFF nor a JPEG 2000"),
         ("short_L1C.tif", [], "cannot be read as a whole"),
-        ("bare.tif", [], "without Sentinel-2 names"),
+        ("bare.tif", [], "no Sentinel-2 band names"),
         ("two.tif", ["--level", "L1C"], "lacks bands B04"),
         ("folder", [], "holds no band files"),
         ("S2_L1C_20210527.tif", ["--bands", "B12"], "lacks B12"),

@@ -132,8 +132,8 @@ def test_scene_without_georeference_has_pixel_coordinates(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "names", "more", "message"),
     [
-        ({}, (None, None, None), {}, "without Sentinel-2 names"),
-        ({"bands": ["B02", "B03"]}, (None, None, None), {}, "without Sentinel-2 names"),
+        ({}, (None, None, None), {}, "no Sentinel-2 band names"),
+        ({"bands": ["B02", "B03"]}, (None, None, None), {}, "no Sentinel-2 band names"),
         ({"bands": ["B10"]}, BANDS, {}, "lacks B10; it has B02, B03, B04, B08"),
         ({"bands": ["B99"]}, BANDS, {}, "No band B99"),
         ({"bands": []}, BANDS, {}, "No band given"),

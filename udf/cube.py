@@ -83,7 +83,8 @@ def resolve_level(cube: xr.DataArray, card: ModelCard, level: str | None) -> str
     if stated is None and len(card.levels) == 1:
         stated = card.levels[0]
     if not isinstance(stated, str) or stated not in LEVELS:
-        raise CubeError(f"The product level is {stated!r}: say level='L1C' or level='L2A'.")
+        given = "not known" if stated is None else repr(stated)
+        raise CubeError(f"The product level is {given}: say level='L1C' or level='L2A' (command line: --level L1C).")
     if stated not in card.levels:
         raise CubeError(f"{card.id} is for {' and '.join(card.levels)}, not for {stated}: choose another model.")
     if stated == "L2A" and "L1C" in shown:

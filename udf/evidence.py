@@ -148,5 +148,5 @@ def guess(seen: Evidence) -> tuple[str, str] | None:
 
 def _why_no_offset(seen: Evidence) -> str:
     if seen.dark < OFFSET_NEVER:
-        return f"5 % of B02, B03, B04, B11 are below {seen.dark:.0f}, with the offset they are not below 800"
+        return f"5 % of the visible bands and B11 are below {seen.dark:.0f}, with the offset they are not below 800"
     return f"the median of B10 is {seen.cirrus:.0f}, with the offset it is 1000 or more"
