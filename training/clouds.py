@@ -60,7 +60,7 @@ KINDS: Final = (
 #: From this coverage on the sky is closed and no land is seen.
 OVERCAST: Final = 0.999
 #: Share of the layers whose clouds stand in a thin ragged veil.
-VEILED: Final = 0.5
+VEILED: Final = 0.6
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def draw_layer(
     deepest = float(np.exp(rng.uniform(*np.log(kind.depth))))
     depth, height = _shape(noise, cover, deepest, float(rng.uniform(*kind.edge)))
     if rng.random() < VEILED:
-        veil = _shape(noise, min(1.0, cover * float(rng.uniform(1.0, 1.6))), float(rng.uniform(0.3, 2.5)), 1.5)[0]
+        veil = _shape(noise, min(1.0, cover * float(rng.uniform(1.0, 1.6))), float(rng.uniform(0.3, 4.0)), 1.5)[0]
         depth += veil * np.exp(0.5 * fractal(shape, 2.8, max(cell_px / 2, 4.0), rng)).astype(np.float32)
     depth *= np.exp(0.25 * fractal(shape, 2.6, max(cell_px / 4, 3.0), rng)).astype(np.float32)
     if cover >= OVERCAST:
