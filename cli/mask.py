@@ -28,6 +28,12 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="The mask to write:
 Bands = Annotated[
     str | None, typer.Option(help="Bands to use, B02,B03,…; names them, in order, if the scene does not.")
 ]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.", metavar="CLASS=SCORE"
+    ),
+]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]
 
 
@@ -39,6 +45,7 @@ def mask(
     radiometry: Annotated[Radiometry, typer.Option(help="What the numbers mean.")] = Radiometry.AUTO,
     bands: Bands = None,
     scores: Scores = False,
+    threshold: Thresholds = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the cloud mask of a scene: 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing."""
@@ -47,9 +54,10 @@ def mask(
     from kappamask.udf import cloud_mask
 
     started = perf_counter()
+    limits = dict(map(_limit, threshold or []))
     _check(scene, output, scores)
     cube = open_scene(scene, bands=_bands(bands), level=level)
-    made: Any = cloud_mask(cube, level=level, model=model, radiometry=radiometry, scores=scores)
+    made: Any = cloud_mask(cube, level=level, model=model, radiometry=radiometry, scores=scores, thresholds=limits)
     codes, score = (made["mask"], made["score"]) if scores else (made, None)
     _warn_of_pixels(cube)
     with dask_progress("mask"):
@@ -87,6 +95,14 @@ def _bands(text: str | None) -> list[str] | None:
         return normalise(word.strip() for word in text.split(","))
     except SceneError as error:
         raise typer.BadParameter(str(error), param_hint="--bands") from error
+
+
+def _limit(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no CLASS=SCORE, such as cloud=0.3", param_hint="--threshold") from None
 
 
 def _result(files: list[Path], codes: "xr.DataArray", seconds: float) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from kappamask.models.errors import (
     SceneError,
     WeightsError,
 )
+from kappamask.models.thresholds import Thresholds, check_thresholds
 from kappamask.models.weights import read_weights
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "RadiometryError",
     "Scaling",
     "SceneError",
+    "Thresholds",
     "WeightsError",
+    "check_thresholds",
     "list_cards",
     "load_card",
     "parse_card",

@@ -129,10 +129,14 @@ class ModelCard:
         """Number of input channels."""
         return len(self.bands) + self.level_plane
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Class name of each output channel."""
+        return tuple(next(c.name for c in self.classes if c.value == value) for value in self.output)
+
     def result_bands(self, scores: bool = False) -> list[str]:
         """Labels of the bands that the UDF returns: `mask`, and with `scores` one for each output channel."""
-        names = [next(c.name for c in self.classes if c.value == value) for value in self.output]
-        return ["mask", *(f"score_{name}" for name in names)] if scores else ["mask"]
+        return ["mask", *(f"score_{name}" for name in self.output_names)] if scores else ["mask"]
 
 
 def _is_hex(text: Any, digits: int) -> bool:

@@ -1,12 +1,13 @@
 """The process graph: load with a margin, mask in overlapping chunks, name, cast to bytes, clip."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import openeo
 
-from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, load_card
+from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card
 from kappamask.openeo_process.area import enlarged
 
 __all__ = ["chunk_arguments", "cloud_mask", "load", "udf"]
@@ -54,6 +55,7 @@ def cloud_mask(
     level: str | None = None,
     radiometry: str = "dn_harmonized",
     scores: bool = False,
+    thresholds: Mapping[str, float] | None = None,
     size: int | None = None,
     overlap: int | None = None,
     clip_to: dict[str, Any] | None = None,
@@ -64,6 +66,7 @@ def cloud_mask(
     datacube: Sentinel-2 on a 10 m grid, bands B01 … B12, B8A; other bands are ignored.
     level: "L1C" or "L2A"; left out, the cube's bands or the card decide.
     radiometry: what the back-end serves; Copernicus Data Space serves "dn_harmonized".
+    thresholds: class name to score, as {"cloud": 0.3}: taken where its score reaches that, and only there.
     size, overlap: of the chunks in pixels; left out, the card's window. clip_to: area that is kept.
     python: version of the UDF runtime, that of the dependency archive.
 
@@ -71,7 +74,10 @@ def cloud_mask(
     Raises CubeError if chunk sizes or level do not fit, CardError for an unknown model.
     """
     card = load_card(model)
-    code = udf(model=card, level=level or _level(datacube, card), radiometry=radiometry, scores=scores, python=python)
+    code = udf(
+        model=card, level=level or _level(datacube, card), radiometry=radiometry, scores=scores,
+        thresholds=thresholds, python=python,
+    )  # fmt: skip
     masked = datacube.apply_neighborhood(process=code, **chunk_arguments(card, size, overlap))
     named = masked.rename_labels("bands", target=card.result_bands(scores))
     as_bytes = named.apply(lambda x: x.linear_scale_range(0, TOP, 0, TOP))
@@ -84,6 +90,7 @@ def udf(
     level: str | None = None,
     radiometry: str = "dn_harmonized",
     scores: bool = False,
+    thresholds: Mapping[str, float] | None = None,
     python: str = PYTHON,
 ) -> openeo.UDF:
     """The UDF alone, for those who write `apply_neighborhood` themselves; its context is on the run_udf node."""
@@ -93,6 +100,8 @@ def udf(
         context["level"] = _checked(level, card)
     if scores:
         context["scores"] = True
+    if thresholds:
+        context["thresholds"] = dict(check_thresholds(card, thresholds))
     return openeo.UDF(_script(), runtime="Python", version=python, context=context)
 
 

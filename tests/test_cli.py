@@ -67,10 +67,13 @@ def test_mask_takes_all_its_options(kappamask, scene: Path, brightness: ModelCar
     bare = geotiff(scene.parent / "bare.tif", digits(3, 64, 64), (None, None, None))
     out = scene.parent / "m.tif"
     options = ["--level", "L2A", "--radiometry", "dn_harmonized", "--bands", "B2,B03, B04", "--scores"]
+    options += ["--threshold", "cloud=0.3", "--threshold", "clear=0.9"]
     done = kappamask("mask", bare, "-o", out, "--model", brightness.folder, *options)
     assert done.code == 0, done.err
     assert "L2A, brightness, dn_harmonized (given by the caller)" in done.out
     assert (scene.parent / "m_scores.tif").is_file()
+    assert read_mask(out).attrs["thresholds"] == "clear 0.9, cloud 0.3"
+    assert kappamask("mask", bare, "-o", out, "--threshold", "cloud").code == 2
 
 
 def test_progress_is_plain_lines_on_stderr_when_nobody_watches(kappamask, scene: Path, brightness: ModelCard) -> None:

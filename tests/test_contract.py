@@ -313,6 +313,11 @@ def test_16_codes_are_exact_float32_and_nodata_is_nan():
     assert np.isin(result.values[0, 3:], [1, 2, 3, 4]).all()
 
 
+def test_22_thresholds_come_with_the_context():
+    plain, eager = run(chunk_cube(), CONTEXT).values, run(chunk_cube(), {**CONTEXT, "thresholds": {"clear": 0.001}})
+    assert (eager.values == 1).sum() > (plain == 1).sum()
+
+
 def test_16_scores_are_whole_percents():
     result = run(chunk_cube(), {**CONTEXT, "scores": True})
     names = ["mask", "score_clear", "score_cloud_shadow", "score_semi_transparent_cloud", "score_cloud"]
@@ -406,6 +411,8 @@ def test_21_one_message_per_process(caplog):
         ({"levle": "L1C"}, "Unknown key in the UDF's context: levle; known are schema, level"),
         ({"schema": 2}, "reads schema 1"),
         ({"scores": "yes"}, "needed is bool"),
+        ({"thresholds": 0.5}, "needed is Mapping"),
+        ({"thresholds": {"cloud": 2}}, "above 0 and up to 1"),
         ({"schema": True}, "needed is int"),
         ({"level": "L3"}, "say level="),
         ({"model": "kappamask-9000"}, "known ids are"),

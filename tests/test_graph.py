@@ -65,16 +65,20 @@ def test_23_no_other_geometry_is_built(size, overlap):
 
 
 def test_24_context_runtime_and_version_are_on_the_run_udf_node(connection):
-    callback = nodes(masked(connection, scores=True))["apply_neighborhood"]["arguments"]["process"]["process_graph"]
+    callback = nodes(masked(connection, scores=True, thresholds={"cloud": 0.3}))["apply_neighborhood"]
+    callback = callback["arguments"]["process"]["process_graph"]
     (node,) = callback.values()
     assert node["process_id"] == "run_udf"
     arguments = node["arguments"]
     assert (arguments["runtime"], arguments["version"]) == ("Python", "3.11")
     assert arguments["context"] == {
         "schema": 1, "model": "compact", "radiometry": "dn_harmonized", "level": "L1C", "scores": True,
+        "thresholds": {"cloud": 0.3},
     }  # fmt: skip
     assert arguments["udf"] == udf().code
     assert "apply_datacube" in arguments["udf"]
+    with pytest.raises(CubeError, match="No threshold can be set for clouds"):
+        udf(thresholds={"clouds": 0.3})
 
 
 @pytest.mark.parametrize("scores", [False, True])

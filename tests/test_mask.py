@@ -180,6 +180,53 @@ def test_scores_are_the_networks(brightness):
     np.testing.assert_array_equal(made["score"].argmax("class") + 1, made["mask"])
 
 
+@given(limits=st.dictionaries(st.sampled_from(["clear", "cloud_shadow", "cloud"]), st.floats(0.01, 1)))
+def test_a_class_with_a_threshold_is_taken_where_its_score_reaches_it(brightness, limits):
+    made = mask_of(reflectance(), brightness, scores=True, thresholds=limits)
+    score, names = made["score"], made["class"].values.tolist()
+    reached = {name: (score.sel({"class": name}) >= np.float32(limit)).values for name, limit in limits.items()}
+    for code, name in enumerate(names, 1):
+        taken = (made["mask"] == code).values
+        others = np.any([hit for other, hit in reached.items() if other != name], axis=0) if reached else False
+        if name in limits:
+            assert not (taken & ~reached[name]).any()
+            assert (taken | others)[reached[name]].all()
+        else:
+            assert not (taken & np.any(list(reached.values()), axis=0)).any()
+    assert made.attrs.get("thresholds", "") == ", ".join(f"{n} {limits[n]:g}" for n in names if n in limits)
+
+
+def test_thresholds_are_the_same_on_dask(brightness):
+    cube, limits = reflectance((len(BANDS), 150, 170)), {"cloud": 0.1, "cloud_shadow": 0.9}
+    eager = mask_of(cube, brightness, radiometry="reflectance", thresholds=limits)
+    lazy = mask_of(cube.chunk(y=64, x=50), brightness, radiometry="reflectance", thresholds=limits)
+    np.testing.assert_array_equal(eager, lazy)
+    assert (eager == 4).sum() > (mask_of(cube, brightness, radiometry="reflectance") == 4).sum()
+
+
+def test_no_pixel_is_without_a_class_where_all_have_thresholds(brightness):
+    names = ["clear", "cloud_shadow", "semi_transparent_cloud", "cloud"]
+    mask = mask_of(reflectance(), brightness, thresholds=dict.fromkeys(names, 1.0))
+    np.testing.assert_array_equal(mask, mask_of(reflectance(), brightness))
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"clouds": 0.5}, "No threshold can be set for clouds: .* scores clear, cloud_shadow"),
+        ({"missing": 0.5}, "No threshold can be set for missing"),
+        ({"cloud": 0}, "above 0 and up to 1"),
+        ({"cloud": 30}, "above 0 and up to 1"),
+        ({"cloud": "0.5"}, "above 0 and up to 1"),
+        ({"cloud": True}, "above 0 and up to 1"),
+        ({"cloud": float("nan")}, "above 0 and up to 1"),
+    ],
+)
+def test_thresholds_that_mean_nothing_are_refused(brightness, limits, says):
+    with pytest.raises(CubeError, match=says):
+        mask_of(reflectance(), brightness, thresholds=limits)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

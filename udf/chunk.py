@@ -43,8 +43,9 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     cube = normalise(cube, options.bands)
     _announce(card, options)
     made = mask_cube(
-        cube, card, options.level, options.radiometry, scores=options.scores, threads=THREADS, doubt=_warn_once
-    )
+        cube, card, options.level, options.radiometry, scores=options.scores, threads=THREADS,
+        thresholds=dict(options.thresholds), doubt=_warn_once,
+    )  # fmt: skip
     return _as_chunk(made, cube, card)
 
 

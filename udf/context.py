@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from kappamask.models import CubeError
+from kappamask.models import CubeError, Thresholds
 
 __all__ = ["SCHEMA", "Options", "read_context"]
 
@@ -26,6 +26,8 @@ class Options:
     """Also return each class's score in percent."""
     bands: tuple[str, ...] | None = None
     """Labels in order, only where the cube has none."""
+    thresholds: Thresholds = ()
+    """Class name to the score from which a pixel is of that class; given as an object."""
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -35,6 +37,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "radiometry": (str,),
     "scores": (bool,),
     "bands": (list, tuple, type(None)),
+    "thresholds": (Mapping,),
 }
 
 
@@ -54,4 +57,5 @@ def read_context(context: Mapping[str, Any] | None) -> Options:
         raise CubeError(f"The UDF's context has schema {given['schema']}; this package reads schema {SCHEMA}.")
     if given.get("bands") is not None:
         given["bands"] = tuple(str(band) for band in given["bands"])
+    given["thresholds"] = tuple(dict(given.get("thresholds", {})).items())
     return Options(**given)

@@ -1,6 +1,6 @@
 """The one algorithm: bands by label, radiometry, network, class codes, missing from validity, attributes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kappamask.models import CubeError, ModelCard, load_card
+from kappamask.models import CubeError, ModelCard, check_thresholds, load_card
 from kappamask.udf import lazy, pixels
 from kappamask.udf.cube import normalise, pick, resolve_level
 from kappamask.udf.evidence import NOTHING, Evidence
@@ -29,6 +29,7 @@ def cloud_mask(
     model: str | Path | ModelCard = "compact",
     radiometry: str = "auto",
     scores: bool = False,
+    thresholds: Mapping[str, float] | None = None,
 ) -> xr.DataArray | xr.Dataset:
     """KappaMask classes of every pixel of a Sentinel-2 cube.
 
@@ -39,15 +40,17 @@ def cloud_mask(
     radiometry: "reflectance", "dn_harmonized" (reflectance * 10000), "dn_offset" (the same plus 1000), or
         "auto", which believes metadata, then the pixels (of a dask cube: a sample is computed).
     scores: also return the network's scores.
+    thresholds: class name to score, as {"cloud": 0.3}: the class is taken where its score reaches that, and only
+        there; left out, each pixel is of the class with the highest score.
 
     Returns uint8 (y, x) or (t, y, x), lazy if the cube is: 1 clear, 2 cloud shadow, 3 semi-transparent cloud,
     4 cloud, 5 missing (no data in a required band). With `scores`, a Dataset of `mask` and `score`, float32
     (class, y, x) or (t, class, y, x), NaN where missing.
 
-    Raises CubeError (dimensions, labels, bands, level), RadiometryError (doubt or contradiction),
+    Raises CubeError (dimensions, labels, bands, level, thresholds), RadiometryError (doubt or contradiction),
     CardError and WeightsError (no such network, or not the one its card describes).
     """
-    return mask_cube(cube, load_card(model), level, radiometry, scores=scores)
+    return mask_cube(cube, load_card(model), level, radiometry, scores=scores, thresholds=thresholds)
 
 
 def mask_cube(
@@ -58,6 +61,7 @@ def mask_cube(
     *,
     scores: bool = False,
     threads: int = 0,
+    thresholds: Mapping[str, float] | None = None,
     doubt: Callable[[str], None] | None = None,
 ) -> xr.DataArray | xr.Dataset:
     """What `cloud_mask` does, for callers that know more.
@@ -69,7 +73,8 @@ def mask_cube(
     level = resolve_level(cube, card, level)
     cube = pick(cube, card)
     bands = tuple(str(band) for band in cube.coords["bands"].values)
-    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads)
+    limits = check_thresholds(card, thresholds)
+    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads, limits)
     lazily = cube.chunks is not None
     seen = [NOTHING] if lazily and radiometry != "auto" else [_sample(date, reading) for date in _dates(cube)]
     decision = decide(radiometry, cube.attrs, cube.encoding, seen)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.udf import network, windows
+from kappamask.udf.choice import best
 from kappamask.udf.classes import MISSING
 from kappamask.udf.evidence import Evidence, gather
 from kappamask.udf.prepare import Reading, extent, numbers, tensor, validity
@@ -57,7 +58,7 @@ def blended(
 
     for strip, found in windows.blend(rows, columns, score):
         valid = validity(numbers(values[:, strip]), reading)
-        mask[strip][valid] = codes[found.argmax(axis=0)][valid]
+        mask[strip][valid] = codes[best(found, reading)][valid]
         if kept is not None:
             kept[:, strip] = np.where(valid, found, np.nan)
     return mask, kept

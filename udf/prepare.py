@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.models import ModelCard
+from kappamask.models import ModelCard, Thresholds
 from kappamask.udf.radiometry import AUXILIARY, affine, plausible
 
 __all__ = ["Reading", "extent", "numbers", "tensor", "validity"]
@@ -24,6 +24,8 @@ class Reading:
     nodata: tuple[float, ...]
     """Declared nodata values; 0, NaN and infinity need no declaration."""
     threads: int
+    thresholds: Thresholds = ()
+    """Of classes that are taken from a score on, not where they score best."""
 
 
 def numbers(values: Any) -> NDArray[np.float32]:

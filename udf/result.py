@@ -28,12 +28,14 @@ def dressed(
         "radiometry_reason": decision.reason,
         "level": reading.level,
     }
+    if reading.thresholds:
+        provenance["thresholds"] = ", ".join(f"{name} {value:g}" for name, value in reading.thresholds)
     like = cube.isel(bands=0, drop=True)
     attributes = {"long_name": "KappaMask class", **flag_attributes(reading.card), **provenance}
     mask = _labelled(_stacked([m for m, _ in dates], like, ()), like, "mask", attributes)
     if not scores:
         return mask
-    names = [next(c.name for c in reading.card.classes if c.value == value) for value in reading.card.output]
+    names = list(reading.card.output_names)
     stacked = _stacked([s for _, s in dates], like, (len(names),))
     score = _labelled(stacked, like, "score", {"long_name": "score of each class", **provenance}, names)
     return xr.Dataset({"mask": mask, "score": score}, attrs=provenance)

@@ -1,0 +1,26 @@
+"""Which class a pixel is of, by the scores of all."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.udf.prepare import Reading
+
+__all__ = ["best"]
+
+
+def best(scores: NDArray[np.float32], reading: Reading) -> NDArray[Any]:
+    """Index of the class (y, x) from `scores` (class, y, x): the highest, unless `reading` has thresholds.
+
+    A class with a threshold is taken where its score reaches it; of several, the one furthest above, as a ratio. Else
+    the best of the classes without threshold; if all have one, the nearest to its own.
+    """
+    if not reading.thresholds:
+        return np.asarray(scores.argmax(axis=0))
+    given = dict(reading.thresholds)
+    limits = np.array([given.get(name, np.nan) for name in reading.card.output_names], dtype=np.float32)
+    limits = limits[:, np.newaxis, np.newaxis]
+    ratio = scores / limits
+    reached = np.where(ratio >= 1, 1 + ratio, ratio - 2)
+    return np.asarray(np.where(np.isnan(limits), scores, reached).argmax(axis=0))
