@@ -21,15 +21,19 @@ CHIP, SHADOW = 64, 2
 LANDSAT: Final = ("labelled_landsat5_6band.npz", "labelled_landsat7_6band.npz")
 
 
-def predict(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> NDArray[np.uint8]:
-    """Codes 1 to 4 (y, x) for `reflectance` (13, y, x), mirrored at its end to multiples of the stride."""
+def logits(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> FloatArray:
+    """Logits (4, y, x) for `reflectance` (13, y, x), mirrored at its end to multiples of the stride."""
     height, width = reflectance.shape[1:]
     pads = ((0, 0), (0, -height % STRIDE), (0, -width % STRIDE))
     image = torch.from_numpy(np.pad(to_input(reflectance, level), pads, mode="reflect"))[None]
     network.eval()
     with torch.no_grad():
-        best = network(image).argmax(dim=1)[0, :height, :width]
-    return np.asarray(best.numpy() + 1, np.uint8)
+        return np.asarray(network(image)[0, :, :height, :width].numpy())
+
+
+def predict(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> NDArray[np.uint8]:
+    """Codes 1 to 4 (y, x) for `reflectance` (13, y, x)."""
+    return np.asarray(logits(network, reflectance, level).argmax(axis=0) + 1, np.uint8)
 
 
 def dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:

@@ -1,0 +1,49 @@
+"""The simulator's gates on tiles of known colour."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kappamask.training.gates import covered, moments, read_tiles
+from kappamask.training.spectra import BANDS, MEAN, STD
+
+pytest.importorskip("scipy")
+
+
+def tile(values: np.ndarray, code: int = 1) -> np.ndarray:
+    """A tile (14, 32, 32) of reflectances `values`, (13,) or (13, 32, 32)."""
+    scene = np.broadcast_to(values if values.ndim == 3 else values[:, None, None], (13, 32, 32)) * 10000
+    return np.concatenate([scene.clip(0), np.full((1, 32, 32), code)]).round().astype(np.uint16)
+
+
+def test_moments_are_compared_with_the_published_ones() -> None:
+    noise = np.where(np.random.default_rng(0).random((13, 32, 32)) < 0.5, -1, 1) * STD[:, None, None]
+    gates = moments([tile(MEAN[:, None, None] + noise)])
+    told = {gate.what: gate for gate in gates}
+    assert len(gates) == 2 * len(BANDS)
+    assert told["deviation of B02"].met and abs(told["deviation of B02"].figure) < 0.1
+    dark = {gate.what: gate for gate in moments([tile(MEAN / 2)])}
+    assert dark["mean of B08"].figure == pytest.approx(-0.5, abs=0.01) and not dark["mean of B08"].met
+    assert not dark["deviation of B08"].met
+
+
+def test_a_real_colour_that_is_never_painted_shows() -> None:
+    grey, white = np.full(13, 0.12, np.float32), np.full(13, 0.72, np.float32)
+    scene = np.concatenate([np.full((13, 1, 30), 0.12), np.full((13, 1, 10), 0.4)], axis=2).astype(np.float32)
+    truth = np.ones((1, 40), np.uint8)
+    shares = [g.figure for g in covered([tile(grey), tile(white, 4)], scene, truth) if g.what.startswith("clear")]
+    assert shares == [0.75] * 3
+    both = covered([tile(grey), tile(np.full(13, 0.4, np.float32))], scene, truth)
+    assert all(g.met for g in both if g.what.startswith("clear"))
+
+
+def test_no_tiles_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="No tiles"):
+        read_tiles(tmp_path, 4)
+
+
+def test_tiles_are_taken_evenly(tmp_path: Path) -> None:
+    for i in range(10):
+        np.save(tmp_path / f"{i}.npy", np.full((14, 4, 4), i, np.uint16))
+    assert [int(t[0, 0, 0]) for t in read_tiles(tmp_path, 3)] == [0, 3, 6]
