@@ -8,7 +8,7 @@ from kappamask.cli.models import models
 
 __all__ = ["app"]
 
-COMMANDS = ("demo", "mask", "serve", "archive", "evaluate", "doctor")
+COMMANDS = ("demo", "mask", "serve", "archive", "evaluate", "simulate", "train", "doctor")
 """Modules of this room; each has a function of the same name, and an `EXAMPLE`. They import heavy things late."""
 
 app = typer.Typer(

@@ -1,10 +1,12 @@
 """`kappamask models`: which networks are there, what they are, and whether their files are whole."""
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, say
+from kappamask.cli.options import AsJson, extra, say
 from kappamask.models import ModelCard, list_cards, load_card, read_weights
 
 __all__ = ["models"]
@@ -38,6 +40,25 @@ def verify(
         {"id": card.id, "sha256": card.sha256, "bytes": len(read_weights(card)), "verified": True} for card in cards
     ]
     say(found, [f"{one['id']}: verified, {one['bytes']} bytes, sha256 {one['sha256']}" for one in found], as_json)
+
+
+@models.command(epilog="Example: kappamask models export run1/best.pt --data data/ --tiles run1/tiles -o models/")
+def export(
+    checkpoints: Annotated[list[Path], typer.Argument(help="best.pt of a run; of several, the mean of the weights.")],
+    data: Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)],
+    tiles: Annotated[Path, typer.Option(help="Folder of the tiles that were trained on.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx and NAME.json.")],
+    name: Annotated[str, typer.Option(help="The model's id.")] = "compact",
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained network as ONNX, its scores calibrated, with a card of how it was made and how good it is."""
+    with extra("train"):
+        from kappamask.training.export import release
+
+    made = datetime.fromtimestamp(checkpoints[-1].stat().st_mtime, UTC).date().isoformat()
+    facts = release(checkpoints, data, tiles, output, name, made)
+    told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256")}
+    say(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
 
 
 def _facts(card: ModelCard) -> dict[str, Any]:

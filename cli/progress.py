@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-__all__ = ["dask_progress"]
+__all__ = ["dask_progress", "shown"]
 
 STEP = 25
 """Percent between two plain lines."""
@@ -20,7 +20,7 @@ def dask_progress(label: str) -> Iterator[None]:
     import dask.callbacks
 
     callback: Any = dask.callbacks.Callback  # not annotated
-    with _shown(label) as show:
+    with shown(label) as show:
 
         def after_task(_key: str, _result: Any, _graph: Any, state: dict[str, Any], _worker: Any) -> None:
             done = len(state["finished"])
@@ -31,7 +31,8 @@ def dask_progress(label: str) -> Iterator[None]:
 
 
 @contextmanager
-def _shown(label: str) -> Iterator[Any]:
+def shown(label: str) -> Iterator[Any]:
+    """Yield a function of how much is done and how much there is."""
     if not sys.stderr.isatty():
         yield _Lines(label)
         return

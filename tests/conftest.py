@@ -3,6 +3,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from command import runner
 from networks import write_model
 
 from kappamask.models import ModelCard
@@ -24,3 +25,9 @@ def shared_data() -> Path:
 def brightness(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     """A network whose mask follows the brightness of B02 over 3 x 3 pixels."""
     return write_model(tmp_path_factory.mktemp("brightness"))
+
+
+@pytest.fixture
+def kappamask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Calls the command: `kappamask("mask", path)` gives its exit code, what it printed, and its errors."""
+    return runner(monkeypatch, capsys)

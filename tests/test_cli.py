@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import one_sentence
 from files import digits, geotiff, per_band
 from rasterio.transform import from_origin
 
-from kappamask.cli import main
 from kappamask.cli.doctor import EXTRAS
 from kappamask.cli.options import Radiometry
 from kappamask.models import ModelCard
@@ -19,29 +19,9 @@ from kappamask.udf import cloud_mask
 from kappamask.udf.radiometry import MODES
 
 
-class Outcome:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def kappamask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def run(*words: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["kappamask", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Outcome(int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
-
-
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
     return geotiff(tmp_path / "S2_L1C_20210527.tif", digits(4, 150, 140))
-
-
-def one_sentence(text: str) -> bool:
-    return text.startswith("kappamask: ") and text.count("\n") == 1 and "Traceback" not in text
 
 
 # mask
@@ -341,6 +321,9 @@ def test_archive_is_built_where_it_is_wanted(kappamask, tmp_path: Path) -> None:
 COMMANDS = [
     ["mask"],
     ["serve"],
+    ["simulate"],
+    ["train"],
+    ["models", "export"],
     ["archive"],
     ["evaluate"],
     ["doctor"],

@@ -6,46 +6,35 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ground import field, write_data
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
 onnx = pytest.importorskip("onnx")
 
 # ruff: noqa: E402
 
-from kappamask.training import batches, validate
+from kappamask.training import batches, surfaces, validate
 from kappamask.training.batches import FILL, Source, to_input
 from kappamask.training.export import export, load_network
 from kappamask.training.network import Compact, Scores, multiply_adds
 from kappamask.training.simulate import paint_clouds
 from kappamask.training.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
-from kappamask.training.surfaces import ASIDE, PIXELS, read_pixels
+from kappamask.training.surfaces import ASIDE, read_pixels
 from kappamask.training.train import ahead, train, train_step
-
-LAND = np.array([0.14, 0.11, 0.09, 0.07, 0.10, 0.22, 0.26, 0.27, 0.28, 0.09, 0.0012, 0.18, 0.10], np.float32)
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     """A plan over four painted tiles and labelled scenes of the same make, small enough for a second."""
+    write_data(tmp_path)
     (tmp_path / "tiles").mkdir()
-    clear = np.broadcast_to(LAND[:, None, None], (13, 192, 192))
     for seed in range(4):
-        scene, truth = paint_clouds(clear, seed)
-        dn = (scene * 10000).round().astype(np.uint16)
-        np.save(tmp_path / "tiles" / f"{seed}.npy", np.concatenate([dn, truth[None].astype(np.uint16)]))
-        six = dn[[batches.BANDS.index(b) for b in batches.SIX]].transpose(1, 2, 0)
-        name = (*validate.LANDSAT, validate.VALIDATION, "spare.npz")[seed]
-        np.savez(
-            tmp_path / name,
-            dn=six,
-            bands=np.array(batches.SIX),
-            gt_kappa=np.where(truth == 3, 4, truth).astype(np.uint8),
-        )
-    rows = [[*LAND * (1 + group / 9), 0, group] for group in range(9)] + [[*[0.7] * 13, 1, group] for group in range(9)]
-    np.savetxt(tmp_path / PIXELS, rows, delimiter=",", header="pixels")
+        scene, truth = paint_clouds(field(192, seed), seed)
+        tile = np.concatenate([(scene * 10000).round(), truth[None]]).astype(np.uint16)
+        np.save(tmp_path / "tiles" / f"{seed}.npy", tile)
     sides = (((96, 64), 0.4), ((64, 64), 0.3), ((32, 32), 0.3))
-    labelled = tuple(tmp_path / name for name in validate.LANDSAT)
+    labelled = tuple(tmp_path / name for name in surfaces.LANDSAT)
     return Plan(
         tmp_path, tmp_path / "tiles", tmp_path / "run", minutes=1e6, steps=3, batch=2, labelled=labelled, sides=sides
     )

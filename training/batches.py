@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kappamask.training.spectra import B10, BANDS, MEAN, STD, FloatArray, to_surface
-from kappamask.training.surfaces import Pixels, read_pixels
+from kappamask.training.surfaces import Pixels, read_pixels, read_scene
 
 #: Value of a band that is absent or a pixel without data, after z-scoring.
 FILL: Final = np.float32(-2.0)
@@ -46,23 +46,16 @@ class Batch:
     truth: Tensor
     merged: Tensor
 
+    def on(self, device: str) -> Batch:
+        """The same batch in the memory of `device`."""
+        return Batch(self.image.to(device), self.truth.to(device), self.merged.to(device))
+
 
 def to_input(reflectance: FloatArray, level: str) -> FloatArray:
     """The network's input (14, y, x) from `reflectance` (13, y, x), NaN where absent, of `level` L1C or L2A."""
     scores = (reflectance - MEAN[:, None, None]) / STD[:, None, None]
     plane = np.full((1, *reflectance.shape[1:]), LEVELS[level], np.float32)
     return np.concatenate([np.where(np.isnan(scores), FILL, scores), plane]).astype(np.float32)
-
-
-def read_scene(path: Path) -> tuple[FloatArray, NDArray[np.uint8] | None]:
-    """Reflectance (13, y, x), NaN where absent, and truth (y, x) or None of an archive of `dn`, `bands`, `gt_kappa`."""
-    with np.load(path) as archive:
-        dn, truth = archive["dn"], archive.get("gt_kappa")
-        names = [str(b) for b in archive["bands"]]
-    scene = np.full((len(BANDS), *dn.shape[:2]), np.nan, np.float32)
-    for i, name in enumerate(names):
-        scene[BANDS.index(name)] = np.where(dn[..., i] == 0, np.nan, dn[..., i] / np.float32(1e4))
-    return scene, truth
 
 
 class Source:
@@ -78,7 +71,7 @@ class Source:
         """List the tiles anew; raises FileNotFoundError if there are none."""
         self.paths = sorted(self.folder.glob("*.npy"))
         if not self.paths:
-            raise FileNotFoundError(f"No tiles in {self.folder}; make some with python -m kappamask.training.tiles.")
+            raise FileNotFoundError(f"No tiles in {self.folder}; make some with kappamask simulate -o {self.folder}.")
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """Batch number `step`: `count` samples of the largest size, or as many pixels in smaller ones; one zoom."""

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import nn
 
-from kappamask.training.batches import read_scene
 from kappamask.training.spectra import FloatArray
-from kappamask.training.surfaces import Ground
+from kappamask.training.surfaces import LANDSAT, VALIDATION, Ground, read_scene
 from kappamask.training.tiles import make_tile
-from kappamask.training.validate import LANDSAT, VALIDATION, logits
+from kappamask.training.validate import logits
 
 RANGE: Final = (0.25, 8.0)
 BINS: Final = 15

@@ -1,14 +1,9 @@
-"""Checkpoint to ONNX, with the facts that a model card needs, all of them measured.
-
-python -m kappamask.training.export --checkpoint RUN/best.pt --data DIR --tiles TILES --out FOLDER
-"""
+"""Checkpoint to ONNX, with the facts that a model card needs, all of them measured."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
-import json
-import sys
+import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,25 +13,32 @@ import onnxruntime
 import torch
 from torch import nn
 
-from kappamask.training.network import CHANNELS, CLASSES, STRIDE, Compact, Scores, multiply_adds
-from kappamask.training.surfaces import BACKGROUNDS, PIXELS
-from kappamask.training.validate import LANDSAT, VALIDATION, sanity, validate
+from kappamask.training.architectures import build
+from kappamask.training.calibrate import calibrate
+from kappamask.training.model_card import write_card
+from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
+from kappamask.training.state import architecture_of
+from kappamask.training.surfaces import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
+from kappamask.training.validate import sanity, validate
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.
 OPSET, IR_VERSION = 17, 8
 TOLERANCE: Final = 1e-4
 
 
-def load_network(*checkpoints: Path) -> tuple[Compact, list[dict[str, Any]]]:
+def load_network(*checkpoints: Path) -> tuple[nn.Module, list[dict[str, Any]]]:
     """The mean of the checkpoints' averaged weights, and what each of them holds.
 
     Runs that started from one another lie in one valley, where the mean of weights generalises better than either
-    (Wortsman et al. 2022, "Model soups"). Raises ValueError where no checkpoint is given.
+    (Wortsman et al. 2022, "Model soups"). Raises ValueError where no checkpoint is given, or of two architectures.
     """
     if not checkpoints:
         raise ValueError("No checkpoint was given; at least one best.pt is needed.")
     saved: list[dict[str, Any]] = [torch.load(path, weights_only=True) for path in checkpoints]
-    network = Compact()
+    made = {architecture_of(one) for one in saved}
+    if len(made) > 1:
+        raise ValueError(f"Checkpoints of {' and '.join(sorted(made))} have no mean; give those of one architecture.")
+    network = build(made.pop())
     parts = [one["averaged"] for one in saved]
     network.load_state_dict(
         {
@@ -47,13 +49,13 @@ def load_network(*checkpoints: Path) -> tuple[Compact, list[dict[str, Any]]]:
     return network.eval(), saved
 
 
-def export(network: nn.Module, path: Path) -> float:
-    """Write `network` with softmax as ONNX and return its largest difference from torch; ValueError from 1e-4 on."""
+def export(network: nn.Module, path: Path, temperature: float = 1.0) -> float:
+    """Write `network` with its scores as ONNX and return its largest difference from torch; ValueError from 1e-4 on."""
     beside = path.with_suffix(".part")
     axes = {0: "n", 2: "y", 3: "x"}
     # The successor of this exporter asks for onnxscript and for a newer opset than ONNX Runtime 1.16 reads.
     torch.onnx.export(
-        Scores(network).eval(),
+        Scores(network, temperature).eval(),
         (torch.zeros(1, CHANNELS, 64, 64),),
         str(beside),
         input_names=["image"],
@@ -66,7 +68,7 @@ def export(network: nn.Module, path: Path) -> float:
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, beside)
-    gap = difference(network, beside)
+    gap = difference(Scores(network, temperature).eval(), beside, int(network.stride))
     if not gap < TOLERANCE:
         raise ValueError(
             f"ONNX differs from torch by {gap:.2e}; less than {TOLERANCE} is needed. Export again from the checkpoint."
@@ -75,11 +77,11 @@ def export(network: nn.Module, path: Path) -> float:
     return gap
 
 
-def difference(network: nn.Module, path: Path) -> float:
+def difference(scores: nn.Module, path: Path, stride: int) -> float:
     """Largest difference of scores between torch and ONNX Runtime over several shapes of random input."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    rng, worst, scores = np.random.default_rng(0), 0.0, Scores(network).eval()
-    for shape in ((1, CHANNELS, 128, 128), (2, CHANNELS, 16 * STRIDE, 4 * STRIDE), (1, CHANNELS, 512, 512)):
+    rng, worst = np.random.default_rng(0), 0.0
+    for shape in ((1, CHANNELS, 128, 128), (2, CHANNELS, 16 * stride, 4 * stride), (1, CHANNELS, 512, 512)):
         image = rng.normal(0, 2, shape).astype(np.float32)
         with torch.no_grad():
             expected = scores(torch.from_numpy(image)).numpy()
@@ -92,44 +94,49 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def facts(network: Compact, saved: list[dict[str, Any]], path: Path, data: Path, tiles: Path) -> dict[str, Any]:
+def release(checkpoints: list[Path], data: Path, tiles: Path, folder: Path, name: str, date: str) -> dict[str, Any]:
+    """Put `name`.onnx and its card into `folder`; returns the training facts that the card holds.
+
+    date: YYYY-MM-DD of the training. Raises ValueError if the ONNX differs from the checkpoint.
+    """
+    network, saved = load_network(*checkpoints)
+    calibration = calibrate(network, data, load_ground(data))
+    folder.mkdir(parents=True, exist_ok=True)
+    gap = export(network, folder / f"{name}.onnx", calibration["temperature"])
+    report = facts(network, saved, folder / f"{name}.onnx", data, tiles)
+    report |= {"calibration": calibration, "onnx_torch_difference": gap}
+    write_card(folder / f"{name}.onnx", report, folder, date, name)
+    return report
+
+
+def facts(network: nn.Module, saved: list[dict[str, Any]], path: Path, data: Path, tiles: Path) -> dict[str, Any]:
     """What was measured of the network stored at `path` and of what made it."""
-    count = len(list(tiles.glob("*.npy")))
     return {
+        "architecture": architecture_of(saved[0]),
         "parameters": sum(p.numel() for p in network.parameters()),
         "gmac_per_512_tile": round(multiply_adds(network) / 1e9, 3),
-        "stride": STRIDE,
+        "stride": int(network.stride),
         "classes": list(CLASSES),
         "opset": OPSET,
         "ir_version": IR_VERSION,
         "sha256": sha256(path),
         "size_bytes": path.stat().st_size,
         "torch": torch.__version__,
+        "commit": commit(),
+        "hours": round(sum(one["seconds"] for one in saved) / 3600, 2),
         "runs": [{name: one[name] for name in ("step", "seconds", "origin", "history")} for one in saved],
-        "simulated_tiles": count,
-        "validation": {"file": VALIDATION} | validate(network, data),
+        "simulated_tiles": len(list(tiles.glob("*.npy"))),
+        "validation": {"file": VALIDATION, "landsat": list(LANDSAT)} | validate(network, data),
         "training_data_figures": sanity(network, data),
         "data_sha256": {name: sha256(data / name) for name in (*LANDSAT, *BACKGROUNDS, PIXELS, VALIDATION)},
     }
 
 
-def main() -> None:
-    """Command line; see the module's text."""
-    parser = argparse.ArgumentParser(description="Export the best checkpoint of a run.")
-    parser.add_argument("--checkpoint", type=Path, nargs="+", required=True, help="best.pt; or several, to average")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the real imagery")
-    parser.add_argument("--tiles", type=Path, required=True, help="folder of the tiles that were trained on")
-    parser.add_argument("--out", type=Path, required=True, help="folder for compact.onnx and facts.json")
-    args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
-    network, saved = load_network(*args.checkpoint)
-    gap = export(network, args.out / "compact.onnx")
-    report = facts(network, saved, args.out / "compact.onnx", args.data, args.tiles) | {"onnx_torch_difference": gap}
-    beside = args.out / "facts.part"
-    beside.write_text(json.dumps(report, indent=1) + "\n")
-    beside.rename(args.out / "facts.json")
-    sys.stdout.write(json.dumps({k: v for k, v in report.items() if k not in ("runs", "data_sha256")}, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+def commit() -> str | None:
+    """The commit of the checkout that this code lies in, with "+" if it was changed since; None outside of one."""
+    here = Path(__file__).resolve().parent
+    told = subprocess.run(  # noqa: S603  a fixed command
+        ["git", "-C", str(here), "describe", "--always", "--abbrev=40", "--dirty=+"],  # noqa: S607
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return told.stdout.strip() or None

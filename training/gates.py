@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.training.spectra import B02, B03, B04, B08, B11, B12, BANDS, MEAN, STD, FloatArray
+from kappamask.training.surfaces import LANDSAT, read_scene
 
 #: Bars: distance of a moment from the published one, as a share; dice of a peer for cloud and shadow.
 MOMENT_BAR, CLOUD_BAR, SHADOW_BAR = 0.25, 0.80, 0.60
@@ -36,6 +37,12 @@ def read_tiles(folder: Path, count: int) -> list[NDArray[np.uint16]]:
     if not paths:
         raise FileNotFoundError(f"No tiles in {folder}; make some with kappamask simulate -o {folder}.")
     return [np.load(path) for path in paths[:: max(1, len(paths) // count)][:count]]
+
+
+def read_labelled(folder: Path) -> list[tuple[FloatArray, NDArray[np.uint8]]]:
+    """Scene (13, y, x) and truth (y, x) of the labelled Landsat scenes under `folder`: real clouds and shadows."""
+    scenes = [read_scene(folder / name) for name in LANDSAT]
+    return [(scene, truth) for scene, truth in scenes if truth is not None]
 
 
 def moments(tiles: Sequence[NDArray[np.uint16]]) -> list[Gate]:
@@ -68,7 +75,7 @@ def covered(tiles: Sequence[NDArray[np.uint16]], scene: FloatArray, truth: NDArr
 
 
 def _histogram(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    return np.histogram2d(a, b, bins=BINS, range=((0, 1), (0, 1)))[0]
+    return np.asarray(np.histogram2d(a, b, bins=BINS, range=((0, 1), (0, 1)))[0])
 
 
 def peer(tiles: Sequence[NDArray[np.uint16]]) -> list[Gate]:

@@ -1,6 +1,5 @@
 """The card of a network that was trained here."""
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
@@ -21,7 +20,7 @@ was trained on (published with km_predict, data_generator.py); used for both lev
 QUANTIFICATION = 10_000
 FILL = -2.0
 """Below every z-score that a reflectance of 0 or more can have (the lowest is -1.57, of B8A at 0)."""
-STRIDE = 16
+ARCHITECTURES = {"compact": "U-Net with space-to-depth stem and sub-pixel head"}
 WINDOW = 640
 OVERLAP = 64
 """A payload of 512 px. Measured against one window over a whole scene of 1200 px, 0.6 % of the pixels differ, and 0.8 %
@@ -79,7 +78,7 @@ def _properties(facts: dict[str, Any]) -> dict[str, Any]:
         "description": NOT_KAPPAZETA,
         "license": "Apache-2.0",
         "mlm:name": "Compact KappaMask",
-        "mlm:architecture": "U-Net with space-to-depth stem and sub-pixel head",
+        "mlm:architecture": ARCHITECTURES.get(facts["architecture"], facts["architecture"]),
         "mlm:tasks": ["semantic-segmentation"],
         "mlm:framework": "ONNX",
         "mlm:total_parameters": facts["parameters"],
@@ -108,29 +107,19 @@ def _properties(facts: dict[str, Any]) -> dict[str, Any]:
         "kappamask:level_plane": True,
         "kappamask:window": WINDOW,
         "kappamask:overlap": OVERLAP,
-        "kappamask:stride": STRIDE,
+        "kappamask:stride": facts["stride"],
         "kappamask:output_values": [1, 2, 3, 4],
         "kappamask:provenance": NOT_KAPPAZETA,
         "kappamask:training": facts,
     }
 
 
-def write_card(network: Path, facts: Path, folder: Path, date: str, name: str = "compact") -> Path:
+def write_card(network: Path, facts: dict[str, Any], folder: Path, date: str, name: str = "compact") -> Path:
     """Put network and card side by side into `folder`, and read the card back; its path."""
     data = network.read_bytes()
-    document = card_document(data, name, json.loads(facts.read_text()), date)
+    document = card_document(data, name, facts, date)
     (folder / f"{name}.onnx").write_bytes(data)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(document, indent=2) + "\n")
     load_card(path)
     return path
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("network", type=Path)
-    parser.add_argument("facts", type=Path, help="JSON that the export wrote")
-    parser.add_argument("-o", "--output", type=Path, default=Path("models"))
-    parser.add_argument("--date", required=True, help="YYYY-MM-DD of the training")
-    options = parser.parse_args()
-    write_card(options.network, options.facts, options.output, options.date)

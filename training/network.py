@@ -49,6 +49,7 @@ class Compact(nn.Module):
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
+        self.stride = STRIDE
         a, b, c, d = widths
         self.register_buffer("gain", torch.tensor(GAIN)[:, None, None])
         self.stem = nn.Sequential(convolution(CHANNELS, a, 4, stride=2), convolution(a, a))
@@ -76,15 +77,15 @@ class Compact(nn.Module):
 
 
 class Scores(nn.Module):
-    """A network with softmax behind it, as it is exported."""
+    """A network with softmax behind it, as it is exported; `temperature` makes the scores honest, not other classes."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, temperature: float = 1.0) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.temperature = network, temperature
 
     def forward(self, image: Tensor) -> Tensor:
         """Scores (n, 4, y, x) that sum to 1 over the classes."""
-        return torch.softmax(self.network(image), dim=1)
+        return torch.softmax(self.network(image) / self.temperature, dim=1)
 
 
 def multiply_adds(network: nn.Module, size: int = 512) -> int:

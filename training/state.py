@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kappamask.training.architectures import build
 from kappamask.training.batches import SIDES, Batch, Sides
-from kappamask.training.network import Compact
 
 #: Weights of clear, shadow, semi-transparent, cloud: shadow is rarest.
 CLASS_WEIGHTS = (1.0, 1.5, 1.0, 1.0)
@@ -29,6 +29,8 @@ class Plan:
     seed: int = 1
     batch: int = 12
     rate: float = 3e-3
+    architecture: str = "compact"
+    device: str = "cpu"
     averaging: float = 0.997
     validate_minutes: float = 3.0
     start: Path | None = None
@@ -61,9 +63,9 @@ class State:
         torch.save(parts | rest, path.with_suffix(".part"))
         path.with_suffix(".part").rename(path)
 
-    def load(self, path: Path) -> None:
-        """Take everything from a file of `save`."""
-        saved = torch.load(path, weights_only=True)
+    def load(self, path: Path, architecture: str = "compact") -> None:
+        """Take everything from a file of `save`. Raises ValueError if it holds another architecture."""
+        saved = _read(path, architecture)
         for name in ("network", "averaged", "optimiser"):
             getattr(self, name).load_state_dict(saved[name])
         self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
@@ -73,20 +75,33 @@ class State:
 def new_state(plan: Plan) -> State:
     """Fresh weights from the seed (or those of `plan.start`), or the run found in `plan.out`."""
     torch.manual_seed(plan.seed)
-    network = Compact()
+    network = build(plan.architecture).to(plan.device)
     for weight in network.parameters():
         if weight.dim() == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-    origin: dict[str, Any] = {"seed": plan.seed}
+    origin: dict[str, Any] = {"seed": plan.seed, "architecture": plan.architecture}
     if plan.start:
-        start = torch.load(plan.start, weights_only=True)
+        start = _read(plan.start, plan.architecture)
         network.load_state_dict(start["averaged"])
         origin["started_from"] = {name: start[name] for name in ("origin", "step", "seconds", "history")}
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=0.01)
     state = State(network, copy.deepcopy(network), optimiser, origin=origin)
     if (plan.out / "last.pt").exists():
-        state.load(plan.out / "last.pt")
+        state.load(plan.out / "last.pt", plan.architecture)
     return state
+
+
+def _read(path: Path, architecture: str) -> dict[str, Any]:
+    saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    made = architecture_of(saved)
+    if made != architecture:
+        raise ValueError(f"{path} holds {made}, not {architecture}: name that architecture, or another folder.")
+    return saved
+
+
+def architecture_of(saved: dict[str, Any]) -> str:
+    """What a checkpoint holds; the first ones did not say, and are compact."""
+    return str(saved.get("origin", {}).get("architecture", "compact"))
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -96,7 +111,7 @@ def loss(logits: Tensor, batch: Batch) -> Tensor:
     judged, index = batch.truth > 0, (batch.truth - 1).clamp(min=0)
     exact = logs.gather(1, index[:, None])[:, 0]
     chosen = torch.where(batch.merged[:, None, None] & (index >= 2), clouds, exact)
-    weights = torch.tensor(CLASS_WEIGHTS)[index] * judged
+    weights = torch.tensor(CLASS_WEIGHTS, device=logits.device)[index] * judged
     entropy = -(weights * chosen).sum() / weights.sum().clamp(min=1)
     masks = (index == 0, index == 1, index >= 2)
     shares = (logs[:, 0].exp(), logs[:, 1].exp(), clouds.exp())

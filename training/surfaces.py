@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from kappamask.models import SceneError
 from kappamask.training.clouds import fractal
 from kappamask.training.spectra import (
     B02,
@@ -37,6 +38,9 @@ BACKGROUNDS: Final = {
 #: Reflectance in B02 above which a cloudy pixel shows the cloud's own colour, hardly the ground's.
 THICK: Final = 0.45
 PIXELS: Final = "labelled_l1c_pixels_13band.csv"
+#: Labelled scenes that are never trained on unless told to: the clouds of their labels are not told apart.
+VALIDATION: Final = "labelled_l1c_cumulus_6band.npz"
+LANDSAT: Final = ("labelled_landsat5_6band.npz", "labelled_landsat7_6band.npz")
 #: Bright, white or dark ground that is taken for cloud or shadow, and how often a palette is drawn from it.
 THEMES: Final = {"scene": 0.34, "any": 0.14, "snow": 0.12, "bright": 0.14, "water": 0.16, "dark": 0.10}
 #: Scenes of the pixel table whose number leaves this rest by three are set aside: the network is judged on them.
@@ -65,8 +69,16 @@ class Pixels:
     group: NDArray[np.int64]
 
 
+def check_data(folder: Path) -> None:
+    """Raises SceneError if a file that the simulator draws from is not in `folder`."""
+    lacking = [name for name in (*BACKGROUNDS, PIXELS) if not (folder / name).is_file()]
+    if lacking:
+        raise SceneError(f"{folder} lacks {', '.join(lacking)}: real scenes and pixels, see docs/training-rounds.md.")
+
+
 def load_ground(folder: Path) -> Ground:
-    """Read the backgrounds and the clear pixels under `folder`. Raises FileNotFoundError where one is absent."""
+    """Read the backgrounds and the clear pixels under `folder`. Raises SceneError where one is absent."""
+    check_data(folder)
     scenes = tuple(_read_scene(folder / name, level) for name, level in BACKGROUNDS.items())
     table = read_pixels(folder)
     clear, thick = ~table.cloudy, table.cloudy & (table.spectra[:, B02] > THICK)
@@ -92,6 +104,17 @@ def _veiled(spectra: FloatArray) -> NDArray[Any]:
     green, infrared = spectra[:, B03], spectra[:, B11]
     snow = (green - infrared > 0.3 * (green + infrared)) & (green > 0.15)
     return np.where(snow, spectra[:, B10] > 0.03, spectra[:, B10] > 0.004)
+
+
+def read_scene(path: Path) -> tuple[FloatArray, NDArray[np.uint8] | None]:
+    """Reflectance (13, y, x), NaN where absent, and truth (y, x) or None of an archive of `dn`, `bands`, `gt_kappa`."""
+    with np.load(path) as archive:
+        dn, truth = archive["dn"], archive.get("gt_kappa")
+        names = [str(b) for b in archive["bands"]]
+    scene = np.full((len(BANDS), *dn.shape[:2]), np.nan, np.float32)
+    for i, name in enumerate(names):
+        scene[BANDS.index(name)] = np.where(dn[..., i] == 0, np.nan, dn[..., i] / np.float32(1e4))
+    return scene, truth
 
 
 def _read_scene(path: Path, level: str) -> FloatArray:

@@ -6,8 +6,8 @@ the truth code.
 
 from __future__ import annotations
 
-import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +62,11 @@ def blur_to_native(tile: FloatArray, pixel_m: float, *, smooth: bool) -> FloatAr
     return out
 
 
-def write_tiles(data: Path, out: Path, first: int, count: int) -> None:
-    """Write tiles `first` to `first + count - 1` under `out`; those that are there stay, none appears half."""
+def write_tiles(data: Path, out: Path, first: int, count: int, show: Callable[[int, int], None] | None = None) -> None:
+    """Write tiles `first` to `first + count - 1` under `out`; those that are there stay, none appears half.
+
+    show: called after each tile with how many there are and how many there will be.
+    """
     ground = load_ground(data)
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count):
@@ -73,18 +76,5 @@ def write_tiles(data: Path, out: Path, first: int, count: int) -> None:
             with beside.open("wb") as stream:
                 np.save(stream, make_tile(ground, seed))
             beside.rename(path)
-
-
-def main() -> None:
-    """`python -m kappamask.training.tiles --data DIR --out DIR --first N --count N`."""
-    parser = argparse.ArgumentParser(description="Simulate training tiles.")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the real imagery")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the tiles")
-    parser.add_argument("--first", type=int, default=0, help="seed of the first tile")
-    parser.add_argument("--count", type=int, default=100, help="number of tiles")
-    args = parser.parse_args()
-    write_tiles(args.data, args.out, args.first, args.count)
-
-
-if __name__ == "__main__":
-    main()
+        if show:
+            show(seed - first + 1, count)

@@ -1,6 +1,4 @@
-"""Train the compact network on a CPU: seeded, resumable after a kill, the best checkpoint kept.
-
-    python -m kappamask.training.train --data DIR --out DIR --minutes 60 --seed 1
+"""Train a network: seeded, resumable after a kill, the best checkpoint kept.
 
 `OUT/last.pt` holds everything that a resumed run needs, `OUT/best.pt` the averaged weights that scored best,
 `OUT/log.jsonl` a line for each validation. With the same tiles, seed and `--steps`, a run that was cut off and resumed
@@ -9,24 +7,23 @@ ends with the same weights.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import multiprocessing
-import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from pathlib import Path
+from contextlib import closing, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
 from kappamask.training.batches import Batch, Source
 from kappamask.training.state import Plan, State, loss, new_state
+from kappamask.training.surfaces import check_data
 from kappamask.training.tiles import write_tiles
-from kappamask.training.validate import sanity, validate
+from kappamask.training.validate import validate
 
 FIRST_TILES = 64
 
@@ -52,6 +49,7 @@ def train_step(plan: Plan, state: State, batch: Batch) -> float:
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(plan, state.step, state.seconds)
     state.network.train()
+    batch = batch.on(plan.device)
     value = loss(state.network(batch.image.to(memory_format=torch.channels_last)), batch)
     if not torch.isfinite(value):
         raise FloatingPointError(f"Loss is {value.item()} at step {state.step}; lower the rate below {plan.rate}.")
@@ -74,24 +72,23 @@ def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
                 old.copy_(new)
 
 
-def check(plan: Plan, state: State, mean_loss: float) -> None:
-    """Validate the averaged weights, print and log a line, save, and keep the best."""
+def check(plan: Plan, state: State, mean_loss: float) -> dict[str, Any]:
+    """Validate the averaged weights, log a line and return it, save, and keep the best."""
     figures = validate(state.averaged, plan.data)
     line = {"step": state.step, "minutes": round(state.seconds / 60, 1), "loss": round(mean_loss, 4)}
     line |= {name: round(value, 4) for name, value in figures.items()}
     state.history.append(line)
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
     with (plan.out / "log.jsonl").open("a") as log:
         log.write(json.dumps(line) + "\n")
     if figures["score"] > state.best:
         state.best = figures["score"]
         state.save(plan.out / "best.pt")
     state.save(plan.out / "last.pt")
+    return line
 
 
-def train(plan: Plan) -> State:
-    """Run `plan` from where it stands to its end; returns the last state."""
+def train(plan: Plan, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> State:
+    """Run `plan` from where it stands to its end; returns the last state. tell: called with each validation's line."""
     plan.out.mkdir(parents=True, exist_ok=True)
     state, source = new_state(plan), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
     losses: list[float] = []
@@ -102,56 +99,25 @@ def train(plan: Plan) -> State:
             losses.append(train_step(plan, state, next(batches)))
             state.seconds += time.monotonic() - began
             if state.seconds - checked > 60 * plan.validate_minutes:
-                check(plan, state, sum(losses) / len(losses))
+                tell(check(plan, state, sum(losses) / len(losses)))
                 losses, checked = [], state.seconds
                 source.refresh()
     if losses:
-        check(plan, state, sum(losses) / len(losses))
+        tell(check(plan, state, sum(losses) / len(losses)))
     return state
 
 
-def main() -> None:
-    """Command line; see the module's text."""
-    parser = argparse.ArgumentParser(description="Train the compact network.")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the real imagery")
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints; a run found there is resumed")
-    parser.add_argument("--minutes", type=float, default=60, help="time spent in training steps")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--steps", type=int, help="end after so many steps instead (repeatable to the bit)")
-    parser.add_argument("--tiles", type=Path, help="folder of tiles (OUT/tiles)")
-    parser.add_argument(
-        "--tile-count", type=int, default=1200, help="tiles to have; missing ones are made in the background"
-    )
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate")
-    parser.add_argument(
-        "--labelled", type=Path, nargs="*", default=[], help="labelled scenes (.npz) to train on as well"
-    )
-    parser.add_argument("--start", type=Path, help="checkpoint to start from instead of random weights")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    plan = Plan(
-        args.data,
-        args.tiles or args.out / "tiles",
-        args.out,
-        args.minutes,
-        args.steps,
-        args.seed,
-        rate=args.rate,
-        start=args.start,
-        labelled=tuple(args.labelled),
-    )
-    maker = multiprocessing.get_context("spawn").Process(
-        target=write_tiles, args=(plan.data, plan.tiles, 0, args.tile_count), daemon=True
-    )
+@contextmanager
+def making_tiles(plan: Plan, count: int) -> Iterator[None]:
+    """While the block runs, tiles 0 to `count - 1` of `plan` are made in a process beside it; enough to begin exist."""
+    check_data(plan.data)
+    arguments = (plan.data, plan.tiles, 0, count)
+    maker = multiprocessing.get_context("spawn").Process(target=write_tiles, args=arguments, daemon=True)
     maker.start()
-    while maker.is_alive() and len(list(plan.tiles.glob("*.npy"))) < min(FIRST_TILES, args.tile_count):
-        time.sleep(1)
-    state = train(plan)
-    sys.stdout.write(
-        json.dumps({"best": round(state.best, 4), "sanity": sanity(state.averaged, plan.data)}, indent=1) + "\n"
-    )
-
-
-if __name__ == "__main__":
-    main()
+    try:
+        while maker.is_alive() and len(list(plan.tiles.glob("*.npy"))) < min(FIRST_TILES, count):
+            time.sleep(0.2)
+        yield
+    finally:
+        maker.terminate()
+        maker.join()

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kappamask.training.batches import read_scene, to_input
+from kappamask.training.batches import to_input
 from kappamask.training.network import STRIDE
 from kappamask.training.spectra import FloatArray
-from kappamask.training.surfaces import BACKGROUNDS, PIXELS, read_pixels
+from kappamask.training.surfaces import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, read_pixels, read_scene
 
-VALIDATION: Final = "labelled_l1c_cumulus_6band.npz"
 #: Side of the chip of one colour that a single pixel is judged as, and the highest code that is no cloud.
 CHIP, SHADOW = 64, 2
-LANDSAT: Final = ("labelled_landsat5_6band.npz", "labelled_landsat7_6band.npz")
 
 
 def logits(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> FloatArray:
     """Logits (4, y, x) for `reflectance` (13, y, x), mirrored at its end to multiples of the stride."""
     height, width = reflectance.shape[1:]
-    pads = ((0, 0), (0, -height % STRIDE), (0, -width % STRIDE))
+    stride = getattr(network, "stride", STRIDE)
+    pads = ((0, 0), (0, -height % stride), (0, -width % stride))
     image = torch.from_numpy(np.pad(to_input(reflectance, level), pads, mode="reflect"))[None]
     network.eval()
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
     with torch.no_grad():
-        return np.asarray(network(image)[0, :, :height, :width].numpy())
+        return np.asarray(network(image.to(device))[0, :, :height, :width].cpu().numpy())
 
 
 def predict(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> NDArray[np.uint8]:

@@ -1,0 +1,68 @@
+"""`kappamask simulate`: scenes under painted clouds, with the truth of every pixel."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kappamask.cli.options import AsJson, extra, say
+
+if TYPE_CHECKING:
+    from kappamask.training.gates import Gate
+
+__all__ = ["simulate"]
+
+EXAMPLE = "kappamask simulate --data data/ -o tiles/ --count 100 --gallery gallery.png --check"
+SHOWN = 12
+"""Tiles in a gallery."""
+JUDGED, BY_PEER = 60, 12
+"""Tiles that the gates look at, and that the peer, which is slow, is run on."""
+
+Data = Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the tiles.", show_default=False)]
+Gallery = Annotated[Path | None, typer.Option(help="Also draw some of the tiles into this PNG.", show_default=False)]
+
+
+def simulate(
+    data: Data,
+    output: Output,
+    count: Annotated[int, typer.Option(min=1, help="Tiles to have.")] = 100,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first tile; a seed is a tile.")] = 0,
+    gallery: Gallery = None,
+    check: Annotated[bool, typer.Option("--check", help="Compare the tiles with published and real figures.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate Sentinel-2 tiles: NUMBER.npy, uint16 (14, 512, 512), 13 bands of L1C times 10000, and the truth.
+
+    Clouds, their shadows and a sensor, over real clear scenes and fields of real spectra. Tiles that are there stay.
+    """
+    with extra("demo"):
+        from kappamask.training.gallery import draw_gallery
+        from kappamask.training.gates import read_tiles
+        from kappamask.training.tiles import write_tiles
+
+    from kappamask.cli.progress import shown
+
+    with shown("simulate") as show:
+        write_tiles(data, output, first, count, show)
+    if gallery:
+        draw_gallery(read_tiles(output, SHOWN), gallery)
+    gates = _gates(data, output) if check else []
+    result = {"tiles": str(output), "count": count, "first": first, "gates": [vars(gate) for gate in gates]}
+    say(result, [f"{output}: {count} tiles from seed {first}", *map(_line, gates)], as_json)
+
+
+def _gates(data: Path, tiles: Path) -> list["Gate"]:
+    from kappamask.training.gates import covered, moments, peer, read_labelled, read_tiles
+
+    judged = read_tiles(tiles, JUDGED)
+    gates = [*moments(judged), *(gate for scene in read_labelled(data) for gate in covered(judged, *scene))]
+    try:
+        return gates + peer(read_tiles(tiles, BY_PEER))
+    except ModuleNotFoundError as error:
+        typer.echo(f"kappamask: the peer was not asked: no module {error.name} (pip install ukis-csmask).", err=True)
+        return gates
+
+
+def _line(gate: "Gate") -> str:
+    return f"{'met   ' if gate.met else 'MISSED'}  {gate.what:<34} {gate.figure:>8}  ({gate.bar})"

@@ -1,0 +1,84 @@
+"""`kappamask train`: a network from simulated clouds over real ground."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kappamask.cli.options import extra
+from kappamask.models import KappaMaskError
+
+__all__ = ["train"]
+
+EXAMPLE = "kappamask train --data data/ --out run1/ --minutes 60"
+
+
+class Device(StrEnum):
+    """Where the network is trained."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Data = Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)]
+Out = Annotated[Path, typer.Option(help="Folder of checkpoints; a run found there goes on.", show_default=False)]
+Labelled = Annotated[list[Path] | None, typer.Option(help="Labelled scene (.npz) to train on too; may be repeated.")]
+
+
+def train(
+    data: Data,
+    out: Out,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Time spent in training steps.")] = 60,
+    steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps (repeatable to the bit).")] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    architecture: Annotated[str, typer.Option(help="compact, unet-5-64, … (DEPTH-FILTERS), unetpp-5-64.")] = "compact",
+    tiles: Annotated[Path | None, typer.Option(help="Folder of simulated tiles; OUT/tiles if left out.")] = None,
+    tile_count: Annotated[int, typer.Option(min=0, help="Tiles to have; missing ones are made meanwhile.")] = 1200,
+    rate: Annotated[float, typer.Option(min=1e-6, max=1, help="Highest learning rate.")] = 3e-3,
+    batch: Annotated[int, typer.Option(min=1, help="Samples of 256 x 256 px in a step.")] = 12,
+    start: Annotated[Path | None, typer.Option(help="Checkpoint to start from, instead of random weights.")] = None,
+    labelled: Labelled = None,
+    threads: Annotated[int, typer.Option(min=0, help="Of PyTorch; 0 is all cores.")] = 0,
+    device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = Device.AUTO,
+) -> None:
+    """Train a network, or go on with a run that was cut off: type the same again; three minutes at most are lost.
+
+    Checkpoints are judged on real labelled scenes in DATA that are never trained on, a line for each on stdout.
+    Then: kappamask models export OUT/best.pt.
+    """
+    with extra("train"):
+        import torch
+
+        from kappamask.training.state import Plan
+        from kappamask.training.train import making_tiles
+        from kappamask.training.train import train as run
+
+    torch.set_num_threads(threads or torch.get_num_threads())
+    where = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.AUTO else device.value
+    plan = Plan(
+        data, tiles or out / "tiles", out, minutes, steps, seed, batch, rate, architecture, where,
+        start=start, labelled=tuple(labelled or ()),
+    )  # fmt: skip
+    with _plainly(), making_tiles(plan, tile_count):
+        state = run(plan, _tell)
+    typer.echo(f"best score {state.best:.4f}; kappamask models export {out / 'best.pt'}", err=True)
+
+
+def _tell(line: dict[str, Any]) -> None:
+    shown = {key: value for key, value in line.items() if not key.endswith("clear")}
+    typer.echo("  ".join(f"{key} {value}" for key, value in shown.items()))
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """A wrong architecture, or a checkpoint of another one, is wrong use."""
+    try:
+        yield
+    except KappaMaskError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

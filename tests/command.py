@@ -1,0 +1,26 @@
+"""The `kappamask` command, run in this process."""
+
+import sys
+
+import pytest
+
+from kappamask.cli import main
+
+
+class Outcome:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+def one_sentence(text: str) -> bool:
+    return text.startswith("kappamask: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+def runner(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def run(*words: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["kappamask", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Outcome(int(ended.value.code or 0), *capsys.readouterr())
+
+    return run

@@ -1,0 +1,66 @@
+"""The paper's grid of networks: shapes, sizes, names; and what a checkpoint says of them."""
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
+
+# ruff: noqa: E402
+
+from kappamask.training.architectures import UNet, UNetPlusPlus, build, names
+from kappamask.training.state import Plan, new_state
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def expected_unet(depth: int, filters: int) -> int:
+    """Weights and biases, level by level, counted by hand."""
+    conv = lambda i, o, k: (i * k * k + 1) * o  # noqa: E731
+    widths = [filters * 2**n for n in range(depth)]
+    down = sum(conv(i, o, 3) + conv(o, o, 3) for i, o in zip([14, *widths], widths, strict=False))
+    up = sum(conv(2 * w, w, 2) + conv(2 * w, w, 3) + conv(w, w, 3) for w in widths[:-1])
+    return down + up + conv(filters, 4, 1)
+
+
+def test_the_grid_of_the_paper_is_there() -> None:
+    assert len(names()) == 1 + 9 + 1
+    assert {"unet-5-64", "unet-7-128", "unetpp-5-64", "compact"} <= set(names())
+    with pytest.raises(ValueError, match=r"No architecture 'unet-4-64': known are compact, unet-5-32"):
+        build("unet-4-64")
+
+
+@pytest.mark.parametrize(("depth", "filters"), [(5, 32), (6, 32), (5, 64)])
+def test_unets_are_as_large_as_they_should_be(depth: int, filters: int) -> None:
+    assert parameters(build(f"unet-{depth}-{filters}")) == expected_unet(depth, filters)
+
+
+def test_the_papers_choice_has_about_31_million_parameters() -> None:
+    # 31,038,612 with 13 inputs and the released head; ours has a level plane and one 1 x 1 head.
+    assert parameters(build("unet-5-64")) == pytest.approx(31_038_612, rel=1e-3)
+
+
+@pytest.mark.parametrize("network", [UNet(5, 4), UNet(7, 2), UNetPlusPlus(5, 4), build("compact")])
+def test_logits_have_the_size_of_the_image_and_every_weight_counts(network: torch.nn.Module) -> None:
+    image = torch.randn(2, 14, network.stride, 2 * network.stride, generator=torch.Generator().manual_seed(0))
+    found = network.train()(image)
+    assert found.shape == (2, 4, network.stride, 2 * network.stride)
+    found.square().sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_upsampling_is_padded_below_and_to_the_right() -> None:
+    up = UNet(5, 2).up[-1]
+    with torch.no_grad():
+        up[2].weight.zero_()[:, :, 0, 0] = 1.0
+        image = torch.rand(1, up[2].in_channels, 3, 3)
+        torch.testing.assert_close(up(image)[0, 0, ::2, ::2], image.sum(dim=1)[0])
+
+
+def test_a_run_is_not_resumed_with_another_architecture(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, tmp_path, tmp_path)
+    new_state(plan).save(tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last\.pt holds compact, not unet-5-32"):
+        new_state(Plan(tmp_path, tmp_path, tmp_path, architecture="unet-5-32"))

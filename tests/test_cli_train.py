@@ -1,0 +1,84 @@
+"""`simulate`, `train` and `models export`: from a folder of real scenes to a card, at the size of a stamp."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import one_sentence
+from ground import write_data
+
+from kappamask.models import load_card, read_weights
+from kappamask.training.surfaces import PIXELS
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def test_tiles_follow_from_their_seed(kappamask, data: Path, tmp_path: Path) -> None:
+    done = kappamask("simulate", "--data", data, "-o", tmp_path / "a", "--count", 2, "--first", 7, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["count"] == 2
+    assert "simulate: 100 %" in done.err
+    files = sorted((tmp_path / "a").iterdir())
+    assert [f.name for f in files] == ["0000007.npy", "0000008.npy"]
+    assert kappamask("simulate", "--data", data, "-o", tmp_path / "b", "--count", 1, "--first", 8).code == 0
+    again = np.load(tmp_path / "b" / "0000008.npy")
+    np.testing.assert_array_equal(again, np.load(files[1]))
+    assert again.shape == (14, 512, 512) and again.dtype == np.uint16
+    assert set(np.unique(again[13])) <= {1, 2, 3, 4}
+
+
+def test_a_gallery_is_drawn_and_the_gates_are_told(kappamask, data: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "g.png"
+    done = kappamask("simulate", "--data", data, "-o", tmp_path / "t", "--count", 2, "--gallery", picture, "--check")
+    assert done.code == 0, done.err
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert "mean of B02" in done.out and "shadow: B08 and B11" in done.out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["g.png", "t"]
+
+
+@pytest.mark.parametrize("command", ["simulate", "train"])
+def test_what_the_data_lack_is_named(kappamask, tmp_path: Path, command: str) -> None:
+    if command == "train":
+        pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
+    done = kappamask(command, "--data", tmp_path, "-o" if command == "simulate" else "--out", tmp_path / "out")
+    assert done.code == 1
+    assert PIXELS in done.err.splitlines()[-1]
+    assert one_sentence(done.err)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["--count", 0], ["--first", -1]])
+def test_counts_that_mean_nothing_are_wrong_use(kappamask, data: Path, tmp_path: Path, words: list[object]) -> None:
+    assert kappamask("simulate", "--data", data, "-o", tmp_path, *words).code == 2
+
+
+def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
+    pytest.importorskip("onnx")
+    run = tmp_path / "run"
+    words = ["train", "--data", data, "--out", run, "--tile-count", 2, "--batch", 1, "--threads", 1]
+    done = kappamask(*words, "--steps", 1)
+    assert done.code == 0, done.err
+    assert "step 1 " in done.out and "score" in done.out
+    assert "kappamask models export" in done.err
+    done = kappamask(*words, "--steps", 2)
+    assert "step 2 " in done.out and "step 1 " not in done.out
+    assert kappamask(*words, "--steps", 3, "--architecture", "unet-5-32").code == 2
+    assert kappamask(*words, "--steps", 3, "--architecture", "unet").code == 2
+
+    out = tmp_path / "models"
+    words = ["models", "export", run / "last.pt", "--data", data, "--tiles", run / "tiles", "-o", out]
+    done = kappamask(*words, "--name", "tiny", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["architecture"], told["simulated_tiles"], told["runs"][0]["step"]) == ("compact", 2, 2)
+    assert 0.25 <= told["calibration"]["temperature"] <= 8
+    assert told["runs"][0]["origin"]["seed"] == 1
+    card = load_card(out / "tiny.json")
+    assert (card.id, card.stride) == ("tiny", 16)
+    assert len(read_weights(card)) == told["size_bytes"]
+    assert sorted(p.name for p in out.iterdir()) == ["tiny.json", "tiny.onnx"]
