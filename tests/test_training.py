@@ -13,14 +13,14 @@ onnx = pytest.importorskip("onnx")
 
 # ruff: noqa: E402
 
-from kappamask.training import batches, surfaces, validate
+from kappamask.training import batches, material, validate
 from kappamask.training.batches import FILL, Source, to_input
 from kappamask.training.export import export, load_network
+from kappamask.training.material import ASIDE, read_pixels
 from kappamask.training.network import Compact, Scores, multiply_adds
 from kappamask.training.simulate import paint_clouds
 from kappamask.training.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
-from kappamask.training.surfaces import ASIDE, read_pixels
 from kappamask.training.train import ahead, train, train_step
 
 
@@ -34,7 +34,7 @@ def plan(tmp_path: Path) -> Plan:
         tile = np.concatenate([(scene * 10000).round(), truth[None]]).astype(np.uint16)
         np.save(tmp_path / "tiles" / f"{seed}.npy", tile)
     sides = (((96, 64), 0.4), ((64, 64), 0.3), ((32, 32), 0.3))
-    labelled = tuple(tmp_path / name for name in surfaces.LANDSAT)
+    labelled = tuple(tmp_path / name for name in material.LANDSAT)
     return Plan(
         tmp_path, tmp_path / "tiles", tmp_path / "run", minutes=1e6, steps=3, batch=2, labelled=labelled, sides=sides
     )

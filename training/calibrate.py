@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from torch import nn
 
+from kappamask.training.material import LANDSAT, VALIDATION, Ground, read_scene
 from kappamask.training.spectra import FloatArray
-from kappamask.training.surfaces import LANDSAT, VALIDATION, Ground, read_scene
 from kappamask.training.tiles import make_tile
 from kappamask.training.validate import logits
 

@@ -15,10 +15,10 @@ from torch import nn
 
 from kappamask.training.architectures import build
 from kappamask.training.calibrate import calibrate
+from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.model_card import write_card
 from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
 from kappamask.training.state import architecture_of
-from kappamask.training.surfaces import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.validate import sanity, validate
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.training.material import LANDSAT, read_scene
 from kappamask.training.spectra import B02, B03, B04, B08, B11, B12, BANDS, MEAN, STD, FloatArray
-from kappamask.training.surfaces import LANDSAT, read_scene
 
 #: Bars: distance of a moment from the published one, as a share; dice of a peer for cloud and shadow.
 MOMENT_BAR, CLOUD_BAR, SHADOW_BAR = 0.25, 0.80, 0.60

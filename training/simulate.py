@@ -33,7 +33,7 @@ CLEAR, SHADOW, THIN, CLOUD = 1, 2, 3, 4
 #: Backscattered share (1 - g) of cloud droplets and of ice crystals (asymmetry 0.85 and 0.77).
 BACKSCATTER: Final = {False: 0.15, True: 0.23}
 #: Opacity at B02 from which land cannot be seen through a cloud, and from which a cloud can be seen at all.
-OPAQUE, VISIBLE, VISIBLE_B10 = 0.45, 0.05, 0.006
+OPAQUE, VISIBLE, VISIBLE_B10 = 0.45, 0.08, 0.006
 #: Kinds that a sky of a given coverage is made of, each as often: ice among them, lest it be taken for snow.
 OPAQUE_KINDS: Final = tuple(kind for kind in KINDS if kind.depth[1] >= 20)
 #: A pixel is shadow where the sun's beam is weaker than this and B02, B03 or B08 drops by more than these: a share of

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from kappamask.training.material import Ground, load_ground
+from kappamask.training.resample import KERNELS, blur_to_native
 from kappamask.training.simulate import Sun, paint_clouds
-from kappamask.training.spectra import NATIVE_M, FloatArray, path
-from kappamask.training.surfaces import Ground, draw_ground, load_ground
+from kappamask.training.spectra import FloatArray, path
+from kappamask.training.surfaces import draw_ground
 
 SIZE = 512
 CLOUD_FREE, OVERCAST = 0.18, 0.07
@@ -35,7 +36,7 @@ def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]
     if rng.random() < DIM:
         clear = dim(clear, sun, float(rng.uniform(*DIM_TO)))
     scene, truth = paint_clouds(clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m, spectra=ground.clouds)
-    scene = blur_to_native(scene, pixel_m, smooth=bool(rng.random() < 0.6))
+    scene = blur_to_native(scene, pixel_m, str(rng.choice(list(KERNELS))))
     noise = rng.standard_normal(scene.shape, dtype=np.float32) * (0.0008 + 0.006 * scene)
     dn = np.clip((scene + noise) * 10000, 1, 30000).round().astype(np.uint16)
     return np.concatenate([dn, truth[None].astype(np.uint16)])
@@ -45,21 +46,6 @@ def dim(scene: FloatArray, sun: Sun, share: float) -> FloatArray:
     """Scene (13, y, x) of a darker land under the same air: only a `share` of the ground's light is left."""
     air = np.minimum(path(sun.zenith_deg, 0.05)[:, None, None], 0.9 * scene)
     return np.asarray(air + (scene - air) * np.float32(share), np.float32)
-
-
-def blur_to_native(tile: FloatArray, pixel_m: float, *, smooth: bool) -> FloatArray:
-    """Tile (13, y, x) as a sensor of 10, 20 and 60 m sees it, each band repeated (or smoothed) back to `pixel_m`."""
-    out = tile.copy()
-    for band, native in enumerate(NATIVE_M):
-        step = round(native / pixel_m)
-        if step < 2:
-            continue
-        mean = ndimage.uniform_filter(tile[band], step, mode="nearest")
-        if not smooth:
-            rows, columns = (np.minimum(np.arange(n) // step * step + step // 2, n - 1) for n in mean.shape)
-            mean = mean[rows][:, columns]
-        out[band] = mean
-    return out
 
 
 def write_tiles(data: Path, out: Path, first: int, count: int, show: Callable[[int, int], None] | None = None) -> None:

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from kappamask.training.batches import Batch, Source
+from kappamask.training.material import check_data
 from kappamask.training.state import Plan, State, loss, new_state
-from kappamask.training.surfaces import check_data
 from kappamask.training.tiles import write_tiles
 from kappamask.training.validate import validate
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kappamask.training.batches import to_input
+from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, read_pixels, read_scene
 from kappamask.training.network import STRIDE
 from kappamask.training.spectra import FloatArray
-from kappamask.training.surfaces import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, read_pixels, read_scene
 
 #: Side of the chip of one colour that a single pixel is judged as, and the highest code that is no cloud.
 CHIP, SHADOW = 64, 2
