@@ -26,7 +26,12 @@ class Device(StrEnum):
 
 Data = Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)]
 Out = Annotated[Path, typer.Option(help="Folder of checkpoints; a run found there goes on.", show_default=False)]
-Labelled = Annotated[list[Path] | None, typer.Option(help="Labelled scene (.npz) to train on too; may be repeated.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dataset", metavar="NAME=FOLDER", help="Labelled set to train on too, as kappaset=data/; may be repeated."
+    ),
+]
 
 
 def train(
@@ -41,7 +46,8 @@ def train(
     rate: Annotated[float, typer.Option(min=1e-6, max=1, help="Highest learning rate.")] = 3e-3,
     batch: Annotated[int, typer.Option(min=1, help="Samples of 256 x 256 px in a step.")] = 12,
     start: Annotated[Path | None, typer.Option(help="Checkpoint to start from, instead of random weights.")] = None,
-    labelled: Labelled = None,
+    datasets: Sets = None,
+    real_share: Annotated[float, typer.Option(min=0, max=1, help="Of the samples, from labelled sets.")] = 0.5,
     threads: Annotated[int, typer.Option(min=0, help="Of PyTorch; 0 is all cores.")] = 0,
     device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = Device.AUTO,
 ) -> None:
@@ -61,11 +67,18 @@ def train(
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.AUTO else device.value
     plan = Plan(
         data, tiles or out / "tiles", out, minutes, steps, seed, batch, rate, architecture, where,
-        start=start, labelled=tuple(labelled or ()),
+        start=start, datasets=_sets(datasets or []), real_share=real_share,
     )  # fmt: skip
     with _plainly(), making_tiles(plan, tile_count):
         state = run(plan, _tell)
     typer.echo(f"best score {state.best:.4f}; kappamask models export {out / 'best.pt'}", err=True)
+
+
+def _sets(words: list[str]) -> tuple[tuple[str, Path], ...]:
+    pairs = [word.partition("=") for word in words]
+    if not all(name and folder for name, _, folder in pairs):
+        raise typer.BadParameter("NAME=FOLDER is needed, as in kappaset=data/kappaset", param_hint="--dataset")
+    return tuple((name, Path(folder)) for name, _, folder in pairs)
 
 
 def _tell(line: dict[str, Any]) -> None:

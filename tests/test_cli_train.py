@@ -56,6 +56,25 @@ def test_counts_that_mean_nothing_are_wrong_use(kappamask, data: Path, tmp_path:
     assert kappamask("simulate", "--data", data, "-o", tmp_path, *words).code == 2
 
 
+def test_published_sets_are_trained_on(kappamask, data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed (pip install 'kappamask-openeo[datasets]')")
+    import labelled
+
+    dn, codes = np.full((13, 64, 64), 1500, np.uint16), np.ones((64, 64), np.uint8)
+    for i in range(9):
+        labelled.kappazeta(tmp_path / "kz" / "May" / f"T35VLF_2020052{i}T094041_tile_1_1.nc", dn, codes)
+    labelled.cloudsen12(tmp_path / "a.taco", {"a": (dn, codes, {"tortilla:data_split": "train"})})
+    words = ["train", "--data", data, "--out", tmp_path / "run", "--tile-count", 1, "--batch", 1, "--threads", 1]
+    sets = ["--dataset", f"kappazeta-north={tmp_path / 'kz'}", "--dataset", f"cloudsen12={tmp_path}"]
+    done = kappamask(*words, *sets, "--steps", 2, "--real-share", 1)
+    assert done.code == 0, done.err
+    assert "step 2 " in done.out
+    assert kappamask(*words, "--dataset", "kappaset").code == 2
+    done = kappamask(*words, "--dataset", f"kappaset={tmp_path / 'none'}")
+    assert done.code == 1 and "holds no patch of kappaset" in done.err and one_sentence(done.err)
+
+
 def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
     pytest.importorskip("onnx")

@@ -13,7 +13,7 @@ onnx = pytest.importorskip("onnx")
 
 # ruff: noqa: E402
 
-from kappamask.training import batches, material, validate
+from kappamask.training import batches, material, samples, validate
 from kappamask.training.batches import FILL, Source, to_input
 from kappamask.training.export import export, load_network
 from kappamask.training.material import ASIDE, read_pixels
@@ -21,7 +21,7 @@ from kappamask.training.network import Compact, Scores, multiply_adds
 from kappamask.training.simulate import paint_clouds
 from kappamask.training.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
-from kappamask.training.train import ahead, train, train_step
+from kappamask.training.train import ahead, source_of, train, train_step
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ def plan(tmp_path: Path) -> Plan:
         tile = np.concatenate([(scene * 10000).round(), truth[None]]).astype(np.uint16)
         np.save(tmp_path / "tiles" / f"{seed}.npy", tile)
     sides = (((96, 64), 0.4), ((64, 64), 0.3), ((32, 32), 0.3))
-    labelled = tuple(tmp_path / name for name in material.LANDSAT)
+    sets = tuple(("arrays", tmp_path / name) for name in material.LANDSAT)
     return Plan(
-        tmp_path, tmp_path / "tiles", tmp_path / "run", minutes=1e6, steps=3, batch=2, labelled=labelled, sides=sides
+        tmp_path, tmp_path / "tiles", tmp_path / "run", minutes=1e6, steps=3, batch=2, datasets=sets, sides=sides
     )
 
 
 def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -> None:
-    state, source = new_state(plan), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
+    state, source = new_state(plan), source_of(plan)
     before = [p.detach().clone() for p in state.network.parameters()]
     losses = [train_step(plan, state, batch) for batch in islice(ahead(source, plan, 0), 30)]
     assert state.step == 30
@@ -52,7 +52,7 @@ def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -
 def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> None:
     whole = train(replace(plan, out=plan.out / "whole"))
     cut = replace(plan, out=plan.out / "cut")
-    state, source = new_state(cut), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
+    state, source = new_state(cut), source_of(plan)
     cut.out.mkdir(parents=True)
     train_step(cut, state, source.batch(cut.seed, 0, cut.batch))
     state.save(cut.out / "last.pt")
@@ -66,7 +66,7 @@ def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> Non
 
 
 def test_batches_follow_from_seed_and_step(plan: Plan) -> None:
-    source = Source(plan.tiles, plan.data, plan.labelled, plan.sides)
+    source = source_of(plan)
     first, again, next_one = (source.batch(5, step, 4) for step in (7, 7, 8))
     assert torch.equal(first.image, again.image) and torch.equal(first.truth, again.truth)
     assert not torch.equal(first.image, next_one.image)
@@ -80,11 +80,26 @@ def test_patchworks_are_labelled_by_their_pixels(plan: Plan) -> None:
     assert not (pixels.group % 3 == ASIDE).any() and (read_pixels(plan.data, aside=True).group % 3 == ASIDE).all()
     codes = set()
     for seed in range(20):
-        scene, truth = batches.patchwork(pixels, 32, np.random.default_rng(seed))
+        scene, truth = samples.patchwork(pixels, 32, np.random.default_rng(seed))
         assert scene.shape == (13, 32, 32) and truth.shape == (32, 32)
         np.testing.assert_array_equal(truth == 4, scene[B10] > 0.3)
         codes |= {tuple(np.unique(truth))}
     assert codes == {(1,), (4,), (1, 4)}
+
+
+def test_patches_of_every_set_are_drawn_as_often(plan: Plan) -> None:
+    one, two = (
+        samples.Patch(
+            "p", "g", "train", level, 10.0, ("B02",), np.ones((1, 20, 30)), np.ones((20, 30), np.uint8), False
+        )
+        for level in ("L1C", "L2A")
+    )
+    joined = samples.Joined([[one] * 5, [], [two]])
+    assert [patch.level for patch in joined] == ["L1C", "L2A"] * 5
+    piece = samples.piece(two, 32, np.array([7, 9], np.uint64))
+    assert piece.scene.shape == (13, 32, 32) and piece.level == "L2A"
+    np.testing.assert_array_equal(piece.truth == 1, np.isfinite(piece.scene[1]))
+    assert piece.truth.sum() == 600 and np.isnan(piece.scene[0]).all()
 
 
 def test_no_tiles_is_an_error(plan: Plan, tmp_path: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kappamask.training.material import Pixels, read_pixels, read_scene
+from kappamask.datasets import Patch
+from kappamask.training.material import read_pixels
+from kappamask.training.samples import Sample, cut, patchwork, piece
 from kappamask.training.spectra import B10, BANDS, MEAN, STD, FloatArray, to_surface
 
 #: Value of a band that is absent or a pixel without data, after z-scoring.
@@ -35,7 +38,7 @@ SIDES: Final[Sides] = (
 )  # fmt: skip
 #: Deviation of the constant added to each band; B10 has none of the air's light that makes the others doubtful.
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
-L2A_SHARE, NODATA_SHARE, LABELLED_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.12, 0.14
+L2A_SHARE, NODATA_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.14
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,13 @@ def to_input(reflectance: FloatArray, level: str) -> FloatArray:
 
 
 class Source:
-    """Simulated tiles under `tiles`; at times `labelled` scenes, or patchworks of the pixel table under `data`."""
+    """Simulated tiles under `tiles`; at times `real` patches (their share), or patchworks of the pixel table."""
 
-    def __init__(self, tiles: Path, data: Path, labelled: tuple[Path, ...] = (), sides: Sides = SIDES) -> None:
+    def __init__(
+        self, tiles: Path, data: Path, real: Sequence[Patch] = (), share: float = 0.5, sides: Sides = SIDES
+    ) -> None:
         self.folder, self.sides, self.pixels = tiles, sides, read_pixels(data)
-        self.real = [(x, y) for x, y in (read_scene(path) for path in labelled) if y is not None]
+        self.real, self.share = real, share if real else 0.0
         self.paths: list[Path] = []
         self.refresh()
 
@@ -88,53 +93,28 @@ class Source:
             truth = truth[:, index][:, :, index]
         return _finish(image, truth, torch.tensor([s[2] for s in samples]), rng)
 
-    def _draw(self, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[Any], bool]:
-        """Reflectance (13, side, side), its truth, and whether its cloud is merged."""
+    def _draw(self, side: int, rng: np.random.Generator) -> Sample:
         kind = rng.random()
         if kind < PIXEL_SHARE:
-            return *patchwork(self.pixels, side, rng), True
+            return Sample(*patchwork(self.pixels, side, rng), merged=True)
         where = rng.bit_generator.random_raw(2)
-        if self.real and kind < PIXEL_SHARE + LABELLED_SHARE:
-            scene, codes = self.real[int(rng.integers(len(self.real)))]
-            return cut(scene, side, where), cut(codes, side, where), True
-        piece = np.asarray(cut(np.load(self.paths[int(rng.integers(len(self.paths)))], mmap_mode="r"), side, where))
-        return piece[:13].astype(np.float32) / np.float32(1e4), piece[13], False
+        if kind < PIXEL_SHARE + self.share * (1 - PIXEL_SHARE):
+            return piece(self.real[int(rng.integers(len(self.real)))], side, where)
+        tile = np.asarray(cut(np.load(self.paths[int(rng.integers(len(self.paths)))], mmap_mode="r"), side, where))
+        return Sample(tile[:13].astype(np.float32) / np.float32(1e4), tile[13])
 
     def _sample(self, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64], bool]:
         """One crop (13 bands of reflectance and the level's plane), its truth, and whether its cloud is merged."""
-        scene, truth, merged = self._draw(side, rng)
-        whole = not np.isnan(scene[B10]).any()
-        level = "L2A" if whole and rng.random() < L2A_SHARE else "L1C"
-        if level == "L2A":
-            scene = to_surface(scene, float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3)))
+        drawn = self._draw(side, rng)
+        scene, level = drawn.scene, drawn.level
+        if level == "L1C" and not np.isnan(scene[B10]).any() and rng.random() < L2A_SHARE:
+            level, scene = "L2A", to_surface(scene, float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3)))
             scene[B10] = np.nan
         scene = scene * np.exp(rng.normal(0, 0.06) + rng.normal(0, 0.02, (13, 1, 1))).astype(np.float32)
         scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
         scene[~keep_bands(rng)] = np.nan
-        image, truth = turn(to_input(scene, level), truth.astype(np.int64), rng)
-        return image, truth, merged
-
-
-def patchwork(pixels: Pixels, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.uint8]]:
-    """Patches of real spectra, float32 (13, side, side), and their truth: 4 cloud of either kind, 1 clear.
-
-    One patch or a few; a third of them all cloudy, a third all clear. Colour alone must do where there is no shape.
-    """
-    kind = rng.integers(3)
-    pool = np.flatnonzero((pixels.cloudy == bool(kind)) | (kind == 2))
-    chosen = rng.choice(pool, int(rng.choice((1, 1, 2, 4, 8))))
-    seeds = rng.uniform(0, side, (len(chosen), 2))
-    far = [np.hypot(*(np.ogrid[:side, :side][axis] - seed[axis] for axis in (0, 1))) for seed in seeds]
-    which = chosen[np.argmin(far, axis=0)]
-    grain = np.float32(rng.uniform(0, 0.05)) * rng.standard_normal((side, side), dtype=np.float32)
-    scene = pixels.spectra[which].transpose(2, 0, 1) * np.exp(grain)
-    return scene, np.where(pixels.cloudy[which], 4, 1).astype(np.uint8)
-
-
-def cut(array: NDArray[Any], side: int, where: NDArray[np.uint64]) -> NDArray[Any]:
-    """Square of `side` from the last two axes of `array`, its corner taken from two random words."""
-    y, x = (int(w % np.uint64(n - side + 1)) for w, n in zip(where, array.shape[-2:], strict=True))
-    return array[..., y : y + side, x : x + side]
+        image, truth = turn(to_input(scene, level), drawn.truth.astype(np.int64), rng)
+        return image, truth, drawn.merged
 
 
 def keep_bands(rng: np.random.Generator) -> NDArray[np.bool_]:

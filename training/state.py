@@ -34,7 +34,8 @@ class Plan:
     averaging: float = 0.997
     validate_minutes: float = 3.0
     start: Path | None = None
-    labelled: tuple[Path, ...] = ()
+    datasets: tuple[tuple[str, Path], ...] = ()
+    real_share: float = 0.5
     sides: Sides = SIDES
 
 
@@ -80,6 +81,7 @@ def new_state(plan: Plan) -> State:
         if weight.dim() == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     origin: dict[str, Any] = {"seed": plan.seed, "architecture": plan.architecture}
+    origin |= {"datasets": [name for name, _ in plan.datasets]}
     if plan.start:
         start = _read(plan.start, plan.architecture)
         network.load_state_dict(start["averaged"])

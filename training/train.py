@@ -11,7 +11,7 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any
@@ -19,13 +19,21 @@ from typing import Any
 import torch
 from torch import nn
 
+from kappamask.datasets import Patch, open_dataset
 from kappamask.training.batches import Batch, Source
 from kappamask.training.material import check_data
+from kappamask.training.samples import Joined
 from kappamask.training.state import Plan, State, loss, new_state
 from kappamask.training.tiles import write_tiles
 from kappamask.training.validate import validate
 
 FIRST_TILES = 64
+
+
+def source_of(plan: Plan) -> Source:
+    """What `plan` trains on. Raises SceneError where a data set is absent or has no part to train on."""
+    real: list[Sequence[Patch]] = [open_dataset(name, folder).part("train") for name, folder in plan.datasets]
+    return Source(plan.tiles, plan.data, Joined(real), plan.real_share, plan.sides)
 
 
 def learning_rate(plan: Plan, step: int, seconds: float) -> float:
@@ -90,7 +98,7 @@ def check(plan: Plan, state: State, mean_loss: float) -> dict[str, Any]:
 def train(plan: Plan, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> State:
     """Run `plan` from where it stands to its end; returns the last state. tell: called with each validation's line."""
     plan.out.mkdir(parents=True, exist_ok=True)
-    state, source = new_state(plan), Source(plan.tiles, plan.data, plan.labelled, plan.sides)
+    state, source = new_state(plan), source_of(plan)
     losses: list[float] = []
     checked = state.seconds
     with closing(ahead(source, plan, state.step)) as batches:

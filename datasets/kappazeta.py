@@ -1,0 +1,78 @@
+"""KappaZeta's two sets: netCDF files of 512 x 512 px, a variable for each band and `Label`, in KappaMask's codes.
+
+Layout: as third parties read Zenodo 5095024 and 7100327; numbers are digital numbers / 65535.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from kappamask.datasets.patch import DIGITAL, Patch, translated, without_data
+from kappamask.datasets.split import split_of
+from kappamask.models import SceneError
+from kappamask.scenes.names import band_name
+from kappamask.scenes.netcdf import open_dataset
+
+#: Largest 16-bit number: what stored numbers were divided by.
+FULL: Final = np.float32(65535)
+#: From this processing baseline on a product's numbers carry an offset (ESA, 25 January 2022).
+OFFSET_SINCE, OFFSET = 400, np.float32(1000)
+#: 0 and 5 are undefined and missing in one place of the documentation and the other way round in another.
+CODES: Final = {1: 1, 2: 2, 3: 3, 4: 4}
+PRODUCT: Final = re.compile(r"(S2[A-D]_MSIL1C_\d{8}T\d{6}_N(\d{4})_R\d{3}_)?(T\d{2}[A-Z]{3}_\d{8}T\d{6})")
+
+
+def find(folder: Path) -> Iterator[Path]:
+    """The netCDF files under `folder`, folders of months included, in order of their names."""
+    yield from sorted(folder.rglob("*.nc"))
+
+
+def group_of(path: Path) -> str:
+    """Tile and date in the file's name; the name itself where it has none."""
+    found = PRODUCT.search(path.name)
+    return found[3] if found else path.stem
+
+
+def split(path: Path) -> str:
+    """By product: neither set was published in parts."""
+    return split_of(group_of(path))
+
+
+def read(path: Path) -> Patch:
+    """The patch in `path`. Raises SceneError where it lacks labels or bands, or its numbers cannot be what they say."""
+    dataset = open_dataset(path)
+    planes = {label: v for name, v in dataset.data_vars.items() if (label := band_name(str(name)))}
+    if "Label" not in dataset or not planes:
+        raise SceneError(f"{path.name} has no bands or no Label; it has {', '.join(map(str, dataset.data_vars))}.")
+    bands = tuple(planes)
+    numbers = np.stack([_digital(path, planes[band]) for band in bands])
+    labels = np.asarray(dataset["Label"].values).squeeze()
+    if labels.shape != numbers.shape[1:]:
+        raise SceneError(f"{path.name}: Label is {labels.shape}, the bands are {numbers.shape[1:]}.")
+    empty = without_data(numbers, 0)
+    reflectance = np.where(empty, np.nan, (numbers - _offset(path)) / DIGITAL).astype(np.float32)
+    truth = np.where(empty, 0, translated(labels, CODES)).astype(np.uint8)
+    return Patch(path.stem, group_of(path), split(path), "L1C", 10.0, bands, reflectance, truth, merged=False)
+
+
+def _digital(path: Path, variable: xr.DataArray) -> NDArray[np.float32]:
+    """Digital numbers of a band that is stored as such, or as a share of 65535."""
+    values: NDArray[Any] = np.asarray(variable.values).squeeze()
+    if values.dtype.kind in "ui":
+        return values.astype(np.float32)
+    if not np.nanmax(values, initial=0) <= 1 or np.nanmin(values, initial=0) < 0:
+        raise SceneError(f"{path.name}: {variable.name} is not a share of 65535: it lies outside of 0 to 1.")
+    return np.asarray(np.round(np.nan_to_num(values) * FULL), np.float32)
+
+
+def _offset(path: Path) -> np.float32:
+    """The offset in the numbers by the baseline in the name; both sets hold products of 2020, which had none."""
+    found = PRODUCT.search(path.name)
+    return OFFSET if found and found[2] and int(found[2]) >= OFFSET_SINCE else np.float32(0)

@@ -1,0 +1,55 @@
+"""What every reader of labelled data gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOT_JUDGED: Final = 0
+DIGITAL: Final = np.float32(1e4)
+"""Digital numbers of reflectance 1 (Sentinel-2 products, harmonised)."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A labelled piece of a scene."""
+
+    name: str
+    group: str
+    """Product or place; training and tests never share one."""
+    split: str
+    """`train`, `validation` or `test`."""
+    level: str
+    pixel_m: float | None
+    bands: tuple[str, ...]
+    reflectance: NDArray[np.float32]
+    """(band, y, x), unitless; NaN where there is no data."""
+    truth: NDArray[np.uint8]
+    """(y, x): 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 0 not judged."""
+    merged: bool
+    """True where 4 means cloud of either kind."""
+
+    def stack(self, bands: Sequence[str]) -> NDArray[np.float32]:
+        """Reflectance (band, y, x) of `bands` in that order; NaN where the patch has no such band."""
+        out = np.full((len(bands), *self.truth.shape), np.nan, np.float32)
+        for i, band in enumerate(bands):
+            if band in self.bands:
+                out[i] = self.reflectance[self.bands.index(band)]
+        return out
+
+
+def translated(labels: NDArray[Any], codes: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Labels in KappaMask's codes by the table `codes`; what it does not name is not judged."""
+    out = np.full(labels.shape, NOT_JUDGED, np.uint8)
+    for theirs, ours in codes.items():
+        out[labels == theirs] = ours
+    return out
+
+
+def without_data(numbers: NDArray[Any], *absent: int) -> NDArray[np.bool_]:
+    """True (y, x) where all bands of `numbers` (band, y, x) are one and the same of the values `absent`."""
+    return np.asarray(np.any([(numbers == value).all(axis=0) for value in absent], axis=0), bool)

@@ -1,0 +1,76 @@
+"""The data sets by name: what each is, what its labels can tell, and the reader of its format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, overload
+
+from kappamask.datasets import arrays, cloudsen12, kappazeta
+from kappamask.datasets.patch import Patch
+from kappamask.models import SceneError
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A published set: where it comes from and how it is read."""
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    find: Callable[[Path], Iterator[Any]]
+    split: Callable[[Any], str]
+    read: Callable[[Any], Patch]
+    files: str
+
+
+#: Facts of the three published sets are those of their records on Zenodo and Hugging Face.
+DATASETS: Final = {
+    data.name: data
+    for data in (
+        DataSet("kappaset", "KappaSet: 9251 patches of 1038 products, worldwide, L1C", "doi:10.5281/zenodo.7100327",
+                "CC-BY-4.0", kappazeta.find, kappazeta.split, kappazeta.read, "*.nc"),
+        DataSet("kappazeta-north", "KappaZeta Northern Europe: 4403 patches of 155 scenes, April to September, L1C",
+                "doi:10.5281/zenodo.5095024", "CC-BY-4.0", kappazeta.find, kappazeta.split, kappazeta.read, "*.nc"),
+        DataSet("cloudsen12", "CloudSEN12+: about 10,000 hand-labelled patches, worldwide, L1C or L2A",
+                "https://huggingface.co/datasets/tacofoundation/cloudsen12", "CC0-1.0", cloudsen12.find,
+                cloudsen12.split, cloudsen12.read, "*.taco"),
+        DataSet("arrays", "Labelled scenes as numpy archives of dn, bands and gt_kappa", "your own", "yours",
+                arrays.find, arrays.split, arrays.read, "labelled_*.npz"),
+    )
+}  # fmt: skip
+
+
+class Patches(Sequence[Patch]):
+    """Patches that are read when they are asked for."""
+
+    def __init__(self, dataset: DataSet, places: Sequence[Any]) -> None:
+        self.dataset, self.places = dataset, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Patch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Patches: ...
+    def __getitem__(self, index: int | slice) -> Patch | Patches:
+        if isinstance(index, slice):
+            return Patches(self.dataset, self.places[index])
+        return self.dataset.read(self.places[index])
+
+    def part(self, split: str) -> Patches:
+        """Those of `train`, `validation` or `test`."""
+        return Patches(self.dataset, [place for place in self.places if self.dataset.split(place) == split])
+
+
+def open_dataset(name: str, folder: Path) -> Patches:
+    """The patches of the set `name` under `folder`, lazily. Raises SceneError for an unknown name or no patch."""
+    if name not in DATASETS:
+        raise SceneError(f"No data set {name!r}; known are {', '.join(DATASETS)}.")
+    places = list(DATASETS[name].find(folder)) if folder.exists() else []
+    if not places:
+        raise SceneError(f"{folder} holds no patch of {name} ({DATASETS[name].files}).")
+    return Patches(DATASETS[name], places)

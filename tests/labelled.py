@@ -1,0 +1,60 @@
+"""Tiny labelled data sets in the exact layouts of the published ones."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import xarray as xr
+from pyarrow import parquet
+from rasterio.io import MemoryFile
+
+from kappamask.models import SENTINEL2_BANDS
+
+L1C = SENTINEL2_BANDS[:13]
+
+
+def kappazeta(path: Path, numbers: np.ndarray, labels: np.ndarray) -> Path:
+    """A netCDF of digital numbers (13, y, x) / 65535, a variable for each band, and Label."""
+    shares = {band: (("y", "x"), (numbers[i] / 65535).astype(np.float32)) for i, band in enumerate(L1C)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    xr.Dataset(shares | {"Label": (("y", "x"), labels.astype(np.uint8))}).to_netcdf(path)
+    return path
+
+
+def geotiff_bytes(array: np.ndarray) -> bytes:
+    """A GeoTIFF (band, y, x) as bytes."""
+    with MemoryFile() as memory:
+        facts = {"count": len(array), "height": array.shape[1], "width": array.shape[2], "dtype": array.dtype}
+        with memory.open(driver="GTiff", **facts) as target:
+            target.write(array)
+        return bytes(memory.read())
+
+
+def tortilla(files: Mapping[str, bytes], rows: Sequence[Mapping[str, Any]], magic: bytes = b"#y") -> bytes:
+    """The files one after the other behind a header of 50 bytes, and the table of them at the end."""
+    start, table = 50, []
+    for (name, content), row in zip(files.items(), rows, strict=True):
+        place = {"tortilla:id": name, "tortilla:offset": start, "tortilla:length": len(content)}
+        table.append(place | {"tortilla:data_split": None} | dict(row))
+        start += len(content)
+    footer = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(table), footer)
+    where = start.to_bytes(8, "little") + len(footer.getvalue()).to_bytes(8, "little")
+    return (magic + where).ljust(50, b"\0") + b"".join(files.values()) + footer.getvalue()
+
+
+def cloudsen12(path: Path, patches: Mapping[str, tuple[np.ndarray, np.ndarray, Mapping[str, Any]]]) -> Path:
+    """A TACO file: for each patch a tortilla of its image and its labels."""
+    inner = {
+        name: tortilla(
+            {"s2l1c": geotiff_bytes(image), "target": geotiff_bytes(labels[None])},
+            [{"tortilla:file_format": "GTiff"}] * 2,
+        )
+        for name, (image, labels, _) in patches.items()
+    }
+    common = {"tortilla:file_format": "TORTILLA", "label_type": "high", "real_proj_shape": 509}
+    path.write_bytes(tortilla(inner, [common | dict(row) for _, _, row in patches.values()], b"WX"))
+    return path
