@@ -33,8 +33,13 @@ lint: $(READY)
 	mkdir -p build/types && ln -sfn ../.. build/types/kappamask
 	MYPYPATH=build/types $(BIN)/mypy
 
-bench: $(READY)
-	$(BIN)/python benchmarks/run.py
+# The peers and PyTorch are large, so they are not part of what the tests need.
+$(VENV)/bench: $(READY)
+	$(BIN)/python -m pip install --quiet $(PACKAGE)[bench]
+	touch $@
+
+bench: $(VENV)/bench
+	$(BIN)/python benchmarks/run.py $(if $(PRODUCT),--product)
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

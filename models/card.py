@@ -81,7 +81,9 @@ class ModelCard:
     """What the network is given, after scaling, for a band or pixel that is absent."""
     level_plane: bool
     window: int
-    """Side of the square that the network is run on, in pixels of 10 m, overlap included."""
+    """Side of the square that the network is run on in a back-end's worker, in pixels of 10 m, overlap included."""
+    local_window: int
+    """The same on a user's own machine, whose memory allows more."""
     overlap: int
     """Pixels at each side of a window that a neighbour's window also covers."""
     stride: int
@@ -113,7 +115,8 @@ class ModelCard:
             (bool(self.required) and self.required <= set(self.bands), "required bands must be among the bands"),
             (len(self.scaling) == len(self.bands), f"{len(self.scaling)} scalings for {len(self.bands)} bands"),
             (abs(self.fill) < LARGEST, f"fill must be finite and below {LARGEST:g}"),
-            (self.stride >= 1 and self.window % self.stride == 0, "window must be a multiple of the stride"),
+            (self._divides(self.window, self.local_window), "window must be a multiple of the stride"),
+            (self.local_window >= self.window, "local_window must be as large as window, or larger"),
             (self.window >= self.stride and 0 < 2 * self.overlap < self.window, "overlap must fit in the window"),
             (len(set(values)) == len(values), "a class value is given twice"),
             (("missing", MISSING) in ((c.name, c.value) for c in self.classes), f"class {MISSING} must be 'missing'"),
@@ -123,6 +126,9 @@ class ModelCard:
             (PurePath(self.file).name == self.file and self.file.endswith(".onnx"), "file must be NAME.onnx beside it"),
             (_is_hex(self.sha256, 64), "file:checksum must be a sha256 multihash (1220 and 64 hex digits)"),
         ]
+
+    def _divides(self, *sides: int) -> bool:
+        return self.stride >= 1 and all(side % self.stride == 0 for side in sides)
 
     @property
     def channels(self) -> int:

@@ -84,6 +84,7 @@ def _parse(document: dict[str, Any]) -> ModelCard:
         fill=float(properties["kappamask:fill"]),
         level_plane=_flag(properties["kappamask:level_plane"]),
         window=_whole(properties["kappamask:window"]),
+        local_window=_whole(properties.get("kappamask:local_window", properties["kappamask:window"])),
         overlap=_whole(properties["kappamask:overlap"]),
         stride=_whole(properties["kappamask:stride"]),
         classes=tuple(_class(c) for c in result["classification:classes"]),

@@ -57,6 +57,7 @@ def test_an_unknown_model_lists_the_known(name):
         ({"kappamask:required_bands": ["B12"]}, "required bands"),
         ({"kappamask:required_bands": []}, "required bands"),
         ({"kappamask:window": 63}, "multiple of the stride"),
+        ({"kappamask:local_window": 32}, "local_window must be as large as window"),
         ({"kappamask:overlap": 32}, "overlap must fit"),
         ({"kappamask:overlap": 0}, "overlap must fit"),
         ({"kappamask:overlap": 8.5}, "whole number"),

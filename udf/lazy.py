@@ -13,7 +13,7 @@ from kappamask.udf.radiometry import Decision, check
 __all__ = ["mask_date", "stack"]
 
 BLOCK_WINDOWS = 4
-"""Sides of a block in window steps: 2048 px for 512; larger blocks compute fewer windows twice, use more memory."""
+"""Sides of a block in window steps: 4096 px for 1024; larger blocks compute fewer windows twice, use more memory."""
 
 
 def mask_date(values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
@@ -36,13 +36,13 @@ def stack(arrays: list[Any]) -> Any:
 
 
 def _edges(length: int, reading: Reading) -> list[tuple[int, int]]:
-    step = BLOCK_WINDOWS * (reading.card.window - 2 * reading.card.overlap)
+    step = BLOCK_WINDOWS * (reading.card.local_window - 2 * reading.card.overlap)
     return [(first, min(first + step, length)) for first in range(0, length, step)]
 
 
 def _job(values: Any, rows: tuple[int, int], columns: tuple[int, int], reading: Reading) -> tuple[Any, ...]:
     """The part of `values` that a block needs, its windows, and where the block lies in that part."""
-    size, overlap = reading.card.window, reading.card.overlap
+    size, overlap = reading.card.local_window, reading.card.overlap
     cuts, plans, inner = [], [], []
     for (first, last), length in zip((rows, columns), values.shape[1:], strict=True):
         spans = windows.touching(windows.plan(length, size, overlap), first, last)

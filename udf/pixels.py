@@ -39,7 +39,7 @@ def sampling_step(height: int, width: int) -> int:
 
 def mask_date(values: NDArray[Any], reading: Reading, scores: bool) -> tuple[Mask, Scores | None]:
     """Mask (y, x) and, if asked for, scores (class, y, x) of the numbers (band, y, x) of one date."""
-    size, overlap = reading.card.window, reading.card.overlap
+    size, overlap = reading.card.local_window, reading.card.overlap
     rows, columns = (windows.plan(n, size, overlap) for n in values.shape[1:])
     return blended(values, reading, scores, rows, columns)
 
