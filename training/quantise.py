@@ -17,7 +17,7 @@ from kappamask.training.spectra import FloatArray
 OPERATORS: Final = ["Conv"]
 
 
-class _Images(CalibrationDataReader):  # type: ignore[misc]  # not annotated
+class _Images(CalibrationDataReader):
     def __init__(self, images: Iterable[FloatArray]) -> None:
         self.images: Iterator[FloatArray] = iter(images)
 
