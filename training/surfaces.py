@@ -15,7 +15,9 @@ from kappamask.training.spectra import B02, B03, B04, B08, B11, BANDS, FloatArra
 from kappamask.training.towns import scatter_roofs, town
 
 #: Bright, white or dark ground that is taken for cloud or shadow, and how often a palette is drawn from it.
-THEMES: Final = {"scene": 0.34, "any": 0.14, "snow": 0.12, "bright": 0.14, "water": 0.16, "dark": 0.10}
+THEMES: Final = {
+    "scene": 0.28, "any": 0.10, "green": 0.24, "snow": 0.07, "bright": 0.08, "water": 0.14, "dark": 0.09,
+}  # fmt: skip
 #: Share of the tiles that have towns.
 TOWNS: Final = 0.25
 
@@ -60,6 +62,7 @@ def _palette(ground: Ground, count: int, rng: np.random.Generator) -> FloatArray
     chosen = {
         "scene": ground.group == rng.choice(np.unique(ground.group)),
         "any": s[:, B02] < 0.4,
+        "green": (s[:, B08] > 2 * s[:, B04]) & (s[:, B02] < 0.14),
         "snow": (s[:, B02] > 0.2) & (ndsi > 0.3),
         "bright": (s[:, B04] > 0.22) & (ndsi < 0.3),
         "water": (s[:, B08] < 0.12) & (s[:, B11] < 0.08),

@@ -43,7 +43,7 @@ def _plots(size: int, plot: float, rng: np.random.Generator) -> tuple[FloatArray
 
 def _roofs(ground: Ground, count: int, rng: np.random.Generator) -> FloatArray:
     """`count` colours (count, 13) of a town: grey to white with a slope over the bands, and real ground."""
-    light = np.exp(rng.uniform(np.log(0.07), np.log(0.55), (count, 1)))
+    light = np.exp(rng.uniform(np.log(0.06), np.log(0.45), (count, 1)))
     slope = np.linspace(-1, 1, len(BANDS)) * rng.normal(0.1, 0.35, (count, 1))
     real = ground.spectra[rng.choice(np.flatnonzero(ground.spectra[:, B02] < 0.4), count)]
     return np.asarray(np.where(rng.random((count, 1)) < 0.4, real, light * np.exp(slope)), np.float32)
