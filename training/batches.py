@@ -38,7 +38,7 @@ SIDES: Final[Sides] = (
 )  # fmt: skip
 #: Deviation of the constant added to each band; B10 has none of the air's light that makes the others doubtful.
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
-L2A_SHARE, NODATA_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.14
+L2A_SHARE, NODATA_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.20
 
 
 @dataclass(frozen=True)
