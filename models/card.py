@@ -23,7 +23,7 @@ LEVELS = ("L1C", "L2A")
 LEVEL_BANDS = {"B10": "L1C", "AOT": "L2A", "WVP": "L2A", "SCL": "L2A"}
 """Bands that only one product level has."""
 MISSING = 5
-"""Class of pixels without data, in every card: it is never a network's answer."""
+"""Class of pixels without data, in every card. It comes from validity; the official networks may answer it as well."""
 LARGEST = 1e6
 """Magnitude of a scaled input that no network needs."""
 NODATA_CODE = 255
@@ -121,7 +121,6 @@ class ModelCard:
             (len(set(values)) == len(values), "a class value is given twice"),
             (("missing", MISSING) in ((c.name, c.value) for c in self.classes), f"class {MISSING} must be 'missing'"),
             (bool(self.output) and set(self.output) <= set(values), "output classes must be among the classes"),
-            (MISSING not in self.output, f"no output channel may be class {MISSING}, missing: it comes from validity"),
             (len(set(self.output)) == len(self.output), "two output channels have the same class"),
             (PurePath(self.file).name == self.file and self.file.endswith(".onnx"), "file must be NAME.onnx beside it"),
             (_is_hex(self.sha256, 64), "file:checksum must be a sha256 multihash (1220 and 64 hex digits)"),

@@ -1,0 +1,48 @@
+"""From KappaZeta's HDF5 weights to a folder with `model.onnx` and `card.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from kappamask.conversion import deeplab, unet
+from kappamask.conversion.cards import document
+from kappamask.conversion.errors import ConversionError
+from kappamask.conversion.graph import Graph
+from kappamask.conversion.keras_file import read
+from kappamask.conversion.layers import Supply
+from kappamask.conversion.releases import OFFICIAL
+from kappamask.models import ModelCard, load_card
+
+ARCHITECTURES: Final[dict[str, ModuleType]] = {"unet": unet, "deeplabv3plus": deeplab}
+
+
+def convert(weights: Path, architecture: str, level: str, folder: Path) -> ModelCard:
+    """Write `folder`/model.onnx and `folder`/card.json of the official network in the HDF5 file `weights`.
+
+    architecture: "unet" or "deeplabv3plus". level: "L1C" or "L2A", which decides the bands and their scaling.
+    Returns the card. Raises ConversionError if the file is damaged, or not of that architecture and level.
+    """
+    if (architecture, level) not in OFFICIAL:
+        known = ", ".join(f"{a} {lv}" for a, lv in OFFICIAL)
+        raise ConversionError(f"No official network {architecture} {level}; there are {known}.")
+    release, built = OFFICIAL[architecture, level], ARCHITECTURES[architecture]
+    supply, graph = Supply(weights.name, read(weights), built.LAYERS), Graph()
+    scores = built.build(graph, supply, len(release.bands))
+    source = hashlib.sha256(weights.read_bytes()).hexdigest()
+    facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": str(built.HEAD)}
+    data = graph.model(scores, len(release.bands), built.CLASSES, facts).SerializeToString()
+    return _written(folder, data, document(data, architecture, level, release, built, source))
+
+
+def _written(folder: Path, data: bytes, card: dict[str, object]) -> ModelCard:
+    """Both files beside their places first, then renamed, the card last: what is there is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (("model.onnx", data), ("card.json", (json.dumps(card, indent=2) + "\n").encode())):
+        draft = folder / f".{name}.part"
+        draft.write_bytes(content)
+        draft.replace(folder / name)
+    return load_card(folder / "card.json")

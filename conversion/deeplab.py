@@ -1,0 +1,105 @@
+"""The official DeepLabv3+: an aligned Xception at a sixteenth of the resolution, pyramid pooling, softmax.
+
+After architectures.py of km_predict (2022). Its shortcuts come from the shortcut before, not from the sum, and its
+middle blocks end in a ReLU; both are kept, because the weights were trained so.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from kappamask.conversion.graph import Graph
+from kappamask.conversion.layers import Convolution, Separable, Supply
+
+ENTRY: Final = (128, 256, 728)
+MIDDLE, MIDDLE_BLOCKS = 728, 8
+EXIT: Final = (728, 1024)
+PYRAMID, LOW_LEVEL, CLASSES = 256, 48, 6
+RATES: Final = (6, 12, 18)
+#: Layers of the extractor's end, which the network does not use, are not in the file.
+LAYERS: Final = {"conv2d": 15, "separable_conv2d": 32, "batch_normalization": 46}
+STRIDE: Final = 16
+HEAD: Final = "softmax"
+
+
+def build(graph: Graph, supply: Supply, channels: int) -> str:
+    """Adds the network behind the input `image` (n, channels, y, x), y and x multiples of 16, 288 px at least.
+
+    Returns its scores. The pooled part sees the whole image, so scores depend on the size of the window.
+    """
+    x = _strided(graph, supply, "image", channels, 32)
+    shortcut = graph.relu(_padded(graph, supply, graph.relu(x), 32, 64))
+    x, low = shortcut, ""
+    for i, (inputs, filters) in enumerate(zip((64, *ENTRY), ENTRY, strict=False)):
+        body = _separable(graph, supply, graph.relu(x) if i else x, inputs, filters)
+        body = _separable(graph, supply, graph.relu(body), filters, filters)
+        low = body if i == 1 else low
+        shortcut = Convolution.take(supply, inputs, filters, 1, bias=False, norm=True).apply(
+            graph, shortcut, strides=[2, 2]
+        )
+        x = graph.add("Add", shortcut, _pooled(graph, body))
+    x = _exit(graph, supply, _middle(graph, supply, x))
+    x = _pyramid(graph, supply, x)
+    low = graph.relu(Convolution.take(supply, ENTRY[1], LOW_LEVEL, 1, bias=False, norm=True).apply(graph, low))
+    x = graph.concatenated(graph.enlarged(x, 4, "linear"), low)
+    for inputs in (PYRAMID + LOW_LEVEL, PYRAMID):
+        x = graph.relu(_padded(graph, supply, x, inputs, PYRAMID))
+    # A 1 x 1 convolution and an interpolation can change places; before it, the convolution costs a sixteenth.
+    head = Convolution.take(supply, PYRAMID, CLASSES, 1, bias=True).apply(graph, x)
+    return graph.add("Softmax", graph.enlarged(head, 4, "linear"), axis=1)
+
+
+def _strided(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
+    layer = Convolution.take(supply, inputs, filters, 3, bias=False, norm=True)
+    return layer.apply(graph, graph.edge_padded(x, 0, 1), strides=[2, 2])
+
+
+def _padded(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
+    layer = Convolution.take(supply, inputs, filters, 3, bias=False, norm=True)
+    return layer.apply(graph, graph.edge_padded(x, 1, 1))
+
+
+def _separable(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
+    return Separable.take(supply, inputs, filters).apply(graph, x)
+
+
+def _pooled(graph: Graph, x: str) -> str:
+    """The largest of 3 x 3; a repeated border changes no maximum, so plain padding is the same."""
+    return graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])
+
+
+def _middle(graph: Graph, supply: Supply, x: str) -> str:
+    for _ in range(MIDDLE_BLOCKS):
+        body = x
+        for _ in range(3):
+            body = _separable(graph, supply, graph.relu(body), MIDDLE, MIDDLE)
+        x = graph.add("Add", x, graph.relu(body))
+    return x
+
+
+def _exit(graph: Graph, supply: Supply, x: str) -> str:
+    for inputs, filters in zip((MIDDLE, *EXIT), EXIT, strict=False):
+        x = _separable(graph, supply, graph.relu(x), inputs, filters)
+    return x
+
+
+def _pyramid(graph: Graph, supply: Supply, x: str) -> str:
+    """The mean of the image, a 1 x 1 convolution and three dilated ones, joined."""
+    mean = graph.add("GlobalAveragePool", x)
+    pooled = graph.relu(Convolution.take(supply, EXIT[-1], PYRAMID, 1, bias=True, norm=True).apply(graph, mean))
+    parts = [graph.relu(Convolution.take(supply, EXIT[-1], PYRAMID, 1, bias=False, norm=True).apply(graph, x))]
+    for rate in RATES:
+        layer = Convolution.take(supply, EXIT[-1], PYRAMID, 3, bias=False, norm=True)
+        parts.append(graph.relu(layer.apply(graph, graph.symmetric(x, rate), dilations=[rate, rate])))
+    spread = graph.add("Mul", pooled, _ones_like(graph, x))
+    joined = graph.concatenated(spread, *parts)
+    return graph.relu(Convolution.take(supply, PYRAMID * 5, PYRAMID, 1, bias=False, norm=True).apply(graph, joined))
+
+
+def _ones_like(graph: Graph, x: str) -> str:
+    """Ones (1, 1, y, x) in the size of `x`."""
+    shape = graph.add("Shape", x, start=2)
+    whole = graph.concatenated(graph.whole(1, 1), shape, axis=0)
+    return graph.add("Expand", graph.constant(np.ones((1, 1, 1, 1), np.float32)), whole)

@@ -1,0 +1,188 @@
+"""Official weights: what TensorFlow scores, the ONNX scores too; files that are not what they say are told."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import official
+import onnxruntime
+import pytest
+
+pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamask-openeo[convert]')")
+
+from command import one_sentence
+
+from kappamask.conversion import ConversionError, convert, deeplab, unet
+from kappamask.conversion.graph import Graph
+from kappamask.conversion.keras_file import read
+from kappamask.conversion.layers import Supply
+from kappamask.conversion.releases import OFFICIAL
+from kappamask.models import load_card, read_weights
+
+GOLDENS = Path(__file__).with_name("official.npz")
+SIDES = {"unet": 96, "deeplabv3plus": 320}
+NETWORKS = [("unet", "L1C"), ("unet", "L2A"), ("deeplabv3plus", "L1C"), ("deeplabv3plus", "L2A")]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory):
+    """Files of each architecture and number of channels, made once."""
+    folder, made = tmp_path_factory.mktemp("weights"), {}
+
+    def of(architecture: str, channels: int) -> Path:
+        if (architecture, channels) not in made:
+            path = folder / f"{architecture}-{channels}.hdf5"
+            made[architecture, channels] = official.write(path, architecture, channels)
+        return made[architecture, channels]
+
+    return of
+
+
+def scores(card, image: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(read_weights(card), providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": image[None]})[0][0]
+
+
+@pytest.mark.parametrize(("architecture", "level"), NETWORKS)
+def test_scores_are_those_of_tensorflow(weights, tmp_path: Path, architecture: str, level: str) -> None:
+    channels = len(OFFICIAL[architecture, level].bands)
+    card = convert(weights(architecture, channels), architecture, level, tmp_path)
+    found = scores(card, official.image(channels, SIDES[architecture]))
+    expected = np.load(GOLDENS)[f"{architecture}_{channels}"]
+    part = found[:, : expected.shape[1], : expected.shape[2]]
+    assert np.abs(part - expected).max() < 1e-5
+    assert (part.argmax(axis=0) == expected.argmax(axis=0)).mean() >= 0.9999
+    assert expected.std(axis=(1, 2)).min() > 5e-4, "the golden is not flat"
+
+
+def test_the_card_says_what_the_release_does_to_its_bands(weights, tmp_path: Path) -> None:
+    card = convert(weights("deeplabv3plus", 14), "deeplabv3plus", "L2A", tmp_path)
+    assert load_card(tmp_path) == card and card.id == "official-l2a-deeplabv3plus"
+    assert card.bands[0] == "AOT" and card.bands[-1] == "WVP" and "B10" not in card.bands
+    assert card.required == frozenset(card.bands)
+    assert (card.window, card.overlap, card.local_window) == (512, 16, 512)
+    assert card.output == (0, 1, 2, 3, 4, 5) and not card.level_plane
+    dn, largest = 3000, 0.32552072405815125
+    scaling = card.scaling[card.bands.index("B01")]
+    assert dn / 10000 * scaling.gain + scaling.bias == pytest.approx(dn / 65535 / largest, rel=1e-9)
+    assert scaling.lower == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["card.json", "model.onnx"]
+
+
+@pytest.mark.parametrize(
+    "layout", [{"whole": True}, {"first": 23}, {"reverse": True}, {"texts": str}, {"first": 7, "reverse": True}]
+)
+def test_all_layouts_of_keras_give_the_same_layers(tmp_path: Path, monkeypatch, layout) -> None:
+    monkeypatch.setattr(official, "UNET", (8, 16))
+    monkeypatch.setattr(official, "SEPARABLE", [(8, 16)] * 12)
+    plain = read(official.write(tmp_path / "a.hdf5", "unet", 13))
+    other = read(official.write(tmp_path / "b.hdf5", "unet", 13, **layout))
+    assert plain.keys() == other.keys() == {"conv2d"}
+    for one, two in zip(plain["conv2d"], other["conv2d"], strict=True):
+        for part in ("kernel", "bias"):
+            np.testing.assert_array_equal(one.weights[part], two.weights[part])
+
+
+def test_a_list_of_layers_that_keras_has_cut_is_joined(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "cut.hdf5", "w") as file:
+        for i in range(12):
+            name = f"conv2d_{i}" if i else "conv2d"
+            file.attrs[f"layer_names{i}"] = [name]
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/bias:0"]
+            group[f"{name}/bias:0"] = np.full(1, i, np.float32)
+    assert [float(layer.weights["bias"][0]) for layer in read(tmp_path / "cut.hdf5")["conv2d"]] == [*range(12)]
+
+
+def small(path: Path, change) -> Path:
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv2d"]
+        group = file.create_group("conv2d")
+        group.attrs["weight_names"] = [b"conv2d/kernel:0"]
+        change(group)
+    return path
+
+
+def bomb(group) -> None:
+    group.create_dataset("conv2d/kernel:0", (30000, 30000), "f4", chunks=(100, 100), compression="gzip")
+
+
+def elsewhere(group) -> None:
+    group.create_group("conv2d")["kernel:0"] = h5py.ExternalLink("/etc/hostname", "x")
+
+
+def beyond(group) -> None:
+    group.create_dataset("conv2d/kernel:0", (4,), "f4", external=[("/etc/hostname", 0, 16)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (bomb, "declares more than"),
+        (elsewhere, "does not lie in the file itself"),
+        (beyond, "does not lie in the file itself"),
+        (lambda g: g.create_dataset("conv2d/kernel:0", data=np.array([np.nan], np.float32)), "no numbers"),
+        (lambda g: g.create_dataset("conv2d/kernel:0", data=[b"text"]), "numbers are needed"),
+        (lambda g: None, "does not lie in the file itself"),
+    ],
+)
+def test_hostile_files_are_refused(tmp_path: Path, change, message: str) -> None:
+    with pytest.raises(ConversionError, match=message):
+        read(small(tmp_path / "w.hdf5", change))
+
+
+def test_files_that_are_none_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="No file"):
+        read(tmp_path / "none.hdf5")
+    (tmp_path / "text.hdf5").write_text("text")
+    with pytest.raises(ConversionError, match="cannot be read as HDF5"):
+        read(tmp_path / "text.hdf5")
+    whole = small(tmp_path / "w.hdf5", lambda g: g.create_dataset("conv2d/kernel:0", data=np.ones(9999, np.float32)))
+    (tmp_path / "cut.hdf5").write_bytes(whole.read_bytes()[:6000])
+    with pytest.raises(ConversionError, match="cannot be read as HDF5"):
+        read(tmp_path / "cut.hdf5")
+    with h5py.File(tmp_path / "bare.hdf5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(ConversionError, match="no Keras weights"):
+        read(tmp_path / "bare.hdf5")
+
+
+def test_another_architecture_level_or_a_missing_layer_is_told(weights, tmp_path: Path) -> None:
+    path = weights("unet", 13)
+    with pytest.raises(ConversionError, match="24 conv2d; the architecture has 46 batch_normalization"):
+        convert(path, "deeplabv3plus", "L1C", tmp_path / "out")
+    with pytest.raises(ConversionError, match=r"layer conv2d has .*\(3, 3, 13, 32\).*not .*\(3, 3, 14, 32\)"):
+        convert(weights("deeplabv3plus", 13), "deeplabv3plus", "L2A", tmp_path / "out")
+    with pytest.raises(ConversionError, match="No official network unet L1B; there are unet L1C"):
+        convert(path, "unet", "L1B", tmp_path / "out")
+    layers = read(path)
+    del layers["conv2d"][3]
+    with pytest.raises(ConversionError, match="23 conv2d; the architecture has 24"):
+        Supply("w.hdf5", layers, unet.LAYERS)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("width", [1, 6, 18])
+def test_the_symmetric_border_is_numpys(width: int) -> None:
+    graph = Graph()
+    model = graph.model(graph.symmetric("image", width), 2, 2, {})
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    image = np.random.default_rng(0).random((1, 2, 20, 31), np.float32)
+    expected = np.pad(image, ((0, 0), (0, 0), (width, width), (width, width)), mode="symmetric")
+    np.testing.assert_array_equal(session.run(None, {"image": image})[0], expected)
+
+
+def test_the_command_writes_a_network_that_runs(kappamask, weights, tmp_path: Path) -> None:
+    out = tmp_path / "official"
+    words = ["models", "convert", weights("unet", 13), "--architecture", "unet", "--level", "L1C", "-o", out]
+    done = kappamask(*words)
+    assert done.code == 0, done.err
+    assert "official-l1c-unet" in done.out and "sigmoid" in done.out
+    assert kappamask("models", "verify", out).code == 0
+    done = kappamask(*words[:2], tmp_path / "none.hdf5", *words[3:])
+    assert done.code == 1 and one_sentence(done.err) and "No file" in done.err
+    assert kappamask(*words[:4], "resnet", *words[5:]).code == 2
+
+
+def test_strides_are_those_that_cards_promise() -> None:
+    assert unet.STRIDE == deeplab.STRIDE == 16
