@@ -67,7 +67,6 @@ def test_an_unknown_model_lists_the_known(name):
         ({"kappamask:output_values": [1, 9]}, "output classes"),
         ({"kappamask:output_values": [1, 1]}, "same class"),
         ({"kappamask:fill": 1e308}, "fill must be finite"),
-        ({"kappamask:output_values": [1, 2, 3, 5]}, "comes from validity"),
         ({"license": None}, "a text is needed"),
         ({"mlm:input": []}, "IndexError"),
     ],
