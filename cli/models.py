@@ -27,7 +27,7 @@ Which = Annotated[str, typer.Argument(help="A model's id, or the path of a card.
 
 @models.command("list", epilog="Example: kappamask models list --json")
 def list_all(as_json: AsJson = False) -> None:
-    """List the networks that come with the package."""
+    """List the networks that come with the package, and those that were fetched."""
     cards = list_cards()
     lines = [f"{c.id:<24}{'+'.join(c.levels):<10}{len(c.bands):>3} bands  {c.licence:<12} {c.title}" for c in cards]
     say([_facts(card) for card in cards], lines, as_json)
@@ -90,6 +90,27 @@ def convert(
     facts = _facts(card) | {"head": ARCHITECTURES[architecture.value].HEAD}
     lines = [f"{card.file}: {card.id}, {facts['head']} scores, sha256 {card.sha256}"]
     say(facts, [*lines, f"kappamask mask SCENE -o mask.tif --model {output}"], as_json)
+
+
+@models.command(epilog="Example: kappamask models fetch official-l2a-unet")
+def fetch(
+    name: Annotated[str, typer.Argument(help="official-l1c-unet, …", show_default=False)],
+    source: Annotated[Path | None, typer.Option("--from", help="A file to take instead of downloading it.")] = None,
+    mirror: Annotated[str | None, typer.Option(help="URL of a folder that holds the files of weights.")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Allow plain HTTP.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download an official network, convert it, and keep it for every later use; a cut download is resumed."""
+    with extra("convert"):
+        from kappamask.conversion import fetch as run
+        from kappamask.conversion.fetch import BUCKET
+
+    from kappamask.cli.progress import shown
+
+    with shown(name) as show:
+        card = run(name, mirror=mirror or BUCKET, source=source, insecure=insecure, show=show)
+    lines = [f"{card.folder}: {card.id}, sha256 {card.sha256}", f"kappamask mask SCENE -o mask.tif --model {card.id}"]
+    say(_facts(card), lines, as_json)
 
 
 def _facts(card: ModelCard) -> dict[str, Any]:

@@ -2,5 +2,6 @@
 
 from kappamask.conversion.convert import convert
 from kappamask.conversion.errors import ConversionError
+from kappamask.conversion.fetch import fetch
 
-__all__ = ["ConversionError", "convert"]
+__all__ = ["ConversionError", "convert", "fetch"]

@@ -1,7 +1,7 @@
 """What a network is: cards, weights, and the errors of the project. Standard library only."""
 
 from kappamask.models.card import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, ClassValue, ModelCard, Scaling
-from kappamask.models.catalog import list_cards, load_card, parse_card
+from kappamask.models.catalog import CACHE, list_cards, load_card, parse_card
 from kappamask.models.errors import (
     CardError,
     CubeError,
@@ -16,6 +16,7 @@ from kappamask.models.thresholds import Thresholds, check_thresholds
 from kappamask.models.weights import read_weights
 
 __all__ = [
+    "CACHE",
     "LEVELS",
     "LEVEL_BANDS",
     "SENTINEL2_BANDS",

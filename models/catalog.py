@@ -1,6 +1,7 @@
 """Read cards: from this folder by id, or from anywhere by path."""
 
 import json
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -11,9 +12,13 @@ from typing import Any, TypeVar
 from kappamask.models.card import ClassValue, ModelCard, Scaling
 from kappamask.models.errors import CardError
 
-__all__ = ["FOLDER", "list_cards", "load_card", "parse_card"]
+__all__ = ["CACHE", "FOLDER", "list_cards", "load_card", "parse_card"]
 
 FOLDER = Path(__file__).resolve().parent
+CACHE = Path(
+    os.environ.get("KAPPAMASK_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kappamask"
+)
+"""Where fetched networks lie, each in a folder of its id."""
 MAX_CARD_BYTES = 1_000_000
 SHA256_MULTIHASH = "1220"
 """Multihash prefix of a sha256, as `file:checksum` of the STAC file extension wants it."""
@@ -27,7 +32,7 @@ _SCALINGS: dict[str, tuple[tuple[str, ...], Callable[..., tuple[float, float]]]]
 
 
 def load_card(model: str | Path | ModelCard = "compact") -> ModelCard:
-    """The card with this id, or in this file, or `card.json` in this folder.
+    """The card with this id (of the package or fetched), or in this file, or `card.json` in this folder.
 
     Raises CardError that lists the known ids, or says what is wrong with the file.
     """
@@ -35,19 +40,25 @@ def load_card(model: str | Path | ModelCard = "compact") -> ModelCard:
 
 
 def list_cards() -> list[ModelCard]:
-    """The cards that come with the package, by id."""
-    return [_load(path) for path in sorted(FOLDER.glob("*.json"))]
+    """The cards that come with the package, and those that were fetched, by id."""
+    return [_load(path) for path in _known().values()]
+
+
+def _known() -> dict[str, Path]:
+    fetched = {path.parent.name: path for path in sorted(CACHE.glob("*/card.json"))}
+    return fetched | {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
 
 
 def _path(model: str) -> Path:
-    if model in (card.stem for card in FOLDER.glob("*.json")):
-        return FOLDER / f"{model}.json"
+    if model in (known := _known()):
+        return known[model]
     with suppress(OSError, ValueError):
         path = Path(model) / "card.json" if Path(model).is_dir() else Path(model)
         if path.suffix == ".json" and path.is_file():
             return path.resolve()
-    known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.json")))
-    raise CardError(f"No model '{model[:80]}': known ids are {known}; or give the path of a card (…/card.json).")
+    raise CardError(
+        f"No model '{model[:80]}': known ids are {', '.join(sorted(known))}; or give the path of a card (…/card.json)."
+    )
 
 
 @lru_cache(maxsize=64)
