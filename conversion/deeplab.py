@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from kappamask.conversion import fast
 from kappamask.conversion.graph import Graph
 from kappamask.conversion.layers import Convolution, Separable, Supply
 
@@ -45,7 +46,8 @@ def build(graph: Graph, supply: Supply, channels: int) -> str:
     low = graph.relu(Convolution.take(supply, ENTRY[1], LOW_LEVEL, 1, bias=False, norm=True).apply(graph, low))
     x = graph.concatenated(graph.enlarged(x, 4, "linear"), low)
     for inputs in (PYRAMID + LOW_LEVEL, PYRAMID):
-        x = graph.relu(_padded(graph, supply, x, inputs, PYRAMID))
+        layer = Convolution.take(supply, inputs, PYRAMID, 3, bias=False, norm=True)
+        x = graph.relu(fast.winograd(graph, x, layer, mirrored=True))
     # A 1 x 1 convolution and an interpolation can change places; before it, the convolution costs a sixteenth.
     head = Convolution.take(supply, PYRAMID, CLASSES, 1, bias=True).apply(graph, x)
     return graph.add("Softmax", graph.enlarged(head, 4, "linear"), axis=1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from kappamask.conversion import fast
 from kappamask.conversion.graph import Graph
 from kappamask.conversion.layers import Convolution, Supply
 
@@ -28,7 +29,7 @@ def build(graph: Graph, supply: Supply, channels: int) -> str:
     for filters, skip in zip(reversed(FILTERS[:-1]), reversed(skips), strict=True):
         up = Convolution.take(supply, 2 * filters, filters, 2, bias=True)
         # Keras's "same" for an even kernel pads after, not before.
-        x = graph.relu(up.apply(graph, graph.enlarged(x, 2, "nearest"), pads=[0, 0, 1, 1]))
+        x = graph.relu(fast.enlarged(graph, x, up))
         x = _pair(graph, supply, graph.concatenated(skip, x), 2 * filters, filters)
     x = _convolved(graph, supply, x, FILTERS[0], BOTTLENECK)
     head = Convolution.take(supply, BOTTLENECK, CLASSES, 1, bias=True)
@@ -40,4 +41,6 @@ def _pair(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> st
 
 
 def _convolved(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
-    return graph.relu(Convolution.take(supply, inputs, filters, 3, bias=True).apply(graph, x, pads=[1, 1, 1, 1]))
+    layer = Convolution.take(supply, inputs, filters, 3, bias=True)
+    quick = fast.winograd(graph, x, layer) if fast.pays(layer) else layer.apply(graph, x, pads=[1, 1, 1, 1])
+    return graph.relu(quick)

@@ -12,10 +12,10 @@ pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamas
 
 from command import one_sentence
 
-from kappamask.conversion import ConversionError, convert, deeplab, unet
+from kappamask.conversion import ConversionError, convert, deeplab, fast, unet
 from kappamask.conversion.graph import Graph
 from kappamask.conversion.keras_file import read
-from kappamask.conversion.layers import Supply
+from kappamask.conversion.layers import Convolution, Supply
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.models import load_card, read_weights
 
@@ -170,6 +170,34 @@ def test_the_symmetric_border_is_numpys(width: int) -> None:
     image = np.random.default_rng(0).random((1, 2, 20, 31), np.float32)
     expected = np.pad(image, ((0, 0), (0, 0), (width, width), (width, width)), mode="symmetric")
     np.testing.assert_array_equal(session.run(None, {"image": image})[0], expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (5, 11), (1, 6)])
+def test_winograd_is_the_plain_convolution(height: int, width: int) -> None:
+    rng = np.random.default_rng(0)
+    layer = Convolution(rng.normal(size=(5, 3, 3, 3)).astype(np.float32), rng.normal(size=5).astype(np.float32))
+    image = rng.random((1, 3, height, width), np.float32)
+    plain, quick = Graph(), Graph()
+    models = [
+        plain.model(layer.apply(plain, "image", pads=[1, 1, 1, 1]), 3, 5, {}),
+        quick.model(fast.winograd(quick, "image", layer), 3, 5, {}),
+    ]
+    one, two = (onnxruntime.InferenceSession(m.SerializeToString()).run(None, {"image": image})[0] for m in models)
+    assert one.shape == two.shape == (1, 5, height, width)
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_enlarging_by_quarters_is_the_plain_way() -> None:
+    rng = np.random.default_rng(0)
+    layer = Convolution(rng.normal(size=(5, 3, 2, 2)).astype(np.float32), rng.normal(size=5).astype(np.float32))
+    image = rng.random((1, 3, 6, 9), np.float32)
+    plain, quick = Graph(), Graph()
+    models = [
+        plain.model(layer.apply(plain, plain.enlarged("image", 2, "nearest"), pads=[0, 0, 1, 1]), 3, 5, {}),
+        quick.model(fast.enlarged(quick, "image", layer), 3, 5, {}),
+    ]
+    one, two = (onnxruntime.InferenceSession(m.SerializeToString()).run(None, {"image": image})[0] for m in models)
+    np.testing.assert_allclose(one, two, atol=1e-5)
 
 
 def test_the_command_writes_a_network_that_runs(kappamask, weights, tmp_path: Path) -> None:
