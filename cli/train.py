@@ -49,6 +49,9 @@ def train(
     datasets: Sets = None,
     real_share: Annotated[float, typer.Option(min=0, max=1, help="Of the samples, from labelled sets.")] = 0.5,
     threads: Annotated[int, typer.Option(min=0, help="Of PyTorch; 0 is all cores.")] = 0,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Half precision: faster where the CPU or GPU has it.")
+    ] = False,
     device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = Device.AUTO,
 ) -> None:
     """Train a network, or go on with a run that was cut off: type the same again; three minutes at most are lost.
@@ -68,6 +71,7 @@ def train(
     plan = Plan(
         data, tiles or out / "tiles", out, minutes, steps, seed, batch, rate, architecture, where,
         start=start, datasets=_sets(datasets or []), real_share=real_share,
+        bfloat16=bfloat16,
     )  # fmt: skip
     with _plainly(), making_tiles(plan, tile_count):
         state = run(plan, _tell)

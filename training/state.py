@@ -37,6 +37,7 @@ class Plan:
     datasets: tuple[tuple[str, Path], ...] = ()
     real_share: float = 0.5
     sides: Sides = SIDES
+    bfloat16: bool = False
 
 
 @dataclass

@@ -58,7 +58,9 @@ def train_step(plan: Plan, state: State, batch: Batch) -> float:
         group["lr"] = learning_rate(plan, state.step, state.seconds)
     state.network.train()
     batch = batch.on(plan.device)
-    value = loss(state.network(batch.image.to(memory_format=torch.channels_last)), batch)
+    with torch.autocast(plan.device, torch.bfloat16, enabled=plan.bfloat16):
+        logits = state.network(batch.image.to(memory_format=torch.channels_last))
+    value = loss(logits.float(), batch)
     if not torch.isfinite(value):
         raise FloatingPointError(f"Loss is {value.item()} at step {state.step}; lower the rate below {plan.rate}.")
     state.optimiser.zero_grad()
