@@ -45,7 +45,7 @@ def train(
     tile_count: Annotated[int, typer.Option(min=0, help="Tiles to have; missing ones are made meanwhile.")] = 1200,
     rate: Annotated[float, typer.Option(min=1e-6, max=1, help="Highest learning rate.")] = 3e-3,
     batch: Annotated[int, typer.Option(min=1, help="Samples of 256 x 256 px in a step.")] = 12,
-    start: Annotated[Path | None, typer.Option(help="Checkpoint to start from, instead of random weights.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Checkpoint or ONNX file to start from.")] = None,
     datasets: Sets = None,
     real_share: Annotated[float, typer.Option(min=0, max=1, help="Of the samples, from labelled sets.")] = 0.5,
     threads: Annotated[int, typer.Option(min=0, help="Of PyTorch; 0 is all cores.")] = 0,

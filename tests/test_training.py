@@ -175,6 +175,29 @@ def test_export_gives_the_same_scores_in_onnx_runtime(tmp_path: Path) -> None:
         np.testing.assert_allclose(Scores(network).eval()(torch.from_numpy(image)).numpy(), score, atol=1e-4)
 
 
+def test_training_starts_from_the_weights_of_a_released_network(plan: Plan, tmp_path: Path) -> None:
+    path, source = tmp_path / "released.onnx", source_of(plan)
+    network = Compact().train()
+    for batch in islice(ahead(source, plan, 0), 3):
+        network(batch.image)
+    export(network, path)
+    state = new_state(replace(plan, start=path), source)
+    image = source.batch(plan.seed, 0, plan.batch).image
+    expected = network.eval()(image)
+    torch.testing.assert_close(state.averaged.eval()(image), expected, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(state.network.train()(image), expected, atol=2e-3, rtol=2e-3)
+    with pytest.raises(ValueError, match="another architecture"):
+        new_state(replace(plan, start=path, architecture="unet-5-32"), source)
+
+
+def test_half_precision_learns_too(plan: Plan) -> None:
+    plan = replace(plan, bfloat16=True)
+    state, source = new_state(plan), source_of(plan)
+    losses = [train_step(plan, state, batch) for batch in islice(ahead(source, plan, 0), 30)]
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+    assert all(weight.dtype == torch.float32 for weight in state.network.parameters())
+
+
 def test_several_checkpoints_are_averaged(tmp_path: Path) -> None:
     first, second = Compact(), Compact()
     for name, network in (("a", first), ("b", second)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from kappamask.training.architectures import build
-from kappamask.training.batches import SIDES, Batch, Sides
+from kappamask.training.batches import SIDES, Batch, Sides, Source
+from kappamask.training.warm import take_weights
 
 #: Weights of clear, shadow, semi-transparent, cloud: shadow is rarest.
 CLASS_WEIGHTS = (1.0, 1.5, 1.0, 1.0)
@@ -74,8 +76,11 @@ class State:
         self.history, self.origin = saved["history"], saved["origin"]
 
 
-def new_state(plan: Plan) -> State:
-    """Fresh weights from the seed (or those of `plan.start`), or the run found in `plan.out`."""
+def new_state(plan: Plan, source: Source | None = None) -> State:
+    """Fresh weights from the seed (or those of `plan.start`), or the run found in `plan.out`.
+
+    A start from an ONNX file looks at a batch of `source`.
+    """
     torch.manual_seed(plan.seed)
     network = build(plan.architecture).to(plan.device)
     for weight in network.parameters():
@@ -84,14 +89,23 @@ def new_state(plan: Plan) -> State:
     origin: dict[str, Any] = {"seed": plan.seed, "architecture": plan.architecture}
     origin |= {"datasets": [name for name, _ in plan.datasets]}
     if plan.start:
-        start = _read(plan.start, plan.architecture)
-        network.load_state_dict(start["averaged"])
-        origin["started_from"] = {name: start[name] for name in ("origin", "step", "seconds", "history")}
+        origin["started_from"] = _start(network, plan, plan.start, source)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=0.01)
     state = State(network, copy.deepcopy(network), optimiser, origin=origin)
     if (plan.out / "last.pt").exists():
         state.load(plan.out / "last.pt", plan.architecture)
     return state
+
+
+def _start(network: nn.Module, plan: Plan, path: Path, source: Source | None) -> dict[str, Any]:
+    """Give `network` the weights of a checkpoint or of a released network; returns what is known of them."""
+    if path.suffix == ".onnx":
+        assert source is not None
+        take_weights(network, path, source.batch(plan.seed, 0, plan.batch).on(plan.device).image)
+        return {"onnx_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    start = _read(path, plan.architecture)
+    network.load_state_dict(start["averaged"])
+    return {name: start[name] for name in ("origin", "step", "seconds", "history")}
 
 
 def _read(path: Path, architecture: str) -> dict[str, Any]:

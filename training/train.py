@@ -100,7 +100,8 @@ def check(plan: Plan, state: State, mean_loss: float) -> dict[str, Any]:
 def train(plan: Plan, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> State:
     """Run `plan` from where it stands to its end; returns the last state. tell: called with each validation's line."""
     plan.out.mkdir(parents=True, exist_ok=True)
-    state, source = new_state(plan), source_of(plan)
+    source = source_of(plan)
+    state = new_state(plan, source)
     losses: list[float] = []
     checked = state.seconds
     with closing(ahead(source, plan, state.step)) as batches:
