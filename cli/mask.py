@@ -34,6 +34,7 @@ Thresholds = Annotated[
         help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.", metavar="CLASS=SCORE"
     ),
 ]
+Mosaic = Annotated[str, typer.Option(help="blended, or cropped as KappaZeta's own tool does.", metavar="WORD")]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]
 
 
@@ -46,6 +47,7 @@ def mask(
     bands: Bands = None,
     scores: Scores = False,
     threshold: Thresholds = None,
+    mosaic: Mosaic = "blended",
     as_json: AsJson = False,
 ) -> None:
     """Write the cloud mask of a scene: 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing."""
@@ -57,7 +59,9 @@ def mask(
     limits = dict(map(_limit, threshold or []))
     _check(scene, output, scores)
     cube = open_scene(scene, bands=_bands(bands), level=level)
-    made: Any = cloud_mask(cube, level=level, model=model, radiometry=radiometry, scores=scores, thresholds=limits)
+    made: Any = cloud_mask(
+        cube, level=level, model=model, radiometry=radiometry, scores=scores, thresholds=limits, mosaic=mosaic
+    )
     codes, score = (made["mask"], made["score"]) if scores else (made, None)
     _warn_of_pixels(cube)
     with dask_progress("mask"):

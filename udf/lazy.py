@@ -42,10 +42,9 @@ def _edges(length: int, reading: Reading) -> list[tuple[int, int]]:
 
 def _job(values: Any, rows: tuple[int, int], columns: tuple[int, int], reading: Reading) -> tuple[Any, ...]:
     """The part of `values` that a block needs, its windows, and where the block lies in that part."""
-    size, overlap = reading.card.local_window, reading.card.overlap
     cuts, plans, inner = [], [], []
     for (first, last), length in zip((rows, columns), values.shape[1:], strict=True):
-        spans = windows.touching(windows.plan(length, size, overlap), first, last)
+        spans = windows.touching(reading.windows(length), first, last)
         origin = spans[0].start
         cuts.append(slice(origin, spans[-1].stop))
         plans.append([span._replace(start=span.start - origin) for span in spans])

@@ -15,9 +15,11 @@ from kappamask.udf.evidence import NOTHING, Evidence
 from kappamask.udf.prepare import Reading
 from kappamask.udf.radiometry import check, decide
 from kappamask.udf.result import dressed
+from kappamask.udf.windows import framed
 
 __all__ = ["cloud_mask", "mask_cube"]
 
+MOSAICS = ("blended", "cropped")
 NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
 """As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
 
@@ -30,6 +32,7 @@ def cloud_mask(
     radiometry: str = "auto",
     scores: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    mosaic: str = "blended",
 ) -> xr.DataArray | xr.Dataset:
     """KappaMask classes of every pixel of a Sentinel-2 cube.
 
@@ -42,6 +45,8 @@ def cloud_mask(
     scores: also return the network's scores.
     thresholds: class name to score, as {"cloud": 0.3}: the class is taken where its score reaches that, and only
         there; left out, each pixel is of the class with the highest score.
+    mosaic: "blended", or "cropped" to compare with KappaZeta's own tool: windows as km_predict lays them (for its
+        networks every 480 px of 512), zeros beyond the image, only the middle of each taken.
 
     Returns uint8 (y, x) or (t, y, x), lazy if the cube is: 1 clear, 2 cloud shadow, 3 semi-transparent cloud,
     4 cloud, 5 missing (no data in a required band). With `scores`, a Dataset of `mask` and `score`, float32
@@ -50,7 +55,7 @@ def cloud_mask(
     Raises CubeError (dimensions, labels, bands, level, thresholds), RadiometryError (doubt or contradiction),
     CardError and WeightsError (no such network, or not the one its card describes).
     """
-    return mask_cube(cube, load_card(model), level, radiometry, scores=scores, thresholds=thresholds)
+    return mask_cube(cube, load_card(model), level, radiometry, scores=scores, thresholds=thresholds, mosaic=mosaic)
 
 
 def mask_cube(
@@ -63,6 +68,7 @@ def mask_cube(
     threads: int = 0,
     thresholds: Mapping[str, float] | None = None,
     doubt: Callable[[str], None] | None = None,
+    mosaic: str = "blended",
 ) -> xr.DataArray | xr.Dataset:
     """What `cloud_mask` does, for callers that know more.
 
@@ -74,7 +80,9 @@ def mask_cube(
     cube = pick(cube, card)
     bands = tuple(str(band) for band in cube.coords["bands"].values)
     limits = check_thresholds(card, thresholds)
-    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads, limits)
+    if mosaic not in MOSAICS:
+        raise CubeError(f"No mosaic {mosaic!r}: known are {', '.join(MOSAICS)}.")
+    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads, limits, cropped=mosaic == "cropped")
     lazily = cube.chunks is not None
     seen = [NOTHING] if lazily and radiometry != "auto" else [_sample(date, reading) for date in _dates(cube)]
     decision = decide(radiometry, cube.attrs, cube.encoding, seen)
@@ -84,8 +92,19 @@ def mask_cube(
             doubt(message)
     reading = replace(reading, mode=decision.mode)
     compute: Callable[..., tuple[Any, Any]] = lazy.mask_date if lazily else pixels.mask_date
-    dates = [compute(date.data, reading, scores) for date in _dates(cube)]
+    dates = [_framed(compute, date.data, reading, scores) for date in _dates(cube)]
     return dressed(dates, cube, reading, decision, scores)
+
+
+def _framed(compute: Callable[..., tuple[Any, Any]], values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
+    """Mask and scores of one date, for which cropped windows need zeros beyond its end."""
+    if not reading.cropped:
+        return compute(values, reading, scores)
+    height, width = values.shape[1:]
+    card = reading.card
+    frame = [(0, framed(n, card.local_window, card.overlap) - n) for n in (height, width)]
+    mask, score = compute(np.pad(values, [(0, 0), *frame]), reading, scores)
+    return mask[:height, :width], None if score is None else score[:, :height, :width]
 
 
 def _sample(date: xr.DataArray, reading: Reading) -> Evidence:

@@ -39,8 +39,7 @@ def sampling_step(height: int, width: int) -> int:
 
 def mask_date(values: NDArray[Any], reading: Reading, scores: bool) -> tuple[Mask, Scores | None]:
     """Mask (y, x) and, if asked for, scores (class, y, x) of the numbers (band, y, x) of one date."""
-    size, overlap = reading.card.local_window, reading.card.overlap
-    rows, columns = (windows.plan(n, size, overlap) for n in values.shape[1:])
+    rows, columns = (reading.windows(n) for n in values.shape[1:])
     return blended(values, reading, scores, rows, columns)
 
 
@@ -67,12 +66,13 @@ def blended(
 def _window(values: NDArray[np.float32], reading: Reading) -> Scores:
     """Scores (class, y, x) of one window; 0 outside the smallest rectangle that holds its valid pixels.
 
-    That rectangle is reflected up to the stride, so a chunk padded with NaN gives what its inside alone gives.
+    That rectangle is reflected up to the stride, so a chunk padded with NaN gives what its inside alone gives;
+    cropped windows are fed whole.
     """
     found = np.zeros((len(reading.card.output), *values.shape[1:]), dtype=np.float32)
     valid = validity(values, reading)
     if valid.any():
-        y, x = extent(valid)
+        y, x = (slice(0, n) for n in valid.shape) if reading.cropped else extent(valid)
         image = tensor(values[:, y, x], valid[y, x], reading)
         scores = network.run(reading.card, image, reading.threads)
         found[:, y, x] = scores[:, : y.stop - y.start, : x.stop - x.start]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from kappamask.models import ModelCard, Thresholds
 from kappamask.udf.radiometry import AUXILIARY, affine, plausible
+from kappamask.udf.windows import Span, plan, tile
 
 __all__ = ["Reading", "extent", "numbers", "tensor", "validity"]
 
@@ -26,6 +27,13 @@ class Reading:
     threads: int
     thresholds: Thresholds = ()
     """Of classes that are taken from a score on, not where they score best."""
+    cropped: bool = False
+    """Windows as KappaZeta's own tool lays and crops them, instead of blended ones."""
+
+    def windows(self, length: int) -> list[Span]:
+        """The windows along an axis of `length` pixels, framed if cropped, on a user's own machine."""
+        place = tile if self.cropped else plan
+        return place(length, self.card.local_window, self.card.overlap)
 
 
 def numbers(values: Any) -> NDArray[np.float32]:

@@ -12,11 +12,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Span", "blend", "plan", "touching"]
+__all__ = ["Span", "blend", "framed", "plan", "tile", "touching"]
 
 Scores = NDArray[np.float32]
 ALMOST_0 = 1e-6
 """Beside a weight near 1 it moves no float32 score by more than its rounding."""
+
+LOST_IN_1 = 1e-12
+"""Beside a weight of 1 it is rounded away; alone, beyond the pixels that a block is for, nothing is divided by 0."""
 
 
 class Span(NamedTuple):
@@ -54,6 +57,25 @@ def _weight(start: int, length: int, size: int, overlap: int) -> Scores:
     outer = overlap // 2
     linear = (np.minimum(before, after) - outer) / (2 * (overlap - outer) + 1)
     return np.asarray(np.clip(linear, ALMOST_0, 1), dtype=np.float32)
+
+
+def tile(length: int, size: int, overlap: int) -> list[Span]:
+    """The windows of KappaZeta's km_predict: of each the middle is taken, and all of it at the image's own edges.
+
+    They start every `size - 2 * overlap` pixels and end together at `length`, which `framed` gives.
+    """
+    step = size - 2 * overlap
+    starts = range(0, length - 2 * overlap, step)
+    weights = np.ones((len(starts), size), dtype=np.float32)
+    weights[1:, :overlap] = LOST_IN_1
+    weights[:-1, size - overlap :] = LOST_IN_1
+    return [Span(start, weight) for start, weight in zip(starts, weights, strict=True)]
+
+
+def framed(length: int, size: int, overlap: int) -> int:
+    """What an axis of `length` pixels grows to, so that whole windows of `tile` cover it."""
+    step = size - 2 * overlap
+    return -(-length // step) * step + 2 * overlap
 
 
 def touching(spans: list[Span], first: int, last: int) -> list[Span]:
