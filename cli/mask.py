@@ -34,7 +34,7 @@ Thresholds = Annotated[
         help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.", metavar="CLASS=SCORE"
     ),
 ]
-Mosaic = Annotated[str, typer.Option(help="blended, or cropped as KappaZeta's own tool does.", metavar="WORD")]
+Mosaic = Annotated[str, typer.Option(help="blended, or own: as the network's own tool does.", metavar="WORD")]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]
 
 

@@ -25,6 +25,8 @@ CLASSES: Final = (
 TITLES: Final = {"unet": "U-Net", "deeplabv3plus": "DeepLabv3+"}
 #: 512 px of which the official tool keeps the middle 480.
 WINDOW, OVERLAP = 512, 16
+#: Of km_predict (raster_mosaic.py): zeros beyond the image, and no blending.
+MOSAIC: Final = {"step": 480, "before": 0, "padding": "constant", "taper": "crop", "amount": 16}
 QUANTIFICATION: Final = 10_000
 SHA256_MULTIHASH: Final = "1220"
 
@@ -91,6 +93,7 @@ def _properties(architecture: str, level: str, release: Official, built: ModuleT
         "kappamask:level_plane": False,
         "kappamask:window": WINDOW,
         "kappamask:overlap": OVERLAP,
+        "kappamask:mosaic": MOSAIC,
         "kappamask:stride": built.STRIDE,
         "kappamask:output_values": [value for value, *_ in CLASSES],
         "kappamask:provenance": f"KappaZeta, release of {RELEASE}; sha256 of the HDF5 file {source}",

@@ -12,6 +12,7 @@ from kappamask.models.errors import (
     SceneError,
     WeightsError,
 )
+from kappamask.models.mosaic import Mosaic
 from kappamask.models.thresholds import Thresholds, check_thresholds
 from kappamask.models.weights import read_weights
 
@@ -27,6 +28,7 @@ __all__ = [
     "KappaMaskError",
     "MissingExtraError",
     "ModelCard",
+    "Mosaic",
     "RadiometryError",
     "Scaling",
     "SceneError",

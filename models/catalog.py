@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from kappamask.models.card import ClassValue, ModelCard, Scaling
 from kappamask.models.errors import CardError
+from kappamask.models.mosaic import Mosaic
 
 __all__ = ["CACHE", "FOLDER", "list_cards", "load_card", "parse_card"]
 
@@ -102,6 +103,8 @@ def _parse(document: dict[str, Any]) -> ModelCard:
         output=tuple(_whole(v) for v in properties["kappamask:output_values"]),
         licence=_text(properties["license"]),
         provenance=_text(properties["kappamask:provenance"]),
+        activation=_text(properties.get("kappamask:activation", "none")),
+        mosaic=_mosaic(properties.get("kappamask:mosaic")),
         file=_text(weights["href"]).removeprefix("./"),
         sha256=_text(weights["file:checksum"]).removeprefix(SHA256_MULTIHASH),
     )
@@ -113,6 +116,13 @@ def _scaling(entry: dict[str, Any]) -> Scaling:
     names, affine = _SCALINGS[entry["type"]]
     gain, bias = affine(*(float(entry[name]) for name in names))
     return Scaling(gain, bias, float(entry.get("kappamask:lower", "-inf")))
+
+
+def _mosaic(entry: dict[str, Any] | None) -> Mosaic | None:
+    if entry is None:
+        return None
+    step, before = _whole(entry["step"]), _whole(entry["before"])
+    return Mosaic(step, before, _text(entry["padding"]), _text(entry["taper"]), float(entry["amount"]))
 
 
 def _class(entry: dict[str, Any]) -> ClassValue:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kappamask.models import CubeError, ModelCard, check_thresholds, load_card
+from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
 from kappamask.udf import lazy, pixels
 from kappamask.udf.cube import normalise, pick, resolve_level
 from kappamask.udf.evidence import NOTHING, Evidence
@@ -19,7 +19,7 @@ from kappamask.udf.windows import framed
 
 __all__ = ["cloud_mask", "mask_cube"]
 
-MOSAICS = ("blended", "cropped")
+MOSAICS = ("blended", "own")
 NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
 """As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
 
@@ -45,8 +45,8 @@ def cloud_mask(
     scores: also return the network's scores.
     thresholds: class name to score, as {"cloud": 0.3}: the class is taken where its score reaches that, and only
         there; left out, each pixel is of the class with the highest score.
-    mosaic: "blended", or "cropped" to compare with KappaZeta's own tool: windows as km_predict lays them (for its
-        networks every 480 px of 512), zeros beyond the image, only the middle of each taken.
+    mosaic: "blended", or "own" to compare with the tool that a network comes with: windows as its card says that
+        the tool lays them (KappaZeta's: every 480 px of 512, zeros beyond the image, 16 px cut off each side).
 
     Returns uint8 (y, x) or (t, y, x), lazy if the cube is: 1 clear, 2 cloud shadow, 3 semi-transparent cloud,
     4 cloud, 5 missing (no data in a required band). With `scores`, a Dataset of `mask` and `score`, float32
@@ -80,9 +80,7 @@ def mask_cube(
     cube = pick(cube, card)
     bands = tuple(str(band) for band in cube.coords["bands"].values)
     limits = check_thresholds(card, thresholds)
-    if mosaic not in MOSAICS:
-        raise CubeError(f"No mosaic {mosaic!r}: known are {', '.join(MOSAICS)}.")
-    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads, limits, cropped=mosaic == "cropped")
+    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads, limits, _mosaic(mosaic, card))
     lazily = cube.chunks is not None
     seen = [NOTHING] if lazily and radiometry != "auto" else [_sample(date, reading) for date in _dates(cube)]
     decision = decide(radiometry, cube.attrs, cube.encoding, seen)
@@ -97,14 +95,23 @@ def mask_cube(
 
 
 def _framed(compute: Callable[..., tuple[Any, Any]], values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
-    """Mask and scores of one date, for which cropped windows need zeros beyond its end."""
-    if not reading.cropped:
+    """Mask and scores of one date; a network's own mosaic needs pixels around it."""
+    mosaic = reading.mosaic
+    if mosaic is None:
         return compute(values, reading, scores)
-    height, width = values.shape[1:]
-    card = reading.card
-    frame = [(0, framed(n, card.local_window, card.overlap) - n) for n in (height, width)]
-    mask, score = compute(np.pad(values, [(0, 0), *frame]), reading, scores)
-    return mask[:height, :width], None if score is None else score[:, :height, :width]
+    sides = [(mosaic.before, framed(n, reading.card.window, mosaic) - n - mosaic.before) for n in values.shape[1:]]
+    padding: Any = mosaic.padding
+    mask, score = compute(np.pad(values, [(0, 0), *sides], mode=padding), reading, scores)
+    y, x = (slice(mosaic.before, mosaic.before + n) for n in values.shape[1:])
+    return mask[y, x], None if score is None else score[:, y, x]
+
+
+def _mosaic(word: str, card: ModelCard) -> Mosaic | None:
+    if word not in MOSAICS:
+        raise CubeError(f"No mosaic {word!r}: known are {', '.join(MOSAICS)}.")
+    if word == "own" and card.mosaic is None:
+        raise CubeError(f"{card.id} has no mosaic of its own: its card lacks kappamask:mosaic; say mosaic='blended'.")
+    return card.mosaic if word == "own" else None
 
 
 def _sample(date: xr.DataArray, reading: Reading) -> Evidence:

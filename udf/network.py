@@ -33,7 +33,12 @@ def run(card: ModelCard, image: NDArray[np.float32], threads: int) -> NDArray[np
         raise WeightsError(f"{card.file} gives scores {scores.shape}; its card promises {expected} (n, class, y, x).")
     if not np.isfinite(scores).all():
         raise WeightsError(f"{card.file} gives scores that are no numbers: network or card is wrong.")
-    return np.asarray(scores[0])
+    return _softmax(scores[0]) if card.activation == "softmax" else np.asarray(scores[0])
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=0))
+    return np.asarray(powers / powers.sum(axis=0), dtype=np.float32)
 
 
 @lru_cache(maxsize=4)

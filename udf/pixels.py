@@ -67,12 +67,12 @@ def _window(values: NDArray[np.float32], reading: Reading) -> Scores:
     """Scores (class, y, x) of one window; 0 outside the smallest rectangle that holds its valid pixels.
 
     That rectangle is reflected up to the stride, so a chunk padded with NaN gives what its inside alone gives;
-    cropped windows are fed whole.
+    windows of a network's own mosaic are fed whole.
     """
     found = np.zeros((len(reading.card.output), *values.shape[1:]), dtype=np.float32)
     valid = validity(values, reading)
     if valid.any():
-        y, x = (slice(0, n) for n in valid.shape) if reading.cropped else extent(valid)
+        y, x = (slice(0, n) for n in valid.shape) if reading.mosaic else extent(valid)
         image = tensor(values[:, y, x], valid[y, x], reading)
         scores = network.run(reading.card, image, reading.threads)
         found[:, y, x] = scores[:, : y.stop - y.start, : x.stop - x.start]

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.models import ModelCard, Thresholds
+from kappamask.models import ModelCard, Mosaic, Thresholds
 from kappamask.udf.radiometry import AUXILIARY, affine, plausible
-from kappamask.udf.windows import Span, plan, tile
+from kappamask.udf.windows import Span, own, plan
 
 __all__ = ["Reading", "extent", "numbers", "tensor", "validity"]
 
@@ -27,13 +27,14 @@ class Reading:
     threads: int
     thresholds: Thresholds = ()
     """Of classes that are taken from a score on, not where they score best."""
-    cropped: bool = False
-    """Windows as KappaZeta's own tool lays and crops them, instead of blended ones."""
+    mosaic: Mosaic | None = None
+    """Windows as the network's own tool lays them, instead of blended ones."""
 
     def windows(self, length: int) -> list[Span]:
-        """The windows along an axis of `length` pixels, framed if cropped, on a user's own machine."""
-        place = tile if self.cropped else plan
-        return place(length, self.card.local_window, self.card.overlap)
+        """The windows along an axis of `length` pixels (framed for a mosaic) on a user's own machine."""
+        if self.mosaic:
+            return own(length, self.card.window, self.mosaic)
+        return plan(length, self.card.local_window, self.card.overlap)
 
 
 def numbers(values: Any) -> NDArray[np.float32]:

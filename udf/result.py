@@ -30,8 +30,8 @@ def dressed(
     }
     if reading.thresholds:
         provenance["thresholds"] = ", ".join(f"{name} {value:g}" for name, value in reading.thresholds)
-    if reading.cropped:
-        provenance["mosaic"] = "cropped"
+    if reading.mosaic:
+        provenance["mosaic"] = "own"
     like = cube.isel(bands=0, drop=True)
     attributes = {"long_name": "KappaMask class", **flag_attributes(reading.card), **provenance}
     mask = _labelled(_stacked([m for m, _ in dates], like, ()), like, "mask", attributes)

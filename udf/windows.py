@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Span", "blend", "framed", "plan", "tile", "touching"]
+from kappamask.models import Mosaic
+
+__all__ = ["Span", "blend", "framed", "own", "plan", "touching"]
 
 Scores = NDArray[np.float32]
 ALMOST_0 = 1e-6
@@ -59,23 +61,30 @@ def _weight(start: int, length: int, size: int, overlap: int) -> Scores:
     return np.asarray(np.clip(linear, ALMOST_0, 1), dtype=np.float32)
 
 
-def tile(length: int, size: int, overlap: int) -> list[Span]:
-    """The windows of KappaZeta's km_predict: of each the middle is taken, and all of it at the image's own edges.
-
-    They start every `size - 2 * overlap` pixels and end together at `length`, which `framed` gives.
-    """
-    step = size - 2 * overlap
-    starts = range(0, length - 2 * overlap, step)
-    weights = np.ones((len(starts), size), dtype=np.float32)
-    weights[1:, :overlap] = LOST_IN_1
-    weights[:-1, size - overlap :] = LOST_IN_1
+def own(length: int, size: int, mosaic: Mosaic) -> list[Span]:
+    """The windows that a network's own tool lays along an axis that `framed` has made `length` pixels long."""
+    starts = range(0, length - size + 1, mosaic.step)
+    weights = np.tile(_taper(size, mosaic), (len(starts), 1))
+    if mosaic.taper == "crop":
+        cut = int(mosaic.amount)
+        weights[0, :cut] = weights[-1, size - cut :] = 1
     return [Span(start, weight) for start, weight in zip(starts, weights, strict=True)]
 
 
-def framed(length: int, size: int, overlap: int) -> int:
-    """What an axis of `length` pixels grows to, so that whole windows of `tile` cover it."""
-    step = size - 2 * overlap
-    return -(-length // step) * step + 2 * overlap
+def framed(length: int, size: int, mosaic: Mosaic) -> int:
+    """What an axis of `length` pixels grows to, so that whole windows of `own` cover it."""
+    return (-(-(mosaic.before + length) // mosaic.step) - 1) * mosaic.step + size
+
+
+def _taper(size: int, mosaic: Mosaic) -> Scores:
+    """Weights (size,) of one window: 1 in the middle, nothing over its ends, or less and less."""
+    from_end = np.minimum(np.arange(size), np.arange(size)[::-1])
+    if mosaic.taper == "crop":
+        weight = (from_end >= mosaic.amount).astype(np.float64)
+    else:
+        share = np.minimum(from_end / max(mosaic.amount * (size - 1) / 2, ALMOST_0), 1)
+        weight = (1 - np.cos(np.pi * share)) / 2
+    return np.maximum(weight, LOST_IN_1).astype(np.float32)
 
 
 def touching(spans: list[Span], first: int, last: int) -> list[Span]:
