@@ -34,6 +34,9 @@ Thresholds = Annotated[
         help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.", metavar="CLASS=SCORE"
     ),
 ]
+Resampling = Annotated[
+    str, typer.Option(help="Of 20 and 60 m JP2s: nearest, bilinear, cubic, sinc (KappaZeta's tool's).", metavar="WORD")
+]
 Mosaic = Annotated[str, typer.Option(help="blended, or own: as the network's own tool does.", metavar="WORD")]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]
 
@@ -48,6 +51,7 @@ def mask(
     scores: Scores = False,
     threshold: Thresholds = None,
     mosaic: Mosaic = "blended",
+    resampling: Resampling = "bilinear",
     as_json: AsJson = False,
 ) -> None:
     """Write the cloud mask of a scene: 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing."""
@@ -58,7 +62,7 @@ def mask(
     started = perf_counter()
     limits = dict(map(_limit, threshold or []))
     _check(scene, output, scores)
-    cube = open_scene(scene, bands=_bands(bands), level=level)
+    cube = open_scene(scene, bands=_bands(bands), level=level, resampling=resampling)
     made: Any = cloud_mask(
         cube, level=level, model=model, radiometry=radiometry, scores=scores, thresholds=limits, mosaic=mosaic
     )

@@ -23,7 +23,7 @@ EDGE = 1e-6
 """Pixels: edges this near count as one, for corners are rounded in files."""
 
 
-def open_folder(folder: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
+def open_folder(folder: Path, bands: Iterable[str] | None, level: str | None, kernel: str) -> xr.DataArray:
     """See `open_scene`. The grid is the same whichever bands are asked for."""
     files = band_files(folder)
     if not files:
@@ -33,7 +33,8 @@ def open_folder(folder: Path, bands: Iterable[str] | None, level: str | None) ->
     grids = {label: _grid(path) for label, path in files.items()}
     target = _common(folder.name, grids)
     layers = [
-        lazy_bands(files[label], [1], target if grids[label] != target else None, square=True) for label in labels
+        lazy_bands(files[label], [1], target if grids[label] != target else None, square=True, kernel=kernel)
+        for label in labels
     ]
     texts = " ".join([folder.resolve().name, *sorted(path.name for path in files.values())])
     return make_cube(da.concatenate(layers), labels, target, attributes(texts, {}, level), NODATA)

@@ -10,14 +10,13 @@ import numpy as np
 import rasterio
 from dask.array import Array
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
-from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from kappamask.models import SceneError
 from kappamask.scenes.atomic import GDAL_ERRORS, spelt
 from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.upsample import upsampled
 
 __all__ = ["lazy_bands", "local_raster", "number_type"]
 
@@ -73,10 +72,12 @@ def number_type(dataset: DatasetReader, band: int) -> np.dtype[Any]:
     return np.dtype(name)
 
 
-def lazy_bands(path: Path, indexes: list[int], target: Grid | None = None, *, square: bool = False) -> Array:
+def lazy_bands(
+    path: Path, indexes: list[int], target: Grid | None = None, *, square: bool = False, kernel: str = "bilinear"
+) -> Array:
     """Bands (numbered from 1) of a file as a dask array (band, y, x) of the file's dtype.
 
-    With `target`, the bands are resampled (bilinear) to that grid; pixels of value 0, nodata, take no part in that.
+    With `target`, the bands are resampled to that grid by `kernel`; pixels of value 0, nodata, take no part in that.
     Chunks follow the file's blocks; with `square` they have CHUNK pixels a side whatever the file.
     Each chunk opens the file anew: no handles stay open, and the array can be pickled.
     Computing raises SceneError where the file is damaged.
@@ -92,6 +93,7 @@ def lazy_bands(path: Path, indexes: list[int], target: Grid | None = None, *, sq
         path=path,
         indexes=tuple(indexes),
         target=target,
+        kernel=kernel,
         chunks=(band_chunks, *da.core.normalize_chunks((height, width), shape=(grid.height, grid.width))),
         dtype=dtype,
         meta=np.empty((0, 0, 0), dtype=dtype),
@@ -106,14 +108,11 @@ def _chunk(block: tuple[int, int], grid: Grid) -> tuple[int, int]:
     return min(grid.height, -(-rows // block[0]) * block[0]), width
 
 
-def _read(path: Path, indexes: tuple[int, ...], target: Grid | None, block_info: Any) -> NDArray[Any]:
+def _read(path: Path, indexes: tuple[int, ...], target: Grid | None, kernel: str, block_info: Any) -> NDArray[Any]:
     (first, last), rows, columns = block_info[None]["array-location"]
     window = Window.from_slices(rows, columns)
     bands = list(indexes[first:last])
     with local_raster(path) as dataset:
         if target is None:
             return np.asarray(dataset.read(bands, window=window))
-        options = {"crs": target.crs, "transform": target.transform, "width": target.width, "height": target.height}
-        nodata = {"src_nodata": NODATA, "nodata": NODATA}
-        with WarpedVRT(dataset, resampling=Resampling.bilinear, **options, **nodata) as warped:
-            return np.asarray(warped.read(bands, window=window))
+        return upsampled(dataset, bands, window, target, kernel, NODATA)

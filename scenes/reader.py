@@ -13,6 +13,7 @@ from kappamask.scenes.geotiff import open_geotiff
 from kappamask.scenes.names import band_name
 from kappamask.scenes.netcdf import open_dataset, open_netcdf
 from kappamask.scenes.raster import local_raster
+from kappamask.scenes.upsample import KERNELS
 
 __all__ = ["open_scene", "scan"]
 
@@ -23,14 +24,17 @@ WRITTEN = frozenset({"mask", "score"})
 KINDS = "a GeoTIFF (.tif) with band descriptions, a netCDF (.nc), or a folder of JP2 band files"
 
 
-def open_scene(path: str | Path, *, bands: Iterable[str] | None = None, level: str | None = None) -> xr.DataArray:
+def open_scene(
+    path: str | Path, *, bands: Iterable[str] | None = None, level: str | None = None, resampling: str = "bilinear"
+) -> xr.DataArray:
     """A scene as a lazy cube: dims (bands, y, x), dask, numbers and dtype as stored.
 
     `path`: a GeoTIFF whose band descriptions are band names; a netCDF with one variable for each band or with a
-    labelled band dimension; a folder of JP2s, one band each, of which the coarser are resampled (bilinear) to the
-    finest grid, cut to the area that all bands cover.
+    labelled band dimension; a folder of JP2s, one band each, of which the coarser are resampled to the finest grid,
+    cut to the area that all bands cover.
     `bands`: which to read, in this order; names for all bands, in order, where a GeoTIFF has none.
     `level`: "L1C" or "L2A", where the scene does not say.
+    `resampling`: of the coarser JP2s: "nearest", "bilinear", "cubic", or "sinc" as the official KappaMask tool does.
 
     Coordinates: `bands` (labels such as B02), `y` and `x` (float64 pixel centres), `.rio.crs` where the file has one.
     Attributes, each only where known: `level`, `datetime` (ISO 8601, UTC), `radiometry` ("reflectance",
@@ -39,10 +43,12 @@ def open_scene(path: str | Path, *, bands: Iterable[str] | None = None, level: s
     raises it where pixels cannot be read.
     """
     scene = Path(path)
+    if resampling not in KERNELS:
+        raise SceneError(f"No resampling {resampling!r}: known are {', '.join(KERNELS)}.")
     if not spelt(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
     if scene.is_dir():
-        return open_folder(scene, bands, level)
+        return open_folder(scene, bands, level, resampling)
     opener = OPENERS.get(scene.suffix.lower())
     if opener is None:
         raise SceneError(f"{scene.name} is no scene: needed is {KINDS}.")

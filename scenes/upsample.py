@@ -1,0 +1,85 @@
+"""Coarser bands on the finest grid: GDAL's kernels, and the one that the official KappaMask tool uses."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from kappamask.models import SceneError
+from kappamask.scenes.grid import Grid, grid_of
+
+__all__ = ["KERNELS", "upsampled"]
+
+GDAL_KERNELS = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic}
+KERNELS = (*GDAL_KERNELS, "sinc")
+"""nearest repeats pixels, as back-ends do. sinc, without a window, is GraphicsMagick's, which cm_vsm resamples with: it
+rings around edges."""
+SUPPORT = 4
+"""Pixels of the coarse band to each side that GraphicsMagick's sinc reaches."""
+NEAR = 1e-6
+"""Pixels: corners are rounded in files."""
+
+
+def upsampled(
+    dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
+) -> NDArray[Any]:
+    """Bands (numbered from 1) of `dataset`, (band, y, x) on the `window` of `target`; `nodata` takes no part in it.
+
+    Raises SceneError where sinc is asked for and one grid's lines are not among the other's.
+    """
+    if kernel == "sinc":
+        return _sinc(dataset, bands, window, target, nodata)
+    options = {"crs": target.crs, "transform": target.transform, "width": target.width, "height": target.height}
+    how = {"resampling": GDAL_KERNELS[kernel], "src_nodata": nodata, "nodata": nodata}
+    with WarpedVRT(dataset, **how, **options) as warped:
+        return np.asarray(warped.read(bands, window=window))
+
+
+def _sinc(dataset: DatasetReader, bands: list[int], window: Window, target: Grid, nodata: float) -> NDArray[Any]:
+    source = grid_of(dataset)
+    ratio = round(source.transform.a / target.transform.a)
+    corner = (source.transform.f - target.transform.f, target.transform.c - source.transform.c)
+    lines = []
+    for first, count, length, away in zip(
+        (window.row_off, window.col_off),
+        (window.height, window.width),
+        (source.height, source.width),
+        corner,
+        strict=True,
+    ):
+        offset = away / target.transform.a
+        if source.transform.a != ratio * target.transform.a or abs(offset - round(offset)) > NEAR:
+            raise SceneError(f"{dataset.name}: sinc needs pixels that hold whole pixels of the finest grid; try cubic.")
+        lines.append(_weights(int(first) + round(offset), int(count), ratio, length))
+    (rows, down), (columns, across) = lines
+    read = dataset.read(bands, window=Window.from_slices(rows, columns))
+    held = (read != nodata).astype(np.float64)
+    there = np.maximum(down @ held @ across.T, 0.5)
+    values = np.where(_repeated(down, held, across), down @ (read * held) @ across.T / there, nodata)
+    return _stored(values, read.dtype)
+
+
+def _weights(first: int, count: int, ratio: int, length: int) -> tuple[slice, NDArray[np.float64]]:
+    """Which coarse pixels `count` fine ones from `first` on are made of, and their weights (fine, coarse)."""
+    where = (np.arange(first, first + count) + 0.5) / ratio - 0.5
+    start, stop = max(0, int(where[0]) - SUPPORT), min(length, int(where[-1]) + SUPPORT + 2)
+    away = where[:, None] - np.arange(start, stop)
+    weight = np.sinc(away) * (np.abs(away) <= SUPPORT)
+    return slice(start, stop), weight / weight.sum(axis=1, keepdims=True)
+
+
+def _repeated(down: NDArray[Any], held: NDArray[Any], across: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether the coarse pixel that a fine one lies in holds data."""
+    rows, columns = down.argmax(axis=1), across.argmax(axis=1)
+    return np.asarray(held[:, rows][:, :, columns] > 0)
+
+
+def _stored(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype.kind not in "ui":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
