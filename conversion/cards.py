@@ -93,6 +93,7 @@ def _properties(architecture: str, level: str, release: Official, built: ModuleT
         "kappamask:level_plane": False,
         "kappamask:window": WINDOW,
         "kappamask:overlap": OVERLAP,
+        "kappamask:resampling": "sinc",
         "kappamask:mosaic": MOSAIC,
         "kappamask:stride": built.STRIDE,
         "kappamask:output_values": [value for value, *_ in CLASSES],

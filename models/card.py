@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from kappamask.models.errors import CardError
-from kappamask.models.mosaic import ACTIVATIONS, Mosaic
+from kappamask.models.mosaic import ACTIVATIONS, RESAMPLINGS, Mosaic
 
 __all__ = ["LEVELS", "LEVEL_BANDS", "SENTINEL2_BANDS", "ClassValue", "ModelCard", "Scaling"]
 
@@ -100,6 +100,8 @@ class ModelCard:
     sha256: str
     activation: str = "none"
     """What turns the network's output into scores: "none" or "softmax" over the classes."""
+    resampling: str | None = None
+    """Kernel that brings bands of 20 and 60 m to 10 m where a back-end has repeated pixels; None leaves them so."""
     mosaic: Mosaic | None = None
     """How the network's own tool lays its windows, where that is known."""
     folder: Path = Path()
@@ -128,6 +130,7 @@ class ModelCard:
             (bool(self.output) and set(self.output) <= set(values), "output classes must be among the classes"),
             (len(set(self.output)) == len(self.output), "two output channels have the same class"),
             (self.activation in ACTIVATIONS, f"activation must be one of {', '.join(ACTIVATIONS)}"),
+            (self.resampling in (None, *RESAMPLINGS), f"resampling must be one of {', '.join(RESAMPLINGS)}"),
             (self.mosaic is None or self.mosaic.step <= self.window, "the mosaic's step must fit in the window"),
             (PurePath(self.file).name == self.file and self.file.endswith(".onnx"), "file must be NAME.onnx beside it"),
             (_is_hex(self.sha256, 64), "file:checksum must be a sha256 multihash (1220 and 64 hex digits)"),

@@ -104,6 +104,7 @@ def _parse(document: dict[str, Any]) -> ModelCard:
         licence=_text(properties["license"]),
         provenance=_text(properties["kappamask:provenance"]),
         activation=_text(properties.get("kappamask:activation", "none")),
+        resampling=properties.get("kappamask:resampling"),
         mosaic=_mosaic(properties.get("kappamask:mosaic")),
         file=_text(weights["href"]).removeprefix("./"),
         sha256=_text(weights["file:checksum"]).removeprefix(SHA256_MULTIHASH),

@@ -4,13 +4,16 @@ from dataclasses import dataclass
 
 from kappamask.models.errors import CardError
 
-__all__ = ["ACTIVATIONS", "Mosaic"]
+__all__ = ["ACTIVATIONS", "RESAMPLINGS", "Mosaic"]
 
 PADDINGS = ("constant", "symmetric")
 """Beyond the image: zeros, or the image mirrored with its last row and column; words of `numpy.pad`."""
 TAPERS = ("crop", "tukey")
 ACTIVATIONS = ("none", "softmax")
 """What is still to be done to the network's output so that it holds scores."""
+
+RESAMPLINGS = ("bilinear", "sinc")
+"""Kernels that a network may want its 20 and 60 m bands to be brought to 10 m by."""
 
 
 @dataclass(frozen=True)

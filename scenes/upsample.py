@@ -11,6 +11,7 @@ from rasterio.windows import Window
 
 from kappamask.models import SceneError
 from kappamask.scenes.grid import Grid, grid_of
+from kappamask.udf.native import kernel_weights
 
 __all__ = ["KERNELS", "upsampled"]
 
@@ -18,8 +19,6 @@ GDAL_KERNELS = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear, 
 KERNELS = (*GDAL_KERNELS, "sinc")
 """nearest repeats pixels, as back-ends do. sinc, without a window, is GraphicsMagick's, which cm_vsm resamples with: it
 rings around edges."""
-SUPPORT = 4
-"""Pixels of the coarse band to each side that GraphicsMagick's sinc reaches."""
 NEAR = 1e-6
 """Pixels: corners are rounded in files."""
 
@@ -54,22 +53,13 @@ def _sinc(dataset: DatasetReader, bands: list[int], window: Window, target: Grid
         offset = away / target.transform.a
         if source.transform.a != ratio * target.transform.a or abs(offset - round(offset)) > NEAR:
             raise SceneError(f"{dataset.name}: sinc needs pixels that hold whole pixels of the finest grid; try cubic.")
-        lines.append(_weights(int(first) + round(offset), int(count), ratio, length))
+        lines.append(kernel_weights(int(first) + round(offset), int(count), ratio, length, "sinc"))
     (rows, down), (columns, across) = lines
     read = dataset.read(bands, window=Window.from_slices(rows, columns))
     held = (read != nodata).astype(np.float64)
     there = np.maximum(down @ held @ across.T, 0.5)
     values = np.where(_repeated(down, held, across), down @ (read * held) @ across.T / there, nodata)
     return _stored(values, read.dtype)
-
-
-def _weights(first: int, count: int, ratio: int, length: int) -> tuple[slice, NDArray[np.float64]]:
-    """Which coarse pixels `count` fine ones from `first` on are made of, and their weights (fine, coarse)."""
-    where = (np.arange(first, first + count) + 0.5) / ratio - 0.5
-    start, stop = max(0, int(where[0]) - SUPPORT), min(length, int(where[-1]) + SUPPORT + 2)
-    away = where[:, None] - np.arange(start, stop)
-    weight = np.sinc(away) * (np.abs(away) <= SUPPORT)
-    return slice(start, stop), weight / weight.sum(axis=1, keepdims=True)
 
 
 def _repeated(down: NDArray[Any], held: NDArray[Any], across: NDArray[Any]) -> NDArray[np.bool_]:

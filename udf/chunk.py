@@ -18,6 +18,7 @@ from kappamask.udf.classes import MISSING
 from kappamask.udf.context import Options, read_context
 from kappamask.udf.cube import normalise
 from kappamask.udf.mask import mask_cube
+from kappamask.udf.native import interpolated
 
 __all__ = ["apply_datacube"]
 
@@ -40,7 +41,7 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     """
     options = read_context(context)
     card = load_card(options.model)
-    cube = normalise(cube, options.bands)
+    cube = interpolated(normalise(cube, options.bands), card, _warn_once)
     _announce(card, options)
     made = mask_cube(
         cube, card, options.level, options.radiometry, scores=options.scores, threads=THREADS,
