@@ -65,10 +65,10 @@ def prepare(folder: Path) -> None:
 
 
 def _networks(folder: Path, array: np.ndarray[Any, Any]) -> None:
+    from kappamask.conversion.quantise import quantise
     from kappamask.training.architectures import build
     from kappamask.training.batches import to_input
     from kappamask.training.export import export
-    from kappamask.training.quantise import quantise
 
     export(build("unet-5-64"), folder / "official.onnx")
     corners = [(0, 0), (0, 512), (512, 0), (512, 512)]

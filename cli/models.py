@@ -79,6 +79,9 @@ def convert(
     architecture: Annotated[Architecture, typer.Option(help="Of the weights.", show_default=False)],
     level: Annotated[Level, typer.Option(help="Product level that they are for.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model.onnx and card.json.")],
+    quantise: Annotated[
+        Path | None, typer.Option(metavar="SCENE", help="Also write OUTPUT-int8/, its ranges measured on this scene.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Convert official KappaMask weights to ONNX with their card; TensorFlow is not needed."""
@@ -89,7 +92,20 @@ def convert(
     card = run(weights, architecture.value, level.value, output)
     facts = _facts(card) | {"head": ARCHITECTURES[architecture.value].HEAD}
     lines = [f"{card.file}: {card.id}, {facts['head']} scores, sha256 {card.sha256}"]
+    if quantise:
+        facts["int8"] = _quantised(card, quantise, output.with_name(f"{output.name}-int8"))
+        lines.append("{folder}: {same_class:.2%} of classes the same, {times_faster:.2f} times as fast, "
+                     "peak {peak_mb:.0f} MB".format(**facts["int8"]))  # fmt: skip
     say(facts, [*lines, f"kappamask mask SCENE -o mask.tif --model {output}"], as_json)
+
+
+def _quantised(card: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
+    with extra("scenes"):
+        from kappamask.conversion.quantise import quantised
+        from kappamask.scenes import open_scene
+
+    _, measured = quantised(card, open_scene(scene, level=card.levels[0]), folder)
+    return {"folder": str(folder), **measured}
 
 
 @models.command(epilog="Example: kappamask models fetch official-l2a-unet")

@@ -13,11 +13,11 @@ from kappamask.udf import lazy, pixels
 from kappamask.udf.cube import normalise, pick, resolve_level
 from kappamask.udf.evidence import NOTHING, Evidence
 from kappamask.udf.prepare import Reading
-from kappamask.udf.radiometry import check, decide
+from kappamask.udf.radiometry import Decision, check, decide
 from kappamask.udf.result import dressed
 from kappamask.udf.windows import framed
 
-__all__ = ["cloud_mask", "mask_cube"]
+__all__ = ["cloud_mask", "mask_cube", "read"]
 
 MOSAICS = ("blended", "own")
 NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
@@ -75,12 +75,23 @@ def mask_cube(
     threads: for ONNX Runtime; 0 is all cores. doubt: called with a sentence where the pixels speak against
     the radiometry without proof; without it that is a RadiometryError.
     """
+    cube, reading, decision = read(cube, card, level, radiometry, doubt)
+    limits = check_thresholds(card, thresholds)
+    reading = replace(reading, threads=threads, thresholds=limits, mosaic=_mosaic(mosaic, card))
+    compute: Callable[..., tuple[Any, Any]] = pixels.mask_date if cube.chunks is None else lazy.mask_date
+    dates = [_framed(compute, date.data, reading, scores) for date in _dates(cube)]
+    return dressed(dates, cube, reading, decision, scores)
+
+
+def read(
+    cube: xr.DataArray, card: ModelCard, level: str | None, radiometry: str, doubt: Callable[[str], None] | None = None
+) -> tuple[xr.DataArray, Reading, Decision]:
+    """The bands of `cube` that the card's network takes, how their numbers are read, and why so; see `mask_cube`."""
     cube = normalise(cube)
     level = resolve_level(cube, card, level)
     cube = pick(cube, card)
     bands = tuple(str(band) for band in cube.coords["bands"].values)
-    limits = check_thresholds(card, thresholds)
-    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads, limits, _mosaic(mosaic, card))
+    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads=0)
     lazily = cube.chunks is not None
     seen = [NOTHING] if lazily and radiometry != "auto" else [_sample(date, reading) for date in _dates(cube)]
     decision = decide(radiometry, cube.attrs, cube.encoding, seen)
@@ -88,10 +99,7 @@ def mask_cube(
         message = check(decision, evidence, certain_only=doubt is not None)
         if message and doubt:
             doubt(message)
-    reading = replace(reading, mode=decision.mode)
-    compute: Callable[..., tuple[Any, Any]] = lazy.mask_date if lazily else pixels.mask_date
-    dates = [_framed(compute, date.data, reading, scores) for date in _dates(cube)]
-    return dressed(dates, cube, reading, decision, scores)
+    return cube, replace(reading, mode=decision.mode), decision
 
 
 def _framed(compute: Callable[..., tuple[Any, Any]], values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
