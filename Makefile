@@ -9,7 +9,7 @@ PACKAGE ?= -e .
 # are skipped: pip may take a CUDA build of several gigabytes, and the peer's networks are 145 MB.
 TRAIN ?=
 
-.PHONY: demo test lint bench goldens clean
+.PHONY: demo test lint bench goldens official-speed clean
 .DELETE_ON_ERROR:
 
 $(READY): setup.cfg pyproject.toml
@@ -42,15 +42,19 @@ bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py $(if $(PRODUCT),--product)
 
 # What the official networks must answer, from TensorFlow itself, in an environment of its own.
-$(VENV)-tensorflow: tools/goldens/official.py
+$(VENV)-tensorflow: tools/goldens/official_keras.py
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet tensorflow-cpu==2.15.1 "numpy<2"
 	touch $@
 
 goldens: $(READY) $(VENV)-tensorflow
 	mkdir -p build/goldens
-	$(VENV)-tensorflow/bin/python tools/goldens/official.py tests/official.npz tests build/goldens
+	$(VENV)-tensorflow/bin/python tools/goldens/official_keras.py tests/official.npz tests build/goldens
 	$(BIN)/python tools/goldens/compare.py build/goldens tests
+
+# Both engines in one run, one thread; takes ten minutes.
+official-speed: $(READY) $(VENV)-tensorflow
+	$(BIN)/python tools/goldens/speed.py $(VENV)-tensorflow/bin/python tests
 
 clean:
 	rm -rf $(VENV) $(VENV)-tensorflow build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Whole scores of TensorFlow against the converted networks: `python compare.py FOLDER TESTS`, after official.py.
+"""Whole scores of TensorFlow against the converted networks: `python compare.py FOLDER TESTS`, after official_keras.py.
 
 Keras's own files are converted here, in both of its layouts, so that a change in what Keras writes is seen.
 """
