@@ -2,7 +2,7 @@
 
 Winograd's F(4 x 4, 3 x 3) (Lavin and Gray 2016) makes 16 outputs of a 3 x 3 convolution from 36 products, not 144. Its
 transforms cost as much for every layer, so it pays from 128 channels on. Enlarging by the nearest pixel and a 2 x 2
-convolution are together four small convolutions of the image as it was: 9 products instead of 16.
+convolution are together one 1 x 1 convolution of the image as it was, whose results are added up: 4 products, not 16.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ KERNEL: Final = np.array(
 )  # fmt: skip
 OUTPUT: Final = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float64
+)  # fmt: skip
+#: From four sums of taps, at a pixel and its right and lower neighbours, to the four pixels that it becomes: the first
+#: is all taps of one pixel, and each step to the right or down swaps some of them for the neighbour's.
+_ALL, _RIGHT, _DOWN, _BOTH = [[1, 0], [0, 0]], [[-1, 1], [0, 0]], [[-1, 0], [1, 0]], [[1, -1], [-1, 1]]
+_NONE: Final = np.zeros((2, 2))
+JOIN: Final = np.array(
+    [[_ALL, _NONE, _NONE, _NONE], [_ALL, _RIGHT, _NONE, _NONE], [_ALL, _NONE, _DOWN, _NONE],
+     [_ALL, _RIGHT, _DOWN, _BOTH]], np.float32
 )  # fmt: skip
 
 
@@ -80,14 +88,16 @@ def _cut(graph: Graph, x: str, like: str) -> str:
 
 def enlarged(graph: Graph, x: str, layer: Convolution) -> str:
     """`x` twice as large by the nearest pixel, then `layer`, 2 x 2 with a border of zeros after."""
-    parts = [
-        graph.convolution(x, kernel, layer.bias, pads=[0, 0, kernel.shape[2] - 1, kernel.shape[3] - 1])
-        for kernel in _quarters(layer.kernel)
-    ]
-    return graph.add("DepthToSpace", graph.concatenated(*parts), blocksize=2, mode="DCR")
+    outputs = layer.kernel.shape[0]
+    parts = graph.convolution(x, _sums(layer.kernel))
+    joined = graph.convolution(
+        parts, np.tile(JOIN, (outputs, 1, 1, 1)), np.repeat(layer.bias, 4), group=outputs, pads=[0, 0, 1, 1]
+    )
+    return graph.add("DepthToSpace", joined, blocksize=2, mode="CRD")
 
 
-def _quarters(kernel: Array) -> list[Array]:
-    """Kernels of the four pixels that one pixel becomes; those that see it twice have their taps added up."""
-    both = kernel.sum(axis=2, keepdims=True)
-    return [both.sum(axis=3, keepdims=True), both, kernel.sum(axis=3, keepdims=True), kernel]
+def _sums(kernel: Array) -> Array:
+    """1 x 1 kernels (4 * out, in, 1, 1): of each output all taps, those to the right, those below, the one at both."""
+    right, below = kernel[..., 1:].sum(axis=(2, 3)), kernel[:, :, 1:].sum(axis=(2, 3))
+    sums = np.stack([kernel.sum(axis=(2, 3)), right, below, kernel[:, :, 1, 1]], axis=1)
+    return np.asarray(sums.reshape(-1, kernel.shape[1], 1, 1), np.float32)
