@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -93,18 +94,20 @@ def convert(
     facts = _facts(card) | {"head": ARCHITECTURES[architecture.value].HEAD}
     lines = [f"{card.file}: {card.id}, {facts['head']} scores, sha256 {card.sha256}"]
     if quantise:
-        facts["int8"] = _quantised(card, quantise, output.with_name(f"{output.name}-int8"))
+        with TemporaryDirectory() as scratch:
+            plain = run(weights, architecture.value, level.value, Path(scratch), plain=True)
+            facts["int8"] = _quantised(card, plain, quantise, output.with_name(f"{output.name}-int8"))
         lines.append("{folder}: {same_class:.2%} of classes the same, {times_faster:.2f} times as fast, "
                      "peak {peak_mb:.0f} MB".format(**facts["int8"]))  # fmt: skip
     say(facts, [*lines, f"kappamask mask SCENE -o mask.tif --model {output}"], as_json)
 
 
-def _quantised(card: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
+def _quantised(card: ModelCard, plain: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
     with extra("scenes"):
         from kappamask.conversion.quantise import quantised
         from kappamask.scenes import open_scene
 
-    _, measured = quantised(card, open_scene(scene, level=card.levels[0]), folder)
+    _, measured = quantised(card, open_scene(scene, level=card.levels[0]), folder, plain)
     return {"folder": str(folder), **measured}
 
 

@@ -20,17 +20,18 @@ from kappamask.models import ModelCard, load_card
 ARCHITECTURES: Final[dict[str, ModuleType]] = {"unet": unet, "deeplabv3plus": deeplab}
 
 
-def convert(weights: Path, architecture: str, level: str, folder: Path) -> ModelCard:
+def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain: bool = False) -> ModelCard:
     """Write `folder`/model.onnx and `folder`/card.json of the official network in the HDF5 file `weights`.
 
     architecture: "unet" or "deeplabv3plus". level: "L1C" or "L2A", which decides the bands and their scaling.
+    plain: leave convolutions as they are, slower, but fit for `quantised`.
     Returns the card. Raises ConversionError if the file is damaged, or not of that architecture and level.
     """
     if (architecture, level) not in OFFICIAL:
         known = ", ".join(f"{a} {lv}" for a, lv in OFFICIAL)
         raise ConversionError(f"No official network {architecture} {level}; there are {known}.")
     release, built = OFFICIAL[architecture, level], ARCHITECTURES[architecture]
-    supply, graph = Supply(weights.name, read(weights), built.LAYERS), Graph()
+    supply, graph = Supply(weights.name, read(weights), built.LAYERS), Graph(plain=plain)
     scores = built.build(graph, supply, len(release.bands))
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": str(built.HEAD)}

@@ -47,7 +47,7 @@ def build(graph: Graph, supply: Supply, channels: int) -> str:
     x = graph.concatenated(graph.enlarged(x, 4, "linear"), low)
     for inputs in (PYRAMID + LOW_LEVEL, PYRAMID):
         layer = Convolution.take(supply, inputs, PYRAMID, 3, bias=False, norm=True)
-        x = graph.relu(fast.winograd(graph, x, layer, mirrored=True))
+        x = graph.relu(fast.convolved(graph, x, layer, mirrored=True))
     # A 1 x 1 convolution and an interpolation can change places; before it, the convolution costs a sixteenth.
     head = Convolution.take(supply, PYRAMID, CLASSES, 1, bias=True).apply(graph, x)
     return graph.add("Softmax", graph.enlarged(head, 4, "linear"), axis=1)

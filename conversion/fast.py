@@ -40,8 +40,16 @@ JOIN: Final = np.array(
 )  # fmt: skip
 
 
-def pays(layer: Convolution) -> bool:
-    """True for a 3 x 3 convolution with so many channels that Winograd's transforms are worth it."""
+def convolved(graph: Graph, x: str, layer: Convolution, *, mirrored: bool = False) -> str:
+    """`layer`, 3 x 3, on `x`, the quicker way; around it zeros, or its border again if `mirrored`."""
+    if not graph.plain and _pays(layer):
+        return winograd(graph, x, layer, mirrored=mirrored)
+    padded = graph.edge_padded(x, 1, 1) if mirrored else x
+    return layer.apply(graph, padded, pads=[int(not mirrored)] * 4)
+
+
+def _pays(layer: Convolution) -> bool:
+    """True where there are so many channels that Winograd's transforms are worth it."""
     return layer.kernel.shape[2:] == (3, 3) and min(layer.kernel.shape[:2]) >= PAYS_FROM
 
 

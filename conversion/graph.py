@@ -15,9 +15,10 @@ PRODUCER: Final = "kappamask-openeo"
 
 
 class Graph:
-    """Nodes in the order in which they were added."""
+    """Nodes in the order in which they were added; `plain` ones keep convolutions as they are, for eight bits."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, plain: bool = False) -> None:
+        self.plain = plain
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
 

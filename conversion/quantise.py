@@ -62,17 +62,21 @@ def quantise(path: Path, out: Path, images: Iterable[FloatArray]) -> None:
     beside.rename(out)
 
 
-def quantised(card: ModelCard, cube: xr.DataArray, folder: Path) -> tuple[ModelCard, dict[str, float]]:
+def quantised(
+    card: ModelCard, cube: xr.DataArray, folder: Path, plain: ModelCard | None = None
+) -> tuple[ModelCard, dict[str, float]]:
     """The network of `card` in eight bits, with a card of its own, in `folder`; and what was measured of both.
 
     cube: a scene with at least two windows of the network that hold data, numbers as `cloud_mask` takes them. One half
     of up to eight windows calibrates, the other judges: `same_class` is the share of its pixels that keep their class,
     `times_faster` compares seconds for one window with one thread, `peak_mb` is this process's.
+    plain: the same network with its convolutions as they are, which eight bits are then made of.
     Raises ConversionError where the scene is too small, CubeError and RadiometryError as `cloud_mask` does.
     """
     images = _windows(card, cube)
     folder.mkdir(parents=True, exist_ok=True)
-    quantise(card.folder / card.file, folder / "model.onnx", images[::2])
+    source = plain or card
+    quantise(source.folder / source.file, folder / "model.onnx", images[::2])
     document = json.loads(_card_path(card).read_text())
     data = (folder / "model.onnx").read_bytes()
     document["id"] = f"{card.id}-int8"

@@ -42,5 +42,4 @@ def _pair(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> st
 
 def _convolved(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
     layer = Convolution.take(supply, inputs, filters, 3, bias=True)
-    quick = fast.winograd(graph, x, layer) if fast.pays(layer) else layer.apply(graph, x, pads=[1, 1, 1, 1])
-    return graph.relu(quick)
+    return graph.relu(fast.convolved(graph, x, layer))

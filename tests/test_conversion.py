@@ -43,10 +43,11 @@ def scores(card, image: np.ndarray) -> np.ndarray:
     return session.run(None, {"image": image[None]})[0][0]
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["quick", "plain"])
 @pytest.mark.parametrize(("architecture", "level"), NETWORKS)
-def test_scores_are_those_of_tensorflow(weights, tmp_path: Path, architecture: str, level: str) -> None:
+def test_scores_are_those_of_tensorflow(weights, tmp_path: Path, architecture: str, level: str, plain: bool) -> None:
     channels = len(OFFICIAL[architecture, level].bands)
-    card = convert(weights(architecture, channels), architecture, level, tmp_path)
+    card = convert(weights(architecture, channels), architecture, level, tmp_path, plain=plain)
     found = scores(card, official.image(channels, SIDES[architecture]))
     expected = np.load(GOLDENS)[f"{architecture}_{channels}"]
     part = found[:, : expected.shape[1], : expected.shape[2]]
