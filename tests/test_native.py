@@ -82,6 +82,20 @@ def test_pixels_without_data_stay_so_and_do_not_bleed(wants_sinc):
         assert np.isfinite(found[12:]).all() and found[12:].min() > 1500 and found[12:].max() < 3100
 
 
+def test_a_cube_in_another_order_of_dimensions_is_interpolated_too(wants_sinc):
+    cube = as_cube(coarse(60), repeated(coarse(40), 2, 0, 0, 60), repeated(coarse(20), 6, 0, 0, 60))
+    turned = cube.copy(data=np.asfortranarray(cube.values))
+    found = interpolated(turned, wants_sinc, SAID.append)
+    np.testing.assert_array_equal(found, interpolated(cube, wants_sinc, SAID.append))
+    np.testing.assert_array_equal(turned, cube)
+    assert (found != cube).any()
+
+
+def test_a_chunk_without_data_is_no_reason_to_warn(wants_sinc):
+    said: list[str] = []
+    assert np.isnan(interpolated(as_cube(*np.full((3, 60, 60), np.nan)), wants_sinc, said.append)).all() and not said
+
+
 def test_several_dates_are_each_looked_at(wants_sinc):
     dates = [
         as_cube(coarse(60), repeated(coarse(40, s), 2, 0, 0, 60), repeated(coarse(20, s), 6, 0, 0, 60)) for s in (1, 2)

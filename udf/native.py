@@ -39,10 +39,10 @@ def interpolated(cube: xr.DataArray, card: ModelCard, warn: Callable[[str], None
     if card.resampling is None:
         return cube
     names = [str(band) for band in cube.coords["bands"].values]
-    values, doubtful = cube.values.astype(np.float32), []
+    values, doubtful = np.array(cube.values, dtype=np.float32, order="C"), []
     for date in values.reshape(-1, *values.shape[-3:]):
         for plane, name in zip(date, names, strict=True):
-            known = name in RATIO and name in card.bands
+            known = name in RATIO and name in card.bands and np.isfinite(plane).any()
             if known and not _restore(plane, RATIO[name], card.resampling):
                 doubtful.append(name)
     if doubtful:
