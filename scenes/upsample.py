@@ -13,7 +13,7 @@ from kappamask.models import SceneError
 from kappamask.scenes.grid import Grid, grid_of
 from kappamask.udf.native import kernel_weights
 
-__all__ = ["KERNELS", "upsampled"]
+__all__ = ["KERNELS", "upsampled", "weighed"]
 
 GDAL_KERNELS = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic}
 KERNELS = (*GDAL_KERNELS, "sinc")
@@ -56,10 +56,19 @@ def _sinc(dataset: DatasetReader, bands: list[int], window: Window, target: Grid
         lines.append(kernel_weights(int(first) + round(offset), int(count), ratio, length, "sinc"))
     (rows, down), (columns, across) = lines
     read = dataset.read(bands, window=Window.from_slices(rows, columns))
-    held = (read != nodata).astype(np.float64)
-    there = np.maximum(down @ held @ across.T, 0.5)
-    values = np.where(_repeated(down, held, across), down @ (read * held) @ across.T / there, nodata)
-    return _stored(values, read.dtype)
+    return weighed(read, down, across, nodata)
+
+
+def weighed(read: NDArray[Any], down: NDArray[np.float64], across: NDArray[np.float64], nodata: float) -> NDArray[Any]:
+    """Coarse bands `read` (band, y, x) on finer lines, same dtype: `down` (fine, coarse) along y, `across` along x.
+
+    Pixels without data, `nodata` or NaN, take no part, and stay without: their finer pixels are `nodata`.
+    """
+    there = np.isfinite(read) & (read != nodata)
+    held = there.astype(np.float64)
+    share = np.maximum(down @ held @ across.T, 0.5)
+    values = down @ np.where(there, read, 0) @ across.T / share
+    return _stored(np.where(_repeated(down, held, across), values, nodata), read.dtype)
 
 
 def _repeated(down: NDArray[Any], held: NDArray[Any], across: NDArray[Any]) -> NDArray[np.bool_]:
