@@ -1,0 +1,98 @@
+"""`kappamask jobs`, `resume`, `fetch`, `cancel`: what was submitted, from any process on any day."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kappamask.cli.batches import HOME, AtOnce, JournalFile, assemble, driver_of, journal_at, rows
+from kappamask.cli.job_progress import shown_parts
+from kappamask.cli.options import AsJson, extra, say
+from kappamask.models import JobError
+
+if TYPE_CHECKING:
+    from kappamask.openeo_process.journal import Journal, Part
+
+__all__ = ["cancel", "fetch", "jobs", "resume"]
+
+EXAMPLES = {
+    "jobs": "kappamask jobs",
+    "resume": "kappamask resume",
+    "fetch": "kappamask fetch 3f2a9c41",
+    "cancel": "kappamask cancel 3f2a9c41",
+}
+Batch = Annotated[str | None, typer.Argument(help="A batch, as `kappamask jobs` lists it; all if left out.")]
+
+
+def jobs(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = False) -> None:
+    """List what was submitted and where it stands, as the journal knows it."""
+    parts = _parts(journal_at(journal), batch)
+    say(rows(parts), [_line(part) for part in parts] or ["nothing was submitted"], as_json)
+
+
+def resume(batch: Batch = None, journal: JournalFile = HOME, at_once: AtOnce = 2, as_json: AsJson = False) -> None:
+    """Go on with all that has not ended: create, start, watch, fetch. Nothing is created or paid twice."""
+    _drive(journal_at(journal), batch, at_once, as_json)
+
+
+def fetch(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = False) -> None:
+    """Download what is finished on the back-end and not yet here; nothing is started."""
+    from kappamask.openeo_process.journal import State
+
+    _drive(journal_at(journal), batch, 1, as_json, only=(State.STARTED, State.FINISHED), once=True)
+
+
+def cancel(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = False) -> None:
+    """End jobs on the back-end that have not ended; what is fetched stays."""
+    book = journal_at(journal)
+    ended: list[Part] = []
+    with extra("client"):
+        for backend, parts in _by_backend([part for part in _parts(book, batch) if not part.state.ended]).items():
+            ended += driver_of(book, backend, 1, lambda _: None).cancel(part.fingerprint for part in parts)
+    say(rows(ended), [_line(part) for part in ended] or ["nothing is left to cancel"], as_json)
+
+
+def _drive(
+    book: "Journal", batch: str | None, at_once: int, as_json: bool, only: tuple[Any, ...] = (), once: bool = False
+) -> None:
+    from kappamask.openeo_process.batch import CANARY
+
+    chosen = _parts(book, batch)
+    waiting = [part for part in chosen if not part.state.ended and (not only or part.state in only)]
+    with extra("client"), shown_parts(chosen) as tell:
+        for backend, parts in _by_backend(waiting).items():
+            driver = driver_of(book, backend, at_once, tell)
+            first = [part.fingerprint for part in parts if part.name == CANARY]
+            driver.run(first, once=once)
+            driver.run((part.fingerprint for part in parts if part.fingerprint not in first), once=once)
+    finish(book, sorted({part.batch for part in chosen}), as_json)
+
+
+def finish(book: "Journal", batches: list[str], as_json: bool) -> None:
+    """Put the masks of whole batches together and tell; exit 1 if a part failed or was left."""
+    from kappamask.openeo_process.journal import State
+
+    parts = [part for batch in batches for part in book.parts(batch=batch)]
+    whole = [batch for batch in batches if all(p.state is State.FETCHED for p in parts if p.batch == batch)]
+    files = [file for batch in whole for file in assemble(part for part in parts if part.batch == batch)]
+    result = {"parts": rows(parts), "files": [str(file) for file in files]}
+    say(result, [*(_line(part) for part in parts), *map(str, files)], as_json)
+    bad = [part for part in parts if part.state is State.FAILED or part.message.startswith("left for resume")]
+    if bad:
+        raise JobError(f"{len(bad)} of {len(parts)} parts did not come: {bad[0].name}: {bad[0].message}")
+
+
+def _parts(book: "Journal", batch: str | None) -> "list[Part]":
+    parts = book.parts(batch=batch) if batch else book.parts()
+    if batch and not parts:
+        raise JobError(f"The journal {book.path} knows no batch {batch}; kappamask jobs lists them.")
+    return parts
+
+
+def _by_backend(parts: "list[Part]") -> "dict[str, list[Part]]":
+    return {url: [part for part in parts if part.backend == url] for url in dict.fromkeys(p.backend for p in parts)}
+
+
+def _line(part: "Part") -> str:
+    costs = "" if part.costs is None else f"  {part.costs:g} credits"
+    message = f"  {part.message}" if part.message else ""
+    return f"{part.batch}  {part.name:<24} {part.state:<9} {part.job or '-'}{costs}{message}"

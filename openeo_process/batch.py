@@ -1,0 +1,82 @@
+"""An area and a period as parts: one job for each cell, and a small one that goes first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import openeo
+
+from kappamask.models import ModelCard
+from kappamask.openeo_process.areas import Cell
+from kappamask.openeo_process.graph import cloud_mask, load
+from kappamask.openeo_process.job import job_options
+from kappamask.openeo_process.journal import Part, fingerprint
+
+__all__ = ["CANARY", "Request", "batch_id", "canary", "chunks_of", "part_of"]
+
+CANARY = "canary"
+"""Name of the job on one chunk that proves UDF, archive and memory before the rest is paid for."""
+PIXEL = 10
+"""Metres; the grid of KappaMask."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a back-end, the same for all parts."""
+
+    backend: str
+    collection: str
+    dates: tuple[str, str]
+    bands: tuple[str, ...]
+    card: ModelCard
+    python: str
+    archive: str | None
+    """URL of the dependency archive, as the back-end sees it."""
+    level: str | None = None
+    scores: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
+    """Job options that replace those of `job_options`."""
+
+    def graph(self, connection: openeo.Connection, cell: Cell) -> dict[str, Any]:
+        """The flat process graph that masks `cell`."""
+        cube = load(
+            connection, self.collection, area=cell.extent, dates=self.dates, bands=list(self.bands), model=self.card
+        )
+        mask = cloud_mask(
+            cube, model=self.card, level=self.level, scores=self.scores, clip_to=cell.extent, python=self.python
+        )
+        return dict(mask.save_result(format="GTiff").flat_graph())
+
+
+def part_of(request: Request, connection: openeo.Connection, cell: Cell, folder: Path, name: str, batch: str) -> Part:
+    """The part that masks `cell`; its files go to `folder` / `name`."""
+    import json
+
+    graph = request.graph(connection, cell)
+    options = job_options(request.archive, **dict(request.options))
+    key = fingerprint(request.backend, graph, options)
+    return Part(key, batch, name, request.backend, json.dumps(graph), json.dumps(options), str(folder / name))
+
+
+def batch_id(cells: Sequence[Cell], request: Request) -> str:
+    """8 hex digits that follow from what is asked: the same request is the same batch, on any day."""
+    asked = {"cells": [cell.name for cell in cells], "request": repr(replace(request, archive=None))}
+    return fingerprint(request.backend, asked, {})[:8]
+
+
+def canary(cell: Cell, card: ModelCard) -> Cell:
+    """The middle of `cell`, so large that it is one chunk with its margin."""
+    side = (card.window - 2 * card.overlap) * PIXEL // 2 // 60 * 60
+    west = cell.west + max(0, (cell.east - cell.west - side) // 2) // 60 * 60
+    south = cell.south + max(0, (cell.north - cell.south - side) // 2) // 60 * 60
+    return Cell(cell.epsg, west, south, min(west + side, cell.east), min(south + side, cell.north))
+
+
+def chunks_of(cell: Cell, card: ModelCard) -> int:
+    """How many chunks a date of `cell` has on a back-end, which lays them over the cell and its margin."""
+    payload = card.window - 2 * card.overlap
+    margin = 2 * ceil(card.overlap * PIXEL / 60) * 60 // PIXEL
+    across, down = (ceil((side + margin) / payload) for side in cell.pixels())
+    return across * down

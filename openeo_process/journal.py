@@ -1,0 +1,197 @@
+"""What was meant, done and found, in one SQLite file: every request that costs is written down before it is made.
+
+A part is one batch job of a batch that was submitted together. Its fingerprint is the hash of what it asks of which
+back-end, and stands in the job's title, so that a job whose creation nobody answered for is found again.
+"""
+
+import hashlib
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from kappamask.models import JobError
+
+__all__ = ["Journal", "Part", "State", "fingerprint", "mark"]
+
+
+class State(StrEnum):
+    """Where a part stands; each names what is known to have happened."""
+
+    PLANNED = "planned"
+    POSTING = "posting"
+    """A request to create the job was made or is being made; its answer is not known."""
+    CREATED = "created"
+    STARTED = "started"
+    FINISHED = "finished"
+    """On the back-end; not yet fetched."""
+    FETCHED = "fetched"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return self in (State.FETCHED, State.FAILED, State.CANCELED)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One job: what it asks for, and what became of it."""
+
+    fingerprint: str
+    batch: str
+    name: str
+    backend: str
+    graph: str
+    """JSON of the flat process graph."""
+    options: str
+    """JSON of the job options."""
+    folder: str
+    """Where its files go."""
+    state: State = State.PLANNED
+    job: str | None = None
+    """The back-end's id."""
+    posts: int = 0
+    """Requests to create the job so far."""
+    message: str = ""
+    costs: float | None = None
+    changed: float = 0.0
+    """Seconds since 1970 of the last change of state."""
+
+    @property
+    def title(self) -> str:
+        """The job's title."""
+        return f"KappaMask {self.name} {mark(self.fingerprint)}"
+
+
+COLUMNS = tuple(field.name for field in fields(Part))
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DEFAULT 0, PRIMARY KEY (fingerprint));
+PRAGMA user_version = 1;
+"""
+BUSY_S = 30.0
+"""How long to wait for another client that writes."""
+
+
+def fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
+    """16 hex digits that follow from what is asked of whom: 64 bits, so that chance makes no two alike."""
+    text = json.dumps([backend.rstrip("/"), graph, options], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def mark(key: str) -> str:
+    """How a fingerprint stands in a title."""
+    return f"[km-{key}]"
+
+
+class Journal:
+    """Parts in a file that several clients may have open. Raises JobError if the file is no journal."""
+
+    def __init__(self, path: Path, *, lease_s: float = 180.0) -> None:
+        """lease_s: a client that dies without a trace holds a part for so long, longer than any request takes."""
+        self.path, self.lease_s = path, lease_s
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open() as file:
+            file.executescript(SCHEMA)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            file = sqlite3.connect(self.path, timeout=BUSY_S)
+            try:
+                with file:
+                    yield file
+            finally:
+                file.close()
+        except sqlite3.Error as error:
+            raise JobError(f"The journal {self.path} cannot be used: {error}. Give another with --journal.") from error
+
+    def plan(self, parts: Iterable[Part]) -> list[Part]:
+        """Write down parts that are new; each as the journal has it, in the order given."""
+        given = list(parts)
+        with self._open() as file:
+            for part in given:
+                values = {**_row(part), "changed": time.time()}
+                marks = ", ".join(f":{name}" for name in COLUMNS)
+                file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
+        return [self.get(part.fingerprint) for part in given]
+
+    def get(self, key: str) -> Part:
+        """One part."""
+        found = self.parts(fingerprint=key)
+        if not found:
+            raise JobError(f"The journal {self.path} knows no part {key}.")
+        return found[0]
+
+    def parts(self, **where: str) -> list[Part]:
+        """All parts that have these values, the first planned first."""
+        condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
+        with self._open() as file:
+            rows = file.execute(f"SELECT {', '.join(COLUMNS)} FROM part WHERE {condition} ORDER BY rowid", where)  # noqa: S608
+            return [_part(row) for row in rows]
+
+    def change(self, part: Part, **values: Any) -> Part:
+        """Write down what became of a part."""
+        values = {**values, "changed": time.time()}
+        assigned = ", ".join(f"{name} = :{name}" for name in values)
+        with self._open() as file:
+            file.execute(f"UPDATE part SET {assigned} WHERE fingerprint = :key", {**values, "key": part.fingerprint})  # noqa: S608
+        return self.get(part.fingerprint)
+
+    @contextmanager
+    def claimed(self, key: str) -> Iterator[Part | None]:
+        """The part, which no other client touches inside the block; None if another has it."""
+        if not self.claim(key):
+            yield None
+            return
+        try:
+            yield self.get(key)
+        finally:
+            with self._open() as file:
+                file.execute("UPDATE part SET owner = NULL WHERE fingerprint = ? AND owner = ?", (key, self.owner))
+
+    def claim(self, key: str) -> bool:
+        """Take a part that nobody has, or whose owner is dead or overdue, or renew one's own claim."""
+        now = time.time()
+        with self._open() as file:
+            file.execute("BEGIN IMMEDIATE")
+            (owner, lease), *_ = file.execute("SELECT owner, lease FROM part WHERE fingerprint = ?", (key,))
+            if owner not in (None, self.owner) and lease > now and not _is_dead(owner):
+                return False
+            file.execute(
+                "UPDATE part SET owner = ?, lease = ? WHERE fingerprint = ?", (self.owner, now + self.lease_s, key)
+            )
+            return True
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether the owner was a process of this machine that has ended; where that cannot be told, no."""
+    host, pid, _ = owner.rsplit(":", 2)
+    if host != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _row(part: Part) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in COLUMNS}
+
+
+def _part(row: tuple[Any, ...]) -> Part:
+    values = dict(zip(COLUMNS, row, strict=True))
+    return Part(**{**values, "state": State(values["state"])})

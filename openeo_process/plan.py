@@ -1,0 +1,89 @@
+"""What a batch will take, said before it is paid for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import ceil
+from typing import Any
+
+from kappamask.models import JobError, ModelCard
+from kappamask.openeo_process.areas import Cell
+from kappamask.openeo_process.batch import chunks_of
+
+__all__ = ["Plan", "make_plan", "visits"]
+
+REVISIT_DAYS = 2.5
+"""Days between two images of a place, on average over latitudes up to 55 degrees, two satellites: 5 at the equator
+(Sentinel-2 User Handbook), less where orbits overlap; so dates are rather over- than underestimated."""
+JOB_CREDITS = 2.0
+GB_HOUR_CREDITS, CPU_HOUR_CREDITS = 1.0, 1.5
+"""Copernicus Data Space: credits for each batch job, for each gigabyte of memory and core, for each hour."""
+CHUNK_S = 20.0
+"""Core seconds for a chunk of one date, reading, shuffling and writing included. A guess on the safe side (inference
+alone takes 0.2 to 0.5 s), until a pilot job's costs are known."""
+UNITS = {"G": 1.0, "g": 1.0, "M": 1 / 1024, "m": 1 / 1024}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Size and price of a batch."""
+
+    parts: int
+    chunks: int
+    """Of one date, over all parts."""
+    megapixels: float
+    """Of one date, over all parts."""
+    dates: int
+    credits: float
+    basis: str
+    """Where the price comes from."""
+
+    def check(self, most: float | None) -> None:
+        """Raises JobError if the price is above `most` credits."""
+        if most is not None and self.credits > most:
+            raise JobError(
+                f"About {self.credits:.0f} credits ({self.basis}) are more than --max-credits {most:g}: "
+                "ask for a smaller area or fewer dates, or allow more."
+            )
+
+
+def make_plan(
+    cells: Sequence[Cell], card: ModelCard, dates: tuple[str, str], options: dict[str, Any], pilot: float | None = None
+) -> Plan:
+    """What masking `cells` on the `dates` takes.
+
+    pilot: credits that a chunk of one date was seen to cost, which then count instead of the model: for each job
+    `JOB_CREDITS`, and for each chunk and date `CHUNK_S` of the cores and memory that the job options ask for.
+    """
+    chunks = sum(chunks_of(cell, card) for cell in cells)
+    megapixels = sum(width * height for width, height in (cell.pixels() for cell in cells)) / 1e6
+    count = visits(dates)
+    each = pilot if pilot is not None else CHUNK_S / 3600 * _rate(options)
+    basis = "from a pilot job" if pilot is not None else f"if a chunk takes {CHUNK_S:g} s"
+    return Plan(len(cells), chunks, megapixels, count, JOB_CREDITS * len(cells) + chunks * count * each, basis)
+
+
+def visits(dates: tuple[str, str]) -> int:
+    """About how many images of a place there are from the first day to before the last; JobError for no period."""
+    try:
+        first, last = (date.fromisoformat(text[:10]) for text in dates)
+    except ValueError:
+        first = last = date.min
+    if not first < last:
+        raise JobError(
+            f"--dates {'/'.join(dates)}: needed are two days, as 2025-05-01/2025-06-01; the last is left out."
+        )
+    return ceil((last - first).days / REVISIT_DAYS)
+
+
+def _rate(options: dict[str, Any]) -> float:
+    """Credits for an hour of one executor."""
+    memory = sum(_gigabytes(options[key]) for key in ("executor-memory", "executor-memoryOverhead"))
+    return memory * GB_HOUR_CREDITS + float(options["executor-cores"]) * CPU_HOUR_CREDITS
+
+
+def _gigabytes(text: str) -> float:
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS or not number.replace(".", "", 1).isdigit():
+        raise JobError(f"The job option {text!r} is no amount of memory, such as 3G or 500m.")
+    return float(number) * UNITS[unit]

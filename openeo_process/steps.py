@@ -1,0 +1,175 @@
+"""What is done with a part in each state; every step may be taken again after a fault or a kill.
+
+Intent is written before each request that creates a job. Where an answer was lost, the back-end's list is searched for
+the part's fingerprint before anything is created again, and a job is started only if the back-end says that it is
+`created`; so no job is paid twice.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openeo
+from openeo.rest import OpenEoApiPlainError
+
+from kappamask.models import JobError
+from kappamask.openeo_process.download import Asset, assets_of, download, fetched, write_manifest
+from kappamask.openeo_process.journal import Journal, Part, State, mark
+from kappamask.openeo_process.patience import Patience, is_expired_token, is_gone, is_refusal, is_transient
+from kappamask.openeo_process.triage import advice
+
+__all__ = ["Steps", "told"]
+
+ENDED = {"error": State.FAILED, "canceled": State.CANCELED}
+"""openEO's status of a job that will not finish -> state of its part."""
+LISTED = 1000
+"""Jobs asked for in a listing; back-ends may send fewer, the newest first."""
+LOG_LINES = 200
+"""The last errors of a log, of which the last one is told and all are searched for known failures."""
+
+
+class Steps:
+    """The steps of parts of one journal; JobError where a part cannot go on, other errors where it may later."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        connect: Callable[[], openeo.Connection],
+        patience: Patience,
+        check: Callable[[Part, Path], None],
+    ) -> None:
+        """See `Driver`."""
+        self.journal, self.connect, self.patience, self.check = journal, connect, patience, check
+        self._connection: openeo.Connection | None = None
+        self.of: dict[State, Callable[[Part], Part]] = {
+            State.PLANNED: self._create,
+            State.POSTING: self._find,
+            State.CREATED: self._start,
+            State.STARTED: self._watch,
+            State.FINISHED: self._fetch,
+        }
+
+    @property
+    def connection(self) -> openeo.Connection:
+        """The connection in use."""
+        if self._connection is None:
+            self._connection = self.connect()
+        return self._connection
+
+    def log_in_again(self) -> None:
+        """Make a new connection for the next step."""
+        self._connection = None
+
+    def _create(self, part: Part) -> Part:
+        """Adopt a job with this fingerprint, of another journal or day; else create one."""
+        return self._adopted(part) or self._post(part)
+
+    def _find(self, part: Part) -> Part:
+        """A request to create the job was made and nobody answered: wait until it has taken effect or never will."""
+        if time.time() - part.changed < self.patience.settle_s:
+            return part
+        return self._adopted(part) or self._post(part)
+
+    def _post(self, part: Part) -> Part:
+        connection = self.connection  # logged in before the intent is written
+        part = self.journal.change(part, state=State.POSTING, posts=part.posts + 1)
+        graph, options = json.loads(part.graph), json.loads(part.options)
+        try:
+            job = connection.create_job(graph, title=part.title, job_options=options, validate=False)
+        except OpenEoApiPlainError as error:
+            if not is_refusal(error):
+                raise
+            self.journal.change(part, state=State.PLANNED)
+            if is_expired_token(error) or is_transient(error):
+                raise
+            raise JobError(f"The back-end refuses the job: {error}") from error
+        return self.journal.change(part, state=State.CREATED, job=job.job_id)
+
+    def _adopted(self, part: Part) -> Part | None:
+        """The part with the job that bears its mark; of several, the one furthest on; the others are not started."""
+        found = [job for job in self._listed(part) if job["status"] not in ENDED]
+        if not found:
+            return None
+        best = max(found, key=lambda job: (job["status"] != "created", job["id"]))
+        state = State.CREATED if best["status"] == "created" else State.STARTED
+        return self.journal.change(part, state=state, job=best["id"])
+
+    def _listed(self, part: Part) -> list[dict[str, Any]]:
+        jobs = self.connection.list_jobs(limit=LISTED)
+        return [dict(job) for job in jobs if mark(part.fingerprint) in str(job.get("title"))]
+
+    def _start(self, part: Part) -> Part:
+        job = self.connection.job(str(part.job))
+        if job.status() == "created":
+            job.start()
+        return self.journal.change(part, state=State.STARTED)
+
+    def _watch(self, part: Part) -> Part:
+        try:
+            found = self.connection.job(str(part.job)).describe()
+        except openeo.BaseOpenEoException as error:
+            if is_gone(error):
+                raise JobError(f"The back-end knows no job {part.job} any more.") from error
+            raise
+        status, costs = found["status"], found.get("costs")
+        if status == "created":  # a start that was lost on the way
+            return self.journal.change(part, state=State.CREATED)
+        if status in ENDED:
+            message = self._reason(part) if status == "error" else "canceled on the back-end"
+            return self.journal.change(part, state=ENDED[status], message=message, costs=costs)
+        if status != "finished":
+            return part
+        return self.journal.change(part, state=State.FINISHED, costs=costs, message="")
+
+    def _reason(self, part: Part) -> str:
+        """The last error of the job's log, and what to change where that is known."""
+        entries = self.connection.job(str(part.job)).logs(level="error")
+        messages = [str(entry["message"]).strip() for entry in entries][-LOG_LINES:]
+        last = messages[-1].splitlines()[-1] if messages else "its log holds no error"
+        hint = advice("\n".join(messages))
+        return f"{last} ({hint})" if hint else last
+
+    def _fetch(self, part: Part) -> Part:
+        folder = Path(part.folder)
+        assets = assets_of(self.connection, str(part.job))
+        have = {path.name for path in fetched(folder, str(part.job))}
+        if have != {asset.name for asset in assets}:
+            entries = [self._download(asset, folder, part) for asset in assets]
+            write_manifest(folder, {"job": part.job, "backend": part.backend, "fingerprint": part.fingerprint}, entries)
+        self._sweep(part)
+        return self.journal.change(part, state=State.FETCHED, message="")
+
+    def _download(self, asset: Asset, folder: Path, part: Part) -> dict[str, Any]:
+        def check(path: Path) -> None:
+            self.check(part, path)
+
+        def progress() -> None:
+            self.journal.claim(part.fingerprint)
+
+        return download(self.connection, asset, folder, part.fingerprint, check, progress)
+
+    def _sweep(self, part: Part) -> None:
+        """Remove what a repeated request created beside the job that ran: it was never started and costs nothing."""
+        for job in self._listed(part) if part.posts > 1 else []:
+            if job["id"] != part.job and job["status"] == "created":
+                self.connection.job(job["id"]).delete()
+
+    def cancel(self, part: Part) -> Part:
+        """End a part, on the back-end too."""
+        part = (self._adopted(part) if part.state is State.POSTING else None) or part
+        if part.job:
+            job = self.connection.job(part.job)
+            status = job.status()
+            if status == "created":
+                job.delete()
+            elif status not in (*ENDED, "finished"):
+                job.stop()
+        return self.journal.change(part, state=State.CANCELED, message="canceled by kappamask cancel")
+
+
+def told(error: Exception) -> str:
+    """An error in one line, without what stands behind the `?` of links, for that may be a signature."""
+    return re.sub(r"\?[^\s'\")>]+", "?…", " ".join(str(error).split()))

@@ -1,0 +1,53 @@
+"""What a job's log says when it has failed, and what to change."""
+
+import re
+from typing import NamedTuple
+
+__all__ = ["FAILURES", "Failure", "advice"]
+
+
+class Failure(NamedTuple):
+    """A known failure: what its log holds (a regular expression, case ignored), and what to do."""
+
+    pattern: str
+    advice: str
+
+
+FAILURES = (
+    Failure(
+        r"kappamask's dependency archive is not usable",
+        "build the archive for the back-end's Python (kappamask archive --python 3.11) and give its URL with --archive",
+    ),
+    Failure(
+        r"no udf found",
+        "send the UDF's text as it is (kappamask.openeo_process.udf()), without postponed annotations",
+    ),
+    Failure(
+        r"RLIMIT|bad_alloc|cannot allocate memory|failed to allocate|mmap.*failed",
+        "the limit is on virtual memory: set python-memory to disable, and more executor-memoryOverhead",
+    ),
+    Failure(
+        r"out of memory|oomkill|exit code:? 137|memory limit|java heap space|exceeding memory",
+        "give the job more memory: --option executor-memoryOverhead=5G",
+    ),
+    Failure(
+        r"(?:404|not found|no such file).*(?:archive|\.zip)|(?:archive|\.zip)\S*.*(?:404|not found|no such file)",
+        "the back-end cannot read the archive: give a URL that it reaches (public or signed, and not expired)",
+    ),
+    Failure(r"extenttoolarge|extent.*too large", "ask for a smaller area or a shorter time, or more parts (--part-km)"),
+    Failure(
+        r"token(?:invalid| expired| has expired)|authenticationrequired",
+        "log in again, then: kappamask resume",
+    ),
+    Failure(
+        r"no (?:data|products?|items?) (?:available|found)|nodataavailable", "no image in that time: widen --dates"
+    ),
+    Failure(r"(?:sha256|is not the network|checksum)", "the archive holds another network: build it anew"),
+    Failure(r"soft.?error|error while reading|could not read", "some images could not be read: kappamask resume later"),
+)
+"""Of openeo-geopyspark-driver, Kubernetes, ONNX Runtime and this project's own errors; the first that fits counts."""
+
+
+def advice(log: str) -> str | None:
+    """What to change, if the log holds a failure that is known."""
+    return next((known.advice for known in FAILURES if re.search(known.pattern, log, re.IGNORECASE)), None)
