@@ -6,16 +6,15 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.atomic import written_whole
-from kappamask.scenes.legend import colormap, legend
+from kappamask.scenes.legend import NODATA, colormap, legend
 
-__all__ = ["quicklook"]
+__all__ = ["coloured", "quicklook", "thinned", "true_colour"]
 
 RGB = ("B04", "B03", "B02")
 MAX_SIDE = 1200
@@ -36,9 +35,9 @@ def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: x
     sizes differ, or if the file cannot be written.
     """
     target = Path(path)
-    colour = _true_colour(cube)
+    colour = true_colour(thinned(cube, MAX_SIDE))
     classes = legend(mask)
-    panels = {"KappaMask": _thinned(mask, cube)} | ({} if truth is None else {"Truth": _thinned(truth, cube)})
+    panels = {"KappaMask": _codes(mask, cube)} | ({} if truth is None else {"Truth": _codes(truth, cube)})
     figure = Figure(figsize=(5.5 * (1 + len(panels)), 6), layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 1 + len(panels))
@@ -53,11 +52,16 @@ def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: x
     return target
 
 
-def _true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
+def true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
+    """The picture of a cube (bands, y, x) of any dtype: float32 (y, x, 3), red, green, blue from 0 to 1.
+
+    Each band is stretched by itself; pixels without data are black. Computes the cube's B04, B03 and B02, so thin a
+    large one first. Raises SceneError if one of them is lacking.
+    """
     lacking = [band for band in RGB if band not in cube.coords["bands"].values]
     if lacking:
-        raise SceneError(f"A quicklook needs B02, B03 and B04; the scene lacks {', '.join(lacking)}.")
-    image = _thin(cube.sel(bands=list(RGB)).transpose("y", "x", "bands")).values.astype(np.float32)
+        raise SceneError(f"A picture needs B02, B03 and B04; the scene lacks {', '.join(lacking)}.")
+    image = cube.sel(bands=list(RGB)).transpose("y", "x", "bands").values.astype(np.float32)
     valid = np.isfinite(image).all(axis=-1) & (image != 0).any(axis=-1)
     low, middle, high = np.percentile(image[valid], STRETCH, axis=0) if valid.any() else np.outer(range(3), np.ones(3))
     high = np.minimum(high, low + MOST_CONTRAST * (middle - low))
@@ -65,22 +69,28 @@ def _true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
     return np.where(valid[..., None], bright, 0).astype(np.float32)
 
 
-def _thin(array: xr.DataArray) -> xr.DataArray:
-    step = -(-max(array.sizes["y"], array.sizes["x"]) // MAX_SIDE)
+def thinned(array: xr.DataArray, longest: int) -> xr.DataArray:
+    """Every n-th row and column of `array` (…, y, x), so that no side has more than `longest` pixels."""
+    step = -(-max(array.sizes["y"], array.sizes["x"]) // longest)
     return array.isel(y=slice(None, None, step), x=slice(None, None, step))
 
 
-def _thinned(mask: xr.DataArray, cube: xr.DataArray) -> NDArray[np.uint8]:
+def coloured(codes: NDArray[np.integer], classes: tuple[ClassValue, ...]) -> NDArray[np.uint8]:
+    """Codes (y, x) in the colours of their classes: uint8 (y, x, 4), red, green, blue, alpha; others transparent."""
+    table = np.zeros((256, 4), np.uint8)
+    for value, rgba in colormap(classes).items():
+        table[value] = rgba
+    return np.asarray(table[np.clip(codes, 0, NODATA)])
+
+
+def _codes(mask: xr.DataArray, cube: xr.DataArray) -> NDArray[np.uint8]:
     if (mask.sizes["y"], mask.sizes["x"]) != (cube.sizes["y"], cube.sizes["x"]):
         raise SceneError(f"The mask has {dict(mask.sizes)} pixels, the scene {dict(cube.sizes)}; one grid is needed.")
-    return np.asarray(_thin(mask.transpose("y", "x")).values)
+    return np.asarray(thinned(mask.transpose("y", "x"), MAX_SIDE).values)
 
 
 def _classes(ax: Axes, title: str, codes: NDArray[np.uint8], classes: tuple[ClassValue, ...]) -> None:
-    table = np.ones((256, 4))
-    for value, rgba in colormap(classes).items():
-        table[value] = np.array(rgba) / 255
-    ax.imshow(codes, cmap=ListedColormap(table), vmin=0, vmax=255, interpolation="nearest")
+    ax.imshow(coloured(codes, classes), interpolation="nearest")
     ax.set_title(title)
     shares = {c: float(np.mean(codes == c.value)) for c in classes}
     shown = [

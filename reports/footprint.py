@@ -1,0 +1,94 @@
+"""Where a grid lies on the globe."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from rasterio.warp import transform
+
+from kappamask.models import SceneError
+from kappamask.scenes.atomic import GDAL_ERRORS
+
+__all__ = ["Footprint", "footprint"]
+
+EDGE_POINTS = 21
+"""Points along an edge: a line that is straight in UTM bends by some 10 m over 110 km in degrees, between these by less
+than a pixel."""
+DIGITS = 7
+"""Of a degree: a centimetre."""
+TURN, HALF = 360.0, 180.0
+"""Degrees around the globe, and to the antimeridian."""
+CORNERS = 3
+"""A polygon has no fewer."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A GeoJSON geometry in EPSG:4326 and its box, both None where the grid has no reference system."""
+
+    geometry: dict[str, Any] | None
+    bbox: list[float] | None
+    """West, south, east, north; west is larger than east where the antimeridian is crossed (RFC 7946, 5.2)."""
+
+
+def footprint(array: xr.DataArray) -> Footprint:
+    """The outline of the grid of `array` (y, x), whether or not its pixels have data, cut at the antimeridian.
+
+    Raises SceneError if the coordinates are none that the reference system has.
+    """
+    if array.rio.crs is None:
+        return Footprint(None, None)
+    ring = _degrees(array)
+    shifted = (ring + [turn, 0] for turn in (TURN, 0, -TURN))
+    parts = [part for one in shifted if len(part := _within(one)) >= CORNERS]
+    lows, highs = [part.min(axis=0) for part in parts], [part.max(axis=0) for part in parts]
+    box = [lows[0][0], min(low[1] for low in lows), highs[-1][0], max(high[1] for high in highs)]
+    return Footprint(_geometry([_closed(part) for part in parts]), [round(float(edge), DIGITS) for edge in box])
+
+
+def _degrees(array: xr.DataArray) -> NDArray[np.float64]:
+    """Longitude and latitude along the outline; longitudes do not jump, so they may be beyond 180 degrees."""
+    x, y = zip(*_outline(*array.rio.bounds(recalc=True)), strict=True)
+    with suppress(*GDAL_ERRORS):
+        longitude, latitude = transform(array.rio.crs, "EPSG:4326", x, y)
+        ring = np.column_stack([np.unwrap(longitude, period=TURN), latitude])
+        if np.isfinite(ring).all():
+            return ring
+    raise SceneError(f"The mask's corners, x {x[0]:g} and y {y[0]:g} among them, are not in its CRS {array.rio.crs}.")
+
+
+def _outline(west: float, south: float, east: float, north: float) -> list[tuple[float, float]]:
+    """Counter-clockwise, as RFC 7946 wants it; the first point is not repeated."""
+    corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
+    sides = [np.linspace(start, end, EDGE_POINTS)[:-1] for start, end in pairwise(corners)]
+    return [(float(x), float(y)) for x, y in np.concatenate(sides)]
+
+
+def _within(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What of a ring lies between -180 and 180 degrees, by cutting along each (Sutherland and Hodgman 1974)."""
+    for sign in (1, -1):
+        ring = np.array([*_below(ring * [sign, 1])]).reshape(-1, 2) * [sign, 1]
+    return ring
+
+
+def _below(ring: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    for last, point in zip(np.roll(ring, 1, axis=0), ring, strict=True):
+        if (last[0] < HALF) != (point[0] < HALF):
+            yield last + (point - last) * (HALF - last[0]) / (point[0] - last[0])
+        if point[0] < HALF:
+            yield point
+
+
+def _closed(ring: NDArray[np.float64]) -> list[list[float]]:
+    return [[round(float(value), DIGITS) for value in point] for point in (*ring, ring[0])]
+
+
+def _geometry(rings: list[list[list[float]]]) -> dict[str, Any]:
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings}
+    return {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings]}

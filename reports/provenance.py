@@ -1,0 +1,54 @@
+"""What a mask says of how it was made."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from kappamask.models import SceneError
+from kappamask.scenes.metadata import sensed
+
+__all__ = ["provenance", "sensing_time", "software"]
+
+SOFTWARE = "TIFFTAG_SOFTWARE"
+"""TIFF tag 305 (TIFF 6.0); `write_mask` puts the project's name and version there."""
+OF_THE_FILE = frozenset(
+    {
+        "flag_values", "flag_meanings", "flag_colors", "flag_masks", "long_name", "units", "grid_mapping", "datetime",
+        "AREA_OR_POINT", "_FillValue", "scale_factor", "add_offset", "coordinates", "Conventions", SOFTWARE,
+    }
+)  # fmt: skip
+"""Attributes of CF and TIFF that tell how to read the file, not how it was made."""
+
+
+def provenance(attrs: Mapping[str, Any]) -> dict[str, str]:
+    """The attributes of a mask that tell how it was made, as text, in their order."""
+    return {key: _text(value) for key, value in attrs.items() if key not in OF_THE_FILE and _text(value)}
+
+
+def software(attrs: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> version of the program that wrote the file, where it says so."""
+    name, _, number = str(attrs.get(SOFTWARE, "")).rpartition(" ")
+    return {name: number} if name else {}
+
+
+def sensing_time(name: str, attrs: Mapping[str, Any]) -> datetime:
+    """When the scene was sensed (UTC), by the attribute `datetime`, else by the date in the file's name.
+
+    Raises SceneError if neither tells, or if the attribute is no ISO 8601 date.
+    """
+    text = str(attrs.get("datetime") or sensed(name) or "")
+    if not text:
+        raise SceneError(
+            f"{name} has no date: give its scene too, or put the date into its name, such as mask_20180202.tif."
+        )
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise SceneError(f"{name} has the datetime {text!r}; needed is ISO 8601, as 2018-02-02T10:52:49Z.") from None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, np.atleast_1d(value)))

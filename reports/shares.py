@@ -1,0 +1,92 @@
+"""How much of a mask each class takes: the numbers that items, pages and tables show."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import dask
+import xarray as xr
+
+from kappamask.models import ClassValue, SceneError
+from kappamask.reports.meaning import CLOUDS, NO_DATA, meanings
+from kappamask.scenes.legend import NODATA, legend
+
+__all__ = ["Share", "Shares", "shares"]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One class in one mask."""
+
+    of: ClassValue
+    meaning: int
+    """The KappaMask class that it stands for."""
+    pixels: int
+
+    @property
+    def label(self) -> str:
+        """The class's name in words."""
+        return self.of.name.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The classes of one mask, in the order of their values."""
+
+    classes: tuple[Share, ...]
+
+    @property
+    def area(self) -> int:
+        """Pixels of the requested area, with or without data."""
+        return sum(one.pixels for one in self.classes)
+
+    @property
+    def valid(self) -> int:
+        """Pixels with a class that is not 'no data'."""
+        return sum(one.pixels for one in self.shown)
+
+    @property
+    def shown(self) -> tuple[Share, ...]:
+        """The classes that valid pixels have."""
+        return tuple(one for one in self.classes if one.meaning not in NO_DATA)
+
+    def percent(self, one: Share) -> float | None:
+        """Percent of the valid pixels; of the area where the class means 'no data'; None where there is no pixel."""
+        whole = self.area if one.meaning in NO_DATA else self.valid
+        return 100 * one.pixels / whole if whole else None
+
+    @property
+    def valid_percent(self) -> float:
+        """Percent of the area that has data."""
+        return 100 * self.valid / self.area if self.area else 0.0
+
+    @property
+    def cloud_cover(self) -> float | None:
+        """Percent of the valid pixels under cloud, opaque or semi-transparent; None where no pixel is valid."""
+        return self.covered(CLOUDS)
+
+    def covered(self, meanings: Iterable[int]) -> float | None:
+        """Percent of the valid pixels with these KappaMask classes; None where no pixel is valid."""
+        found = sum(one.pixels for one in self.shown if one.meaning in set(meanings))
+        return 100 * found / self.valid if self.valid else None
+
+    @property
+    def percentages(self) -> dict[str, float | None]:
+        """`percent` by the classes' names."""
+        return {one.of.name: self.percent(one) for one in self.classes}
+
+
+def shares(mask: xr.DataArray) -> Shares:
+    """Count the classes of a mask of whole numbers, in any dims, numpy or dask; 255, outside the area, is left out.
+
+    Raises SceneError if a pixel has a code that the mask's legend does not name.
+    """
+    classes, codes = legend(mask), meanings(mask)
+    counted = dask.compute(*[(mask == value).sum() for value in (*(c.value for c in classes), NODATA)])
+    pixels = [int(one) for one in counted]
+    if sum(pixels) != mask.size:
+        known = ", ".join(str(c.value) for c in classes)
+        raise SceneError(
+            f"{mask.size - sum(pixels)} pixels of the mask have codes other than {known} and {NODATA}, which are all "
+            "that its legend names; is it a mask?"
+        )
+    return Shares(tuple(Share(c, codes[c.value], n) for c, n in zip(classes, pixels[:-1], strict=True)))

@@ -1,0 +1,78 @@
+"""The files of a STAC item: their size, checksum, and what the numbers in their bands mean."""
+
+import os
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+import pystac
+from pystac.extensions.file import FileExtension
+from pystac.extensions.raster import RasterBand, RasterExtension
+
+from kappamask.models import SceneError
+from kappamask.models.catalog import SHA256_MULTIHASH
+from kappamask.scenes.raster import local_raster
+
+__all__ = ["ASSETS", "add_file"]
+
+TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
+MEDIA = {
+    ".tif": TIFF, ".tiff": TIFF, ".nc": "application/netcdf", ".png": "image/png", ".html": "text/html",
+    ".qml": "application/xml",
+}  # fmt: skip
+"""Suffix -> media type, as STAC's best practices spell them."""
+ASSETS = {
+    "mask": ("Cloud mask", ["data", "cloud"]),
+    "scores": ("Score of each class", ["data"]),
+    "quicklook": ("True colour beside the mask", ["overview"]),
+    "page": ("Report", ["metadata"]),
+    "style": ("QGIS style", ["metadata"]),
+}
+"""Key -> title and roles, of STAC's list of asset roles."""
+
+
+def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.Asset:
+    """Add `file` as the asset `key`, with an href relative to `folder`; a GeoTIFF also with its bands.
+
+    Raises SceneError if the key is not of `ASSETS`, or if the file is missing.
+    """
+    if key not in ASSETS:
+        raise SceneError(f"No asset {key!r}: known are {', '.join(ASSETS)}.")
+    title, roles = ASSETS[key]
+    media = MEDIA.get(file.suffix.lower())
+    item.add_asset(key, pystac.Asset(_href(file, folder), title=title, media_type=media, roles=roles))
+    asset = item.assets[key]
+    size, checksum = _fingerprint(file)
+    FileExtension.ext(asset, add_if_missing=True).apply(size=size, checksum=checksum)
+    if media == TIFF:
+        RasterExtension.ext(asset, add_if_missing=True).apply(_bands(file))
+    return asset
+
+
+def _href(file: Path, folder: Path) -> str:
+    relative = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+    return relative if relative.startswith("../") else f"./{relative}"
+
+
+def _fingerprint(file: Path) -> tuple[int, str]:
+    """Bytes, and the sha256 as a multihash in hexadecimal digits."""
+    try:
+        with file.open("rb") as opened:
+            return file.stat().st_size, SHA256_MULTIHASH + file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise SceneError(f"Cannot read {file}: {error.strerror}.") from error
+
+
+def _bands(file: Path) -> list[RasterBand]:
+    with local_raster(file) as dataset:
+        told: list[dict[str, Any]] = [
+            {"data_type": kind, "nodata": nodata, "scale": scale, "offset": offset}
+            for kind, nodata, scale, offset in zip(
+                dataset.dtypes, dataset.nodatavals, dataset.scales, dataset.offsets, strict=True
+            )
+        ]
+        names = dataset.descriptions
+    bands = [RasterBand.create(**{key: value for key, value in one.items() if value is not None}) for one in told]
+    for band, name in zip(bands, names, strict=True):
+        band.properties |= {"name": name} if name else {}
+    return bands
