@@ -9,7 +9,7 @@ PACKAGE ?= -e .
 # are skipped: pip may take a CUDA build of several gigabytes, and the peer's networks are 145 MB.
 TRAIN ?=
 
-.PHONY: demo test lint bench goldens official-speed clean
+.PHONY: demo test lint bench faults docs goldens official-speed clean
 .DELETE_ON_ERROR:
 
 $(READY): setup.cfg pyproject.toml
@@ -40,6 +40,10 @@ $(VENV)/bench: $(READY)
 
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py $(if $(PRODUCT),--product)
+
+# Remote batches through foul weather: 200 seeds, two parts each, of which `make test` runs the first few.
+faults: $(READY)
+	KAPPAMASK_FAULT_RUNS=200 $(BIN)/python -m pytest tests/test_remote_faults.py -q -s 2>build/faults.log
 
 # What the official networks must answer, from TensorFlow itself, in an environment of its own.
 $(VENV)-tensorflow: tools/goldens/official_keras.py

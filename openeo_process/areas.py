@@ -25,7 +25,8 @@ SOUTH, NORTH = -80.0, 84.0
 """Degrees of latitude that UTM covers."""
 VERTEX = 0.05
 """Degrees between vertices that are added before edges are projected: 5 km, which bends by less than a metre."""
-MAGIC = {b"SQLite format 3\0": "GPKG"}
+GEOPACKAGE = b"SQLite format 3\0"
+"""The first bytes of a GeoPackage (OGC 12-128); other files are read as GeoJSON."""
 SPECIAL = (
     (56.0, 64.0, ((0.0, 3.0, 31), (3.0, 12.0, 32))),
     (72.0, 84.0, ((0.0, 9.0, 31), (9.0, 21.0, 33), (21.0, 33.0, 35), (33.0, 42.0, 37))),
@@ -71,14 +72,7 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
     try:
         found, own = _parsed(text)
         area = _projected(found, crs or own or LONLAT, LONLAT)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        OSError,
-        shapely.errors.ShapelyError,
-        pyproj.exceptions.ProjError,
-    ) as error:
+    except UNREADABLE as error:
         raise CubeError(f"The area {text[:80]!r} cannot be read: {' '.join(str(error).split())}.") from error
     area = shapely.make_valid(area)
     if area.is_empty or not area.area > 0:
@@ -90,24 +84,24 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
 
 
 def _parsed(text: str) -> tuple[BaseGeometry, str | None]:
-    numbers = text.split(",")
-    if len(numbers) == 4:
-        west, south, east, north = map(float, numbers)
-        if not (west < east and south < north):
-            raise ValueError("west must be less than east and south less than north")
-        return shapely.box(west, south, east, north), None
     if "(" in text:
         return shapely.from_wkt(text), None
-    return _of_file(Path(text))
+    numbers = text.split(",")
+    if len(numbers) != 4:
+        return _of_file(Path(text))
+    west, south, east, north = map(float, numbers)
+    if not (west < east and south < north):
+        raise ValueError("west must be less than east and south less than north")
+    return shapely.box(west, south, east, north), None
 
 
 def _of_file(path: Path) -> tuple[BaseGeometry, str | None]:
     with path.open("rb") as file:
         head = file.read(16)
-    if MAGIC.get(head) == "GPKG":
+    if head == GEOPACKAGE:
         import geopandas
 
-        table = geopandas.read_file(path, driver="GPKG")
+        table = geopandas.read_file(path)
         return shapely.union_all(table.geometry.values), table.crs.to_wkt() if table.crs else None
     document = json.loads(path.read_text(encoding="utf-8"))
     named = document.get("crs", {}).get("properties", {}).get("name")

@@ -10,7 +10,7 @@ import openeo
 from kappamask.models import JobError, KappaMaskError
 from kappamask.openeo_process.download import LinkError
 from kappamask.openeo_process.journal import Journal, Part, State
-from kappamask.openeo_process.patience import Patience, is_expired_token, is_transient
+from kappamask.openeo_process.patience import Patience, is_transient, needs_login
 from kappamask.openeo_process.steps import Steps, told
 
 __all__ = ["Driver"]
@@ -109,9 +109,9 @@ class Driver:
     def _fault(self, key: str, turn: _Turn, error: Exception) -> bool:
         """Wait for the next try, with a new login if need be, or leave the part for `resume`; True if it is left."""
         turn.faults += 1
-        if is_expired_token(error):
+        if needs_login(error):
             self.steps.log_in_again()
-        passes = is_expired_token(error) or is_transient(error) or turn.faults <= self._tries(error)
+        passes = needs_login(error) or is_transient(error) or turn.faults <= self._tries(error)
         if not passes or time.monotonic() - turn.since > self.patience.deadline_s:
             self.tell(self.journal.change(self.journal.get(key), message=f"left for resume: {told(error)}"))
             return True

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import requests
 from openeo.rest import OpenEoApiPlainError
 
-__all__ = ["Patience", "is_expired_token", "is_gone", "is_refusal", "is_transient"]
+__all__ = ["Patience", "is_gone", "is_refusal", "is_transient", "needs_login"]
 
 TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 """Too many requests, and the server's or a gateway's own faults (RFC 9110, RFC 6585): the same request may succeed."""
-TOKEN_STATUS = frozenset({401, 403})
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
+GONE_CODE = "JobNotFound"
 TOKEN_CODES = frozenset({"TokenInvalid", "AuthenticationRequired"})
 """openEO API 1.2: what a back-end answers once a token has expired; another 403 is a refusal."""
 FAULTS = (
@@ -55,11 +56,17 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, FAULTS)
 
 
-def is_expired_token(error: BaseException) -> bool:
-    """Whether logging in again may help."""
-    if not isinstance(error, OpenEoApiPlainError) or error.http_status_code not in TOKEN_STATUS:
+def needs_login(error: BaseException) -> bool:
+    """Whether a new connection may help: the token has expired, or the address was not found.
+
+    openEO's client asks where the API is when it connects, and where that answer is lost it guesses, for good.
+    """
+    if not isinstance(error, OpenEoApiPlainError):
         return False
-    return error.http_status_code == 401 or getattr(error, "code", None) in TOKEN_CODES
+    code = getattr(error, "code", None)
+    if error.http_status_code == NOT_FOUND:
+        return code != GONE_CODE
+    return error.http_status_code == UNAUTHORIZED or (error.http_status_code == FORBIDDEN and code in TOKEN_CODES)
 
 
 def is_refusal(error: OpenEoApiPlainError) -> bool:
@@ -69,4 +76,4 @@ def is_refusal(error: OpenEoApiPlainError) -> bool:
 
 def is_gone(error: BaseException) -> bool:
     """Whether the back-end does not know the job (any more)."""
-    return isinstance(error, OpenEoApiPlainError) and error.http_status_code == 404
+    return getattr(error, "code", None) == GONE_CODE

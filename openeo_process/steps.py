@@ -18,7 +18,7 @@ from openeo.rest import OpenEoApiPlainError
 from kappamask.models import JobError
 from kappamask.openeo_process.download import Asset, assets_of, download, fetched, write_manifest
 from kappamask.openeo_process.journal import Journal, Part, State, mark
-from kappamask.openeo_process.patience import Patience, is_expired_token, is_gone, is_refusal, is_transient
+from kappamask.openeo_process.patience import Patience, is_gone, is_refusal, is_transient, needs_login
 from kappamask.openeo_process.triage import advice
 
 __all__ = ["Steps", "told"]
@@ -83,7 +83,7 @@ class Steps:
             if not is_refusal(error):
                 raise
             self.journal.change(part, state=State.PLANNED)
-            if is_expired_token(error) or is_transient(error):
+            if needs_login(error) or is_transient(error):
                 raise
             raise JobError(f"The back-end refuses the job: {error}") from error
         return self.journal.change(part, state=State.CREATED, job=job.job_id)

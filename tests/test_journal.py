@@ -1,0 +1,93 @@
+"""The journal: written down once, held by one client at a time, readable by the next."""
+
+import multiprocessing
+import os
+import sqlite3
+import time
+
+import pytest
+
+from kappamask.models import JobError
+from kappamask.openeo_process.journal import Journal, Part, State, fingerprint, mark
+
+
+def part(key: str = "a" * 16, **values) -> Part:
+    return Part(key, "batch", "part", "https://example.org", "{}", "{}", "out", **values)
+
+
+def hold(path, ready):
+    """A client that takes a part and dies with it."""
+    book = Journal(path)
+    assert book.claim("a" * 16)
+    ready.set()
+    time.sleep(60)
+
+
+def test_what_is_planned_twice_is_planned_once(tmp_path):
+    book = Journal(tmp_path / "j")
+    (first,) = book.plan([part()])
+    book.change(first, state=State.CREATED, job="j-1")
+    (again,) = book.plan([part()])
+    assert (again.state, again.job) == (State.CREATED, "j-1")
+    assert Journal(tmp_path / "j").parts(batch="batch") == [book.get(first.fingerprint)]
+
+
+def test_a_fingerprint_follows_from_what_is_asked():
+    asked = ("https://example.org", {"a": {"x": 1, "y": 2}}, {"m": "2G"})
+    assert fingerprint(*asked) == fingerprint("https://example.org/", {"a": {"y": 2, "x": 1}}, {"m": "2G"})
+    others = [("https://example.com", *asked[1:]), (asked[0], {}, asked[2]), (*asked[:2], {"m": "3G"})]
+    assert len({fingerprint(*asked), *(fingerprint(*other) for other in others)}) == 4
+    assert mark(fingerprint(*asked)) in part(fingerprint(*asked)).title
+
+
+def test_two_clients_do_not_have_the_same_part(tmp_path):
+    one, two = Journal(tmp_path / "j"), Journal(tmp_path / "j")
+    one.plan([part()])
+    with one.claimed("a" * 16) as mine, two.claimed("a" * 16) as none:
+        assert mine is not None
+        assert none is None
+        assert one.claim("a" * 16), "a claim can be renewed"
+    with two.claimed("a" * 16) as free:
+        assert free is not None
+
+
+def test_a_part_of_a_killed_client_is_free_at_once(tmp_path):
+    book, context = Journal(tmp_path / "j"), multiprocessing.get_context("spawn")
+    book.plan([part()])
+    ready = context.Event()
+    other = context.Process(target=hold, args=(tmp_path / "j", ready))
+    other.start()
+    assert ready.wait(30)
+    assert not book.claim("a" * 16)
+    other.kill()
+    other.join()
+    assert book.claim("a" * 16)
+
+
+def test_an_overdue_claim_of_another_machine_ends(tmp_path):
+    away, here = Journal(tmp_path / "j", lease_s=0.2), Journal(tmp_path / "j")
+    away.owner = f"elsewhere:{os.getpid()}:1"
+    here.plan([part()])
+    assert away.claim("a" * 16)
+    assert not here.claim("a" * 16)
+    time.sleep(0.3)
+    assert here.claim("a" * 16)
+
+
+def test_what_is_no_journal_is_told_and_left_alone(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("this is no database, but it is long enough to be taken for one" * 20)
+    before = path.read_bytes()
+    with pytest.raises(JobError, match="journal"):
+        Journal(path)
+    assert path.read_bytes() == before
+    with pytest.raises(JobError, match="no part"):
+        Journal(tmp_path / "j").get("b" * 16)
+
+
+def test_the_file_names_no_secret(tmp_path):
+    book = Journal(tmp_path / "j")
+    book.plan([part()])
+    with sqlite3.connect(tmp_path / "j") as file:
+        columns = {row[1] for row in file.execute("PRAGMA table_info(part)")}
+    assert not columns & {"token", "password", "href", "url"}

@@ -1,0 +1,113 @@
+"""Batches through foul weather: a proxy spoils requests, clients are killed, and nothing is lost or done twice.
+
+KAPPAMASK_FAULT_RUNS (`make faults`: 200) says how many seeds are run.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import openeo
+import pytest
+import rasterio
+from fault_client import drive
+from faults import Weather, spoilt
+from files import geotiff
+
+from kappamask.backend.server import Server, running_server
+from kappamask.openeo_process import cloud_mask
+from kappamask.openeo_process.download import fetched
+from kappamask.openeo_process.journal import Journal, Part, State, fingerprint, mark
+
+RUNS = int(os.environ.get("KAPPAMASK_FAULT_RUNS", "6"))
+PARTS, KILLS, SHARE = 2, 3, 0.3
+LIMIT_S = 90.0
+BANDS = ("B02", "B03", "B04", "B08")
+PROCESS = multiprocessing.get_context("forkserver")
+PROCESS.set_forkserver_preload(["kappamask.openeo_process.drive", "fault_client"])
+TALLY: Counter[str] = Counter()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    scenes = tmp_path_factory.mktemp("scenes")
+    values = np.random.default_rng(3).integers(300, 9000, (len(BANDS), 96, 96)).astype(np.uint16)
+    geotiff(scenes / "scene_L1C_20180202.tif", values, BANDS, {"datetime": "2018-02-02T10:50:00Z", "level": "L1C"})
+    with running_server(scenes) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tally():
+    yield
+    print(f"\n{RUNS} runs: " + ", ".join(f"{count} {what}" for what, count in sorted(TALLY.items())))
+
+
+def graph(server: Server, run: int) -> dict:
+    """Masks the scene in chunks; `run` tells the requests of one run from those of others."""
+    connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
+    cube = connection.load_collection("SENTINEL2_L1C", temporal_extent=["2018-02-01", f"{2019 + run}-02-03"])
+    return cloud_mask(cube, level="L1C", python=python()).save_result("GTiff").flat_graph()
+
+
+def python() -> str:
+    import platform
+
+    return platform.python_version().rpartition(".")[0]
+
+
+def planned(server: Server, url: str, run: int, folder: Path) -> list[Part]:
+    asked = json.dumps(graph(server, run))
+    return [
+        Part(
+            fingerprint(url, json.loads(asked), {"part": i}), "run", f"part{i}", url, asked, "{}", str(folder / f"{i}")
+        )
+        for i in range(PARTS)
+    ]
+
+
+def through(url: str, server: Server, book: Journal, keys: list[str], weather: Weather) -> None:
+    """Clients, some of them killed, until one comes to its end."""
+    chance, began = random.Random(weather.random.random()), time.monotonic()
+    for kill in range(10_000):
+        client = PROCESS.Process(target=drive, args=(url, (server.user, server.password), str(book.path), keys))
+        client.start()
+        client.join(chance.uniform(0.1, 3.0) if kill < KILLS else LIMIT_S)
+        if client.is_alive():
+            client.kill()
+            client.join()
+            TALLY["clients killed"] += 1
+        elif all(part.state.ended for part in book.parts()):
+            return
+        weather.calm = time.monotonic() - began > LIMIT_S / 3
+        assert time.monotonic() - began < LIMIT_S, [(part.state, part.message) for part in book.parts()]
+
+
+@pytest.mark.parametrize("seed", range(RUNS))
+def test_nothing_is_lost_or_done_twice(server, seed, tmp_path):
+    weather = Weather(seed, SHARE)
+    with spoilt(server.url, weather) as url:
+        book = Journal(tmp_path / "journal.sqlite")
+        parts = book.plan(planned(server, url, seed, tmp_path / "out"))
+        through(url, server, book, [part.fingerprint for part in parts], weather)
+    TALLY.update(weather.happened)
+    connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
+    jobs = connection.list_jobs(limit=10_000)
+    masks = set()
+    for part in book.parts():
+        assert part.state is State.FETCHED, part.message
+        own = [job for job in jobs if mark(part.fingerprint) in job["title"]]
+        assert [job["id"] for job in own if job["status"] != "created"] == [part.job], "paid once"
+        TALLY["jobs left unstarted"] += len(own) - 1
+        TALLY["posts"] += part.posts
+        (path,) = fetched(Path(part.folder), part.job)
+        with rasterio.open(path) as file:
+            masks.add(file.read().tobytes())
+        assert not list(Path(part.folder).glob(".*"))
+    assert len(masks) == 1
+    TALLY["parts fetched whole"] += PARTS

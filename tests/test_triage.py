@@ -1,0 +1,76 @@
+"""Known failures are answered with what to change."""
+
+import pytest
+
+from kappamask.models import JobError, load_card
+from kappamask.openeo_process.areas import Cell
+from kappamask.openeo_process.batch import canary, chunks_of
+from kappamask.openeo_process.job import job_options
+from kappamask.openeo_process.plan import make_plan, visits
+from kappamask.openeo_process.steps import told
+from kappamask.openeo_process.triage import FAILURES, advice
+
+CARD = load_card("compact")
+LOGS = {
+    "KappaMask's dependency archive is not usable here (No module named 'onnxruntime').": "kappamask archive",
+    "OpenEO batch job failed: UDF Exception: No UDF found.": "UDF's text",
+    "terminate called after throwing an instance of 'std::bad_alloc'": "python-memory",
+    "Container killed: OOMKilled, exit code 137": "executor-memoryOverhead",
+    "java.io.FileNotFoundException: 404 Not Found https://x.org/kappamask-deps.zip": "URL that it reaches",
+    "ExtentTooLarge: requested extent for collection SENTINEL2_L1C": "smaller area",
+    "[403] TokenInvalid: Authorization token has expired": "log in again",
+}
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_known_failures(log):
+    assert LOGS[log] in advice("INFO something else\n" + log)
+
+
+def test_unknown_failures_get_no_advice():
+    assert advice("division by zero") is None
+    assert len({failure.pattern for failure in FAILURES}) == len(FAILURES)
+
+
+def test_errors_are_told_without_signatures():
+    error = OSError("Max retries exceeded with url: /jobs/1/results/a.tif?expires=1&sig=SECRET (Caused by\n  x)")
+    assert told(error) == "Max retries exceeded with url: /jobs/1/results/a.tif?… (Caused by x)"
+
+
+def test_a_canary_is_one_chunk_inside_the_area():
+    whole = Cell(32631, 600_000, 5_600_000, 660_000, 5_654_000)
+    small = canary(whole, CARD)
+    assert chunks_of(small, CARD) == 1
+    assert whole.west <= small.west < small.east <= whole.east
+    assert whole.south <= small.south < small.north <= whole.north
+    assert chunks_of(canary(Cell(32631, 0, 0, 120, 60), CARD), CARD) == 1
+
+
+def test_a_plan_counts_what_is_computed():
+    cell = Cell(32631, 0, 0, 100_020, 100_020)
+    plan = make_plan([cell], CARD, ("2025-05-01", "2025-05-11"), job_options())
+    assert (plan.parts, plan.chunks, plan.dates) == (1, 20 * 20, 4)
+    assert plan.megapixels == pytest.approx(100.04, abs=0.01)
+    assert plan.credits == pytest.approx(2 + 400 * 4 * 20 / 3600 * (5 * 1.0 + 1.5))
+    assert make_plan([cell], CARD, ("2025-05-01", "2025-05-11"), job_options(), pilot=0.01).credits == pytest.approx(18)
+    with pytest.raises(JobError, match="--max-credits 10"):
+        plan.check(10)
+    plan.check(None)
+
+
+@pytest.mark.parametrize(
+    "dates", [("2025-05-01", "2025-05-01"), ("2025-05-02", "2025-05-01"), ("May", "June"), ("", "")]
+)
+def test_no_period_is_told(dates):
+    with pytest.raises(JobError, match="two days"):
+        visits(dates)
+
+
+def test_an_amount_of_memory_that_is_none_is_told():
+    with pytest.raises(JobError, match="memory"):
+        make_plan(
+            [Cell(32631, 0, 0, 600, 600)],
+            CARD,
+            ("2025-05-01", "2025-05-11"),
+            job_options(**{"executor-memory": "much"}),
+        )
