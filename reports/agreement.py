@@ -39,7 +39,7 @@ class Agreement:
     def rows(self) -> NDArray[np.float64]:
         """Percent (4, 4) of each row's pixels; NaN in a row without pixels."""
         with np.errstate(invalid="ignore"):
-            return 100 * self.counts / self.counts.sum(axis=1, keepdims=True)
+            return np.asarray(100 * self.counts / self.counts.sum(axis=1, keepdims=True))
 
 
 def agreement(mask: xr.DataArray, reference: xr.DataArray) -> Agreement | None:

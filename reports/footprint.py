@@ -44,7 +44,7 @@ def footprint(array: xr.DataArray) -> Footprint:
     if array.rio.crs is None:
         return Footprint(None, None)
     ring = _degrees(array)
-    shifted = (ring + [turn, 0] for turn in (TURN, 0, -TURN))
+    shifted = (np.add(ring, (turn, 0)) for turn in (TURN, 0, -TURN))
     parts = [part for one in shifted if len(part := _within(one)) >= CORNERS]
     lows, highs = [part.min(axis=0) for part in parts], [part.max(axis=0) for part in parts]
     box = [lows[0][0], min(low[1] for low in lows), highs[-1][0], max(high[1] for high in highs)]

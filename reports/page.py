@@ -26,7 +26,7 @@ LARGE, SMALL = 900, 320
 READINGS = {
     "reflectance": "The numbers are reflectance.",
     "dn_harmonized": "The numbers are reflectance times 10 000, without an offset.",
-    "dn_offset": "The numbers are reflectance times 10 000 plus 1000, the offset of processing baseline 04.00 and later.",
+    "dn_offset": "The numbers are reflectance times 10 000 plus 1000, the offset since processing baseline 04.00.",
 }
 """Word of `kappamask.udf.cloud_mask` -> what it means."""
 

@@ -82,7 +82,7 @@ def _percentages(counted: Shares) -> dict[str, float]:
 def _processing(told: Mapping[str, Any]) -> dict[str, Any]:
     made = provenance(told)
     facts = [f"{key} {value}" for key, value in made.items()]
-    properties = {name: made[key] for key, name in COMMON.items() if key in made}
+    properties: dict[str, Any] = {name: made[key] for key, name in COMMON.items() if key in made}
     properties |= {"processing:software": software(told)} if software(told) else {}
     properties["processing:lineage"] = "; ".join(["Cloud mask", *facts])
     return properties | {f"kappamask:{key}": value for key, value in made.items() if key not in COMMON}

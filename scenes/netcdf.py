@@ -10,7 +10,7 @@ from kappamask.scenes.atomic import spelt
 from kappamask.scenes.dataset import AS_STORED, cube_of, renamed
 from kappamask.scenes.stored import lazily
 
-__all__ = ["open_dataset", "open_netcdf"]
+__all__ = ["open_dataset", "open_dates", "open_netcdf"]
 
 ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
 """By a file's first bytes. The netCDF C library may crash on a damaged file where these raise an exception."""
@@ -18,18 +18,19 @@ ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
 
 def open_netcdf(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
     """See `open_scene`."""
-    return cube_of(path.name, _opened(path), bands, level)
+    return cube_of(path.name, open_dates(path), bands, level)
 
 
 def open_dataset(path: Path) -> xr.Dataset:
     """A local netCDF of one date, lazy, numbers as stored, dims named y, x; SceneError if it is none or is damaged."""
-    dataset = _opened(path)
+    dataset = open_dates(path)
     if "t" in dataset.dims:
         raise SceneError(f"{path.name} holds {dataset.sizes['t']} dates; one is needed: cut one out (ncks -d t,0).")
     return dataset
 
 
-def _opened(path: Path) -> xr.Dataset:
+def open_dates(path: Path) -> xr.Dataset:
+    """The same, where it may hold several dates, along t."""
     if not spelt(path).is_file():
         raise SceneError(f"No file {path}.")
     try:

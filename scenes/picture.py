@@ -1,5 +1,6 @@
 """A quicklook: true colour beside the mask."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.atomic import written_whole
 from kappamask.scenes.legend import NODATA, colormap, legend
 
-__all__ = ["coloured", "quicklook", "thinned", "true_colour"]
+__all__ = ["coloured", "quicklook", "red_green_blue", "stretched", "thinned", "true_colour"]
 
 RGB = ("B04", "B03", "B02")
 MAX_SIDE = 1200
@@ -25,6 +26,8 @@ MOST_CONTRAST = 5.0
 """White lies at most this many times as far from black as the middle, lest a few clouds leave the land black."""
 GAMMA = 0.8
 """Below 1 lifts shadows, so that a cloud's shadow can be told from water."""
+SMALLEST = 1e-6
+"""Difference of black and white that a picture of one colour is given."""
 DPI = 110
 
 
@@ -53,20 +56,30 @@ def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: x
 
 
 def true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
-    """The picture of a cube (bands, y, x) of any dtype: float32 (y, x, 3), red, green, blue from 0 to 1.
+    """The picture of a cube (bands, y, x) of any dtype: `stretched` by the cube's own pixels.
 
-    Each band is stretched by itself; pixels without data are black. Computes the cube's B04, B03 and B02, so thin a
-    large one first. Raises SceneError if one of them is lacking.
+    Computes the cube's B04, B03 and B02, so thin a large one first. Raises SceneError if one of them is lacking.
     """
+    return stretched([red_green_blue(cube)])[0]
+
+
+def red_green_blue(cube: xr.DataArray) -> NDArray[np.float32]:
+    """Numbers of B04, B03 and B02 as stored, float32 (y, x, 3), NaN where a band has no data (0, NaN)."""
     lacking = [band for band in RGB if band not in cube.coords["bands"].values]
     if lacking:
         raise SceneError(f"A picture needs B02, B03 and B04; the scene lacks {', '.join(lacking)}.")
     image = cube.sel(bands=list(RGB)).transpose("y", "x", "bands").values.astype(np.float32)
     valid = np.isfinite(image).all(axis=-1) & (image != 0).any(axis=-1)
-    low, middle, high = np.percentile(image[valid], STRETCH, axis=0) if valid.any() else np.outer(range(3), np.ones(3))
+    return np.where(valid[..., None], image, np.float32(np.nan))
+
+
+def stretched(images: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Images (y, x, 3) as 0 to 1, all with one stretch, band by band, so that they compare; black where NaN."""
+    pixels = np.concatenate([image[np.isfinite(image).all(axis=-1)] for image in images])
+    low, middle, high = np.percentile(pixels, STRETCH, axis=0) if len(pixels) else np.outer(range(3), np.ones(3))
     high = np.minimum(high, low + MOST_CONTRAST * (middle - low))
-    bright = np.clip((image - low) / np.maximum(high - low, 1e-6), 0, 1) ** GAMMA
-    return np.where(valid[..., None], bright, 0).astype(np.float32)
+    scale = np.maximum(high - low, SMALLEST)
+    return [np.nan_to_num(np.clip((one - low) / scale, 0, 1) ** GAMMA).astype(np.float32) for one in images]
 
 
 def thinned(array: xr.DataArray, longest: int) -> xr.DataArray:
