@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
 
-__all__ = ["band_name", "choose", "normalise", "tile"]
+__all__ = ["band_name", "baseline", "choose", "normalise", "tile"]
 
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
 _TILE = re.compile(r"(?<![A-Z0-9])T(\d\d[A-Z]{3})(?![A-Z0-9])")
+_BASELINE = re.compile(r"(?<![A-Z0-9])N(\d\d)(\d\d)(?![A-Z0-9])")
 
 
 def band_name(text: str | None) -> str | None:
@@ -29,6 +30,12 @@ def tile(text: str) -> str | None:
     """The MGRS tile that a name tells of ("T32TQM_20210527T102021_B02.jp2": 32TQM), else None."""
     found = _TILE.search(text.upper())
     return found[1] if found else None
+
+
+def baseline(text: str) -> str | None:
+    """The processing baseline that a product's name tells of ("S2A_MSIL1C_…_N0511_R065_…": 05.11), else None."""
+    found = _BASELINE.search(text.upper())
+    return f"{found[1]}.{found[2]}" if found else None
 
 
 def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:

@@ -14,11 +14,14 @@ from kappamask.scenes.names import band_name
 from kappamask.scenes.netcdf import open_dataset, open_netcdf
 from kappamask.scenes.raster import local_raster
 from kappamask.scenes.upsample import KERNELS
+from kappamask.scenes.vrt import open_vrt
+from kappamask.scenes.zarr_cube import open_zarr
+from kappamask.scenes.zarr_store import is_zarr
 
 __all__ = ["open_scene", "scan"]
 
 Opener = Callable[[Path, Iterable[str] | None, str | None], xr.DataArray]
-OPENERS: dict[str, Opener] = {".tif": open_geotiff, ".tiff": open_geotiff, ".nc": open_netcdf}
+OPENERS: dict[str, Opener] = {".tif": open_geotiff, ".tiff": open_geotiff, ".nc": open_netcdf, ".vrt": open_vrt}
 WRITTEN = frozenset({"mask", "score"})
 """Variables of a netCDF that `write_mask` wrote."""
 KINDS = "a GeoTIFF (.tif) with band descriptions, a netCDF (.nc), or a folder of JP2 band files"
@@ -47,6 +50,8 @@ def open_scene(
         raise SceneError(f"No resampling {resampling!r}: known are {', '.join(KERNELS)}.")
     if not spelt(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
+    if scene.is_dir() and is_zarr(scene):
+        return open_zarr(scene, bands, level)
     if scene.is_dir():
         return open_folder(scene, bands, level, resampling)
     opener = OPENERS.get(scene.suffix.lower())
@@ -75,7 +80,7 @@ def scan(folder: str | Path) -> list[Path]:
 
 def _is_scene(path: Path) -> bool:
     if path.is_dir():
-        return bool(band_files(path))
+        return is_zarr(path) or bool(band_files(path))
     known = path.suffix.lower() in OPENERS
     return known and not (path.is_file() and _is_product(path, path.stat().st_mtime_ns))
 
