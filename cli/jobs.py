@@ -1,5 +1,6 @@
 """`kappamask jobs`, `resume`, `fetch`, `cancel`: what was submitted, from any process on any day."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from kappamask.models import JobError
 if TYPE_CHECKING:
     from kappamask.openeo_process.journal import Journal, Part
 
-__all__ = ["cancel", "fetch", "jobs", "resume"]
+__all__ = ["cancel", "fetch", "finish", "jobs", "resume", "whole_or_fetched_again"]
 
 EXAMPLES = {
     "jobs": "kappamask jobs",
@@ -56,7 +57,7 @@ def _drive(
 ) -> None:
     from kappamask.openeo_process.batch import CANARY
 
-    chosen = _parts(book, batch)
+    chosen = [whole_or_fetched_again(book, part) for part in _parts(book, batch)]
     waiting = [part for part in chosen if not part.state.ended and (not only or part.state in only)]
     with extra("client"), shown_parts(chosen) as tell:
         for backend, parts in _by_backend(waiting).items():
@@ -79,6 +80,15 @@ def finish(book: "Journal", batches: list[str], as_json: bool) -> None:
     bad = [part for part in parts if part.state is State.FAILED or part.message.startswith("left for resume")]
     if bad:
         raise JobError(f"{len(bad)} of {len(parts)} parts did not come: {bad[0].name}: {bad[0].message}")
+
+
+def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":
+    """The part; one whose files are gone or changed is to be fetched again."""
+    from kappamask.openeo_process.download import fetched
+    from kappamask.openeo_process.journal import State
+
+    gone = part.state is State.FETCHED and not any(fetched(Path(part.folder), str(part.job)))
+    return book.change(part, state=State.FINISHED) if gone else part
 
 
 def _parts(book: "Journal", batch: str | None) -> "list[Part]":

@@ -9,7 +9,7 @@ import typer
 
 from kappamask.cli.batches import HOME, AtOnce, JournalFile, driver_of, journal_at
 from kappamask.cli.job_progress import shown_parts
-from kappamask.cli.jobs import finish
+from kappamask.cli.jobs import finish, whole_or_fetched_again
 from kappamask.cli.options import AsJson, Level, Model, extra, say
 from kappamask.models import JobError, load_card
 
@@ -27,12 +27,14 @@ EXAMPLE = (
     "kappamask submit --backend openeo.dataspace.copernicus.eu --collection SENTINEL2_L1C --bbox 5.00,51.20,5.05,51.23 "
     "--dates 2018-02-01/2018-02-28 --archive https://example.org/kappamask-deps-compact-cp311.zip -o masks --plan"
 )
+NO_ARCHIVE = "none"
+"""Given where the back-end's workers have the package."""
 Area = Annotated[
     str, typer.Option("--bbox", "--area", help="W,S,E,N, WKT, or a GeoJSON or GeoPackage file.", show_default=False)
 ]
 Archive = Annotated[
     str | None,
-    typer.Option(help="URL at which the back-end can read what `kappamask archive` made; made if it runs here."),
+    typer.Option(help="URL at which the back-end finds what `kappamask archive` made, or none; made if it runs here."),
 ]
 Options = Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="A job option; repeatable.")]
 
@@ -54,9 +56,7 @@ def submit(
     option: Options = None,
     journal: JournalFile = HOME,
     at_once: AtOnce = 2,
-    canary: Annotated[
-        bool, typer.Option(help="Prove UDF and archive by a job on one chunk first.")
-    ] = True,
+    canary: Annotated[bool, typer.Option(help="Prove UDF and archive by a job on one chunk first.")] = True,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it would take, and show the graph.")] = False,
     max_credits: Annotated[float | None, typer.Option(min=0, help="Refuse if it would cost more.")] = None,
     as_json: AsJson = False,
@@ -91,7 +91,7 @@ def submit(
     planned.check(max_credits)
     book = journal_at(journal, new=True)
     parts = _parts(request, connection, pieces, output, canary and planned.chunks > 1)
-    _drive(book, book.plan(parts), request, at_once, as_json)
+    _drive(book, [whole_or_fetched_again(book, part) for part in book.plan(parts)], request, at_once, as_json)
 
 
 def _drive(book: "Journal", parts: "list[Part]", request: "Request", at_once: int, as_json: bool) -> None:
@@ -138,12 +138,12 @@ def _say_plan(
     say(result, lines, as_json)
 
 
-def _archive(given: str | None, backend: str, output: Path, model: str, python: str) -> str:
+def _archive(given: str | None, backend: str, output: Path, model: str, python: str) -> str | None:
     from kappamask.openeo_process.archive import build
     from kappamask.openeo_process.login import is_local
 
     if given is not None:
-        return given
+        return None if given == NO_ARCHIVE else given
     if not is_local(backend):
         raise JobError(
             "The back-end needs the dependency archive: make it with `kappamask archive -o .`, put it where the "

@@ -117,12 +117,14 @@ class Journal:
             raise JobError(f"The journal {self.path} cannot be used: {error}. Give another with --journal.") from error
 
     def plan(self, parts: Iterable[Part]) -> list[Part]:
-        """Write down parts that are new; each as the journal has it, in the order given."""
+        """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order."""
         given = list(parts)
+        marks = ", ".join(f":{name}" for name in COLUMNS)
         with self._open() as file:
             for part in given:
+                ended = (part.fingerprint, State.FAILED, State.CANCELED)
+                file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
                 values = {**_row(part), "changed": time.time()}
-                marks = ", ".join(f":{name}" for name in COLUMNS)
                 file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
         return [self.get(part.fingerprint) for part in given]
 

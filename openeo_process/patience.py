@@ -39,8 +39,8 @@ class Patience:
     """After which a request counts as lost."""
     settle_s: float = 20.0
     """How long a lost request to create a job may still take effect; then the list of jobs is believed."""
-    bad_files: int = 2
-    """How often a file that is not whole or not as expected is fetched again."""
+    bad_files: int = 5
+    """How often in a row a link is signed anew, or a file fetched anew that is not what it should be."""
     deadline_s: float = 6 * 3600.0
     """A part that fares no better for so long is left for `resume`."""
 

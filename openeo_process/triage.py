@@ -31,7 +31,7 @@ FAILURES = (
         "give the job more memory: --option executor-memoryOverhead=5G",
     ),
     Failure(
-        r"(?:404|not found|no such file).*(?:archive|\.zip)|(?:archive|\.zip)\S*.*(?:404|not found|no such file)",
+        r"no archive|(?:404|not found|no such file).*(?:archive|\.zip)|(?:archive|\.zip).*(?:404|not found)",
         "the back-end cannot read the archive: give a URL that it reaches (public or signed, and not expired)",
     ),
     Failure(r"extenttoolarge|extent.*too large", "ask for a smaller area or a shorter time, or more parts (--part-km)"),

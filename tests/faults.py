@@ -24,7 +24,7 @@ class Weather:
         self.happened: Counter[str] = Counter()
         self.lock = threading.Lock()
 
-    def draw(self) -> str:
+    def draw(self, _method: str, _path: str) -> str:
         with self.lock:
             if self.calm or self.random.random() >= self.share:
                 return "fair"
@@ -35,6 +35,27 @@ class Weather:
     def status(self) -> int:
         with self.lock:
             return self.random.choice(STATUSES)
+
+
+class Script(Weather):
+    """Given faults for given requests: (method, part of the path, kind, status), each once, in order."""
+
+    def __init__(self, *faults: tuple[str, str, str, int]) -> None:
+        super().__init__(0, 0)
+        self.faults, self.next = list(faults), 0
+
+    def draw(self, method: str, path: str) -> str:
+        with self.lock:
+            for fault in self.faults:
+                if fault[0] == method and fault[1] in path:
+                    self.faults.remove(fault)
+                    self.next = fault[3]
+                    self.happened[fault[2]] += 1
+                    return fault[2]
+        return "fair"
+
+    def status(self) -> int:
+        return self.next
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        kind = self.weather.draw()
+        kind = self.weather.draw(self.command, self.path)
         if kind in ("refuse", "drop before"):
             return self.cut()
         if kind == "status before":

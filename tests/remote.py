@@ -1,0 +1,36 @@
+"""A back-end on this machine with one small scene, and what is asked of it."""
+
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import openeo
+from files import geotiff
+
+from kappamask.backend.server import Server, running_server
+
+BANDS = ("B02", "B03", "B04", "B08")
+DATE = "2018-02-02"
+DATES = "2018-02-01/2018-02-03"
+PYTHON = platform.python_version().rpartition(".")[0]
+INSIDE = "27.003,58.634,27.014,58.638"
+"""W,S,E,N well inside the scene that `files` locates in UTM 35N."""
+
+
+@contextmanager
+def back_end(folder: Path) -> Iterator[Server]:
+    """A running back-end whose one L1C scene is 96 x 96 px of noise."""
+    values = np.random.default_rng(3).integers(300, 9000, (len(BANDS), 96, 96)).astype(np.uint16)
+    geotiff(folder / "scene_L1C_20180202.tif", values, BANDS, {"datetime": f"{DATE}T10:50:00Z", "level": "L1C"})
+    with running_server(folder) as running:
+        yield running
+
+
+def logged_in(server: Server) -> openeo.Connection:
+    return openeo.connect(server.url).authenticate_basic(server.user, server.password)
+
+
+def jobs_of(server: Server) -> list[dict]:
+    return [dict(job) for job in logged_in(server).list_jobs(limit=10_000)]

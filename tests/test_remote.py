@@ -1,0 +1,201 @@
+"""`kappamask submit` and its kin against a real back-end on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from command import one_sentence
+from faults import Script, spoilt
+from remote import DATE, DATES, INSIDE, back_end, jobs_of
+
+from kappamask.openeo_process.journal import Journal, State
+
+KAPPAMASK = Path(sys.executable).parent / "kappamask"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with back_end(tmp_path_factory.mktemp("scenes")) as running:
+        yield running
+
+
+@pytest.fixture
+def account(server, monkeypatch):
+    monkeypatch.setenv("OPENEO_AUTH_METHOD", "basic")
+    monkeypatch.setenv("KAPPAMASK_USER", server.user)
+    monkeypatch.setenv("KAPPAMASK_PASSWORD", server.password)
+
+
+def words(url, tmp_path, *more, area=INSIDE, dates=DATES):
+    return [
+        "submit", "--backend", url, "--collection", "SENTINEL2_L1C", "--bbox", area, "--dates", dates,
+        "-o", tmp_path / "out", "--journal", tmp_path / "j", "--archive", "none", "--level", "L1C", *more,
+    ]  # fmt: skip
+
+
+def test_an_area_becomes_a_mask_and_is_not_paid_twice(kappamask, server, account, tmp_path):
+    asked = words(server.url, tmp_path, "--part-km", 1, "--json")
+    before = len(jobs_of(server))
+    done = kappamask(*asked)
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    states = {part["part"]: part["state"] for part in result["parts"]}
+    assert set(states.values()) == {"fetched"}
+    made = len(jobs_of(server)) - before
+    assert made == len(states)
+    (path,) = [Path(file) for file in result["files"]]
+    assert path == tmp_path / "out" / f"mask_{DATE}_32635.tif"
+    with rasterio.open(path) as file:
+        assert file.crs == "EPSG:32635" and file.nodata == 255 and file.colormap(1)
+        assert not (file.transform.c % 60 or file.transform.f % 60)
+        assert set(np.unique(file.read(1))) <= {1, 2, 3, 4, 255}
+        assert file.tags()["model_id"] == "compact" and file.tags()["backend"] == server.url
+    again = kappamask(*asked)
+    (tmp_path / "j").unlink()
+    other_day = kappamask(*asked)
+    assert (again.code, other_day.code) == (0, 0), other_day.err
+    assert len(jobs_of(server)) - before == made, "the same request is found by its mark, whoever asks"
+
+
+def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
+    before = len(jobs_of(server))
+    told = kappamask(*words(server.url, tmp_path, "--plan"))
+    assert told.code == 0, told.err
+    for fact in ("1 chunks", "about 1 dates", "EPSG:32635", "credits", '"soft-errors": 0.0', "apply_neighborhood"):
+        assert fact in told.out
+    refused = kappamask(*words(server.url, tmp_path, "--max-credits", "0.5"))
+    assert refused.code == 1 and "--max-credits 0.5" in refused.err and one_sentence(refused.err)
+    assert len(jobs_of(server)) == before
+    assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (["--collection", "SENTINEL3"], "collection SENTINEL3"),
+        (["--python", "3.2"], "runtime Python 3.2"),
+        (["--dates", "2018-02-03/2018-02-01"], "two days"),
+        (["--bbox", "1,2,3"], "cannot be read"),
+        (["--model", "nobody"], "No model"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_is_sent(kappamask, server, account, tmp_path, change, told):
+    before = len(jobs_of(server))
+    done = kappamask(*words(server.url, tmp_path), *change)
+    assert done.code == 1 and told in done.err and one_sentence(done.err)
+    assert len(jobs_of(server)) == before
+
+
+def test_a_job_that_fails_says_what_to_change(kappamask, server, account, tmp_path):
+    absent = 'udf-dependency-archives=["/absent/deps.zip#kappamask_deps"]'
+    asked = words(server.url, tmp_path, "--option", absent, dates="2018-02-01/2018-02-04")
+    done = kappamask(*asked)
+    assert done.code == 1 and one_sentence(done.err.splitlines(keepends=True)[-1])
+    (part,) = Journal(tmp_path / "j").parts()
+    assert part.state is State.FAILED
+    assert "URL that it reaches" in part.message
+    assert kappamask("resume", "--journal", tmp_path / "j").code == 1
+    assert Journal(tmp_path / "j").parts()[0].job == part.job
+    kappamask(*asked)
+    assert Journal(tmp_path / "j").parts()[0].job != part.job, "who types it again means it"
+
+
+def test_ctrl_c_leaves_what_resume_goes_on_with(kappamask, server, account, tmp_path):
+    command = [str(KAPPAMASK), *map(str, words(server.url, tmp_path, dates="2018-02-01/2018-02-05"))]
+    client = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, text=True)
+    for line in client.stderr:
+        if "created" in line:
+            client.send_signal(signal.SIGINT)
+            break
+    client.communicate(timeout=60)
+    assert client.returncode not in (0, 1)
+    before = len(jobs_of(server))
+    done = kappamask("resume", "--journal", tmp_path / "j", "--json")
+    assert done.code == 0, done.err
+    assert len(jobs_of(server)) == before
+    assert {part["state"] for part in json.loads(done.out)["parts"]} == {"fetched"}
+
+
+def test_a_full_disk_loses_nothing(kappamask, server, account, tmp_path):
+    asked = words(server.url, tmp_path, dates="2018-02-01/2018-02-06")
+    book = Journal(tmp_path / "j")
+    assert kappamask(*asked, "--plan").code == 0
+    with spoilt(server.url, Script(("GET", "/results", "status before", 503))):
+        pass
+    kappamask(*asked)
+    (part,) = book.parts()
+    folder, (name,) = Path(part.folder), [p.name for p in Path(part.folder).glob("*.tif")]
+    whole = (folder / name).read_bytes()
+    for path in folder.iterdir():
+        path.unlink()
+    book.change(part, state=State.FINISHED)
+    full = folder / f".{name}.{part.fingerprint}.part"
+    full.symlink_to("/dev/full")
+    done = kappamask("resume", "--journal", tmp_path / "j")
+    assert done.code == 1 and "No space left" in done.err
+    assert book.parts()[0].state is State.FINISHED
+    assert not (folder / name).exists()
+    full.unlink()
+    assert kappamask("fetch", "--journal", tmp_path / "j").code == 0
+    assert (folder / name).read_bytes() == whole
+
+
+def test_links_that_have_expired_are_signed_anew(kappamask, server, account, tmp_path):
+    weather = Script(
+        ("GET", ".tif", "status before", 403), ("GET", ".tif", "truncate", 0), ("GET", ".tif", "status before", 410)
+    )
+    with spoilt(server.url, weather) as url:
+        done = kappamask(*words(url, tmp_path, dates="2018-02-01/2018-02-07"))
+    assert done.code == 0, done.err
+    assert weather.happened == {"status before": 2, "truncate": 1}
+
+
+def test_a_token_that_has_expired_is_renewed(kappamask, server, account, tmp_path):
+    with spoilt(server.url, Script(("GET", "/jobs/", "status before", 401))) as url:
+        done = kappamask(*words(url, tmp_path, dates="2018-02-01/2018-02-08"))
+    assert done.code == 0, done.err
+
+
+def test_cancel_ends_jobs_on_the_back_end(kappamask, server, account, tmp_path):
+    command = [str(KAPPAMASK), *map(str, words(server.url, tmp_path, dates="2018-02-01/2018-02-09"))]
+    client = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, text=True)
+    for line in client.stderr:
+        if "created" in line:
+            client.kill()
+            break
+    client.communicate(timeout=60)
+    assert kappamask("cancel", "--journal", tmp_path / "j").code == 0
+    (part,) = Journal(tmp_path / "j").parts()
+    assert part.state is State.CANCELED
+    assert {job["status"] for job in jobs_of(server) if job["id"] == part.job} <= {"canceled", "finished"}
+    listed = kappamask("jobs", "--journal", tmp_path / "j")
+    assert "canceled" in listed.out
+
+
+def test_no_journal_and_no_batch_are_told(kappamask, tmp_path):
+    none = kappamask("jobs", "--journal", tmp_path / "none")
+    assert none.code == 1 and "nothing was submitted" in none.err and one_sentence(none.err)
+    Journal(tmp_path / "j")
+    unknown = kappamask("resume", "abc", "--journal", tmp_path / "j")
+    assert unknown.code == 1 and "no batch abc" in unknown.err
+
+
+def test_passwords_and_signatures_are_nowhere(kappamask, server, account, tmp_path):
+    asked = words(server.url, tmp_path, dates="2018-02-01/2018-02-10")
+    done = kappamask(*asked)
+    said = done.out + done.err + "".join(
+        path.read_bytes().decode("latin-1") for path in tmp_path.rglob("*") if path.is_file()
+    )  # fmt: skip
+    assert server.password not in said
+    assert "expires=" not in said and "Bearer" not in said
+
+
+def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
+    done = kappamask(*words("http://example.org", tmp_path))
+    assert done.code == 1 and "https://" in done.err and one_sentence(done.err)
