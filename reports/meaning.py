@@ -6,7 +6,7 @@ from kappamask.models import SceneError
 from kappamask.scenes.legend import legend
 from kappamask.udf.classes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
 
-__all__ = ["CLOUDS", "NO_DATA", "meanings"]
+__all__ = ["CLOUDS", "NO_DATA", "meanings", "words"]
 
 NO_DATA = frozenset({UNDEFINED, MISSING})
 CLOUDS = frozenset({SEMI_TRANSPARENT, CLOUD})
@@ -15,6 +15,11 @@ NAMES = {
     "cloud": CLOUD, "missing": MISSING,
 }  # fmt: skip
 """KappaMask's own names."""
+
+
+def words(name: str) -> str:
+    """A class's name as people write it."""
+    return name.replace("semi_transparent", "semi-transparent").replace("_", " ")
 
 
 def meanings(mask: xr.DataArray) -> dict[int, int]:

@@ -9,7 +9,7 @@ import xarray as xr
 from kappamask.models import SceneError
 from kappamask.reports.agreement import COMPARED, agreement
 from kappamask.reports.images import OUTLINES, SCALE, Picture, outlined, png, score_colours
-from kappamask.reports.meaning import meanings
+from kappamask.reports.meaning import meanings, words
 from kappamask.reports.provenance import provenance, software
 from kappamask.reports.render import write_html
 from kappamask.reports.score_maps import read_scores
@@ -105,7 +105,7 @@ def _scores(mask: xr.DataArray, path: str | Path | None) -> list[Picture]:
     if any(mask.sizes[axis] != scores.sizes[axis] for axis in ("y", "x")):
         raise SceneError(f"{Path(path).name} has other pixels than the mask; give the scores that belong to it.")
     maps = thinned(scores, SMALL).compute()
-    names = [str(name).replace("_", " ") for name in maps["class"].values]
+    names = [words(str(name)) for name in maps["class"].values]
     return [
         png(score_colours(one), f"Map of the score of {name}.", name)
         for name, one in zip(names, maps.values, strict=True)

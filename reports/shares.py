@@ -7,7 +7,7 @@ import dask
 import xarray as xr
 
 from kappamask.models import ClassValue, SceneError
-from kappamask.reports.meaning import CLOUDS, NO_DATA, meanings
+from kappamask.reports.meaning import CLOUDS, NO_DATA, meanings, words
 from kappamask.scenes.legend import NODATA, legend
 
 __all__ = ["Share", "Shares", "shares"]
@@ -25,7 +25,7 @@ class Share:
     @property
     def label(self) -> str:
         """The class's name in words."""
-        return self.of.name.replace("_", " ")
+        return words(self.of.name)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from kappamask.reports.meaning import words
 from kappamask.scenes import read_mask
 from kappamask.scenes.atomic import written_whole
 from kappamask.scenes.legend import legend
@@ -25,7 +26,7 @@ def style(mask: xr.DataArray) -> bytes:
     renderer = {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
     palette = ET.SubElement(ET.SubElement(ET.SubElement(root, "pipe"), "rasterrenderer", renderer), "colorPalette")
     for one in legend(mask):
-        entry = {"value": str(one.value), "label": one.name.replace("_", " "), "color": f"#{one.color_hint}"}
+        entry = {"value": str(one.value), "label": words(one.name), "color": f"#{one.color_hint}"}
         ET.SubElement(palette, "paletteEntry", {**entry, "alpha": "255"})
     ET.indent(root)
     return DOCTYPE + ET.tostring(root)

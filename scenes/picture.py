@@ -60,7 +60,8 @@ def true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
 
     Computes the cube's B04, B03 and B02, so thin a large one first. Raises SceneError if one of them is lacking.
     """
-    return stretched([red_green_blue(cube)])[0]
+    image = red_green_blue(cube)
+    return stretched([image], image)[0]
 
 
 def red_green_blue(cube: xr.DataArray) -> NDArray[np.float32]:
@@ -73,9 +74,12 @@ def red_green_blue(cube: xr.DataArray) -> NDArray[np.float32]:
     return np.where(valid[..., None], image, np.float32(np.nan))
 
 
-def stretched(images: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Images (y, x, 3) as 0 to 1, all with one stretch, band by band, so that they compare; black where NaN."""
-    pixels = np.concatenate([image[np.isfinite(image).all(axis=-1)] for image in images])
+def stretched(images: Sequence[NDArray[np.float32]], of: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Images (y, x, 3) as 0 to 1, black where NaN, all with one stretch, so that they compare.
+
+    of: pixels (…, 3) that are to be told apart; those with NaN do not count.
+    """
+    pixels = of[np.isfinite(of).all(axis=-1)]
     low, middle, high = np.percentile(pixels, STRETCH, axis=0) if len(pixels) else np.outer(range(3), np.ones(3))
     high = np.minimum(high, low + MOST_CONTRAST * (middle - low))
     scale = np.maximum(high - low, SMALLEST)
