@@ -32,10 +32,11 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
     apply_neighborhood with the UDF, downloads the mask and writes mask.tif, mask.nc, quicklook.png and report.html.
     """
     with extra("demo"):
-        from kappamask.cli.demo_report import shares, write_report
+        from kappamask.cli.demo_report import write_report
         from kappamask.cli.demo_scene import paint
         from kappamask.evaluation import scores
         from kappamask.openeo_process.archive import build
+        from kappamask.reports import shares
         from kappamask.scenes import quicklook, write_mask
 
     output.mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,7 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
         shown = scene.cube.sel(x=mask.x, y=mask.y, method="nearest", tolerance=1)
         written.append(quicklook(shown, mask, output / "quicklook.png", truth=truth))
         written.append(write_report(output / "report.html", written[-1], mask, judged, job, log))
-    result = {"job": job["id"], "files": [str(path) for path in written], "classes": shares(mask), **judged}
+    result = {"job": job["id"], "files": [str(path) for path in written], "classes": shares(mask).fractions, **judged}
     say(result, _lines(result), as_json)
 
 

@@ -70,6 +70,11 @@ class Shares:
         return 100 * found / self.valid if self.valid else None
 
     @property
+    def fractions(self) -> dict[str, float]:
+        """Part of the area, 0 to 1, by the classes' names."""
+        return {one.of.name: one.pixels / max(self.area, 1) for one in self.classes}
+
+    @property
     def percentages(self) -> dict[str, float | None]:
         """`percent` by the classes' names."""
         return {one.of.name: self.percent(one) for one in self.classes}
