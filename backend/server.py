@@ -17,6 +17,7 @@ from typing import TypedDict, Unpack
 
 import attrs
 from openeo_driver.config.load import ConfigGetter, get_backend_config
+from openeo_driver.users.oidc import OidcProvider
 from openeo_driver.views import OpenEoApiApp, build_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -59,6 +60,8 @@ class Options(TypedDict, total=False):
     """By default KAPPAMASK_PASSWORD of the environment, else a random one."""
     state: Path | str | None
     """Folder of jobs and results, kept on closing; by default a temporary one, removed on closing."""
+    oidc: OidcProvider | None
+    """Whose users may log in by OpenID Connect too, as openeo-driver describes providers; by default nobody's."""
 
 
 @contextmanager
@@ -77,7 +80,7 @@ def running_server(scenes: Path | str, **options: Unpack[Options]) -> Iterator[S
     )
     with _state(options.get("state")) as place:
         runner = Runner(Settings(str(folder), str(place), check_engine(options.get("engine", "serial"))))
-        server = _bind(_app(runner, account), options.get("port", 0))
+        server = _bind(_app(runner, account, options.get("oidc")), options.get("port", 0))
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -123,9 +126,11 @@ def _state(given: Path | str | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _app(runner: Runner, account: Account) -> OpenEoApiApp:
+def _app(runner: Runner, account: Account, oidc: OidcProvider | None) -> OpenEoApiApp:
     os.environ[ConfigGetter.OPENEO_BACKEND_CONFIG] = str(driver_config.__file__)
     config = attrs.evolve(get_backend_config(force_reload=True, show_stack=False), valid_basic_auth=account.valid)
+    if oidc is not None:
+        config = attrs.evolve(config, enable_oidc_auth=True, oidc_providers=[oidc])
     backend = SceneBackend(runner.settings, Run(), config, batch_jobs=Jobs(runner), processing=ServerProcessing(runner))
     backend.catalog.get_all_metadata()  # a scene that cannot be served is told now, not with the first request
     app = build_app(backend)

@@ -23,10 +23,16 @@ def main() -> None:
     before = signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         app()
-    except (KappaMaskError, OSError) as error:
+    except _told() as error:
         _end(str(error))
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _told() -> tuple[type[Exception], ...]:
+    """Errors that are told in one sentence: the project's, the system's, and openEO's where a command has loaded it."""
+    openeo = sys.modules.get("openeo")
+    return (KappaMaskError, OSError, *([openeo.BaseOpenEoException] if openeo else []))
 
 
 def _on_sigterm(number: int, _frame: FrameType | None) -> None:

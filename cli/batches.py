@@ -105,7 +105,9 @@ def _attributes(part: "Part") -> dict[str, Any]:
     """What the mask says of itself: classes, network, and where it was made."""
     from kappamask.udf.classes import flag_attributes
 
-    said = next((arguments["context"] for arguments in _arguments(json.loads(part.graph), "run_udf")), {})
+    said: dict[str, Any] = next(
+        (arguments["context"] for arguments in _arguments(json.loads(part.graph), "run_udf")), {}
+    )
     card = load_card(said.get("model", "compact"))
     known = {key: said[key] for key in ("level", "radiometry") if key in said}
     provenance = {"model_id": card.id, "model_sha256": card.sha256, "backend": part.backend, "job": part.job}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import openeo
@@ -17,6 +17,9 @@ __all__ = ["Driver"]
 
 ACTIVE = (State.POSTING, State.CREATED, State.STARTED)
 """States in which a part takes one of the places that the back-end grants."""
+
+QUIET = 3
+"""Faults in a row that nobody needs to hear of."""
 
 
 @dataclass
@@ -115,7 +118,10 @@ class Driver:
         if not passes or time.monotonic() - turn.since > self.patience.deadline_s:
             self.tell(self.journal.change(self.journal.get(key), message=f"left for resume: {told(error)}"))
             return True
-        turn.due = time.monotonic() + self.patience.wait(turn.faults)
+        wait = self.patience.wait(turn.faults)
+        if turn.faults > QUIET:
+            self.tell(replace(self.journal.get(key), message=f"again in {wait:.0f} s: {told(error)}"))
+        turn.due = time.monotonic() + wait
         return False
 
     def _tries(self, error: Exception) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import requests
 from openeo.rest import OpenEoApiPlainError
+from openeo.rest.auth.oidc import OidcException
 
 __all__ = ["Patience", "is_gone", "is_refusal", "is_transient", "needs_login"]
 
@@ -20,8 +21,9 @@ FAULTS = (
     requests.exceptions.ChunkedEncodingError,
     requests.exceptions.ContentDecodingError,
     requests.exceptions.JSONDecodeError,
+    OidcException,
 )
-"""No answer, a late one, or half of one."""
+"""No answer, a late one, or half of one; or none of the provider that tokens are renewed by."""
 SPREAD = 0.25
 """Share by which waits vary, so that many clients do not come back at once."""
 
@@ -35,7 +37,7 @@ class Patience:
     first_s: float = 1.0
     most_s: float = 60.0
     """The wait after the first fault, which doubles with each further one, and its end."""
-    request_s: float = 60.0
+    request_s: int = 60
     """After which a request counts as lost."""
     settle_s: float = 20.0
     """How long a lost request to create a job may still take effect; then the list of jobs is believed."""
