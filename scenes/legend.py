@@ -1,26 +1,52 @@
 """Names and colours of the classes in a mask, as the mask itself says or as the card does."""
 
 import xml.etree.ElementTree as ET
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from kappamask.models import ClassValue, load_card
+from kappamask.models import ClassValue, SceneError, load_card
 
 __all__ = ["NODATA", "category_names", "colormap", "legend"]
 
 NODATA = 255
 """GeoTIFF nodata of masks: outside the requested area (5, missing, is where the input has no data)."""
 
+SPARE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7")
+"""Colours that can be told apart with any colour vision (Okabe and Ito 2008), for classes that have none."""
+
 
 def legend(mask: xr.DataArray) -> tuple[ClassValue, ...]:
-    """The classes that `mask` may hold: its CF flag attributes, else those of the `compact` card."""
-    values = np.atleast_1d(mask.attrs.get("flag_values", []))
-    names = str(mask.attrs.get("flag_meanings", "")).split()
-    colours = str(mask.attrs.get("flag_colors", "")).replace("#", "").split()
-    if len(values) and len(values) == len(names) == len(colours):
-        return tuple(ClassValue(int(v), n, c) for v, n, c in zip(values, names, colours, strict=True))
-    return load_card("compact").classes
+    """The classes that `mask` may hold: its CF flag attributes (3.5), else those of the `compact` card.
+
+    Classes without `flag_colors` have those of the card's classes of the same name, or of `SPARE`. Raises SceneError if
+    the attributes contradict each other.
+    """
+    values, names, colours = (_listed(mask.attrs.get(f"flag_{key}", "")) for key in ("values", "meanings", "colors"))
+    card = load_card("compact").classes
+    if not values:
+        return card
+    _check(values, names, colours)
+    known = {c.name: c.color_hint for c in card}
+    described = {(c.value, c.name): c.description for c in card}
+    hints = [colour.lstrip("#") for colour in colours] or [known.get(n, s) for n, s in zip(names, cycle(SPARE))]
+    facts = zip(map(int, values), names, hints, strict=True)
+    return tuple(ClassValue(v, n, hint, described.get((v, n), "")) for v, n, hint in facts)
+
+
+def _check(values: list[str], names: list[str], colours: list[str]) -> None:
+    if len(values) != len(names) or len(colours) not in (0, len(values)) or not all(map(str.isdecimal, values)):
+        raise SceneError(
+            f"The mask has the flag_values {' '.join(values)}, {len(names)} flag_meanings and {len(colours)} flag_colors; "
+            "needed are whole numbers, as many meanings, and as many colours or none."
+        )
+
+
+def _listed(attribute: Any) -> list[str]:
+    """A CF attribute as words: a list, or a text as GeoTIFF tags have it."""
+    return attribute.split() if isinstance(attribute, str) else [str(one) for one in np.atleast_1d(attribute)]
 
 
 def colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, int, int]]:
