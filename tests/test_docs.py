@@ -1,0 +1,175 @@
+"""The documentation is built without a warning, leads nowhere else, and what it shows works."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import nullcontext
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import typer
+from command import runner
+from networks import write_model
+from shown import ROOT, back_end, blocks, commands, words, write_scene
+
+from kappamask.cli.app import app
+from kappamask.openeo_process.archive import build
+from kappamask.scenes import open_scene, write_mask
+from kappamask.udf import cloud_mask
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+SCENE = "S2_L1C_20180202.tif"
+PAINTED = "demo/scenes/painted_L1C_2018-02-02.tif"
+ARCHIVE = "https://example.org/kappamask-deps-compact-cp311.zip"
+LOADED = {("img", "src"), ("script", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")}
+"""What a browser asks for by itself; rel=canonical and the like are no such links, and the site has none."""
+TESTED_ELSEWHERE = {"archive", "cancel", "demo", "fetch", "jobs", "resume", "serve", "simulate", "submit", "train"}
+"""Commands that take long, wait, or need a back-end: here their lines are parsed only."""
+NETWORKS_OF_OTHERS = ("official-", "run1/", "mine.json", "l2a_unet.hdf5")
+"""What is downloaded or trained first."""
+
+
+class Page(HTMLParser):
+    """The links and anchors of one built page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[tuple[str, str, str]] = []
+        self.anchors: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        for key, value in attrs:
+            if key in ("href", "src") and value:
+                self.links.append((tag, key, value))
+            if key in ("id", "name") and value:
+                self.anchors.add(value)
+
+
+read = cache(Page)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """The built site; the notebooks are run for it."""
+    folder = tmp_path_factory.mktemp("site")
+    line = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_every_link_leads_somewhere(site):
+    built = sorted(set(site.rglob("*.html")) - {site / "404.html"})  # which only a server shows
+    assert len(built) > len(PAGES)
+    broken = [
+        f"{page.relative_to(site)}: {link}"
+        for page in built
+        for _, _, link in read(page).links
+        if not leads_somewhere(page, link)
+    ]
+    assert not broken
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return parts.scheme in ("https", "mailto")
+    target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+    if target.suffix != ".html" or not parts.fragment:
+        return target.exists()
+    return target.exists() and (parts.fragment in read(target).anchors or parts.fragment.startswith("__"))
+
+
+def test_nothing_is_asked_from_another_host(site):
+    """So that the site can be read from a folder, without a network."""
+    asked = [link for page in site.rglob("*.html") for *what, link in read(page).links if tuple(what) in LOADED]
+    assert asked
+    assert not [link for link in asked if urlsplit(link).netloc]
+    for sheet in site.rglob("*.css"):
+        assert not re.findall(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//[^)]*", sheet.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("source", sorted((DOCS / "notebooks").glob("*.py")), ids=lambda path: path.stem)
+def test_notebooks_show_what_they_compute(site, source):
+    page = site / "notebooks" / f"{source.stem}.html"
+    pictures = [link for tag, _, link in read(page).links if tag == "img"]
+    assert any((page.parent / link).stat().st_size > 10_000 for link in pictures)
+    assert "Traceback" not in page.read_text(encoding="utf-8")
+    assert page.with_suffix(".ipynb").stat().st_size > 10_000
+
+
+def test_the_command_and_the_docstrings_are_there(site):
+    commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
+    assert "--radiometry" in commands
+    assert 'id="kappamask-models-fetch"' in commands
+    assert "dn_harmonized" in (site / "reference" / "udf.html").read_text(encoding="utf-8")
+
+
+LINES = [(page, line) for page in [ROOT / "README.md", *PAGES] for line in commands(page)]
+
+
+@pytest.mark.parametrize(("page", "line"), LINES, ids=[line for _, line in LINES])
+def test_commands_have_the_options_that_are_shown(page, line):
+    """The command's own parser takes them; nothing is run."""
+    command, parent, given = typer.main.get_command(app), None, words(line)
+    while given:
+        context = command.make_context(given[0], given[1:], parent=parent)
+        if not hasattr(command, "resolve_command"):
+            return
+        parent, rest = context, [*context._protected_args, *context.args]
+        _, command, rest = command.resolve_command(context, rest)
+        given = [command.name, *rest]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> Path:
+    """A folder with a small scene of every name that pages use."""
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scene(folder / SCENE)
+    write_scene(folder / "scenes" / SCENE, 638_000, 5_679_000)
+    write_scene(folder / PAINTED, 438_000, 4_173_000, zone=18)
+    write_scene(folder / "S2_L2A_20180202.tif", level="L2A")
+    write_mask(cloud_mask(open_scene(folder / SCENE)), folder / "truth.tif")
+    write_model(folder / "my-network")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> str:
+    return build(tmp_path_factory.mktemp("archive")).as_uri()
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") or commands(p)], ids=lambda path: path.stem)
+def test_pages_do_what_they_show(page, scenes, archive, tmp_path, monkeypatch, capsys):
+    """From top to bottom, in a folder of their own; what a page computes, its later blocks may use."""
+    for path in scenes.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    kappamask, known = runner(monkeypatch, capsys), {}
+    remote = any("openeo.connect" in text for text in blocks(page, "python"))
+    served = tmp_path / ("demo/scenes" if page.parent.name == "tutorial" else "scenes")
+    with back_end(served, monkeypatch) if remote else nullcontext():
+        for kind, text in blocks(page):
+            if kind == "python":
+                exec(text.replace(ARCHIVE, archive), known)
+            for line in lines(text) if kind == "sh" else []:
+                done = kappamask(*words(line)[1:])
+                assert done.code == 0, f"{line}: {done.err}"
+
+
+def lines(text: str) -> list[str]:
+    """The lines that are worth running here."""
+    called = [line for line in text.splitlines() if line.startswith("kappamask ")]
+    return [
+        line
+        for line in called
+        if shlex.split(line)[1] not in TESTED_ELSEWHERE and not any(name in line for name in NETWORKS_OF_OTHERS)
+    ]

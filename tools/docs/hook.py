@@ -1,0 +1,41 @@
+"""What mkdocs does not find in docs/: the command's reference, and the notebooks with what they show.
+
+Both are made at every build, so that neither can be older than the code.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+from commands import command_reference
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from notebooks import Notebook, render
+from rooms import link_rooms
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = Path("notebooks")
+"""Folder of the notebooks in docs/ and on the site."""
+AT_ONCE = 2
+"""Notebooks that run at the same time; most of each is waiting for imports and for jobs."""
+
+
+def on_startup(**_: object) -> None:
+    """Put the rooms where mkdocstrings, once it is configured, finds them as one package."""
+    link_rooms(ROOT)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> None:
+    """Add the pages that are made here."""
+    files.append(File.generated(config, "reference/commands.md", content=command_reference()))
+    sources = sorted((Path(config.docs_dir) / NOTEBOOKS).glob("*.py"))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for name, content in chain.from_iterable(map(_pages, pool.map(render, sources))):
+            files.append(File.generated(config, str(NOTEBOOKS / name), content=content))
+
+
+def _pages(notebook: Notebook) -> Iterator[tuple[str, str | bytes]]:
+    yield f"{notebook.name}.md", notebook.page
+    yield f"{notebook.name}.ipynb", notebook.executed
+    yield from notebook.pictures.items()

@@ -1,0 +1,62 @@
+"""Notebooks: run from top to bottom, then turned into a page with what they printed and drew."""
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbconvert import MarkdownExporter
+
+TIMEOUT = 120
+"""Seconds for one cell; all notebooks together take less than a minute."""
+CLEANED = (
+    (re.compile(r"<style scoped>.*?</style>\n", re.DOTALL), ""),
+    (re.compile(r'<table border="1" class="dataframe">'), "<table>"),
+    (re.compile(r"!\[png\]\("), "![What this code draws]("),
+)
+"""Tables of pandas take the site's own style; pictures say what they are to who cannot see them."""
+DOWNLOADS = "[Notebook with results]({name}.ipynb){{ .md-button }} [Plain Python]({name}.py){{ .md-button }}"
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook that has been run."""
+
+    name: str
+    page: str
+    """Markdown."""
+    executed: str
+    """JSON of the notebook with its outputs."""
+    pictures: dict[str, bytes]
+    """File name beside the page -> PNG."""
+
+
+def render(source: Path) -> Notebook:
+    """Run a notebook (jupytext, percent format) in an empty folder; an error in a cell is raised as it is."""
+    notebook = jupytext.read(source)
+    with tempfile.TemporaryDirectory(prefix="kappamask-docs-") as folder:
+        NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}}).execute()
+    _without_stderr(notebook)
+    name = source.stem
+    page, resources = MarkdownExporter().from_notebook_node(
+        notebook, {"unique_key": name, "output_files_dir": f"{name}_files"}
+    )
+    return Notebook(name, _finished(page, name), nbformat.writes(notebook), resources["outputs"])
+
+
+def _without_stderr(notebook: Any) -> None:
+    """Progress is for who waits, not for who reads."""
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
+
+
+def _finished(page: str, name: str) -> str:
+    for pattern, clean in CLEANED:
+        page = pattern.sub(clean, page)
+    title, _, rest = page.lstrip().partition("\n")
+    return f"{title}\n\n{DOWNLOADS.format(name=name)}\n{rest}"
