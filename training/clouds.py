@@ -36,19 +36,19 @@ class CloudKind:
 #: Columns as in `CloudKind`.
 # fmt: off
 KINDS: Final = (
-    CloudKind("cumulus", 4.0, (0.5, 2.5), (0.2, 2.0), (5, 40),
-              (400, 3500), (3.1, 4.2), (0.05, 0.6), (1.0, 1.7), (0.6, 1.2), False),
-    CloudKind("small cumulus", 1.5, (0.4, 2.0), (0.1, 0.4), (2, 15),
-              (150, 600), (3.2, 4.2), (0.02, 0.25), (1.0, 1.5), (0.7, 1.2), False),
+    CloudKind("cumulus", 6.0, (0.5, 2.5), (0.2, 2.0), (3, 30),
+              (400, 3500), (3.1, 4.2), (0.05, 0.6), (1.0, 1.7), (0.4, 1.0), False),
+    CloudKind("small cumulus", 2.5, (0.4, 2.0), (0.1, 0.4), (1.5, 12),
+              (150, 600), (3.2, 4.2), (0.02, 0.3), (1.0, 1.5), (0.4, 1.1), False),
     CloudKind("fractus", 2.0, (0.3, 2.0), (0.1, 0.5), (0.8, 9),
               (150, 1500), (2.6, 3.5), (0.05, 0.5), (1.0, 2.0), (0.8, 1.5), False),
-    CloudKind("stratocumulus", 2.0, (0.4, 2.5), (0.2, 0.6), (3, 25),
+    CloudKind("stratocumulus", 2.0, (0.4, 2.5), (0.2, 0.6), (2, 20),
               (600, 5000), (2.8, 3.8), (0.5, 1.0), (1.0, 2.5), (0.5, 0.9), False),
-    CloudKind("altocumulus", 1.5, (2.5, 5.5), (0.2, 0.6), (1, 14),
-              (250, 1500), (2.8, 3.8), (0.2, 0.8), (1.2, 4.0), (0.7, 1.3), False),
-    CloudKind("cirrus", 5.0, (6.0, 12.0), (0.3, 1.0), (0.2, 4),
+    CloudKind("altocumulus", 2.0, (2.5, 5.5), (0.2, 0.6), (1, 14),
+              (250, 1500), (2.8, 3.8), (0.2, 0.8), (1.2, 4.0), (0.5, 1.2), False),
+    CloudKind("cirrus", 4.5, (6.0, 12.0), (0.3, 1.0), (0.2, 4),
               (1500, 9000), (2.6, 3.5), (0.2, 1.0), (1.0, 9.0), (1.0, 1.8), True),
-    CloudKind("high deck", 2.4, (5.5, 11.0), (0.5, 3.0), (2, 30),
+    CloudKind("high deck", 2.2, (5.5, 11.0), (0.5, 3.0), (1.5, 25),
               (3000, 12000), (2.8, 3.5), (0.4, 1.0), (1.0, 4.0), (0.6, 1.2), True),
     CloudKind("contrail", 0.8, (8.0, 12.0), (0.1, 0.4), (0.3, 3),
               (150, 900), (2.8, 3.8), (0.02, 0.15), (1.0, 2.0), (0.8, 1.5), True, line=True),
@@ -60,7 +60,7 @@ KINDS: Final = (
 #: From this coverage on the sky is closed and no land is seen.
 OVERCAST: Final = 0.999
 #: Share of the layers whose clouds stand in a thin ragged veil.
-VEILED: Final = 0.6
+VEILED: Final = 0.5
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from kappamask.training.spectra import (
     B11,
     B12,
     BANDS,
-    DIFFUSE,
     ICE_CLOUD,
     PARALLAX,
     WATER_CLOUD,
     FloatArray,
     path,
+    sky_light,
     vapour,
     water_column,
 )
@@ -38,13 +38,16 @@ OPAQUE, VISIBLE, VISIBLE_B10 = 0.45, 0.08, 0.006
 OPAQUE_KINDS: Final = tuple(kind for kind in KINDS if kind.depth[1] >= 20)
 #: A pixel is shadow where the sun's beam is weaker than this and B02, B03 or B08 drops by more than these: a share of
 #: its light, and a reflectance, below which nobody sees it.
-BEAM, DROP, LEAST_DROP = 0.75, 0.12, 0.004
+BEAM, DROP, LEAST_DROP = 0.65, 0.22, 0.004
 SEEN: Final = (B02, B03, B08)
-#: Share of a cloud's optical depth that takes light out of the sun's beam; the rest goes on nearly straight. With it
-#: most shadows keep 0.3 to 0.73 of their B08; 0.48 and 0.55 are the medians of the two labelled Landsat scenes.
-BLOCK: Final = 0.22
-#: Light of sky and cloud sides in a shadow, relative to `DIFFUSE`: from deep blue sky to a field of bright clouds.
-SKY: Final = (0.4, 1.2)
+#: Share of a cloud's optical depth that takes light out of the sun's beam: 1 - g², g the asymmetry of droplets (0.85)
+#: and of ice (0.77); the rest goes on nearly straight (Joseph, Wiscombe and Weinman 1976, delta-Eddington).
+BLOCK: Final = {False: 0.28, True: 0.41}
+#: Light from cloud sides in a shadow, as a share of full sunlight: a lone cloud, to a field of bright ones. With it the
+#: medians of tiles lie about those of three labelled real scenes (B08 0.33, 0.50, 0.55; B11 0.24, 0.38, 0.42).
+SIDES: Final = (0.02, 0.28)
+#: Aerosol optical depth at 550 nm that shadows are seen through: a visibility of about 100 to 8 km.
+AOT: Final = (0.03, 0.5)
 #: A thin layer scatters light once and hardly absorbs it: its colour in B11 and B12 is the thick one's to this power.
 THINNEST: Final = 0.45
 #: B10 relative to B03 of real clouds whose colour a layer may take: below 2.5 km, between, and ice.
@@ -150,8 +153,8 @@ def paint_layers(
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Shadows on the ground first, then the layers from the lowest up; returns the scene and its truth."""
     water = water_column(scene, sun.zenith_deg)
-    beam = sunbeam(layers, view, pixel_m)
-    scene, drop = darken(scene, beam, sun, float(rng.uniform(*SKY)), float(rng.uniform(0.02, 0.4)))
+    beam = sunbeam(layers, view, sun, pixel_m)
+    scene, drop = darken(scene, beam, sun, float(rng.uniform(*SIDES)), float(np.exp(rng.uniform(*np.log(AOT)))))
     through, b10 = np.ones(view.shape, np.float32), np.zeros(view.shape, np.float32)
     strength = float(rng.uniform(0.1, 0.45))
     for layer in layers:
@@ -207,7 +210,7 @@ def real_colour(layer: Layer, spectra: FloatArray | None, rng: np.random.Generat
     return np.asarray(real / real[B03] * np.exp(rng.normal(0, 0.02, len(BANDS))), np.float32)
 
 
-def sunbeam(layers: list[Layer], view: View, pixel_m: float) -> FloatArray:
+def sunbeam(layers: list[Layer], view: View, sun: Sun, pixel_m: float) -> FloatArray:
     """Share (y, x) of the direct beam that reaches the ground; three cuts give a layer thickness."""
     depth = np.zeros(view.shape, np.float32)
     for layer in layers:
@@ -217,8 +220,8 @@ def sunbeam(layers: list[Layer], view: View, pixel_m: float) -> FloatArray:
             view.cut(layer.depth * (layer.height >= 0.85 * part), layer.base_km + part * layer.thick_km)
             for part in (0.0, 0.5, 1.0)
         ]
-        depth += np.max(parts, axis=0)
-    beam = np.exp(np.float32(-BLOCK) * depth)
+        depth += np.float32(BLOCK[layer.kind.ice]) * np.max(parts, axis=0)
+    beam = np.exp(-depth / np.float32(np.cos(np.radians(sun.zenith_deg))))
     return np.asarray(ndimage.gaussian_filter(beam, max(0.4, 9 / pixel_m)))
 
 
@@ -228,12 +231,15 @@ def _outside(layer: Layer, view: View) -> bool:
     return any(a < 0 or a + n > m for a, n, m in zip(start, view.shape, layer.depth.shape, strict=True))
 
 
-def darken(scene: FloatArray, beam: FloatArray, sun: Sun, diffuse: float, aot: float) -> tuple[FloatArray, FloatArray]:
-    """Scene (13, y, x) with less direct light, and the largest relative drop (y, x) over B02, B03 and B08."""
+def darken(scene: FloatArray, beam: FloatArray, sun: Sun, sides: float, aot: float) -> tuple[FloatArray, FloatArray]:
+    """Scene (13, y, x) with less direct light, and the largest relative drop (y, x) over B02, B03 and B08.
+
+    sides: light from cloud sides, a share of full sunlight. aot: aerosol at 550 nm, which lights shadows too.
+    """
     air = np.minimum(
         path(sun.zenith_deg, aot)[:, None, None], np.nanmin(scene, axis=(1, 2), initial=9.0)[:, None, None] * 0.95
     )
-    share = np.minimum(DIFFUSE * diffuse, 0.9)[:, None, None]
+    share = np.minimum(sky_light(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
     shaded = air + (scene - air) * (share + (1 - share) * beam)
     fallen = scene - shaded
     drop = np.max([np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in SEEN], axis=0)

@@ -52,11 +52,6 @@ ICE_CLOUD: Final[FloatArray] = np.array(
 #: Deviation of the logarithm of B11 and B12 together, and of B12 alone, for water and ice (same pixels, 10 to 90 %).
 ABSORPTION_SPREAD: Final = {False: (0.22, 0.08), True: (0.38, 0.12)}
 
-#: Share of the surface's light that is left in the core of a cloud's shadow, by sky and cloud sides.
-DIFFUSE: Final[FloatArray] = np.array(
-    [0.50, 0.47, 0.40, 0.38, 0.36, 0.34, 0.33, 0.32, 0.32, 0.30, 0.30, 0.27, 0.27], np.float32
-)
-
 #: Base-to-height ratio of each band's view against B02's along the track (layout of the MSI focal plane).
 PARALLAX: Final[FloatArray] = np.array(
     [0.033, 0, 0.008, 0.012, 0.016, 0.020, 0.024, 0.004, 0.029, 0.037, 0.008, 0.018, 0.028], np.float32
@@ -82,6 +77,12 @@ def path(sun_zenith_deg: float, aot: float) -> FloatArray:
     dry = molecules + aerosol
     dry[B10] = 0.0
     return np.asarray(dry * np.where(VAPOUR > 0.5, 0.5, 1.0), np.float32)
+
+
+def sky_light(sun_zenith_deg: float, aot: float) -> FloatArray:
+    """Share (13,) of the light on the ground that is the sky's: half of what molecules scatter, 4/5 of aerosol's."""
+    scattered = 0.5 * RAYLEIGH + 0.8 * aot * (WAVELENGTH_UM / 0.55) ** -1.3
+    return np.asarray(1 - np.exp(-scattered / np.cos(np.radians(sun_zenith_deg))), np.float32)
 
 
 def transmission(sun_zenith_deg: float, aot: float) -> FloatArray:

@@ -16,7 +16,7 @@ from kappamask.training.towns import scatter_roofs, town
 
 #: Bright, white or dark ground that is taken for cloud or shadow, and how often a palette is drawn from it.
 THEMES: Final = {
-    "scene": 0.28, "any": 0.10, "green": 0.24, "snow": 0.07, "bright": 0.08, "water": 0.14, "dark": 0.09,
+    "scene": 0.24, "any": 0.08, "green": 0.34, "snow": 0.06, "bright": 0.06, "water": 0.12, "dark": 0.10,
 }  # fmt: skip
 #: Share of the tiles that have towns.
 TOWNS: Final = 0.25
