@@ -1,5 +1,6 @@
 """What runs beside the pixels: the mask itself, and the UDF that a back-end calls. Never imports openeo."""
 
 from kappamask.udf.mask import cloud_mask
+from kappamask.udf.schemes import bits, from_scheme, to_scheme, unusable
 
-__all__ = ["cloud_mask"]
+__all__ = ["bits", "cloud_mask", "from_scheme", "to_scheme", "unusable"]
