@@ -30,10 +30,12 @@ __all__ = ["GraphProcessing", "SceneBackend", "check_namespaces"]
 PROCESSES = (
     "load_collection", "load_stac", "filter_bands", "filter_bbox", "filter_temporal", "filter_spatial",
     "resample_spatial", "apply_neighborhood", "apply", "reduce_dimension", "merge_cubes", "rename_labels", "mask",
-    "save_result",
+    "save_result", "if",
 )  # fmt: skip
 """Processes at the top level of a graph."""
-CALLBACKS = ("run_udf", "linear_scale_range", "not", "array_element", *ELEMENTWISE, *REDUCERS)
+VALUES = ("eq",)
+"""Processes of values, at the top level and in callbacks."""
+CALLBACKS = tuple({"run_udf", "linear_scale_range", "not", "array_element", *ELEMENTWISE, *REDUCERS} - {*VALUES})
 """Processes inside `apply_neighborhood`, `apply` and `reduce_dimension`."""
 
 
@@ -46,7 +48,7 @@ def registry() -> ProcessRegistry:
         target_version=process_registry_2xx.target_version,
     )
     checked = {"load_stac": _load_stac, "apply_neighborhood": _apply_neighborhood}
-    for name in PROCESSES:
+    for name in (*PROCESSES, *VALUES):
         function = checked.get(name, process_registry_2xx.get_function(name))
         offered.add_process(name, function=function, spec=process_registry_2xx.get_spec(name))
     for name in CALLBACKS:

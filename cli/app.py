@@ -8,7 +8,20 @@ from kappamask.cli.models import models
 
 __all__ = ["app"]
 
-MODULES = ("demo", "mask", "submit", "jobs", "serve", "archive", "evaluate", "report", "simulate", "train", "doctor")
+MODULES = (
+    "demo",
+    "mask",
+    "submit",
+    "jobs",
+    "publish",
+    "serve",
+    "archive",
+    "evaluate",
+    "report",
+    "simulate",
+    "train",
+    "doctor",
+)
 """Modules of this room: each has a function for each command in its `EXAMPLES`, or one of its own name and an
 `EXAMPLE`. They import heavy things late."""
 

@@ -109,7 +109,7 @@ def _attributes(part: "Part") -> dict[str, Any]:
         (arguments["context"] for arguments in _arguments(json.loads(part.graph), "run_udf")), {}
     )
     card = load_card(said.get("model", "compact"))
-    known = {key: said[key] for key in ("level", "radiometry") if key in said}
+    known: dict[str, Any] = {key: said[key] for key in ("level", "radiometry") if key in said}
     provenance = {"model_id": card.id, "model_sha256": card.sha256, "backend": part.backend, "job": part.job}
     return {**flag_attributes(card), **provenance, **known}
 

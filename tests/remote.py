@@ -20,10 +20,10 @@ INSIDE = "27.003,58.634,27.014,58.638"
 
 
 @contextmanager
-def back_end(folder: Path, **options) -> Iterator[Server]:
+def back_end(folder: Path, bands: tuple[str, ...] = BANDS, **options) -> Iterator[Server]:
     """A running back-end whose one L1C scene is 96 x 96 px of noise."""
-    values = np.random.default_rng(3).integers(300, 9000, (len(BANDS), 96, 96)).astype(np.uint16)
-    geotiff(folder / "scene_L1C_20180202.tif", values, BANDS, {"datetime": f"{DATE}T10:50:00Z", "level": "L1C"})
+    values = np.random.default_rng(3).integers(300, 9000, (len(bands), 96, 96)).astype(np.uint16)
+    geotiff(folder / "scene_L1C_20180202.tif", values, bands, {"datetime": f"{DATE}T10:50:00Z", "level": "L1C"})
     with running_server(folder, **options) as running:
         yield running
 

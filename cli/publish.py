@@ -1,0 +1,43 @@
+"""`kappamask publish`: KappaMask as an openEO process that others call by name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kappamask.cli.options import AsJson, Model, extra, say
+from kappamask.models import load_card
+
+__all__ = ["publish"]
+
+EXAMPLE = (
+    "kappamask publish -o catalogue --namespace https://example.org/openeo_udp/kappamask.json "
+    "--archive https://example.org/kappamask-deps-compact-cp311.zip"
+)
+CDSE = "https://openeo.dataspace.copernicus.eu"
+
+
+def publish(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)],
+    namespace: Annotated[str, typer.Option(help="URL at which the process definition will lie.", show_default=False)],
+    archive: Annotated[str, typer.Option(help="URL of what `kappamask archive` made.", show_default=False)],
+    model: Model = "compact",
+    backend: Annotated[str, typer.Option(help="Where the benchmark runs.")] = CDSE,
+    python: Annotated[str | None, typer.Option(help="Python of the back-end's UDFs.")] = None,
+    store: Annotated[bool, typer.Option("--store", help="Also keep the process in your account there.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the user-defined process, its APEx record and a benchmark scenario; with --store, keep it on a back-end.
+
+    Then: connection.datacube_from_process("kappamask", namespace=URL, spatial_extent=…, temporal_extent=…).
+    """
+    with extra("client"):
+        from kappamask.openeo_process.graph import PYTHON
+        from kappamask.openeo_process.login import connect
+        from kappamask.openeo_process.publish import PROCESS_ID, publication, write_publication
+
+    made = publication(load_card(model), namespace=namespace, archive=archive, backend=backend, python=python or PYTHON)
+    written = write_publication(made, output)
+    if store:
+        connect(backend).put(f"/process_graphs/{PROCESS_ID}", json=made.process, expected_status=200)
+    say({"files": [str(path) for path in written], "stored": store}, [str(path) for path in written], as_json)

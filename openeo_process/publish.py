@@ -1,0 +1,131 @@
+"""KappaMask as a process that others call by name: its definition, its record in a catalogue, and a benchmark.
+
+All three follow from one source, this module and the card, so that they cannot contradict each other.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openeo.api.process import Parameter
+from openeo.internal.graph_building import PGNode
+from openeo.rest.udp import build_process_dict
+
+from kappamask.models import LEVEL_BANDS, ModelCard
+from kappamask.openeo_process.catalogue import benchmark, record
+from kappamask.openeo_process.graph import PYTHON, TOP, chunk_arguments, udf
+from kappamask.openeo_process.job import job_options
+
+__all__ = ["PROCESS_ID", "Publication", "publication", "write_publication"]
+
+PROCESS_ID = "kappamask"
+SUMMARY = "Cloud mask of Sentinel-2 by KappaMask: clear, cloud shadow, semi-transparent cloud, cloud."
+COLLECTIONS = {"L1C": "SENTINEL2_L1C", "L2A": "SENTINEL2_L2A"}
+"""Product level -> collection, as Copernicus Data Space calls it."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Three JSON documents."""
+
+    process: dict[str, Any]
+    """The user-defined process (openEO API 1.2), with parameters and default job options."""
+    record: dict[str, Any]
+    """The APEx catalogue's record (OGC API Records) of it."""
+    benchmark: dict[str, Any]
+    """An APEx benchmark scenario that calls it."""
+
+
+def publication(card: ModelCard, *, namespace: str, archive: str, backend: str, python: str = PYTHON) -> Publication:
+    """The documents for `card`'s network.
+
+    namespace: URL at which the process definition will lie. archive: URL of the dependency archive, for the default
+    job options. backend: URL at which the benchmark runs. Raises CubeError if the card's chunks suit no back-end.
+    """
+    process = build_process_dict(
+        _graph(card, python).flat_graph(),
+        process_id=PROCESS_ID,
+        summary=SUMMARY,
+        description=_description(card),
+        parameters=_parameters(card),
+        returns={"description": "A cube with the band `mask`, and with `scores` one more for each class.",
+                 "schema": {"type": "object", "subtype": "datacube"}},
+        default_job_options=job_options(archive),
+    )  # fmt: skip
+    described = record(card, PROCESS_ID, str(process["description"]), namespace)
+    return Publication(process, described, benchmark(PROCESS_ID, namespace, archive, backend))
+
+
+def write_publication(made: Publication, folder: Path) -> list[Path]:
+    """Write the documents into `folder` as APEx lays them out; their paths."""
+    places: Mapping[str, dict[str, Any]] = {
+        f"openeo_udp/{PROCESS_ID}.json": made.process,
+        f"records/{PROCESS_ID}.json": made.record,
+        f"benchmark_scenarios/{PROCESS_ID}.json": [made.benchmark],  # type: ignore[dict-item]
+    }
+    written = []
+    for name, document in places.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_suffix(".part")
+        draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        draft.replace(target)
+        written.append(target)
+    return written
+
+
+def _parameters(card: ModelCard) -> list[Parameter | dict[Any, Any]]:
+    return [
+        Parameter.bounding_box("spatial_extent", description="Area of interest; pixels near its border lack context."),
+        Parameter.temporal_interval("temporal_extent", description="From the first day to before the last."),
+        Parameter.string("level", default=card.levels[0], values=list(card.levels), description="Product level."),
+        Parameter.string("model", default=card.id, values=[card.id], description="The network, as in the archive."),
+        Parameter.boolean("scores", default=False, description="Also the score of each class, in percent."),
+        Parameter.number("buffer", default=0, description="Metres by which cloud and shadow are widened."),
+    ]
+
+
+def _graph(card: ModelCard, python: str) -> PGNode:
+    """load_collection of the level's bands, the UDF in overlapping chunks, names, bytes."""
+    level, scores = {"from_parameter": "level"}, {"from_parameter": "scores"}
+    chosen = {
+        key: _if(PGNode("eq", {"x": level, "y": "L1C"}), one, other)
+        for key, one, other in (
+            ("id", COLLECTIONS["L1C"], COLLECTIONS["L2A"]),
+            ("bands", _bands(card, "L1C"), _bands(card, "L2A")),
+        )
+    }
+    extents = {key: {"from_parameter": key} for key in ("spatial_extent", "temporal_extent")}
+    loaded = PGNode("load_collection", {**chosen, **extents})
+    context: dict[str, Any] = {"schema": 1, "radiometry": "dn_harmonized", "buffer_m": {"from_parameter": "buffer"}}
+    context |= {key: {"from_parameter": key} for key in ("level", "model", "scores")}
+    code: dict[str, Any] = {"udf": udf(model=card, python=python).code, "runtime": "Python", "version": python}
+    run = PGNode("run_udf", {"data": {"from_parameter": "data"}, **code, "context": context})
+    masked = PGNode("apply_neighborhood", {"data": loaded, "process": _callback(run), **chunk_arguments(card)})
+    names = _if(scores, card.result_bands(scores=True), card.result_bands())
+    named = PGNode("rename_labels", {"data": masked, "dimension": "bands", "target": names})
+    limits = {"inputMin": 0, "inputMax": TOP, "outputMin": 0, "outputMax": TOP}
+    scaled = PGNode("linear_scale_range", {"x": {"from_parameter": "x"}, **limits})
+    return PGNode("apply", {"data": named, "process": _callback(scaled)})
+
+
+def _callback(node: PGNode) -> dict[str, Any]:
+    return {"process_graph": node.flat_graph()}
+
+
+def _if(value: Any, accept: Any, reject: Any) -> PGNode:
+    return PGNode("if", {"value": value, "accept": accept, "reject": reject})
+
+
+def _bands(card: ModelCard, level: str) -> list[str]:
+    return [band for band in card.bands if LEVEL_BANDS.get(band, level) == level]
+
+
+def _description(card: ModelCard) -> str:
+    codes = ", ".join(f"{value} {name}" for value, name in zip(card.output, card.output_names, strict=True))
+    return (
+        f"{SUMMARY} Each 10 m pixel becomes a code: {codes}; no data where a required band has none. Network "
+        f"{card.id}, sha256 {card.sha256}, from {', '.join(card.bands)}, or those of them that the level has."
+    )
