@@ -61,13 +61,23 @@ class Shares:
 
     @property
     def cloud_cover(self) -> float | None:
-        """Percent of the valid pixels under cloud, opaque or semi-transparent; None where no pixel is valid."""
+        """Percent of the valid pixels under cloud, opaque or semi-transparent; None where that cannot be told."""
         return self.covered(CLOUDS)
 
     def covered(self, meanings: Iterable[int]) -> float | None:
-        """Percent of the valid pixels with these KappaMask classes; None where no pixel is valid."""
-        found = sum(one.pixels for one in self.shown if one.meaning in set(meanings))
-        return 100 * found / self.valid if self.valid else None
+        """Percent of the valid pixels with these KappaMask classes; None if there are none, or no such class."""
+        found = self.standing_for(meanings)
+        return 100 * sum(one.pixels for one in found) / self.valid if self.valid and found else None
+
+    def standing_for(self, meanings: Iterable[int]) -> tuple[Share, ...]:
+        """The classes that stand for these KappaMask classes."""
+        wanted = set(meanings)
+        return tuple(one for one in self.classes if one.meaning in wanted)
+
+    @property
+    def clouds(self) -> str:
+        """The classes that count as cloud, in words."""
+        return " and ".join(one.label for one in self.standing_for(CLOUDS)) or "no class"
 
     @property
     def fractions(self) -> dict[str, float]:
