@@ -53,10 +53,10 @@ def simulate(
 
 
 def _gates(data: Path, tiles: Path) -> list["Gate"]:
-    from kappamask.training.gates import covered, moments, peer, read_labelled, read_tiles
+    from kappamask.training.gates import covered, darkness, moments, peer, read_labelled, read_tiles
 
-    judged = read_tiles(tiles, JUDGED)
-    gates = [*moments(judged), *(gate for scene in read_labelled(data) for gate in covered(judged, *scene))]
+    judged, real = read_tiles(tiles, JUDGED), read_labelled(data)
+    gates = [*moments(judged), *(gate for scene in real for gate in covered(judged, *scene)), *darkness(judged, real)]
     try:
         return gates + peer(read_tiles(tiles, BY_PEER))
     except ModuleNotFoundError as error:

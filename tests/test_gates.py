@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kappamask.training.gates import covered, moments, read_tiles
+from kappamask.training.gates import covered, darkness, moments, read_tiles
 from kappamask.training.spectra import BANDS, MEAN, STD
 
 pytest.importorskip("scipy")
@@ -36,6 +36,23 @@ def test_a_real_colour_that_is_never_painted_shows() -> None:
     assert shares == [0.75] * 3
     both = covered([tile(grey), tile(np.full(13, 0.4, np.float32))], scene, truth)
     assert all(g.met for g in both if g.what.startswith("clear"))
+
+
+def shaded(keeps: float) -> tuple[np.ndarray, np.ndarray]:
+    """A grey scene (13, 64, 64) whose middle is shadow that `keeps` a share of the light, under a bright cloud."""
+    scene, truth = np.full((13, 64, 64), 0.2, np.float32), np.ones((64, 64), np.uint8)
+    scene[:, 24:40, 24:40] *= keeps
+    scene[:, :16, :16], truth[24:40, 24:40], truth[:16, :16] = 0.9, 2, 4
+    return scene, truth
+
+
+@pytest.mark.parametrize(("keeps", "met"), [(0.5, True), (0.6, True), (0.8, False), (0.3, False)])
+def test_shadows_are_as_dark_as_real_ones_or_it_shows(keeps: float, met: bool) -> None:
+    scene, truth = shaded(keeps)
+    painted = np.concatenate([scene * 10000, truth[None]]).round().astype(np.uint16)
+    gates = darkness([painted], [shaded(0.5), shaded(0.55)])
+    assert [gate.figure for gate in gates] == pytest.approx([keeps] * 3, abs=0.01)
+    assert [gate.met for gate in gates] == [met] * 3
 
 
 def test_no_tiles_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Does the simulator look like the world? Moments of bands, two-band histograms, and a peer that knows real scenes."""
+"""Does the simulator look like the world? Moments, two-band histograms, dark shadows, a peer that knows real scenes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from kappamask.training.material import LANDSAT, read_scene
+from kappamask.training.material import LANDSAT, VALIDATION, read_scene
 from kappamask.training.spectra import B02, B03, B04, B08, B11, B12, BANDS, MEAN, STD, FloatArray
 
 #: Bars: distance of a moment from the published one, as a share; dice of a peer for cloud and shadow.
@@ -18,6 +19,9 @@ MOMENT_BAR, CLOUD_BAR, SHADOW_BAR = 0.25, 0.80, 0.60
 #: Pairs of bands whose joint histograms are compared, and its bins over reflectances 0 to 1.
 PAIRS: Final = ((B02, B04), (B08, B11), (B03, B12))
 BINS: Final = 24
+#: Bands in which shadows are compared, and the side in pixels of the window whose clear land they are compared with.
+DARK: Final = (B03, B08, B11)
+AROUND_PX: Final = 101
 SIX: Final = (B02, B03, B04, B08, B11, B12)
 
 
@@ -40,8 +44,8 @@ def read_tiles(folder: Path, count: int) -> list[NDArray[np.uint16]]:
 
 
 def read_labelled(folder: Path) -> list[tuple[FloatArray, NDArray[np.uint8]]]:
-    """Scene (13, y, x) and truth (y, x) of the labelled Landsat scenes under `folder`: real clouds and shadows."""
-    scenes = [read_scene(folder / name) for name in LANDSAT]
+    """Scene (13, y, x) and truth (y, x) of the labelled scenes under `folder`; tiles are compared with them, no more."""
+    scenes = [read_scene(folder / name) for name in (VALIDATION, *LANDSAT)]
     return [(scene, truth) for scene, truth in scenes if truth is not None]
 
 
@@ -76,6 +80,28 @@ def covered(tiles: Sequence[NDArray[np.uint16]], scene: FloatArray, truth: NDArr
 
 def _histogram(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.histogram2d(a, b, bins=BINS, range=((0, 1), (0, 1)))[0])
+
+
+def darkness(tiles: Sequence[NDArray[np.uint16]], real: Sequence[tuple[FloatArray, NDArray[np.uint8]]]) -> list[Gate]:
+    """What the median shadow keeps of the light of clear land about it, against the span of real labelled scenes."""
+    painted = [(tile[:13] / np.float32(1e4), tile[13]) for tile in tiles]
+    gates = []
+    for band in DARK:
+        found = float(np.median(np.concatenate([shade(scene[band], truth) for scene, truth in painted])))
+        medians = [float(np.median(shade(scene[band], truth))) for scene, truth in real]
+        low, high = min(medians) * (1 - MOMENT_BAR), max(medians) * (1 + MOMENT_BAR)
+        bar = f"{low:.2f} to {high:.2f}: real scenes, {MOMENT_BAR:.0%} more or less"
+        gates.append(Gate(f"shadow keeps of {BANDS[band]}", round(found, 3), bar, low <= found <= high))
+    return gates
+
+
+def shade(band: FloatArray, truth: NDArray[Any]) -> NDArray[Any]:
+    """Reflectance of each shadow pixel (n,) that has clear ones within 50 pixels, relative to their mean."""
+    clear = (truth == 1) & np.isfinite(band)
+    near = ndimage.uniform_filter(clear.astype(np.float64), AROUND_PX)
+    light = ndimage.uniform_filter(np.where(clear, band, 0.0), AROUND_PX) / np.maximum(near, 1e-6)
+    judged = (truth == 2) & np.isfinite(band) & (near > 0.05) & (light > 0)
+    return np.asarray(band[judged] / light[judged])
 
 
 def peer(tiles: Sequence[NDArray[np.uint16]]) -> list[Gate]:
