@@ -44,7 +44,7 @@ def read_tiles(folder: Path, count: int) -> list[NDArray[np.uint16]]:
 
 
 def read_labelled(folder: Path) -> list[tuple[FloatArray, NDArray[np.uint8]]]:
-    """Scene (13, y, x) and truth (y, x) of the labelled scenes under `folder`; tiles are compared with them, no more."""
+    """Scene (13, y, x) and truth (y, x) of the labelled scenes under `folder`, that tiles are compared with."""
     scenes = [read_scene(folder / name) for name in (VALIDATION, *LANDSAT)]
     return [(scene, truth) for scene, truth in scenes if truth is not None]
 
