@@ -63,6 +63,8 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.
     """See `open_scene`, for a `checked` Zarr folder. AOT and WVP of Level-2A are bands too."""
     facts = attributes_of(path)
     images = {band: image for group in BANDS for band, image in _images(path, group, facts).items()}
+    if not images:
+        raise SceneError(f"{path.name} holds no bands: needed is {BANDS[0]}/r10m/b02 and the like.")
     labels = choose(path.name, [band for band in SENTINEL2_BANDS if band in images], bands)
     target = min((image.grid for image in images.values()), key=lambda grid: grid.transform.a)
     reflective = {band: image.variable for band, image in images.items() if band not in AUXILIARY}
@@ -136,8 +138,8 @@ def _crs(name: str, facts: Mapping[str, Any]) -> CRS | None:
 def _on(path: Path, image: _Image, target: Grid, nodata: float) -> Array:
     """An image on the finest grid; SceneError if its pixels do not hold whole pixels of that."""
     ratio = round(image.grid.transform.a / target.transform.a)
-    same = image.grid.transform.almost_equals(target.transform * Affine.scale(ratio), NEAR)
-    if not same or (image.grid.width * ratio, image.grid.height * ratio) != (target.width, target.height):
+    gaps = [abs(a - b) for a, b in zip(image.grid.bounds, target.bounds, strict=True)]
+    if max(gaps) > NEAR or (image.grid.width * ratio, image.grid.height * ratio) != (target.width, target.height):
         raise SceneError(
             f"{path.name}: {image.variable.name} covers {image.grid.bounds}, other bands {target.bounds}; "
             "use a whole product, or cut all groups at whole pixels of 60 m."

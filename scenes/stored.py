@@ -86,7 +86,7 @@ def _blocks(
 
 def _sides(variable: xr.DataArray, ratio: int = 1) -> list[int]:
     """Whole chunks of the file, `ratio` times as long: about `CHUNK` along y and x, one chunk along other dims."""
-    along = {dim for dim in variable.dims if dim in ("y", "x")} or set(variable.dims[-PLANE:])
+    along = tuple(dim for dim in variable.dims if dim in ("y", "x")) or variable.dims[-PLANE:]
     inside = variable.encoding.get("preferred_chunks", {})
     units = [inside.get(dim, CHUNK if dim in along else 1) * ratio for dim in variable.dims]
     return [-(-CHUNK // unit) * unit if dim in along else unit for dim, unit in zip(variable.dims, units, strict=True)]

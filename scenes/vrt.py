@@ -76,7 +76,9 @@ def _agree(layer: Layer, own: Grid, grid: Grid) -> bool:
 def _corners(grid: Grid, rectangle: Rectangle) -> tuple[float, float, float, float]:
     """West, north, east, south."""
     x, y, width, height = rectangle
-    return (*(grid.transform * (x, y)), *(grid.transform * (x + width, y + height)))
+    across, down = grid.transform.a, grid.transform.e
+    west, north = grid.transform.c + x * across, grid.transform.f + y * down
+    return west, north, west + width * across, north + height * down
 
 
 def _nodata(name: str, layers: Iterable[Layer]) -> float | None:

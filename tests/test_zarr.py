@@ -1,0 +1,318 @@
+import json
+import os
+import pickle
+from contextlib import suppress
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from command import one_sentence
+from files import CRS, NORTH, WEST, cube, digits, per_band
+from zarrs import L1C, L2A, NAME, PACKED, eopf, pixels, zarr_cube
+
+from kappamask.models import ModelCard, SceneError
+from kappamask.scenes import open_scene, scan
+from kappamask.scenes.eopf import read_classification
+from kappamask.udf import cloud_mask
+
+DATES = np.array(["2021-05-27T10:20:21", "2021-06-06T10:20:21"], "datetime64[ns]")
+
+
+def series() -> xr.DataArray:
+    """Two dates, the second darker."""
+    return xr.concat([cube(), cube(digits() // np.uint16(2))], xr.Variable("t", DATES)).rename("dn")
+
+
+# cubes
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_a_zarr_cube_comes_as_it_is_stored(tmp_path: Path, stacked: bool) -> None:
+    dataset = cube(level="L1C").rename("dn").to_dataset() if stacked else per_band().assign_attrs(level="L1C")
+    scene = open_scene(zarr_cube(tmp_path / "s.zarr", dataset), bands=["B04", "B02"])
+    assert isinstance(scene.data, da.Array)
+    assert (scene.dims, scene.dtype, scene.rio.crs) == (("bands", "y", "x"), np.uint16, CRS)
+    np.testing.assert_array_equal(scene.values, digits()[[2, 0]])
+    np.testing.assert_array_equal(scene["x"].values[:2], [WEST + 5, WEST + 15])
+    assert scene.attrs == {"level": "L1C"}
+
+
+def test_a_packed_zarr_stays_packed_and_keeps_its_nodata(tmp_path: Path) -> None:
+    reflectance = per_band(dtype="float64") * 1e-4 - 0.1
+    path = zarr_cube(tmp_path / "s.zarr", reflectance.rio.write_crs(CRS), dtype="uint16", _FillValue=0, **PACKED)
+    scene = open_scene(path)
+    assert scene.attrs == {"radiometry": "dn_offset", "_FillValue": 0}
+    np.testing.assert_array_equal(scene.values, digits())
+
+
+def test_a_zarr_is_read_in_whole_chunks_of_the_file(tmp_path: Path) -> None:
+    values = digits(2, 1300, 1500)
+    dataset = cube(values, ("B02", "B03")).rename("dn").to_dataset()
+    scene = open_scene(zarr_cube(tmp_path / "s.zarr", dataset, chunks=(1, 300, 400)))
+    assert scene.chunks[1:] == ((1200, 100), (1200, 300))
+    np.testing.assert_array_equal(scene.values, values)
+
+
+@pytest.mark.parametrize("kind", ["zarr", "nc"])
+@pytest.mark.parametrize("stacked", [True, False])
+def test_several_dates_make_a_cube_with_times(tmp_path: Path, kind: str, stacked: bool, brightness: ModelCard) -> None:
+    path, dataset = tmp_path / f"s_20200101.{kind}", series().to_dataset() if stacked else series().to_dataset("bands")
+    dataset.to_zarr(path) if kind == "zarr" else dataset.to_netcdf(path, engine="h5netcdf")
+    scene = open_scene(path)
+    assert scene.dims == ("t", "bands", "y", "x")
+    assert "datetime" not in scene.attrs
+    np.testing.assert_array_equal(scene["t"].values, DATES)
+    np.testing.assert_array_equal(scene.values, [digits(), digits() // 2])
+    mask = cloud_mask(scene, level="L1C", model=brightness, radiometry="dn_harmonized")
+    alone = cloud_mask(scene.isel(t=1), level="L1C", model=brightness, radiometry="dn_harmonized")
+    assert mask.dims == ("t", "y", "x")
+    np.testing.assert_array_equal(mask.isel(t=1).values, alone.values)
+
+
+def test_one_date_is_a_scene_with_a_date(tmp_path: Path) -> None:
+    scene = open_scene(zarr_cube(tmp_path / "s.zarr", series().isel(t=[0]).to_dataset("bands")))
+    assert (scene.dims, scene.attrs) == (("bands", "y", "x"), {"datetime": "2021-05-27T10:20:21Z"})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        (series().assign_coords(t=[0, 1]).to_dataset(), "holds 2 dates, and its dimension t has no times"),
+        (series().to_dataset("bands").assign(B08=per_band()["B08"]), "B08 have no dimension t, other bands have"),
+        (cube().drop_vars("bands").rename("dn").to_dataset(), "no Sentinel-2 band names"),
+        (xr.Dataset({"temperature": ("y", np.zeros(3))}), "no bands: .* it has temperature"),
+        (per_band(scale_factor=2e-5), "declares scale 2e-05"),
+        (per_band().assign_coords(x=np.full(80, WEST)), "coordinate x is not evenly spaced"),
+    ],
+)
+def test_doubtful_zarrs_are_refused(tmp_path: Path, dataset: xr.Dataset, message: str) -> None:
+    with pytest.raises(SceneError, match=message):
+        open_scene(zarr_cube(tmp_path / "s.zarr", dataset))
+
+
+# EOPF products
+
+
+def test_an_eopf_product_comes_on_the_grid_of_10_m(tmp_path: Path) -> None:
+    scene = open_scene(eopf(tmp_path))
+    names = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12", "AOT", "WVP"]
+    assert list(scene["bands"].values) == names
+    assert (scene.shape, scene.dtype, scene.rio.crs) == ((14, 120, 120), np.uint16, CRS)
+    facts = {"level": "L2A", "datetime": "2025-04-15T09:40:41.024000Z", "processing_baseline": "05.11"}
+    assert scene.attrs == facts | {"radiometry": "dn_offset", "_FillValue": 0}
+    fine = pixels("", 10, L2A["measurements/reflectance", 10], 120)
+    np.testing.assert_array_equal(scene.sel(bands=["B02", "B03", "B04", "B08"]).values, fine)
+    np.testing.assert_array_equal(scene["x"].values[[0, -1]], [WEST + 5, WEST + 1195])
+    np.testing.assert_array_equal(scene["y"].values[[0, -1]], [NORTH - 5, NORTH - 1195])
+
+
+def test_a_level_1c_product_has_its_cirrus_band(tmp_path: Path) -> None:
+    scene = open_scene(eopf(tmp_path, L1C, NAME.replace("L2A", "L1C")), bands=["B10", "B02"])
+    assert (list(scene["bands"].values), scene.attrs["level"]) == (["B10", "B02"], "L1C")
+
+
+def test_coarse_bands_are_interpolated_and_nodata_does_not_bleed(tmp_path: Path) -> None:
+    path = eopf(tmp_path)
+    ramp = np.add.outer(np.arange(60) * 20, np.arange(60) * 40).astype(np.uint16) + 2000
+    ramp[:, :10] = 0
+    stored = zarr.open_array(str(path / "measurements/reflectance/r20m/b05"), mode="r+")
+    stored[:] = ramp
+    band = open_scene(path, bands=["B05"])[0].values.astype(int)
+    assert (band[:, :20] == 0).all()
+    assert (band[:, 20:] >= 2000).all(), "no number is mixed with nodata"
+    fine = np.add.outer((np.arange(120) + 0.5) * 10 - 10, (np.arange(120) + 0.5) * 20 - 20) + 2000
+    np.testing.assert_allclose(band[2:-2, 22:-2], fine[2:-2, 22:-2], atol=0.51)
+
+
+def test_decoded_products_are_reflectance(tmp_path: Path) -> None:
+    path = eopf(tmp_path)
+    for stored in path.glob("measurements/reflectance/r*/b*"):
+        attrs = zarr.open_array(str(stored), mode="r").attrs.asdict()
+        values = zarr.open_array(str(stored), mode="r")[:] * 1e-4 - 0.1
+        made = zarr.open_array(str(stored), mode="w", shape=values.shape, dtype="f4", fill_value=np.nan)
+        made[:] = values
+        made.attrs.update({key: value for key, value in attrs.items() if key not in PACKED})
+    scene = open_scene(path, bands=["B02", "B05"])
+    assert (scene.attrs["radiometry"], scene.dtype) == ("reflectance", np.float32)
+    np.testing.assert_allclose(scene[0].values, pixels("", 10, ("b02",), 120)[0] * 1e-4 - 0.1, rtol=1e-5)
+    assert np.isfinite(scene[1].values).all()
+
+
+@pytest.mark.parametrize("metres", [10, 20])
+def test_the_classification_lies_on_the_cubes_grid(tmp_path: Path, metres: int) -> None:
+    path = eopf(tmp_path)
+    like = open_scene(path, bands=["B02"])[0, :: metres // 10, :: metres // 10]
+    classes = read_classification(path, like)
+    assert classes is not None
+    assert (classes.dtype, classes.sizes) == (np.uint8, like.sizes)
+    assert isinstance(classes.data, da.Array)
+    codes = pixels("", 20, ("scl",), 60)[0]
+    expected = codes.repeat(2, axis=0).repeat(2, axis=1)[:: metres // 10, :: metres // 10]
+    np.testing.assert_array_equal(classes.values, expected)
+    assert read_classification(eopf(tmp_path, L1C, NAME.replace("L2A", "L1C")), like) is None
+    with pytest.raises(SceneError, match="does not cover the cube"):
+        read_classification(path, like.assign_coords(x=like["x"] + 600))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"packing": {"scale_factor": 1e-4}}, "dn_harmonized by its scale and offset, dn_offset by its .* 05.11"),
+        ({"other_metadata": {"horizontal_CRS_code": "EPSG:32636"}}, "several coordinate reference systems"),
+        ({"other_metadata": {"horizontal_CRS_code": "/etc/passwd"}}, "reference system that is none"),
+        ({"layout": {("measurements/reflectance", 10): ("b02",), ("measurements/reflectance", 60): ("b01",)},
+          "size": 100}, "b01 covers"),
+        ({"layout": {("measurements/reflectance", 10): ("tci",)}}, "no bands"),
+    ],
+)  # fmt: skip
+def test_contradictory_products_are_refused(tmp_path: Path, change: dict, message: str) -> None:
+    with pytest.raises(SceneError, match=message):
+        open_scene(eopf(tmp_path, **change))
+
+
+def test_a_contradiction_can_be_settled_in_the_root_attributes(tmp_path: Path) -> None:
+    path = eopf(tmp_path, packing={"scale_factor": 1e-4}, radiometry="dn_offset")
+    assert open_scene(path).attrs["radiometry"] == "dn_offset"
+
+
+def test_old_products_have_no_offset(tmp_path: Path) -> None:
+    path = eopf(tmp_path, name=NAME.replace("N0511", "N0214"), packing={"scale_factor": 1e-4})
+    assert open_scene(path).attrs["radiometry"] == "dn_harmonized"
+
+
+def test_a_lacking_band_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match="lacks B10; it has B01, B02"):
+        open_scene(eopf(tmp_path), bands=["B10"])
+
+
+def test_products_are_scenes_of_a_folder(tmp_path: Path) -> None:
+    path = eopf(tmp_path)
+    assert scan(tmp_path) == [path]
+
+
+# damage and strangers' folders
+
+
+@pytest.mark.parametrize("product", [True, False])
+def test_a_cut_chunk_gives_an_error_and_no_zeros(tmp_path: Path, product: bool, kappamask) -> None:
+    path = eopf(tmp_path) if product else zarr_cube(tmp_path / "s.zarr", per_band())
+    chunk = next(path.glob("measurements/reflectance/r10m/b03/1.1" if product else "B03/0.0"))
+    chunk.write_bytes(chunk.read_bytes()[:-40])
+    with pytest.raises(SceneError, match=r"zarr is damaged: [bB]03 cannot be read"):
+        open_scene(path).compute()
+    done = kappamask("mask", path, "-o", tmp_path / "m.tif", "--level", "L2A", "--radiometry", "dn_offset")
+    assert done.code == 1 and one_sentence(done.err.splitlines(keepends=True)[-1]), done.err
+    assert not (tmp_path / "m.tif").exists()
+
+
+class Bomb:
+    """Runs code where it is unpickled."""
+
+    def __init__(self, flag: Path) -> None:
+        self.flag = flag
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.flag),)
+
+
+def poisoned(path: Path, flag: Path) -> Path:
+    (zarr_cube(path, per_band()) / ".zmetadata").unlink()
+    array = path / "x"
+    meta = json.loads((array / ".zarray").read_text())
+    codecs = {"dtype": "|O", "filters": [{"id": "pickle", "protocol": 5}], "compressor": None, "fill_value": None}
+    (array / ".zarray").write_text(json.dumps(meta | codecs))
+    (array / "0").write_bytes(pickle.dumps(Bomb(flag)))
+    return path
+
+
+def test_code_in_a_zarr_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)  # as older releases are
+    flag = tmp_path / "ran"
+    path = poisoned(tmp_path / "s.zarr", flag)
+    with suppress(Exception):
+        xr.open_dataset(path, engine="zarr", consolidated=False)
+    assert flag.exists(), "a library alone would run it"
+    flag.rmdir()
+    with pytest.raises(SceneError, match="x needs pickle"):
+        open_scene(path)
+    assert not flag.exists()
+
+
+def linked(path: Path, outside: Path) -> None:
+    outside.write_bytes((path / "B03" / "0.0").read_bytes())
+    (path / "B03" / "0.0").unlink()
+    (path / "B03" / "0.0").symlink_to(outside)
+
+
+def linked_folder(path: Path, outside: Path) -> None:
+    (path / "B03").rename(outside)
+    (path / "B03").symlink_to(outside, target_is_directory=True)
+
+
+def piped(path: Path, _: Path) -> None:
+    (path / "B03" / "0.0").unlink()
+    os.mkfifo(path / "B03" / "0.0")
+
+
+def described(**change: object):
+    def make(path: Path, _: Path) -> None:
+        file = path / "B03" / ".zarray"
+        file.write_text(json.dumps(json.loads(file.read_text()) | change))
+
+    return make
+
+
+def garbled(path: Path, _: Path) -> None:
+    (path / "B03" / ".zarray").write_text("{")
+
+
+def newer(path: Path, _: Path) -> None:
+    (path / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (linked, "holds 0.0, which is a link"),
+        (linked_folder, "holds B03, which is a link"),
+        (piped, "holds 0.0, which is a link or no file"),
+        (described(chunks=[100_000, 100_000]), "a chunk of B03 takes 19073 MiB"),
+        (described(compressor={"id": "blosc2000"}), "B03 needs blosc2000"),
+        (described(chunks="many"), "B03/.zarray is malformed"),
+        (described(filters=[3]), "B03/.zarray is malformed"),
+        (described(shape=[96, 80, 3]), "cannot be read as Zarr"),
+        (garbled, r"cannot be read as Zarr: B03/\.zarray"),
+        (newer, "is of Zarr format 3, which needs zarr 3"),
+    ],
+)
+def test_unsafe_zarrs_are_refused(tmp_path: Path, spoil, message: str) -> None:
+    path = zarr_cube(tmp_path / "s.zarr", per_band())
+    spoil(path, tmp_path / "outside")
+    with pytest.raises(SceneError, match=message):
+        open_scene(path)
+
+
+def test_paths_out_of_the_folder_in_consolidated_metadata_lead_nowhere(tmp_path: Path) -> None:
+    zarr_cube(tmp_path / "secret.zarr", per_band())
+    path = zarr_cube(tmp_path / "s.zarr", per_band()[["B02"]])
+    listed = json.loads((path / ".zmetadata").read_text())
+    for key in (".zarray", ".zattrs"):
+        listed["metadata"][f"../secret.zarr/B03/{key}"] = listed["metadata"][f"B02/{key}"]
+    (path / ".zmetadata").write_text(json.dumps(listed))
+    assert list(open_scene(path)["bands"].values) == ["B02"]
+
+
+def test_a_folder_with_a_name_that_means_something_to_fsspec_is_a_folder(tmp_path: Path) -> None:
+    path = zarr_cube(tmp_path / "a.zarr", per_band()).rename(tmp_path / "memory::b.zarr")
+    np.testing.assert_array_equal(open_scene(path).values, digits())
+
+
+@pytest.mark.parametrize("inside", ["nothing", "file"])
+def test_what_is_no_zarr_is_told(tmp_path: Path, inside: str) -> None:
+    path = tmp_path / "s.zarr"
+    path.mkdir() if inside == "nothing" else path.write_text("x")
+    with pytest.raises(SceneError, match=r"s\.zarr (cannot be read as Zarr|is no)"):
+        open_scene(path)
