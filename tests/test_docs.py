@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import typer
+from browser import browser, needs_browser
 from command import runner
 from networks import write_model
 from shown import ROOT, back_end, blocks, commands, words, write_scene
@@ -33,6 +34,16 @@ TESTED_ELSEWHERE = {"archive", "cancel", "demo", "fetch", "jobs", "resume", "ser
 """Commands that take long, wait, or need a back-end: here their lines are parsed only."""
 NETWORKS_OF_OTHERS = ("official-", "run1/", "mine.json", "l2a_unet.hdf5")
 """What is downloaded or trained first."""
+
+
+SEARCH = """new Promise(found => {
+  const field = document.querySelector("input[name=query]"), list = document.querySelector(".md-search-result__list")
+  new MutationObserver(() => found(list.innerHTML)).observe(list, {childList: true})
+  field.focus()
+  field.value = "offset"
+  field.dispatchEvent(new Event("keyup"))
+})"""
+"""Types a word, and waits for the first pages that have it."""
 
 
 class Page(HTMLParser):
@@ -113,6 +124,25 @@ def test_the_command_and_the_docstrings_are_there(site):
     assert "dn_harmonized" in (site / "reference" / "udf.html").read_text(encoding="utf-8")
 
 
+@needs_browser
+def test_a_browser_shows_it_without_a_network(site, tmp_path):
+    """On a desk and on a phone: pictures are there, nothing is wider than the window, nothing fails."""
+    with browser(tmp_path) as tab:
+        for page in ("index", "weaknesses", "notebooks/local-scene", "reference/commands", "reference/scenes"):
+            for width in (1280, 390):
+                seen = tab.look(site / f"{page}.html", width)
+                assert (seen.page, seen.faults) == (seen.window, []), page
+                assert all(image["width"] for image in seen.images), page
+
+
+@needs_browser
+def test_search_works_in_a_folder(site, tmp_path):
+    with browser(tmp_path) as tab:
+        tab.look(site / "index.html", 1280)
+        found = tab.call("Runtime.evaluate", expression=SEARCH, awaitPromise=True, returnByValue=True)
+    assert "explanation/radiometry.html" in found["result"]["value"]
+
+
 LINES = [(page, line) for page in [ROOT / "README.md", *PAGES] for line in commands(page)]
 
 
@@ -137,7 +167,9 @@ def scenes(tmp_path_factory) -> Path:
     write_scene(folder / "scenes" / SCENE, 638_000, 5_679_000)
     write_scene(folder / PAINTED, 438_000, 4_173_000, zone=18)
     write_scene(folder / "S2_L2A_20180202.tif", level="L2A")
-    write_mask(cloud_mask(open_scene(folder / SCENE)), folder / "truth.tif")
+    (folder / "masks").mkdir()
+    for path in (folder / "truth.tif", folder / "masks" / "20180202.tif", folder / "masks" / "20180207.tif"):
+        write_mask(cloud_mask(open_scene(folder / SCENE)), path)
     write_model(folder / "my-network")
     return folder
 
