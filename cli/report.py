@@ -80,8 +80,8 @@ def _series(masks: Path, output: Path, scenes: Path | None, table: Path | None) 
     with shown("count the classes") as show:
         dates = read_series(masks, report=show)
     found = scenes_of(dates, scenes) if scenes else None
-    written = [write_series(output, dates, scenes=found)]
-    written += [write_table(table, dates)] if table else []
+    written = [write_table(table, dates)] if table else []
+    written.append(write_series(output, dates, scenes=found))
     return {"files": [str(path) for path in written], "dates": rows(dates)}
 
 

@@ -41,7 +41,8 @@ def sensing_time(name: str, attrs: Mapping[str, Any]) -> datetime:
     text = str(attrs.get("datetime") or sensed(name) or "")
     if not text:
         raise SceneError(
-            f"{name} has no date: give its scene too, or put the date into its name, such as mask_20180202.tif."
+            f"{name} has no date: needed is a tag 'datetime', or a date in its name, such as mask_20180202.tif; or "
+            "give the scene that the mask was made of."
         )
     try:
         when = datetime.fromisoformat(text)

@@ -9,7 +9,7 @@ import jinja2
 
 from kappamask.scenes.atomic import written_whole
 
-__all__ = ["write_html"]
+__all__ = ["percent", "write_html"]
 
 UNKNOWN = "–"
 """What stands where there is no number."""
@@ -29,12 +29,12 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("kappamask.reports"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {"percent": _percent, "count": _count, "number": _number}
+    found.filters |= {"percent": percent, "count": _count, "number": _number}
     return found
 
 
-def _percent(value: float | None) -> str:
-    """To a tenth, but never 0 or 100 for what only comes near it."""
+def percent(value: float | None) -> str:
+    """A percentage to a tenth, but never 0 or 100 for what only comes near it; a dash for None and NaN."""
     if value is None or value != value:
         return UNKNOWN
     low, high = 0 < value < 0.05, 99.95 <= value < 100
