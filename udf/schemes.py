@@ -59,7 +59,7 @@ def in_own_scheme(mask: xr.DataArray) -> xr.DataArray:
     """The mask in KappaMask codes, uint8, from whatever scheme its attribute `scheme` names."""
     if not is_own(_scheme(mask)):
         return from_scheme(mask, _scheme(mask))
-    return _recoded(mask, {code: code for code in (*range(len(CLASSES)), NODATA_CODE)}, OWN)
+    return _recoded(mask, _readings(OWN), OWN)
 
 
 def unusable(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr.DataArray:
@@ -70,8 +70,10 @@ def unusable(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr.DataAr
 
     Returns bool with the mask's dims, lazy if it is. Raises CubeError for an unknown class, scheme or code.
     """
-    codes = np.array([*class_codes(classes), NODATA_CODE], dtype=np.uint8)
-    return in_own_scheme(mask).isin(codes).rename("unusable").assign_attrs(long_name="pixels to leave out")
+    codes, name = {*class_codes(classes), NODATA_CODE}, _scheme(mask)
+    table = {value: int(code in codes) for value, code in _readings(name).items()}
+    made = _recoded(mask, table, name).astype(bool)
+    return made.rename("unusable").drop_attrs().assign_attrs(long_name="pixels to leave out")
 
 
 def bits(mask: xr.DataArray, before: xr.DataArray | None = None) -> xr.DataArray:
@@ -98,6 +100,12 @@ def _flags(scheme: Scheme) -> dict[str, Any]:
         "flag_colors": " ".join(f"#{row.color}" for row in scheme.rows),
         **masks,
     }
+
+
+def _readings(name: str) -> dict[int, int]:
+    """KappaMask class, or nodata, of each code of a scheme."""
+    own = {code: code for code in (*range(len(CLASSES)), NODATA_CODE)}
+    return own if is_own(name) else scheme_of(name).readings
 
 
 def _scheme(mask: xr.DataArray) -> str:

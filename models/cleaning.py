@@ -1,0 +1,143 @@
+"""How a mask is cleaned, in metres, and how far away a pixel can be that decides about another.
+
+The same options are understood by `kappamask.udf.clean`, the UDF's context and the process graph.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, isfinite, radians, sqrt, tan
+from typing import Any, TypedDict
+
+from kappamask.models.errors import CubeError
+
+__all__ = ["GROWING", "MARGIN_M", "ROUNDING", "Cleaning", "CleaningOptions", "doublings", "read_cleaning"]
+
+GROWING = ("cloud_shadow", "semi_transparent_cloud", "cloud")
+"""Classes that are cleaned, the weakest first: where two meet, the stronger one is kept."""
+CLOUD_TOP_M = 12_000.0
+"""Metres: no cloud is taken to cast a shadow from higher up, as in Fmask (Zhu and Woodcock 2012)."""
+VIEW = tan(radians(12))
+"""Metres by which a cloud is displaced for each metre of its height: MSI looks up to 12 degrees off the vertical."""
+LOW_SUN = 85.0
+"""Degrees from the vertical; beyond, shadows are longer than a product, and Level-2A is not made (above 82)."""
+MARGIN_M = 50.0
+"""Metres by which a shadow may miss its cloud's line: the blur of a network's edges."""
+ROUNDING = 1e-6
+"""Relative; so that 60 m are 6 pixels of 10 m whatever the binary fractions of coordinates."""
+
+
+class CleaningOptions(TypedDict, total=False):
+    """Options of `clean`; every one may be left out, and then nothing of the kind is done."""
+
+    buffer_m: float | Mapping[str, float]
+    """Metres by which cloud, semi-transparent cloud and shadow grow; or class name to metres."""
+    min_object_m2: float
+    """Square metres; connected cloud and shadow of less becomes clear."""
+    fill_holes_m2: float
+    """Square metres; a clear area of less that cloud and shadow enclose takes the strongest class around it."""
+    shadow_length_m: float
+    """Metres; shadow farther than this from any cloud becomes clear. With `sun`, left out: 12 km * tan(zenith)."""
+    sun: Sequence[float]
+    """Zenith and azimuth of the sun in degrees, azimuth clockwise from north: shadow must lie on the other side."""
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """Options of `clean`, checked."""
+
+    buffers: tuple[tuple[str, float], ...] = ()
+    """Class and metres, the weakest class first; no class without a buffer."""
+    min_object_m2: float = 0.0
+    fill_holes_m2: float = 0.0
+    shadow_length_m: float = 0.0
+    """0: shadows are left alone."""
+    sun: tuple[float, float] | None = None
+
+    def __bool__(self) -> bool:
+        return self != Cleaning()
+
+    def __str__(self) -> str:
+        said = [f"buffer {name} {metres:g} m" for name, metres in self.buffers]
+        areas = {"objects": self.min_object_m2, "holes": self.fill_holes_m2}
+        said += [f"{what} below {area:g} m2" for what, area in areas.items() if area]
+        said += [f"shadow within {self.shadow_length_m:g} m"] if self.shadow_length_m else []
+        return ", ".join(said + ([f"sun {self.sun[0]:g} {self.sun[1]:g}"] if self.sun else []))
+
+    def least(self, pixel_m: float) -> tuple[int, int]:
+        """Pixels of the smallest object, and of the smallest hole, that is left as it is."""
+        objects, holes = (ceil(area / pixel_m**2 * (1 - ROUNDING)) for area in (self.min_object_m2, self.fill_holes_m2))
+        return objects, holes
+
+    def reach(self, pixel_m: float) -> int:
+        """Pixels along x or y beyond which nothing has a say in what becomes of a pixel."""
+        buffer = max((metres for _, metres in self.buffers), default=0.0)
+        shapes = sum(max(0, least - 1) for least in self.least(pixel_m))
+        return self._shadow_reach(pixel_m) + shapes + floor(buffer / pixel_m * (1 + ROUNDING))
+
+    def _shadow_reach(self, pixel_m: float) -> int:
+        length = self.shadow_length_m / pixel_m
+        if self.sun is None:
+            return floor(length * (1 + ROUNDING))
+        steps = [ceil(step) + ceil(radius) for step, radius in doublings(length, self.sun[0])]
+        return ceil(MARGIN_M / pixel_m) + sum(steps) if length else 0
+
+
+def doublings(length: float, zenith: float) -> list[tuple[float, float]]:
+    """(shift, radius) in pixels: a set united with itself grown by a disc and shifted, time and again, becomes a wedge.
+
+    The wedge is `length` long and as wide at each distance as clouds are displaced when seen aslant.
+    """
+    found, grown = [], 1.0
+    while grown < length:
+        step = min(grown, length - grown)
+        found.append((step, step * VIEW / tan(radians(zenith)) + sqrt(2)))
+        grown += step
+    return found
+
+
+def read_cleaning(options: Mapping[str, Any]) -> Cleaning:
+    """Options as `CleaningOptions` has them. Raises CubeError for an unknown one or for no sensible number."""
+    unknown = sorted(set(options) - set(CleaningOptions.__annotations__))
+    if unknown:
+        raise CubeError(
+            f"No cleaning option {', '.join(unknown)}: known are {', '.join(CleaningOptions.__annotations__)}."
+        )
+    sun = _sun(options.get("sun"))
+    default = CLOUD_TOP_M * tan(radians(sun[0])) if sun else 0.0
+    return Cleaning(
+        _buffers(options.get("buffer_m", 0.0)),
+        _number("min_object_m2", options.get("min_object_m2", 0.0)),
+        _number("fill_holes_m2", options.get("fill_holes_m2", 0.0)),
+        _number("shadow_length_m", options.get("shadow_length_m") or default),
+        sun,
+    )
+
+
+def _buffers(given: Any) -> tuple[tuple[str, float], ...]:
+    wanted = given if isinstance(given, Mapping) else dict.fromkeys(GROWING, given)
+    unknown = [repr(name) for name in wanted if name not in GROWING]
+    if unknown:
+        raise CubeError(f"No buffer can be given to {', '.join(unknown)}: only to {', '.join(GROWING)}.")
+    metres = {name: _number("buffer_m", wanted[name]) for name in GROWING if name in wanted}
+    return tuple((name, value) for name, value in metres.items() if value)
+
+
+def _sun(given: Any) -> tuple[float, float] | None:
+    if given is None:
+        return None
+    try:
+        zenith, azimuth = (float(angle) for angle in given)
+    except (TypeError, ValueError):
+        zenith = azimuth = -1.0
+    if not (0 < zenith <= LOW_SUN and 0 <= azimuth <= 360):
+        raise CubeError(
+            f"The sun is given as {given!r}; needed are its zenith, above 0 and up to {LOW_SUN:g} degrees, and its "
+            "azimuth, 0 to 360 degrees from north, such as (35.2, 158)."
+        )
+    return zenith, azimuth
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
+        raise CubeError(f"{name} is {value!r}; needed is a number, 0 or more.")
+    return float(value)

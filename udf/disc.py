@@ -1,0 +1,45 @@
+"""Growing by a disc, exact in Euclidean distance between pixel centres: numpy only."""
+
+from math import floor, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["grown"]
+
+Bools = NDArray[np.bool_]
+STRIP = 128
+"""Rows at a time: what is read again and again then stays in a processor's cache."""
+
+
+def grown(where: Bools, radius: float) -> Bools:
+    """Pixels (y, x) whose centre is at most `radius` pixels from the centre of a pixel in `where`."""
+    reach = floor(radius)
+    out = where.copy()
+    if reach == 0:
+        return out
+    beside = _beside(where, reach)
+    widths = [floor(sqrt(radius**2 - down**2)) for down in range(reach + 1)]
+    occupied = where.any(axis=1)
+    for top in range(0, len(where), STRIP):
+        if not occupied[max(top - reach, 0) : top + STRIP + reach].any():
+            continue
+        strip = out[top : top + STRIP]
+        for down in range(-reach, reach + 1):
+            first, last = max(top + down, 0), max(min(top + len(strip) + down, len(where)), 0)
+            target = strip[first - top - down : max(last - top - down, 0)]
+            np.logical_or(target, beside[first:last] <= widths[abs(down)], out=target)
+    return out
+
+
+def _beside(where: Bools, reach: int) -> NDArray[np.unsignedinteger]:
+    """Pixels along the row to the nearest in `where`; `reach` + 1 stands for all that is more."""
+    far = reach + 1
+    out = np.empty(where.shape, dtype=np.uint8 if far < 256 else np.uint16 if far < 65536 else np.uint32)
+    at = np.arange(where.shape[1], dtype=np.int32)
+    for top in range(0, len(where), STRIP):
+        strip = where[top : top + STRIP]
+        before = at - np.maximum.accumulate(np.where(strip, at, -far), axis=1)
+        after = np.minimum.accumulate(np.where(strip, at, at[-1] + far)[:, ::-1], axis=1)[:, ::-1] - at
+        out[top : top + STRIP] = np.minimum(np.minimum(before, after), far)
+    return out
