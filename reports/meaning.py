@@ -4,15 +4,17 @@ import re
 
 import xarray as xr
 
+from kappamask.models.scheme_table import SCHEMES
 from kappamask.scenes.legend import legend
 from kappamask.udf.classes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
+from kappamask.udf.schemes import in_own_scheme
 
-__all__ = ["CLOUDS", "NO_DATA", "meanings", "words"]
+__all__ = ["CLOUDS", "NO_DATA", "has_bits", "in_classes", "meanings", "words"]
 
 NO_DATA = frozenset({UNDEFINED, MISSING})
 CLOUDS = frozenset({SEMI_TRANSPARENT, CLOUD})
 MEANINGS = (
-    (r"no.?data|missing|^fill|outside|saturated|defective", MISSING),
+    (r"no.?data|missing|^fill|outside|invalid|saturated|defective", MISSING),
     (r"undefined|unclassified|unknown|not.?labelled", UNDEFINED),
     (r"^(?!.*cloud).*(topo|terrain|cast).*shadow", CLEAR),
     (r"shadow", SHADOW),
@@ -20,8 +22,8 @@ MEANINGS = (
     (r"(no|non|not|without).?cloud|cloud.?(free|less)", CLEAR),
     (r"cloud", CLOUD),
 )
-"""What the name of a class says, the first that fits; of anything else (land, water, snow …) that it is clear. Fits the
-names of KappaMask, Sen2Cor's SCL, Fmask, CloudSEN12, s2cloudless and CMIX."""
+"""What the name of a class says where the mask names no scheme that is known, the first that fits; of anything else
+(land, water, snow …) that it is clear."""
 
 
 def words(name: str) -> str:
@@ -30,9 +32,24 @@ def words(name: str) -> str:
 
 
 def meanings(mask: xr.DataArray) -> dict[int, int]:
-    """Value of each class in the mask's legend -> the KappaMask code that its name stands for."""
-    return {one.value: _meaning(one.name.lower()) for one in legend(mask)}
+    """Value of each class in the mask's legend -> the KappaMask code that it stands for.
+
+    By the scheme that the attribute `scheme` names, where `kappamask.models.schemes` knows it, else by the names.
+    """
+    scheme = SCHEMES.get(str(mask.attrs.get("scheme")))
+    read = {row.value: row.read for row in scheme.rows} if scheme else {}
+    return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in legend(mask)}
 
 
-def _meaning(name: str) -> int:
+def in_classes(mask: xr.DataArray) -> xr.DataArray:
+    """The mask as it is; one of bits, which combine in a pixel, in KappaMask's classes."""
+    return in_own_scheme(mask) if has_bits(mask) else mask
+
+
+def has_bits(mask: xr.DataArray) -> bool:
+    """Whether the codes are bits (CF `flag_masks`)."""
+    return "flag_masks" in mask.attrs
+
+
+def _by_name(name: str) -> int:
     return next((code for pattern, code in MEANINGS if re.search(pattern, name)), CLEAR)

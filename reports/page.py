@@ -9,7 +9,7 @@ import xarray as xr
 from kappamask.models import SceneError
 from kappamask.reports.agreement import COMPARED, agreement
 from kappamask.reports.images import OUTLINES, SCALE, Picture, outlined, png, score_colours
-from kappamask.reports.meaning import meanings, words
+from kappamask.reports.meaning import in_classes, meanings, words
 from kappamask.reports.provenance import provenance, software
 from kappamask.reports.render import write_html
 from kappamask.reports.score_maps import read_scores
@@ -18,6 +18,7 @@ from kappamask.scenes import read_mask
 from kappamask.scenes.grid import pixel_size
 from kappamask.scenes.legend import legend
 from kappamask.scenes.picture import coloured, thinned, true_colour
+from kappamask.udf import from_scheme
 
 __all__ = ["write_page"]
 
@@ -42,15 +43,15 @@ def write_page(
     """Write a self-contained HTML page about a mask that `write_mask` wrote; returns its path.
 
     scene: the cube that was masked, for a picture in true colour: (bands, y, x) with B02, B03, B04, numpy or dask.
-    scl: the mask that the scene's product came with, (y, x) on the same grid, its scheme in its flag attributes: the
-        page then compares the two.
+    scl: Sen2Cor's classes, which a Level-2A product comes with, (y, x) on the same grid: the page compares the two.
     scores_file: as `read_scores` takes it, for a map of each class's score.
 
     Shows the shares of the classes, how the numbers were read and why, and where the mask comes from. Raises SceneError
-    if a file is not what it should be, if grids differ, or if the page cannot be written.
+    if a file is not what it should be, if grids differ, or if the page cannot be written; CubeError if `scl` has a code
+    that Sen2Cor has not.
     """
     path = Path(mask_file)
-    mask = read_mask(path)
+    mask = in_classes(read_mask(path))
     counted = shares(mask)
     told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     return write_html(
@@ -66,7 +67,7 @@ def write_page(
         reading=READINGS.get(told.get("radiometry", "")),
         told=told,
         compared=COMPARED,
-        agreement=agreement(mask, scl) if scl is not None else None,
+        agreement=agreement(mask, from_scheme(scl, "SCL")) if scl is not None else None,
         provenance=provenance(told),
         software=software(told),
     )

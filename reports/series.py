@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from kappamask.models import ClassValue, SceneError
+from kappamask.reports.meaning import in_classes
 from kappamask.reports.provenance import sensing_time
 from kappamask.reports.shares import Shares, shares
 from kappamask.scenes import read_mask
@@ -61,7 +62,8 @@ def read_series(source: str | Path, *, report: Callable[[int, int], None] | None
         raise SceneError(f"Folder {path} holds no masks: needed are files that kappamask mask wrote.")
     dated = []
     for done, (name, mask) in enumerate(masks, 1):
-        dated.append(Dated(name, sensing_time(name, mask.attrs), mask, shares(mask)))
+        classes = in_classes(mask)
+        dated.append(Dated(name, sensing_time(name, mask.attrs), classes, shares(classes)))
         if report:
             report(done, len(masks))
     _check_schemes(dated)

@@ -11,6 +11,7 @@ from pystac.extensions.eo import EOExtension
 from pystac.extensions.projection import ProjectionExtension
 
 from kappamask.reports.footprint import footprint
+from kappamask.reports.meaning import has_bits, in_classes
 from kappamask.reports.provenance import provenance, sensing_time, software
 from kappamask.reports.shares import Shares, shares
 from kappamask.reports.stac_assets import add_file
@@ -41,22 +42,23 @@ def stac_item(
     Properties: projection; `eo:cloud_cover`, percent of the valid pixels under opaque or semi-transparent cloud;
     `kappamask:NAME_percentage` of each class, of the valid pixels, and of those without data, of all;
     `kappamask:valid_percentage`; processing; and all that the mask tells of how it was made, as `kappamask:KEY`.
-    The asset `mask` has its classes with counts (classification v2), every asset its size and sha256.
+    The asset `mask` has its classes with counts (classification v2; none for a mask of bits), every asset its size and
+    sha256.
 
     Raises SceneError if the file is no mask of one date, if nothing tells the date, or if a file is missing.
     """
     path = Path(mask_file)
     mask = read_mask(path)
     told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
-    counted, place = shares(mask), footprint(mask)
+    counted, place = shares(in_classes(mask)), footprint(mask)
     properties = _percentages(counted) | _processing(told)
     item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, told), properties)
-    item.stac_extensions += [CLASSIFICATION, PROCESSING]
+    item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]
     if counted.cloud_cover is not None:
         EOExtension.ext(item, add_if_missing=True).apply(cloud_cover=round(counted.cloud_cover, DIGITS))
     _project(item, mask)
     asset = add_file(item, "mask", path, path.parent)
-    asset.extra_fields["classification:classes"] = _classes(counted)
+    asset.extra_fields |= {} if has_bits(mask) else {"classification:classes": _classes(counted)}
     for key, file in (files or {}).items():
         add_file(item, key, Path(file), path.parent)
     return item

@@ -22,14 +22,15 @@ from pystac.extensions.raster import RasterExtension
 from pystac.validation import validate_dict
 
 from kappamask.evaluation import confusion
-from kappamask.models import SceneError, load_card
+from kappamask.models import CubeError, SceneError, load_card
+from kappamask.models.schemes import scheme_names
 from kappamask.reports import shares, stac_item, style, write_page, write_stac, write_style
 from kappamask.reports.agreement import agreement
 from kappamask.reports.footprint import footprint
-from kappamask.reports.meaning import meanings
+from kappamask.reports.meaning import in_classes, meanings
 from kappamask.reports.score_maps import read_scores
 from kappamask.scenes import open_scene, quicklook, read_mask, write_mask
-from kappamask.udf import cloud_mask
+from kappamask.udf import cloud_mask, from_scheme, to_scheme
 from kappamask.udf.classes import CLEAR, SHADOW, flag_attributes
 
 MADE = {"model_id": "compact", "model_sha256": "ab12", "radiometry": "dn_offset", "level": "L1C"}
@@ -120,6 +121,22 @@ def test_agreement_is_between_classes_of_like_meaning() -> None:
     assert agreement(mask_of(np.array([[5]], np.uint8)), mask_of(np.array([[1]], np.uint8))) is None
     with pytest.raises(SceneError, match="one grid"):
         agreement(mask_of(np.array([[5]], np.uint8)), scl)
+
+
+@pytest.mark.parametrize("name", [name for name in scheme_names() if name != "KappaMask"])
+def test_masks_of_all_schemes_are_reported(tmp_path: Path, name: str) -> None:
+    (path,) = write_mask(to_scheme(mask_of(), name), tmp_path / "m_20180202.tif")
+    written = in_classes(read_mask(path))
+    own = shares(from_scheme(read_mask(path), name))
+    found = shares(written)
+    assert found.cloud_cover == pytest.approx(own.cloud_cover)
+    assert found.covered([CLEAR]) == pytest.approx(own.covered([CLEAR]))
+    item = stac_item(path)
+    assert item.properties["eo:cloud_cover"] == pytest.approx(own.cloud_cover, abs=1e-4)
+    assert item.properties["kappamask:scheme"] == name
+    assert ("classification:classes" in item.assets["mask"].extra_fields) == (name != "bits")
+    page = write_page(tmp_path / "m.html", path).read_text()
+    assert found.shown[0].label in page
 
 
 # where a mask lies
@@ -333,6 +350,8 @@ def test_a_page_compares_with_the_products_own_mask(mask_file: Path) -> None:
     page = write_page(mask_file.with_suffix(".html"), mask_file, scl=scl).read_text()
     assert "Agreement with the product" in page
     assert page.count('class="n same">100.0 %') == 4
+    with pytest.raises(CubeError, match="which SCL does not have"):
+        write_page(mask_file.with_suffix(".html"), mask_file, scl=mask_of(np.full((96, 80), 77, np.uint8)))
 
 
 @pytest.mark.parametrize(
