@@ -2,26 +2,27 @@
 
 import json
 import os
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.models import JobError, load_card
+from kappamask.cli.assemble import arguments_of
+from kappamask.models import JobError
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.drive import Driver
     from kappamask.openeo_process.journal import Journal, Part
 
-__all__ = ["AtOnce", "JournalFile", "assemble", "driver_of", "journal_at", "row", "rows"]
+__all__ = ["AllowHoles", "AtOnce", "JournalFile", "driver_of", "journal_at", "row", "rows"]
 
 HOME = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "kappamask" / "jobs.sqlite"
 JournalFile = Annotated[Path, typer.Option("--journal", help="File in which jobs are written down.")]
+AllowHoles = Annotated[
+    bool, typer.Option("--allow-holes", help="Take masks that lack data where the satellite saw the ground.")
+]
 AtOnce = Annotated[int, typer.Option(min=1, help="Jobs that may run at the same time.")]
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def journal_at(path: Path, *, new: bool = False) -> "Journal":
@@ -61,57 +62,7 @@ def _check(part: "Part", path: Path) -> None:
 
 def _box(part: "Part") -> dict[str, Any]:
     """The area that the part's graph keeps."""
-    return next((one["extent"] for one in _arguments(json.loads(part.graph), "filter_bbox")), {})
-
-
-def _arguments(graph: dict[str, Any], process: str) -> Iterator[dict[str, Any]]:
-    """The arguments of each node of this process, in callbacks too."""
-    for node in graph.values():
-        if node["process_id"] == process:
-            yield node["arguments"]
-        for argument in node["arguments"].values():
-            if isinstance(argument, dict) and "process_graph" in argument:
-                yield from _arguments(argument["process_graph"], process)
-
-
-def assemble(parts: Iterable["Part"]) -> list[Path]:
-    """For each date and UTM zone the mask of all fetched parts, beside their folders; the files.
-
-    Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel.
-    """
-    from kappamask.openeo_process.batch import CANARY
-    from kappamask.openeo_process.download import fetched
-    from kappamask.scenes import write_mask
-    from kappamask.scenes.mosaic import mosaic
-
-    found: dict[Path, list[Path]] = defaultdict(list)
-    dressed: dict[Path, dict[str, Any]] = {}
-    for part in parts:
-        if part.name == CANARY or part.job is None:
-            continue
-        for path in fetched(Path(part.folder), part.job):
-            date = _DATE.search(path.name)
-            if path.suffix == ".tif" and date:
-                target = path.parents[1] / f"mask_{date[0]}_{part.name.split('_')[0]}.tif"
-                found[target].append(path)
-                dressed[target] = _attributes(part)
-    return [
-        file for target in sorted(found)
-        for file in write_mask(mosaic(found[target]).assign_attrs(dressed[target]), target)
-    ]  # fmt: skip
-
-
-def _attributes(part: "Part") -> dict[str, Any]:
-    """What the mask says of itself: classes, network, and where it was made."""
-    from kappamask.udf.classes import flag_attributes
-
-    said: dict[str, Any] = next(
-        (arguments["context"] for arguments in _arguments(json.loads(part.graph), "run_udf")), {}
-    )
-    card = load_card(said.get("model", "compact"))
-    known: dict[str, Any] = {key: said[key] for key in ("level", "radiometry") if key in said}
-    provenance = {"model_id": card.id, "model_sha256": card.sha256, "backend": part.backend, "job": part.job}
-    return {**flag_attributes(card), **provenance, **known}
+    return next((one["extent"] for one in arguments_of(json.loads(part.graph), "filter_bbox")), {})
 
 
 def rows(parts: Iterable["Part"]) -> list[dict[str, Any]]:

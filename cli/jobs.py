@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.batches import HOME, AtOnce, JournalFile, assemble, driver_of, journal_at, rows
+from kappamask.cli.assemble import assemble, check_holes, holes
+from kappamask.cli.batches import HOME, AllowHoles, AtOnce, JournalFile, driver_of, journal_at, rows
 from kappamask.cli.job_progress import shown_parts
 from kappamask.cli.options import AsJson, extra, say
 from kappamask.models import JobError
@@ -30,16 +31,26 @@ def jobs(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = Fal
     say(rows(parts), [_line(part) for part in parts] or ["nothing was submitted"], as_json)
 
 
-def resume(batch: Batch = None, journal: JournalFile = HOME, at_once: AtOnce = 2, as_json: AsJson = False) -> None:
+def resume(
+    batch: Batch = None,
+    journal: JournalFile = HOME,
+    at_once: AtOnce = 2,
+    allow_holes: AllowHoles = False,
+    as_json: AsJson = False,
+) -> None:
     """Go on with all that has not ended: create, start, watch, fetch. Nothing is created or paid twice."""
-    _drive(journal_at(journal), batch, at_once, as_json)
+    _drive(journal_at(journal), batch, at_once)
+    _finish(journal_at(journal), batch, as_json, allow_holes)
 
 
-def fetch(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = False) -> None:
+def fetch(
+    batch: Batch = None, journal: JournalFile = HOME, allow_holes: AllowHoles = False, as_json: AsJson = False
+) -> None:
     """Download what is finished on the back-end and not yet here; nothing is started."""
     from kappamask.openeo_process.journal import State
 
-    _drive(journal_at(journal), batch, 1, as_json, only=(State.STARTED, State.FINISHED), once=True)
+    _drive(journal_at(journal), batch, 1, only=(State.STARTED, State.FINISHED), once=True)
+    _finish(journal_at(journal), batch, as_json, allow_holes)
 
 
 def cancel(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = False) -> None:
@@ -52,9 +63,7 @@ def cancel(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = F
     say(rows(ended), [_line(part) for part in ended] or ["nothing is left to cancel"], as_json)
 
 
-def _drive(
-    book: "Journal", batch: str | None, at_once: int, as_json: bool, only: tuple[Any, ...] = (), once: bool = False
-) -> None:
+def _drive(book: "Journal", batch: str | None, at_once: int, only: tuple[Any, ...] = (), once: bool = False) -> None:
     from kappamask.openeo_process.batch import CANARY
 
     chosen = [whole_or_fetched_again(book, part) for part in _parts(book, batch)]
@@ -65,21 +74,28 @@ def _drive(
             first = [part.fingerprint for part in parts if part.name == CANARY]
             driver.run(first, once=once)
             driver.run((part.fingerprint for part in parts if part.fingerprint not in first), once=once)
-    finish(book, sorted({part.batch for part in chosen}), as_json)
 
 
-def finish(book: "Journal", batches: list[str], as_json: bool) -> None:
-    """Put the masks of whole batches together and tell; exit 1 if a part failed or was left."""
+def _finish(book: "Journal", batch: str | None, as_json: bool, allow_holes: bool) -> None:
+    finish(book, sorted({part.batch for part in _parts(book, batch)}), as_json, allow_holes)
+
+
+def finish(book: "Journal", batches: list[str], as_json: bool, allow_holes: bool = False) -> None:
+    """Put the masks of whole batches together and tell; exit 1 if a part failed or was left, or has holes."""
     from kappamask.openeo_process.journal import State
 
     parts = [part for batch in batches for part in book.parts(batch=batch)]
     whole = [batch for batch in batches if all(p.state is State.FETCHED for p in parts if p.batch == batch)]
     files = [file for batch in whole for file in assemble(part for part in parts if part.batch == batch)]
-    result = {"parts": rows(parts), "files": [str(file) for file in files]}
-    say(result, [*(_line(part) for part in parts), *map(str, files)], as_json)
+    open_places = holes(part for part in parts if part.batch in whole)
+    result = {"parts": rows(parts), "files": [str(file) for file in files], "holes": open_places}
+    told = [f"{share:.2%} of {path} have no data though the satellite saw them" for path, share in open_places.items()]
+    say(result, [*(_line(part) for part in parts), *map(str, files), *told], as_json)
     bad = [part for part in parts if part.state is State.FAILED or part.message.startswith("left for resume")]
     if bad:
         raise JobError(f"{len(bad)} of {len(parts)} parts did not come: {bad[0].name}: {bad[0].message}")
+    if not allow_holes:
+        check_holes(open_places)
 
 
 def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":

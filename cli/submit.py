@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.batches import HOME, AtOnce, JournalFile, driver_of, journal_at
+from kappamask.cli.batches import HOME, AllowHoles, AtOnce, JournalFile, driver_of, journal_at
 from kappamask.cli.job_progress import shown_parts
 from kappamask.cli.jobs import finish, whole_or_fetched_again
 from kappamask.cli.options import AsJson, Level, Model, extra, say
@@ -57,6 +57,7 @@ def submit(
     journal: JournalFile = HOME,
     at_once: AtOnce = 2,
     canary: Annotated[bool, typer.Option(help="Prove UDF and archive by a job on one chunk first.")] = True,
+    allow_holes: AllowHoles = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it would take, and show the graph.")] = False,
     max_credits: Annotated[float | None, typer.Option(min=0, help="Refuse if it would cost more.")] = None,
     as_json: AsJson = False,
@@ -91,10 +92,11 @@ def submit(
     planned.check(max_credits)
     book = journal_at(journal, new=True)
     parts = _parts(request, connection, pieces, output, canary and planned.chunks > 1)
-    _drive(book, [whole_or_fetched_again(book, part) for part in book.plan(parts)], request, at_once, as_json)
+    _drive(book, [whole_or_fetched_again(book, part) for part in book.plan(parts)], request, at_once)
+    finish(book, [parts[0].batch], as_json, allow_holes)
 
 
-def _drive(book: "Journal", parts: "list[Part]", request: "Request", at_once: int, as_json: bool) -> None:
+def _drive(book: "Journal", parts: "list[Part]", request: "Request", at_once: int) -> None:
     """The canary first, then the others."""
     from kappamask.openeo_process.batch import CANARY
     from kappamask.openeo_process.journal import State
@@ -104,7 +106,6 @@ def _drive(book: "Journal", parts: "list[Part]", request: "Request", at_once: in
         first = driver.run(part.fingerprint for part in parts if part.name == CANARY)
         if all(part.state is State.FETCHED for part in first):
             driver.run(part.fingerprint for part in parts if part.name != CANARY)
-    finish(book, [parts[0].batch], as_json)
 
 
 def _parts(

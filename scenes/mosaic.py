@@ -1,4 +1,4 @@
-"""Masks of neighbouring areas put together, pixel for pixel."""
+"""Masks of neighbouring areas and of many dates put together, pixel for pixel."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,39 +13,71 @@ from kappamask.scenes.cube import located
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.legend import NODATA
 from kappamask.scenes.masks import read_mask
+from kappamask.scenes.metadata import sensed
 
-__all__ = ["mosaic"]
+__all__ = ["mask_cube", "mosaic"]
 
 NEAR = 1e-6
 """Pixels by which corners may lie beside a common grid, for they are rounded in files."""
+Files = Sequence[str | Path]
 
 
-def mosaic(paths: Sequence[str | Path]) -> xr.DataArray:
+def mosaic(paths: Files) -> xr.DataArray:
     """One lazy mask, uint8 (y, x), of mask files that lie on one grid: 255 where there is none.
 
     Where masks overlap, the first that has a pixel gives it. Nothing is resampled. Raises SceneError if the files
     differ in CRS or pixel size, or if their pixels do not coincide.
     """
-    masks = [read_mask(path) for path in paths]
-    corners = [mask.rio.transform() for mask in masks]
-    first = corners[0]
-    for path, mask, corner in zip(paths, masks, corners, strict=True):
-        if mask.rio.crs != masks[0].rio.crs or not _coincide(first, corner):
-            raise SceneError(
-                f"{Path(path).name} does not lie on the grid of {Path(paths[0]).name}; nothing is resampled."
-            )
-    places = [_place(first, corner) for corner in corners]
+    return _laid(paths, _frame(paths))
+
+
+def mask_cube(paths: Files) -> xr.DataArray:
+    """The masks of one or more dates as one lazy cube, uint8 (t, y, x); dates from the files' tags or names.
+
+    Files of one date are put together as by `mosaic`, all dates on the grid that holds them all, 255 where there is no
+    mask. Raises SceneError if there is no file, if one tells no date, or if one lies on another grid.
+    """
+    by_date: dict[str, list[str | Path]] = {}
+    for path in paths:
+        by_date.setdefault(_date(Path(path)), []).append(path)
+    if not by_date:
+        raise SceneError("No mask files are given.")
+    frame = _frame(paths)
+    layers = [_laid(by_date[date], frame) for date in sorted(by_date)]
+    dates = np.array([np.datetime64(date, "ns") for date in sorted(by_date)])
+    return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
+
+
+def _frame(paths: Files) -> Grid:
+    """The grid that holds all of these files, which must lie on one."""
+    grids = [_grid(read_mask(path)) for path in paths]
+    first = grids[0]
+    for path, grid in zip(paths, grids, strict=True):
+        if grid.crs != first.crs or not _coincide(first.transform, grid.transform):
+            raise SceneError(f"{Path(path).name} is not on the grid of {Path(paths[0]).name}; nothing is resampled.")
+    places = [_place(first.transform, grid.transform) for grid in grids]
     top, left = (min(place[axis] for place in places) for axis in (0, 1))
-    bottom = max(row + mask.sizes["y"] for (row, _), mask in zip(places, masks, strict=True))
-    right = max(column + mask.sizes["x"] for (_, column), mask in zip(places, masks, strict=True))
-    grid = Grid(masks[0].rio.crs, first @ Affine.translation(left, top), right - left, bottom - top)
-    whole = None
-    for (row, column), mask in zip(places, masks, strict=True):
-        sides = [(row - top, bottom - row - mask.sizes["y"]), (column - left, right - column - mask.sizes["x"])]
-        layer = dask.array.pad(mask.data, sides, constant_values=NODATA)
-        whole = layer if whole is None else dask.array.where(whole == NODATA, layer, whole)
-    made = xr.DataArray(whole, dims=("y", "x"), coords={"y": grid.y, "x": grid.x}, attrs=masks[0].attrs, name="mask")
-    return located(made.astype(np.uint8), grid)
+    bottom = max(row + grid.height for (row, _), grid in zip(places, grids, strict=True))
+    right = max(column + grid.width for (_, column), grid in zip(places, grids, strict=True))
+    return Grid(first.crs, first.transform @ Affine.translation(left, top), right - left, bottom - top)
+
+
+def _laid(paths: Files, frame: Grid) -> xr.DataArray:
+    """Masks on the pixels of `frame`, the first on top."""
+    masks = [read_mask(path) for path in paths]
+    whole = dask.array.full((frame.height, frame.width), NODATA, np.uint8)
+    for mask in masks:
+        row, column = _place(frame.transform, mask.rio.transform())
+        after = frame.height - row - mask.sizes["y"], frame.width - column - mask.sizes["x"]
+        layer = dask.array.pad(mask.data, [(row, after[0]), (column, after[1])], constant_values=NODATA)
+        whole = dask.array.where(whole == NODATA, layer, whole)
+    coords = {"y": frame.y, "x": frame.x}
+    made = xr.DataArray(whole.astype(np.uint8), dims=("y", "x"), coords=coords, attrs=masks[0].attrs, name="mask")
+    return located(made, frame)
+
+
+def _grid(mask: xr.DataArray) -> Grid:
+    return Grid(mask.rio.crs, mask.rio.transform(), mask.sizes["x"], mask.sizes["y"])
 
 
 def _coincide(first: Affine, other: Affine) -> bool:
@@ -57,3 +89,10 @@ def _coincide(first: Affine, other: Affine) -> bool:
 def _place(first: Affine, other: Affine) -> tuple[int, int]:
     """Row and column of the corner of `other`, counted from that of `first`."""
     return round((other.f - first.f) / first.e), round((other.c - first.c) / first.a)
+
+
+def _date(path: Path) -> str:
+    found = read_mask(path).attrs.get("datetime") or sensed(path.name)
+    if not found:
+        raise SceneError(f"{path.name} tells no date: needed is one in its name, as mask_2018-02-02.tif.")
+    return str(found).removesuffix("Z")

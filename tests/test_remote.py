@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pystac
 import pytest
 import rasterio
 from command import one_sentence
@@ -49,8 +50,11 @@ def test_an_area_becomes_a_mask_and_is_not_paid_twice(kappamask, server, account
     assert set(states.values()) == {"fetched"}
     made = len(jobs_of(server)) - before
     assert made == len(states)
-    (path,) = [Path(file) for file in result["files"]]
+    path, collection = (Path(file) for file in result["files"])
     assert path == tmp_path / "out" / f"mask_{DATE}_32635.tif"
+    assert result["holes"] == {}
+    (item,) = pystac.Collection.from_file(str(collection)).get_items()
+    assert item.properties["kappamask:backend"] == server.url
     with rasterio.open(path) as file:
         assert file.crs == "EPSG:32635" and file.nodata == 255 and file.colormap(1)
         assert not (file.transform.c % 60 or file.transform.f % 60)

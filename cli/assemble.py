@@ -1,0 +1,109 @@
+"""Masks of a whole batch, made of what its parts fetched."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kappamask.models import JobError, load_card
+
+if TYPE_CHECKING:
+    from kappamask.openeo_process.journal import Part
+
+__all__ = ["arguments_of", "assemble", "holes"]
+
+MOST_HOLES = 0.01
+"""Share of a file's pixels that may lack data inside the swath before it is an error."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def assemble(parts: "Iterable[Part]") -> list[Path]:
+    """For each date and UTM zone the mask of all fetched parts, its STAC item, and the collection; the files.
+
+    Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel.
+    """
+    from kappamask.scenes import write_mask
+    from kappamask.scenes.mosaic import mosaic
+
+    by_target, made_by = _targets(parts)
+    masks = []
+    for target, files in sorted(by_target.items()):
+        date = _DATE.search(target.name)
+        assert date
+        said = _attributes(made_by[target]) | {"datetime": f"{date[0]}T00:00:00Z"}
+        masks += write_mask(mosaic(files).assign_attrs(said), target)
+    return [*masks, *_catalogue(masks, next(iter(made_by.values()), None))]
+
+
+def holes(parts: "Iterable[Part]") -> dict[str, float]:
+    """Share of pixels of each fetched file that lack data though the satellite saw them, where it is above nothing."""
+    from kappamask.scenes.holes import unexplained
+
+    found = {str(path): round(unexplained(path), 6) for part in parts for path, _ in _masks(part)}
+    return {path: share for path, share in found.items() if share}
+
+
+def check_holes(found: Mapping[str, float]) -> None:
+    """Raises JobError if a file has more than `MOST_HOLES`."""
+    bad = {path: share for path, share in found.items() if share > MOST_HOLES}
+    if bad:
+        path, share = max(bad.items(), key=lambda one: one[1])
+        raise JobError(
+            f"{share:.1%} of {path} have no data though the satellite saw them: the back-end may have failed to read "
+            "images; submit again later, or take it as it is with --allow-holes."
+        )
+
+
+def _targets(parts: "Iterable[Part]") -> "tuple[dict[Path, list[Path]], dict[Path, Part]]":
+    by_target: dict[Path, list[Path]] = defaultdict(list)
+    made_by: dict[Path, Part] = {}
+    for part in parts:
+        for path, date in _masks(part):
+            target = path.parents[1] / f"mask_{date}_{part.name.split('_')[0]}.tif"
+            by_target[target].append(path)
+            made_by[target] = part
+    return by_target, made_by
+
+
+def _masks(part: "Part") -> Iterator[tuple[Path, str]]:
+    """The masks that a part has fetched, and their dates; the canary's only prove that it works."""
+    from kappamask.openeo_process.batch import CANARY
+    from kappamask.openeo_process.download import fetched
+
+    if part.name != CANARY and part.job is not None:
+        for path in fetched(Path(part.folder), part.job):
+            if path.suffix == ".tif" and (date := _DATE.search(path.name)):
+                yield path, date[0]
+
+
+def _catalogue(masks: list[Path], part: "Part | None") -> list[Path]:
+    from kappamask.reports.collection import write_collection
+
+    if part is None:
+        return []
+    about = {"backend": part.backend, "batch": part.batch, "job_options": json.loads(part.options)}
+    return [write_collection(masks, masks[0].with_name("collection.json"), title="KappaMask", about=about)]
+
+
+def _attributes(part: "Part") -> dict[str, Any]:
+    """What the mask says of itself: classes, network, and where it was made."""
+    from kappamask.udf.classes import flag_attributes
+
+    graph = json.loads(part.graph)
+    said: dict[str, Any] = next((arguments["context"] for arguments in arguments_of(graph, "run_udf")), {})
+    card = load_card(said.get("model", "compact"))
+    known: dict[str, Any] = {key: said[key] for key in ("level", "radiometry") if key in said}
+    provenance = {"model_id": card.id, "model_sha256": card.sha256, "backend": part.backend, "job": part.job}
+    return {**flag_attributes(card), **provenance, **known}
+
+
+def arguments_of(graph: dict[str, Any], process: str) -> Iterator[dict[str, Any]]:
+    """The arguments of each node of this process, in callbacks too."""
+    for node in graph.values():
+        if node["process_id"] == process:
+            yield node["arguments"]
+        for argument in node["arguments"].values():
+            if isinstance(argument, dict) and "process_graph" in argument:
+                yield from arguments_of(argument["process_graph"], process)

@@ -1,0 +1,121 @@
+"""Fetched masks: verified, searched for holes, put together, and listed in a collection."""
+
+import json
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+from rasterio.transform import from_origin
+
+from kappamask.models import SceneError
+from kappamask.reports.collection import write_collection
+from kappamask.scenes.holes import unexplained
+from kappamask.scenes.mosaic import mask_cube, mosaic
+from kappamask.scenes.verify import verify_mask
+
+
+def write(path, codes, west=0, north=0, size=10.0, crs="EPSG:32631", **profile):
+    values = np.atleast_3d(np.asarray(codes, dtype=profile.pop("dtype", "uint8")).T).T
+    count, height, width = values.shape
+    place = from_origin(600_000 + west, 5_600_000 - north, size, size)
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype, crs=crs,
+        transform=place, nodata=255, **profile,
+    ) as file:  # fmt: skip
+        file.write(values)
+    return path
+
+
+def test_neighbours_are_put_together_pixel_for_pixel(tmp_path):
+    whole = np.random.default_rng(1).integers(1, 5, (60, 80)).astype(np.uint8)
+    pieces = {(0, 0): whole[:30, :48], (0, 48): whole[:30, 48:], (30, 24): whole[30:, 24:]}
+    paths = [
+        write(tmp_path / f"{row}_{column}.tif", piece, west=10 * column, north=10 * row)
+        for (row, column), piece in pieces.items()
+    ]
+    expected = whole.copy()
+    expected[30:, :24] = 255
+    for order in (paths, paths[::-1]):
+        made = mosaic(order)
+        np.testing.assert_array_equal(made.values, expected)
+        assert made.rio.transform() == from_origin(600_000, 5_600_000, 10, 10)
+        assert made.rio.crs == "EPSG:32631" and made.dtype == np.uint8
+
+
+def test_the_first_of_overlapping_masks_counts(tmp_path):
+    one = write(tmp_path / "a.tif", np.array([[1, 255], [1, 1]]))
+    two = write(tmp_path / "b.tif", np.full((2, 2), 4))
+    np.testing.assert_array_equal(mosaic([one, two]).values, [[1, 4], [1, 1]])
+
+
+@pytest.mark.parametrize("change", [{"crs": "EPSG:32632"}, {"size": 20.0}, {"west": 3}])
+def test_other_grids_are_refused(tmp_path, change):
+    one = write(tmp_path / "a.tif", np.ones((4, 4)))
+    two = write(tmp_path / "b.tif", np.ones((4, 4)), **change)
+    with pytest.raises(SceneError, match=r"b\.tif is not on the grid of a\.tif"):
+        mosaic([one, two])
+
+
+def test_dates_become_a_cube(tmp_path):
+    paths = [
+        write(tmp_path / "mask_2018-02-07_32631.tif", np.full((2, 3), 4), west=10),
+        write(tmp_path / "mask_2018-02-02_32631.tif", np.full((2, 2), 1)),
+    ]
+    cube = mask_cube(paths)
+    assert cube.dims == ("t", "y", "x") and cube.dtype == np.uint8 and cube.chunks is not None
+    assert [str(date)[:10] for date in cube.t.values] == ["2018-02-02", "2018-02-07"]
+    np.testing.assert_array_equal(cube.values[:, 0], [[1, 1, 255, 255], [255, 4, 4, 4]])
+    with pytest.raises(SceneError, match="tells no date"):
+        mask_cube([write(tmp_path / "mask.tif", np.ones((2, 2)))])
+    with pytest.raises(SceneError, match="No mask files"):
+        mask_cube([])
+
+
+def test_a_whole_mask_is_told_from_others(tmp_path):
+    good = write(tmp_path / "m.tif", np.array([[1, 2, 3], [4, 5, 255]]))
+    assert verify_mask(good, crs="EPSG:32631")["nodata"] == pytest.approx(1 / 6)
+    scored = write(tmp_path / "s.tif", np.stack([np.ones((4, 4)), np.full((4, 4), 100)]))
+    assert verify_mask(scored)["nodata"] == 0
+    bad = {
+        "is no mask": write(tmp_path / "code.tif", np.array([[1, 9]])),
+        "needed is uint8": write(tmp_path / "float.tif", np.ones((2, 2)), dtype="float32"),
+        "asked for was EPSG:32632": good,
+        "grid of 10 m": write(tmp_path / "size.tif", np.ones((2, 2)), size=20.0),
+    }
+    for told, path in bad.items():
+        with pytest.raises(SceneError, match=told):
+            verify_mask(path, crs="EPSG:32632" if "asked" in told else None)
+    cut = tmp_path / "cut.tif"
+    whole = write(tmp_path / "big.tif", np.random.default_rng(2).integers(1, 5, (512, 512)), compress="deflate")
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(SceneError, match=r"cut\.tif cannot be read"):
+        verify_mask(cut)
+
+
+def test_holes_are_told_from_the_edge_of_the_swath(tmp_path):
+    rows, columns = np.mgrid[:200, :300]
+    swath = np.where(columns + rows * 0.3 > 120, 1, 255)
+    assert unexplained(write(tmp_path / "swath.tif", swath)) < 0.005
+    holed = swath.copy()
+    holed[50:100, 150:250] = 255
+    assert unexplained(write(tmp_path / "holed.tif", holed)) == pytest.approx(5000 / 60_000, abs=0.005)
+    assert unexplained(write(tmp_path / "full.tif", np.ones((50, 50)))) == 0
+    assert unexplained(write(tmp_path / "empty.tif", np.full((50, 50), 255))) == 0
+
+
+def test_a_collection_lists_the_masks(tmp_path):
+    paths = [
+        write(tmp_path / f"mask_2018-02-0{day}_32631.tif", np.full((20, 30), day), west=1000 * day) for day in (2, 3)
+    ]
+    path = write_collection(paths, tmp_path / "collection.json", title="Two dates", about={"batch": "abc"})
+    found = pystac.Collection.from_file(str(path))
+    items = list(found.get_items())
+    assert [item.id for item in items] == [one.stem for one in paths]
+    assert [str(moment)[:10] for moment in found.extent.temporal.intervals[0]] == ["2018-02-02", "2018-02-03"]
+    west, south, east, north = found.extent.spatial.bboxes[0]
+    assert all(west <= item.bbox[0] and item.bbox[2] <= east for item in items) and south < north
+    stored = json.loads(path.read_text())
+    assert stored["kappamask:batch"] == "abc"
+    assert {one["value"] for one in stored["item_assets"]["mask"]["classification:classes"]} >= {1, 2, 3, 4}
+    assert not any(link["href"].startswith("/") for link in stored["links"])
