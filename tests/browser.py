@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -44,8 +44,8 @@ class Sight:
 class Browser:
     """One tab; commands and answers are JSON, each ended by a zero byte."""
 
-    def __init__(self, into: int, out: int) -> None:
-        self.into, self.out = os.fdopen(into, "wb", buffering=0), os.fdopen(out, "rb")
+    def __init__(self, into: BinaryIO, out: BinaryIO) -> None:
+        self.into, self.out = into, out
         self.number, self.session, self.events = 0, None, []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -113,6 +113,7 @@ def browser(profile: Path) -> Iterator[Browser]:
         os.close(reads)
         os.close(writes)
         try:
-            yield Browser(into, out)
+            with os.fdopen(into, "wb", buffering=0) as commands, os.fdopen(out, "rb") as answers:
+                yield Browser(commands, answers)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
