@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from commands import command_reference
 from mkdocs.config.defaults import MkDocsConfig
@@ -24,6 +25,25 @@ AT_ONCE = 2
 def on_startup(**_: object) -> None:
     """Put the rooms where mkdocstrings, once it is configured, finds them as one package."""
     link_rooms(ROOT)
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """Patterns in `nav` become the pages that fit; mkdocs takes their titles from the pages."""
+    config.nav = _found(config.nav, Path(config.docs_dir))
+
+
+def _found(entry: Any, docs: Path) -> Any:
+    if isinstance(entry, dict):
+        return {title: _found(inside, docs) for title, inside in entry.items()}
+    if isinstance(entry, list):
+        return [page for inside in entry for page in _pages_of(inside, docs)]
+    return entry
+
+
+def _pages_of(entry: Any, docs: Path) -> list[Any]:
+    if isinstance(entry, str) and "*" in entry:
+        return [page.relative_to(docs).as_posix() for page in sorted(docs.glob(entry))]
+    return [_found(entry, docs)]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
