@@ -59,7 +59,7 @@ def is_eopf(path: Path) -> bool:
     return path.joinpath(*BANDS[0].split("/")).is_dir()
 
 
-def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
+def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str) -> xr.DataArray:
     """See `open_scene`, for a `checked` Zarr folder. AOT and WVP of Level-2A are bands too."""
     facts = attributes_of(path)
     images = {band: image for group in BANDS for band, image in _images(path, group, facts).items()}
@@ -69,7 +69,7 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.
     target = min((image.grid for image in images.values()), key=lambda grid: grid.transform.a)
     reflective = {band: image.variable for band, image in images.items() if band not in AUXILIARY}
     nodata = shared_nodata(path.name, reflective.values()).get("_FillValue", NODATA)
-    layers = [_on(path, images[label], target, nodata)[None] for label in labels]
+    layers = [_on(path, images[label], target, nodata, kernel)[None] for label in labels]
     return make_cube(da.concatenate(layers), labels, target, _facts(path, facts, reflective, level), nodata)
 
 
@@ -82,7 +82,7 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     if image is None:
         return None
     coordinates = {"y": image.grid.y, "x": image.grid.x}
-    codes = _on(path, image, image.grid, NODATA).astype(np.uint8)
+    codes = _on(path, image, image.grid, NODATA, "nearest").astype(np.uint8)
     classes = located(xr.DataArray(codes, dims=("y", "x"), coords=coordinates, name="SCL"), image.grid)
     try:
         near = classes.sel(y=like["y"], x=like["x"], method="nearest", tolerance=image.grid.transform.a / 2)
@@ -135,7 +135,7 @@ def _crs(name: str, facts: Mapping[str, Any]) -> CRS | None:
     return CRS.from_epsg(found.pop()) if found else None
 
 
-def _on(path: Path, image: _Image, target: Grid, nodata: float) -> Array:
+def _on(path: Path, image: _Image, target: Grid, nodata: float, kernel: str) -> Array:
     """An image on the finest grid; SceneError if its pixels do not hold whole pixels of that."""
     ratio = round(image.grid.transform.a / target.transform.a)
     gaps = [abs(a - b) for a, b in zip(image.grid.bounds, target.bounds, strict=True)]
@@ -144,7 +144,7 @@ def _on(path: Path, image: _Image, target: Grid, nodata: float) -> Array:
             f"{path.name}: {image.variable.name} covers {image.grid.bounds}, other bands {target.bounds}; "
             "use a whole product, or cut all groups at whole pixels of 60 m."
         )
-    return finer(image.source, path.name, image.variable, ratio, nodata)
+    return finer(image.source, path.name, image.variable, ratio, nodata, kernel)
 
 
 def _facts(

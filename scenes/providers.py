@@ -12,15 +12,28 @@ from urllib.parse import urlsplit
 from kappamask.models import SceneError
 from kappamask.scenes.dataset import AUXILIARY
 from kappamask.scenes.metadata import packing
+from kappamask.scenes.names import baseline
 from kappamask.udf.radiometry import decide
 
-__all__ = ["PROVIDERS", "UNKNOWN", "Provider", "by_baseline", "item_radiometry", "provider_of", "settled"]
+__all__ = [
+    "PROVIDERS",
+    "UNKNOWN",
+    "Provider",
+    "baseline_of",
+    "by_baseline",
+    "item_radiometry",
+    "provider_of",
+    "settled",
+]
 
 Item = Mapping[str, Any]
 REMEDY: Final = "say which with open_stac(…, radiometry='dn_harmonized') or 'dn_offset'"
 FLAGS: Final = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 """Earth Search v1 and v0: whether the offset was taken from the pixels. True is right as far as is known; False often
 is not (cirrus-earth-search 33, earth-search 66 and 71), and neither is the offset that the assets declare beside it."""
+
+BASELINES: Final = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+"""Properties that state the processing baseline: Planetary Computer and Earth Search, Copernicus Data Space, v0."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +102,13 @@ def settled(name: str, told: Mapping[str, str | None], remedy: str) -> str | Non
     return next(iter(answers.values()), None)
 
 
+def baseline_of(item: Item) -> str | None:
+    """The processing baseline that an item states, else that of the product whose name it bears."""
+    properties = _properties(item)
+    stated = next((str(properties[key]) for key in BASELINES if properties.get(key)), None)
+    return stated or baseline(f"{properties.get('s2:product_uri', '')} {item.get('id')}")
+
+
 def by_baseline(baseline: Any) -> str | None:
     """What pixels are as ESA made them at this processing baseline ("05.11"); None where it does not say."""
     mode = decide("auto", {"processing_baseline": baseline}, {}, []).mode
@@ -101,9 +121,7 @@ def _properties(item: Item) -> Mapping[str, Any]:
 
 
 def _baseline(item: Item, _: Mapping[str, Item]) -> str | None:
-    properties = _properties(item)
-    keys = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline", "PROCESSING_BASELINE")
-    return by_baseline(next((properties[key] for key in keys if key in properties), None))
+    return by_baseline(baseline_of(item))
 
 
 def _flag(item: Item, assets: Mapping[str, Item]) -> str | None:

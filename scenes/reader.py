@@ -1,5 +1,6 @@
 """Open a scene of any kind that is known, and find scenes in a folder."""
 
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from kappamask.scenes.geotiff import open_geotiff
 from kappamask.scenes.names import band_name
 from kappamask.scenes.netcdf import open_dataset, open_netcdf
 from kappamask.scenes.raster import local_raster
+from kappamask.scenes.stac_read import open_item
 from kappamask.scenes.upsample import KERNELS
 from kappamask.scenes.vrt import open_vrt
 from kappamask.scenes.zarr_cube import open_zarr
@@ -21,10 +23,16 @@ from kappamask.scenes.zarr_store import is_zarr
 __all__ = ["open_scene", "scan"]
 
 Opener = Callable[[Path, Iterable[str] | None, str | None], xr.DataArray]
-OPENERS: dict[str, Opener] = {".tif": open_geotiff, ".tiff": open_geotiff, ".nc": open_netcdf, ".vrt": open_vrt}
+OPENERS: dict[str, Opener] = {".tif": open_geotiff, ".tiff": open_geotiff, ".nc": open_netcdf}
+Resampling = Callable[[Path, Iterable[str] | None, str | None, str], xr.DataArray]
+RESAMPLING: dict[str, Resampling] = {".vrt": open_vrt, ".json": open_item}
+"""Openers of what may hold bands of several resolutions, which take a kernel."""
 WRITTEN = frozenset({"mask", "score"})
 """Variables of a netCDF that `write_mask` wrote."""
-KINDS = "a GeoTIFF (.tif) with band descriptions, a netCDF (.nc), or a folder of JP2 band files"
+KINDS = (
+    "a GeoTIFF (.tif) with band descriptions, a VRT stack (.vrt), a netCDF (.nc), a Zarr folder (.zarr), a STAC item "
+    "(.json or https address), or a folder of JP2 band files"
+)
 
 
 def open_scene(
@@ -32,12 +40,13 @@ def open_scene(
 ) -> xr.DataArray:
     """A scene as a lazy cube: dims (bands, y, x), dask, numbers and dtype as stored.
 
-    `path`: a GeoTIFF whose band descriptions are band names; a netCDF with one variable for each band or with a
-    labelled band dimension; a folder of JP2s, one band each, of which the coarser are resampled to the finest grid,
-    cut to the area that all bands cover.
+    `path`: a GeoTIFF whose band descriptions are band names; a VRT stack of files beside it; a netCDF or Zarr folder
+    with one variable for each band or with a labelled band dimension, several dates as dims (t, bands, y, x); an EOPF
+    Zarr product; the file (.json) or https address of a STAC item; a folder of JP2s, one band each. Coarser bands are
+    resampled to the finest grid, in a folder cut to the area that all bands cover.
     `bands`: which to read, in this order; names for all bands, in order, where a GeoTIFF has none.
     `level`: "L1C" or "L2A", where the scene does not say.
-    `resampling`: of the coarser JP2s: "nearest", "bilinear", "cubic", or "sinc" as the official KappaMask tool does.
+    `resampling`: of the coarser bands: "nearest", "bilinear", "cubic", or "sinc" as the official KappaMask tool does.
 
     Coordinates: `bands` (labels such as B02), `y` and `x` (float64 pixel centres), `.rio.crs` where the file has one.
     Attributes, each only where known: `level`, `datetime` (ISO 8601, UTC), `radiometry` ("reflectance",
@@ -48,16 +57,26 @@ def open_scene(
     scene = Path(path)
     if resampling not in KERNELS:
         raise SceneError(f"No resampling {resampling!r}: known are {', '.join(KERNELS)}.")
+    if address := _address(path):
+        return open_item(address, bands, level, resampling)
     if not spelt(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
     if scene.is_dir() and is_zarr(scene):
-        return open_zarr(scene, bands, level)
+        return open_zarr(scene, bands, level, resampling)
     if scene.is_dir():
         return open_folder(scene, bands, level, resampling)
+    if resampled := RESAMPLING.get(scene.suffix.lower()):
+        return resampled(scene, bands, level, resampling)
     opener = OPENERS.get(scene.suffix.lower())
     if opener is None:
         raise SceneError(f"{scene.name} is no scene: needed is {KINDS}.")
     return opener(scene, bands, level)
+
+
+def _address(path: str | Path) -> str | None:
+    """`path` if it is an address of the web, with the slashes that `pathlib` took from it."""
+    found = re.match(r"(https?):/+(?=[^/])", str(path))
+    return f"{found[1]}://{str(path)[found.end() :]}" if found else None
 
 
 def scan(folder: str | Path) -> list[Path]:
@@ -81,7 +100,7 @@ def scan(folder: str | Path) -> list[Path]:
 def _is_scene(path: Path) -> bool:
     if path.is_dir():
         return is_zarr(path) or bool(band_files(path))
-    known = path.suffix.lower() in OPENERS
+    known = path.suffix.lower() in (*OPENERS, ".vrt")
     return known and not (path.is_file() and _is_product(path, path.stat().st_mtime_ns))
 
 

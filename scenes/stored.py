@@ -21,6 +21,7 @@ __all__ = ["finer", "lazily"]
 da: Any = dask.array  # its annotations are partial
 PLANE = 2
 """Variables with fewer dims are coordinates and the like, not images."""
+KERNELS = ("nearest", "bilinear", "sinc")
 Slices = tuple[slice, ...]
 Reader = Callable[[Slices], NDArray[Any]]
 
@@ -47,22 +48,33 @@ def _stored(name: str, variable: xr.DataArray) -> Reader:
     return read
 
 
-def finer(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float) -> Array:
-    """A coarse image (y, x) on lines `ratio` times as dense, bilinear, as a dask array of the same dtype.
+def finer(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float, kernel: str) -> Array:
+    """A coarse image (y, x) on lines `ratio` times as dense, by `kernel`, as a dask array of the same dtype.
 
-    Pixels of value `nodata`, or NaN, take no part. Computing raises SceneError where it is damaged.
+    Pixels of value `nodata`, or NaN, take no part. Raises SceneError for a kernel that is not known here; computing
+    raises it where the image is damaged.
     """
+    if kernel not in KERNELS:
+        raise SceneError(f"Bands of Zarr are not resampled by {kernel}: take {', '.join(KERNELS)}.")
     coarse = _stored(name, variable)
     shape = tuple(ratio * length for length in variable.shape)
 
     def read(where: Slices) -> NDArray[Any]:
         (rows, down), (columns, across) = (
-            kernel_weights(part.start, part.stop - part.start, ratio, length, "bilinear")
-            for part, length in zip(where, variable.shape, strict=True)
+            _weights(part, ratio, length, kernel) for part, length in zip(where, variable.shape, strict=True)
         )
         return np.asarray(weighed(coarse((rows, columns))[None], down, across, nodata)[0])
 
-    return _blocks(source, (variable.name, ratio), read, shape, _sides(variable, ratio), _dtype(variable))
+    return _blocks(source, (variable.name, ratio, kernel), read, shape, _sides(variable, ratio), _dtype(variable))
+
+
+def _weights(fine: slice, ratio: int, length: int, kernel: str) -> tuple[slice, NDArray[np.float64]]:
+    """Which of `length` coarse lines the `fine` ones are made of, and their weights (fine, coarse)."""
+    if kernel != "nearest":
+        return kernel_weights(fine.start, fine.stop - fine.start, ratio, length, kernel)
+    first, last = fine.start // ratio, (fine.stop - 1) // ratio + 1
+    lines = np.arange(fine.start, fine.stop) // ratio
+    return slice(first, last), (lines[:, None] == np.arange(first, last)).astype(np.float64)
 
 
 def _lazy(source: Path, name: str, variable: xr.DataArray) -> Array:

@@ -31,10 +31,10 @@ class _File(NamedTuple):
     """What names the band, where anything does."""
 
 
-def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
+def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str) -> xr.DataArray:
     """See `open_scene`. Bands are named by their descriptions, else by those in their files, else by the files' names.
 
-    Each band is one of a GeoTIFF or JPEG 2000 in the VRT's folder or below; coarser ones are interpolated, bilinear.
+    Each band is one of a GeoTIFF or JPEG 2000 in the VRT's folder or below; coarser ones are resampled by `kernel`.
     """
     stack = read_vrt(path)
     files = [_opened(path.name, layer, stack.grid) for layer in stack.layers]
@@ -43,7 +43,7 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.D
     packed = packing(path.name, [layer.packing for label, layer in chosen.items() if label not in AUXILIARY])
     nodata = _nodata(path.name, chosen.values())
     pixels = [
-        _pixels(path.name, stack, number, files[number - 1].grid, NODATA if nodata is None else nodata)
+        _pixels(path.name, stack, number, files[number - 1].grid, NODATA if nodata is None else nodata, kernel)
         for number in numbers
     ]
     attrs = attributes(path.name, stack.tags, level, packed)
@@ -88,10 +88,10 @@ def _nodata(name: str, layers: Iterable[Layer]) -> float | None:
     return next(iter(values.values()))
 
 
-def _pixels(name: str, stack: Stack, number: int, own: Grid, nodata: float) -> Array:
+def _pixels(name: str, stack: Stack, number: int, own: Grid, nodata: float, kernel: str) -> Array:
     layer = stack.layers[number - 1]
     if own == stack.grid:
         return lazy_bands(layer.file, [layer.number], square=True)
     if nodata != NODATA:
         raise SceneError(f"{name} needs bands resampled, which keeps the nodata value 0 only, not {nodata:g}.")
-    return lazy_bands(layer.file, [layer.number], stack.grid, square=True)
+    return lazy_bands(layer.file, [layer.number], stack.grid, square=True, kernel=kernel)
