@@ -1,19 +1,34 @@
-"""Files in, files out: scenes as lazy cubes, masks as GeoTIFF and netCDF, quicklooks as PNG."""
+"""Files in, files out: scenes as lazy cubes, masks as GeoTIFF and netCDF, quicklooks as PNG.
+
+Importing it gives xarray's cubes, datasets and masks the accessor `.kappamask`.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import MissingExtraError
 
 try:
+    from kappamask.scenes.accessor import KappaMaskAccessor
+    from kappamask.scenes.composite import composite
     from kappamask.scenes.masks import read_mask, write_mask
     from kappamask.scenes.reader import open_scene, scan
+    from kappamask.scenes.statistics import class_statistics
 except ModuleNotFoundError as error:
     raise MissingExtraError(f"Scenes need {error.name}: pip install 'kappamask-openeo[scenes]'.") from error
 
 if TYPE_CHECKING:
     from kappamask.scenes.picture import quicklook
 
-__all__ = ["open_scene", "quicklook", "read_mask", "scan", "write_mask"]
+__all__ = [
+    "KappaMaskAccessor",
+    "class_statistics",
+    "composite",
+    "open_scene",
+    "quicklook",
+    "read_mask",
+    "scan",
+    "write_mask",
+]
 
 
 def __getattr__(name: str) -> Any:

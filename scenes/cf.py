@@ -11,11 +11,9 @@ from rasterio.errors import CRSError
 from rioxarray.exceptions import RioXarrayError
 
 from kappamask.models import SceneError
+from kappamask.udf.mask import NODATA_ATTRIBUTES
 
-__all__ = ["crs_of", "one_nodata", "packing_of", "shared_nodata"]
-
-NODATA_KEYS = ("_FillValue", "missing_value")
-"""CF 2.5.1: both mark pixels without data, and `missing_value` may be a list."""
+__all__ = ["crs_of", "fits", "one_nodata", "packing_of", "shared_nodata"]
 
 
 def packing_of(name: str, variable: xr.DataArray) -> tuple[float, float]:
@@ -29,9 +27,9 @@ def one_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
 
     Values that no pixel can have, for the dtype lacks them, are left out. SceneError if one is not a number.
     """
-    declared = [value for key in NODATA_KEYS for value in _numbers(name, variable, key)]
-    distinct = list(dict.fromkeys(value for value in declared if _fits(value, variable.dtype)))
-    attrs = {key: value for key, value in variable.attrs.items() if key not in NODATA_KEYS}
+    declared = [value for key in NODATA_ATTRIBUTES for value in _numbers(name, variable, key)]
+    distinct = list(dict.fromkeys(value for value in declared if fits(value, variable.dtype)))
+    attrs = {key: value for key, value in variable.attrs.items() if key not in NODATA_ATTRIBUTES}
     if not distinct:
         return _with(variable, attrs)
     fill, *others = distinct
@@ -56,6 +54,13 @@ def crs_of(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
         raise SceneError(f"{name} declares a coordinate reference system that is none: {error}.") from error
 
 
+def fits(value: float, dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of `dtype` can be `value`."""
+    if dtype.kind not in "iu":
+        return True
+    return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+
+
 def _numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:
     if key not in variable.attrs:
         return []
@@ -67,12 +72,6 @@ def _numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:
     if not numbers:
         raise SceneError(f"{name}: {key} of {variable.name} is {declared!r}; needed is a number.")
     return numbers
-
-
-def _fits(value: float, dtype: np.dtype[Any]) -> bool:
-    if dtype.kind not in "iu":
-        return True
-    return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
 def _with(variable: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:

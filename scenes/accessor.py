@@ -1,0 +1,97 @@
+"""`.kappamask` on cubes, datasets and masks of xarray: mask, clear, statistics and composite as methods."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+from dask.base import tokenize
+
+from kappamask.models import load_card
+from kappamask.scenes.composite import REACH, composite
+from kappamask.scenes.conventions import fitted, given_mask, made_mask, ours, theirs
+from kappamask.scenes.masked import UNCLEAR, hidden_by, masked
+from kappamask.scenes.statistics import class_statistics
+
+__all__ = ["KappaMaskAccessor"]
+
+
+class KappaMaskAccessor:
+    """What `.kappamask` on a DataArray or Dataset is, once `kappamask.scenes` is imported.
+
+    The data are a cube, dims (bands, y, x) or (t, bands, y, x); a Dataset with a variable for each band, or one with a
+    dimension of bands; or, for `statistics`, a mask. Dims may also be called band, time, lat, lon and the like, and
+    bands may be named as rioxarray (`long_name`) and odc-stac name them; results have the names of the data. All
+    results are lazy if the data are; then only `mask` may compute anything, a sample, for radiometry="auto".
+    """
+
+    def __init__(self, data: xr.DataArray | xr.Dataset) -> None:
+        self._data = data
+        self._masks: dict[str, xr.DataArray | xr.Dataset] = {}
+
+    def mask(self, **options: Any) -> xr.DataArray | xr.Dataset:
+        """The mask of the data: what `kappamask.udf.cloud_mask` answers, with its options and errors.
+
+        It is made once for the same data and options, so that results which need it share its tasks, or its pixels.
+        """
+        card = load_card(options.get("model", "compact"))
+        token = tokenize(self._data, _encodings(self._data), options | {"model": card})
+        if token not in self._masks:
+            _, own = ours(self._data)
+            self._masks[token] = theirs(made_mask(self._data, **options), own)
+        return self._masks[token].copy(deep=True)
+
+    def clear(
+        self, classes: Sequence[str] = UNCLEAR, *, mask: Any = None, nodata: float | None = None, **options: Any
+    ) -> xr.DataArray | xr.Dataset:
+        """The data without pixels of `classes`, and always without undefined and missing ones.
+
+        classes: names of KappaMask classes.
+        mask: of the same pixels, and dates if it has any; left out, `mask` makes it with `options`.
+        nodata: what whole numbers are there, keeping their dtype; left out, they become float32 (of 4 bytes and more
+            float64) and NaN. Floats are NaN always. In a Dataset it is done to all variables (…, y, x) but masks.
+
+        Attributes stay, and the encoding, so that `to_netcdf` and `rio.to_raster` write the dtype and nodata value that
+        the data came with. Raises CubeError for a mask of other pixels, an unknown class or a nodata value that the
+        dtype does not have, and what `mask` raises.
+        """
+        named, own = ours(self._data)
+        hidden = hidden_by(fitted(self.mask(**options) if mask is None else mask, named), classes)
+        return theirs(masked(named, hidden, nodata), own)
+
+    def statistics(
+        self, geometry: Any = None, *, crs: Any = None, all_touched: bool = False, mask: Any = None, **options: Any
+    ) -> xr.Dataset:
+        """Shares of the classes inside an area, for each date: see `kappamask.scenes.class_statistics`.
+
+        mask: as for `clear`; left out, the data if they are a mask themselves.
+        """
+        found = given_mask(self._data) if mask is None else mask
+        codes = self.mask(**options) if found is None else found
+        named, own = ours(self._data)
+        return theirs(class_statistics(fitted(codes, named), geometry, crs=crs, all_touched=all_touched), own)
+
+    def composite(
+        self,
+        *,
+        method: str = "best",
+        classes: Sequence[str] = UNCLEAR,
+        target: Any = None,
+        reach_m: float = REACH,
+        mask: Any = None,
+        **options: Any,
+    ) -> xr.Dataset:
+        """One picture of many dates, each pixel from the one where it is seen best: see `kappamask.scenes.composite`.
+
+        mask: as for `clear`, with dates.
+        """
+        codes = self.mask(**options) if mask is None else mask
+        return composite(self._data, codes, method=method, classes=classes, target=target, reach_m=reach_m)
+
+
+def _encodings(data: xr.DataArray | xr.Dataset) -> Mapping[Any, Any]:
+    variables = data.variables if isinstance(data, xr.Dataset) else {None: data.variable}
+    return {name: variable.encoding for name, variable in variables.items()}
+
+
+xr.register_dataarray_accessor("kappamask")(KappaMaskAccessor)  # type: ignore[no-untyped-call]
+xr.register_dataset_accessor("kappamask")(KappaMaskAccessor)  # type: ignore[no-untyped-call]

@@ -1,0 +1,140 @@
+"""Areas of any kind that Python users have, as pixels of a grid."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import floor, isfinite
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+import xarray as xr
+from rasterio.features import geometry_mask
+from rasterio.transform import Affine
+from shapely.geometry.base import BaseGeometry
+
+from kappamask.models import CubeError
+from kappamask.scenes.grid import check_regular
+
+__all__ = ["clipped"]
+
+LONLAT = "EPSG:4326"
+"""Of GeoJSON (RFC 7946, 4)."""
+SEGMENTS = 100
+"""Parts that a side as long as the cube is split into before it is projected: a line that is straight in degrees and
+110 km long bends by 0.2 km in UTM, one of 1.1 km by 2 cm."""
+MARGIN = 0.01
+"""Of the cube's sides, beyond which an area is cut off before it is projected: far from its zone UTM has no answer."""
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, shapely.errors.ShapelyError, pyproj.exceptions.ProjError)
+"""What is raised where an object is no area."""
+NEEDED = "needed is a shapely geometry, GeoJSON, a GeoDataFrame, or a box (west, south, east, north)"
+
+
+def clipped(array: xr.DataArray, geometry: Any, crs: Any, *, all_touched: bool) -> tuple[xr.DataArray, xr.DataArray]:
+    """The smallest part of `array` (…, y, x) that holds all pixels in an area, and which of its pixels (y, x) they are.
+
+    geometry, crs, all_touched: see `statistics`. Raises CubeError if the array lacks a CRS or a regular grid, or if the
+    area cannot be read or holds no pixel.
+    """
+    grid = _transform(array)
+    local = _projected(*_read(geometry, crs), array)
+    rows, columns = _window(local.bounds, grid, array)
+    part, corner = array.isel(y=rows, x=columns), grid @ Affine.translation(columns.start, rows.start)
+    inside = np.zeros((part.sizes["y"], part.sizes["x"]), bool)
+    if inside.size:
+        inside = geometry_mask([local], inside.shape, corner, all_touched=all_touched, invert=True)
+    if not inside.any():
+        raise CubeError(
+            "The area holds the centre of no pixel of the cube: say all_touched=True, or give a larger one."
+        )
+    return part, xr.DataArray(inside, dims=("y", "x"))
+
+
+def _transform(array: xr.DataArray) -> Affine:
+    if array.rio.crs is None or not {"y", "x"} <= set(array.coords):
+        raise CubeError(
+            "The cube lacks coordinates y and x or a coordinate reference system, which an area needs: "
+            "cube.rio.write_crs('EPSG:…')."
+        )
+    check_regular("The cube", array)
+    grid: Affine = array.rio.transform(recalc=min(array.sizes["y"], array.sizes["x"]) > 1)
+    return grid
+
+
+def _read(geometry: Any, crs: Any) -> tuple[BaseGeometry, pyproj.CRS]:
+    try:
+        shape, carried = _shape(geometry)
+        found = shapely.make_valid(shapely.force_2d(shape))
+        systems = [pyproj.CRS.from_user_input(one) for one in (crs, carried) if one is not None]
+    except UNREADABLE as error:
+        raise CubeError(f"The area cannot be read: {' '.join(str(error).split())}; {NEEDED}.") from error
+    if found.is_empty:
+        raise CubeError(f"The area is empty; {NEEDED}.")
+    if not systems and isinstance(geometry, Mapping):
+        return found, pyproj.CRS(LONLAT)
+    if not systems:
+        raise CubeError("The area carries no coordinate reference system: say crs='EPSG:4326' for degrees.")
+    if not systems[0].equals(systems[-1], ignore_axis_order=True):
+        raise CubeError(
+            f"The area carries the CRS {systems[-1].to_string()}, not {systems[0].to_string()}: leave it out."
+        )
+    return found, systems[0]
+
+
+def _shape(geometry: Any) -> tuple[BaseGeometry, Any]:
+    """One geometry, and the CRS that it carries, None where it carries none."""
+    if isinstance(geometry, Sequence | np.ndarray) and not isinstance(geometry, str):
+        west, south, east, north = map(float, geometry)
+        if not (west < east and south < north):
+            raise ValueError("west must be less than east and south less than north")
+        return shapely.box(west, south, east, north), None
+    document = geometry if isinstance(geometry, Mapping) else geometry.__geo_interface__
+    named = (document.get("crs") or {}).get("properties", {}).get("name")
+    shapes = [shapely.geometry.shape(one) for one in _geometries(document)]
+    return shapely.union_all(shapely.make_valid(shapes)), getattr(geometry, "crs", named)
+
+
+def _geometries(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The geometries of a GeoJSON of any type; features without one (RFC 7946, 3.2) are left out."""
+    if document["type"] == "FeatureCollection":
+        for feature in document["features"]:
+            yield from _geometries(feature)
+    elif document["type"] != "Feature":
+        yield document
+    elif document["geometry"] is not None:
+        yield document["geometry"]
+
+
+def _projected(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> BaseGeometry:
+    """What of an area lies in or near the cube, in the cube's CRS."""
+    to_area = pyproj.Transformer.from_crs(array.rio.crs, crs, always_xy=True)
+    west, south, east, north = array.rio.bounds(recalc=True)
+    x, y = (MARGIN * (east - west), MARGIN * (north - south))
+    near = to_area.transform_bounds(west - x, south - y, east + x, north + y)
+    if not all(map(isfinite, near)):
+        raise CubeError(
+            f"The cube does not lie where the area's CRS {crs.to_string()} is defined; is it the right one?"
+        )
+    found = shapely.union_all([shapely.intersection(shape, box) for box in _boxes(*near)])
+    if found.is_empty:
+        box, cube = (", ".join(f"{edge:g}" for edge in edges) for edges in (shape.bounds, near))
+        raise CubeError(f"The area ({box}) lies outside the cube ({cube}, {crs.to_string()}); is its crs right?")
+    split = (
+        shapely.segmentize(found, max(near[2] - near[0], near[3] - near[1]) / SEGMENTS) if near[0] < near[2] else found
+    )
+    back = pyproj.Transformer.from_crs(crs, array.rio.crs, always_xy=True)
+    return shapely.transform(split, back.transform, interleaved=False)
+
+
+def _boxes(west: float, south: float, east: float, north: float) -> list[BaseGeometry]:
+    """One box, or two where it crosses the antimeridian."""
+    if west < east:
+        return [shapely.box(west, south, east, north)]
+    return [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
+
+
+def _window(bounds: tuple[float, ...], grid: Affine, array: xr.DataArray) -> tuple[slice, slice]:
+    """Rows and columns that bounds touch."""
+    x, y = zip(*(~grid @ corner for corner in (bounds[:2], bounds[2:])), strict=True)
+    ends = ((floor(min(y)), floor(max(y)) + 1, array.sizes["y"]), (floor(min(x)), floor(max(x)) + 1, array.sizes["x"]))
+    rows, columns = (slice(min(max(first, 0), n), min(max(last, 0), n)) for first, last, n in ends)
+    return rows, columns

@@ -1,0 +1,138 @@
+"""One picture of many dates: each pixel from the date on which it is seen best."""
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from kappamask.models import CubeError
+from kappamask.scenes.best_date import choose
+from kappamask.scenes.conventions import fitted, made_mask, ours, provenance, theirs
+from kappamask.scenes.masked import UNCLEAR, hidden_by, layers, masked
+
+__all__ = ["REACH", "composite"]
+
+REACH = 1500.0
+"""Metres to the nearest cloud or shadow beyond which more is no better: 50 Landsat pixels (Griffiths et al. 2013,
+doi:10.1109/JSTARS.2012.2228167)."""
+METHODS = ("best", "newest", "median")
+SECONDS = {"units": "seconds since 1970-01-01", "dtype": "float64"}
+"""How dates are written to a file: a lazy one cannot be asked for its first date."""
+
+
+def composite(
+    data: xr.DataArray | xr.Dataset,
+    mask: Any = None,
+    *,
+    method: str = "best",
+    classes: Sequence[str] = UNCLEAR,
+    target: Any = None,
+    reach_m: float = REACH,
+    **options: Any,
+) -> xr.Dataset:
+    """A cloud-free picture of a time series, made pixel by pixel.
+
+    data: a cube (t, bands, y, x), or a dataset with a variable (t, y, x) for each band; numpy or dask.
+    mask: (t, y, x), of the same pixels and dates; left out, `cloud_mask` makes it with `options`.
+    method: "best", from the date on which the pixel is clear and farthest from `classes`, of equal ones (farther than
+        `reach_m` is equal) the nearest to `target`; "newest", from the last date on which it is clear; "median", of
+        each band by itself over all clear dates, which is the spectrum of no date.
+    classes: names of classes that are not clear; undefined and missing pixels never are.
+    target: a date, as "2024-06-15"; left out, the middle between the first and the last.
+    reach_m: metres; where the pixels' size is not known it is taken to be 10 m.
+
+    Returns a Dataset, lazy if data or mask are: `composite` (bands, y, x), for a dataset its own variables, floats, NaN
+    where no date is clear; `clear_dates` (y, x), int16, how many dates were clear; but for "median" `date` (y, x),
+    datetime64 with NaT, or where `data` has no times the number along t, int16, -1 where no date is clear.
+    Raises CubeError for data without dates, a mask of other pixels, or an unknown word.
+
+    Of a lazy series without `mask` all blocks that the network reads are kept until the composite is made of them; a
+    series of whole products needs less memory with masks from files.
+    """
+    if method not in METHODS:
+        raise CubeError(f"No method {method!r}: known are {', '.join(METHODS)}.")
+    if not 0 <= reach_m < inf:
+        raise CubeError(f"The reach is {reach_m} m; needed is 0 or more.")
+    named, own = ours(data)
+    if not named.sizes.get("t"):
+        raise CubeError("A composite needs several dates: the data have no dimension t or time, or no date in it.")
+    codes = fitted(made_mask(data, **options) if mask is None else mask, named)
+    if "t" not in codes.dims:
+        raise CubeError("A composite needs a mask of each date, dims (t, y, x); this mask has no dates.")
+    chosen = choose(codes, classes, _order(named, method, target), reach_m if method == "best" else 0.0)
+    number, times = chosen.isel(which=0), chosen.isel(which=1)
+    if method == "median":
+        made = _composed(named, lambda layer: _median(layer, hidden_by(codes, classes)))
+    else:
+        made = _composed(named, lambda layer: _picked(layer, number)).assign(date=_dates(named, number))
+    made = made.assign(clear_dates=times.assign_attrs(long_name="dates on which the pixel is clear", units="1"))
+    return theirs(made.assign_attrs(provenance(codes) | {"method": method, "unclear": " ".join(classes)}), own)
+
+
+def _times(data: xr.DataArray | xr.Dataset) -> pd.DatetimeIndex | None:
+    timed = "t" in data.coords and np.issubdtype(data["t"].dtype, np.datetime64)
+    return pd.DatetimeIndex(data["t"].values) if timed else None
+
+
+def _order(data: xr.DataArray | xr.Dataset, method: str, target: Any) -> list[int]:
+    """Numbers of the dates, the preferred first."""
+    times = _times(data)
+    if times is None:
+        if method == "newest" or target is not None:
+            raise CubeError("The dates have no times: give the dimension t a coordinate of datetime64.")
+        return list(range(data.sizes["t"]))
+    if method == "newest":
+        return [int(i) for i in np.argsort(-times.asi8, kind="stable")]
+    middle = times.min() + (times.max() - times.min()) / 2 if target is None else _moment(target)
+    return [int(i) for i in np.argsort(np.abs((times - middle).asi8), kind="stable")]
+
+
+def _moment(target: Any) -> pd.Timestamp:
+    try:
+        moment = pd.Timestamp(target)
+    except (TypeError, ValueError):
+        moment = pd.NaT
+    if moment is pd.NaT:
+        raise CubeError(f"The target {target!r} is no date; needed is one such as '2024-06-15'.")
+    return moment.tz_convert(None) if moment.tz else moment
+
+
+def _dates(data: xr.DataArray | xr.Dataset, number: xr.DataArray) -> xr.DataArray:
+    times, attrs = _times(data), {"long_name": "date that the pixel is of"}
+    if times is None:
+        return number.assign_attrs(attrs)
+    table = np.append(times.values, np.datetime64("NaT"))  # which NONE, -1, is the index of
+    made = xr.apply_ufunc(table.__getitem__, number, dask="parallelized", output_dtypes=[table.dtype])
+    made.attrs, made.encoding = attrs, dict(SECONDS)
+    return made
+
+
+def _composed(data: xr.DataArray | xr.Dataset, make: Callable[[xr.DataArray], xr.DataArray]) -> xr.Dataset:
+    """What `make` makes of every layer that has dates; other layers without dates stay as they are."""
+    still = data.drop_vars([name for name, coord in data.coords.items() if "t" in coord.dims])
+    if isinstance(still, xr.DataArray):
+        return make(still).to_dataset(name="composite")
+    made = {name: make(layer) for name, layer in layers(still).items() if "t" in layer.dims}
+    found: xr.Dataset = still.assign(made).drop_dims("t", errors="ignore")
+    return found
+
+
+def _picked(layer: xr.DataArray, number: xr.DataArray) -> xr.DataArray:
+    """The pixels of the date that `number` says; taken date by date, so that no more than one is held at a time."""
+    dates = (masked(layer.isel(t=date), number != date) for date in range(layer.sizes["t"]))
+    found = first = next(dates)
+    for date in dates:
+        found = found.fillna(date)
+    found.encoding = first.encoding
+    return found
+
+
+def _median(layer: xr.DataArray, hidden: xr.DataArray) -> xr.DataArray:
+    clear = masked(layer, hidden)
+    whole = clear.chunk(t=-1) if clear.chunks else clear
+    found = whole.median("t", keep_attrs=True)
+    found.encoding = clear.encoding
+    return found

@@ -1,0 +1,68 @@
+"""How much of an area each class takes, date by date."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from kappamask.models.card import NODATA_CODE
+from kappamask.models.schemes import CLASSES
+from kappamask.scenes.conventions import ours, provenance, theirs
+from kappamask.udf.classes import MISSING, UNDEFINED
+from kappamask.udf.schemes import in_own_scheme
+
+__all__ = ["class_statistics"]
+
+NOTES = {
+    "share": "share of the valid pixels",
+    "valid_share": "share of the pixels that are valid",
+    "pixels": "pixels of the area",
+    "valid_pixels": "pixels with a class that is neither undefined nor missing",
+    "class_pixels": "pixels of each class",
+}
+
+
+def class_statistics(
+    mask: xr.DataArray, geometry: Any = None, *, crs: Any = None, all_touched: bool = False
+) -> xr.Dataset:
+    """Class shares of a mask (y, x) or (t, y, x), numpy or dask, inside an area.
+
+    mask: KappaMask codes, or another scheme's that its attribute `scheme` names; 255 is outside of any area.
+    geometry: a shapely geometry, GeoJSON (geometry, Feature or FeatureCollection), a GeoSeries or GeoDataFrame, whose
+        parts are one area, or a box (west, south, east, north); left out, all pixels.
+    crs: of the geometry, anything that pyproj takes; left out, the one it carries, for GeoJSON longitude and latitude.
+    all_touched: take all pixels that the area touches, not only those whose centre is inside.
+
+    Returns a Dataset, lazy if the mask is: `share` (…, class), float64 from 0 to 1, of the valid pixels, and NaN where
+    there is none; `class_pixels` (…, class), int64; `valid_pixels`, `pixels` and `valid_share` (…) of the area. `class`
+    is clear, cloud_shadow, semi_transparent_cloud and cloud: undefined and missing pixels are not valid.
+    Raises CubeError for an area without CRS or pixels, or a code that the scheme does not have.
+    """
+    named, own = ours(mask)
+    counts = _counts(named, geometry, crs, all_touched)
+    kept = [name for code, name in enumerate(CLASSES) if code not in (UNDEFINED, MISSING)]
+    classes, pixels = counts.sel({"class": kept}), counts.sum("class")
+    valid = classes.sum("class")
+    found = {
+        "share": classes / valid.where(valid > 0),
+        "valid_share": valid / pixels.where(pixels > 0),
+        "pixels": pixels,
+        "valid_pixels": valid,
+        "class_pixels": classes,
+    }
+    described = {name: one.assign_attrs(long_name=NOTES[name], units="1") for name, one in found.items()}
+    return theirs(xr.Dataset(described, attrs=provenance(mask)), own)
+
+
+def _counts(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> xr.DataArray:
+    """Pixels (…, class) of every class, int64."""
+    inside = None
+    if geometry is not None:
+        from kappamask.scenes.area import clipped
+
+        mask, inside = clipped(mask, geometry, crs, all_touched=all_touched)
+    codes = in_own_scheme(mask).drop_vars(["y", "x"], errors="ignore")
+    if inside is not None:
+        codes = codes.where(inside, np.uint8(NODATA_CODE))
+    counts = [(codes == code).sum(("y", "x"), dtype=np.int64) for code in range(len(CLASSES))]
+    return xr.concat(counts, xr.Variable("class", list(CLASSES))).transpose(..., "class")
