@@ -10,10 +10,12 @@ from typing import Any, TypedDict
 
 from kappamask.models.errors import CubeError
 
-__all__ = ["GROWING", "MARGIN_M", "ROUNDING", "Cleaning", "CleaningOptions", "doublings", "read_cleaning"]
+__all__ = ["GROWING", "MARGIN_M", "PIXEL_M", "ROUNDING", "Cleaning", "CleaningOptions", "doublings", "read_cleaning"]
 
 GROWING = ("cloud_shadow", "semi_transparent_cloud", "cloud")
 """Classes that are cleaned, the weakest first: where two meet, the stronger one is kept."""
+PIXEL_M = 10.0
+"""Metres: side of the pixels that KappaMask's networks are made for; on a back-end no other is known of."""
 CLOUD_TOP_M = 12_000.0
 """Metres: no cloud is taken to cast a shadow from higher up, as in Fmask (Zhu and Woodcock 2012)."""
 VIEW = tan(radians(12))

@@ -1,20 +1,24 @@
 """The process graph: load with a margin, mask in overlapping chunks, name, cast to bytes, clip."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from importlib.util import find_spec
+from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import openeo
 
 from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card
+from kappamask.models.card import MISSING
+from kappamask.models.cleaning import CleaningOptions, read_cleaning
+from kappamask.models.schemes import OWN, UNUSABLE, class_codes, is_own, scheme_of
 from kappamask.openeo_process.area import enlarged
+from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
 
-__all__ = ["chunk_arguments", "cloud_mask", "load", "udf"]
+__all__ = ["chunk_arguments", "cloud_mask", "load", "udf", "unusable"]
 
 CONTEXT_SCHEMA = 1
-BLOCK = 16
-"""Px; chunks of other sizes are shuffled once more when a GeoTIFF is written, and networks want this stride."""
 TOP = 250
 """`linear_scale_range` with these whole numbers is the identity on codes and percents, and makes the cube uint8
 with nodata 255; from 254 on the Copernicus back-end would not."""
@@ -31,10 +35,14 @@ def load(
     bands: list[str] | None = None,
     model: str | Path | ModelCard = "compact",
     overlap: int | None = None,
+    **cleaning: Unpack[CleaningOptions],
 ) -> openeo.DataCube:
     """A collection's cube over `area`, enlarged by the chunks' overlap; give `area` to `cloud_mask` as `clip_to`.
 
-    bands: left out, all that the network knows and the collection offers. Raises CubeError for a wrong area.
+    bands: left out, all that the network knows and the collection offers.
+    overlap, cleaning: the same as for `cloud_mask`, because cleaning needs a larger overlap.
+
+    Raises CubeError for a wrong area or for cleaning that chunks cannot do.
     """
     card = load_card(model)
     if bands is None:
@@ -42,7 +50,7 @@ def load(
         bands = [band for band in card.bands if band in offered]
     return connection.load_collection(
         collection,
-        spatial_extent=enlarged(area, card.overlap if overlap is None else overlap),
+        spatial_extent=enlarged(area, overlap_for(card, overlap, read_cleaning(cleaning))),
         temporal_extent=list(dates),
         bands=bands,
     )
@@ -56,10 +64,12 @@ def cloud_mask(
     radiometry: str = "dn_harmonized",
     scores: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    scheme: str = OWN,
     size: int | None = None,
     overlap: int | None = None,
     clip_to: dict[str, Any] | None = None,
     python: str = PYTHON,
+    **cleaning: Unpack[CleaningOptions],
 ) -> openeo.DataCube:
     """KappaMask classes of every pixel of `datacube`, as a cube with the band `mask`.
 
@@ -67,18 +77,23 @@ def cloud_mask(
     level: "L1C" or "L2A"; left out, the cube's bands or the card decide.
     radiometry: what the back-end serves; Copernicus Data Space serves "dn_harmonized".
     thresholds: class name to score, as {"cloud": 0.3}: taken where its score reaches that, and only there.
+    scheme: class scheme of the mask, such as "SCL"; see `kappamask.udf.to_scheme`.
     size, overlap: of the chunks in pixels; left out, the card's window. clip_to: area that is kept.
     python: version of the UDF runtime, that of the dependency archive.
+    cleaning: buffer_m, min_object_m2, fill_holes_m2, shadow_length_m, sun, as for `kappamask.udf.clean`; the overlap is
+        enlarged so that chunks are cleaned as the whole image would be. Give the same to `load`.
 
     On the back-end codes are exact and NaN means no data; saved as GTiff the mask is uint8 with nodata 255.
-    Raises CubeError if chunk sizes or level do not fit, CardError for an unknown model.
+    Raises CubeError if chunk sizes or level do not fit, for an unknown scheme, and for cleaning that chunks cannot do
+    as the whole image would be; CardError for an unknown model.
     """
     card = load_card(model)
     code = udf(
         model=card, level=level or _level(datacube, card), radiometry=radiometry, scores=scores,
-        thresholds=thresholds, python=python,
+        thresholds=thresholds, scheme=scheme, python=python, **cleaning,
     )  # fmt: skip
-    masked = datacube.apply_neighborhood(process=code, **chunk_arguments(card, size, overlap))
+    arguments = chunk_arguments(card, size, overlap, read_cleaning(cleaning))
+    masked = datacube.apply_neighborhood(process=code, **arguments)
     named = masked.rename_labels("bands", target=card.result_bands(scores))
     as_bytes = named.apply(lambda x: x.linear_scale_range(0, TOP, 0, TOP))
     return as_bytes.filter_bbox(**clip_to) if clip_to else as_bytes
@@ -91,9 +106,14 @@ def udf(
     radiometry: str = "dn_harmonized",
     scores: bool = False,
     thresholds: Mapping[str, float] | None = None,
+    scheme: str = OWN,
     python: str = PYTHON,
+    **cleaning: Unpack[CleaningOptions],
 ) -> openeo.UDF:
-    """The UDF alone, for those who write `apply_neighborhood` themselves; its context is on the run_udf node."""
+    """The UDF alone, for those who write `apply_neighborhood` themselves; its context is on the run_udf node.
+
+    With cleaning, the overlap must be that of `chunk_arguments`, or results differ near the chunks' borders.
+    """
     card = load_card(model)
     context: dict[str, Any] = {"schema": CONTEXT_SCHEMA, "model": card.id, "radiometry": radiometry}
     if level is not None:
@@ -102,29 +122,23 @@ def udf(
         context["scores"] = True
     if thresholds:
         context["thresholds"] = dict(check_thresholds(card, thresholds))
+    if not is_own(scheme):
+        context["scheme"] = scheme_of(scheme).name
+    if read_cleaning(cleaning):
+        context.update({key: value for key, value in cleaning.items() if value is not None})
     return openeo.UDF(_script(), runtime="Python", version=python, context=context)
 
 
-def chunk_arguments(card: ModelCard, size: int | None = None, overlap: int | None = None) -> dict[str, Any]:
-    """`size` and `overlap` of apply_neighborhood: square, one date at a time.
+def unusable(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) -> openeo.DataCube:
+    """1 where a cube of KappaMask classes has one of `classes`, else 0, and no data where it has none.
 
-    Raises CubeError unless 0 < overlap <= size, and size and size + 2 * overlap are multiples of 16: otherwise
-    back-ends shift the result, leave the overlap out, or shuffle once more.
+    What openEO's `mask` wants: `datacube.mask(unusable(mask))` leaves out cloud and shadow. mask: as `cloud_mask` gives
+    it, in KappaMask's scheme, with the band `mask` alone. Raises CubeError for an unknown class, or none but missing.
     """
-    overlap = card.overlap if overlap is None else overlap
-    size = card.window - 2 * overlap if size is None else size
-    if not 0 < overlap <= size:
-        raise CubeError(f"Chunks of {size} px with {overlap} px overlap: needed is 0 < overlap <= size.")
-    if size % BLOCK or (size + 2 * overlap) % BLOCK:
-        raise CubeError(
-            f"Chunks of {size} px with {overlap} px overlap: size and size + 2 * overlap must be multiples of {BLOCK}, "
-            f"such as {card.window - 2 * card.overlap} with {card.overlap}."
-        )
-
-    def square(pixels: int) -> list[dict[str, Any]]:
-        return [{"dimension": dimension, "unit": "px", "value": pixels} for dimension in ("x", "y")]
-
-    return {"size": [*square(size), {"dimension": "t", "value": "P1D"}], "overlap": square(overlap)}
+    codes = [code for code in class_codes(classes) if code != MISSING]
+    if not codes:
+        raise CubeError("On a back-end missing pixels have no data in any band: name other classes, such as 'cloud'.")
+    return mask.apply(lambda x: reduce(or_, [x == code for code in codes]))
 
 
 def _level(datacube: openeo.DataCube, card: ModelCard) -> str:

@@ -14,11 +14,14 @@ import numpy as np
 import xarray
 
 from kappamask.models import ModelCard, load_card
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.udf.classes import MISSING
+from kappamask.udf.clean import clean_mask
 from kappamask.udf.context import Options, read_context
 from kappamask.udf.cube import normalise
 from kappamask.udf.mask import mask_cube
 from kappamask.udf.native import interpolated
+from kappamask.udf.schemes import to_scheme
 
 __all__ = ["apply_datacube"]
 
@@ -35,8 +38,9 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     cube: (bands, y, x) or (t, bands, y, x), float32 on Copernicus, NaN where there are no data.
     context: see `kappamask.udf.context`; None is the same as {}.
 
-    Returns float32, C-contiguous, dims and t, y, x as given, with band `mask` (codes 1 to 4, NaN where a
-    required band has no data) and, with the key `scores`, `score_…` for each class in percent.
+    Returns float32, C-contiguous, dims and t, y, x as given, with band `mask` (codes 1 to 4, or those of the key
+    `scheme`, NaN where a required band has no data; cleaned if keys say so, as pixels of 10 m) and, with the key
+    `scores`, `score_…` for each class in percent, as the network gave them.
     Raises CubeError, RadiometryError, CardError or WeightsError; never turns an error into NaN.
     """
     options = read_context(context)
@@ -47,12 +51,17 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
         cube, card, options.level, options.radiometry, scores=options.scores, threads=THREADS,
         thresholds=dict(options.thresholds), doubt=_warn_once,
     )  # fmt: skip
-    return _as_chunk(made, cube, card)
+    return _as_chunk(made, cube, card, options)
 
 
-def _as_chunk(made: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, card: ModelCard) -> xarray.DataArray:
+def _as_chunk(
+    made: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, card: ModelCard, options: Options
+) -> xarray.DataArray:
     mask = made["mask"] if isinstance(made, xarray.Dataset) else made
-    planes = [np.where(mask.values == MISSING, np.nan, mask.values)[..., np.newaxis, :, :]]
+    if options.cleaning:
+        mask = clean_mask(mask, options.cleaning, PIXEL_M)
+    codes = to_scheme(mask, options.scheme).values
+    planes = [np.where(mask.values == MISSING, np.nan, codes)[..., np.newaxis, :, :]]
     if isinstance(made, xarray.Dataset):
         planes.append(np.rint(made["score"].values * SCORE_SCALE))
     data = np.ascontiguousarray(np.concatenate(planes, axis=-3), dtype=np.float32)

@@ -5,10 +5,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from kappamask.models import CubeError, Thresholds
+from kappamask.models.cleaning import Cleaning, CleaningOptions, read_cleaning
+from kappamask.models.schemes import OWN, is_own
 
 __all__ = ["SCHEMA", "Options", "read_context"]
 
 SCHEMA = 1
+CLEANING = tuple(CleaningOptions.__annotations__)
+"""Keys that say how the mask is cleaned."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Options:
     """Labels in order, only where the cube has none."""
     thresholds: Thresholds = ()
     """Class name to the score from which a pixel is of that class; given as an object."""
+    scheme: str = OWN
+    """Class scheme of the mask that is returned, see `kappamask.udf.to_scheme`."""
+    cleaning: Cleaning = Cleaning()  # noqa: RUF009  (frozen)
+    """How the mask is cleaned; given by the keys of `kappamask.models.cleaning.CleaningOptions`, not by its own."""
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -38,6 +46,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "scores": (bool,),
     "bands": (list, tuple, type(None)),
     "thresholds": (Mapping,),
+    "scheme": (str,),
 }
 
 
@@ -46,10 +55,13 @@ def read_context(context: Mapping[str, Any] | None) -> Options:
     if context is not None and not isinstance(context, Mapping):
         raise CubeError(f"The UDF's context is {context!r}; needed is an object with keys such as 'level'.")
     given = dict(context or {})
-    known = [f.name for f in fields(Options)]
+    cleaning = read_cleaning({key: given.pop(key) for key in CLEANING if key in given})
+    known = [f.name for f in fields(Options) if f.name != "cleaning"]
     unknown = sorted(str(key) for key in set(given) - set(known))
     if unknown:
-        raise CubeError(f"Unknown key in the UDF's context: {', '.join(unknown)}; known are {', '.join(known)}.")
+        raise CubeError(
+            f"Unknown key in the UDF's context: {', '.join(unknown)}; known are {', '.join((*known, *CLEANING))}."
+        )
     for key, value in given.items():
         if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and key != "scores"):
             raise CubeError(f"Context key '{key}' is {value!r}; needed is {_TYPES[key][0].__name__}.")
@@ -58,4 +70,5 @@ def read_context(context: Mapping[str, Any] | None) -> Options:
     if given.get("bands") is not None:
         given["bands"] = tuple(str(band) for band in given["bands"])
     given["thresholds"] = tuple(dict(given.get("thresholds", {})).items())
-    return Options(**given)
+    is_own(given.get("scheme", OWN))
+    return Options(**given, cleaning=cleaning)

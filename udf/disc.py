@@ -20,7 +20,7 @@ def grown(where: Bools, radius: float) -> Bools:
         return out
     beside = _beside(where, reach)
     widths = [floor(sqrt(radius**2 - down**2)) for down in range(reach + 1)]
-    occupied = where.any(axis=1)
+    occupied = np.asarray(where.any(axis=1))
     for top in range(0, len(where), STRIP):
         if not occupied[max(top - reach, 0) : top + STRIP + reach].any():
             continue

@@ -36,7 +36,7 @@ class Runs(NamedTuple):
     def pixels(self, chosen: NDArray[np.bool_]) -> Numbers:
         """Flat positions of all pixels of the chosen runs, in order."""
         start, length = self.start[chosen], (self.stop - self.start)[chosen]
-        return np.arange(length.sum()) + np.repeat(start - (np.cumsum(length) - length), length)
+        return np.asarray(np.arange(length.sum()) + np.repeat(start - (np.cumsum(length) - length), length))
 
 
 def find_runs(where: NDArray[np.bool_], *, diagonal: bool) -> Runs:
