@@ -55,7 +55,11 @@ def cogs(folder: Path, west: float = 500_000.0, **change: Any) -> dict[str, dict
 
 def scaled(assets: dict[str, dict[str, Any]], offset: float, new: bool = False) -> dict[str, dict[str, Any]]:
     """`assets` with scale and offset, as the raster extension or, `new`, as STAC 1.1 states them."""
-    told = {"raster:scale": 1e-4, "raster:offset": offset} if new else {"raster:bands": [{"scale": 1e-4, "offset": offset}]}
+    told = (
+        {"raster:scale": 1e-4, "raster:offset": offset}
+        if new
+        else {"raster:bands": [{"scale": 1e-4, "offset": offset}]}
+    )
     return {key: asset | told for key, asset in assets.items()}
 
 
@@ -81,6 +85,11 @@ class _Ranges(SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(stop - int(first) + 1))
         self.end_headers()
         return _Part(file, stop - int(first) + 1)
+
+    def do_POST(self) -> None:
+        """A search: whatever is asked for, the answer is the file of that name."""
+        self.server.seen.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.do_GET()
 
     def log_message(self, *words: Any) -> None:
         self.server.seen.append(self.path)
