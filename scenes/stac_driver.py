@@ -86,11 +86,11 @@ class Driver:
         return {}
 
     @contextmanager
-    def restore_env(self, _env: Any, _load_state: Any) -> Iterator[None]:
+    def restore_env(self, env: Any, load_state: Any) -> Iterator[None]:  # noqa: ARG002  (the protocol's, as below)
         """See `capture_env`."""
         yield
 
-    def open(self, src: Any, _ctx: Any) -> "_Reader":
+    def open(self, src: Any, ctx: Any) -> "_Reader":  # noqa: ARG002
         """`src`: a `RasterSource`."""
         return _Reader(src.uri, self)
 
@@ -101,8 +101,8 @@ class _Reader:
         self.driver = driver
 
     def read(
-        self, _cfg: Any, dst_geobox: Any, *, dst: NDArray[Any] | None = None, **_: Any
-    ) -> tuple[Part, NDArray[Any]]:
+        self, cfg: Any, dst_geobox: Any, *, dst: NDArray[Any] | None = None, selection: Any = None  # noqa: ARG002
+    ) -> tuple[Part, NDArray[Any]]:  # fmt: skip
         """The pixels of a piece of the target, and which part of it they are: all."""
         height, width = dst_geobox.shape
         target = Grid(CRS.from_wkt(dst_geobox.crs.to_wkt()), dst_geobox.transform, width, height)
