@@ -35,7 +35,7 @@ def grown(where: Bools, radius: float) -> Bools:
 def _beside(where: Bools, reach: int) -> NDArray[np.unsignedinteger]:
     """Pixels along the row to the nearest in `where`; `reach` + 1 stands for all that is more."""
     far = reach + 1
-    out = np.empty(where.shape, dtype=np.uint8 if far < 256 else np.uint16 if far < 65536 else np.uint32)
+    out = np.empty(where.shape, dtype=np.min_scalar_type(far))
     at = np.arange(where.shape[1], dtype=np.int32)
     for top in range(0, len(where), STRIP):
         strip = where[top : top + STRIP]

@@ -70,8 +70,8 @@ def unusable(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr.DataAr
 
     Returns bool with the mask's dims, lazy if it is. Raises CubeError for an unknown class, scheme or code.
     """
-    codes, name = {*class_codes(classes), NODATA_CODE}, _scheme(mask)
-    table = {value: int(code in codes) for value, code in _readings(name).items()}
+    codes, name = class_codes(classes), _scheme(mask)
+    table = {value: int(code in codes) for value, code in _readings(name).items()} | {NODATA_CODE: 1}
     made = _recoded(mask, table, name).astype(bool)
     return made.rename("unusable").drop_attrs().assign_attrs(long_name="pixels to leave out")
 
