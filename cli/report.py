@@ -59,11 +59,13 @@ def report(
 def _one(
     mask: Path, output: Path, scene: Path | None, scores: Path | None, *, stac: bool, style: bool
 ) -> dict[str, Any]:
+    from kappamask.cli.progress import dask_progress
     from kappamask.reports import shares, write_page, write_stac, write_style
     from kappamask.scenes import open_scene, read_mask
 
     cube = open_scene(scene) if scene else None
-    files = {"page": write_page(output, mask, scene=cube, scores_file=scores)}
+    with dask_progress("draw the page"):
+        files = {"page": write_page(output, mask, scene=cube, scores_file=scores)}
     files |= {"scores": scores} if scores else {}
     files |= {"style": write_style(mask)} if style else {}
     item = [write_stac(mask, scene=cube, files=files)] if stac else []
