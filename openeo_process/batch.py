@@ -1,5 +1,6 @@
 """An area and a period as parts: one job for each cell, and a small one that goes first."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
@@ -29,15 +30,21 @@ class Request:
     backend: str
     collection: str
     dates: tuple[str, str]
-    bands: tuple[str, ...]
     card: ModelCard
     python: str
-    archive: str | None
-    """URL of the dependency archive, as the back-end sees it."""
     level: str | None = None
     scores: bool = False
+    bands: tuple[str, ...] = ()
+    """To load; those that the network knows."""
+    archive: str | None = None
+    """URL of the dependency archive, as the back-end sees it; None where its workers have the package."""
     options: tuple[tuple[str, Any], ...] = ()
     """Job options that replace those of `job_options`."""
+
+    @property
+    def job_options(self) -> dict[str, Any]:
+        """Every option of the jobs."""
+        return job_options(self.archive, **dict(self.options))
 
     def graph(self, connection: openeo.Connection, cell: Cell) -> dict[str, Any]:
         """The flat process graph that masks `cell`."""
@@ -52,12 +59,10 @@ class Request:
 
 def part_of(request: Request, connection: openeo.Connection, cell: Cell, folder: Path, name: str, batch: str) -> Part:
     """The part that masks `cell`; its files go to `folder` / `name`."""
-    import json
-
     graph = request.graph(connection, cell)
-    options = job_options(request.archive, **dict(request.options))
-    key = fingerprint(request.backend, graph, options)
-    return Part(key, batch, name, request.backend, json.dumps(graph), json.dumps(options), str(folder / name))
+    key = fingerprint(request.backend, graph, request.job_options)
+    options = json.dumps(request.job_options)
+    return Part(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name))
 
 
 def batch_id(cells: Sequence[Cell], request: Request) -> str:

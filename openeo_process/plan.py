@@ -48,16 +48,21 @@ class Plan:
 
 
 def make_plan(
-    cells: Sequence[Cell], card: ModelCard, dates: tuple[str, str], options: dict[str, Any], pilot: float | None = None
+    cells: Sequence[Cell],
+    card: ModelCard,
+    dates: tuple[str, str],
+    options: dict[str, Any],
+    pilot: float | None = None,
+    count: int | None = None,
 ) -> Plan:
-    """What masking `cells` on the `dates` takes.
+    """What masking `cells` from the first of `dates` to before the second takes.
 
-    pilot: credits that a chunk of one date was seen to cost, which then count instead of the model: for each job
-    `JOB_CREDITS`, and for each chunk and date `CHUNK_S` of the cores and memory that the job options ask for.
+    The price is `JOB_CREDITS` for each job, and for each chunk and date `CHUNK_S` of the cores and memory that the job
+    options ask for, or `pilot`, the credits that one was seen to cost. count: of dates, where that is known.
     """
     chunks = sum(chunks_of(cell, card) for cell in cells)
     megapixels = sum(width * height for width, height in (cell.pixels() for cell in cells)) / 1e6
-    count = visits(dates)
+    count = visits(dates) if count is None else count
     each = pilot if pilot is not None else CHUNK_S / 3600 * _rate(options)
     basis = "from a pilot job" if pilot is not None else f"if a chunk takes {CHUNK_S:g} s"
     return Plan(len(cells), chunks, megapixels, count, JOB_CREDITS * len(cells) + chunks * count * each, basis)

@@ -1,6 +1,7 @@
 """A proxy on loopback that spoils what passes through it, by a seed: the tests' weather."""
 
 import http.client
+import json
 import random
 import threading
 import time
@@ -35,6 +36,22 @@ class Weather:
     def status(self) -> int:
         with self.lock:
             return self.random.choice(STATUSES)
+
+    def amended(self, _method: str, _path: str, content: bytes) -> bytes:
+        return content
+
+
+class Prices(Weather):
+    """Fair weather, in which every job is told to cost so many credits, as back-ends that charge say it."""
+
+    def __init__(self, costs: float) -> None:
+        super().__init__(0, 0)
+        self.costs = costs
+
+    def amended(self, method: str, path: str, content: bytes) -> bytes:
+        if method != "GET" or path.rpartition("/")[0].rpartition("/")[2] != "jobs":
+            return content
+        return json.dumps({**json.loads(content), "costs": self.costs}).encode()
 
 
 class Script(Weather):
@@ -79,6 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "duplicate":
             self.pass_on(body)
         status, headers, content = self.pass_on(body)
+        content = self.weather.amended(self.command, self.path, content)
         if kind == "drop after":
             return self.cut()
         if kind == "status after":

@@ -17,6 +17,8 @@ DATES = "2018-02-01/2018-02-03"
 PYTHON = platform.python_version().rpartition(".")[0]
 INSIDE = "27.003,58.634,27.014,58.638"
 """W,S,E,N well inside the scene that `files` locates in UTM 35N."""
+WIDE = "26.9948,58.634,27.0150,58.638"
+"""The same and a bit of what lies west of it: two parts of a kilometre at most."""
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import pystac
 import pytest
 import rasterio
 from command import one_sentence
-from faults import Script, spoilt
-from remote import DATE, DATES, INSIDE, back_end, jobs_of
+from faults import Prices, Script, spoilt
+from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
 from kappamask.openeo_process.journal import Journal, State
 
@@ -41,13 +41,14 @@ def words(url, tmp_path, *more, area=INSIDE, dates=DATES):
 
 
 def test_an_area_becomes_a_mask_and_is_not_paid_twice(kappamask, server, account, tmp_path):
-    asked = words(server.url, tmp_path, "--part-km", 1, "--json")
+    asked = words(server.url, tmp_path, "--part-km", 1, "--json", area=WIDE)
     before = len(jobs_of(server))
     done = kappamask(*asked)
     assert done.code == 0, done.err
     result = json.loads(done.out)
     states = {part["part"]: part["state"] for part in result["parts"]}
     assert set(states.values()) == {"fetched"}
+    assert len(states) == 2
     made = len(jobs_of(server)) - before
     assert made == len(states)
     path, collection = (Path(file) for file in result["files"])
@@ -57,7 +58,7 @@ def test_an_area_becomes_a_mask_and_is_not_paid_twice(kappamask, server, account
     assert item.properties["kappamask:backend"] == server.url
     with rasterio.open(path) as file:
         assert file.crs == "EPSG:32635" and file.nodata == 255 and file.colormap(1)
-        assert not (file.transform.c % 60 or file.transform.f % 60)
+        assert not (file.transform.c % 10 or file.transform.f % 10)
         assert set(np.unique(file.read(1))) <= {1, 2, 3, 4, 255}
         assert file.tags()["model_id"] == "compact" and file.tags()["backend"] == server.url
     again = kappamask(*asked)
@@ -77,6 +78,18 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     assert refused.code == 1 and "--max-credits 0.5" in refused.err and one_sentence(refused.err)
     assert len(jobs_of(server)) == before
     assert not (tmp_path / "j").exists()
+
+
+def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tmp_path):
+    with spoilt(server.url, Prices(30.0)) as url:
+        asked = words(url, tmp_path, "--part-km", 1, "--max-credits", 40, area=WIDE)
+        done = kappamask(*asked)
+        assert done.code == 1 and "from a pilot job" in done.err, done.err
+        parts = Journal(tmp_path / "j").parts()
+        assert [part.state for part in parts[:1]] == [State.FETCHED] and parts[0].costs == 30.0
+        assert {part.state for part in parts[1:]} == {State.PLANNED}, "nothing else was started"
+        assert kappamask(*asked[:-1], 400).code == 0
+    assert len([job for job in jobs_of(server) if job["id"] == parts[0].job]) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,115 @@
+"""What `kappamask submit` does once it knows what is asked: say the plan, prove it, drive it."""
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kappamask.cli.batches import driver_of
+from kappamask.cli.job_progress import shown_parts
+from kappamask.cli.options import say
+from kappamask.models import JobError
+
+if TYPE_CHECKING:
+    import openeo
+
+    from kappamask.openeo_process.areas import Cell
+    from kappamask.openeo_process.batch import Request
+    from kappamask.openeo_process.journal import Journal, Part
+    from kappamask.openeo_process.plan import Plan
+
+__all__ = ["NO_ARCHIVE", "Submission", "archive_for", "runtime_of"]
+
+NO_ARCHIVE = "none"
+"""Given where the back-end's workers have the package."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One batch, before and while it is driven."""
+
+    request: "Request"
+    cells: "Sequence[Cell]"
+    connection: "openeo.Connection"
+    max_credits: float | None
+
+    def plan(self, pilot: float | None = None, dates: int | None = None) -> "Plan":
+        """What it takes; see `make_plan`."""
+        from kappamask.openeo_process.plan import make_plan
+
+        return make_plan(self.cells, self.request.card, self.request.dates, self.request.job_options, pilot, dates)
+
+    def say(self, as_json: bool) -> None:
+        """Print the plan, and the graph of the first job."""
+        plan, options = self.plan(), self.request.job_options
+        graph = self.request.graph(self.connection, self.cells[0])
+        result = {**asdict(plan), "bands": self.request.bands, "job_options": options, "graph": graph}
+        zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in self.cells}))
+        size = f"{plan.chunks} chunks, {plan.megapixels:.1f} Mpx, about {plan.dates} dates"
+        lines = [
+            f"{plan.parts} jobs in {zones}: {size}",
+            f"about {plan.credits:.0f} credits, {plan.basis}",
+            f"bands {','.join(self.request.bands)}",
+            f"job options {json.dumps(options)}",
+            f"graph of the first job {json.dumps(graph)}",
+        ]
+        say(result, lines, as_json)
+
+    def parts(self, output: Path, proven: bool) -> "list[Part]":
+        """The batch's parts; with `proven`, the first is of one chunk: the canary, or a cell that is no larger."""
+        from kappamask.openeo_process import batch
+
+        key, folder = batch.batch_id(self.cells, self.request), output.resolve()
+        named = [(cell, cell.name) for cell in self.cells]
+        small = batch.canary(self.cells[0], self.request.card)
+        if proven and small != self.cells[0]:
+            named = [(small, batch.CANARY), *named]
+        return [batch.part_of(self.request, self.connection, cell, folder, name, key) for cell, name in named]
+
+    def drive(self, book: "Journal", parts: "list[Part]", at_once: int) -> None:
+        """The first part alone; what it cost counts for the plan of the others, which start if it came back whole."""
+        from kappamask.openeo_process.journal import State
+
+        with shown_parts(parts) as tell:
+            driver = driver_of(book, self.request.backend, at_once, tell)
+            (pilot,) = driver.run([parts[0].fingerprint])
+            if pilot.state is State.FETCHED:
+                self._check_costs(pilot)
+                driver.run(part.fingerprint for part in parts[1:])
+
+    def _check_costs(self, pilot: "Part") -> None:
+        """Of one chunk, or of a first part that nobody wanted a canary before."""
+        from kappamask.openeo_process.batch import CANARY, chunks_of
+        from kappamask.openeo_process.download import fetched
+        from kappamask.openeo_process.plan import JOB_CREDITS
+
+        chunks = 1 if pilot.name == CANARY else chunks_of(self.cells[0], self.request.card)
+        dates = len([path for path in fetched(Path(pilot.folder), str(pilot.job)) if path.suffix == ".tif"])
+        if pilot.costs is not None and dates:
+            self.plan(max(0.0, pilot.costs - JOB_CREDITS) / dates / chunks, dates).check(self.max_credits)
+
+
+def archive_for(given: str | None, request: "Request", output: Path) -> "Request":
+    """The request with the archive that was given, or, for a back-end on this machine, one that is made."""
+    from kappamask.openeo_process.archive import build
+    from kappamask.openeo_process.login import is_local
+
+    if given is not None:
+        return replace(request, archive=None if given == NO_ARCHIVE else given)
+    if not is_local(request.backend):
+        raise JobError(
+            "The back-end needs the dependency archive: make it with `kappamask archive -o .`, put it where the "
+            "back-end can read it, and give its URL with --archive."
+        )
+    made = build(output / "archive", model=request.card, python=request.python)
+    return replace(request, archive=str(made.resolve()))
+
+
+def runtime_of(backend: str) -> str:
+    """The Python of the back-end's UDFs, where the user does not say."""
+    from kappamask.openeo_process.graph import PYTHON
+    from kappamask.openeo_process.login import is_local
+
+    return platform.python_version().rpartition(".")[0] if is_local(backend) else PYTHON
