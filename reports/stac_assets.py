@@ -2,12 +2,12 @@
 
 import os
 from hashlib import file_digest
+from math import isnan
 from pathlib import Path
-from typing import Any
 
 import pystac
 from pystac.extensions.file import FileExtension
-from pystac.extensions.raster import RasterBand, RasterExtension
+from pystac.extensions.raster import DataType, NoDataStrings, RasterBand, RasterExtension
 
 from kappamask.models import SceneError
 from kappamask.models.catalog import SHA256_MULTIHASH
@@ -15,7 +15,8 @@ from kappamask.scenes.raster import local_raster
 
 __all__ = ["ASSETS", "add_file"]
 
-TIFF = "image/tiff; application=geotiff; profile=cloud-optimized"
+TIFF = "image/tiff; application=geotiff"
+OPTIMISED = "; profile=cloud-optimized"
 MEDIA = {
     ".tif": TIFF, ".tiff": TIFF, ".nc": "application/netcdf", ".png": "image/png", ".html": "text/html",
     ".qml": "application/xml",
@@ -45,7 +46,7 @@ def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.As
     size, checksum = _fingerprint(file)
     FileExtension.ext(asset, add_if_missing=True).apply(size=size, checksum=checksum)
     if media == TIFF:
-        RasterExtension.ext(asset, add_if_missing=True).apply(_bands(file))
+        _add_bands(asset, file)
     return asset
 
 
@@ -63,16 +64,16 @@ def _fingerprint(file: Path) -> tuple[int, str]:
         raise SceneError(f"Cannot read {file}: {error.strerror}.") from error
 
 
-def _bands(file: Path) -> list[RasterBand]:
+def _add_bands(asset: pystac.Asset, file: Path) -> None:
     with local_raster(file) as dataset:
-        told: list[dict[str, Any]] = [
-            {"data_type": kind, "nodata": nodata, "scale": scale, "offset": offset}
-            for kind, nodata, scale, offset in zip(
-                dataset.dtypes, dataset.nodatavals, dataset.scales, dataset.offsets, strict=True
-            )
-        ]
-        names = dataset.descriptions
-    bands = [RasterBand.create(**{key: value for key, value in one.items() if value is not None}) for one in told]
-    for band, name in zip(bands, names, strict=True):
-        band.properties |= {"name": name} if name else {}
-    return bands
+        facts = zip(dataset.dtypes, dataset.nodatavals, dataset.scales, dataset.offsets, strict=True)
+        named = list(zip(dataset.descriptions, facts, strict=True))
+        asset.media_type = TIFF + (OPTIMISED if dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG" else "")
+    RasterExtension.ext(asset, add_if_missing=True).apply([_band(name, *told) for name, told in named])
+
+
+def _band(name: str | None, kind: str, nodata: float | None, scale: float, offset: float) -> RasterBand:
+    limit = NoDataStrings.NAN if nodata is not None and isnan(nodata) else nodata
+    band = RasterBand.create(data_type=DataType(kind), nodata=limit, scale=scale, offset=offset)
+    band.properties |= {"name": name} if name else {}
+    return band

@@ -215,6 +215,7 @@ def test_a_stac_item_describes_the_files(mask_file: Path) -> None:
     assert FileExtension.ext(asset).checksum == "1220" + hashlib.sha256(mask_file.read_bytes()).hexdigest()
     (band,) = RasterExtension.ext(asset).bands
     assert (band.data_type, band.nodata) == ("uint8", 255)
+    assert asset.media_type == pystac.MediaType.COG
     classes = asset.extra_fields["classification:classes"]
     assert [(c["value"], c["name"], c["color_hint"].lower()) for c in classes] == [
         (c.value, c.name, c.color_hint) for c in load_card().classes
@@ -253,6 +254,11 @@ def test_scores_keep_their_scale_in_the_item_and_on_the_page(mask_file: Path) ->
     assert [(b.scale, b.offset, b.nodata, b.properties["name"]) for b in bands] == [
         (0.005, 0.25, 255, "clear"), (0.005, 0.25, 255, "cloud")
     ]  # fmt: skip
+    plain = write_mask(
+        mask_of(), mask_file, scores=xr.concat([mask_of() / 5] * 2, "class").assign_coords({"class": ["a", "b"]})
+    )
+    item = stac_item(mask_file, files={"scores": plain[1]}).to_dict(include_self_link=False)
+    assert "NaN" not in json.dumps(item), "JSON has no such number"
     found = read_scores(scores)
     assert (found.dtype, found["class"].values.tolist()) == (np.float32, ["clear", "cloud"])
     assert np.isnan(found.values[:, 0]).all()
