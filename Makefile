@@ -41,8 +41,12 @@ $(VENV)/bench: $(READY)
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py $(if $(PRODUCT),--product)
 
+docs: $(READY)
+	$(BIN)/mkdocs build --strict --quiet -d build/site
+
 # Remote batches through foul weather: 200 seeds, two parts each, of which `make test` runs the first few.
 faults: $(READY)
+	mkdir -p build
 	KAPPAMASK_FAULT_RUNS=200 $(BIN)/python -m pytest tests/test_remote_faults.py -q -s 2>build/faults.log
 
 # What the official networks must answer, from TensorFlow itself, in an environment of its own.
