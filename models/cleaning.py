@@ -87,12 +87,13 @@ class Cleaning:
 def doublings(length: float, zenith: float) -> list[tuple[float, float]]:
     """(shift, radius) in pixels: a set united with itself grown by a disc and shifted, time and again, becomes a wedge.
 
-    The wedge is `length` long and as wide at each distance as clouds are displaced when seen aslant.
+    The wedge is `length` long and as wide at each distance as clouds are displaced when seen aslant, and half a pixel's
+    diagonal more at each step, for shifts are rounded to whole pixels.
     """
     found, grown = [], 1.0
     while grown < length:
         step = min(grown, length - grown)
-        found.append((step, step * VIEW / tan(radians(zenith)) + sqrt(2)))
+        found.append((step, step * VIEW / tan(radians(zenith)) + sqrt(0.5)))
         grown += step
     return found
 

@@ -55,19 +55,20 @@ def clean(
     """
     options = {"buffer_m": buffer_m, "min_object_m2": min_object_m2, "fill_holes_m2": fill_holes_m2}
     cleaning = read_cleaning({**options, "shadow_length_m": shadow_length_m, "sun": sun})
+    mask = in_own_scheme(mask)
+    if not {"y", "x"} <= set(mask.dims):
+        raise CubeError(f"The mask has dims {mask.dims}; needed are y and x.")
     if not cleaning:
-        return in_own_scheme(mask)
+        return mask
     if sun is not None and "y" in mask.coords and mask.sizes["y"] > 1 and mask["y"][0] < mask["y"][-1]:
         raise CubeError(
             "The sun's azimuth needs rows from north to south: turn them with mask.sortby('y', ascending=False)."
         )
-    return clean_mask(in_own_scheme(mask), cleaning, _pixel_m(mask) if pixel_m is None else _checked(pixel_m))
+    return clean_mask(mask, cleaning, _pixel_m(mask) if pixel_m is None else _checked(pixel_m))
 
 
 def clean_mask(mask: xr.DataArray, cleaning: Cleaning, pixel_m: float) -> xr.DataArray:
     """What `clean` does with a mask in KappaMask codes and options that are checked already."""
-    if not {"y", "x"} <= set(mask.dims):
-        raise CubeError(f"The mask has dims {mask.dims}; needed are y and x.")
     planes = mask.transpose(..., "y", "x")
 
     def block(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
