@@ -60,10 +60,12 @@ def _one(
     mask: Path, output: Path, scene: Path | None, scores: Path | None, *, stac: bool, style: bool
 ) -> dict[str, Any]:
     from kappamask.cli.progress import dask_progress
-    from kappamask.reports import shares, write_page, write_stac, write_style
+    from kappamask.reports import shares, stac_item, write_page, write_stac, write_style
     from kappamask.scenes import open_scene, read_mask
 
     cube = open_scene(scene) if scene else None
+    if stac:
+        stac_item(mask, scene=cube)  # what it lacks must not come out after the page is written
     with dask_progress("draw the page"):
         files = {"page": write_page(output, mask, scene=cube, scores_file=scores)}
     files |= {"scores": scores} if scores else {}

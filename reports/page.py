@@ -8,6 +8,7 @@ import xarray as xr
 
 from kappamask.models import SceneError
 from kappamask.reports.agreement import COMPARED, agreement
+from kappamask.reports.grids import check_grid
 from kappamask.reports.images import OUTLINES, SCALE, Picture, outlined, png, score_colours
 from kappamask.reports.meaning import in_classes, meanings, words
 from kappamask.reports.provenance import provenance, software
@@ -24,6 +25,8 @@ __all__ = ["write_page"]
 
 LARGE, SMALL = 900, 320
 """Pixels of the longer side of the main pictures, and of the score maps: as wide as they are shown at 1280 px."""
+NEAR = 0.01
+"""By which scores may lie beyond 0 and 1: they are rounded, and blended from windows."""
 READINGS = {
     "reflectance": "The numbers are reflectance.",
     "dn_harmonized": "The numbers are reflectance times 10 000, without an offset.",
@@ -52,6 +55,9 @@ def write_page(
     """
     path = Path(mask_file)
     mask = in_classes(read_mask(path))
+    for what, other in (("scene", scene), ("product's mask", scl)):
+        if other is not None:
+            check_grid(what, other, mask)
     counted = shares(mask)
     told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     return write_html(
@@ -87,9 +93,6 @@ def _pictures(mask: xr.DataArray, scene: xr.DataArray | None, counted: Shares) -
     drawn = png(coloured(codes, legend(mask)), f"Cloud mask: {found}.", "Mask")
     if scene is None:
         return [drawn]
-    if any(mask.sizes[axis] != scene.sizes[axis] for axis in ("y", "x")):
-        sizes = [f"{one.sizes['x']} x {one.sizes['y']}" for one in (mask, scene)]
-        raise SceneError(f"The mask has {sizes[0]} pixels, the scene {sizes[1]}; give the scene that was masked.")
     colour = true_colour(thinned(scene, LARGE))
     over = outlined(colour, codes, meanings(mask))
     return [
@@ -103,9 +106,10 @@ def _scores(mask: xr.DataArray, path: str | Path | None) -> list[Picture]:
     if path is None:
         return []
     scores = read_scores(path)
-    if any(mask.sizes[axis] != scores.sizes[axis] for axis in ("y", "x")):
-        raise SceneError(f"{Path(path).name} has other pixels than the mask; give the scores that belong to it.")
+    check_grid("scores", scores, mask)
     maps = thinned(scores, SMALL).compute()
+    if not ((maps >= -NEAR) & (maps <= 1 + NEAR) | maps.isnull()).all():
+        raise SceneError(f"{Path(path).name} holds no scores: its numbers are not from 0 to 1.")
     names = [words(str(name)) for name in maps["class"].values]
     return [
         png(score_colours(one), f"Map of the score of {name}.", name)

@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import SceneError
+from kappamask.scenes.cube import located
+from kappamask.scenes.grid import grid_of
 from kappamask.scenes.masks import MASK_SUFFIXES
 from kappamask.scenes.netcdf import open_dataset
 from kappamask.scenes.raster import lazy_bands, local_raster
@@ -28,12 +30,11 @@ def read_scores(path: str | Path) -> xr.DataArray:
 def _from_geotiff(path: Path) -> xr.DataArray:
     with local_raster(path) as dataset:
         names, nodata = dataset.descriptions, dataset.nodata
-        scale, offset = np.float32(dataset.scales), np.float32(dataset.offsets)
+        scale, offset, grid = np.float32(dataset.scales), np.float32(dataset.offsets), grid_of(dataset)
     if not all(names):
         raise SceneError(f"{path.name} holds no scores: its bands have no descriptions, which name the classes.")
-    stored = xr.DataArray(
-        lazy_bands(path, [*range(1, len(names) + 1)]), dims=("class", "y", "x"), coords={"class": list(names)}
-    )
+    data, coords = lazy_bands(path, [*range(1, len(names) + 1)]), {"class": list(names), "y": grid.y, "x": grid.x}
+    stored = located(xr.DataArray(data, dims=("class", "y", "x"), coords=coords), grid)
     return _decoded(stored, nodata, xr.DataArray(scale, dims="class"), xr.DataArray(offset, dims="class"))
 
 

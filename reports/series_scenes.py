@@ -9,14 +9,12 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import SceneError
+from kappamask.reports.grids import one_grid
 from kappamask.reports.provenance import sensing_time
 from kappamask.reports.series import Dated
 from kappamask.scenes import open_scene, scan
 
 __all__ = ["scenes_of"]
-
-NEAR = 0.01
-"""Pixels by which the corners of mask and scene may differ: coordinates in files are rounded."""
 
 
 @dataclass(frozen=True)
@@ -54,16 +52,5 @@ def _listed(source: Path) -> list[Path]:
 
 
 def _nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
-    same = [one for one in scenes if one.when.date() == dated.when.date() and _one_grid(one.cube, dated.mask)]
+    same = [one for one in scenes if one.when.date() == dated.when.date() and one_grid(one.cube, dated.mask)]
     return min(same, key=lambda one: abs(one.when - dated.when)).cube if same else None
-
-
-def _one_grid(cube: xr.DataArray, mask: xr.DataArray) -> bool:
-    return all(cube.sizes[axis] == mask.sizes[axis] and _aligned(cube, mask, axis) for axis in ("y", "x"))
-
-
-def _aligned(cube: xr.DataArray, mask: xr.DataArray, axis: str) -> bool:
-    if axis not in cube.coords or axis not in mask.coords or mask.sizes[axis] == 1:
-        return True
-    ours, theirs = mask[axis].values, cube[axis].values
-    return bool(np.abs(ours[[0, -1]] - theirs[[0, -1]]).max() <= NEAR * abs(ours[1] - ours[0]))
