@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
 
-__all__ = ["band_name", "baseline", "choose", "normalise", "tile"]
+__all__ = ["band_name", "baseline", "choose", "normalise", "product_facts", "tile", "whole"]
 
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
 _TILE = re.compile(r"(?<![A-Z0-9])T(\d\d[A-Z]{3})(?![A-Z0-9])")
 _BASELINE = re.compile(r"(?<![A-Z0-9])N(\d\d)(\d\d)(?![A-Z0-9])")
+_PLATFORM = re.compile(r"(?<![A-Z0-9])S(2[A-D])_")
+_ORBIT = re.compile(r"(?<![A-Z0-9])R(\d{3})(?![A-Z0-9])")
+LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
+"""Bands that a whole product of a level does not have."""
 
 
 def band_name(text: str | None) -> str | None:
@@ -36,6 +40,31 @@ def baseline(text: str) -> str | None:
     """The processing baseline that a product's name tells of ("S2A_MSIL1C_…_N0511_R065_…": 05.11), else None."""
     found = _BASELINE.search(text.upper())
     return f"{found[1]}.{found[2]}" if found else None
+
+
+def product_facts(name: str) -> dict[str, str | int]:
+    """`product`, and what its name tells of `platform`, `tile` and relative `orbit`.
+
+    S2A_MSIL1C_20210527T102021_N0300_R065_T32TQM_20210527T123456: Sentinel-2A, 32TQM, 65.
+    """
+    upper = name.upper()
+    platform, orbit, place = _PLATFORM.search(upper), _ORBIT.search(upper), tile(name)
+    found: dict[str, str | int] = {"product": name}
+    found |= {"platform": f"Sentinel-{platform[1]}"} if platform else {}
+    found |= {"tile": place} if place else {}
+    return found | ({"orbit": int(orbit[1])} if orbit else {})
+
+
+def whole(product: str, have: Sequence[str], level: str | None) -> list[str]:
+    """`have`, all bands of a product; SceneError if one is missing that its level has."""
+    lacking = LACKING.get(level or "", SENTINEL2_BANDS)
+    missing = [band for band in SENTINEL2_BANDS if band not in have and band not in lacking]
+    if missing:
+        raise SceneError(
+            f"{product} lacks {', '.join(missing)}; get it anew, or name the bands to use with bands=[…] (on the "
+            "command line --bands B02,B03,…)."
+        )
+    return list(have)
 
 
 def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:

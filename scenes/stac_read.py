@@ -12,7 +12,7 @@ from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import Grid, grid_of
 from kappamask.scenes.hrefs import opened, resolved
 from kappamask.scenes.metadata import attributes
-from kappamask.scenes.names import choose
+from kappamask.scenes.names import choose, product_facts
 from kappamask.scenes.providers import baseline_of, item_radiometry
 from kappamask.scenes.raster import NODATA, number_type
 from kappamask.scenes.stac_driver import Driver, load_pixels
@@ -25,6 +25,9 @@ __all__ = ["open_item", "open_stac", "search"]
 
 ANCHORS: Final = ("B02", "B03", "B04", "B08")
 """Bands of 10 m, of which the first that an item has gives the grid, whichever bands are asked for."""
+
+PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
+"""Attribute -> the property of items that tells it, where the product's name is not there to do so."""
 
 
 def open_stac(
@@ -109,16 +112,17 @@ def _anchor(item: StacItem, loopback: bool) -> tuple[Grid, np.dtype[Any], float]
     return grid, dtype, NODATA if nodata is None else nodata
 
 
-def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str | None) -> dict[str, str]:
+def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str | None) -> dict[str, Any]:
     properties: Mapping[str, Any] = item.raw.get("properties", {})
     collection = str(item.raw.get("collection") or "")
-    product = str(properties.get("s2:product_uri") or item.id)
+    product = str(properties.get("s2:product_uri") or item.id).removesuffix(".SAFE")
     mode = radiometry or item_radiometry(item.raw, {label: item.asset(label) for label in labels})
     told = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
     if mode:
         told |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
     known = {key: value for key, value in told.items() if value}
-    return attributes(f"{product} {item.id} {collection}", known, level)
+    place = {key: properties[name] for key, name in PLACES.items() if name in properties}
+    return attributes(f"{product} {item.id} {collection}", known, level) | product_facts(product) | place
 
 
 def _series(cubes: list[xr.DataArray]) -> xr.DataArray:

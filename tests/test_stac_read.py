@@ -45,12 +45,14 @@ def item(scene: Path, raw: dict[str, Any]) -> Path:
 
 
 def test_an_item_is_a_scene(scene: Path, brightness: ModelCard) -> None:
-    path = item(scene, raw_item(scaled(assets(), -0.1), COPERNICUS.split("/")[-3], COPERNICUS, **BASELINE))
+    product = "S2B_MSIL2A_20210527T102021_N0511_R065_T35VLC_20230101T000000"
+    path = item(scene, raw_item(scaled(assets(), -0.1), "sentinel-2-l2a", COPERNICUS, product, **BASELINE))
     cube = open_scene(path)
     assert isinstance(cube.data, da.Array)
     assert (cube.dims, cube.dtype, cube.rio.crs) == (("bands", "y", "x"), np.uint16, CRS)
     assert list(cube["bands"].values) == ["B02", "B03", "B04", "B05", "B08", "B8A", "B11"]
     facts = {"level": "L2A", "datetime": "2021-05-27T10:20:21.024000Z", "collection": "sentinel-2-l2a"}
+    facts |= {"product": product, "platform": "Sentinel-2B", "tile": "35VLC", "orbit": 65}
     assert cube.attrs == facts | {"radiometry": "dn_offset", "processing_baseline": "05.11", "_FillValue": 0}
     np.testing.assert_array_equal(cube["x"].values[[0, -1]], [WEST + 5, WEST + 1195])
     np.testing.assert_array_equal(cube["y"].values[[0, -1]], [NORTH - 5, NORTH - 1195])
