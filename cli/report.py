@@ -62,12 +62,14 @@ def _one(
     from kappamask.cli.progress import dask_progress
     from kappamask.reports import shares, stac_item, write_page, write_stac, write_style
     from kappamask.scenes import open_scene, read_mask
+    from kappamask.scenes.reader import read_scl
 
     cube = open_scene(scene) if scene else None
+    scl = read_scl(scene, cube) if scene else None
     if stac:
         stac_item(mask, scene=cube)  # what it lacks must not come out after the page is written
     with dask_progress("draw the page"):
-        files = {"page": write_page(output, mask, scene=cube, scores_file=scores)}
+        files = {"page": write_page(output, mask, scene=cube, scl=scl, scores_file=scores)}
     files |= {"scores": scores} if scores else {}
     files |= {"style": write_style(mask)} if style else {}
     item = [write_stac(mask, scene=cube, files=files)] if stac else []

@@ -8,6 +8,7 @@ from typing import Any
 import pystac
 import xarray as xr
 from pystac.extensions.eo import EOExtension
+from pystac.extensions.grid import GridExtension
 from pystac.extensions.projection import ProjectionExtension
 
 from kappamask.reports.footprint import footprint
@@ -26,8 +27,8 @@ PROCESSING = "https://stac-extensions.github.io/processing/v1.1.0/schema.json"
 """Written by hand: no pystac knows the second, and those before 1.9 only an older version of the first."""
 DIGITS = 4
 """Of a percentage: one pixel of 1000 x 1000."""
-COMMON = {"platform": "platform", "level": "processing:level"}
-"""Attribute of a cube -> STAC property."""
+CONSTELLATION = {"constellation": "sentinel-2", "instruments": ["msi"]}
+"""Of a mask that names its platform, as Sentinel-2's own items have it."""
 
 
 def stac_item(
@@ -51,11 +52,13 @@ def stac_item(
     mask = read_mask(path)
     told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     counted, place = shares(in_classes(mask)), footprint(mask)
-    properties = _percentages(counted) | _processing(told)
+    properties = _percentages(counted) | _processing(told) | _acquired(told)
     item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, told), properties)
     item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]
     if counted.cloud_cover is not None:
         EOExtension.ext(item, add_if_missing=True).apply(cloud_cover=round(counted.cloud_cover, DIGITS))
+    if told.get("tile"):
+        GridExtension.ext(item, add_if_missing=True).apply(code=f"MGRS-{told['tile']}")
     _project(item, mask)
     asset = add_file(item, "mask", path, path.parent)
     asset.extra_fields |= {} if has_bits(mask) else {"classification:classes": _classes(counted)}
@@ -84,10 +87,14 @@ def _percentages(counted: Shares) -> dict[str, float]:
 def _processing(told: Mapping[str, Any]) -> dict[str, Any]:
     made = provenance(told)
     facts = [f"{key} {value}" for key, value in made.items()]
-    properties: dict[str, Any] = {name: made[key] for key, name in COMMON.items() if key in made}
+    properties: dict[str, Any] = {"processing:lineage": "; ".join(["Cloud mask", *facts])}
+    properties |= {"processing:level": made["level"]} if "level" in made else {}
     properties |= {"processing:software": software(told)} if software(told) else {}
-    properties["processing:lineage"] = "; ".join(["Cloud mask", *facts])
-    return properties | {f"kappamask:{key}": value for key, value in made.items() if key not in COMMON}
+    return properties | {f"kappamask:{key}": value for key, value in made.items()}
+
+
+def _acquired(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {"platform": str(told["platform"]).lower(), **CONSTELLATION} if told.get("platform") else {}
 
 
 def _project(item: pystac.Item, mask: xr.DataArray) -> None:

@@ -15,6 +15,7 @@ from defusedxml import ElementTree
 from files import CRS, cube, digits, geotiff
 from hypothesis import given
 from hypothesis import strategies as st
+from products import safe
 from pystac.extensions.eo import EOExtension
 from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
@@ -229,10 +230,10 @@ def test_a_stac_item_takes_from_the_scene_what_the_mask_does_not_tell(tmp_path: 
     (path,) = write_mask(mask_of(), tmp_path / "mask.tif")
     with pytest.raises(SceneError, match=r"mask.tif has no date"):
         stac_item(path)
-    scene = cube(datetime="2021-05-27T10:20:21+02:00", platform="sentinel-2b", level="L1C")
+    scene = cube(datetime="2021-05-27T10:20:21+02:00", platform="Sentinel-2B", level="L1C", tile="35VME")
     item = stac_item(path, scene=scene)
     assert item.datetime.isoformat() == "2021-05-27T08:20:21+00:00"
-    assert item.common_metadata.platform == "sentinel-2b"
+    assert (item.common_metadata.platform, item.properties["grid:code"]) == ("sentinel-2b", "MGRS-35VME")
     with pytest.raises(SceneError, match="'yesterday'; needed is ISO 8601"):
         stac_item(path, scene=cube(datetime="yesterday"))
 
@@ -405,6 +406,24 @@ def test_report_of_one_mask(kappamask, mask_file: Path) -> None:
     assert plain.out.startswith("cloud cover ")
 
 
+def test_report_of_a_product_compares_with_its_classes(kappamask, tmp_path: Path) -> None:
+    classes = np.repeat(np.uint8([[3], [4], [9]]), 18, axis=0).repeat(54, axis=1)
+    scene = safe(tmp_path, level="L2A", scl=classes)
+    grid = open_scene(scene)
+    codes = np.repeat(np.uint8([[2], [1], [3]]), 36, axis=0).repeat(108, axis=1)
+    made = grid.isel(bands=0, drop=True).copy(data=codes)
+    made.attrs = {**flag_attributes(load_card()), **MADE}
+    (path,) = write_mask(made, tmp_path / "m.tif")
+    done = kappamask("report", path, "-o", tmp_path / "m.html", "--scene", scene, "--stac", "--json")
+    assert done.code == 0, done.err
+    page = (tmp_path / "m.html").read_text()
+    assert "66.7 % of the 11\u202f664 pixels with data in both have the same class" in page
+    assert page.count('class="n same">100.0 %') == 2, "shadow and clear; the cloud is said to be thin"
+    item = pystac.Item.from_file(str(tmp_path / "m.json"))
+    assert (item.common_metadata.platform, item.properties["grid:code"]) == ("sentinel-2a", "MGRS-32TQM")
+    assert item.datetime.isoformat().startswith("2021-05-27T10:20:21")
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -437,3 +456,9 @@ def test_a_quicklook_may_be_an_asset(mask_file: Path) -> None:
     drawn = quicklook(cube(), read_mask(mask_file), mask_file.with_suffix(".png"))
     asset = stac_item(mask_file, files={"quicklook": drawn}).assets["quicklook"]
     assert (asset.media_type, asset.roles) == ("image/png", ["overview"])
+
+
+def test_report_explains_itself_with_an_example(kappamask) -> None:
+    done = kappamask("report", "--help")
+    assert done.code == 0
+    assert "Example: kappamask report mask.tif" in done.out
