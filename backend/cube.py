@@ -20,6 +20,7 @@ from rasterio.features import geometry_mask
 from kappamask.backend.callbacks import callback
 from kappamask.backend.engines import Run
 from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
+from kappamask.backend.labels import kept
 from kappamask.backend.neighborhood import Neighborhood
 from kappamask.backend.resample import METHODS, resample
 from kappamask.backend.save import write
@@ -64,6 +65,18 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         if not keep.size:
             have = ", ".join(f"{day:%Y-%m-%d}" for day in t)
             raise _invalid("filter_temporal", "extent", f"no date lies in [{start}, {end}); there are {have}")
+        return self._with(self.array.isel(t=keep))
+
+    def filter_labels(self, condition: dict[str, Any], dimension: str, **_unused: Any) -> SceneCube:
+        """Dates whose label, such as 2018-02-02T00:00:00Z, fulfils the condition."""
+        if dimension != "t":
+            raise _invalid(
+                "filter_labels", "dimension", f"labels of {dimension!r} cannot be filtered, those of 't' can"
+            )
+        labels = [f"{day:%Y-%m-%dT%H:%M:%SZ}" for day in pd.DatetimeIndex(self.array.t.values)]
+        keep = np.flatnonzero(kept(labels, condition))
+        if not keep.size:
+            raise _invalid("filter_labels", "condition", f"no date fulfils it; there are {', '.join(labels)}")
         return self._with(self.array.isel(t=keep))
 
     def filter_bbox(self, west: float, south: float, east: float, north: float, crs: Any = None) -> SceneCube:

@@ -21,6 +21,7 @@ from kappamask.backend.catalog import Catalog, cube_of
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.job_folder import Settings
+from kappamask.backend.labels import CONDITIONS
 from kappamask.backend.neighborhood import Neighborhood
 from kappamask.backend.services import PythonRuntime, StoredProcesses
 from kappamask.backend.stac import check_source, stac_scenes
@@ -30,12 +31,14 @@ __all__ = ["GraphProcessing", "SceneBackend", "check_namespaces"]
 PROCESSES = (
     "load_collection", "load_stac", "filter_bands", "filter_bbox", "filter_temporal", "filter_spatial",
     "resample_spatial", "apply_neighborhood", "apply", "reduce_dimension", "merge_cubes", "rename_labels", "mask",
-    "save_result", "if",
+    "save_result", "filter_labels", "if",
 )  # fmt: skip
 """Processes at the top level of a graph."""
 VALUES = ("eq",)
 """Processes of values, at the top level and in callbacks."""
-CALLBACKS = tuple({"run_udf", "linear_scale_range", "not", "array_element", *ELEMENTWISE, *REDUCERS} - {*VALUES})
+CALLBACKS = tuple(
+    {"run_udf", "linear_scale_range", "not", "array_element", *ELEMENTWISE, *REDUCERS, *CONDITIONS} - {*VALUES}
+)
 """Processes inside `apply_neighborhood`, `apply` and `reduce_dimension`."""
 
 

@@ -25,6 +25,9 @@ Archive = Annotated[
     str | None,
     typer.Option(help="URL at which the back-end finds what `kappamask archive` made, or none; made if it runs here."),
 ]
+Cover = Annotated[
+    float | None, typer.Option(min=0, max=100, help="Leave out products that say they are cloudier, percent.")
+]
 Options = Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="A job option; repeatable.")]
 
 
@@ -39,6 +42,9 @@ def submit(
     level: Annotated[Level | None, typer.Option(help="Product level, if the bands do not tell.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands to load, B02,B03,…; all that the network takes.")] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Also the score of each class, in percent.")] = False,
+    buffer_m: Annotated[float, typer.Option(min=0, help="Metres by which cloud and shadow are widened.")] = 0,
+    only: Annotated[list[str] | None, typer.Option(help="A day that is wanted, 2018-02-02; repeatable.")] = None,
+    max_cloud_cover: Cover = None,
     archive: Archive = None,
     python: Annotated[str | None, typer.Option(help="Python of the back-end's UDFs; 3.11, or this one's here.")] = None,
     part_km: Annotated[float, typer.Option(min=1, max=120, help="Largest side of a job's area, km.")] = 50,
@@ -66,7 +72,10 @@ def submit(
 
     card, pieces, runtime = load_card(model), cells(read_area(area, crs), part_km), python or runtime_of(backend)
     changes = tuple(_pair(text) for text in option or [])
-    request = Request(backend, collection, _period(dates), card, runtime, level, scores, options=changes)
+    request = Request(
+        backend, collection, _period(dates), card, runtime, level, scores, options=changes, only=tuple(only or ()),
+        max_cloud_cover=max_cloud_cover, cleaning=(("buffer_m", buffer_m),) if buffer_m else (),
+    )  # fmt: skip
     price = make_plan(pieces, card, request.dates, request.job_options)
     if not plan:
         price.check(max_credits)

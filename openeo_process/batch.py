@@ -38,6 +38,11 @@ class Request:
     """To load; those that the network knows."""
     archive: str | None = None
     """URL of the dependency archive, as the back-end sees it; None where its workers have the package."""
+    max_cloud_cover: float | None = None
+    only: tuple[str, ...] = ()
+    """Days that are wanted; all if empty."""
+    cleaning: tuple[tuple[str, Any], ...] = ()
+    """Options of `kappamask.udf.clean`."""
     options: tuple[tuple[str, Any], ...] = ()
     """Job options that replace those of `job_options`."""
 
@@ -48,12 +53,15 @@ class Request:
 
     def graph(self, connection: openeo.Connection, cell: Cell) -> dict[str, Any]:
         """The flat process graph that masks `cell`."""
+        cleaning: dict[str, Any] = dict(self.cleaning)
         cube = load(
-            connection, self.collection, area=cell.extent, dates=self.dates, bands=list(self.bands), model=self.card
-        )
+            connection, self.collection, area=cell.extent, dates=self.dates, bands=list(self.bands), model=self.card,
+            max_cloud_cover=self.max_cloud_cover, only=self.only, **cleaning,
+        )  # fmt: skip
         mask = cloud_mask(
-            cube, model=self.card, level=self.level, scores=self.scores, clip_to=cell.extent, python=self.python
-        )
+            cube, model=self.card, level=self.level, scores=self.scores, clip_to=cell.extent,
+            python=self.python, **cleaning,
+        )  # fmt: skip
         return dict(mask.save_result(format="GTiff").flat_graph())
 
 

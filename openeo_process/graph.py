@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from importlib.util import find_spec
-from operator import or_
 from pathlib import Path
 from typing import Any, Unpack
 
 import openeo
+from openeo.processes import or_, text_begins
 
 from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card
 from kappamask.models.card import MISSING
@@ -35,12 +35,16 @@ def load(
     bands: list[str] | None = None,
     model: str | Path | ModelCard = "compact",
     overlap: int | None = None,
+    max_cloud_cover: float | None = None,
+    only: Iterable[str] = (),
     **cleaning: Unpack[CleaningOptions],
 ) -> openeo.DataCube:
     """A collection's cube over `area`, enlarged by the chunks' overlap; give `area` to `cloud_mask` as `clip_to`.
 
     bands: left out, all that the network knows and the collection offers.
     overlap, cleaning: the same as for `cloud_mask`, because cleaning needs a larger overlap.
+    max_cloud_cover: percent of a product, as its own metadata tell, from which on it is left out.
+    only: days, as "2018-02-02", of which the others are left out.
 
     Raises CubeError for a wrong area or for cleaning that chunks cannot do.
     """
@@ -48,12 +52,20 @@ def load(
     if bands is None:
         offered = connection.collection_metadata(collection).band_names
         bands = [band for band in card.bands if band in offered]
-    return connection.load_collection(
+    cube = connection.load_collection(
         collection,
         spatial_extent=enlarged(area, overlap_for(card, overlap, read_cleaning(cleaning))),
         temporal_extent=list(dates),
         bands=bands,
+        max_cloud_cover=max_cloud_cover,
     )
+    days = list(only)
+    return cube.filter_labels(lambda value: _one_of(value, days), dimension="t") if days else cube
+
+
+def _one_of(label: Any, days: list[str]) -> Any:
+    """Labels are times; back-ends write them with or without seconds."""
+    return reduce(or_, (text_begins(label, day) for day in days))
 
 
 def cloud_mask(

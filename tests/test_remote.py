@@ -92,6 +92,20 @@ def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tm
     assert len([job for job in jobs_of(server) if job["id"] == parts[0].job]) == 1
 
 
+def test_days_are_chosen_by_label_and_clouds_widened(kappamask, server, account, tmp_path):
+    plain = kappamask(*words(server.url, tmp_path / "plain", dates="2018-02-01/2018-02-11"))
+    done = kappamask(
+        *words(server.url, tmp_path / "wide", "--only", DATE, "--buffer-m", 60, dates="2018-02-01/2018-02-11")
+    )
+    assert (plain.code, done.code) == (0, 0), done.err
+    thin, wide = (
+        rasterio.open(tmp_path / name / "out" / f"mask_{DATE}_32635.tif").read(1) for name in ("plain", "wide")
+    )
+    assert (wide == 4).sum() > (thin == 4).sum() > 0
+    other = kappamask(*words(server.url, tmp_path / "other", "--only", "2018-02-03", dates="2018-02-01/2018-02-11"))
+    assert other.code == 1 and "no date fulfils it" in other.err
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
