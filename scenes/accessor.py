@@ -22,6 +22,12 @@ class KappaMaskAccessor:
     dimension of bands; or, for `statistics`, a mask. Dims may also be called band, time, lat, lon and the like, and
     bands may be named as rioxarray (`long_name`) and odc-stac name them; results have the names of the data. All
     results are lazy if the data are; then only `mask` may compute anything, a sample, for radiometry="auto".
+
+    Example, with a cube as of `open_scene`, or any other with band labels:
+        >>> import kappamask.scenes
+        >>> clear = cube.kappamask.clear(level="L2A")
+        >>> bool((clear.isnull() == (cube.kappamask.mask(level="L2A") != 1)).all())
+        True
     """
 
     def __init__(self, data: xr.DataArray | xr.Dataset) -> None:
@@ -32,6 +38,11 @@ class KappaMaskAccessor:
         """The mask of the data: what `kappamask.udf.cloud_mask` answers, with its options and errors.
 
         It is made once for the same data and options, so that results which need it share its tasks, or its pixels.
+
+        Example:
+            >>> mask = cube.kappamask.mask(level="L2A", thresholds={"cloud": 0.3})
+            >>> mask.dims, mask.dtype.name, mask.attrs["model_id"]
+            (('t', 'y', 'x'), 'uint8', 'compact')
         """
         card = load_card(options.get("model", "compact"))
         token = tokenize(self._data, _encodings(self._data), options | {"model": card})
@@ -53,6 +64,12 @@ class KappaMaskAccessor:
         Attributes stay, and the encoding, so that `to_netcdf` and `rio.to_raster` write the dtype and nodata value that
         the data came with. Raises CubeError for a mask of other pixels, an unknown class or a nodata value that the
         dtype does not have, and what `mask` raises.
+
+        Example, of whole numbers, without their clouds but with shadows and thin clouds:
+            >>> cube.dtype.name, cube.kappamask.clear(["cloud"], level="L2A").dtype.name
+            ('uint16', 'float32')
+            >>> cube.kappamask.clear(["cloud"], nodata=0, level="L2A").dtype.name
+            'uint16'
         """
         named, own = ours(self._data)
         hidden = hidden_by(fitted(self.mask(**options) if mask is None else mask, named), classes)
@@ -64,6 +81,15 @@ class KappaMaskAccessor:
         """Shares of the classes inside an area, for each date: see `kappamask.scenes.class_statistics`.
 
         mask: as for `clear`; left out, the data if they are a mask themselves.
+
+        Example, in a box in the cube's own coordinates:
+            >>> box = (500_000, 6_499_500, 500_500, 6_500_000)
+            >>> found = cube.kappamask.statistics(box, crs="EPSG:32635", level="L2A")
+            >>> found.share.dims, found.pixels.values.tolist()
+            (('t', 'class'), [2500, 2500, 2500])
+            >>> mask = cube.kappamask.mask(level="L2A")
+            >>> found.equals(mask.kappamask.statistics(box, crs="EPSG:32635"))
+            True
         """
         found = given_mask(self._data) if mask is None else mask
         codes = self.mask(**options) if found is None else found
@@ -83,6 +109,11 @@ class KappaMaskAccessor:
         """One picture of many dates, each pixel from the one where it is seen best: see `kappamask.scenes.composite`.
 
         mask: as for `clear`, with dates.
+
+        Example:
+            >>> made = cube.kappamask.composite(target="2024-06-15", level="L2A")
+            >>> made.composite.dims, made.date.dims, made.attrs["method"]
+            (('bands', 'y', 'x'), ('y', 'x'), 'best')
         """
         codes = self.mask(**options) if mask is None else mask
         return composite(self._data, codes, method=method, classes=classes, target=target, reach_m=reach_m)

@@ -11,7 +11,7 @@ from rasterio.errors import CRSError
 from rioxarray.exceptions import RioXarrayError
 
 from kappamask.models import SceneError
-from kappamask.udf.mask import NODATA_ATTRIBUTES
+from kappamask.udf.settle import NODATA_ATTRIBUTES
 
 __all__ = ["crs_of", "fits", "one_nodata", "packing_of", "shared_nodata"]
 

@@ -11,7 +11,7 @@ from kappamask.scenes.dataset import AXES, BAND_DIMS, cube_of
 from kappamask.scenes.names import band_name
 from kappamask.udf import cloud_mask
 
-__all__ = ["Xarray", "fitted", "given_mask", "made_mask", "ours", "provenance", "theirs"]
+__all__ = ["Xarray", "fitted", "given_mask", "made_mask", "needed_mask", "ours", "provenance", "theirs"]
 
 Xarray = TypeVar("Xarray", xr.DataArray, xr.Dataset, xr.DataArray | xr.Dataset)
 NAMES = AXES | dict.fromkeys((*BAND_DIMS, "variable"), "bands")
@@ -55,14 +55,20 @@ def given_mask(data: Any) -> xr.DataArray | None:
     return named if is_mask else None
 
 
+def needed_mask(data: Any) -> xr.DataArray:
+    """`given_mask`, or CubeError."""
+    found = given_mask(data)
+    if found is None:
+        raise CubeError(f"A mask has dims (y, x) or (t, y, x), not ({', '.join(map(str, data.dims))}).")
+    return found
+
+
 def fitted(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """`mask`, or the variable `mask` in it, on the coordinates of `data`, both as `ours` names them.
 
     Raises CubeError unless pixels and dates are the same: xarray would leave out in silence what differs.
     """
-    named = given_mask(mask)
-    if named is None:
-        raise CubeError(f"A mask has dims (y, x) or (t, y, x), not ({', '.join(map(str, mask.dims))}).")
+    named = needed_mask(mask)
     for dim in map(str, named.dims):
         if dim not in data.dims or named.sizes[dim] != data.sizes[dim] or not _same(named, data, dim):
             raise CubeError(

@@ -7,7 +7,7 @@ import xarray as xr
 
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.conventions import ours, provenance, theirs
+from kappamask.scenes.conventions import needed_mask, ours, provenance, theirs
 from kappamask.udf.classes import MISSING, UNDEFINED
 from kappamask.udf.schemes import in_own_scheme
 
@@ -37,8 +37,14 @@ def class_statistics(
     there is none; `class_pixels` (…, class), int64; `valid_pixels`, `pixels` and `valid_share` (…) of the area. `class`
     is clear, cloud_shadow, semi_transparent_cloud and cloud: undefined and missing pixels are not valid.
     Raises CubeError for an area without CRS or pixels, or a code that the scheme does not have.
+
+    Example, with a mask as `read_mask` gives it:
+        >>> field = {"type": "Polygon", "coordinates": [[[27.0, 58.63], [27.01, 58.63], [27.0, 58.64], [27.0, 58.63]]]}
+        >>> found = class_statistics(mask, field)
+        >>> round(float(found.share.sel({"class": "clear"})), 2), int(found.pixels)
+        (0.26, 351)
     """
-    named, own = ours(mask)
+    named, own = needed_mask(mask), ours(mask)[1]
     counts = _counts(named, geometry, crs, all_touched)
     kept = [name for code, name in enumerate(CLASSES) if code not in (UNDEFINED, MISSING)]
     classes, pixels = counts.sel({"class": kept}), counts.sum("class")
@@ -51,7 +57,7 @@ def class_statistics(
         "class_pixels": classes,
     }
     described = {name: one.assign_attrs(long_name=NOTES[name], units="1") for name, one in found.items()}
-    return theirs(xr.Dataset(described, attrs=provenance(mask)), own)
+    return theirs(xr.Dataset(described, attrs=provenance(named)), own)
 
 
 def _counts(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> xr.DataArray:

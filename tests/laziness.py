@@ -1,0 +1,57 @@
+"""Schedulers and cubes that count: nothing is computed too early, nothing twice."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+from kappamask.udf import network
+
+
+@contextmanager
+def computations(most: int) -> Iterator[list[int]]:
+    """A list with the number of results of each computation; one more than `most` is an error where it happens."""
+    done: list[int] = []
+
+    def scheduler(graph: Any, keys: Any, **options: Any) -> Any:
+        done.append(len(keys))
+        if len(done) > most:
+            raise AssertionError(f"computation {len(done)}, and {most} are allowed")
+        return dask.get(graph, keys, **options)
+
+    with dask.config.set(scheduler=scheduler):
+        yield done
+
+
+def watched(cube: xr.DataArray, **chunks: int) -> tuple[xr.DataArray, Counter[tuple[tuple[int, int], ...]]]:
+    """`cube` in chunks, and how often each chunk is read, by where it lies."""
+    reads: Counter[tuple[tuple[int, int], ...]] = Counter()
+    lock = threading.Lock()
+
+    def read(block: np.ndarray, block_info: Any) -> np.ndarray:
+        with lock:
+            reads[tuple(block_info[0]["array-location"])] += 1
+        return block
+
+    lazy = cube.chunk(chunks)
+    meta = np.empty((0,) * cube.ndim, cube.dtype)
+    return lazy.copy(data=lazy.data.map_blocks(read, dtype=cube.dtype, meta=meta)), reads
+
+
+def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """A list that gets the shape of every image that a network is fed from now on."""
+    real: Callable[..., Any] = network.run
+    fed: list[tuple[int, ...]] = []
+
+    def run(card: Any, image: np.ndarray, *options: Any) -> Any:
+        fed.append(image.shape)
+        return real(card, image, *options)
+
+    monkeypatch.setattr(network, "run", run)
+    return fed
