@@ -95,7 +95,9 @@ def _utc(when: datetime) -> str:
     return aware.isoformat().replace("+00:00", "Z")
 
 
-def packing(name: str, pairs: Iterable[tuple[float, float]]) -> str | None:
+def packing(
+    name: str, pairs: Iterable[tuple[float, float]], remedy: str = "store digital numbers or reflectance"
+) -> str | None:
     """The reading that the bands' (scale, offset) speak for; None where all are (1, 0), which says nothing.
 
     Raises SceneError if bands differ, or if the pair is none of `PACKINGS`: numbers are handed on as stored, and
@@ -108,7 +110,7 @@ def packing(name: str, pairs: Iterable[tuple[float, float]]) -> str | None:
     if not known:
         listed = "; ".join(f"scale {scale:g}, offset {offset:g}" for scale, offset in sorted(distinct))
         raise SceneError(
-            f"Scene {name} declares {listed}; known are scale 0.0001 with offset 0 or -0.1, the same for all bands. "
-            "Store digital numbers or reflectance."
+            f"Scene {name} declares {listed}; known are scale 0.0001 with offset 0 or -0.1, the same for all bands; "
+            f"{remedy}."
         )
     return known[0]

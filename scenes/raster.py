@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from kappamask.models import SceneError
 from kappamask.scenes.atomic import GDAL_ERRORS, spelt
 from kappamask.scenes.grid import Grid, grid_of
-from kappamask.scenes.upsample import upsampled
+from kappamask.scenes.zipped import Member, Source
 
 __all__ = ["lazy_bands", "local_raster", "number_type"]
 
@@ -40,19 +40,26 @@ NODATA = 0
 
 
 @contextmanager
-def local_raster(path: Path, **options: Any) -> Iterator[DatasetReader]:
-    """Open a local GeoTIFF or JPEG 2000; GDAL's complaints, in opening and in reading, become SceneError.
+def local_raster(source: Source, **options: Any) -> Iterator[DatasetReader]:
+    """Open a GeoTIFF or JPEG 2000 on disk or in an archive; GDAL's complaints, also in reading, become SceneError.
 
     `options` are those of the driver, and `overview_level`.
     """
-    if not spelt(path).is_file():
-        raise SceneError(f"No file {path}.")
+    name, driver = _opening(source)
     try:
-        with rasterio.Env(**ENVIRONMENT), rasterio.open(path.resolve(), driver=_driver(path), **options) as dataset:
+        with rasterio.Env(**ENVIRONMENT), rasterio.open(name, driver=driver, **options) as dataset:
             yield dataset
     except (*GDAL_ERRORS, OSError) as error:
-        reason = str(error.__cause__ or error).replace(str(path.resolve()), path.name).rstrip(".")
-        raise SceneError(f"{path.name} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
+        reason = str(error.__cause__ or error).replace(str(name), source.name).rstrip(".")
+        raise SceneError(f"{source.name} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
+
+
+def _opening(source: Source) -> tuple[str | Path, str]:
+    """What GDAL calls a file, and the one driver that may open it; in products in archives all images are JPEG 2000."""
+    path = source.archive if isinstance(source, Member) else source
+    if not spelt(path).is_file():
+        raise SceneError(f"No file {path}.")
+    return (source.gdal, "JP2OpenJPEG") if isinstance(source, Member) else (source.resolve(), _driver(source))
 
 
 def _driver(path: Path) -> str:
@@ -72,28 +79,21 @@ def number_type(dataset: DatasetReader, band: int) -> np.dtype[Any]:
     return np.dtype(name)
 
 
-def lazy_bands(
-    path: Path, indexes: list[int], target: Grid | None = None, *, square: bool = False, kernel: str = "bilinear"
-) -> Array:
-    """Bands (numbered from 1) of a file as a dask array (band, y, x) of the file's dtype.
+def lazy_bands(path: Path, indexes: list[int]) -> Array:
+    """Bands (numbered from 1) of a file as a dask array (band, y, x) of the file's dtype; chunks follow its blocks.
 
-    With `target`, the bands are resampled to that grid by `kernel`; pixels of value 0, nodata, take no part in that.
-    Chunks follow the file's blocks; with `square` they have CHUNK pixels a side whatever the file.
     Each chunk opens the file anew: no handles stay open, and the array can be pickled.
     Computing raises SceneError where the file is damaged.
     """
     with local_raster(path) as dataset:
-        grid = target or grid_of(dataset)
-        dtype = number_type(dataset, indexes[0])
+        grid, dtype = grid_of(dataset), number_type(dataset, indexes[0])
         by_band = dataset.interleaving is None or dataset.interleaving.name == "band"
-        height, width = (CHUNK, CHUNK) if square else _chunk(dataset.block_shapes[0], grid)
+        height, width = _chunk(dataset.block_shapes[0], grid)
     band_chunks = (1,) * len(indexes) if by_band else (len(indexes),)
     bands: Array = da.map_blocks(
         _read,
         path=path,
         indexes=tuple(indexes),
-        target=target,
-        kernel=kernel,
         chunks=(band_chunks, *da.core.normalize_chunks((height, width), shape=(grid.height, grid.width))),
         dtype=dtype,
         meta=np.empty((0, 0, 0), dtype=dtype),
@@ -108,11 +108,7 @@ def _chunk(block: tuple[int, int], grid: Grid) -> tuple[int, int]:
     return min(grid.height, -(-rows // block[0]) * block[0]), width
 
 
-def _read(path: Path, indexes: tuple[int, ...], target: Grid | None, kernel: str, block_info: Any) -> NDArray[Any]:
+def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]:
     (first, last), rows, columns = block_info[None]["array-location"]
-    window = Window.from_slices(rows, columns)
-    bands = list(indexes[first:last])
     with local_raster(path) as dataset:
-        if target is None:
-            return np.asarray(dataset.read(bands, window=window))
-        return upsampled(dataset, bands, window, target, kernel, NODATA)
+        return np.asarray(dataset.read(list(indexes[first:last]), window=Window.from_slices(rows, columns)))

@@ -5,22 +5,28 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from kappamask.models import SceneError
 from kappamask.scenes.atomic import spelt
+from kappamask.scenes.eopf import is_eopf, read_classification
 from kappamask.scenes.folder import band_files, open_folder
 from kappamask.scenes.geotiff import open_geotiff
+from kappamask.scenes.halve import half_cube
 from kappamask.scenes.names import band_name
 from kappamask.scenes.netcdf import open_dataset, open_netcdf
 from kappamask.scenes.raster import local_raster
+from kappamask.scenes.safe import open_safe, read_classes
+from kappamask.scenes.safe_files import is_safe
 from kappamask.scenes.stac_read import open_item
 from kappamask.scenes.upsample import KERNELS
 from kappamask.scenes.vrt import open_vrt
 from kappamask.scenes.zarr_cube import open_zarr
 from kappamask.scenes.zarr_store import is_zarr
+from kappamask.udf.schemes import to_scheme
 
-__all__ = ["open_scene", "scan"]
+__all__ = ["open_scene", "read_scl", "scan"]
 
 Opener = Callable[[Path, Iterable[str] | None, str | None], xr.DataArray]
 OPENERS: dict[str, Opener] = {".tif": open_geotiff, ".tiff": open_geotiff, ".nc": open_netcdf}
@@ -29,42 +35,79 @@ RESAMPLING: dict[str, Resampling] = {".vrt": open_vrt, ".json": open_item}
 """Openers of what may hold bands of several resolutions, which take a kernel."""
 WRITTEN = frozenset({"mask", "score"})
 """Variables of a netCDF that `write_mask` wrote."""
+RESOLUTIONS = (10, 20)
+"""Metres."""
 KINDS = (
-    "a GeoTIFF (.tif) with band descriptions, a VRT stack (.vrt), a netCDF (.nc), a Zarr folder (.zarr), a STAC item "
-    "(.json or https address), or a folder of JP2 band files"
+    "a Sentinel-2 product (.SAFE, or a .zip of it), a GeoTIFF (.tif) with band descriptions, a VRT stack (.vrt), a "
+    "netCDF (.nc), a Zarr folder (.zarr), a STAC item (.json or https address), or a folder of JP2 band files"
 )
 
 
 def open_scene(
-    path: str | Path, *, bands: Iterable[str] | None = None, level: str | None = None, resampling: str = "bilinear"
+    path: str | Path,
+    *,
+    bands: Iterable[str] | None = None,
+    level: str | None = None,
+    resampling: str = "bilinear",
+    resolution: float = 10,
 ) -> xr.DataArray:
     """A scene as a lazy cube: dims (bands, y, x), dask, numbers and dtype as stored.
 
-    `path`: a GeoTIFF whose band descriptions are band names; a VRT stack of files beside it; a netCDF or Zarr folder
-    with one variable for each band or with a labelled band dimension, several dates as dims (t, bands, y, x); an EOPF
-    Zarr product; the file (.json) or https address of a STAC item; a folder of JP2s, one band each. Coarser bands are
-    resampled to the finest grid, in a folder cut to the area that all bands cover.
+    `path`: a Sentinel-2 product of either level as ESA makes it, its folder (NAME.SAFE), a zip archive of that, its
+    MTD_MSIL1C.xml or MTD_MSIL2A.xml, or the folder of a granule where it has several; a GeoTIFF whose band
+    descriptions are band names; a VRT stack of files beside it; a netCDF or Zarr folder with one variable for each
+    band or with a labelled band dimension, several dates as dims (t, bands, y, x); an EOPF Zarr product; the file
+    (.json) or https address of a STAC item; a folder of JP2s, one band each. Coarser bands are resampled to the
+    finest grid, in a folder cut to the area that all bands cover.
     `bands`: which to read, in this order; names for all bands, in order, where a GeoTIFF has none.
     `level`: "L1C" or "L2A", where the scene does not say.
     `resampling`: of the coarser bands: "nearest", "bilinear", "cubic", or "sinc" as the official KappaMask tool does.
+    `resolution`: 10, or 20 metres a pixel: then JP2s of 10 m are read at half their resolution, in a quarter of the
+    time, and other scenes of 10 m are averaged; bands that have coarser pixels are as they are, or resampled.
 
     Coordinates: `bands` (labels such as B02), `y` and `x` (float64 pixel centres), `.rio.crs` where the file has one.
     Attributes, each only where known: `level`, `datetime` (ISO 8601, UTC), `radiometry` ("reflectance",
-    "dn_harmonized", "dn_offset"), `collection`, `processing_baseline`, `_FillValue`.
+    "dn_harmonized", "dn_offset"), `collection`, `processing_baseline`, `_FillValue`; of a Sentinel-2 product `product`
+    (its name), `platform` (such as Sentinel-2A), `tile` (such as 32TQM) and `orbit` (the relative one).
     Raises SceneError if the path is no scene, lacks a band, is damaged, or contradicts itself; computing the cube
     raises it where pixels cannot be read.
     """
     scene = Path(path)
     if resampling not in KERNELS:
         raise SceneError(f"No resampling {resampling!r}: known are {', '.join(KERNELS)}.")
+    if resolution not in RESOLUTIONS:
+        raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
     if address := _address(path):
-        return open_item(address, bands, level, resampling)
+        return half_cube(address, open_item(address, bands, level, resampling), resolution)
     if not spelt(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
-    if scene.is_dir() and is_zarr(scene):
-        return open_zarr(scene, bands, level, resampling)
+    if is_safe(scene):
+        return open_safe(scene, bands, level, resampling, resolution)
+    if scene.is_dir() and not is_zarr(scene):
+        return open_folder(scene, bands, level, resampling, resolution)
+    return half_cube(scene.name, _opened(scene, bands, level, resampling, resolution), resolution)
+
+
+def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
+    """Sen2Cor's scene classification that a Level-2A product came with, on the grid of `like` (…, y, x).
+
+    Lazy, uint8 (y, x), each of its pixels repeated; codes 0 to 11, with their names as CF flag attributes. None for
+    Level-1C and for scenes that are no SAFE and no EOPF Zarr products.
+    Raises SceneError if the product is damaged, or does not cover `like`; computing raises it as well.
+    """
+    scene = Path(path)
+    if _address(path) or not spelt(scene).exists():
+        return None
+    read = read_classes if is_safe(scene) else read_classification if scene.is_dir() and is_eopf(scene) else None
+    found = read(scene, like) if read else None
+    return None if found is None else found.assign_attrs(to_scheme(xr.DataArray(np.uint8(0)), "SCL").attrs)
+
+
+def _opened(
+    scene: Path, bands: Iterable[str] | None, level: str | None, resampling: str, metres: float
+) -> xr.DataArray:
     if scene.is_dir():
-        return open_folder(scene, bands, level, resampling)
+        return open_zarr(scene, bands, level, resampling, metres)
     if resampled := RESAMPLING.get(scene.suffix.lower()):
         return resampled(scene, bands, level, resampling)
     opener = OPENERS.get(scene.suffix.lower())
@@ -89,7 +132,7 @@ def scan(folder: str | Path) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise SceneError(f"No folder {root}.")
-    if band_files(root):
+    if band_files(root) or is_safe(root):
         return [root]
     found = [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and _is_scene(path)]
     if not found:
@@ -98,6 +141,8 @@ def scan(folder: str | Path) -> list[Path]:
 
 
 def _is_scene(path: Path) -> bool:
+    if is_safe(path):
+        return True
     if path.is_dir():
         return is_zarr(path) or bool(band_files(path))
     known = path.suffix.lower() in (*OPENERS, ".vrt")

@@ -1,6 +1,8 @@
-"""Coarser bands on the finest grid: GDAL's kernels, and the one that the official KappaMask tool uses."""
+"""Coarser bands on the finest grid, by kernels of GDAL's or by the one that the official KappaMask tool uses."""
 
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,19 +10,30 @@ from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
+from scipy.sparse import csr_array
 
 from kappamask.models import SceneError
 from kappamask.scenes.grid import Grid, grid_of
-from kappamask.udf.native import kernel_weights
+from kappamask.udf.native import Kernel, kernel_weights
 
-__all__ = ["KERNELS", "upsampled", "weighed"]
+__all__ = ["KERNELS", "aligned", "finer_lines", "on_grid", "upsampled", "weighed"]
 
-GDAL_KERNELS = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic}
-KERNELS = (*GDAL_KERNELS, "sinc")
-"""nearest repeats pixels, as back-ends do. sinc, without a window, is GraphicsMagick's, which cm_vsm resamples with: it
-rings around edges."""
-NEAR = 1e-6
+GDAL_KERNELS: Final = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic}
+KERNELS: Final[dict[str, str | Kernel]] = {
+    "nearest": (1, lambda away: (np.abs(away) < HALF).astype(np.float64)),
+    "bilinear": "bilinear",
+    "cubic": (2, lambda away: _cubic(np.abs(away))),
+    "sinc": "sinc",
+}
+"""nearest repeats pixels, as back-ends do; cubic is GDAL's (Keys 1981, a = -1/2). sinc, without a window, is
+GraphicsMagick's, which cm_vsm resamples with: it rings around edges."""
+HALF: Final = 0.5
+NEAR: Final = 1e-6
 """Pixels: corners are rounded in files."""
+Lines = tuple[slice, Any]
+"""Which coarse lines finer ones are made of, and their weights, a sparse array (fine, coarse), float32."""
+Read = Callable[[slice, slice], NDArray[Any]]
+"""Rows and columns -> pixels (y, x)."""
 
 
 def upsampled(
@@ -28,57 +41,98 @@ def upsampled(
 ) -> NDArray[Any]:
     """Bands (numbered from 1) of `dataset`, (band, y, x) on the `window` of `target`; `nodata` takes no part in it.
 
-    Raises SceneError where sinc is asked for and one grid's lines are not among the other's.
+    Raises SceneError where sinc is asked for and pixels do not hold whole pixels of the target.
     """
-    if kernel == "sinc":
-        return _sinc(dataset, bands, window, target, nodata)
+    source, wanted = grid_of(dataset), window.toslices()
+    if not aligned(source, target):
+        return _warped(dataset, bands, window, target, kernel, nodata)
+
+    def layer(number: int) -> NDArray[Any]:
+        read: Read = lambda y, x: dataset.read(number, window=Window.from_slices(y, x))  # noqa: E731
+        return on_grid(read, source, target, wanted, kernel, nodata)
+
+    return np.stack([layer(number) for number in bands])
+
+
+def _warped(
+    dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
+) -> NDArray[Any]:
+    if kernel not in GDAL_KERNELS:
+        raise SceneError(f"{dataset.name}: sinc needs pixels that hold whole pixels of the finest grid; try cubic.")
     options = {"crs": target.crs, "transform": target.transform, "width": target.width, "height": target.height}
     how = {"resampling": GDAL_KERNELS[kernel], "src_nodata": nodata, "nodata": nodata}
     with WarpedVRT(dataset, **how, **options) as warped:
         return np.asarray(warped.read(bands, window=window))
 
 
-def _sinc(dataset: DatasetReader, bands: list[int], window: Window, target: Grid, nodata: float) -> NDArray[Any]:
-    source = grid_of(dataset)
+def aligned(source: Grid, target: Grid) -> bool:
+    """Whether `source` covers `target`, and its square pixels hold whole ones of that."""
+    if source.crs != target.crs or any(grid.transform.e != -grid.transform.a for grid in (source, target)):
+        return False
+    ratio, (row, column) = source.transform.a / target.transform.a, _begin(source, target)
+    left = (source.height * ratio - row - target.height, source.width * ratio - column - target.width)
+    whole = all(abs(pixels - round(pixels)) <= NEAR for pixels in (ratio, row, column))
+    return whole and ratio >= 1 - NEAR and min(row, column, *left) >= -NEAR
+
+
+def on_grid(
+    read: Read, source: Grid, target: Grid, wanted: tuple[slice, slice], kernel: str, nodata: float
+) -> NDArray[Any]:
+    """Rows and columns `wanted` of `target`, (y, x), from an image on an `aligned` grid; `nodata` takes no part."""
     ratio = round(source.transform.a / target.transform.a)
-    corner = (source.transform.f - target.transform.f, target.transform.c - source.transform.c)
-    lines = []
-    for first, count, length, away in zip(
-        (window.row_off, window.col_off),
-        (window.height, window.width),
-        (source.height, source.width),
-        corner,
-        strict=True,
-    ):
-        offset = away / target.transform.a
-        if source.transform.a != ratio * target.transform.a or abs(offset - round(offset)) > NEAR:
-            raise SceneError(f"{dataset.name}: sinc needs pixels that hold whole pixels of the finest grid; try cubic.")
-        lines.append(kernel_weights(int(first) + round(offset), int(count), ratio, length, "sinc"))
-    (rows, down), (columns, across) = lines
-    read = dataset.read(bands, window=Window.from_slices(rows, columns))
-    return weighed(read, down, across, nodata)
+    lengths = (source.height, source.width)
+    (rows, down), (columns, across) = (
+        finer_lines(part.start + round(begin), part.stop - part.start, ratio, length, kernel)
+        for part, begin, length in zip(wanted, _begin(source, target), lengths, strict=True)
+    )
+    return weighed(read(rows, columns), down, across, nodata)
 
 
-def weighed(read: NDArray[Any], down: NDArray[np.float64], across: NDArray[np.float64], nodata: float) -> NDArray[Any]:
-    """Coarse bands `read` (band, y, x) on finer lines, same dtype: `down` (fine, coarse) along y, `across` along x.
+def _begin(source: Grid, target: Grid) -> tuple[float, float]:
+    """Row and column at which `target` begins in `source`, in pixels of `target`."""
+    size = target.transform.a
+    return (source.transform.f - target.transform.f) / size, (target.transform.c - source.transform.c) / size
+
+
+@lru_cache(maxsize=256)
+def finer_lines(first: int, count: int, ratio: int, length: int, kernel: str) -> Lines:
+    """See `kernel_weights`; kept, for all bands of a size are made of the same lines."""
+    lines, weights = kernel_weights(first, count, ratio, length, KERNELS[kernel])
+    return lines, csr_array(weights.astype(np.float32))
+
+
+def weighed(read: NDArray[Any], down: Any, across: Any, nodata: float) -> NDArray[Any]:
+    """Coarse pixels `read` (y, x) on finer lines, same dtype: `down` (fine, coarse) along y, `across` along x.
 
     Pixels without data, `nodata` or NaN, take no part, and stay without: their finer pixels are `nodata`.
     """
     there = np.isfinite(read) & (read != nodata)
-    held = there.astype(np.float64)
-    share = np.maximum(down @ held @ across.T, 0.5)
-    values = down @ np.where(there, read, 0) @ across.T / share
-    return _stored(np.where(_repeated(down, held, across), values, nodata), read.dtype)
+    if there.all():
+        return _stored(_product(down, read, across), read.dtype)
+    held = there.astype(np.float32)
+    values = _product(down, np.where(there, read, 0), across) / np.maximum(_product(down, held, across), HALF)
+    return _stored(np.where(_repeated(down, there, across), values, nodata), read.dtype)
 
 
-def _repeated(down: NDArray[Any], held: NDArray[Any], across: NDArray[Any]) -> NDArray[np.bool_]:
+def _product(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32]:
+    """Along x first, where pixels are fewer."""
+    wide = across @ np.ascontiguousarray(values.T, dtype=np.float32)
+    return np.asarray(down @ np.ascontiguousarray(wide.T))
+
+
+def _repeated(down: Any, there: NDArray[np.bool_], across: Any) -> NDArray[np.bool_]:
     """Whether the coarse pixel that a fine one lies in holds data."""
-    rows, columns = down.argmax(axis=1), across.argmax(axis=1)
-    return np.asarray(held[:, rows][:, :, columns] > 0)
+    rows, columns = (np.asarray(weights.argmax(axis=1)) for weights in (down, across))
+    return np.asarray(there[np.ix_(rows, columns)])
 
 
-def _stored(values: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _cubic(away: NDArray[np.float64]) -> NDArray[np.float64]:
+    near, far = (1.5 * away - 2.5) * away**2 + 1, ((-0.5 * away + 2.5) * away - 4) * away + 2
+    return np.where(away <= 1, near, np.where(away < 2, far, 0))
+
+
+def _stored(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype.kind not in "ui":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    return np.asarray(np.clip(np.rint(values), limits.min, limits.max), dtype)

@@ -13,9 +13,10 @@ from kappamask.scenes.cube import make_cube
 from kappamask.scenes.dataset import AUXILIARY
 from kappamask.scenes.geotiff import band_labels
 from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.image import Image
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.names import band_name
-from kappamask.scenes.raster import NODATA, lazy_bands, local_raster
+from kappamask.scenes.raster import NODATA, local_raster
 from kappamask.scenes.vrt_text import Layer, Rectangle, Stack, read_vrt
 
 __all__ = ["open_vrt"]
@@ -90,8 +91,6 @@ def _nodata(name: str, layers: Iterable[Layer]) -> float | None:
 
 def _pixels(name: str, stack: Stack, number: int, own: Grid, nodata: float, kernel: str) -> Array:
     layer = stack.layers[number - 1]
-    if own == stack.grid:
-        return lazy_bands(layer.file, [layer.number], square=True)
-    if nodata != NODATA:
+    if own != stack.grid and nodata != NODATA:
         raise SceneError(f"{name} needs bands resampled, which keeps the nodata value 0 only, not {nodata:g}.")
-    return lazy_bands(layer.file, [layer.number], stack.grid, square=True, kernel=kernel)
+    return Image.of(layer.file, layer.number).lazy(stack.grid, kernel)

@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from kappamask.models import ModelCard
 
-__all__ = ["interpolated", "kernel_weights"]
+__all__ = ["Kernel", "interpolated", "kernel_weights"]
 
 RATIO: Final = dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12", "AOT", "WVP"), 2) | dict.fromkeys(
     ("B01", "B09", "B10"), 6
 )
 """Pixels of 10 m along one of the band's own (Sentinel-2 MSI; AOT and WVP as openEO serves them, at 20 m)."""
-_Kernel = tuple[int, Callable[[NDArray[np.float64]], NDArray[np.float64]]]
-KERNELS: Final[dict[str, _Kernel]] = {
+Kernel = tuple[int, Callable[[NDArray[np.float64]], NDArray[np.float64]]]
+"""How far it reaches, in coarse pixels, and its weight at a distance."""
+KERNELS: Final[dict[str, Kernel]] = {
     "bilinear": (1, lambda away: np.maximum(1 - np.abs(away), 0)),
     "sinc": (4, np.sinc),
 }
-"""How far each reaches, in coarse pixels, and its weight at a distance. sinc, without a window, is GraphicsMagick's,
-which the official tool resamples with."""
+"""Those that a card may name. sinc, without a window, is GraphicsMagick's, which the official tool resamples with."""
 ENOUGH = 2
 """Steps between pixels, all at one phase, that prove it."""
 Plane = NDArray[np.floating[Any]]
@@ -82,12 +82,15 @@ def _phase(plane: Plane, ratio: int) -> int | None:
     return int(phases[0]) if len(phases) == 1 and len(steps) >= ENOUGH else None
 
 
-def kernel_weights(first: int, count: int, ratio: int, length: int, kernel: str) -> tuple[slice, NDArray[np.float64]]:
+def kernel_weights(
+    first: int, count: int, ratio: int, length: int, kernel: str | Kernel
+) -> tuple[slice, NDArray[np.float64]]:
     """Which of `length` coarse pixels `count` fine ones from `first` on are made of, and their weights (fine, coarse).
 
-    `ratio` fine pixels lie along a coarse one. Weights sum to 1, at the ends over the pixels that are there.
+    `ratio` fine pixels lie along a coarse one; `kernel` is one of `KERNELS`, or another. Weights sum to 1, at the ends
+    over the pixels that are there.
     """
-    support, weigh = KERNELS[kernel]
+    support, weigh = KERNELS[kernel] if isinstance(kernel, str) else kernel
     where = (np.arange(first, first + count) + 0.5) / ratio - 0.5
     start, stop = max(0, int(where[0]) - support), min(length, int(where[-1]) + support + 2)
     away = where[:, None] - np.arange(start, stop)
