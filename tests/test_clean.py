@@ -2,6 +2,7 @@
 
 from math import cos, radians, sin, tan
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -176,6 +177,32 @@ def test_dask_is_equal_whatever_its_chunks(height, width, chunk, seed, sun):
     lazy = clean(mask.chunk(y=chunk, x=chunk + 3), **options)
     assert isinstance(lazy.data, da.Array)
     xr.testing.assert_identical(lazy.compute(), clean(mask, **options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"buffer_m": {"cloud": 50}},
+        {"min_object_m2": 1200},
+        {"fill_holes_m2": 1200},
+        {"shadow_length_m": 60},
+        {"min_object_m2": 1200, "buffer_m": {"cloud": 50}},
+    ],
+)
+def test_a_pixel_is_decided_by_the_farthest_that_has_a_say(options):
+    """Thin shapes of the largest extent, cut by a border of chunks at every place; each needs the whole reach."""
+    before = np.full((60, 60), CLEAR, np.uint8)
+    before[5, 24:36] = CLOUD  # 12 px: large enough, and grows
+    before[20:41, 14:46] = THIN
+    before[30, 24:35] = CLEAR  # 11 px: a hole
+    before[55, 30], before[55, [24, 36, 44]] = CLOUD, SHADOW
+    whole = cleaned(before, **options)
+    assert (whole != before).any()
+    with dask.config.set(scheduler="synchronous"):
+        for split in range(17, 44):
+            beside, above = {"x": (split, 60 - split), "y": 60}, {"y": (split, 60 - split), "x": 60}
+            np.testing.assert_array_equal(clean(mask_of(before).chunk(beside), **options), whole)
+            np.testing.assert_array_equal(clean(mask_of(before.T).chunk(above), **options).values.T, whole)
 
 
 def test_a_lazy_mask_is_not_computed_before_it_must():
