@@ -9,6 +9,7 @@ import xarray as xr
 from kappamask.models import CubeError
 from kappamask.scenes.dataset import AXES, BAND_DIMS, cube_of
 from kappamask.scenes.names import band_name
+from kappamask.scenes.stac_items import COMMON
 from kappamask.udf import cloud_mask
 
 __all__ = ["Xarray", "fitted", "given_mask", "made_mask", "needed_mask", "ours", "provenance", "theirs"]
@@ -101,8 +102,8 @@ def _labelled(cube: xr.DataArray) -> xr.DataArray:
     described = cube.attrs.get("long_name")
     labels = [str(label) for label in cube["bands"].values] if "bands" in cube.coords and cube["bands"].ndim else []
     if isinstance(described, tuple | list) and len(described) == cube.sizes.get("bands"):
-        labels = labels if any(map(band_name, labels)) else [str(text) for text in described]
-    return cube.assign_coords(bands=[band_name(label) or label for label in labels]) if labels else cube
+        labels = labels if any(map(_known, labels)) else [str(text) for text in described]
+    return cube.assign_coords(bands=[_known(label) or label for label in labels]) if labels else cube
 
 
 def _joined(dataset: xr.Dataset) -> xr.DataArray:
@@ -116,4 +117,9 @@ def _has_bands(dataset: xr.Dataset) -> bool:
 
 
 def _label(variable: xr.DataArray) -> str | None:
-    return band_name(str(variable.name)) or band_name(str(variable.attrs.get("long_name", "")))
+    described = str(variable.attrs.get("long_name", ""))
+    return _known(str(variable.name)) or band_name(described)
+
+
+def _known(text: str) -> str | None:
+    return band_name(text) or COMMON.get(text.lower())

@@ -2,14 +2,17 @@
 
 import doctest
 import importlib
+from datetime import datetime
 
 import geopandas
 import numpy as np
+import odc.stac
+import pystac
 import pytest
 import rioxarray
 import shapely
 import xarray as xr
-from files import BANDS, CRS, NORTH, WEST, cube, geotiff, per_band
+from files import BANDS, CRS, NORTH, WEST, cube, digits, geotiff, per_band
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laziness import computations, network_runs, watched
@@ -20,6 +23,7 @@ from kappamask.scenes import class_statistics, open_scene
 from kappamask.udf import cloud_mask, to_scheme
 
 TIMES = np.array(["2024-06-01", "2024-06-11", "2024-06-21"], "M8[ns]")
+COMMON = ("blue", "green", "red", "nir")
 DIGITS = {"level": "L2A", "radiometry": "dn_harmonized"}
 TO_DEGREES = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
 
@@ -91,8 +95,10 @@ def spelt(labels):
         ),
         lambda data: data.to_dataset("bands").to_dataarray(),
         lambda data: data.to_dataset("bands").chunk(y=20),
+        lambda data: data.to_dataset("bands").rename(B02="blue", B03="green", B04="red", B08="nir"),
+        lambda data: data.assign_coords(bands=["blue", "green", "red", "nir"]).rename(bands="band"),
     ],
-    ids=["variables", "spelt", "stack", "others", "to_dataarray", "dask"],
+    ids=["variables", "spelt", "stack", "others", "to_dataarray", "dask", "common names", "common labels"],
 )
 def test_datasets_of_every_kind_have_the_mask_of_the_cube(brightness, dataset):
     data = series()
@@ -108,6 +114,31 @@ def test_files_as_rioxarray_opens_them(brightness, tmp_path):
         with rioxarray.open_rasterio(path, **options) as data:
             found = data.kappamask.mask(model=brightness, **DIGITS)
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:odc", "ignore::PendingDeprecationWarning:odc")
+def test_items_as_odc_stac_loads_them(brightness, tmp_path):
+    assets = {
+        key: geotiff(tmp_path / f"{key}.tif", one[None], (None,)) for key, one in zip(COMMON, digits(), strict=True)
+    }
+    found = odc.stac.load([item(assets)], chunks={}).kappamask.mask(model=brightness, **DIGITS)
+    assert found.dims == ("time", "y", "x") and found.rio.crs == CRS
+    expected = cloud_mask(cube(), model=brightness, **DIGITS)
+    np.testing.assert_array_equal(found[0], expected)
+    cleared = odc.stac.load([item(assets)], chunks={}).kappamask.clear(mask=found)
+    assert cleared.red.encoding["grid_mapping"] == "spatial_ref"
+    np.testing.assert_array_equal(cleared.red[0].notnull(), expected == 1)
+
+
+def item(assets):
+    """As Earth Search names assets."""
+    box = TO_DEGREES.transform_bounds(WEST, NORTH - 960, WEST + 800, NORTH)
+    projection = {"proj:epsg": 32635, "proj:shape": [96, 80], "proj:transform": [10, 0, WEST, 0, -10, NORTH]}
+    made = pystac.Item("S2A", shapely.geometry.mapping(shapely.box(*box)), list(box), datetime(2024, 6, 1), projection)
+    made.stac_extensions = ["https://stac-extensions.github.io/projection/v1.0.0/schema.json"]
+    for key, path in assets.items():
+        made.add_asset(key, pystac.Asset(str(path), media_type="image/tiff; application=geotiff", roles=["data"]))
+    return made
 
 
 def test_one_date_of_a_dataset_keeps_its_dimension(brightness):
