@@ -195,7 +195,7 @@ def test_a_pixel_is_decided_by_the_farthest_that_has_a_say(options):
     before[5, 24:36] = CLOUD  # 12 px: large enough, and grows
     before[20:41, 14:46] = THIN
     before[30, 24:35] = CLEAR  # 11 px: a hole
-    before[55, 30], before[55, [24, 36, 44]] = CLOUD, SHADOW
+    before[50, 30], before[50, [24, 36, 44]] = CLOUD, SHADOW
     whole = cleaned(before, **options)
     assert (whole != before).any()
     with dask.config.set(scheduler="synchronous"):

@@ -23,7 +23,7 @@ from kappamask.models import CubeError, KappaMaskError, load_card
 from kappamask.openeo_process import udf
 from kappamask.openeo_process.archive import FOLDER, build
 from kappamask.openeo_process.smoke import smoke_test
-from kappamask.udf import chunk, cloud_mask, network
+from kappamask.udf import chunk, clean, cloud_mask, network, to_scheme
 
 SCRIPT = udf().code
 CODE_TAIL = "\n\n# tail that a driver appends\n__kappamask_tail = 1\n"
@@ -318,6 +318,31 @@ def test_22_thresholds_come_with_the_context():
     assert (eager.values == 1).sum() > (plain == 1).sum()
 
 
+@pytest.mark.parametrize("name", ["SCL", "CMIX", "Fmask", "MAJA", "CloudSEN12", "bits"])
+@pytest.mark.parametrize("dates", [None, 2])
+def test_16_any_scheme_and_nodata_stays_nan(name, dates):
+    cube = chunk_cube(dates=dates)
+    cube[..., :3] = np.nan
+    plain, made = run(cube), run(cube, {**CONTEXT, "scheme": name})
+    assert made.dtype == np.float32
+    assert np.isnan(made.values[..., :3]).all()
+    inside = plain[..., 3:].astype(np.uint8)
+    np.testing.assert_array_equal(made[..., 3:], to_scheme(inside, name))
+    assert made.values[..., 3:].max() < 250
+
+
+def test_16_a_cleaned_mask_is_the_local_one_and_scores_stay():
+    options = {"buffer_m": {"cloud": 40}, "min_object_m2": 900, "fill_holes_m2": 900, "shadow_length_m": 700}
+    cube = chunk_cube(dates=2)
+    cube[:, :, 50:60, 50:60] = np.nan
+    plain, made = run(cube, {**CONTEXT, "scores": True}), run(cube, {**CONTEXT, "scores": True, **options})
+    mask = plain.sel(bands="mask").fillna(5)
+    expected = clean(mask, pixel_m=10, **options)
+    assert (expected != mask).any()
+    np.testing.assert_array_equal(made.sel(bands="mask").fillna(5), expected)
+    np.testing.assert_array_equal(made.isel(bands=slice(1, None)), plain.isel(bands=slice(1, None)))
+
+
 def test_16_scores_are_whole_percents():
     result = run(chunk_cube(), {**CONTEXT, "scores": True})
     names = ["mask", "score_clear", "score_cloud_shadow", "score_semi_transparent_cloud", "score_cloud"]
@@ -417,6 +442,14 @@ def test_21_one_message_per_process(caplog):
         ({"level": "L3"}, "say level="),
         ({"model": "kappamask-9000"}, "known ids are"),
         ({"radiometry": "dn"}, "known are auto"),
+        ({"scheme": "Sen2Cor"}, "No class scheme 'Sen2Cor': known are KappaMask, SCL"),
+        ({"scheme": 5}, "needed is str"),
+        ({"buffer_m": "60"}, "buffer_m is '60'"),
+        ({"buffer_m": {"clouds": 60}}, "No buffer can be given to 'clouds'"),
+        ({"min_object_m2": True}, "min_object_m2 is True"),
+        ({"fill_holes_m2": -1}, "fill_holes_m2 is -1"),
+        ({"sun": [40]}, "The sun is given as"),
+        ({"cleaning": {}}, "Unknown key in the UDF's context: cleaning"),
     ],
 )
 def test_22_context_is_checked(context, says):

@@ -1,16 +1,23 @@
 """The process graph that the client builds, and the job options: rules 23 to 28 of docs/udf-contract.md."""
 
+import json
+
+import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from openeo.rest._testing import DummyBackend
 from openeo.rest.connection import Connection
 
+from kappamask.backend.callbacks import callback
 from kappamask.models import CubeError, JobError, load_card
-from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf
+from kappamask.models.cleaning import read_cleaning
+from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf, unusable
 from kappamask.openeo_process.area import enlarged
 from kappamask.openeo_process.graph import chunk_arguments
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
+from kappamask.udf.context import read_context
 
 AREA = {"west": 5.0, "south": 51.2, "east": 5.1, "north": 51.3}
 DATES = ("2024-05-01", "2024-06-01")
@@ -79,6 +86,74 @@ def test_24_context_runtime_and_version_are_on_the_run_udf_node(connection):
     assert "apply_datacube" in arguments["udf"]
     with pytest.raises(CubeError, match="No threshold can be set for clouds"):
         udf(thresholds={"clouds": 0.3})
+
+
+CLEANING = {"buffer_m": {"cloud": 60}, "min_object_m2": 900, "sun": (40, 150), "shadow_length_m": 300}
+
+
+def test_24_scheme_and_cleaning_are_in_the_context_as_the_udf_reads_them(connection):
+    made = nodes(masked(connection, scheme="scl", **CLEANING))["apply_neighborhood"]["arguments"]["process"]
+    context = json.loads(json.dumps(made["process_graph"]["runudf1"]["arguments"]["context"]))
+    assert context == {
+        "schema": 1, "model": "compact", "radiometry": "dn_harmonized", "level": "L1C", "scheme": "SCL",
+        **CLEANING, "sun": [40, 150],
+    }  # fmt: skip
+    options = read_context(context)
+    assert options.scheme == "SCL"
+    assert options.cleaning == read_cleaning(CLEANING)
+    assert "scheme" not in udf(scheme="KappaMask").context
+    with pytest.raises(CubeError, match="No class scheme 'SLC'"):
+        udf(scheme="SLC")
+    with pytest.raises(CubeError, match="No cleaning option buffer"):
+        udf(buffer=60)
+
+
+def test_23_cleaning_has_the_overlap_that_it_needs_and_the_cube_its_margin(connection):
+    cube = load(connection, COLLECTION, area=AREA, dates=DATES, **CLEANING)
+    made = nodes(cloud_mask(cube, clip_to=AREA, **CLEANING))
+    arguments = made["apply_neighborhood"]["arguments"]
+    (overlap,) = {o["value"] for o in arguments["overlap"]}
+    (size,) = {s["value"] for s in arguments["size"]} - {"P1D"}
+    assert overlap >= load_card("compact").overlap + read_cleaning(CLEANING).reach(10)
+    assert size + 2 * overlap == load_card("compact").window
+    assert made["load_collection"]["arguments"]["spatial_extent"] == enlarged(AREA, overlap)
+
+
+@given(metres=st.floats(0, 5000), objects=st.floats(0, 40_000), holes=st.floats(0, 40_000))
+def test_23_cleaning_that_chunks_can_do_is_given_room_and_other_is_refused(metres, objects, holes):
+    cleaning = read_cleaning({"buffer_m": metres, "min_object_m2": objects, "fill_holes_m2": holes})
+    card, reach = load_card("compact"), cleaning.reach(10)
+    if reach <= 144:
+        made = chunk_arguments(card, None, None, cleaning)
+        size, overlap = made["size"][0]["value"], made["overlap"][0]["value"]
+        assert 64 + reach <= overlap <= size
+        assert size % 16 == (size + 2 * overlap) % 16 == 0
+    else:
+        with pytest.raises(CubeError, match="may add up to 144 px, such as a buffer or shadow length of 1440 m, or"):
+            chunk_arguments(card, None, None, cleaning)
+
+
+def test_23_an_overlap_that_is_given_must_be_as_wide_as_cleaning_reaches():
+    cleaning = read_cleaning({"buffer_m": 330})
+    assert chunk_arguments(load_card("compact"), 256, 40, cleaning)["overlap"][0]["value"] == 40
+    with pytest.raises(CubeError, match="reaches 33 px, but chunks with 32 px overlap know only 32 px"):
+        chunk_arguments(load_card("compact"), 256, 32, cleaning)
+
+
+def test_what_is_left_out_of_a_cube_is_what_mask_wants(connection):
+    """The callback as the embedded back-end runs it: 1 for cloud and shadow, 0 for others, no data for none."""
+    mask = masked(connection)
+    graph = nodes(load(connection, COLLECTION, area=AREA, dates=DATES).mask(unusable(mask)))
+    assert graph["mask"]["arguments"]["mask"] != graph["mask"]["arguments"]["data"]
+    codes = xr.DataArray([1.0, 2, 3, 4, np.nan], dims="x")
+    for classes, expected in [(None, [0, 1, 1, 1, np.nan]), (["cloud"], [0, 0, 0, 1, np.nan])]:
+        chosen = unusable(mask, classes) if classes else unusable(mask)
+        process = chosen.flat_graph()["apply2"]["arguments"]["process"]
+        np.testing.assert_array_equal(callback("apply", process["process_graph"])(codes), expected)
+    with pytest.raises(CubeError, match="No class 'clouds'"):
+        unusable(mask, ["clouds"])
+    with pytest.raises(CubeError, match="missing pixels have no data"):
+        unusable(mask, ["missing"])
 
 
 @pytest.mark.parametrize("scores", [False, True])
