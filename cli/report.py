@@ -1,11 +1,14 @@
 """`kappamask report`: a page about one mask, or about masks over time."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kappamask.cli.options import AsJson, extra, say
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["report"]
 
@@ -22,6 +25,7 @@ Scene = Annotated[
     Path | None, typer.Option(help="The scene that was masked; of a series the folder of the scenes, or their cube.")
 ]
 Scores = Annotated[Path | None, typer.Option(help="The scores beside one mask, to draw them: MASK_scores.tif.")]
+Bands = Annotated[str | None, typer.Option(help="Bands of the scene, in order, if it does not name them: B02,B03,….")]
 Table = Annotated[Path | None, typer.Option("--csv", help="Also write a series as a table: one row a mask.")]
 Stac = Annotated[bool, typer.Option("--stac", help="Also write a STAC item of one mask: MASK.json.")]
 Style = Annotated[bool, typer.Option("--style", help="Also write a QGIS style of one mask: MASK.qml.")]
@@ -31,6 +35,7 @@ def report(
     mask: Mask,
     output: Output,
     scene: Scene = None,
+    bands: Bands = None,
     scores: Scores = None,
     table: Table = None,
     stac: Stac = False,
@@ -47,45 +52,62 @@ def report(
 
     if output.suffix.lower() != ".html":
         raise typer.BadParameter(f"{output} must end in .html", param_hint="--output")
+    named = bands.split(",") if bands else None
     if is_series(mask):
         _refuse({"--scores": scores, "--stac": stac, "--style": style}, "one mask, not for a series")
-        result = _series(mask, output, scene, table)
+        result = _series(mask, output, scene, named, table)
     else:
         _refuse({"--csv": table}, "a series: a folder of masks, or a cube with t")
-        result = _one(mask, output, scene, scores, stac=stac, style=style)
+        result = _one(mask, output, _opened(scene, named), scores, stac=stac, style=style)
     say(result, _lines(result), as_json)
 
 
+def _opened(scene: Path | None, bands: list[str] | None) -> "tuple[xr.DataArray | None, xr.DataArray | None]":
+    """The scene's cube, and the classes that its product comes with."""
+    from kappamask.scenes import open_scene
+    from kappamask.scenes.reader import read_scl
+
+    if scene is None:
+        return None, None
+    cube = open_scene(scene, bands=bands)
+    return cube, read_scl(scene, cube)
+
+
 def _one(
-    mask: Path, output: Path, scene: Path | None, scores: Path | None, *, stac: bool, style: bool
+    mask: Path,
+    output: Path,
+    scene: "tuple[xr.DataArray | None, xr.DataArray | None]",
+    scores: Path | None,
+    *,
+    stac: bool,
+    style: bool,
 ) -> dict[str, Any]:
     from kappamask.cli.progress import dask_progress
     from kappamask.reports import shares, stac_item, write_page, write_stac, write_style
-    from kappamask.scenes import open_scene, read_mask
-    from kappamask.scenes.reader import read_scl
+    from kappamask.scenes import read_mask
 
-    cube = open_scene(scene) if scene else None
-    scl = read_scl(scene, cube) if scene else None
+    cube, scl = scene
     if stac:
         stac_item(mask, scene=cube)  # what it lacks must not come out after the page is written
     with dask_progress("draw the page"):
         files = {"page": write_page(output, mask, scene=cube, scl=scl, scores_file=scores)}
-    files |= {"scores": scores} if scores else {}
     files |= {"style": write_style(mask)} if style else {}
-    item = [write_stac(mask, scene=cube, files=files)] if stac else []
-    written = [path for key, path in files.items() if key != "scores"]
+    given = {"scores": scores} if scores else {}
+    item = [write_stac(mask, scene=cube, files=files | given)] if stac else []
     counted = shares(read_mask(mask))
     told = {"cloud_cover": counted.cloud_cover, "classes": counted.percentages}
-    return {"files": [str(path) for path in [*written, *item]], **told}
+    return {"files": [str(path) for path in [*files.values(), *item]], **told}
 
 
-def _series(masks: Path, output: Path, scenes: Path | None, table: Path | None) -> dict[str, Any]:
+def _series(
+    masks: Path, output: Path, scenes: Path | None, bands: list[str] | None, table: Path | None
+) -> dict[str, Any]:
     from kappamask.cli.progress import shown
     from kappamask.reports import read_series, rows, scenes_of, write_series, write_table
 
     with shown("count the classes") as show:
         dates = read_series(masks, report=show)
-    found = scenes_of(dates, scenes) if scenes else None
+    found = scenes_of(dates, scenes, bands=bands) if scenes else None
     written = [write_table(table, dates)] if table else []
     written.append(write_series(output, dates, scenes=found))
     return {"files": [str(path) for path in written], "dates": rows(dates)}

@@ -23,22 +23,24 @@ class _Scene:
     cube: xr.DataArray
 
 
-def scenes_of(dates: Sequence[Dated], source: str | Path) -> list[xr.DataArray | None]:
+def scenes_of(
+    dates: Sequence[Dated], source: str | Path, *, bands: Sequence[str] | None = None
+) -> list[xr.DataArray | None]:
     """For each mask the scene of the same day on the same grid, the nearest in time; None where there is none.
 
-    source: a folder of scenes, or one file with a dimension t, as `open_scene` reads them.
+    source: a folder of scenes, or one file with a dimension t, as `open_scene` reads them; bands: as there.
     Raises SceneError if a scene cannot be read or has no date, or if no mask has a scene.
     """
-    scenes = [*_opened(Path(source))]
+    scenes = [*_opened(Path(source), bands)]
     found = [_nearest(one, scenes) for one in dates]
     if not any(scene is not None for scene in found):
         raise SceneError(f"No scene in {source} is of the day and the grid of a mask; give the scenes of the masks.")
     return found
 
 
-def _opened(source: Path) -> Iterator[_Scene]:
+def _opened(source: Path, bands: Sequence[str] | None) -> Iterator[_Scene]:
     for path in _listed(source):
-        cube = open_scene(path)
+        cube = open_scene(path, bands=bands)
         if "t" not in cube.dims:
             yield _Scene(sensing_time(path.name, cube.attrs), cube)
             continue

@@ -7,7 +7,7 @@ import dask
 import xarray as xr
 
 from kappamask.models import ClassValue, SceneError
-from kappamask.reports.meaning import CLOUDS, NO_DATA, meanings, words
+from kappamask.reports.meaning import CLOUDS, NO_DATA, in_classes, meanings, words
 from kappamask.scenes.legend import NODATA, legend
 
 __all__ = ["Share", "Shares", "shares"]
@@ -93,8 +93,10 @@ class Shares:
 def shares(mask: xr.DataArray) -> Shares:
     """Count the classes of a mask of whole numbers, in any dims, numpy or dask; 255, outside the area, is left out.
 
-    Raises SceneError if a pixel has a code that the mask's legend does not name.
+    A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the mask's legend does
+    not name.
     """
+    mask = in_classes(mask)
     classes, codes = legend(mask), meanings(mask)
     counted = dask.compute(*[(mask == value).sum() for value in (*(c.value for c in classes), NODATA)])
     pixels = [int(one) for one in counted]

@@ -12,7 +12,7 @@ from pystac.extensions.grid import GridExtension
 from pystac.extensions.projection import ProjectionExtension
 
 from kappamask.reports.footprint import footprint
-from kappamask.reports.meaning import has_bits, in_classes
+from kappamask.reports.meaning import has_bits
 from kappamask.reports.provenance import provenance, sensing_time, software
 from kappamask.reports.shares import Shares, shares
 from kappamask.reports.stac_assets import add_file
@@ -51,7 +51,7 @@ def stac_item(
     path = Path(mask_file)
     mask = read_mask(path)
     told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
-    counted, place = shares(in_classes(mask)), footprint(mask)
+    counted, place = shares(mask), footprint(mask)
     properties = _percentages(counted) | _processing(told) | _acquired(told)
     item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, told), properties)
     item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]

@@ -424,6 +424,15 @@ def test_report_of_a_product_compares_with_its_classes(kappamask, tmp_path: Path
     assert item.datetime.isoformat().startswith("2021-05-27T10:20:21")
 
 
+def test_report_of_bits_and_of_a_scene_without_names(kappamask, tmp_path: Path) -> None:
+    (path,) = write_mask(to_scheme(mask_of(), "bits"), tmp_path / "m.tif")
+    scene = geotiff(tmp_path / "s_L1C.tif", digits(3), (None, None, None))
+    done = kappamask("report", path, "-o", tmp_path / "m.html", "--scene", scene, "--bands", "B02, B3,B04", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["cloud_cover"] == pytest.approx(shares(mask_of()).cloud_cover)
+    assert (tmp_path / "m.html").read_text().count("<img") == 3
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -211,14 +211,12 @@ def test_a_report_that_fails_says_why(
 def test_thirty_real_dates(shared_data: Path, tmp_path: Path) -> None:
     with np.load(shared_data / "series_l2a_canberra_30dates.npz") as held:
         numbers, bands = held["dn"], tuple(map(str, held["bands"]))
-    days = [str(day).replace("-", "") for day in np.datetime64("2016-01-04") + 10 * np.arange(len(numbers))]
-    for kind in ("masks", "scenes"):
-        (tmp_path / kind).mkdir()
-    for day, dn in zip(days, numbers, strict=True):
-        scene = open_scene(geotiff(tmp_path / "scenes" / f"S2A_L2A_{day}.tif", np.moveaxis(dn, -1, 0), bands))
-        write_mask(cloud_mask(scene, radiometry="dn_harmonized"), tmp_path / "masks" / f"mask_{day}.tif")
-    dates = read_series(tmp_path / "masks")
-    page = write_series(tmp_path / "s.html", dates, scenes=scenes_of(dates, tmp_path / "scenes"))
+    days = xr.Variable("t", np.datetime64("2016-01-04", "ns") + np.timedelta64(10, "D") * np.arange(len(numbers)))
+    stack = xr.concat([cube(np.moveaxis(dn, -1, 0), bands) for dn in numbers], days).rename("dn")
+    stack.assign_attrs(level="L2A").to_netcdf(tmp_path / "scenes.nc", engine="h5netcdf")
+    masks = cloud_mask(open_scene(tmp_path / "scenes.nc"), radiometry="dn_harmonized")
+    dates = read_series(write_mask(masks, tmp_path / "masks.nc")[0])
+    page = write_series(tmp_path / "s.html", dates, scenes=scenes_of(dates, tmp_path / "scenes.nc"))
     assert page.read_text().count("<img") == 60
     assert page.stat().st_size < 2_000_000
     covers = [one.counted.cloud_cover for one in dates]
