@@ -20,8 +20,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from kappamask.conversion.errors import ConversionError
 from kappamask.models import ModelCard, load_card
 from kappamask.udf import network
-from kappamask.udf.mask import read
 from kappamask.udf.prepare import numbers, tensor, validity
+from kappamask.udf.settle import read
 
 __all__ = ["quantise", "quantised"]
 

@@ -10,24 +10,20 @@ from kappamask.udf import pixels, windows
 from kappamask.udf.prepare import Reading
 from kappamask.udf.radiometry import Decision, check
 
-__all__ = ["mask_date", "stack"]
+__all__ = ["computed", "mask_date", "stack", "zeros"]
 
 BLOCK_WINDOWS = 4
 """Sides of a block in window steps: 4096 px for 1024; larger blocks compute fewer windows twice, use more memory."""
 
 
 def mask_date(values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
-    """Lazy mask (y, x) and scores (class, y, x) of a dask array (band, y, x); equal to the eager ones bit for bit."""
-    da, dask = _dask()
-    edges = [_edges(n, reading) for n in values.shape[1:]]
-    mask, score = [], []
-    for rows in edges[0]:
-        tasks = [dask.delayed(_block, nout=2)(*_job(values, rows, columns, reading), scores) for columns in edges[1]]
-        shapes = [(rows[1] - rows[0], columns[1] - columns[0]) for columns in edges[1]]
-        mask.append([da.from_delayed(t[0], s, np.uint8) for t, s in zip(tasks, shapes, strict=True)])
-        planes = len(reading.card.output)
-        score.append([da.from_delayed(t[1], (planes, *s), np.float32) for t, s in zip(tasks, shapes, strict=True)])
-    return da.block(mask), da.block(score) if scores else None
+    """Lazy mask (y, x) and scores (class, y, x) of a dask array (band, y, x); equal to the eager ones bit for bit.
+
+    Tasks of `values` stay as they are, so that what else is made of them in one computation shares them.
+    """
+    rows, columns = (_edges(n, reading) for n in values.shape[1:])
+    found = _dask()[0].block([[_piece(values, y, x, reading, scores) for x in columns] for y in rows])
+    return (found[0].astype(np.uint8), found[1:]) if scores else (found[0], None)
 
 
 def stack(arrays: list[Any]) -> Any:
@@ -35,13 +31,23 @@ def stack(arrays: list[Any]) -> Any:
     return _dask()[0].stack(arrays)
 
 
+def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array whose numbers are made when they are asked for."""
+    return _dask()[0].zeros(shape, dtype=dtype)
+
+
+def computed(arrays: list[Any]) -> list[NDArray[Any]]:
+    """Several arrays, all at once."""
+    return [*_dask()[1].compute(*arrays)]
+
+
 def _edges(length: int, reading: Reading) -> list[tuple[int, int]]:
     step = BLOCK_WINDOWS * (reading.card.local_window - 2 * reading.card.overlap)
     return [(first, min(first + step, length)) for first in range(0, length, step)]
 
 
-def _job(values: Any, rows: tuple[int, int], columns: tuple[int, int], reading: Reading) -> tuple[Any, ...]:
-    """The part of `values` that a block needs, its windows, and where the block lies in that part."""
+def _piece(values: Any, rows: tuple[int, int], columns: tuple[int, int], reading: Reading, scores: bool) -> Any:
+    """A lazy block (1, y, x), codes, or with `scores` (1 + class, y, x), float32: codes first, then scores."""
     cuts, plans, inner = [], [], []
     for (first, last), length in zip((rows, columns), values.shape[1:], strict=True):
         spans = windows.touching(reading.windows(length), first, last)
@@ -49,17 +55,22 @@ def _job(values: Any, rows: tuple[int, int], columns: tuple[int, int], reading: 
         cuts.append(slice(origin, spans[-1].stop))
         plans.append([span._replace(start=span.start - origin) for span in spans])
         inner.append(slice(first - origin, last - origin))
-    return values[:, cuts[0], cuts[1]], plans, inner, reading
+    planes = 1 + len(reading.card.output) if scores else 1
+    shape = (planes, rows[1] - rows[0], columns[1] - columns[0])
+    empty = np.empty((0, 0, 0), np.float32 if scores else np.uint8)
+    part = values[:, cuts[0], cuts[1]].rechunk(-1)
+    options = {"plans": plans, "inner": inner, "reading": reading, "scores": scores}
+    return part.map_blocks(_block, **options, chunks=tuple((n,) for n in shape), dtype=empty.dtype, meta=empty)
 
 
 def _block(
     values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], reading: Reading, scores: bool
-) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
-    seen = pixels.look(values, reading, pixels.sampling_step(*values.shape[1:]))
+) -> NDArray[Any]:
+    seen = pixels.look(values, reading, pixels.sampling_step(values.shape[1] * values.shape[2]))
     check(Decision(reading.mode, "decided for the whole cube"), seen)
     mask, score = pixels.blended(values, reading, scores, *plans)
     y, x = inner
-    return mask[y, x], None if score is None else score[:, y, x]
+    return mask[None, y, x] if score is None else np.concatenate([mask[None, y, x], score[:, y, x]])
 
 
 def _dask() -> tuple[Any, Any]:

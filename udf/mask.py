@@ -1,27 +1,18 @@
 """The one algorithm: bands by label, radiometry, network, class codes, missing from validity, attributes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
+from kappamask.models import ModelCard, load_card
 from kappamask.udf import lazy, pixels
-from kappamask.udf.cube import normalise, pick, resolve_level
-from kappamask.udf.evidence import NOTHING, Evidence
 from kappamask.udf.prepare import Reading
-from kappamask.udf.radiometry import Decision, check, decide
 from kappamask.udf.result import dressed
-from kappamask.udf.windows import framed
+from kappamask.udf.settle import dates, framed, settle
 
-__all__ = ["cloud_mask", "mask_cube", "read"]
-
-MOSAICS = ("blended", "own")
-NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
-"""As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
+__all__ = ["cloud_mask", "mask_cube"]
 
 
 def cloud_mask(
@@ -75,71 +66,16 @@ def mask_cube(
     threads: for ONNX Runtime; 0 is all cores. doubt: called with a sentence where the pixels speak against
     the radiometry without proof; without it that is a RadiometryError.
     """
-    cube, reading, decision = read(cube, card, level, radiometry, doubt)
-    limits = check_thresholds(card, thresholds)
-    reading = replace(reading, threads=threads, thresholds=limits, mosaic=_mosaic(mosaic, card))
+    cube, reading, decision = settle(
+        cube, card, level, radiometry, threads=threads, thresholds=thresholds, doubt=doubt, mosaic=mosaic
+    )
     compute: Callable[..., tuple[Any, Any]] = pixels.mask_date if cube.chunks is None else lazy.mask_date
-    dates = [_framed(compute, date.data, reading, scores) for date in _dates(cube)]
-    return dressed(dates, cube, reading, decision, scores)
+    made = [_date(compute, date.data, reading, scores) for date in dates(cube)]
+    return dressed(made, cube, reading, decision, scores)
 
 
-def read(
-    cube: xr.DataArray, card: ModelCard, level: str | None, radiometry: str, doubt: Callable[[str], None] | None = None
-) -> tuple[xr.DataArray, Reading, Decision]:
-    """The bands of `cube` that the card's network takes, how their numbers are read, and why so; see `mask_cube`."""
-    cube = normalise(cube)
-    level = resolve_level(cube, card, level)
-    cube = pick(cube, card)
-    bands = tuple(str(band) for band in cube.coords["bands"].values)
-    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads=0)
-    lazily = cube.chunks is not None
-    seen = [NOTHING] if lazily and radiometry != "auto" else [_sample(date, reading) for date in _dates(cube)]
-    decision = decide(radiometry, cube.attrs, cube.encoding, seen)
-    for evidence in seen:
-        message = check(decision, evidence, certain_only=doubt is not None)
-        if message and doubt:
-            doubt(message)
-    return cube, replace(reading, mode=decision.mode), decision
-
-
-def _framed(compute: Callable[..., tuple[Any, Any]], values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
-    """Mask and scores of one date; a network's own mosaic needs pixels around it."""
-    mosaic = reading.mosaic
-    if mosaic is None:
-        return compute(values, reading, scores)
-    sides = [(mosaic.before, framed(n, reading.card.window, mosaic) - n - mosaic.before) for n in values.shape[1:]]
-    padding: Any = mosaic.padding
-    mask, score = compute(np.pad(values, [(0, 0), *sides], mode=padding), reading, scores)
-    y, x = (slice(mosaic.before, mosaic.before + n) for n in values.shape[1:])
+def _date(compute: Callable[..., tuple[Any, Any]], values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
+    """Mask and scores of one date."""
+    values, y, x = framed(values, reading)
+    mask, score = compute(values, reading, scores)
     return mask[y, x], None if score is None else score[:, y, x]
-
-
-def _mosaic(word: str, card: ModelCard) -> Mosaic | None:
-    if word not in MOSAICS:
-        raise CubeError(f"No mosaic {word!r}: known are {', '.join(MOSAICS)}.")
-    if word == "own" and card.mosaic is None:
-        raise CubeError(f"{card.id} has no mosaic of its own: its card lacks kappamask:mosaic; say mosaic='blended'.")
-    return card.mosaic if word == "own" else None
-
-
-def _sample(date: xr.DataArray, reading: Reading) -> Evidence:
-    return pixels.look(date.data, reading, pixels.sampling_step(date.sizes["y"], date.sizes["x"]))
-
-
-def _nodata(cube: xr.DataArray) -> tuple[float, ...]:
-    """Every nodata value that the attributes declare, whatever the library that wrote them."""
-    found: set[float] = set()
-    for key in NODATA_ATTRIBUTES:
-        declared = cube.attrs.get(key)
-        if declared is None:
-            continue
-        try:
-            values = np.asarray(declared, dtype=np.float64).ravel()
-        except (TypeError, ValueError) as error:
-            raise CubeError(f"The cube's attribute '{key}' is {declared!r}; needed is a number.") from error
-        found.update(float(value) for value in values if np.isfinite(value))
-    return tuple(sorted(found))
-
-
-def _dates(cube: xr.DataArray) -> list[xr.DataArray]:
-    return [cube.isel(t=i) for i in range(cube.sizes["t"])] if "t" in cube.dims else [cube]

@@ -1,5 +1,6 @@
 """Windows of numbers to class codes, for one date held in memory."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from kappamask.udf.classes import MISSING
 from kappamask.udf.evidence import Evidence, gather
 from kappamask.udf.prepare import Reading, extent, numbers, tensor, validity
 
-__all__ = ["blended", "look", "mask_date", "sampling_step"]
+__all__ = ["blended", "evidence", "look", "mask_date", "sampling_step", "strips", "thinned"]
 
 SAMPLE_PIXELS = 16_384
 """Of each date and band: a 5 % percentile of four bands then rests on thousands of numbers."""
@@ -20,21 +21,25 @@ Mask = NDArray[np.uint8]
 Scores = NDArray[np.float32]
 
 
-def look(values: Any, reading: Reading, step: int = 1) -> Evidence:
-    """Evidence from every `step`th row and column of numbers (band, y, x), numpy or dask.
-
-    Whatever they are held to mean, each number that any meaning allows counts. If none is valid, all are asked.
-    """
-    thin = values[:, ::step, ::step]
-    held = numbers(thin if isinstance(thin, np.ndarray) else thin.compute())
-    flat = held.reshape(len(held), -1)
-    seen = gather(flat, reading.bands, validity(flat, replace(reading, mode="auto")))
+def look(values: NDArray[Any], reading: Reading, step: int = 1) -> Evidence:
+    """Evidence from every `step`th row and column of numbers (band, y, x). If none is valid, all are asked."""
+    seen = evidence(thinned(values, step), reading)
     return look(values, reading) if seen.empty and step > 1 else seen
 
 
-def sampling_step(height: int, width: int) -> int:
-    """Which rows and columns to look at, so that about `SAMPLE_PIXELS` are seen."""
-    return max(1, int(np.sqrt(height * width / SAMPLE_PIXELS)))
+def thinned(values: NDArray[Any], step: int) -> NDArray[np.float32]:
+    """Every `step`th row and column of numbers (band, y, x), as (band, pixel)."""
+    return numbers(values[:, ::step, ::step]).reshape(len(values), -1)
+
+
+def evidence(flat: NDArray[np.float32], reading: Reading) -> Evidence:
+    """Evidence from numbers (band, pixel). Whatever they are held to mean, each that any meaning allows counts."""
+    return gather(flat, reading.bands, validity(flat, replace(reading, mode="auto")))
+
+
+def sampling_step(pixels: int) -> int:
+    """Which rows and columns to look at, so that of `pixels` about `SAMPLE_PIXELS` are seen."""
+    return max(1, int(np.sqrt(pixels / SAMPLE_PIXELS)))
 
 
 def mask_date(values: NDArray[Any], reading: Reading, scores: bool) -> tuple[Mask, Scores | None]:
@@ -48,32 +53,42 @@ def blended(
 ) -> tuple[Mask, Scores | None]:
     """Mask and scores of `values` (band, y, x) from these rows and columns of windows."""
     shape = (values.shape[1], values.shape[2])
-    codes = np.array(reading.card.output, dtype=np.uint8)
-    mask = np.full(shape, MISSING, dtype=np.uint8)
-    kept = np.full((len(codes), *shape), np.nan, dtype=np.float32) if scores else None
-
-    def score(y: slice, x: slice) -> Scores:
-        return _window(numbers(values[:, y, x]), reading)
-
-    for strip, found in windows.blend(rows, columns, score):
-        valid = validity(numbers(values[:, strip]), reading)
-        mask[strip][valid] = codes[best(found, reading)][valid]
+    mask = np.empty(shape, dtype=np.uint8)
+    kept = np.empty((len(reading.card.output), *shape), dtype=np.float32) if scores else None
+    for strip, codes, found in strips(lambda y, x: values[:, y, x], reading, rows, columns):
+        mask[strip] = codes
         if kept is not None:
-            kept[:, strip] = np.where(valid, found, np.nan)
+            kept[:, strip] = found
     return mask, kept
 
 
-def _window(values: NDArray[np.float32], reading: Reading) -> Scores:
-    """Scores (class, y, x) of one window; 0 outside the smallest rectangle that holds its valid pixels.
+def strips(
+    read: Callable[[slice, slice], NDArray[Any]],
+    reading: Reading,
+    rows: list[windows.Span],
+    columns: list[windows.Span],
+) -> Iterator[tuple[slice, Mask, Scores]]:
+    """Rows, mask (y, x) and scores (class, y, x), NaN where missing, of strip after strip from top to bottom.
 
-    That rectangle is reflected up to the stride, so a chunk padded with NaN gives what its inside alone gives;
-    windows of a network's own mosaic are fed whole.
+    `read(y, x)` gives the numbers (band, y, x) of one window; each window is read once, row by row.
     """
-    found = np.zeros((len(reading.card.output), *values.shape[1:]), dtype=np.float32)
+    codes = np.array(reading.card.output, dtype=np.uint8)
+    for strip, found in windows.blend(rows, columns, lambda y, x: _window(numbers(read(y, x)), reading)):
+        yield strip, np.where(np.isnan(found[0]), np.uint8(MISSING), codes[best(found, reading)]), found
+        del found  # a strip of a whole product weighs as much as the next one
+
+
+def _window(values: NDArray[np.float32], reading: Reading) -> Scores:
+    """Scores (class, y, x) of one window; NaN where it is not valid.
+
+    The network sees the smallest rectangle that holds its valid pixels, reflected up to the stride, so a chunk padded
+    with NaN gives what its inside alone gives; windows of a network's own mosaic are fed whole.
+    """
+    found = np.full((len(reading.card.output), *values.shape[1:]), np.nan, dtype=np.float32)
     valid = validity(values, reading)
     if valid.any():
         y, x = (slice(0, n) for n in valid.shape) if reading.mosaic else extent(valid)
         image = tensor(values[:, y, x], valid[y, x], reading)
         scores = network.run(reading.card, image, reading.threads)
-        found[:, y, x] = scores[:, : y.stop - y.start, : x.stop - x.start]
+        np.copyto(found[:, y, x], scores[:, : y.stop - y.start, : x.stop - x.start], where=valid[y, x])
     return found

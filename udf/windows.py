@@ -97,7 +97,8 @@ def blend(
 ) -> Iterator[tuple[slice, Scores]]:
     """Yield finished strips of blended scores from top to bottom, each with its rows.
 
-    `score(y, x)` gives float32 (class, y, x) for one window. Only one row of windows is in memory at a time.
+    `score(y, x)` gives float32 (class, y, x) for one window; where it is NaN, so is the strip. Only one row of windows
+    is in memory at a time, if the caller lets go of a strip before the next.
     """
     carried: Scores | None = None
     for row, below in zip(rows, [*rows[1:], None], strict=True):
@@ -105,8 +106,10 @@ def blend(
         if carried is not None:
             strip[:, : carried.shape[1]] += carried
         done = (below.start if below else row.stop) - row.start
-        yield slice(row.start, row.start + done), strip[1:, :done] / strip[:1, :done]
-        carried = strip[:, done:]
+        carried = strip[:, done:].copy()
+        strip[1:, :done] /= strip[:1, :done]
+        yield slice(row.start, row.start + done), strip[1:, :done]
+        del strip
 
 
 def _row(row: Span, columns: list[Span], score: Callable[[slice, slice], Scores]) -> Scores:
