@@ -93,7 +93,7 @@ class Shares:
 def shares(mask: xr.DataArray) -> Shares:
     """Count the classes of a mask of whole numbers, in any dims, numpy or dask; 255, outside the area, is left out.
 
-    A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the mask's legend does
+    A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the legend does
     not name.
     """
     mask = in_classes(mask)
