@@ -30,9 +30,6 @@ __all__ = ["open_scene", "read_scl", "scan"]
 
 Opener = Callable[[Path, Iterable[str] | None, str | None], xr.DataArray]
 OPENERS: dict[str, Opener] = {".tif": open_geotiff, ".tiff": open_geotiff, ".nc": open_netcdf}
-Resampling = Callable[[Path, Iterable[str] | None, str | None, str], xr.DataArray]
-RESAMPLING: dict[str, Resampling] = {".vrt": open_vrt, ".json": open_item}
-"""Openers of what may hold bands of several resolutions, which take a kernel."""
 WRITTEN = frozenset({"mask", "score"})
 """Variables of a netCDF that `write_mask` wrote."""
 RESOLUTIONS = (10, 20)
@@ -78,7 +75,7 @@ def open_scene(
     if resolution not in RESOLUTIONS:
         raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
     if address := _address(path):
-        return half_cube(address, open_item(address, bands, level, resampling), resolution)
+        return open_item(address, bands, level, resampling, resolution)
     if not spelt(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
     if is_safe(scene):
@@ -108,9 +105,12 @@ def _opened(
 ) -> xr.DataArray:
     if scene.is_dir():
         return open_zarr(scene, bands, level, resampling, metres)
-    if resampled := RESAMPLING.get(scene.suffix.lower()):
-        return resampled(scene, bands, level, resampling)
-    opener = OPENERS.get(scene.suffix.lower())
+    suffix = scene.suffix.lower()
+    if suffix == ".json":
+        return open_item(scene, bands, level, resampling, metres)
+    if suffix == ".vrt":
+        return open_vrt(scene, bands, level, resampling)
+    opener = OPENERS.get(suffix)
     if opener is None:
         raise SceneError(f"{scene.name} is no scene: needed is {KINDS}.")
     return opener(scene, bands, level)

@@ -68,9 +68,11 @@ def open_stac(
     return cubes[0] if not isinstance(item, list) else _series(cubes)
 
 
-def open_item(path: Path | str, bands: Iterable[str] | None, level: str | None, kernel: str) -> xr.DataArray:
+def open_item(
+    path: Path | str, bands: Iterable[str] | None, level: str | None, kernel: str, metres: float
+) -> xr.DataArray:
     """See `open_scene`; `path` is the file of an item, or its address."""
-    return open_stac(path, bands=bands, level=level, resampling=kernel)
+    return open_stac(path, bands=bands, level=level, resolution=metres, resampling=kernel)
 
 
 def search(

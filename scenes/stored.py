@@ -12,16 +12,15 @@ from dask.base import tokenize
 from numpy.typing import NDArray
 
 from kappamask.models import SceneError
+from kappamask.scenes.halve import halved
 from kappamask.scenes.raster import CHUNK
-from kappamask.scenes.upsample import weighed
-from kappamask.udf.native import kernel_weights
+from kappamask.scenes.upsample import finer_lines, weighed
 
-__all__ = ["finer", "lazily"]
+__all__ = ["finer", "halves", "lazily"]
 
 da: Any = dask.array  # its annotations are partial
 PLANE = 2
 """Variables with fewer dims are coordinates and the like, not images."""
-KERNELS = ("nearest", "bilinear", "sinc")
 Slices = tuple[slice, ...]
 Reader = Callable[[Slices], NDArray[Any]]
 
@@ -51,30 +50,34 @@ def _stored(name: str, variable: xr.DataArray) -> Reader:
 def finer(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float, kernel: str) -> Array:
     """A coarse image (y, x) on lines `ratio` times as dense, by `kernel`, as a dask array of the same dtype.
 
-    Pixels of value `nodata`, or NaN, take no part. Raises SceneError for a kernel that is not known here; computing
-    raises it where the image is damaged.
+    Pixels of value `nodata`, or NaN, take no part. Computing raises SceneError where the image is damaged.
     """
-    if kernel not in KERNELS:
-        raise SceneError(f"Bands of Zarr are not resampled by {kernel}: take {', '.join(KERNELS)}.")
     coarse = _stored(name, variable)
     shape = tuple(ratio * length for length in variable.shape)
 
     def read(where: Slices) -> NDArray[Any]:
         (rows, down), (columns, across) = (
-            _weights(part, ratio, length, kernel) for part, length in zip(where, variable.shape, strict=True)
+            finer_lines(part.start, part.stop - part.start, ratio, length, kernel)
+            for part, length in zip(where, variable.shape, strict=True)
         )
-        return np.asarray(weighed(coarse((rows, columns))[None], down, across, nodata)[0])
+        return weighed(coarse((rows, columns)), down, across, nodata)
 
     return _blocks(source, (variable.name, ratio, kernel), read, shape, _sides(variable, ratio), _dtype(variable))
 
 
-def _weights(fine: slice, ratio: int, length: int, kernel: str) -> tuple[slice, NDArray[np.float64]]:
-    """Which of `length` coarse lines the `fine` ones are made of, and their weights (fine, coarse)."""
-    if kernel != "nearest":
-        return kernel_weights(fine.start, fine.stop - fine.start, ratio, length, kernel)
-    first, last = fine.start // ratio, (fine.stop - 1) // ratio + 1
-    lines = np.arange(fine.start, fine.stop) // ratio
-    return slice(first, last), (lines[:, None] == np.arange(first, last)).astype(np.float64)
+def halves(source: Path, name: str, variable: xr.DataArray, nodata: float) -> Array:
+    """Means of 2 x 2 pixels of an image (y, x), see `halved`, as a dask array of the same dtype.
+
+    Computing raises SceneError where the image is damaged.
+    """
+    fine = _stored(name, variable)
+    shape = tuple(length // 2 for length in variable.shape)
+
+    def read(where: Slices) -> NDArray[Any]:
+        return halved(fine(tuple(slice(2 * part.start, 2 * part.stop) for part in where)), nodata)
+
+    sides = [-(-side // 2) for side in _sides(variable)]
+    return _blocks(source, (variable.name, "half"), read, shape, sides, _dtype(variable))
 
 
 def _lazy(source: Path, name: str, variable: xr.DataArray) -> Array:

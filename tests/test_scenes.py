@@ -433,10 +433,16 @@ def test_a_vrt_in_disguise_is_not_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/vsicurl/http://127.0.0.1:9/s.tif", "http://127.0.0.1:9/s.tif", "missing.tif", "missing"]
+    ("path", "message"),
+    [
+        ("/vsicurl/http://127.0.0.1:9/s.tif", "No file or folder"),
+        ("http://127.0.0.1:9/s.tif", "is no HTTPS address"),
+        ("missing.tif", "No file or folder"),
+        ("missing", "No file or folder"),
+    ],
 )
-def test_only_local_files_are_opened(path: str) -> None:
-    with pytest.raises(SceneError, match="No file or folder"):
+def test_only_local_files_and_items_at_https_addresses_are_opened(path: str, message: str) -> None:
+    with pytest.raises(SceneError, match=message):
         open_scene(path)
 
 

@@ -80,7 +80,7 @@ def test_coarse_assets_are_resampled_as_in_a_folder(tmp_path: Path, kernel: str)
 
 def test_a_coarser_grid_and_a_box(scene: Path) -> None:
     path = item(scene, raw_item(assets()))
-    whole = open_stac(path, resolution=20)
+    whole = open_scene(path, resolution=20)
     assert whole.shape == (7, 60, 60)
     np.testing.assert_array_equal(whole["x"].values[:2], [WEST + 10, WEST + 30])
     np.testing.assert_array_equal(whole.sel(bands="B05").values, digits(7, 60, 60)[4], "20 m assets are as stored")

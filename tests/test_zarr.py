@@ -102,7 +102,8 @@ def test_an_eopf_product_comes_on_the_grid_of_10_m(tmp_path: Path) -> None:
     assert list(scene["bands"].values) == names
     assert (scene.shape, scene.dtype, scene.rio.crs) == ((14, 120, 120), np.uint16, CRS)
     facts = {"level": "L2A", "datetime": "2025-04-15T09:40:41.024000Z", "processing_baseline": "05.11"}
-    assert scene.attrs == facts | {"radiometry": "dn_offset", "_FillValue": 0}
+    product = {"product": NAME, "platform": "Sentinel-2A", "tile": "35VLC", "orbit": 36}
+    assert scene.attrs == facts | product | {"radiometry": "dn_offset", "_FillValue": 0}
     fine = pixels("", 10, L2A["measurements/reflectance", 10], 120)
     np.testing.assert_array_equal(scene.sel(bands=["B02", "B03", "B04", "B08"]).values, fine)
     np.testing.assert_array_equal(scene["x"].values[[0, -1]], [WEST + 5, WEST + 1195])
@@ -125,6 +126,20 @@ def test_coarse_bands_are_interpolated_and_nodata_does_not_bleed(tmp_path: Path)
     assert (band[:, 20:] >= 2000).all(), "no number is mixed with nodata"
     fine = np.add.outer((np.arange(120) + 0.5) * 10 - 10, (np.arange(120) + 0.5) * 20 - 20) + 2000
     np.testing.assert_allclose(band[2:-2, 22:-2], fine[2:-2, 22:-2], atol=0.51)
+
+
+@pytest.mark.parametrize("layout", [L2A, L1C], ids=["L2A", "L1C"])
+def test_at_20_m_bands_are_the_products_own_or_means_of_four(tmp_path: Path, layout: dict) -> None:
+    path = eopf(tmp_path, layout, NAME if layout is L2A else NAME.replace("L2A", "L1C"))
+    scene = open_scene(path, resolution=20)
+    assert scene.shape[1:] == (60, 60)
+    np.testing.assert_array_equal(scene["x"].values[:2], [WEST + 10, WEST + 30])
+    fine, coarse = (pixels("", m, layout["measurements/reflectance", m], 1200 // m) for m in (10, 20))
+    half = fine.reshape(4, 60, 2, 60, 2).mean(axis=(2, 4)).round()
+    own = dict(zip(layout["measurements/reflectance", 20], coarse, strict=True))
+    for name, mean in zip(("b02", "b03", "b04", "b08"), half, strict=True):
+        np.testing.assert_array_equal(scene.sel(bands=name.upper()).values, own.get(name, mean))
+    np.testing.assert_array_equal(scene.sel(bands="B11").values, own["b11"])
 
 
 def test_decoded_products_are_reflectance(tmp_path: Path) -> None:
@@ -164,7 +179,8 @@ def test_the_classification_lies_on_the_cubes_grid(tmp_path: Path, metres: int) 
         ({"other_metadata": {"horizontal_CRS_code": "EPSG:32636"}}, "several coordinate reference systems"),
         ({"other_metadata": {"horizontal_CRS_code": "/etc/passwd"}}, "reference system that is none"),
         ({"layout": {("measurements/reflectance", 10): ("b02",), ("measurements/reflectance", 60): ("b01",)},
-          "size": 100}, "b01 covers"),
+          "size": 100, "name": "x"}, "b01 covers"),
+        ({"layout": {place: names[:-1] for place, names in L2A.items()}}, "lacks B08, B8A, WVP; get it anew"),
         ({"layout": {("measurements/reflectance", 10): ("tci",)}}, "no bands"),
     ],
 )  # fmt: skip
