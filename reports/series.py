@@ -14,9 +14,11 @@ from kappamask.reports.provenance import sensing_time
 from kappamask.reports.shares import Shares, shares
 from kappamask.scenes import read_mask
 from kappamask.scenes.cf import crs_of
+from kappamask.scenes.dataset import renamed
 from kappamask.scenes.masks import MASK_SUFFIXES
 from kappamask.scenes.netcdf import open_dates
 from kappamask.scenes.raster import local_raster
+from kappamask.scenes.zarr_store import checked, open_group
 
 __all__ = ["Dated", "is_series", "read_series"]
 
@@ -72,7 +74,7 @@ def read_series(source: str | Path, *, report: Callable[[int, int], None] | None
 
 def _found(path: Path) -> Iterator[tuple[str, xr.DataArray]]:
     if path.suffix.lower() == ".zarr":
-        yield from _along_t(path.name, _zarr(path))
+        yield from _along_t(path.name, renamed(open_group(checked(path))))
     elif path.is_dir():
         yield from ((file.name, read_mask(file)) for file in sorted(path.iterdir()) if _is_mask(file))
     elif path.suffix.lower() == ".nc":
@@ -114,13 +116,6 @@ def _along_t(name: str, dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataArray
 def _date(mask: xr.DataArray) -> dict[str, Any]:
     dated = "t" in mask.coords and mask["t"].dtype.kind == "M"
     return {"datetime": f"{mask['t'].dt.strftime('%Y-%m-%dT%H:%M:%SZ').item()}"} if dated else {}
-
-
-def _zarr(path: Path) -> xr.Dataset:
-    from kappamask.scenes.dataset import renamed
-    from kappamask.scenes.zarr_store import checked, open_group
-
-    return renamed(open_group(checked(path)))
 
 
 def _check_schemes(dated: list[Dated]) -> None:

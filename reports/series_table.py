@@ -15,9 +15,9 @@ DIGITS = 4
 
 
 def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
-    """A row for each date: file, datetime (ISO 8601, UTC), pixels and valid pixels, and percentages.
+    """A row for each date: file, datetime (ISO 8601, UTC), numbers of pixels, and percentages.
 
-    `cloud_cover` and the classes with data are percent of the valid pixels, None where there are none; classes without
+    `pixels` are those of the area, without those of 255, `nodata_pixels`. `cloud_cover` and the classes with data are percent of the valid pixels, None where there are none; classes without
     data are percent of all pixels.
     """
     return [
@@ -26,6 +26,7 @@ def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
             "datetime": one.when.isoformat().replace("+00:00", "Z"),
             "pixels": one.counted.area,
             "valid_pixels": one.counted.valid,
+            "nodata_pixels": one.counted.nodata,
             "cloud_cover": _rounded(one.counted.cloud_cover),
             **{name: _rounded(value) for name, value in one.counted.percentages.items()},
         }

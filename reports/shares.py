@@ -33,10 +33,12 @@ class Shares:
     """The classes of one mask, in the order of their values."""
 
     classes: tuple[Share, ...]
+    nodata: int = 0
+    """Pixels with 255: outside the requested area, and in a job's mask those without data too."""
 
     @property
     def area(self) -> int:
-        """Pixels of the requested area, with or without data."""
+        """Pixels of the requested area, with or without data, 255 apart."""
         return sum(one.pixels for one in self.classes)
 
     @property
@@ -106,4 +108,5 @@ def shares(mask: xr.DataArray) -> Shares:
             f"{mask.size - sum(pixels)} pixels of the mask have codes other than {known} and {NODATA}, which are all "
             "that its legend names; is it a mask?"
         )
-    return Shares(tuple(Share(c, codes[c.value], n) for c, n in zip(classes, pixels[:-1], strict=True)))
+    found = tuple(Share(c, codes[c.value], n) for c, n in zip(classes, pixels[:-1], strict=True))
+    return Shares(found, pixels[-1])

@@ -66,6 +66,7 @@ def test_shares_are_of_the_valid_pixels(values: list[int], lazy: bool) -> None:
     found = shares(mask.chunk(x=25) if lazy else mask)
     valid = [value for value in values if value in (1, 2, 3, 4)]
     assert (found.area, found.valid) == (len(values) - values.count(255), len(valid))
+    assert found.nodata == values.count(255)
     if not valid:
         assert found.cloud_cover is None
         return
@@ -339,6 +340,7 @@ def test_a_page_shows_what_is_known(tmp_path: Path) -> None:
 def test_a_page_of_a_mask_alone(mask_file: Path) -> None:
     page = write_page(mask_file.with_suffix(".html"), mask_file).read_text()
     assert page.count("<img") == 1
+    assert "9 further pixels are nodata (255)" in page
     assert "reflectance times 10 000 plus 1000" in page
     assert ">0 undefined<" not in page, "a class without data and without pixels says nothing"
 

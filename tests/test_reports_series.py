@@ -118,7 +118,7 @@ def test_a_date_without_data_has_no_number(folder: Path, tmp_path: Path) -> None
     write_mask(empty, folder / "d_20200303.tif")
     dates = read_series(folder)
     assert (rows(dates)[-1]["cloud_cover"], rows(dates)[-1]["missing"]) == (None, 100)
-    assert ",0,,0.0,,,,,100.0" in write_table(tmp_path / "cover.csv", dates).read_text()
+    assert ",400,0,0,,0.0,,,,,100.0" in write_table(tmp_path / "cover.csv", dates).read_text()
     page = write_series(tmp_path / "s.html", dates).read_text()
     assert page.count('<div class="nothing"') == 1
 
