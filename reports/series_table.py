@@ -17,8 +17,8 @@ DIGITS = 4
 def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
     """A row for each date: file, datetime (ISO 8601, UTC), numbers of pixels, and percentages.
 
-    `pixels` are those of the area, without those of 255, `nodata_pixels`. `cloud_cover` and the classes with data are percent of the valid pixels, None where there are none; classes without
-    data are percent of all pixels.
+    `pixels` are those of the area, without those of 255, `nodata_pixels`. `cloud_cover` and the classes with data are
+    percent of the valid pixels, None where there are none; classes without data are percent of all pixels.
     """
     return [
         {
