@@ -31,8 +31,9 @@ def blocks(page: Path, language: str | None = None, word: str = "") -> list[Any]
 
 
 def commands(page: Path, word: str = "") -> list[str]:
-    """The lines of a page that call the command."""
-    return [line for text in blocks(page, "sh", word) for line in text.splitlines() if line.startswith("kappamask ")]
+    """The lines of a page that call the command, of blocks with `word`; where it begins with kappamask, only such."""
+    lines = [line for text in blocks(page, "sh", word) for line in text.replace("\\\n", "").splitlines()]
+    return [line for line in lines if line.startswith(word if word.startswith("kappamask ") else "kappamask ")]
 
 
 def words(line: str) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from shown import ROOT, back_end, blocks, commands, python, run_command, write_scene
 
+from kappamask.backend.server import running_server
 from kappamask.openeo_process import archive
 
 README = ROOT / "README.md"
@@ -46,6 +47,22 @@ def test_openeo_against_a_back_end(tmp_path, monkeypatch, capsys):
     assert path.name in capsys.readouterr().out
 
 
+def test_submit_against_a_back_end(tmp_path, monkeypatch):
+    """As printed, but for where the back-end is and where the archive lies."""
+    (line,) = commands(README, "kappamask submit")
+    scenes = write_scene(tmp_path / "scenes" / SCENE, 638_000, 5_679_000).parent
+    built = archive.build(tmp_path / "archive")
+    with running_server(scenes) as server:
+        for name, value in (("USER", server.user), ("PASSWORD", server.password)):
+            monkeypatch.setenv(f"KAPPAMASK_{name}", value)
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+        line = line.replace("openeo.dataspace.copernicus.eu", server.url)
+        run_command(line.replace("https://example.org/kappamask-deps-compact-cp311.zip", str(built)), tmp_path)
+    assert (tmp_path / "masks" / "mask_2018-02-02_32631.tif").is_file()
+    assert (tmp_path / "masks" / "collection.json").is_file()
+    assert (tmp_path / "home" / "kappamask" / "jobs.sqlite").is_file()
+
+
 def test_archive_command(tmp_path):
     (line,) = commands(README, "kappamask archive")
     run_command(line.replace("--python 3.11", f"--python {python()}"), tmp_path)
@@ -66,7 +83,7 @@ def test_links_lead_somewhere(link):
 
 def test_extras_that_it_names_exist():
     setup = (ROOT / "setup.cfg").read_text()
-    named = re.findall(r"pip install '\.\[(\w+)\]'", TEXT)
+    named = [name for names in re.findall(r"pip install '\.\[([\w,]+)\]'", TEXT) for name in names.split(",")]
     assert named
     for extra in named:
         assert re.search(rf"^{extra} =", setup, re.MULTILINE)
