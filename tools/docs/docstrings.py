@@ -1,6 +1,7 @@
-"""Docstrings as this project writes them, for mkdocstrings: lines `name: what it is` become a list."""
+"""Docstrings as this project writes them, for mkdocstrings: lines `name: what it is` become a list, examples code."""
 
 import re
+from textwrap import dedent
 from typing import Any
 
 import griffe
@@ -9,16 +10,24 @@ _ENTRY = re.compile(r"(?:^|(?<=\. ))(`?\w+`?(?:, `?\w+`?)*): (?=\S)", re.MULTILI
 """At the start of a line, or behind the end of a sentence: short entries share a line."""
 _ENDING = re.compile(r"^(?=(?:Returns|Yields|Raises|Coordinates|Attributes)\b)", re.MULTILINE)
 """A line that begins a matter of its own."""
+_EXAMPLE = re.compile(r"^( {4,}>>> .*(?:\n {4,}.*)*)", re.MULTILINE)
 
 
-class Parameters(griffe.Extension):
-    """Rewrites the docstring of every function before it is shown."""
+class Docstrings(griffe.Extension):
+    """Rewrites every docstring before it is shown."""
 
-    def on_function(self, *, func: griffe.Function, **_: Any) -> None:
-        """Make items of what is said about parameters; words that are no parameter stay text."""
-        if func.docstring:
-            known = {parameter.name for parameter in func.parameters}
-            func.docstring.value = _listed(func.docstring.value, known)
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Words that are no parameter stay text."""
+        if obj.docstring:
+            known = {parameter.name for parameter in getattr(obj, "parameters", ())}
+            pieces = _EXAMPLE.split(obj.docstring.value)
+            obj.docstring.value = "\n".join(
+                _code(piece) if i % 2 else _listed(piece, known) for i, piece in enumerate(pieces)
+            )
+
+
+def _code(example: str) -> str:
+    return f"\n```pycon\n{dedent(example)}\n```\n"
 
 
 def _listed(text: str, known: set[str]) -> str:

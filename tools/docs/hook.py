@@ -1,6 +1,6 @@
-"""What mkdocs does not find in docs/: the command's reference, and the notebooks with what they show.
+"""What mkdocs does not find in docs/: references of the command and of class schemes, notebooks with what they show.
 
-Both are made at every build, so that neither can be older than the code.
+All are made at every build, so that none can be older than the code.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from notebooks import Notebook, render
 from rooms import link_rooms
+from schemes import scheme_reference
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = Path("notebooks")
@@ -48,7 +49,8 @@ def _pages_of(entry: Any, docs: Path) -> list[Any]:
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
     """Add the pages that are made here."""
-    files.append(File.generated(config, "reference/commands.md", content=command_reference()))
+    for name, made in {"commands": command_reference, "schemes": scheme_reference}.items():
+        files.append(File.generated(config, f"reference/{name}.md", content=made()))
     sources = sorted((Path(config.docs_dir) / NOTEBOOKS).glob("*.py"))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for name, content in chain.from_iterable(map(_pages, pool.map(render, sources))):
