@@ -9,11 +9,11 @@ from urllib.parse import urljoin, urlsplit
 import rasterio
 from rasterio.io import DatasetReader
 
-from kappamask.models import SceneError
+from kappamask.models import MissingExtraError, SceneError
 from kappamask.scenes.atomic import GDAL_ERRORS
 from kappamask.scenes.raster import ENVIRONMENT, local_raster
 
-__all__ = ["opened", "resolved", "shown", "web"]
+__all__ = ["fetched", "opened", "resolved", "shown", "web"]
 
 HTTP: Final = {
     "GDAL_HTTP_CONNECTTIMEOUT": 20,
@@ -23,6 +23,7 @@ HTTP: Final = {
     "GDAL_HTTP_NETRC": "NO",
 }
 """Seconds, but for the retries. No passwords are sent to hosts that an item names."""
+WAIT_S: Final = 60.0
 DRIVER: Final = {".jp2": "JP2OpenJPEG"}
 """Suffix -> the one GDAL driver that may open an address; others are GeoTIFFs, or nothing."""
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -79,6 +80,24 @@ def opened(source: str | Path) -> Iterator[DatasetReader]:
     except (*GDAL_ERRORS, OSError) as error:
         reason = str(error.__cause__ or error).replace(source, shown(source)).split("?", 1)[0].rstrip(".")
         raise SceneError(f"{shown(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
+
+
+def fetched(address: str, most: int) -> bytes:
+    """The whole answer of an address that `resolved` gave, up to `most` bytes; SceneError for any other answer."""
+    try:
+        import requests
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Addresses need requests: pip install 'kappamask-openeo[stac]'.") from error
+    try:
+        with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
+            if answer.status_code != requests.codes.ok:
+                raise SceneError(f"{shown(address)} cannot be had: the answer is {answer.status_code} {answer.reason}.")
+            data: bytes = answer.raw.read(most + 1, decode_content=True)
+    except requests.RequestException as error:
+        raise SceneError(f"{shown(address)} cannot be had: {type(error).__name__}.") from error
+    if len(data) > most:
+        raise SceneError(f"{shown(address)} is longer than {most >> 20} MiB, which no item is.")
+    return data
 
 
 def _beside(href: str, item: Path) -> Path:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from kappamask.models import SENTINEL2_BANDS, MissingExtraError, SceneError
 from kappamask.scenes.atomic import spelt
-from kappamask.scenes.hrefs import resolved, shown, web
+from kappamask.scenes.hrefs import fetched, resolved, shown, web
 from kappamask.scenes.names import band_name
 
 __all__ = ["StacItem", "read_item"]
@@ -27,7 +27,6 @@ SUFFIXES: Final = (".tif", ".tiff", ".jp2")
 """Media types, and where an asset has none the suffixes, of what can be read."""
 LONGEST: Final = 2**23
 """Bytes of an item that are read: usual ones are 20 to 60 KB."""
-WAIT_S: Final = 60.0
 _METRES = re.compile(r"(?<=_)(\d+)m$", re.IGNORECASE)
 
 
@@ -64,18 +63,16 @@ def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacIt
     """
     raw, base = _found(item, loopback)
     kept = _validated(raw, base)
-    assets: dict[str, list[tuple[Any, Mapping[str, Any]]]] = {}
-    for key, asset in kept["assets"].items():
-        if (label := _label(key, asset)) and _image(asset):
-            assets.setdefault(label, []).append((_rank(key, asset, resolution), asset))
+    try:
+        assets = _bands(kept["assets"], resolution)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SceneError(f"Item {kept['id']} describes its assets in no way that is known: {error}.") from error
     if not assets:
         raise SceneError(
             f"Item {kept['id']} has no bands as GeoTIFF or JPEG 2000, only {', '.join(kept['assets']) or 'nothing'}; "
             "download the product and open that."
         )
-    order = [band for band in SENTINEL2_BANDS if band in assets]
-    ranked = {band: tuple(asset for _, asset in sorted(assets[band], key=lambda pair: pair[0])) for band in order}
-    return StacItem(kept, base, ranked)
+    return StacItem(kept, base, assets)
 
 
 def _found(item: Any, loopback: bool) -> tuple[Any, str | Path]:
@@ -87,7 +84,7 @@ def _found(item: Any, loopback: bool) -> tuple[Any, str | Path]:
         return raw, own if web(own) or not own else Path(own)
     if web(str(item)):
         address = resolved(str(item), "", loopback=loopback)
-        return _json(shown(address), _fetched(str(address))), str(address)
+        return _json(shown(address), fetched(str(address), LONGEST)), str(address)
     path = spelt(Path(item))
     if not path.is_file() or path.stat().st_size > LONGEST:
         raise SceneError(f"{path} is no file of a STAC item (JSON, up to {LONGEST >> 20} MiB).")
@@ -98,21 +95,6 @@ def _own_address(raw: Mapping[str, Any]) -> str:
     """The address in an item's own link, "" where it has none."""
     hrefs = (str(link.get("href")) for link in raw.get("links") or [] if link.get("rel") == "self")
     return next(filter(web, hrefs), "")
-
-
-def _fetched(address: str) -> bytes:
-    import requests
-
-    try:
-        with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
-            if answer.status_code != requests.codes.ok:
-                raise SceneError(f"{shown(address)} cannot be had: the answer is {answer.status_code} {answer.reason}.")
-            data: bytes = answer.raw.read(LONGEST + 1, decode_content=True)
-    except requests.RequestException as error:
-        raise SceneError(f"{shown(address)} cannot be had: {type(error).__name__}.") from error
-    if len(data) > LONGEST:
-        raise SceneError(f"{shown(address)} is longer than {LONGEST >> 20} MiB, which no item is.")
-    return data
 
 
 def _json(name: str, data: bytes) -> Any:
@@ -135,6 +117,16 @@ def _validated(raw: Any, base: str | Path) -> dict[str, Any]:
     except Exception as error:  # what strangers leave out raises all kinds
         raise SceneError(f"{name} is no STAC item: {type(error).__name__}: {error}.") from error
     return dict(raw)
+
+
+def _bands(assets: Mapping[str, Mapping[str, Any]], resolution: float) -> dict[str, tuple[Mapping[str, Any], ...]]:
+    """See `StacItem.assets`; labels in the order of the spectrum."""
+    found: dict[str, list[str]] = {}
+    for key, asset in assets.items():
+        if (label := _label(key, asset)) and _image(asset):
+            found.setdefault(label, []).append(key)
+    ranked = {label: sorted(keys, key=lambda key: _rank(key, assets[key], resolution)) for label, keys in found.items()}
+    return {band: tuple(assets[key] for key in ranked[band]) for band in SENTINEL2_BANDS if band in ranked}
 
 
 def _label(key: str, asset: Mapping[str, Any]) -> str | None:

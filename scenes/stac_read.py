@@ -118,13 +118,22 @@ def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str
     properties: Mapping[str, Any] = item.raw.get("properties", {})
     collection = str(item.raw.get("collection") or "")
     product = str(properties.get("s2:product_uri") or item.id).removesuffix(".SAFE")
-    mode = radiometry or item_radiometry(item.raw, {label: item.asset(label) for label in labels})
+    mode = radiometry or _radiometry(item, labels)
     told = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
     if mode:
         told |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
     known = {key: value for key, value in told.items() if value}
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
     return attributes(f"{product} {item.id} {collection}", known, level) | product_facts(product) | place
+
+
+def _radiometry(item: StacItem, labels: list[str]) -> str | None:
+    try:
+        return item_radiometry(item.raw, {label: item.asset(label) for label in labels})
+    except SceneError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SceneError(f"Item {item.id} tells scale and offset in no way that is known: {error}.") from error
 
 
 def _series(cubes: list[xr.DataArray]) -> xr.DataArray:

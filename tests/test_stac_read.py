@@ -375,6 +375,19 @@ def test_wrong_words_are_told(scene: Path, options: dict, message: str) -> None:
         open_stac(item(scene, raw_item(assets())), **options)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"raster:bands": [{"scale": "x"}]}, "tells scale and offset in no way that is known"),
+        ({"raster:bands": 3}, "tells scale and offset in no way that is known"),
+        ({"gsd": "fine"}, "describes its assets in no way that is known"),
+    ],
+)
+def test_garbled_metadata_gives_one_sentence(scene: Path, change: dict, message: str) -> None:
+    with pytest.raises(SceneError, match=message):
+        open_scene(item(scene, raw_item(assets(**change))))
+
+
 def test_assets_of_another_dtype_are_refused(tmp_path: Path) -> None:
     named = cogs(tmp_path)
     geotiff(tmp_path / "B04.tif", digits(1, 120, 120).astype(np.float32), (None,))
