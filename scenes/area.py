@@ -10,6 +10,7 @@ import shapely
 import xarray as xr
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
+from rioxarray.exceptions import RioXarrayError
 from shapely.geometry.base import BaseGeometry
 
 from kappamask.models import CubeError
@@ -56,7 +57,11 @@ def _transform(array: xr.DataArray) -> Affine:
             "cube.rio.write_crs('EPSG:…')."
         )
     check_regular("The cube", array)
-    grid: Affine = array.rio.transform(recalc=min(array.sizes["y"], array.sizes["x"]) > 1)
+    try:
+        array.rio.resolution(recalc=True)  # the transform is made up where this fails
+    except RioXarrayError as error:
+        raise CubeError("The cube is one pixel wide or high, and nothing tells how large that is.") from error
+    grid: Affine = array.rio.transform(recalc=True)
     return grid
 
 

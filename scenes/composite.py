@@ -64,6 +64,7 @@ def composite(
     if not 0 <= reach_m < inf:
         raise CubeError(f"The reach is {reach_m} m; needed is 0 or more.")
     named, own = ours(data)
+    classes = [classes] if isinstance(classes, str) else [*classes]
     if not named.sizes.get("t"):
         raise CubeError("A composite needs several dates: the data have no dimension t or time, or no date in it.")
     codes = fitted(made_mask(data, **options) if mask is None else mask, named)

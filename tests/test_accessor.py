@@ -321,7 +321,7 @@ polygons = st.lists(
 ).map(lambda points: shapely.Polygon([(WEST + x, NORTH - y) for x, y in points]).buffer(0))  # fmt: skip
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(area=polygons, southward=st.booleans())
 def test_pixels_count_by_their_centres(area, southward):
     mask = chessboard()
@@ -415,6 +415,23 @@ def test_an_area_needs_to_know_where_the_cube_lies():
     uneven = mask.assign_coords(x=np.sort(np.random.default_rng(0).uniform(0, 500, 50)))
     with pytest.raises(SceneError, match="not evenly spaced"):
         uneven.kappamask.statistics(box, crs=CRS)
+
+
+def test_a_row_of_pixels_lies_where_its_coordinates_say():
+    row, box = chessboard()[7:8], (WEST + 100, NORTH - 400, WEST + 200, NORTH)
+    with pytest.raises(CubeError, match="one pixel wide or high"):
+        row.kappamask.statistics(box, crs=CRS)
+    row = chessboard().rio.write_transform()[7:8]
+    assert int(row.kappamask.statistics(box, crs=CRS).pixels) == 10
+    with pytest.raises(CubeError, match="centre of no pixel|outside"):
+        row.kappamask.statistics((WEST + 100, NORTH - 20, WEST + 200, NORTH), crs=CRS)
+
+
+def test_grids_in_degrees_have_areas_too():
+    mask = codes(np.ones((30, 40))).drop_vars("spatial_ref")
+    mask = mask.assign_coords(x=27 + 1e-3 * np.arange(40), y=58 - 1e-3 * np.arange(30)).rename(x="lon", y="lat")
+    found = mask.rio.write_crs("EPSG:4326").kappamask.statistics((27.0095, 57.9895, 27.0195, 57.9995), crs=4326)
+    assert int(found.pixels) == 100
 
 
 def test_what_is_no_cube_is_told_so():

@@ -45,7 +45,7 @@ def by_hand(mask, order, reach, size=10.0):
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), cloudiness=st.floats(0.02, 0.95), reach=st.sampled_from([0, 25, 40, 1500]))
 def test_best_is_what_a_search_by_hand_finds(seed, cloudiness, reach):
     data, mask = pair(seed, cloudiness)
@@ -93,6 +93,13 @@ def test_median_is_of_the_clear_dates():
     made = composite(data, mask, method="median")
     np.testing.assert_array_equal(made.composite, data.where(mask == 1).median("t"))
     assert "date" not in made
+
+
+def test_one_class_may_be_named_by_itself():
+    data, mask = pair(2)
+    made = composite(data, mask, classes="cloud")
+    np.testing.assert_array_equal(made.clear_dates, mask.isin([1, 2, 3]).sum("t"))
+    assert made.attrs["unclear"] == "cloud"
 
 
 def test_without_a_target_the_middle_of_the_series_is_nearest():
