@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -17,6 +18,7 @@ import typer
 from browser import browser, needs_browser
 from command import runner
 from networks import write_model
+from products import safe
 from shown import ROOT, back_end, blocks, commands, words, write_scene
 from stacs import cogs, raw_item, scaled
 
@@ -168,6 +170,7 @@ def scenes(tmp_path_factory) -> Path:
     write_scene(folder / SCENE)
     for name in (SCENE, "S2_L1C_20180207.tif"):
         write_scene(folder / "scenes" / name, 638_000, 5_679_000)
+    safe(folder)
     write_scene(folder / PAINTED, 438_000, 4_173_000, zone=18)
     write_scene(folder / "S2_L2A_20180202.tif", level="L2A")
     (folder / "masks").mkdir()
@@ -189,8 +192,7 @@ def test_pages_do_what_they_show(page, scenes, archive, tmp_path, monkeypatch, c
 
     As printed, but for the back-end and the catalogue, which are this machine's.
     """
-    for path in scenes.iterdir():
-        (tmp_path / path.name).symlink_to(path)
+    shutil.copytree(scenes, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stac_read, "search", lambda *_, **__: [str(scenes / "item.json")])
     kappamask, known = runner(monkeypatch, capsys), {}

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 
 TIMEOUT = 300
-"""Seconds for one cell, on a machine that is busy; all notebooks together take less than a minute on one that is not."""
+"""Seconds for one cell on a busy machine; on one that is not, all notebooks together take less than a minute."""
 CLEANED = (
     (re.compile(r"<style scoped>.*?</style>\n", re.DOTALL), ""),
     (re.compile(r'<table border="1" class="dataframe">'), "<table>"),
