@@ -66,8 +66,8 @@ class Blocks:
 
 
 KEPT: Final = Blocks(2**28)
-"""All of this process. 256 MiB hold a row of blocks of every band of a Sentinel-2 product (10 m 90 MB, 20 m 45 MB, 60 m
-10 MB) and what several threads read beside it."""
+"""All of this process. 256 MiB is what it takes to decode every block of a product once, read in rows of pieces: 96 MiB
+on the 10 m grid, where pieces are blocks of the 10 m bands, more on that of 20 m (tests/test_blocks.py counts)."""
 
 
 def window(
@@ -80,11 +80,14 @@ def window(
     block: tuple[int, int],
     kept: Blocks = KEPT,
 ) -> Block:
-    """Rows and columns of an image (y, x) of `shape`, from whole blocks that `decode` reads; a copy.
+    """Rows and columns of an image (y, x) of `shape`, from whole blocks that `decode` reads; never one that is kept.
 
     `key`: what tells the image from others, its version included. `block`: height and width of its blocks, pixels.
+    A block that is just what is wanted is not kept, for pieces that share none will follow.
     """
     down, across = map(_cuts, (rows, columns), shape, block)
+    if (down[0][0], across[0][0]) == (rows, columns):
+        return decode(rows, columns)
     found: Block | None = None
     for y, into_y in down:
         for x, into_x in across:
