@@ -57,8 +57,8 @@ class KappaMaskAccessor:
         """The data without pixels of `classes`, and always without undefined and missing ones.
 
         classes: names of KappaMask classes.
-        mask: of the same pixels, and dates if it has any, such as one with buffers from `kappamask.udf.clean`; left out,
-            `mask` makes it with `options`.
+        mask: of the same pixels, and dates if it has any, for example with buffers, by `kappamask.udf.clean`; left
+            out, `mask` makes it with `options`.
         nodata: what whole numbers are there, keeping their dtype; left out, they become float32 (of 4 bytes and more
             float64) and NaN. Floats are NaN always. In a Dataset it is done to all variables (…, y, x) but masks.
 
