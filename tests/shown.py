@@ -32,8 +32,13 @@ def blocks(page: Path, language: str | None = None, word: str = "") -> list[Any]
 
 def commands(page: Path, word: str = "") -> list[str]:
     """The lines of a page that call the command, of blocks with `word`; where it begins with kappamask, only such."""
-    lines = [line for text in blocks(page, "sh", word) for line in text.replace("\\\n", "").splitlines()]
-    return [line for line in lines if line.startswith(word if word.startswith("kappamask ") else "kappamask ")]
+    start = word if word.startswith("kappamask ") else "kappamask "
+    return [line for text in blocks(page, "sh", word) for line in called(text) if line.startswith(start)]
+
+
+def called(text: str) -> list[str]:
+    """The lines of a block that call the command, each in one piece."""
+    return [line for line in text.replace("\\\n", "").splitlines() if line.startswith("kappamask ")]
 
 
 def words(line: str) -> list[str]:

@@ -13,10 +13,8 @@ What each KappaMask class is written as; 255 is nodata in every scheme.
 
 def scheme_reference() -> str:
     """One table of all schemes, then for each its codes, how they are read, and what is lost; Markdown."""
-    overview = _table(
-        ["KappaMask", *SCHEMES],
-        ([f"{code} {name}", *(one.written[code] for one in SCHEMES.values())] for code, name in enumerate(CLASSES)),
-    )
+    classes = [f"{code} {name}" for code, name in enumerate(CLASSES)]
+    overview = _table(["scheme", *classes], ([one.name, *one.written] for one in SCHEMES.values()))
     return "\n\n".join([HEAD, overview, *map(_section, SCHEMES.values())])
 
 
@@ -25,7 +23,8 @@ def _section(scheme: Scheme) -> str:
         ["code", "name", "is read as"],
         ([row.value, f"{_swatch(row.color)}{row.name}", f"{row.read} {CLASSES[row.read]}"] for row in scheme.rows),
     )
-    return "\n\n".join([f"## {scheme.name}", f"{scheme.source}.", rows, *losses(scheme.name)])
+    lost = "\n".join(f"- {sentence}" for sentence in losses(scheme.name))
+    return "\n\n".join([f"## {scheme.name}", f"{scheme.source}.", rows, lost])
 
 
 def _swatch(color: str) -> str:
