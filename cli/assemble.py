@@ -79,11 +79,12 @@ def _masks(part: "Part") -> Iterator[tuple[Path, str]]:
 
 
 def _catalogue(masks: list[Path], part: "Part | None") -> list[Path]:
+    from kappamask.openeo_process.journal import unsigned
     from kappamask.reports.collection import write_collection
 
     if part is None:
         return []
-    about = {"backend": part.backend, "batch": part.batch, "job_options": json.loads(part.options)}
+    about = {"backend": part.backend, "batch": part.batch, "job_options": json.loads(unsigned(part.options))}
     return [write_collection(masks, masks[0].with_name("collection.json"), title="KappaMask", about=about)]
 
 

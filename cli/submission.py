@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_ARCHIVE", "Submission", "archive_for", "runtime_of"]
 
-NO_ARCHIVE = "none"
-"""Given where the back-end's workers have the package."""
+NO_ARCHIVE, UPLOAD = "none", "upload"
+"""Given where the back-end's workers have the package, and where it keeps files for its users."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,19 @@ class Submission:
 
     def say(self, as_json: bool) -> None:
         """Print the plan, and the graph of the first job."""
+        from kappamask.openeo_process.journal import unsigned
+
         plan, options = self.plan(), self.request.job_options
         graph = self.request.graph(self.connection, self.cells[0])
-        result = {**asdict(plan), "bands": self.request.bands, "job_options": options, "graph": graph}
+        result = {**asdict(plan), "bands": self.request.bands, "job_options": json.loads(unsigned(json.dumps(options)))}
+        result["graph"] = graph
         zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in self.cells}))
         size = f"{plan.chunks} chunks, {plan.megapixels:.1f} Mpx, about {plan.dates} dates"
         lines = [
             f"{plan.parts} jobs in {zones}: {size}",
             f"about {plan.credits:.0f} credits, {plan.basis}",
             f"bands {','.join(self.request.bands)}",
-            f"job options {json.dumps(options)}",
+            f"job options {unsigned(json.dumps(options))}",
             f"graph of the first job {json.dumps(graph)}",
         ]
         say(result, lines, as_json)
@@ -91,20 +94,21 @@ class Submission:
             self.plan(max(0.0, pilot.costs - JOB_CREDITS) / dates / chunks, dates).check(self.max_credits)
 
 
-def archive_for(given: str | None, request: "Request", output: Path) -> "Request":
-    """The request with the archive that was given, or, for a back-end on this machine, one that is made."""
+def archive_for(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":
+    """The request with the archive that was given, or with one that is made for a back-end here, or uploaded."""
     from kappamask.openeo_process.archive import build
     from kappamask.openeo_process.login import is_local
+    from kappamask.openeo_process.upload import upload
 
-    if given is not None:
+    if given not in (None, UPLOAD):
         return replace(request, archive=None if given == NO_ARCHIVE else given)
-    if not is_local(request.backend):
+    if given is None and not is_local(request.backend):
         raise JobError(
-            "The back-end needs the dependency archive: make it with `kappamask archive -o .`, put it where the "
-            "back-end can read it, and give its URL with --archive."
+            "The back-end needs the dependency archive: try --archive upload; or make it, `kappamask archive -o .`, put "
+            "it where the back-end can read it, and give its URL with --archive."
         )
-    made = build(output / "archive", model=request.card, python=request.python)
-    return replace(request, archive=str(made.resolve()))
+    made = build(output / "archive", model=request.card, python=request.python).resolve()
+    return replace(request, archive=str(made) if given is None else upload(connection, made))
 
 
 def runtime_of(backend: str) -> str:

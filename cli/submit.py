@@ -23,7 +23,7 @@ Area = Annotated[
 ]
 Archive = Annotated[
     str | None,
-    typer.Option(help="URL at which the back-end finds what `kappamask archive` made, or none; made if it runs here."),
+    typer.Option(help="URL at which the back-end finds what `kappamask archive` made, upload, or none."),
 ]
 Cover = Annotated[
     float | None, typer.Option(min=0, max=100, help="Leave out products that say they are cloudier, percent.")
@@ -85,7 +85,7 @@ def submit(
         Submission(request, pieces, connection, max_credits).say(as_json)
         price.check(max_credits)
         return
-    asked = Submission(archive_for(archive, request, output), pieces, connection, max_credits)
+    asked = Submission(archive_for(archive, request, connection, output), pieces, connection, max_credits)
     book = journal_at(journal, new=True)
     parts = [whole_or_fetched_again(book, part) for part in book.plan(asked.parts(output, canary))]
     asked.drive(book, parts, at_once)

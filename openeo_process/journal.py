@@ -7,6 +7,7 @@ back-end, and stands in the job's title, so that a job whose creation nobody ans
 import hashlib
 import json
 import os
+import re
 import socket
 import sqlite3
 import time
@@ -20,7 +21,7 @@ from uuid import uuid4
 
 from kappamask.models import JobError
 
-__all__ = ["Journal", "Part", "State", "fingerprint", "mark"]
+__all__ = ["Journal", "Part", "State", "fingerprint", "mark", "unsigned"]
 
 
 class State(StrEnum):
@@ -78,14 +79,25 @@ SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DEFAULT 0, PRIMARY KEY (fingerprint));
 PRAGMA user_version = 1;
 """
+PRIVATE = 0o600
+"""A new journal is its owner's: job options may hold a signed link."""
 BUSY_S = 30.0
 """How long to wait for another client that writes."""
 
 
 def fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
-    """16 hex digits that follow from what is asked of whom: 64 bits, so that chance makes no two alike."""
-    text = json.dumps([backend.rstrip("/"), graph, options], sort_keys=True, separators=(",", ":"))
+    """16 hex digits that follow from what is asked of whom: 64 bits, so that chance makes no two alike.
+
+    Signatures of URLs in the options do not count: a link that is signed anew leads to the same archive.
+    """
+    asked = [backend.rstrip("/"), graph, json.loads(unsigned(json.dumps(options)))]
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def unsigned(text: str) -> str:
+    """`text` without what stands behind the `?` of links in it, for that may be a signature, which is a secret."""
+    return re.sub(r"(?<=\w)\?[^\s'\"<>()#]+", "?…", text)
 
 
 def mark(key: str) -> str:
@@ -101,6 +113,7 @@ class Journal:
         self.path, self.lease_s = path, lease_s
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=PRIVATE)
         with self._open() as file:
             file.executescript(SCHEMA)
 

@@ -6,7 +6,6 @@ the part's fingerprint before anything is created again, and a job is started on
 """
 
 import json
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from openeo.rest import OpenEoApiPlainError
 
 from kappamask.models import JobError
 from kappamask.openeo_process.download import Asset, assets_of, download, fetched, write_manifest
-from kappamask.openeo_process.journal import Journal, Part, State, mark
+from kappamask.openeo_process.journal import Journal, Part, State, mark, unsigned
 from kappamask.openeo_process.patience import Patience, is_gone, is_refusal, is_transient, needs_login
 from kappamask.openeo_process.triage import advice
 
@@ -171,5 +170,5 @@ class Steps:
 
 
 def told(error: Exception) -> str:
-    """An error in one line, without what stands behind the `?` of links, for that may be a signature."""
-    return re.sub(r"\?[^\s'\")>]+", "?…", " ".join(str(error).split()))
+    """An error in one line, without signatures of links."""
+    return unsigned(" ".join(str(error).split()))

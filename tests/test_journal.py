@@ -8,7 +8,7 @@ import time
 import pytest
 
 from kappamask.models import JobError
-from kappamask.openeo_process.journal import Journal, Part, State, fingerprint, mark
+from kappamask.openeo_process.journal import Journal, Part, State, fingerprint, mark, unsigned
 
 
 def part(key: str = "a" * 16, **values) -> Part:
@@ -38,6 +38,16 @@ def test_a_fingerprint_follows_from_what_is_asked():
     others = [("https://example.com", *asked[1:]), (asked[0], {}, asked[2]), (*asked[:2], {"m": "3G"})]
     assert len({fingerprint(*asked), *(fingerprint(*other) for other in others)}) == 4
     assert mark(fingerprint(*asked)) in part(fingerprint(*asked)).title
+
+
+def test_a_link_that_is_signed_anew_asks_for_the_same(tmp_path):
+    signed = [{"archives": [f"https://x.org/deps.zip?sig={sig}#kappamask_deps"]} for sig in ("SECRET", "OTHER")]
+    keys = {fingerprint("https://example.org", {}, options) for options in signed}
+    assert len(keys) == 1
+    assert fingerprint("https://example.org", {}, {"archives": ["https://x.org/other.zip#kappamask_deps"]}) not in keys
+    assert unsigned(str(signed[0])) == "{'archives': ['https://x.org/deps.zip?…#kappamask_deps']}"
+    Journal(tmp_path / "j")
+    assert (tmp_path / "j").stat().st_mode & 0o077 == 0
 
 
 def test_two_clients_do_not_have_the_same_part(tmp_path):

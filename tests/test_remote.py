@@ -209,6 +209,11 @@ def test_cancel_ends_jobs_on_the_back_end(kappamask, server, account, tmp_path):
     assert "canceled" in listed.out
 
 
+def test_a_back_end_that_takes_no_files_is_told(kappamask, server, account, tmp_path):
+    done = kappamask(*words(server.url, tmp_path), "--archive", "upload")
+    assert done.code == 1 and "NoAdvertisedProviders" in done.err and "--archive" in done.err and one_sentence(done.err)
+
+
 def test_no_journal_and_no_batch_are_told(kappamask, tmp_path):
     none = kappamask("jobs", "--journal", tmp_path / "none")
     assert none.code == 1 and "nothing was submitted" in none.err and one_sentence(none.err)
