@@ -104,8 +104,8 @@ def archive_for(given: str | None, request: "Request", connection: "openeo.Conne
         return replace(request, archive=None if given == NO_ARCHIVE else given)
     if given is None and not is_local(request.backend):
         raise JobError(
-            "The back-end needs the dependency archive: try --archive upload; or make it, `kappamask archive -o .`, put "
-            "it where the back-end can read it, and give its URL with --archive."
+            "The back-end needs the dependency archive: try --archive upload, or make it (kappamask archive), "
+            "put it where the back-end can read it, and give its URL with --archive."
         )
     made = build(output / "archive", model=request.card, python=request.python).resolve()
     return replace(request, archive=str(made) if given is None else upload(connection, made))
