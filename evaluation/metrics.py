@@ -1,5 +1,6 @@
 """Scores of a mask against a truth, from one confusion matrix pooled over all pixels."""
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 from kappamask.models import CubeError
 from kappamask.udf.classes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["CLASSES", "IGNORED", "Scores", "confusion", "rates", "scores"]
+__all__ = ["CLASSES", "IGNORED", "RATES", "Scores", "confusion", "rates", "scores"]
 
 CLASSES = {"clear": CLEAR, "shadow": SHADOW, "semi_transparent": SEMI_TRANSPARENT, "cloud": CLOUD}
 """The classes that are scored, as in the KappaMask paper's tables."""
 IGNORED = (0, 5, 255)
 """Codes of a truth that are left out: undefined, missing, outside."""
+RATES = ("dice", "precision", "recall", "overall_accuracy", "balanced_accuracy", "iou")
+"""Scores of a class, those of the paper's tables first."""
 
 Scores = dict[str, dict[str, float | None]]
 
@@ -41,31 +44,43 @@ def confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) ->
 
 
 def scores(truth: ArrayLike, mask: ArrayLike, merge_thin: bool = False) -> Scores:
-    """Dice, precision, recall and one-vs-rest overall accuracy of each class, and `all`, their plain mean.
+    """Scores of each class as `rates` gives them, and `all`, their plain mean over the classes that are defined.
 
-    truth, mask: KappaMask codes of the same shape. Values are 0 to 1, or None where a score is not defined: dice
-    and accuracy where neither has the class, precision where the mask, recall where the truth lacks it. `all` is
-    the mean of those that are defined. `pixels` counts the truth. Definitions: sections 5 and 6 of the metrics in
-    Domnich et al. 2021 (KappaMask), pooled over pixels. Raises CubeError as `confusion` does.
+    truth, mask: KappaMask codes of the same shape. Definitions: sections 5 and 6 of the metrics in Domnich et al. 2021
+    (KappaMask), pooled over pixels. Raises CubeError as `confusion` does.
     """
     return rates(confusion(truth, mask, merge_thin=merge_thin))
 
 
-def rates(matrix: NDArray[np.int64]) -> Scores:
-    """The scores, as `scores` returns them, of a matrix as `confusion` returns it, or of a sum of such."""
+def rates(matrix: NDArray[np.int64], names: Iterable[str] = CLASSES, judged: Collection[str] | None = None) -> Scores:
+    """Scores of each class in `names`, 0 to 1 or None, and `all`, their plain mean, of a matrix (n, n + 1) of counts.
+
+    matrix: as `confusion` returns it, or a sum of such. judged: the classes that the mask can tell; the others are
+    None and no part of `all`, as the dashes in the tables of Domnich et al. 2021.
+    Dice, precision (user's accuracy), recall (producer's accuracy), one-vs-rest overall accuracy, balanced accuracy
+    (mean of the shares of right pixels in the class and outside it), IoU. None where a score is not defined: dice,
+    accuracy and IoU where neither has the class, precision where the mask, recall where the truth lacks it, balanced
+    accuracy where the truth has nothing else or nothing of it. `pixels` counts the truth.
+    """
+    listed = list(names)
+    table = np.where([judged is None or name in judged for name in listed], _ratios(matrix), np.nan)
+    counts: dict[str, float | None] = {name: int(n) for name, n in zip(listed, matrix.sum(axis=1), strict=True)}
+    named = {key: _named(values, listed) for key, values in zip(RATES, table, strict=True)}
+    return named | {"pixels": counts | {"all": int(matrix.sum())}}
+
+
+def _ratios(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """`RATES` (6, class), NaN where not defined."""
     hit = np.diag(matrix).astype(float)
-    true, found, total = matrix.sum(axis=1), matrix.sum(axis=0)[: len(CLASSES)], matrix.sum()
-    present = np.where(true + found > 0, 1.0, np.nan)
-    with np.errstate(invalid="ignore"):
-        table = {
-            "dice": 2 * hit / (true + found),
-            "precision": hit / found,
-            "recall": hit / true,
-            "overall_accuracy": present * (total - true - found + 2 * hit) / total,
-        }
-    named = {key: _named(values) for key, values in table.items()}
-    counts: dict[str, float | None] = {name: int(n) for name, n in zip(CLASSES, true, strict=True)}
-    return named | {"pixels": counts | {"all": int(total)}}
+    true, found, total = matrix.sum(axis=1), matrix.sum(axis=0)[: len(matrix)], matrix.sum()
+    either = true + found
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, right = hit / true, (total - either + 2 * hit) / total
+        elsewhere = (total - either + hit) / (total - true)
+        accuracy = np.where(either > 0, right, np.nan)
+        return np.stack(
+            [2 * hit / either, hit / found, recall, accuracy, (recall + elsewhere) / 2, hit / (either - hit)]
+        )
 
 
 def _places(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
@@ -75,7 +90,7 @@ def _places(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
     return np.where((places >= 0) & (places < len(CLASSES)), places, len(CLASSES))
 
 
-def _named(values: NDArray[np.float64]) -> dict[str, float | None]:
+def _named(values: NDArray[np.float64], names: list[str]) -> dict[str, float | None]:
     defined = values[np.isfinite(values)]
     listed = [*values, defined.mean() if defined.size else np.nan]
-    return {name: float(v) if np.isfinite(v) else None for name, v in zip([*CLASSES, "all"], listed, strict=True)}
+    return {name: float(v) if np.isfinite(v) else None for name, v in zip([*names, "all"], listed, strict=True)}

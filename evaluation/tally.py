@@ -1,0 +1,72 @@
+"""What is kept of a mask that is judged scene by scene: counts, never pixels."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.evaluation.boundary import BANDS, edge_counts, without_band
+from kappamask.evaluation.metrics import CLASSES, IGNORED, confusion
+from kappamask.evaluation.reliability import BINS, reliability
+from kappamask.udf.classes import CLOUD, SEMI_TRANSPARENT
+
+__all__ = ["Tally"]
+
+Codes = NDArray[np.uint8]
+EMPTY = (len(CLASSES), len(CLASSES) + 1)
+
+
+def _bands() -> dict[int, NDArray[np.int64]]:
+    return {width: np.zeros(EMPTY, np.int64) for width in BANDS}
+
+
+@dataclass
+class Tally:
+    """Counts of one mask: pooled over scenes, but for one matrix of 160 bytes a scene, which intervals need."""
+
+    scenes: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """Scene -> `confusion` (4, 5)."""
+    groups: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    """Product or place -> the same, for scenes of one are not independent."""
+    bands: dict[int, NDArray[np.int64]] = field(default_factory=_bands)
+    """Pixels on either side of edges that are left out -> the same of all scenes."""
+    edges: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(CLASSES), 4), np.int64))
+    """`edge_counts` of all scenes."""
+    bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((BINS, 3)))
+    """`reliability` of all scenes."""
+
+    @property
+    def pooled(self) -> NDArray[np.int64]:
+        """`confusion` (4, 5) of all scenes."""
+        return sum(self.scenes.values(), np.zeros(EMPTY, np.int64))
+
+    def add(
+        self,
+        scene: str,
+        truth: Codes,
+        mask: Codes,
+        *,
+        group: str | None = None,
+        scores: NDArray[np.floating] | None = None,
+        merge_thin: bool = False,
+    ) -> None:
+        """Count a scene: truth and mask in KappaMask codes (y, x), `scores` (4, y, x) of the classes where there are.
+
+        group: the product or place; left out, the scene is one of its own. merge_thin: thin cloud counts as cloud.
+        Raises CubeError as `confusion` does, and then counts nothing.
+        """
+        true, found = (_merged(codes) if merge_thin else codes for codes in (truth, mask))
+        matrix, key = confusion(true, found), group or scene
+        self.scenes[scene] = self.scenes.get(scene, 0) + matrix
+        self.groups[key] = self.groups.get(key, 0) + matrix
+        for width, counts in self.bands.items():
+            inner = without_band(true, width)
+            if not np.isin(inner, IGNORED).all():
+                counts += confusion(inner, found)
+        self.edges += edge_counts(true, found)
+        if scores is not None:
+            self.bins += reliability(scores, true, merge_thin=merge_thin)
+
+
+def _merged(codes: Codes) -> Codes:
+    return np.where(codes == SEMI_TRANSPARENT, CLOUD, codes).astype(np.uint8)

@@ -1,0 +1,259 @@
+"""What `kappamask compare` counts: against scikit-learn, searches by brute force, and cases worked by hand."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn import metrics as sklearn
+
+from kappamask.evaluation import confusion, rates
+from kappamask.evaluation.boundary import boundary_f1, edge_counts, edges, without_band
+from kappamask.evaluation.intervals import bootstrap, interval, paired
+from kappamask.evaluation.metrics import CLASSES
+from kappamask.evaluation.reliability import BINS, calibration_error, reliability
+from kappamask.evaluation.spread import share_of_patches, spread
+from kappamask.evaluation.tally import Tally
+from kappamask.evaluation.views import VIEWS
+from kappamask.models import CubeError
+
+JUDGED = st.sampled_from([1, 2, 3, 4])
+PAIRS = st.integers(4, 60).flatmap(
+    lambda n: st.tuples(arrays(np.uint8, n, elements=JUDGED), arrays(np.uint8, n, elements=JUDGED))
+)
+SMALL = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
+    lambda shape: arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 2, 4, 255]))
+)
+
+
+def same(value: float | None, expected: float) -> bool:
+    return value == pytest.approx(expected, abs=1e-12)
+
+
+# scores
+
+
+@given(PAIRS)
+def test_scores_are_those_of_scikit_learn(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, mask = pair
+    found = rates(confusion(truth, mask))
+    for name, code in CLASSES.items():
+        true, said = truth == code, mask == code
+        if not (true.any() and said.any()):
+            continue
+        assert same(found["dice"][name], sklearn.f1_score(true, said))
+        assert same(found["precision"][name], sklearn.precision_score(true, said))
+        assert same(found["recall"][name], sklearn.recall_score(true, said))
+        assert same(found["overall_accuracy"][name], sklearn.accuracy_score(true, said))
+        assert same(found["iou"][name], sklearn.jaccard_score(true, said))
+        if not true.all():
+            assert same(found["balanced_accuracy"][name], sklearn.balanced_accuracy_score(true, said))
+
+
+@given(PAIRS)
+def test_the_mean_over_all_classes_is_the_macro_average(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, mask = pair
+    present = np.union1d(truth, mask)
+    assert same(rates(confusion(truth, mask))["dice"]["all"], sklearn.f1_score(*pair, labels=present, average="macro"))
+
+
+# views
+
+
+@given(PAIRS)
+def test_views_are_scores_of_masks_that_were_merged_before(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    truth, mask = pair
+    matrix = confusion(truth, mask)
+    assert VIEWS["classes"].scores(matrix) == rates(matrix)
+    for view in VIEWS.values():
+        assert sorted(code for group in view.groups.values() for code in group) == [1, 2, 3, 4]
+        found = view.scores(matrix)
+        for name, group in view.groups.items():
+            true, said = np.isin(truth, group), np.isin(mask, group)
+            if true.any() and said.any():
+                assert same(found["dice"][name], sklearn.f1_score(true, said))
+
+
+def test_missing_pixels_of_a_mask_stay_wrong_in_every_view() -> None:
+    matrix = confusion([1, 2, 3, 4], [5, 5, 5, 5])
+    for view in VIEWS.values():
+        assert set(view.scores(matrix)["recall"].values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("view", "tells", "judged"),
+    [
+        ("classes", (1, 4), ("clear", "cloud")),
+        ("classes", (1, 2, 4), ("clear", "shadow", "cloud")),
+        ("merged", (1, 4), ("clear", "cloud")),
+        ("cloud", (1, 4), ("no_cloud", "cloud")),
+        ("valid", (1, 4), ()),
+        ("valid", (1, 2, 4), ("valid", "invalid")),
+        ("shadow", (1, 4), ()),
+    ],
+)
+def test_a_mask_is_judged_by_the_classes_that_it_has(view: str, tells: tuple, judged: tuple) -> None:
+    assert VIEWS[view].judged(tells) == judged
+    found = VIEWS[view].scores(confusion([1, 2, 3, 4], [1, 1, 4, 4]), tells)
+    assert tuple(name for name, value in found["recall"].items() if value is not None and name != "all") == judged
+
+
+def test_a_mask_without_shadow_and_thin_cloud_has_the_paper_s_mean_of_two() -> None:
+    found = VIEWS["classes"].scores(confusion([1, 1, 2, 3, 4], [1, 4, 1, 4, 4]), (1, 4))
+    assert found["precision"]["clear"] == 1 / 2
+    assert found["precision"]["cloud"] == pytest.approx(1 / 3), "thin cloud in the truth counts against it"
+    assert found["precision"]["all"] == pytest.approx(5 / 12)
+
+
+# edges
+
+
+@given(SMALL)
+def test_edges_are_where_judged_neighbours_differ(codes: np.ndarray) -> None:
+    expected = np.zeros(codes.shape, bool)
+    for line, out in ((codes, expected), (codes.T, expected.T)):
+        for y, (one, other) in enumerate(pairwise(line)):
+            for x in range(line.shape[1]):
+                if {one[x], other[x]} <= {1, 2, 4} and one[x] != other[x]:
+                    out[y : y + 2, x] = True
+    np.testing.assert_array_equal(edges(codes), expected)
+
+
+@given(SMALL, st.sampled_from([1, 2, 5]))
+def test_bands_reach_so_many_pixels_on_either_side(codes: np.ndarray, width: int) -> None:
+    ys, xs = np.nonzero(edges(codes))
+    found = without_band(codes, width)
+    for y, x in np.ndindex(codes.shape):
+        near = len(ys) and np.hypot(ys - y, xs - x).min() <= width - 1
+        assert found[y, x] == (0 if near else codes[y, x])
+
+
+def test_a_straight_edge_loses_a_band_on_both_sides() -> None:
+    truth = np.repeat([[1] * 8 + [4] * 8], 5, axis=0).astype(np.uint8)
+    for width in (1, 2, 5):
+        assert (without_band(truth, width) == 0).sum(axis=1).tolist() == [2 * width] * 5
+    np.testing.assert_array_equal(without_band(truth, 0), truth)
+
+
+def test_an_edge_is_found_two_pixels_off_and_lost_at_four() -> None:
+    truth = np.repeat([[1] * 20 + [4] * 20], 12, axis=0).astype(np.uint8)
+    for off, expected in ((0, 1.0), (2, 1.0), (4, 0.0)):
+        mask = np.repeat([[1] * (20 + off) + [4] * (20 - off)], 12, axis=0).astype(np.uint8)
+        assert boundary_f1(edge_counts(truth, mask))["cloud"] == expected
+    assert boundary_f1(edge_counts(truth, truth)) == {
+        "clear": 1.0, "shadow": None, "semi_transparent": None, "cloud": 1.0, "all": 1.0
+    }  # fmt: skip
+
+
+def test_edges_worked_by_hand() -> None:
+    truth, mask = np.array([[1, 1, 1, 1, 1, 1, 1, 4, 4]], np.uint8), np.array([[4, 1, 1, 1, 1, 1, 4, 4, 4]], np.uint8)
+    counts = edge_counts(truth, mask)
+    assert counts[3].tolist() == [1, 2, 1, 1], "of two edges of cloud in the mask one is near that of the truth"
+    assert boundary_f1(counts)["cloud"] == pytest.approx(2 * 0.5 * 1 / 1.5)
+
+
+# spread
+
+
+def test_patches_are_low_middling_and_high() -> None:
+    found = spread([0.0, 0.05, 0.1, 0.5, 0.9, None, 1.0, 0.95])
+    assert found == {"median": 0.5, "low": 2 / 7, "middle": 2 / 7, "high": 3 / 7, "patches": 7}
+    assert spread([None])["patches"] == 0
+
+
+def test_shares_of_patches_are_of_the_questions_that_a_mask_answers() -> None:
+    patches = [confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [1, 1, 1, 1], [1, 1, 1, 4])]
+    found = share_of_patches(patches, (1, 4))
+    assert found["cloud"]["recall"] == pytest.approx(
+        {"median": 0.5, "low": 1 / 3, "middle": 1 / 3, "high": 1 / 3, "patches": 3}
+    )
+    assert found["cloud"]["precision"]["patches"] == 2
+    assert found["invalid"]["recall"]["patches"] == 0
+
+
+# scores of the network
+
+
+def test_calibration_error_worked_by_hand() -> None:
+    scores = np.zeros((4, 1, 10))
+    scores[0], scores[3] = 0.8, 0.2
+    truth = np.array([[1] * 6 + [4] * 4], np.uint8)
+    bins = reliability(scores, truth)
+    assert bins.sum(axis=0) == pytest.approx([10, 8, 6])
+    assert calibration_error(bins) == pytest.approx(0.2)
+    assert calibration_error(bins + reliability(scores, np.array([[1] * 10], np.uint8))) == pytest.approx(0.0)
+    assert calibration_error(np.zeros((BINS, 3))) is None
+
+
+def test_merged_clouds_add_their_scores_and_pixels_without_data_do_not_count() -> None:
+    scores = np.array([0.4, 0.0, 0.3, 0.3])[:, None, None] * np.ones((4, 1, 3))
+    scores[:, 0, 2] = np.nan
+    bins = reliability(scores, np.array([[4, 3, 4]], np.uint8), merge_thin=True)
+    assert bins.sum(axis=0) == pytest.approx([2, 1.2, 2])
+    assert calibration_error(bins) == pytest.approx(0.4)
+
+
+# intervals
+
+
+def dice(matrix: np.ndarray) -> np.ndarray:
+    return np.array([np.nan if v is None else v for v in rates(matrix)["dice"].values()])
+
+
+def test_equal_scenes_have_no_spread_and_differing_ones_enclose_the_pooled_score() -> None:
+    same_scene = confusion([1, 1, 4, 4], [1, 4, 4, 4])
+    low, high = interval(bootstrap([same_scene] * 5, dice, 50))
+    np.testing.assert_allclose(low, dice(same_scene))
+    np.testing.assert_allclose(high, dice(same_scene))
+    scenes = [confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [4, 4, 4, 4], [1, 1, 1, 4], [1, 1, 4, 4])]
+    low, high = interval(bootstrap(scenes, dice, 400))
+    pooled = dice(sum(scenes))
+    defined = np.isfinite(pooled)
+    assert (low[defined] < pooled[defined]).all() and (pooled[defined] < high[defined]).all()
+    assert np.isnan(low[~defined]).all()
+    np.testing.assert_array_equal(bootstrap(scenes, dice, 20), bootstrap(scenes, dice, 20))
+
+
+def test_the_spread_of_a_share_is_the_binomial_s() -> None:
+    scenes = [confusion([1], [1])] * 60 + [confusion([1], [4])] * 40
+    draws = bootstrap(scenes, lambda matrix: np.array(rates(matrix)["recall"]["clear"]), 1000)
+    assert draws.std() == pytest.approx(np.sqrt(0.6 * 0.4 / 100), rel=0.1)
+
+
+def test_pairing_takes_the_same_scenes_for_both() -> None:
+    hard, easy = confusion([1, 4], [4, 4]), confusion([1, 4], [1, 4])
+    ours = [hard, easy, easy, hard, easy]
+    difference = paired(ours, ours, dice, 100)
+    assert (difference[np.isfinite(difference)] == 0).all()
+
+
+# a tally
+
+
+@given(st.lists(st.tuples(PAIRS, st.sampled_from("ab")), min_size=1, max_size=5))
+def test_a_tally_pools_scenes_and_groups(scenes: list) -> None:
+    tally = Tally()
+    for i, ((truth, mask), group) in enumerate(scenes):
+        tally.add(str(i), truth[None], mask[None], group=group)
+    whole = [np.concatenate([pair[k] for pair, _ in scenes]) for k in (0, 1)]
+    np.testing.assert_array_equal(tally.pooled, confusion(*whole))
+    np.testing.assert_array_equal(sum(tally.groups.values()), tally.pooled)
+    assert set(tally.groups) == {group for _, group in scenes}
+    assert len(tally.scenes) == len(scenes)
+    assert all((counts.sum() <= tally.pooled.sum()) for counts in tally.bands.values())
+
+
+def test_a_scene_that_cannot_be_counted_leaves_no_trace() -> None:
+    tally = Tally()
+    with pytest.raises(CubeError, match="labels no pixel"):
+        tally.add("x", np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8))
+    assert not tally.scenes and not tally.pooled.any() and not tally.edges.any()
+
+
+def test_merged_truth_sees_no_edge_between_clouds() -> None:
+    tally, truth = Tally(), np.array([[4, 4, 4, 4, 4, 4]], np.uint8)
+    tally.add("x", truth, np.array([[3, 3, 3, 4, 4, 4]], np.uint8), merge_thin=True)
+    assert tally.pooled[3, 3] == tally.bands[5][3, 3] == 6
+    assert not tally.edges.any()
