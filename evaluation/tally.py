@@ -1,5 +1,6 @@
 """What is kept of a mask that is judged scene by scene: counts, never pixels."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +14,11 @@ from kappamask.udf.classes import CLOUD, SEMI_TRANSPARENT
 __all__ = ["Tally"]
 
 Codes = NDArray[np.uint8]
+Counts = NDArray[np.int64]
 EMPTY = (len(CLASSES), len(CLASSES) + 1)
 
 
-def _bands() -> dict[int, NDArray[np.int64]]:
+def _bands() -> dict[int, Counts]:
     return {width: np.zeros(EMPTY, np.int64) for width in BANDS}
 
 
@@ -24,21 +26,29 @@ def _bands() -> dict[int, NDArray[np.int64]]:
 class Tally:
     """Counts of one mask: pooled over scenes, but for one matrix of 160 bytes a scene, which intervals need."""
 
-    scenes: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    scenes: dict[str, Counts] = field(default_factory=dict)
     """Scene -> `confusion` (4, 5)."""
-    groups: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    """Product or place -> the same, for scenes of one are not independent."""
-    bands: dict[int, NDArray[np.int64]] = field(default_factory=_bands)
+    group_of: dict[str, str] = field(default_factory=dict)
+    """Scene -> its product or place: scenes of one are not independent."""
+    bands: dict[int, Counts] = field(default_factory=_bands)
     """Pixels on either side of edges that are left out -> the same of all scenes."""
-    edges: NDArray[np.int64] = field(default_factory=lambda: np.zeros((len(CLASSES), 4), np.int64))
+    edges: Counts = field(default_factory=lambda: np.zeros((len(CLASSES), 4), np.int64))
     """`edge_counts` of all scenes."""
     bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((BINS, 3)))
     """`reliability` of all scenes."""
 
     @property
-    def pooled(self) -> NDArray[np.int64]:
+    def pooled(self) -> Counts:
         """`confusion` (4, 5) of all scenes."""
         return sum(self.scenes.values(), np.zeros(EMPTY, np.int64))
+
+    def by_group(self, scenes: Collection[str] | None = None) -> list[Counts]:
+        """`confusion` (4, 5) of each product or place, in the order of their names; of these scenes alone if given."""
+        summed: dict[str, Counts] = {}
+        for name in self.scenes if scenes is None else scenes:
+            group = self.group_of[name]
+            summed[group] = summed.get(group, 0) + self.scenes[name]
+        return [summed[group] for group in sorted(summed)]
 
     def add(
         self,
@@ -56,9 +66,9 @@ class Tally:
         Raises CubeError as `confusion` does, and then counts nothing.
         """
         true, found = (_merged(codes) if merge_thin else codes for codes in (truth, mask))
-        matrix, key = confusion(true, found), group or scene
+        matrix = confusion(true, found)
         self.scenes[scene] = self.scenes.get(scene, 0) + matrix
-        self.groups[key] = self.groups.get(key, 0) + matrix
+        self.group_of[scene] = group or scene
         for width, counts in self.bands.items():
             inner = without_band(true, width)
             if not np.isin(inner, IGNORED).all():

@@ -239,8 +239,9 @@ def test_a_tally_pools_scenes_and_groups(scenes: list) -> None:
         tally.add(str(i), truth[None], mask[None], group=group)
     whole = [np.concatenate([pair[k] for pair, _ in scenes]) for k in (0, 1)]
     np.testing.assert_array_equal(tally.pooled, confusion(*whole))
-    np.testing.assert_array_equal(sum(tally.groups.values()), tally.pooled)
-    assert set(tally.groups) == {group for _, group in scenes}
+    np.testing.assert_array_equal(sum(tally.by_group()), tally.pooled)
+    assert len(tally.by_group()) == len({group for _, group in scenes})
+    np.testing.assert_array_equal(sum(tally.by_group(["0"])), confusion(*scenes[0][0]))
     assert len(tally.scenes) == len(scenes)
     assert all((counts.sum() <= tally.pooled.sum()) for counts in tally.bands.values())
 

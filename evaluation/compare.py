@@ -1,0 +1,105 @@
+"""Many masks over one data set, patch by patch: each patch is read once and forgotten."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+from kappamask.datasets import Patch
+from kappamask.evaluation.metrics import IGNORED
+from kappamask.evaluation.peers import Peer
+from kappamask.evaluation.tally import Tally
+from kappamask.models import KappaMaskError, SceneError
+
+__all__ = ["Comparison", "Standing", "compare"]
+
+MEGAPIXEL = 1e6
+
+
+@dataclass
+class Standing:
+    """How one peer stands."""
+
+    peer: Peer
+    tally: Tally = field(default_factory=Tally)
+    failures: Counter[str] = field(default_factory=Counter)
+    """Why it could not -> at how many patches."""
+    seconds: float = 0.0
+    pixels: int = 0
+    """What it masked, and how long that took, reading apart."""
+
+    def judge(self, patch: Patch) -> None:
+        """Mask the patch and count; what goes wrong is written down."""
+        try:
+            start = perf_counter()
+            answer = self.peer.run(patch)
+            took = perf_counter() - start
+            self.tally.add(
+                patch.name, patch.truth, answer.mask, group=patch.group, scores=answer.scores, merge_thin=patch.merged
+            )
+        except KappaMaskError as error:
+            self.failures[str(error)] += 1
+            return
+        self.seconds, self.pixels = self.seconds + took, self.pixels + patch.truth.size
+
+    @property
+    def seconds_per_megapixel(self) -> float | None:
+        """Seconds of the mask alone; None where nothing was masked."""
+        return self.seconds / self.pixels * MEGAPIXEL if self.pixels else None
+
+
+@dataclass
+class Comparison:
+    """All peers over a data set."""
+
+    standings: list[Standing]
+    scenes: list[str] = field(default_factory=list)
+    """Names of the patches that were judged, in their order."""
+    groups: set[str] = field(default_factory=set)
+    """Products or places that they come from."""
+    unjudged: int = 0
+    """Patches whose truth labels no pixel."""
+    merged: bool = False
+    """Whether a truth does not tell thin cloud from thick; then no score does."""
+
+    def add(self, patch: Patch) -> None:
+        """Judge every peer on the patch."""
+        if np.isin(patch.truth, IGNORED).all():
+            self.unjudged += 1
+            return
+        self.scenes.append(patch.name)
+        self.groups.add(patch.group)
+        self.merged |= patch.merged
+        for standing in self.standings:
+            standing.judge(patch)
+
+
+def compare(
+    patches: Sequence[Patch], peers: Sequence[Peer], report: Callable[[int, int], None] | None = None
+) -> Comparison:
+    """Mask every patch by every peer, and count against the truth.
+
+    A peer that cannot mask a patch leaves the others running: `Standing.failures` says why. report: is called with
+    how many patches are done and how many there are. Raises SceneError if a patch cannot be read, two peers have one
+    name, or nothing could be judged.
+    """
+    names = Counter(peer.name for peer in peers)
+    if max(names.values(), default=0) > 1:
+        raise SceneError(f"Peers are told apart by their names; {names.most_common(1)[0][0]} is given twice.")
+    found = Comparison([Standing(peer) for peer in peers])
+    for done in range(len(patches)):
+        found.add(patches[done])
+        if report:
+            report(done + 1, len(patches))
+    _check(found)
+    return found
+
+
+def _check(found: Comparison) -> None:
+    if not found.scenes:
+        raise SceneError(f"The truth of all {found.unjudged} patches labels no pixel; there is nothing to judge.")
+    if not any(one.tally.scenes for one in found.standings):
+        reasons = "; ".join(f"{one.peer.name}: {next(iter(one.failures))}" for one in found.standings)
+        raise SceneError(f"No peer could mask any patch. {reasons}")
