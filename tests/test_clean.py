@@ -195,14 +195,15 @@ def test_a_pixel_is_decided_by_the_farthest_that_has_a_say(options):
     before[5, 24:36] = CLOUD  # 12 px: large enough, and grows
     before[20:41, 14:46] = THIN
     before[30, 24:35] = CLEAR  # 11 px: a hole
-    before[50, 30], before[50, [24, 36, 44]] = CLOUD, SHADOW
+    before[50, 30], before[50, [24, 36, 40]] = CLOUD, SHADOW
     whole = cleaned(before, **options)
     assert (whole != before).any()
     with dask.config.set(scheduler="synchronous"):
         for split in range(17, 44):
-            beside, above = {"x": (split, 60 - split), "y": 60}, {"y": (split, 60 - split), "x": 60}
-            np.testing.assert_array_equal(clean(mask_of(before).chunk(beside), **options), whole)
-            np.testing.assert_array_equal(clean(mask_of(before.T).chunk(above), **options).values.T, whole)
+            parts = (split, 60 - split)
+            np.testing.assert_array_equal(clean(mask_of(before).chunk(x=parts), **options), whole)
+            if split % 5 == 0:
+                np.testing.assert_array_equal(clean(mask_of(before.T).chunk(y=parts), **options).values.T, whole)
 
 
 def test_a_lazy_mask_is_not_computed_before_it_must():

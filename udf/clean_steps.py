@@ -33,7 +33,7 @@ def _cast(codes: Codes, cleaning: Cleaning, pixel_m: float) -> None:
         return
     length, source = cleaning.shadow_length_m / pixel_m, (codes != CLEAR) & (codes != SHADOW)
     shade = _wedge(source, length, cleaning.sun, MARGIN_M / pixel_m) if cleaning.sun else grown(source, length)
-    codes[(codes == SHADOW) & ~shade] = CLEAR
+    np.putmask(codes, (codes == SHADOW) & ~shade, CLEAR)
 
 
 def _wedge(source: Bools, length: float, sun: tuple[float, float], margin: float) -> Bools:
@@ -91,4 +91,4 @@ def _buffers(codes: Codes, cleaning: Cleaning, pixel_m: float) -> None:
     for name, metres in cleaning.buffers:
         (code,) = class_codes([name])
         near = grown(before == code, metres / pixel_m * (1 + ROUNDING))
-        codes[near & (codes >= CLEAR) & (codes < code)] = code
+        np.putmask(codes, near & (codes >= CLEAR) & (codes < code), code)

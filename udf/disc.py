@@ -1,6 +1,7 @@
 """Growing by a disc, exact in Euclidean distance between pixel centres: numpy only."""
 
 from math import floor, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +33,20 @@ def grown(where: Bools, radius: float) -> Bools:
     return out
 
 
-def _beside(where: Bools, reach: int) -> NDArray[np.unsignedinteger]:
+def _beside(where: Bools, reach: int) -> NDArray[Any]:
     """Pixels along the row to the nearest in `where`; `reach` + 1 stands for all that is more."""
-    far = reach + 1
-    out = np.empty(where.shape, dtype=np.min_scalar_type(far))
-    at = np.arange(where.shape[1], dtype=np.int32)
+    out = np.empty(where.shape, dtype=np.min_scalar_type(2 * reach + 1))
     for top in range(0, len(where), STRIP):
-        strip = where[top : top + STRIP]
-        before = at - np.maximum.accumulate(np.where(strip, at, -far), axis=1)
-        after = np.minimum.accumulate(np.where(strip, at, at[-1] + far)[:, ::-1], axis=1)[:, ::-1] - at
-        out[top : top + STRIP] = np.minimum(np.minimum(before, after), far)
+        strip = out[top : top + STRIP]
+        np.multiply(~where[top : top + STRIP], out.dtype.type(reach + 1), out=strip)
+        for line in (strip, strip[:, ::-1]):
+            _nearer(line, reach)
     return out
+
+
+def _nearer(away: NDArray[Any], reach: int) -> None:
+    """Lower `away` (y, x) to what the pixels before say: one more for each pixel from them, in doubling steps."""
+    step = 1
+    while step <= min(reach, away.shape[1] - 1):
+        np.minimum(away[:, step:], away[:, :-step] + away.dtype.type(step), out=away[:, step:])
+        step *= 2
