@@ -111,7 +111,7 @@ def read_cleaning(options: Mapping[str, Any]) -> Cleaning:
         _buffers(options.get("buffer_m", 0.0)),
         _number("min_object_m2", options.get("min_object_m2", 0.0)),
         _number("fill_holes_m2", options.get("fill_holes_m2", 0.0)),
-        _number("shadow_length_m", options.get("shadow_length_m") or default),
+        _number("shadow_length_m", options.get("shadow_length_m", 0.0)) or default,
         sun,
     )
 

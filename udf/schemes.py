@@ -72,8 +72,9 @@ def unusable(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr.DataAr
     """
     codes, name = class_codes(classes), _scheme(mask)
     table = {value: int(code in codes) for value, code in _readings(name).items()} | {NODATA_CODE: 1}
-    made = _recoded(mask, table, name).astype(bool)
-    return made.rename("unusable").drop_attrs().assign_attrs(long_name="pixels to leave out")
+    made = _recoded(mask, table, name).astype(bool).rename("unusable")
+    made.attrs = {"long_name": "pixels to leave out"}
+    return made
 
 
 def bits(mask: xr.DataArray, before: xr.DataArray | None = None) -> xr.DataArray:
