@@ -17,6 +17,7 @@ MODULES = (
     "serve",
     "archive",
     "evaluate",
+    "compare",
     "report",
     "simulate",
     "train",

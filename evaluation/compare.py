@@ -55,8 +55,8 @@ class Comparison:
     """All peers over a data set."""
 
     standings: list[Standing]
-    scenes: list[str] = field(default_factory=list)
-    """Names of the patches that were judged, in their order."""
+    scenes: dict[str, int] = field(default_factory=dict)
+    """Names of the patches that were judged, and their places in the data set."""
     groups: set[str] = field(default_factory=set)
     """Products or places that they come from."""
     unjudged: int = 0
@@ -64,12 +64,12 @@ class Comparison:
     merged: bool = False
     """Whether a truth does not tell thin cloud from thick; then no score does."""
 
-    def add(self, patch: Patch) -> None:
-        """Judge every peer on the patch."""
+    def add(self, place: int, patch: Patch) -> None:
+        """Judge every peer on the patch at this place of the data set."""
         if np.isin(patch.truth, IGNORED).all():
             self.unjudged += 1
             return
-        self.scenes.append(patch.name)
+        self.scenes[patch.name] = place
         self.groups.add(patch.group)
         self.merged |= patch.merged
         for standing in self.standings:
@@ -90,7 +90,7 @@ def compare(
         raise SceneError(f"Peers are told apart by their names; {names.most_common(1)[0][0]} is given twice.")
     found = Comparison([Standing(peer) for peer in peers])
     for done in range(len(patches)):
-        found.add(patches[done])
+        found.add(done, patches[done])
         if report:
             report(done + 1, len(patches))
     _check(found)

@@ -1,0 +1,117 @@
+"""`kappamask compare`: many masks against the truth of labelled data sets."""
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kappamask.cli.options import AsJson, extra, say
+
+if TYPE_CHECKING:
+    from kappamask.evaluation.judge import Judged
+
+__all__ = ["compare"]
+
+EXAMPLE = "kappamask compare --data data/ --peers compact,ukis-csmask,s2cloudless,threshold -o comparison/"
+PEERS = (
+    "Masks to compare, with commas: networks (id or path of a card), ukis-csmask, s2cloudless, threshold, and rasters "
+    "beside the scenes by their class scheme, as SCL, Fmask=FOLDER. Differences are those of the first."
+)
+NAME = "comparison"
+"""Name of the files, before the suffix."""
+
+
+class Split(StrEnum):
+    """Parts of a data set."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+    ALL = "all"
+
+
+def compare(
+    data: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]FOLDER",
+            help="Labelled set, as cloudsen12=data/, or a folder of labelled_*.npz; may be repeated.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and page.", show_default=False)],
+    peers: Annotated[str, typer.Option(help=PEERS)] = "compact,threshold",
+    split: Annotated[
+        Split | None, typer.Option(help="Part of the set: test, but all of your own files, if left out.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many patches of each set, evenly taken.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge masks against labelled data: tables as in the KappaMask paper, intervals, and a page with the worst scenes.
+
+    Writes comparison.json, .md, .csv, .tex and .html. A mask that cannot be made is told, and the others go on.
+    """
+    with extra("datasets"):
+        from kappamask.cli.progress import shown
+        from kappamask.evaluation.judge import judge
+    with extra("report"):
+        from kappamask.reports.comparison import write_comparison
+    named = [name.strip() for name in peers.split(",") if name.strip()]
+    if not named:
+        raise typer.BadParameter("name one mask or more", param_hint="--peers")
+    if output.exists() and not output.is_dir():
+        raise typer.BadParameter(f"{output} is a file; a folder is needed", param_hint="--output")
+    judged = []
+    for one in data:
+        with shown(f"judge {one}") as show:
+            judged.append(judge(one, named, split=split, limit=limit, report=show))
+    output.mkdir(parents=True, exist_ok=True)
+    written = [write_comparison(output / f"{NAME}.html", judged), *_tables(output, judged)]
+    result = {**_document(judged), "files": [str(path) for path in written]}
+    say(result, [*(line for one in judged for line in _lines(one.found)), *result["files"]], as_json)
+
+
+def _document(judged: "list[Judged]") -> dict[str, Any]:
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        "software": f"kappamask-openeo {version('kappamask-openeo')}",
+        "made": made,
+        "sets": [one.found for one in judged],
+    }
+
+
+def _tables(folder: Path, judged: "list[Judged]") -> list[Path]:
+    from kappamask.evaluation.tables import csv_text, latex, markdown
+    from kappamask.scenes.atomic import written_whole
+
+    found = [one.found for one in judged]
+    texts = {
+        "json": json.dumps(_document(judged), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "md": markdown(found), "csv": csv_text(found), "tex": latex(found),
+    }  # fmt: skip
+    for suffix, text in texts.items():
+        with written_whole(folder / f"{NAME}.{suffix}") as draft:
+            draft.write_text(text, encoding="utf-8")
+    return [folder / f"{NAME}.{suffix}" for suffix in texts]
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    from kappamask.evaluation.tables import tables
+
+    title, head, rows = tables(found)[0]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    told = [f"{name} could not run: {reason}" for name, reason in found["absent"].items()]
+    scenes = f"{found['dataset']}: {title.lower()}, {found['scenes']} scenes"
+    return [scenes, *(_line(row, widths) for row in [head, *rows]), *told]
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    first, *others = (
+        cell.ljust(width) if i == 0 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join([first, *others])

@@ -1,0 +1,90 @@
+"""Peers over data sets by name: what `kappamask compare` does, but for its files."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kappamask.datasets import DATASETS, Patch, Patches, open_dataset
+from kappamask.evaluation.compare import compare
+from kappamask.evaluation.peers import Peer, open_peer
+from kappamask.evaluation.summary import summary
+from kappamask.models import MissingExtraError, SceneError, WeightsError
+
+__all__ = ["OWN_FILES", "SPLITS", "Judged", "judge"]
+
+OWN_FILES = "arrays"
+"""Data set of scenes of one's own, which are not split."""
+SPLITS = ("test", "validation", "train", "all")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found on a data set, and what is needed to draw its scenes."""
+
+    found: dict[str, Any]
+    """`summary`, with `dataset`, `title`, `source`, `licence` and `split`."""
+    patches: Sequence[Patch]
+    peers: tuple[Peer, ...]
+    """Those that masked a patch, in the order of `found`."""
+    places: dict[str, int]
+    """Scene -> its place among `patches`."""
+
+    def worst(self) -> Iterator[tuple[dict[str, Any], Patch]]:
+        """The scenes of `found["worst"]`, read again one by one."""
+        for one in self.found["worst"]:
+            yield one, self.patches[self.places[one["scene"]]]
+
+
+def judge(
+    data: str,
+    peers: Sequence[str],
+    *,
+    split: str | None = None,
+    limit: int | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Judged:
+    """Judge peers on a data set.
+
+    data: NAME=FOLDER with a name of `datasets.DATASETS`, or a folder (or file) of labelled arrays.
+    peers: as `open_peer` takes them. A tool or network that is not installed is told in `absent`.
+    split: "test" if left out, "all" for one's own arrays. limit: only so many patches, evenly taken from all.
+    Raises SceneError for an unknown data set or peer, if nothing is found, if no peer could mask anything.
+    """
+    name, folder = _named(data)
+    chosen = split or ("all" if name == OWN_FILES else SPLITS[0])
+    patches = _part(open_dataset(name, folder), chosen, limit)
+    opened, absent = _opened(peers, folder if folder.is_dir() else folder.parent)
+    if not opened:
+        raise SceneError(f"No peer can run. {' '.join(f'{who}: {why}' for who, why in absent.items())}")
+    compared = compare(patches, opened, report)
+    facts = {key: getattr(DATASETS[name], key) for key in ("title", "source", "licence")}
+    found = summary(compared)
+    found = {"dataset": name, **facts, "split": chosen, **found, "absent": absent | found["absent"]}
+    ran = tuple(one.peer for one in compared.standings if one.tally.scenes)
+    return Judged(found, patches, ran, compared.scenes)
+
+
+def _named(data: str) -> tuple[str, Path]:
+    name, equals, folder = data.partition("=")
+    if equals and (name in DATASETS or not Path(data).exists()):
+        return name, Path(folder)
+    return OWN_FILES, Path(data)
+
+
+def _part(patches: Patches, split: str, limit: int | None) -> Patches:
+    found = patches if split == "all" else patches.part(split)
+    if not len(found):
+        parts = ", ".join(part for part in SPLITS[:-1] if len(patches.part(part)))
+        raise SceneError(f"None of the {len(patches)} patches is of {split}; there are some of {parts}, or take all.")
+    return found[:: max(1, -(-len(found) // limit))] if limit else found
+
+
+def _opened(specs: Sequence[str], folder: Path) -> tuple[list[Peer], dict[str, str]]:
+    found, absent = [], {}
+    for spec in specs:
+        try:
+            found.append(open_peer(spec, folder))
+        except (MissingExtraError, WeightsError) as error:
+            absent[spec] = str(error)
+    return found, absent

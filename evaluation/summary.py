@@ -1,0 +1,127 @@
+"""What a comparison found, as plain numbers that JSON can hold: the one source of tables, pages and plots."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.evaluation.boundary import boundary_f1
+from kappamask.evaluation.compare import Comparison, Standing
+from kappamask.evaluation.intervals import bootstrap, interval, paired
+from kappamask.evaluation.metrics import CLASSES, RATES, rates
+from kappamask.evaluation.reliability import calibration_error
+from kappamask.evaluation.spread import share_of_patches
+from kappamask.evaluation.views import MERGED, VIEWS, View
+
+__all__ = ["FEWEST", "summary"]
+
+FEWEST = 2
+"""Products or places without which there is no interval."""
+WORST = 3
+"""Scenes that are shown."""
+Summary = dict[str, Any]
+Bounds = list[float] | None
+
+
+def summary(found: Comparison) -> Summary:
+    """`view`, `classes`, `scenes`, `groups`, `unjudged`, `peers`, `differences`, `absent`, `worst`.
+
+    view: name of the main view, "classes", or "merged" where a truth does not tell thin cloud from thick; classes: its
+    groups. peers: for each that masked a patch its scores in every view, `intervals` of 95 % of those in the main one,
+    counts, scores without bands at edges, F1 of edges, spread over patches, calibration, time. differences: dice of the
+    first peer less that of each other, over the scenes and classes that both have. absent: peer -> why it masked
+    nothing. worst: scenes where the first peer's mean dice is lowest, and the dice of all. Scores are 0 to 1 or None.
+    """
+    name = MERGED if found.merged else "classes"
+    ran = [one for one in found.standings if one.tally.scenes]
+    return {
+        "view": name,
+        "classes": list(VIEWS[name].groups),
+        "scenes": len(found.scenes),
+        "groups": len(found.groups),
+        "unjudged": found.unjudged,
+        "peers": [_peer(one, VIEWS[name]) for one in ran],
+        "differences": [_difference(ran[0], other, VIEWS[name]) for other in ran[1:]],
+        "absent": {one.peer.name: next(iter(one.failures)) for one in found.standings if not one.tally.scenes},
+        "worst": _worst(ran, VIEWS[name]),
+    }
+
+
+def _peer(one: Standing, view: View) -> Summary:
+    tally, tells = one.tally, one.peer.tells
+    return {
+        "name": one.peer.name,
+        "title": one.peer.title,
+        "tells": [name for name, code in CLASSES.items() if code in tells],
+        "scenes": len(tally.scenes),
+        "groups": len(tally.by_group()),
+        "failures": dict(one.failures),
+        "seconds_per_megapixel": one.seconds_per_megapixel,
+        "views": {name: each.scores(tally.pooled, tells) for name, each in VIEWS.items()},
+        "intervals": _intervals(tally.by_group(), view, view.judged(tells)),
+        "confusion": view.merged(tally.pooled).tolist(),
+        "without_edges": {str(width): view.scores(counts, tells)["dice"] for width, counts in tally.bands.items()},
+        "edge_f1": _told(boundary_f1(tally.edges), view.judged(tells)),
+        "patches": share_of_patches(list(tally.scenes.values()), tells),
+        "calibration_error": calibration_error(tally.bins),
+    }
+
+
+def _told(values: dict[str, float | None], judged: Collection[str]) -> dict[str, float | None]:
+    """Values of the classes that a peer is judged by, and their mean."""
+    kept = {name: value for name, value in values.items() if name in judged}
+    known = [value for value in kept.values() if value is not None]
+    return kept | {"all": sum(known) / len(known) if known else None}
+
+
+def _table(counts: NDArray[np.int64], view: View, judged: Collection[str]) -> NDArray[np.float64]:
+    """`RATES` (6, class and all), NaN where not defined."""
+    scores = rates(view.merged(counts), view.groups, judged)
+    return np.array([[np.nan if v is None else v for v in scores[rate].values()] for rate in RATES])
+
+
+def _intervals(groups: list[NDArray[np.int64]], view: View, judged: Collection[str]) -> dict[str, dict[str, Bounds]]:
+    if len(groups) < FEWEST:
+        return {}
+    bounds = interval(bootstrap(groups, lambda counts: _table(counts, view, judged)))
+    return {rate: _bounds([*view.groups, "all"], bounds[:, i].T) for i, rate in enumerate(RATES)}
+
+
+def _bounds(names: Iterable[str], bounds: NDArray[np.float64]) -> dict[str, Bounds]:
+    return {
+        n: [float(v) for v in pair] if np.isfinite(pair).all() else None for n, pair in zip(names, bounds, strict=True)
+    }
+
+
+def _difference(ours: Standing, theirs: Standing, view: View) -> Summary:
+    shared = [name for name in ours.tally.scenes if name in theirs.tally.scenes]
+    judged = [name for name in view.judged(ours.peer.tells) if name in view.judged(theirs.peer.tells)]
+    pairs = ours.tally.by_group(shared), theirs.tally.by_group(shared)
+
+    def dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+        return _table(counts, view, judged)[RATES.index("dice")]
+
+    names = [*view.groups, "all"]
+    apart = dice(sum(pairs[0], np.zeros_like(ours.tally.pooled))) - dice(
+        sum(pairs[1], np.zeros_like(ours.tally.pooled))
+    )
+    bounds = interval(paired(*pairs, dice)) if len(pairs[0]) >= FEWEST else np.full((2, len(names)), np.nan)
+    return {
+        "peer": ours.peer.name,
+        "against": theirs.peer.name,
+        "scenes": len(shared),
+        "dice": {name: float(v) if np.isfinite(v) else None for name, v in zip(names, apart, strict=True)},
+        "intervals": _bounds(names, bounds.T),
+    }
+
+
+def _worst(ran: list[Standing], view: View) -> list[Summary]:
+    dice = {one.peer.name: {name: _dice(counts, one, view) for name, counts in one.tally.scenes.items()} for one in ran}
+    first = {name: value for name, value in dice[ran[0].peer.name].items() if value is not None}
+    lowest = sorted(first, key=lambda name: (first[name], name))[:WORST]
+    return [{"scene": name, "dice": {peer: values.get(name) for peer, values in dice.items()}} for name in lowest]
+
+
+def _dice(counts: NDArray[np.int64], one: Standing, view: View) -> float | None:
+    return view.scores(counts, one.peer.tells)["dice"]["all"]

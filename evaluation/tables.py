@@ -1,0 +1,124 @@
+"""A comparison as tables in the paper's layout: Markdown, LaTeX, and CSV with one row a figure."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from kappamask.evaluation.metrics import RATES
+
+__all__ = ["LABELS", "csv_text", "latex", "markdown", "tables"]
+
+LABELS = {
+    "clear": "Clear",
+    "shadow": "Cloud shadow",
+    "semi_transparent": "Semi-transparent",
+    "cloud": "Cloud",
+    "all": "All classes",
+    "no_cloud": "No cloud",
+    "no_shadow": "No shadow",
+    "valid": "Valid",
+    "invalid": "Invalid",
+    "dice": "Dice coefficient",
+    "precision": "Precision",
+    "recall": "Recall",
+    "overall_accuracy": "Overall accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "iou": "IoU",
+}
+"""Words of the paper's tables where it has them."""
+PRINTED = RATES[:4]
+"""Scores that the paper prints."""
+QUESTIONS = {"cloud": "Cloud or not", "shadow": "Shadow or not", "valid": "Valid or not"}
+"""Views of two groups, of which dice is printed."""
+NONE = "–"
+COLUMNS = ("dataset", "split", "peer", "view", "score", "class", "value", "low", "high", "scenes")
+LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "–": "--",
+                       "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})  # fmt: skip
+Table = tuple[str, list[str], list[list[str]]]
+
+
+def tables(found: Mapping[str, Any]) -> list[Table]:
+    """For each score the table of a data set's `summary`: title, head, rows; percent with one decimal."""
+    head = [peer["name"] for peer in found["peers"]]
+    main = [
+        (LABELS[score], [LABELS[score], *head], _rows(found, found["view"], score, [*found["classes"], "all"]))
+        for score in PRINTED
+    ]
+    asked = [
+        (f"{title}: dice coefficient", [title, *head], _rows(found, view, "dice", _groups(found, view)))
+        for view, title in QUESTIONS.items()
+    ]
+    return main + [table for table in asked if any(cell != NONE for row in table[2] for cell in row[1:])]
+
+
+def markdown(sets: Sequence[Mapping[str, Any]]) -> str:
+    """All tables of all data sets."""
+    return "\n".join(line for found in sets for line in _markdown(found))
+
+
+def latex(sets: Sequence[Mapping[str, Any]]) -> str:
+    """The same for LaTeX, a `tabular` each, with no packages."""
+    return "\n".join(line for found in sets for line in _latex(found))
+
+
+def csv_text(sets: Sequence[Mapping[str, Any]]) -> str:
+    """Every score of every view: one row a figure, 0 to 1, with its interval of 95 % where there is one."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for found in sets:
+        writer.writerows(_figures(found))
+    return out.getvalue()
+
+
+def _rows(found: Mapping[str, Any], view: str, score: str, names: Sequence[str]) -> list[list[str]]:
+    return [[LABELS[name], *(_percent(peer["views"][view][score][name]) for peer in found["peers"])] for name in names]
+
+
+def _groups(found: Mapping[str, Any], view: str) -> list[str]:
+    return list(found["peers"][0]["views"][view]["dice"])[:-1]
+
+
+def _percent(value: float | None) -> str:
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def _title(found: Mapping[str, Any]) -> str:
+    return f"{found['dataset']}, {found['split']}: {found['scenes']} scenes of {found['groups']} products or places"
+
+
+def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from (f"# {_title(found)}", "")
+    for title, head, rows in tables(found):
+        yield from (f"## {title}", "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1)))
+        yield from (*map(_line, rows), "")
+    for name, reason in found["absent"].items():
+        yield from (f"{name} could not run: {reason}", "")
+
+
+def _line(cells: Sequence[str]) -> str:
+    escaped = [cell.replace("|", r"\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
+
+
+def _latex(found: Mapping[str, Any]) -> Iterator[str]:
+    yield f"% {_title(found)}".replace("\n", " ")
+    for _, head, rows in tables(found):
+        yield rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
+        yield from (r"\hline", _row(head), r"\hline", *map(_row, rows), r"\hline", r"\end{tabular}", "")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
+
+
+def _figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
+    for peer in found["peers"]:
+        for view, scores in peer["views"].items():
+            bounds = peer["intervals"] if view == found["view"] else {}
+            for score in RATES:
+                for name, value in scores[score].items():
+                    low, high = bounds.get(score, {}).get(name) or ("", "")
+                    who = [found["dataset"], found["split"], peer["name"], view, score, name]
+                    yield [*who, "" if value is None else value, low, high, peer["scenes"]]

@@ -1,0 +1,129 @@
+"""One page about masks that were judged against labelled data: tables, bars, confusion, cost, the worst scenes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from kappamask.datasets import Patch
+from kappamask.evaluation.judge import Judged
+from kappamask.evaluation.peers import Peer
+from kappamask.evaluation.tables import LABELS, QUESTIONS, tables
+from kappamask.models import KappaMaskError, load_card
+from kappamask.reports.images import Picture, png
+from kappamask.reports.render import write_html
+from kappamask.scenes.picture import RGB, coloured, thinned, true_colour
+
+__all__ = ["write_comparison"]
+
+SIDE = 360
+"""Pixels of the longer side of a scene's pictures: as wide as they are shown at most."""
+
+QUICKEST = 1e-4
+"""Seconds per megapixel below which all are plotted as one: so much a clock tells apart on a small scene."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A peer in the plot of accuracy against cost; x and y in percent of the plot, from the left and from the top."""
+
+    name: str
+    x: float
+    y: float
+    right: bool
+    """Whether its name stands to the right."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene where the first peer is worst, and its pictures."""
+
+    name: str
+    dice: Mapping[str, float | None]
+    pictures: tuple[Picture, ...]
+
+
+def write_comparison(target: str | Path, judged: Sequence[Judged], *, title: str = "Cloud masks compared") -> Path:
+    """Write a self-contained HTML page about comparisons, as `kappamask.evaluation.judge` gives them; returns its path.
+
+    The worst scenes are read and masked once more for their pictures. Raises SceneError if the page cannot be written
+    or a scene can no longer be read.
+    """
+    sets = [
+        {
+            "found": one.found,
+            "tables": tables(one.found),
+            "confusion": [_confusion(peer["confusion"]) for peer in one.found["peers"]],
+            "points": [*_points(one.found)],
+            "ticks": [*_ticks(one.found["peers"])],
+            "scenes": [*_scenes(one)],
+        }
+        for one in judged
+    ]
+    legend = load_card("compact").classes
+    return write_html(
+        target, "comparison.html", title=title, sets=sets, labels=LABELS, questions=QUESTIONS, legend=legend
+    )
+
+
+def _confusion(counts: list[list[int]]) -> NDArray[np.float64]:
+    """Percent of each row's pixels, NaN in a row without pixels."""
+    array = np.asarray(counts, np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(100 * array / array.sum(axis=1, keepdims=True))
+
+
+def _decades(peers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    costs = [_cost(peer) for peer in peers]
+    return floor(min(costs)), max(ceil(max(costs)), floor(min(costs)) + 1)
+
+
+def _cost(peer: Mapping[str, Any]) -> float:
+    """Decimal logarithm of the seconds per megapixel."""
+    return log10(max(peer["seconds_per_megapixel"], QUICKEST))
+
+
+def _points(found: Mapping[str, Any]) -> Iterator[Point]:
+    """Mean dice against seconds per megapixel, the latter in decades."""
+    first, last = _decades(found["peers"])
+    for peer in found["peers"]:
+        dice = peer["views"][found["view"]]["dice"]["all"]
+        x = 100 * (_cost(peer) - first) / (last - first)
+        yield Point(peer["name"], x, 100 * (1 - (dice or 0)), right=x < 60)
+
+
+def _ticks(peers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
+    first, last = _decades(peers)
+    for power in range(first, last + 1):
+        yield 100 * (power - first) / (last - first), f"{10.0**power:g}"
+
+
+def _scenes(judged: Judged) -> Iterator[Scene]:
+    for one, patch in judged.worst():
+        yield Scene(one["scene"], one["dice"], (*_given(patch), *(_made(peer, patch) for peer in judged.peers)))
+
+
+def _given(patch: Patch) -> Iterator[Picture]:
+    if set(RGB) <= {*patch.bands}:
+        cube = xr.DataArray(patch.stack(RGB), dims=("bands", "y", "x"), coords={"bands": list(RGB)})
+        yield png(true_colour(thinned(cube, SIDE)), f"{patch.name} in true colour.", "True colour")
+    yield _classes(patch.truth, f"Truth of {patch.name}.", "Truth")
+
+
+def _made(peer: Peer, patch: Patch) -> Picture:
+    try:
+        return _classes(peer.run(patch).mask, f"Mask of {patch.name} by {peer.name}.", peer.name)
+    except KappaMaskError:
+        return _classes(
+            np.zeros_like(patch.truth), f"{peer.name} could not mask {patch.name}.", f"{peer.name}: no mask"
+        )
+
+
+def _classes(codes: NDArray[np.uint8], alt: str, caption: str) -> Picture:
+    small = thinned(xr.DataArray(codes, dims=("y", "x")), SIDE)
+    return png(coloured(small.values, load_card("compact").classes), alt, caption)
