@@ -9,7 +9,7 @@ from dask.array import Array
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 from rasterio.windows import Window
-from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.ndimage import binary_opening, maximum_filter
 
 from kappamask.scenes import blocks
 from kappamask.scenes.grid import Grid, grid_of
@@ -21,11 +21,11 @@ from kappamask.scenes.zipped import Member, Source
 __all__ = ["Image"]
 
 da: Any = dask.array  # its annotations are partial
-SOLID: Final = 3
-"""Pixels along a side of what counts as nodata, and not as a dark pixel that ringing has brought to 0."""
+SOLID: Final = np.ones((2, 2), bool)
+"""What pixels without data are held to be part of: one alone is a dark pixel that ringing has brought to 0."""
 REACH: Final = 5
-"""Half-resolution pixels, from the middle of such a square, in which nodata may be mixed: 1, and 4 for the longest
-filter of JPEG 2000, of 9 taps (ISO 15444-1, annex F)."""
+"""Half-resolution pixels beside such that may be mixed with them: 4 by the longest filter of JPEG 2000, of 9 taps (ISO
+15444-1, annex F), and one by what lossy coding spreads."""
 
 
 @dataclass(frozen=True)
@@ -126,5 +126,6 @@ def _unmixed(values: NDArray[Any]) -> NDArray[Any]:
     empty = values == NODATA
     if not empty.any():
         return values
-    solid = minimum_filter(empty, SOLID, mode="nearest")
-    return np.where(maximum_filter(solid, 2 * REACH + 1, mode="nearest"), NODATA, values).astype(values.dtype)
+    solid = binary_opening(np.pad(empty, 1, mode="edge"), SOLID)[1:-1, 1:-1]
+    near = maximum_filter(solid, 2 * REACH + 1, mode="nearest")
+    return np.where(near, values.dtype.type(NODATA), values)

@@ -38,7 +38,7 @@ class Product:
 def is_safe(path: Path) -> bool:
     """Whether `path` is meant as a product: its folder, its metadata file, a granule's folder, or a zip archive.
 
-    A zip archive that cannot be read is one if its name is that of a product.
+    A zip archive is one if metadata lies in it, or if its name is that of a product.
     """
     if path.suffix.lower() == ".zip":
         return path.is_file() and _is_zipped(path, path.stat().st_mtime_ns)
@@ -54,7 +54,7 @@ def product_at(path: Path) -> Product:
     files = _zipped(root) if root.is_file() else _on_disk(root)
     metadata = {name: found[1] for name in files if (found := METADATA.fullmatch(name))}
     if len(metadata) != 1:
-        held = " and ".join(metadata) or "no metadata"
+        held = " and ".join(sorted(metadata)) or "no metadata"
         raise SceneError(f"{root.name} holds {held}; a product has one MTD_MSIL1C.xml or MTD_MSIL2A.xml: get it anew.")
     images: dict[str, list[Source]] = {}
     for name, source in files.items():
@@ -93,9 +93,10 @@ def _zipped(path: Path) -> dict[str, Source]:
 @lru_cache(maxsize=256)
 def _is_zipped(path: Path, _changed: int) -> bool:
     try:
-        return any(METADATA.fullmatch(PurePosixPath(name).name) for name in members(path))
+        held = [PurePosixPath(name).name for name in members(path)]
     except SceneError:
-        return PRODUCT.match(path.name) is not None
+        held = []
+    return PRODUCT.match(path.name) is not None or any(map(METADATA.fullmatch, held))
 
 
 def _only(root: Path, granules: list[str]) -> str:

@@ -48,8 +48,9 @@ def facts(product: Product, level: str | None) -> dict[str, str | int]:
 
 
 def _parsed(product: Product) -> Element:
+    text = read_bytes(product.metadata, LONGEST)
     try:
-        root: Element = fromstring(read_bytes(product.metadata, LONGEST), forbid_dtd=True)
+        root: Element = fromstring(text, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
         reason = error if isinstance(error, ParseError) else "it defines entities, which a product does not"
         raise SceneError(f"{product.metadata.name} of {product.name} cannot be read: {reason}.") from error
