@@ -9,7 +9,6 @@ from dask.array import Array
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 from rasterio.windows import Window
-from scipy.ndimage import binary_opening, maximum_filter
 
 from kappamask.scenes import blocks
 from kappamask.scenes.grid import Grid, grid_of
@@ -126,6 +125,8 @@ def _unmixed(values: NDArray[Any]) -> NDArray[Any]:
     empty = values == NODATA
     if not empty.any():
         return values
+    from scipy.ndimage import binary_opening, maximum_filter
+
     solid = binary_opening(np.pad(empty, 1, mode="edge"), SOLID)[1:-1, 1:-1]
     near = maximum_filter(solid, 2 * REACH + 1, mode="nearest")
     return np.where(near, values.dtype.type(NODATA), values)

@@ -45,7 +45,7 @@ class Member:
     @property
     def gdal(self) -> str:
         """What GDAL calls it."""
-        return f"/vsizip/{{{self.archive.resolve()}}}/{self.inside}"
+        return f"/vsizip/{self.archive.resolve()}/{self.inside}"
 
 
 Source = Path | Member
