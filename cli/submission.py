@@ -39,7 +39,7 @@ class Submission:
         """What it takes; see `make_plan`."""
         from kappamask.openeo_process.plan import make_plan
 
-        return make_plan(self.cells, self.request.card, self.request.dates, self.request.job_options, pilot, dates)
+        return make_plan(self.cells, self.request, pilot, dates)
 
     def say(self, as_json: bool) -> None:
         """Print the plan, and the graph of the first job."""
@@ -66,7 +66,7 @@ class Submission:
 
         key, folder = batch.batch_id(self.cells, self.request), output.resolve()
         named = [(cell, cell.name) for cell in self.cells]
-        small = batch.canary(self.cells[0], self.request.card)
+        small = batch.canary(self.cells[0], self.request)
         if proven and small != self.cells[0]:
             named = [(small, batch.CANARY), *named]
         return [batch.part_of(self.request, self.connection, cell, folder, name, key) for cell, name in named]
@@ -88,7 +88,7 @@ class Submission:
         from kappamask.openeo_process.download import fetched
         from kappamask.openeo_process.plan import JOB_CREDITS
 
-        chunks = 1 if pilot.name == CANARY else chunks_of(self.cells[0], self.request.card)
+        chunks = 1 if pilot.name == CANARY else chunks_of(self.cells[0], self.request)
         dates = len([path for path in fetched(Path(pilot.folder), str(pilot.job)) if path.suffix == ".tif"])
         if pilot.costs is not None and dates:
             self.plan(max(0.0, pilot.costs - JOB_CREDITS) / dates / chunks, dates).check(self.max_credits)

@@ -76,7 +76,7 @@ def submit(
         backend, collection, _period(dates), card, runtime, level, scores, options=changes, only=tuple(only or ()),
         max_cloud_cover=max_cloud_cover, cleaning=(("buffer_m", buffer_m),) if buffer_m else (),
     )  # fmt: skip
-    price = make_plan(pieces, card, request.dates, request.job_options)
+    price = make_plan(pieces, request)
     if not plan:
         price.check(max_credits)
     connection = connect(backend)

@@ -10,7 +10,9 @@ from typing import Any
 import openeo
 
 from kappamask.models import ModelCard
+from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process.areas import Cell
+from kappamask.openeo_process.chunks import overlap_for
 from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.journal import Part, fingerprint
@@ -51,6 +53,11 @@ class Request:
         """Every option of the jobs."""
         return job_options(self.archive, **dict(self.options))
 
+    @property
+    def overlap(self) -> int:
+        """Pixels that chunks have of their neighbours."""
+        return overlap_for(self.card, None, read_cleaning(dict(self.cleaning)))
+
     def graph(self, connection: openeo.Connection, cell: Cell) -> dict[str, Any]:
         """The flat process graph that masks `cell`."""
         cleaning: dict[str, Any] = dict(self.cleaning)
@@ -79,17 +86,17 @@ def batch_id(cells: Sequence[Cell], request: Request) -> str:
     return fingerprint(request.backend, asked, {})[:8]
 
 
-def canary(cell: Cell, card: ModelCard) -> Cell:
+def canary(cell: Cell, request: Request) -> Cell:
     """The middle of `cell`, so large that it is one chunk with its margin."""
-    side = (card.window - 2 * card.overlap) * PIXEL // 2 // 60 * 60
+    side = (request.card.window - 2 * request.overlap) * PIXEL // 2 // 60 * 60
     west = cell.west + max(0, (cell.east - cell.west - side) // 2) // 60 * 60
     south = cell.south + max(0, (cell.north - cell.south - side) // 2) // 60 * 60
     return Cell(cell.epsg, west, south, min(west + side, cell.east), min(south + side, cell.north))
 
 
-def chunks_of(cell: Cell, card: ModelCard) -> int:
+def chunks_of(cell: Cell, request: Request) -> int:
     """How many chunks a date of `cell` has on a back-end, which lays them over the cell and its margin."""
-    payload = card.window - 2 * card.overlap
-    margin = 2 * ceil(card.overlap * PIXEL / 60) * 60 // PIXEL
+    payload = request.card.window - 2 * request.overlap
+    margin = 2 * ceil(request.overlap * PIXEL / 60) * 60 // PIXEL
     across, down = (ceil((side + margin) / payload) for side in cell.pixels())
     return across * down

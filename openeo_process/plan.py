@@ -6,9 +6,9 @@ from datetime import date
 from math import ceil
 from typing import Any
 
-from kappamask.models import JobError, ModelCard
+from kappamask.models import JobError
 from kappamask.openeo_process.areas import Cell
-from kappamask.openeo_process.batch import chunks_of
+from kappamask.openeo_process.batch import Request, chunks_of
 
 __all__ = ["Plan", "make_plan", "visits"]
 
@@ -47,23 +47,16 @@ class Plan:
             )
 
 
-def make_plan(
-    cells: Sequence[Cell],
-    card: ModelCard,
-    dates: tuple[str, str],
-    options: dict[str, Any],
-    pilot: float | None = None,
-    count: int | None = None,
-) -> Plan:
-    """What masking `cells` from the first of `dates` to before the second takes.
+def make_plan(cells: Sequence[Cell], request: Request, pilot: float | None = None, dates: int | None = None) -> Plan:
+    """What masking `cells` as `request` says takes.
 
     The price is `JOB_CREDITS` for each job, and for each chunk and date `CHUNK_S` of the cores and memory that the job
-    options ask for, or `pilot`, the credits that one was seen to cost. count: of dates, where that is known.
+    options ask for, or `pilot`, the credits that one was seen to cost. dates: how many, where that is known.
     """
-    chunks = sum(chunks_of(cell, card) for cell in cells)
+    chunks = sum(chunks_of(cell, request) for cell in cells)
     megapixels = sum(width * height for width, height in (cell.pixels() for cell in cells)) / 1e6
-    count = visits(dates) if count is None else count
-    each = pilot if pilot is not None else CHUNK_S / 3600 * _rate(options)
+    count = visits(request.dates) if dates is None else dates
+    each = pilot if pilot is not None else CHUNK_S / 3600 * _rate(request.job_options)
     basis = "from a pilot job" if pilot is not None else f"if a chunk takes {CHUNK_S:g} s"
     return Plan(len(cells), chunks, megapixels, count, JOB_CREDITS * len(cells) + chunks * count * each, basis)
 

@@ -7,7 +7,7 @@ import onnxruntime
 import xarray as xr
 
 from kappamask.models import list_cards
-from kappamask.udf import cloud_mask
+from kappamask.udf import clean, cloud_mask, to_scheme
 from kappamask.udf.chunk import apply_datacube
 
 for absent in ("dask", "openeo", "rasterio", "typer"):
@@ -24,5 +24,7 @@ for card in list_cards():
     assert np.isin(mask[:, 9:], [1, 2, 3, 4]).all()
     chunk = apply_datacube(cube, {"level": "L1C", "model": card.id})
     np.testing.assert_array_equal(np.where(np.isnan(chunk[:, 0]), 5, chunk[:, 0]), mask)
+    cleaned = clean(mask, buffer_m=30, min_object_m2=900, fill_holes_m2=900, pixel_m=10)
+    assert set(np.unique(to_scheme(cleaned, "SCL"))) <= {0, 3, 4, 9, 10}
 print(f"core alone: {len(list_cards())} networks, numpy {np.__version__}, xarray {xr.__version__}, "
       f"onnxruntime {onnxruntime.__version__}: 1 passed, 0 failed")  # fmt: skip

@@ -1,11 +1,12 @@
 """Known failures are answered with what to change."""
 
+from dataclasses import replace
+
 import pytest
 
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.areas import Cell
 from kappamask.openeo_process.batch import canary, chunks_of
-from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.plan import make_plan, visits
 from kappamask.openeo_process.steps import told
 from kappamask.openeo_process.triage import FAILURES, advice
@@ -39,23 +40,25 @@ def test_errors_are_told_without_signatures():
 
 def test_a_canary_is_one_chunk_inside_the_area():
     whole = Cell(32631, 600_000, 5_600_000, 660_000, 5_654_000)
-    small = canary(whole, CARD)
-    assert chunks_of(small, CARD) == 1
+    small = canary(whole, ASKED)
+    assert chunks_of(small, ASKED) == 1
     assert whole.west <= small.west < small.east <= whole.east
     assert whole.south <= small.south < small.north <= whole.north
-    assert chunks_of(canary(Cell(32631, 0, 0, 120, 60), CARD), CARD) == 1
+    assert chunks_of(canary(Cell(32631, 0, 0, 120, 60), ASKED), ASKED) == 1
 
 
 def test_a_plan_counts_what_is_computed():
     cell = Cell(32631, 0, 0, 100_020, 100_020)
-    plan = make_plan([cell], CARD, ("2025-05-01", "2025-05-11"), job_options())
+    plan = make_plan([cell], ASKED)
     assert (plan.parts, plan.chunks, plan.dates) == (1, 20 * 20, 4)
     assert plan.megapixels == pytest.approx(100.04, abs=0.01)
     assert plan.credits == pytest.approx(2 + 400 * 4 * 20 / 3600 * (5 * 1.0 + 1.5))
-    assert make_plan([cell], CARD, ("2025-05-01", "2025-05-11"), job_options(), pilot=0.01).credits == pytest.approx(18)
+    assert make_plan([cell], ASKED, pilot=0.01).credits == pytest.approx(18)
     with pytest.raises(JobError, match="--max-credits 10"):
         plan.check(10)
     plan.check(None)
+    wide = replace(ASKED, cleaning=(("buffer_m", 500),))
+    assert make_plan([cell], wide).chunks > plan.chunks, "wider margins leave less of a chunk"
 
 
 @pytest.mark.parametrize(
