@@ -12,6 +12,7 @@ from kappamask.openeo_process.steps import told
 from kappamask.openeo_process.triage import FAILURES, advice
 
 CARD = load_card("compact")
+ASKED = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), CARD, "3.11")
 LOGS = {
     "KappaMask's dependency archive is not usable here (No module named 'onnxruntime').": "kappamask archive",
     "OpenEO batch job failed: UDF Exception: No UDF found.": "UDF's text",
@@ -71,9 +72,4 @@ def test_no_period_is_told(dates):
 
 def test_an_amount_of_memory_that_is_none_is_told():
     with pytest.raises(JobError, match="memory"):
-        make_plan(
-            [Cell(32631, 0, 0, 600, 600)],
-            CARD,
-            ("2025-05-01", "2025-05-11"),
-            job_options(**{"executor-memory": "much"}),
-        )
+        make_plan([Cell(32631, 0, 0, 600, 600)], replace(ASKED, options=(("executor-memory", "much"),)))
