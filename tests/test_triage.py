@@ -6,7 +6,7 @@ import pytest
 
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.areas import Cell
-from kappamask.openeo_process.batch import canary, chunks_of
+from kappamask.openeo_process.batch import Request, canary, chunks_of
 from kappamask.openeo_process.plan import make_plan, visits
 from kappamask.openeo_process.steps import told
 from kappamask.openeo_process.triage import FAILURES, advice
