@@ -123,7 +123,7 @@ def _address(path: str | Path) -> str | None:
 
 
 def scan(folder: str | Path) -> list[Path]:
-    """The scenes in `folder`, sorted, or the folder itself if it holds JP2 band files.
+    """The scenes in `folder`, sorted, or the folder itself if it is a Sentinel-2 product or holds JP2 band files.
 
     Goes by names, and leaves out files whose layers are told to be masks, scores and the like; `open_scene` is what
     tells whether a file is a whole scene.

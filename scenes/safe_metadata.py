@@ -26,7 +26,8 @@ OFFSETS: Final = ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET")
 QUANTIFICATIONS: Final = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
 """Digital numbers per unit of reflectance: Level-1C, Level-2A, and Level-2A before baseline 02.07."""
 REMEDY: Final = (
-    "get the product anew, or, if you know what its numbers mean, open its folder IMG_DATA and say radiometry=…"
+    "get the product anew, or, if you know what its numbers mean, open the folder of its images (IMG_DATA, of Level-2A "
+    "IMG_DATA/R10m) and say radiometry=…"
 )
 
 
@@ -52,7 +53,8 @@ def _parsed(product: Product) -> Element:
     try:
         root: Element = fromstring(text, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
-        reason = error if isinstance(error, ParseError) else "it defines entities, which a product does not"
+        harmful = isinstance(error, DefusedXmlException)
+        reason = "it defines entities, which a product does not" if harmful else error
         raise SceneError(f"{product.metadata.name} of {product.name} cannot be read: {reason}.") from error
     return root
 

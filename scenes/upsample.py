@@ -104,14 +104,16 @@ def finer_lines(first: int, count: int, ratio: int, length: int, kernel: str) ->
 def weighed(read: NDArray[Any], down: Any, across: Any, nodata: float) -> NDArray[Any]:
     """Coarse pixels `read` (y, x) on finer lines, same dtype: `down` (fine, coarse) along y, `across` along x.
 
-    Pixels without data, `nodata` or NaN, take no part, and stay without: their finer pixels are `nodata`.
+    Pixels without data, `nodata` or NaN, take no part, and stay without: their finer pixels are `nodata`. No others
+    are, for what rings below 0 is 1 where `nodata` is 0.
     """
     there = np.isfinite(read) & (read != nodata)
     if there.all():
-        return _stored(_product(down, read, across), read.dtype)
+        return _stored(_product(down, read, across), read.dtype, nodata)
     held = there.astype(np.float32)
     values = _product(down, np.where(there, read, 0), across) / np.maximum(_product(down, held, across), HALF)
-    return _stored(np.where(_repeated(down, there, across), values, nodata), read.dtype)
+    stored = _stored(values, read.dtype, nodata)
+    return np.where(_repeated(down, there, across), stored, stored.dtype.type(nodata))
 
 
 def _product(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32]:
@@ -131,8 +133,9 @@ def _cubic(away: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(away <= 1, near, np.where(away < 2, far, 0))
 
 
-def _stored(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _stored(values: NDArray[Any], dtype: np.dtype[Any], nodata: float) -> NDArray[Any]:
     if dtype.kind not in "ui":
         return values.astype(dtype)
     limits = np.iinfo(dtype)
-    return np.asarray(np.clip(np.rint(values), limits.min, limits.max), dtype)
+    lowest = limits.min + (nodata == limits.min)
+    return np.asarray(np.clip(np.rint(values), lowest, limits.max), dtype)

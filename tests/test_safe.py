@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from files import digits, geotiff
+from product_pixels import METRES, coarse
 from product_xml import BAND_IDS
-from products import CORNER, METRES, coarse, safe
+from products import CORNER, safe
 
 from kappamask.backend.load import Request, load
 from kappamask.backend.scene_index import index

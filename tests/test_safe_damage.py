@@ -13,6 +13,7 @@ from products import safe
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.zipped import members
+from kappamask.udf import cloud_mask
 
 OFFSET = dict.fromkeys(BAND_IDS, -1000.0)
 
@@ -101,6 +102,14 @@ def test_folders_that_are_no_whole_product_are_told_so(tmp_path: Path) -> None:
         open_scene(other)
 
 
+def test_metadata_in_an_encoding_that_no_product_has_is_no_bomb(tmp_path: Path) -> None:
+    path = safe(tmp_path)
+    text = (path / "MTD_MSIL1C.xml").read_text().replace('"UTF-8"', '"UTF-32"')
+    (path / "MTD_MSIL1C.xml").write_text(text)
+    with pytest.raises(SceneError, match=r"MTD_MSIL1C\.xml of \w+ cannot be read: (?!it defines)"):
+        open_scene(path)
+
+
 def test_metadata_without_end_is_not_read(tmp_path: Path) -> None:
     path = safe(tmp_path)
     with (path / "MTD_MSIL1C.xml").open("a") as file:
@@ -116,6 +125,19 @@ def test_nothing_that_metadata_names_is_opened(tmp_path: Path) -> None:
     (path / "MTD_MSIL1C.xml").write_text(text.replace("GRANULE/", "/vsicurl/http://127.0.0.1:9/"))
     assert "vsicurl" in (path / "MTD_MSIL1C.xml").read_text()
     opened(path)
+
+
+@pytest.mark.parametrize(("level", "folder"), [("L1C", "IMG_DATA"), ("L2A", "R10m")])
+def test_who_knows_better_can_open_the_folder_of_images(
+    tmp_path: Path, level: str, folder: str, brightness: object
+) -> None:
+    path = safe(tmp_path, level=level, offsets=None)
+    with pytest.raises(SceneError, match="open the folder of its images"):
+        open_scene(path)
+    scene = open_scene(next(path.rglob(folder)))
+    assert "radiometry" not in scene.attrs
+    mask = cloud_mask(scene, level=level, radiometry="dn_offset", model=brightness)
+    assert set(np.unique(mask)) <= {1, 2, 3, 4}
 
 
 def test_an_image_must_be_jpeg_2000(tmp_path: Path) -> None:
