@@ -42,7 +42,7 @@ def summary(found: Comparison) -> Summary:
         "groups": len(found.groups),
         "unjudged": found.unjudged,
         "peers": [_peer(one, VIEWS[name]) for one in ran],
-        "differences": [_difference(ran[0], other, VIEWS[name]) for other in ran[1:]],
+        "differences": [_difference(ran[0], other, VIEWS[name]) for other in ran[1:] if _shared(ran[0], other)],
         "absent": {one.peer.name: next(iter(one.failures)) for one in found.standings if not one.tally.scenes},
         "worst": _worst(ran, VIEWS[name]),
     }
@@ -94,19 +94,20 @@ def _bounds(names: Iterable[str], bounds: NDArray[np.float64]) -> dict[str, Boun
     }
 
 
+def _shared(ours: Standing, theirs: Standing) -> list[str]:
+    return [name for name in ours.tally.scenes if name in theirs.tally.scenes]
+
+
 def _difference(ours: Standing, theirs: Standing, view: View) -> Summary:
-    shared = [name for name in ours.tally.scenes if name in theirs.tally.scenes]
+    shared, names = _shared(ours, theirs), [*view.groups, "all"]
     judged = [name for name in view.judged(ours.peer.tells) if name in view.judged(theirs.peer.tells)]
-    pairs = ours.tally.by_group(shared), theirs.tally.by_group(shared)
+    one, other = (standing.tally.by_group(shared) for standing in (ours, theirs))
 
     def dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        return _table(counts, view, judged)[RATES.index("dice")]
+        return np.asarray(_table(counts, view, judged)[RATES.index("dice")])
 
-    names = [*view.groups, "all"]
-    apart = dice(sum(pairs[0], np.zeros_like(ours.tally.pooled))) - dice(
-        sum(pairs[1], np.zeros_like(ours.tally.pooled))
-    )
-    bounds = interval(paired(*pairs, dice)) if len(pairs[0]) >= FEWEST else np.full((2, len(names)), np.nan)
+    apart = dice(np.sum(one, axis=0)) - dice(np.sum(other, axis=0))
+    bounds = interval(paired(one, other, dice)) if len(one) >= FEWEST else np.full((2, len(names)), np.nan)
     return {
         "peer": ours.peer.name,
         "against": theirs.peer.name,

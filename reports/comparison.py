@@ -11,11 +11,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.datasets import Patch
-from kappamask.evaluation.judge import Judged
+from kappamask.evaluation.judge import OWN_FILES, Judged
 from kappamask.evaluation.peers import Peer
-from kappamask.evaluation.tables import LABELS, QUESTIONS, tables
+from kappamask.evaluation.tables import LABELS, tables
 from kappamask.models import KappaMaskError, load_card
 from kappamask.reports.images import Picture, png
+from kappamask.reports.meaning import words
 from kappamask.reports.render import write_html
 from kappamask.scenes.picture import RGB, coloured, thinned, true_colour
 
@@ -67,7 +68,7 @@ def write_comparison(target: str | Path, judged: Sequence[Judged], *, title: str
     ]
     legend = load_card("compact").classes
     return write_html(
-        target, "comparison.html", title=title, sets=sets, labels=LABELS, questions=QUESTIONS, legend=legend
+        target, "comparison.html", title=title, sets=sets, labels=LABELS, legend=legend, words=words, own=OWN_FILES
     )
 
 

@@ -1,0 +1,354 @@
+"""`kappamask compare`, and the peers that it asks."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from browser import browser, needs_browser
+from command import one_sentence
+from files import geotiff
+from labelled import cloudsen12
+
+from kappamask.datasets import Patch, open_dataset
+from kappamask.evaluation import confusion, rates, scores, tools
+from kappamask.evaluation.compare import compare
+from kappamask.evaluation.judge import judge
+from kappamask.evaluation.metrics import RATES
+from kappamask.evaluation.peers import Answer, Peer, classes_of, open_peer
+from kappamask.evaluation.rasters import fitted
+from kappamask.evaluation.tables import csv_text, latex, markdown, tables
+from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
+
+FILES = ["comparison.csv", "comparison.html", "comparison.json", "comparison.md", "comparison.tex"]
+SIX = ("B02", "B03", "B04", "B08", "B11", "B12")
+
+
+def patch(name: str = "a", truth: np.ndarray | None = None, red: np.ndarray | None = None, **facts: object) -> Patch:
+    """Dark ground (shadow), ground, and cloud of 0.5 from top to bottom, as the truth says."""
+    truth = np.repeat([2, 1, 4], 16)[:, None] * np.ones(48, np.uint8) if truth is None else truth
+    level = np.select([truth == 2, truth == 4], [0.02, 0.5], 0.15).astype(np.float32)
+    bands = np.stack([level] * len(SIX))
+    if red is not None:
+        bands[2] = red
+    given = {"group": name, "split": "test", "level": "L1C", "pixel_m": 10.0, "bands": SIX, "merged": True}
+    return Patch(name=name, reflectance=bands, truth=truth.astype(np.uint8), **{**given, **facts})
+
+
+def labelled(folder: Path, count: int = 3) -> Path:
+    """Arrays on disk in which one of three scenes is harder than the others."""
+    folder.mkdir(exist_ok=True)
+    for i in range(count):
+        one = patch()
+        dn = np.round(one.reflectance.transpose(1, 2, 0) * 10_000).astype(np.uint16)
+        dn[40:, : 16 * i] = 1500
+        np.savez(folder / f"labelled_l1c_{i}.npz", dn=dn, bands=np.array(SIX), gt_kappa=one.truth)
+    return folder
+
+
+# peers
+
+
+def test_the_floor_is_a_threshold_of_red() -> None:
+    red = np.full((48, 48), 0.25, np.float32)
+    red[:, 1], red[:, 2] = 0.26, np.nan
+    answer = open_peer("threshold", Path()).run(patch(red=red))
+    assert [answer.mask[0, i] for i in range(3)] == [1, 4, 5]
+    with pytest.raises(CubeError, match="B04"):
+        open_peer("threshold", Path()).run(patch(bands=("B02", "B03", "X", "B08", "B11", "B12")))
+
+
+def test_a_network_is_run_at_its_level_and_gives_its_scores(brightness: ModelCard) -> None:
+    peer = open_peer(str(brightness.folder), Path())
+    assert (peer.name, peer.tells) == ("brightness", {1, 2, 3, 4})
+    answer = peer.run(patch())
+    assert answer.scores is not None
+    assert answer.scores.shape == (4, 48, 48)
+    assert (answer.scores.argmax(axis=0) + 1 == answer.mask).all()
+    assert [answer.mask[y, 20] for y in (5, 24, 42)] == [2, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "tells"),
+    [
+        ("SCL", {1, 2, 3, 4}), ("Fmask", {1, 2, 4}), ("S2cloudless", {1, 4}), ("MAJA", {1, 2, 3, 4}),
+        ("DL_L8S2_UV", {1, 4}), ("FMSC", {1, 2, 4}), ("KappaMask", {1, 2, 3, 4}),
+    ],
+)  # fmt: skip
+def test_what_rasters_can_tell_follows_from_their_scheme(scheme: str, tells: set[int]) -> None:
+    assert classes_of(scheme) == tells
+
+
+def test_rasters_beside_the_scenes_are_found_and_translated(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    codes = np.repeat([3, 4, 9], 8)[:, None] * np.ones(24, np.uint8)
+    geotiff(tmp_path / "deep" / "a_SCL.tif", codes[None].astype(np.uint8), (None,))
+    geotiff(tmp_path / "deep" / "b.tif", np.full((1, 5, 5), 4, np.uint8), (None,))
+    geotiff(tmp_path / "deep" / "c.tif", np.full((1, 48, 48), 77, np.uint8), (None,))
+    for peer in (open_peer("SCL", tmp_path), open_peer(f"SCL={tmp_path}", Path("elsewhere"))):
+        np.testing.assert_array_equal(peer.run(patch("a")).mask, patch().truth)
+    with pytest.raises(SceneError, match=r"b\.tif has \(5, 5\) pixels"):
+        peer.run(patch("b"))
+    with pytest.raises(CubeError, match="77"):
+        peer.run(patch("c"))
+    with pytest.raises(SceneError, match=r"no d_SCL\.tif under"):
+        peer.run(patch("d"))
+
+
+@pytest.mark.parametrize("shape", [(24, 16), (47, 48), (96, 96)])
+def test_only_whole_multiples_fit(shape: tuple[int, int]) -> None:
+    with pytest.raises(SceneError, match="warp it"):
+        fitted(np.zeros(shape, np.uint8), (48, 48))
+
+
+def test_unknown_peers_and_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"No peer 'fmask5': known are ukis-csmask.*SCL.*compact"):
+        open_peer("fmask5", tmp_path)
+    with pytest.raises(SceneError, match="no folder"):
+        open_peer(f"SCL={tmp_path / 'no'}", tmp_path)
+
+
+@pytest.mark.shared_data
+def test_ukis_csmask_finds_real_clouds_and_shadows(shared_data: Path) -> None:
+    pytest.importorskip("ukis_csmask")
+    real = open_dataset("arrays", shared_data / "labelled_l1c_cumulus_6band.npz")[0]
+    bands, truth = real.reflectance[:, :256, :256].copy(), real.truth[:256, :256]
+    bands[:, :16] = np.nan
+    found = open_peer("ukis-csmask", Path()).run(replace(real, reflectance=bands, truth=truth)).mask
+    assert (found[:16] == 5).all()
+    judged = scores(truth[16:], found[16:])["dice"]
+    assert judged["cloud"] > 0.8 and judged["shadow"] > 0.6
+
+
+def test_s2cloudless_runs() -> None:
+    pytest.importorskip("s2cloudless")
+    truth = np.repeat([1, 4], 32)[:, None] * np.ones(64, np.uint8)
+    bands = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
+    ground, cloud = (0.12, 0.1, 0.08, 0.12, 0.3, 0.3, 0.1, 0.001, 0.2, 0.1), (0.6,) * 6 + (0.35, 0.02, 0.5, 0.4)
+    planes = np.stack([np.where(truth == 4, c, g) for g, c in zip(ground, cloud, strict=True)]).astype(np.float32)
+    one = Patch("x", "x", "test", "L1C", 10.0, bands, planes, truth.astype(np.uint8), merged=True)
+    found = open_peer("s2cloudless", Path()).run(one).mask
+    assert (found[:24] == 1).all() and (found[40:] == 4).all()
+
+
+def test_a_tool_that_is_not_there_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(name=name)
+
+    monkeypatch.setattr(tools, "import_module", absent)
+    for name in ("ukis-csmask", "s2cloudless"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'kappamask-openeo\[bench\]'"):
+            open_peer(name, Path())
+
+
+def test_a_tool_that_fails_in_its_own_way_is_a_failure_of_one_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: object) -> None:
+        raise TypeError("img must be nice")
+
+    monkeypatch.setattr(tools, "import_module", lambda _: SimpleNamespace(CSmask=broken))
+    with pytest.raises(CubeError, match="ukis-csmask failed: TypeError: img must be nice"):
+        open_peer("ukis-csmask", Path()).run(patch())
+
+
+# patch by patch
+
+
+def told(name: str, mask: np.ndarray | None, tells: tuple[int, ...] = (1, 2, 3, 4)) -> Peer:
+    def run(given: Patch) -> Answer:
+        if mask is None or given.name == "hard":
+            raise CubeError(f"{name} does not like it.")
+        return Answer(mask)
+
+    return Peer(name, name, frozenset(tells), run)
+
+
+def test_peers_are_judged_and_those_that_cannot_leave_the_others_running() -> None:
+    truth = patch().truth
+    wrong = np.where(truth == 2, 1, truth).astype(np.uint8)
+    unjudged = patch("empty", truth=np.zeros((48, 48)))
+    found = compare(
+        [patch("a"), patch("hard"), unjudged], [told("good", truth), told("no shadow", wrong), told("x", None)]
+    )
+    good, blind, absent = found.standings
+    assert [*found.scenes] == ["a", "hard"]
+    assert found.unjudged == 1
+    assert rates(good.tally.pooled)["dice"]["all"] == 1
+    assert rates(blind.tally.pooled) == scores(truth, wrong)
+    assert good.failures == {"good does not like it.": 1}
+    assert absent.failures.total() == 2
+    assert good.pixels == truth.size
+    assert absent.seconds_per_megapixel is None
+
+
+def test_nothing_to_judge_is_an_error() -> None:
+    truth = patch().truth
+    with pytest.raises(SceneError, match="labels no pixel"):
+        compare([patch("empty", truth=np.zeros((48, 48)))], [told("good", truth)])
+    with pytest.raises(SceneError, match=r"No peer could mask any patch\. x: x does not like it"):
+        compare([patch()], [told("x", None)])
+    with pytest.raises(SceneError, match="x is given twice"):
+        compare([patch()], [told("x", truth), told("x", truth)])
+
+
+# by name
+
+
+def test_scores_of_a_set_are_those_of_all_its_pixels(tmp_path: Path, brightness: ModelCard) -> None:
+    found = judge(str(labelled(tmp_path / "set")), [str(brightness.folder), "threshold"]).found
+    patches = open_dataset("arrays", tmp_path / "set")
+    peer = open_peer(str(brightness.folder), tmp_path)
+    whole = [np.concatenate(parts) for parts in zip(*((one.truth, peer.run(one).mask) for one in patches), strict=True)]
+    expected = scores(*whole, merge_thin=True)
+    ours, floor = found["peers"]
+    assert found["view"] == "merged"
+    for rate in RATES:
+        for name in ("clear", "shadow", "cloud", "all"):
+            assert ours["views"]["merged"][rate][name] == pytest.approx(expected[rate][name])
+    np.testing.assert_array_equal(
+        ours["confusion"], np.delete(np.delete(confusion(*whole, merge_thin=True), 2, 0), 2, 1)
+    )
+    low, high = ours["intervals"]["dice"]["cloud"]
+    assert low <= ours["views"]["merged"]["dice"]["cloud"] <= high
+    assert floor["tells"] == ["clear", "cloud"]
+    assert floor["views"]["merged"]["dice"]["shadow"] is None
+    assert floor["calibration_error"] is None and 0 <= ours["calibration_error"] <= 1
+    assert [one["scene"] for one in found["worst"]] == ["labelled_l1c_2", "labelled_l1c_1", "labelled_l1c_0"]
+    (apart,) = found["differences"]
+    assert (apart["peer"], apart["against"], apart["dice"]["shadow"]) == ("brightness", "threshold", None)
+    both = [one["views"]["merged"]["dice"] for one in (ours, floor)]
+    assert apart["dice"]["cloud"] == pytest.approx(both[0]["cloud"] - both[1]["cloud"])
+    assert apart["dice"]["all"] == pytest.approx(np.mean([both[0][n] - both[1][n] for n in ("clear", "cloud")]))
+
+
+def test_a_published_set_is_judged_on_its_test_part_with_thin_cloud(tmp_path: Path, brightness: ModelCard) -> None:
+    labels = np.repeat([3, 0, 2, 1], 16)[:, None] * np.ones(64, np.uint8)
+    level = np.select([labels == 3, labels == 0, labels == 2], [200, 1500, 3000], 6000).astype(np.uint16)
+    image = np.stack([level] * 13)
+    rows = [("a", "test"), ("b", "train"), ("c", "test")]
+    cloudsen12(tmp_path / "x.taco", {n: (image, labels.astype(np.uint8), {"tortilla:data_split": s}) for n, s in rows})
+    asked = [str(brightness.folder), "threshold"]
+    found = judge(f"cloudsen12={tmp_path}", asked).found
+    assert (found["split"], found["scenes"], found["view"]) == ("test", 2, "classes")
+    assert found["peers"][0]["views"]["classes"]["recall"]["semi_transparent"] > 0.8
+    assert judge(f"cloudsen12={tmp_path}", asked, split="all").found["scenes"] == 3
+    assert judge(f"cloudsen12={tmp_path}", asked, split="all", limit=2).found["scenes"] == 2
+    with pytest.raises(SceneError, match="None of the 3 patches is of validation; there are some of test, train"):
+        judge(f"cloudsen12={tmp_path}", asked, split="validation")
+    with pytest.raises(SceneError, match="No data set 'cloudsen13'"):
+        judge(f"cloudsen13={tmp_path}", asked)
+
+
+# tables
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory, brightness: ModelCard) -> dict:
+    folder = labelled(tmp_path_factory.mktemp("set"))
+    return judge(str(folder), [str(brightness.folder), "threshold", "SCL"]).found
+
+
+def test_tables_have_the_paper_s_layout(found: dict) -> None:
+    made = tables(found)
+    assert [title for title, _, _ in made[:4]] == ["Dice coefficient", "Precision", "Recall", "Overall accuracy"]
+    title, head, rows = made[0]
+    assert head == [title, "brightness", "threshold"]
+    assert [row[0] for row in rows] == ["Clear", "Cloud shadow", "Cloud", "All classes"]
+    assert rows[1][2] == "–"
+    dice = found["peers"][1]["views"]["merged"]["dice"]
+    assert rows[3][2] == f"{50 * (dice['clear'] + dice['cloud']):.1f} %"
+
+
+def test_csv_has_every_figure_and_its_interval(found: dict) -> None:
+    rows = [*csv.DictReader(io.StringIO(csv_text([found])))]
+    one = {"peer": "threshold", "view": "merged", "score": "dice", "class": "cloud"}
+    (row,) = [row for row in rows if one.items() <= row.items()]
+    assert float(row["value"]) == found["peers"][1]["views"]["merged"]["dice"]["cloud"]
+    assert [float(row["low"]), float(row["high"])] == found["peers"][1]["intervals"]["dice"]["cloud"]
+    assert {row["view"] for row in rows} == {"classes", "merged", "cloud", "shadow", "valid"}
+
+
+def test_text_tables_tell_the_same(found: dict) -> None:
+    (_, head, rows), plain = tables(found)[0], markdown([found])
+    assert f"| {' | '.join(head)} |" in plain
+    assert all(f"| {' | '.join(row)} |" in plain for row in rows)
+    assert "SCL could not run: There is no labelled_l1c_0_SCL.tif" in plain
+    typeset = latex([{**found, "peers": [{**found["peers"][0], "name": "50%_of & more"}]}])
+    assert r"50\%\_of \& more" in typeset
+    assert typeset.count(r"\begin{tabular}") == typeset.count(r"\end{tabular}") == len(tables(found))
+
+
+# the command
+
+
+def test_compare_writes_tables_and_a_page(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
+    asked = ["--data", labelled(tmp_path / "set"), "--peers", f"{brightness.folder},threshold,SCL"]
+    done = kappamask("compare", *asked, "-o", tmp_path / "deep" / "out", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == FILES
+    (found,) = json.loads((tmp_path / "deep" / "out" / "comparison.json").read_text())["sets"]
+    assert [peer["name"] for peer in found["peers"]] == ["brightness", "threshold"]
+    assert found == told["sets"][0]
+    page = (tmp_path / "deep" / "out" / "comparison.html").read_text()
+    assert "labelled_l1c_2" in page and "<strong>SCL</strong> could not run" in page
+    assert page.count("<img ") == 3 * 4, "of each scene true colour, truth and two masks"
+    assert str(tmp_path) not in page
+    people = kappamask("compare", *asked, "-o", tmp_path / "deep" / "out")
+    assert "All classes" in people.out and "SCL could not run" in people.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "nowhere"], "nowhere holds no patch of arrays"),
+        (["--data", "kappaset=nowhere"], "nowhere holds no patch of kappaset"),
+        (["--data", "set", "--peers", "nobody"], "No peer 'nobody'"),
+        (["--data", "set", "--peers", "threshold,threshold"], "given twice"),
+        (["--data", "set", "--peers", "SCL"], "No peer could mask any patch"),
+        (["--data", "set/labelled_l1c_0.npz", "--split", "test"], "None of the 1 patches is of test"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(kappamask, tmp_path: Path, monkeypatch, words, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    labelled(tmp_path / "set", 1)
+    done = kappamask("compare", *words, "-o", "out")
+    assert done.code == 1
+    assert message in done.err
+    assert one_sentence(done.err.splitlines(keepends=True)[-1])
+    assert not Path("out").exists()
+
+
+def test_wrong_use_is_refused_before_anything_is_read(kappamask, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "file").touch()
+    assert kappamask("compare", "--data", tmp_path, "--peers", " , ", "-o", tmp_path / "out").code == 2
+    assert "is a file" in kappamask("compare", "--data", tmp_path, "-o", tmp_path / "file").err
+    assert kappamask("compare", "--data", tmp_path, "--split", "some", "-o", tmp_path / "out").code == 2
+
+
+@needs_browser
+def test_the_page_is_whole_on_a_screen_and_a_phone(tmp_path: Path, kappamask, brightness: ModelCard) -> None:
+    data = labelled(tmp_path / "set")
+    done = kappamask("compare", "--data", data, "--peers", f"{brightness.folder},threshold", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    with browser(tmp_path / "profile") as tab:
+        for width in (1280, 390):
+            seen = tab.look(tmp_path / "out" / "comparison.html", width)
+            assert not seen.faults and not seen.outside
+            assert seen.page <= seen.window
+            assert all(one["width"] and one["alt"] for one in seen.images)
+
+
+@pytest.mark.shared_data
+def test_the_network_beats_the_floor_on_real_scenes(kappamask, shared_data: Path, tmp_path: Path) -> None:
+    done = kappamask("compare", "--data", shared_data, "--peers", "compact,threshold", "-o", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    (found,) = json.loads(done.out)["sets"]
+    compact, floor = (peer["views"]["merged"]["dice"] for peer in found["peers"])
+    assert found["scenes"] == 3
+    assert all(compact[name] > floor[name] + 0.03 for name in ("clear", "cloud"))
+    assert compact["shadow"] > 0.6
