@@ -20,6 +20,7 @@ from kappamask.models import SceneError
 from kappamask.scenes.atomic import patient_threads, written_whole
 from kappamask.scenes.grid import check_regular
 from kappamask.scenes.legend import NODATA, category_names, colormap, legend
+from kappamask.scenes.percent import in_percent
 from kappamask.scenes.raster import local_raster
 
 __all__ = ["scores_path", "write_geotiff"]
@@ -29,6 +30,8 @@ BLOCK = 512
 """Side of the blocks in the file, pixels: what COG readers expect."""
 COG = {"driver": "COG", "blocksize": BLOCK, "compress": "DEFLATE", "num_threads": "ALL_CPUS"}
 FLAGS = ("flag_values", "flag_meanings", "flag_colors")
+UNTOLD = (*FLAGS, "long_name", "scale_factor", "add_offset", "_FillValue")
+"""Attributes that a GeoTIFF has places of its own for."""
 
 
 class _Layer:
@@ -53,7 +56,7 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
         drafts = {target: final.with_name("draft.tif") for target, final in finals.items()}
         _fill([(drafts[target], layer) for target, layer in layers.items()])
         for target, draft in drafts.items():
-            rasterio.shutil.copy(draft, finals[target], overview_resampling=_overviews(layers[target]), **COG)
+            rasterio.shutil.copy(draft, finals[target], overview_resampling=layers[target].attrs["overviews"], **COG)
             _compare(draft, finals[target])
             for extra in draft.parent.glob("draft.tif*"):
                 extra.unlink()
@@ -89,10 +92,6 @@ def _checksums(path: Path) -> list[int]:
     return sums
 
 
-def _overviews(layer: xr.DataArray) -> str:
-    return "MODE" if layer.dtype == np.uint8 else "AVERAGE"
-
-
 def _fill(layers: list[tuple[Path, xr.DataArray]]) -> None:
     with ExitStack() as stack:
         targets = [_Layer(stack.enter_context(_created(path, layer))) for path, layer in layers]
@@ -111,19 +110,21 @@ def _created(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
         if "classes" in layer.attrs:
             dataset.update_tags(1, **layer.attrs["flags"])
             dataset.write_colormap(1, colormap(layer.attrs["classes"]))
+        if "scale_factor" in layer.attrs:
+            dataset.scales, dataset.offsets = ((layer.attrs[key],) * count for key in ("scale_factor", "add_offset"))
         yield dataset
 
 
 def _mask_layer(mask: xr.DataArray) -> xr.DataArray:
     flags = {key: _text(mask.attrs[key]) for key in FLAGS if key in mask.attrs}
-    extra = {"_FillValue": NODATA, "classes": legend(mask), "flags": flags, "tags": _tags(mask)}
+    extra = {"_FillValue": NODATA, "classes": legend(mask), "flags": flags, "tags": _tags(mask), "overviews": "MODE"}
     layer = _north_up(_one_date(mask)).expand_dims(layer=["KappaMask class"]).transpose("layer", "y", "x")
     return layer.assign_attrs(extra)
 
 
 def _score_layer(scores: xr.DataArray) -> xr.DataArray:
-    layer = _north_up(_one_date(scores)).rename({"class": "layer"}).transpose("layer", "y", "x").astype(np.float32)
-    return layer.assign_attrs(_FillValue=float("nan"), tags=_tags(scores))
+    layer = _north_up(_one_date(in_percent(scores))).rename({"class": "layer"}).transpose("layer", "y", "x")
+    return layer.assign_attrs(tags=_tags(scores), overviews="AVERAGE")
 
 
 def _one_date(array: xr.DataArray) -> xr.DataArray:
@@ -142,7 +143,7 @@ def _transform(layer: xr.DataArray) -> Affine:
 
 
 def _tags(array: xr.DataArray) -> dict[str, str]:
-    provenance = {key: _text(value) for key, value in array.attrs.items() if key not in (*FLAGS, "long_name")}
+    provenance = {key: _text(value) for key, value in array.attrs.items() if key not in UNTOLD}
     return provenance | {"TIFFTAG_SOFTWARE": f"kappamask-openeo {version('kappamask-openeo')}"}
 
 

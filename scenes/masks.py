@@ -11,7 +11,7 @@ from kappamask.scenes.cf import crs_of
 from kappamask.scenes.cube import located
 from kappamask.scenes.geotiff_out import scores_path, write_geotiff
 from kappamask.scenes.grid import grid_of
-from kappamask.scenes.netcdf import open_dataset
+from kappamask.scenes.netcdf import open_dates
 from kappamask.scenes.netcdf_out import write_netcdf
 from kappamask.scenes.raster import lazy_bands, local_raster, number_type
 
@@ -21,10 +21,13 @@ MASK_SUFFIXES = (".tif", ".tiff", ".nc")
 
 
 def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | None = None) -> list[Path]:
-    """Write a mask, uint8 (y, x), and where given its scores, float32 (class, y, x); returns the files.
+    """Write a mask, uint8 (y, x), and where given its scores, (class, y, x); returns the files.
 
+    Scores are float32 from 0 to 1, NaN where missing, or uint8 in percent, 255 where missing; stored are whole percents
+    as uint8, with scale 0.01 and nodata 255, which most readers undo.
     `.tif`: a Cloud Optimized GeoTIFF with palette, class names (in `.aux.xml` too, where GDAL looks for them),
-    nodata 255 and the mask's attributes as tags; scores go to `NAME_scores.tif`, one band a class, nodata NaN.
+    nodata 255, overviews of the commonest class, and the mask's attributes as tags; scores go to `NAME_scores.tif`, one
+    band a class, overviews of the mean.
     `.nc`: CF netCDF with variables `mask` and `score`; masks with a dimension t need it.
     Lazy masks are computed chunk by chunk. The file appears whole or not at all. Raises SceneError if it cannot be
     written, or if the mask is no uint8 mask.
@@ -40,6 +43,7 @@ def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | N
 def read_mask(path: str | Path) -> xr.DataArray:
     """A mask as `write_mask` wrote it, or any raster of class codes: integers (y, x), lazy, attributes from its tags.
 
+    A netCDF of several dates gives (t, y, x).
     Raises SceneError if the file is missing, damaged, or holds more than one layer.
     """
     source = Path(path)
@@ -67,10 +71,10 @@ def _read_geotiff(path: Path) -> xr.DataArray:
 
 
 def _read_netcdf(path: Path) -> xr.DataArray:
-    dataset = open_dataset(path)
-    codes = [v for v in dataset.data_vars.values() if set(v.dims) == {"y", "x"} and v.dtype.kind in "ui"]
+    dataset = open_dates(path)
+    codes = [v for v in dataset.data_vars.values() if set(v.dims) - {"t"} == {"y", "x"} and v.dtype.kind in "ui"]
     if "mask" not in dataset and len(codes) != 1:
         raise SceneError(f"{path.name} is no mask: needed is one variable of whole numbers with dims y, x.")
-    mask = (dataset["mask"] if "mask" in dataset else codes[0]).transpose("y", "x").rename("mask")
+    mask = (dataset["mask"] if "mask" in dataset else codes[0]).transpose(..., "y", "x").rename("mask")
     crs = crs_of(path.name, dataset)
     return mask.rio.write_crs(crs) if crs else mask

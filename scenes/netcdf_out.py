@@ -5,11 +5,11 @@ from typing import Any
 
 import dask.array
 import netCDF4
-import numpy as np
 import xarray as xr
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from kappamask.scenes.atomic import patient_threads, written_whole
+from kappamask.scenes.percent import in_percent
 
 __all__ = ["write_netcdf"]
 
@@ -25,7 +25,7 @@ def write_netcdf(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) ->
     ended, which `to_netcdf` does not wait for when one fails. The lock is xarray's, for the scene that is being read
     may be a netCDF too, and the library beneath knows one thread only.
     """
-    layers = {"mask": mask} if scores is None else {"mask": mask, "score": scores}
+    layers = {"mask": mask} if scores is None else {"mask": mask, "score": in_percent(scores)}
     dataset = xr.Dataset(layers, attrs={"Conventions": CONVENTIONS})
     dataset = dataset.rio.write_crs(mask.rio.crs) if mask.rio.crs else dataset
     with written_whole(path) as draft:
@@ -38,10 +38,11 @@ def write_netcdf(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) ->
 
 def _created(file: Any, name: str, layer: xr.DataArray) -> Any:
     """A variable for `layer`. Codes have no fill value, because readers would turn them into floats."""
-    fill = False if layer.dtype == np.uint8 else np.float32(np.nan)
+    fill = layer.attrs.get("_FillValue", False)
     for dim in set(layer.dims) - set(file.dimensions):  # those without coordinates
         file.createDimension(dim, layer.sizes[dim])
     variable = file.createVariable(name, layer.dtype, layer.dims, fill_value=fill, **PACKING)
+    variable.set_auto_maskandscale(False)  # scores are scaled already
     variable.setncatts({key: value for key, value in layer.attrs.items() if key != "_FillValue"})
     if layer.rio.crs:
         variable.setncattr("grid_mapping", layer.rio.grid_mapping)

@@ -31,8 +31,14 @@ DRIVERS = {
 }
 """First bytes (TIFF 6.0, BigTIFF, ISO 15444-1) -> the GDAL driver that may open the file, and no other: VRT, WMS and
 the like name further files and hosts, so a scene from a stranger must not be one. Suffixes prove nothing."""
-ENVIRONMENT = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GTIFF_IGNORE_READ_ERRORS": "NO", "CPL_DEBUG": "OFF"}
-"""No side-car files, and no zeros in place of a block that cannot be read."""
+ENVIRONMENT = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GTIFF_IGNORE_READ_ERRORS": "NO",
+    "CPL_DEBUG": "OFF",
+    "GDAL_CACHEMAX": 128,
+}
+"""No side-car files, no zeros in place of a block that cannot be read, and 128 MB of blocks that are kept, where GDAL
+takes 5 % of the memory (GDAL's configuration options)."""
 CHUNK = 1024
 """Side of a dask chunk, pixels: the block size of Sentinel-2 JP2s, and 2 MiB a band."""
 NODATA = 0

@@ -106,8 +106,11 @@ def test_every_pixel_is_of_one_tile():
     for span in spans:
         total[span.pixels] += span.weight
     assert (total == 1).all()
-    strips = [rows for rows, _ in blend(spans, spans, lambda y, x: np.ones((4, y.stop - y.start, x.stop - x.start)))]
-    assert strips[0].start == 0 and strips[-1].stop == spans[-1].stop
+    covered = np.zeros((spans[-1].stop,) * 2, int)
+    for y, x, scores in blend(spans, spans, lambda y, x: np.ones((4, y.stop - y.start, x.stop - x.start))):
+        covered[y, x] += 1
+        assert (scores == 1).all()
+    assert (covered == 1).all()
 
 
 def test_an_unknown_mosaic_is_an_error(farsighted):

@@ -552,11 +552,15 @@ def test_scores_are_written_in_the_same_pass(tmp_path: Path, suffix: str, bright
     np.testing.assert_array_equal(read_mask(files[0]).values, made["mask"].values)
     if suffix == ".nc":
         stored = xr.open_dataset(files[0])["score"].values
+        raw = xr.open_dataset(files[0], mask_and_scale=False)["score"]
     else:
         with rasterio.open(tmp_path / "m_scores.tif") as dataset:
-            stored = dataset.read()
+            raw = dataset.read()
+            stored = np.where(raw == dataset.nodata, np.nan, raw * dataset.scales[0] + dataset.offsets[0])
             assert dataset.descriptions == ("clear", "cloud_shadow", "semi_transparent_cloud", "cloud")
-    np.testing.assert_array_equal(stored, made["score"].values)
+            assert dataset.nodata == 255
+    assert raw.dtype == np.uint8
+    np.testing.assert_allclose(stored, made["score"].values, atol=0.005 + 1e-6)
 
 
 def test_masks_that_run_northwards_are_turned(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ __all__ = ["Ahead", "shared"]
 MOST_READERS = 8
 """Threads; with more the network is what takes the time."""
 LEAD = 2
-"""Cells that each of them may be ahead of the window that is read: one at work, one done."""
+"""Cells that may be ready ahead of the window that is read, beside those that are at work."""
 Window = tuple[slice, slice]
 
 
@@ -35,8 +35,8 @@ class Ahead:
         self._left = Counter(cell for window in windows for cell in self._touched(*window))
         self._waiting, self._used = deque(self._left), set[tuple[int, int]]()
         self._running: dict[tuple[int, int], Future[NDArray[Any]]] = {}
-        self._lead = LEAD * min(threads, MOST_READERS)
-        self._pool = ThreadPoolExecutor(min(threads, MOST_READERS))
+        readers = min(threads, MOST_READERS)
+        self._lead, self._pool = readers + LEAD, ThreadPoolExecutor(readers)
 
     def __enter__(self) -> Self:
         return self

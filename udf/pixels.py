@@ -13,7 +13,7 @@ from kappamask.udf.classes import MISSING
 from kappamask.udf.evidence import Evidence, gather
 from kappamask.udf.prepare import Reading, extent, numbers, tensor, validity
 
-__all__ = ["blended", "evidence", "look", "mask_date", "sampling_step", "strips", "thinned"]
+__all__ = ["blended", "evidence", "look", "mask_date", "pieces", "sampling_step", "thinned"]
 
 SAMPLE_PIXELS = 16_384
 """Of each date and band: a 5 % percentile of four bands then rests on thousands of numbers."""
@@ -55,30 +55,29 @@ def blended(
     shape = (values.shape[1], values.shape[2])
     mask = np.empty(shape, dtype=np.uint8)
     kept = np.empty((len(reading.card.output), *shape), dtype=np.float32) if scores else None
-    for strip, codes, found in strips(lambda y, x: values[:, y, x], reading, rows, columns):
-        mask[strip] = codes
+    for y, x, codes, found in pieces(lambda y, x: values[:, y, x], reading, rows, columns):
+        mask[y, x] = codes
         if kept is not None:
-            kept[:, strip] = found
+            kept[:, y, x] = found
     return mask, kept
 
 
-def strips(
+def pieces(
     read: Callable[[slice, slice], NDArray[Any]],
     reading: Reading,
     rows: list[windows.Span],
     columns: list[windows.Span],
-) -> Iterator[tuple[slice, Mask, Scores]]:
-    """Rows, mask (y, x) and scores (class, y, x), NaN where missing, of strip after strip from top to bottom.
+) -> Iterator[tuple[slice, slice, Mask, Scores]]:
+    """Rows, columns, mask (y, x) and scores (class, y, x), NaN where missing, of piece after piece.
 
-    `read(y, x)` gives the numbers (band, y, x) of one window; each window is read once, row by row.
+    `read(y, x)` gives the numbers (band, y, x) of one window; each is read once, from left to right, then downwards.
     """
     codes = np.array(reading.card.output, dtype=np.uint8)
-    for strip, found in windows.blend(rows, columns, lambda y, x: _window(numbers(read(y, x)), reading)):
-        yield strip, np.where(np.isnan(found[0]), np.uint8(MISSING), codes[best(found, reading)]), found
-        del found  # a strip of a whole product weighs as much as the next one
+    for y, x, found in windows.blend(rows, columns, lambda y, x: _window(read(y, x), reading)):
+        yield y, x, np.where(np.isnan(found[0]), np.uint8(MISSING), codes[best(found, reading)]), found
 
 
-def _window(values: NDArray[np.float32], reading: Reading) -> Scores:
+def _window(values: NDArray[Any], reading: Reading) -> Scores:
     """Scores (class, y, x) of one window; NaN where it is not valid.
 
     The network sees the smallest rectangle that holds its valid pixels, reflected up to the stride, so a chunk padded

@@ -44,20 +44,20 @@ def numbers(values: Any) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
 
 
-def validity(values: NDArray[np.float32], reading: Reading) -> NDArray[np.bool_]:
-    """Which pixels (y, x) of `values` (band, y, x) hold data.
+def validity(values: NDArray[Any], reading: Reading) -> NDArray[np.bool_]:
+    """Which pixels (y, x) of `values` (band, y, x), of any dtype, hold data.
 
     Not valid: in any required band NaN, infinite, a declared nodata value, or beyond what a reflectance can be;
     0 in all reflective bands (Sentinel-2's nodata, as numbers are stored); with the offset not yet applied, 0 in
     any required band, for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a clear pixel often is.
     """
     required = [i for i, band in enumerate(reading.bands) if band in reading.card.required]
-    needed = values[required]
+    needed = numbers(values[required])
     valid = np.asarray(_measured(needed, reading).all(axis=0))
     zero = np.asarray((needed == 0).all(axis=0))
     if zero.any():
         reflective = [i for i, band in enumerate(reading.bands) if band not in AUXILIARY]
-        valid[zero] &= (np.nan_to_num(values[reflective][:, zero]) != 0).any(axis=0)
+        valid[zero] &= (np.nan_to_num(numbers(values[reflective][:, zero])) != 0).any(axis=0)
     if reading.mode == "dn_offset":
         valid &= (needed != 0).all(axis=0)
     return valid
@@ -82,14 +82,14 @@ def _span(valid: NDArray[np.bool_], axis: int) -> slice:
     return slice(int(where[0]), int(where[-1]) + 1)
 
 
-def tensor(values: NDArray[np.float32], valid: NDArray[np.bool_], reading: Reading) -> NDArray[np.float32]:
-    """Network input (channel, y, x) of `values` (band, y, x): scaled, filled, reflected up to the stride.
+def tensor(values: NDArray[Any], valid: NDArray[np.bool_], reading: Reading) -> NDArray[np.float32]:
+    """Network input (channel, y, x) of `values` (band, y, x), of any dtype: scaled, filled, reflected up to the stride.
 
     The network never sees a NaN: absent bands and pixels that are not valid hold the card's fill value.
     """
     card = reading.card
     image = np.full((card.channels, *valid.shape), card.fill, dtype=np.float32)
-    for plane, band in zip(values, reading.bands, strict=True):
+    for plane, band in zip(map(numbers, values), reading.bands, strict=True):
         target = image[card.bands.index(band)]
         np.copyto(target, _scaled(plane, band, reading), where=valid & _measured(plane, reading))
     if card.level_plane:

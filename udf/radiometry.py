@@ -13,7 +13,7 @@ import numpy as np
 from kappamask.models import RadiometryError
 from kappamask.udf.evidence import Evidence, contradiction, guess
 
-__all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide", "plausible"]
+__all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide", "plausible", "stated"]
 
 QUANTIFICATION = 1e-4
 """Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
@@ -83,11 +83,11 @@ def decide(mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
         raise RadiometryError(f"No radiometry {mode!r}: known are auto, {', '.join(MODES)}.")
     if mode != "auto":
         return Decision(mode, "given by the caller")
-    stated = _from_metadata(attributes, encoding)
+    said = stated(attributes, encoding)
     seen = [date for date in dates if not date.empty]
-    if stated is None and not seen:
+    if said is None and not seen:
         return Decision("unknown", "no valid pixel")
-    return stated or _from_pixels(seen)
+    return said or _from_pixels(seen)
 
 
 def check(decision: Decision, seen: Evidence, *, certain_only: bool = False) -> str:
@@ -125,7 +125,8 @@ def _from_pixels(dates: list[Evidence]) -> Decision:
     )
 
 
-def _from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+def stated(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+    """What the metadata say, if they do."""
     readers = (_stated, _decoded, _packed, _provider, _baseline)
     return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
 

@@ -12,7 +12,7 @@ from kappamask.udf import cells, pixels
 from kappamask.udf.cube import normalise, pick, resolve_level
 from kappamask.udf.evidence import NOTHING, Evidence
 from kappamask.udf.prepare import Reading
-from kappamask.udf.radiometry import Decision, check, decide
+from kappamask.udf.radiometry import Decision, check, decide, stated
 from kappamask.udf.windows import framed as framed_length
 
 __all__ = ["NODATA_ATTRIBUTES", "dates", "framed", "read", "settle"]
@@ -42,14 +42,17 @@ def settle(
 def read(
     cube: xr.DataArray, card: ModelCard, level: str | None, radiometry: str, doubt: Callable[[str], None] | None = None
 ) -> tuple[xr.DataArray, Reading, Decision]:
-    """The bands of `cube` that the card's network takes, how their numbers are read, and why so; see `mask_cube`."""
+    """The bands of `cube` that the card's network takes, how their numbers are read, and why so; see `mask_cube`.
+
+    Pixels of a dask cube are computed only where nothing else tells what they mean; they are checked when used.
+    """
     cube = normalise(cube)
     level = resolve_level(cube, card, level)
     cube = pick(cube, card)
     bands = tuple(str(band) for band in cube.coords["bands"].values)
     reading = Reading(card, bands, level, radiometry, _nodata(cube), threads=0)
-    lazily = cube.chunks is not None
-    seen = [NOTHING] if lazily and radiometry != "auto" else [_sample(date, reading) for date in dates(cube)]
+    known = radiometry != "auto" or stated(cube.attrs, cube.encoding) is not None
+    seen = [NOTHING] if known and cube.chunks is not None else [_sample(date, reading) for date in dates(cube)]
     decision = decide(radiometry, cube.attrs, cube.encoding, seen)
     for evidence in seen:
         message = check(decision, evidence, certain_only=doubt is not None)
@@ -59,7 +62,7 @@ def read(
 
 
 def framed(values: Any, reading: Reading) -> tuple[Any, slice, slice]:
-    """`values` (band, y, x) with the pixels around them that a network's own mosaic needs; their rows and columns there."""
+    """`values` (band, y, x) with the pixels around them that a network's own mosaic needs; where they lie in that."""
     mosaic = reading.mosaic
     if mosaic is None:
         return values, slice(0, values.shape[1]), slice(0, values.shape[2])

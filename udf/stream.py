@@ -19,17 +19,20 @@ from kappamask.udf.radiometry import Decision, check
 from kappamask.udf.result import dressed
 from kappamask.udf.settle import dates, framed, settle
 
-__all__ = ["Stream", "Strip", "stream"]
+__all__ = ["Piece", "Shown", "Stream", "stream"]
 
 Mask = NDArray[np.uint8]
 Scores = NDArray[np.float32]
+Shown = Callable[[int, int], None]
+"""Is told how much is done, and how much there is."""
 
 
-class Strip(NamedTuple):
-    """Finished rows of one date."""
+class Piece(NamedTuple):
+    """A finished part of one date."""
 
     date: int
-    rows: slice
+    y: slice
+    x: slice
     mask: Mask
     """(y, x)."""
     scores: Scores
@@ -38,7 +41,7 @@ class Strip(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """A mask that is yet to be made: only a sample of the cube has been computed."""
+    """A mask that is yet to be made: at most a sample of the cube has been computed."""
 
     cube: xr.DataArray
     """Dims ([t,] bands, y, x), dask; the bands that the network takes."""
@@ -46,10 +49,12 @@ class Stream:
     decision: Decision
 
     def like(self) -> xr.Dataset:
-        """`mask` and `score` as strips will add up to them: dims, coordinates and attributes; no values."""
+        """`mask` and `score` as pieces will add up to them: dims, coordinates and attributes; no values."""
         shape, planes = self.cube.shape[-2:], len(self.reading.card.output)
         empty = (lazy.zeros(shape, np.uint8), lazy.zeros((planes, *shape), np.float32))
-        return dressed([empty] * len(dates(self.cube)), self.cube, self.reading, self.decision, scores=True)
+        made = dressed([empty] * len(dates(self.cube)), self.cube, self.reading, self.decision, scores=True)
+        assert isinstance(made, xr.Dataset)
+        return made
 
     @property
     def windows(self) -> int:
@@ -57,23 +62,23 @@ class Stream:
         shapes = [framed(date.data, self.reading)[0].shape[1:] for date in dates(self.cube)]
         return sum(len(self.reading.windows(height)) * len(self.reading.windows(width)) for height, width in shapes)
 
-    def run(self, write: Callable[[Strip], None], show: Callable[[int, int], None]) -> None:
-        """Make the mask: `write` takes strip after strip, `show` how many windows are done, and of how many.
+    def run(self, write: Callable[[Piece], None], show: Shown) -> None:
+        """Make the mask: `write` takes piece after piece, those of the same rows together, from left to right.
 
-        Raises RadiometryError where a strip contradicts how the numbers are read, and what computing the cube raises.
+        `show` is told how many windows are done, and of how many. Raises RadiometryError where a row of windows
+        contradicts how the numbers are read, and what computing the cube raises.
         """
         done, total = count(), self.windows
         for number, date in enumerate(dates(self.cube)):
             values, y, x = framed(date.data, self.reading)
-            with closing(self._strips(values, lambda: show(next(done), total))) as strips:
-                for rows, mask, scores in strips:
-                    inner, place = shared(rows, y)
-                    if inner.start < inner.stop:
-                        write(Strip(number, place, mask[inner, x], scores[:, inner, x]))
-                    del mask, scores  # they would be kept until the next ones are made
+            with closing(self._pieces(values, lambda: show(next(done), total))) as pieces:
+                for rows, columns, mask, scores in pieces:
+                    (of_y, into_y), (of_x, into_x) = shared(rows, y), shared(columns, x)
+                    if of_y.start < of_y.stop and of_x.start < of_x.stop:
+                        write(Piece(number, into_y, into_x, mask[of_y, of_x], scores[:, of_y, of_x]))
         show(total, total)
 
-    def _strips(self, values: Any, step: Callable[[], None]) -> Generator[tuple[slice, Mask, Scores]]:
+    def _pieces(self, values: Any, step: Callable[[], None]) -> Generator[tuple[slice, slice, Mask, Scores]]:
         rows, columns = (self.reading.windows(n) for n in values.shape[1:])
         windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
         thin: list[NDArray[np.float32]] = []
@@ -86,11 +91,11 @@ class Stream:
                 thin.append(pixels.thinned(window, every))
                 return window
 
-            for strip in pixels.strips(read, self.reading, rows, columns):
-                check(self.decision, pixels.evidence(np.concatenate(thin, axis=1), self.reading))
-                thin.clear()
-                yield strip
-                del strip
+            for piece in pixels.pieces(read, self.reading, rows, columns):
+                if len(thin) == len(columns):
+                    check(self.decision, pixels.evidence(np.concatenate(thin, axis=1), self.reading))
+                    thin.clear()
+                yield piece
 
 
 def stream(
@@ -103,7 +108,7 @@ def stream(
     mosaic: str = "blended",
     threads: int = 1,
 ) -> Stream:
-    """What `cloud_mask` gives for a dask cube, bit for bit, but to be made strip by strip.
+    """What `cloud_mask` gives for a dask cube, bit for bit, but to be made piece by piece.
 
     Parameters and errors are those of `cloud_mask`. threads: of the network, and as many, but no more than eight, that
     compute the cube.

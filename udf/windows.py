@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from kappamask.models import Mosaic
 
-__all__ = ["Span", "blend", "framed", "own", "plan", "touching"]
+__all__ = ["Piece", "Span", "blend", "framed", "own", "plan", "touching"]
 
 Scores = NDArray[np.float32]
 ALMOST_0 = 1e-6
@@ -22,6 +22,10 @@ ALMOST_0 = 1e-6
 
 LOST_IN_1 = 1e-12
 """Beside a weight of 1 it is rounded away; alone, beyond the pixels that a block is for, nothing is divided by 0."""
+
+
+Piece = tuple[slice, slice, Scores]
+"""Rows, columns, and scores (class, y, x)."""
 
 
 class Span(NamedTuple):
@@ -92,34 +96,36 @@ def touching(spans: list[Span], first: int, last: int) -> list[Span]:
     return [span for span in spans if span.start < last and span.stop > first]
 
 
-def blend(
-    rows: list[Span], columns: list[Span], score: Callable[[slice, slice], Scores]
-) -> Iterator[tuple[slice, Scores]]:
-    """Yield finished strips of blended scores from top to bottom, each with its rows.
+def blend(rows: list[Span], columns: list[Span], score: Callable[[slice, slice], Scores]) -> Iterator[Piece]:
+    """Yield finished pieces of blended scores, from left to right and from top to bottom.
 
-    `score(y, x)` gives float32 (class, y, x) for one window; where it is NaN, so is the strip. Only one row of windows
-    is in memory at a time, if the caller lets go of a strip before the next.
+    `score(y, x)` gives float32 (class, y, x) for one window; where that is NaN, so is the piece. What is in memory is
+    one window, and what windows of the next row share with this one.
     """
-    carried: Scores | None = None
+    above: Scores | None = None
     for row, below in zip(rows, [*rows[1:], None], strict=True):
-        strip = _row(row, columns, score)
-        if carried is not None:
-            strip[:, : carried.shape[1]] += carried
-        done = (below.start if below else row.stop) - row.start
-        carried = strip[:, done:].copy()
-        strip[1:, :done] /= strip[:1, :done]
-        yield slice(row.start, row.start + done), strip[1:, :done]
-        del strip
+        height = (below.start if below else row.stop) - row.start
+        shared: Scores | None = None
+        for column, summed in _row(row, columns, score):
+            if above is not None:
+                summed[:, : above.shape[1]] += above[:, :, column]
+            if shared is None:
+                shared = np.empty((len(summed), summed.shape[1] - height, columns[-1].stop), dtype=np.float32)
+            shared[:, :, column] = summed[:, height:]
+            yield slice(row.start, row.start + height), column, summed[1:, :height] / summed[0, :height]
+        above = shared
 
 
-def _row(row: Span, columns: list[Span], score: Callable[[slice, slice], Scores]) -> Scores:
-    """One row of windows: plane 0 sums the weights, the others the weighted scores."""
-    strip = np.zeros((0, 0, 0), dtype=np.float32)
-    for column in columns:
+def _row(row: Span, columns: list[Span], score: Callable[[slice, slice], Scores]) -> Iterator[tuple[slice, Scores]]:
+    """One row of windows, piece by piece: plane 0 sums the weights, the others the weighted scores."""
+    left: Scores | None = None
+    for column, right in zip(columns, [*columns[1:], None], strict=True):
         found = score(row.pixels, column.pixels)
-        if not strip.size:
-            strip = np.zeros((len(found) + 1, len(row.weight), columns[-1].stop), dtype=np.float32)
-        weight = np.outer(row.weight, column.weight)
-        strip[0, :, column.pixels] += weight
-        strip[1:, :, column.pixels] += found * weight
-    return strip
+        summed = np.empty((len(found) + 1, *found.shape[1:]), dtype=np.float32)
+        np.outer(row.weight, column.weight, out=summed[0])
+        np.multiply(found, summed[0], out=summed[1:])
+        if left is not None:
+            summed[:, :, : left.shape[2]] += left
+        width = (right.start if right else column.stop) - column.start
+        left = summed[:, :, width:].copy()
+        yield slice(column.start, column.start + width), summed[:, :, :width]
