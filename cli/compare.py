@@ -1,6 +1,7 @@
 """`kappamask compare`: many masks against the truth of labelled data sets."""
 
 import json
+import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import version
@@ -63,8 +64,7 @@ def compare(
     named = [name.strip() for name in peers.split(",") if name.strip()]
     if not named:
         raise typer.BadParameter("name one mask or more", param_hint="--peers")
-    if output.exists() and not output.is_dir():
-        raise typer.BadParameter(f"{output} is a file; a folder is needed", param_hint="--output")
+    _check(output)
     judged = []
     for one in data:
         with shown(f"judge {one}") as show:
@@ -73,6 +73,13 @@ def compare(
     written = [write_comparison(output / f"{NAME}.html", judged), *_tables(output, judged)]
     result = {**_document(judged), "files": [str(path) for path in written]}
     say(result, [*(line for one in judged for line in _lines(one.found)), *result["files"]], as_json)
+
+
+def _check(output: Path) -> None:
+    """What would fail after all masks were made."""
+    there = next(path for path in (output, *output.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise typer.BadParameter(f"{there} is no folder that can be written to", param_hint="--output")
 
 
 def _document(judged: "list[Judged]") -> dict[str, Any]:

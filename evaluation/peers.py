@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.models import CardError, ModelCard, SceneError, load_card
-from kappamask.models.scheme_table import SCHEMES
-from kappamask.models.schemes import OWN
+from kappamask.models.schemes import is_own, scheme_names, scheme_of
 
 __all__ = ["Answer", "Peer", "classes_of", "open_peer"]
 
@@ -43,25 +42,26 @@ def open_peer(spec: str, data: Path) -> Peer:
     """The peer that `spec` names.
 
     spec: a tool (ukis-csmask, s2cloudless, threshold), the id or path of a network's card, or for rasters a class
-        scheme, as SCL, Fmask or MAJA, with their folder as SCL=FOLDER; left out, they lie in the data set's.
+        scheme, as SCL, Fmask or MAJA, with their folder as SCL=FOLDER; left out, they lie in the data set's. The tool
+        s2cloudless is run; rasters that it made are S2cloudless=FOLDER.
     data: the folder of the data set.
     Raises MissingExtraError if the tool is not installed, SceneError for no such peer or folder.
     """
+    if spec in _tools():
+        return _tools()[spec]()
     name, _, folder = spec.partition("=")
-    if folder or name in _rasters():
-        return _of_rasters(name, Path(folder) if folder else data)
-    if name in _tools():
-        return _tools()[name]()
+    if scheme := {known.casefold(): known for known in scheme_names()}.get(name.casefold()):
+        return _of_rasters(scheme, Path(folder) if folder else data)
     try:
         return _of_card(load_card(spec))
     except CardError as error:
-        known = ", ".join([*_tools(), *_rasters()])
+        known = ", ".join([*_tools(), *scheme_names()])
         raise SceneError(f"No peer {spec!r}: known are {known}, SCHEME=FOLDER, and networks. {error}") from error
 
 
 def classes_of(scheme: str) -> frozenset[int]:
     """KappaMask classes 1 to 4 that a mask in this scheme can tell, by the table of schemes."""
-    return ALL if scheme == OWN else ALL & {*SCHEMES[scheme].readings.values()}
+    return ALL if is_own(scheme) else ALL & {*scheme_of(scheme).readings.values()}
 
 
 def _of_card(card: ModelCard) -> Peer:
@@ -82,10 +82,6 @@ def _tools() -> Mapping[str, Callable[[], Peer]]:
     from kappamask.evaluation import tools
 
     return {"ukis-csmask": tools.csmask, "s2cloudless": tools.s2cloudless, "threshold": tools.threshold}
-
-
-def _rasters() -> tuple[str, ...]:
-    return (OWN, *SCHEMES)
 
 
 def _of_rasters(scheme: str, folder: Path) -> Peer:

@@ -326,6 +326,7 @@ COMMANDS = [
     ["models", "export"],
     ["archive"],
     ["evaluate"],
+    ["compare"],
     ["doctor"],
     ["models", "list"],
     ["models", "show"],

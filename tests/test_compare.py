@@ -108,6 +108,10 @@ def test_only_whole_multiples_fit(shape: tuple[int, int]) -> None:
 def test_unknown_peers_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match=r"No peer 'fmask5': known are ukis-csmask.*SCL.*compact"):
         open_peer("fmask5", tmp_path)
+    with pytest.raises(SceneError, match="No peer 'FOO="):
+        open_peer(f"FOO={tmp_path}", tmp_path)
+    assert open_peer("scl", tmp_path).name == "SCL"
+    assert open_peer(f"s2cloudless={tmp_path}", tmp_path).tells == {1, 4}
     with pytest.raises(SceneError, match="no folder"):
         open_peer(f"SCL={tmp_path / 'no'}", tmp_path)
 
@@ -326,7 +330,9 @@ def test_wrong_use_is_refused_before_anything_is_read(kappamask, tmp_path: Path,
     monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "file").touch()
     assert kappamask("compare", "--data", tmp_path, "--peers", " , ", "-o", tmp_path / "out").code == 2
-    assert "is a file" in kappamask("compare", "--data", tmp_path, "-o", tmp_path / "file").err
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        done = kappamask("compare", "--data", tmp_path, "-o", output)
+        assert done.code == 2 and "is no folder" in done.err
     assert kappamask("compare", "--data", tmp_path, "--split", "some", "-o", tmp_path / "out").code == 2
 
 
