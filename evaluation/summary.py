@@ -12,6 +12,7 @@ from kappamask.evaluation.intervals import bootstrap, interval, paired
 from kappamask.evaluation.metrics import CLASSES, RATES, rates
 from kappamask.evaluation.reliability import calibration_error
 from kappamask.evaluation.spread import share_of_patches
+from kappamask.evaluation.strata import strata
 from kappamask.evaluation.views import MERGED, VIEWS, View
 
 __all__ = ["FEWEST", "summary"]
@@ -29,7 +30,8 @@ def summary(found: Comparison) -> Summary:
 
     view: name of the main view, "classes", or "merged" where a truth does not tell thin cloud from thick; classes: its
     groups. peers: for each that masked a patch its scores in every view, `intervals` of 95 % of those in the main one,
-    counts, scores without bands at edges, F1 of edges, spread over patches, calibration, time. differences: dice of the
+    counts, scores without bands at edges, F1 of edges, spread over patches, strata, calibration,
+    time. differences: dice of the
     first peer less that of each other, over the scenes and classes that both have. absent: peer -> why it masked
     nothing. worst: scenes where the first peer's mean dice is lowest, and the dice of all. Scores are 0 to 1 or None.
     """
@@ -64,6 +66,7 @@ def _peer(one: Standing, view: View) -> Summary:
         "without_edges": {str(width): view.scores(counts, tells)["dice"] for width, counts in tally.bands.items()},
         "edge_f1": _told(boundary_f1(tally.edges), view.judged(tells)),
         "patches": share_of_patches(list(tally.scenes.values()), tells),
+        "strata": strata(tally.scenes.values(), tells),
         "calibration_error": calibration_error(tally.bins),
     }
 

@@ -15,6 +15,7 @@ from kappamask.evaluation.intervals import bootstrap, interval, paired
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.evaluation.reliability import BINS, calibration_error, reliability
 from kappamask.evaluation.spread import share_of_patches, spread
+from kappamask.evaluation.strata import strata, stratum
 from kappamask.evaluation.tally import Tally
 from kappamask.evaluation.views import VIEWS
 from kappamask.models import CubeError
@@ -171,6 +172,25 @@ def test_shares_of_patches_are_of_the_questions_that_a_mask_answers() -> None:
     )
     assert found["cloud"]["precision"]["patches"] == 2
     assert found["invalid"]["recall"]["patches"] == 0
+
+
+# strata
+
+
+def test_scenes_are_sorted_by_the_cloud_of_their_truth() -> None:
+    truths = {"all_clear": [1, 1], "all_cloud": [3, 4], "thin_cloud_only": [1, 3], "mixed": [1, 4]}
+    for name, truth in truths.items():
+        assert stratum(confusion(truth, [1, 4])) == name
+    assert stratum(confusion([1, 2], [1, 1])) == "mixed", "shadow without its cloud is not all clear"
+
+
+def test_false_alarms_over_clear_ground_are_told_apart() -> None:
+    scenes = [confusion([1] * 8, [1] * 6 + [3, 5]), confusion([1] * 8, [1] * 8), confusion([1, 1, 4, 4], [4, 2, 4, 1])]
+    assert strata(scenes) == {
+        "all_clear": {"scenes": 2, "false": 1 / 16, "missed": None},
+        "mixed": {"scenes": 1, "false": 1 / 2, "missed": 1 / 2},
+    }
+    assert strata(scenes, (1, 2))["mixed"] == {"scenes": 1, "false": None, "missed": None}
 
 
 # scores of the network
