@@ -29,7 +29,8 @@ SCENE = "S2_L1C_20180202.tif"
 PAINTED = "demo/scenes/painted_L1C_2018-02-02.tif"
 ARCHIVE = "https://example.org/kappamask-deps-compact-cp311.zip"
 TESTED_ELSEWHERE = {
-    "archive", "cancel", "demo", "fetch", "jobs", "publish", "resume", "serve", "simulate", "submit", "train",
+    "archive", "cancel", "compare", "demo", "fetch", "jobs", "publish", "resume", "serve", "simulate", "submit",
+    "train",
 }  # fmt: skip
 """Commands that take long, wait, or need a back-end: here their lines are parsed only."""
 NOT_HERE = ("official-", "run1/", "mine.json", "l2a_unet.hdf5", "https://")
