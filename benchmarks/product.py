@@ -1,4 +1,8 @@
-"""A whole product from JPEG 2000 to a mask on disk: reading, inference and both together."""
+"""A whole product from JPEG 2000 to a mask on disk: reading alone, inference alone, and the command that does both.
+
+`python benchmarks/product.py [FOLDER] [RESOLUTION …]` writes the product into FOLDER, once, and measures at 10 and 20 m.
+Wall time is what a user waits; CPU seconds (user and system, of all threads) tell whether a busy machine inflates it.
+"""
 
 from __future__ import annotations
 
@@ -8,53 +12,107 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
 from kappamask.models import SENTINEL2_BANDS
-from kappamask.scenes import open_scene
-from kappamask.udf import cloud_mask
+from kappamask.scenes.atomic import written_whole
 
 SIDE: Final = 10980
+"""Pixels of 10 m of a product (Sentinel-2 Products Specification Document)."""
 NATIVE_M: Final = dict(zip(SENTINEL2_BANDS[:13], (60, 10, 10, 10, 20, 20, 20, 10, 20, 60, 60, 20, 20), strict=True))
+BLOCK: Final = {10: 1024, 20: 640, 60: 192}
+"""Sides of the blocks of ESA's JP2s."""
+PIECE: Final = 1020
+"""Pixels of 10 m that are repeated, mirrored: whole pixels of 60 m."""
+NOISE: Final = 2.0
+"""Standard deviation in digital numbers: with it bands compress to 7 to 9 bits a pixel, as ESA's do."""
+RESOLUTIONS: Final = (10, 20)
+READING: Final = """
+import sys, dask
+from kappamask.scenes import open_scene
+cube = open_scene(sys.argv[1], level="L1C", resolution=int(sys.argv[2]))
+for first in range(0, cube.sizes["y"], 1024):
+    cube.isel(y=slice(first, first + 1024)).max().compute()
+"""
+INFERENCE: Final = """
+import sys, numpy, xarray
+from kappamask.udf import cloud_mask
+piece, side = numpy.load(sys.argv[1]), 109800 // int(sys.argv[2])
+tiled = numpy.pad(piece, [(0, 0), (0, side - piece.shape[1]), (0, side - piece.shape[2])], mode="symmetric")
+cube = xarray.DataArray(tiled, dims=("bands", "y", "x"), coords={"bands": sys.argv[3].split(",")})
+cloud_mask(cube, level="L1C", radiometry="dn_harmonized")
+"""
+
+
+class Cost(NamedTuple):
+    """Of a process, from start to end."""
+
+    wall: float
+    cpu: float
+    peak_mb: float
+
+    def __str__(self) -> str:
+        return f"{self.wall:>8.1f} s{self.cpu:>8.1f} s{self.cpu / self.wall:>8.2f}{self.peak_mb:>8.0f} MB"
 
 
 def write(folder: Path) -> None:
-    """Thirteen JPEG 2000 files in the sizes of a product, lossless, in blocks of 1024 px, from mirrored real pixels."""
+    """Thirteen lossless JPEG 2000 files in the sizes and blocks of a product, from real pixels under painted clouds."""
     from kappamask.cli.demo_scene import paint
 
-    array = paint(folder / "scene", 8).cube.values
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        array = paint(Path(scratch), 8).cube.values[:, :PIECE, :PIECE]
+    np.save(folder / "piece.npy", array)
+    random = np.random.default_rng(0)
     for values, (band, metres) in zip(array, NATIVE_M.items(), strict=True):
-        side, step = SIDE * 10 // metres, metres // 10
-        small = values[::step, ::step]
-        image = np.pad(small, [(0, side - n) for n in small.shape], mode="symmetric")
-        facts = {"count": 1, "dtype": "uint16", "height": side, "width": side, "crs": "EPSG:32618"}
-        options = {"REVERSIBLE": "YES", "QUALITY": "100", "BLOCKXSIZE": "1024", "BLOCKYSIZE": "1024"}
-        where = from_origin(300000, 4200000, metres, metres)
-        path = folder / f"T18SUH_20180202T160000_{band}.jp2"
-        with rasterio.open(path, "w", driver="JP2OpenJPEG", transform=where, **facts, **options) as target:
-            target.write(image, 1)
+        _write_band(folder / f"T18SUH_20180202T160000_{band}.jp2", values[:: metres // 10, :: metres // 10], metres, random)
 
 
-def measure() -> None:
-    """Prints seconds of reading alone, of inference alone, and of the command that does both, with its peak memory."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write(folder)
-        began = perf_counter()
-        cube = open_scene(folder, level="L1C")
-        cube.max().compute()
-        print(f"product of {SIDE} px: reading {len(cube.bands)} JPEG 2000 files {perf_counter() - began:.0f} s")
-        command = [sys.executable, "-m", "kappamask.cli", "mask", str(folder), "-o", str(folder / "mask.tif")]
-        began = perf_counter()
-        process = subprocess.Popen([*command, "--level", "L1C", "--radiometry", "dn_harmonized"])  # noqa: S603
-        _, status, used = os.wait4(process.pid, 0)
-        took = perf_counter() - began
-        print(f"kappamask mask, reading and all {took:.0f} s, exit {status}, peak {used.ru_maxrss / 1024:.0f} MB")
-        array = cube.compute()
+def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Generator) -> None:
+    side = SIDE * 10 // metres
+    image = np.pad(small, [(0, side - n) for n in small.shape], mode="symmetric").astype(np.float32)
+    image += random.standard_normal(image.shape, dtype=np.float32) * np.float32(NOISE)
+    facts = {"count": 1, "dtype": "uint16", "height": side, "width": side, "crs": "EPSG:32618"}
+    options = {"reversible": True, "quality": 100, "blockxsize": BLOCK[metres], "blockysize": BLOCK[metres]}
+    where = from_origin(300_000, 4_200_000, metres, metres)
+    with (
+        written_whole(path) as draft,
+        rasterio.open(draft, "w", driver="JP2OpenJPEG", transform=where, **facts, **options) as target,
+    ):
+        target.write(np.clip(np.rint(image), 1, 65_535).astype(np.uint16), 1)
+
+
+def cost(command: list[str]) -> Cost:
+    """Run a command, which must succeed."""
     began = perf_counter()
-    cloud_mask(array, level="L1C", radiometry="dn_harmonized")
-    print(f"cloud_mask of the array in memory, inference only {perf_counter() - began:.0f} s")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own code
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command[:6])} ended with {os.waitstatus_to_exitcode(status)}")
+    return Cost(perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def measure(folder: Path, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
+    """Print a row for each part of the work, at each resolution."""
+    if not (folder / "T18SUH_20180202T160000_B12.jp2").exists():
+        write(folder)
+    print(f"product of {SIDE} px {'wall':>20}{'CPU':>10}{'cores':>8}{'peak':>11}", flush=True)
+    python, words = sys.executable, ["--level", "L1C", "--radiometry", "dn_harmonized", "--overwrite"]
+    for metres in map(str, resolutions):
+        mask = [python, "-m", "kappamask.cli", "mask", str(folder), "-o", str(folder / f"mask{metres}.tif"), *words]
+        parts = {
+            "reading": [python, "-c", READING, str(folder), metres],
+            "inference": [python, "-c", INFERENCE, str(folder / "piece.npy"), metres, ",".join(NATIVE_M)],
+            "kappamask mask": [*mask, "--resolution", metres],
+        }
+        for name, command in parts.items():
+            print(f"{metres:>4} m  {name:<22}{cost(command)}", flush=True)
+
+
+if __name__ == "__main__":
+    place, *chosen = sys.argv[1:] or [str(Path(tempfile.gettempdir()) / "kappamask-product")]
+    measure(Path(place), tuple(map(int, chosen)) or RESOLUTIONS)

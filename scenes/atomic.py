@@ -42,10 +42,21 @@ def spelt(path: Path) -> Path:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a path of the same name in a new folder on the same disk; what lies there at the end replaces `path`.
+    """Yield a path of the same name in a `scratch` folder; what lies there at the end replaces `path`.
 
-    Whatever goes wrong, nothing is left behind and an older file stays as it was; what a killed run leaves, the next
-    one in the same folder takes away. Raises SceneError if the disk or a driver refuses; errors of the project itself
+    Whatever goes wrong, nothing is left behind and an older file stays as it was.
+    """
+    with scratch(path) as folder:
+        yield folder / path.name
+        for made in sorted(folder.iterdir()):
+            made.replace(path.with_name(made.name))
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, on the same disk, that goes at the end; those of killed runs go at the start.
+
+    Raises SceneError if `path` cannot be written, or if the disk or a driver refuses; errors of the project itself
     pass through.
     """
     if not spelt(path).parent.is_dir():
@@ -53,22 +64,13 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         with suppress(FileNotFoundError):
             path.stat()  # a link that leads to itself would be replaced
-        with scratch(path.parent) as folder:
-            yield folder / path.name
-            for made in sorted(folder.iterdir()):
-                made.replace(path.with_name(made.name))
+        _sweep(path.parent)
+        with TemporaryDirectory(dir=path.parent, prefix=PREFIX) as name, _locked(Path(name)):
+            yield Path(name)
     except KappaMaskError:
         raise
     except (*GDAL_ERRORS, OSError, RuntimeError) as error:
         raise SceneError(f"Cannot write {path}: {error.__cause__ or error}.") from error
-
-
-@contextmanager
-def scratch(parent: Path) -> Iterator[Path]:
-    """Yield a new folder in `parent`, on the same disk; it goes at the end, as those of killed runs do at the start."""
-    _sweep(parent)
-    with TemporaryDirectory(dir=parent, prefix=PREFIX) as name, _locked(Path(name)):
-        yield Path(name)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.atomic import written_whole
 from kappamask.scenes.legend import NODATA, colormap, legend
 
-__all__ = ["coloured", "quicklook", "red_green_blue", "stretched", "thinned", "true_colour"]
+__all__ = ["RGB", "coloured", "quicklook", "red_green_blue", "stretched", "thinned", "true_colour"]
 
 RGB = ("B04", "B03", "B02")
 MAX_SIDE = 1200

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import dask.array
 import numpy as np
@@ -13,18 +13,24 @@ from numpy.typing import NDArray
 from kappamask.scenes.percent import percents
 from kappamask.udf.stream import Piece, Shown, Stream
 
-__all__ = ["made_in_strips"]
+__all__ = ["Made", "made_in_strips"]
 
 da: Any = dask.array  # its annotations are partial
 ROWS = 512
 """Of a chunk that is read again: whole blocks of the GeoTIFF that will hold it."""
 
 
-def made_in_strips(stream: Stream, folder: Path, *, scores: bool, show: Shown) -> xr.Dataset:
-    """Make a mask; a Dataset of `mask` and, if asked for, `score` in percent, lazy arrays that read files in `folder`.
+class Made(NamedTuple):
+    """Lazy arrays that read files of the folder in which they were made."""
 
-    Dims, coordinates and attributes are those of `kappamask.udf.cloud_mask`; scores are uint8, 255 where missing.
-    """
+    mask: xr.DataArray
+    """uint8 ([t,] y, x)."""
+    score: xr.DataArray | None
+    """In percent, uint8 ([t,] class, y, x), 255 where missing."""
+
+
+def made_in_strips(stream: Stream, folder: Path, *, scores: bool, show: Shown) -> Made:
+    """Make a mask in `folder`; dims, coordinates and attributes are those of `kappamask.udf.cloud_mask`."""
     like = stream.like()
     with (folder / "mask").open("wb") as masks, (folder / "score").open("wb") as kept:
         strips = [_Strips(masks, like["mask"].shape[-1:])]
@@ -37,12 +43,10 @@ def made_in_strips(stream: Stream, folder: Path, *, scores: bool, show: Shown) -
                 strips[1].add(piece, percents(piece.scores).transpose(1, 0, 2))
 
         stream.run(write, show)
-    made = {"mask": like["mask"].copy(data=_stored(folder / "mask", like["mask"].shape))}
-    if scores:
-        lines = like["score"].transpose(..., "y", "class", "x")
-        stored = lines.copy(data=_stored(folder / "score", lines.shape, ndim=3))
-        made["score"] = stored.transpose(*like["score"].dims)
-    return xr.Dataset(made, attrs=like.attrs)
+    mask = like["mask"].copy(data=_stored(folder / "mask", like["mask"].shape))
+    lines = like["score"].transpose(..., "y", "class", "x")
+    stored = lines.copy(data=_stored(folder / "score", lines.shape, ndim=3)).transpose(*like["score"].dims)
+    return Made(mask, stored if scores else None)
 
 
 class _Strips:
@@ -58,7 +62,7 @@ class _Strips:
             self.rows = np.empty((len(values), *self.line), dtype=np.uint8)
         self.rows[..., piece.x] = values
         if piece.x.stop == self.line[-1]:
-            self.file.write(self.rows)
+            self.file.write(self.rows.data)
 
 
 def _stored(path: Path, shape: tuple[int, ...], ndim: int = 2) -> Array:

@@ -32,7 +32,7 @@ def cloud_mask(
     level: "L1C" or "L2A"; may be left out where bands, attribute `level` or card decide.
     model: a card's id or a path to a card.
     radiometry: "reflectance", "dn_harmonized" (reflectance * 10000), "dn_offset" (the same plus 1000), or
-        "auto", which believes metadata, then the pixels (where metadata say nothing, a sample of a dask cube is computed).
+        "auto", which believes metadata, then the pixels (of a dask cube a sample is computed, if metadata are silent).
     scores: also return the network's scores.
     thresholds: class name to score, as {"cloud": 0.3}: the class is taken where its score reaches that, and only
         there; left out, each pixel is of the class with the highest score.

@@ -1,0 +1,145 @@
+"""Many scenes: one after the other here, or one a task on a cluster; what fails stops none of the others."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from kappamask.cli.mask_one import make
+from kappamask.cli.mask_options import Asked, absolute
+from kappamask.cli.mask_plan import plan
+from kappamask.cli.options import extra
+from kappamask.cli.progress import Shown, shown, unseen
+from kappamask.models import KappaMaskError, SceneError
+
+__all__ = ["Failures", "here", "on_cluster", "planned"]
+
+Job = tuple[str, Path]
+"""A scene, by path or address, and its mask."""
+Result = dict[str, Any]
+CORES = 2
+"""Of a worker on this machine: while one reads, the other computes."""
+WAIT_S = 20
+"""Until a scheduler must have answered."""
+
+
+class Failures:
+    """Tells of scenes that failed as they do, and of all of them at the end."""
+
+    def __init__(self, jobs: list[Job]) -> None:
+        self.total, self.told = len(jobs), list[Result]()
+
+    @contextmanager
+    def noted(self, scene: str) -> Iterator[None]:
+        """Go on after an error; a lone scene's is raised."""
+        try:
+            yield
+        except Exception as error:
+            if self.total == 1:
+                raise
+            said = str(error) if isinstance(error, KappaMaskError | OSError) else f"{type(error).__name__}: {error}"
+            self.told.append({"scene": scene, "error": " ".join(said.split())})
+            typer.echo("kappamask: {scene}: {error}".format(**self.told[-1]), err=True)
+
+    def settle(self) -> None:
+        """SceneError if any failed."""
+        if self.told:
+            names = ", ".join(Path(one["scene"]).name for one in self.told)
+            raise SceneError(f"{len(self.told)} of {self.total} scenes failed: {names}.")
+
+
+def planned(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool) -> list[Result]:
+    """What would be done with each scene."""
+    done: list[Result] = []
+    for scene, output in jobs:
+        with failures.noted(scene):
+            done.append(plan(scene, output, asked, anew=anew))
+    return done
+
+
+def here(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool) -> list[Result]:
+    """Mask scene after scene in this process."""
+    _make_folder(jobs)
+    asked = replace(asked, threads=asked.threads or _cores())
+    done: list[Result] = []
+    for scene, output in jobs:
+        tell = shown if len(jobs) == 1 else partial(_of, Path(scene).name)
+        with failures.noted(scene):
+            done.append(make(scene, output, asked, tell, anew=anew))
+    return done
+
+
+def _of(name: str, label: str) -> AbstractContextManager[Shown]:
+    return shown(f"{name}: {label}")
+
+
+def on_cluster(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool, scheduler: str | None) -> list[Result]:
+    """Mask scenes on the workers of `scheduler`, which see the same files; without it, on workers of this machine."""
+    with extra("backend"):
+        from distributed import as_completed
+
+    _make_folder(jobs)
+    done: dict[str, Result] = {}
+    with _client(scheduler, len(jobs)) as (client, threads), shown("masks") as show:
+        asked = replace(asked, threads=asked.threads or threads, model=absolute(asked.model))
+        tasks = {
+            client.submit(_at_worker, absolute(scene), output.absolute(), asked, anew, pure=False): scene
+            for scene, output in jobs
+        }
+        for number, task in enumerate(as_completed(tasks), 1):
+            with failures.noted(tasks[task]):
+                done[tasks[task]] = task.result() | {"scene": tasks[task]}
+            show(number, len(jobs))
+    return [done[scene] for scene, _ in jobs if scene in done]
+
+
+@contextmanager
+def _client(scheduler: str | None, jobs: int) -> Iterator[tuple[Any, int]]:
+    """A client, and the threads that each task may have; 0 where only the worker knows."""
+    from distributed import Client, LocalCluster
+
+    if scheduler:
+        with _connected(scheduler) as client:
+            yield client, 0
+        return
+    workers = max(1, min(jobs, _cores() // CORES))
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client, max(1, _cores() // workers)
+
+
+def _connected(scheduler: str) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=WAIT_S)
+    except (OSError, ValueError) as error:
+        raise SceneError(f"No dask scheduler answers at {scheduler} ({error}): see `dask scheduler --help`.") from error
+
+
+def _at_worker(scene: str, output: Path, asked: Asked, anew: bool) -> Result:
+    import dask
+    from distributed import get_worker
+
+    if not asked.threads:
+        asked = replace(asked, threads=max(1, _cores() // get_worker().state.nthreads))
+    with dask.config.set(scheduler="threads"):
+        return make(scene, output, asked, unseen, anew=anew)
+
+
+def _make_folder(jobs: list[Job]) -> None:
+    """Of several masks, where there is none yet."""
+    if len(jobs) > 1:
+        jobs[0][1].parent.mkdir(parents=True, exist_ok=True)
+
+
+def _cores() -> int:
+    from dask.system import CPU_COUNT
+
+    return int(CPU_COUNT)

@@ -1,0 +1,45 @@
+"""Whether a mask that lies there already is the one that would be made."""
+
+from pathlib import Path
+
+from kappamask.models import SceneError
+from kappamask.scenes.masks import read_mask
+from kappamask.scenes.raster import local_raster
+
+__all__ = ["is_finished"]
+
+GEOTIFF = (".tif", ".tiff")
+
+
+def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = True) -> bool:
+    """Whether `files`, a mask and perhaps its scores, are there, were made with `options`, and later than the scene.
+
+    scene: its path, or an address, whose age is not asked. whole: also read every pixel, for disks and copies fail.
+    """
+    try:
+        if not all(path.is_file() for path in files) or read_mask(files[0]).attrs.get("options") != options:
+            return False
+        if _changed(scene) > files[0].stat().st_mtime_ns:
+            return False
+        return not whole or all(map(_is_whole, files))
+    except (SceneError, OSError):
+        return False
+
+
+def _is_whole(path: Path) -> bool:
+    if path.suffix.lower() not in GEOTIFF:
+        read_mask(path).max().compute()
+        return True
+    with local_raster(path) as dataset:
+        for _, window in dataset.block_windows(1):
+            dataset.read(window=window)
+    return True
+
+
+def _changed(scene: str) -> int:
+    """When a scene, or the latest of the files in its folder, was changed, in nanoseconds; 0 for an address."""
+    path = Path(scene)
+    if not path.exists():
+        return 0
+    files = [path, *(path.rglob("*") if path.is_dir() else ())]
+    return max(int(file.stat().st_mtime_ns) for file in files)
