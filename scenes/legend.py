@@ -39,8 +39,8 @@ def legend(mask: xr.DataArray) -> tuple[ClassValue, ...]:
 def _check(values: list[str], names: list[str], colours: list[str]) -> None:
     if len(values) != len(names) or len(colours) not in (0, len(values)) or not all(map(str.isdecimal, values)):
         raise SceneError(
-            f"The mask has the flag_values {' '.join(values)}, {len(names)} flag_meanings and {len(colours)} flag_colors; "
-            "needed are whole numbers, as many meanings, and as many colours or none."
+            f"The mask has the flag_values {' '.join(values)}, {len(names)} flag_meanings and {len(colours)} "
+            "flag_colors; needed are whole numbers, as many meanings, and as many colours or none."
         )
 
 
