@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from kappamask.udf.cells import cells, compute
 
-__all__ = ["Ahead", "shared"]
+__all__ = ["READERS", "Ahead", "shared"]
 
 MOST_READERS = 8
 """Threads; with more the network is what takes the time."""
 LEAD = 2
 """Cells that may be ready ahead of the window that is read, beside those that are at work."""
+READERS = "kappamask-read"
+"""What their names begin with."""
 Window = tuple[slice, slice]
 
 
@@ -36,7 +38,7 @@ class Ahead:
         self._waiting, self._used = deque(self._left), set[tuple[int, int]]()
         self._running: dict[tuple[int, int], Future[NDArray[Any]]] = {}
         readers = min(threads, MOST_READERS)
-        self._lead, self._pool = readers + LEAD, ThreadPoolExecutor(readers)
+        self._lead, self._pool = readers + LEAD, ThreadPoolExecutor(readers, READERS)
 
     def __enter__(self) -> Self:
         return self
