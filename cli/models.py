@@ -55,7 +55,10 @@ def verify(
 
 @models.command(epilog="Example: kappamask models export run1/best.pt --data data/ --tiles run1/tiles -o models/")
 def export(
-    checkpoints: Annotated[list[Path], typer.Argument(help="best.pt of a run; of several, the mean of the weights.")],
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(help="best.pt of a run, or a released ONNX file; of several, the mean of the weights."),
+    ],
     data: Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)],
     tiles: Annotated[Path, typer.Option(help="Folder of the tiles that were trained on.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx and NAME.json.")],

@@ -198,14 +198,33 @@ def test_half_precision_learns_too(plan: Plan) -> None:
     assert all(weight.dtype == torch.float32 for weight in state.network.parameters())
 
 
-def test_several_checkpoints_are_averaged(tmp_path: Path) -> None:
-    first, second = Compact(), Compact()
-    for name, network in (("a", first), ("b", second)):
-        torch.save({"averaged": network.state_dict(), "step": 1}, tmp_path / name)
-    mean, saved = load_network(tmp_path / "a", tmp_path / "b")
-    assert len(saved) == 2
-    for a, b, c in zip(first.parameters(), second.parameters(), mean.parameters(), strict=True):
-        torch.testing.assert_close((a + b) / 2, c)
+def seen(seed: int) -> Compact:
+    """A network whose statistics of batch normalisation are those of some noise."""
+    torch.manual_seed(seed)
+    network = Compact().train()
+    network(torch.randn(4, 14, 64, 64) * (1 + seed))
+    return network.eval()
+
+
+def test_the_mean_of_one_network_is_that_network(tmp_path: Path) -> None:
+    network, image = seen(0), torch.randn(2, 14, 64, 64)
+    torch.save({"averaged": network.state_dict(), "step": 7}, tmp_path / "a.pt")
+    export(network, tmp_path / "released.onnx")
+    for paths in (["a.pt"], ["a.pt", "a.pt"], ["a.pt", "released.onnx"]):
+        found, saved = load_network(*(tmp_path / path for path in paths))
+        torch.testing.assert_close(found(image), network(image).detach(), atol=1e-3, rtol=1e-3)
+        assert sum(one["share"] for one in saved) == 1 and len(saved) == len(set(paths))
+        assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in found.modules())
+
+
+def test_checkpoints_are_averaged_as_often_as_they_are_named(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        torch.save({"averaged": seen(seed).state_dict(), "step": 1}, tmp_path / name)
+    (first, _), (second, _) = (load_network(tmp_path / name) for name in "ab")
+    found, saved = load_network(*(tmp_path / name for name in "abaa"))
+    assert [one["share"] for one in saved] == [0.75, 0.25]
+    for a, b, c in zip(first.parameters(), second.parameters(), found.parameters(), strict=True):
+        torch.testing.assert_close(0.75 * a + 0.25 * b, c)
     with pytest.raises(ValueError, match="No checkpoint"):
         load_network()
 

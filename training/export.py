@@ -16,10 +16,12 @@ from torch import nn
 from kappamask.training.architectures import build
 from kappamask.training.calibrate import calibrate
 from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
+from kappamask.training.mean import folded, mean
 from kappamask.training.model_card import write_card
 from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
 from kappamask.training.state import architecture_of
 from kappamask.training.validate import sanity, validate
+from kappamask.training.warm import take_weights
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.
 OPSET, IR_VERSION = 17, 8
@@ -27,26 +29,32 @@ TOLERANCE: Final = 1e-4
 
 
 def load_network(*checkpoints: Path) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """The mean of the checkpoints' averaged weights, and what each of them holds.
+    """The mean of the checkpoints' averaged weights, ready for use, and what each of them holds with its `share` in it.
 
-    Runs that started from one another lie in one valley, where the mean of weights generalises better than either
-    (Wortsman et al. 2022, "Model soups"). Raises ValueError where no checkpoint is given, or of two architectures.
+    A checkpoint that is named twice counts twice; a released network (ONNX) may be among them. Raises ValueError where
+    no checkpoint is given, or of two architectures.
     """
     if not checkpoints:
         raise ValueError("No checkpoint was given; at least one best.pt is needed.")
-    saved: list[dict[str, Any]] = [torch.load(path, weights_only=True) for path in checkpoints]
-    made = {architecture_of(one) for one in saved}
+    opened = {path: _open(path) for path in dict.fromkeys(checkpoints)}
+    made = {architecture_of(saved) for _, saved in opened.values()}
     if len(made) > 1:
         raise ValueError(f"Checkpoints of {' and '.join(sorted(made))} have no mean; give those of one architecture.")
-    network = build(made.pop())
-    parts = [one["averaged"] for one in saved]
-    network.load_state_dict(
-        {
-            name: torch.stack([part[name] for part in parts]).mean(dim=0) if first.dtype.is_floating_point else first
-            for name, first in parts[0].items()
-        }
-    )
-    return network.eval(), saved
+    shares = {path: checkpoints.count(path) / len(checkpoints) for path in opened}
+    network = mean([folded(opened[path][0]) for path in opened], list(shares.values()))
+    return network, [saved | {"share": shares[path]} for path, (_, saved) in opened.items()]
+
+
+def _open(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a checkpoint or of a released ONNX file, and what is known of how it was trained."""
+    if path.suffix == ".onnx":
+        network = build("compact")
+        take_weights(network, path, torch.zeros(1, CHANNELS, 64, 64))
+        return network, {"step": 0, "seconds": 0.0, "origin": {"onnx_sha256": sha256(path)}, "history": []}
+    saved: dict[str, Any] = torch.load(path, weights_only=True)
+    network = build(architecture_of(saved))
+    network.load_state_dict(saved["averaged"])
+    return network, saved
 
 
 def export(network: nn.Module, path: Path, temperature: float = 1.0) -> float:
@@ -124,7 +132,7 @@ def facts(network: nn.Module, saved: list[dict[str, Any]], path: Path, data: Pat
         "torch": torch.__version__,
         "commit": commit(),
         "hours": round(sum(one["seconds"] for one in saved) / 3600, 2),
-        "runs": [{name: one[name] for name in ("step", "seconds", "origin", "history")} for one in saved],
+        "runs": [{name: one[name] for name in ("share", "step", "seconds", "origin", "history")} for one in saved],
         "simulated_tiles": len(list(tiles.glob("*.npy"))),
         "validation": {"file": VALIDATION, "landsat": list(LANDSAT)} | validate(network, data),
         "training_data_figures": sanity(network, data),
