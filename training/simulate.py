@@ -248,6 +248,7 @@ def darken(scene: FloatArray, beam: FloatArray, sun: Sun, sides: float, aot: flo
 
 def label(through: FloatArray, b10: FloatArray, beam: FloatArray, drop: FloatArray) -> NDArray[np.uint8]:
     """Truth codes (y, x): cloud over semi-transparent cloud over shadow over clear."""
-    truth = np.where((beam < BEAM) & (drop > DROP), SHADOW, CLEAR)
+    shaded = ndimage.median_filter((beam < BEAM) & (drop > DROP), 3)  # nobody draws a shadow of one pixel
+    truth = np.where(shaded, SHADOW, CLEAR)
     truth = np.where((1 - through > VISIBLE) | (b10 > VISIBLE_B10), THIN, truth)
     return np.where(1 - through > OPAQUE, CLOUD, truth).astype(np.uint8)
