@@ -57,7 +57,7 @@ def verify(
 def export(
     checkpoints: Annotated[
         list[Path],
-        typer.Argument(help="best.pt of a run, or a released ONNX file; of several, the mean of the weights."),
+        typer.Argument(help="best.pt of a run, or an ONNX file; of several, their mean."),
     ],
     data: Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)],
     tiles: Annotated[Path, typer.Option(help="Folder of the tiles that were trained on.", show_default=False)],

@@ -13,6 +13,7 @@ onnx = pytest.importorskip("onnx")
 
 # ruff: noqa: E402
 
+from kappamask.models import WeightsError
 from kappamask.training import batches, material, samples, validate
 from kappamask.training.batches import FILL, Source, to_input
 from kappamask.training.export import export, load_network
@@ -186,7 +187,7 @@ def test_training_starts_from_the_weights_of_a_released_network(plan: Plan, tmp_
     expected = network.eval()(image)
     torch.testing.assert_close(state.averaged.eval()(image), expected, atol=2e-3, rtol=2e-3)
     torch.testing.assert_close(state.network.train()(image), expected, atol=2e-3, rtol=2e-3)
-    with pytest.raises(ValueError, match="another architecture"):
+    with pytest.raises(WeightsError, match="another architecture"):
         new_state(replace(plan, start=path, architecture="unet-5-32"), source)
 
 
@@ -227,6 +228,15 @@ def test_checkpoints_are_averaged_as_often_as_they_are_named(tmp_path: Path) -> 
         torch.testing.assert_close(0.75 * a + 0.25 * b, c)
     with pytest.raises(ValueError, match="No checkpoint"):
         load_network()
+
+
+@pytest.mark.parametrize("name", ["text.pt", "cut.pt", "text.onnx"])
+def test_a_file_that_is_no_network_is_told(tmp_path: Path, name: str) -> None:
+    torch.save({"averaged": Compact().state_dict()}, tmp_path / "whole.pt")
+    whole = (tmp_path / "whole.pt").read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2] if name == "cut.pt" else b"broken\n")
+    with pytest.raises(WeightsError, match=name):
+        load_network(tmp_path / name)
 
 
 def test_network_stays_within_its_budget() -> None:

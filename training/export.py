@@ -13,13 +13,14 @@ import onnxruntime
 import torch
 from torch import nn
 
+from kappamask.models import WeightsError
 from kappamask.training.architectures import build
 from kappamask.training.calibrate import calibrate
 from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.mean import folded, mean
 from kappamask.training.model_card import write_card
 from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
-from kappamask.training.state import architecture_of
+from kappamask.training.state import architecture_of, read_checkpoint
 from kappamask.training.validate import sanity, validate
 from kappamask.training.warm import take_weights
 
@@ -32,14 +33,14 @@ def load_network(*checkpoints: Path) -> tuple[nn.Module, list[dict[str, Any]]]:
     """The mean of the checkpoints' averaged weights, ready for use, and what each of them holds with its `share` in it.
 
     A checkpoint that is named twice counts twice; a released network (ONNX) may be among them. Raises ValueError where
-    no checkpoint is given, or of two architectures.
+    no checkpoint is given, WeightsError for a file that is none, or of two architectures.
     """
     if not checkpoints:
         raise ValueError("No checkpoint was given; at least one best.pt is needed.")
     opened = {path: _open(path) for path in dict.fromkeys(checkpoints)}
     made = {architecture_of(saved) for _, saved in opened.values()}
     if len(made) > 1:
-        raise ValueError(f"Checkpoints of {' and '.join(sorted(made))} have no mean; give those of one architecture.")
+        raise WeightsError(f"Checkpoints of {' and '.join(sorted(made))} have no mean; give those of one architecture.")
     shares = {path: checkpoints.count(path) / len(checkpoints) for path in opened}
     network = mean([folded(opened[path][0]) for path in opened], list(shares.values()))
     return network, [saved | {"share": shares[path]} for path, (_, saved) in opened.items()]
@@ -51,7 +52,7 @@ def _open(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         network = build("compact")
         take_weights(network, path, torch.zeros(1, CHANNELS, 64, 64))
         return network, {"step": 0, "seconds": 0.0, "origin": {"onnx_sha256": sha256(path)}, "history": []}
-    saved: dict[str, Any] = torch.load(path, weights_only=True)
+    saved = read_checkpoint(path)
     network = build(architecture_of(saved))
     network.load_state_dict(saved["averaged"])
     return network, saved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kappamask.models import WeightsError
 from kappamask.training.architectures import build
 from kappamask.training.batches import SIDES, Batch, Sides, Source
 from kappamask.training.warm import take_weights
@@ -111,10 +113,19 @@ def _start(network: nn.Module, plan: Plan, path: Path, source: Source | None) ->
 
 
 def _read(path: Path, architecture: str) -> dict[str, Any]:
-    saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    saved = read_checkpoint(path)
     made = architecture_of(saved)
     if made != architecture:
         raise ValueError(f"{path} holds {made}, not {architecture}: name that architecture, or another folder.")
+    return saved
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `State.save` wrote to `path`. Raises WeightsError if that is something else, or only a part of it."""
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (pickle.UnpicklingError, RuntimeError, LookupError, EOFError, ValueError) as error:
+        raise WeightsError(f"{path} is no checkpoint of kappamask train, or is cut off; best.pt is needed.") from error
     return saved
 
 

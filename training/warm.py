@@ -8,8 +8,11 @@ from typing import Any
 
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, nn
+
+from kappamask.models import WeightsError
 
 
 def take_weights(network: nn.Module, path: Path, images: Tensor) -> None:
@@ -17,14 +20,16 @@ def take_weights(network: nn.Module, path: Path, images: Tensor) -> None:
 
     Export folds every batch normalisation into its convolution. What it normalises by is measured anew on `images`,
     float32 (n, 14, y, x), and undone by its scale and shift, so the network answers as the file does and a first
-    training step starts from there. Raises ValueError for a file of another architecture.
+    training step starts from there. Raises WeightsError for a file of another architecture, or no ONNX.
     """
     stored = _convolutions(path)
 
     def fill(layer: nn.Module, _: Any) -> None:
         weight, bias = next(stored, (torch.empty(0), torch.empty(0)))
         if not isinstance(layer, nn.Conv2d) or weight.shape != layer.weight.shape:
-            raise ValueError(f"{path} holds another architecture: its convolutions do not have this network's shapes.")
+            raise WeightsError(
+                f"{path} holds another architecture: its convolutions do not have this network's shapes."
+            )
         layer.weight.copy_(weight)
         if layer.bias is not None:
             layer.bias.copy_(bias)
@@ -51,7 +56,10 @@ def take_weights(network: nn.Module, path: Path, images: Tensor) -> None:
 
 def _convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor]]:
     """Weight and bias of each convolution, in the order in which they are reached."""
-    graph = onnx.load(path, load_external_data=False).graph
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except DecodeError as error:
+        raise WeightsError(f"{path} is no ONNX file, or is cut off; a released network is needed.") from error
     stored = {one.name: one for one in graph.initializer}
     for node in graph.node:
         if node.op_type == "Conv":
