@@ -16,6 +16,8 @@ GROWING = ("cloud_shadow", "semi_transparent_cloud", "cloud")
 """Classes that are cleaned, the weakest first: where two meet, the stronger one is kept."""
 PIXEL_M = 10.0
 """Metres: side of the pixels that KappaMask's networks are made for; on a back-end no other is known of."""
+PRODUCT_M = 109_800.0
+"""Metres: side of a product (Sentinel-2 Products Specification Document), beyond which nothing can be cleaned."""
 CLOUD_TOP_M = 12_000.0
 """Metres: no cloud is taken to cast a shadow from higher up, as in Fmask (Zhu and Woodcock 2012)."""
 VIEW = tan(radians(12))
@@ -143,4 +145,7 @@ def _sun(given: Any) -> tuple[float, float] | None:
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
         raise CubeError(f"{name} is {value!r}; needed is a number, 0 or more.")
+    most = PRODUCT_M**2 if name.endswith("_m2") else PRODUCT_M
+    if value > most:
+        raise CubeError(f"{name} is {value:g}; {most:g} at most, for no product of Sentinel-2 is larger.")
     return float(value)

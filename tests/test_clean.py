@@ -239,6 +239,7 @@ def test_nothing_asked_for_changes_nothing_and_other_schemes_are_read():
     ("options", "says"),
     [
         ({"buffer_m": -1}, "buffer_m is -1; needed is a number, 0 or more"),
+        ({"buffer_m": 1e9}, "buffer_m is 1e\\+09; 109800 at most"),
         ({"buffer_m": float("nan")}, "buffer_m is nan"),
         ({"buffer_m": True}, "buffer_m is True"),
         ({"buffer_m": {"clear": 10}}, "No buffer can be given to 'clear': only to cloud_shadow"),
