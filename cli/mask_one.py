@@ -33,9 +33,10 @@ def make(scene: str, output: Path, asked: Asked, tell: Telling, *, anew: bool = 
 
     started = perf_counter()
     files = outputs(output, scores=asked.scores)
-    done = not anew and is_finished(scene, files, asked.recorded())
+    record = asked.recorded(scene)
+    done = not anew and is_finished(scene, files, record)
     if not done:
-        files = _made(scene, output, asked, tell)
+        files = _made(scene, output, asked, tell, record)
     elif wanted := lacking(output, asked.extras):
         files += add_extras(wanted, scene, opened(scene, asked), files)
     return _told(scene, files, perf_counter() - started) | ({"skipped": True} if done else {})
@@ -60,7 +61,7 @@ def streamed(cube: "xr.DataArray", asked: Asked, radiometry: str | None = None) 
     )  # fmt: skip
 
 
-def _made(scene: str, output: Path, asked: Asked, tell: Telling) -> list[Path]:
+def _made(scene: str, output: Path, asked: Asked, tell: Telling, record: str) -> list[Path]:
     from kappamask.scenes import write_mask
     from kappamask.scenes.atomic import scratch
     from kappamask.scenes.strips import made_in_strips
@@ -72,7 +73,7 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling) -> list[Path]:
     with scratch(output) as folder:
         with tell("mask") as show:
             made = made_in_strips(stream, folder, scores=asked.scores, show=show)
-        mask = _finished(made, asked).assign_attrs(options=asked.recorded())
+        mask = _finished(made, asked).assign_attrs(options=record)
         with tell("write") as show, of_dask(show):
             files = write_mask(mask, output, scores=made.score)
     return files + add_extras(asked.extras, scene, preview.cube() if preview else cube, files)

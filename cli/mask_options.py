@@ -34,12 +34,17 @@ class Asked:
     extras: tuple[str, ...] = ()
     """Of `kappamask.cli.mask_extras.EXTRAS`."""
 
-    def recorded(self) -> str:
-        """What a mask records, by which later runs tell whether they would make the same: JSON."""
+    def recorded(self, scene: str) -> str:
+        """What a mask of `scene` records, by which later runs tell whether they would make the same: JSON."""
         from kappamask.models import load_card
+        from kappamask.scenes.finished import told_apart
 
         said = {key: value for key, value in asdict(self).items() if key not in ELSEWHERE}
-        made_with = {"model": load_card(self.model).sha256, "version": version("kappamask-openeo")}
+        made_with = {
+            "model": load_card(self.model).sha256,
+            "version": version("kappamask-openeo"),
+            "scene": told_apart(scene),
+        }
         return json.dumps(said | made_with, sort_keys=True)
 
 

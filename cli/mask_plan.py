@@ -28,7 +28,7 @@ def plan(scene: str, output: Path, asked: Asked, *, anew: bool) -> dict[str, Any
     said = _radiometry(cube.attrs, cube.encoding, asked)
     stream = streamed(cube, asked, said["radiometry"] or "dn_harmonized")
     files = outputs(output, scores=asked.scores)
-    kept = not anew and is_finished(scene, files, asked.recorded(), whole=False)
+    kept = not anew and is_finished(scene, files, asked.recorded(scene), whole=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {
         "scene": scene, "level": stream.reading.level, "bands": [str(band) for band in cube["bands"].values],

@@ -6,7 +6,7 @@ from kappamask.models import SceneError
 from kappamask.scenes.masks import read_mask
 from kappamask.scenes.raster import local_raster
 
-__all__ = ["is_finished"]
+__all__ = ["is_finished", "told_apart"]
 
 GEOTIFF = (".tif", ".tiff")
 
@@ -36,10 +36,19 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
+def told_apart(scene: str) -> list[str | int]:
+    """What a scene is told from others by: its name, bytes, and when it was changed, in ns; or its address."""
+    path = Path(scene)
+    if not path.exists():
+        return [scene]
+    return [path.resolve().name, sum(file.stat().st_size for file in _files(path) if file.is_file()), _changed(scene)]
+
+
 def _changed(scene: str) -> int:
     """When a scene, or the latest of the files in its folder, was changed, in nanoseconds; 0 for an address."""
     path = Path(scene)
-    if not path.exists():
-        return 0
-    files = [path, *(path.rglob("*") if path.is_dir() else ())]
-    return max(int(file.stat().st_mtime_ns) for file in files)
+    return max(file.stat().st_mtime_ns for file in _files(path)) if path.exists() else 0
+
+
+def _files(path: Path) -> list[Path]:
+    return [path, *(path.rglob("*") if path.is_dir() else ())]

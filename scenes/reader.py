@@ -123,7 +123,7 @@ def _address(path: str | Path) -> str | None:
 
 
 def scan(folder: str | Path) -> list[Path]:
-    """The scenes in `folder`, sorted, or the folder itself if it is a Sentinel-2 product or holds JP2 band files.
+    """The scenes in `folder`, sorted, or the folder itself if it is a product, a Zarr, or holds JP2 band files.
 
     Goes by names, and leaves out files whose layers are told to be masks, scores and the like; `open_scene` is what
     tells whether a file is a whole scene.
@@ -132,7 +132,7 @@ def scan(folder: str | Path) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise SceneError(f"No folder {root}.")
-    if band_files(root) or is_safe(root):
+    if band_files(root) or is_safe(root) or is_zarr(root):
         return [root]
     found = [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and _is_scene(path)]
     if not found:

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -41,6 +42,21 @@ def test_mask_writes_what_the_function_gives(kappamask, scene: Path, brightness:
     assert told["classes"]["cloud"] == pytest.approx(float((expected == 4).mean()))
     assert sum(told["classes"].values()) == pytest.approx(1)
     assert read_mask(out).attrs["model_sha256"] == brightness.sha256
+
+
+def test_a_zarr_is_one_scene_not_a_folder_of_its_variables(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
+    per_band(level="L1C").to_zarr(tmp_path / "s.zarr")
+    done = kappamask("mask", tmp_path / "s.zarr", "-o", tmp_path / "m.tif", "--model", brightness.folder)
+    assert done.code == 0, done.err
+
+
+def test_a_mask_of_another_scene_is_not_taken_for_this_one_s(kappamask, scene: Path, brightness: ModelCard) -> None:
+    other = geotiff(scene.parent / "S2_L1C_20210528.tif", digits(4, 80, 90))
+    os.utime(other, (1, 1))  # older than the mask, as downloads are
+    for source, made in ((scene, (150, 140)), (other, (80, 90))):
+        done = kappamask("mask", source, "-o", scene.parent / "m.tif", "--model", brightness.folder)
+        assert done.code == 0, done.err
+        assert read_mask(scene.parent / "m.tif").shape == made
 
 
 def test_mask_takes_all_its_options(kappamask, scene: Path, brightness: ModelCard) -> None:
@@ -181,7 +197,7 @@ def test_a_signal_leaves_nothing_behind(scene: Path, brightness: ModelCard, numb
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", SLOW, *words], **pipes) as process:
         assert process.stdout.readline() == "half-way\n"
-        assert len([*scene.parent.iterdir()]) == 2, "the draft is beside the target"
+        assert len([*scene.parent.iterdir()]) == 3, "what is made, and the draft, are beside the target"
         process.send_signal(number)
         _, told = process.communicate(timeout=20)
     assert process.returncode == (143 if number == signal.SIGTERM else 130)
