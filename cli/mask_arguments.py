@@ -36,7 +36,7 @@ __all__ = [
     "Where",
 ]
 
-SHAPES = "Shapes of the mask"
+SHAPES = "Classes and cleaning"
 BESIDE = "Beside the mask"
 RUNNING = "Running"
 
@@ -54,7 +54,7 @@ Scenes = Annotated[
         help="A product (.SAFE, .zip), a GeoTIFF with band descriptions, a netCDF, a Zarr, a VRT, a STAC item, or a "
         "folder of JP2s; several, or a folder of them.",
         show_default=False,
-        metavar="SCENE…",
+        metavar="SCENE",
     ),
 ]
 Output = Annotated[

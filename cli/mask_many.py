@@ -41,8 +41,7 @@ class Failures:
         except Exception as error:
             if self.total == 1:
                 raise
-            said = str(error) if isinstance(error, KappaMaskError | OSError) else f"{type(error).__name__}: {error}"
-            self.told.append({"scene": scene, "error": " ".join(said.split())})
+            self.told.append({"scene": scene, "error": _said(error)})
             typer.echo("kappamask: {scene}: {error}".format(**self.told[-1]), err=True)
 
     def settle(self) -> None:
@@ -50,6 +49,11 @@ class Failures:
         if self.told:
             names = ", ".join(Path(one["scene"]).name for one in self.told)
             raise SceneError(f"{len(self.told)} of {self.total} scenes failed: {names}.")
+
+
+def _said(error: Exception) -> str:
+    known = isinstance(error, KappaMaskError | OSError)
+    return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
 
 
 def planned(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool) -> list[Result]:
@@ -92,7 +96,7 @@ def on_cluster(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool,
         }
         for number, task in enumerate(as_completed(tasks), 1):
             with failures.noted(tasks[task]):
-                done[tasks[task]] = task.result() | {"scene": tasks[task]}
+                done[tasks[task]] = _arrived(task.result()) | {"scene": tasks[task]}
             show(number, len(jobs))
     return [done[scene] for scene, _ in jobs if scene in done]
 
@@ -124,13 +128,24 @@ def _connected(scheduler: str) -> Any:
 
 
 def _at_worker(scene: str, output: Path, asked: Asked, anew: bool) -> Result:
+    """What `make` gives, or its error in words, because errors that have causes may not travel."""
     import dask
-    from distributed import get_worker
+    from distributed import get_client, get_worker
 
+    get_client()  # whoever asks first makes it, and with it the whole process computes on the cluster
     if not asked.threads:
         asked = replace(asked, threads=max(1, _cores() // get_worker().state.nthreads))
-    with dask.config.set(scheduler="threads"):
-        return make(scene, output, asked, unseen, anew=anew)
+    try:
+        with dask.config.set(scheduler="threads"):
+            return make(scene, output, asked, unseen, anew=anew)
+    except Exception as error:  # noqa: BLE001  raised where it arrives
+        return {"error": _said(error)}
+
+
+def _arrived(result: Result) -> Result:
+    if "error" in result:
+        raise SceneError(result["error"])
+    return result
 
 
 def _make_folder(jobs: list[Job]) -> None:

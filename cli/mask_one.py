@@ -64,11 +64,13 @@ def streamed(cube: "xr.DataArray", asked: Asked, radiometry: str | None = None) 
 def _made(scene: str, output: Path, asked: Asked, tell: Telling, record: str) -> list[Path]:
     from kappamask.scenes import write_mask
     from kappamask.scenes.atomic import scratch
+    from kappamask.scenes.masks import check_mask
     from kappamask.scenes.strips import made_in_strips
 
     cube = opened(scene, asked)
     preview = _preview(cube, asked)
     stream = streamed(preview.watched if preview else cube, asked)
+    check_mask(stream.like()["mask"], output)
     warn_of_pixels(cube, asked.resolution)
     with scratch(output) as folder:
         with tell("mask") as show:

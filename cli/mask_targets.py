@@ -60,15 +60,15 @@ def _check(jobs: list[tuple[str, Path]], asked: Asked) -> None:
     from kappamask.scenes.masks import outputs
 
     sources = {os.path.realpath(scene): scene for scene, _ in jobs}
-    written: dict[str, str] = {}
+    written = set[str]()
     for scene, output in jobs:
         beside = [output.with_suffix(EXTRAS[word]) for word in asked.extras]
         for path in map(os.path.realpath, (*outputs(output, scores=asked.scores), *beside)):
             if path in sources:
                 raise _wrong("the mask, or its scores, must not replace the scene")
             if path in written:
-                raise _wrong(f"{written[path]} and {scene} have one name, {Path(path).name}; mask them apart")
-            written[path] = scene
+                raise _wrong(f"two scenes have one name, {_name(scene)}; mask them apart")
+            written.add(path)
 
 
 def _wrong(message: str) -> typer.BadParameter:

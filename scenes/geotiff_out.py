@@ -23,7 +23,7 @@ from kappamask.scenes.legend import NODATA, category_names, colormap, legend
 from kappamask.scenes.percent import in_percent
 from kappamask.scenes.raster import local_raster
 
-__all__ = ["scores_path", "write_geotiff"]
+__all__ = ["check_geotiff", "scores_path", "write_geotiff"]
 
 da: Any = dask.array  # its annotations are partial
 BLOCK = 512
@@ -47,7 +47,6 @@ class _Layer:
 
 def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -> list[Path]:
     """See `write_mask`. Mask and scores are computed in one pass, so the network runs once."""
-    check_regular("The mask", mask)
     layers = {path: _mask_layer(mask)}
     if scores is not None:
         layers[scores_path(path)] = _score_layer(scores)
@@ -62,6 +61,12 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
                 extra.unlink()
         finals[path].with_name(f"{path.name}.aux.xml").write_bytes(category_names(legend(mask)))
     return list(layers)
+
+
+def check_geotiff(mask: xr.DataArray) -> None:
+    """SceneError unless `mask` is of one date and on a regular grid."""
+    _one_date(mask)
+    check_regular("The mask", mask)
 
 
 def scores_path(path: Path) -> Path:

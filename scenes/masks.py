@@ -9,13 +9,13 @@ import xarray as xr
 from kappamask.models import SceneError
 from kappamask.scenes.cf import crs_of
 from kappamask.scenes.cube import located
-from kappamask.scenes.geotiff_out import scores_path, write_geotiff
+from kappamask.scenes.geotiff_out import check_geotiff, scores_path, write_geotiff
 from kappamask.scenes.grid import grid_of
 from kappamask.scenes.netcdf import open_dates
 from kappamask.scenes.netcdf_out import write_netcdf
 from kappamask.scenes.raster import lazy_bands, local_raster, number_type
 
-__all__ = ["MASK_SUFFIXES", "outputs", "read_mask", "write_mask"]
+__all__ = ["MASK_SUFFIXES", "check_mask", "outputs", "read_mask", "write_mask"]
 
 MASK_SUFFIXES = (".tif", ".tiff", ".nc")
 
@@ -33,11 +33,18 @@ def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | N
     written, or if the mask is no uint8 mask.
     """
     target = Path(path)
-    if target.suffix.lower() not in MASK_SUFFIXES:
-        raise SceneError(f"Cannot write {target.name}: a mask is a .tif or a .nc file.")
+    check_mask(mask, target)
+    return write_netcdf(mask, target, scores) if _is_netcdf(target) else write_geotiff(mask, target, scores)
+
+
+def check_mask(mask: xr.DataArray, path: Path) -> None:
+    """SceneError if `write_mask` would refuse to write `mask` to `path`, whatever its pixels are."""
+    if path.suffix.lower() not in MASK_SUFFIXES:
+        raise SceneError(f"Cannot write {path.name}: a mask is a .tif or a .nc file.")
     if mask.dtype != np.uint8 or set(mask.dims) - {"t"} != {"y", "x"}:
         raise SceneError(f"A mask is uint8 with dims (y, x), not {mask.dtype} with {mask.dims}.")
-    return write_netcdf(mask, target, scores) if _is_netcdf(target) else write_geotiff(mask, target, scores)
+    if not _is_netcdf(path):
+        check_geotiff(mask)
 
 
 def read_mask(path: str | Path) -> xr.DataArray:
