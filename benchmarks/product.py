@@ -1,6 +1,6 @@
 """A whole product from JPEG 2000 to a mask on disk: reading alone, inference alone, and the command that does both.
 
-`python benchmarks/product.py [FOLDER] [RESOLUTION …]` writes the product into FOLDER, once, and measures at 10 and 20 m.
+`python benchmarks/product.py [FOLDER] [RESOLUTION …]` writes a product into FOLDER, once, and measures at 10 and 20 m.
 Wall time is what a user waits; CPU seconds (user and system, of all threads) tell whether a busy machine inflates it.
 """
 
@@ -69,7 +69,9 @@ def write(folder: Path) -> None:
     np.save(folder / "piece.npy", array)
     random = np.random.default_rng(0)
     for values, (band, metres) in zip(array, NATIVE_M.items(), strict=True):
-        _write_band(folder / f"T18SUH_20180202T160000_{band}.jp2", values[:: metres // 10, :: metres // 10], metres, random)
+        _write_band(
+            folder / f"T18SUH_20180202T160000_{band}.jp2", values[:: metres // 10, :: metres // 10], metres, random
+        )
 
 
 def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Generator) -> None:
