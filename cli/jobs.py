@@ -90,7 +90,8 @@ def finish(book: "Journal", batches: list[str], as_json: bool, allow_holes: bool
     open_places = holes(part for part in parts if part.batch in whole)
     result = {"parts": rows(parts), "files": [str(file) for file in files], "holes": open_places}
     told = [f"{share:.2%} of {path} have no data though the satellite saw them" for path, share in open_places.items()]
-    say(result, [*(_line(part) for part in parts), *map(str, files), *told], as_json)
+    lines = [*(_line(part) for part in parts), *map(str, files), *told]
+    say(result, lines or ["nothing was submitted"], as_json)
     bad = [part for part in parts if part.state is State.FAILED or part.message.startswith("left for resume")]
     if bad:
         raise JobError(f"{len(bad)} of {len(parts)} parts did not come: {bad[0].name}: {bad[0].message}")

@@ -33,11 +33,11 @@ def publish(
     """
     with extra("client"):
         from kappamask.openeo_process.graph import PYTHON
-        from kappamask.openeo_process.login import connect
+        from kappamask.openeo_process.login import reached
         from kappamask.openeo_process.publish import PROCESS_ID, publication, write_publication
 
     made = publication(load_card(model), namespace=namespace, archive=archive, backend=backend, python=python or PYTHON)
     written = write_publication(made, output)
     if store:
-        connect(backend).put(f"/process_graphs/{PROCESS_ID}", json=made.process, expected_status=200)
+        reached(backend).put(f"/process_graphs/{PROCESS_ID}", json=made.process, expected_status=200)
     say({"files": [str(path) for path in written], "stored": store}, [str(path) for path in written], as_json)

@@ -66,7 +66,7 @@ def submit(
         from kappamask.cli.submission import Submission, archive_for, runtime_of
         from kappamask.openeo_process.areas import cells, read_area
         from kappamask.openeo_process.batch import Request
-        from kappamask.openeo_process.login import connect
+        from kappamask.openeo_process.login import reached
         from kappamask.openeo_process.plan import make_plan
         from kappamask.openeo_process.probe import probe
 
@@ -79,7 +79,7 @@ def submit(
     price = make_plan(pieces, request)
     if not plan:
         price.check(max_credits)
-    connection = connect(backend)
+    connection = reached(backend)
     request = replace(request, bands=tuple(_bands(bands, probe(connection, collection, card, runtime))))
     if plan:
         Submission(request, pieces, connection, max_credits).say(as_json)

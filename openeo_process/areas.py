@@ -73,7 +73,10 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
         found, own = _parsed(text)
         area = _projected(found, crs or own or LONLAT, LONLAT)
     except UNREADABLE as error:
-        raise CubeError(f"The area {text[:80]!r} cannot be read: {' '.join(str(error).split())}.") from error
+        raise CubeError(
+            f"The area {text[:80]!r} cannot be read ({' '.join(str(error).split())}): give W,S,E,N, a polygon as WKT, "
+            "or the path of a GeoJSON or GeoPackage."
+        ) from error
     area = shapely.make_valid(area)
     if area.is_empty or not area.area > 0:
         raise CubeError(f"The area {text[:80]!r} is empty: give W,S,E,N, a polygon as WKT, a GeoJSON or a GeoPackage.")

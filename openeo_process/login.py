@@ -4,11 +4,12 @@ import os
 from urllib.parse import urlsplit
 
 import openeo
+import requests
 
 from kappamask.models import JobError
 from kappamask.openeo_process.patience import Patience
 
-__all__ = ["connect", "is_local"]
+__all__ = ["connect", "is_local", "reached"]
 
 METHOD, USER, PASSWORD = "OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"
 """The first is openEO's own: "client_credentials" (with OPENEO_AUTH_CLIENT_ID, …_SECRET, …_PROVIDER_ID); or "basic"."""
@@ -18,6 +19,14 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def is_local(url: str) -> bool:
     """Whether a back-end runs on this machine, as `kappamask serve` does."""
     return urlsplit(url if "://" in url else f"https://{url}").hostname in LOOPBACK
+
+
+def reached(url: str) -> openeo.Connection:
+    """`connect`, for a user who waits: JobError in plain words where nothing answers at `url`."""
+    try:
+        return connect(url)
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise JobError(f"Nothing answers at {url}: is the address right, and are you connected?") from error
 
 
 def connect(url: str, patience: Patience | None = None) -> openeo.Connection:

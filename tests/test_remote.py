@@ -232,6 +232,11 @@ def test_passwords_and_signatures_are_nowhere(kappamask, server, account, tmp_pa
     assert "expires=" not in said and "Bearer" not in said
 
 
+def test_a_back_end_that_does_not_answer_is_told(kappamask, account, tmp_path):
+    done = kappamask(*words("http://127.0.0.1:9", tmp_path))
+    assert done.code == 1 and "Nothing answers at http://127.0.0.1:9" in done.err and one_sentence(done.err)
+
+
 def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
     done = kappamask(*words("http://example.org", tmp_path))
     assert done.code == 1 and "https://" in done.err and one_sentence(done.err)
