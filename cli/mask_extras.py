@@ -9,12 +9,21 @@ from kappamask.cli.options import extra
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["EXTRAS", "add_extras", "lacking"]
+__all__ = ["EXTRAS", "add_extras", "check_extras", "lacking"]
 
 EXTRAS = {"quicklook": ".png", "report": ".html", "style": ".qml", "stac": ".json"}
 """Word -> suffix of the file, which has the mask's name; the item, last, lists the others."""
 KEYS = {"report": "page"}
 """Keys of assets in the item, where they are not the words."""
+
+
+def check_extras(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
+    """Raises SceneError, before a mask is made, for what could not be made beside it: no item without a date."""
+    if "stac" in wanted:
+        with extra("report"):
+            from kappamask.reports.provenance import sensing_time
+
+        sensing_time(output.name, cube.attrs)
 
 
 def lacking(output: Path, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from kappamask.cli.mask_extras import add_extras, lacking
+from kappamask.cli.mask_extras import add_extras, check_extras, lacking
 from kappamask.cli.mask_options import Asked
 from kappamask.cli.mask_warnings import warn_of_pixels
 from kappamask.cli.progress import Telling, of_dask
@@ -68,6 +68,7 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, record: str) ->
     from kappamask.scenes.strips import made_in_strips
 
     cube = opened(scene, asked)
+    check_extras(asked.extras, output, cube)
     preview = _preview(cube, asked)
     stream = streamed(preview.watched if preview else cube, asked)
     check_mask(stream.like()["mask"], output)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kappamask.cli.mask_extras import EXTRAS
+from kappamask.cli.mask_extras import EXTRAS, check_extras
 from kappamask.cli.mask_one import opened, streamed
 from kappamask.cli.mask_options import Asked
 
@@ -25,6 +25,7 @@ def plan(scene: str, output: Path, asked: Asked, *, anew: bool) -> dict[str, Any
     from kappamask.scenes.masks import outputs
 
     cube = opened(scene, asked)
+    check_extras(asked.extras, output, cube)
     said = _radiometry(cube.attrs, cube.encoding, asked)
     stream = streamed(cube, asked, said["radiometry"] or "dn_harmonized")
     files = outputs(output, scores=asked.scores)

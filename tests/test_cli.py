@@ -384,3 +384,11 @@ def test_a_missing_library_is_named_with_its_extra(scene: Path) -> None:
     assert ended.returncode == 1
     assert "pip install 'kappamask-openeo[scenes]'" in ended.stderr
     assert one_sentence(ended.stderr)
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_an_item_without_a_date_is_told_before_the_mask_is_made(kappamask, tmp_path, brightness, more):
+    scene, output = geotiff(tmp_path / "scene_L1C.tif"), tmp_path / "mask.tif"
+    done = kappamask("mask", scene, "-o", output, "--model", brightness.folder, "--stac", *more)
+    assert done.code == 1 and "no date" in done.err and one_sentence(done.err)
+    assert not output.exists()
