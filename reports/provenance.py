@@ -41,8 +41,8 @@ def sensing_time(name: str, attrs: Mapping[str, Any]) -> datetime:
     text = str(attrs.get("datetime") or sensed(name) or "")
     if not text:
         raise SceneError(
-            f"{name} has no date, and no scene tells one: needed is a tag 'datetime', or a date in the mask's name, such "
-            "as mask_20180202.tif."
+            f"{name} has no date, and no scene tells one: needed is a tag 'datetime', or a date in the mask's name, "
+            "such as mask_20180202.tif."
         )
     try:
         when = datetime.fromisoformat(text)
