@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -8,6 +9,9 @@ from networks import write_model
 
 from kappamask.models import ModelCard
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is where tests run in a shell's background, and commands that are started here would not hear Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None)
 hypothesis.settings.load_profile("ci")
 
