@@ -90,18 +90,22 @@ def tensor(values: NDArray[Any], valid: NDArray[np.bool_], reading: Reading) -> 
     card = reading.card
     image = np.full((card.channels, *valid.shape), card.fill, dtype=np.float32)
     for plane, band in zip(map(numbers, values), reading.bands, strict=True):
-        target = image[card.bands.index(band)]
-        np.copyto(target, _scaled(plane, band, reading), where=valid & _measured(plane, reading))
+        target, there = image[card.bands.index(band)], _measured(plane, reading)
+        there &= valid
+        _scale(plane, band, reading, out=target)
+        if not there.all():
+            np.copyto(target, np.float32(card.fill), where=~there)
     if card.level_plane:
         image[-1] = float(reading.level == "L2A")
     return _reflected(image, card.stride)
 
 
-def _scaled(plane: NDArray[np.float32], band: str, reading: Reading) -> NDArray[np.float32]:
+def _scale(plane: NDArray[np.float32], band: str, reading: Reading, out: NDArray[np.float32]) -> None:
     scaling = reading.card.scaling[reading.card.bands.index(band)]
     scale, offset = affine(band, reading.mode)
-    scaled = plane * np.float32(scale * scaling.gain) + np.float32(offset * scaling.gain + scaling.bias)
-    return np.asarray(np.maximum(scaled, np.float32(scaling.lower)), dtype=np.float32)
+    np.multiply(plane, np.float32(scale * scaling.gain), out=out)
+    out += np.float32(offset * scaling.gain + scaling.bias)
+    np.maximum(out, np.float32(scaling.lower), out=out)
 
 
 def _reflected(image: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
