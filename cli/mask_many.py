@@ -94,7 +94,7 @@ def on_cluster(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool,
             client.submit(_at_worker, absolute(scene), output.absolute(), asked, anew, pure=False): scene
             for scene, output in jobs
         }
-        for number, task in enumerate(as_completed(tasks), 1):
+        for number, task in enumerate(as_completed(tasks, loop=client.loop), 1):
             with failures.noted(tasks[task]):
                 done[tasks[task]] = _arrived(task.result()) | {"scene": tasks[task]}
             show(number, len(jobs))
@@ -113,7 +113,7 @@ def _client(scheduler: str | None, jobs: int) -> Iterator[tuple[Any, int]]:
     workers = max(1, min(jobs, _cores() // CORES))
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client, max(1, _cores() // workers)
 
@@ -122,7 +122,7 @@ def _connected(scheduler: str) -> Any:
     from distributed import Client
 
     try:
-        return Client(scheduler, timeout=WAIT_S)
+        return Client(scheduler, timeout=WAIT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise SceneError(f"No dask scheduler answers at {scheduler} ({error}): see `dask scheduler --help`.") from error
 
