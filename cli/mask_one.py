@@ -1,5 +1,6 @@
 """One scene to one mask, with all that goes beside it: in this process, or in a worker of a cluster."""
 
+import os
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,7 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, record: str) ->
     from kappamask.scenes.masks import check_mask
     from kappamask.scenes.strips import made_in_strips
 
+    os.environ["GDAL_NUM_THREADS"] = str(asked.threads)  # of decoders, in whatever thread they are called
     cube = opened(scene, asked)
     check_extras(asked.extras, output, cube)
     preview = _preview(cube, asked)

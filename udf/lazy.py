@@ -42,7 +42,8 @@ def computed(arrays: list[Any]) -> list[NDArray[Any]]:
 
 
 def _edges(length: int, reading: Reading) -> list[tuple[int, int]]:
-    step = BLOCK_WINDOWS * (reading.card.local_window - 2 * reading.card.overlap)
+    spans = reading.windows(length)
+    step = BLOCK_WINDOWS * (spans[1].start if len(spans) > 1 else length)
     return [(first, min(first + step, length)) for first in range(0, length, step)]
 
 

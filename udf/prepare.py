@@ -34,7 +34,7 @@ class Reading:
         """The windows along an axis of `length` pixels (framed for a mosaic) on a user's own machine."""
         if self.mosaic:
             return own(length, self.card.window, self.mosaic)
-        return plan(length, self.card.local_window, self.card.overlap)
+        return plan(length, self.card.local_window, self.card.overlap, self.card.stride)
 
 
 def numbers(values: Any) -> NDArray[np.float32]:

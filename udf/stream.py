@@ -110,7 +110,7 @@ def stream(
 ) -> Stream:
     """What `cloud_mask` gives for a dask cube, bit for bit, but to be made piece by piece.
 
-    Parameters and errors are those of `cloud_mask`. threads: of the network, and as many, but no more than eight, that
+    Parameters and errors are those of `cloud_mask`. threads: of the network, and as many, but no more than four, that
     compute the cube.
     """
     return Stream(

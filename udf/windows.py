@@ -1,9 +1,9 @@
 """Overlapping windows: where they lie, and how their scores become one image.
 
-Along each axis windows of one size lie `size - 2 * overlap` apart, and the last one is moved back to end
-with the image. Scores are blended with weights that fall where windows overlap. Sums are formed in one order
-whatever part of the image is asked for, so a block computed on its own equals the same block of the whole,
-bit for bit.
+Along each axis there are as few windows as cover the image, all of one size, no larger than that takes; they lie
+`size - 2 * overlap` apart, and the last one is moved back to end with the image. Scores are blended with weights that
+fall where windows overlap. Sums are formed in one order whatever part of the image is asked for, so a block computed on
+its own equals the same block of the whole, bit for bit.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +19,10 @@ __all__ = ["Piece", "Span", "blend", "framed", "own", "plan", "touching"]
 Scores = NDArray[np.float32]
 ALMOST_0 = 1e-6
 """Beside a weight near 1 it moves no float32 score by more than its rounding."""
+
+COLLIDING = 128
+"""Pixels: rows of a multiple of it lie so in the processor's cache that convolutions take an eighth longer (measured
+with `compact`, on Intel Xeon)."""
 
 LOST_IN_1 = 1e-12
 """Beside a weight of 1 it is rounded away; alone, beyond the pixels that a block is for, nothing is divided by 0."""
@@ -45,12 +49,23 @@ class Span(NamedTuple):
         return slice(self.start, self.stop)
 
 
-def plan(length: int, size: int, overlap: int) -> list[Span]:
-    """The windows along an axis of `length` pixels; a single one if the axis is not longer than `size`."""
+def plan(length: int, size: int, overlap: int, stride: int = 1) -> list[Span]:
+    """The windows along an axis of `length` pixels; a single one if the axis is not longer than `size`.
+
+    No window is larger than `size`, and each is a multiple of `stride`, as `size` is.
+    """
     if length <= size:
         return [Span(0, np.ones(length, dtype=np.float32))]
+    size = _least(length, size, overlap, stride)
     starts = [*range(0, length - size, size - 2 * overlap), length - size]
     return [Span(start, _weight(start, length, size, overlap)) for start in starts]
+
+
+def _least(length: int, size: int, overlap: int, stride: int) -> int:
+    """The size at which no more windows are needed than at `size`."""
+    count = -(-(length - 2 * overlap) // (size - 2 * overlap))
+    least = -(-(length + (count - 1) * 2 * overlap) // (count * stride)) * stride
+    return least + stride if least % COLLIDING == 0 and least + stride <= size else least
 
 
 def _weight(start: int, length: int, size: int, overlap: int) -> Scores:
