@@ -88,22 +88,33 @@ def tensor(values: NDArray[Any], valid: NDArray[np.bool_], reading: Reading) -> 
     The network never sees a NaN: absent bands and pixels that are not valid hold the card's fill value.
     """
     card = reading.card
-    image = np.full((card.channels, *valid.shape), card.fill, dtype=np.float32)
-    for plane, band in zip(map(numbers, values), reading.bands, strict=True):
-        target, there = image[card.bands.index(band)], _measured(plane, reading)
-        there &= valid
+    image = np.empty((card.channels, *valid.shape), dtype=np.float32)
+    image[[i for i, band in enumerate(card.bands) if band not in reading.bands]] = card.fill
+    absent, whole = ~valid, bool(valid.all())
+    for plane, band in zip(values, reading.bands, strict=True):
+        target, sure = image[card.bands.index(band)], _surely_measured(plane, reading)
+        plane = plane if sure else numbers(plane)
         _scale(plane, band, reading, out=target)
-        if not there.all():
-            np.copyto(target, np.float32(card.fill), where=~there)
+        if not (sure and whole):
+            np.copyto(target, np.float32(card.fill), where=absent if sure else absent | ~_measured(plane, reading))
     if card.level_plane:
         image[-1] = float(reading.level == "L2A")
     return _reflected(image, card.stride)
 
 
-def _scale(plane: NDArray[np.float32], band: str, reading: Reading, out: NDArray[np.float32]) -> None:
+def _surely_measured(plane: NDArray[Any], reading: Reading) -> bool:
+    """Whether all of a plane are measurements, by its extremes: in products, whole numbers without declared nodata."""
+    if plane.dtype.kind != "u" or isinstance(plane, np.ma.MaskedArray) or any(reading.nodata):
+        return False
+    low, high = plausible(reading.mode)
+    return bool(low <= plane.min() and plane.max() <= high)
+
+
+def _scale(plane: NDArray[Any], band: str, reading: Reading, out: NDArray[np.float32]) -> None:
     scaling = reading.card.scaling[reading.card.bands.index(band)]
     scale, offset = affine(band, reading.mode)
-    np.multiply(plane, np.float32(scale * scaling.gain), out=out)
+    np.copyto(out, plane)
+    out *= np.float32(scale * scaling.gain)
     out += np.float32(offset * scaling.gain + scaling.bias)
     np.maximum(out, np.float32(scaling.lower), out=out)
 
