@@ -20,7 +20,7 @@ from kappamask.training.spectra import FloatArray, path
 from kappamask.training.surfaces import draw_ground
 
 SIZE = 512
-CLOUD_FREE, OVERCAST = 0.18, 0.05
+CLOUD_FREE, OVERCAST = 0.18, 0.07
 #: Share of tiles under dim light (winter, low sun), and what is left then of the light from the ground.
 DIM, DIM_TO = 0.25, (0.35, 0.85)
 
