@@ -122,7 +122,8 @@ def draw_layer(
     """A layer of `kind` on a canvas of `shape`, over a share `coverage` (drawn if None), tops below `highest_km`."""
     cover = float(rng.uniform(*kind.cover)) if coverage is None else coverage
     # At 20 and 30 m the drawn sizes would be a pixel or two: part of such tiles has larger clouds.
-    cell_px = float(np.exp(rng.uniform(*np.log(kind.cell_m)))) / float(rng.uniform(min(10.0, pixel_m), pixel_m))
+    larger = float(rng.uniform(1, pixel_m / 10)) if pixel_m > 10 else 1.0
+    cell_px = float(np.exp(rng.uniform(*np.log(kind.cell_m)))) * larger / pixel_m
     slope, stretch = float(rng.uniform(*kind.slope)), float(rng.uniform(*kind.stretch))
     noise = fractal(shape, slope, max(cell_px, 4.0), rng, stretch=stretch)
     noise += np.float32(rng.uniform(0, 0.8)) * fractal(shape, 3.5, 6 * max(cell_px, 4.0), rng)
