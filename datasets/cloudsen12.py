@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from kappamask.datasets.patch import DIGITAL, Patch, translated, without_data
 from kappamask.datasets.split import split_of
+from kappamask.datasets.sun import low_sun
 from kappamask.datasets.tortilla import Entry, entries
 from kappamask.models import SENTINEL2_BANDS, SceneError
 
@@ -23,6 +26,8 @@ ORDER: Final = {13: ("L1C", L1C), 14: ("L2A", (*(b for b in L1C if b != "B10"), 
 #: Hand-drawn labels of patches of 509 px; the others are scribbles, machine-made, or of other sizes.
 WANTED: Final = {"label_type": "high", "real_proj_shape": 509}
 IMAGE, LABELS = 0, 1
+CENTROID, TIME = "stac:centroid", "stac:time_start"
+POINT: Final = re.compile(r"POINT \(([-.\d]+) ([-.\d]+)\)")
 
 
 def find(folder: Path) -> Iterator[Entry]:
@@ -54,11 +59,21 @@ def read(entry: Entry) -> Patch:
     reflectance = np.where(empty, np.nan, numbers[optical] / DIGITAL).astype(np.float32)
     truth = np.where(empty, 0, translated(labels, CODES)).astype(np.uint8)
     kept = tuple(bands[i] for i in optical)
-    return Patch(entry.id, _place(entry), split(entry), level, 10.0, kept, reflectance, truth, merged=False)
+    return Patch(
+        entry.id, _place(entry), split(entry), level, 10.0, kept, reflectance, truth, merged=False, tags=_sun(entry)
+    )
 
 
 def _place(entry: Entry) -> str:
     return str(entry.row.get("roi_id") or entry.id)
+
+
+def _sun(entry: Entry) -> dict[str, bool]:
+    """The tag `low_sun`, where the table has a place (a point in WKT) and a time (seconds since 1970)."""
+    place, seconds = POINT.match(str(entry.row.get(CENTROID))), entry.row.get(TIME)
+    if not place or not isinstance(seconds, int | float):
+        return {}
+    return {"low_sun": low_sun(float(place[1]), float(place[2]), datetime.fromtimestamp(seconds, UTC))}
 
 
 def _pixels(entry: Entry) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +12,20 @@ from numpy.typing import NDArray
 NOT_JUDGED: Final = 0
 DIGITAL: Final = np.float32(1e4)
 """Digital numbers of reflectance 1 (Sentinel-2 products, harmonised)."""
+
+GROUNDS: Final = {
+    "snow": "Snow, ice",
+    "water": "Water",
+    "urban": "Urban",
+    "desert": "Desert, bare ground",
+    "forest": "Forest",
+    "low_sun": "Low sun",
+    "thin_cloud_only": "No cloud but thin cloud",
+}
+"""What a data set may tell of a patch -> in words."""
+ENOUGH: Final = 0.1
+"""Share of a patch's clear pixels from which on it is a patch of snow, water and so on: ours; a tenth of 512 x 512 px
+is a lake of 2.6 km2, enough to be judged by."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,10 @@ class Patch:
     """(y, x): 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 0 not judged."""
     merged: bool
     """True where 4 means cloud of either kind."""
+    tells_shadow: bool = True
+    """False where shadows are not labelled, or not those of clouds alone: 1 then means clear or shadow."""
+    tags: Mapping[str, bool] = field(default_factory=dict)
+    """Stratum (a name of `GROUNDS`) -> whether the patch is of it, for those that the set tells of."""
 
     def stack(self, bands: Sequence[str]) -> NDArray[np.float32]:
         """Reflectance (band, y, x) of `bands` in that order; NaN where the patch has no such band."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, overload
 
-from kappamask.datasets import arrays, cloudsen12, kappazeta
+from kappamask.datasets import alcd, arrays, cloudsen12, francis, hollstein, kappazeta, pixbox, pixels
 from kappamask.datasets.patch import Patch
 from kappamask.models import SceneError
 
@@ -24,21 +24,40 @@ class DataSet:
     split: Callable[[Any], str]
     read: Callable[[Any], Patch]
     files: str
+    judges: str
+    """What its labels can tell."""
 
 
-#: Facts of the three published sets are those of their records on Zenodo and Hugging Face.
+_FOUR: Final = "all four classes"
+_THREE: Final = "clear, cloud shadow, cloud of either kind"
+#: Facts of the published sets are those of their records on Zenodo, Hugging Face and GitLab.
 DATASETS: Final = {
     data.name: data
     for data in (
         DataSet("kappaset", "KappaSet: 9251 patches of 1038 products, worldwide, L1C", "doi:10.5281/zenodo.7100327",
-                "CC-BY-4.0", kappazeta.find, kappazeta.split, kappazeta.read, "*.nc"),
+                "CC-BY-4.0", kappazeta.find, kappazeta.split, kappazeta.read, "*.nc", _FOUR),
         DataSet("kappazeta-north", "KappaZeta Northern Europe: 4403 patches of 155 scenes, April to September, L1C",
-                "doi:10.5281/zenodo.5095024", "CC-BY-4.0", kappazeta.find, kappazeta.split, kappazeta.read, "*.nc"),
+                "doi:10.5281/zenodo.5095024", "CC-BY-4.0", kappazeta.find, kappazeta.split, kappazeta.read, "*.nc",
+                _FOUR),
         DataSet("cloudsen12", "CloudSEN12+: about 10,000 hand-labelled patches, worldwide, L1C or L2A",
                 "https://huggingface.co/datasets/tacofoundation/cloudsen12", "CC0-1.0", cloudsen12.find,
-                cloudsen12.split, cloudsen12.read, "*.taco"),
+                cloudsen12.split, cloudsen12.read, "*.taco", _FOUR),
+        DataSet("francis", "Sentinel-2 Cloud Mask Catalogue: 513 subscenes of 2018, worldwide, L1C at 20 m",
+                "doi:10.5281/zenodo.4172871", "CC-BY-4.0", francis.find, francis.split, francis.read,
+                "subscenes/*.npy, masks/*.npy", f"{_THREE}; shadow in 424 of the subscenes"),
+        DataSet("alcd", "ALCD reference masks: 38 whole scenes, L1C at 60 m", "doi:10.5281/zenodo.1460961",
+                "see its record", alcd.find, alcd.split, alcd.read, "*/Classification/classification_map.tif", _THREE),
+        DataSet("pixbox", "PixBox-S2-CMIX: 17,351 pixels of 29 products, L1C", "doi:10.5281/zenodo.5036991",
+                "see its record", pixbox.find, pixbox.split, pixbox.read, "pixbox_sentinel2_cmix_*.csv",
+                f"{_FOUR}, at single pixels"),
+        DataSet("hollstein", "Hollstein et al. 2016: 5.6 million spectra of Sentinel-2A, L1C",
+                "https://git.gfz-potsdam.de/EnMAP/sentinel2_manual_classification_clouds", "see its repository",
+                hollstein.find, hollstein.split, hollstein.read, "*_s2_manual_classification_data.h5",
+                "cloud, cirrus and all else, by colour alone"),
+        DataSet("pixels", "Labelled pixels as tables of bands, cloud and scene", "your own", "yours",
+                pixels.find, pixels.split, pixels.read, "labelled_*.csv", "cloud of either kind, by colour alone"),
         DataSet("arrays", "Labelled scenes as numpy archives of dn, bands and gt_kappa", "your own", "yours",
-                arrays.find, arrays.split, arrays.read, "labelled_*.npz"),
+                arrays.find, arrays.split, arrays.read, "labelled_*.npz", _THREE),
     )
 }  # fmt: skip
 

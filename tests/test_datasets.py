@@ -74,6 +74,14 @@ def test_level_2a_has_no_cirrus_band_and_its_by_products_are_left(tmp_path: Path
     np.testing.assert_allclose(stack[12], image[11] / 1e4, rtol=1e-6)
 
 
+def test_cloudsen12_tells_of_a_low_sun_where_it_has_place_and_time(tmp_path: Path) -> None:
+    one, place = (numbers(), np.zeros((2, 4), np.uint8)), {"stac:centroid": "POINT (24.75 59.4)"}
+    seconds = {"winter": 1545388800.0, "summer": 1529576400.0, "unknown": None}
+    cloudsen12(tmp_path / "a.taco", {name: (*one, place | {"stac:time_start": at}) for name, at in seconds.items()})
+    tags = {patch.name: dict(patch.tags) for patch in open_dataset("cloudsen12", tmp_path)}
+    assert tags == {"winter": {"low_sun": True}, "summer": {"low_sun": False}, "unknown": {}}
+
+
 def test_own_archives(tmp_path: Path) -> None:
     dn = numbers(3).transpose(1, 2, 0)
     np.savez(tmp_path / "labelled_field.npz", dn=dn, bands=["B02", "B03", "B04"], gt_kappa=LABELS % 5)

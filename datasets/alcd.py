@@ -1,0 +1,123 @@
+"""Reference masks by active learning (Baetens, Desjardins and Hagolle 2019): whole tiles; products come apart.
+
+Layout and codes, as the record's own description has them (Zenodo 1460961): a folder for each scene, named as its L1C
+product, with `Classification/classification_map.tif`; 0 no data, 1 not used, 2 low clouds, 3 high clouds, 4 cloud
+shadows, 5 land, 6 water, 7 snow. `used_parameters.json` beside it names the product and the tile
+(`cloudy_product_name`, `tile`), as two public readers take it. Maps have 60 m; the grid is taken from the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+
+from kappamask.datasets.patch import ENOUGH, Patch, translated
+from kappamask.datasets.products import low_over, products_in, reflectance
+from kappamask.datasets.split import split_of
+from kappamask.models import SceneError
+from kappamask.scenes import names as named
+from kappamask.scenes import open_scene
+from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.raster import local_raster
+
+MAP: Final = "Classification/classification_map.tif"
+PARAMETERS: Final = "used_parameters.json"
+CODES: Final = {2: 4, 3: 4, 4: 2, 5: 1, 6: 1, 7: 1}
+"""High clouds are not the same as thin ones, so the clouds are one class; 0 and 1 are not judged."""
+GROUND: Final = {"water": 6, "snow": 7}
+FINEST: Final = (20.0, 10.0)
+"""Metres at which a product is read, the first of which the map's pixels are a multiple."""
+NEAR: Final = 1.0
+"""Metres that the corners of a map may lie beside those of its product."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A classified scene: the map, the product that it is of, and its tile."""
+
+    path: Path
+    product: Path
+    tile: str | None
+
+    @property
+    def group(self) -> str:
+        """The tile, of which there may be several dates."""
+        return self.tile or self.product.name
+
+
+def find(folder: Path) -> Iterator[Place]:
+    """The maps under `folder` whose product lies there, too: as NAME.SAFE, a zip of it, under whatever folder.
+
+    Raises SceneError if there are maps, and no product of any of them.
+    """
+    maps = sorted(folder.rglob(MAP))
+    held = products_in(folder) if maps else {}
+    wanted = [(path, *_scene(path)) for path in maps]
+    found = [Place(path, held[name], tile) for path, name, tile in wanted if name in held]
+    if maps and not found:
+        raise SceneError(f"{folder} has {len(maps)} maps and none of their products; get {wanted[0][1]}.SAFE beside.")
+    yield from found
+
+
+def split(place: Place) -> str:
+    """By tile: the set was published whole."""
+    return split_of(place.group)
+
+
+def read(place: Place) -> Patch:
+    """The scene on the grid of its map. Raises SceneError if map and product do not fit, or one is damaged."""
+    name = place.path.parents[1].name
+    with local_raster(place.path) as dataset:
+        grid, labels = grid_of(dataset), dataset.read(1)
+    cube = _on_grid(_opened(place, grid), grid, name)
+    truth = translated(labels, CODES)
+    clear = max(int((truth == 1).sum()), 1)
+    ground = {tag: bool((labels == code).sum() / clear >= ENOUGH) for tag, code in GROUND.items()}
+    bands = tuple(map(str, cube["bands"].values))
+    return Patch(
+        name, place.group, split(place), str(cube.attrs["level"]), grid.transform.a, bands, reflectance(cube, name),
+        truth, merged=True, tags={**ground, **low_over(cube)},
+    )  # fmt: skip
+
+
+def _scene(path: Path) -> tuple[str, str | None]:
+    """Name of the product and its tile, by the file beside the map, or by the folder's name."""
+    folder, told = path.parents[1].name, path.with_name(PARAMETERS)
+    given = _parameters(told) if told.exists() else {}
+    name = str(given.get("cloudy_product_name") or folder).removesuffix(".SAFE")
+    return name, str(given.get("tile") or "").removeprefix("T") or named.tile(name)
+
+
+def _parameters(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SceneError(f"{path} cannot be read as JSON: {error}.") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _opened(place: Place, grid: Grid) -> xr.DataArray:
+    """The cube, of the granule that is meant where a product of before December 2016 has several."""
+    granules = sorted(place.product.glob(f"GRANULE/*_T{place.tile}_*"))
+    finest = next((metres for metres in FINEST if grid.transform.a % metres == 0), FINEST[-1])
+    return open_scene(granules[0] if len(granules) == 1 else place.product, resolution=finest)
+
+
+def _on_grid(cube: xr.DataArray, grid: Grid, name: str) -> xr.DataArray:
+    """Means of the cube's pixels in each pixel of the map; without data where one of them is."""
+    west, south, east, north = cube.rio.bounds()
+    apart = np.abs(np.subtract((west, south, east, north), grid.bounds)).max()
+    times = round(grid.transform.a / (float(cube["x"][1]) - float(cube["x"][0])))
+    if cube.rio.crs != grid.crs or apart > NEAR or cube.shape[1:] != (grid.height * times, grid.width * times):
+        raise SceneError(f"The map of {name} does not cover its product: {grid.bounds} and {cube.rio.bounds()}.")
+    known = cube.where(cube != cube.attrs["_FillValue"])
+    means: xr.DataArray = known.coarsen(y=times, x=times).mean(skipna=False)  # type: ignore[attr-defined]
+    located = means.fillna(cube.attrs["_FillValue"]).assign_attrs(cube.attrs)
+    placed: xr.DataArray = located.rio.write_crs(cube.rio.crs)
+    return placed

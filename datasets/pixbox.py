@@ -1,0 +1,120 @@
+"""PixBox-S2-CMIX (Zenodo 5036991): 17,351 pixels of 29 L1C products, labelled one by one by experts.
+
+Layout, as two public readers of the record agree on it: a CSV whose rows have PRODUCT_ID, PIXEL_Y and PIXEL_X (row and
+column of 10 m, from 0), CLOUD_CHARACTERISTICS_ID and SHADOW_ID; the products come apart. Pixels are read with the
+512 x 512 px around them, so that masks see what the experts saw.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from kappamask.datasets.patch import NOT_JUDGED, Patch
+from kappamask.datasets.pixbox_products import PRODUCTS
+from kappamask.datasets.products import low_over, products_in, reflectance
+from kappamask.datasets.split import split_of
+from kappamask.models import SceneError
+from kappamask.scenes import open_scene
+from kappamask.scenes.names import tile
+
+CLOUDS: Final = {1: 1, 7: 1, 2: 4, 3: 3, 4: 3, 5: 3, 6: 3, 9: 3, 10: 3, 11: 3}
+"""1 no cloud, 7 clear; 2 opaque; 3 to 6 semi-transparent of any thickness, 9 contrail; 10 fog and 11 haze are thin
+cloud to us. Not judged: 0 none of the classes, 8 mixed pixel, 12 border of a cloud."""
+SHADOWS: Final = {0, 1, 2, 3, 4}
+CAST: Final = 3
+"""The shadow of a cloud; 0, 1, 2 and 4 are none, or that of a mountain, or lie on a cloud."""
+COLUMNS: Final = ("PRODUCT_ID", "PIXEL_Y", "PIXEL_X", "CLOUD_CHARACTERISTICS_ID", "SHADOW_ID")
+SIDE: Final = 512
+"""Pixels of a window: KappaMask's."""
+Labels = Mapping[tuple[int, int], int]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A window of a product: its first row and column, and the labels (row, column) -> code inside of it."""
+
+    product: Path
+    name: str
+    corner: tuple[int, int]
+    labels: Labels
+
+    @property
+    def group(self) -> str:
+        """The tile, of which there are several dates."""
+        return tile(self.name) or self.name
+
+
+def find(folder: Path) -> Iterator[Place]:
+    """The windows with labels of the products that lie under `folder`, beside the table, as NAME.SAFE or its zip.
+
+    Pixels of products that are not there are left out. Raises SceneError if none is, or the table is not as above.
+    """
+    tables = sorted(folder.rglob("pixbox_sentinel2_cmix_*.csv"))
+    held = products_in(folder) if tables else {}
+    labels = {name: one for path in tables for name, one in _labels(path).items()}
+    if tables and not labels.keys() & held.keys():
+        raise SceneError(f"{folder} has PixBox's table and none of its products; get {min(labels)}.SAFE beside it.")
+    for name in sorted(labels.keys() & held.keys()):
+        for corner, inside in sorted(_windows(labels[name]).items()):
+            yield Place(held[name], name, corner, inside)
+
+
+def split(place: Place) -> str:
+    """By tile: the set was published whole."""
+    return split_of(place.group)
+
+
+def read(place: Place) -> Patch:
+    """The window at 10 m; only the labelled pixels are judged. Raises SceneError where a label lies outside."""
+    whole = open_scene(place.product)
+    y, x = place.corner
+    cube = whole.isel(y=slice(y, y + SIDE), x=slice(x, x + SIDE))
+    truth = np.full(cube.shape[1:], NOT_JUDGED, np.uint8)
+    for (row, column), code in place.labels.items():
+        if not (0 <= row - y < truth.shape[0] and 0 <= column - x < truth.shape[1]):
+            raise SceneError(f"{place.name} has {whole.shape[1:]} pixels (y, x); PixBox labels ({row}, {column}).")
+        truth[row - y, column - x] = code
+    bands = tuple(map(str, cube["bands"].values))
+    return Patch(
+        f"{place.name}:{y},{x}", place.group, split(place), str(cube.attrs["level"]), 10.0, bands,
+        reflectance(cube, place.name), truth, merged=False, tags=low_over(cube),
+    )  # fmt: skip
+
+
+def _labels(path: Path) -> dict[str, dict[tuple[int, int], int]]:
+    """Product -> labels; pixels that are labelled twice, and not the same, are not judged."""
+    found: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
+    with path.open(newline="", encoding="utf-8") as file:
+        for line, row in enumerate(csv.DictReader(file), 2):
+            name, pixel, code = _label(path, line, row)
+            found[name][pixel] = code if found[name].get(pixel, code) == code else NOT_JUDGED
+    return found
+
+
+def _label(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, tuple[int, int], int]:
+    try:
+        product, y, x, cloud, shadow = (int(row[column]) for column in COLUMNS)
+        name = PRODUCTS[str(product)]
+    except (KeyError, ValueError, TypeError) as error:
+        raise SceneError(
+            f"{path.name}, line {line}: {', '.join(COLUMNS)} of a product of the set are needed: {error}."
+        ) from error
+    if shadow not in SHADOWS or not 0 <= cloud <= 12:
+        raise SceneError(f"{path.name}, line {line}: no such class, {COLUMNS[3]} {cloud}, {COLUMNS[4]} {shadow}.")
+    code = CLOUDS.get(cloud, NOT_JUDGED)
+    return name, (y, x), 2 if shadow == CAST and code == 1 else code
+
+
+def _windows(labels: Labels) -> dict[tuple[int, int], dict[tuple[int, int], int]]:
+    found: dict[tuple[int, int], dict[tuple[int, int], int]] = defaultdict(dict)
+    for (y, x), code in labels.items():
+        if code != NOT_JUDGED:
+            found[y // SIDE * SIDE, x // SIDE * SIDE][y, x] = code
+    return found
