@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from kappamask.datasets import Patch
+from kappamask.evaluation.ground import grounds
 from kappamask.evaluation.metrics import IGNORED
 from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.tally import Tally
@@ -37,8 +38,9 @@ class Standing:
             answer = self.peer.run(patch)
             took = perf_counter() - start
             self.tally.add(
-                patch.name, patch.truth, answer.mask, group=patch.group, scores=answer.scores, merge_thin=patch.merged
-            )
+                patch.name, patch.truth, answer.mask, group=patch.group, scores=answer.scores,
+                merge_thin=patch.merged, merge_shadow=not patch.tells_shadow,
+            )  # fmt: skip
         except KappaMaskError as error:
             self.failures[str(error)] += 1
             return
@@ -57,10 +59,14 @@ class Comparison:
     standings: list[Standing]
     scenes: dict[str, int] = field(default_factory=dict)
     """Names of the patches that were judged, and their places in the data set."""
+    grounds: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Patch -> its strata by ground."""
     groups: set[str] = field(default_factory=set)
     """Products or places that they come from."""
     unjudged: int = 0
     """Patches whose truth labels no pixel."""
+    without_shadow: int = 0
+    """Patches whose truth does not tell shadow from clear; there shadow counts as clear, in masks too."""
     merged: bool = False
     """Whether a truth does not tell thin cloud from thick; then no score does."""
 
@@ -71,6 +77,8 @@ class Comparison:
             return
         self.scenes[patch.name] = place
         self.groups.add(patch.group)
+        self.grounds[patch.name] = grounds(patch)
+        self.without_shadow += not patch.tells_shadow
         self.merged |= patch.merged
         for standing in self.standings:
             standing.judge(patch)

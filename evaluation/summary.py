@@ -1,6 +1,6 @@
 """What a comparison found, as plain numbers that JSON can hold: the one source of tables, pages and plots."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,12 @@ Bounds = list[float] | None
 
 
 def summary(found: Comparison) -> Summary:
-    """`view`, `classes`, `scenes`, `groups`, `unjudged`, `peers`, `differences`, `absent`, `worst`.
+    """`view`, `classes`, `scenes`, `groups`, `unjudged`, `without_shadow`, `peers`, `differences`, `absent`, `worst`.
 
     view: name of the main view, "classes", or "merged" where a truth does not tell thin cloud from thick; classes: its
     groups. peers: for each that masked a patch its scores in every view, `intervals` of 95 % of those in the main one,
-    counts, scores without bands at edges, F1 of edges, spread over patches, strata, calibration,
-    time. differences: dice of the
+    counts, scores without bands at edges, F1 of edges, spread over patches, strata, calibration, time. without_shadow:
+    scenes whose shadows are not labelled and count as clear. differences: dice of the
     first peer less that of each other, over the scenes and classes that both have. absent: peer -> why it masked
     nothing. worst: scenes where the first peer's mean dice is lowest, and the dice of all. Scores are 0 to 1 or None.
     """
@@ -43,14 +43,15 @@ def summary(found: Comparison) -> Summary:
         "scenes": len(found.scenes),
         "groups": len(found.groups),
         "unjudged": found.unjudged,
-        "peers": [_peer(one, VIEWS[name]) for one in ran],
+        "without_shadow": found.without_shadow,
+        "peers": [_peer(one, VIEWS[name], found.grounds) for one in ran],
         "differences": [_difference(ran[0], other, VIEWS[name]) for other in ran[1:] if _shared(ran[0], other)],
         "absent": {one.peer.name: next(iter(one.failures)) for one in found.standings if not one.tally.scenes},
         "worst": _worst(ran, VIEWS[name]),
     }
 
 
-def _peer(one: Standing, view: View) -> Summary:
+def _peer(one: Standing, view: View, grounds: Mapping[str, Collection[str]]) -> Summary:
     tally, tells = one.tally, one.peer.tells
     return {
         "name": one.peer.name,
@@ -66,7 +67,7 @@ def _peer(one: Standing, view: View) -> Summary:
         "without_edges": {str(width): view.scores(counts, tells)["dice"] for width, counts in tally.bands.items()},
         "edge_f1": _told(boundary_f1(tally.edges), view.judged(tells)),
         "patches": share_of_patches(list(tally.scenes.values()), tells),
-        "strata": strata(tally.scenes.values(), tells),
+        "strata": strata(tally.scenes, tells, view=view, grounds=grounds, groups=tally.group_of),
         "calibration_error": calibration_error(tally.bins),
     }
 

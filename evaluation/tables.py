@@ -5,7 +5,9 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.metrics import RATES
+from kappamask.evaluation.strata import STRATA
 
 __all__ = ["LABELS", "csv_text", "latex", "markdown", "tables"]
 
@@ -21,8 +23,8 @@ LABELS = {
     "invalid": "Invalid",
     "all_clear": "All clear",
     "all_cloud": "All cloud",
-    "thin_cloud_only": "No cloud but thin cloud",
     "mixed": "Mixed",
+    **GROUNDS,
     "dice": "Dice coefficient",
     "precision": "Precision",
     "recall": "Recall",
@@ -35,8 +37,10 @@ PRINTED = RATES[:4]
 """Scores that the paper prints."""
 QUESTIONS = {"cloud": "Cloud or not", "shadow": "Shadow or not", "valid": "Valid or not"}
 """Views of two groups, of which dice is printed."""
+ERRORS = {"false": "Cloud where none is", "missed": "Cloud missed"}
+"""What is told of each stratum, of cloud of either kind."""
 NONE = "–"
-COLUMNS = ("dataset", "split", "peer", "view", "score", "class", "value", "low", "high", "scenes")
+COLUMNS = ("dataset", "split", "peer", "view", "score", "class", "value", "low", "high", "scenes", "stratum")
 LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "–": "--",
                        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})  # fmt: skip
 Table = tuple[str, list[str], list[list[str]]]
@@ -53,7 +57,7 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
         (f"{title}: dice coefficient", [title, *head], _rows(found, view, "dice", _groups(found, view)))
         for view, title in QUESTIONS.items()
     ]
-    return main + [table for table in asked if any(cell != NONE for row in table[2] for cell in row[1:])]
+    return main + [table for table in [*asked, *_strata(found)] if any(c != NONE for row in table[2] for c in row[1:])]
 
 
 def markdown(sets: Sequence[Mapping[str, Any]]) -> str:
@@ -78,6 +82,20 @@ def csv_text(sets: Sequence[Mapping[str, Any]]) -> str:
 
 def _rows(found: Mapping[str, Any], view: str, score: str, names: Sequence[str]) -> list[list[str]]:
     return [[LABELS[name], *(_percent(peer["views"][view][score][name]) for peer in found["peers"])] for name in names]
+
+
+def _strata(found: Mapping[str, Any]) -> Iterator[Table]:
+    """Errors of cloud in each stratum, with the number of its scenes."""
+    head = [peer["name"] for peer in found["peers"]]
+    for error, title in ERRORS.items():
+        there = [name for name in STRATA if any(name in peer["strata"] for peer in found["peers"])]
+        yield f"{title}, by stratum", [title, *head], [_stratum(found, name, error) for name in there]
+
+
+def _stratum(found: Mapping[str, Any], name: str, error: str) -> list[str]:
+    each = [peer["strata"].get(name) for peer in found["peers"]]
+    count = max(one["scenes"] for one in each if one)
+    return [f"{LABELS[name]} ({count})", *(_percent(one and one[error]) for one in each)]
 
 
 def _groups(found: Mapping[str, Any], view: str) -> list[str]:
@@ -125,4 +143,14 @@ def _figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
                 for name, value in scores[score].items():
                     low, high = bounds.get(score, {}).get(name) or ("", "")
                     who = [found["dataset"], found["split"], peer["name"], view, score, name]
-                    yield [*who, "" if value is None else value, low, high, peer["scenes"]]
+                    yield [*who, "" if value is None else value, low, high, peer["scenes"], ""]
+        yield from _of_strata(found, peer)
+
+
+def _of_strata(found: Mapping[str, Any], peer: Mapping[str, Any]) -> Iterator[list[Any]]:
+    for name, one in peer["strata"].items():
+        told = [(found["view"], "dice", key, value) for key, value in one["dice"].items()]
+        told += [("cloud", error, "cloud", one[error]) for error in ERRORS]
+        for *what, value in told:
+            who = [found["dataset"], found["split"], peer["name"], *what]
+            yield [*who, "" if value is None else value, "", "", one["scenes"], name]

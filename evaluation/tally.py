@@ -1,6 +1,6 @@
 """What is kept of a mask that is judged scene by scene: counts, never pixels."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kappamask.evaluation.boundary import BANDS, edge_counts, without_band
 from kappamask.evaluation.metrics import CLASSES, IGNORED, confusion
 from kappamask.evaluation.reliability import BINS, reliability
-from kappamask.udf.classes import CLOUD, SEMI_TRANSPARENT
+from kappamask.udf.classes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["Tally"]
 
@@ -59,13 +59,17 @@ class Tally:
         group: str | None = None,
         scores: NDArray[np.floating] | None = None,
         merge_thin: bool = False,
+        merge_shadow: bool = False,
     ) -> None:
         """Count a scene: truth and mask in KappaMask codes (y, x), `scores` (4, y, x) of the classes where there are.
 
         group: the product or place; left out, the scene is one of its own. merge_thin: thin cloud counts as cloud.
+        merge_shadow: shadow counts as clear, and `scores` are not looked at, for they part the two.
         Raises CubeError as `confusion` does, and then counts nothing.
         """
-        true, found = (_merged(codes) if merge_thin else codes for codes in (truth, mask))
+        merged = {SEMI_TRANSPARENT: CLOUD} if merge_thin else {}
+        merged |= {SHADOW: CLEAR} if merge_shadow else {}
+        true, found = (_merged(codes, merged) for codes in (truth, mask))
         matrix = confusion(true, found)
         self.scenes[scene] = self.scenes.get(scene, 0) + matrix
         self.group_of[scene] = group or scene
@@ -74,9 +78,12 @@ class Tally:
             if not np.isin(inner, IGNORED).all():
                 counts += confusion(inner, found)
         self.edges += edge_counts(true, found)
-        if scores is not None:
+        if scores is not None and not merge_shadow:
             self.bins += reliability(scores, true, merge_thin=merge_thin)
 
 
-def _merged(codes: Codes) -> Codes:
-    return np.where(codes == SEMI_TRANSPARENT, CLOUD, codes).astype(np.uint8)
+def _merged(codes: Codes, classes: Mapping[int, int]) -> Codes:
+    out = codes
+    for one, other in classes.items():
+        out = np.where(out == one, np.uint8(other), out)
+    return out

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch
 from kappamask.evaluation.judge import OWN_FILES, Judged
 from kappamask.evaluation.peers import Peer
+from kappamask.evaluation.strata import STRATA
 from kappamask.evaluation.tables import LABELS, tables
 from kappamask.models import KappaMaskError, load_card
 from kappamask.reports.images import Picture, png
@@ -68,8 +69,9 @@ def write_comparison(target: str | Path, judged: Sequence[Judged], *, title: str
     ]
     legend = load_card("compact").classes
     return write_html(
-        target, "comparison.html", title=title, sets=sets, labels=LABELS, legend=legend, words=words, own=OWN_FILES
-    )
+        target, "comparison.html", title=title, sets=sets, labels=LABELS, strata=STRATA, legend=legend, words=words,
+        own=OWN_FILES,
+    )  # fmt: skip
 
 
 def _confusion(counts: list[list[int]]) -> NDArray[np.float64]:

@@ -186,11 +186,23 @@ def test_scenes_are_sorted_by_the_cloud_of_their_truth() -> None:
 
 def test_false_alarms_over_clear_ground_are_told_apart() -> None:
     scenes = [confusion([1] * 8, [1] * 6 + [3, 5]), confusion([1] * 8, [1] * 8), confusion([1, 1, 4, 4], [4, 2, 4, 1])]
-    assert strata(scenes) == {
-        "all_clear": {"scenes": 2, "false": 1 / 16, "missed": None},
-        "mixed": {"scenes": 1, "false": 1 / 2, "missed": 1 / 2},
-    }
-    assert strata(scenes, (1, 2))["mixed"] == {"scenes": 1, "false": None, "missed": None}
+    named = dict(zip("abc", scenes, strict=True))
+    found = strata(named, groups={"a": "one", "b": "one", "c": "two"})
+    assert [*found] == ["all_clear", "mixed"]
+    assert found["all_clear"] | {"dice": {}} == {"scenes": 2, "groups": 1, "false": 1 / 16, "missed": None, "dice": {}}
+    assert found["all_clear"]["dice"]["clear"] == pytest.approx(2 * 14 / (16 + 14))
+    assert (found["mixed"]["false"], found["mixed"]["missed"]) == (1 / 2, 1 / 2)
+    binary = strata(named, (1, 2))["mixed"]
+    assert (binary["false"], binary["missed"], binary["dice"]["cloud"]) == (None, None, None)
+
+
+def test_a_scene_is_of_one_stratum_by_cloud_and_of_any_number_by_ground() -> None:
+    scenes = {"a": confusion([1, 1], [1, 4]), "b": confusion([1, 4], [1, 4]), "c": confusion([4, 4], [1, 4])}
+    found = strata(scenes, grounds={"a": {"snow", "low_sun"}, "b": {"snow", "thin_cloud_only"}})
+    assert {name: one["scenes"] for name, one in found.items()} == {
+        "all_clear": 1, "all_cloud": 1, "thin_cloud_only": 1, "mixed": 1, "snow": 2, "low_sun": 1,
+    }  # fmt: skip
+    assert found["snow"]["false"] == pytest.approx(1 / 3) and found["snow"]["missed"] == 0
 
 
 # scores of the network

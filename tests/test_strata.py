@@ -1,0 +1,129 @@
+"""Strata: the ground of a patch by its data set or by its colour, and truths that do not tell shadow."""
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kappamask.datasets import Patch
+from kappamask.datasets.patch import GROUNDS
+from kappamask.evaluation.compare import compare
+from kappamask.evaluation.ground import COLOURS, grounds
+from kappamask.evaluation.peers import Answer, Peer
+from kappamask.evaluation.strata import STRATA
+from kappamask.evaluation.summary import summary
+from kappamask.evaluation.tables import LABELS, csv_text, markdown, tables
+from kappamask.models import CubeError
+
+BANDS = ("B03", "B04", "B08", "B11", "B12")
+SNOW, LAKE, SAND = (0.8, 0.8, 0.75, 0.1, 0.08), (0.06, 0.04, 0.02, 0.01, 0.01), (0.25, 0.35, 0.4, 0.6, 0.55)
+WOODS, FIELD, ROOFS = (0.05, 0.03, 0.3, 0.12, 0.04), (0.09, 0.1, 0.3, 0.25, 0.15), (0.14, 0.15, 0.19, 0.2, 0.19)
+CUMULUS = (0.6, 0.6, 0.62, 0.45, 0.35)
+
+
+def patch(ground: tuple[float, ...], share: float = 1.0, name: str = "a", **facts: object) -> Patch:
+    """A field of 10 x 20 px, a share of its upper half of another ground; the lower half is cloud."""
+    planes = np.empty((len(BANDS), 20, 10), np.float32)
+    planes[:], planes[:, 10:] = np.reshape(FIELD, (-1, 1, 1)), np.reshape(CUMULUS, (-1, 1, 1))
+    flat = planes[:, :10].reshape(len(BANDS), -1)
+    flat[:, : round(share * 100)] = np.reshape(ground, (-1, 1))
+    planes[:, :10] = flat.reshape(len(BANDS), 10, 10)
+    truth = np.repeat([1, 4], 10)[:, None] * np.ones(10, np.uint8)
+    given = {"group": name, "split": "test", "level": "L1C", "pixel_m": 10.0, "bands": BANDS, "merged": True}
+    return Patch(name=name, reflectance=planes, truth=truth.astype(np.uint8), **{**given, **facts})
+
+
+@pytest.mark.parametrize(
+    ("ground", "expected"),
+    [(SNOW, {"snow"}), (LAKE, {"water"}), (SAND, {"desert"}), (WOODS, {"forest"}), (FIELD, set()), (ROOFS, set())],
+)
+def test_ground_is_told_by_its_colour(ground: tuple[float, ...], expected: set[str]) -> None:
+    assert grounds(patch(ground)) == expected
+
+
+def test_a_tenth_is_enough_and_cloud_is_no_ground() -> None:
+    assert grounds(patch(LAKE, 0.1)) == {"water"}
+    assert grounds(patch(LAKE, 0.09)) == frozenset()
+    lake = patch(LAKE)
+    assert grounds(replace(lake, truth=5 - lake.truth)) == frozenset(), "only what the truth calls clear is looked at"
+
+
+def test_what_the_data_set_says_goes_before_colour() -> None:
+    assert grounds(patch(SNOW, tags={"snow": False, "urban": True})) == {"urban"}
+    assert grounds(patch(SNOW, tags={"low_sun": True})) == {"snow", "low_sun"}
+
+
+def test_without_bands_or_clear_pixels_nothing_is_said() -> None:
+    few = patch(SNOW, bands=("B03", "B04", "B8A", "X", "Y"))
+    assert grounds(few) == frozenset()
+    assert grounds(patch((0.0,) * 5)) == frozenset(), "without light no index is defined"
+    empty = patch(SNOW)
+    empty.reflectance[:] = np.nan
+    assert grounds(empty) == frozenset()
+
+
+def test_every_stratum_has_words_and_every_colour_is_one() -> None:
+    assert {*STRATA} <= {*LABELS}
+    assert {*COLOURS} <= {*GROUNDS} <= {*STRATA}
+
+
+# through a comparison
+
+
+def told(name: str, mask: np.ndarray, scores: np.ndarray | None = None) -> Peer:
+    return Peer(name, name, frozenset({1, 2, 3, 4}), lambda _: Answer(mask, scores))
+
+
+def test_scores_of_a_stratum_are_those_of_its_scenes_alone() -> None:
+    alarm = patch(SNOW).truth.copy()
+    alarm[:5] = 4
+    found = summary(compare([patch(SNOW, name="a"), patch(FIELD, name="b", group="a")], [told("one", alarm)]))
+    (peer,) = found["peers"]
+    assert {name: one["scenes"] for name, one in peer["strata"].items()} == {"mixed": 2, "snow": 1}
+    assert peer["strata"]["mixed"]["groups"] == 1
+    snow = peer["strata"]["snow"]
+    assert (snow["false"], snow["missed"]) == (0.5, 0.0)
+    assert snow["dice"]["cloud"] == pytest.approx(2 * 100 / (150 + 100))
+    rows = {title: table for title, _, table in tables(found)}
+    assert rows["Cloud where none is, by stratum"] == [["Mixed (2)", "50.0 %"], ["Snow, ice (1)", "50.0 %"]]
+    assert "| Snow, ice (1) | 50.0 % |" in markdown([{**found, "dataset": "x", "split": "test"}])
+    figures = [*csv.DictReader(io.StringIO(csv_text([{**found, "dataset": "x", "split": "test"}])))]
+    (false,) = [row for row in figures if (row["stratum"], row["score"]) == ("snow", "false")]
+    assert (float(false["value"]), false["scenes"], false["view"]) == (0.5, "1", "cloud")
+
+
+def test_shadow_is_not_judged_where_it_is_not_labelled() -> None:
+    """A mask that finds shadow there is as good as one that does not; where it is labelled, it is not."""
+    truth = np.repeat([1, 4], 10)[:, None] * np.ones(10, np.uint8)
+    shaded = np.where(np.arange(20)[:, None] < 3, 2, truth).astype(np.uint8)
+    certain = np.stack([(shaded == code) * 1.0 for code in (1, 2, 3, 4)])
+    untold = summary(compare([patch(FIELD, tells_shadow=False)], [told("one", shaded, certain)]))
+    assert untold["without_shadow"] == 1
+    (peer,) = untold["peers"]
+    assert peer["views"]["merged"]["dice"] == {"clear": 1, "shadow": None, "cloud": 1, "all": 1}
+    assert peer["calibration_error"] is None, "scores part shadow from clear"
+    both = [patch(FIELD, name="a", tells_shadow=False), patch(FIELD, name="b")]
+    (mixed,) = summary(compare(both, [told("one", shaded, certain)]))["peers"]
+    assert mixed["views"]["merged"]["dice"]["clear"] == pytest.approx(2 * 170 / (200 + 170))
+    assert mixed["views"]["merged"]["dice"]["shadow"] == 0
+    assert mixed["calibration_error"] == pytest.approx(0.15)
+
+
+def test_the_page_tells_strata_and_what_is_not_labelled(tmp_path: Path) -> None:
+    from kappamask.evaluation.judge import Judged
+    from kappamask.reports.comparison import write_comparison
+
+    def cannot(_: Patch) -> Answer:
+        raise CubeError("no")
+
+    patches = [patch(SNOW, tells_shadow=False)]
+    peers = [told("one", patches[0].truth), Peer("two", "two", frozenset({1, 4}), cannot)]
+    facts = {"dataset": "x", "title": "X", "split": "test", "source": "s", "licence": "l"}
+    compared = compare(patches, peers)
+    page = write_comparison(tmp_path / "page.html", [Judged(facts | summary(compared), patches, (peers[0],), {"a": 0})])
+    text = page.read_text()
+    assert "Snow, ice" in text and "Low sun</th>" not in text
+    assert "Shadows are not labelled in 1 of the scenes" in text
