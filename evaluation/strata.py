@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.datasets.patch import GROUNDS
-from kappamask.evaluation.metrics import CLASSES
+from kappamask.evaluation.metrics import CLASSES, rates
 from kappamask.evaluation.views import VIEWS, View
 
 __all__ = ["CLOUDS", "STRATA", "strata", "stratum"]
@@ -42,8 +42,9 @@ def strata(
     """For each stratum that occurs: `scenes`, `groups`, `dice` by `view`, and of cloud of any kind `false`, `missed`.
 
     scenes: name -> counts (4, 5). grounds: name -> its strata by ground. groups: name -> its product or place.
-    false: share of the pixels without cloud that are called cloud; missed: of those with cloud that are called clear or
-    shadow; 0 to 1, None where the truth has no such pixel, or the mask no such class.
+    dice: of the classes that the truth has there, and `all`, their mean. false: share of the pixels without cloud that
+    are called cloud; missed: of those with cloud that are called clear or shadow; 0 to 1, None where the truth has no
+    such pixel, or the mask no such class.
     """
     of = {name: {stratum(counts), *(grounds or {}).get(name, ())} for name, counts in scenes.items()}
     found = {}
@@ -52,9 +53,16 @@ def strata(
         if inside:
             pooled = np.sum([*inside.values()], axis=0)
             known = len({(groups or {}).get(name, name) for name in inside})
-            dice = view.scores(pooled, tells)["dice"]
-            found[one] = {"scenes": len(inside), "groups": known, "dice": dice, **_errors(pooled, tells)}
+            found[one] = {"scenes": len(inside), "groups": known, "dice": _dice(pooled, tells, view)}
+            found[one] |= _errors(pooled, tells)
     return found
+
+
+def _dice(pooled: Counts, tells: Collection[int], view: View) -> dict[str, float | None]:
+    """None for what the truth has not: over clear ground the dice of cloud is 0, whether a pixel is wrong or all."""
+    counts = view.merged(pooled)
+    there = [name for name, true in zip(view.groups, counts.sum(axis=1), strict=True) if true]
+    return rates(counts, view.groups, [name for name in view.judged(tells) if name in there])["dice"]
 
 
 def _errors(pooled: Counts, tells: Collection[int]) -> dict[str, float | None]:
