@@ -113,4 +113,4 @@ def _array(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
-        raise SceneError(f"{path.name} cannot be read as a numpy array: {error}.") from error
+        raise SceneError(f"{path.name} is no whole numpy array of numbers; unpack it anew.") from error

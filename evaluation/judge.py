@@ -23,7 +23,7 @@ class Judged:
     """What was found on a data set, and what is needed to draw its scenes."""
 
     found: dict[str, Any]
-    """`summary`, with `dataset`, `title`, `source`, `licence` and `split`."""
+    """`summary`, with `dataset`, `title`, `source`, `licence`, `judges` (what the labels tell) and `split`."""
     patches: Sequence[Patch]
     peers: tuple[Peer, ...]
     """Those that masked a patch, in the order of `found`."""
@@ -58,7 +58,7 @@ def judge(
     if not opened:
         raise SceneError(f"No peer can run. {' '.join(f'{who}: {why}' for who, why in absent.items())}")
     compared = compare(patches, opened, report)
-    facts = {key: getattr(DATASETS[name], key) for key in ("title", "source", "licence")}
+    facts = {key: getattr(DATASETS[name], key) for key in ("title", "source", "licence", "judges")}
     found = summary(compared)
     found = {"dataset": name, **facts, "split": chosen, **found, "absent": absent | found["absent"]}
     ran = tuple(one.peer for one in compared.standings if one.tally.scenes)

@@ -12,8 +12,9 @@ import pytest
 import rasterio
 from products import CORNER, SENSED, safe
 from rasterio.transform import from_origin
+from shown import ROOT
 
-from kappamask.datasets import open_dataset
+from kappamask.datasets import DATASETS, open_dataset
 from kappamask.datasets.pixbox_products import PRODUCTS
 from kappamask.datasets.sun import low_sun, zenith
 from kappamask.models import SENTINEL2_BANDS, SceneError
@@ -85,8 +86,8 @@ def test_a_tile_with_shadows_that_are_not_marked_is_for_tests_only(tmp_path: Pat
         (lambda folder: _save(folder, "masks", np.ones((2, 3, 3), bool)), "pixels of two classes"),
         (lambda folder: _save(folder, "masks", np.ones((2, 2, 3), bool)), r"a mask \(2, 2, 3\)"),
         (lambda folder: _save(folder, "subscenes", np.ones((2, 3, 12))), r"an image \(2, 3, 12\)"),
-        (lambda folder: _write(folder, "subscenes", b"\x93NUMPY"), "cannot be read as a numpy array"),
-        (lambda folder: _save(folder, "subscenes", np.array([{}])), "cannot be read as a numpy array"),
+        (lambda folder: _write(folder, "subscenes", b"\x93NUMPY"), "no whole numpy array of numbers"),
+        (lambda folder: _save(folder, "subscenes", np.array([{}])), "no whole numpy array of numbers"),
     ],
 )
 def test_a_damaged_catalogue_is_told(tmp_path: Path, damage, message: str) -> None:
@@ -303,6 +304,13 @@ def test_tables_of_pixels(tmp_path: Path) -> None:
     path.write_text("B02,B8A,cloud,scene\n0.1,0.2,2.0,3\n")
     with pytest.raises(SceneError, match=r"labelled_pixels\.csv, line 2: bands, cloud"):
         open_dataset("pixels", path)
+
+
+def test_every_set_has_its_place_in_the_how_to() -> None:
+    page = (ROOT / "docs" / "how-to" / "data-sets.md").read_text(encoding="utf-8")
+    for name, data in DATASETS.items():
+        assert f"| `{name}` |" in page
+        assert data.source == "your own" or data.source.removeprefix("doi:10.5281/zenodo.") in page
 
 
 # the sun

@@ -121,9 +121,10 @@ def test_the_page_tells_strata_and_what_is_not_labelled(tmp_path: Path) -> None:
 
     patches = [patch(SNOW, tells_shadow=False)]
     peers = [told("one", patches[0].truth), Peer("two", "two", frozenset({1, 4}), cannot)]
-    facts = {"dataset": "x", "title": "X", "split": "test", "source": "s", "licence": "l"}
+    facts = {"dataset": "x", "title": "X", "split": "test", "source": "s", "licence": "l", "judges": "cloud only"}
     compared = compare(patches, peers)
     page = write_comparison(tmp_path / "page.html", [Judged(facts | summary(compared), patches, (peers[0],), {"a": 0})])
     text = page.read_text()
+    assert "The labels tell cloud only." in text
     assert "Snow, ice" in text and "Low sun</th>" not in text
     assert "Shadows are not labelled in 1 of the scenes" in text
