@@ -214,7 +214,7 @@ def test_pixbox_pixels_are_judged_where_they_lie(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [((77, 0, 0, 1, 0), "line 2: PRODUCT_ID"), ((NUMBER, 0, 0, 13, 0), "no such class"),
-     ((NUMBER, 0, 0, 1, 5), "SHADOW_ID 5"), ((NUMBER, 0, 0, 1, 0), "none of its products; get S2A_MSIL1C_20171205T143751")],
+     ((NUMBER, 0, 0, 1, 5), "SHADOW_ID 5"), ((NUMBER, 0, 0, 1, 0), "none of its products; get S2A_MSIL1C_20171205")],
 )  # fmt: skip
 def test_a_strange_table_is_told(tmp_path: Path, row: tuple[int, int, int, int, int], message: str) -> None:
     pixbox(tmp_path, [row])
