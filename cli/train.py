@@ -1,19 +1,27 @@
 """`kappamask train`: a network from simulated clouds over real ground."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kappamask.cli.grid import run_grid
 from kappamask.cli.options import extra
 from kappamask.models import KappaMaskError
+
+if TYPE_CHECKING:
+    from kappamask.training.state import Plan
 
 __all__ = ["train"]
 
 EXAMPLE = "kappamask train --data data/ --out run1/ --minutes 60"
+RATE = 3e-3
+"""Highest learning rate of the compact network (docs/training-rounds.md)."""
 
 
 class Device(StrEnum):
@@ -24,12 +32,27 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-Data = Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of the real scenes and pixels; with --grid also NAME=FOLDER of a labelled set, without simulator.",
+        show_default=False,
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Folder of checkpoints; a run found there goes on.", show_default=False)]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
         "--dataset", metavar="NAME=FOLDER", help="Labelled set to train on too, as kappaset=data/; may be repeated."
+    ),
+]
+Grid = Annotated[
+    str | None,
+    typer.Option(
+        metavar="paper|NAMES",
+        help="Train these architectures one after another, each for --steps, judge them on the test part and print the "
+        "table of the KappaMask paper; OUT/grid.md and grid.json.",
     ),
 ]
 
@@ -43,7 +66,10 @@ def train(
     architecture: Annotated[str, typer.Option(help="compact, unet-5-64, … (DEPTH-FILTERS), unetpp-5-64.")] = "compact",
     tiles: Annotated[Path | None, typer.Option(help="Folder of simulated tiles; OUT/tiles if left out.")] = None,
     tile_count: Annotated[int, typer.Option(min=0, help="Tiles to have; missing ones are made meanwhile.")] = 1200,
-    rate: Annotated[float, typer.Option(min=1e-6, max=1, help="Highest learning rate.")] = 3e-3,
+    grid: Grid = None,
+    rate: Annotated[
+        float | None, typer.Option(min=1e-6, max=1, help="Highest learning rate; 0.003, but 0.0001 with --grid.")
+    ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples of 256 x 256 px in a step.")] = 12,
     start: Annotated[Path | None, typer.Option(help="Checkpoint or ONNX file to start from.")] = None,
     datasets: Sets = None,
@@ -62,20 +88,49 @@ def train(
     with extra("train"):
         import torch
 
+        from kappamask.training.grid import RATE as GRID_RATE
+        from kappamask.training.grid import architectures
         from kappamask.training.state import Plan
-        from kappamask.training.train import making_tiles
-        from kappamask.training.train import train as run
 
     torch.set_num_threads(threads or torch.get_num_threads())
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.AUTO else device.value
+    own = _named(data) if grid else None
     plan = Plan(
-        data, tiles or out / "tiles", out, minutes, steps, seed, batch, rate, architecture, where,
-        start=start, datasets=_sets(datasets or []), real_share=real_share,
-        bfloat16=bfloat16,
+        own[1] if own else Path(data), tiles or out / "tiles", out, minutes, steps, seed, batch,
+        rate or (GRID_RATE if grid else RATE), architecture, where, start=start,
+        datasets=(*([own] if own else []), *_sets(datasets or [])), real_share=real_share, bfloat16=bfloat16,
     )  # fmt: skip
-    with _plainly(), making_tiles(plan, tile_count):
+    with _plainly():
+        if grid:
+            run_grid(_checked(plan), architectures(grid), None if own else tile_count)
+        else:
+            _run(plan, tile_count)
+
+
+def _run(plan: "Plan", tile_count: int) -> None:
+    from kappamask.training.train import making_tiles
+    from kappamask.training.train import train as run
+
+    with making_tiles(plan, tile_count):
         state = run(plan, _tell)
-    typer.echo(f"best score {state.best:.4f}; kappamask models export {out / 'best.pt'}", err=True)
+    typer.echo(f"best score {state.best:.4f}; kappamask models export {plan.out / 'best.pt'}", err=True)
+
+
+def _checked(plan: "Plan") -> "Plan":
+    """A grid's architectures are trained for as long as each other, and from nothing."""
+    if plan.steps is None:
+        raise typer.BadParameter("a grid needs --steps, so that all are trained as long", param_hint="--steps")
+    if plan.start:
+        raise typer.BadParameter("a grid starts from random weights", param_hint="--start")
+    return replace(plan, minutes=math.inf)
+
+
+def _named(data: str) -> tuple[str, Path] | None:
+    """A labelled set as NAME=FOLDER, or None where it is a folder of the simulator's material."""
+    from kappamask.datasets import DATASETS
+
+    name, equals, folder = data.partition("=")
+    return (name, Path(folder)) if equals and (name in DATASETS or not Path(data).exists()) else None
 
 
 def _sets(words: list[str]) -> tuple[tuple[str, Path], ...]:

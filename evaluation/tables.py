@@ -9,7 +9,7 @@ from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.metrics import RATES
 from kappamask.evaluation.strata import STRATA
 
-__all__ = ["LABELS", "csv_text", "latex", "markdown", "tables"]
+__all__ = ["LABELS", "csv_text", "latex", "markdown", "markdown_table", "tables"]
 
 LABELS = {
     "clear": "Clear",
@@ -113,10 +113,14 @@ def _title(found: Mapping[str, Any]) -> str:
 def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"# {_title(found)}", "")
     for title, head, rows in tables(found):
-        yield from (f"## {title}", "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1)))
-        yield from (*map(_line, rows), "")
+        yield from (f"## {title}", "", *markdown_table(head, rows), "")
     for name, reason in found["absent"].items():
         yield from (f"{name} could not run: {reason}", "")
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of one table, all columns but the first to the right."""
+    yield from (_line(head), _line(["---"] + ["--:"] * (len(head) - 1)), *map(_line, rows))
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ give logits (n, 4, y, x). The paper's own networks have 6 classes and no level p
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import torch
@@ -13,11 +14,13 @@ from torch import Tensor, nn
 
 from kappamask.training.network import CHANNELS, CLASSES, HIGHEST, LOWEST, Compact
 
-__all__ = ["UNet", "UNetPlusPlus", "build", "names"]
+__all__ = ["DEPTHS", "FILTERS", "UNet", "UNetPlusPlus", "build", "check_name", "names"]
 
 #: Depth and filters of the first level, of the paper's grid of U-Nets.
 DEPTHS: Final = (5, 6, 7)
 FILTERS: Final = (32, 64, 128)
+#: KIND-DEPTH-FILTERS; fewer filters than the paper's are for trials.
+NAMED: Final = r"(unet-[567]|unetpp-5)-[1-9]\d{0,2}"
 DROPOUT: Final = 0.5
 
 
@@ -26,10 +29,15 @@ def names() -> list[str]:
     return ["compact", *(f"unet-{depth}-{filters}" for depth in DEPTHS for filters in FILTERS), "unetpp-5-64"]
 
 
-def build(name: str) -> nn.Module:
-    """A network with fresh weights. Raises ValueError for a name that `names` does not list."""
-    if name not in names():
+def check_name(name: str) -> None:
+    """Raises ValueError for a name that `names` does not list; of filters there may be any number."""
+    if name != "compact" and not re.fullmatch(NAMED, name):
         raise ValueError(f"No architecture {name!r}: known are {', '.join(names())}.")
+
+
+def build(name: str) -> nn.Module:
+    """A network with fresh weights. Raises ValueError as `check_name` does."""
+    check_name(name)
     if name == "compact":
         return Compact()
     kind, depth, filters = name.split("-")

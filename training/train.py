@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from kappamask.training.tiles import write_tiles
 from kappamask.training.validate import validate
 
 FIRST_TILES = 64
+Judge = Callable[[nn.Module], dict[str, float]]
 
 
 def source_of(plan: Plan) -> Source:
@@ -82,9 +84,9 @@ def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
                 old.copy_(new)
 
 
-def check(plan: Plan, state: State, mean_loss: float) -> dict[str, Any]:
-    """Validate the averaged weights, log a line and return it, save, and keep the best."""
-    figures = validate(state.averaged, plan.data)
+def check(plan: Plan, state: State, mean_loss: float, judge: Judge) -> dict[str, Any]:
+    """Judge the averaged weights, log a line and return it, save, and keep the best."""
+    figures = judge(state.averaged)
     line = {"step": state.step, "minutes": round(state.seconds / 60, 1), "loss": round(mean_loss, 4)}
     line |= {name: round(value, 4) for name, value in figures.items()}
     state.history.append(line)
@@ -97,10 +99,21 @@ def check(plan: Plan, state: State, mean_loss: float) -> dict[str, Any]:
     return line
 
 
-def train(plan: Plan, tell: Callable[[dict[str, Any]], None] = lambda _: None) -> State:
-    """Run `plan` from where it stands to its end; returns the last state. tell: called with each validation's line."""
+def train(
+    plan: Plan,
+    tell: Callable[[dict[str, Any]], None] = lambda _: None,
+    *,
+    source: Source | None = None,
+    judge: Judge | None = None,
+) -> State:
+    """Run `plan` from where it stands to its end; returns the last state. tell: called with each validation's line.
+
+    source: left out, what `source_of` gives. judge: figures of a network, of which `score` chooses between
+    checkpoints; left out, `validate` on the scenes of `plan.data`.
+    """
     plan.out.mkdir(parents=True, exist_ok=True)
-    source = source_of(plan)
+    source = source or source_of(plan)
+    judge = judge or partial(validate, data=plan.data)
     state = new_state(plan, source)
     losses: list[float] = []
     checked = state.seconds
@@ -110,11 +123,11 @@ def train(plan: Plan, tell: Callable[[dict[str, Any]], None] = lambda _: None) -
             losses.append(train_step(plan, state, next(batches)))
             state.seconds += time.monotonic() - began
             if state.seconds - checked > 60 * plan.validate_minutes:
-                tell(check(plan, state, sum(losses) / len(losses)))
+                tell(check(plan, state, sum(losses) / len(losses), judge))
                 losses, checked = [], state.seconds
                 source.refresh()
     if losses:
-        tell(check(plan, state, sum(losses) / len(losses)))
+        tell(check(plan, state, sum(losses) / len(losses), judge))
     return state
 
 
