@@ -17,10 +17,11 @@ models = typer.Typer(help="List, show and verify networks.", no_args_is_help=Tru
 
 
 class Architecture(StrEnum):
-    """What KappaZeta has published weights of."""
+    """What weights are published of: KappaZeta's two, and a peer."""
 
     UNET = "unet"
     DEEPLABV3PLUS = "deeplabv3plus"
+    DL_L8S2_UV = "dl-l8s2-uv"
 
 
 Which = Annotated[str, typer.Argument(help="A model's id, or the path of a card.")]
@@ -79,7 +80,7 @@ def export(
     epilog="Example: kappamask models convert l1c_unet.hdf5 --architecture unet --level L1C -o official-l1c-unet/"
 )
 def convert(
-    weights: Annotated[Path, typer.Argument(help="KappaZeta's weights, as HDF5.", show_default=False)],
+    weights: Annotated[Path, typer.Argument(help="KappaZeta's weights, or DL_L8S2_UV's, as HDF5.", show_default=False)],
     architecture: Annotated[Architecture, typer.Option(help="Of the weights.", show_default=False)],
     level: Annotated[Level, typer.Option(help="Product level that they are for.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model.onnx and card.json.")],
@@ -88,7 +89,7 @@ def convert(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Convert official KappaMask weights to ONNX with their card; TensorFlow is not needed."""
+    """Convert official KappaMask weights, or DL_L8S2_UV's, to ONNX with their card; TensorFlow is not needed."""
     with extra("convert"):
         from kappamask.conversion import convert as run
         from kappamask.conversion.convert import ARCHITECTURES

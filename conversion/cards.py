@@ -35,6 +35,12 @@ def document(
     data: bytes, architecture: str, level: str, release: Official, built: ModuleType, source: str
 ) -> dict[str, Any]:
     """The card as JSON. data: the ONNX file. source: sha256 of the HDF5 file."""
+    properties = _properties(architecture, level, release, built, source)
+    return item(f"official-{level.lower()}-{architecture}", properties, data)
+
+
+def item(name: str, properties: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """A STAC Item about the ONNX file `data`, which lies beside it as `model.onnx`."""
     weights = {
         "href": "./model.onnx",
         "type": "application/octet-stream; framework=onnx",
@@ -46,9 +52,9 @@ def document(
         "type": "Feature",
         "stac_version": "1.0.0",
         "stac_extensions": list(EXTENSIONS),
-        "id": f"official-{level.lower()}-{architecture}",
+        "id": name,
         "geometry": None,
-        "properties": _properties(architecture, level, release, built, source),
+        "properties": properties,
         "links": [],
         "assets": {"weights": weights},
     }

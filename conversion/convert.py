@@ -1,4 +1,4 @@
-"""From KappaZeta's HDF5 weights to a folder with `model.onnx` and `card.json`."""
+"""From HDF5 weights, KappaZeta's or those of DL_L8S2_UV, to a folder with `model.onnx` and `card.json`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from kappamask.conversion import deeplab, unet
+from kappamask.conversion import deeplab, unet, uv
 from kappamask.conversion.cards import document
 from kappamask.conversion.errors import ConversionError
 from kappamask.conversion.graph import Graph
@@ -17,16 +17,19 @@ from kappamask.conversion.layers import Supply
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.models import ModelCard, load_card
 
-ARCHITECTURES: Final[dict[str, ModuleType]] = {"unet": unet, "deeplabv3plus": deeplab}
+ARCHITECTURES: Final[dict[str, ModuleType]] = {"unet": unet, "deeplabv3plus": deeplab, uv.NAME: uv}
 
 
 def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain: bool = False) -> ModelCard:
     """Write `folder`/model.onnx and `folder`/card.json of the official network in the HDF5 file `weights`.
 
-    architecture: "unet" or "deeplabv3plus". level: "L1C" or "L2A", which decides the bands and their scaling.
+    architecture: "unet", "deeplabv3plus", or "dl-l8s2-uv", which is not KappaZeta's. level: "L1C" or "L2A", which
+        decides the bands and their scaling; of dl-l8s2-uv L1C, and its weights decide the bands.
     plain: leave convolutions as they are, slower, but fit for `quantised`.
     Returns the card. Raises ConversionError if the file is damaged, or not of that architecture and level.
     """
+    if architecture == uv.NAME:
+        return _written(folder, *uv.converted(weights, level))
     if (architecture, level) not in OFFICIAL:
         known = ", ".join(f"{a} {lv}" for a, lv in OFFICIAL)
         raise ConversionError(f"No official network {architecture} {level}; there are {known}.")

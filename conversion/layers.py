@@ -53,10 +53,10 @@ class Norm:
     shift: Array
 
     @classmethod
-    def take(cls, supply: Supply, channels: int) -> Norm:
+    def take(cls, supply: Supply, channels: int, kind: str = "batch_normalization") -> Norm:
         """The next one of the file."""
         names = ("gamma", "beta", "moving_mean", "moving_variance")
-        w = supply.take("batch_normalization", **dict.fromkeys(names, (channels,)))
+        w = supply.take(kind, **dict.fromkeys(names, (channels,)))
         gain = w["gamma"].astype(np.float64) / np.sqrt(w["moving_variance"].astype(np.float64) + EPSILON)
         return cls(gain.astype(np.float32), (w["beta"] - w["moving_mean"] * gain).astype(np.float32))
 

@@ -12,12 +12,18 @@ from numpy.typing import NDArray
 
 from kappamask.datasets import Patch
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.models import CardError, ModelCard, SceneError, load_card
+from kappamask.models import CardError, ModelCard, SceneError, WeightsError, load_card
 from kappamask.models.schemes import is_own, scheme_names, scheme_of
 
 __all__ = ["Answer", "Peer", "classes_of", "open_peer"]
 
 ALL: Final = frozenset(CLASSES.values())
+_FETCHED: Final = [f"official-{level}-{kind}" for level in ("l1c", "l2a") for kind in ("unet", "deeplabv3plus")]
+WEIGHTS: Final = {name: f"kappamask models fetch {name}" for name in _FETCHED} | {
+    "dl-l8s2-uv": "kappamask models convert landsatbiomeRGBISWIR7.hdf5 --architecture dl-l8s2-uv --level L1C -o uv/, "
+    "and name uv/ as the peer",
+}
+"""Networks that the package may not hold -> how their weights come here. Those of DL_L8S2_UV lie in its repository."""
 
 
 class Answer(NamedTuple):
@@ -45,7 +51,8 @@ def open_peer(spec: str, data: Path) -> Peer:
         scheme, as SCL, Fmask or MAJA, with their folder as SCL=FOLDER; left out, they lie in the data set's. The tool
         s2cloudless is run; rasters that it made are S2cloudless=FOLDER.
     data: the folder of the data set.
-    Raises MissingExtraError if the tool is not installed, SceneError for no such peer or folder.
+    Raises MissingExtraError if the tool is not installed, WeightsError if a network's weights are not here, SceneError
+    for no such peer or folder.
     """
     if spec in _tools():
         return _tools()[spec]()
@@ -55,7 +62,9 @@ def open_peer(spec: str, data: Path) -> Peer:
     try:
         return _of_card(load_card(spec))
     except CardError as error:
-        known = ", ".join([*_tools(), *scheme_names()])
+        if spec in WEIGHTS:
+            raise WeightsError(f"Its weights are not here: {WEIGHTS[spec]}.") from error
+        known = ", ".join([*_tools(), *scheme_names(), *WEIGHTS])
         raise SceneError(f"No peer {spec!r}: known are {known}, SCHEME=FOLDER, and networks. {error}") from error
 
 

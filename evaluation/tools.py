@@ -49,14 +49,14 @@ def threshold() -> Peer:
 
 def csmask() -> Peer:
     """ukis-csmask, of DLR: cloud and shadow. Raises MissingExtraError."""
-    module = _imported("ukis_csmask.mask")
+    module = _imported("ukis_csmask.mask", "ukis")
     tells = frozenset(UKIS_CODES.tolist())
     return Peer("ukis-csmask", "ukis-csmask 1.0 of DLR, its own networks", tells, partial(_csmask, module.CSmask))
 
 
 def s2cloudless() -> Peer:
     """s2cloudless, of Sinergise: cloud or not, pixel by pixel. Raises MissingExtraError."""
-    detector = _imported("s2cloudless").S2PixelCloudDetector(**SETTINGS)
+    detector = _imported("s2cloudless", "s2cloudless").S2PixelCloudDetector(**SETTINGS)
     title = "s2cloudless of Sinergise, threshold 0.4"
     return Peer("s2cloudless", title, classes_of("S2cloudless"), partial(_s2cloudless, detector))
 
@@ -97,12 +97,12 @@ def _answer(codes: NDArray[np.uint8], planes: Planes) -> Answer:
     return Answer(np.where(np.isfinite(planes).all(axis=0), codes, np.uint8(MISSING)))
 
 
-def _imported(module: str) -> Any:
+def _imported(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
         needed = error.name or module
-        raise MissingExtraError(f"It needs {needed}: pip install 'kappamask-openeo[bench]'.") from error
+        raise MissingExtraError(f"It needs {needed}: pip install 'kappamask-openeo[{extra}]'.") from error
 
 
 @contextmanager

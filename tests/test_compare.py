@@ -144,8 +144,8 @@ def test_a_tool_that_is_not_there_says_what_to_install(monkeypatch: pytest.Monke
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(tools, "import_module", absent)
-    for name in ("ukis-csmask", "s2cloudless"):
-        with pytest.raises(MissingExtraError, match=r"pip install 'kappamask-openeo\[bench\]'"):
+    for name, extra in (("ukis-csmask", "ukis"), ("s2cloudless", "s2cloudless")):
+        with pytest.raises(MissingExtraError, match=rf"pip install 'kappamask-openeo\[{extra}\]'"):
             open_peer(name, Path())
 
 
