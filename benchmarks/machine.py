@@ -1,0 +1,47 @@
+"""What a time was measured on: without it a time means nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+PACKAGES: Final = ("numpy", "onnxruntime", "rasterio", "xarray", "dask", "ukis-csmask", "s2cloudless", "lightgbm")
+
+
+def machine() -> dict[str, Any]:
+    """CPU, cores that this process may use, memory, load over the last minute, versions of what does the work."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(_meminfo("MemTotal") / 1e6, 1),
+        "load_at_start": round(os.getloadavg()[0], 2),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def free_mb() -> float:
+    """Memory that a new process may take without swapping."""
+    return _meminfo("MemAvailable") / 1e3
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _meminfo(field: str) -> int:
+    """In kilobytes."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(f"{field}:")))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,140 @@
+"""The KappaMask paper's table of times: one whole product, all peers, CPU, one machine, one run.
+
+`python benchmarks/times.py PRODUCT -o docs/results/times.json`, PRODUCT as `kappamask mask` takes it; `product.py`
+writes one. Inference is timed on digital numbers in memory, reading apart, each in a process of its own, medians of
+several runs; also over smaller squares of the product. A network whose weights are not here is timed with random ones:
+its arithmetic is the same. A peer that would not fit into memory runs over blocks, and the result says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from machine import free_mb, machine
+from product import cost
+from reading import described, read_whole, readings
+from run import matmul_gflops
+from stand_in import stand_in
+
+from kappamask.evaluation.tools import S2CLOUDLESS, UKIS
+from kappamask.models import load_card
+from kappamask.scenes.atomic import written_whole
+from kappamask.training.export import commit
+
+HERE: Final = Path(__file__).resolve().parent
+PEERS: Final = (
+    "compact", "official-l1c-unet", "official-l1c-deeplabv3plus", "ukis-csmask", "s2cloudless", "dl-l8s2-uv",
+    "threshold",
+)  # fmt: skip
+SIDES: Final = (1000, 2000, 4000, 8000, 10980)
+"""Of the squares that are masked, up to the product's own: 1, 4, 16, 64 and 120.6 Mpx."""
+TOOLS: Final = {"ukis-csmask": tuple(UKIS), "s2cloudless": S2CLOUDLESS, "threshold": ("B04",)}
+"""Bands of the peers that are no networks of ours."""
+ROOM: Final = 0.8
+"""Share of the free memory that a peer may be expected to take."""
+
+
+def main(product: Path, output: Path | None, peers: Sequence[str], repeat: int, patience: float, largest: int) -> None:
+    document: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(), "machine": machine(),
+        "matmul_gflops": round(matmul_gflops()), "product": described(product), "repeat": repeat,
+    }  # fmt: skip
+    sides = [side for side in SIDES if side <= largest]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bands = read_whole(product, folder / "array.npy", sides[-1])
+        document["rows"] = [*rows(folder, bands, peers, sides, repeat, patience)]
+    document["reading"] = [*readings(product, document["rows"], sides[-1], repeat)]
+    if sides[-1] == SIDES[-1]:
+        document["command"] = command(product, repeat)
+    text = json.dumps({"commit": commit(), **document}, indent=1, ensure_ascii=False) + "\n"
+    if output:
+        with written_whole(output) as draft:
+            draft.write_text(text, encoding="utf-8")
+    else:
+        print(text)
+
+
+def rows(
+    folder: Path, bands: list[str], peers: Sequence[str], sides: list[int], repeat: int, patience: float
+) -> Iterator[dict[str, Any]]:
+    """For each peer its bands and its times by size, or why it has none."""
+    for name in peers:
+        peer, random = stand_in(name, folder)
+        used = [band for band in _bands(peer) if band in bands]
+        asked = {"array": str(folder / "array.npy"), "index": [bands.index(band) for band in used], "bands": used}
+        asked |= {"peer": peer, "repeat": repeat, "patience": patience}
+        row: dict[str, Any] = {"peer": name, "random_weights": random, "bands": used, "sizes": []}
+        for side in sides:
+            found = timed(asked | {"side": side, "block": block_of(row["sizes"], side)})
+            if isinstance(found, str):
+                row["failed"] = found
+                break
+            row["sizes"].append(found)
+            tell(name, found)
+        yield row
+
+
+def tell(name: str, found: dict[str, Any]) -> None:
+    """A line about one size, on stderr."""
+    blocks = "  in blocks" if found["block"] else ""
+    line = f"{name:<28}{found['mpx']:>7.1f} Mpx{found['median']:>9.2f} s{found['peak_mb']:>7} MB{blocks}"
+    print(line, file=sys.stderr, flush=True)
+
+
+def timed(asked: dict[str, Any]) -> dict[str, Any] | str:
+    """Times and memory of one peer over one size, or the last thing that it said."""
+    done = subprocess.run(  # noqa: S603  our own code
+        [sys.executable, "timed.py", json.dumps(asked)], check=False, capture_output=True, text=True, cwd=HERE
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"It ended with {done.returncode}."])[-1]
+        return said.partition("Error: ")[2] or said
+    found = json.loads(done.stdout.splitlines()[-1])
+    side, block = asked["side"], asked["block"]
+    return {"side": side, "mpx": side**2 / 1e6, "block": block, "median": median(found["seconds"]), **found}
+
+
+def block_of(before: list[dict[str, Any]], side: int) -> int | None:
+    """None if a square of `side` px fits into memory by what smaller ones took, else the largest side that did."""
+    if not before:
+        return None
+    last = before[-1]
+    if last["block"]:
+        return int(last["block"])
+    return None if last["peak_mb"] * side**2 / last["side"] ** 2 < ROOM * free_mb() else int(last["side"])
+
+
+def _bands(peer: str) -> tuple[str, ...]:
+    return TOOLS[peer] if peer in TOOLS else load_card(peer).bands
+
+
+def command(product: Path, repeat: int) -> dict[str, Any]:
+    """The whole of `kappamask mask`, from files to a file: reading and inference at the same time."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, "-m", "kappamask.cli", "mask", str(product), "-o", f"{folder}/mask.tif"]
+        words += ["--level", "L1C", "--radiometry", "dn_harmonized", "--overwrite"]
+        runs = [cost(words) for _ in range(repeat)]
+    seconds = [round(one.wall, 3) for one in runs]
+    return {"seconds": seconds, "median": median(seconds), "peak_mb": round(max(one.peak_mb for one in runs))}
+
+
+if __name__ == "__main__":
+    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given.add_argument("product", type=Path, metavar="PRODUCT")
+    given.add_argument("-o", "--output", type=Path, help="JSON file; printed if left out")
+    given.add_argument("--peers", default=",".join(PEERS), help="with commas; %(default)s")
+    given.add_argument("--repeat", type=int, default=3, help="runs of each, of which the median counts; %(default)s")
+    given.add_argument("--patience", type=float, default=1800, help="seconds after which no further run begins")
+    given.add_argument("--largest", type=int, default=SIDES[-1], help="largest side, px; %(default)s")
+    words = given.parse_args()
+    main(words.product, words.output, words.peers.split(","), words.repeat, words.patience, words.largest)
