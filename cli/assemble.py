@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, load_card
+from kappamask.models.schemes import OWN, is_own, scheme_of
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.journal import Part
 
-__all__ = ["arguments_of", "assemble", "holes"]
+__all__ = ["arguments_of", "asked_of", "assemble", "holes"]
 
 MOST_HOLES = 0.01
 """Share of a file's pixels that may lack data inside the swath before it is an error."""
@@ -91,13 +92,19 @@ def _catalogue(masks: list[Path], part: "Part | None") -> list[Path]:
 def _attributes(part: "Part") -> dict[str, Any]:
     """What the mask says of itself: classes, network, and where it was made."""
     from kappamask.udf.classes import flag_attributes
+    from kappamask.udf.schemes import scheme_attributes
 
-    graph = json.loads(part.graph)
-    said: dict[str, Any] = next((arguments["context"] for arguments in arguments_of(graph, "run_udf")), {})
-    card = load_card(said.get("model", "compact"))
+    said = asked_of(part)
+    card, name = load_card(said.get("model", "compact")), said.get("scheme", OWN)
     known: dict[str, Any] = {key: said[key] for key in ("level", "radiometry") if key in said}
     provenance = {"model_id": card.id, "model_sha256": card.sha256, "backend": part.backend, "job": part.job}
-    return {**flag_attributes(card), **provenance, **known}
+    classes = flag_attributes(card) if is_own(name) else scheme_attributes(scheme_of(name))
+    return {**classes, **provenance, **known}
+
+
+def asked_of(part: "Part") -> dict[str, Any]:
+    """The context of the part's UDF; empty for a graph without one."""
+    return next((one["context"] for one in arguments_of(json.loads(part.graph), "run_udf")), {})
 
 
 def arguments_of(graph: dict[str, Any], process: str) -> Iterator[dict[str, Any]]:

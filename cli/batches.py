@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.assemble import arguments_of
+from kappamask.cli.assemble import arguments_of, asked_of
 from kappamask.models import JobError
+from kappamask.models.schemes import OWN, is_own, scheme_of
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.drive import Driver
@@ -54,15 +55,12 @@ def _is_local(backend: str) -> bool:
 
 def _check(part: "Part", path: Path) -> None:
     """Rasters must be masks of the part's grid; what else a back-end sends is kept as it is."""
-    from kappamask.scenes.verify import verify_mask
+    from kappamask.scenes.verify import OWN_CODES, verify_mask
 
+    graph, name = json.loads(part.graph), asked_of(part).get("scheme", OWN)
+    area: dict[str, Any] = next((one["extent"] for one in arguments_of(graph, "filter_bbox")), {})
     if ".tif" in path.suffixes:
-        verify_mask(path, crs=_box(part).get("crs"))
-
-
-def _box(part: "Part") -> dict[str, Any]:
-    """The area that the part's graph keeps."""
-    return next((one["extent"] for one in arguments_of(json.loads(part.graph), "filter_bbox")), {})
+        verify_mask(path, crs=area.get("crs"), codes=OWN_CODES if is_own(name) else scheme_of(name).readings)
 
 
 def rows(parts: Iterable["Part"]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kappamask.openeo_process.areas import Cell
     from kappamask.openeo_process.batch import Request
     from kappamask.openeo_process.journal import Journal, Part
-    from kappamask.openeo_process.plan import Plan
+    from kappamask.openeo_process.plan import Plan, Sparing
 
 __all__ = ["NO_ARCHIVE", "Submission", "archive_for", "runtime_of"]
 
@@ -34,6 +34,8 @@ class Submission:
     cells: "Sequence[Cell]"
     connection: "openeo.Connection"
     max_credits: float | None
+    offered: tuple[str, ...] = ()
+    """Bands that the collection has and the network takes."""
 
     def plan(self, pilot: float | None = None, dates: int | None = None) -> "Plan":
         """What it takes; see `make_plan`."""
@@ -44,21 +46,22 @@ class Submission:
     def say(self, as_json: bool) -> None:
         """Print the plan, and the graph of the first job."""
         from kappamask.openeo_process.journal import unsigned
+        from kappamask.openeo_process.plan import sparing
 
-        plan, options = self.plan(), self.request.job_options
+        plan, options = self.plan(), unsigned(json.dumps(self.request.job_options))
+        spared = sparing(self.cells, self.request, self.offered)
         graph = self.request.graph(self.connection, self.cells[0])
-        result = {**asdict(plan), "bands": self.request.bands, "job_options": json.loads(unsigned(json.dumps(options)))}
-        result["graph"] = graph
+        result = {**asdict(plan), "bands": self.request.bands, "job_options": json.loads(options), "graph": graph}
         zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in self.cells}))
         size = f"{plan.chunks} chunks, {plan.megapixels:.1f} Mpx, about {plan.dates} dates"
         lines = [
             f"{plan.parts} jobs in {zones}: {size}",
             f"about {plan.credits:.0f} credits, {plan.basis}",
-            f"bands {','.join(self.request.bands)}",
-            f"job options {unsigned(json.dumps(options))}",
+            *_about_bands(self.request, self.offered, spared),
+            f"job options {options}",
             f"graph of the first job {json.dumps(graph)}",
         ]
-        say(result, lines, as_json)
+        say({**result, "sparing": asdict(spared)}, lines, as_json)
 
     def parts(self, output: Path, proven: bool) -> "list[Part]":
         """The batch's parts; with `proven`, the first is of one chunk: the canary, or a cell that is no larger."""
@@ -92,6 +95,20 @@ class Submission:
         dates = len([path for path in fetched(Path(pilot.folder), str(pilot.job)) if path.suffix == ".tif"])
         if pilot.costs is not None and dates:
             self.plan(max(0.0, pilot.costs - JOB_CREDITS) / dates / chunks, dates).check(self.max_credits)
+
+
+def _about_bands(request: "Request", offered: Sequence[str], spared: "Sparing") -> "Iterator[str]":
+    """Which bands are loaded, what that saves, and what it costs in accuracy."""
+    fewer = len(offered) - len(request.bands)
+    saved = f" ({fewer} fewer than there are: saves about {spared.credits:.0f} credits)" if fewer else ""
+    yield f"bands {','.join(request.bands)}{saved}"
+    if spared.measured is None or spared.best is None:
+        yield f"accuracy of {request.card.id} with these bands was not measured"
+        return
+    yield f"accuracy on {spared.measured.scene} with {','.join(spared.measured.bands)}, dice: {spared.measured}"
+    if any(spared.lost.values()):
+        lost = ", ".join(f"{name} {value:.3f}" for name, value in spared.lost.items())
+        yield f"lower than with {','.join(spared.best.bands)} by: {lost}"
 
 
 def archive_for(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":

@@ -9,8 +9,10 @@ import typer
 
 from kappamask.cli.batches import HOME, AllowHoles, AtOnce, JournalFile, journal_at
 from kappamask.cli.jobs import finish, whole_or_fetched_again
+from kappamask.cli.mask_arguments import Buffer, FillHoles, MinObject, Scheme
+from kappamask.cli.mask_options import bands_of, cleaning_of, scheme_of
 from kappamask.cli.options import AsJson, Level, Model, extra
-from kappamask.models import load_card
+from kappamask.models import ModelCard, load_card
 
 __all__ = ["submit"]
 
@@ -42,7 +44,10 @@ def submit(
     level: Annotated[Level | None, typer.Option(help="Product level, if the bands do not tell.")] = None,
     bands: Annotated[str | None, typer.Option(help="Bands to load, B02,B03,…; all that the network takes.")] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Also the score of each class, in percent.")] = False,
-    buffer_m: Annotated[float, typer.Option(min=0, help="Metres by which cloud and shadow are widened.")] = 0,
+    scheme: Scheme = "KappaMask",
+    buffer_m: Buffer = None,
+    min_object_m2: MinObject = 0.0,
+    fill_holes_m2: FillHoles = 0.0,
     only: Annotated[list[str] | None, typer.Option(help="A day that is wanted, 2018-02-02; repeatable.")] = None,
     max_cloud_cover: Cover = None,
     archive: Archive = None,
@@ -72,17 +77,20 @@ def submit(
 
     card, pieces, runtime = load_card(model), cells(read_area(area, crs), part_km), python or runtime_of(backend)
     changes = tuple(_pair(text) for text in option or [])
+    cleaning = cleaning_of(buffer_m or (), min_object_m2, fill_holes_m2, 0.0)
     request = Request(
-        backend, collection, _period(dates), card, runtime, level, scores, options=changes, only=tuple(only or ()),
-        max_cloud_cover=max_cloud_cover, cleaning=(("buffer_m", buffer_m),) if buffer_m else (),
+        backend, collection, _period(dates), card, runtime, level, scores, bands_of(bands) or card.bands,
+        options=changes, only=tuple(only or ()), max_cloud_cover=max_cloud_cover, scheme=scheme_of(scheme),
+        cleaning=tuple(cleaning.items()),
     )  # fmt: skip
     price = make_plan(pieces, request)
     if not plan:
         price.check(max_credits)
     connection = reached(backend)
-    request = replace(request, bands=tuple(_bands(bands, probe(connection, collection, card, runtime))))
+    offered = tuple(probe(connection, collection, card, runtime))
+    request = replace(request, bands=_chosen(bands_of(bands), offered, card))
     if plan:
-        Submission(request, pieces, connection, max_credits).say(as_json)
+        Submission(request, pieces, connection, max_credits, offered).say(as_json)
         price.check(max_credits)
         return
     asked = Submission(archive_for(archive, request, connection, output), pieces, connection, max_credits)
@@ -107,9 +115,11 @@ def _pair(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _bands(text: str | None, offered: list[str]) -> list[str]:
-    wanted = [word.strip() for word in text.split(",")] if text else offered
+def _chosen(wanted: tuple[str, ...] | None, offered: tuple[str, ...], card: ModelCard) -> tuple[str, ...]:
+    wanted = wanted or offered
     unknown = [band for band in wanted if band not in offered]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)} not among {', '.join(offered)}", param_hint="--bands")
+    if lacking := sorted(card.required - {*wanted}):
+        raise typer.BadParameter(f"{card.id} needs {', '.join(lacking)} as well", param_hint="--bands")
     return wanted

@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path, PurePath
 from typing import Any
 
+from kappamask.models.accuracy import Accuracy
 from kappamask.models.errors import CardError
 from kappamask.models.mosaic import ACTIVATIONS, RESAMPLINGS, Mosaic
 
@@ -104,6 +105,8 @@ class ModelCard:
     """Kernel that brings bands of 20 and 60 m to 10 m where a back-end has repeated pixels; None leaves them so."""
     mosaic: Mosaic | None = None
     """How the network's own tool lays its windows, where that is known."""
+    accuracy: tuple[Accuracy, ...] = ()
+    """What was measured with all and with fewer bands; empty where nothing was."""
     folder: Path = Path()
     """Where card and network lie."""
 
@@ -133,6 +136,7 @@ class ModelCard:
             (self.resampling in (None, *RESAMPLINGS), f"resampling must be one of {', '.join(RESAMPLINGS)}"),
             (self.mosaic is None or self.mosaic.step <= self.window, "the mosaic's step must fit in the window"),
             (PurePath(self.file).name == self.file and self.file.endswith(".onnx"), "file must be NAME.onnx beside it"),
+            (all({*one.bands} <= {*self.bands} for one in self.accuracy), "accuracy must be of the card's own bands"),
             (_is_hex(self.sha256, 64), "file:checksum must be a sha256 multihash (1220 and 64 hex digits)"),
         ]
 

@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kappamask.models.accuracy import Accuracy
 from kappamask.models.card import ClassValue, ModelCard, Scaling
 from kappamask.models.errors import CardError
 from kappamask.models.mosaic import Mosaic
@@ -106,6 +107,7 @@ def _parse(document: dict[str, Any]) -> ModelCard:
         activation=_text(properties.get("kappamask:activation", "none")),
         resampling=properties.get("kappamask:resampling"),
         mosaic=_mosaic(properties.get("kappamask:mosaic")),
+        accuracy=tuple(_accuracy(a) for a in properties.get("kappamask:accuracy", ())),
         file=_text(weights["href"]).removeprefix("./"),
         sha256=_text(weights["file:checksum"]).removeprefix(SHA256_MULTIHASH),
     )
@@ -124,6 +126,11 @@ def _mosaic(entry: dict[str, Any] | None) -> Mosaic | None:
         return None
     step, before = _whole(entry["step"]), _whole(entry["before"])
     return Mosaic(step, before, _text(entry["padding"]), _text(entry["taper"]), float(entry["amount"]))
+
+
+def _accuracy(entry: dict[str, Any]) -> Accuracy:
+    dice = tuple((_text(name), float(value)) for name, value in entry["dice"].items())
+    return Accuracy(tuple(_text(band) for band in entry["bands"]), dice, _text(entry["scene"]))
 
 
 def _class(entry: dict[str, Any]) -> ClassValue:

@@ -11,6 +11,7 @@ import openeo
 
 from kappamask.models import ModelCard
 from kappamask.models.cleaning import read_cleaning
+from kappamask.models.schemes import OWN
 from kappamask.openeo_process.areas import Cell
 from kappamask.openeo_process.chunks import overlap_for
 from kappamask.openeo_process.graph import cloud_mask, load
@@ -43,6 +44,8 @@ class Request:
     max_cloud_cover: float | None = None
     only: tuple[str, ...] = ()
     """Days that are wanted; all if empty."""
+    scheme: str = OWN
+    """Class scheme of the masks."""
     cleaning: tuple[tuple[str, Any], ...] = ()
     """Options of `kappamask.udf.clean`."""
     options: tuple[tuple[str, Any], ...] = ()
@@ -66,8 +69,8 @@ class Request:
             max_cloud_cover=self.max_cloud_cover, only=self.only, **cleaning,
         )  # fmt: skip
         mask = cloud_mask(
-            cube, model=self.card, level=self.level, scores=self.scores, clip_to=cell.extent,
-            python=self.python, **cleaning,
+            cube, model=self.card, level=self.level, scores=self.scores, scheme=self.scheme,
+            clip_to=cell.extent, python=self.python, **cleaning,
         )  # fmt: skip
         return dict(mask.save_result(format="GTiff").flat_graph())
 

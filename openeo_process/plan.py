@@ -1,16 +1,17 @@
 """What a batch will take, said before it is paid for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from math import ceil
 from typing import Any
 
 from kappamask.models import JobError
+from kappamask.models.accuracy import Accuracy, accuracy_with
 from kappamask.openeo_process.areas import Cell
 from kappamask.openeo_process.batch import Request, chunks_of
 
-__all__ = ["Plan", "make_plan", "visits"]
+__all__ = ["Plan", "Sparing", "make_plan", "sparing", "visits"]
 
 REVISIT_DAYS = 2.5
 """Days between two images of a place, on average over latitudes up to 55 degrees, two satellites: 5 at the equator
@@ -18,9 +19,9 @@ REVISIT_DAYS = 2.5
 JOB_CREDITS = 2.0
 GB_HOUR_CREDITS, CPU_HOUR_CREDITS = 1.0, 1.5
 """Copernicus Data Space: credits for each batch job, for each gigabyte of memory and core, for each hour."""
-CHUNK_S = 20.0
-"""Core seconds for a chunk of one date, reading, shuffling and writing included. A guess on the safe side (inference
-alone takes 0.2 to 0.5 s), until a pilot job's costs are known."""
+CHUNK_S, BAND_S = 7.0, 1.0
+"""Core seconds for a chunk of one date, and for each band in it: reading, shuffling, handing over, writing. Guesses
+on the safe side (inference alone takes 0.2 to 0.5 s), until a pilot job's costs are known."""
 UNITS = {"G": 1.0, "g": 1.0, "M": 1 / 1024, "m": 1 / 1024}
 
 
@@ -50,15 +51,38 @@ class Plan:
 def make_plan(cells: Sequence[Cell], request: Request, pilot: float | None = None, dates: int | None = None) -> Plan:
     """What masking `cells` as `request` says takes.
 
-    The price is `JOB_CREDITS` for each job, and for each chunk and date `CHUNK_S` of the cores and memory that the job
-    options ask for, or `pilot`, the credits that one was seen to cost. dates: how many, where that is known.
+    The price is `JOB_CREDITS` for each job, and for each chunk and date `CHUNK_S`, and `BAND_S` for each band, of the
+    cores and memory that the job options ask for, or `pilot`, the credits that one chunk was seen to cost.
+    dates: how many, where that is known.
     """
     chunks = sum(chunks_of(cell, request) for cell in cells)
     megapixels = sum(width * height for width, height in (cell.pixels() for cell in cells)) / 1e6
     count = visits(request.dates) if dates is None else dates
-    each = pilot if pilot is not None else CHUNK_S / 3600 * _rate(request.job_options)
-    basis = "from a pilot job" if pilot is not None else f"if a chunk takes {CHUNK_S:g} s"
+    seconds = CHUNK_S + BAND_S * len(request.bands)
+    each = pilot if pilot is not None else seconds / 3600 * _rate(request.job_options)
+    basis = "from a pilot job" if pilot is not None else f"if a chunk takes {seconds:g} s"
     return Plan(len(cells), chunks, megapixels, count, JOB_CREDITS * len(cells) + chunks * count * each, basis)
+
+
+@dataclass(frozen=True)
+class Sparing:
+    """What loading fewer bands than there are saves, and what it costs."""
+
+    credits: float
+    """Saved by it, of the estimate for all bands."""
+    measured: Accuracy | None
+    """What the network reached with these bands, or with the most of them that it was tried with."""
+    best: Accuracy | None
+    """The same with all bands."""
+    lost: Mapping[str, float] = field(default_factory=dict)
+    """Dice of each class that is lost by it."""
+
+
+def sparing(cells: Sequence[Cell], request: Request, offered: Sequence[str]) -> Sparing:
+    """What `request` saves and loses against loading all bands that are `offered`, by the card's accuracy."""
+    every, ours = (make_plan(cells, one).credits for one in (replace(request, bands=tuple(offered)), request))
+    best, measured = (accuracy_with(request.card.accuracy, bands) for bands in (offered, request.bands))
+    return Sparing(every - ours, measured, best, measured.lost(best) if measured and best else {})
 
 
 def visits(dates: tuple[str, str]) -> int:

@@ -29,7 +29,7 @@ def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Ma
         path.stem, title, _extent(items), title=title, license=LICENCE, stac_extensions=[CLASSIFICATION],
         extra_fields={f"kappamask:{key}": value for key, value in (about or {}).items()},
     )  # fmt: skip
-    classes = items[0].assets["mask"].extra_fields["classification:classes"]
+    classes = items[0].assets["mask"].extra_fields.get("classification:classes", [])  # masks of bits have none
     shared = [{key: one[key] for key in ITEM_KEYS} for one in classes]
     collection.extra_fields["item_assets"] = {"mask": {"roles": ["data"], "classification:classes": shared}}
     for mask in masks:

@@ -1,9 +1,11 @@
 """Is a fetched file the whole mask that was asked for?"""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kappamask.models import SceneError
 from kappamask.scenes.grid import grid_of
@@ -12,26 +14,31 @@ from kappamask.scenes.raster import local_raster
 
 __all__ = ["verify_mask"]
 
-MOST_CODE, MOST_SCORE = 5, 100
-"""Of KappaMask's classes, and of scores in percent, which follow the mask as further bands."""
+OWN_CODES = range(6)
+"""KappaMask's classes."""
+SCORES = range(101)
+"""Percent; scores follow the mask as further bands."""
 NEAR = 1e-6
 
 
-def verify_mask(path: Path, *, crs: str | None = None, pixel: float = 10.0) -> dict[str, Any]:
+def verify_mask(
+    path: Path, *, crs: str | None = None, pixel: float = 10.0, codes: Collection[int] = OWN_CODES
+) -> dict[str, Any]:
     """Read every pixel of a fetched mask; its `bounds`, and the share of pixels without data as `nodata`.
 
-    Raises SceneError if it is not uint8, holds other codes, lies in another `crs` (such as "EPSG:32631"), or if its
-    pixels are not `pixel` metres wide on a grid of whole pixels, as Sentinel-2's are.
+    Raises SceneError if it is not uint8, holds other codes than `codes` and nodata, lies in another `crs` (such as
+    "EPSG:32631"), or if its pixels are not `pixel` metres wide on a grid of whole pixels, as Sentinel-2's are.
     """
     with local_raster(path) as dataset:
         grid, kinds = grid_of(dataset), set(dataset.dtypes)
         empty, wrong = 0, kinds != {"uint8"}
         for _, window in dataset.block_windows(1) if not wrong else ():
-            codes, *scores = dataset.read(window=window)
-            empty += int(np.count_nonzero(codes == NODATA))
-            wrong |= _beyond(codes, MOST_CODE) or any(_beyond(score, MOST_SCORE) for score in scores)
+            mask, *scores = dataset.read(window=window)
+            empty += int(np.count_nonzero(mask == NODATA))
+            wrong |= _others(mask, codes) or any(_others(score, SCORES) for score in scores)
     if wrong:
-        raise SceneError(f"{path.name} is no mask: needed is uint8 of codes 0 to {MOST_CODE} and {NODATA}.")
+        known = ", ".join(map(str, sorted({*codes, NODATA})))
+        raise SceneError(f"{path.name} is no mask: needed is uint8 of the codes {known}.")
     if crs is not None and str(grid.crs) != crs:
         raise SceneError(f"{path.name} lies in {grid.crs}; asked for was {crs}.")
     corner = (grid.transform.c / pixel, grid.transform.f / pixel)
@@ -42,5 +49,7 @@ def verify_mask(path: Path, *, crs: str | None = None, pixel: float = 10.0) -> d
     return {"bounds": grid.bounds, "nodata": empty / (grid.width * grid.height)}
 
 
-def _beyond(layer: Any, most: int) -> bool:
-    return bool(((layer > most) & (layer != NODATA)).any())
+def _others(layer: NDArray[np.uint8], known: Collection[int]) -> bool:
+    """Whether `layer` holds a number that is neither known nor nodata."""
+    found = np.flatnonzero(np.bincount(layer.ravel(), minlength=NODATA + 1))
+    return not {*found.tolist()} <= {*known, NODATA}

@@ -74,10 +74,22 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     assert told.code == 0, told.err
     for fact in ("1 chunks", "about 1 dates", "EPSG:32635", "credits", '"soft-errors": 0.0', "apply_neighborhood"):
         assert fact in told.out
+    fewer = kappamask(*words(server.url, tmp_path, "--plan", "--bands", "B02,B03,B04"))
+    assert "1 fewer than there are: saves about 0 credits" in fewer.out
+    assert "B02,B03,B04, dice: clear 0." in fewer.out and "lower than with B02,B03,B04,B08 by: clear 0." in fewer.out
+    blind = kappamask(*words(server.url, tmp_path, "--plan", "--bands", "B08"))
+    assert blind.code == 2 and "needs B02, B03, B04" in " ".join(blind.err.split())
     refused = kappamask(*words(server.url, tmp_path, "--max-credits", "0.5"))
     assert refused.code == 1 and "--max-credits 0.5" in refused.err and one_sentence(refused.err)
     assert len(jobs_of(server)) == before
     assert not (tmp_path / "j").exists()
+
+
+def test_masks_come_in_the_scheme_that_is_asked_for(kappamask, server, account, tmp_path):
+    done = kappamask(*words(server.url, tmp_path, "--scheme", "scl", "--min-object-m2", 300, "--json"))
+    assert done.code == 0, done.err
+    with rasterio.open(json.loads(done.out)["files"][0]) as file:
+        assert file.tags()["scheme"] == "SCL" and set(np.unique(file.read(1))) <= {3, 4, 9, 10, 255}
 
 
 def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tmp_path):

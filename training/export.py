@@ -21,7 +21,7 @@ from kappamask.training.mean import folded, mean
 from kappamask.training.model_card import write_card
 from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
 from kappamask.training.state import architecture_of, read_checkpoint
-from kappamask.training.validate import sanity, validate
+from kappamask.training.validate import by_bands, sanity, validate
 from kappamask.training.warm import take_weights
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.
@@ -113,7 +113,7 @@ def release(checkpoints: list[Path], data: Path, tiles: Path, folder: Path, name
     folder.mkdir(parents=True, exist_ok=True)
     gap = export(network, folder / f"{name}.onnx", calibration["temperature"])
     report = facts(network, saved, folder / f"{name}.onnx", data, tiles)
-    report |= {"calibration": calibration, "onnx_torch_difference": gap}
+    report |= {"calibration": calibration, "onnx_torch_difference": gap, "accuracy": by_bands(network, data)}
     write_card(folder / f"{name}.onnx", report, folder, date, name)
     return report
 

@@ -111,7 +111,8 @@ def _properties(facts: dict[str, Any]) -> dict[str, Any]:
         "kappamask:stride": facts["stride"],
         "kappamask:output_values": [1, 2, 3, 4],
         "kappamask:provenance": NOT_KAPPAZETA,
-        "kappamask:training": facts,
+        "kappamask:accuracy": facts.get("accuracy", []),
+        "kappamask:training": {key: value for key, value in facts.items() if key != "accuracy"},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -12,8 +13,16 @@ from torch import nn
 from kappamask.training.batches import to_input
 from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, read_pixels, read_scene
 from kappamask.training.network import STRIDE
-from kappamask.training.spectra import FloatArray
+from kappamask.training.spectra import BANDS, FloatArray
 
+#: Bands that a user may do with, the fewest last; the validation scene has no more than the first.
+SUBSETS: Final = (
+    ("B02", "B03", "B04", "B08", "B11", "B12"),
+    ("B02", "B03", "B04", "B08"),
+    ("B02", "B03", "B04"),
+)
+#: Classes as `dice` and as cards name them; both kinds of cloud are one, for the scene's labels do not part them.
+CARD_NAMES: Final = {"clear": "clear", "shadow": "cloud_shadow", "cloud": "cloud"}
 #: Side of the chip of one colour that a single pixel is judged as, and the highest code that is no cloud.
 CHIP, SHADOW = 64, 2
 
@@ -58,6 +67,18 @@ def validate(network: nn.Module, data: Path) -> dict[str, float]:
         figures |= {label + key: value for key, value in dice(predict(network, scene), truth).items()}
     judged = [value for key, value in figures.items() if not key.endswith("clear")]
     return figures | {"score": float(np.mean(judged))}
+
+
+def by_bands(network: nn.Module, data: Path) -> list[dict[str, Any]]:
+    """For each of `SUBSETS`, the dice of the validation scene of which no other band is shown, as a card has it."""
+    scene, truth = read_scene(data / VALIDATION)
+    assert truth is not None
+    found = []
+    for bands in SUBSETS:
+        shown = np.where(np.isin(BANDS, bands)[:, None, None], scene, np.float32(np.nan))
+        figures = {CARD_NAMES[name]: round(value, 4) for name, value in dice(predict(network, shown), truth).items()}
+        found.append({"bands": list(bands), "scene": VALIDATION, "dice": figures})
+    return found
 
 
 def pixels(network: nn.Module, data: Path) -> dict[str, float]:

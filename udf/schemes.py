@@ -13,7 +13,7 @@ from kappamask.models.scheme_table import Scheme
 from kappamask.models.schemes import CLASSES, DILATED, OWN, UNUSABLE, class_codes, is_own, scheme_of
 from kappamask.udf.classes import flag_attributes
 
-__all__ = ["bits", "from_scheme", "in_own_scheme", "to_scheme", "unusable"]
+__all__ = ["bits", "from_scheme", "in_own_scheme", "scheme_attributes", "to_scheme", "unusable"]
 
 SHOWN = 16
 """Codes that an error lists."""
@@ -35,7 +35,7 @@ def to_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
     if not is_own(_scheme(mask)):
         raise CubeError(f"The mask is in {_scheme(mask)} already: first turn it back with from_scheme.")
     table = dict(enumerate(scheme.written)) | {NODATA_CODE: NODATA_CODE}
-    return _recoded(mask, table, OWN).assign_attrs(_flags(scheme))
+    return _recoded(mask, table, OWN).assign_attrs(scheme_attributes(scheme))
 
 
 def from_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
@@ -90,7 +90,8 @@ def bits(mask: xr.DataArray, before: xr.DataArray | None = None) -> xr.DataArray
     return (packed + DILATED * grown.astype(np.uint8)).rename(packed.name).assign_attrs(packed.attrs)
 
 
-def _flags(scheme: Scheme) -> dict[str, Any]:
+def scheme_attributes(scheme: Scheme) -> dict[str, Any]:
+    """CF flag attributes of a mask in this scheme."""
     values = np.array([row.value for row in scheme.rows], dtype=np.uint8)
     masks = {"flag_masks": values} if scheme.name == "bits" else {}
     return {
