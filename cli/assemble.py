@@ -1,5 +1,6 @@
 """Masks of a whole batch, made of what its parts fetched."""
 
+import hashlib
 import json
 import re
 from collections import defaultdict
@@ -28,6 +29,7 @@ def assemble(parts: "Iterable[Part]") -> list[Path]:
     from kappamask.scenes import write_mask
     from kappamask.scenes.mosaic import mosaic
 
+    parts = list(parts)
     by_target, made_by = _targets(parts)
     masks = []
     for target, files in sorted(by_target.items()):
@@ -35,7 +37,7 @@ def assemble(parts: "Iterable[Part]") -> list[Path]:
         assert date
         said = _attributes(made_by[target]) | {"datetime": f"{date[0]}T00:00:00Z"}
         masks += write_mask(mosaic(files).assign_attrs(said), target)
-    return [*masks, *_catalogue(masks, next(iter(made_by.values()), None))]
+    return [*masks, *_catalogue(masks, parts)]
 
 
 def holes(parts: "Iterable[Part]") -> dict[str, float]:
@@ -79,13 +81,24 @@ def _masks(part: "Part") -> Iterator[tuple[Path, str]]:
                 yield path, date[0]
 
 
-def _catalogue(masks: list[Path], part: "Part | None") -> list[Path]:
+def _catalogue(masks: list[Path], parts: "list[Part]") -> list[Path]:
     from kappamask.openeo_process.journal import unsigned
     from kappamask.reports.collection import write_collection
 
-    if part is None:
+    if not masks:
         return []
-    about = {"backend": part.backend, "batch": part.batch, "job_options": json.loads(unsigned(part.options))}
+    part = parts[0]
+    (code, *_) = (one["udf"] for one in arguments_of(json.loads(part.graph), "run_udf"))
+    known = [one.costs for one in parts if one.costs is not None]
+    about = {
+        "backend": part.backend,
+        "batch": part.batch,
+        "job_options": json.loads(unsigned(part.options)),
+        "udf_sha256": hashlib.sha256(code.encode()).hexdigest(),
+        "context": asked_of(part),
+        "jobs": [{"part": one.name, "job": one.job, "costs": one.costs} for one in parts],
+        "costs": sum(known) if known else None,
+    }
     return [write_collection(masks, masks[0].with_name("collection.json"), title="KappaMask", about=about)]
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
 from kappamask.openeo_process.journal import Journal, State
 
+ROOT = Path(__file__).resolve().parents[1]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
 
 
@@ -54,7 +56,12 @@ def test_an_area_becomes_a_mask_and_is_not_paid_twice(kappamask, server, account
     path, collection = (Path(file) for file in result["files"])
     assert path == tmp_path / "out" / f"mask_{DATE}_32635.tif"
     assert result["holes"] == {}
-    (item,) = pystac.Collection.from_file(str(collection)).get_items()
+    found = pystac.Collection.from_file(str(collection))
+    told = {key: found.extra_fields[f"kappamask:{key}"] for key in ("udf_sha256", "context", "jobs", "costs")}
+    assert told["udf_sha256"] == sha256((ROOT / "udf" / "script.py").read_bytes()).hexdigest()
+    assert told["context"]["model"] == "compact" and {one["part"] for one in told["jobs"]} == {*states}
+    assert told["costs"] is None, "this back-end tells none"
+    (item,) = found.get_items()
     assert item.properties["kappamask:backend"] == server.url
     with rasterio.open(path) as file:
         assert file.crs == "EPSG:32635" and file.nodata == 255 and file.colormap(1)
@@ -101,6 +108,8 @@ def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tm
         assert [part.state for part in parts[:1]] == [State.FETCHED] and parts[0].costs == 30.0
         assert {part.state for part in parts[1:]} == {State.PLANNED}, "nothing else was started"
         assert kappamask(*asked[:-1], 400).code == 0
+        told = json.loads((tmp_path / "out" / "collection.json").read_text())["kappamask:costs"]
+        assert told == sum(part.costs for part in Journal(tmp_path / "j").parts()) > 30
     assert len([job for job in jobs_of(server) if job["id"] == parts[0].job]) == 1
 
 
