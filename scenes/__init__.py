@@ -11,6 +11,7 @@ try:
     from kappamask.scenes.accessor import KappaMaskAccessor
     from kappamask.scenes.composite import composite
     from kappamask.scenes.masks import read_mask, write_mask
+    from kappamask.scenes.mosaic import mask_cube
     from kappamask.scenes.reader import open_scene, scan
     from kappamask.scenes.statistics import class_statistics
 except ModuleNotFoundError as error:
@@ -23,6 +24,7 @@ __all__ = [
     "KappaMaskAccessor",
     "class_statistics",
     "composite",
+    "mask_cube",
     "open_scene",
     "quicklook",
     "read_mask",

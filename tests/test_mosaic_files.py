@@ -10,8 +10,9 @@ from rasterio.transform import from_origin
 
 from kappamask.models import SceneError
 from kappamask.reports.collection import write_collection
+from kappamask.scenes import mask_cube
 from kappamask.scenes.holes import unexplained
-from kappamask.scenes.mosaic import mask_cube, mosaic
+from kappamask.scenes.mosaic import mosaic
 from kappamask.scenes.verify import verify_mask
 
 
