@@ -7,7 +7,7 @@ import pytest
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.areas import Cell
 from kappamask.openeo_process.batch import Request, canary, chunks_of
-from kappamask.openeo_process.plan import make_plan, visits
+from kappamask.openeo_process.plan import make_plan, sparing, visits
 from kappamask.openeo_process.steps import told
 from kappamask.openeo_process.triage import FAILURES, advice
 
@@ -50,7 +50,8 @@ def test_a_canary_is_one_chunk_inside_the_area():
 
 def test_a_plan_counts_what_is_computed():
     cell = Cell(32631, 0, 0, 100_020, 100_020)
-    plan = make_plan([cell], ASKED)
+    every = CARD.bands
+    plan = make_plan([cell], replace(ASKED, bands=every))
     assert (plan.parts, plan.chunks, plan.dates) == (1, 20 * 20, 4)
     assert plan.megapixels == pytest.approx(100.04, abs=0.01)
     assert plan.credits == pytest.approx(2 + 400 * 4 * 20 / 3600 * (5 * 1.0 + 1.5))
@@ -60,6 +61,17 @@ def test_a_plan_counts_what_is_computed():
     plan.check(None)
     wide = replace(ASKED, cleaning=(("buffer_m", 500),))
     assert make_plan([cell], wide).chunks > plan.chunks, "wider margins leave less of a chunk"
+
+
+def test_fewer_bands_save_credits_and_cost_accuracy():
+    cell = Cell(32631, 0, 0, 100_020, 100_020)
+    spared = sparing([cell], replace(ASKED, bands=("B02", "B03", "B04")), CARD.bands)
+    assert spared.credits == pytest.approx(400 * 4 * 10 / 3600 * (5 * 1.0 + 1.5))
+    assert spared.measured is not None and spared.best is not None
+    assert (len(spared.measured.bands), len(spared.best.bands)) == (3, 6)
+    assert min(spared.lost.values()) > 0 and max(spared.lost, key=spared.lost.__getitem__) == "cloud_shadow"
+    nothing = sparing([cell], replace(ASKED, card=replace(CARD, accuracy=())), CARD.bands)
+    assert (nothing.measured, nothing.best, nothing.lost) == (None, None, {})
 
 
 @pytest.mark.parametrize(
