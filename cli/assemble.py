@@ -88,7 +88,7 @@ def _catalogue(masks: list[Path], parts: "list[Part]") -> list[Path]:
     if not masks:
         return []
     part = parts[0]
-    (code, *_) = (one["udf"] for one in arguments_of(json.loads(part.graph), "run_udf"))
+    code = next(arguments_of(json.loads(part.graph), "run_udf"))["udf"]
     known = [one.costs for one in parts if one.costs is not None]
     about = {
         "backend": part.backend,

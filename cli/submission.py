@@ -106,8 +106,8 @@ def _about_bands(request: "Request", offered: Sequence[str], spared: "Sparing") 
         yield f"accuracy of {request.card.id} with these bands was not measured"
         return
     yield f"accuracy on {spared.measured.scene} with {','.join(spared.measured.bands)}, dice: {spared.measured}"
-    if any(spared.lost.values()):
-        lost = ", ".join(f"{name} {value:.3f}" for name, value in spared.lost.items())
+    if spared.measured != spared.best:
+        lost = ", ".join(f"{name} {value:.3f}" for name, value in spared.measured.lost(spared.best).items())
         yield f"lower than with {','.join(spared.best.bands)} by: {lost}"
 
 

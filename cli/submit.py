@@ -77,9 +77,9 @@ def submit(
 
     card, pieces, runtime = load_card(model), cells(read_area(area, crs), part_km), python or runtime_of(backend)
     changes = tuple(_pair(text) for text in option or [])
-    cleaning = cleaning_of(buffer_m or (), min_object_m2, fill_holes_m2, 0.0)
+    cleaning, wanted = cleaning_of(buffer_m or (), min_object_m2, fill_holes_m2, 0.0), bands_of(bands)
     request = Request(
-        backend, collection, _period(dates), card, runtime, level, scores, bands_of(bands) or card.bands,
+        backend, collection, _period(dates), card, runtime, level, scores, wanted or card.bands,
         options=changes, only=tuple(only or ()), max_cloud_cover=max_cloud_cover, scheme=scheme_of(scheme),
         cleaning=tuple(cleaning.items()),
     )  # fmt: skip
@@ -88,7 +88,7 @@ def submit(
         price.check(max_credits)
     connection = reached(backend)
     offered = tuple(probe(connection, collection, card, runtime))
-    request = replace(request, bands=_chosen(bands_of(bands), offered, card))
+    request = replace(request, bands=_chosen(wanted or offered, offered, card))
     if plan:
         Submission(request, pieces, connection, max_credits, offered).say(as_json)
         price.check(max_credits)
@@ -115,8 +115,7 @@ def _pair(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _chosen(wanted: tuple[str, ...] | None, offered: tuple[str, ...], card: ModelCard) -> tuple[str, ...]:
-    wanted = wanted or offered
+def _chosen(wanted: tuple[str, ...], offered: tuple[str, ...], card: ModelCard) -> tuple[str, ...]:
     unknown = [band for band in wanted if band not in offered]
     if unknown:
         raise typer.BadParameter(f"{', '.join(unknown)} not among {', '.join(offered)}", param_hint="--bands")

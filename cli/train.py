@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 EXAMPLE = "kappamask train --data data/ --out run1/ --minutes 60"
-RATE = 3e-3
-"""Highest learning rate of the compact network (docs/training-rounds.md)."""
 
 
 class Device(StrEnum):
@@ -88,16 +86,16 @@ def train(
     with extra("train"):
         import torch
 
-        from kappamask.training.grid import RATE as GRID_RATE
-        from kappamask.training.grid import architectures
+        from kappamask.datasets import named
+        from kappamask.training.grid import RATE, architectures
         from kappamask.training.state import Plan
 
     torch.set_num_threads(threads or torch.get_num_threads())
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.AUTO else device.value
-    own = _named(data) if grid else None
+    own = named(data) if grid else None
     plan = Plan(
         own[1] if own else Path(data), tiles or out / "tiles", out, minutes, steps, seed, batch,
-        rate or (GRID_RATE if grid else RATE), architecture, where, start=start,
+        rate or (RATE if grid else Plan.rate), architecture, where, start=start,
         datasets=(*([own] if own else []), *_sets(datasets or [])), real_share=real_share, bfloat16=bfloat16,
     )  # fmt: skip
     with _plainly():
@@ -123,14 +121,6 @@ def _checked(plan: "Plan") -> "Plan":
     if plan.start:
         raise typer.BadParameter("a grid starts from random weights", param_hint="--start")
     return replace(plan, minutes=math.inf)
-
-
-def _named(data: str) -> tuple[str, Path] | None:
-    """A labelled set as NAME=FOLDER, or None where it is a folder of the simulator's material."""
-    from kappamask.datasets import DATASETS
-
-    name, equals, folder = data.partition("=")
-    return (name, Path(folder)) if equals and (name in DATASETS or not Path(data).exists()) else None
 
 
 def _sets(words: list[str]) -> tuple[tuple[str, Path], ...]:

@@ -104,7 +104,7 @@ def _rows(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return {row["scene"]: row | {SHADOWS: row[SHADOWS]} for row in rows}
+        return {row["scene"]: row for row in rows if row[SHADOWS] is not None}
     except (OSError, ValueError, KeyError, csv.Error) as error:
         raise SceneError(f"{path} is needed, with the columns scene and {SHADOWS}: {error}.") from error
 

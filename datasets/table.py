@@ -85,6 +85,12 @@ class Patches(Sequence[Patch]):
         return Patches(self.dataset, [place for place in self.places if self.dataset.split(place) == split])
 
 
+def named(text: str) -> tuple[str, Path] | None:
+    """NAME=FOLDER as both; None where `text` is a folder or file of one's own."""
+    name, equals, folder = text.partition("=")
+    return (name, Path(folder)) if equals and (name in DATASETS or not Path(text).exists()) else None
+
+
 def open_dataset(name: str, folder: Path) -> Patches:
     """The patches of the set `name` under `folder`, lazily. Raises SceneError for an unknown name or no patch."""
     if name not in DATASETS:

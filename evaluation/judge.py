@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kappamask.datasets import DATASETS, Patch, Patches, open_dataset
+from kappamask.datasets import DATASETS, Patch, Patches, named, open_dataset
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.peers import Peer, open_peer
 from kappamask.evaluation.summary import summary
@@ -51,7 +51,7 @@ def judge(
     split: "test" if left out, "all" for one's own arrays. limit: only so many patches, evenly taken from all.
     Raises SceneError for an unknown data set or peer, if nothing is found, if no peer could mask anything.
     """
-    name, folder = _named(data)
+    name, folder = named(data) or (OWN_FILES, Path(data))
     chosen = split or ("all" if name == OWN_FILES else SPLITS[0])
     patches = _part(open_dataset(name, folder), chosen, limit)
     opened, absent = _opened(peers, folder if folder.is_dir() else folder.parent)
@@ -63,13 +63,6 @@ def judge(
     found = {"dataset": name, **facts, "split": chosen, **found, "absent": absent | found["absent"]}
     ran = tuple(one.peer for one in compared.standings if one.tally.scenes)
     return Judged(found, patches, ran, compared.scenes)
-
-
-def _named(data: str) -> tuple[str, Path]:
-    name, equals, folder = data.partition("=")
-    if equals and (name in DATASETS or not Path(data).exists()):
-        return name, Path(folder)
-    return OWN_FILES, Path(data)
 
 
 def _part(patches: Patches, split: str, limit: int | None) -> Patches:

@@ -1,7 +1,7 @@
 """What a batch will take, said before it is paid for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil
 from typing import Any
@@ -74,15 +74,13 @@ class Sparing:
     """What the network reached with these bands, or with the most of them that it was tried with."""
     best: Accuracy | None
     """The same with all bands."""
-    lost: Mapping[str, float] = field(default_factory=dict)
-    """Dice of each class that is lost by it."""
 
 
 def sparing(cells: Sequence[Cell], request: Request, offered: Sequence[str]) -> Sparing:
     """What `request` saves and loses against loading all bands that are `offered`, by the card's accuracy."""
     every, ours = (make_plan(cells, one).credits for one in (replace(request, bands=tuple(offered)), request))
     best, measured = (accuracy_with(request.card.accuracy, bands) for bands in (offered, request.bands))
-    return Sparing(every - ours, measured, best, measured.lost(best) if measured and best else {})
+    return Sparing(every - ours, measured, best)
 
 
 def visits(dates: tuple[str, str]) -> int:

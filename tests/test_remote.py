@@ -92,11 +92,12 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     assert not (tmp_path / "j").exists()
 
 
-def test_masks_come_in_the_scheme_that_is_asked_for(kappamask, server, account, tmp_path):
-    done = kappamask(*words(server.url, tmp_path, "--scheme", "scl", "--min-object-m2", 300, "--json"))
+@pytest.mark.parametrize(("name", "codes"), [("SCL", {3, 4, 9, 10, 255}), ("bits", {4, 8, 16, 64, 255})])
+def test_masks_come_in_the_scheme_that_is_asked_for(kappamask, server, account, tmp_path, name, codes):
+    done = kappamask(*words(server.url, tmp_path, "--scheme", name.lower(), "--min-object-m2", 300, "--json"))
     assert done.code == 0, done.err
     with rasterio.open(json.loads(done.out)["files"][0]) as file:
-        assert file.tags()["scheme"] == "SCL" and set(np.unique(file.read(1))) <= {3, 4, 9, 10, 255}
+        assert file.tags()["scheme"] == name and set(np.unique(file.read(1))) <= codes
 
 
 def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tmp_path):

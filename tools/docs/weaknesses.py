@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "weaknesses.md"
 
 def keep(comparison: Path, data: list[Path]) -> None:
     """Write down what was found, and on what."""
-    git = [which("git") or "git", "rev-parse", "HEAD"]
+    git = [which("git") or "git", "describe", "--always", "--abbrev=40", "--dirty=+"]
     commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout  # noqa: S603
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in data}
     found = {"commit": commit.strip(), "data": hashes, **json.loads(comparison.read_text(encoding="utf-8"))}
