@@ -1,19 +1,13 @@
 """`kappamask compare`: many masks against the truth of labelled data sets."""
 
-import json
-import os
-from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from kappamask.cli.comparison_files import check_folder, document, write_files
 from kappamask.cli.options import AsJson, extra, say
-
-if TYPE_CHECKING:
-    from kappamask.evaluation.judge import Judged
 
 __all__ = ["compare"]
 
@@ -60,50 +54,18 @@ def compare(
         from kappamask.cli.progress import shown
         from kappamask.evaluation.judge import judge
     with extra("report"):
-        from kappamask.reports.comparison import write_comparison
+        import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
     named = [name.strip() for name in peers.split(",") if name.strip()]
     if not named:
         raise typer.BadParameter("name one mask or more", param_hint="--peers")
-    _check(output)
+    check_folder(output)
     judged = []
     for one in data:
         with shown(f"judge {one}") as show:
             judged.append(judge(one, named, split=split, limit=limit, report=show))
-    output.mkdir(parents=True, exist_ok=True)
-    written = [write_comparison(output / f"{NAME}.html", judged), *_tables(output, judged)]
-    result = {**_document(judged), "files": [str(path) for path in written]}
+    written = write_files(output, NAME, judged, title="Cloud masks compared", command="kappamask compare")
+    result = {**document(judged), "files": [str(path) for path in written]}
     say(result, [*(line for one in judged for line in _lines(one.found)), *result["files"]], as_json)
-
-
-def _check(output: Path) -> None:
-    """What would fail after all masks were made."""
-    there = next(path for path in (output, *output.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        raise typer.BadParameter(f"{there} is no folder that can be written to", param_hint="--output")
-
-
-def _document(judged: "list[Judged]") -> dict[str, Any]:
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    return {
-        "software": f"kappamask-openeo {version('kappamask-openeo')}",
-        "made": made,
-        "sets": [one.found for one in judged],
-    }
-
-
-def _tables(folder: Path, judged: "list[Judged]") -> list[Path]:
-    from kappamask.evaluation.tables import csv_text, latex, markdown
-    from kappamask.scenes.atomic import written_whole
-
-    found = [one.found for one in judged]
-    texts = {
-        "json": json.dumps(_document(judged), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "md": markdown(found), "csv": csv_text(found), "tex": latex(found),
-    }  # fmt: skip
-    for suffix, text in texts.items():
-        with written_whole(folder / f"{NAME}.{suffix}") as draft:
-            draft.write_text(text, encoding="utf-8")
-    return [folder / f"{NAME}.{suffix}" for suffix in texts]
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, Level, Model, say
+from kappamask.cli.comparison_files import check_folder, write_files
+from kappamask.cli.options import AsJson, Level, Model, extra, say
 
 if TYPE_CHECKING:
     from kappamask.evaluation.metrics import Scores
 
 __all__ = ["evaluate"]
 
-EXAMPLE = "kappamask evaluate --truth truth.tif --mask mask.tif --json"
+EXAMPLE = "kappamask evaluate --truth truth.tif --mask mask.tif -o evaluation/"
+NAME = "evaluation"
+"""Name of the files, before the suffix."""
 MERGE = "Count semi-transparent cloud as cloud, for truths that do not tell them apart."
 
 
@@ -23,14 +26,18 @@ def evaluate(
     model: Model = "compact",
     level: Annotated[Level | None, typer.Option(help="Level of the labelled image, if its name does not say.")] = None,
     merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE)] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and page.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a mask file against a truth file, or a network on a labelled image.
 
-    Dice, precision, recall and overall accuracy of each class, and their mean over the classes that occur.
+    Dice, precision, recall and overall accuracy of each class, and their mean over the classes that occur. With -o also
+    evaluation.json, .md, .csv, .tex and .html: tables as in the KappaMask paper, intervals, plots, pictures.
     """
     if bool(truth and mask) == bool(labelled) or bool(truth) != bool(mask):
         raise typer.BadParameter("give --truth and --mask, or --labelled", param_hint="--truth")
+    if output:
+        check_folder(output)
     if labelled:
         from kappamask.evaluation import evaluate_labelled
 
@@ -41,7 +48,25 @@ def evaluate(
         merged = bool(merge_thin)
         scores = evaluate_files(str(truth), str(mask), merge_thin=merged)
     result: dict[str, Any] = {**scores, "merge_thin": merged}
-    say(result, _table(scores, merged), as_json)
+    lines = _table(scores, merged)
+    if output:
+        written = _written(output, labelled, model, level, truth, mask, merged=merged)
+        result, lines = result | {"files": written}, [*lines, *written]
+    say(result, lines, as_json)
+
+
+def _written(
+    output: Path, labelled: Path | None, model: str, level: str | None, truth: Path | None, mask: Path | None, *,
+    merged: bool,
+) -> list[str]:  # fmt: skip
+    with extra("datasets"):
+        from kappamask.evaluation.single import judge_files, judge_labelled
+    if labelled:
+        judged = judge_labelled(labelled, model=model, level=level, merge_thin=merged)
+    else:
+        judged = judge_files(str(truth), str(mask), merge_thin=merged)
+    files = write_files(output, NAME, [judged], title="A cloud mask judged", command="kappamask evaluate")
+    return [str(path) for path in files]
 
 
 def _table(scores: "Scores", merged: bool) -> list[str]:

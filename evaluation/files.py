@@ -8,7 +8,7 @@ from kappamask.evaluation.metrics import Scores, scores
 from kappamask.models import SceneError
 from kappamask.scenes import read_mask
 
-__all__ = ["evaluate_files"]
+__all__ = ["evaluate_files", "read_pair"]
 
 
 def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool = False) -> Scores:
@@ -16,9 +16,15 @@ def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool = Fa
 
     Raises SceneError if a file is no mask or the grids differ, CubeError if the truth labels no pixel.
     """
+    true, found = read_pair(truth, mask)
+    return scores(true.values, found.values, merge_thin)
+
+
+def read_pair(truth: str | Path, mask: str | Path) -> tuple[xr.DataArray, xr.DataArray]:
+    """Both files as codes (y, x). Raises SceneError if a file is no mask or the grids differ."""
     true, found = read_mask(truth), read_mask(mask)
     _same_grid(true, found)
-    return scores(true.values, found.values, merge_thin)
+    return true, found
 
 
 def _same_grid(true: xr.DataArray, found: xr.DataArray) -> None:

@@ -1,11 +1,11 @@
 """How far scores would move with other scenes: the bootstrap over scenes, paired where two masks are compared."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CONFIDENCE", "RESAMPLES", "bootstrap", "interval", "paired"]
+__all__ = ["CONFIDENCE", "RESAMPLES", "Statistic", "bootstrap", "interval", "paired"]
 
 RESAMPLES = 1000
 """Percentiles of 2.5 % then rest on 25 values each (Efron and Tibshirani 1993 ask for 1000 and more)."""
@@ -14,16 +14,16 @@ SEED = 20210
 """Of the draws, so that a report can be made again; the number means nothing."""
 Counts = NDArray[np.int64]
 Statistic = Callable[[Counts], NDArray[np.float64]]
+"""Of counts, and of many of them stacked along the first axis, which stays."""
 
 
 def bootstrap(scenes: Sequence[Counts], statistic: Statistic, resamples: int = RESAMPLES) -> NDArray[np.float64]:
     """The statistic of the pooled counts of scenes drawn with replacement: (resamples, …), NaN where not defined.
 
-    scenes: counts of each scene, all of one shape. statistic: of the sum of such counts to an array of one shape.
-    The draws depend on the number of scenes alone, so those of two masks of the same scenes are paired.
+    scenes: counts of each scene, all of one shape. The draws depend on the number of scenes alone, so those of two
+    masks of the same scenes are paired.
     """
-    stacked = np.stack(scenes)
-    return np.stack([statistic(np.tensordot(times, stacked, 1)) for times in _draws(len(stacked), resamples)])
+    return statistic(np.tensordot(_times(len(scenes), resamples), np.stack(scenes), 1))
 
 
 def paired(
@@ -41,8 +41,7 @@ def interval(draws: NDArray[np.float64], confidence: float = CONFIDENCE) -> NDAr
     return np.where(few, np.nan, bounds)
 
 
-def _draws(scenes: int, resamples: int) -> Iterator[Counts]:
-    """How often each scene is drawn."""
+def _times(scenes: int, resamples: int) -> Counts:
+    """How often each scene is drawn: (resamples, scenes)."""
     rng = np.random.default_rng(SEED)
-    for _ in range(resamples):
-        yield np.bincount(rng.integers(scenes, size=scenes), minlength=scenes)
+    return np.stack([np.bincount(rng.integers(scenes, size=scenes), minlength=scenes) for _ in range(resamples)])

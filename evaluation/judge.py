@@ -1,6 +1,6 @@
 """Peers over data sets by name: what `kappamask compare` does, but for its files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from kappamask.evaluation.peers import Peer, open_peer
 from kappamask.evaluation.summary import summary
 from kappamask.models import MissingExtraError, SceneError, WeightsError
 
-__all__ = ["OWN_FILES", "SPLITS", "Judged", "judge"]
+__all__ = ["OWN_FILES", "SPLITS", "Judged", "judge", "judged"]
 
 OWN_FILES = "arrays"
 """Data set of scenes of one's own, which are not split."""
@@ -57,10 +57,22 @@ def judge(
     opened, absent = _opened(peers, folder if folder.is_dir() else folder.parent)
     if not opened:
         raise SceneError(f"No peer can run. {' '.join(f'{who}: {why}' for who, why in absent.items())}")
-    compared = compare(patches, opened, report)
     facts = {key: getattr(DATASETS[name], key) for key in ("title", "source", "licence", "judges")}
+    return judged(patches, opened, {"dataset": name, **facts, "split": chosen}, absent=absent, report=report)
+
+
+def judged(
+    patches: Sequence[Patch],
+    peers: Sequence[Peer],
+    facts: Mapping[str, str],
+    *,
+    absent: Mapping[str, str] | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Judged:
+    """Judge opened peers on patches; `facts` and `absent` (peer -> why it cannot run) as `Judged.found` has them."""
+    compared = compare(patches, peers, report)
     found = summary(compared)
-    found = {"dataset": name, **facts, "split": chosen, **found, "absent": absent | found["absent"]}
+    found = {**facts, **found, "absent": {**(absent or {}), **found["absent"]}}
     ran = tuple(one.peer for one in compared.standings if one.tally.scenes)
     return Judged(found, patches, ran, compared.scenes)
 

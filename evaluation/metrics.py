@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from kappamask.models import CubeError
 from kappamask.udf.classes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["CLASSES", "IGNORED", "RATES", "Scores", "confusion", "rates", "scores"]
+__all__ = ["CLASSES", "IGNORED", "RATES", "Scores", "confusion", "mean", "rates", "ratios", "scores"]
 
 CLASSES = {"clear": CLEAR, "shadow": SHADOW, "semi_transparent": SEMI_TRANSPARENT, "cloud": CLOUD}
 """The classes that are scored, as in the KappaMask paper's tables."""
@@ -63,17 +63,17 @@ def rates(matrix: NDArray[np.int64], names: Iterable[str] = CLASSES, judged: Col
     accuracy where the truth has nothing else or nothing of it. `pixels` counts the truth.
     """
     listed = list(names)
-    table = np.where([judged is None or name in judged for name in listed], _ratios(matrix), np.nan)
+    table = np.where([judged is None or name in judged for name in listed], ratios(matrix), np.nan)
     counts: dict[str, float | None] = {name: int(n) for name, n in zip(listed, matrix.sum(axis=1), strict=True)}
     named = {key: _named(values, listed) for key, values in zip(RATES, table, strict=True)}
     return named | {"pixels": counts | {"all": int(matrix.sum())}}
 
 
-def _ratios(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`RATES` (6, class), NaN where not defined."""
-    hit = np.diag(matrix).astype(float)
-    true, found, total = matrix.sum(axis=1), matrix.sum(axis=0)[: len(matrix)], matrix.sum()
-    either = true + found
+def ratios(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+    """`RATES` (6, …, class) of counts (…, n, n + 1) as `confusion` returns them, NaN where not defined."""
+    hit = np.diagonal(matrix, axis1=-2, axis2=-1).astype(float)
+    true, found = matrix.sum(axis=-1), matrix[..., :-1].sum(axis=-2)
+    either, total = true + found, true.sum(axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall, right = hit / true, (total - either + 2 * hit) / total
         elsewhere = (total - either + hit) / (total - true)
@@ -81,6 +81,13 @@ def _ratios(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.stack(
             [2 * hit / either, hit / found, recall, accuracy, (recall + elsewhere) / 2, hit / (either - hit)]
         )
+
+
+def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Plain mean along the last axis, which stays, over what is defined; NaN where nothing is."""
+    known = np.isfinite(values)
+    total, count = np.where(known, values, 0).sum(axis=-1, keepdims=True), known.sum(axis=-1, keepdims=True)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _places(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
@@ -91,6 +98,5 @@ def _places(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
 
 
 def _named(values: NDArray[np.float64], names: list[str]) -> dict[str, float | None]:
-    defined = values[np.isfinite(values)]
-    listed = [*values, defined.mean() if defined.size else np.nan]
-    return {name: float(v) if np.isfinite(v) else None for name, v in zip([*names, "all"], listed, strict=True)}
+    listed = zip([*names, "all"], [*values, *mean(values)], strict=True)
+    return {name: float(v) if np.isfinite(v) else None for name, v in listed}

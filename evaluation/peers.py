@@ -42,6 +42,8 @@ class Peer:
     tells: frozenset[int]
     """KappaMask classes that it can say; of others it is not judged."""
     run: Callable[[Patch], Answer]
+    sha256: str = ""
+    """Of a network's file, so that a figure can be told from that of another one of the same name."""
 
 
 def open_peer(spec: str, data: Path) -> Peer:
@@ -74,7 +76,7 @@ def classes_of(scheme: str) -> frozenset[int]:
 
 
 def _of_card(card: ModelCard) -> Peer:
-    return Peer(card.id, card.title, ALL & {*card.output}, partial(_network, card))
+    return Peer(card.id, card.title, ALL & {*card.output}, partial(_network, card), card.sha256)
 
 
 def _network(card: ModelCard, patch: Patch) -> Answer:

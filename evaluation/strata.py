@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.metrics import CLASSES, rates
+from kappamask.evaluation.sureness import ERRORS, errors_of, stratum_intervals
+from kappamask.evaluation.tally import Drawn
 from kappamask.evaluation.views import VIEWS, View
 
-__all__ = ["CLOUDS", "STRATA", "strata", "stratum"]
+__all__ = ["CLOUDS", "STRATA", "members", "strata", "stratum"]
 
 Counts = NDArray[np.int64]
 _ORDER = list(CLASSES)
@@ -31,6 +33,16 @@ def stratum(counts: Counts) -> str:
     return next(name for name, fits in CLOUDS.items() if fits(pixels))
 
 
+def members(scenes: Mapping[str, Counts], grounds: Mapping[str, Collection[str]] | None = None) -> dict[str, list[str]]:
+    """Stratum -> the scenes that are of it, in the order of `STRATA`; those without a scene are left out.
+
+    scenes: name -> counts (4, 5). grounds: name -> its strata by ground.
+    """
+    of = {name: {stratum(counts), *(grounds or {}).get(name, ())} for name, counts in scenes.items()}
+    found = {one: [name for name in scenes if one in of[name]] for one in STRATA}
+    return {one: names for one, names in found.items() if names}
+
+
 def strata(
     scenes: Mapping[str, Counts],
     tells: Collection[int] = tuple(CLASSES.values()),
@@ -38,36 +50,39 @@ def strata(
     view: View = VIEWS["classes"],
     grounds: Mapping[str, Collection[str]] | None = None,
     groups: Mapping[str, str] | None = None,
+    drawn: Callable[[Collection[str]], Drawn] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """For each stratum that occurs: `scenes`, `groups`, `dice` by `view`, and of cloud of any kind `false`, `missed`.
 
     scenes: name -> counts (4, 5). grounds: name -> its strata by ground. groups: name -> its product or place.
     dice: of the classes that the truth has there, and `all`, their mean. false: share of the pixels without cloud that
     are called cloud; missed: of those with cloud that are called clear or shadow; 0 to 1, None where the truth has no
-    such pixel, or the mask no such class.
+    such pixel, or the mask no such class. drawn: what intervals of some scenes rest on; with it also `drawn` and
+    `intervals` of 95 % of `false`, `missed` and `dice`.
     """
-    of = {name: {stratum(counts), *(grounds or {}).get(name, ())} for name, counts in scenes.items()}
     found = {}
-    for one in STRATA:
-        inside = {name: counts for name, counts in scenes.items() if one in of[name]}
-        if inside:
-            pooled = np.sum([*inside.values()], axis=0)
-            known = len({(groups or {}).get(name, name) for name in inside})
-            found[one] = {"scenes": len(inside), "groups": known, "dice": _dice(pooled, tells, view)}
-            found[one] |= _errors(pooled, tells)
+    for one, names in members(scenes, grounds).items():
+        pooled = np.sum([scenes[name] for name in names], axis=0)
+        judged = _there(pooled, tells, view)
+        known = len({(groups or {}).get(name, name) for name in names})
+        found[one] = {"scenes": len(names), "groups": known, "dice": _dice(pooled, view, judged)}
+        found[one] |= _errors(pooled, tells)
+        if drawn:
+            units = drawn(names)
+            found[one] |= {"drawn": units.told(), "intervals": stratum_intervals(units, tells, view, judged)}
     return found
 
 
-def _dice(pooled: Counts, tells: Collection[int], view: View) -> dict[str, float | None]:
-    """None for what the truth has not: over clear ground the dice of cloud is 0, whether a pixel is wrong or all."""
-    counts = view.merged(pooled)
-    there = [name for name, true in zip(view.groups, counts.sum(axis=1), strict=True) if true]
-    return rates(counts, view.groups, [name for name in view.judged(tells) if name in there])["dice"]
+def _there(pooled: Counts, tells: Collection[int], view: View) -> list[str]:
+    """Classes that the truth has: over clear ground the dice of cloud is 0, whether a pixel is wrong or all."""
+    there = dict(zip(view.groups, view.merged(pooled).sum(axis=1), strict=True))
+    return [name for name in view.judged(tells) if there[name]]
+
+
+def _dice(pooled: Counts, view: View, judged: Collection[str]) -> dict[str, float | None]:
+    return rates(view.merged(pooled), view.groups, judged)["dice"]
 
 
 def _errors(pooled: Counts, tells: Collection[int]) -> dict[str, float | None]:
-    counts = VIEWS["cloud"].merged(pooled)
-    wrong, total = counts[[0, 1], [1, 0]], counts.sum(axis=1)
-    known = (total > 0) & bool(VIEWS["cloud"].judged(tells))
-    false, missed = (float(w / t) if k else None for w, t, k in zip(wrong, total, known, strict=True))
-    return {"false": false, "missed": missed}
+    shares = errors_of(tells)(pooled).tolist()
+    return {name: None if share != share else share for name, share in zip(ERRORS, shares, strict=True)}

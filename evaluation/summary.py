@@ -1,6 +1,6 @@
 """What a comparison found, as plain numbers that JSON can hold: the one source of tables, pages and plots."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,32 +8,30 @@ from numpy.typing import NDArray
 
 from kappamask.evaluation.boundary import boundary_f1
 from kappamask.evaluation.compare import Comparison, Standing
-from kappamask.evaluation.intervals import bootstrap, interval, paired
-from kappamask.evaluation.metrics import CLASSES, RATES, rates
+from kappamask.evaluation.metrics import CLASSES
 from kappamask.evaluation.reliability import calibration_error
 from kappamask.evaluation.spread import share_of_patches
-from kappamask.evaluation.strata import strata
+from kappamask.evaluation.strata import members, strata
+from kappamask.evaluation.sureness import ERRORS, dice_of, difference, errors_of, score_intervals
 from kappamask.evaluation.views import MERGED, VIEWS, View
 
-__all__ = ["FEWEST", "summary"]
+__all__ = ["summary"]
 
-FEWEST = 2
-"""Products or places without which there is no interval."""
 WORST = 3
 """Scenes that are shown."""
 Summary = dict[str, Any]
-Bounds = list[float] | None
 
 
 def summary(found: Comparison) -> Summary:
     """`view`, `classes`, `scenes`, `groups`, `unjudged`, `without_shadow`, `peers`, `differences`, `absent`, `worst`.
 
     view: name of the main view, "classes", or "merged" where a truth does not tell thin cloud from thick; classes: its
-    groups. peers: for each that masked a patch its scores in every view, `intervals` of 95 % of those in the main one,
-    counts, scores without bands at edges, F1 of edges, spread over patches, strata, calibration, time. without_shadow:
-    scenes whose shadows are not labelled and count as clear. differences: dice of the
-    first peer less that of each other, over the scenes and classes that both have. absent: peer -> why it masked
-    nothing. worst: scenes where the first peer's mean dice is lowest, and the dice of all. Scores are 0 to 1 or None.
+    groups. peers: for each that masked a patch its scores in every view, `intervals` of 95 % of those in the main one
+    and what they are `drawn` from, counts, scores without bands at edges, F1 of edges, spread over patches, strata,
+    calibration, time; `sha256` of a network. without_shadow: scenes whose shadows are not labelled and count as clear.
+    differences: dice of the first peer less that of each other, over the scenes and classes that both have, and
+    errors of cloud in each stratum. absent: peer -> why it masked nothing. worst: scenes where the first peer's mean
+    dice is lowest, and the dice of all. Scores are 0 to 1 or None.
     """
     name = MERGED if found.merged else "classes"
     ran = [one for one in found.standings if one.tally.scenes]
@@ -45,7 +43,9 @@ def summary(found: Comparison) -> Summary:
         "unjudged": found.unjudged,
         "without_shadow": found.without_shadow,
         "peers": [_peer(one, VIEWS[name], found.grounds) for one in ran],
-        "differences": [_difference(ran[0], other, VIEWS[name]) for other in ran[1:] if _shared(ran[0], other)],
+        "differences": [
+            _difference(ran[0], other, VIEWS[name], found.grounds) for other in ran[1:] if _shared(ran[0], other)
+        ],
         "absent": {one.peer.name: next(iter(one.failures)) for one in found.standings if not one.tally.scenes},
         "worst": _worst(ran, VIEWS[name]),
     }
@@ -56,18 +56,20 @@ def _peer(one: Standing, view: View, grounds: Mapping[str, Collection[str]]) -> 
     return {
         "name": one.peer.name,
         "title": one.peer.title,
+        **({"sha256": one.peer.sha256} if one.peer.sha256 else {}),
         "tells": [name for name, code in CLASSES.items() if code in tells],
         "scenes": len(tally.scenes),
         "groups": len(tally.by_group()),
         "failures": dict(one.failures),
         "seconds_per_megapixel": one.seconds_per_megapixel,
         "views": {name: each.scores(tally.pooled, tells) for name, each in VIEWS.items()},
-        "intervals": _intervals(tally.by_group(), view, view.judged(tells)),
+        "drawn": tally.drawn().told(),
+        "intervals": score_intervals(tally.drawn(), view, view.judged(tells)),
         "confusion": view.merged(tally.pooled).tolist(),
         "without_edges": {str(width): view.scores(counts, tells)["dice"] for width, counts in tally.bands.items()},
         "edge_f1": _told(boundary_f1(tally.edges), view.judged(tells)),
         "patches": share_of_patches(list(tally.scenes.values()), tells),
-        "strata": strata(tally.scenes, tells, view=view, grounds=grounds, groups=tally.group_of),
+        "strata": strata(tally.scenes, tells, view=view, grounds=grounds, groups=tally.group_of, drawn=tally.drawn),
         "calibration_error": calibration_error(tally.bins),
     }
 
@@ -79,46 +81,38 @@ def _told(values: dict[str, float | None], judged: Collection[str]) -> dict[str,
     return kept | {"all": sum(known) / len(known) if known else None}
 
 
-def _table(counts: NDArray[np.int64], view: View, judged: Collection[str]) -> NDArray[np.float64]:
-    """`RATES` (6, class and all), NaN where not defined."""
-    scores = rates(view.merged(counts), view.groups, judged)
-    return np.array([[np.nan if v is None else v for v in scores[rate].values()] for rate in RATES])
-
-
-def _intervals(groups: list[NDArray[np.int64]], view: View, judged: Collection[str]) -> dict[str, dict[str, Bounds]]:
-    if len(groups) < FEWEST:
-        return {}
-    bounds = interval(bootstrap(groups, lambda counts: _table(counts, view, judged)))
-    return {rate: _bounds([*view.groups, "all"], bounds[:, i].T) for i, rate in enumerate(RATES)}
-
-
-def _bounds(names: Iterable[str], bounds: NDArray[np.float64]) -> dict[str, Bounds]:
-    return {
-        n: [float(v) for v in pair] if np.isfinite(pair).all() else None for n, pair in zip(names, bounds, strict=True)
-    }
-
-
 def _shared(ours: Standing, theirs: Standing) -> list[str]:
     return [name for name in ours.tally.scenes if name in theirs.tally.scenes]
 
 
-def _difference(ours: Standing, theirs: Standing, view: View) -> Summary:
-    shared, names = _shared(ours, theirs), [*view.groups, "all"]
+def _difference(ours: Standing, theirs: Standing, view: View, grounds: Mapping[str, Collection[str]]) -> Summary:
+    shared = _shared(ours, theirs)
     judged = [name for name in view.judged(ours.peer.tells) if name in view.judged(theirs.peer.tells)]
-    one, other = (standing.tally.by_group(shared) for standing in (ours, theirs))
-
-    def dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(_table(counts, view, judged)[RATES.index("dice")])
-
-    apart = dice(np.sum(one, axis=0)) - dice(np.sum(other, axis=0))
-    bounds = interval(paired(one, other, dice)) if len(one) >= FEWEST else np.full((2, len(names)), np.nan)
+    mine, other = (one.tally.drawn(shared) for one in (ours, theirs))
+    dice = difference(mine, other, dice_of(view, judged), [*view.groups, "all"])
     return {
         "peer": ours.peer.name,
         "against": theirs.peer.name,
         "scenes": len(shared),
-        "dice": {name: float(v) if np.isfinite(v) else None for name, v in zip(names, apart, strict=True)},
-        "intervals": _bounds(names, bounds.T),
+        "drawn": mine.told(),
+        "dice": dice["values"],
+        "intervals": dice["intervals"],
+        "strata": _strata_apart(ours, theirs, shared, grounds),
     }
+
+
+def _strata_apart(
+    ours: Standing, theirs: Standing, shared: list[str], grounds: Mapping[str, Collection[str]]
+) -> Summary:
+    """Stratum -> `scenes`, `drawn`, errors of cloud of `ours` less those of `theirs`, and their `intervals`."""
+    both = errors_of(ours.peer.tells & theirs.peer.tells)
+    found = {}
+    for name, scenes in members({one: ours.tally.scenes[one] for one in shared}, grounds).items():
+        mine, other = (one.tally.drawn(scenes) for one in (ours, theirs))
+        apart = difference(mine, other, both, ERRORS)
+        found[name] = {"scenes": len(scenes), "drawn": mine.told(), **apart["values"]}
+        found[name]["intervals"] = apart["intervals"]
+    return found
 
 
 def _worst(ran: list[Standing], view: View) -> list[Summary]:

@@ -153,8 +153,9 @@ def _figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
 
 def _of_strata(found: Mapping[str, Any], peer: Mapping[str, Any]) -> Iterator[list[Any]]:
     for name, one in peer["strata"].items():
-        told = [(found["view"], "dice", key, value) for key, value in one["dice"].items()]
-        told += [("cloud", error, "cloud", one[error]) for error in ERRORS]
-        for *what, value in told:
+        bounds = one["intervals"]
+        told = [(found["view"], "dice", key, v, bounds.get("dice", {}).get(key)) for key, v in one["dice"].items()]
+        told += [("cloud", error, "cloud", one[error], bounds.get(error)) for error in ERRORS]
+        for *what, value, span in told:
             who = [found["dataset"], found["split"], peer["name"], *what]
-            yield [*who, "" if value is None else value, "", "", one["scenes"], name]
+            yield [*who, "" if value is None else value, *(span or ("", "")), one["scenes"], name]

@@ -2,20 +2,36 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.evaluation.blocks import block_counts
 from kappamask.evaluation.boundary import BANDS, edge_counts, without_band
 from kappamask.evaluation.metrics import CLASSES, IGNORED, confusion
 from kappamask.evaluation.reliability import BINS, reliability
 from kappamask.udf.classes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["Tally"]
+__all__ = ["FEWEST", "Drawn", "Tally"]
 
 Codes = NDArray[np.uint8]
 Counts = NDArray[np.int64]
 EMPTY = (len(CLASSES), len(CLASSES) + 1)
+FEWEST = 2
+"""Products or places below which squares of the one are drawn instead, and squares below which nothing is."""
+
+
+class Drawn(NamedTuple):
+    """What an interval rests on: `of` "groups" (products or places) or "blocks" (squares of the one that there is)."""
+
+    of: str
+    counts: list[NDArray[np.int64]]
+    """`confusion` (4, 5) of each."""
+
+    def told(self) -> dict[str, str | int]:
+        """For JSON."""
+        return {"of": self.of, "number": len(self.counts)}
 
 
 def _bands() -> dict[int, Counts]:
@@ -24,12 +40,14 @@ def _bands() -> dict[int, Counts]:
 
 @dataclass
 class Tally:
-    """Counts of one mask: pooled over scenes, but for one matrix of 160 bytes a scene, which intervals need."""
+    """Counts of one mask: pooled over scenes, but for 160 bytes a scene and 160 a square of it, for intervals."""
 
     scenes: dict[str, Counts] = field(default_factory=dict)
     """Scene -> `confusion` (4, 5)."""
     group_of: dict[str, str] = field(default_factory=dict)
     """Scene -> its product or place: scenes of one are not independent."""
+    blocks: dict[str, Counts] = field(default_factory=dict)
+    """Scene -> `block_counts` (block, 4, 5)."""
     bands: dict[int, Counts] = field(default_factory=_bands)
     """Pixels on either side of edges that are left out -> the same of all scenes."""
     edges: Counts = field(default_factory=lambda: np.zeros((len(CLASSES), 4), np.int64))
@@ -49,6 +67,14 @@ class Tally:
             group = self.group_of[name]
             summed[group] = summed.get(group, 0) + self.scenes[name]
         return [summed[group] for group in sorted(summed)]
+
+    def drawn(self, scenes: Collection[str] | None = None) -> Drawn:
+        """What intervals of these scenes, or of all, are drawn from; of two masks of the same scenes the same."""
+        groups = self.by_group(scenes)
+        if len(groups) >= FEWEST:
+            return Drawn("groups", groups)
+        kept = sorted(self.scenes if scenes is None else scenes)
+        return Drawn("blocks", [one for name in kept for one in self.blocks[name]])
 
     def add(
         self,
@@ -72,6 +98,8 @@ class Tally:
         true, found = (_merged(codes, merged) for codes in (truth, mask))
         matrix = confusion(true, found)
         self.scenes[scene] = self.scenes.get(scene, 0) + matrix
+        blocks = block_counts(true, found)
+        self.blocks[scene] = np.concatenate([self.blocks[scene], blocks]) if scene in self.blocks else blocks
         self.group_of[scene] = group or scene
         for width, counts in self.bands.items():
             inner = without_band(true, width)

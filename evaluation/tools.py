@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from typing import Any, Final
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +108,12 @@ def _imported(module: str, extra: str) -> Any:
 
 @contextmanager
 def _foreign(name: str) -> Iterator[None]:
-    """Code of others, which may fail in its own ways: a CubeError with its words."""
+    """Code of others, which may fail in its own ways: a CubeError with its words. What it warns of at every patch is
+    not told, for a thousand lines of it would hide all else.
+    """
     try:
-        yield
+        with catch_warnings():
+            simplefilter("ignore")
+            yield
     except FAILURES as error:
         raise CubeError(f"{name} failed: {type(error).__name__}: {error}.") from error

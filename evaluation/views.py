@@ -25,10 +25,10 @@ class View:
     """Whether one group says nothing without the other, as in yes or no."""
 
     def merged(self, matrix: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Counts (n, n + 1) of the groups from counts (4, 5) of the classes, as `confusion` returns them."""
+        """Counts (…, n, n + 1) of the groups from counts (…, 4, 5) of the classes, as `confusion` returns them."""
         codes = list(CLASSES.values())
         rows = np.array([[code in group for code in codes] for group in self.groups.values()], np.int64)
-        return np.hstack([rows @ matrix[:, :-1] @ rows.T, rows @ matrix[:, -1:]])
+        return np.concatenate([rows @ matrix[..., :-1] @ rows.T, rows @ matrix[..., -1:]], axis=-1)
 
     def judged(self, tells: Collection[int]) -> tuple[str, ...]:
         """The groups that a mask with the classes `tells` has; what stands for a class must be of the same group."""

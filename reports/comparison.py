@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.datasets import Patch
+from kappamask.datasets import DATASETS, Patch
+from kappamask.evaluation.blocks import SIDE as SQUARE
 from kappamask.evaluation.judge import OWN_FILES, Judged
 from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import STRATA
@@ -50,9 +51,16 @@ class Scene:
     pictures: tuple[Picture, ...]
 
 
-def write_comparison(target: str | Path, judged: Sequence[Judged], *, title: str = "Cloud masks compared") -> Path:
+def write_comparison(
+    target: str | Path,
+    judged: Sequence[Judged],
+    *,
+    title: str = "Cloud masks compared",
+    eyebrow: str = "kappamask compare",
+) -> Path:
     """Write a self-contained HTML page about comparisons, as `kappamask.evaluation.judge` gives them; returns its path.
 
+    eyebrow: what stands above the title.
     The worst scenes are read and masked once more for their pictures. Raises SceneError if the page cannot be written
     or a scene can no longer be read.
     """
@@ -62,7 +70,7 @@ def write_comparison(target: str | Path, judged: Sequence[Judged], *, title: str
             "tables": tables(one.found),
             "confusion": [_confusion(peer["confusion"]) for peer in one.found["peers"]],
             "points": [*_points(one.found)],
-            "ticks": [*_ticks(one.found["peers"])],
+            "ticks": [*_ticks(_timed(one.found))],
             "scenes": [*_scenes(one)],
         }
         for one in judged
@@ -70,7 +78,7 @@ def write_comparison(target: str | Path, judged: Sequence[Judged], *, title: str
     legend = load_card("compact").classes
     return write_html(
         target, "comparison.html", title=title, sets=sets, labels=LABELS, strata=STRATA, legend=legend, words=words,
-        own=OWN_FILES,
+        own=DATASETS[OWN_FILES].licence, square=SQUARE, eyebrow=eyebrow,
     )  # fmt: skip
 
 
@@ -82,8 +90,13 @@ def _confusion(counts: list[list[int]]) -> NDArray[np.float64]:
 
 
 def _decades(peers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    costs = [_cost(peer) for peer in peers]
+    costs = [_cost(peer) for peer in peers] or [log10(QUICKEST)]
     return floor(min(costs)), max(ceil(max(costs)), floor(min(costs)) + 1)
+
+
+def _timed(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Masks that were made here, not read from a file."""
+    return [peer for peer in found["peers"] if peer["seconds_per_megapixel"] is not None]
 
 
 def _cost(peer: Mapping[str, Any]) -> float:
@@ -93,8 +106,8 @@ def _cost(peer: Mapping[str, Any]) -> float:
 
 def _points(found: Mapping[str, Any]) -> Iterator[Point]:
     """Mean dice against seconds per megapixel, the latter in decades."""
-    first, last = _decades(found["peers"])
-    for peer in found["peers"]:
+    first, last = _decades(_timed(found))
+    for peer in _timed(found):
         dice = peer["views"][found["view"]]["dice"]["all"]
         x = 100 * (_cost(peer) - first) / (last - first)
         yield Point(peer["name"], x, 100 * (1 - (dice or 0)), right=x < 60)

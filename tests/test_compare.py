@@ -25,6 +25,7 @@ from kappamask.evaluation.tables import csv_text, latex, markdown, tables
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
 
 FILES = ["comparison.csv", "comparison.html", "comparison.json", "comparison.md", "comparison.tex"]
+OF_ONE = [name.replace("comparison", "evaluation") for name in FILES]
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")
 
 
@@ -303,6 +304,37 @@ def test_compare_writes_tables_and_a_page(kappamask, tmp_path: Path, brightness:
     assert str(tmp_path) not in page
     people = kappamask("compare", *asked, "-o", tmp_path / "deep" / "out")
     assert "All classes" in people.out and "SCL could not run" in people.out
+
+
+def test_evaluate_writes_the_same_files_about_one_mask(kappamask, tmp_path: Path) -> None:
+    truth = np.repeat([2, 1, 3, 4, 0], 60)[:, None] * np.ones(280, np.uint8)
+    wrong = np.where(np.arange(280) < 30, 1, truth)
+    paths = [geotiff(tmp_path / n, c[None].astype(np.uint8), (None,)) for n, c in (("t.tif", truth), ("m.tif", wrong))]
+    asked = ["evaluate", "--truth", paths[0], "--mask", paths[1], "--json"]
+    plain, full = kappamask(*asked), kappamask(*asked, "-o", tmp_path / "out")
+    assert full.code == 0, full.err
+    told = json.loads(full.out)
+    assert {key: value for key, value in told.items() if key != "files"} == json.loads(plain.out)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == OF_ONE
+    (found,) = json.loads((tmp_path / "out" / "evaluation.json").read_text())["sets"]
+    (peer,) = found["peers"]
+    assert {key: peer["views"]["classes"][key] for key in RATES} == {key: told[key] for key in RATES}
+    assert peer["drawn"] == {"of": "blocks", "number": 6}, "two rows of three squares; what is not labelled is in none"
+    low, high = peer["intervals"]["recall"]["cloud"]
+    assert low < peer["views"]["classes"]["recall"]["cloud"] < high
+    page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert page.count("<img ") == 2 and "Accuracy and cost" not in page
+    assert "squares of 128 px" in page and "kappamask evaluate" in page and "your own" not in page
+
+
+def test_evaluate_shows_a_labelled_image_and_its_mask(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
+    image = next(labelled(tmp_path / "set", 1).iterdir())
+    done = kappamask("evaluate", "--labelled", image, "--model", brightness.folder, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    (found,) = json.loads((tmp_path / "out" / "evaluation.json").read_text())["sets"]
+    assert (found["view"], found["judges"]) == ("merged", "clear, cloud shadow, cloud")
+    assert found["peers"][0]["sha256"] == brightness.sha256
+    assert (tmp_path / "out" / "evaluation.html").read_text().count("<img ") == 3
 
 
 @pytest.mark.parametrize(

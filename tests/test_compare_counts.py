@@ -10,12 +10,14 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn
 
 from kappamask.evaluation import confusion, rates
+from kappamask.evaluation.blocks import block_counts
 from kappamask.evaluation.boundary import boundary_f1, edge_counts, edges, without_band
 from kappamask.evaluation.intervals import bootstrap, interval, paired
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.evaluation.reliability import BINS, calibration_error, reliability
 from kappamask.evaluation.spread import share_of_patches, spread
 from kappamask.evaluation.strata import strata, stratum
+from kappamask.evaluation.sureness import dice_of
 from kappamask.evaluation.tally import Tally
 from kappamask.evaluation.views import VIEWS
 from kappamask.models import CubeError
@@ -234,31 +236,75 @@ def dice(matrix: np.ndarray) -> np.ndarray:
     return np.array([np.nan if v is None else v for v in rates(matrix)["dice"].values()])
 
 
+def stacked_dice(matrices: np.ndarray) -> np.ndarray:
+    return np.stack([dice(matrix) for matrix in matrices])
+
+
 def test_equal_scenes_have_no_spread_and_differing_ones_enclose_the_pooled_score() -> None:
     same_scene = confusion([1, 1, 4, 4], [1, 4, 4, 4])
-    low, high = interval(bootstrap([same_scene] * 5, dice, 50))
+    low, high = interval(bootstrap([same_scene] * 5, stacked_dice, 50))
     np.testing.assert_allclose(low, dice(same_scene))
     np.testing.assert_allclose(high, dice(same_scene))
     scenes = [confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [4, 4, 4, 4], [1, 1, 1, 4], [1, 1, 4, 4])]
-    low, high = interval(bootstrap(scenes, dice, 400))
+    low, high = interval(bootstrap(scenes, stacked_dice, 400))
     pooled = dice(sum(scenes))
     defined = np.isfinite(pooled)
     assert (low[defined] < pooled[defined]).all() and (pooled[defined] < high[defined]).all()
     assert np.isnan(low[~defined]).all()
-    np.testing.assert_array_equal(bootstrap(scenes, dice, 20), bootstrap(scenes, dice, 20))
+    np.testing.assert_array_equal(bootstrap(scenes, stacked_dice, 20), bootstrap(scenes, stacked_dice, 20))
 
 
 def test_the_spread_of_a_share_is_the_binomial_s() -> None:
     scenes = [confusion([1], [1])] * 60 + [confusion([1], [4])] * 40
-    draws = bootstrap(scenes, lambda matrix: np.array(rates(matrix)["recall"]["clear"]), 1000)
+    draws = bootstrap(scenes, lambda all_of: np.array([rates(matrix)["recall"]["clear"] for matrix in all_of]), 1000)
     assert draws.std() == pytest.approx(np.sqrt(0.6 * 0.4 / 100), rel=0.1)
 
 
 def test_pairing_takes_the_same_scenes_for_both() -> None:
     hard, easy = confusion([1, 4], [4, 4]), confusion([1, 4], [1, 4])
     ours = [hard, easy, easy, hard, easy]
-    difference = paired(ours, ours, dice, 100)
+    difference = paired(ours, ours, stacked_dice, 100)
     assert (difference[np.isfinite(difference)] == 0).all()
+
+
+def test_statistics_of_stacked_counts_are_those_of_each() -> None:
+    """What the bootstrap computes for all draws at once is what `rates` says of one."""
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 50, (6, 4, 5))
+    counts[0, 1], counts[1] = 0, 0
+    for view in VIEWS.values():
+        for tells in ((1, 2, 3, 4), (1, 4)):
+            judged = view.judged(tells)
+            found = dice_of(view, judged)(counts)
+            for one, values in zip(counts, found, strict=True):
+                expected = rates(view.merged(one), view.groups, judged)["dice"].values()
+                np.testing.assert_allclose(values, [np.nan if v is None else v for v in expected])
+
+
+# squares of a scene
+
+
+@given(arrays(np.uint8, (23, 17), elements=st.sampled_from([0, 1, 2, 3, 4, 255])), st.integers(0, 9))
+def test_squares_are_the_confusion_of_each_part(truth: np.ndarray, seed: int) -> None:
+    mask = np.random.default_rng(seed).choice(np.array([0, 1, 2, 3, 4, 5, 255], np.uint8), truth.shape)
+    found, parts = block_counts(truth, mask, 8), []
+    for y in range(0, 23, 8):
+        for x in range(0, 17, 8):
+            try:
+                parts.append(confusion(truth[y : y + 8, x : x + 8], mask[y : y + 8, x : x + 8]))
+            except CubeError:  # no judged pixel there
+                continue
+    np.testing.assert_array_equal(found, parts if parts else np.empty((0, 4, 5)))
+
+
+def test_products_are_drawn_and_of_one_alone_its_squares() -> None:
+    tally, truth = Tally(), np.ones((200, 300), np.uint8)
+    tally.add("a", truth, truth, group="p")
+    assert tally.drawn().told() == {"of": "blocks", "number": 6}
+    tally.add("b", truth, truth, group="q")
+    assert tally.drawn().told() == {"of": "groups", "number": 2}
+    assert tally.drawn(["b"]).told() == {"of": "blocks", "number": 6}
+    np.testing.assert_array_equal(sum(tally.drawn(["b"]).counts), tally.scenes["b"])
 
 
 # a tally

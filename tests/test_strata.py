@@ -87,12 +87,37 @@ def test_scores_of_a_stratum_are_those_of_its_scenes_alone() -> None:
     snow = peer["strata"]["snow"]
     assert (snow["false"], snow["missed"]) == (0.5, 0.0)
     assert snow["dice"]["cloud"] == pytest.approx(2 * 100 / (150 + 100))
+    assert snow["drawn"] == {"of": "blocks", "number": 1} and snow["intervals"] == {}, "one square tells no interval"
     rows = {title: table for title, _, table in tables(found)}
     assert rows["Cloud where none is, by stratum"] == [["Mixed (2)", "50.0 %"], ["Snow, ice (1)", "50.0 %"]]
     assert "| Snow, ice (1) | 50.0 % |" in markdown([{**found, "dataset": "x", "split": "test"}])
     figures = [*csv.DictReader(io.StringIO(csv_text([{**found, "dataset": "x", "split": "test"}])))]
     (false,) = [row for row in figures if (row["stratum"], row["score"]) == ("snow", "false")]
     assert (float(false["value"]), false["scenes"], false["view"]) == (0.5, "1", "cloud")
+
+
+def test_strata_have_intervals_and_differences_in_pairs() -> None:
+    """Places are drawn; the interval encloses the figure, and a mask less itself is 0 in every draw."""
+    truth, wrong = patch(SNOW).truth, patch(SNOW).truth.copy()
+    wrong[:3] = 4
+
+    def worse_at_some(given: Patch) -> Answer:
+        return Answer(wrong if given.name in "ab" else truth)
+
+    masks = [Peer(name, name, frozenset({1, 2, 3, 4}), worse_at_some) for name in ("one", "same")]
+    masks.append(told("right", truth))
+    found = summary(compare([patch(SNOW, name=name) for name in "abcdef"], masks))
+    snow = found["peers"][0]["strata"]["snow"]
+    assert snow["drawn"] == {"of": "groups", "number": 6}
+    low, high = snow["intervals"]["false"]
+    assert snow["false"] == pytest.approx(0.1) and low < 0.1 < high
+    assert snow["intervals"]["dice"]["shadow"] is None and snow["intervals"]["missed"] == [0, 0]
+    same, right = (one["strata"]["snow"] for one in found["differences"])
+    assert (same["false"], same["intervals"]["false"]) == (0, [0, 0])
+    assert right["false"] == pytest.approx(0.1) and right["intervals"]["false"] == snow["intervals"]["false"]
+    figures = csv.DictReader(io.StringIO(csv_text([{**found, "dataset": "x", "split": "test"}])))
+    (row,) = [one for one in figures if (one["peer"], one["stratum"], one["score"]) == ("one", "snow", "false")]
+    assert [float(row["low"]), float(row["high"])] == snow["intervals"]["false"]
 
 
 def test_shadow_is_not_judged_where_it_is_not_labelled() -> None:
