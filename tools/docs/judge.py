@@ -1,0 +1,110 @@
+"""Make docs/results/accuracy.json, which the pages of results and of weaknesses are made from: `make judge DATA=…`.
+
+DATA: the folder of the files of `PARTS`, which are not part of the project. Peers that are not installed are told.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from shutil import which
+from typing import Any, Final, NamedTuple
+
+from kappamask.evaluation.judge import judge
+from kappamask.scenes.atomic import written_whole
+
+ROOT: Final = Path(__file__).parents[2]
+KEPT: Final = ROOT / "docs" / "results" / "accuracy.json"
+ALL: Final = ("compact", "ukis-csmask", "s2cloudless", "threshold")
+DIGITS: Final = 6
+"""Of every figure that is kept."""
+
+
+class Part(NamedTuple):
+    """A labelled file: what it is, what the first peer knows of it, and who is asked."""
+
+    file: str
+    dataset: str
+    what: str
+    known: str
+    """What `compact` was shown of it."""
+    trained_on: bool
+    peers: tuple[str, ...] = ALL
+    left_out: str = ""
+    """Who is not asked, and why."""
+
+
+PARTS: Final = (
+    Part(
+        "labelled_l1c_cumulus_6band.npz", "arrays", "Sentinel-2, farmland under cumulus, 512 x 512 px, 6 bands",
+        "never trained on, but checkpoints were chosen by it", trained_on=False,
+    ),
+    Part(
+        "labelled_l1c_pixels_13band.csv", "pixels",
+        "Sentinel-2, single pixels of many scenes, 13 bands, each shown as 64 x 64 px of itself",
+        "scenes that were set aside", trained_on=False, peers=("compact", "s2cloudless", "threshold"),
+        left_out="ukis-csmask is made for 256 px and more, and says so.",
+    ),
+    Part(
+        "labelled_landsat5_6band.npz", "arrays", "Landsat 5, 512 x 512 px of 30 m, 6 bands", "trained on",
+        trained_on=True,
+    ),
+    Part(
+        "labelled_landsat7_6band.npz", "arrays", "Landsat 7, 512 x 512 px of 30 m, 6 bands", "trained on",
+        trained_on=True,
+    ),
+)  # fmt: skip
+
+
+def main(data: Path) -> None:
+    """Judge and keep."""
+    with written_whole(KEPT) as draft:
+        draft.write_text(json.dumps(found(data), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def found(data: Path, parts: Sequence[Part] = PARTS) -> dict[str, Any]:
+    """What the peers are worth on each part, with the commit ("+": changed since) and hashes of the data."""
+    head = {
+        "commit": _commit(), "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "software": f"kappamask-openeo {version('kappamask-openeo')}",
+        "data": {part.file: hashlib.sha256((data / part.file).read_bytes()).hexdigest() for part in parts},
+    }  # fmt: skip
+    return head | {"sets": [_judged(data, part) for part in parts]}
+
+
+def _judged(data: Path, part: Part) -> dict[str, Any]:
+    split = "all" if part.dataset == "arrays" else "test"
+    one = judge(f"{part.dataset}={data / part.file}", part.peers, split=split, report=_told(part.file)).found
+    told = {key: getattr(part, key) for key in ("file", "what", "known", "trained_on", "left_out")}
+    return told | _rounded(one)
+
+
+def _told(name: str) -> Any:
+    def report(done: int, count: int) -> None:
+        if done * 10 // count > (done - 1) * 10 // count:
+            print(f"{name}: {done} of {count}", file=sys.stderr, flush=True)  # noqa: T201
+
+    return report
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, DIGITS)
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
+
+
+def _commit() -> str:
+    words = [which("git") or "git", "describe", "--always", "--abbrev=40", "--dirty=+"]
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    main(Path(sys.argv[1]))
