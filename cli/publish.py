@@ -7,6 +7,7 @@ import typer
 
 from kappamask.cli.options import AsJson, Model, extra, say
 from kappamask.models import load_card
+from kappamask.models.reach import LARGEST_BUFFER_M
 
 __all__ = ["publish"]
 
@@ -24,6 +25,9 @@ def publish(
     model: Model = "compact",
     backend: Annotated[str, typer.Option(help="Where the benchmark runs.")] = CDSE,
     python: Annotated[str | None, typer.Option(help="Python of the back-end's UDFs.")] = None,
+    largest_buffer: Annotated[
+        float, typer.Option(min=0, help="Metres up to which callers may give `buffer`; chunks overlap for it.")
+    ] = LARGEST_BUFFER_M,
     store: Annotated[bool, typer.Option("--store", help="Also keep the process in your account there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +40,10 @@ def publish(
         from kappamask.openeo_process.login import reached
         from kappamask.openeo_process.publish import PROCESS_ID, publication, write_publication
 
-    made = publication(load_card(model), namespace=namespace, archive=archive, backend=backend, python=python or PYTHON)
+    made = publication(
+        load_card(model), namespace=namespace, archive=archive, backend=backend, python=python or PYTHON,
+        largest_buffer_m=largest_buffer,
+    )  # fmt: skip
     written = write_publication(made, output)
     if store:
         reached(backend).put(f"/process_graphs/{PROCESS_ID}", json=made.process, expected_status=200)

@@ -64,7 +64,10 @@ class Submission:
         say({**result, "sparing": asdict(spared)}, lines, as_json)
 
     def parts(self, output: Path, proven: bool) -> "list[Part]":
-        """The batch's parts; with `proven`, the first is of one chunk: the canary, or a cell that is no larger."""
+        """The batch's parts; with `proven`, the first is of one chunk, and fails unless the archive is the right one.
+
+        It is the canary, or the first cell where that is no larger.
+        """
         from kappamask.openeo_process import batch
 
         key, folder = batch.batch_id(self.cells, self.request), output.resolve()
@@ -72,7 +75,10 @@ class Submission:
         small = batch.canary(self.cells[0], self.request)
         if proven and small != self.cells[0]:
             named = [(small, batch.CANARY), *named]
-        return [batch.part_of(self.request, self.connection, cell, folder, name, key) for cell, name in named]
+        return [
+            batch.part_of(self.request, self.connection, cell, folder, name, key, proves=proven and not place)
+            for place, (cell, name) in enumerate(named)
+        ]
 
     def drive(self, book: "Journal", parts: "list[Part]", at_once: int) -> None:
         """The first part alone; what it cost counts for the plan of the others, which start if it came back whole."""

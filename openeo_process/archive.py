@@ -13,15 +13,13 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
-from importlib.util import find_spec
 from pathlib import Path
 
 from kappamask.models import JobError, ModelCard, load_card, read_weights
+from kappamask.models.package import FOLDER, package_files
 
 __all__ = ["FOLDER", "build", "is_for_here"]
 
-FOLDER = "kappamask_deps"
-"""Where the job unpacks it, and where the UDF looks."""
 PYTHON = platform.python_version().rpartition(".")[0]
 PLATFORM = "manylinux_2_28_x86_64"
 """Of openEO's workers; the oldest that current ONNX Runtime wheels support."""
@@ -44,7 +42,7 @@ def build(output_dir: str | Path, *, model: str | Path | ModelCard = "compact", 
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as scratch:
-        files = {**dict(_runtime(python, Path(scratch))), **dict(_package(card))}
+        files = {**dict(_runtime(python, Path(scratch))), **dict(package_files(card))}
         part = Path(scratch) / "archive.zip"
         _write(part, files)
         digest = hashlib.sha256(part.read_bytes()).hexdigest()[:12]
@@ -65,19 +63,6 @@ def _write(path: Path, files: dict[str, bytes]) -> None:
             entry.external_attr = 0o644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, files[name])
-
-
-def _package(card: ModelCard) -> Iterator[tuple[str, bytes]]:
-    """`models` and `udf` as they are installed, with this network's card and weights only."""
-    for room in ("models", "udf"):
-        spec = find_spec(f"kappamask.{room}")
-        assert spec is not None
-        assert spec.submodule_search_locations is not None
-        for path in Path(next(iter(spec.submodule_search_locations))).glob("*.py"):
-            yield f"kappamask/{room}/{path.name}", path.read_bytes()
-    source = card.folder / f"{card.id}.json"
-    yield f"kappamask/models/{card.id}.json", (source if source.is_file() else card.folder / "card.json").read_bytes()
-    yield f"kappamask/models/{card.file}", read_weights(card)
 
 
 def _runtime(python: str, scratch: Path) -> Iterator[tuple[str, bytes]]:

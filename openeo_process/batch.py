@@ -11,6 +11,7 @@ import openeo
 
 from kappamask.models import ModelCard
 from kappamask.models.cleaning import read_cleaning
+from kappamask.models.package import package_files, package_hash
 from kappamask.models.schemes import OWN
 from kappamask.openeo_process.areas import Cell
 from kappamask.openeo_process.chunks import overlap_for
@@ -61,8 +62,13 @@ class Request:
         """Pixels that chunks have of their neighbours."""
         return overlap_for(self.card, None, read_cleaning(dict(self.cleaning)))
 
-    def graph(self, connection: openeo.Connection, cell: Cell) -> dict[str, Any]:
-        """The flat process graph that masks `cell`."""
+    @property
+    def package(self) -> str | None:
+        """Hash that the archive must have; None without an archive, for then the back-end's package is all there is."""
+        return package_hash(package_files(self.card)) if self.archive else None
+
+    def graph(self, connection: openeo.Connection, cell: Cell, proves: bool = False) -> dict[str, Any]:
+        """The flat process graph that masks `cell`; with `proves`, only if the archive is that of this package."""
         cleaning: dict[str, Any] = dict(self.cleaning)
         cube = load(
             connection, self.collection, area=cell.extent, dates=self.dates, bands=list(self.bands), model=self.card,
@@ -70,14 +76,17 @@ class Request:
         )  # fmt: skip
         mask = cloud_mask(
             cube, model=self.card, level=self.level, scores=self.scores, scheme=self.scheme,
-            clip_to=cell.extent, python=self.python, **cleaning,
+            clip_to=cell.extent, python=self.python, package=self.package if proves else None, **cleaning,
         )  # fmt: skip
         return dict(mask.save_result(format="GTiff").flat_graph())
 
 
-def part_of(request: Request, connection: openeo.Connection, cell: Cell, folder: Path, name: str, batch: str) -> Part:
-    """The part that masks `cell`; its files go to `folder` / `name`."""
-    graph = request.graph(connection, cell)
+def part_of(
+    request: Request, connection: openeo.Connection, cell: Cell, folder: Path, name: str, batch: str, *,
+    proves: bool = False,
+) -> Part:  # fmt: skip
+    """The part that masks `cell`; its files go to `folder` / `name`. proves: it fails unless the archive is right."""
+    graph = request.graph(connection, cell, proves)
     key = fingerprint(request.backend, graph, request.job_options)
     options = json.dumps(request.job_options)
     return Part(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name))

@@ -15,8 +15,8 @@ CONFORMS = (
 """Conformance classes of an APEx record of an openEO process."""
 KEYWORDS = ("Sentinel-2", "Land Use/Land Cover Classification")
 """Of the terms that APEx takes, those nearest to a cloud mask, for which it has none."""
-CREDITS_PER_KM2 = 0.0014
-"""Of one date: a chunk of 512 px (26 km2) at `plan`'s 20 core seconds and 6.5 credits an hour; a first estimate."""
+CREDITS_PER_KM2 = 0.0016
+"""Of one date: a chunk of 480 px (23 km2) at `plan`'s 20 core seconds and 6.5 credits an hour; a first estimate."""
 BENCHMARK = {
     "spatial_extent": {"west": 5.00, "south": 51.20, "east": 5.05, "north": 51.23},
     "temporal_extent": ["2018-02-01", "2018-02-04"],

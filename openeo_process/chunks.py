@@ -4,6 +4,7 @@ from typing import Any
 
 from kappamask.models import CubeError, ModelCard
 from kappamask.models.cleaning import PIXEL_M, Cleaning
+from kappamask.models.reach import check_reach
 
 __all__ = ["chunk_arguments", "overlap_for"]
 
@@ -49,16 +50,8 @@ def overlap_for(card: ModelCard, overlap: int | None, cleaning: Cleaning) -> int
     # Half a block, because two overlaps and the payload must be whole blocks.
     half = BLOCK // 2
     needed, largest = -(-(card.overlap + reach) // half) * half, card.window // 3 // half * half
-    if overlap is None and needed > largest:
-        raise CubeError(_too_far(reach, largest - card.overlap, f"of {card.window} px ({card.id})"))
-    if overlap is not None and overlap < reach:
-        raise CubeError(_too_far(reach, overlap, f"with {overlap} px overlap"))
-    return needed if overlap is None else overlap
-
-
-def _too_far(reach: int, most: int, chunks: str) -> str:
-    return (
-        f"The cleaning reaches {reach} px, but chunks {chunks} know only {most} px around them: what is asked for may "
-        f"add up to {most} px, such as a buffer or shadow length of {most * PIXEL_M:g} m, or objects or holes of "
-        f"{(most + 1) * PIXEL_M**2:g} m2; or clean the masks with kappamask.udf.clean when they are fetched."
-    )
+    if overlap is not None:
+        check_reach(cleaning, overlap, f"with {overlap} px overlap")
+        return overlap
+    check_reach(cleaning, largest - card.overlap, f"of {card.window} px ({card.id})")
+    return needed

@@ -81,6 +81,7 @@ def cloud_mask(
     overlap: int | None = None,
     clip_to: dict[str, Any] | None = None,
     python: str = PYTHON,
+    package: str | None = None,
     **cleaning: Unpack[CleaningOptions],
 ) -> openeo.DataCube:
     """KappaMask classes of every pixel of `datacube`, as a cube with the band `mask`.
@@ -92,6 +93,7 @@ def cloud_mask(
     scheme: class scheme of the mask, such as "SCL"; see `kappamask.udf.to_scheme`.
     size, overlap: of the chunks in pixels; left out, the card's window. clip_to: area that is kept.
     python: version of the UDF runtime, that of the dependency archive.
+    package: hash that the archive must have (`kappamask.models.package`), or the job fails; left out, any will do.
     cleaning: buffer_m, min_object_m2, fill_holes_m2, shadow_length_m, sun, as for `kappamask.udf.clean`; the overlap is
         enlarged so that chunks are cleaned as the whole image would be. Give the same to `load`.
 
@@ -102,7 +104,7 @@ def cloud_mask(
     card = load_card(model)
     code = udf(
         model=card, level=level or _level(datacube, card), radiometry=radiometry, scores=scores,
-        thresholds=thresholds, scheme=scheme, python=python, **cleaning,
+        thresholds=thresholds, scheme=scheme, python=python, package=package, **cleaning,
     )  # fmt: skip
     arguments = chunk_arguments(card, size, overlap, read_cleaning(cleaning))
     masked = datacube.apply_neighborhood(process=code, **arguments)
@@ -120,6 +122,7 @@ def udf(
     thresholds: Mapping[str, float] | None = None,
     scheme: str = OWN,
     python: str = PYTHON,
+    package: str | None = None,
     **cleaning: Unpack[CleaningOptions],
 ) -> openeo.UDF:
     """The UDF alone, for those who write `apply_neighborhood` themselves; its context is on the run_udf node.
@@ -136,6 +139,8 @@ def udf(
         context["thresholds"] = dict(check_thresholds(card, thresholds))
     if not is_own(scheme):
         context["scheme"] = scheme_of(scheme).name
+    if package is not None:
+        context["package"] = package
     if read_cleaning(cleaning):
         context.update({key: value for key, value in cleaning.items() if value is not None})
     return openeo.UDF(_script(), runtime="Python", version=python, context=context)

@@ -130,10 +130,14 @@ class Journal:
             raise JobError(f"The journal {self.path} cannot be used: {error}. Give another with --journal.") from error
 
     def plan(self, parts: Iterable[Part]) -> list[Part]:
-        """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order."""
+        """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order.
+
+        Parts that their batches no longer have, because it is asked for with another archive, are struck out.
+        """
         given = list(parts)
         marks = ", ".join(f":{name}" for name in COLUMNS)
         with self._open() as file:
+            _strike_out(file, given)
             for part in given:
                 ended = (part.fingerprint, State.FAILED, State.CANCELED)
                 file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
@@ -145,7 +149,7 @@ class Journal:
         """One part."""
         found = self.parts(fingerprint=key)
         if not found:
-            raise JobError(f"The journal {self.path} knows no part {key}.")
+            raise JobError(f"The journal {self.path} knows no part {key}; it may have been submitted anew meanwhile.")
         return found[0]
 
     def parts(self, **where: str) -> list[Part]:
@@ -180,13 +184,30 @@ class Journal:
         now = time.time()
         with self._open() as file:
             file.execute("BEGIN IMMEDIATE")
-            (owner, lease), *_ = file.execute("SELECT owner, lease FROM part WHERE fingerprint = ?", (key,))
+            found = file.execute("SELECT owner, lease FROM part WHERE fingerprint = ?", (key,)).fetchone()
+            if found is None:  # struck out by another client
+                return False
+            owner, lease = found
             if owner not in (None, self.owner) and lease > now and not _is_dead(owner):
                 return False
             file.execute(
                 "UPDATE part SET owner = ?, lease = ? WHERE fingerprint = ?", (self.owner, now + self.lease_s, key)
             )
             return True
+
+
+def _strike_out(file: sqlite3.Connection, given: list[Part]) -> None:
+    """Remove what is left of an earlier plan of the same batches: what runs goes on, and what is fetched stays.
+
+    Only a result of the same name goes, for its files are replaced by those of its successor.
+    """
+    keys, names = {part.fingerprint for part in given}, {(part.batch, part.name) for part in given}
+    for batch in {part.batch for part in given}:
+        rows = file.execute("SELECT fingerprint, name, state FROM part WHERE batch = ?", (batch,)).fetchall()
+        for key, name, state in rows:
+            idle = state in (State.PLANNED, State.FAILED, State.CANCELED)
+            if key not in keys and (idle or (state == State.FETCHED and (batch, name) in names)):
+                file.execute("DELETE FROM part WHERE fingerprint = ?", (key,))
 
 
 def _is_dead(owner: str) -> bool:

@@ -14,8 +14,11 @@ from openeo.internal.graph_building import PGNode
 from openeo.rest.udp import build_process_dict
 
 from kappamask.models import LEVEL_BANDS, ModelCard
+from kappamask.models.cleaning import Cleaning, read_cleaning
+from kappamask.models.reach import LARGEST_BUFFER_M
 from kappamask.openeo_process.catalogue import benchmark, record
-from kappamask.openeo_process.graph import PYTHON, TOP, chunk_arguments, udf
+from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
+from kappamask.openeo_process.graph import PYTHON, TOP, udf
 from kappamask.openeo_process.job import job_options
 
 __all__ = ["PROCESS_ID", "Publication", "publication", "write_publication"]
@@ -38,18 +41,23 @@ class Publication:
     """An APEx benchmark scenario that calls it."""
 
 
-def publication(card: ModelCard, *, namespace: str, archive: str, backend: str, python: str = PYTHON) -> Publication:
+def publication(
+    card: ModelCard, *, namespace: str, archive: str, backend: str, python: str = PYTHON,
+    largest_buffer_m: float = LARGEST_BUFFER_M,
+) -> Publication:  # fmt: skip
     """The documents for `card`'s network.
 
     namespace: URL at which the process definition will lie. archive: URL of the dependency archive, for the default
-    job options. backend: URL at which the benchmark runs. Raises CubeError if the card's chunks suit no back-end.
+    job options. backend: URL at which the benchmark runs. largest_buffer_m: up to which callers may give `buffer`;
+    chunks overlap for it. Raises CubeError if the card's chunks suit no back-end, or not that buffer.
     """
+    widest = read_cleaning({"buffer_m": largest_buffer_m})
     process = build_process_dict(
-        _graph(card, python).flat_graph(),
+        _graph(card, python, widest).flat_graph(),
         process_id=PROCESS_ID,
         summary=SUMMARY,
         description=_description(card),
-        parameters=_parameters(card),
+        parameters=_parameters(card, largest_buffer_m),
         returns={"description": "A cube with the band `mask`, and with `scores` one more for each class.",
                  "schema": {"type": "object", "subtype": "datacube"}},
         default_job_options=job_options(archive),
@@ -76,19 +84,24 @@ def write_publication(made: Publication, folder: Path) -> list[Path]:
     return written
 
 
-def _parameters(card: ModelCard) -> list[Parameter | dict[Any, Any]]:
+def _parameters(card: ModelCard, largest_buffer_m: float) -> list[Parameter | dict[Any, Any]]:
     return [
         Parameter.bounding_box("spatial_extent", description="Area of interest; pixels near its border lack context."),
         Parameter.temporal_interval("temporal_extent", description="From the first day to before the last."),
         Parameter.string("level", default=card.levels[0], values=list(card.levels), description="Product level."),
         Parameter.string("model", default=card.id, values=[card.id], description="The network, as in the archive."),
         Parameter.boolean("scores", default=False, description="Also the score of each class, in percent."),
-        Parameter.number("buffer", default=0, description="Metres by which cloud and shadow are widened."),
+        Parameter(
+            "buffer",
+            f"Metres by which cloud and shadow are widened, {largest_buffer_m:g} at most.",
+            schema={"type": "number", "minimum": 0, "maximum": largest_buffer_m},
+            default=0,
+        ),
     ]
 
 
-def _graph(card: ModelCard, python: str) -> PGNode:
-    """load_collection of the level's bands, the UDF in overlapping chunks, names, bytes."""
+def _graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
+    """load_collection of the level's bands, the UDF in chunks that overlap for the `widest` cleaning, names, bytes."""
     level, scores = {"from_parameter": "level"}, {"from_parameter": "scores"}
     chosen = {
         key: _if(PGNode("eq", {"x": level, "y": "L1C"}), one, other)
@@ -101,9 +114,11 @@ def _graph(card: ModelCard, python: str) -> PGNode:
     loaded = PGNode("load_collection", {**chosen, **extents})
     context: dict[str, Any] = {"schema": 1, "radiometry": "dn_harmonized", "buffer_m": {"from_parameter": "buffer"}}
     context |= {key: {"from_parameter": key} for key in ("level", "model", "scores")}
+    context["overlap"] = overlap_for(card, None, widest)
     code: dict[str, Any] = {"udf": udf(model=card, python=python).code, "runtime": "Python", "version": python}
     run = PGNode("run_udf", {"data": {"from_parameter": "data"}, **code, "context": context})
-    masked = PGNode("apply_neighborhood", {"data": loaded, "process": _callback(run), **chunk_arguments(card)})
+    chunks = chunk_arguments(card, cleaning=widest)
+    masked = PGNode("apply_neighborhood", {"data": loaded, "process": _callback(run), **chunks})
     names = _if(scores, card.result_bands(scores=True), card.result_bands())
     named = PGNode("rename_labels", {"data": masked, "dimension": "bands", "target": names})
     limits = {"inputMin": 0, "inputMax": TOP, "outputMin": 0, "outputMax": TOP}

@@ -19,6 +19,11 @@ FAILURES = (
         "build the archive for the back-end's Python (kappamask archive --python 3.11) and give its URL with --archive",
     ),
     Failure(
+        r"not the kappamask that sent this job|unknown key in the udf's context",
+        "the archive is of another KappaMask than this one: build it anew (kappamask archive) and give its URL with "
+        "--archive",
+    ),
+    Failure(
         r"no udf found",
         "send the UDF's text as it is (kappamask.openeo_process.udf()), without postponed annotations",
     ),

@@ -5,8 +5,9 @@ import zipfile
 import pytest
 from networks import write_model
 
-from kappamask.models import CardError, JobError, WeightsError
-from kappamask.openeo_process.archive import build
+from kappamask.models import CardError, JobError, WeightsError, load_card
+from kappamask.models.package import check_package, package_files, package_hash
+from kappamask.openeo_process.archive import FOLDER, build
 from kappamask.openeo_process.smoke import smoke_test
 
 
@@ -24,6 +25,51 @@ def test_it_holds_the_udf_the_card_and_the_network_and_no_other_room(tmp_path):
     assert {"kappamask/udf/chunk.py", "kappamask/models/compact.json", "kappamask/models/compact.onnx"} <= ours
     assert {name.split("/")[1] for name in ours} == {"udf", "models"}
     assert not any("__pycache__" in name for name in names)
+
+
+def test_the_hash_of_the_package_is_that_of_what_the_archive_unpacks_to(tmp_path, monkeypatch):
+    card = load_card("compact")
+    wanted = package_hash(package_files(card))
+    with zipfile.ZipFile(build(tmp_path)) as content:
+        packed = {name: content.read(name) for name in content.namelist() if name.startswith("kappamask/")}
+        content.extractall(tmp_path / FOLDER, packed)
+    assert package_hash(packed.items()) == package_hash(reversed(packed.items())) == wanted
+    monkeypatch.chdir(tmp_path)
+    check_package(card, wanted)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "udf" / "chunk.py").write_text("# older"),
+        lambda folder: (folder / "udf" / "clean.py").rename(folder / "udf" / "cleaner.py"),
+        lambda folder: (folder / "models" / "compact.json").unlink(),
+        lambda folder: (folder / "udf" / "more.py").touch(),
+    ],
+)
+def test_an_archive_that_is_another_is_refused(tmp_path, monkeypatch, change):
+    card = load_card("compact")
+    wanted = package_hash(package_files(card))
+    with zipfile.ZipFile(build(tmp_path)) as content:
+        content.extractall(tmp_path / FOLDER)
+    change(tmp_path / FOLDER / "kappamask")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        JobError, match=r"The dependency archive is not .*build the archive anew with kappamask archive"
+    ):
+        check_package(card, wanted)
+
+
+def test_a_package_of_the_workers_own_is_refused_too(tmp_path, monkeypatch):
+    """It would come before the archive's; without an archive it is all that there is."""
+    card = load_card("compact")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(JobError, match=r"hash [0-9a-f]{12}…, needed is 000000000000…; build the archive anew"):
+        check_package(card, "0" * 64)
+    (tmp_path / FOLDER / "kappamask").mkdir(parents=True)
+    (tmp_path / FOLDER / "kappamask" / "x.py").write_text("")
+    with pytest.raises(JobError, match=r"The package in .* comes before the archive's"):
+        check_package(card, package_hash([("kappamask/x.py", b"")]))
 
 
 def test_any_network_by_its_card(tmp_path):

@@ -19,7 +19,8 @@ import xarray as xr
 from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import load_module_from_string, run_udf_code
 
-from kappamask.models import CubeError, KappaMaskError, load_card
+from kappamask.models import CubeError, JobError, KappaMaskError, load_card
+from kappamask.models.package import package_files, package_hash
 from kappamask.openeo_process import udf
 from kappamask.openeo_process.archive import FOLDER, build
 from kappamask.openeo_process.smoke import smoke_test
@@ -311,6 +312,28 @@ def test_16_codes_are_exact_float32_and_nodata_is_nan():
     assert result.dtype == np.float32
     assert np.isnan(result.values[0, :3]).all()
     assert np.isin(result.values[0, 3:], [1, 2, 3, 4]).all()
+
+
+def test_22_a_package_that_is_another_than_the_senders_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    right = package_hash(package_files(load_card("compact")))
+    assert run(chunk_cube(), {**CONTEXT, "package": right}).equals(run(chunk_cube()))
+    with pytest.raises(JobError, match=r"needed is 0{12}…; build the archive anew with kappamask archive"):
+        run(chunk_cube(), {**CONTEXT, "package": "0" * 64})
+
+
+def test_22_a_cleaning_beyond_the_overlap_is_refused():
+    """compact's network needs 64 of the 80 px; 16 px, 160 m, are left."""
+    given = {**CONTEXT, "overlap": 80}
+    assert run(chunk_cube(), {**given, "buffer_m": 160}).equals(run(chunk_cube(), {**CONTEXT, "buffer_m": 160}))
+    with pytest.raises(CubeError, match=r"reaches 17 px, but chunks with 80 px overlap, .* such as a buffer .* 160 m"):
+        run(chunk_cube(), {**given, "buffer_m": 170})
+
+
+@pytest.mark.parametrize(("key", "value"), [("package", 7), ("overlap", "80"), ("overlap", True), ("overlap", 8.5)])
+def test_22_keys_of_another_type_are_refused(key, value):
+    with pytest.raises(CubeError, match=f"Context key '{key}' is"):
+        run(chunk_cube(), {**CONTEXT, key: value})
 
 
 def test_22_thresholds_come_with_the_context():

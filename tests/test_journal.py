@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sqlite3
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,23 @@ def test_what_is_planned_twice_is_planned_once(tmp_path):
     (again,) = book.plan([part()])
     assert (again.state, again.job) == (State.CREATED, "j-1")
     assert Journal(tmp_path / "j").parts(batch="batch") == [book.get(first.fingerprint)]
+
+
+def test_a_batch_that_is_asked_for_with_another_archive_forgets_what_came_to_nothing(tmp_path):
+    """What runs was paid and goes on; other batches are left alone."""
+    book = Journal(tmp_path / "j")
+    old = [replace(part(f"old-{state}"), name=state, state=state) for state in State]
+    other = replace(part("other"), batch="another", state=State.FAILED)
+    book.plan([*old, other])
+    new = [replace(part(f"new-{name}"), name=name) for name in (State.FAILED, State.PLANNED)]
+    assert book.plan(new) == [book.get(one.fingerprint) for one in new]
+    left = {one.fingerprint for one in book.parts()} - {one.fingerprint for one in new}
+    assert left == {"other", *(f"old-{state}" for state in ("posting", "created", "started", "finished", "fetched"))}
+    book.plan([replace(part("new-fetched"), name=State.FETCHED)])
+    assert "old-fetched" not in {one.fingerprint for one in book.parts()}, "its files are about to be replaced"
+    assert not book.claim("old-fetched")
+    with pytest.raises(JobError, match="submitted anew meanwhile"):
+        book.get("old-fetched")
 
 
 def test_a_fingerprint_follows_from_what_is_asked():

@@ -5,16 +5,25 @@ import http.server
 import json
 import threading
 from contextlib import contextmanager
+from itertools import product
 
 import jsonschema
 import numpy as np
 import pytest
 import rasterio
-from remote import DATES, PYTHON, back_end, logged_in
+from files import NORTH, WEST, geotiff
+from files import cube as cube_of
+from networks import write_model
+from openeo.rest import OpenEoApiError
+from remote import DATE, DATES, PYTHON, back_end, logged_in
 
-from kappamask.models import load_card
+from kappamask.backend.server import running_server
+from kappamask.models import CubeError, load_card
+from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask
 from kappamask.openeo_process.publish import PROCESS_ID, publication
+from kappamask.udf import clean
+from kappamask.udf import cloud_mask as cloud_mask_here
 
 CARD = load_card("compact")
 ARCHIVE = "https://example.org/deps.zip"
@@ -141,6 +150,57 @@ def test_it_runs_where_it_is_called_by_name(tmp_path, scores):
         assert one.descriptions == other.descriptions == tuple(CARD.result_bands(scores))
         assert one.dtypes == other.dtypes
         np.testing.assert_array_equal(one.read(), other.read())
+
+
+def test_chunks_overlap_for_the_largest_buffer_and_the_schema_says_which_it_is():
+    process = publication(CARD, namespace="x", archive=ARCHIVE, backend="x").process
+    (buffer,) = (one for one in process["parameters"] if one["name"] == "buffer")
+    assert buffer["schema"] == {"type": "number", "minimum": 0, "maximum": 160}
+    assert "160 at most" in buffer["description"]
+    (chunks,) = (n["arguments"] for n in process["process_graph"].values() if n["process_id"] == "apply_neighborhood")
+    (run,) = chunks["process"]["process_graph"].values()
+    assert {one["value"] for one in chunks["overlap"]} == {80} == {run["arguments"]["context"]["overlap"]}
+    assert 80 - CARD.overlap >= read_cleaning({"buffer_m": buffer["schema"]["maximum"]}).reach(10)
+    with pytest.raises(CubeError, match="a buffer or shadow length of 1440 m"):
+        publication(CARD, namespace="x", archive=ARCHIVE, backend="x", largest_buffer_m=1500)
+
+
+def test_a_buffer_is_exact_up_to_the_largest_and_refused_beyond(tmp_path, monkeypatch):
+    """A scene of 16 chunks, whose clouds lie across their seams: the mask is that of the whole scene."""
+    monkeypatch.setenv("KAPPAMASK_CACHE", str(tmp_path / "models"))
+    card = write_model(tmp_path / "models" / "brightness", **{"kappamask:window": 96})
+    made = publication(card, namespace="x", archive=ARCHIVE, backend="x", python=PYTHON).process
+    made = {key: value for key, value in made.items() if key != "default_job_options"}  # the archive is not there
+    (tmp_path / "kappamask.json").write_text(json.dumps(made))
+    numbers = np.full((len(card.bands), 200, 200), 1500, np.uint16)
+    for y, x in product(range(0, 200, 47), range(0, 200, 53)):
+        numbers[:, y : y + 5, x : x + 5] = 9000
+    (tmp_path / "scenes").mkdir()
+    tags = {"datetime": f"{DATE}T10:50:00Z", "level": "L1C"}
+    geotiff(tmp_path / "scenes" / "scene_L1C_20180202.tif", numbers, card.bands, tags)
+    scene = cube_of(numbers, card.bands)
+    west, south = WEST + 300, NORTH - 1740
+    extent = {"west": west, "south": south, "east": west + 1440, "north": south + 1440, "crs": "EPSG:32635"}
+    with shown(tmp_path) as url, running_server(tmp_path / "scenes") as server:
+        connection = logged_in(server)
+
+        def masked(buffer):
+            cube = connection.datacube_from_process(
+                PROCESS_ID, namespace=f"{url}/kappamask.json", spatial_extent=extent, temporal_extent=DATES.split("/"),
+                level="L1C", buffer=buffer,
+            )  # fmt: skip
+            cube.save_result("GTiff").download(tmp_path / "mask.tif")
+            with rasterio.open(tmp_path / "mask.tif") as file:
+                return file.read(1)
+
+        plain, wide = (
+            clean(cloud_mask_here(scene, model=card, level="L1C", radiometry="dn_harmonized"), buffer_m=buffer)
+            for buffer in (0, 160)
+        )
+        assert 0 < int((plain == 4).sum()) < int((wide == 4).sum()) / 10
+        np.testing.assert_array_equal(masked(160), wide[30:174, 30:174])
+        with pytest.raises(OpenEoApiError, match=r"reaches 17 px, .* know only 16 px .* a buffer .* of 160 m"):
+            masked(170)
 
 
 def test_it_can_be_kept_in_an_account(kappamask, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from command import one_sentence
 from faults import Prices, Script, spoilt
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
+from kappamask.openeo_process.archive import build
 from kappamask.openeo_process.journal import Journal, State
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,6 +145,23 @@ def test_what_cannot_work_is_told_before_anything_is_sent(kappamask, server, acc
     done = kappamask(*words(server.url, tmp_path), *change)
     assert done.code == 1 and told in done.err and one_sentence(done.err)
     assert len(jobs_of(server)) == before
+
+
+def test_the_canary_refuses_an_archive_of_another_version(kappamask, server, account, tmp_path):
+    right, stale = build(tmp_path), tmp_path / "stale.zip"
+    with zipfile.ZipFile(right) as source, zipfile.ZipFile(stale, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name) + (b"# as it was\n" if name.endswith("udf/clean.py") else b""))
+    asked = words(server.url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-12")
+    done = kappamask(*asked, "--archive", stale)
+    assert done.code == 1 and one_sentence(done.err.splitlines(keepends=True)[-1])
+    assert "not the KappaMask that sent this job: package hash" in done.err
+    assert "build the archive anew with kappamask archive" in done.err and "give its URL again" in done.err
+    first, other = Journal(tmp_path / "j").parts()
+    assert (first.state, other.state) == (State.FAILED, State.PLANNED), "nothing else is paid"
+    assert ('"package"' in first.graph, '"package"' in other.graph) == (True, False)
+    done = kappamask(*asked, "--archive", right)
+    assert done.code == 0, done.err
 
 
 def test_a_job_that_fails_says_what_to_change(kappamask, server, account, tmp_path):

@@ -15,6 +15,8 @@ CARD = load_card("compact")
 ASKED = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), CARD, "3.11")
 LOGS = {
     "KappaMask's dependency archive is not usable here (No module named 'onnxruntime').": "kappamask archive",
+    "The dependency archive is not the KappaMask that sent this job: package hash 0f3a…": "build it anew",
+    "CubeError: Unknown key in the UDF's context: package; known are schema, level": "build it anew",
     "OpenEO batch job failed: UDF Exception: No UDF found.": "UDF's text",
     "terminate called after throwing an instance of 'std::bad_alloc'": "python-memory",
     "Container killed: OOMKilled, exit code 137": "executor-memoryOverhead",

@@ -15,6 +15,8 @@ import xarray
 
 from kappamask.models import ModelCard, load_card
 from kappamask.models.cleaning import PIXEL_M
+from kappamask.models.package import check_package
+from kappamask.models.reach import check_reach
 from kappamask.udf.classes import MISSING
 from kappamask.udf.clean import clean_mask
 from kappamask.udf.context import Options, read_context
@@ -41,10 +43,12 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     Returns float32, C-contiguous, dims and t, y, x as given, with band `mask` (codes 1 to 4, or those of the key
     `scheme`, NaN where a required band has no data; cleaned if keys say so, as pixels of 10 m) and, with the key
     `scores`, `score_…` for each class in percent, as the network gave them.
-    Raises CubeError, RadiometryError, CardError or WeightsError; never turns an error into NaN.
+    Raises CubeError, RadiometryError, CardError or WeightsError, and JobError if the archive is not the one that the
+    key `package` tells of; never turns an error into NaN.
     """
     options = read_context(context)
     card = load_card(options.model)
+    _check(card, options)
     cube = interpolated(normalise(cube, options.bands), card, _warn_once)
     _announce(card, options)
     made = mask_cube(
@@ -52,6 +56,17 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
         thresholds=dict(options.thresholds), doubt=_warn_once,
     )  # fmt: skip
     return _as_chunk(made, cube, card, options)
+
+
+@lru_cache(maxsize=1)
+def _check(card: ModelCard, options: Options) -> None:
+    """What does not depend on the pixels: once for a process, because a package's hash takes a while."""
+    if options.package is not None:
+        check_package(card, options.package)
+    if options.overlap is not None:
+        spare = options.overlap - card.overlap
+        chunks = f"with {options.overlap} px overlap, of which {card.id} needs {card.overlap},"
+        check_reach(options.cleaning, spare, chunks)
 
 
 def _as_chunk(

@@ -34,6 +34,10 @@ class Options:
     """Class name to the score from which a pixel is of that class; given as an object."""
     scheme: str = OWN
     """Class scheme of the mask that is returned, see `kappamask.udf.to_scheme`."""
+    package: str | None = None
+    """Sha256 that this package must have, see `kappamask.models.package`; left out, it is not looked at."""
+    overlap: int | None = None
+    """Pixels that chunks have of their neighbours, where the caller chooses the cleaning but not the chunks."""
     cleaning: Cleaning = Cleaning()  # noqa: RUF009  (frozen)
     """How the mask is cleaned; given by the keys of `kappamask.models.cleaning.CleaningOptions`, not by its own."""
 
@@ -47,6 +51,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "bands": (list, tuple, type(None)),
     "thresholds": (Mapping,),
     "scheme": (str,),
+    "package": (str, type(None)),
+    "overlap": (int, type(None)),
 }
 
 

@@ -1,0 +1,68 @@
+"""What of this package a back-end's worker needs, and the hash by which a worker tells whether it has the same.
+
+The standard library only: the client builds and hashes the archive with it, and the worker hashes what it was given.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from kappamask.models.card import ModelCard
+from kappamask.models.errors import JobError
+from kappamask.models.weights import read_weights
+
+__all__ = ["FOLDER", "check_package", "package_files", "package_hash"]
+
+FOLDER = "kappamask_deps"
+"""Where the job unpacks the archive, and where the UDF looks."""
+HERE = Path(__file__).resolve().parents[1]
+ROOMS = ("models", "udf")
+ANEW = "build the archive anew with kappamask archive, put it where the back-end can read it and give its URL again"
+OWN_FIRST = "it comes before the archive's: install the same version here, or ask the back-end to do without its own"
+SHOWN = 12
+"""Digits of a hash in a message."""
+
+
+def package_files(card: ModelCard) -> Iterator[tuple[str, bytes]]:
+    """Name in the archive and bytes of each file: `models` and `udf` as they are installed, and this network alone.
+
+    Raises WeightsError if the network is not that of its card.
+    """
+    for room in ROOMS:
+        for path in (HERE / room).glob("*.py"):
+            yield f"kappamask/{room}/{path.name}", path.read_bytes()
+    source = card.folder / f"{card.id}.json"
+    yield f"kappamask/models/{card.id}.json", (source if source.is_file() else card.folder / "card.json").read_bytes()
+    yield f"kappamask/models/{card.file}", read_weights(card)
+
+
+def package_hash(files: Iterable[tuple[str, bytes]]) -> str:
+    """Sha256, 64 hex digits, over names and bytes, in the order of names."""
+    each = ((name, hashlib.sha256(data).hexdigest()) for name, data in files)
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(each)).encode()).hexdigest()
+
+
+def check_package(card: ModelCard, wanted: str) -> None:
+    """Raises JobError unless the package that runs here, and the unpacked archive, have the hash `wanted`.
+
+    They are the same files, but where a worker has a package of its own, which comes before the archive's.
+    """
+    unpacked, help_ = Path(FOLDER), ANEW
+    if unpacked.is_dir():
+        _compare("The dependency archive", package_hash(_unpacked(unpacked)), wanted, help_)
+        help_ = OWN_FIRST
+    _compare(f"The package in {HERE}", package_hash(package_files(card)), wanted, help_)
+
+
+def _unpacked(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in (folder / "kappamask").rglob("*"):
+        if path.is_file() and path.suffix != ".pyc":
+            yield path.relative_to(folder).as_posix(), path.read_bytes()
+
+
+def _compare(what: str, found: str, wanted: str, help_: str) -> None:
+    if found != wanted:
+        raise JobError(
+            f"{what} is not the KappaMask that sent this job: package hash {found[:SHOWN]}…, needed is "
+            f"{wanted[:SHOWN]}…; {help_}."
+        )
