@@ -9,7 +9,7 @@ PACKAGE ?= -e .
 # are skipped: pip may take a CUDA build of several gigabytes, and the peer's networks are 145 MB.
 TRAIN ?=
 
-.PHONY: demo test lint bench faults docs goldens official-speed clean
+.PHONY: demo test lint bench results judge faults docs goldens official-speed clean
 .DELETE_ON_ERROR:
 
 $(READY): setup.cfg pyproject.toml
@@ -43,6 +43,16 @@ bench: $(VENV)/bench
 
 docs: $(READY)
 	$(BIN)/mkdocs build --strict --quiet -d build/site
+
+# The page of results, and the tables of known weaknesses, from the committed JSON.
+results: $(READY)
+	$(BIN)/python tools/docs/results.py
+
+# Every figure of accuracy anew, from the labelled files of docs/results.md; commit first, for the figures name the commit.
+DATA ?= ../shared/data
+judge: $(VENV)/bench
+	$(BIN)/python tools/docs/judge.py $(DATA)
+	$(BIN)/python tools/docs/results.py
 
 # Remote batches through foul weather: 200 seeds, two parts each, of which `make test` runs the first few.
 faults: $(READY)

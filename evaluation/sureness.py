@@ -78,6 +78,9 @@ def _table_of(view: View, judged: Collection[str]) -> Statistic:
 
 
 def _bounds(names: Iterable[str], bounds: NDArray[np.float64]) -> dict[str, Bounds]:
-    return {
-        n: [float(v) for v in pair] if np.isfinite(pair).all() else None for n, pair in zip(names, bounds, strict=True)
-    }
+    """None also where no draw differs, as where no error was made: that tells of what is there, not how sure it is."""
+    return {name: _pair(*pair) for name, pair in zip(names, bounds.tolist(), strict=True)}
+
+
+def _pair(low: float, high: float) -> Bounds:
+    return [low, high] if low < high else None

@@ -1,0 +1,102 @@
+"""Figures of the page of results as tables and words, from the JSON that they are kept in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from kappamask.evaluation.blocks import SIDE
+from kappamask.evaluation.tables import LABELS, markdown_table, tables
+from kappamask.reports.render import percent
+
+NONE: Final = "–"
+OF_SHADOW: Final = ("Shadow or not", "Valid or not")
+"""Tables that say nothing where shadow is not labelled."""
+SHORT: Final = 10.0
+"""Seconds."""
+Json = Mapping[str, Any]
+Table = tuple[str, list[str], list[list[str]]]
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(markdown_table(head, rows))
+
+
+def dice(found: Json) -> str:
+    """Dice of each class and mask, with its interval."""
+    rows = []
+    for name in [*found["classes"], "all"]:
+        cells = [
+            _with_bounds(peer["views"][found["view"]]["dice"][name], peer["intervals"].get("dice", {}).get(name))
+            for peer in found["peers"]
+        ]
+        rows.append([LABELS[name], *cells])
+    rows = [row for row in rows if {*row[1:]} != {NONE}]
+    return markdown(["", *(peer["name"] for peer in found["peers"])], rows)
+
+
+def further(found: Json) -> list[Table]:
+    """Tables in the paper's layout but that of dice, and the views; where no shadow is labelled, none of it."""
+    blind = found["without_shadow"] == found["scenes"]
+    made = [one for one in tables(found)[1:] if "stratum" not in one[0]]
+    seen = [one for one in made if not (blind and one[0].startswith(OF_SHADOW))]
+    return [(title, head, [row for row in rows if {*row[1:]} != {NONE}]) for title, head, rows in seen]
+
+
+def _with_bounds(value: float | None, bounds: Sequence[float] | None) -> str:
+    told = percent(None if value is None else 100 * value)
+    return told if not bounds else f"{told} <small>{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}</small>"
+
+
+def points(value: float, bounds: Sequence[float] | None) -> str:
+    """A difference in percentage points."""
+    told = f"{100 * value:+.1f}"
+    return told if not bounds else f"{told} ({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f}) points"
+
+
+def drawn(told: Json) -> str:
+    """What an interval rests on, in words."""
+    if told["of"] == "groups":
+        return f"{told['number']} products or places"
+    return f"{told['number']} squares of {SIDE} px of the one scene: of this scene, not of others"
+
+
+def cost(times: Json) -> str:
+    """The time table: the largest size of each mask, with what reading its bands takes."""
+    reading = {tuple(one["bands"]): one["median"] for one in times["reading"]}
+    rows = []
+    for row in (row for row in times["rows"] if row["sizes"]):
+        last = row["sizes"][-1]
+        pace = f"{last['median'] / last['mpx']:.3f}"
+        rest = [f"{last['mpx']:.1f}", _star(last), pace, f"{last['peak_mb']} MB", clock(reading[tuple(row["bands"])])]
+        rows.append([f"`{row['peer']}`", str(len(row["bands"])), *rest])
+    head = ["mask", "bands", "megapixels", "time", "s / megapixel", "peak memory", "reading"]
+    return markdown(head, rows)
+
+
+def sizes(times: Json) -> str:
+    """Seconds of each mask at each size."""
+    known = sorted({one["mpx"] for row in times["rows"] for one in row["sizes"]})
+    rows = []
+    for row in (row for row in times["rows"] if row["sizes"]):
+        by_size = {one["mpx"]: f"{one['median']:.2f}{'*' if one['block'] else ''}" for one in row["sizes"]}
+        rows.append([f"`{row['peer']}`", *(by_size.get(size, NONE) for size in known)])
+    return markdown(["mask", *(f"{size:g}" for size in known)], rows)
+
+
+def _star(size: Json) -> str:
+    return clock(size["median"]) + (" *" if size["block"] else "")
+
+
+def blocked(times: Json) -> bool:
+    """Whether a mask was made in blocks."""
+    return any(size["block"] for row in times["rows"] for size in row["sizes"])
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as in the paper; tenths of a second of what is short."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes:02d}:{rest:02d}" if seconds >= SHORT else f"{seconds:.1f} s"
+
+
+def versions(packages: Mapping[str, str]) -> str:
+    """What does the work."""
+    return ", ".join(f"{name} {number}" for name, number in packages.items())
