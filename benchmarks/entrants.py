@@ -23,6 +23,8 @@ Array = NDArray[np.uint16]
 Run = Callable[[Array], Any]
 #: Window and step of the official tool: 512 px with 2 x 16 px of overlap.
 OFFICIAL_SIDE, OFFICIAL_STEP = 512, 480
+#: Where `stand_in` puts the official network.
+OFFICIAL: Final = "official-l1c-unet/model.onnx"
 
 
 def cube(array: Array) -> xr.DataArray:
@@ -43,13 +45,12 @@ def compact_int8(folder: Path) -> Run:
 
 
 def official(folder: Path) -> Run:
-    """The official U-Net's architecture (depth 5, 64 filters) with random weights, in its own windows."""
-    session = open_session(folder / "official.onnx")
+    """The official U-Net, converted, with plain convolutions, in its own tool's windows; its weights are random."""
+    session = open_session(folder / OFFICIAL)
 
     def run(array: Array) -> None:
         for window in windows(array):
-            scaled = np.zeros((1, 14, OFFICIAL_SIDE, OFFICIAL_SIDE), np.float32)
-            scaled[0, :13] = window.astype(np.float32) / 1e4
+            scaled = window[None].astype(np.float32) / np.float32(1e4)
             session.run(None, {"image": scaled})[0].argmax(axis=1)
 
     return run
@@ -81,7 +82,7 @@ def s2cloudless(_: Path) -> Run:
 ENTRANTS: Final[dict[str, tuple[Callable[[Path], Run], str | None, str]]] = {
     "compact": (compact, "compact.onnx", "4 classes"),
     "compact int8": (compact_int8, "compact.onnx", "4 classes"),
-    "official U-Net": (official, "official.onnx", "6 classes, random weights"),
+    "official U-Net": (official, OFFICIAL, "6 classes, random weights"),
     "ukis-csmask": (ukis, "ukis.onnx", "cloud, shadow"),
     "s2cloudless": (s2cloudless, None, "cloud"),
 }

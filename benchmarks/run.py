@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from entrants import BANDS, ENTRANTS
 from macs import gmac_per_megapixel
+from stand_in import stand_in
 
 HERE = Path(__file__).resolve().parent
 PRODUCT_MPX = 10980**2 / 1e6
@@ -60,17 +61,15 @@ def prepare(folder: Path) -> None:
     if importlib.util.find_spec("ukis_csmask"):
         found = importlib.util.find_spec("ukis_csmask").submodule_search_locations[0]
         (folder / "ukis.onnx").write_bytes((Path(found) / "model_6b_l1c.onnx").read_bytes())
+    stand_in("official-l1c-unet", folder, plain=True)
     if importlib.util.find_spec("torch"):
-        _networks(folder, array)
+        _quantised(folder, array)
 
 
-def _networks(folder: Path, array: np.ndarray[Any, Any]) -> None:
+def _quantised(folder: Path, array: np.ndarray[Any, Any]) -> None:
     from kappamask.conversion.quantise import quantise
-    from kappamask.training.architectures import build
     from kappamask.training.batches import to_input
-    from kappamask.training.export import export
 
-    export(build("unet-5-64"), folder / "official.onnx")
     corners = [(0, 0), (0, 512), (512, 0), (512, 512)]
     images = [to_input(array[:, y : y + 512, x : x + 512] / np.float32(1e4), "L1C") for y, x in corners]
     quantise(folder / "compact.onnx", folder / "int8.onnx", images)

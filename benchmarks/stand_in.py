@@ -1,34 +1,89 @@
-"""Networks whose weights are not here, with random ones in their places: a time does not depend on them."""
+"""Networks whose weights are not here, with random ones in their places: a time does not depend on them.
+
+Which layers there are, and their shapes, is what the converter itself asks for; they are written as Keras would, and
+converted as anybody's file is.
+"""
 
 from __future__ import annotations
 
-import sys
+from collections import Counter
+from math import prod, sqrt
 from pathlib import Path
+from typing import Any, Final
 
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.conversion import convert, uv
+from kappamask.conversion.convert import ARCHITECTURES
+from kappamask.conversion.graph import Graph
+from kappamask.conversion.releases import OFFICIAL
 from kappamask.evaluation.peers import WEIGHTS
 from kappamask.models import CardError, load_card
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-"""Where the layouts of the published files are written down."""
+UV_CHANNELS: Final = 6
+"""Of the better of the two networks DL_L8S2_UV."""
+ONES: Final = ("gamma", "moving_variance")
+Weights = dict[str, NDArray[np.float32]]
 
 
-def stand_in(name: str, folder: Path) -> tuple[str, bool]:
-    """The peer to run, and whether its weights are random because the real ones are not here."""
+class Asked:
+    """Stands for the file's layers: gives random weights of whatever shape is asked for, and remembers them."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, Weights] = {}
+        self.numbers: Counter[str] = Counter()
+        self.random = np.random.default_rng(0)
+
+    def take(self, kind: str, **shapes: tuple[int, ...]) -> Weights:
+        """As `conversion.layers.Supply` does."""
+        number = self.numbers[kind]
+        self.numbers[kind] += 1
+        weights = {part: self._drawn(part, shape) for part, shape in shapes.items()}
+        self.layers[f"{kind}_{number}" if number else kind] = weights
+        return weights
+
+    def _drawn(self, part: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Kernels that keep the signal's size, for numbers that are nearly 0 are slow."""
+        if len(shape) == 1:
+            return np.full(shape, part in ONES, np.float32)
+        inputs = prod(shape[:2]) * (1 if part == "depthwise_kernel" else shape[2])
+        return self.random.standard_normal(shape, np.float32) * np.float32(sqrt(2 / inputs))
+
+
+def stand_in(name: str, folder: Path, *, plain: bool = False) -> tuple[str, bool]:
+    """The peer to run, and whether its weights are random because the real ones are not here.
+
+    plain: without Winograd's convolutions, whose products `macs` does not count.
+    """
     if name not in WEIGHTS or _is_card(name):
         return name, False
-    sys.path.insert(0, str(TESTS))
-    import official
-    import valencia
-
-    from kappamask.conversion import convert
-
-    kind, file = name.removeprefix("official-l1c-"), folder / f"{name}.hdf5"
-    if kind == name:
-        valencia.write(file, valencia.weights(6))
-    else:
-        official.write(file, kind, 13)
-    convert(file, kind, "L1C", folder / name)
+    kind, level = (uv.NAME, uv.LEVEL) if name == uv.NAME else _official(name)
+    channels = UV_CHANNELS if kind == uv.NAME else len(OFFICIAL[kind, level].bands)
+    asked: Any = Asked()
+    ARCHITECTURES[kind].build(Graph(), asked, channels)
+    file = folder / f"{name}.hdf5"
+    _write(file, asked.layers)
+    convert(file, kind, level, folder / name, plain=plain)
+    file.unlink()
     return str(folder / name), True
+
+
+def _official(name: str) -> tuple[str, str]:
+    """Architecture and level of `official-LEVEL-ARCHITECTURE`."""
+    _, level, kind = name.split("-")
+    return kind, level.upper()
+
+
+def _write(path: Path, layers: dict[str, Weights]) -> None:
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in layers]
+        for name, weights in layers.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [f"{name}/{part}:0".encode() for part in weights]
+            for part, array in weights.items():
+                group[f"{name}/{part}:0"] = array
 
 
 def _is_card(name: str) -> bool:

@@ -53,7 +53,8 @@ def main(product: Path, output: Path | None, peers: Sequence[str], repeat: int, 
         folder = Path(name)
         bands = read_whole(product, folder / "array.npy", sides[-1])
         document["rows"] = [*rows(folder, bands, peers, sides, repeat, patience)]
-    document["reading"] = [*readings(product, document["rows"], sides[-1], repeat)]
+    ran = [row for row in document["rows"] if row["sizes"]]
+    document["reading"] = [*readings(product, ran, sides[-1], repeat)]
     if sides[-1] == SIDES[-1]:
         document["command"] = command(product, repeat)
     text = json.dumps({"commit": commit(), **document}, indent=1, ensure_ascii=False) + "\n"
@@ -73,7 +74,7 @@ def rows(
         used = [band for band in _bands(peer) if band in bands]
         asked = {"array": str(folder / "array.npy"), "index": [bands.index(band) for band in used], "bands": used}
         asked |= {"peer": peer, "repeat": repeat, "patience": patience}
-        row: dict[str, Any] = {"peer": name, "random_weights": random, "bands": used, "sizes": []}
+        row: dict[str, Any] = {"peer": name, **_network(peer, random=random), "bands": used, "sizes": []}
         for side in sides:
             found = timed(asked | {"side": side, "block": block_of(row["sizes"], side)})
             if isinstance(found, str):
@@ -116,6 +117,13 @@ def block_of(before: list[dict[str, Any]], side: int) -> int | None:
 
 def _bands(peer: str) -> tuple[str, ...]:
     return TOOLS[peer] if peer in TOOLS else load_card(peer).bands
+
+
+def _network(peer: str, *, random: bool) -> dict[str, Any]:
+    """Which network it was, so that its times are not taken for those of another."""
+    if peer in TOOLS:
+        return {"random_weights": False}
+    return {"random_weights": random, "sha256": load_card(peer).sha256}
 
 
 def command(product: Path, repeat: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Benchmarks count and cut what they say; their timings are never tested."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed (pip install 'k
 
 # ruff: noqa: E402
 
+import onnxruntime
 from networks import brightness_network, write_model
 
 from kappamask.models import load_card
@@ -77,3 +79,83 @@ def test_only_the_bands_of_a_subset_are_shown(tmp_path: Path) -> None:
     other[[BANDS.index("B11"), BANDS.index("B12")]] = 0.9
     for subset in ("four", "three"):
         np.testing.assert_array_equal(*(masked(s, "L1C", SUBSETS[subset], str(card.folder)) for s in (scene, other)))
+
+
+# networks whose weights are not here
+
+
+@pytest.mark.parametrize("name", ["official-l1c-unet", "official-l2a-unet", "official-l1c-deeplabv3plus", "dl-l8s2-uv"])
+def test_stand_ins_are_converted_as_the_real_ones_are(name: str, tmp_path: Path) -> None:
+    from stand_in import stand_in
+
+    peer, random = stand_in(name, tmp_path)
+    card = load_card(peer)
+    assert random and card.id.startswith(name)
+    image = np.zeros((1, len(card.bands), 288, 288), np.float32)
+    session = onnxruntime.InferenceSession(str(card.folder / card.file), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"image": image})
+    assert found.shape == (1, len(card.output), 288, 288) and np.isfinite(found).all()
+
+
+def test_what_is_here_needs_no_stand_in(tmp_path: Path) -> None:
+    from stand_in import stand_in
+
+    assert stand_in("compact", tmp_path) == ("compact", False)
+    assert stand_in("threshold", tmp_path) == ("threshold", False)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_official_architecture_is_counted_without_haste(tmp_path: Path) -> None:
+    """U-Net of 64 to 1024 filters: two convolutions a level down, one that enlarges and two up; by hand.
+
+    Enlarging takes 4 products for 4 pixels, and 16 for each pixel and channel that it makes.
+    """
+    from entrants import OFFICIAL
+    from macs import gmac_per_megapixel
+    from stand_in import stand_in
+
+    stand_in("official-l1c-unet", tmp_path, plain=True)
+    widths = [64 * 2**level for level in range(5)]
+    down = [
+        (9 * (before * now + now * now), level)
+        for level, (before, now) in enumerate(zip([13, *widths[:-1]], widths, strict=True))
+    ]
+    up = [(2 * now * now + 16 * now + 9 * (2 * now * now + now * now), level) for level, now in enumerate(widths[:-1])]
+    expected = sum(count / 4**level for count, level in [*down, *up]) + 9 * 64 * 2 + 2 * 6
+    assert gmac_per_megapixel(tmp_path / OFFICIAL) == pytest.approx(expected / 1e3, rel=1e-6)
+
+
+# the time table
+
+
+def test_peers_that_would_not_fit_run_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    import times
+
+    monkeypatch.setattr(times, "free_mb", lambda: 10_000.0)
+    one = {"side": 1000, "peak_mb": 400, "block": None}
+    assert times.block_of([], 1000) is None
+    assert times.block_of([one], 4000) is None
+    assert times.block_of([one], 8000) == 1000
+    assert times.block_of([one, {"side": 8000, "peak_mb": 900, "block": 1000}], 10980) == 1000
+
+
+def test_times_tell_which_network_and_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One small scene, two peers, end to end but for the product; no time is looked at."""
+    import times
+    from files import geotiff
+
+    bands = ("B02", "B03", "B04", "B08")
+    geotiff(tmp_path / "small_L1C_20180202.tif", np.full((4, 600, 600), 900, np.uint16), bands)
+    monkeypatch.setattr(times, "matmul_gflops", lambda: 1.0)
+    monkeypatch.setattr(times, "SIDES", (64, 128, 10980))
+    out = tmp_path / "times.json"
+    times.main(tmp_path / "small_L1C_20180202.tif", out, ["compact", "threshold", "s2cloudless"], 2, 60, 128)
+    found = json.loads(out.read_text(encoding="utf-8"))
+    compact, threshold, lacking = found["rows"]
+    assert compact["sha256"] == load_card("compact").sha256 and "sha256" not in threshold
+    assert [size["mpx"] for size in compact["sizes"]] == [0.004096, 0.016384]
+    assert compact["bands"] == list(bands) and threshold["bands"] == ["B04"]
+    assert len(compact["sizes"][0]["seconds"]) == 2
+    assert not lacking["sizes"] and "needs" in lacking["failed"], "bands, or where it is not installed the tool"
+    assert [one["bands"] for one in found["reading"]] == [list(bands), ["B04"]]
+    assert found["machine"]["cores"] > 0 and len(found["product"]["sha256"]) == 64
