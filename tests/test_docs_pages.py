@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from command import runner
@@ -81,6 +82,8 @@ def scenes(tmp_path_factory) -> Path:
     for path in (folder / "truth.tif", folder / "masks" / "20180202.tif", folder / "masks" / "20180207.tif"):
         write_mask(cloud_mask(open_scene(folder / SCENE)), path)
     write_model(folder / "my-network")
+    dn, truth = np.full((64, 64, 3), 1500, np.uint16), np.ones((64, 64), np.uint8)
+    np.savez(folder / "labelled_l1c_mine.npz", dn=dn, bands=np.array(["B02", "B03", "B04"]), gt_kappa=truth)
     (folder / "item.json").write_text(json.dumps(raw_item(scaled(cogs(folder), 0.0))))
     return folder
 
