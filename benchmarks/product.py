@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import rasterio
 from rasterio.transform import from_origin
+from reading import BESIDE
 
 from kappamask.models import SENTINEL2_BANDS
 from kappamask.scenes.atomic import written_whole
@@ -66,7 +67,7 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         array = paint(Path(scratch), 8).cube.values[:, :PIECE, :PIECE]
-    np.save(folder / "piece.npy", array)
+    np.save(folder / BESIDE, array)
     random = np.random.default_rng(0)
     for values, (band, metres) in zip(array, NATIVE_M.items(), strict=True):
         _write_band(
@@ -108,7 +109,7 @@ def measure(folder: Path, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
         mask = [python, "-m", "kappamask.cli", "mask", str(folder), "-o", str(folder / f"mask{metres}.tif"), *words]
         parts = {
             "reading": [python, "-c", READING, str(folder), metres],
-            "inference": [python, "-c", INFERENCE, str(folder / "piece.npy"), metres, ",".join(NATIVE_M)],
+            "inference": [python, "-c", INFERENCE, str(folder / BESIDE), metres, ",".join(NATIVE_M)],
             "kappamask mask": [*mask, "--resolution", metres],
         }
         for name, command in parts.items():

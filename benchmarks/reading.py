@@ -13,6 +13,8 @@ import numpy as np
 
 from kappamask.scenes import open_scene
 
+BESIDE = "piece.npy"
+"""What `product.py` leaves beside a product that it wrote."""
 ROWS = 1024
 """Pixels read at a time: a row of blocks of ESA's JP2s."""
 
@@ -42,11 +44,12 @@ def readings(product: Path, found: list[dict[str, Any]], side: int, repeat: int)
 
 
 def described(product: Path) -> dict[str, Any]:
-    """Name, files and a hash of their bytes: which product it was."""
+    """Name, files and a hash of their bytes: which product it was, and whether `product.py` wrote it."""
     files = sorted(product.rglob("*.jp2")) if product.is_dir() else [product]
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     size = sum(path.stat().st_size for path in files)
-    return {"name": product.name, "files": len(files), "bytes": size, "sha256": digest.hexdigest()}
+    facts = {"name": product.name, "files": len(files), "bytes": size, "sha256": digest.hexdigest()}
+    return facts | {"repeated": (product / BESIDE).exists()}

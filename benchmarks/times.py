@@ -45,24 +45,31 @@ ROOM: Final = 0.8
 
 def main(product: Path, output: Path | None, peers: Sequence[str], repeat: int, patience: float, largest: int) -> None:
     document: dict[str, Any] = {
-        "date": datetime.now(UTC).date().isoformat(), "machine": machine(),
-        "matmul_gflops": round(matmul_gflops()), "product": described(product), "repeat": repeat,
+        "commit": commit(), "date": datetime.now(UTC).date().isoformat(), "machine": machine(),
+        "matmul_gflops": round(matmul_gflops()), "product": described(product), "repeat": repeat, "rows": [],
+        "reading": [],
     }  # fmt: skip
     sides = [side for side in SIDES if side <= largest]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bands = read_whole(product, folder / "array.npy", sides[-1])
-        document["rows"] = [*rows(folder, bands, peers, sides, repeat, patience)]
+        for row in rows(folder, bands, peers, sides, repeat, patience):
+            document["rows"].append(row)
+            save(document, output)
     ran = [row for row in document["rows"] if row["sizes"]]
     document["reading"] = [*readings(product, ran, sides[-1], repeat)]
     if sides[-1] == SIDES[-1]:
         document["command"] = command(product, repeat)
-    text = json.dumps({"commit": commit(), **document}, indent=1, ensure_ascii=False) + "\n"
+    save(document, output)
+    if not output:
+        print(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def save(document: dict[str, Any], output: Path | None) -> None:
+    """Also after each peer, for the whole takes hours."""
     if output:
         with written_whole(output) as draft:
-            draft.write_text(text, encoding="utf-8")
-    else:
-        print(text)
+            draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def rows(

@@ -42,7 +42,8 @@ def timed(sha256: str) -> dict:
     machine = {"cpu": "Abacus", "cores": 2, "memory_gb": 4.0, "load_at_start": 0.1, "system": "Linux"}
     return {
         "commit": "c" * 40, "date": "2026-11-27", "machine": {**machine, "packages": {"numpy": "2"}}, "repeat": 3,
-        "matmul_gflops": 9, "product": {"name": "p", "files": 13, "bytes": 1_000_000, "sha256": "d" * 64}, "rows": rows,
+        "matmul_gflops": 9, "rows": rows,
+        "product": {"name": "p", "files": 13, "bytes": 1_000_000, "sha256": "d" * 64, "repeated": True},
         "reading": [
             {"bands": ["B02", "B03"], "seconds": [41], "median": 41.0},
             {"bands": ["B02"], "seconds": [20], "median": 20.0},
@@ -115,6 +116,7 @@ def test_times_stand_apart_from_reading_with_what_is_odd_about_them(accuracy: di
     assert "`s2cloudless` did not run: It needs rain." in text
     assert "| mask | 1 | 120.56 |" in text and "| `official-l1c-unet` | 0.50 | 3.00* |" in text
     assert "files to file, reading and masking at the same time: 01:20, 900 MB" in text
+    assert "painted clouds, repeated; on Abacus" in text
     assert "KappaMask on CPU 10:08" in text and "Abacus, 2 cores" in text
 
 

@@ -66,7 +66,8 @@ def cost(times: Json) -> str:
     for row in (row for row in times["rows"] if row["sizes"]):
         last = row["sizes"][-1]
         pace = f"{last['median'] / last['mpx']:.3f}"
-        rest = [f"{last['mpx']:.1f}", _star(last), pace, f"{last['peak_mb']} MB", clock(reading[tuple(row["bands"])])]
+        read = reading.get(tuple(row["bands"]))
+        rest = [f"{last['mpx']:.1f}", _star(last), pace, f"{last['peak_mb']} MB", clock(read) if read else NONE]
         rows.append([f"`{row['peer']}`", str(len(row["bands"])), *rest])
     head = ["mask", "bands", "megapixels", "time", "s / megapixel", "peak memory", "reading"]
     return markdown(head, rows)
