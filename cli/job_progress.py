@@ -1,41 +1,63 @@
 """Progress of a batch's parts: a table on a terminal, a line for each change elsewhere, always on stderr."""
 
 import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
     from kappamask.openeo_process.journal import Part
 
-__all__ = ["shown_parts"]
+__all__ = ["shown_parts", "view"]
 
-ROWS = 20
-"""Parts listed on a terminal; of larger batches those that changed last."""
+ROWS, AROUND = 20, 10
+"""Parts listed on a terminal, those that changed last; and lines that the rest needs, in which no part has place."""
+MESSAGES = 3
+"""Told in full below the table."""
+STYLES = {"failed": "red", "canceled": "yellow", "fetched": "green"}
+COLUMNS = ("part", "state", "for", "credits")
+"""Never cut; the job's id is, where the terminal is narrower than 80 characters."""
+INTERRUPTED = (
+    "Interrupted. Jobs that were started run on. kappamask resume goes on with them, kappamask cancel ends them; "
+    "with the same --journal, if you gave one."
+)
 
 
 @contextmanager
 def shown_parts(parts: Iterable["Part"]) -> Iterator[Callable[["Part"], None]]:
-    """Yield a function that shows a part's new state."""
-    if not sys.stderr.isatty():
-        yield _line
-        return
+    """Yield a function that shows a part's new state; who interrupts the block is told how to go on."""
+    try:
+        if not sys.stderr.isatty():
+            yield _line
+        else:
+            with _live({part.fingerprint: part for part in parts}) as show:
+                yield show
+    except KeyboardInterrupt:
+        typer.echo(INTERRUPTED, err=True)
+        raise
+
+
+@contextmanager
+def _live(known: dict[str, "Part"]) -> Iterator[Callable[["Part"], None]]:
     from rich.console import Console
     from rich.live import Live
 
-    known = {part.fingerprint: part for part in parts}
-    with Live(_table(known), console=Console(stderr=True), refresh_per_second=4) as live:
+    console = Console(stderr=True)
 
-        def show(part: "Part") -> None:
-            known.pop(part.fingerprint, None)
-            known[part.fingerprint] = part
-            live.update(_table(known))
+    def drawn() -> "Group":
+        return view(list(known.values()), min(ROWS, max(1, console.height - AROUND)))
 
+    def show(part: "Part") -> None:
+        known[part.fingerprint] = part
+
+    with Live(get_renderable=drawn, console=console, refresh_per_second=4):
         yield show
 
 
@@ -44,13 +66,41 @@ def _line(part: "Part") -> None:
     typer.echo(f"{part.name} {part.state} {part.job or ''}".rstrip() + message, err=True)
 
 
-def _table(known: dict[str, "Part"]) -> "Table":
-    from rich.table import Table
+def view(parts: "Sequence[Part]", rows: int) -> "Group":
+    """How many stand where and what they cost, then `rows` that changed last, then what the last ones say."""
+    from rich.console import Group
+    from rich.text import Text
 
-    parts = list(known.values())
+    ordered = sorted(parts, key=lambda part: (part.state != "planned", part.changed))
+    said = [Text(f"{part.name}: {part.message}") for part in ordered if part.message][-MESSAGES:]
+    return Group(Text(_summary(parts), style="bold"), _table(ordered[-rows:]), *said)
+
+
+def _summary(parts: "Sequence[Part]") -> str:
     counts = ", ".join(f"{count} {state}" for state, count in Counter(part.state.value for part in parts).items())
-    spent = sum(part.costs or 0 for part in parts)
-    table = Table("part", "state", "job", "credits", "", caption=f"{counts}; {spent:g} credits so far")
-    for part in parts[-ROWS:]:
-        table.add_row(part.name, part.state, part.job or "", f"{part.costs or 0:g}", part.message)
+    costs = [part.costs for part in parts if part.costs is not None]
+    spent = f"{sum(costs):g} credits so far" if costs else "no credits told yet"
+    return f"{len(parts)} part{'s' * (len(parts) != 1)}: {counts}; {spent}"
+
+
+def _table(parts: "Sequence[Part]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in COLUMNS:
+        table.add_column(name, no_wrap=True, justify="right" if name in ("for", "credits") else "left")
+    table.add_column("job", overflow="ellipsis")
+    for part in parts:
+        state = Text(part.state.value, style=STYLES.get(part.state.value, ""))
+        costs = "" if part.costs is None else f"{part.costs:g}"
+        table.add_row(Text(part.name), state, _since(part), costs, Text(part.job or ""))
     return table
+
+
+def _since(part: "Part") -> str:
+    """How long it has stood so, where it is under way."""
+    if part.state.ended or part.state == "planned":
+        return ""
+    seconds = max(0.0, time.time() - part.changed)
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

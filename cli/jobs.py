@@ -81,11 +81,13 @@ def _finish(book: "Journal", batch: str | None, as_json: bool, allow_holes: bool
 
 
 def finish(book: "Journal", batches: list[str], as_json: bool, allow_holes: bool = False) -> None:
-    """Put the masks of whole batches together and tell; exit 1 if a part failed or was left, or has holes."""
+    """Put the masks of whole batches together and tell; JobError if a part failed or was left, or has holes."""
     from kappamask.openeo_process.journal import State
 
     parts = [part for batch in batches for part in book.parts(batch=batch)]
     whole = [batch for batch in batches if all(p.state is State.FETCHED for p in parts if p.batch == batch)]
+    if whole:
+        typer.echo("putting the masks together", err=True)
     files = [file for batch in whole for file in assemble(part for part in parts if part.batch == batch)]
     open_places = holes(part for part in parts if part.batch in whole)
     result = {"parts": rows(parts), "files": [str(file) for file in files], "holes": open_places}
@@ -120,6 +122,6 @@ def _by_backend(parts: "list[Part]") -> "dict[str, list[Part]]":
 
 
 def _line(part: "Part") -> str:
-    costs = "" if part.costs is None else f"  {part.costs:g} credits"
+    costs = "" if part.costs is None else f" {part.costs:g} credits"
     message = f"  {part.message}" if part.message else ""
-    return f"{part.batch}  {part.name:<24} {part.state:<9} {part.job or '-'}{costs}{message}"
+    return f"{part.batch} {part.name:<20} {part.state:<8} {part.job or '-'}{costs}{message}"

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from kappamask.cli.batches import driver_of
 from kappamask.cli.job_progress import shown_parts
 from kappamask.cli.options import say
@@ -32,51 +34,50 @@ class Submission:
 
     request: "Request"
     cells: "Sequence[Cell]"
-    connection: "openeo.Connection"
     max_credits: float | None
-    offered: tuple[str, ...] = ()
-    """Bands that the collection has and the network takes."""
+    proven: bool
+    """Whether a job on one chunk goes first."""
 
     def plan(self, pilot: float | None = None, dates: int | None = None) -> "Plan":
-        """What it takes; see `make_plan`."""
+        """What it takes, the canary included; see `make_plan`."""
+        from kappamask.openeo_process.batch import named_cells
         from kappamask.openeo_process.plan import make_plan
 
-        return make_plan(self.cells, self.request, pilot, dates)
+        jobs = [cell for cell, _ in named_cells(self.cells, self.request, self.proven)]
+        return make_plan(jobs, self.request, pilot, dates)
 
-    def say(self, as_json: bool) -> None:
-        """Print the plan, and the graph of the first job."""
+    def say(self, connection: "openeo.Connection", offered: Sequence[str], as_json: bool) -> None:
+        """Print the plan, and the graph of the first job; offered: bands that the network takes and there are."""
         from kappamask.openeo_process.journal import unsigned
         from kappamask.openeo_process.plan import sparing
 
         plan, options = self.plan(), unsigned(json.dumps(self.request.job_options))
-        spared = sparing(self.cells, self.request, self.offered)
-        graph = self.request.graph(self.connection, self.cells[0])
+        spared = sparing(self.cells, self.request, offered)
+        graph = self.request.graph(connection, self.cells[0])
         result = {**asdict(plan), "bands": self.request.bands, "job_options": json.loads(options), "graph": graph}
         zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in self.cells}))
         size = f"{plan.chunks} chunks, {plan.megapixels:.1f} Mpx, about {plan.dates} dates"
+        first = ", one on a single chunk first" if plan.parts > len(self.cells) else ""
         lines = [
-            f"{plan.parts} jobs in {zones}: {size}",
+            f"{plan.parts} jobs in {zones}{first}: {size}",
             f"about {plan.credits:.0f} credits, {plan.basis}",
-            *_about_bands(self.request, self.offered, spared),
+            *_about_bands(self.request, offered, spared),
             f"job options {options}",
             f"graph of the first job {json.dumps(graph)}",
         ]
         say({**result, "sparing": asdict(spared)}, lines, as_json)
 
-    def parts(self, output: Path, proven: bool) -> "list[Part]":
-        """The batch's parts; with `proven`, the first is of one chunk, and fails unless the archive is the right one.
+    def parts(self, connection: "openeo.Connection", output: Path) -> "list[Part]":
+        """The batch's parts; if `proven`, the first is of one chunk, and fails unless the archive is the right one.
 
         It is the canary, or the first cell where that is no larger.
         """
         from kappamask.openeo_process import batch
 
         key, folder = batch.batch_id(self.cells, self.request), output.resolve()
-        named = [(cell, cell.name) for cell in self.cells]
-        small = batch.canary(self.cells[0], self.request)
-        if proven and small != self.cells[0]:
-            named = [(small, batch.CANARY), *named]
+        named = batch.named_cells(self.cells, self.request, self.proven)
         return [
-            batch.part_of(self.request, self.connection, cell, folder, name, key, proves=proven and not place)
+            batch.part_of(self.request, connection, cell, folder, name, key, proves=self.proven and not place)
             for place, (cell, name) in enumerate(named)
         ]
 
@@ -84,11 +85,14 @@ class Submission:
         """The first part alone; what it cost counts for the plan of the others, which start if it came back whole."""
         from kappamask.openeo_process.journal import State
 
-        with shown_parts(parts) as tell:
+        with shown_parts(parts[:1]) as tell:
             driver = driver_of(book, self.request.backend, at_once, tell)
             (pilot,) = driver.run([parts[0].fingerprint])
-            if pilot.state is State.FETCHED:
-                self._check_costs(pilot)
+        if pilot.state is not State.FETCHED:
+            return
+        self._check_costs(pilot)
+        if parts[1:]:
+            with shown_parts([pilot, *parts[1:]]) as driver.tell:
                 driver.run(part.fingerprint for part in parts[1:])
 
     def _check_costs(self, pilot: "Part") -> None:
@@ -100,7 +104,9 @@ class Submission:
         chunks = 1 if pilot.name == CANARY else chunks_of(self.cells[0], self.request)
         dates = len([path for path in fetched(Path(pilot.folder), str(pilot.job)) if path.suffix == ".tif"])
         if pilot.costs is not None and dates:
-            self.plan(max(0.0, pilot.costs - JOB_CREDITS) / dates / chunks, dates).check(self.max_credits)
+            plan = self.plan(max(0.0, pilot.costs - JOB_CREDITS) / dates / chunks, dates)
+            typer.echo(f"about {plan.credits:.0f} credits for {plan.parts} jobs, {plan.basis}", err=True)
+            plan.check(self.max_credits)
 
 
 def _about_bands(request: "Request", offered: Sequence[str], spared: "Sparing") -> "Iterator[str]":

@@ -72,7 +72,6 @@ def submit(
         from kappamask.openeo_process.areas import cells, read_area
         from kappamask.openeo_process.batch import Request
         from kappamask.openeo_process.login import reached
-        from kappamask.openeo_process.plan import make_plan
         from kappamask.openeo_process.probe import probe
 
     card, pieces, runtime = load_card(model), cells(read_area(area, crs), part_km), python or runtime_of(backend)
@@ -83,19 +82,20 @@ def submit(
         options=changes, only=tuple(only or ()), max_cloud_cover=max_cloud_cover, scheme=scheme_of(scheme),
         cleaning=tuple(cleaning.items()),
     )  # fmt: skip
-    price = make_plan(pieces, request)
+    asked = Submission(request, pieces, max_credits, canary)
     if not plan:
-        price.check(max_credits)
+        asked.plan().check(max_credits)
     connection = reached(backend)
-    offered = tuple(probe(connection, collection, card, runtime))
+    offered = tuple(probe(connection, collection, card, runtime, days=bool(only)))
     request = replace(request, bands=_chosen(wanted or offered, offered, card))
     if plan:
-        Submission(request, pieces, connection, max_credits, offered).say(as_json)
-        price.check(max_credits)
+        asked = replace(asked, request=request)
+        asked.say(connection, offered, as_json)
+        asked.plan().check(max_credits)
         return
-    asked = Submission(archive_for(archive, request, connection, output), pieces, connection, max_credits)
+    asked = replace(asked, request=archive_for(archive, request, connection, output))
     book = journal_at(journal, new=True)
-    parts = [whole_or_fetched_again(book, part) for part in book.plan(asked.parts(output, canary))]
+    parts = [whole_or_fetched_again(book, part) for part in book.plan(asked.parts(connection, output))]
     asked.drive(book, parts, at_once)
     finish(book, [parts[0].batch], as_json, allow_holes)
 

@@ -19,7 +19,7 @@ from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.journal import Part, fingerprint
 
-__all__ = ["CANARY", "Request", "batch_id", "canary", "chunks_of", "part_of"]
+__all__ = ["CANARY", "Request", "batch_id", "canary", "chunks_of", "named_cells", "part_of"]
 
 CANARY = "canary"
 """Name of the job on one chunk that proves UDF, archive and memory before the rest is paid for."""
@@ -96,6 +96,13 @@ def batch_id(cells: Sequence[Cell], request: Request) -> str:
     """8 hex digits that follow from what is asked: the same request is the same batch, on any day."""
     asked = {"cells": [cell.name for cell in cells], "request": repr(replace(request, archive=None))}
     return fingerprint(request.backend, asked, {})[:8]
+
+
+def named_cells(cells: Sequence[Cell], request: Request, proven: bool) -> list[tuple[Cell, str]]:
+    """The cells of all jobs, with their names; if `proven`, a canary first, where the first cell is larger than one."""
+    named = [(cell, cell.name) for cell in cells]
+    small = canary(cells[0], request)
+    return [(small, CANARY), *named] if proven and small != cells[0] else named
 
 
 def canary(cell: Cell, request: Request) -> Cell:

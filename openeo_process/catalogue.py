@@ -17,6 +17,11 @@ KEYWORDS = ("Sentinel-2", "Land Use/Land Cover Classification")
 """Of the terms that APEx takes, those nearest to a cloud mask, for which it has none."""
 CREDITS_PER_KM2 = 0.0016
 """Of one date: a chunk of 480 px (23 km2) at `plan`'s 20 core seconds and 6.5 credits an hour; a first estimate."""
+PLATFORM = (
+    "https://raw.githubusercontent.com/ESA-APEx/apex_algorithms/refs/heads/main/platform_catalog/"
+    "cdse_openeo_federation.json"
+)
+"""APEx's record of Copernicus Data Space; a record must name a platform of its catalogue."""
 BENCHMARK = {
     "spatial_extent": {"west": 5.00, "south": 51.20, "east": 5.05, "north": 51.23},
     "temporal_extent": ["2018-02-01", "2018-02-04"],
@@ -25,7 +30,7 @@ BENCHMARK = {
 """A small area and few dates, so that the benchmark costs a credit or two."""
 
 
-def record(card: ModelCard, process_id: str, description: str, namespace: str) -> dict[str, Any]:
+def record(card: ModelCard, process_id: str, description: str, namespace: str, backend: str) -> dict[str, Any]:
     """The record (OGC API Records, APEx's profile) of the process whose definition lies at `namespace`."""
     now = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -51,9 +56,16 @@ def record(card: ModelCard, process_id: str, description: str, namespace: str) -
             "license": card.licence,
         },
         "linkTemplates": [],
-        "links": [{"rel": "service", "type": "application/json", "title": "openEO process definition",
-                   "href": namespace}],
+        "links": [
+            _link("application", "openEO process definition", namespace, "application/vnd.openeo+json;type=process"),
+            _link("service", "openEO back-end", backend),
+            _link("platform", "Copernicus Data Space openEO", PLATFORM),
+        ],
     }  # fmt: skip
+
+
+def _link(rel: str, title: str, href: str, media_type: str = "application/json") -> dict[str, str]:
+    return {"rel": rel, "type": media_type, "title": title, "href": href}
 
 
 def benchmark(process_id: str, namespace: str, archive: str, backend: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
     """The files of a finished job, with links signed anew. Raises JobError if there is none, or a name is no name."""
     listed = connection.job(job_id).get_results().get_metadata().get("assets", {})
     if not listed:
-        raise JobError(f"Job {job_id} has no result: see its log with kappamask jobs --log {job_id}.")
+        raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
     return [Asset(_plain(name), entry["href"], entry.get("file:size")) for name, entry in listed.items()]
 
 

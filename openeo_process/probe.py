@@ -11,13 +11,21 @@ __all__ = ["probe"]
 PROCESSES = ("load_collection", "apply_neighborhood", "run_udf", "rename_labels", "apply", "linear_scale_range",
              "filter_bbox", "save_result")  # fmt: skip
 """What the graphs of `kappamask.openeo_process` consist of."""
+OF_DAYS = ("filter_labels", "text_begins", "or")
+"""And those by which single days are chosen."""
 FORMAT = "GTiff"
 
 
-def probe(connection: openeo.Connection, collection: str, card: ModelCard, python: str) -> list[str]:
-    """The bands of `collection` that the network takes. Raises JobError that says all that the back-end lacks."""
+def probe(
+    connection: openeo.Connection, collection: str, card: ModelCard, python: str, *, days: bool = False
+) -> list[str]:
+    """The bands of `collection` that the network takes. Raises JobError that says all that the back-end lacks.
+
+    days: whether single days will be chosen.
+    """
+    needed = (*PROCESSES, *(OF_DAYS if days else ()))
     lacks = [
-        *_missing("processes", PROCESSES, (process["id"] for process in connection.list_processes())),
+        *_missing("processes", needed, (process["id"] for process in connection.list_processes())),
         *_missing("output format", [FORMAT.upper()], map(str.upper, connection.list_file_formats()["output"])),
         *_runtime(connection, python),
     ]

@@ -62,7 +62,7 @@ def publication(
                  "schema": {"type": "object", "subtype": "datacube"}},
         default_job_options=job_options(archive),
     )  # fmt: skip
-    described = record(card, PROCESS_ID, str(process["description"]), namespace)
+    described = record(card, PROCESS_ID, str(process["description"]), namespace, backend)
     return Publication(process, described, benchmark(PROCESS_ID, namespace, archive, backend))
 
 

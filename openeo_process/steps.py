@@ -6,6 +6,7 @@ the part's fingerprint before anything is created again, and a job is started on
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ ENDED = {"error": State.FAILED, "canceled": State.CANCELED}
 """openEO's status of a job that will not finish -> state of its part."""
 LISTED = 1000
 """Jobs asked for in a listing; back-ends may send fewer, the newest first."""
+_CLASS = re.compile(r"^\w+(\.\w+)+: (?=.)")
+"""With which the last line of a traceback begins; users do not need it."""
 LOG_LINES = 200
 """The last errors of a log, of which the last one is told and all are searched for known failures."""
 
@@ -128,6 +131,7 @@ class Steps:
         entries = self.connection.job(str(part.job)).logs(level="error")
         messages = [str(entry["message"]).strip() for entry in entries][-LOG_LINES:]
         last = messages[-1].splitlines()[-1] if messages else "its log holds no error"
+        last = _CLASS.sub("", last)
         hint = advice("\n".join(messages))
         return f"{last} ({hint})" if hint else last
 

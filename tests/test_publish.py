@@ -76,6 +76,7 @@ RECORD = {
                 "type": {"const": "service"},
                 "created": {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"},
                 "cost_estimate": {"type": "number", "exclusiveMinimum": 0},
+                "keywords": {"items": {"enum": ["Sentinel-2", "Land Use/Land Cover Classification"]}},
                 "themes": {
                     "type": "array",
                     "minItems": 1,
@@ -86,11 +87,23 @@ RECORD = {
         },
         "links": {
             "type": "array",
-            "contains": {"properties": {"rel": {"const": "service"}, "href": TEXT}, "required": ["rel", "href"]},
+            "minItems": 3,
+            "items": {
+                "type": "object",
+                "required": ["rel", "type", "title", "href"],
+                "properties": {"href": {"type": "string", "pattern": "^https://"}},
+            },
+            "allOf": [
+                {"contains": {"properties": {"rel": {"const": rel}, "href": {"type": "string", "pattern": where}}}}
+                for rel, where in (
+                    ("application", "json$"), ("service", "^https://[^/]+$"),
+                    ("platform", "/ESA-APEx/apex_algorithms/refs/heads/main/platform_catalog/.+json$"),
+                )
+            ],
         },
     },
 }  # fmt: skip
-"""What APEx's schema of records asks for."""
+"""What APEx asks of a record (schemas/record.json of ESA-APEx/apex_algorithms, in 2026), of keywords those that fit."""
 BENCHMARK = {
     "type": "object",
     "required": ["id", "type", "backend", "process_graph"],
@@ -126,7 +139,8 @@ def test_documents_have_their_shape(kappamask, tmp_path):
     assert CARD.sha256 in process["description"]
     called = benchmark["process_graph"][PROCESS_ID]
     assert set(called["arguments"]) <= set(names)
-    assert called["namespace"] == record["links"][0]["href"]
+    links = {link["rel"]: link["href"] for link in record["links"]}
+    assert (links["application"], links["service"]) == (called["namespace"], benchmark["backend"])
 
 
 @pytest.mark.parametrize("scores", [False, True])

@@ -83,6 +83,11 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     assert told.code == 0, told.err
     for fact in ("1 chunks", "about 1 dates", "EPSG:32635", "credits", '"soft-errors": 0.0', "apply_neighborhood"):
         assert fact in told.out
+    whole = ("--part-km", 20, "--json")
+    large = words(server.url, tmp_path, "--plan", *whole, area="26.9,58.58,27.09,58.637")
+    proven, unproven = (json.loads(kappamask(*large, *more).out) for more in ((), ("--no-canary",)))
+    assert (proven["parts"], proven["chunks"]) == (unproven["parts"] + 1, unproven["chunks"] + 1)
+    assert proven["credits"] > unproven["credits"] + 2, "the canary is paid as well"
     fewer = kappamask(*words(server.url, tmp_path, "--plan", "--bands", "B02,B03,B04"))
     assert "1 fewer than there are: saves about 0 credits" in fewer.out
     assert "B02,B03,B04, dice: clear 0." in fewer.out and "lower than with B02,B03,B04,B08 by: clear 0." in fewer.out
@@ -110,7 +115,8 @@ def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tm
         parts = Journal(tmp_path / "j").parts()
         assert [part.state for part in parts[:1]] == [State.FETCHED] and parts[0].costs == 30.0
         assert {part.state for part in parts[1:]} == {State.PLANNED}, "nothing else was started"
-        assert kappamask(*asked[:-1], 400).code == 0
+        allowed = kappamask(*asked[:-1], 400)
+        assert allowed.code == 0 and "credits for 2 jobs, from a pilot job" in allowed.err
         told = json.loads((tmp_path / "out" / "collection.json").read_text())["kappamask:costs"]
         assert told == sum(part.costs for part in Journal(tmp_path / "j").parts()) > 30
     assert len([job for job in jobs_of(server) if job["id"] == parts[0].job]) == 1
@@ -171,7 +177,7 @@ def test_a_job_that_fails_says_what_to_change(kappamask, server, account, tmp_pa
     assert done.code == 1 and one_sentence(done.err.splitlines(keepends=True)[-1])
     (part,) = Journal(tmp_path / "j").parts()
     assert part.state is State.FAILED
-    assert "URL that it reaches" in part.message
+    assert "URL that it reaches" in part.message and part.message.startswith("No archive /absent/deps.zip")
     assert kappamask("resume", "--journal", tmp_path / "j").code == 1
     assert Journal(tmp_path / "j").parts()[0].job == part.job
     kappamask(*asked)
@@ -185,8 +191,9 @@ def test_ctrl_c_leaves_what_resume_goes_on_with(kappamask, server, account, tmp_
         if "created" in line:
             client.send_signal(signal.SIGINT)
             break
-    client.communicate(timeout=60)
+    _, said = client.communicate(timeout=60)
     assert client.returncode not in (0, 1)
+    assert "kappamask resume goes on" in said and "Traceback" not in said
     before = len(jobs_of(server))
     done = kappamask("resume", "--journal", tmp_path / "j", "--json")
     assert done.code == 0, done.err

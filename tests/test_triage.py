@@ -1,6 +1,8 @@
 """Known failures are answered with what to change."""
 
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,6 +10,7 @@ from kappamask.models import JobError, load_card
 from kappamask.openeo_process.areas import Cell
 from kappamask.openeo_process.batch import Request, canary, chunks_of
 from kappamask.openeo_process.plan import make_plan, sparing, visits
+from kappamask.openeo_process.probe import probe
 from kappamask.openeo_process.steps import told
 from kappamask.openeo_process.triage import FAILURES, advice
 
@@ -39,6 +42,28 @@ def test_unknown_failures_get_no_advice():
 def test_errors_are_told_without_signatures():
     error = OSError("Max retries exceeded with url: /jobs/1/results/a.tif?expires=1&sig=SECRET (Caused by\n  x)")
     assert told(error) == "Max retries exceeded with url: /jobs/1/results/a.tif?… (Caused by x)"
+
+
+class Bare:
+    """A back-end that lacks much."""
+
+    root_url = "https://bare.example"
+    list_processes = staticmethod(lambda: [{"id": name} for name in ("load_collection", "apply", "save_result")])
+    list_file_formats = staticmethod(lambda: {"output": {"netCDF": {}}})
+    list_udf_runtimes = staticmethod(lambda: {"Python": {"versions": {"3.8": {}}}})
+    list_collections = staticmethod(lambda: [{"id": "SENTINEL2_L1C"}])
+    collection_metadata = staticmethod(lambda _: SimpleNamespace(band_names=["B02", "B03"]))
+
+
+@pytest.mark.parametrize("days", [False, True])
+def test_all_that_a_back_end_lacks_is_told_at_once(days):
+    with pytest.raises(JobError, match=r"bare\.example cannot run compact") as said:
+        probe(Bare(), "SENTINEL2_L1C", CARD, "3.11", days=days)
+    for lack in ("processes apply_neighborhood", "run_udf", "format GTIFF", "Python 3.11 .it has 3.8", "bands B04"):
+        assert re.search(lack, str(said.value))
+    assert ("filter_labels" in str(said.value)) == days
+    with pytest.raises(JobError, match="collection SENTINEL2_L2A"):
+        probe(Bare(), "SENTINEL2_L2A", CARD, "3.8")
 
 
 def test_a_canary_is_one_chunk_inside_the_area():
