@@ -31,6 +31,10 @@ QUICKEST = 1e-4
 """Seconds per megapixel below which all are plotted as one: so much a clock tells apart on a small scene."""
 
 
+NEAR = 10
+"""Percent of the plot's height within which names of neighbours may collide."""
+
+
 @dataclass(frozen=True)
 class Point:
     """A peer in the plot of accuracy against cost; x and y in percent of the plot, from the left and from the top."""
@@ -40,6 +44,8 @@ class Point:
     y: float
     right: bool
     """Whether its name stands to the right."""
+    raised: bool = False
+    """Whether its name stands higher, for that of a neighbour is beside it."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +111,15 @@ def _cost(peer: Mapping[str, Any]) -> float:
 
 
 def _points(found: Mapping[str, Any]) -> Iterator[Point]:
-    """Mean dice against seconds per megapixel, the latter in decades."""
+    """Mean dice against seconds per megapixel, the latter in decades; from the quickest on."""
     first, last = _decades(_timed(found))
-    for peer in _timed(found):
+    before: Point | None = None
+    for peer in sorted(_timed(found), key=_cost):
         dice = peer["views"][found["view"]]["dice"]["all"]
-        x = 100 * (_cost(peer) - first) / (last - first)
-        yield Point(peer["name"], x, 100 * (1 - (dice or 0)), right=x < 60)
+        x, y = 100 * (_cost(peer) - first) / (last - first), 100 * (1 - (dice or 0))
+        beside = before is not None and abs(before.y - y) < NEAR and not before.raised
+        before = Point(peer["name"], x, y, right=x < 60, raised=beside)
+        yield before
 
 
 def _ticks(peers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:

@@ -337,6 +337,25 @@ def test_evaluate_shows_a_labelled_image_and_its_mask(kappamask, tmp_path: Path,
     assert (tmp_path / "out" / "evaluation.html").read_text().count("<img ") == 3
 
 
+def test_names_of_neighbours_in_the_plot_do_not_collide() -> None:
+    from kappamask.reports.comparison import _points
+
+    peers = [
+        ("slow", 0.84, 20.0),
+        ("close", 0.86, 0.8),
+        ("quick", 0.85, 0.003),
+        ("far", 0.3, 30.0),
+        ("file", 0.9, None),
+    ]
+    found = {"view": "merged", "peers": [
+        {"name": name, "views": {"merged": {"dice": {"all": dice}}}, "seconds_per_megapixel": seconds}
+        for name, dice, seconds in peers
+    ]}  # fmt: skip
+    points = [*_points(found)]
+    assert [point.name for point in points] == ["quick", "close", "slow", "far"], "a file has no cost"
+    assert [point.raised for point in points] == [False, True, False, False]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
