@@ -7,6 +7,7 @@ import typer
 
 from kappamask.cli.options import AsJson, Model, extra, say
 from kappamask.models import load_card
+from kappamask.models.package import package_files, package_hash
 
 __all__ = ["archive"]
 
@@ -29,7 +30,8 @@ def archive(
 
     path = build(output, model=model, python=python)
     if tried := is_for_here(python):
-        smoke_test(path, load_card(model).id)
+        card = load_card(model)
+        smoke_test(path, card.id, package=package_hash(package_files(card)))
     size = path.stat().st_size
     told = "tried in a clean environment" if tried else "not tried: it is for another Python or platform"
     result = {"archive": str(path), "bytes": size, "model": model, "tried": tried}

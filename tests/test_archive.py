@@ -81,7 +81,10 @@ def test_any_network_by_its_card(tmp_path):
 
 
 def test_works_where_only_numpy_2_and_xarray_are(tmp_path):
-    smoke_test(build(tmp_path))
+    archive, right = build(tmp_path), package_hash(package_files(load_card("compact")))
+    smoke_test(archive, package=right)
+    with pytest.raises(JobError, match=f"package hash {right[:12]}…, needed is 0000.*give its URL again"):
+        smoke_test(archive, package="0" * 64)
 
 
 def test_an_archive_without_its_network_is_found_out(tmp_path):
