@@ -19,11 +19,17 @@ def block_counts(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int = 
     truth, mask: codes 0 to 5 and 255, (y, x). The truth alone decides which squares are kept, so that those of two
     masks go together.
     """
-    y, x = (np.arange(n) // side for n in truth.shape)
-    places = y[:, None] * (x[-1] + 1) + x
+    rows = range(0, truth.shape[0], side)
+    return np.concatenate([_row(truth[y : y + side], mask[y : y + side], side) for y in rows])
+
+
+def _row(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> NDArray[np.int64]:
+    """Of the squares side by side; row by row, for a whole product takes gigabytes otherwise."""
+    across = -(-truth.shape[1] // side)
     judged = ~np.isin(truth, IGNORED)
+    places = np.broadcast_to(np.arange(truth.shape[1]) // side, truth.shape)[judged]
     rows, columns = (codes[judged].astype(np.int64) - 1 for codes in (truth, mask))
     columns = np.where((columns >= 0) & (columns < len(CLASSES)), columns, len(CLASSES))
-    flat = places[judged] * CELLS + rows * COLUMNS + columns
-    counts = np.bincount(flat, minlength=(places[-1, -1] + 1) * CELLS).reshape(-1, len(CLASSES), COLUMNS)
+    flat = places * CELLS + rows * COLUMNS + columns
+    counts = np.bincount(flat, minlength=across * CELLS).reshape(-1, len(CLASSES), COLUMNS)
     return counts[counts.any(axis=(1, 2))]
