@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shutil import which
 from typing import Any, Final
 
 PACKAGES: Final = ("numpy", "onnxruntime", "rasterio", "xarray", "dask", "ukis-csmask", "s2cloudless", "lightgbm")
@@ -22,6 +24,14 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
     }
+
+
+def commit() -> str | None:
+    """The commit of this checkout, with "+" if it was changed since; None outside of one."""
+    words = [which("git") or "git", "describe", "--always", "--abbrev=40", "--dirty=+"]
+    here = Path(__file__).resolve().parent
+    told = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)  # noqa: S603  a fixed command
+    return told.stdout.strip() or None
 
 
 def free_mb() -> float:

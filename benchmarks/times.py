@@ -19,16 +19,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from machine import free_mb, machine
+from machine import commit, free_mb, machine
 from product import cost
 from reading import described, read_whole, readings
 from run import matmul_gflops
 from stand_in import stand_in
 
+from kappamask.evaluation.peers import WEIGHTS
 from kappamask.evaluation.tools import S2CLOUDLESS, UKIS
 from kappamask.models import load_card
 from kappamask.scenes.atomic import written_whole
-from kappamask.training.export import commit
 
 HERE: Final = Path(__file__).resolve().parent
 PEERS: Final = (
@@ -44,6 +44,8 @@ ROOM: Final = 0.8
 
 
 def main(product: Path, output: Path | None, peers: Sequence[str], repeat: int, patience: float, largest: int) -> None:
+    for name in {*peers} - {*TOOLS} - {*WEIGHTS}:
+        load_card(name)  # an unknown one is told now, not after hours
     document: dict[str, Any] = {
         "commit": commit(), "date": datetime.now(UTC).date().isoformat(), "machine": machine(),
         "matmul_gflops": round(matmul_gflops()), "product": described(product), "repeat": repeat, "rows": [],

@@ -16,6 +16,7 @@ from shown import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+SEEN = ("index", "results", "weaknesses", "how-to/compare")
 LOADED = {("img", "src"), ("script", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")}
 """What a browser asks for by itself; rel=canonical and the like are no such links, and the site has none."""
 SEARCH = """new Promise(found => {
@@ -117,7 +118,7 @@ def test_the_reference_has_every_public_name(site, room):
 def test_a_browser_shows_it_without_a_network(site, tmp_path):
     """On a desk and on a phone: pictures are there, nothing is wider than the window, nothing fails."""
     with browser(tmp_path) as tab:
-        for page in ("index", "weaknesses", "notebooks/local-scene", "reference/commands", "reference/scenes"):
+        for page in (*SEEN, "notebooks/local-scene", "reference/commands", "reference/scenes"):
             for width in (1280, 390):
                 seen = tab.look(site / f"{page}.html", width)
                 assert (seen.page, seen.faults) == (seen.window, []), page

@@ -61,15 +61,19 @@ PARTS: Final = (
 
 
 def main(data: Path) -> None:
-    """Judge and keep."""
+    """Judge and keep, with the commit of the code ("+": changed since)."""
+    absent = [part.file for part in PARTS if not (data / part.file).is_file()]
+    if absent:
+        raise SystemExit(f"{data} lacks {', '.join(absent)}; name their folder: make judge DATA=FOLDER")
+    kept = {"commit": _commit(), **found(data)}
     with written_whole(KEPT) as draft:
-        draft.write_text(json.dumps(found(data), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def found(data: Path, parts: Sequence[Part] = PARTS) -> dict[str, Any]:
-    """What the peers are worth on each part, with the commit ("+": changed since) and hashes of the data."""
+    """What the peers are worth on each part, with hashes of the data."""
     head = {
-        "commit": _commit(), "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "software": f"kappamask-openeo {version('kappamask-openeo')}",
         "data": {part.file: hashlib.sha256((data / part.file).read_bytes()).hexdigest() for part in parts},
     }  # fmt: skip
