@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from kappamask.training import clouds, simulate, spectra
+from kappamask.training import clouds, simulate, spectra, tiles
 from kappamask.training.clouds import KINDS, CloudKind, Layer
 from kappamask.training.simulate import Sun, View, paint_clouds, paint_layers
 from kappamask.training.spectra import B02, B08, B10, BANDS, FloatArray
@@ -151,3 +151,18 @@ def test_missing_bands_stay_missing() -> None:
 def test_wrong_use_is_refused(shape: tuple[int, ...], coverage: float | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         paint_clouds(np.zeros(shape, np.float32), 0, coverage=coverage)
+
+
+def test_haze_brightens_dark_land_and_dims_bright_land() -> None:
+    sun = Sun(40, 0)
+    dark, bright = (tiles.hazy(np.full((13, 4, 4), level, np.float32), sun, 0.5) for level in (0.02, 0.8))
+    assert (dark[spectra.B02] > 0.02).all() and (bright[spectra.B08] < 0.8).all()
+    np.testing.assert_allclose(tiles.hazy(bright, sun, tiles.CLEAR_AIR), bright, rtol=1e-6)
+
+
+def test_shadow_is_not_judged_where_hardly_any_ground_is_in_the_sun() -> None:
+    truth = np.full((10, 10), simulate.SHADOW, np.uint8)
+    truth[:2] = simulate.CLEAR
+    assert (tiles.unsure(truth)[2:] == 0).all() and (tiles.unsure(truth)[:2] == simulate.CLEAR).all()
+    truth[:4] = simulate.CLEAR
+    np.testing.assert_array_equal(tiles.unsure(truth), truth)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ BAND_SETS: Final[tuple[tuple[float, tuple[str, ...] | None], ...]] = (
     (0.08, tuple(b for b in BANDS if b != "B10")),
     (0.20, SIX),
     (0.12, tuple(b for b in BANDS if b not in ("B01", "B09", "B10"))),
-    (0.08, ("B02", "B03", "B04")),
+    (0.10, ("B02", "B03", "B04")),
     (0.10, ("B02", "B03", "B04", "B08")),
     (0.12, None),
 )
@@ -36,6 +36,13 @@ Sides = tuple[tuple[tuple[int, int], float], ...]
 SIDES: Final[Sides] = (
     ((160, 256), 0.14), ((256, 256), 0.40), ((384, 256), 0.17), ((512, 256), 0.15), ((128, 128), 0.07), ((64, 64), 0.07)
 )  # fmt: skip
+#: Deviation of the logarithm of a sample's brightness, and of each band's: sensors and lands differ.
+GAIN: Final = (0.06, 0.03)
+#: Share of the scenes that are much brighter or darker than they were, and the deviation: what is shadow must be told
+#: from its surroundings, for the brightness of a shaded meadow is that of a forest in the sun.
+UNLIT: Final = (0.4, 0.25)
+#: Share of samples of a sensor that saturates, and where: Landsat 5 does so at 0.39 in blue.
+BLIND, CEILING = 0.08, (0.35, 1.2)
 #: Deviation of the constant added to each band; B10 has none of the air's light that makes the others doubtful.
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
 L2A_SHARE, NODATA_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.20
@@ -61,6 +68,16 @@ def to_input(reflectance: FloatArray, level: str) -> FloatArray:
     return np.concatenate([np.where(np.isnan(scores), FILL, scores), plane]).astype(np.float32)
 
 
+class Batches(Protocol):
+    """Where a trainer's batches come from."""
+
+    def refresh(self) -> None:
+        """Take in what has been made meanwhile."""
+
+    def batch(self, seed: int, step: int, count: int) -> Batch:
+        """Batch number `step` of `count` samples; the same for the same numbers."""
+
+
 class Source:
     """Simulated tiles under `tiles`; at times `real` patches (their share), or patchworks of the pixel table."""
 
@@ -74,9 +91,7 @@ class Source:
 
     def refresh(self) -> None:
         """List the tiles anew; raises FileNotFoundError if there are none."""
-        self.paths = sorted(self.folder.glob("*.npy"))
-        if not self.paths:
-            raise FileNotFoundError(f"No tiles in {self.folder}; make some with kappamask simulate -o {self.folder}.")
+        self.paths = list_tiles(self.folder)
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """Batch number `step`: `count` samples of the largest size, or as many pixels in smaller ones; one zoom."""
@@ -110,11 +125,27 @@ class Source:
         if level == "L1C" and not np.isnan(scene[B10]).any() and rng.random() < L2A_SHARE:
             level, scene = "L2A", to_surface(scene, float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3)))
             scene[B10] = np.nan
-        scene = scene * np.exp(rng.normal(0, 0.06) + rng.normal(0, 0.02, (13, 1, 1))).astype(np.float32)
+        spread = UNLIT[1] if not drawn.merged and rng.random() < UNLIT[0] else GAIN[0]
+        scene = scene * np.exp(rng.normal(0, spread) + rng.normal(0, GAIN[1], (13, 1, 1))).astype(np.float32)
         scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
+        scene = np.minimum(scene, ceilings(rng)[:, None, None])
         scene[~keep_bands(rng)] = np.nan
         image, truth = turn(to_input(scene, level), drawn.truth.astype(np.int64), rng)
         return image, truth, drawn.merged
+
+
+def ceilings(rng: np.random.Generator) -> FloatArray:
+    """Reflectance (13,) above which a sensor is blind: none, or for some samples low and of each band its own."""
+    low = rng.uniform(*CEILING, len(BANDS)) if rng.random() < BLIND else np.full(len(BANDS), np.inf)
+    return np.asarray(low, np.float32)
+
+
+def list_tiles(folder: Path) -> list[Path]:
+    """The tiles in `folder`, in order. Raises FileNotFoundError if there are none."""
+    paths = sorted(folder.glob("*.npy"))
+    if not paths:
+        raise FileNotFoundError(f"No tiles in {folder}; make some with kappamask simulate -o {folder}.")
+    return paths
 
 
 def keep_bands(rng: np.random.Generator) -> NDArray[np.bool_]:

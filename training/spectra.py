@@ -41,6 +41,9 @@ VAPOUR: Final[FloatArray] = np.array(
     [0, 0, 0, 0.005, 0.01, 0.01, 0.005, 0.02, 0.005, 0.65, 3.5, 0.01, 0.02], np.float32
 )
 
+#: Water vapour in cm where a scene cannot tell, and the reflectance in B8A from which a pixel can.
+USUAL_WATER_CM, BRIGHT_B8A = 1.2, 0.05
+
 #: Colour of thick cloud relative to B03: medians of cloudy pixels brighter than 0.5 in B02 of the same sample, with
 #: vapour removed from B09 and B10; water droplets (B10 < 0.005) and ice (B10 > 0.02).
 WATER_CLOUD: Final[FloatArray] = np.array(
@@ -93,21 +96,32 @@ def transmission(sun_zenith_deg: float, aot: float) -> FloatArray:
 
 def water_column(reflectance: FloatArray, sun_zenith_deg: float) -> float:
     """Water vapour in cm from the median B09 / B8A of `reflectance` (13, y, x); 1.2 cm where the scene cannot tell."""
-    bright = reflectance[B8A] > 0.05
-    if not bright.any():
-        return 1.2
-    ratio = float(np.nanmedian(reflectance[B09][bright] / reflectance[B8A][bright]))
+    return water_from(vapour_ratio(reflectance), sun_zenith_deg)
+
+
+def vapour_ratio(reflectance: FloatArray) -> float:
+    """Median B09 / B8A where `reflectance` (13, y, x) is bright in B8A; NaN where nothing is."""
+    bright = reflectance[B8A] > BRIGHT_B8A
+    return float(np.nanmedian(reflectance[B09][bright] / reflectance[B8A][bright])) if bright.any() else float("nan")
+
+
+def water_from(ratio: float, sun_zenith_deg: float) -> float:
+    """Water vapour in cm from the median B09 / B8A of bright pixels; 1.2 cm where that cannot be, or is NaN."""
     if not 0.02 < ratio < 0.95:
-        return 1.2
+        return USUAL_WATER_CM
     return float((np.log(ratio) / VAPOUR[B09]) ** 2 / air_mass(sun_zenith_deg))
+
+
+def surface_factors(ratio: float, sun_zenith_deg: float, aot: float) -> tuple[FloatArray, FloatArray]:
+    """What L1C has more than L2A, both (13,): the light of the air, and the factor of the ground's light."""
+    vapours = vapour(water_from(ratio, sun_zenith_deg), 0.0, sun_zenith_deg)
+    return path(sun_zenith_deg, aot), transmission(sun_zenith_deg, aot) * np.maximum(vapours, 0.05)
 
 
 def to_surface(toa: FloatArray, sun_zenith_deg: float, aot: float) -> FloatArray:
     """Approximate L2A from L1C, both (13, y, x): path taken off, air divided out; B10 becomes 0 and means absent."""
-    vapours = vapour(water_column(toa, sun_zenith_deg), 0.0, sun_zenith_deg)
-    scale = transmission(sun_zenith_deg, aot) * np.maximum(vapours, 0.05)
-    surface = (toa - path(sun_zenith_deg, aot)[:, None, None]) / scale[:, None, None]
-    surface = np.maximum(surface, 0.0001)
+    air, scale = surface_factors(vapour_ratio(toa), sun_zenith_deg, aot)
+    surface = np.maximum((toa - air[:, None, None]) / scale[:, None, None], 0.0001)
     surface[B10] = 0.0
     return np.asarray(surface, np.float32)
 

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from kappamask.models import WeightsError
 from kappamask.training.architectures import build
-from kappamask.training.batches import SIDES, Batch, Sides, Source
+from kappamask.training.batches import SIDES, Batch, Batches, Sides
 from kappamask.training.warm import take_weights
 
 #: Weights of clear, shadow, semi-transparent, cloud. Shadow is 7 % of the tiles' pixels, but 11, 17 and 23 % of three
 #: real labelled scenes: with 1.5 it was called too rarely (round 10: 97 % of what was found was right, 59 % found),
 #: with 3 too often where only visible bands are given (round 12).
 #: More than 1 for semi-transparent cloud drew haze over clear land (round 12).
-CLASS_WEIGHTS = (1.0, 2.0, 1.0, 1.0)
+CLASS_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class State:
         self.history, self.origin = saved["history"], saved["origin"]
 
 
-def new_state(plan: Plan, source: Source | None = None) -> State:
+def new_state(plan: Plan, source: Batches | None = None) -> State:
     """Fresh weights from the seed (or those of `plan.start`), or the run found in `plan.out`.
 
     A start from an ONNX file looks at a batch of `source`.
@@ -102,7 +102,7 @@ def new_state(plan: Plan, source: Source | None = None) -> State:
     return state
 
 
-def _start(network: nn.Module, plan: Plan, path: Path, source: Source | None) -> dict[str, Any]:
+def _start(network: nn.Module, plan: Plan, path: Path, source: Batches | None) -> dict[str, Any]:
     """Give `network` the weights of a checkpoint or of a released network; returns what is known of them."""
     if path.suffix == ".onnx":
         assert source is not None

@@ -16,10 +16,12 @@ from kappamask.training.towns import scatter_roofs, town
 
 #: Bright, white or dark ground that is taken for cloud or shadow, and how often a palette is drawn from it.
 THEMES: Final = {
-    "scene": 0.24, "any": 0.08, "green": 0.34, "snow": 0.06, "bright": 0.06, "water": 0.12, "dark": 0.10,
+    "scene": 0.24, "any": 0.08, "green": 0.30, "snow": 0.06, "bright": 0.10, "water": 0.12, "dark": 0.10,
 }  # fmt: skip
 #: Share of the tiles that have towns.
 TOWNS: Final = 0.25
+#: The most that the logarithm of a field's brightness deviates by: one crop, wet or dry, is no shadow beside the other.
+UNEVEN: Final = 0.35
 
 
 def draw_ground(ground: Ground, size: int, seed: int) -> FloatArray:
@@ -71,7 +73,8 @@ def _palette(ground: Ground, count: int, rng: np.random.Generator) -> FloatArray
     pool = np.flatnonzero(chosen) if chosen.sum() >= 5 else np.arange(len(s))
     picked, others = s[rng.choice(pool, count)], s[rng.choice(np.flatnonzero(s[:, B02] < 0.4), count)]
     strangers = rng.random(count) < (0.0 if theme in ("scene", "any") else rng.uniform(0, 0.6))
-    return np.asarray(np.where(strangers[:, None], others, picked))
+    bright = np.exp(rng.uniform(0, UNEVEN) * rng.standard_normal((count, 1)))
+    return np.asarray(np.where(strangers[:, None], others, picked) * bright, np.float32)
 
 
 def _recolour(ground: Ground, size: int, rng: np.random.Generator) -> FloatArray:

@@ -15,37 +15,75 @@ from numpy.typing import NDArray
 
 from kappamask.training.material import Ground, load_ground
 from kappamask.training.resample import KERNELS, blur_to_native
-from kappamask.training.simulate import Sun, paint_clouds
-from kappamask.training.spectra import FloatArray, path
+from kappamask.training.simulate import ALL_SHADE, CLEAR, SHADOW, Sun, paint_clouds
+from kappamask.training.spectra import FloatArray, path, transmission
 from kappamask.training.surfaces import draw_ground
 
 SIZE = 512
 CLOUD_FREE, OVERCAST = 0.18, 0.07
 #: Share of tiles under dim light (winter, low sun), and what is left then of the light from the ground.
-DIM, DIM_TO = 0.25, (0.35, 0.85)
+DIM, DIM_TO = 0.35, (0.35, 0.9)
+#: Share of tiles under more haze than their ground was seen through, and its aerosol optical depth at 550 nm.
+HAZY, HAZE, CLEAR_AIR = 0.4, (0.1, 0.6), 0.05
+#: Deviation of the logarithm of a tile's brightness, and of its slope from B01 to B12: dark land is no shadow.
+BRIGHTNESS, SLOPE = 0.2, 0.1
 
 
 def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]:
     """Tile number `seed`: ground, clouds, the sensor's grids and noise; uint16 (14, size, size)."""
     rng = np.random.default_rng([seed, 1])
-    pixel_m = float(rng.choice((10.0, 20.0, 30.0), p=(0.55, 0.3, 0.15)))
+    pixel_m = draw_pixel(rng)
     sun = Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
     share = rng.random()
     coverage = 0.0 if share < CLOUD_FREE else 1.0 if share < CLOUD_FREE + OVERCAST else None
-    clear = draw_ground(ground, size, seed) * np.float32(rng.uniform(0.85, 1.15))
+    clear = np.clip(draw_ground(ground, size, seed) * shade(rng), 1e-4, 1.2).astype(np.float32)
     if rng.random() < DIM:
         clear = dim(clear, sun, float(rng.uniform(*DIM_TO)))
-    scene, truth = paint_clouds(clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m, spectra=ground.clouds)
+    aot = float(np.exp(rng.uniform(*np.log(HAZE)))) if rng.random() < HAZY else None
+    clear = clear if aot is None else hazy(clear, sun, aot)
+    scene, truth = paint_clouds(
+        clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m, spectra=ground.clouds, aot=aot
+    )
     scene = blur_to_native(scene, pixel_m, str(rng.choice(list(KERNELS))))
+    truth = unsure(truth)
     noise = rng.standard_normal(scene.shape, dtype=np.float32) * (0.0008 + 0.006 * scene)
     dn = np.clip((scene + noise) * 10000, 1, 30000).round().astype(np.uint16)
     return np.concatenate([dn, truth[None].astype(np.uint16)])
 
 
+def unsure(truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Truth (y, x) with 0, not judged, for shadow where hardly any ground is in the sun."""
+    shade, sunny = ((truth == code).sum() for code in (SHADOW, CLEAR))
+    return np.where((truth == SHADOW) & (shade > ALL_SHADE * (shade + sunny)), np.uint8(0), truth)
+
+
+def draw_pixel(rng: np.random.Generator) -> float:
+    """Size of a tile's pixels in metres: Sentinel-2's 10 and 20, and Landsat's 30."""
+    return float(rng.choice((10.0, 20.0, 30.0), p=(0.55, 0.3, 0.15)))
+
+
+def shade(rng: np.random.Generator) -> FloatArray:
+    """Factor (13, 1, 1) that makes a land darker or brighter, and redder or bluer."""
+    slope = rng.normal(0, SLOPE) * np.linspace(-1, 1, 13)
+    return np.exp(rng.normal(0, BRIGHTNESS) + slope)[:, None, None].astype(np.float32)
+
+
+def hazy(scene: FloatArray, sun: Sun, aot: float) -> FloatArray:
+    """Scene (13, y, x) through air of aerosol optical depth `aot` at 550 nm instead of clear air's."""
+    light, loss = haze(sun.zenith_deg, aot)
+    return np.asarray(light[:, None, None] + loss[:, None, None] * scene, np.float32)
+
+
 def dim(scene: FloatArray, sun: Sun, share: float) -> FloatArray:
     """Scene (13, y, x) of a darker land under the same air: only a `share` of the ground's light is left."""
-    air = np.minimum(path(sun.zenith_deg, 0.05)[:, None, None], 0.9 * scene)
+    air = np.minimum(path(sun.zenith_deg, CLEAR_AIR)[:, None, None], 0.9 * scene)
     return np.asarray(air + (scene - air) * np.float32(share), np.float32)
+
+
+def haze(sun_zenith_deg: float, aot: float) -> tuple[FloatArray, FloatArray]:
+    """Light (13,) that air of aerosol optical depth `aot` adds to that of clear air, and the factor on the ground's."""
+    light = path(sun_zenith_deg, aot) - path(sun_zenith_deg, CLEAR_AIR)
+    return light, transmission(sun_zenith_deg, aot) / transmission(sun_zenith_deg, CLEAR_AIR)
 
 
 def write_tiles(data: Path, out: Path, first: int, count: int, show: Callable[[int, int], None] | None = None) -> None:

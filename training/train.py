@@ -10,30 +10,44 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from kappamask.datasets import Patch, open_dataset
-from kappamask.training.batches import Batch, Source
+from kappamask.training.batches import Batch, Batches, Source
+from kappamask.training.device_batches import DeviceSource
 from kappamask.training.material import check_data
+from kappamask.training.parts import write_parts
 from kappamask.training.samples import Joined
 from kappamask.training.state import Plan, State, loss, new_state
 from kappamask.training.tiles import write_tiles
 from kappamask.training.validate import validate
 
 FIRST_TILES = 64
+#: Folder of skies and grounds beside the tiles.
+PARTS = "parts"
 Judge = Callable[[nn.Module], dict[str, float]]
 
 
-def source_of(plan: Plan) -> Source:
+def on_device(plan: Plan) -> bool:
+    """Whether the batches of `plan` are made where its network is: labelled sets are read by the CPU."""
+    return plan.device != "cpu" and not plan.datasets
+
+
+def source_of(plan: Plan) -> Batches:
     """What `plan` trains on. Raises SceneError where a data set is absent or has no part to train on."""
+    if on_device(plan):
+        return DeviceSource(parts_of(plan)[1], plan.data, plan.device, sides=plan.sides)
     real: list[Sequence[Patch]] = [open_dataset(name, folder).part("train") for name, folder in plan.datasets]
     return Source(plan.tiles, plan.data, Joined(real), plan.real_share, plan.sides)
 
@@ -44,7 +58,7 @@ def learning_rate(plan: Plan, step: int, seconds: float) -> float:
     return plan.rate * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
 
 
-def ahead(source: Source, plan: Plan, step: int) -> Generator[Batch]:
+def ahead(source: Batches, plan: Plan, step: int) -> Generator[Batch]:
     """The batches of `plan` from `step` on; the next one is made while the last one is trained on."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(source.batch, plan.seed, step, plan.batch)
@@ -103,7 +117,7 @@ def train(
     plan: Plan,
     tell: Callable[[dict[str, Any]], None] = lambda _: None,
     *,
-    source: Source | None = None,
+    source: Batches | None = None,
     judge: Judge | None = None,
 ) -> State:
     """Run `plan` from where it stands to its end; returns the last state. tell: called with each validation's line.
@@ -131,17 +145,30 @@ def train(
     return state
 
 
+def parts_of(plan: Plan) -> tuple[Callable[[Path, Path, int, int], None], Path, str]:
+    """What writes the simulator's files for `plan`, where to, and the pattern of the names of those written last."""
+    return (write_parts, plan.tiles / PARTS, "sky-*.npz") if on_device(plan) else (write_tiles, plan.tiles, "*.npy")
+
+
 @contextmanager
 def making_tiles(plan: Plan, count: int) -> Iterator[None]:
-    """While the block runs, tiles 0 to `count - 1` of `plan` are made in a process beside it; enough to begin exist."""
+    """While the block runs, tiles 0 to `count - 1` of `plan` are made in processes beside it; enough to begin exist.
+
+    Where batches are made on a GPU these are skies and grounds, and all cores but two make them: it uses up more.
+    """
     check_data(plan.data)
-    arguments = (plan.data, plan.tiles, 0, count)
-    maker = multiprocessing.get_context("spawn").Process(target=write_tiles, args=arguments, daemon=True)
-    maker.start()
+    write, folder, pattern = parts_of(plan)
+    makers = max(1, (os.cpu_count() or 1) - 2) if on_device(plan) else 1
+    limits = [count * i // makers for i in range(makers + 1)]
+    ranges = [(plan.data, folder, first, last - first) for first, last in pairwise(limits)]
+    running = [multiprocessing.get_context("spawn").Process(target=write, args=part, daemon=True) for part in ranges]
+    for maker in running:
+        maker.start()
     try:
-        while maker.is_alive() and len(list(plan.tiles.glob("*.npy"))) < min(FIRST_TILES, count):
+        while any(m.is_alive() for m in running) and len(list(folder.glob(pattern))) < min(FIRST_TILES, count):
             time.sleep(0.2)
         yield
     finally:
-        maker.terminate()
-        maker.join()
+        for maker in running:
+            maker.terminate()
+            maker.join()

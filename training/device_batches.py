@@ -1,0 +1,146 @@
+"""The batches of `Source`, made where the network is: parts in the device's memory, a whole batch at a time.
+
+A GPU trains a thousand crops in the time in which a core makes a hundred, so a batch from NumPy would keep it waiting.
+The shares, spreads and formulas are those of `batches`; the random numbers are others.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kappamask.training.batches import (
+    FILL,
+    GAIN,
+    L2A_SHARE,
+    LEVELS,
+    OFFSETS,
+    PIXEL_SHARE,
+    SIDES,
+    UNLIT,
+    Batch,
+    Sides,
+    ceilings,
+    keep_bands,
+)
+from kappamask.training.device_images import generator, lose_wedges, turn_each, zoom
+from kappamask.training.device_paint import paint, vapour_ratios
+from kappamask.training.device_store import Store, room_on
+from kappamask.training.material import load_ground, read_pixels
+from kappamask.training.parts import LAYERS, Numbers, read_sky
+from kappamask.training.simulate import EDGE_PX
+from kappamask.training.spectra import B10, MEAN, STD, FloatArray, surface_factors
+from kappamask.training.tiles import SIZE
+
+#: Patches in a patchwork, each number as often, and the most that a pixel's noise deviates by.
+PATCHES, GRAIN = (1, 1, 2, 4, 8), 0.05
+#: Small chips for one large crop, at most: more would take longer to draw than to train on.
+MOST_CHIPS: Final = 4
+
+
+class DeviceSource:
+    """As `Source` without labelled scenes, on `device`, from the parts in a folder; takes `capacity`, or what fits."""
+
+    def __init__(self, parts: Path, data: Path, device: str, capacity: int | None = None, sides: Sides = SIDES) -> None:
+        self.folder, self.device, self.sides = parts, device, sides
+        pixels, self.thick = read_pixels(data), load_ground(data).clouds
+        self.spectra = torch.from_numpy(pixels.spectra).to(device)
+        self.cloudy = pixels.cloudy
+        room = capacity or room_on(device)
+        self.grounds = Store((room, 13, SIZE, SIZE), torch.int16, device)
+        self.skies = Store((room, 2 * LAYERS + 1, SIZE + 2 * EDGE_PX, SIZE), torch.float16, device)
+        self.numbers: list[Numbers] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in parts that have come; raises FileNotFoundError if there are none."""
+        for path in self.grounds.new(self.folder, "ground-*.npy"):
+            self.grounds.add(path, np.load(path))
+        for path in self.skies.new(self.folder, "sky-*.npz"):
+            planes, numbers = read_sky(path)
+            self.skies.add(path, planes)
+            self.numbers.append(numbers)
+
+    def batch(self, seed: int, step: int, count: int) -> Batch:
+        """Batch number `step`: `count` samples of the largest size, or as many pixels in smaller ones; one zoom."""
+        rng = np.random.default_rng([seed, step])
+        sides, shares = zip(*self.sides, strict=True)
+        side, size = sides[int(rng.choice(len(sides), p=shares))]
+        count *= min(MOST_CHIPS, (max(after for _, after in sides) // size) ** 2)
+        works = int(rng.binomial(count, PIXEL_SHARE))
+        parts = self._crops(count - works, side, rng), self._works(works, side, rng)
+        scene, truth = (torch.cat(both) for both in zip(*parts, strict=True))
+        unsure = np.arange(count) < count - works
+        image, truth = turn_each((self._observe(scene, unsure, rng), truth), rng)
+        image, truth = zoom(image, truth, size)
+        merged = torch.arange(count, device=self.device) >= count - works
+        return lose_wedges(Batch(image, truth, merged), rng)
+
+    def _crops(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Reflectance (n, 13, y, x) and truth (n, y, x) of pieces of skies over pieces of grounds, each turned anew."""
+        ground = self.grounds.cut(count, side, side, rng)[0].float() / 1e4
+        ground = turn_each((ground,), rng)[0]
+        planes, which = self.skies.cut(count, side, side + 2 * EDGE_PX, rng)
+        return paint(ground, planes, [self.numbers[i] for i in which], self.thick, rng)
+
+    def _works(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Patchworks of labelled pixels, as `samples.patchwork` makes them."""
+        most = max(PATCHES)
+        chosen = np.array([self._pixels(most, rng) for _ in range(count)], np.int64).reshape(count, most)
+        seeds = rng.uniform(0, side, (count, most, 2))
+        seeds[np.arange(most) >= rng.choice(PATCHES, count)[:, None]] = 1e6
+        grid = torch.arange(side, device=self.device, dtype=torch.float32)
+        at = torch.from_numpy(seeds).float().to(self.device)[..., None]
+        near = ((grid - at[:, :, 0])[..., None] ** 2 + (grid - at[:, :, 1])[:, :, None] ** 2).argmin(dim=1)
+        which = self._tensor(chosen).gather(1, near.flatten(1)).view(near.shape)
+        grain = self._tensor(rng.uniform(0, GRAIN, (count, 1, 1)).astype(np.float32)) * self._noise(near.shape, rng)
+        truth = torch.where(self._tensor(self.cloudy)[which], 4, 1)
+        return self.spectra[which].permute(0, 3, 1, 2) * torch.exp(grain)[:, None], truth
+
+    def _pixels(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        kind = rng.integers(3)
+        return rng.choice(np.flatnonzero((self.cloudy == bool(kind)) | (kind == 2)), count)
+
+    def _observe(self, scene: Tensor, unsure: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
+        """The network's input (n, 14, y, x): some at the ground's level, calibration a little off, bands dropped."""
+        count = len(scene)
+        level = self._to_surface(scene, np.flatnonzero(rng.random(count) < L2A_SHARE), rng)
+        spread = np.where(unsure & (rng.random(count) < UNLIT[0]), UNLIT[1], GAIN[0])[:, None]
+        gain = np.exp(spread * rng.standard_normal((count, 1)) + rng.normal(0, GAIN[1], (count, 13)))
+        gain, offset = gain.astype(np.float32), (rng.normal(0, 1, (count, 13)) * OFFSETS).astype(np.float32)
+        kept = np.stack([keep_bands(rng) for _ in range(count)])
+        kept[:, B10] &= level == LEVELS["L1C"]
+        low, mean = np.stack([ceilings(rng) for _ in range(count)]), MEAN[None]
+        seen = torch.minimum(scene * self._planes(gain) + self._planes(offset), self._planes(low))
+        image = torch.where(self._planes(kept), (seen - self._planes(mean)) / self._planes(STD[None]), float(FILL))
+        plane = self._tensor(level)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
+        return torch.cat((image, plane), dim=1)
+
+    def _to_surface(self, scene: Tensor, which: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
+        """Turns those of `scene` numbered `which` into L2A; returns every sample's level as the network has it."""
+        level = np.full(len(scene), LEVELS["L1C"], np.float32)
+        if len(which):
+            level[which] = LEVELS["L2A"]
+            part = scene[self._tensor(which)]
+            pairs = [surface_factors(float(r), *self._air(rng)) for r in vapour_ratios(part)]
+            air, scale = (self._planes(np.stack(values)) for values in zip(*pairs, strict=True))
+            scene[self._tensor(which)] = ((part - air) / scale).clamp(min=1e-4)
+        return level
+
+    @staticmethod
+    def _air(rng: np.random.Generator) -> tuple[float, float]:
+        return float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3))
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+    def _planes(self, array: NDArray[Any]) -> Tensor:
+        return self._tensor(array)[:, :, None, None]
+
+    def _noise(self, shape: torch.Size, rng: np.random.Generator) -> Tensor:
+        return torch.randn(shape, generator=generator(torch.device(self.device), rng), device=self.device)
