@@ -102,6 +102,7 @@ def _properties(architecture: str, level: str, release: Official, built: ModuleT
         "kappamask:resampling": "sinc",
         "kappamask:mosaic": MOSAIC,
         "kappamask:stride": built.STRIDE,
+        "kappamask:least_side": built.LEAST_SIDE,
         "kappamask:output_values": [value for value, *_ in CLASSES],
         "kappamask:provenance": f"KappaZeta, release of {RELEASE}; sha256 of the HDF5 file {source}",
     }

@@ -22,6 +22,8 @@ RATES: Final = (6, 12, 18)
 #: Layers of the extractor's end, which the network does not use, are not in the file.
 LAYERS: Final = {"conv2d": 15, "separable_conv2d": 32, "batch_normalization": 46}
 STRIDE: Final = 16
+#: Pixels below which a dilated convolution of the pyramid would be wider than what it sees.
+LEAST_SIDE: Final = 288
 HEAD: Final = "softmax"
 
 

@@ -15,6 +15,7 @@ FILTERS: Final = (64, 128, 256, 512, 1024)
 BOTTLENECK, CLASSES = 2, 6
 LAYERS: Final = {"conv2d": 24}
 STRIDE: Final = 16
+LEAST_SIDE: Final = 16
 HEAD: Final = "sigmoid"
 
 

@@ -101,6 +101,8 @@ class ModelCard:
     sha256: str
     activation: str = "none"
     """What turns the network's output into scores: "none" or "softmax" over the classes."""
+    least_side: int = 1
+    """Pixels that the input has at least, along each side; a smaller image is reflected up to it."""
     resampling: str | None = None
     """Kernel that brings bands of 20 and 60 m to 10 m where a back-end has repeated pixels; None leaves them so."""
     mosaic: Mosaic | None = None
@@ -126,6 +128,7 @@ class ModelCard:
             (len(self.scaling) == len(self.bands), f"{len(self.scaling)} scalings for {len(self.bands)} bands"),
             (abs(self.fill) < LARGEST, f"fill must be finite and below {LARGEST:g}"),
             (self._divides(self.window, self.local_window), "window must be a multiple of the stride"),
+            (1 <= self.least_side <= self.window, "least_side must be from 1 to the window"),
             (self.local_window >= self.window, "local_window must be as large as window, or larger"),
             (self.window >= self.stride and 0 < 2 * self.overlap < self.window, "overlap must fit in the window"),
             (len(set(values)) == len(values), "a class value is given twice"),

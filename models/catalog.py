@@ -104,6 +104,7 @@ def _parse(document: dict[str, Any]) -> ModelCard:
         output=tuple(_whole(v) for v in properties["kappamask:output_values"]),
         licence=_text(properties["license"]),
         provenance=_text(properties["kappamask:provenance"]),
+        least_side=_whole(properties.get("kappamask:least_side", 1)),
         activation=_text(properties.get("kappamask:activation", "none")),
         resampling=properties.get("kappamask:resampling"),
         mosaic=_mosaic(properties.get("kappamask:mosaic")),

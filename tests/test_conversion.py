@@ -7,6 +7,7 @@ import numpy as np
 import official
 import onnxruntime
 import pytest
+import xarray as xr
 
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamask-openeo[convert]')")
 
@@ -18,6 +19,7 @@ from kappamask.conversion.keras_file import read
 from kappamask.conversion.layers import Convolution, Supply
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.models import load_card, read_weights
+from kappamask.udf import cloud_mask
 
 GOLDENS = Path(__file__).with_name("official.npz")
 SIDES = {"unet": 96, "deeplabv3plus": 320}
@@ -211,6 +213,15 @@ def test_the_command_writes_a_network_that_runs(kappamask, weights, tmp_path: Pa
     done = kappamask(*words[:2], tmp_path / "none.hdf5", *words[3:])
     assert done.code == 1 and one_sentence(done.err) and "No file" in done.err
     assert kappamask(*words[:4], "resnet", *words[5:]).code == 2
+
+
+def test_an_image_smaller_than_the_network_bears_is_masked(weights, tmp_path: Path) -> None:
+    card = convert(weights("deeplabv3plus", 13), "deeplabv3plus", "L1C", tmp_path)
+    assert card.least_side == 288
+    pixels = np.random.default_rng(0).integers(1, 9000, (13, 40, 60)).astype(np.uint16)
+    cube = xr.DataArray(pixels, dims=("bands", "y", "x"), coords={"bands": list(card.bands)})
+    mask = cloud_mask(cube, model=card, level="L1C", radiometry="dn_harmonized")
+    assert mask.shape[-2:] == (40, 60) and set(np.unique(mask)) <= {0, 1, 2, 3, 4}
 
 
 def test_strides_are_those_that_cards_promise() -> None:

@@ -1,5 +1,7 @@
 """`cloud_mask`: any cube in, right codes out, nothing hidden."""
 
+from dataclasses import replace
+
 import dask.array as da
 import numpy as np
 import onnx
@@ -369,3 +371,10 @@ def test_a_network_that_answers_nonsense_is_an_error_and_never_clear(tmp_path, m
     card = write_model(tmp_path, broken_network(make))
     with pytest.raises(WeightsError, match=says):
         mask_of(reflectance(), card)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 3), (5, 90), (20, 33)])
+def test_an_image_below_the_least_side_is_reflected_up_to_it(brightness, height, width):
+    cube = reflectance((len(BANDS), height, width))
+    small = replace(brightness, least_side=40)
+    xr.testing.assert_identical(mask_of(cube, small), mask_of(cube, brightness))

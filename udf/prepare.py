@@ -83,7 +83,9 @@ def _span(valid: NDArray[np.bool_], axis: int) -> slice:
 
 
 def tensor(values: NDArray[Any], valid: NDArray[np.bool_], reading: Reading) -> NDArray[np.float32]:
-    """Network input (channel, y, x) of `values` (band, y, x), of any dtype: scaled, filled, reflected up to the stride.
+    """Network input (channel, y, x) of `values` (band, y, x), of any dtype: scaled, filled, reflected.
+
+    Sides are then multiples of the stride, and the card's least side at least.
 
     The network never sees a NaN: absent bands and pixels that are not valid hold the card's fill value.
     """
@@ -99,7 +101,7 @@ def tensor(values: NDArray[Any], valid: NDArray[np.bool_], reading: Reading) -> 
             np.copyto(target, np.float32(card.fill), where=absent if sure else absent | ~_measured(plane, reading))
     if card.level_plane:
         image[-1] = float(reading.level == "L2A")
-    return _reflected(image, card.stride)
+    return _reflected(image, card.stride, card.least_side)
 
 
 def _surely_measured(plane: NDArray[Any], reading: Reading) -> bool:
@@ -119,6 +121,6 @@ def _scale(plane: NDArray[Any], band: str, reading: Reading, out: NDArray[np.flo
     np.maximum(out, np.float32(scaling.lower), out=out)
 
 
-def _reflected(image: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
-    missing = [-side % stride for side in image.shape[1:]]
+def _reflected(image: NDArray[np.float32], stride: int, least: int) -> NDArray[np.float32]:
+    missing = [-max(side, least) % stride + max(0, least - side) for side in image.shape[1:]]
     return np.pad(image, [(0, 0), *((0, n) for n in missing)], mode="reflect") if any(missing) else image
