@@ -85,7 +85,8 @@ def _span(valid: NDArray[np.bool_], axis: int) -> slice:
 def tensor(values: NDArray[Any], valid: NDArray[np.bool_], reading: Reading) -> NDArray[np.float32]:
     """Network input (channel, y, x) of `values` (band, y, x), of any dtype: scaled, filled, reflected.
 
-    Sides are then multiples of the stride, and the card's least side at least. The network never sees a NaN: absent bands and pixels that are not valid hold the card's fill value.
+    Sides are then multiples of the stride, and the card's least side at least. The network never sees a NaN: absent
+    bands and pixels that are not valid hold the card's fill value.
     """
     card = reading.card
     image = np.empty((card.channels, *valid.shape), dtype=np.float32)
