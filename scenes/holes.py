@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
@@ -29,10 +30,16 @@ def unexplained(path: Path) -> float:
         shape = tuple(max(1, side // step) for side in dataset.shape)
         codes = dataset.read(1, out_shape=shape, resampling=Resampling.nearest)
     valid = codes != NODATA
-    rows, columns = np.nonzero(valid)
-    if not len(rows):
+    if not valid.any():
         return 0.0
-    corners = np.concatenate([np.stack([columns + x, rows + y], axis=1) for x in (0, 1) for y in (0, 1)])
-    hull = shapely.convex_hull(shapely.MultiPoint(corners))
+    hull = shapely.convex_hull(shapely.MultiPoint(_outermost(valid)))
     seen = geometry_mask([hull], codes.shape, Affine.identity(), invert=True)
     return float((seen & ~valid).sum() / codes.size)
+
+
+def _outermost(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Corners (x, y) of the first and the last pixel of each row: no other can be a corner of the hull."""
+    rows = np.flatnonzero(valid.any(axis=1))
+    first = valid[rows].argmax(axis=1)
+    end = valid.shape[1] - valid[rows, ::-1].argmax(axis=1)
+    return np.concatenate([np.stack([x, rows + y], axis=1) for x in (first, end) for y in (0, 1)])
