@@ -1,43 +1,76 @@
 """Masks of a batch as a STAC collection, one item a file."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pystac
 
-from kappamask.reports.stac import CLASSIFICATION, stac_item, write_stac
+from kappamask.reports.stac import CLASSIFICATION, stac_item
 from kappamask.scenes.atomic import written_whole
 
 __all__ = ["write_collection"]
 
-LICENCE = "proprietary"
-"""STAC 1.0's word for what has no SPDX licence; masks are the user's own."""
+LICENCES = {"1.0": "proprietary"}
+OTHER = "other"
+"""STAC's word for terms without an SPDX identifier, as those of Copernicus Sentinel data are; its version 1.1
+deprecates what 1.0 wants. By 1.1 such data are private unless a link `license` leads to the terms."""
+TERMS = "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice"
+"""Everybody may use the data, change them and pass on what is made of them, with a notice: see `_notice`."""
+COPERNICUS = pystac.Provider(
+    "European Union, Copernicus Sentinel-2", roles=[pystac.ProviderRole.LICENSOR, pystac.ProviderRole.PRODUCER],
+    url="https://www.copernicus.eu",
+)  # fmt: skip
 ITEM_KEYS = ("value", "name", "description", "color_hint")
 """Of a class, what all masks of a collection share; counts are the items' own."""
 
 
 def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Mapping[str, Any] | None = None) -> Path:
-    """Write an item beside each mask, and `path`, the collection that links to them; hrefs are relative.
+    """Write an item beside each mask, and `path`, the collection that links to them and they to it; hrefs are relative.
 
     about: further properties of the collection, such as provenance and costs, as `kappamask:KEY`. Raises SceneError as
     `stac_item` does, and if there is no mask.
     """
     items = [stac_item(mask) for mask in masks]
     collection = pystac.Collection(
-        path.stem, title, _extent(items), title=title, license=LICENCE, stac_extensions=[CLASSIFICATION],
+        path.stem, f"{title}. {_notice(items)}", _extent(items), title=title, license=_licence(),
+        providers=[COPERNICUS], stac_extensions=[CLASSIFICATION],
         extra_fields={f"kappamask:{key}": value for key, value in (about or {}).items()},
     )  # fmt: skip
+    collection.add_link(pystac.Link("license", TERMS, "application/pdf", "Terms of Copernicus Sentinel data"))
     classes = items[0].assets["mask"].extra_fields.get("classification:classes", [])  # masks of bits have none
     shared = [{key: one[key] for key in ITEM_KEYS} for one in classes]
     collection.extra_fields["item_assets"] = {"mask": {"roles": ["data"], "classification:classes": shared}}
-    for mask in masks:
-        href = f"./{write_stac(mask).relative_to(path.parent).as_posix()}"
-        collection.add_link(pystac.Link("item", href, "application/geo+json"))
-    text = json.dumps(collection.to_dict(include_self_link=False, transform_hrefs=False), indent=2)
+    for item, mask in zip(items, masks, strict=True):
+        file = mask.with_suffix(".json")
+        item.collection_id = collection.id
+        item.add_link(pystac.Link("collection", _href(path, file.parent), "application/json"))
+        _write(item.to_dict(include_self_link=False, transform_hrefs=False), file)
+        collection.add_link(pystac.Link("item", _href(file, path.parent), "application/geo+json"))
+    return _write(collection.to_dict(include_self_link=False, transform_hrefs=False), path)
+
+
+def _licence() -> str:
+    """The word of the STAC version that this pystac writes."""
+    return LICENCES.get(pystac.get_stac_version()[:3], OTHER)
+
+
+def _notice(items: Sequence[pystac.Item]) -> str:
+    """What the terms ask to be told of data that were changed, with the years of the masks."""
+    years = sorted({item.datetime.year for item in items if item.datetime})
+    return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
+
+
+def _href(file: Path, folder: Path) -> str:
+    found = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+    return found if found.startswith("../") else f"./{found}"
+
+
+def _write(document: dict[str, Any], path: Path) -> Path:
     with written_whole(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(json.dumps(document, indent=2), encoding="utf-8")
     return path
 
 
