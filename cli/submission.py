@@ -54,7 +54,14 @@ class Submission:
         plan, options = self.plan(), unsigned(json.dumps(self.request.job_options))
         spared = sparing(self.cells, self.request, offered)
         graph = self.request.graph(connection, self.cells[0])
-        result = {**asdict(plan), "bands": self.request.bands, "job_options": json.loads(options), "graph": graph}
+        load = self.request.load
+        result = {
+            **asdict(plan),
+            "worker_gigabytes": round(load.python / 2**30, 2),
+            "bands": self.request.bands,
+            "job_options": json.loads(options),
+            "graph": graph,
+        }
         zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in self.cells}))
         size = f"{plan.chunks} chunks, {plan.megapixels:.1f} Mpx, about {plan.dates} dates"
         first = ", one on a single chunk first" if plan.parts > len(self.cells) else ""
@@ -62,6 +69,8 @@ class Submission:
             f"{plan.parts} jobs in {zones}{first}: {size}",
             f"about {plan.credits:.0f} credits, {plan.basis}",
             *_about_bands(self.request, offered, spared),
+            f"a worker needs about {load.python / 2**30:.1f} GB for {load.pixels**0.5:.0f} px, {load.bands} bands and "
+            f"{load.weights / 1e6:.0f} MB of weights",
             f"job options {options}",
             f"graph of the first job {json.dumps(graph)}",
         ]
@@ -81,12 +90,15 @@ class Submission:
             for place, (cell, name) in enumerate(named)
         ]
 
-    def drive(self, book: "Journal", parts: "list[Part]", at_once: int) -> None:
-        """The first part alone; what it cost counts for the plan of the others, which start if it came back whole."""
+    def drive(self, book: "Journal", parts: "list[Part]", at_once: int, partly: bool = False) -> None:
+        """The first part alone; what it cost counts for the plan of the others, which start if it came back whole.
+
+        partly: masks that do not cover their part are taken as well.
+        """
         from kappamask.openeo_process.journal import State
 
         with shown_parts(parts[:1]) as tell:
-            driver = driver_of(book, self.request.backend, at_once, tell)
+            driver = driver_of(book, self.request.backend, at_once, tell, partly)
             (pilot,) = driver.run([parts[0].fingerprint])
         if pilot.state is not State.FETCHED:
             return

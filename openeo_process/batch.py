@@ -18,6 +18,7 @@ from kappamask.openeo_process.chunks import overlap_for
 from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.journal import Part, fingerprint
+from kappamask.openeo_process.memory import Load
 
 __all__ = ["CANARY", "Request", "batch_id", "canary", "chunks_of", "named_cells", "part_of"]
 
@@ -55,7 +56,12 @@ class Request:
     @property
     def job_options(self) -> dict[str, Any]:
         """Every option of the jobs."""
-        return job_options(self.archive, **dict(self.options))
+        return job_options(self.archive, self.load, **dict(self.options))
+
+    @property
+    def load(self) -> Load:
+        """What a worker is handed at a time: a chunk of one date."""
+        return Load(self.card, len(self.bands), len(self.card.result_bands(self.scores)))
 
     @property
     def overlap(self) -> int:

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kappamask.models import ModelCard
-from kappamask.openeo_process.job import job_options
 
 __all__ = ["benchmark", "record"]
 
@@ -68,7 +67,7 @@ def _link(rel: str, title: str, href: str, media_type: str = "application/json")
     return {"rel": rel, "type": media_type, "title": title, "href": href}
 
 
-def benchmark(process_id: str, namespace: str, archive: str, backend: str) -> dict[str, Any]:
+def benchmark(process_id: str, namespace: str, backend: str, options: dict[str, Any]) -> dict[str, Any]:
     """A scenario that calls the process over a small area; APEx adds the reference data of its first run."""
     node = {"process_id": process_id, "namespace": namespace, "arguments": BENCHMARK}
     saved = {"process_id": "save_result", "arguments": {"data": {"from_node": process_id}, "format": "GTiff"}}
@@ -78,7 +77,7 @@ def benchmark(process_id: str, namespace: str, archive: str, backend: str) -> di
         "description": "Masks a small area of a few dates.",
         "backend": backend,
         "process_graph": {process_id: node, "save": {**saved, "result": True}},
-        "job_options": job_options(archive),
+        "job_options": options,
         "reference_data": {},
         "reference_options": {"rtol": 0, "atol": 0, "pixel_tolerance": 1},
     }

@@ -6,8 +6,9 @@ from typing import Any
 
 import openeo
 
-from kappamask.models import JobError
+from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
+from kappamask.openeo_process.memory import Load, check_trio, gigabytes, largest_load, trio
 
 __all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
 
@@ -23,21 +24,41 @@ JOB_OPTIONS: dict[str, Any] = {
     "max-executors": 20,
     "soft-errors": 0.0,
 }
-"""Every option whose default differs between back-ends. python-memory limits *virtual* memory, of which a
-library reserves more than it uses, so it is disabled and Python's share is in memoryOverhead. A tile that could
-not be read is an error: the default of 0.1 would turn up to a tenth of them into nodata in silence."""
+"""Every option whose default differs between back-ends; of memory, the least. python-memory limits *virtual* memory,
+of which a library reserves more than it uses, so it is disabled and Python's share is in memoryOverhead. A tile that
+could not be read is an error: the default of 0.1 would turn up to a tenth of them into nodata in silence."""
 
 
-def job_options(archive: str | None = None, **changes: Any) -> dict[str, Any]:
-    """`JOB_OPTIONS`, with the dependency archive at this URL, and with `changes`."""
+def job_options(archive: str | None = None, load: Load | None = None, **changes: Any) -> dict[str, Any]:
+    """`JOB_OPTIONS`, with more memory where `load` needs it, the dependency archive at this URL, and `changes`.
+
+    Raises JobError if that is more memory than back-ends give, or no amount of memory.
+    """
     archives = {"udf-dependency-archives": [f"{archive}#{FOLDER}"]} if archive else {}
-    return {**JOB_OPTIONS, **archives, **changes}
+    asked = {**JOB_OPTIONS, **archives, **changes}
+    needed = trio(load, _tasks(asked)) if load else {}
+    more = {name: text for name, text in needed.items() if text != asked[name] and name not in changes}
+    asked |= {name: text for name, text in more.items() if gigabytes(text) > gigabytes(asked[name])}
+    check_trio(asked)
+    return asked
+
+
+def _tasks(options: dict[str, Any]) -> int:
+    """Chunks that an executor works on at the same time."""
+    try:
+        return max(1, int(float(options["executor-cores"]) / float(options["task-cpus"])))
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
+        raise JobError(
+            f"The job options executor-cores {options['executor-cores']!r} and task-cpus {options['task-cpus']!r} must "
+            "be whole numbers from 1 on."
+        ) from None
 
 
 def submit(
     datacube: openeo.DataCube,
     *,
     archive: str | None = None,
+    model: str | Path | ModelCard = "compact",
     title: str = "KappaMask",
     out_format: str = "GTiff",
     options: dict[str, Any] | None = None,
@@ -47,11 +68,13 @@ def submit(
     """Create and start a batch job that computes `datacube`; with `wait`, return when it has finished.
 
     archive: URL, as the back-end sees it, of what `kappamask archive` wrote; None if the back-end has the package.
+    model: the network in `datacube`, for whose chunks there is memory.
     options: job options that replace those of `JOB_OPTIONS`. report: gets a line at each change of status.
     Raises JobError, with the errors of the job's log, if the job ends otherwise than finished; openEO's own
     errors pass as they are.
     """
-    job = datacube.create_job(out_format=out_format, title=title, job_options=job_options(archive, **(options or {})))
+    asked = job_options(archive, largest_load(load_card(model)), **(options or {}))
+    job = datacube.create_job(out_format=out_format, title=title, job_options=asked)
     if not wait:
         job.start()
         return job

@@ -10,6 +10,7 @@ from kappamask.models import JobError
 from kappamask.models.accuracy import Accuracy, accuracy_with
 from kappamask.openeo_process.areas import Cell
 from kappamask.openeo_process.batch import Request, chunks_of
+from kappamask.openeo_process.memory import gigabytes
 
 __all__ = ["Plan", "Sparing", "make_plan", "sparing", "visits"]
 
@@ -22,7 +23,6 @@ GB_HOUR_CREDITS, CPU_HOUR_CREDITS = 1.0, 1.5
 CHUNK_S, BAND_S = 7.0, 1.0
 """Core seconds for a chunk of one date, and for each band in it: reading, shuffling, handing over, writing. Guesses
 on the safe side (inference alone takes 0.2 to 0.5 s), until a pilot job's costs are known."""
-UNITS = {"G": 1.0, "g": 1.0, "M": 1 / 1024, "m": 1 / 1024}
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,5 @@ def visits(dates: tuple[str, str]) -> int:
 
 def _rate(options: dict[str, Any]) -> float:
     """Credits for an hour of one executor."""
-    memory = sum(_gigabytes(options[key]) for key in ("executor-memory", "executor-memoryOverhead"))
+    memory = sum(gigabytes(options[key]) for key in ("executor-memory", "executor-memoryOverhead"))
     return memory * GB_HOUR_CREDITS + float(options["executor-cores"]) * CPU_HOUR_CREDITS
-
-
-def _gigabytes(text: str) -> float:
-    number, unit = text[:-1], text[-1:]
-    if unit not in UNITS or not number.replace(".", "", 1).isdigit():
-        raise JobError(f"The job option {text!r} is no amount of memory, such as 3G or 500m.")
-    return float(number) * UNITS[unit]

@@ -20,6 +20,7 @@ from kappamask.openeo_process.catalogue import benchmark, record
 from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
 from kappamask.openeo_process.graph import PYTHON, TOP, udf
 from kappamask.openeo_process.job import job_options
+from kappamask.openeo_process.memory import largest_load
 
 __all__ = ["PROCESS_ID", "Publication", "publication", "write_publication"]
 
@@ -52,6 +53,7 @@ def publication(
     chunks overlap for it. Raises CubeError if the card's chunks suit no back-end, or not that buffer.
     """
     widest = read_cleaning({"buffer_m": largest_buffer_m})
+    options = job_options(archive, largest_load(card))
     process = build_process_dict(
         _graph(card, python, widest).flat_graph(),
         process_id=PROCESS_ID,
@@ -60,10 +62,10 @@ def publication(
         parameters=_parameters(card, largest_buffer_m),
         returns={"description": "A cube with the band `mask`, and with `scores` one more for each class.",
                  "schema": {"type": "object", "subtype": "datacube"}},
-        default_job_options=job_options(archive),
+        default_job_options=options,
     )  # fmt: skip
     described = record(card, PROCESS_ID, str(process["description"]), namespace, backend)
-    return Publication(process, described, benchmark(PROCESS_ID, namespace, archive, backend))
+    return Publication(process, described, benchmark(PROCESS_ID, namespace, backend, options))
 
 
 def write_publication(made: Publication, folder: Path) -> list[Path]:
