@@ -8,12 +8,13 @@ from typing import Any
 
 import pandas as pd
 from openeo_driver.backend import AbstractCollectionCatalog, LoadParameters
-from openeo_driver.errors import CollectionNotFoundException, FeatureUnsupportedException, OpenEOApiException
+from openeo_driver.errors import CollectionNotFoundException, OpenEOApiException
 from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.load import Request, load
+from kappamask.backend.properties import filtered
 from kappamask.backend.scene_index import ANNOUNCED, COLLECTIONS, SceneRecord, index
 
 __all__ = ["Catalog", "cube_of"]
@@ -40,17 +41,14 @@ class Catalog(AbstractCollectionCatalog):  # type: ignore[misc]
             raise CollectionNotFoundException(collection_id)
         return collection(collection_id, index(self._folder, collection_id))
 
-    def load_collection(self, collection_id: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:  # noqa: ARG002
+    def load_collection(self, collection_id: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:
         """The part of a collection that a graph asks for, plus what its neighbourhoods need beyond."""
-        return cube_of(index(self._folder, collection_id), load_params, self._run)
+        return cube_of(index(self._folder, collection_id), load_params, self._run, env)
 
 
-def cube_of(scenes: list[SceneRecord], params: LoadParameters, run: Run) -> SceneCube:
-    """Load scenes as a graph asks; unknown bands and filters on properties are refused."""
-    if params.properties:
-        raise FeatureUnsupportedException(
-            f"Filters on properties ({', '.join(params.properties)}) are not supported; choose by temporal_extent."
-        )
+def cube_of(scenes: list[SceneRecord], params: LoadParameters, run: Run, env: EvalEnv) -> SceneCube:
+    """Load scenes as a graph asks; unknown bands are refused, and filters on other properties than cloud cover."""
+    scenes = filtered(scenes, params.properties or {}, env)
     known = {band for scene in scenes for band in scene.bands}
     unknown = [band for band in params.bands or [] if band not in known]
     if unknown and known:

@@ -130,9 +130,9 @@ class SceneBackend(OpenEoBackendImplementation):  # type: ignore[misc]
             **services,
         )
 
-    def load_stac(self, url: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:  # noqa: ARG002
+    def load_stac(self, url: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:
         """Scenes named by a STAC item or collection."""
-        return cube_of(stac_scenes(url, self.scenes), load_params, self._run)
+        return cube_of(stac_scenes(url, self.scenes), load_params, self._run, env)
 
     def file_formats(self) -> dict[str, Any]:
         """Formats of `save_result`."""

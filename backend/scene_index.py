@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import xarray as xr
 from kappamask.backend.grid import Bounds, transform_bounds
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes import open_scene, scan
+from kappamask.scenes.raster import local_raster
 
 __all__ = ["ANNOUNCED", "COLLECTIONS", "SceneRecord", "index", "record"]
 
@@ -23,7 +25,8 @@ ANNOUNCED = {
 }
 """Bands a collection announces while no scene says otherwise; Level-2A has no cirrus band."""
 
-RASTERS = (".tif", ".tiff", ".nc", ".jp2")
+TIFFS = (".tif", ".tiff")
+RASTERS = (*TIFFS, ".nc", ".jp2")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class SceneRecord:
     """Outer edges in units of `epsg`."""
     step: float
     """Pixel size in units of `epsg`."""
+    cloud_cover: float | None = None
+    """Percent, where the scene says so: a GeoTIFF by its tag `cloud_cover`, a STAC item by `eo:cloud_cover`."""
 
     @property
     def day(self) -> pd.Timestamp:
@@ -79,7 +84,16 @@ def record(path: Path) -> SceneRecord:
 
 @lru_cache(maxsize=4096)
 def _record(path: Path, _changed: int) -> SceneRecord:
-    return describe(open_scene(path), path)
+    return replace(describe(open_scene(path), path), cloud_cover=_cloud_cover(path))
+
+
+def _cloud_cover(path: Path) -> float | None:
+    """What a GeoTIFF's tag says; None for other scenes, and for what is no number."""
+    if path.suffix.lower() not in TIFFS:
+        return None
+    with local_raster(path) as dataset, suppress(KeyError, ValueError):
+        return float(dataset.tags()["cloud_cover"])
+    return None
 
 
 def describe(cube: xr.DataArray, path: Path) -> SceneRecord:

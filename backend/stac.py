@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import pystac
 
 from kappamask.backend.archives import LOOPBACK
+from kappamask.backend.properties import CLOUD_COVER
 from kappamask.backend.scene_index import SceneRecord, record
 from kappamask.models import SceneError
 
@@ -68,6 +69,9 @@ def stac_scenes(url: str, folder: Path) -> list[SceneRecord]:
 def _item_scenes(item: pystac.Item, folder: Path) -> list[SceneRecord]:
     data = [asset for asset in item.assets.values() if _is_data(asset)]
     records = [record(local(str(asset.get_absolute_href()), folder)) for asset in data]
+    cover = item.properties.get(CLOUD_COVER)
+    if isinstance(cover, int | float):
+        records = [replace(r, cloud_cover=float(cover)) for r in records]
     if item.datetime is None:
         return records
     when: Any = item.datetime.replace(tzinfo=None) - (item.datetime.utcoffset() or item.datetime - item.datetime)

@@ -223,6 +223,19 @@ def test_bands_that_the_network_knows_and_the_collection_offers_are_loaded(conne
     assert made["load_collection"]["arguments"]["bands"] == OFFERED[:-1]
 
 
+def test_products_that_say_they_are_cloudier_are_left_out(connection):
+    """As openEO wants a filter: a callback on the property's value; Copernicus takes eq, lte and gte."""
+    made = nodes(load(connection, COLLECTION, area=AREA, dates=DATES, max_cloud_cover=30))
+    callbacks = made["load_collection"]["arguments"]["properties"]
+    ((node,),) = (callbacks[name]["process_graph"].values() for name in ("eo:cloud_cover",))
+    assert node["process_id"] == "lte" and node["result"] is True
+    assert node["arguments"] == {"x": {"from_parameter": "value"}, "y": 30}
+    assert [*callbacks] == ["eo:cloud_cover"]
+    assert (
+        "properties" not in nodes(load(connection, COLLECTION, area=AREA, dates=DATES))["load_collection"]["arguments"]
+    )
+
+
 def test_level_is_read_off_the_bands_or_asked_for(connection):
     plain = load(connection, "SENTINEL2_L2A", area=AREA, dates=DATES, bands=["B02", "B03", "B04"])
     with pytest.raises(CubeError, match="say level="):
