@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from kappamask.models import JobError
 from kappamask.models.schemes import OWN, is_own, scheme_of
 
 if TYPE_CHECKING:
+    from kappamask.openeo_process.download import Asset
     from kappamask.openeo_process.drive import Driver
     from kappamask.openeo_process.journal import Journal, Part
 
@@ -21,7 +23,7 @@ __all__ = ["AllowHoles", "AtOnce", "JournalFile", "driver_of", "journal_at", "ro
 HOME = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "kappamask" / "jobs.sqlite"
 JournalFile = Annotated[Path, typer.Option("--journal", help="File in which jobs are written down.")]
 AllowHoles = Annotated[
-    bool, typer.Option("--allow-holes", help="Take masks that lack data where the satellite saw the ground.")
+    bool, typer.Option("--allow-holes", help="Take masks that lack data, or a part of their area, without a reason.")
 ]
 AtOnce = Annotated[int, typer.Option(min=1, help="Jobs that may run at the same time.")]
 
@@ -35,16 +37,17 @@ def journal_at(path: Path, *, new: bool = False) -> "Journal":
     return Journal(path)
 
 
-def driver_of(journal: "Journal", backend: str, at_once: int, tell: Any) -> "Driver":
-    """What takes parts of this back-end to their end."""
+def driver_of(journal: "Journal", backend: str, at_once: int, tell: Any, partly: bool = False) -> "Driver":
+    """What takes parts of this back-end to their end. partly: masks that do not cover their part are taken as well."""
     from kappamask.openeo_process.drive import Driver
     from kappamask.openeo_process.login import connect
     from kappamask.openeo_process.patience import Patience
 
     patience = Patience(poll_s=1.0) if _is_local(backend) else Patience()
     return Driver(
-        journal, lambda: connect(backend, patience), at_once=at_once, patience=patience, check=_check, tell=tell
-    )
+        journal, lambda: connect(backend, patience), at_once=at_once, patience=patience,
+        check=partial(_check, partly=partly), tell=tell,
+    )  # fmt: skip
 
 
 def _is_local(backend: str) -> bool:
@@ -53,14 +56,18 @@ def _is_local(backend: str) -> bool:
     return is_local(backend)
 
 
-def _check(part: "Part", path: Path) -> None:
-    """Rasters must be masks of the part's grid; what else a back-end sends is kept as it is."""
-    from kappamask.scenes.verify import OWN_CODES, verify_mask
+def _check(part: "Part", path: Path, asset: "Asset", partly: bool = False) -> None:
+    """Rasters must be masks of the part's grid and area; what else a back-end sends is kept as it is."""
+    from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
 
     graph, name = json.loads(part.graph), asked_of(part).get("scheme", OWN)
     area: dict[str, Any] = next((one["extent"] for one in arguments_of(graph, "filter_bbox")), {})
-    if ".tif" in path.suffixes:
-        verify_mask(path, crs=area.get("crs"), codes=OWN_CODES if is_own(name) else scheme_of(name).readings)
+    if ".tif" not in path.suffixes:
+        return
+    found = verify_mask(path, crs=area.get("crs"), codes=OWN_CODES if is_own(name) else scheme_of(name).readings)
+    if area:
+        asked = (area["west"], area["south"], area["east"], area["north"])
+        verify_cover(asset.name, found["bounds"], asked, asset.bounds, partly=partly)
 
 
 def rows(parts: Iterable["Part"]) -> list[dict[str, Any]]:

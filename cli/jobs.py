@@ -39,7 +39,7 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with all that has not ended: create, start, watch, fetch. Nothing is created or paid twice."""
-    _drive(journal_at(journal), batch, at_once)
+    _drive(journal_at(journal), batch, at_once, allow_holes)
     _finish(journal_at(journal), batch, as_json, allow_holes)
 
 
@@ -49,7 +49,7 @@ def fetch(
     """Download what is finished on the back-end and not yet here; nothing is started."""
     from kappamask.openeo_process.journal import State
 
-    _drive(journal_at(journal), batch, 1, only=(State.STARTED, State.FINISHED), once=True)
+    _drive(journal_at(journal), batch, 1, allow_holes, only=(State.STARTED, State.FINISHED), once=True)
     _finish(journal_at(journal), batch, as_json, allow_holes)
 
 
@@ -63,14 +63,16 @@ def cancel(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = F
     say(rows(ended), [_line(part) for part in ended] or ["nothing is left to cancel"], as_json)
 
 
-def _drive(book: "Journal", batch: str | None, at_once: int, only: tuple[Any, ...] = (), once: bool = False) -> None:
+def _drive(
+    book: "Journal", batch: str | None, at_once: int, partly: bool, only: tuple[Any, ...] = (), once: bool = False
+) -> None:
     from kappamask.openeo_process.batch import CANARY
 
     chosen = [whole_or_fetched_again(book, part) for part in _parts(book, batch)]
     waiting = [part for part in chosen if not part.state.ended and (not only or part.state in only)]
     with extra("client"), shown_parts(chosen) as tell:
         for backend, parts in _by_backend(waiting).items():
-            driver = driver_of(book, backend, at_once, tell)
+            driver = driver_of(book, backend, at_once, tell, partly)
             first = [part.fingerprint for part in parts if part.name == CANARY]
             driver.run(first, once=once)
             driver.run((part.fingerprint for part in parts if part.fingerprint not in first), once=once)

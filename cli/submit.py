@@ -11,6 +11,7 @@ from kappamask.cli.batches import HOME, AllowHoles, AtOnce, JournalFile, journal
 from kappamask.cli.jobs import finish, whole_or_fetched_again
 from kappamask.cli.mask_arguments import Buffer, FillHoles, MinObject, Scheme
 from kappamask.cli.mask_options import bands_of, cleaning_of, scheme_of
+from kappamask.cli.moved import moved
 from kappamask.cli.options import AsJson, Level, Model, extra
 from kappamask.models import ModelCard, load_card
 
@@ -95,8 +96,9 @@ def submit(
         return
     asked = replace(asked, request=archive_for(archive, request, connection, output))
     book = journal_at(journal, new=True)
-    parts = [whole_or_fetched_again(book, part) for part in book.plan(asked.parts(connection, output))]
-    asked.drive(book, parts, at_once)
+    jobs = asked.parts(connection, output)
+    parts = [whole_or_fetched_again(book, part) for part in moved(book, book.plan(jobs), jobs)]
+    asked.drive(book, parts, at_once, allow_holes)
     finish(book, [parts[0].batch], as_json, allow_holes)
 
 

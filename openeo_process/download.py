@@ -34,6 +34,8 @@ class Asset:
     """Where it is; signed links are secrets and never shown."""
     size: int | None
     """Bytes, where the back-end says."""
+    bounds: tuple[float, float, float, float] | None = None
+    """West, south, east, north in the file's own CRS, where the back-end says (`proj:bbox`)."""
 
 
 def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
@@ -41,7 +43,14 @@ def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
     listed = connection.job(job_id).get_results().get_metadata().get("assets", {})
     if not listed:
         raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
-    return [Asset(_plain(name), entry["href"], entry.get("file:size")) for name, entry in listed.items()]
+    return [Asset(_plain(name), one["href"], one.get("file:size"), _bounds(one)) for name, one in listed.items()]
+
+
+def _bounds(entry: dict[str, Any]) -> tuple[float, float, float, float] | None:
+    match entry.get("proj:bbox"):
+        case [int() | float() as west, int() | float() as south, int() | float() as east, int() | float() as north]:
+            return west, south, east, north
+    return None
 
 
 def _plain(name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import openeo
 
 from kappamask.models import JobError, KappaMaskError
-from kappamask.openeo_process.download import LinkError
+from kappamask.openeo_process.download import Asset, LinkError
 from kappamask.openeo_process.journal import Journal, Part, State
 from kappamask.openeo_process.patience import Patience, is_transient, needs_login
 from kappamask.openeo_process.steps import Steps, told
@@ -44,13 +44,13 @@ class Driver:
         *,
         at_once: int = 2,
         patience: Patience | None = None,
-        check: Callable[[Part, Path], None] = lambda _part, _path: None,
+        check: Callable[[Part, Path, Asset], None] = lambda _part, _path, _asset: None,
         tell: Callable[[Part], None] = lambda _: None,
     ) -> None:
         """connect: a connection that is logged in and does not retry; made anew when a token has expired.
 
-        at_once: jobs that may run at the same time. check: raises a KappaMaskError unless a part's file is a whole
-        mask. tell: called at each change of state.
+        at_once: jobs that may run at the same time. check: raises a KappaMaskError unless a part's file is the
+        whole mask that an asset stands for. tell: called at each change of state.
         """
         self.journal, self.at_once, self.tell = journal, at_once, tell
         self.patience = patience or Patience()

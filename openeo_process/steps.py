@@ -41,7 +41,7 @@ class Steps:
         journal: Journal,
         connect: Callable[[], openeo.Connection],
         patience: Patience,
-        check: Callable[[Part, Path], None],
+        check: Callable[[Part, Path, Asset], None],
     ) -> None:
         """See `Driver`."""
         self.journal, self.connect, self.patience, self.check = journal, connect, patience, check
@@ -147,7 +147,7 @@ class Steps:
 
     def _download(self, asset: Asset, folder: Path, part: Part) -> dict[str, Any]:
         def check(path: Path) -> None:
-            self.check(part, path)
+            self.check(part, path, asset)
 
         def progress() -> None:
             self.journal.claim(part.fingerprint)

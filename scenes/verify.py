@@ -12,7 +12,10 @@ from kappamask.scenes.grid import grid_of
 from kappamask.scenes.legend import NODATA
 from kappamask.scenes.raster import local_raster
 
-__all__ = ["verify_mask"]
+__all__ = ["Bounds", "verify_cover", "verify_mask"]
+
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north."""
 
 OWN_CODES = range(6)
 """KappaMask's classes."""
@@ -47,6 +50,38 @@ def verify_mask(
             f"{path.name} is not on the grid of {pixel:g} m: its transform is {tuple(grid.transform)[:6]}."
         )
     return {"bounds": grid.bounds, "nodata": empty / (grid.width * grid.height)}
+
+
+def verify_cover(
+    name: str, found: Bounds, asked: Bounds, stated: Bounds | None = None, *, pixel: float = 10.0, partly: bool = False
+) -> None:
+    """Does a mask with the bounds `found` cover what was `asked` for? All in metres of the same UTM zone.
+
+    It may reach `pixel` metres further, for boxes are snapped outward. It may end earlier only where the back-end has
+    `stated` these very bounds for it, as one does that cuts to where it has images; with `partly`, anywhere in the
+    box. Raises SceneError, which says what is covered, otherwise.
+    """
+    beyond = max(asked[0] - found[0], asked[1] - found[1], found[2] - asked[2], found[3] - asked[3])
+    share = _shared(found, asked) / _shared(asked, asked)
+    if not share or beyond > pixel * (1 + NEAR):
+        raise SceneError(f"{name} lies elsewhere: it covers {_told(found)}; asked for was {_told(asked)}.")
+    if share > 1 - NEAR or partly or (stated and all(abs(a - b) < pixel for a, b in zip(stated, found, strict=True))):
+        return
+    raise SceneError(
+        f"{name} covers {share:.0%} of its part and the back-end does not say that it has no more: it reaches over "
+        f"{_told(found)}; asked for was {_told(asked)}. Fetch it again (kappamask resume), or take it as it is with "
+        "--allow-holes."
+    )
+
+
+def _shared(one: Bounds, other: Bounds) -> float:
+    """Square metres that two boxes share."""
+    width, height = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+    return max(0.0, width) * max(0.0, height)
+
+
+def _told(bounds: Bounds) -> str:
+    return "W,S,E,N " + ",".join(f"{edge:.0f}" for edge in bounds)
 
 
 def _others(layer: NDArray[np.uint8], known: Collection[int]) -> bool:

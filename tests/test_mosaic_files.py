@@ -6,14 +6,20 @@ import numpy as np
 import pystac
 import pytest
 import rasterio
-from rasterio.transform import from_origin
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from pystac.validation import validate_dict
+from rasterio.features import geometry_mask
+from rasterio.transform import Affine, from_origin
 
 from kappamask.models import SceneError
 from kappamask.reports.collection import write_collection
 from kappamask.scenes import mask_cube
 from kappamask.scenes.holes import unexplained
 from kappamask.scenes.mosaic import mosaic
-from kappamask.scenes.verify import verify_mask
+from kappamask.scenes.verify import verify_cover, verify_mask
 
 
 def write(path, codes, west=0, north=0, size=10.0, crs="EPSG:32631", **profile):
@@ -105,6 +111,51 @@ def test_holes_are_told_from_the_edge_of_the_swath(tmp_path):
     assert unexplained(write(tmp_path / "empty.tif", np.full((50, 50), 255))) == 0
 
 
+@given(valid=arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.booleans()))
+def test_holes_are_those_inside_the_hull_of_all_valid_pixels(valid, tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("holes") / "mask.tif", np.where(valid, 1, 255))
+    pixels = [shapely.box(column, row, column + 1, row + 1) for row, column in np.argwhere(valid)]
+    seen = np.zeros(valid.shape, bool)
+    if pixels:
+        hull = shapely.union_all(pixels).convex_hull
+        seen = geometry_mask([hull], valid.shape, Affine.identity(), invert=True)
+    assert unexplained(path) == (seen & ~valid).sum() / valid.size
+
+
+PLACE = (600_000, 5_599_400, 600_600, 5_600_000)
+"""W,S,E,N of a part of 600 m."""
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (PLACE, None),
+        ((599_990, 5_599_390, 600_610, 5_600_010), None),  # snapped outward
+        ((600_000, 5_599_400, 600_300, 5_600_000), "covers 50% of its part and the back-end does not say"),
+        ((600_300, 5_599_700, 600_600, 5_600_000), "covers 25% of its part"),
+        ((600_010, 5_599_400, 600_600, 5_600_000), "covers 98% of its part"),
+        ((600_300, 5_599_400, 600_900, 5_600_000), "lies elsewhere: it covers W,S,E,N 600300"),
+        ((700_000, 5_599_400, 700_600, 5_600_000), "lies elsewhere"),
+        ((599_980, 5_599_400, 600_600, 5_600_000), "lies elsewhere"),
+        ((600_600, 5_599_400, 601_200, 5_600_000), "lies elsewhere"),
+    ],
+)
+def test_a_mask_covers_its_part_and_lies_nowhere_else(found, told):
+    if told is None:
+        verify_cover("m.tif", found, PLACE)
+        return
+    with pytest.raises(SceneError, match=told):
+        verify_cover("m.tif", found, PLACE)
+    with pytest.raises(SceneError, match=told):
+        verify_cover("m.tif", found, PLACE, stated=PLACE)  # the back-end meant to send it whole
+    if "covers" in told.split(":")[0]:
+        verify_cover("m.tif", found, PLACE, stated=found)  # cut to where the back-end has images
+        verify_cover("m.tif", found, PLACE, partly=True)
+    else:
+        with pytest.raises(SceneError, match=told):
+            verify_cover("m.tif", found, PLACE, stated=found, partly=True)
+
+
 def test_a_collection_lists_the_masks(tmp_path):
     paths = [
         write(tmp_path / f"mask_2018-02-0{day}_32631.tif", np.full((20, 30), day), west=1000 * day) for day in (2, 3)
@@ -120,3 +171,21 @@ def test_a_collection_lists_the_masks(tmp_path):
     assert stored["kappamask:batch"] == "abc"
     assert {one["value"] for one in stored["item_assets"]["mask"]["classification:classes"]} >= {1, 2, 3, 4}
     assert not any(link["href"].startswith("/") for link in stored["links"])
+    for one in items:
+        assert (one.collection_id, one.get_collection().id) == (found.id, found.id)
+        assert validate_dict(one.to_dict(), extensions=[]), "valid by the schema in pystac"
+
+
+@pytest.mark.parametrize(("version", "word"), [("1.0.0", "proprietary"), ("1.0.1", "proprietary"), ("1.1.0", "other")])
+def test_a_collection_tells_the_terms_in_the_word_of_its_stac_version(tmp_path, monkeypatch, version, word):
+    paths = [write(tmp_path / f"mask_{year}-02-02_32631.tif", np.ones((20, 30))) for year in (2018, 2019)]
+    monkeypatch.setattr(pystac, "get_stac_version", lambda: version)
+    path = write_collection(paths, tmp_path / "collection.json", title="Two years")
+    monkeypatch.undo()
+    stored = json.loads(path.read_text())
+    assert stored["license"] == word
+    (terms,) = (link for link in stored["links"] if link["rel"] == "license")
+    assert terms["href"].startswith("https://sentinels.copernicus.eu/") and terms["title"]
+    assert "Contains modified Copernicus Sentinel data 2018, 2019." in stored["description"]
+    assert {*stored["providers"][0]["roles"]} == {"licensor", "producer"}
+    assert validate_dict({**stored, "stac_version": "1.0.0"}, extensions=[]), "valid by the schema in pystac"

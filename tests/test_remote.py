@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,11 +16,14 @@ import pystac
 import pytest
 import rasterio
 from command import one_sentence
-from faults import Prices, Script, spoilt
+from faults import Prices, Script, Weather, spoilt
+from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
+from kappamask.cli.moved import moved
+from kappamask.openeo_process import patience
 from kappamask.openeo_process.archive import build
-from kappamask.openeo_process.journal import Journal, State
+from kappamask.openeo_process.journal import Journal, Part, State
 
 ROOT = Path(__file__).resolve().parents[1]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
@@ -83,6 +88,8 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     assert told.code == 0, told.err
     for fact in ("1 chunks", "about 1 dates", "EPSG:32635", "credits", '"soft-errors": 0.0', "apply_neighborhood"):
         assert fact in told.out
+    assert "a worker needs about 1.0 GB for 640 px, 4 bands and 6 MB of weights" in told.out
+    assert '"executor-memory": "2G", "executor-memoryOverhead": "3G", "python-memory": "disable"' in told.out
     whole = ("--part-km", 20, "--json")
     large = words(server.url, tmp_path, "--plan", *whole, area="26.9,58.58,27.09,58.637")
     proven, unproven = (json.loads(kappamask(*large, *more).out) for more in ((), ("--no-canary",)))
@@ -233,6 +240,87 @@ def test_links_that_have_expired_are_signed_anew(kappamask, server, account, tmp
         done = kappamask(*words(url, tmp_path, dates="2018-02-01/2018-02-07"))
     assert done.code == 0, done.err
     assert weather.happened == {"status before": 2, "truncate": 1}
+
+
+class Silent(Weather):
+    """Fair weather, in which results do not tell what they cover."""
+
+    def amended(self, method, path, content):
+        return content.replace(b"proj:bbox", b"its bbox") if path.endswith("/results") else content
+
+
+def test_a_mask_of_half_its_part_is_refused_unless_the_back_end_says_so(
+    kappamask, server, account, tmp_path, monkeypatch
+):
+    """West of the scene there is no image, and the back-end cuts there; it tells so, but here the message is lost."""
+    monkeypatch.setattr(patience, "Patience", partial(patience.Patience, bad_files=1))
+    with spoilt(server.url, Silent(0, 0)) as url:
+        asked = words(url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-13")
+        done = kappamask(*asked)
+        assert done.code == 1 and "covers 47% of its part" in done.err and "--allow-holes" in done.err, done.err
+        assert [part.state for part in Journal(tmp_path / "j").parts()] == [State.FINISHED, State.PLANNED]
+        taken = kappamask("resume", "--journal", tmp_path / "j", "--allow-holes")
+        assert taken.code == 0, taken.err
+    parts = Journal(tmp_path / "j").parts()
+    assert {(part.state, part.posts) for part in parts} == {(State.FETCHED, 1)}, "no job was made twice"
+
+
+def test_the_same_request_with_another_folder_comes_there_and_is_not_paid_again(kappamask, server, account, tmp_path):
+    asked = words(server.url, tmp_path, dates="2018-02-01/2018-02-14")
+    assert kappamask(*asked).code == 0
+    before, out = len(jobs_of(server)), asked.index("-o") + 1
+    asked[out] = tmp_path / "other"
+    done = kappamask(*asked, "--json")
+    assert done.code == 0, done.err
+    assert len(jobs_of(server)) == before
+    (said,) = (line for line in done.err.splitlines() if "submitted before" in line)
+    assert str(tmp_path / "out") in said and str(tmp_path / "other") in said and "nothing is paid again" in said
+    mask, collection = (Path(file) for file in json.loads(done.out)["files"])
+    assert {mask.parent, collection.parent} == {tmp_path / "other"}
+    assert mask.read_bytes() == (tmp_path / "out" / mask.name).read_bytes(), "what was there stays there"
+    (part,) = Journal(tmp_path / "j").parts()
+    assert Path(part.folder).parent == tmp_path / "other"
+    (tmp_path / "other" / part.name / "manifest.json").unlink()
+    asked[out] = tmp_path / "third"
+    again = kappamask(*asked)
+    assert again.code == 0 and (tmp_path / "third" / mask.name).is_file(), "what is gone is fetched anew"
+    assert len(jobs_of(server)) == before
+    same = kappamask(*asked)
+    assert same.code == 0 and "submitted before" not in same.err
+
+
+def test_what_another_client_works_on_stays_in_its_folder(tmp_path):
+    part = Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path / "a" / "p"))
+    one, other = Journal(tmp_path / "j"), Journal(tmp_path / "j")
+    planned, asked = one.plan([part]), [replace(part, folder=str(tmp_path / "b" / "p"))]
+    assert other.claim("k")
+    assert moved(one, planned, asked) == planned
+    with other.claimed("k"):
+        pass
+    assert [now.folder for now in moved(one, planned, asked)] == [asked[0].folder]
+    assert one.get("k").folder == asked[0].folder and not (tmp_path / "b").exists()
+
+
+def test_products_that_say_they_are_cloudier_are_left_out(kappamask, tmp_path, monkeypatch):
+    """Of three scenes one is too cloudy, and one says nothing."""
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    with back_end(scenes) as running:
+        monkeypatch.setenv("OPENEO_AUTH_METHOD", "basic")
+        monkeypatch.setenv("KAPPAMASK_USER", running.user)
+        monkeypatch.setenv("KAPPAMASK_PASSWORD", running.password)
+        for day, cover in ((3, "12.5"), (4, "80")):
+            tags = {"datetime": f"2018-02-0{day}T10:50:00Z", "level": "L1C", "cloud_cover": cover}
+            values = np.random.default_rng(day).integers(300, 9000, (4, 96, 96)).astype(np.uint16)
+            geotiff(scenes / f"scene_L1C_2018020{day}.tif", values, tags=tags)
+        asked = words(running.url, tmp_path, "--max-cloud-cover", 20, dates="2018-02-01/2018-02-06")
+        told = json.loads(kappamask(*asked, "--plan", "--json").out)["graph"]
+        done = kappamask(*asked, "--json")
+    (loaded,) = (node["arguments"] for node in told.values() if node["process_id"] == "load_collection")
+    assert [*loaded["properties"]] == ["eo:cloud_cover"]
+    assert done.code == 0, done.err
+    days = [Path(file).name for file in json.loads(done.out)["files"] if file.endswith(".tif")]
+    assert days == ["mask_2018-02-02_32635.tif", "mask_2018-02-03_32635.tif"]
 
 
 def test_a_token_that_has_expired_is_renewed(kappamask, server, account, tmp_path):
