@@ -7,7 +7,6 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import replace
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
 from kappamask.cli.moved import moved
-from kappamask.openeo_process import patience
 from kappamask.openeo_process.archive import build
 from kappamask.openeo_process.journal import Journal, Part, State
+from kappamask.openeo_process.patience import Patience
 
 ROOT = Path(__file__).resolve().parents[1]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
@@ -253,7 +252,7 @@ def test_a_mask_of_half_its_part_is_refused_unless_the_back_end_says_so(
     kappamask, server, account, tmp_path, monkeypatch
 ):
     """West of the scene there is no image, and the back-end cuts there; it tells so, but here the message is lost."""
-    monkeypatch.setattr(patience, "Patience", partial(patience.Patience, bad_files=1))
+    monkeypatch.setattr(Patience, "wait", lambda *_: 0.1)
     with spoilt(server.url, Silent(0, 0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-13")
         done = kappamask(*asked)
