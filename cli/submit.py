@@ -42,7 +42,9 @@ def submit(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the masks.", show_default=False)],
     crs: Annotated[str | None, typer.Option(help="Of the area's coordinates; EPSG:4326 if left out.")] = None,
     model: Model = "compact",
-    level: Annotated[Level | None, typer.Option(help="Product level, if the bands do not tell.")] = None,
+    level: Annotated[
+        Level | None, typer.Option(help="Product level, if neither the collection's name nor the bands tell.")
+    ] = None,
     bands: Annotated[str | None, typer.Option(help="Bands to load, B02,B03,…; all that the network takes.")] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Also the score of each class, in percent.")] = False,
     scheme: Scheme = "KappaMask",
@@ -79,7 +81,7 @@ def submit(
     changes = tuple(_pair(text) for text in option or [])
     cleaning, wanted = cleaning_of(buffer_m or (), min_object_m2, fill_holes_m2, 0.0), bands_of(bands)
     request = Request(
-        backend, collection, _period(dates), card, runtime, level, scores, wanted or card.bands,
+        backend, collection, _period(dates), card, runtime, level or told_by(collection), scores, wanted or card.bands,
         options=changes, only=tuple(only or ()), max_cloud_cover=max_cloud_cover, scheme=scheme_of(scheme),
         cleaning=tuple(cleaning.items()),
     )  # fmt: skip
@@ -100,6 +102,12 @@ def submit(
     parts = [whole_or_fetched_again(book, part) for part in moved(book, book.plan(jobs), jobs)]
     asked.drive(book, parts, at_once, allow_holes)
     finish(book, [parts[0].batch], as_json, allow_holes)
+
+
+def told_by(collection: str) -> Level | None:
+    """The level that a collection's name holds, as SENTINEL2_L1C does; None if it holds none, or both."""
+    named = [level for level in Level if level.value in collection.upper()]
+    return named[0] if len(named) == 1 else None
 
 
 def _period(text: str) -> tuple[str, str]:

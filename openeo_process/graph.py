@@ -162,7 +162,7 @@ def _level(datacube: openeo.DataCube, card: ModelCard) -> str:
     bands = (datacube.metadata.band_names or []) if datacube.metadata and datacube.metadata.has_band_dimension() else []
     shown = {LEVEL_BANDS[band] for band in bands if band in LEVEL_BANDS} or set(card.levels)
     if len(shown) != 1:
-        raise CubeError("The cube's bands do not tell its product level: say level='L1C' or level='L2A'.")
+        raise CubeError("The cube's bands do not tell its product level: say level='L1C' or level='L2A' (--level).")
     return shown.pop()
 
 

@@ -20,6 +20,7 @@ from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
 from kappamask.cli.moved import moved
+from kappamask.cli.submit import told_by
 from kappamask.openeo_process.archive import build
 from kappamask.openeo_process.journal import Journal, Part, State
 from kappamask.openeo_process.patience import Patience
@@ -375,3 +376,10 @@ def test_a_back_end_that_does_not_answer_is_told(kappamask, account, tmp_path):
 def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
     done = kappamask(*words("http://example.org", tmp_path))
     assert done.code == 1 and "https://" in done.err and one_sentence(done.err)
+
+
+@pytest.mark.parametrize(
+    ("collection", "level"), [("SENTINEL2_L1C", "L1C"), ("sentinel-2-l2a", "L2A"), ("S2", None), ("L1C_AND_L2A", None)]
+)
+def test_the_collections_name_tells_the_level(collection, level):
+    assert told_by(collection) == level
