@@ -54,12 +54,12 @@ class JobFolder:
 
     @classmethod
     def create(cls, jobs: Path, spec: JobSpec, settings: Settings) -> JobFolder:
-        """A new job, not started."""
-        folder = cls(jobs / spec.id)
-        folder.working.mkdir(parents=True)
-        folder.put("spec", asdict(spec))
-        folder.put("settings", asdict(settings))
-        return folder
+        """A new job, not started; whoever lists jobs meanwhile sees it whole, or not yet."""
+        draft = cls(jobs / f".{spec.id}")
+        draft.working.mkdir(parents=True)
+        draft.put("spec", asdict(spec))
+        draft.put("settings", asdict(settings))
+        return cls(draft.path.rename(jobs / spec.id))
 
     def spec(self) -> JobSpec:
         """What was asked. Raises JobError, TypeError or ValueError if that record is damaged or missing."""

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -43,7 +44,10 @@ ROOM: Final = 0.8
 """Share of the free memory that a peer may be expected to take."""
 
 
-def main(product: Path, output: Path | None, peers: Sequence[str], repeat: int, patience: float, largest: int) -> None:
+def main(
+    product: Path, output: Path | None, peers: Sequence[str], repeat: int, patience: float, largest: int,
+    longest: float = inf,
+) -> None:  # fmt: skip
     for name in {*peers} - {*TOOLS} - {*WEIGHTS}:
         load_card(name)  # an unknown one is told now, not after hours
     document: dict[str, Any] = {
@@ -55,7 +59,7 @@ def main(product: Path, output: Path | None, peers: Sequence[str], repeat: int, 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bands = read_whole(product, folder / "array.npy", sides[-1])
-        for row in rows(folder, bands, peers, sides, repeat, patience):
+        for row in rows(folder, bands, peers, sides, repeat, patience, longest):
             document["rows"].append(row)
             save(document, output)
     ran = [row for row in document["rows"] if row["sizes"]]
@@ -75,8 +79,9 @@ def save(document: dict[str, Any], output: Path | None) -> None:
 
 
 def rows(
-    folder: Path, bands: list[str], peers: Sequence[str], sides: list[int], repeat: int, patience: float
-) -> Iterator[dict[str, Any]]:
+    folder: Path, bands: list[str], peers: Sequence[str], sides: list[int], repeat: int, patience: float,
+    longest: float = inf,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
     """For each peer its bands and its times by size, or why it has none."""
     for name in peers:
         peer, random = stand_in(name, folder)
@@ -85,6 +90,9 @@ def rows(
         asked |= {"peer": peer, "repeat": repeat, "patience": patience}
         row: dict[str, Any] = {"peer": name, **_network(peer, random=random), "bands": used, "sizes": []}
         for side in sides:
+            if too_long := longer(row["sizes"], side, longest):
+                row["failed"] = too_long
+                break
             found = timed(asked | {"side": side, "block": block_of(row["sizes"], side)})
             if isinstance(found, str):
                 row["failed"] = found
@@ -92,6 +100,14 @@ def rows(
             row["sizes"].append(found)
             tell(name, found)
         yield row
+
+
+def longer(before: list[dict[str, Any]], side: int, longest: float) -> str | None:
+    """Why a square of `side` px is not run: by the smaller one it would take more than `longest` seconds."""
+    guess = before[-1]["median"] * side**2 / before[-1]["side"] ** 2 if before else 0.0
+    if guess <= longest:
+        return None
+    return f"{side**2 / 1e6:.0f} Mpx would take about {guess:.0f} s, by the smaller ones; {longest:.0f} s were allowed."
 
 
 def tell(name: str, found: dict[str, Any]) -> None:
@@ -153,5 +169,9 @@ if __name__ == "__main__":
     given.add_argument("--repeat", type=int, default=3, help="runs of each, of which the median counts; %(default)s")
     given.add_argument("--patience", type=float, default=1800, help="seconds after which no further run begins")
     given.add_argument("--largest", type=int, default=SIDES[-1], help="largest side, px; %(default)s")
+    given.add_argument("--longest", type=float, default=inf, help="seconds that a size may be expected to take")
     words = given.parse_args()
-    main(words.product, words.output, words.peers.split(","), words.repeat, words.patience, words.largest)
+    main(
+        words.product, words.output, words.peers.split(","), words.repeat, words.patience, words.largest,
+        words.longest,
+    )  # fmt: skip

@@ -27,7 +27,7 @@ from rasterio.transform import from_origin
 
 from kappamask.backend import runner
 from kappamask.backend.chunks import apply_neighborhood
-from kappamask.backend.job_folder import JobFolder
+from kappamask.backend.job_folder import JobFolder, JobSpec, Settings
 from kappamask.backend.scene_index import index
 from kappamask.backend.server import Server, running_server
 from kappamask.models import SceneError
@@ -620,3 +620,18 @@ def test_progress_counts_chunks(connection: openeo.Connection) -> None:
     wait_for_log(job, "asleep")
     assert job.describe()["progress"] == pytest.approx(100 * 6 / 18)
     job.delete()
+
+
+def test_a_job_appears_with_its_records_or_not_at_all(tmp_path, monkeypatch):
+    seen = []
+    put = JobFolder.put
+
+    def watched(folder, name, value):
+        seen.append([path.name for path in tmp_path.glob("j-*")])
+        put(folder, name, value)
+
+    monkeypatch.setattr(JobFolder, "put", watched)
+    spec = JobSpec("j-1", "me", {}, "1.2.0", "2018-02-02T10:50:00+00:00")
+    folder = JobFolder.create(tmp_path, spec, Settings(scenes=".", state="."))
+    assert seen == [[], []] and folder.path == tmp_path / "j-1" and folder.spec() == spec
+    assert [path.name for path in tmp_path.iterdir()] == ["j-1"]

@@ -139,6 +139,15 @@ def test_peers_that_would_not_fit_run_in_blocks(monkeypatch: pytest.MonkeyPatch)
     assert times.block_of([one, {"side": 8000, "peak_mb": 900, "block": 1000}], 10980) == 1000
 
 
+def test_a_size_that_would_take_too_long_is_not_begun_and_told() -> None:
+    import times
+
+    before = [{"side": 1000, "median": 10.0}]
+    assert times.longer([], 1000, 1.0) is None and times.longer(before, 2000, 40.0) is None
+    told = times.longer(before, 4000, 100.0)
+    assert told and "16 Mpx would take about 160 s" in told and "100 s were allowed" in told
+
+
 def test_times_tell_which_network_and_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One small scene, two peers, end to end but for the product; no time is looked at."""
     import times
