@@ -33,8 +33,11 @@ def numbers(bands, lowest, highest=65535, seed=0):
 
 
 def fed(values, how):
+    """What the network is given of `values`; beside and below them they are reflected up to its least side."""
     values = values.astype(np.float32)
-    return tensor(values, validity(values, how), how)
+    whole = tensor(values, validity(values, how), how)
+    assert whole.shape[1:] == tuple(max(side, how.card.least_side) for side in values.shape[1:])
+    return whole[:, : values.shape[1], : values.shape[2]]
 
 
 def km_predict(values, largest):
