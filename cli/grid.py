@@ -29,11 +29,12 @@ def run_grid(plan: "Plan", names: Sequence[str], tile_count: int | None) -> None
     """
     from kappamask.scenes.atomic import written_whole
     from kappamask.training.grid import train_grid
-    from kappamask.training.tiles import write_tiles
+    from kappamask.training.train import parts_of
 
     if tile_count is not None:
+        write, folder, _ = parts_of(plan)
         with shown("simulate") as show:
-            write_tiles(plan.data, plan.tiles, 0, tile_count, show)
+            write(plan.data, folder, 0, tile_count, show)
     rows: list[Row] = []
     for row in train_grid(plan, names, _dice, _tell, simulated=tile_count is not None):
         rows.append(row)

@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 
 # ruff: noqa: E402
 
-from kappamask.training import device_images, device_paint, simulate, spectra
+from kappamask.cli.grid import run_grid
+from kappamask.training import device_images, device_paint, grid, simulate, spectra
 from kappamask.training.batches import Source
 from kappamask.training.device_batches import DeviceSource
 from kappamask.training.parts import Numbers, draw_parts, read_sky, write_parts
@@ -170,11 +171,19 @@ def test_images_are_blurred_and_turned_with_their_truth() -> None:
     assert torch.equal(turned[:, 0], truth) and len({t.numpy().tobytes() for t in truth}) == 8
 
 
-def test_a_gpu_gets_skies_and_grounds_in_a_folder_of_their_own(data: Path, tmp_path: Path) -> None:
+def test_a_gpu_gets_skies_and_grounds_in_a_folder_of_their_own(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = Plan(data, tmp_path / "tiles", tmp_path / "run", device="cuda")
     with making_tiles(plan, 2):
         pass
     assert len(list((tmp_path / "tiles" / "parts").glob("sky-*.npz"))) == 2 and not list(
         (tmp_path / "tiles").glob("*.npy")
     )
+    monkeypatch.setattr("kappamask.cli.grid.grid_table", lambda _: "")
+    monkeypatch.setattr(grid, "train_grid", lambda *_, **__: iter(()))
+    for folder, wanted in (("grid-gpu", ["parts"]), ("grid-cpu", ["0000000.npy"])):
+        device = "cuda" if wanted == ["parts"] else "cpu"
+        run_grid(Plan(data, tmp_path / folder, tmp_path / "out", device=device), [], 1)
+        assert [path.name for path in (tmp_path / folder).iterdir()] == wanted
     assert isinstance(source_of(Plan(data, data / "tiles", tmp_path / "run")), Source)

@@ -123,7 +123,7 @@ class Source:
         drawn = self._draw(side, rng)
         scene, level = drawn.scene, drawn.level
         if level == "L1C" and not np.isnan(scene[B10]).any() and rng.random() < L2A_SHARE:
-            level, scene = "L2A", to_surface(scene, float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3)))
+            level, scene = "L2A", to_surface(scene, *draw_air(rng))
             scene[B10] = np.nan
         spread = UNLIT[1] if not drawn.merged and rng.random() < UNLIT[0] else GAIN[0]
         scene = scene * np.exp(rng.normal(0, spread) + rng.normal(0, GAIN[1], (13, 1, 1))).astype(np.float32)
@@ -132,6 +132,11 @@ class Source:
         scene[~keep_bands(rng)] = np.nan
         image, truth = turn(to_input(scene, level), drawn.truth.astype(np.int64), rng)
         return image, truth, drawn.merged
+
+
+def draw_air(rng: np.random.Generator) -> tuple[float, float]:
+    """Sun zenith in degrees and aerosol at 550 nm that an inversion to the ground goes by; not the true ones."""
+    return float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3))
 
 
 def ceilings(rng: np.random.Generator) -> FloatArray:

@@ -7,7 +7,7 @@ The shares, spreads and formulas are those of `batches`; the random numbers are 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -26,19 +26,19 @@ from kappamask.training.batches import (
     Batch,
     Sides,
     ceilings,
+    draw_air,
     keep_bands,
 )
-from kappamask.training.device_images import generator, lose_wedges, turn_each, zoom
+from kappamask.training.device_images import generator, lose_wedges, planes_of, to_like, turn_each, zoom
 from kappamask.training.device_paint import paint, vapour_ratios
 from kappamask.training.device_store import Store, room_on
 from kappamask.training.material import load_ground, read_pixels
 from kappamask.training.parts import LAYERS, Numbers, read_sky
+from kappamask.training.samples import GRAIN, PATCHES
 from kappamask.training.simulate import EDGE_PX
 from kappamask.training.spectra import B10, MEAN, STD, FloatArray, surface_factors
 from kappamask.training.tiles import SIZE
 
-#: Patches in a patchwork, each number as often, and the most that a pixel's noise deviates by.
-PATCHES, GRAIN = (1, 1, 2, 4, 8), 0.05
 #: Small chips for one large crop, at most: more would take longer to draw than to train on.
 MOST_CHIPS: Final = 4
 
@@ -95,11 +95,12 @@ class DeviceSource:
         seeds = rng.uniform(0, side, (count, most, 2))
         seeds[np.arange(most) >= rng.choice(PATCHES, count)[:, None]] = 1e6
         grid = torch.arange(side, device=self.device, dtype=torch.float32)
-        at = torch.from_numpy(seeds).float().to(self.device)[..., None]
+        at = to_like(seeds.astype(np.float32), grid)[..., None]
         near = ((grid - at[:, :, 0])[..., None] ** 2 + (grid - at[:, :, 1])[:, :, None] ** 2).argmin(dim=1)
-        which = self._tensor(chosen).gather(1, near.flatten(1)).view(near.shape)
-        grain = self._tensor(rng.uniform(0, GRAIN, (count, 1, 1)).astype(np.float32)) * self._noise(near.shape, rng)
-        truth = torch.where(self._tensor(self.cloudy)[which], 4, 1)
+        which = to_like(chosen, near).gather(1, near.flatten(1)).view(near.shape)
+        noise = torch.randn(near.shape, generator=generator(near.device, rng), device=near.device)
+        grain = to_like(rng.uniform(0, GRAIN, (count, 1, 1)).astype(np.float32), near) * noise
+        truth = torch.where(to_like(self.cloudy, near)[which], 4, 1)
         return self.spectra[which].permute(0, 3, 1, 2) * torch.exp(grain)[:, None], truth
 
     def _pixels(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -116,9 +117,11 @@ class DeviceSource:
         kept = np.stack([keep_bands(rng) for _ in range(count)])
         kept[:, B10] &= level == LEVELS["L1C"]
         low, mean = np.stack([ceilings(rng) for _ in range(count)]), MEAN[None]
-        seen = torch.minimum(scene * self._planes(gain) + self._planes(offset), self._planes(low))
-        image = torch.where(self._planes(kept), (seen - self._planes(mean)) / self._planes(STD[None]), float(FILL))
-        plane = self._tensor(level)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
+        seen = torch.minimum(scene * planes_of(gain, scene) + planes_of(offset, scene), planes_of(low, scene))
+        image = torch.where(
+            planes_of(kept, scene) > 0, (seen - planes_of(mean, scene)) / planes_of(STD[None], scene), float(FILL)
+        )
+        plane = to_like(level, scene)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
         return torch.cat((image, plane), dim=1)
 
     def _to_surface(self, scene: Tensor, which: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
@@ -126,21 +129,8 @@ class DeviceSource:
         level = np.full(len(scene), LEVELS["L1C"], np.float32)
         if len(which):
             level[which] = LEVELS["L2A"]
-            part = scene[self._tensor(which)]
-            pairs = [surface_factors(float(r), *self._air(rng)) for r in vapour_ratios(part)]
-            air, scale = (self._planes(np.stack(values)) for values in zip(*pairs, strict=True))
-            scene[self._tensor(which)] = ((part - air) / scale).clamp(min=1e-4)
+            part = scene[to_like(which, scene)]
+            pairs = [surface_factors(float(r), *draw_air(rng)) for r in vapour_ratios(part)]
+            air, scale = (planes_of(np.stack(values), scene) for values in zip(*pairs, strict=True))
+            scene[to_like(which, scene)] = ((part - air) / scale).clamp(min=1e-4)
         return level
-
-    @staticmethod
-    def _air(rng: np.random.Generator) -> tuple[float, float]:
-        return float(rng.uniform(20, 65)), float(rng.uniform(0.02, 0.3))
-
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(self.device)
-
-    def _planes(self, array: NDArray[Any]) -> Tensor:
-        return self._tensor(array)[:, :, None, None]
-
-    def _noise(self, shape: torch.Size, rng: np.random.Generator) -> Tensor:
-        return torch.randn(shape, generator=generator(torch.device(self.device), rng), device=self.device)

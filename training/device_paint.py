@@ -51,9 +51,9 @@ def paint(
         depth, slopes = planes[:, 2 * number], planes[:, 2 * number + 1]
         scene, opacity, cirrus = overlay(scene, depth, slopes, number, numbers, waters, spectra, rng)
         through, b10 = through * (1 - opacity) ** 2, b10 + cirrus
-    truth = label(blur(through, 0.8), b10, beam, drop)
+    truth = label(blur(through, simulate.BLUR_PX), b10, beam, drop)
     scene = to_native(scene, [n.pixel_m for n in numbers], rng)
-    noise = torch.randn(scene.shape, generator=generator(device, rng), device=device) * (0.0008 + 0.006 * scene)
+    noise = torch.randn(scene.shape, generator=generator(device, rng), device=device) * tiles.noise_of(scene)
     return (scene + noise).clip(1e-4, 3.0), truth
 
 
@@ -116,7 +116,7 @@ def overlay(
     colour = np.stack([_colour(layer, n.zenith_deg, w, spectra, rng) for layer, n, w in pairs])
     rows = np.stack([simulate.parallax(n.base_km[number], n.pixel_m, rng) for n in numbers])
     back = np.array([BACKSCATTER[layer.kind.ice] for layer in layers], np.float32)[:, None, None]
-    strength = rng.uniform(0.1, 0.45, (len(layers), 1, 1)).astype(np.float32)
+    strength = rng.uniform(*simulate.RELIEF, (len(layers), 1, 1)).astype(np.float32)
     opacity = moved(simulate.two_stream(to_like(back, depth) * depth), rows)
     bright = moved(1 + to_like(strength, slopes) * slopes, rows)
     tint = planes_of(colour, scene).expand_as(opacity).clone()

@@ -134,7 +134,7 @@ def facts(network: nn.Module, saved: list[dict[str, Any]], path: Path, data: Pat
         "commit": commit(),
         "hours": round(sum(one["seconds"] for one in saved) / 3600, 2),
         "runs": [{name: one[name] for name in ("share", "step", "seconds", "origin", "history")} for one in saved],
-        "simulated_tiles": len(list(tiles.glob("*.npy"))),
+        "simulated_tiles": len(list(tiles.rglob("*.npy"))),
         "validation": {"file": VALIDATION, "landsat": list(LANDSAT)} | validate(network, data),
         "training_data_figures": sanity(network, data),
         "data_sha256": {name: sha256(data / name) for name in (*LANDSAT, *BACKGROUNDS, PIXELS, VALIDATION)},

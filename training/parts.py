@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from kappamask.training.clouds import KINDS, Layer, relief
 from kappamask.training.material import Ground, load_ground
-from kappamask.training.simulate import EDGE_PX, Sun, View, draw_sky, sunbeam
+from kappamask.training.simulate import EDGE_PX, View, draw_sky, draw_sun, sunbeam
 from kappamask.training.surfaces import draw_ground
 from kappamask.training.tiles import CLOUD_FREE, OVERCAST, SIZE, draw_pixel
 
@@ -47,7 +47,7 @@ def draw_parts(seed: int) -> tuple[Array, Numbers]:
     """Sky number `seed`: its planes and numbers. None is cloud-free: the trainer leaves clouds out where it wants."""
     rng = np.random.default_rng([seed, 2])
     pixel_m = draw_pixel(rng)
-    sun = Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
+    sun = draw_sun(rng)
     coverage = 1.0 if rng.random() < OVERCAST / (1 - CLOUD_FREE) else None
     layers, view = draw_sky((SIZE, SIZE), sun, pixel_m, rng, coverage)
     planes = np.zeros((2 * LAYERS + 1, SIZE + 2 * EDGE_PX, SIZE), np.float16)

@@ -13,6 +13,9 @@ from kappamask.datasets import Patch
 from kappamask.training.material import Pixels
 from kappamask.training.spectra import BANDS, FloatArray
 
+#: Patches in a patchwork, each number as often, and the most that a pixel's noise deviates by.
+PATCHES, GRAIN = (1, 1, 2, 4, 8), 0.05
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -61,11 +64,11 @@ def patchwork(pixels: Pixels, side: int, rng: np.random.Generator) -> tuple[Floa
     """
     kind = rng.integers(3)
     pool = np.flatnonzero((pixels.cloudy == bool(kind)) | (kind == 2))
-    chosen = rng.choice(pool, int(rng.choice((1, 1, 2, 4, 8))))
+    chosen = rng.choice(pool, int(rng.choice(PATCHES)))
     seeds = rng.uniform(0, side, (len(chosen), 2))
     far = [np.hypot(*(np.ogrid[:side, :side][axis] - seed[axis] for axis in (0, 1))) for seed in seeds]
     which = chosen[np.argmin(far, axis=0)]
-    grain = np.float32(rng.uniform(0, 0.05)) * rng.standard_normal((side, side), dtype=np.float32)
+    grain = np.float32(rng.uniform(0, GRAIN)) * rng.standard_normal((side, side), dtype=np.float32)
     scene = pixels.spectra[which].transpose(2, 0, 1) * np.exp(grain)
     return scene, np.where(pixels.cloudy[which], 4, 1).astype(np.uint8)
 

@@ -37,8 +37,8 @@ OPAQUE, VISIBLE, VISIBLE_B10 = 0.45, 0.08, 0.006
 #: Kinds that a sky of a given coverage is made of, each as often: ice among them, lest it be taken for snow.
 OPAQUE_KINDS: Final = tuple(kind for kind in KINDS if kind.depth[1] >= 20)
 #: A pixel is shadow where the sun's beam is weaker than this and B02, B03 or B08 drops by more than these: a share of
-#: its light, and a reflectance, below which nobody sees it. On two labelled Landsat scenes shadows end where a third of
-#: B08 is lost; a network taught 0.22 drew them further out, over pixels that had lost 0.22 (median).
+#: its light, and a reflectance, below which nobody sees it. Taught 0.22, a network called pixels of two Landsat scenes
+#: shadow that had lost 0.22 of B08 (medians), where those labelled so had lost half: a third lies between.
 BEAM, DROP, LEAST_DROP = 0.65, 0.33, 0.004
 #: Share of shadow among the ground that is seen, above which it is not judged: nobody can tell it from dark land.
 ALL_SHADE: Final = 0.75
@@ -55,6 +55,8 @@ AOT: Final = (0.03, 0.5)
 THINNEST: Final = 0.45
 #: B10 relative to B03 of real clouds whose colour a layer may take: below 2.5 km, between, and ice.
 HEIGHT_B10: Final = ((0.0, 0.008), (0.002, 0.06), (0.02, 1.0))
+#: How much brighter a slope of a cloud is that faces the sun, and the blur of a cloud's edge where it is labelled.
+RELIEF, BLUR_PX = (0.1, 0.45), 0.8
 #: Pixels kept around the canvas for the bands' parallax, and the longest shadow simulated.
 EDGE_PX, LONGEST_PX = 24, 384
 
@@ -76,6 +78,11 @@ class Sun:
     def tangent(self) -> float:
         """Metres of shadow for a metre of height."""
         return float(np.tan(np.radians(self.zenith_deg)))
+
+
+def draw_sun(rng: np.random.Generator) -> Sun:
+    """Any azimuth, from 18 to 70 degrees from the zenith."""
+    return Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ def paint_clouds(
     if coverage is not None and not 0 <= coverage <= 1:
         raise ValueError(f"coverage={coverage} was given; a share from 0 to 1 is needed.")
     rng = np.random.default_rng(seed)
-    sun = sun or Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
+    sun = sun or draw_sun(rng)
     scene = np.array(reflectance, np.float32)
     if coverage == 0:
         return scene, np.full(scene.shape[1:], CLEAR, np.uint8)
@@ -163,7 +170,7 @@ def paint_layers(
     sides, drawn = float(rng.uniform(*SIDES)), float(np.exp(rng.uniform(*np.log(AOT))))
     scene, drop = darken(scene, beam, sun, sides, drawn if aot is None else aot)
     through, b10 = np.ones(view.shape, np.float32), np.zeros(view.shape, np.float32)
-    strength = float(rng.uniform(0.1, 0.45))
+    strength = float(rng.uniform(*RELIEF))
     for layer in layers:
         colour = real_colour(layer, spectra, rng)
         if colour is None:
@@ -179,7 +186,7 @@ def paint_layers(
                 through *= (1 - opacity) ** 2
             elif band == B10:
                 b10 += light
-    return scene, label(ndimage.gaussian_filter(through, 0.8), b10, beam, drop)
+    return scene, label(ndimage.gaussian_filter(through, BLUR_PX), b10, beam, drop)
 
 
 def parallax(base_km: float, pixel_m: float, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.training.material import Ground, load_ground
 from kappamask.training.resample import KERNELS, blur_to_native
-from kappamask.training.simulate import ALL_SHADE, CLEAR, SHADOW, Sun, paint_clouds
+from kappamask.training.simulate import ALL_SHADE, CLEAR, SHADOW, Sun, draw_sun, paint_clouds
 from kappamask.training.spectra import FloatArray, path, transmission
 from kappamask.training.surfaces import draw_ground
 
@@ -33,7 +34,7 @@ def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]
     """Tile number `seed`: ground, clouds, the sensor's grids and noise; uint16 (14, size, size)."""
     rng = np.random.default_rng([seed, 1])
     pixel_m = draw_pixel(rng)
-    sun = Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
+    sun = draw_sun(rng)
     share = rng.random()
     coverage = 0.0 if share < CLOUD_FREE else 1.0 if share < CLOUD_FREE + OVERCAST else None
     clear = np.clip(draw_ground(ground, size, seed) * shade(rng), 1e-4, 1.2).astype(np.float32)
@@ -46,7 +47,7 @@ def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]
     )
     scene = blur_to_native(scene, pixel_m, str(rng.choice(list(KERNELS))))
     truth = unsure(truth)
-    noise = rng.standard_normal(scene.shape, dtype=np.float32) * (0.0008 + 0.006 * scene)
+    noise = rng.standard_normal(scene.shape, dtype=np.float32) * noise_of(scene)
     dn = np.clip((scene + noise) * 10000, 1, 30000).round().astype(np.uint16)
     return np.concatenate([dn, truth[None].astype(np.uint16)])
 
@@ -55,6 +56,11 @@ def unsure(truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Truth (y, x) with 0, not judged, for shadow where hardly any ground is in the sun."""
     shade, sunny = ((truth == code).sum() for code in (SHADOW, CLEAR))
     return np.where((truth == SHADOW) & (shade > ALL_SHADE * (shade + sunny)), np.uint8(0), truth)
+
+
+def noise_of(scene: Any) -> Any:
+    """Deviation of the sensor's noise; an array or a tensor."""
+    return 0.0008 + 0.006 * scene
 
 
 def draw_pixel(rng: np.random.Generator) -> float:

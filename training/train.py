@@ -145,7 +145,7 @@ def train(
     return state
 
 
-def parts_of(plan: Plan) -> tuple[Callable[[Path, Path, int, int], None], Path, str]:
+def parts_of(plan: Plan) -> tuple[Callable[..., None], Path, str]:
     """What writes the simulator's files for `plan`, where to, and the pattern of the names of those written last."""
     return (write_parts, plan.tiles / PARTS, "sky-*.npz") if on_device(plan) else (write_tiles, plan.tiles, "*.npy")
 
