@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # CI names a wheel here, so that the tests run on what a user installs.
 PACKAGE ?= -e .
-# For the trainer, the peer and their tests, `make test TRAIN="torch==2.13.0 ukis-csmask==1.0.0"`; left out, those tests
-# are skipped: pip may take a CUDA build of several gigabytes, and the peer's networks are 145 MB.
+# For the trainer, the peers and their tests, `make test TRAIN="torch==2.13.0 ukis-csmask==1.0.0 s2cloudless==1.7.3"`;
+# left out, those tests are skipped: pip may take a CUDA build of several gigabytes, and one peer's networks are 145 MB.
 TRAIN ?=
 
 .PHONY: demo test lint bench results judge faults docs goldens official-speed clean

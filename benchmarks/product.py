@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import rasterio
 from rasterio.transform import from_origin
-from reading import BESIDE
+from reading import BESIDE, WRITTEN
 
 from kappamask.models import SENTINEL2_BANDS
 from kappamask.scenes.atomic import written_whole
@@ -70,9 +70,7 @@ def write(folder: Path) -> None:
     np.save(folder / BESIDE, array)
     random = np.random.default_rng(0)
     for values, (band, metres) in zip(array, NATIVE_M.items(), strict=True):
-        _write_band(
-            folder / f"T18SUH_20180202T160000_{band}.jp2", values[:: metres // 10, :: metres // 10], metres, random
-        )
+        _write_band(folder / f"{WRITTEN}_{band}.jp2", values[:: metres // 10, :: metres // 10], metres, random)
 
 
 def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Generator) -> None:
@@ -101,7 +99,7 @@ def cost(command: list[str]) -> Cost:
 
 def measure(folder: Path, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
     """Print a row for each part of the work, at each resolution."""
-    if not (folder / "T18SUH_20180202T160000_B12.jp2").exists():
+    if not (folder / f"{WRITTEN}_B12.jp2").exists():
         write(folder)
     print(f"product of {SIDE} px {'wall':>20}{'CPU':>10}{'cores':>8}{'peak':>11}", flush=True)
     python, words = sys.executable, ["--level", "L1C", "--radiometry", "dn_harmonized", "--overwrite"]

@@ -15,6 +15,8 @@ from kappamask.scenes import open_scene
 
 BESIDE = "piece.npy"
 """What `product.py` leaves beside a product that it wrote."""
+WRITTEN = "T18SUH_20180202T160000"
+"""What the names of its bands begin with."""
 ROWS = 1024
 """Pixels read at a time: a row of blocks of ESA's JP2s."""
 
@@ -52,4 +54,4 @@ def described(product: Path) -> dict[str, Any]:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     size = sum(path.stat().st_size for path in files)
     facts = {"name": product.name, "files": len(files), "bytes": size, "sha256": digest.hexdigest()}
-    return facts | {"repeated": (product / BESIDE).exists()}
+    return facts | {"repeated": any(path.name.startswith(WRITTEN) for path in files)}

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -52,8 +52,8 @@ def main(
         load_card(name)  # an unknown one is told now, not after hours
     document: dict[str, Any] = {
         "commit": commit(), "date": datetime.now(UTC).date().isoformat(), "machine": machine(),
-        "matmul_gflops": round(matmul_gflops()), "product": described(product), "repeat": repeat, "rows": [],
-        "reading": [],
+        "matmul_gflops": round(matmul_gflops()), "product": described(product), "repeat": repeat, "patience": patience,
+        "longest": longest if isfinite(longest) else None, "rows": [], "reading": [],
     }  # fmt: skip
     sides = [side for side in SIDES if side <= largest]
     with tempfile.TemporaryDirectory() as name:

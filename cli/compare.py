@@ -16,6 +16,7 @@ PEERS = (
     "Masks to compare, with commas: networks (id or path of a card), ukis-csmask, s2cloudless, threshold, and rasters "
     "beside the scenes by their class scheme, as SCL, Fmask=FOLDER. Differences are those of the first."
 )
+MERGE = "Count semi-transparent cloud as cloud; left out, where the labels do not tell it apart."
 NAME = "comparison"
 """Name of the files, before the suffix."""
 
@@ -44,6 +45,7 @@ def compare(
         Split | None, typer.Option(help="Part of the set: test, but all of your own files, if left out.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many patches of each set, evenly taken.")] = None,
+    merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge masks against labelled data: tables as in the KappaMask paper, intervals, and a page with the worst scenes.
@@ -62,20 +64,19 @@ def compare(
     judged = []
     for one in data:
         with shown(f"judge {one}") as show:
-            judged.append(judge(one, named, split=split, limit=limit, report=show))
+            judged.append(judge(one, named, split=split, limit=limit, merge_thin=merge_thin, report=show))
     written = write_files(output, NAME, judged, title="Cloud masks compared", command="kappamask compare")
     result = {**document(judged), "files": [str(path) for path in written]}
     say(result, [*(line for one in judged for line in _lines(one.found)), *result["files"]], as_json)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    from kappamask.evaluation.tables import tables
+    from kappamask.evaluation.tables import set_name, shortcomings, tables
 
     title, head, rows = tables(found)[0]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    told = [f"{name} could not run: {reason}" for name, reason in found["absent"].items()]
-    scenes = f"{found['dataset']}: {title.lower()}, {found['scenes']} scenes"
-    return [scenes, *(_line(row, widths) for row in [head, *rows]), *told]
+    scenes = f"{set_name(found)}: {title.lower()}, {found['scenes']} scenes"
+    return [scenes, *(_line(row, widths) for row in [head, *rows]), *shortcomings(found)]
 
 
 def _line(cells: list[str], widths: list[int]) -> str:

@@ -1,7 +1,7 @@
 """`kappamask evaluate`: how good a mask, or a network, is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +9,7 @@ from kappamask.cli.comparison_files import check_folder, write_files
 from kappamask.cli.options import AsJson, Level, Model, extra, say
 
 if TYPE_CHECKING:
+    from kappamask.evaluation.judge import Judged
     from kappamask.evaluation.metrics import Scores
 
 __all__ = ["evaluate"]
@@ -24,7 +25,9 @@ def evaluate(
     mask: Annotated[Path | None, typer.Option(help="Mask file to score.")] = None,
     labelled: Annotated[Path | None, typer.Option(help="Labelled image (.npz: dn, bands, gt_kappa) to run on.")] = None,
     model: Model = "compact",
-    level: Annotated[Level | None, typer.Option(help="Level of the labelled image, if its name does not say.")] = None,
+    level: Annotated[
+        Level | None, typer.Option(help="Level of the labelled image; else as its name says, or L1C.")
+    ] = None,
     merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and page.")] = None,
     as_json: AsJson = False,
@@ -38,33 +41,25 @@ def evaluate(
         raise typer.BadParameter("give --truth and --mask, or --labelled", param_hint="--truth")
     if output:
         check_folder(output)
-    if labelled:
-        from kappamask.evaluation import evaluate_labelled
-
-        scores, merged = evaluate_labelled(labelled, model=model, level=level, merge_thin=merge_thin)
-    else:
+    if labelled or output:
+        with extra("datasets"):
+            from kappamask.evaluation.single import judge_files, judge_labelled
+        judged = (
+            judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
+            else judge_files(str(truth), str(mask), merge_thin=bool(merge_thin))
+        )  # fmt: skip
+        scores, merged = judged.scores, judged.merged
+        written = _written(output, judged) if output else []
+    else:  # of whole products, too: edges, squares and intervals would take minutes
         from kappamask.evaluation.files import evaluate_files
 
-        merged = bool(merge_thin)
+        merged, written = bool(merge_thin), []
         scores = evaluate_files(str(truth), str(mask), merge_thin=merged)
-    result: dict[str, Any] = {**scores, "merge_thin": merged}
-    lines = _table(scores, merged)
-    if output:
-        written = _written(output, labelled, model, level, truth, mask, merged=merged)
-        result, lines = result | {"files": written}, [*lines, *written]
-    say(result, lines, as_json)
+    files = {"files": written} if written else {}
+    say({**scores, "merge_thin": merged, **files}, [*_table(scores, merged), *written], as_json)
 
 
-def _written(
-    output: Path, labelled: Path | None, model: str, level: str | None, truth: Path | None, mask: Path | None, *,
-    merged: bool,
-) -> list[str]:  # fmt: skip
-    with extra("datasets"):
-        from kappamask.evaluation.single import judge_files, judge_labelled
-    if labelled:
-        judged = judge_labelled(labelled, model=model, level=level, merge_thin=merged)
-    else:
-        judged = judge_files(str(truth), str(mask), merge_thin=merged)
+def _written(output: Path, judged: "Judged") -> list[str]:
     files = write_files(output, NAME, [judged], title="A cloud mask judged", command="kappamask evaluate")
     return [str(path) for path in files]
 

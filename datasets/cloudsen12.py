@@ -54,14 +54,13 @@ def read(entry: Entry) -> Patch:
     if len(numbers) not in ORDER or labels.shape != numbers.shape[1:]:
         raise SceneError(f"{entry.path.name}: {entry.id} has an image {numbers.shape} and labels {labels.shape}.")
     level, bands = ORDER[len(numbers)]
-    optical = [i for i, band in enumerate(bands) if band in L1C]
-    empty = without_data(numbers[optical], 0, FILL)
-    reflectance = np.where(empty, np.nan, numbers[optical] / DIGITAL).astype(np.float32)
+    empty = without_data(numbers[[i for i, band in enumerate(bands) if band in L1C]], 0, FILL)
+    reflectance = np.where(empty, np.nan, numbers / DIGITAL).astype(np.float32)
     truth = np.where(empty, 0, translated(labels, CODES)).astype(np.uint8)
-    kept = tuple(bands[i] for i in optical)
     return Patch(
-        entry.id, _place(entry), split(entry), level, 10.0, kept, reflectance, truth, merged=False, tags=_sun(entry)
-    )
+        f"{entry.id}_{level}", _place(entry), split(entry), level, 10.0, bands, reflectance, truth, merged=False,
+        tags=_sun(entry),
+    )  # fmt: skip
 
 
 def _place(entry: Entry) -> str:

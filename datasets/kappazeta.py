@@ -41,12 +41,15 @@ def group_of(path: Path) -> str:
 
 
 def split(path: Path) -> str:
-    """By product: neither set was published in parts."""
-    return split_of(group_of(path))
+    """By tile, in both sets alike, for they share tiles: neither was published in parts."""
+    return split_of(group_of(path).partition("_")[0])
 
 
 def read(path: Path) -> Patch:
-    """The patch in `path`. Raises SceneError where it lacks labels or bands, or its numbers cannot be what they say."""
+    """The patch in `path`. Raises SceneError where it lacks labels or bands, or its numbers cannot be what they say.
+
+    Where a name has no baseline the offset is 0, as in both published sets.
+    """
     dataset = open_dataset(path)
     planes = {label: v for name, v in dataset.data_vars.items() if (label := band_name(str(name)))}
     if "Label" not in dataset or not planes:

@@ -41,7 +41,7 @@ class Patch:
     pixel_m: float | None
     bands: tuple[str, ...]
     reflectance: NDArray[np.float32]
-    """(band, y, x), unitless; NaN where there is no data."""
+    """(band, y, x), unitless, of AOT and WVP digital numbers / 10000; NaN where there is no data."""
     truth: NDArray[np.uint8]
     """(y, x): 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 0 not judged."""
     merged: bool

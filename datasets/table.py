@@ -57,7 +57,7 @@ DATASETS: Final = {
         DataSet("pixels", "Labelled pixels as tables of bands, cloud and scene", "your own", "yours",
                 pixels.find, pixels.split, pixels.read, "labelled_*.csv", "cloud of either kind, by colour alone"),
         DataSet("arrays", "Labelled scenes as numpy archives of dn, bands and gt_kappa", "your own", "yours",
-                arrays.find, arrays.split, arrays.read, "labelled_*.npz", _THREE),
+                arrays.find, arrays.split, arrays.read, "labelled_*.npz", "the classes that they label"),
     )
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
@@ -29,7 +29,8 @@ class Standing:
     """Why it could not -> at how many patches."""
     seconds: float = 0.0
     pixels: int = 0
-    """What it masked, and how long that took, reading apart."""
+    """What it masked, and how long that took, reading apart; without its first patch, for networks are loaded then."""
+    _first: tuple[float, int] | None = None
 
     def judge(self, patch: Patch) -> None:
         """Mask the patch and count; what goes wrong is written down."""
@@ -44,12 +45,16 @@ class Standing:
         except KappaMaskError as error:
             self.failures[str(error)] += 1
             return
-        self.seconds, self.pixels = self.seconds + took, self.pixels + patch.truth.size
+        if self._first is None:
+            self._first = took, patch.truth.size
+        else:
+            self.seconds, self.pixels = self.seconds + took, self.pixels + patch.truth.size
 
     @property
     def seconds_per_megapixel(self) -> float | None:
-        """Seconds of the mask alone; None where nothing was masked."""
-        return self.seconds / self.pixels * MEGAPIXEL if self.pixels else None
+        """Seconds of the mask alone; None where nothing was masked, or was not made here. Of one patch with loading."""
+        seconds, pixels = (self.seconds, self.pixels) if self.pixels else self._first or (0.0, 0)
+        return seconds / pixels * MEGAPIXEL if pixels and self.peer.timed else None
 
 
 @dataclass
@@ -75,6 +80,8 @@ class Comparison:
         if np.isin(patch.truth, IGNORED).all():
             self.unjudged += 1
             return
+        if patch.name in self.scenes:
+            raise SceneError(f"Two patches are called {patch.name}; judge their folders one by one.")
         self.scenes[patch.name] = place
         self.groups.add(patch.group)
         self.grounds[patch.name] = grounds(patch)
@@ -85,20 +92,26 @@ class Comparison:
 
 
 def compare(
-    patches: Sequence[Patch], peers: Sequence[Peer], report: Callable[[int, int], None] | None = None
+    patches: Sequence[Patch],
+    peers: Sequence[Peer],
+    report: Callable[[int, int], None] | None = None,
+    *,
+    merge_thin: bool | None = None,
 ) -> Comparison:
     """Mask every patch by every peer, and count against the truth.
 
     A peer that cannot mask a patch leaves the others running: `Standing.failures` says why. report: is called with
-    how many patches are done and how many there are. Raises SceneError if a patch cannot be read, two peers have one
-    name, or nothing could be judged.
+    how many patches are done and how many there are. merge_thin: whether thin cloud counts as cloud; None: where the
+    patches say that their labels do not tell it. Raises SceneError if a patch cannot be read, two peers or two patches
+    have one name, or nothing could be judged.
     """
     names = Counter(peer.name for peer in peers)
     if max(names.values(), default=0) > 1:
         raise SceneError(f"Peers are told apart by their names; {names.most_common(1)[0][0]} is given twice.")
     found = Comparison([Standing(peer) for peer in peers])
     for done in range(len(patches)):
-        found.add(done, patches[done])
+        patch = patches[done]
+        found.add(done, patch if merge_thin is None else replace(patch, merged=merge_thin))
         if report:
             report(done + 1, len(patches))
     _check(found)

@@ -7,22 +7,24 @@ import xarray as xr
 from kappamask.evaluation.metrics import Scores, scores
 from kappamask.models import SceneError
 from kappamask.scenes import read_mask
+from kappamask.udf.schemes import in_own_scheme
 
 __all__ = ["evaluate_files", "read_pair"]
 
 
 def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool = False) -> Scores:
-    """Scores of the mask file against the truth file, both GeoTIFF or netCDF of KappaMask codes on one grid.
+    """Scores of the mask file against the truth file, GeoTIFF or netCDF on one grid.
 
-    Raises SceneError if a file is no mask or the grids differ, CubeError if the truth labels no pixel.
+    Codes are KappaMask's, or of the scheme that a file says it is in. Raises SceneError if a file is no mask or the
+    grids differ, CubeError if the truth labels no pixel.
     """
     true, found = read_pair(truth, mask)
     return scores(true.values, found.values, merge_thin)
 
 
 def read_pair(truth: str | Path, mask: str | Path) -> tuple[xr.DataArray, xr.DataArray]:
-    """Both files as codes (y, x). Raises SceneError if a file is no mask or the grids differ."""
-    true, found = read_mask(truth), read_mask(mask)
+    """Both files as KappaMask codes (y, x). Raises SceneError if a file is no mask or the grids differ."""
+    true, found = (in_own_scheme(read_mask(one)) for one in (truth, mask))
     _same_grid(true, found)
     return true, found
 

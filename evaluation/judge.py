@@ -7,8 +7,10 @@ from typing import Any
 
 from kappamask.datasets import DATASETS, Patch, Patches, named, open_dataset
 from kappamask.evaluation.compare import compare
+from kappamask.evaluation.metrics import Scores
 from kappamask.evaluation.peers import Peer, open_peer
 from kappamask.evaluation.summary import summary
+from kappamask.evaluation.views import MERGED
 from kappamask.models import MissingExtraError, SceneError, WeightsError
 
 __all__ = ["OWN_FILES", "SPLITS", "Judged", "judge", "judged"]
@@ -30,6 +32,16 @@ class Judged:
     places: dict[str, int]
     """Scene -> its place among `patches`."""
 
+    @property
+    def scores(self) -> Scores:
+        """Of the first mask, by class; where thin cloud counts as cloud, it is no class."""
+        return dict(self.found["peers"][0]["views"]["classes"])
+
+    @property
+    def merged(self) -> bool:
+        """Whether thin cloud counts as cloud."""
+        return bool(self.found["view"] == MERGED)
+
     def worst(self) -> Iterator[tuple[dict[str, Any], Patch]]:
         """The scenes of `found["worst"]`, read again one by one."""
         for one in self.found["worst"]:
@@ -42,13 +54,16 @@ def judge(
     *,
     split: str | None = None,
     limit: int | None = None,
+    merge_thin: bool | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Judged:
     """Judge peers on a data set.
 
     data: NAME=FOLDER with a name of `datasets.DATASETS`, or a folder (or file) of labelled arrays.
-    peers: as `open_peer` takes them. A tool or network that is not installed is told in `absent`.
+    peers: as `open_peer` takes them. One that is not installed, or whose files are not here or damaged, is told in
+        `absent`.
     split: "test" if left out, "all" for one's own arrays. limit: only so many patches, evenly taken from all.
+    merge_thin: whether thin cloud counts as cloud; None: where the labels do not tell it.
     Raises SceneError for an unknown data set or peer, if nothing is found, if no peer could mask anything.
     """
     name, folder = named(data) or (OWN_FILES, Path(data))
@@ -58,7 +73,8 @@ def judge(
     if not opened:
         raise SceneError(f"No peer can run. {' '.join(f'{who}: {why}' for who, why in absent.items())}")
     facts = {key: getattr(DATASETS[name], key) for key in ("title", "source", "licence", "judges")}
-    return judged(patches, opened, {"dataset": name, **facts, "split": chosen}, absent=absent, report=report)
+    facts = {"dataset": name, "folder": folder.name, **facts, "split": chosen}
+    return judged(patches, opened, facts, absent=absent, merge_thin=merge_thin, report=report)
 
 
 def judged(
@@ -67,10 +83,11 @@ def judged(
     facts: Mapping[str, str],
     *,
     absent: Mapping[str, str] | None = None,
+    merge_thin: bool | None = None,
     report: Callable[[int, int], None] | None = None,
 ) -> Judged:
     """Judge opened peers on patches; `facts` and `absent` (peer -> why it cannot run) as `Judged.found` has them."""
-    compared = compare(patches, peers, report)
+    compared = compare(patches, peers, report, merge_thin=merge_thin)
     found = summary(compared)
     found = {**facts, **found, "absent": {**(absent or {}), **found["absent"]}}
     ran = tuple(one.peer for one in compared.standings if one.tally.scenes)

@@ -42,6 +42,8 @@ class Peer:
     tells: frozenset[int]
     """KappaMask classes that it can say; of others it is not judged."""
     run: Callable[[Patch], Answer]
+    timed: bool = True
+    """Whether `run` makes the mask; False where it reads what others made, at a cost that is not known."""
     sha256: str = ""
     """Of a network's file, so that a figure can be told from that of another one of the same name."""
 
@@ -53,8 +55,8 @@ def open_peer(spec: str, data: Path) -> Peer:
         scheme, as SCL, Fmask or MAJA, with their folder as SCL=FOLDER; left out, they lie in the data set's. The tool
         s2cloudless is run; rasters that it made are S2cloudless=FOLDER.
     data: the folder of the data set.
-    Raises MissingExtraError if the tool is not installed, WeightsError if a network's weights are not here, SceneError
-    for no such peer or folder.
+    Raises MissingExtraError if the tool is not installed, WeightsError if a network's weights are not here or its card
+    is damaged, SceneError for no such peer.
     """
     if spec in _tools():
         return _tools()[spec]()
@@ -66,6 +68,8 @@ def open_peer(spec: str, data: Path) -> Peer:
     except CardError as error:
         if spec in WEIGHTS:
             raise WeightsError(f"Its weights are not here: {WEIGHTS[spec]}.") from error
+        if Path(spec).exists():
+            raise WeightsError(str(error)) from error
         known = ", ".join([*_tools(), *scheme_names(), *WEIGHTS])
         raise SceneError(f"No peer {spec!r}: known are {known}, SCHEME=FOLDER, and networks. {error}") from error
 
@@ -76,7 +80,7 @@ def classes_of(scheme: str) -> frozenset[int]:
 
 
 def _of_card(card: ModelCard) -> Peer:
-    return Peer(card.id, card.title, ALL & {*card.output}, partial(_network, card), card.sha256)
+    return Peer(card.id, card.title, ALL & {*card.output}, partial(_network, card), sha256=card.sha256)
 
 
 def _network(card: ModelCard, patch: Patch) -> Answer:
@@ -98,4 +102,4 @@ def _tools() -> Mapping[str, Callable[[], Peer]]:
 def _of_rasters(scheme: str, folder: Path) -> Peer:
     from kappamask.evaluation.rasters import read_rasters
 
-    return Peer(scheme, f"Rasters of {scheme}", classes_of(scheme), read_rasters(scheme, folder))
+    return Peer(scheme, f"Rasters of {scheme}", classes_of(scheme), read_rasters(scheme, folder), timed=False)

@@ -1,9 +1,12 @@
 """Masks that others made, as files beside the scenes: read, translated, fitted to the patch."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.datasets import Patch
@@ -13,27 +16,47 @@ from kappamask.scenes import read_mask
 from kappamask.scenes.masks import MASK_SUFFIXES
 from kappamask.udf import from_scheme
 
-__all__ = ["fitted", "read_rasters"]
+__all__ = ["fitted", "read_rasters", "window"]
+
+WINDOW: Final = re.compile(r"(.+):(\d+),(\d+)")
 
 
 def read_rasters(scheme: str, folder: Path) -> Callable[[Patch], Answer]:
     """A reader of a patch's mask: PATCH_SCHEME.tif (or .nc), or PATCH.tif, anywhere under `folder`.
 
-    The rasters lie on the patch's grid, or are coarser by a whole number. Raises SceneError for no such folder; the
-    reader raises it for no such file or a grid that does not fit, CubeError for codes that the scheme has not.
+    The rasters lie on the patch's grid, or are coarser by a whole number; of a patch that is a window of a product
+    (PRODUCT:row,column), PRODUCT_SCHEME.tif is that of the whole product. The reader raises SceneError for no such
+    folder or file or a grid that does not fit, CubeError for codes that the scheme has not.
     """
-    if not folder.is_dir():
-        raise SceneError(f"{folder} is no folder; rasters of {scheme} are looked for there.")
     found = {path.stem.casefold(): path for path in sorted(folder.rglob("*")) if path.suffix.lower() in MASK_SUFFIXES}
 
     def read(patch: Patch) -> Answer:
-        names = [f"{patch.name}_{scheme}".casefold(), patch.name.casefold()]
+        product, corner = window(patch.name)
+        names = [f"{product}_{scheme}".casefold(), product.casefold()]
         path = next((found[name] for name in names if name in found), None)
         if path is None:
-            raise SceneError(f"There is no {patch.name}_{scheme}.tif under {folder.name}.")
-        return Answer(fitted(np.asarray(from_scheme(read_mask(path), scheme).values), patch.truth.shape, path.name))
+            raise SceneError(f"There is no {product}_{scheme}.tif under {folder.name}.")
+        codes = from_scheme(read_mask(path), scheme)
+        cut = codes if corner is None else _cut(codes, corner, patch, path.name)
+        return Answer(fitted(np.asarray(cut.values), patch.truth.shape, path.name))
 
     return read
+
+
+def window(name: str) -> tuple[str, tuple[int, int] | None]:
+    """The scene of a patch that is called `name`, and the corner (row, column) of its window where it is one."""
+    found = WINDOW.fullmatch(name)
+    return (found[1], (int(found[2]), int(found[3]))) if found else (name, None)
+
+
+def _cut(codes: xr.DataArray, corner: tuple[int, int], patch: Patch, name: str) -> xr.DataArray:
+    """The patch's window of a whole product's codes (y, x), whose pixels may be coarser by a whole number."""
+    times = float(codes["x"][1] - codes["x"][0]) / (patch.pixel_m or np.nan)
+    spans = [(start, start + size) for start, size in zip(corner, patch.truth.shape, strict=True)]
+    if not times >= 1 or any(edge % times for span in spans for edge in span):
+        raise SceneError(f"{name} has pixels {times:g} times the patch's, and its window is no whole number of them.")
+    y, x = (slice(int(first / times), int(last / times)) for first, last in spans)
+    return codes.isel(y=y, x=x)
 
 
 def fitted(codes: NDArray[np.uint8], shape: tuple[int, ...], name: str = "mask") -> NDArray[np.uint8]:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kappamask.datasets import DATASETS, Patch, open_dataset
+from kappamask.datasets import DATASETS, Patch
+from kappamask.datasets.arrays import read
 from kappamask.evaluation.files import read_pair
 from kappamask.evaluation.judge import OWN_FILES, Judged, judged
 from kappamask.evaluation.metrics import CLASSES, IGNORED
 from kappamask.evaluation.peers import Answer, Peer, open_peer
 from kappamask.evaluation.tables import LABELS
-from kappamask.udf.classes import SEMI_TRANSPARENT
 
 __all__ = ["judge_files", "judge_labelled"]
 
@@ -28,24 +28,22 @@ def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool = False
     place, made = Path(truth).stem, Path(mask).stem
     nothing = np.empty((0, *codes.shape), np.float32)
     patch = Patch(place, place, "all", "", None, (), nothing, codes, merged=merge_thin)
-    peer = Peer(made, f"Mask file {Path(mask).name}", ALL, lambda _: Answer(found))
-    one = judged([patch], [peer], _facts(f"{made} against {place}", codes))
-    one.found["peers"][0]["seconds_per_megapixel"] = None
-    return one
+    peer = Peer(made, f"Mask file {Path(mask).name}", ALL, lambda _: Answer(found), timed=False)
+    return judged([patch], [peer], _facts(f"{made} against {place}", codes))
 
 
 def judge_labelled(
     path: str | Path, *, model: str = "compact", level: str | None = None, merge_thin: bool | None = None
 ) -> Judged:
-    """`model` on the labelled image, a `.npz` as `read_chip` takes it. merge_thin: None merges where no thin is told.
+    """`model` on the labelled image, a `.npz` of `dn` (y, x, band), `bands` (names) and `gt_kappa` (y, x).
 
+    level: left out, as the file's name says, else L1C. merge_thin: None merges where no thin cloud is told.
     Raises SceneError for the file, what `open_peer` raises, and SceneError where the network cannot mask it.
     """
-    (patch,) = open_dataset(OWN_FILES, Path(path))
-    merged = not (patch.truth == SEMI_TRANSPARENT).any() if merge_thin is None else merge_thin
-    patch = replace(patch, level=level or patch.level, merged=bool(merged))
+    patch = read(Path(path))
     peer = open_peer(model, Path(path).parent)
-    return judged([patch], [peer], _facts(f"{peer.name} on {patch.name}", patch.truth))
+    facts = _facts(f"{peer.name} on {patch.name}", patch.truth)
+    return judged([replace(patch, level=level or patch.level)], [peer], facts, merge_thin=merge_thin)
 
 
 def _facts(dataset: str, codes: np.ndarray) -> dict[str, str]:

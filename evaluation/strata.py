@@ -12,7 +12,7 @@ from kappamask.evaluation.sureness import ERRORS, errors_of, stratum_intervals
 from kappamask.evaluation.tally import Drawn
 from kappamask.evaluation.views import VIEWS, View
 
-__all__ = ["CLOUDS", "STRATA", "members", "strata", "stratum"]
+__all__ = ["CLOUDS", "MIXED", "STRATA", "by_cloud", "members", "strata"]
 
 Counts = NDArray[np.int64]
 _ORDER = list(CLASSES)
@@ -20,17 +20,18 @@ CLOUDS: Mapping[str, Callable[[Mapping[str, int]], bool]] = {
     "all_clear": lambda pixels: pixels["clear"] == sum(pixels.values()),
     "all_cloud": lambda pixels: pixels["semi_transparent"] + pixels["cloud"] == sum(pixels.values()),
     "thin_cloud_only": lambda pixels: pixels["semi_transparent"] > 0 and pixels["cloud"] == 0,
-    "mixed": lambda _: True,
 }
-"""Stratum -> whether a scene with so many pixels of each class in the truth is of it; the first that fits."""
-STRATA = tuple(dict.fromkeys([*CLOUDS, *GROUNDS]))
-"""Those by cloud, of which a scene is in one, and those by ground, of which it may be in several."""
+"""Stratum -> whether a scene with so many pixels of each class in the truth is of it."""
+MIXED = "mixed"
+"""Stratum of the scenes that are of none of `CLOUDS`."""
+STRATA = tuple(dict.fromkeys([*CLOUDS, MIXED, *GROUNDS]))
+"""Those by cloud and those by ground; a scene may be in several: one wholly of thin cloud is also all cloud."""
 
 
-def stratum(counts: Counts) -> str:
-    """The stratum by cloud of a scene from its counts (4, 5), whose rows are the truth."""
+def by_cloud(counts: Counts) -> set[str]:
+    """The strata by cloud of a scene from its counts (4, 5), whose rows are the truth."""
     pixels = dict(zip(_ORDER, counts.sum(axis=1).tolist(), strict=True))
-    return next(name for name, fits in CLOUDS.items() if fits(pixels))
+    return {name for name, fits in CLOUDS.items() if fits(pixels)} or {MIXED}
 
 
 def members(scenes: Mapping[str, Counts], grounds: Mapping[str, Collection[str]] | None = None) -> dict[str, list[str]]:
@@ -38,7 +39,7 @@ def members(scenes: Mapping[str, Counts], grounds: Mapping[str, Collection[str]]
 
     scenes: name -> counts (4, 5). grounds: name -> its strata by ground.
     """
-    of = {name: {stratum(counts), *(grounds or {}).get(name, ())} for name, counts in scenes.items()}
+    of = {name: {*by_cloud(counts), *(grounds or {}).get(name, ())} for name, counts in scenes.items()}
     found = {one: [name for name in scenes if one in of[name]] for one in STRATA}
     return {one: names for one, names in found.items() if names}
 

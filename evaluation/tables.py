@@ -9,7 +9,7 @@ from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.metrics import RATES
 from kappamask.evaluation.strata import STRATA
 
-__all__ = ["LABELS", "csv_text", "latex", "markdown", "markdown_table", "tables"]
+__all__ = ["LABELS", "csv_text", "latex", "markdown", "markdown_table", "set_name", "shortcomings", "tables"]
 
 LABELS = {
     "clear": "Clear",
@@ -40,7 +40,8 @@ QUESTIONS = {"cloud": "Cloud or not", "shadow": "Shadow or not", "valid": "Valid
 ERRORS = {"false": "Cloud where none is", "missed": "Cloud missed"}
 """What is told of each stratum, of cloud of either kind."""
 NONE = "–"
-COLUMNS = ("dataset", "split", "peer", "view", "score", "class", "value", "low", "high", "scenes", "stratum")
+COLUMNS = ("dataset", "split", "peer", "view", "score", "class", "value", "low", "high", "scenes", "stratum",
+           "folder")  # fmt: skip
 LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}", "–": "--",
                        "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"})  # fmt: skip
 Table = tuple[str, list[str], list[list[str]]]
@@ -107,15 +108,30 @@ def _percent(value: float | None) -> str:
 
 
 def _title(found: Mapping[str, Any]) -> str:
-    return f"{found['dataset']}, {found['split']}: {found['scenes']} scenes of {found['groups']} products or places"
+    return f"{set_name(found)}, {found['split']}: {found['scenes']} scenes of {found['groups']} products or places"
+
+
+def set_name(found: Mapping[str, Any]) -> str:
+    """The data set and the folder that it was in: of one's own there may be several."""
+    return f"{found['dataset']} in {found['folder']}" if found.get("folder") else str(found["dataset"])
+
+
+def shortcomings(found: Mapping[str, Any]) -> list[str]:
+    """A line for each peer that could not run, or was not judged on every scene, and why."""
+    absent = [f"{name} could not run: {reason}" for name, reason in found["absent"].items()]
+    return absent + [
+        f"{peer['name']} is judged on {peer['scenes']} of {found['scenes']} scenes; {times} times: {reason}"
+        for peer in found["peers"]
+        for reason, times in peer["failures"].items()
+    ]
 
 
 def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"# {_title(found)}", "")
     for title, head, rows in tables(found):
         yield from (f"## {title}", "", *markdown_table(head, rows), "")
-    for name, reason in found["absent"].items():
-        yield from (f"{name} could not run: {reason}", "")
+    for line in shortcomings(found):
+        yield from (line, "")
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -129,7 +145,8 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _latex(found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"% {_title(found)}".replace("\n", " ")
+    for line in (_title(found), *shortcomings(found)):
+        yield f"% {' '.join(line.split())}"
     for _, head, rows in tables(found):
         yield rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
         yield from (r"\hline", _row(head), r"\hline", *map(_row, rows), r"\hline", r"\end{tabular}", "")
@@ -147,7 +164,7 @@ def _figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
                 for name, value in scores[score].items():
                     low, high = bounds.get(score, {}).get(name) or ("", "")
                     who = [found["dataset"], found["split"], peer["name"], view, score, name]
-                    yield [*who, "" if value is None else value, low, high, peer["scenes"], ""]
+                    yield [*who, "" if value is None else value, low, high, peer["scenes"], "", found.get("folder", "")]
         yield from _of_strata(found, peer)
 
 
@@ -158,4 +175,5 @@ def _of_strata(found: Mapping[str, Any], peer: Mapping[str, Any]) -> Iterator[li
         told += [("cloud", error, "cloud", one[error], bounds.get(error)) for error in ERRORS]
         for *what, value, span in told:
             who = [found["dataset"], found["split"], peer["name"], *what]
-            yield [*who, "" if value is None else value, *(span or ("", "")), one["scenes"], name]
+            told = ["" if value is None else value, *(span or ("", "")), one["scenes"], name, found.get("folder", "")]
+            yield [*who, *told]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from kappamask.evaluation import evaluate_labelled
+from kappamask.evaluation.single import judge_labelled
 from kappamask.udf import cloud_mask
 
 pytestmark = pytest.mark.shared_data
@@ -12,8 +12,7 @@ pytestmark = pytest.mark.shared_data
 
 def test_labelled_cumulus_scene(shared_data):
     """The validation scene: never trained on. Semi-transparent counts as cloud: its labels do not part them."""
-    found, _ = evaluate_labelled(shared_data / "labelled_l1c_cumulus_6band.npz", merge_thin=True)
-    dice = found["dice"]
+    dice = judge_labelled(shared_data / "labelled_l1c_cumulus_6band.npz", merge_thin=True).scores["dice"]
     assert dice["cloud"] >= 0.80
     assert dice["shadow"] >= 0.60
 

@@ -1,8 +1,10 @@
 """`kappamask compare`, and the peers that it asks."""
 
 import csv
+import gc
 import io
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ from browser import browser, needs_browser
 from command import one_sentence
 from files import geotiff
 from labelled import cloudsen12
+from rasterio.transform import from_origin
 
 from kappamask.datasets import Patch, open_dataset
 from kappamask.evaluation import confusion, rates, scores, tools
@@ -100,6 +103,18 @@ def test_rasters_beside_the_scenes_are_found_and_translated(tmp_path: Path) -> N
         peer.run(patch("d"))
 
 
+def test_a_window_of_a_product_is_cut_from_the_products_raster(tmp_path: Path) -> None:
+    codes = np.full((48, 48), 4, np.uint8)
+    codes[12:36, 24:] = np.repeat([3, 4, 9], 8)[:, None]
+    geotiff(tmp_path / "P_SCL.tif", codes[None], (None,), transform=from_origin(0, 960, 20, 20))
+    peer = open_peer("SCL", tmp_path)
+    np.testing.assert_array_equal(peer.run(patch("P:24,48")).mask, patch().truth)
+    with pytest.raises(SceneError, match="no whole number"):
+        peer.run(patch("P:25,48"))
+    with pytest.raises(SceneError, match=r"no Q_SCL\.tif"):
+        peer.run(patch("Q:0,0"))
+
+
 @pytest.mark.parametrize("shape", [(24, 16), (47, 48), (96, 96)])
 def test_only_whole_multiples_fit(shape: tuple[int, int]) -> None:
     with pytest.raises(SceneError, match="warp it"):
@@ -113,8 +128,8 @@ def test_unknown_peers_and_folders_are_refused(tmp_path: Path) -> None:
         open_peer(f"FOO={tmp_path}", tmp_path)
     assert open_peer("scl", tmp_path).name == "SCL"
     assert open_peer(f"s2cloudless={tmp_path}", tmp_path).tells == {1, 4}
-    with pytest.raises(SceneError, match="no folder"):
-        open_peer(f"SCL={tmp_path / 'no'}", tmp_path)
+    with pytest.raises(SceneError, match=r"no a_SCL\.tif under .*no"):
+        open_peer(f"SCL={tmp_path / 'no'}", tmp_path).run(patch("a"))
 
 
 @pytest.mark.shared_data
@@ -130,13 +145,16 @@ def test_ukis_csmask_finds_real_clouds_and_shadows(shared_data: Path) -> None:
 
 
 def test_s2cloudless_runs() -> None:
-    pytest.importorskip("s2cloudless")
+    try:
+        peer = open_peer("s2cloudless", Path())
+    except MissingExtraError as error:
+        pytest.skip(str(error))
     truth = np.repeat([1, 4], 32)[:, None] * np.ones(64, np.uint8)
     bands = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
     ground, cloud = (0.12, 0.1, 0.08, 0.12, 0.3, 0.3, 0.1, 0.001, 0.2, 0.1), (0.6,) * 6 + (0.35, 0.02, 0.5, 0.4)
     planes = np.stack([np.where(truth == 4, c, g) for g, c in zip(ground, cloud, strict=True)]).astype(np.float32)
     one = Patch("x", "x", "test", "L1C", 10.0, bands, planes, truth.astype(np.uint8), merged=True)
-    found = open_peer("s2cloudless", Path()).run(one).mask
+    found = peer.run(one).mask
     assert (found[:24] == 1).all() and (found[40:] == 4).all()
 
 
@@ -150,12 +168,28 @@ def test_a_tool_that_is_not_there_says_what_to_install(monkeypatch: pytest.Monke
             open_peer(name, Path())
 
 
-def test_a_tool_that_fails_in_its_own_way_is_a_failure_of_one_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tool_whose_library_is_not_there_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(_: str) -> None:
+        raise OSError("libgomp.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(tools, "import_module", without)
+    with pytest.raises(MissingExtraError, match=r"needs s2cloudless \(libgomp"):
+        open_peer("s2cloudless", Path())
+
+
+class TheirOwnError(Exception):
+    """As LightGBM and ONNX Runtime have them."""
+
+
+@pytest.mark.parametrize("error", [TypeError, MemoryError, TheirOwnError])
+def test_a_tool_that_fails_in_its_own_way_is_a_failure_of_one_patch(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def broken(**_: object) -> None:
-        raise TypeError("img must be nice")
+        raise error("img must be nice")
 
     monkeypatch.setattr(tools, "import_module", lambda _: SimpleNamespace(CSmask=broken))
-    with pytest.raises(CubeError, match="ukis-csmask failed: TypeError: img must be nice"):
+    with pytest.raises(CubeError, match=f"ukis-csmask failed: {error.__name__}: img must be nice"):
         open_peer("ukis-csmask", Path()).run(patch())
 
 
@@ -185,8 +219,45 @@ def test_peers_are_judged_and_those_that_cannot_leave_the_others_running() -> No
     assert rates(blind.tally.pooled) == scores(truth, wrong)
     assert good.failures == {"good does not like it.": 1}
     assert absent.failures.total() == 2
-    assert good.pixels == truth.size
-    assert absent.seconds_per_megapixel is None
+    assert good.seconds_per_megapixel is not None and absent.seconds_per_megapixel is None
+
+
+def test_the_first_patch_and_files_do_not_count_as_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, clock = patch().truth, iter([0.0, 9.0, 10.0, 11.0, 20.0, 21.0, 30.0, 31.0])
+    monkeypatch.setattr("kappamask.evaluation.compare.perf_counter", lambda: next(clock))
+    (one,) = compare([patch(name) for name in "abc"], [told("network", truth)]).standings
+    assert one.seconds_per_megapixel == pytest.approx(2 / (2 * truth.size) * 1e6), "loading took 9 s"
+    (read,) = compare([patch()], [replace(told("files", truth), timed=False)]).standings
+    assert read.seconds_per_megapixel is None
+
+
+def test_patches_are_forgotten_once_they_are_counted() -> None:
+    alive: list[weakref.ref[Patch]] = []
+
+    class Lazy(list):
+        def __getitem__(self, index):
+            one = patch(f"p{index}")
+            gc.collect()
+            assert sum(ref() is not None for ref in alive) <= 1, "at most the one before"
+            alive.append(weakref.ref(one))
+            return one
+
+    compare(Lazy(range(4)), [told("good", patch().truth)])
+    gc.collect()
+    assert len(alive) == 4 and not any(ref() for ref in alive)
+
+
+def test_two_patches_of_one_name_are_refused() -> None:
+    with pytest.raises(SceneError, match="Two patches are called a"):
+        compare([patch("a"), patch("a")], [told("good", patch().truth)])
+
+
+def test_whether_thin_cloud_is_judged_can_be_chosen() -> None:
+    truth = np.repeat([1, 3, 4], 16)[:, None] * np.ones(48, np.uint8)
+    given, peer = [patch(truth=truth)], told("good", truth.astype(np.uint8))
+    assert compare(given, [peer]).merged
+    found = compare(given, [peer], merge_thin=False)
+    assert not found.merged and rates(found.standings[0].tally.pooled)["dice"]["semi_transparent"] == 1
 
 
 def test_nothing_to_judge_is_an_error() -> None:
@@ -276,6 +347,15 @@ def test_csv_has_every_figure_and_its_interval(found: dict) -> None:
     assert {row["view"] for row in rows} == {"classes", "merged", "cloud", "shadow", "valid"}
 
 
+def test_a_mask_of_some_scenes_and_the_folder_are_told_everywhere(found: dict) -> None:
+    partly = {**found["peers"][0], "scenes": 2, "failures": {"It rained.": 1}}
+    told, words = {**found, "peers": [partly]}, "brightness is judged on 2 of 3 scenes; 1 times: It rained."
+    assert words in markdown([told]) and f"% {words}" in latex([told])
+    assert "# arrays in set0, all: 3 scenes" in markdown([{**told, "folder": "set0"}])
+    rows = csv.DictReader(io.StringIO(csv_text([{**told, "folder": "set0"}])))
+    assert {row["folder"] for row in rows} == {"set0"}
+
+
 def test_text_tables_tell_the_same(found: dict) -> None:
     (_, head, rows), plain = tables(found)[0], markdown([found])
     assert f"| {' | '.join(head)} |" in plain
@@ -283,6 +363,7 @@ def test_text_tables_tell_the_same(found: dict) -> None:
     assert "SCL could not run: There is no labelled_l1c_0_SCL.tif" in plain
     typeset = latex([{**found, "peers": [{**found["peers"][0], "name": "50%_of & more"}]}])
     assert r"50\%\_of \& more" in typeset
+    assert "% SCL could not run: There is no labelled_l1c_0_SCL.tif" in typeset
     assert typeset.count(r"\begin{tabular}") == typeset.count(r"\end{tabular}") == len(tables(found))
 
 

@@ -16,7 +16,7 @@ from kappamask.evaluation.intervals import bootstrap, interval, paired
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.evaluation.reliability import BINS, calibration_error, reliability
 from kappamask.evaluation.spread import share_of_patches, spread
-from kappamask.evaluation.strata import strata, stratum
+from kappamask.evaluation.strata import by_cloud, strata
 from kappamask.evaluation.sureness import dice_of
 from kappamask.evaluation.tally import Tally
 from kappamask.evaluation.views import VIEWS
@@ -182,8 +182,9 @@ def test_shares_of_patches_are_of_the_questions_that_a_mask_answers() -> None:
 def test_scenes_are_sorted_by_the_cloud_of_their_truth() -> None:
     truths = {"all_clear": [1, 1], "all_cloud": [3, 4], "thin_cloud_only": [1, 3], "mixed": [1, 4]}
     for name, truth in truths.items():
-        assert stratum(confusion(truth, [1, 4])) == name
-    assert stratum(confusion([1, 2], [1, 1])) == "mixed", "shadow without its cloud is not all clear"
+        assert by_cloud(confusion(truth, [1, 4])) == {name}
+    assert by_cloud(confusion([3, 3], [1, 4])) == {"all_cloud", "thin_cloud_only"}
+    assert by_cloud(confusion([1, 2], [1, 1])) == {"mixed"}, "shadow without its cloud is not all clear"
 
 
 def test_false_alarms_over_clear_ground_are_told_apart() -> None:

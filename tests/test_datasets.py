@@ -55,8 +55,8 @@ def test_cloudsen12_is_read_where_it_lies(tmp_path: Path) -> None:
     }
     cloudsen12(tmp_path / "cloudsen12-l1c.0000.part.taco", patches)
     found = open_dataset("cloudsen12", tmp_path)
-    assert [patch.name for patch in found] == ["a", "b"]
-    assert [patch.name for patch in found.part("train")] == ["b"] and len(found.part("validation")) == 0
+    assert [patch.name for patch in found] == ["a_L1C", "b_L1C"]
+    assert [patch.name for patch in found.part("train")] == ["b_L1C"] and len(found.part("validation")) == 0
     patch = found[0]
     assert (patch.level, patch.bands, patch.split, patch.group) == ("L1C", L1C, "test", "ROI_0001")
     np.testing.assert_array_equal(patch.truth, [[1, 4, 3, 2], [0, 1, 1, 4]])
@@ -64,11 +64,13 @@ def test_cloudsen12_is_read_where_it_lies(tmp_path: Path) -> None:
     assert np.isnan(patch.reflectance[:, 1, 0]).all() and np.isfinite(patch.reflectance[:, 1, 1:]).all()
 
 
-def test_level_2a_has_no_cirrus_band_and_its_by_products_are_left(tmp_path: Path) -> None:
+def test_level_2a_has_no_cirrus_band_and_keeps_its_by_products(tmp_path: Path) -> None:
     image = numbers(14)
     cloudsen12(tmp_path / "l2a.taco", {"a": (image, np.zeros((2, 4), np.uint8), {})})
     patch = open_dataset("cloudsen12", tmp_path)[0]
-    assert patch.level == "L2A" and "B10" not in patch.bands and len(patch.reflectance) == len(patch.bands) == 12
+    assert patch.level == "L2A" and "B10" not in patch.bands and len(patch.reflectance) == len(patch.bands) == 14
+    assert patch.bands[-2:] == ("AOT", "WVP"), "KappaZeta's networks of Level-2A need them"
+    np.testing.assert_allclose(patch.reflectance[12:], image[12:] / 1e4, rtol=1e-6)
     stack = patch.stack(L1C)
     assert np.isnan(stack[10]).all()
     np.testing.assert_allclose(stack[12], image[11] / 1e4, rtol=1e-6)
@@ -79,14 +81,14 @@ def test_cloudsen12_tells_of_a_low_sun_where_it_has_place_and_time(tmp_path: Pat
     seconds = {"winter": 1545388800.0, "summer": 1529576400.0, "unknown": None}
     cloudsen12(tmp_path / "a.taco", {name: (*one, place | {"stac:time_start": at}) for name, at in seconds.items()})
     tags = {patch.name: dict(patch.tags) for patch in open_dataset("cloudsen12", tmp_path)}
-    assert tags == {"winter": {"low_sun": True}, "summer": {"low_sun": False}, "unknown": {}}
+    assert tags == {"winter_L1C": {"low_sun": True}, "summer_L1C": {"low_sun": False}, "unknown_L1C": {}}
 
 
 def test_own_archives(tmp_path: Path) -> None:
     dn = numbers(3).transpose(1, 2, 0)
     np.savez(tmp_path / "labelled_field.npz", dn=dn, bands=["B02", "B03", "B04"], gt_kappa=LABELS % 5)
     patch = open_dataset("arrays", tmp_path)[0]
-    assert patch.bands == ("B02", "B03", "B04") and patch.merged
+    assert patch.bands == ("B02", "B03", "B04") and not patch.merged
     np.testing.assert_allclose(patch.reflectance, dn.transpose(2, 0, 1) / 1e4, rtol=1e-6)
 
 
@@ -95,6 +97,13 @@ def test_a_product_is_in_one_part_only_and_the_parts_are_as_large_as_planned() -
     shares = [parts.count(name) / 4000 for name in ("train", "validation", "test")]
     np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
     assert split_of("T35VLF_1") == split_of("T35VLF_1")
+
+
+def test_both_sets_of_kappazeta_have_a_tile_in_the_same_part() -> None:
+    dates = ["20200529T094041", "20200601T094041", "20190701T094041"]
+    names = [Path(f"S2A_MSIL1C_{date}_N0209_R036_T35VLF_{date}_tile_1_1.nc") for date in dates]
+    parts = {DATASETS[data].split(name) for data in ("kappaset", "kappazeta-north") for name in names}
+    assert len(parts) == 1, "a tile that one is trained on is never in the other's test part"
 
 
 def test_patches_are_cut_like_a_list(tmp_path: Path) -> None:
@@ -138,7 +147,7 @@ def test_wrong_files_are_told(tmp_path: Path) -> None:
         with pytest.raises(SceneError, match="holds no patch"):
             open_dataset(name, tmp_path / "none")
     (tmp_path / "labelled_text.npz").write_text("text")
-    with pytest.raises(SceneError, match="not an archive"):
+    with pytest.raises(SceneError, match="is no labelled image"):
         open_dataset("arrays", tmp_path)[0]
     kappazeta(tmp_path / "bright.nc", numbers() * 1.0 * 65535, LABELS)
     with pytest.raises(SceneError, match="not a share of 65535"):

@@ -19,7 +19,7 @@ from kappamask.training.simulate import paint_clouds
 
 CODES = np.array([99, 0, 3, 2, 1], np.uint8)
 """CloudSEN12's codes of ours."""
-TINY = "unet-5-2,compact"
+TINY = "unet-5-2,unetpp-5-2,compact"
 
 
 @pytest.fixture(scope="module")

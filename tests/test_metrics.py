@@ -8,10 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from kappamask.evaluation import confusion, evaluate_labelled, rates, read_chip, scores
+from kappamask.datasets.arrays import read
+from kappamask.evaluation import confusion, rates, scores
 from kappamask.evaluation.files import evaluate_files
 from kappamask.evaluation.metrics import CLASSES
+from kappamask.evaluation.single import judge_labelled
 from kappamask.models import CubeError, ModelCard, SceneError
+from kappamask.scenes import read_mask, write_mask
+from kappamask.udf import to_scheme
 
 CODES = st.sampled_from([0, 1, 2, 3, 4, 5, 255])
 PAIRS = (
@@ -106,6 +110,14 @@ def test_files_are_scored_on_one_grid_only(tmp_path: Path) -> None:
         evaluate_files(truth, geotiff(tmp_path / "small.tif", codes[:, :3], (None,)))
 
 
+@pytest.mark.parametrize("scheme", ["CMIX", "FMSC", "Fmask"])
+def test_files_in_another_scheme_are_translated(tmp_path: Path, scheme: str) -> None:
+    codes = np.repeat([1, 2, 4], 8)[:, None] * np.ones(24, np.uint8)
+    truth = geotiff(tmp_path / "truth.tif", codes[None].astype(np.uint8), (None,))
+    write_mask(to_scheme(read_mask(truth), scheme), tmp_path / "mask.tif")
+    assert evaluate_files(truth, tmp_path / "mask.tif")["dice"]["all"] == 1
+
+
 # labelled images
 
 
@@ -119,14 +131,31 @@ def chip(path: Path, **arrays: np.ndarray) -> Path:
 
 
 def test_a_labelled_image_is_masked_and_scored(tmp_path: Path, brightness: ModelCard) -> None:
-    path = chip(tmp_path / "labelled_l1c_x.npz")
-    assert read_chip(path).cube.attrs == {"level": "L1C"}
-    found, merged = evaluate_labelled(path, model=str(brightness.folder))
-    assert merged
+    judged = judge_labelled(chip(tmp_path / "labelled_l1c_x.npz"), model=str(brightness.folder))
+    found = judged.scores
+    assert judged.merged
     assert found["dice"]["cloud"] > 0.9
     assert found["dice"]["shadow"] > 0.9
     assert found["dice"]["semi_transparent"] is None
     json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("x_l2a", "L2A"), ("S_L2A_1", "L2A"), ("labelled_l1c_x", "L1C"), ("x", "L1C"), ("xl2a", "L1C")]
+)
+def test_the_level_is_a_word_of_the_name(tmp_path: Path, name: str, level: str) -> None:
+    assert read(chip(tmp_path / f"{name}.npz")).level == level
+
+
+@pytest.mark.parametrize("thin", [True, False])
+def test_thin_cloud_is_judged_where_it_is_labelled(tmp_path: Path, brightness: ModelCard, thin: bool) -> None:
+    truth = np.ones((48, 48), np.uint8)
+    truth[16:32] = 3 if thin else 4
+    path = chip(tmp_path / "labelled_l1c_x.npz", gt_kappa=truth)
+    model = str(brightness.folder)
+    assert judge_labelled(path, model=model).merged is not thin
+    assert judge_labelled(path, model=model, merge_thin=True).merged
+    assert not judge_labelled(path, model=model, merge_thin=False).merged
 
 
 @pytest.mark.parametrize(
@@ -140,7 +169,7 @@ def test_a_labelled_image_is_masked_and_scored(tmp_path: Path, brightness: Model
 )
 def test_other_images_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     with pytest.raises(SceneError, match=r"x\.npz"):
-        read_chip(chip(tmp_path / "x.npz", **arrays))
+        read(chip(tmp_path / "x.npz", **arrays))
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
@@ -149,12 +178,12 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "z.npz").write_bytes(chip(tmp_path / "whole.npz").read_bytes()[:700])
     for name in ("x", "y", "z", "missing"):
         with pytest.raises(SceneError, match=rf"{name}\.npz .*needed is a \.npz with dn, bands, gt_kappa"):
-            read_chip(tmp_path / f"{name}.npz")
+            read(tmp_path / f"{name}.npz")
 
 
 @pytest.mark.shared_data
 def test_real_labels_are_read(shared_data: Path) -> None:
-    found = read_chip(shared_data / "labelled_l1c_cumulus_6band.npz")
-    assert found.cube.sizes == {"bands": 6, "y": 512, "x": 512}
+    found = read(shared_data / "labelled_l1c_cumulus_6band.npz")
+    assert found.reflectance.shape == (6, 512, 512)
     assert set(np.unique(found.truth)) == {1, 2, 4}
-    assert not found.tells_thin
+    assert found.merged

@@ -67,9 +67,9 @@ def cost(times: Json) -> str:
         last = row["sizes"][-1]
         pace = f"{last['median'] / last['mpx']:.3f}"
         read = reading.get(tuple(row["bands"]))
-        rest = [f"{last['mpx']:.1f}", _star(last), pace, f"{last['peak_mb']} MB", clock(read) if read else NONE]
-        rows.append([f"`{row['peer']}`", str(len(row["bands"])), *rest])
-    head = ["mask", "bands", "megapixels", "time", "s / megapixel", "peak memory", "reading"]
+        rest = [pace, _runs(last), f"{last['peak_mb']} MB", clock(read) if read else NONE]
+        rows.append([f"`{row['peer']}`", str(len(row["bands"])), f"{last['mpx']:.1f}", _star(last), *rest])
+    head = ["mask", "bands", "megapixels", "time", "s / megapixel", "runs", "peak memory", "reading"]
     return markdown(head, rows)
 
 
@@ -81,6 +81,12 @@ def sizes(times: Json) -> str:
         by_size = {one["mpx"]: f"{one['median']:.2f}{'*' if one['block'] else ''}" for one in row["sizes"]}
         rows.append([f"`{row['peer']}`", *(by_size.get(size, NONE) for size in known)])
     return markdown(["mask", *(f"{size:g}" for size in known)], rows)
+
+
+def _runs(size: Json) -> str:
+    """How many there were, and how far apart the fastest and the slowest."""
+    taken = size["seconds"]
+    return f"{len(taken)} <small>{clock(min(taken))} to {clock(max(taken))}</small>" if len(taken) > 1 else "1"
 
 
 def _star(size: Json) -> str:
