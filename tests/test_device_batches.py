@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 # ruff: noqa: E402
 
 from kappamask.cli.grid import run_grid
-from kappamask.training import device_images, device_paint, grid, simulate, spectra
+from kappamask.training import cloud_light, device_images, device_paint, grid, shadows, simulate, spectra
 from kappamask.training.batches import Source
 from kappamask.training.device_batches import DeviceSource
 from kappamask.training.parts import Numbers, draw_parts, read_sky, write_parts
 from kappamask.training.resample import blur_to_native
-from kappamask.training.simulate import EDGE_PX, Sun
+from kappamask.training.sky import EDGE_PX, Sun
 from kappamask.training.state import Plan
 from kappamask.training.tiles import SIZE, write_tiles
 from kappamask.training.train import making_tiles, source_of
@@ -103,9 +103,9 @@ def test_shadows_are_as_dark_as_the_simulators() -> None:
     beams = rng.uniform(0, 1, (2, 48, 48)).astype(np.float32)
     numbers, aot = [sky(30), sky(60)], np.array([0.05, 0.4], np.float32)
     shaded, drop = device_paint.darken(tensor(scene, scene), tensor(*beams), numbers, aot, np.random.default_rng(9))
-    sides = np.random.default_rng(9).uniform(*simulate.SIDES, 2)
+    sides = np.random.default_rng(9).uniform(*shadows.SIDES, 2)
     for i, number in enumerate(numbers):
-        expected = simulate.darken(scene, beams[i], Sun(number.zenith_deg, 0), float(sides[i]), float(aot[i]))
+        expected = shadows.darken(scene, beams[i], Sun(number.zenith_deg, 0), float(sides[i]), float(aot[i]))
         np.testing.assert_allclose(shaded[i].numpy(), expected[0], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(drop[i].numpy(), expected[1], rtol=1e-3, atol=1e-5)
 
@@ -126,8 +126,8 @@ def test_truth_is_the_simulators_but_all_shade_is_not_judged() -> None:
 
 def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch) -> None:
     colour = np.linspace(0.5, 1.0, 13, dtype=np.float32)
-    monkeypatch.setattr(simulate, "real_colour", lambda *_: colour)
-    monkeypatch.setattr(simulate, "parallax", lambda *_: np.arange(13) - 6)
+    monkeypatch.setattr(cloud_light, "real_colour", lambda *_: colour)
+    monkeypatch.setattr("kappamask.training.sky.parallax", lambda *_: np.arange(13) - 6)
     scene, depth = field(32, 1), np.random.default_rng(1).uniform(0, 20, (32 + 2 * EDGE_PX, 32)).astype(np.float32)
     found, opacity, cirrus = device_paint.overlay(
         tensor(scene),
@@ -140,9 +140,11 @@ def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch)
         np.random.default_rng(0),
     )
     for band, row in enumerate(np.arange(13) - 6):
-        back = simulate.BACKSCATTER[False] * depth[EDGE_PX + row : EDGE_PX + row + 32]
+        back = cloud_light.BACKSCATTER[False] * depth[EDGE_PX + row : EDGE_PX + row + 32]
         opaque = back / (2 + back)
-        tint = colour[band] ** (simulate.THINNEST + (1 - simulate.THINNEST) * opaque) if band >= 11 else colour[band]
+        tint = (
+            colour[band] ** (cloud_light.THINNEST + (1 - cloud_light.THINNEST) * opaque) if band >= 11 else colour[band]
+        )
         expected = opaque * tint + (1 - opaque) ** 2 * scene[band] / (1 - opaque * scene[band])
         np.testing.assert_allclose(found[0, band].numpy(), expected, rtol=1e-4)
         if band == spectra.B02:

@@ -7,7 +7,8 @@ pytest.importorskip("scipy")
 
 from kappamask.training import clouds, simulate, spectra, tiles
 from kappamask.training.clouds import KINDS, CloudKind, Layer
-from kappamask.training.simulate import Sun, View, paint_clouds, paint_layers
+from kappamask.training.simulate import paint_clouds, paint_layers
+from kappamask.training.sky import Sun, View, draw_sky
 from kappamask.training.spectra import B02, B08, B10, BANDS, FloatArray
 
 LAND = np.array([0.14, 0.11, 0.09, 0.07, 0.10, 0.22, 0.26, 0.27, 0.28, 0.09, 0.0012, 0.18, 0.10], np.float32)
@@ -117,7 +118,7 @@ def test_sky_reaches_far_enough_for_the_longest_shadow() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         sun = Sun(float(rng.uniform(18, 75)), float(rng.uniform(0, 360)))
-        layers, view = simulate.draw_sky((64, 64), sun, 10.0, rng, None)
+        layers, view = draw_sky((64, 64), sun, 10.0, rng, None)
         for layer in layers:
             assert layer.depth.shape == layer.height.shape
             if not layer.kind.ice:

@@ -35,7 +35,7 @@ from kappamask.training.device_store import Store, room_on
 from kappamask.training.material import load_ground, read_pixels
 from kappamask.training.parts import LAYERS, Numbers, read_sky
 from kappamask.training.samples import GRAIN, PATCHES
-from kappamask.training.simulate import EDGE_PX
+from kappamask.training.sky import EDGE_PX
 from kappamask.training.spectra import B10, MEAN, STD, FloatArray, surface_factors
 from kappamask.training.tiles import SIZE
 

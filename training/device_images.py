@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from kappamask.training.batches import FILL, NODATA_SHARE, Batch
 from kappamask.training.resample import KERNELS
-from kappamask.training.simulate import EDGE_PX
+from kappamask.training.sky import EDGE_PX
 from kappamask.training.spectra import MEAN, NATIVE_M
 
 #: PyTorch has no Lanczos kernel; where the table of kernels names it, the cubic one stands in.

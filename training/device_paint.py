@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kappamask.training import simulate, tiles
+from kappamask.training import cloud_light, shadows, simulate, sky, tiles
+from kappamask.training.cloud_light import BACKSCATTER
 from kappamask.training.clouds import Layer
 from kappamask.training.device_images import blur, generator, moved, planes_of, to_like, to_native
 from kappamask.training.parts import LAYERS, Numbers
-from kappamask.training.simulate import BACKSCATTER, CLEAR, CLOUD, EDGE_PX, SEEN, SHADOW, THIN
+from kappamask.training.shadows import SEEN
+from kappamask.training.simulate import CLEAR, CLOUD, SHADOW, THIN
+from kappamask.training.sky import EDGE_PX
 from kappamask.training.spectra import (
     B02,
     B09,
@@ -65,7 +68,7 @@ def light_ground(scene: Tensor, numbers: Sequence[Numbers], rng: np.random.Gener
     air = torch.minimum(planes_of(np.stack([path(n.zenith_deg, tiles.CLEAR_AIR) for n in numbers]), scene), 0.9 * scene)
     scene = air + (scene - air) * planes_of(left[:, None], scene)
     hazy, aot = rng.random(count) < tiles.HAZY, _between(tiles.HAZE, count, rng)
-    drawn = _between(simulate.AOT, count, rng)
+    drawn = _between(shadows.AOT, count, rng)
     pairs = [tiles.haze(n.zenith_deg, a if h else tiles.CLEAR_AIR) for n, a, h in zip(numbers, aot, hazy, strict=True)]
     light, loss = (planes_of(np.stack(values), scene) for values in zip(*pairs, strict=True))
     return light + loss * scene, np.where(hazy, aot, drawn).astype(np.float32)
@@ -93,16 +96,16 @@ def vapour_ratios(scene: Tensor) -> FloatArray:
 def darken(
     scene: Tensor, beam: Tensor, numbers: Sequence[Numbers], aot: FloatArray, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Shadows on the ground, and the largest relative drop (n, y, x), as `simulate.darken`."""
-    sides = rng.uniform(*simulate.SIDES, len(scene))
+    """Shadows on the ground, and the largest relative drop (n, y, x), as `shadows.darken`."""
+    sides = rng.uniform(*shadows.SIDES, len(scene))
     pairs = [(path(n.zenith_deg, a), sky_light(n.zenith_deg, a)) for n, a in zip(numbers, aot, strict=True)]
     light, sky = (np.stack(values) for values in zip(*pairs, strict=True))
     air = torch.minimum(planes_of(light, scene), 0.95 * scene.amin(dim=(2, 3), keepdim=True))
     share = planes_of(np.minimum(sky + sides[:, None], 0.9), scene)
-    shaded = simulate.lit(scene, air, share, beam[:, None])
+    shaded = shadows.lit(scene, air, share, beam[:, None])
     seen = list(SEEN)
     before, fallen = scene[:, seen], (scene - shaded)[:, seen]
-    drop = torch.where(fallen > simulate.LEAST_DROP, fallen / before.clip(min=1e-4), 0).amax(dim=1)
+    drop = torch.where(fallen > shadows.LEAST_DROP, fallen / before.clip(min=1e-4), 0).amax(dim=1)
     return shaded, drop
 
 
@@ -114,25 +117,25 @@ def overlay(
     layers = [n.layer(number) for n in numbers]
     pairs = zip(layers, numbers, waters, strict=True)
     colour = np.stack([_colour(layer, n.zenith_deg, w, spectra, rng) for layer, n, w in pairs])
-    rows = np.stack([simulate.parallax(n.base_km[number], n.pixel_m, rng) for n in numbers])
+    rows = np.stack([sky.parallax(n.base_km[number], n.pixel_m, rng) for n in numbers])
     back = np.array([BACKSCATTER[layer.kind.ice] for layer in layers], np.float32)[:, None, None]
     strength = rng.uniform(*simulate.RELIEF, (len(layers), 1, 1)).astype(np.float32)
-    opacity = moved(simulate.two_stream(to_like(back, depth) * depth), rows)
+    opacity = moved(cloud_light.two_stream(to_like(back, depth) * depth), rows)
     bright = moved(1 + to_like(strength, slopes) * slopes, rows)
     tint = planes_of(colour, scene).expand_as(opacity).clone()
-    thin = simulate.THINNEST + (1 - simulate.THINNEST) * opacity[:, B11:]
+    thin = cloud_light.THINNEST + (1 - cloud_light.THINNEST) * opacity[:, B11:]
     tint[:, B11:] = tint[:, B11:] ** thin
     light = opacity * tint * bright
-    return light + simulate.below(scene, opacity), opacity[:, B02], light[:, B10]
+    return light + cloud_light.below(scene, opacity), opacity[:, B02], light[:, B10]
 
 
 def _colour(
     layer: Layer, zenith_deg: float, water_cm: float, spectra: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    colour = simulate.real_colour(layer, spectra, rng)
+    colour = cloud_light.real_colour(layer, spectra, rng)
     if colour is None:
         above = vapour(water_cm, layer.base_km + 0.6 * layer.thick_km, zenith_deg)
-        colour = simulate.cloud_colour(layer, rng) * above
+        colour = cloud_light.cloud_colour(layer, rng) * above
     return np.asarray(colour, np.float32)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kappamask.training.parts import LAYERS
-from kappamask.training.simulate import EDGE_PX
+from kappamask.training.sky import EDGE_PX
 from kappamask.training.tiles import SIZE
 
 #: Share of the free memory that parts may take.

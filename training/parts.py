@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from kappamask.training.clouds import KINDS, Layer, relief
 from kappamask.training.material import Ground, load_ground
-from kappamask.training.simulate import EDGE_PX, View, draw_sky, draw_sun, sunbeam
+from kappamask.training.shadows import sunbeam
+from kappamask.training.sky import EDGE_PX, View, draw_sky, draw_sun
 from kappamask.training.surfaces import draw_ground
 from kappamask.training.tiles import CLOUD_FREE, OVERCAST, SIZE, draw_pixel
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from kappamask.training.material import Ground, load_ground
 from kappamask.training.resample import KERNELS, blur_to_native
-from kappamask.training.simulate import ALL_SHADE, CLEAR, SHADOW, Sun, draw_sun, paint_clouds
+from kappamask.training.simulate import ALL_SHADE, CLEAR, SHADOW, paint_clouds
+from kappamask.training.sky import Sun, draw_sun
 from kappamask.training.spectra import FloatArray, path, transmission
 from kappamask.training.surfaces import draw_ground
 
