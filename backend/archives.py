@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, cast
+from typing import IO
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
 
 from kappamask.backend import unpack
+from kappamask.backend.loopback import LOOPBACK, answer
 from kappamask.models import JobError
 
-__all__ = ["LOOPBACK", "unpack_all"]
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+__all__ = ["unpack_all"]
 
 _FOLDER = re.compile(r"(?!\.{1,2}$)[\w.\-]{1,60}")
 """With four bytes a letter, below the 255 bytes that a folder's name may have."""
@@ -103,13 +103,11 @@ def _is_file(path: Path) -> bool:
 
 
 def _download(url: str, file: IO[bytes]) -> None:
-    session = requests.Session()
-    session.trust_env = False
+    size = 0
     try:
-        with session.get(url, stream=True, timeout=60, allow_redirects=False) as response:
-            if response.status_code != requests.codes.ok:
-                raise JobError(f"The archive {url} answered with HTTP {response.status_code}.")
-            unpack.copy(cast(IO[bytes], response.raw), file, unpack.LARGEST, url)
+        with answer(url) as response:
+            for piece in response.iter_content(unpack.BLOCK):
+                size += unpack.copy(io.BytesIO(piece), file, unpack.LARGEST - size, url)
     except (requests.RequestException, UnicodeError) as error:
         raise JobError(f"The archive {url} cannot be fetched: {error}.") from error
     file.flush()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from openeo_driver.backend import LoadParameters, OpenEoBackendImplementation
 from openeo_driver.config import OpenEoBackendConfig
@@ -15,18 +14,18 @@ from openeo_driver.ProcessGraphDeserializer import ConcreteProcessing, process_r
 from openeo_driver.specs import SPECS_ROOT
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.archives import LOOPBACK
 from kappamask.backend.callbacks import ELEMENTWISE, REDUCERS
 from kappamask.backend.catalog import Catalog, cube_of
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.job_folder import Settings
 from kappamask.backend.labels import CONDITIONS
+from kappamask.backend.namespaces import check_namespaces, keep_to_this_machine
 from kappamask.backend.neighborhood import Neighborhood
 from kappamask.backend.services import PythonRuntime, StoredProcesses
 from kappamask.backend.stac import check_source, stac_scenes
 
-__all__ = ["GraphProcessing", "SceneBackend", "check_namespaces"]
+__all__ = ["GraphProcessing", "SceneBackend"]
 
 PROCESSES = (
     "load_collection", "load_stac", "filter_bands", "filter_bbox", "filter_temporal", "filter_spatial",
@@ -101,24 +100,13 @@ class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]
         return found
 
 
-def check_namespaces(graph: Any) -> None:
-    """Refuse process definitions from other machines: this back-end asks nobody outside."""
-    for node in graph.values() if isinstance(graph, dict) else []:
-        namespace = node.get("namespace") if isinstance(node, dict) else None
-        parts = urlsplit(namespace or "")
-        if parts.scheme and parts.hostname not in LOOPBACK:
-            raise OpenEOApiException(
-                f"The process definition {namespace} is on another machine; serve it on http://127.0.0.1.",
-                code="ProcessNamespaceInvalid", status_code=400,
-            )  # fmt: skip
-
-
 class SceneBackend(OpenEoBackendImplementation):  # type: ignore[misc]
     """The back-end as openeo-driver wants it, without jobs: enough to evaluate a graph."""
 
     def __init__(
         self, settings: Settings, run: Run, config: OpenEoBackendConfig | None = None, **services: Any
     ) -> None:
+        keep_to_this_machine()
         self.scenes = Path(settings.scenes)
         self._run = run
         services.setdefault("processing", GraphProcessing())

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from openeo_driver.backend import UdfRuntimes, UserDefinedProcesses, UserDefinedProcessMetadata
-from openeo_driver.errors import ProcessGraphNotFoundException
+from openeo_driver.errors import OpenEOApiException, ProcessGraphNotFoundException
+
+from kappamask.backend.namespaces import check_namespaces
 
 __all__ = ["PythonRuntime", "StoredProcesses"]
 
 LIBRARIES = ("numpy", "xarray", "pandas", "scipy", "openeo", "onnxruntime", "rasterio", "pyproj", "shapely", "dask")
 """Libraries that `/udf_runtimes` names where they are installed."""
+
+_ID = re.compile(r"\w+")
+"""Names of processes, as the openEO API has them; others could be paths that leave the folder."""
 
 
 class PythonRuntime(UdfRuntimes):  # type: ignore[misc]
@@ -38,12 +44,17 @@ class PythonRuntime(UdfRuntimes):  # type: ignore[misc]
 
 
 class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
-    """User-defined processes, one JSON file each."""
+    """User-defined processes, one JSON file each. A name that is none is the openEO error InvalidId."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def _path(self, user_id: str, process_id: str) -> Path:
+        if not _ID.fullmatch(str(process_id)):
+            raise OpenEOApiException(
+                f"The process id {process_id!r} is not made of letters, digits and underscores alone.",
+                code="InvalidId", status_code=400,
+            )  # fmt: skip
         return self._folder / user_id.encode().hex() / f"{process_id}.json"
 
     def get(self, user_id: str, process_id: str) -> UserDefinedProcessMetadata | None:
@@ -61,7 +72,8 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
         return [UserDefinedProcessMetadata.from_dict(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
 
     def save(self, user_id: str, process_id: str, spec: dict[str, Any]) -> None:
-        """Store or replace a process."""
+        """Store or replace a process; one with definitions from another machine is refused."""
+        check_namespaces(spec.get("process_graph"))
         path = self._path(user_id, process_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
+import pandas as pd
 import pystac
+from pystac.utils import make_absolute_href
 
-from kappamask.backend.archives import LOOPBACK
+from kappamask.backend.loopback import LOOPBACK, content
 from kappamask.backend.properties import CLOUD_COVER
 from kappamask.backend.scene_index import SceneRecord, record
 from kappamask.models import SceneError
 
 __all__ = ["check_source", "stac_scenes"]
+
+BELOW: Final = ("item", "child")
+"""Relations of the links that are followed."""
+LONGEST: Final = 2**23
+"""Bytes of a document that are read: usual items are 20 to 60 KB."""
+UNREADABLE: Final = (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError, pystac.STACError)
+"""What is raised where a document cannot be had, is no JSON or no STAC."""
 
 
 def check_source(url: str, folder: Path) -> str:
@@ -45,25 +56,48 @@ def local(href: str, folder: Path) -> Path:
 
 
 def stac_scenes(url: str, folder: Path) -> list[SceneRecord]:
-    """The scenes of a STAC item or collection: assets that are GeoTIFFs on disk with named bands.
+    """The scenes of a STAC item, collection or catalogue: assets that are GeoTIFFs on disk with named bands.
 
-    An item's own datetime goes before that of its files.
+    An item's own datetime goes before that of its files. Raises SceneError if there are none, if a document is no STAC,
+    or if a link leads to what `check_source` refuses.
     """
-    source = url if urlsplit(url).scheme in ("http", "https") else str(local(url, folder))
-    found = pystac.read_file(source)
-    items = (
-        [found]
-        if isinstance(found, pystac.Item)
-        else list(found.get_items(recursive=True))
-        if isinstance(found, pystac.Catalog)
-        else []
-    )
-    scenes = [scene for item in items for scene in _item_scenes(item, folder)]
+    scenes = [scene for item in _items(url, folder) for scene in _item_scenes(item, folder)]
     if not scenes:
         raise SceneError(
             f"{url} names no GeoTIFF in the scenes folder; give a STAC item whose data assets are such files."
         )
     return sorted(scenes, key=lambda s: (s.datetime, s.path))
+
+
+def _items(url: str, folder: Path) -> Iterator[pystac.Item]:
+    """The items at `url` and below; pystac itself would follow links to anywhere."""
+    ahead, seen = [url], set[str]()
+    while ahead:
+        source = _source(ahead.pop(), folder)
+        if source not in seen:
+            seen.add(source)
+            items, links = _read(source)
+            ahead += links
+            yield from items
+
+
+def _source(href: str, folder: Path) -> str:
+    """`href` if it is a URL that may be opened, or the path of its file."""
+    if urlsplit(href).scheme in ("http", "https"):
+        return check_source(href, folder)
+    return str(local(href, folder))
+
+
+def _read(source: str) -> tuple[list[pystac.Item], list[str]]:
+    """The item in a document, or the links of a collection or catalogue to what is below."""
+    try:
+        document = json.loads(Path(source).read_bytes() if Path(source).is_absolute() else content(source, LONGEST))
+        if document.get("type") == "Feature":
+            return [pystac.Item.from_dict(document, href=source, migrate=True)], []
+        links = [link["href"] for link in document.get("links", []) if link.get("rel") in BELOW]
+        return [], [make_absolute_href(href, source) for href in links]
+    except UNREADABLE as error:
+        raise SceneError(f"{source} cannot be read as a STAC item, collection or catalogue: {error!r}.") from error
 
 
 def _item_scenes(item: pystac.Item, folder: Path) -> list[SceneRecord]:
@@ -74,8 +108,8 @@ def _item_scenes(item: pystac.Item, folder: Path) -> list[SceneRecord]:
         records = [replace(r, cloud_cover=float(cover)) for r in records]
     if item.datetime is None:
         return records
-    when: Any = item.datetime.replace(tzinfo=None) - (item.datetime.utcoffset() or item.datetime - item.datetime)
-    return [replace(r, datetime=r.datetime.__class__(when)) for r in records]
+    when = pd.to_datetime(item.datetime, utc=True).tz_localize(None)
+    return [replace(r, datetime=when) for r in records]
 
 
 def _is_data(asset: pystac.Asset) -> bool:

@@ -12,7 +12,8 @@ from openeo_driver.utils import EvalEnv
 from kappamask.backend import joblog
 from kappamask.backend.job_folder import JobFolder
 from kappamask.backend.jobs import checked_options
-from kappamask.backend.processing import GraphProcessing, check_namespaces
+from kappamask.backend.namespaces import check_namespaces
+from kappamask.backend.processing import GraphProcessing
 from kappamask.backend.runner import Runner
 
 __all__ = ["ServerProcessing"]

@@ -14,7 +14,7 @@ EXAMPLE = "kappamask serve --scenes scenes/ --port 8080"
 
 
 class Engine(StrEnum):
-    """How jobs are run: in the server's process, or by dask workers."""
+    """Where chunks are computed: in the process that each job has of its own, or by dask workers."""
 
     SERIAL = "serial"
     DASK = "dask"
@@ -23,7 +23,9 @@ class Engine(StrEnum):
 def serve(
     scenes: Annotated[Path, typer.Option(help="Folder with the scenes to offer.", show_default=False)],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
-    engine: Annotated[Engine, typer.Option(help="How jobs are run.")] = Engine.SERIAL,
+    engine: Annotated[
+        Engine, typer.Option(help="What computes: the process of a job, or dask workers.")
+    ] = Engine.SERIAL,
 ) -> None:
     """Serve a folder of scenes as an openEO back-end on this machine; the first line printed is its URL."""
     with extra("backend"):

@@ -16,6 +16,8 @@ Show = Callable[[int, int], None]
 LARGEST: Final = 2**30
 """Bytes; the largest official file has 124 million."""
 TRIES, WAIT_S, BLOCK = 5, 60.0, 2**20
+BEYOND: Final = 416
+"""HTTP: a range beyond the file's end (RFC 9110), which is asked for if a run ended before it renamed a whole file."""
 
 
 class _Redirects(HTTPRedirectHandler):
@@ -47,7 +49,11 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
                 return
             failed = "the connection was cut"
         except HTTPError as error:
-            raise ConversionError(f"{url} cannot be had: {error.code} {error.reason}.") from error
+            if error.code != BEYOND or not part.exists():
+                raise ConversionError(f"{url} cannot be had: {error.code} {error.reason}.") from error
+            part.unlink()  # nothing proves that it is whole
+            _tag(part).unlink(missing_ok=True)
+            failed = "it ends before what is there of it"
         except (URLError, OSError) as error:
             failed = str(getattr(error, "reason", error))
     raise ConversionError(f"{url} cannot be had: {failed}, {TRIES} times; try again, it will go on where it stopped.")

@@ -31,43 +31,50 @@ def fetch(
 
     mirror: URL of the folder that holds `l1c_unet.hdf5` and the others. source: a file to take instead, for machines
     without internet. insecure: allow plain HTTP. show: called with bytes done and bytes in all.
-    The sha256 of the first file that comes is written down; another one is refused from then on, because none is
-    published. Raises ConversionError for an unknown name, a failed download, or a file that has changed.
+    The sha256 of the first file that can be converted is written down; another one is refused from then on, because
+    none is published. Until a file has passed both tests, nothing that was there before is changed.
+    Raises ConversionError for an unknown name, a failed download, a file that has changed or that is no such network.
     """
     if name not in names():
         raise ConversionError(f"No official network {name!r}; there are {', '.join(names())}.")
     kind, level = names()[name]
-    weights = cache / f"{level.lower()}_{kind}.hdf5"
-    if source:
-        _copied(source, weights)
-    elif not weights.exists():
+    weights, pins = cache / f"{level.lower()}_{kind}.hdf5", cache / "pins.json"
+    if source and not source.is_file():
+        raise ConversionError(f"No file {source}.")
+    if not source and not weights.exists():
         download(f"{mirror.rstrip('/')}/{weights.name}", weights, insecure=insecure, show=show)
     try:
-        _pinned(cache / "pins.json", weights)
-        return convert(weights, kind, level, cache / name)
+        known = _compared(pins, weights.name, source or weights)
+        card = convert(source or weights, kind, level, cache / name)
     except ConversionError:
-        weights.unlink(missing_ok=True)
+        if not source:
+            weights.unlink(missing_ok=True)
         raise
+    if source:
+        _copied(source, weights)
+    _write_pins(pins, known)
+    return card
 
 
 def _copied(source: Path, weights: Path) -> None:
-    if not source.is_file():
-        raise ConversionError(f"No file {source}.")
-    weights.parent.mkdir(parents=True, exist_ok=True)
     draft = weights.with_name(f".{weights.name}.copy")
     shutil.copyfile(source, draft)
     draft.replace(weights)
 
 
-def _pinned(pins: Path, weights: Path) -> None:
-    """Write the file's hash down, or compare it with the one that was."""
-    known = json.loads(pins.read_text()) if pins.exists() else {}
-    found = hashlib.sha256(weights.read_bytes()).hexdigest()
-    if known.setdefault(weights.name, found) != found:
+def _compared(pins: Path, name: str, file: Path) -> dict[str, str]:
+    """The hashes that are known with that of `file`; ConversionError if another one was written down for `name`."""
+    known: dict[str, str] = json.loads(pins.read_text()) if pins.exists() else {}
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if known.setdefault(name, found) != found:
         raise ConversionError(
-            f"{weights.name} has changed: its sha256 is {found}, at first it was {known[weights.name]}. If that is "
-            f"right, delete its line in {pins}."
+            f"{name} has changed: its sha256 is {found}, at first it was {known[name]}. If that is right, delete its "
+            f"line in {pins}."
         )
+    return known
+
+
+def _write_pins(pins: Path, known: dict[str, str]) -> None:
     draft = pins.with_suffix(".part")
     draft.write_text(json.dumps(known, indent=2) + "\n")
     draft.replace(pins)

@@ -14,7 +14,8 @@ import pyproj
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from kappamask.models import CubeError
+from kappamask.models import CubeError, MissingExtraError
+from kappamask.models.geojson import geometries, named_crs
 
 __all__ = ["Cell", "cells", "read_area", "zones"]
 
@@ -33,8 +34,11 @@ SPECIAL = (
 )
 """Latitudes, then longitudes with their zone, where MGRS (NGA.STND.0037) departs from six degrees: Norway, Svalbard."""
 
-UNREADABLE = (ValueError, TypeError, KeyError, OSError, shapely.errors.ShapelyError, pyproj.exceptions.ProjError)
-"""What is raised where a text or file is no area."""
+UNREADABLE = (
+    ValueError, TypeError, LookupError, OSError, RuntimeError, shapely.errors.ShapelyError,
+    pyproj.exceptions.ProjError,
+)  # fmt: skip
+"""What is raised where a text or file is no area; RuntimeError is what the readers of GeoPackages derive from."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ class Cell:
 def read_area(text: str, crs: str | None = None) -> BaseGeometry:
     """An area in longitude and latitude (EPSG:4326) from what a user gives.
 
-    text: "W,S,E,N", WKT, or the path of a GeoJSON or GeoPackage. crs: of its coordinates; left out, what the file says,
-    else EPSG:4326. Raises CubeError if it is none of these, empty, or outside of the world.
+    text: the path of a GeoJSON or GeoPackage, "W,S,E,N", or WKT; what exists as a file is one. crs: of its coordinates;
+    left out, what the file says, else EPSG:4326. Raises CubeError if it is none of these, empty, or outside of the
+    world, and MissingExtraError for a GeoPackage without geopandas.
     """
     try:
         found, own = _parsed(text)
@@ -87,35 +92,48 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
 
 
 def _parsed(text: str) -> tuple[BaseGeometry, str | None]:
+    if _is_file(text):
+        return _of_file(Path(text))
     if "(" in text:
         return shapely.from_wkt(text), None
     numbers = text.split(",")
     if len(numbers) != 4:
-        return _of_file(Path(text))
+        raise FileNotFoundError("there is no such file")
     west, south, east, north = map(float, numbers)
     if not (west < east and south < north):
         raise ValueError("west must be less than east and south less than north")
     return shapely.box(west, south, east, north), None
 
 
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, as WKT often is, or no name at all
+        return False
+
+
 def _of_file(path: Path) -> tuple[BaseGeometry, str | None]:
     with path.open("rb") as file:
         head = file.read(16)
     if head == GEOPACKAGE:
-        import geopandas
-
-        table = geopandas.read_file(path)
-        return shapely.union_all(table.geometry.values), table.crs.to_wkt() if table.crs else None
+        return _of_geopackage(path)
     document = json.loads(path.read_text(encoding="utf-8"))
-    named = document.get("crs", {}).get("properties", {}).get("name")
-    return shapely.union_all([shapely.from_geojson(json.dumps(one)) for one in _geometries(document)]), named
+    return _united([shapely.from_geojson(json.dumps(one)) for one in geometries(document)]), named_crs(document)
 
 
-def _geometries(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The geometries of a GeoJSON of any type (RFC 7946)."""
-    if document["type"] == "FeatureCollection":
-        return [feature["geometry"] for feature in document["features"]]
-    return [document["geometry"] if document["type"] == "Feature" else document]
+def _of_geopackage(path: Path) -> tuple[BaseGeometry, str | None]:
+    try:
+        import geopandas
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("A GeoPackage needs geopandas: pip install geopandas, or give GeoJSON.") from error
+    table = geopandas.read_file(path)
+    if not isinstance(table, geopandas.GeoDataFrame):
+        raise ValueError("its table holds no geometries")
+    return _united(table.geometry.values), table.crs.to_wkt() if table.crs else None
+
+
+def _united(shapes: Any) -> BaseGeometry:
+    return shapely.union_all(shapely.make_valid(shapes))
 
 
 def zones(area: BaseGeometry) -> Iterator[tuple[int, BaseGeometry]]:

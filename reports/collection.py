@@ -1,7 +1,6 @@
 """Masks of a batch as a STAC collection, one item a file."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import pystac
 
 from kappamask.reports.stac import CLASSIFICATION, stac_item
+from kappamask.reports.stac_assets import href
 from kappamask.scenes.atomic import written_whole
 
 __all__ = ["write_collection"]
@@ -46,9 +46,9 @@ def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Ma
     for item, mask in zip(items, masks, strict=True):
         file = mask.with_suffix(".json")
         item.collection_id = collection.id
-        item.add_link(pystac.Link("collection", _href(path, file.parent), "application/json"))
+        item.add_link(pystac.Link("collection", href(path, file.parent), "application/json"))
         _write(item.to_dict(include_self_link=False, transform_hrefs=False), file)
-        collection.add_link(pystac.Link("item", _href(file, path.parent), "application/geo+json"))
+        collection.add_link(pystac.Link("item", href(file, path.parent), "application/geo+json"))
     return _write(collection.to_dict(include_self_link=False, transform_hrefs=False), path)
 
 
@@ -61,11 +61,6 @@ def _notice(items: Sequence[pystac.Item]) -> str:
     """What the terms ask to be told of data that were changed, with the years of the masks."""
     years = sorted({item.datetime.year for item in items if item.datetime})
     return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
-
-
-def _href(file: Path, folder: Path) -> str:
-    found = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
-    return found if found.startswith("../") else f"./{found}"
 
 
 def _write(document: dict[str, Any], path: Path) -> Path:

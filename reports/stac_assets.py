@@ -13,7 +13,7 @@ from kappamask.models import SceneError
 from kappamask.models.catalog import SHA256_MULTIHASH
 from kappamask.scenes.raster import local_raster
 
-__all__ = ["ASSETS", "add_file"]
+__all__ = ["ASSETS", "add_file", "href"]
 
 TIFF = "image/tiff; application=geotiff"
 OPTIMISED = "; profile=cloud-optimized"
@@ -41,7 +41,7 @@ def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.As
         raise SceneError(f"No asset {key!r}: known are {', '.join(ASSETS)}.")
     title, roles = ASSETS[key]
     media = MEDIA.get(file.suffix.lower())
-    item.add_asset(key, pystac.Asset(_href(file, folder), title=title, media_type=media, roles=roles))
+    item.add_asset(key, pystac.Asset(href(file, folder), title=title, media_type=media, roles=roles))
     asset = item.assets[key]
     size, checksum = _fingerprint(file)
     FileExtension.ext(asset, add_if_missing=True).apply(size=size, checksum=checksum)
@@ -50,7 +50,8 @@ def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.As
     return asset
 
 
-def _href(file: Path, folder: Path) -> str:
+def href(file: Path, folder: Path) -> str:
+    """Where `file` lies as seen from `folder`, as STAC wants it: never without a dot in front."""
     relative = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
     return relative if relative.startswith("../") else f"./{relative}"
 

@@ -1,6 +1,6 @@
 """Areas of any kind that Python users have, as pixels of a grid."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import floor, isfinite
 from typing import Any
 
@@ -14,6 +14,7 @@ from rioxarray.exceptions import RioXarrayError
 from shapely.geometry.base import BaseGeometry
 
 from kappamask.models import CubeError
+from kappamask.models.geojson import geometries, named_crs
 from kappamask.scenes.grid import check_regular
 
 __all__ = ["clipped"]
@@ -93,20 +94,8 @@ def _shape(geometry: Any) -> tuple[BaseGeometry, Any]:
             raise ValueError("west must be less than east and south less than north")
         return shapely.box(west, south, east, north), None
     document = geometry if isinstance(geometry, Mapping) else geometry.__geo_interface__
-    named = (document.get("crs") or {}).get("properties", {}).get("name")
-    shapes = [shapely.geometry.shape(one) for one in _geometries(document)]
-    return shapely.union_all(shapely.make_valid(shapes)), getattr(geometry, "crs", named)
-
-
-def _geometries(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The geometries of a GeoJSON of any type; features without one (RFC 7946, 3.2) are left out."""
-    if document["type"] == "FeatureCollection":
-        for feature in document["features"]:
-            yield from _geometries(feature)
-    elif document["type"] != "Feature":
-        yield document
-    elif document["geometry"] is not None:
-        yield document["geometry"]
+    shapes = [shapely.geometry.shape(one) for one in geometries(document)]
+    return shapely.union_all(shapely.make_valid(shapes)), getattr(geometry, "crs", named_crs(document))
 
 
 def _projected(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> BaseGeometry:

@@ -12,14 +12,14 @@ from kappamask.scenes.cf import crs_of, one_nodata, packing_of, shared_nodata
 from kappamask.scenes.grid import check_regular
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.names import band_name, choose
+from kappamask.udf.radiometry import AUXILIARY
 
-__all__ = ["AS_STORED", "AUXILIARY", "cube_of", "renamed"]
+__all__ = ["AS_STORED", "cube_of", "renamed"]
 
 AS_STORED: dict[str, Any] = {"mask_and_scale": False, "decode_coords": "all"}
 """How xarray opens a file whose numbers are wanted as they are."""
 AXES = {"lat": "y", "latitude": "y", "Y": "y", "lon": "x", "longitude": "x", "X": "x", "time": "t"}
 BAND_DIMS = ("bands", "band", "spectral")
-AUXILIARY = ("AOT", "WVP")
 
 
 def renamed(dataset: xr.Dataset) -> xr.Dataset:

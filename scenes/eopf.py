@@ -15,13 +15,13 @@ import xarray as xr
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes.cf import packing_of, shared_nodata
 from kappamask.scenes.cube import located, make_cube
-from kappamask.scenes.dataset import AUXILIARY
 from kappamask.scenes.eopf_images import BANDS, CLASSES, fitting, images, part_of
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.names import baseline, choose, product_facts, whole
 from kappamask.scenes.providers import by_baseline, settled
 from kappamask.scenes.raster import NODATA
 from kappamask.scenes.zarr_store import attributes_of, checked
+from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = ["is_eopf", "open_eopf", "read_classification"]
 

@@ -7,11 +7,11 @@ import xarray as xr
 
 from kappamask.models import SceneError
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.dataset import AUXILIARY
 from kappamask.scenes.grid import grid_of
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.names import band_name, choose, normalise
 from kappamask.scenes.raster import lazy_bands, local_raster
+from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = ["band_labels", "open_geotiff"]
 

@@ -24,6 +24,8 @@ HTTP: Final = {
 }
 """Seconds, but for the retries. No passwords are sent to hosts that an item names."""
 WAIT_S: Final = 60.0
+PIECE: Final = 2**16
+"""Bytes that are read at once."""
 DRIVER: Final = {".jp2": "JP2OpenJPEG"}
 """Suffix -> the one GDAL driver that may open an address; others are GeoTIFFs, or nothing."""
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
@@ -92,12 +94,14 @@ def fetched(address: str, most: int) -> bytes:
         with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
             if answer.status_code != requests.codes.ok:
                 raise SceneError(f"{shown(address)} cannot be had: the answer is {answer.status_code} {answer.reason}.")
-            data: bytes = answer.raw.read(most + 1, decode_content=True)
+            data = bytearray()
+            for piece in answer.iter_content(PIECE):  # answer.raw would raise errors of urllib3
+                data += piece
+                if len(data) > most:
+                    raise SceneError(f"{shown(address)} is longer than {most >> 20} MiB, which no item is.")
     except requests.RequestException as error:
         raise SceneError(f"{shown(address)} cannot be had: {type(error).__name__}.") from error
-    if len(data) > most:
-        raise SceneError(f"{shown(address)} is longer than {most >> 20} MiB, which no item is.")
-    return data
+    return bytes(data)
 
 
 def _beside(href: str, item: Path) -> Path:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from kappamask.models import SceneError
+from kappamask.models import LEVELS, SceneError
+from kappamask.udf.radiometry import MODES
 
 __all__ = ["attributes", "packing", "sensed"]
 
-LEVELS = ("L1C", "L2A")
-PACKINGS: dict[tuple[float, float], str] = {(1e-4, 0.0): "dn_harmonized", (1e-4, -0.1): "dn_offset"}
-"""(scale, offset) to reflectance -> name of the reading; QUANTIFICATION_VALUE 10000, RADIO_ADD_OFFSET -1000."""
+PACKINGS: dict[tuple[float, float], str] = {pair: mode for mode, pair in MODES.items() if mode != "reflectance"}
+"""(scale, offset) to reflectance -> name of the reading."""
 CARRIED = ("radiometry", "collection", "processing_baseline")
 """Tags that `kappamask.udf` understands and that pass through as they are."""
 

@@ -10,10 +10,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kappamask.models import SceneError
-from kappamask.scenes.dataset import AUXILIARY
 from kappamask.scenes.metadata import packing
 from kappamask.scenes.names import baseline
-from kappamask.udf.radiometry import decide
+from kappamask.udf.radiometry import AUXILIARY, decide
 
 __all__ = [
     "PROVIDERS",

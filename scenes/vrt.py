@@ -10,7 +10,6 @@ from dask.array import Array
 
 from kappamask.models import SceneError
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.dataset import AUXILIARY
 from kappamask.scenes.geotiff import band_labels
 from kappamask.scenes.grid import Grid, grid_of
 from kappamask.scenes.image import Image
@@ -18,6 +17,7 @@ from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.names import band_name
 from kappamask.scenes.raster import NODATA, local_raster
 from kappamask.scenes.vrt_text import Layer, Rectangle, Stack, read_vrt
+from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = ["open_vrt"]
 

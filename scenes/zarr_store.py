@@ -22,6 +22,8 @@ CODECS: Final = frozenset(
 )
 """Codecs of Zarr 2 and 3 that only turn bytes into numbers or text; others, `pickle` first of all, run what they
 hold."""
+LISTS: Final = ("filters", "codecs", "index_codecs", "storage_transformers")
+"""Where Zarr 2 and 3, and the shards of Zarr 3, list codecs; a `compressor` is one alone."""
 LARGEST: Final = 2**30
 """Bytes of a chunk, decoded, that are believed: a band of a whole product, uint16, is 241 MB."""
 METADATA: Final = (".zarray", "zarr.json")
@@ -103,10 +105,10 @@ def _chunk(meta: Mapping[str, Any]) -> list[int]:
 
 def _codecs(meta: Mapping[str, Any]) -> Iterator[str]:
     """Names of all that stands between stored bytes and numbers."""
-    listed = [*(meta.get("filters") or []), *(meta.get("codecs") or []), meta.get("compressor")]
-    listed += meta.get("storage_transformers") or []
-    for codec in filter(None, listed):
-        yield str(codec.get("id", codec.get("name"))).removeprefix("numcodecs.")
+    listed = [codec for key in LISTS for codec in meta.get(key) or []]
+    for codec in filter(None, [*listed, meta.get("compressor")]):
+        named = [codec[key] for key in ("id", "name") if key in codec]  # Zarr 2 and 3 heed one each
+        yield from (str(name).removeprefix("numcodecs.") for name in named or ["a codec without a name"])
         yield from _codecs(codec.get("configuration", {}))
 
 

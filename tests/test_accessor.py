@@ -398,6 +398,8 @@ def test_an_area_may_be_larger_than_the_world_of_the_cube():
         ("27,58,28,59", CRS, "cannot be read: 'str' object"),
         ({"type": "Polygon"}, None, "cannot be read: 'coordinates'"),
         ({"type": "FeatureCollection", "features": []}, None, "The area is empty"),
+        ({"type": "FeatureCollection"}, None, "cannot be read: it is no GeoJSON"),
+        ({"type": "Point", "coordinates": [27, 58], "crs": CRS}, None, "cannot be read: its crs is 'EPSG:32635'"),
         (geopandas.GeoSeries([shapely.Point(0, 0)], crs=CRS), "EPSG:3857", "carries the CRS EPSG:32635, not EPSG:3857"),
         (shapely.Point(0, 0), "EPSG:nonsense", "cannot be read"),
     ],

@@ -1,16 +1,19 @@
 """Areas become cells of whole pixels, each in one UTM zone, that cover all of the area."""
 
 import json
+import sys
 
 import geopandas
 import numpy as np
+import pandas as pd
+import pyogrio
 import pyproj
 import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kappamask.models import CubeError
+from kappamask.models import CubeError, MissingExtraError
 from kappamask.openeo_process.areas import Cell, cells, read_area, zones
 
 BELGIUM = "5.00,51.20,5.05,51.23"
@@ -84,6 +87,9 @@ def test_other_coordinates():
         "absent.geojson",
         "643000,5673000,649000,5680000",
         "5,51,nan,52",
+        "area (1).geojson",
+        "x" * 5000,
+        "\0",
         "",
     ],
 )
@@ -93,8 +99,54 @@ def test_what_is_no_area_is_told(text, tmp_path, monkeypatch):
         read_area(text)
 
 
-def test_a_feature_without_geometry_is_told(tmp_path):
+FEATURE = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(TRIANGLE)}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"type": "FeatureCollection", "features": [FEATURE, {**FEATURE, "geometry": None}]},
+        {**FEATURE, "crs": None},
+        {**FEATURE, "crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}},
+    ],
+)
+def test_geojson_of_all_kinds_is_read(tmp_path, document):
+    path = tmp_path / "area (1).geojson"
+    path.write_text(json.dumps(document))
+    assert read_area(str(path)).equals(TRIANGLE)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {**FEATURE, "geometry": None},
+        {**FEATURE, "geometry": [1, 2]},
+        {**FEATURE, "crs": "EPSG:32631"},
+        {"type": "FeatureCollection"},
+        {"type": "FeatureCollection", "features": [3]},
+        [FEATURE],
+        3,
+        b"SQLite format 3\0, but no more",
+        b"\xff",
+    ],
+)
+def test_files_that_are_no_area_are_told(tmp_path, content):
     path = tmp_path / "area.geojson"
-    path.write_text(json.dumps({"type": "Feature", "geometry": None}))
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     with pytest.raises(CubeError, match=r"cannot be read|empty"):
+        read_area(str(path))
+
+
+def test_a_geopackage_without_shapes_is_told(tmp_path):
+    path = tmp_path / "table.gpkg"
+    pyogrio.write_dataframe(pd.DataFrame({"name": ["x"]}), path)
+    with pytest.raises(CubeError, match="holds no geometries"):
+        read_area(str(path))
+
+
+def test_a_geopackage_needs_a_library(tmp_path, monkeypatch):
+    path = tmp_path / "area.gpkg"
+    geopandas.GeoSeries([TRIANGLE], crs=4326).to_file(path)
+    monkeypatch.setitem(sys.modules, "geopandas", None)
+    with pytest.raises(MissingExtraError, match="pip install geopandas"):
         read_area(str(path))

@@ -164,6 +164,7 @@ def test_good_archives_become_folders(source: str, tmp_path: Path, working: Path
     [
         ("https://example.org/deps.zip#deps", "on another machine"),
         ("http://127.0.0.1.example.org/deps.zip#deps", "on another machine"),
+        (r"http://example.org\@127.0.0.1/deps.zip#deps", "on another machine"),
         ("s3://bucket/deps.zip#deps", "scheme that is not supported"),
         ("file://host/deps.zip#deps", "scheme that is not supported"),
         ("/nowhere/deps.zip#deps", "No archive /nowhere/deps.zip"),
@@ -190,7 +191,7 @@ def test_one_folder_for_two_archives_is_refused(tmp_path: Path, working: Path) -
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder; /away leads to another machine."""
+    """Serves a folder; /away leads to another machine, /cut ends before its time."""
 
     def log_message(self, *_: object) -> None:
         pass
@@ -200,6 +201,11 @@ class Quiet(SimpleHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "http://example.org/deps.zip")
             self.end_headers()
+        elif self.path.startswith("/cut"):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"PK")
         else:
             super().do_GET()
 
@@ -218,7 +224,7 @@ def test_archives_come_from_this_machines_web_server(tmp_path: Path, working: Pa
     zip_of(tmp_path / "deps.zip", {"a.py": b"A = 1"})
     unpack_all([f"{web}/deps.zip#deps"], working)
     assert (working / "deps/a.py").read_bytes() == b"A = 1"
-    for path, reason in (("missing.zip", "HTTP 404"), ("away.zip", "HTTP 302")):
+    for path, reason in (("missing.zip", "HTTP 404"), ("away.zip", "HTTP 302"), ("cut.zip", "cannot be fetched")):
         with pytest.raises(JobError, match=reason):
             unpack_all([f"{web}/{path}#other"], working)
     assert [path.name for path in working.iterdir()] == ["deps"]

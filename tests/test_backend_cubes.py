@@ -15,6 +15,7 @@ from openeo_driver.errors import OpenEOApiException
 from pyproj import Transformer
 from rasterio.transform import from_origin
 from shapely.geometry import box
+from stacs import served
 
 from kappamask.backend.callbacks import callback
 from kappamask.backend.chunks import apply_neighborhood
@@ -450,3 +451,51 @@ def test_stac_opens_nothing_outside_the_folder(tmp_path: Path, href: str) -> Non
         stac_scenes("item.json", folder)
     with pytest.raises(SceneError):
         check_source(href, folder)
+
+
+def write_catalog(path: Path, *links: tuple[str, str]) -> None:
+    """A STAC catalogue with links (relation, href)."""
+    linked = [{"rel": rel, "href": href} for rel, href in links]
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        json.dumps({"type": "Catalog", "stac_version": "1.0.0", "id": "c", "description": "c", "links": linked})
+    )
+
+
+def test_stac_links_lead_to_items_below_and_round_in_no_circle(tmp_path: Path) -> None:
+    write_scene(tmp_path, "a.tif")
+    write_item(tmp_path, "./a.tif")
+    write_catalog(tmp_path / "below" / "catalog.json", ("root", "https://example.org/c"), ("item", "../item.json"))
+    write_catalog(tmp_path / "catalog.json", ("child", "below/catalog.json"), ("child", "./catalog.json"))
+    with served(tmp_path) as (address, _):
+        write_catalog(tmp_path / "there.json", ("child", f"{address}/catalog.json"))
+        found = stac_scenes("catalog.json", tmp_path)
+        assert [scene.path.name for scene in found] == ["a.tif"]
+        assert found[0].datetime == pd.Timestamp("2024-06-01T10:00:00")
+        with pytest.raises(SceneError, match=rf"{address}/a\.tif cannot be opened; STAC items must name files"):
+            stac_scenes("there.json", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("href", "reason"),
+    [
+        ("https://example.org/item.json", "on another machine"),
+        (r"http://example.org\@127.0.0.1/item.json", "on another machine"),
+        ("ftp://127.0.0.1/item.json", "cannot be opened"),
+        ("/etc/hostname", "outside the scenes folder"),
+        ("../outside.json", "outside the scenes folder"),
+        ("{}/gone.json", "HTTP 404"),
+        ("{}/folder", "HTTP 301"),
+        ("note.json", "note.json cannot be read as a STAC item"),
+    ],
+)
+def test_stac_links_lead_nowhere_else(tmp_path: Path, href: str, reason: str) -> None:
+    folder = tmp_path / "scenes"
+    (folder / "folder").mkdir(parents=True)
+    (tmp_path / "outside.json").write_text("{}")
+    (folder / "note.json").write_text("[]")
+    with served(folder) as (address, _):
+        for relation in ("item", "child"):
+            write_catalog(folder / "catalog.json", (relation, href.format(address)))
+            with pytest.raises(SceneError, match=reason):
+                stac_scenes("catalog.json", folder)

@@ -1,5 +1,6 @@
 """Official weights from a server that cuts connections, lies about lengths, and changes its mind."""
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +47,9 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         first = int(wanted[6:-1]) if wanted and self.headers.get("If-Range") == self.server.tag else 0
+        if first >= len(self.server.content):
+            self.send_error(416)
+            return
         body = self.server.content[first:]
         self.send_response(206 if first else 200)
         length = len(body) if self.server.promise is None else self.server.promise
@@ -94,6 +98,15 @@ def test_it_goes_on_another_day_too_unless_the_file_has_changed(server: Server, 
     download.download(server.url + "/w", tmp_path / "w", insecure=True)
     assert (tmp_path / "w").read_bytes() == server.content
     assert server.asked[-1] == f"bytes={TRIES * 1000}-"
+
+
+def test_a_whole_file_that_has_not_got_its_name_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+    (tmp_path / ".w.part").write_bytes(server.content)
+    (tmp_path / ".w.tag").write_text(json.dumps(server.tag))
+    download.download(server.url + "/w", tmp_path / "w", insecure=True)
+    assert (tmp_path / "w").read_bytes() == server.content
+    assert server.asked == ["bytes=10000-", None]
+    assert [p.name for p in tmp_path.iterdir()] == ["w"]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +172,22 @@ def test_a_file_that_has_changed_is_refused(server: Server, weights: Path, tmp_p
         fetch(name, mirror=server.url, insecure=True, cache=tmp_path)
     assert not (tmp_path / file).exists()
     assert fetch(name, source=weights, cache=tmp_path).id == name
+
+
+def test_what_is_no_network_is_not_pinned_and_spoils_nothing(server: Server, weights: Path, tmp_path: Path) -> None:
+    name, wrong = "official-l1c-deeplabv3plus", tmp_path / "wrong.hdf5"
+    wrong.write_bytes(b"<!DOCTYPE html>")
+    server.content, cache = wrong.read_bytes(), tmp_path / "cache"
+    with pytest.raises(ConversionError):
+        fetch(name, mirror=server.url, insecure=True, cache=cache)
+    with pytest.raises(ConversionError):
+        fetch(name, source=wrong, cache=cache)
+    assert not list(cache.iterdir())
+    card = fetch(name, source=weights, cache=cache)
+    with pytest.raises(ConversionError, match="has changed"):
+        fetch(name, source=wrong, cache=cache)
+    assert fetch(name, cache=cache).sha256 == card.sha256
+    assert wrong.exists()
 
 
 def test_the_command_says_what_is_wrong(kappamask, tmp_path: Path) -> None:

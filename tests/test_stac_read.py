@@ -1,5 +1,8 @@
 import json
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -287,6 +290,38 @@ def test_an_item_at_an_address_is_read_by_ranges(scene: Path, monkeypatch: pytes
             open_scene(f"{address}/{path.name}")
         with pytest.raises(SceneError, match=r"gone\.json cannot be had: the answer is 404"):
             open_stac(f"{address}/gone.json", loopback=True)
+
+
+@contextmanager
+def says(answer: bytes) -> Iterator[str]:
+    """Address of a server on this machine that answers the first request so, and hangs up."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "message"),
+    [
+        ("Content-Length: 1000", b"{", r"item\.json cannot be had"),
+        ("Transfer-Encoding: chunked", b"5\r\n{", r"item\.json cannot be had"),
+        ("Content-Encoding: gzip", b"{}", r"item\.json cannot be had"),
+        ("Content-Length: 8388609", b" " * 8388609, r"item\.json is longer than 8 MiB"),
+    ],
+)
+def test_an_item_that_is_cut_garbled_or_endless_is_told(headers: str, body: bytes, message: str) -> None:
+    answer = f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode() + body
+    with says(answer) as address, pytest.raises(SceneError, match=message):
+        open_stac(f"{address}/item.json", loopback=True)
 
 
 def test_a_cut_asset_at_an_address_gives_an_error_and_no_zeros(tmp_path: Path) -> None:

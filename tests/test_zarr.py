@@ -285,6 +285,21 @@ def garbled(path: Path, _: Path) -> None:
     (path / "B03" / ".zarray").write_text("{")
 
 
+def sharded(**harmful: object):
+    """An array of Zarr 3 whose shards, or the index of whose shards, need `harmful` codecs."""
+    plain = {"chunk_shape": [8, 8], "codecs": [{"name": "bytes"}], "index_codecs": [{"name": "crc32c"}]}
+
+    def make(path: Path, _: Path) -> None:
+        meta = {
+            "zarr_format": 3, "node_type": "array", "shape": [96, 80], "data_type": "uint16", "fill_value": 0,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [96, 80]}},
+            "codecs": [{"name": "sharding_indexed", "configuration": plain | harmful}],
+        }  # fmt: skip
+        (path / "B03" / "zarr.json").write_text(json.dumps(meta))
+
+    return make
+
+
 def newer(path: Path, _: Path) -> None:
     (path / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
 
@@ -298,6 +313,10 @@ def newer(path: Path, _: Path) -> None:
         (described(chunks=[100_000, 100_000]), "a chunk of B03 takes 19073 MiB"),
         (described(compressor={"id": "blosc2000"}), "B03 needs blosc2000"),
         (described(chunks="many"), "B03/.zarray is malformed"),
+        (sharded(codecs=[{"name": "numcodecs.pickle"}]), "B03 needs pickle"),
+        (sharded(index_codecs=[{"name": "numcodecs.pickle"}]), "B03 needs pickle"),
+        (sharded(index_codecs=[{"id": "bytes", "name": "numcodecs.pickle"}]), "B03 needs pickle"),
+        (described(filters=[{"level": 1}]), "B03 needs a codec without a name"),
         (described(filters=[3]), "B03/.zarray is malformed"),
         (described(shape=[96, 80, 3]), "cannot be read as Zarr"),
         (garbled, r"cannot be read as Zarr: B03/\.zarray"),
