@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from networks import write_model
 from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import load_module_from_string, run_udf_code
 
@@ -250,17 +251,34 @@ def test_12_negative_and_bright_numbers_are_legal_and_no_second_offset():
     np.testing.assert_array_equal(unharmonised, run(cube))
 
 
-def test_12_doubt_about_the_offset_is_one_warning(caplog):
-    chunk._warn_once_per_process.cache_clear()
+def looks_offset():
+    """A chunk whose numbers look as if the offset were in them."""
     cube = chunk_cube()
     cube[:] = np.maximum(cube, 1000)
     cube[BANDS.index("B10")] = 1015
+    return cube
+
+
+def test_12_doubt_about_the_offset_is_one_warning(caplog):
+    chunk._warned.cache_clear()
+    cube = looks_offset()
     with caplog.at_level(logging.WARNING, logger="kappamask.udf"):
         run(cube)
         run(cube)
     (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert "dn_offset" in record.getMessage()
     assert "dn_harmonized" in record.getMessage()
+
+
+def test_12_one_warning_does_not_hide_another_kind(caplog, tmp_path):
+    chunk._warned.cache_clear()
+    write_model(tmp_path, **{"kappamask:resampling": "sinc"})
+    with caplog.at_level(logging.WARNING, logger="kappamask.udf"):
+        for _ in range(2):
+            run(looks_offset(), {**CONTEXT, "model": str(tmp_path)})
+    resampling, radiometry = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "no proof that pixels are repeated" in resampling
+    assert "look like dn_offset" in radiometry
 
 
 def test_12_reflectances_in_place_of_digital_numbers_are_an_error():
