@@ -111,6 +111,8 @@ class ModelCard:
     """What was measured with all and with fewer bands; empty where nothing was."""
     folder: Path = Path()
     """Where card and network lie."""
+    document: str = "card.json"
+    """Name of the card's own file in there."""
 
     def __post_init__(self) -> None:
         for holds, broken in self._invariants():

@@ -70,7 +70,7 @@ def _load(path: Path) -> ModelCard:
         document = json.loads(text) if len(text) <= MAX_CARD_BYTES else None
     except (OSError, ValueError, RecursionError) as error:
         raise CardError(f"{path.name} cannot be read as a model card: {error}") from error
-    return replace(parse_card(document, path.name), folder=path.parent)
+    return replace(parse_card(document, path.name), folder=path.parent, document=path.name)
 
 
 def parse_card(document: Any, name: str = "card") -> ModelCard:
