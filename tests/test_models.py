@@ -5,6 +5,9 @@ import copy
 import hashlib
 import json
 import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -14,7 +17,17 @@ from hypothesis import strategies as st
 from networks import brightness_network, card_document, serialise, write_model
 from onnx import TensorProto, helper, numpy_helper
 
-from kappamask.models import CardError, WeightsError, list_cards, load_card, parse_card, read_weights
+from kappamask.models import (
+    CardError,
+    Mosaic,
+    Scaling,
+    WeightsError,
+    card_digest,
+    list_cards,
+    load_card,
+    parse_card,
+    read_weights,
+)
 from kappamask.models.catalog import FOLDER
 from kappamask.models.guard import check_onnx
 
@@ -42,6 +55,31 @@ def test_loaded_by_id_by_file_and_by_folder(tmp_path):
     card = write_model(tmp_path)
     assert load_card(tmp_path / "card.json") == load_card(str(tmp_path)) == load_card(card) == card
     assert load_card("compact").id == "compact"
+
+
+def test_a_digest_is_of_what_a_card_says_and_not_of_where_it_lies(tmp_path):
+    card = write_model(tmp_path)
+    wherever = replace(card, folder=tmp_path / "elsewhere", document="mine.json")
+    assert card_digest(wherever) == card_digest(card)
+    changed = [
+        replace(card, fill=-1.0),
+        replace(card, output=card.output[::-1]),
+        replace(card, scaling=(Scaling(2.0, 0.0), *card.scaling[1:])),
+        replace(card, required=card.required - {"B02"}),
+        replace(card, mosaic=Mosaic(32, 8, "symmetric", "crop", 8)),
+    ]
+    assert len({card_digest(one) for one in (card, *changed)}) == len(changed) + 1
+
+
+def test_a_digest_is_the_same_in_any_process():
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", "from kappamask.models import *; print(card_digest(load_card()))"],
+            env=os.environ | {"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True,
+        ).stdout.strip()
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert said == {card_digest(load_card())}
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nonesuch", "../models/compact", "", "/", "compact.onnx", "\0"])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from command import one_sentence
 from files import digits, geotiff, jp2, per_band
+from networks import write_model
 from test_cli import SLOW
 
 from kappamask.cli import mask_many
@@ -104,6 +105,8 @@ def test_another_network_is_another_mask(kappamask, scenes: list[Path], tmp_path
     words = ["mask", scenes[0], "-o", tmp_path / "m.tif", "--model"]
     assert kappamask(*words, tmp_path / "card").code == 0
     assert "there already" in kappamask(*words, brightness.folder).out, "the same network from elsewhere"
+    write_model(tmp_path / "other", **{"kappamask:fill": -1.0})
+    assert "there already" not in kappamask(*words, tmp_path / "other").out, "the same network by another card"
     assert "there already" not in kappamask(*words, "compact").out
 
 
