@@ -18,6 +18,7 @@ from test_cli import SLOW
 
 from kappamask.cli import mask_many
 from kappamask.models import ModelCard
+from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.atomic import PREFIX, YOUNG_S, scratch
 from kappamask.udf import clean, cloud_mask, to_scheme
@@ -226,9 +227,11 @@ def test_cleaned_and_in_another_scheme(kappamask, scenes: list[Path], tmp_path: 
     raw = cloud_mask(open_scene(scenes[0]).compute(), model=brightness.folder)
     cleaned = clean(raw, buffer_m={"cloud": 60, "cloud_shadow": 20}, min_object_m2=2000)
     np.testing.assert_array_equal(read_mask(out).values, to_scheme(cleaned, "SCL").values)
-    assert kappamask(*words, "--scheme", "bits").code == 0
+    told = json.loads(kappamask(*words, "--scheme", "bits", "--json").out)
     grown = (raw == 1) & (cleaned.isin([2, 3, 4]))
     np.testing.assert_array_equal((read_mask(out).values & 2) > 0, grown.values)
+    expected = {name: float((cleaned == code).mean()) for code, name in enumerate(CLASSES)}
+    assert grown.any() and told["classes"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
