@@ -23,6 +23,7 @@ from kappamask.models import (
     Scaling,
     WeightsError,
     card_digest,
+    catalog,
     list_cards,
     load_card,
     parse_card,
@@ -171,9 +172,29 @@ def _places(value):
 
 @pytest.mark.parametrize("text", [b"", b"hello", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_is_no_card(tmp_path, text):
-    (tmp_path / "card.json").write_bytes(text)
-    with pytest.raises(CardError):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "card.json").write_bytes(text)
+    with pytest.raises(CardError, match=r"^mine/card\.json "):
+        load_card(tmp_path / "mine")
+
+
+def test_a_file_that_is_too_large_for_a_card(tmp_path):
+    (tmp_path / "card.json").write_text(json.dumps(card_document("a" * 64, note="x" * 1_000_000)))
+    with pytest.raises(CardError, match=r"/card\.json cannot be read as a model card: it has more than 1 MB\.$"):
         load_card(tmp_path)
+
+
+def test_one_broken_card_hides_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "CACHE", tmp_path)
+    write_model(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "card.json").write_text("{")
+    broken = []
+    assert {card.id for card in list_cards(broken.append)} == {"brightness", "compact"}
+    (error,) = broken
+    assert str(error).startswith("bad/card.json cannot be read")
+    with pytest.raises(CardError, match="bad/card"):
+        list_cards()
 
 
 def test_weights_tampered_with_truncated_or_gone(tmp_path):
