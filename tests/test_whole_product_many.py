@@ -17,6 +17,8 @@ from networks import write_model
 from test_cli import SLOW
 
 from kappamask.cli import mask_many
+from kappamask.cli.mask_options import Asked
+from kappamask.cli.mask_targets import targets
 from kappamask.models import ModelCard
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
@@ -109,6 +111,18 @@ def test_another_network_is_another_mask(kappamask, scenes: list[Path], tmp_path
     write_model(tmp_path / "other", **{"kappamask:fill": -1.0})
     assert "there already" not in kappamask(*words, tmp_path / "other").out, "the same network by another card"
     assert "there already" not in kappamask(*words, "compact").out
+
+
+@pytest.mark.parametrize(
+    ("within", "scene"), [("", "."), ("", "MTD_MSIL1C.xml"), ("GRANULE", ".."), ("GRANULE", "../MTD_MSIL1C.xml")]
+)
+def test_a_mask_is_named_by_its_product_from_inside_too(tmp_path: Path, monkeypatch, within: str, scene: str) -> None:
+    product = tmp_path / "S2A_MSIL1C_20180202.SAFE"
+    (product / "GRANULE").mkdir(parents=True)
+    (product / "MTD_MSIL1C.xml").touch()
+    monkeypatch.chdir(product / within)
+    ((_, mask),) = targets([scene], tmp_path, Asked())
+    assert mask == tmp_path / "S2A_MSIL1C_20180202_mask.tif"
 
 
 @pytest.mark.parametrize("suffix", ["tif", "nc"])
