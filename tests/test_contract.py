@@ -286,6 +286,17 @@ def test_12_reflectances_in_place_of_digital_numbers_are_an_error():
         run(chunk_cube() / 10_000)
 
 
+def test_13_a_chunk_that_is_larger_than_the_window_is_masked_window_by_window(monkeypatch, tmp_path):
+    """Memory is reckoned from the card's window; a user's own machine may take a larger one."""
+    write_model(tmp_path, **{"kappamask:local_window": 128})
+    sides, run_network = [], network.run
+    monkeypatch.setattr(network, "run", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n))
+    run(chunk_cube((96, 96)), {**CONTEXT, "model": str(tmp_path)})
+    assert {max(shape[1:]) for shape in sides} == {64}
+    cloud_mask(chunk_cube((96, 96)), model=tmp_path, level="L1C", radiometry="dn_harmonized")
+    assert sides[-1][1:] == (96, 96)
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (5, 7), (96, 33), (17, 130), (512, 512)])
 def test_13_any_size_from_4_px(shape):
     result = run(chunk_cube((240, 240)).isel(y=slice(shape[0]), x=slice(shape[1])) if max(shape) < 240 else big(shape))

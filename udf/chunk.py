@@ -7,6 +7,7 @@ This module must not postpone annotations (`from __future__ import annotations`)
 import logging
 import platform
 from collections.abc import Hashable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -48,6 +49,7 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     """
     options = read_context(context)
     card = load_card(options.model)
+    card = replace(card, local_window=card.window)  # a larger chunk, too: memory is asked for by the window
     _check(card, options)
     cube = interpolated(normalise(cube, options.bands), card, partial(_warn_once, "resampling"))
     _announce(card, options)

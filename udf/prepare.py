@@ -31,7 +31,7 @@ class Reading:
     """Windows as the network's own tool lays them, instead of blended ones."""
 
     def windows(self, length: int) -> list[Span]:
-        """The windows along an axis of `length` pixels (framed for a mosaic) on a user's own machine."""
+        """The windows along an axis of `length` pixels (framed for a mosaic)."""
         if self.mosaic:
             return own(length, self.card.window, self.mosaic)
         return plan(length, self.card.local_window, self.card.overlap, self.card.stride)
