@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from openeo_driver.errors import ProcessParameterInvalidException
 
-__all__ = ["ELEMENTWISE", "REDUCERS", "callback"]
+__all__ = ["ELEMENTWISE", "REDUCERS", "callback", "numbers"]
 
 NODATA = 255
 """Nodata of uint8 results (OpenEOProcessScriptBuilder.scala, `linear_scale_range`)."""
@@ -36,6 +36,15 @@ REDUCERS: dict[str, Callable[[xr.DataArray, str], xr.DataArray]] = {
 """openEO reducer -> function; no data is left out, as openEO's `ignore_nodata` has it."""
 
 
+def numbers(cube: xr.DataArray) -> xr.DataArray:
+    """The cube with NaN where bytes, as `linear_scale_range` leaves them, hold their nodata value."""
+    if "_FillValue" not in cube.attrs:
+        return cube
+    held = cube.astype(np.float32).where(cube != cube.attrs["_FillValue"])
+    held.attrs = {key: value for key, value in cube.attrs.items() if key != "_FillValue"}
+    return held
+
+
 def callback(
     parent: str, process: dict[str, Any], dimension: str | None = None
 ) -> Callable[[xr.DataArray], xr.DataArray]:
@@ -52,8 +61,8 @@ def callback(
     last = results[0]
     if last["process_id"] == "linear_scale_range":
         scale = _scale(parent, last["arguments"])
-        return lambda cube: scale(graph.value(last["arguments"]["x"], cube))
-    return lambda cube: graph.node(last, cube).astype(np.float32).drop_attrs(deep=False)
+        return lambda cube: scale(graph.value(last["arguments"]["x"], numbers(cube)))
+    return lambda cube: graph.node(last, numbers(cube)).astype(np.float32).drop_attrs(deep=False)
 
 
 @dataclass(frozen=True)

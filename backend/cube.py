@@ -17,7 +17,7 @@ from openeo_driver.utils import EvalEnv
 from pyproj import Transformer
 from rasterio.features import geometry_mask
 
-from kappamask.backend.callbacks import callback
+from kappamask.backend.callbacks import callback, numbers
 from kappamask.backend.engines import Run
 from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
 from kappamask.backend.labels import kept
@@ -175,11 +175,12 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
 
     def mask(self, mask: SceneCube, replacement: float | None = None) -> SceneCube:
         """Where the mask holds a number other than 0, `replacement` or NaN."""
-        other = mask.array.squeeze("bands", drop=True) if mask.array.sizes.get("bands") == 1 else mask.array
+        other = numbers(mask.array)
+        other = other.squeeze("bands", drop=True) if other.sizes.get("bands") == 1 else other
         near = other.reindex(y=self.array.y, x=self.array.x, method="nearest", tolerance=TOLERANCE)
         hit = (near != 0) & near.notnull()
         aligned = hit.reindex({d: self.array[d] for d in ("t", "bands") if d in hit.dims}, fill_value=False)
-        kept = self.array.where(~aligned, np.nan if replacement is None else replacement)
+        kept = numbers(self.array).where(~aligned, np.nan if replacement is None else replacement)
         return self._with(kept.transpose(*self.array.dims).astype(np.float32))
 
     @property

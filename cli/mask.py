@@ -47,7 +47,8 @@ def mask(
 ) -> None:
     """Write the cloud mask of a scene: 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing.
 
-    A mask that is there already, made with the same network and options, and younger than its scene, is not made again.
+    A mask that is there already, made with the same network, card and options, and younger than its scene, is not made
+    again.
     """
     if scheduler and engine is not words.Engine.DASK:
         raise typer.BadParameter("is for --engine dask", param_hint="--scheduler")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["make", "opened", "streamed"]
 
 TOLD = ("level", "model_id", "model_sha256", "radiometry", "radiometry_reason")
-ROWS = 1024
-"""Of a mask that is counted, at a time."""
 
 
 def make(scene: str, output: Path, asked: Asked, tell: Telling, *, anew: bool = False) -> dict[str, Any]:
@@ -114,13 +112,9 @@ def _told(scene: str, files: list[Path], seconds: float) -> dict[str, Any]:
 
 
 def _shares(mask: "xr.DataArray") -> dict[str, float]:
-    """Share of each class."""
-    import numpy as np
+    """Share of each class; of bits, which combine in a pixel, that of KappaMask's classes."""
+    from kappamask.scenes.counts import class_pixels
 
-    from kappamask.scenes.legend import legend
-
-    counts = np.zeros(256, dtype=np.int64)
-    for first in range(0, mask.sizes["y"], ROWS):
-        rows = np.asarray(mask.isel(y=slice(first, first + ROWS)).values)
-        counts += np.bincount(rows.ravel(), minlength=256)
-    return {c.name: float(counts[c.value] / mask.size) for c in legend(mask)}
+    counted, _ = class_pixels(mask)
+    area = max(sum(counted.values()), 1)
+    return {one.name: pixels / area for one, pixels in counted.items()}

@@ -36,12 +36,14 @@ class Asked:
 
     def recorded(self, scene: str) -> str:
         """What a mask of `scene` records, by which later runs tell whether they would make the same: JSON."""
-        from kappamask.models import load_card
+        from kappamask.models import card_digest, load_card
         from kappamask.scenes.finished import told_apart
 
         said = {key: value for key, value in asdict(self).items() if key not in ELSEWHERE}
+        card = load_card(self.model)
         made_with = {
-            "model": load_card(self.model).sha256,
+            "model": card.sha256,
+            "card": card_digest(card),
             "version": version("kappamask-openeo"),
             "scene": told_apart(scene),
         }

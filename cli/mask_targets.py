@@ -49,7 +49,7 @@ def _scenes(scene: str) -> list[str]:
 
 
 def _name(scene: str) -> str:
-    path = Path(scene)
+    path = Path(os.path.abspath(scene))  # noqa: PTH100  (a link keeps its own name)
     path = path.parent if path.name.startswith(METADATA) else path
     while path.suffix.lower() in KINDS:
         path = path.with_suffix("")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, Level, extra, say
-from kappamask.models import ModelCard, list_cards, load_card, read_weights
+from kappamask.models import KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
 
 __all__ = ["models"]
 
@@ -30,9 +30,11 @@ Which = Annotated[str, typer.Argument(help="A model's id, or the path of a card.
 @models.command("list", epilog="Example: kappamask models list --json")
 def list_all(as_json: AsJson = False) -> None:
     """List the networks that come with the package, and those that were fetched."""
-    cards = list_cards()
+    errors: list[KappaMaskError] = []
+    cards = list_cards(errors.append)
     lines = [f"{c.id:<24}{'+'.join(c.levels):<10}{len(c.bands):>3} bands  {c.licence:<12} {c.title}" for c in cards]
     say([_facts(card) for card in cards], lines, as_json)
+    _settle(errors)
 
 
 @models.command(epilog="Example: kappamask models show compact")
@@ -47,11 +49,23 @@ def verify(
     model: Annotated[str | None, typer.Argument(help="All models if left out.")] = None, as_json: AsJson = False
 ) -> None:
     """Compare the network's file with the sha256 in its card, and look for what a network must not carry."""
-    cards = [load_card(model)] if model else list_cards()
-    found = [
-        {"id": card.id, "sha256": card.sha256, "bytes": len(read_weights(card)), "verified": True} for card in cards
-    ]
+    errors: list[KappaMaskError] = []
+    found = []
+    for card in [load_card(model)] if model else list_cards(errors.append):
+        try:
+            size = len(read_weights(card))
+        except WeightsError as error:
+            errors.append(WeightsError(f"{card.id}: {error}"))
+        else:
+            found.append({"id": card.id, "sha256": card.sha256, "bytes": size, "verified": True})
     say(found, [f"{one['id']}: verified, {one['bytes']} bytes, sha256 {one['sha256']}" for one in found], as_json)
+    _settle(errors)
+
+
+def _settle(errors: list[KappaMaskError]) -> None:
+    """After what could be told, what is wrong with the others."""
+    if errors:
+        raise KappaMaskError(" ".join(map(str, errors)))
 
 
 @models.command(epilog="Example: kappamask models export run1/best.pt --data data/ --tiles run1/tiles -o models/")

@@ -20,7 +20,7 @@ CLASSES: Final = (
     (2, "cloud_shadow", "355070", "ground in the shadow of a cloud"),
     (3, "semi_transparent_cloud", "b8c0cc", "cloud through which land is seen"),
     (4, "cloud", "ffffff", "opaque cloud"),
-    (5, "missing", "800000", "no data"),
+    (5, "missing", "d1495b", "no data"),
 )
 TITLES: Final = {"unet": "U-Net", "deeplabv3plus": "DeepLabv3+"}
 #: 512 px of which the official tool keeps the middle 480.

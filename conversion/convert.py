@@ -43,10 +43,20 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
 
 
 def _written(folder: Path, data: bytes, card: dict[str, object]) -> ModelCard:
-    """Both files beside their places first, then renamed, the card last: what is there is whole."""
+    """Both files, the card last."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (("model.onnx", data), ("card.json", (json.dumps(card, indent=2) + "\n").encode())):
-        draft = folder / f".{name}.part"
-        draft.write_bytes(content)
-        draft.replace(folder / name)
+    _put(folder / "model.onnx", data)
+    return put_card(folder, card)
+
+
+def put_card(folder: Path, card: dict[str, object]) -> ModelCard:
+    """Write `folder`/card.json, whole or not at all, and read it."""
+    _put(folder / "card.json", (json.dumps(card, indent=2) + "\n").encode())
     return load_card(folder / "card.json")
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Beside its place first, then renamed: what is there is whole."""
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_bytes(content)
+    draft.replace(path)

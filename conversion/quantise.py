@@ -17,8 +17,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from kappamask.conversion.convert import put_card
 from kappamask.conversion.errors import ConversionError
-from kappamask.models import ModelCard, load_card
+from kappamask.models import ModelCard
 from kappamask.udf import network
 from kappamask.udf.prepare import numbers, tensor, validity
 from kappamask.udf.settle import read
@@ -77,22 +78,16 @@ def quantised(
     folder.mkdir(parents=True, exist_ok=True)
     source = plain or card
     quantise(source.folder / source.file, folder / "model.onnx", images[::2])
-    document = json.loads(_card_path(card).read_text())
+    document = json.loads((card.folder / card.document).read_text())
     data = (folder / "model.onnx").read_bytes()
     document["id"] = f"{card.id}-int8"
     document["assets"]["weights"] |= _asset(data)
-    (folder / "card.json").write_text(json.dumps(document, indent=2) + "\n")
-    small = load_card(folder / "card.json")
+    small = put_card(folder, document)
     return small, _compared(card, small, images[1::2])
 
 
 def _asset(data: bytes) -> dict[str, Any]:
     return {"href": "./model.onnx", "file:checksum": "1220" + hashlib.sha256(data).hexdigest(), "file:size": len(data)}
-
-
-def _card_path(card: ModelCard) -> Path:
-    named = card.folder / f"{Path(card.file).stem}.json"
-    return named if named.is_file() else card.folder / "card.json"
 
 
 def _windows(card: ModelCard, cube: xr.DataArray) -> list[FloatArray]:

@@ -2,6 +2,7 @@
 
 from kappamask.models.card import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, ClassValue, ModelCard, Scaling
 from kappamask.models.catalog import CACHE, list_cards, load_card, parse_card
+from kappamask.models.digest import card_digest
 from kappamask.models.errors import (
     CardError,
     CubeError,
@@ -34,6 +35,7 @@ __all__ = [
     "SceneError",
     "Thresholds",
     "WeightsError",
+    "card_digest",
     "check_thresholds",
     "list_cards",
     "load_card",

@@ -85,7 +85,7 @@ class ModelCard:
     window: int
     """Side of the square that the network is run on in a back-end's worker, in pixels of 10 m, overlap included."""
     local_window: int
-    """The same on a user's own machine, whose memory allows more."""
+    """The same on a user's own machine, whose memory allows more; a worker takes `window` for a larger chunk, too."""
     overlap: int
     """Pixels at each side of a window that a neighbour's window also covers."""
     stride: int
@@ -111,6 +111,8 @@ class ModelCard:
     """What was measured with all and with fewer bands; empty where nothing was."""
     folder: Path = Path()
     """Where card and network lie."""
+    document: str = "card.json"
+    """Name of the card's own file in there."""
 
     def __post_init__(self) -> None:
         for holds, broken in self._invariants():

@@ -41,9 +41,20 @@ def load_card(model: str | Path | ModelCard = "compact") -> ModelCard:
     return model if isinstance(model, ModelCard) else _load(_path(str(model)))
 
 
-def list_cards() -> list[ModelCard]:
-    """The cards that come with the package, and those that were fetched, by id."""
-    return [_load(path) for path in _known().values()]
+def list_cards(broken: Callable[[CardError], None] | None = None) -> list[ModelCard]:
+    """The cards that come with the package, and those that were fetched, by id.
+
+    broken: is told of each card that cannot be read; left out, the first such CardError is raised.
+    """
+    cards = []
+    for path in _known().values():
+        try:
+            cards.append(_load(path))
+        except CardError as error:
+            if broken is None:
+                raise
+            broken(error)
+    return cards
 
 
 def _known() -> dict[str, Path]:
@@ -65,22 +76,25 @@ def _path(model: str) -> Path:
 
 @lru_cache(maxsize=64)
 def _load(path: Path) -> ModelCard:
+    name = f"{path.parent.name}/{path.name}"
     try:
-        text = path.read_bytes()[: MAX_CARD_BYTES + 1]
-        document = json.loads(text) if len(text) <= MAX_CARD_BYTES else None
+        with path.open("rb") as file:
+            text = file.read(MAX_CARD_BYTES + 1)
+        if len(text) > MAX_CARD_BYTES:
+            raise ValueError(f"it has more than {MAX_CARD_BYTES / 1e6:g} MB")
+        document = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise CardError(f"{path.name} cannot be read as a model card: {error}") from error
-    return replace(parse_card(document, path.name), folder=path.parent)
+        raise CardError(f"{name} cannot be read as a model card: {error}.") from error
+    return replace(parse_card(document, name), folder=path.parent, document=path.name)
 
 
-def parse_card(document: Any, name: str = "card") -> ModelCard:
+def parse_card(document: Any, name: str = "The document") -> ModelCard:
     """A card from its JSON document (a STAC Item); CardError names the key that is wrong."""
     try:
         return _parse(document)
     except (KeyError, TypeError, IndexError, ValueError, ArithmeticError, AttributeError) as error:
-        if isinstance(error, CardError):
-            raise
-        raise CardError(f"{name} is not a valid model card: {type(error).__name__}: {error}") from error
+        reason = f"{error}" if isinstance(error, CardError) else f"{type(error).__name__}: {error}"
+        raise CardError(f"{name} is not a valid model card: {reason}.") from error
 
 
 def _parse(document: dict[str, Any]) -> ModelCard:

@@ -31,8 +31,7 @@ def package_files(card: ModelCard) -> Iterator[tuple[str, bytes]]:
     for room in ROOMS:
         for path in (HERE / room).glob("*.py"):
             yield f"kappamask/{room}/{path.name}", path.read_bytes()
-    source = card.folder / f"{card.id}.json"
-    yield f"kappamask/models/{card.id}.json", (source if source.is_file() else card.folder / "card.json").read_bytes()
+    yield f"kappamask/models/{card.id}.json", (card.folder / card.document).read_bytes()
     yield f"kappamask/models/{card.file}", read_weights(card)
 
 

@@ -7,9 +7,8 @@ import xarray as xr
 from kappamask.models.scheme_table import SCHEMES
 from kappamask.scenes.legend import legend
 from kappamask.udf.classes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
-from kappamask.udf.schemes import in_own_scheme
 
-__all__ = ["CLOUDS", "NO_DATA", "has_bits", "in_classes", "meanings", "words"]
+__all__ = ["CLOUDS", "NO_DATA", "meanings", "words"]
 
 NO_DATA = frozenset({UNDEFINED, MISSING})
 CLOUDS = frozenset({SEMI_TRANSPARENT, CLOUD})
@@ -39,16 +38,6 @@ def meanings(mask: xr.DataArray) -> dict[int, int]:
     scheme = SCHEMES.get(str(mask.attrs.get("scheme")))
     read = {row.value: row.read for row in scheme.rows} if scheme else {}
     return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in legend(mask)}
-
-
-def in_classes(mask: xr.DataArray) -> xr.DataArray:
-    """The mask as it is; one of bits, which combine in a pixel, in KappaMask's classes."""
-    return in_own_scheme(mask) if has_bits(mask) else mask
-
-
-def has_bits(mask: xr.DataArray) -> bool:
-    """Whether the codes are bits (CF `flag_masks`)."""
-    return "flag_masks" in mask.attrs
 
 
 def _by_name(name: str) -> int:

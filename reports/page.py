@@ -10,12 +10,13 @@ from kappamask.models import SceneError
 from kappamask.reports.agreement import COMPARED, agreement
 from kappamask.reports.grids import check_grid
 from kappamask.reports.images import OUTLINES, SCALE, Picture, outlined, png, score_colours
-from kappamask.reports.meaning import in_classes, meanings, words
+from kappamask.reports.meaning import meanings, words
 from kappamask.reports.provenance import provenance, software
 from kappamask.reports.render import write_html
 from kappamask.reports.score_maps import read_scores
 from kappamask.reports.shares import Shares, shares
 from kappamask.scenes import read_mask
+from kappamask.scenes.counts import in_classes
 from kappamask.scenes.grid import pixel_size
 from kappamask.scenes.legend import legend
 from kappamask.scenes.picture import coloured, thinned, true_colour

@@ -9,11 +9,11 @@ from typing import Any
 import xarray as xr
 
 from kappamask.models import ClassValue, SceneError
-from kappamask.reports.meaning import in_classes
 from kappamask.reports.provenance import sensing_time
 from kappamask.reports.shares import Shares, shares
 from kappamask.scenes import read_mask
 from kappamask.scenes.cf import crs_of
+from kappamask.scenes.counts import in_classes
 from kappamask.scenes.dataset import renamed
 from kappamask.scenes.masks import MASK_SUFFIXES
 from kappamask.scenes.netcdf import open_dates

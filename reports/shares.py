@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import dask
 import xarray as xr
 
-from kappamask.models import ClassValue, SceneError
-from kappamask.reports.meaning import CLOUDS, NO_DATA, in_classes, meanings, words
-from kappamask.scenes.legend import NODATA, legend
+from kappamask.models import ClassValue
+from kappamask.reports.meaning import CLOUDS, NO_DATA, meanings, words
+from kappamask.scenes.counts import class_pixels, in_classes
 
 __all__ = ["Share", "Shares", "shares"]
 
@@ -98,15 +97,6 @@ def shares(mask: xr.DataArray) -> Shares:
     A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the legend does
     not name.
     """
-    mask = in_classes(mask)
-    classes, codes = legend(mask), meanings(mask)
-    counted = dask.compute(*[(mask == value).sum() for value in (*(c.value for c in classes), NODATA)])
-    pixels = [int(one) for one in counted]
-    if sum(pixels) != mask.size:
-        known = ", ".join(str(c.value) for c in classes)
-        raise SceneError(
-            f"{mask.size - sum(pixels)} pixels of the mask have codes other than {known} and {NODATA}, which are all "
-            "that its legend names; is it a mask?"
-        )
-    found = tuple(Share(c, codes[c.value], n) for c, n in zip(classes, pixels[:-1], strict=True))
-    return Shares(found, pixels[-1])
+    counted, outside = class_pixels(mask)
+    codes = meanings(in_classes(mask))
+    return Shares(tuple(Share(one, codes[one.value], pixels) for one, pixels in counted.items()), outside)

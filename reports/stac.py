@@ -12,12 +12,12 @@ from pystac.extensions.grid import GridExtension
 from pystac.extensions.projection import ProjectionExtension
 
 from kappamask.reports.footprint import footprint
-from kappamask.reports.meaning import has_bits
 from kappamask.reports.provenance import provenance, sensing_time, software
 from kappamask.reports.shares import Shares, shares
 from kappamask.reports.stac_assets import add_file
 from kappamask.scenes import read_mask
 from kappamask.scenes.atomic import written_whole
+from kappamask.scenes.counts import has_bits
 from kappamask.scenes.grid import pixel_size
 
 __all__ = ["stac_item", "write_stac"]

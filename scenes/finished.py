@@ -4,6 +4,7 @@ from pathlib import Path
 
 from kappamask.models import SceneError
 from kappamask.scenes.masks import read_mask
+from kappamask.scenes.netcdf import open_dates
 from kappamask.scenes.raster import local_raster
 
 __all__ = ["is_finished", "told_apart"]
@@ -28,7 +29,7 @@ def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = Tr
 
 def _is_whole(path: Path) -> bool:
     if path.suffix.lower() not in GEOTIFF:
-        read_mask(path).max().compute()
+        open_dates(path).max().compute()  # of scores, too
         return True
     with local_raster(path) as dataset:
         for _, window in dataset.block_windows(1):

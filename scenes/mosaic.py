@@ -9,9 +9,10 @@ import xarray as xr
 from rasterio.transform import Affine
 
 from kappamask.models import SceneError
+from kappamask.models.schemes import OWN
 from kappamask.scenes.cube import located
 from kappamask.scenes.grid import Grid
-from kappamask.scenes.legend import NODATA
+from kappamask.scenes.legend import NODATA, legend
 from kappamask.scenes.masks import read_mask
 from kappamask.scenes.metadata import sensed
 
@@ -26,7 +27,7 @@ def mosaic(paths: Files) -> xr.DataArray:
     """One lazy mask, uint8 (y, x), of mask files that lie on one grid: 255 where there is none.
 
     Where masks overlap, the first that has a pixel gives it. Nothing is resampled. Raises SceneError if the files
-    differ in CRS or pixel size, or if their pixels do not coincide.
+    differ in CRS, pixel size or classes, if their pixels do not coincide, or if they are no bytes.
     """
     return _laid(paths, _frame(paths))
 
@@ -35,7 +36,7 @@ def mask_cube(paths: Files) -> xr.DataArray:
     """The masks of one or more dates as one lazy cube, uint8 (t, y, x); dates from the files' tags or names.
 
     Files of one date are put together as by `mosaic`, all dates on the grid that holds them all, 255 where there is no
-    mask. Raises SceneError if there is no file, if one tells no date, or if one lies on another grid.
+    mask. Raises SceneError if there is no file, if one tells no date, or as `mosaic` does.
     """
     by_date: dict[str, list[str | Path]] = {}
     for path in paths:
@@ -44,6 +45,7 @@ def mask_cube(paths: Files) -> xr.DataArray:
         raise SceneError("No mask files are given.")
     frame = _frame(paths)
     layers = [_laid(by_date[date], frame) for date in sorted(by_date)]
+    _check_alike([by_date[date][0] for date in sorted(by_date)], layers)
     dates = np.array([np.datetime64(date, "ns") for date in sorted(by_date)])
     return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
 
@@ -71,9 +73,25 @@ def _laid(paths: Files, frame: Grid) -> xr.DataArray:
         after = frame.height - row - mask.sizes["y"], frame.width - column - mask.sizes["x"]
         layer = dask.array.pad(mask.data, [(row, after[0]), (column, after[1])], constant_values=NODATA)
         whole = dask.array.where(whole == NODATA, layer, whole)
+    _check_alike(paths, masks)
     coords = {"y": frame.y, "x": frame.x}
     made = xr.DataArray(whole.astype(np.uint8), dims=("y", "x"), coords=coords, attrs=masks[0].attrs, name="mask")
     return located(made, frame)
+
+
+def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
+    """SceneError unless all hold bytes of one scheme, with the same classes."""
+    for path, mask in zip(paths, masks, strict=True):
+        if mask.dtype != np.uint8:
+            raise SceneError(f"{Path(path).name} holds {mask.dtype}; needed are bytes: gdal_translate -ot Byte.")
+        if _classes(mask) != _classes(masks[0]):
+            raise SceneError(
+                f"{Path(path).name} has other classes than {Path(paths[0]).name}; masks put together need one scheme."
+            )
+
+
+def _classes(mask: xr.DataArray) -> tuple[str, list[tuple[int, str]]]:
+    return str(mask.attrs.get("scheme", OWN)), [(one.value, one.name) for one in legend(mask)]
 
 
 def _grid(mask: xr.DataArray) -> Grid:

@@ -38,6 +38,15 @@ def test_the_hash_of_the_package_is_that_of_what_the_archive_unpacks_to(tmp_path
     check_package(card, wanted)
 
 
+def test_the_card_that_was_given_is_packed_whatever_its_file_is_called(tmp_path):
+    written = write_model(tmp_path)
+    given = (tmp_path / "card.json").rename(tmp_path / "mine.json")
+    for other in ("card.json", f"{written.id}.json"):
+        (tmp_path / other).write_text("{}")
+    packed = dict(package_files(load_card(given)))
+    assert packed["kappamask/models/brightness.json"] == given.read_bytes()
+
+
 @pytest.mark.parametrize(
     "change",
     [

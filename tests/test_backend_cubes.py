@@ -308,6 +308,27 @@ def test_mask_hides_where_it_is_not_zero() -> None:
     assert cube_of(7).mask(cube_of(mask, ["m"]), replacement=-1).array.values[0, 0, 1, 2] == -1
 
 
+def bytes_of(values: Any, bands: list[str] | None = None, dates: int = 1) -> SceneCube:
+    """The same as bytes, no data as 255."""
+    scale = node("linear_scale_range", x=X, inputMin=0, inputMax=250, outputMin=0, outputMax=250)
+    return cube_of(values, bands, dates).apply(scale, env=None)
+
+
+def test_no_data_of_bytes_is_no_number() -> None:
+    codes = np.ones((2, 1, 6, 8), np.float32)
+    codes[0, :, 1, 2] = np.nan
+    cube, gone = bytes_of(codes, dates=2), (0, 0, 1, 2)
+    assert np.argwhere(np.isnan(cube.apply(node("gt", x=X, y=10), env=None).array.values)).tolist() == [[*gone]]
+    scaled = cube.apply(node("linear_scale_range", x=X, inputMin=0, inputMax=2, outputMin=0, outputMax=2), env=None)
+    assert scaled.array.values[gone] == 255
+    mean = cube.reduce_dimension(node("mean", data={"from_parameter": "data"}), dimension="t", env=None)
+    assert (mean.array == 1).all()
+    hidden = cube_of(7, dates=2).mask(bytes_of(np.where(codes == 1, 0, codes), ["m"], dates=2))
+    assert (hidden.array == 7).all()
+    masked = cube.mask(cube_of(0, ["m"], dates=2)).array
+    assert np.argwhere(np.isnan(masked.values)).tolist() == [[*gone]] and "_FillValue" not in masked.attrs
+
+
 def test_merge_adds_bands_and_refuses_equal_ones() -> None:
     merged = cube_of(1, ["B02"]).merge_cubes(cube_of(2, ["mask"])).array
     assert list(merged.bands.values) == ["B02", "mask"] and merged.sel(bands="mask").values.max() == 2

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from command import one_sentence
 from files import digits, geotiff, per_band
+from networks import write_model
 from rasterio.transform import from_origin
 
 from kappamask.cli.doctor import EXTRAS
 from kappamask.cli.options import Radiometry
-from kappamask.models import ModelCard
+from kappamask.models import ModelCard, catalog
 from kappamask.scenes import open_scene, read_mask
 from kappamask.udf import cloud_mask
 from kappamask.udf.radiometry import MODES
@@ -254,6 +255,20 @@ def test_models_are_listed_shown_and_verified(kappamask) -> None:
     assert shown in listed
     assert "compact: verified" in kappamask("models", "verify").out
     assert "classes     0 undefined, 1 clear" in kappamask("models", "show").out
+
+
+def test_what_is_broken_is_told_after_what_is_whole(kappamask, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(catalog, "CACHE", tmp_path)
+    (write_model(tmp_path / "far").folder / "model.onnx").unlink()
+    listed = kappamask("models", "list")
+    assert listed.code == 0 and "brightness" in listed.out
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "card.json").write_text("{}")
+    listed, verified = kappamask("models", "list"), kappamask("models", "verify")
+    assert listed.code == verified.code == 1
+    assert "brightness" in listed.out and "compact: verified" in verified.out
+    assert "bad/card.json is not a valid model card" in listed.err
+    assert "bad/card.json" in verified.err and "brightness: No weights" in verified.err
 
 
 def test_a_spoilt_network_does_not_pass(kappamask, tmp_path: Path, brightness: ModelCard) -> None:

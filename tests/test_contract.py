@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from networks import write_model
 from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import load_module_from_string, run_udf_code
 
@@ -250,11 +251,17 @@ def test_12_negative_and_bright_numbers_are_legal_and_no_second_offset():
     np.testing.assert_array_equal(unharmonised, run(cube))
 
 
-def test_12_doubt_about_the_offset_is_one_warning(caplog):
-    chunk._warn_once_per_process.cache_clear()
+def looks_offset():
+    """A chunk whose numbers look as if the offset were in them."""
     cube = chunk_cube()
     cube[:] = np.maximum(cube, 1000)
     cube[BANDS.index("B10")] = 1015
+    return cube
+
+
+def test_12_doubt_about_the_offset_is_one_warning(caplog):
+    chunk._warned.cache_clear()
+    cube = looks_offset()
     with caplog.at_level(logging.WARNING, logger="kappamask.udf"):
         run(cube)
         run(cube)
@@ -263,9 +270,31 @@ def test_12_doubt_about_the_offset_is_one_warning(caplog):
     assert "dn_harmonized" in record.getMessage()
 
 
+def test_12_one_warning_does_not_hide_another_kind(caplog, tmp_path):
+    chunk._warned.cache_clear()
+    write_model(tmp_path, **{"kappamask:resampling": "sinc"})
+    with caplog.at_level(logging.WARNING, logger="kappamask.udf"):
+        for _ in range(2):
+            run(looks_offset(), {**CONTEXT, "model": str(tmp_path)})
+    resampling, radiometry = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "no proof that pixels are repeated" in resampling
+    assert "look like dn_offset" in radiometry
+
+
 def test_12_reflectances_in_place_of_digital_numbers_are_an_error():
     with pytest.raises(KappaMaskError, match="look like reflectance"):
         run(chunk_cube() / 10_000)
+
+
+def test_13_a_chunk_that_is_larger_than_the_window_is_masked_window_by_window(monkeypatch, tmp_path):
+    """Memory is reckoned from the card's window; a user's own machine may take a larger one."""
+    write_model(tmp_path, **{"kappamask:local_window": 128})
+    sides, run_network = [], network.run
+    monkeypatch.setattr(network, "run", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n))
+    run(chunk_cube((96, 96)), {**CONTEXT, "model": str(tmp_path)})
+    assert {max(shape[1:]) for shape in sides} == {64}
+    cloud_mask(chunk_cube((96, 96)), model=tmp_path, level="L1C", radiometry="dn_harmonized")
+    assert sides[-1][1:] == (96, 96)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 7), (96, 33), (17, 130), (512, 512)])

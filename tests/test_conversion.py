@@ -65,6 +65,8 @@ def test_the_card_says_what_the_release_does_to_its_bands(weights, tmp_path: Pat
     assert card.required == frozenset(card.bands)
     assert (card.window, card.overlap, card.local_window) == (512, 16, 512)
     assert card.output == (0, 1, 2, 3, 4, 5) and not card.level_plane
+    colours, of_compact = ({c.name: c.color_hint for c in one.classes} for one in (card, load_card("compact")))
+    assert colours == of_compact
     dn, largest = 3000, 0.32552072405815125
     scaling = card.scaling[card.bands.index("B01")]
     assert dn / 10000 * scaling.gain + scaling.bias == pytest.approx(dn / 65535 / largest, rel=1e-9)

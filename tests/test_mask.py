@@ -14,6 +14,7 @@ from onnx import helper
 
 from kappamask.models import CubeError, ModelCard, RadiometryError, WeightsError
 from kappamask.udf import cloud_mask
+from kappamask.udf.prepare import Reading, tensor, validity
 
 
 def reflectance(shape=(len(BANDS), 40, 50), seed=0, bands=BANDS):
@@ -103,6 +104,19 @@ def test_declared_nodata_and_raw_zero(brightness):
     numbers.attrs["_FillValue"] = -9999
     missing = np.argwhere(mask_of(numbers, brightness, radiometry="dn_offset").values == 5).tolist()
     assert missing == [[0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32", "float32"])
+@pytest.mark.parametrize(("mode", "absent"), [("dn_offset", [True, True, False]), ("dn_harmonized", [False] * 3)])
+def test_a_raw_zero_of_any_band_but_aot_and_wvp_is_given_as_absent(tmp_path, dtype, mode, absent):
+    bands = ["B02", "B03", "B04", "B08", "B11", "AOT"]
+    inputs = [{"bands": bands, "value_scaling": [{"type": "scale", "value": 1.0}] * len(bands)}]
+    reading = Reading(write_model(tmp_path, **{"mlm:input": inputs}), tuple(bands), "L2A", mode, (0.0,), 1)
+    values = np.full((len(bands), 16, 16), 2000, dtype)
+    values[3:, 4, 5] = 0
+    fed = tensor(values, validity(values, reading), reading)
+    assert (fed[3:6, 4, 5] == reading.card.fill).tolist() == absent
+    assert (fed[:, 4, 6] != reading.card.fill).all()
 
 
 def test_nothing_valid_is_all_missing_and_opens_no_session(tmp_path):

@@ -5,6 +5,9 @@ import copy
 import hashlib
 import json
 import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -14,7 +17,18 @@ from hypothesis import strategies as st
 from networks import brightness_network, card_document, serialise, write_model
 from onnx import TensorProto, helper, numpy_helper
 
-from kappamask.models import CardError, WeightsError, list_cards, load_card, parse_card, read_weights
+from kappamask.models import (
+    CardError,
+    Mosaic,
+    Scaling,
+    WeightsError,
+    card_digest,
+    catalog,
+    list_cards,
+    load_card,
+    parse_card,
+    read_weights,
+)
 from kappamask.models.catalog import FOLDER
 from kappamask.models.guard import check_onnx
 
@@ -42,6 +56,31 @@ def test_loaded_by_id_by_file_and_by_folder(tmp_path):
     card = write_model(tmp_path)
     assert load_card(tmp_path / "card.json") == load_card(str(tmp_path)) == load_card(card) == card
     assert load_card("compact").id == "compact"
+
+
+def test_a_digest_is_of_what_a_card_says_and_not_of_where_it_lies(tmp_path):
+    card = write_model(tmp_path)
+    wherever = replace(card, folder=tmp_path / "elsewhere", document="mine.json")
+    assert card_digest(wherever) == card_digest(card)
+    changed = [
+        replace(card, fill=-1.0),
+        replace(card, output=card.output[::-1]),
+        replace(card, scaling=(Scaling(2.0, 0.0), *card.scaling[1:])),
+        replace(card, required=card.required - {"B02"}),
+        replace(card, mosaic=Mosaic(32, 8, "symmetric", "crop", 8)),
+    ]
+    assert len({card_digest(one) for one in (card, *changed)}) == len(changed) + 1
+
+
+def test_a_digest_is_the_same_in_any_process():
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", "from kappamask.models import *; print(card_digest(load_card()))"],
+            env=os.environ | {"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True,
+        ).stdout.strip()
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert said == {card_digest(load_card())}
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nonesuch", "../models/compact", "", "/", "compact.onnx", "\0"])
@@ -133,9 +172,29 @@ def _places(value):
 
 @pytest.mark.parametrize("text", [b"", b"hello", b"[]", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_a_file_that_is_no_card(tmp_path, text):
-    (tmp_path / "card.json").write_bytes(text)
-    with pytest.raises(CardError):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "card.json").write_bytes(text)
+    with pytest.raises(CardError, match=r"^mine/card\.json "):
+        load_card(tmp_path / "mine")
+
+
+def test_a_file_that_is_too_large_for_a_card(tmp_path):
+    (tmp_path / "card.json").write_text(json.dumps(card_document("a" * 64, note="x" * 1_000_000)))
+    with pytest.raises(CardError, match=r"/card\.json cannot be read as a model card: it has more than 1 MB\.$"):
         load_card(tmp_path)
+
+
+def test_one_broken_card_hides_no_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "CACHE", tmp_path)
+    write_model(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "card.json").write_text("{")
+    broken = []
+    assert {card.id for card in list_cards(broken.append)} == {"brightness", "compact"}
+    (error,) = broken
+    assert str(error).startswith("bad/card.json cannot be read")
+    with pytest.raises(CardError, match="bad/card"):
+        list_cards()
 
 
 def test_weights_tampered_with_truncated_or_gone(tmp_path):

@@ -64,6 +64,27 @@ def test_other_grids_are_refused(tmp_path, change):
         mosaic([one, two])
 
 
+@pytest.mark.parametrize("name", ["mask_2018-02-02.tif", "mask_2018-02-07.tif"])
+@pytest.mark.parametrize(
+    ("tags", "dtype", "says"),
+    [
+        ({"scheme": "SCL", "flag_values": "0 4", "flag_meanings": "no_data vegetation"}, "uint8", "has other classes"),
+        ({"flag_values": "1 4", "flag_meanings": "clear cloud"}, "uint8", "has other classes than mask_2018"),
+        ({}, "int16", "holds int16"),
+    ],
+)
+def test_masks_of_other_classes_or_types_are_refused(tmp_path, name, tags, dtype, says):
+    one = write(tmp_path / "mask_2018-02-02.tif", np.ones((4, 4)))
+    (tmp_path / "other").mkdir()
+    two = write(tmp_path / "other" / name, np.ones((4, 4)), west=20, dtype=dtype)
+    with rasterio.open(two, "r+") as file:
+        file.update_tags(**tags)
+    with pytest.raises(SceneError, match=says):
+        mask_cube([one, two])
+    with pytest.raises(SceneError, match=says):
+        mosaic([one, two])
+
+
 def test_dates_become_a_cube(tmp_path):
     paths = [
         write(tmp_path / "mask_2018-02-07_32631.tif", np.full((2, 3), 4), west=10),

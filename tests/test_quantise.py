@@ -8,7 +8,7 @@ from networks import BANDS, write_model
 
 from kappamask.conversion.errors import ConversionError
 from kappamask.conversion.quantise import quantised
-from kappamask.models import read_weights
+from kappamask.models import load_card, read_weights
 from kappamask.udf import cloud_mask
 
 
@@ -22,7 +22,8 @@ def scene(side):
 
 
 def test_classes_hardly_change_and_the_card_is_its_own(tmp_path):
-    card = write_model(tmp_path / "whole")
+    whole = write_model(tmp_path / "whole").folder
+    card = load_card((whole / "card.json").rename(whole / "mine.json"))
     small, measured = quantised(card, scene(300), tmp_path / "small")
     assert small.id == "brightness-int8" and small.sha256 != card.sha256
     kinds = {node.op_type for node in onnx.load_from_string(read_weights(small)).graph.node}

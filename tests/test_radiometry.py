@@ -68,10 +68,11 @@ def test_metadata_decides_where_pixels_cannot(brightness, attributes, mode):
     assert decided(bright, brightness) == mode
 
 
-def test_a_cloudferro_baseline_decides_nothing(brightness):
+@pytest.mark.parametrize("baseline", ["99.99", "nan", np.nan, "inf", "unknown"])
+def test_a_baseline_of_cloudferro_or_none_decides_nothing(brightness, baseline):
     bright = WRITERS["dn_offset"](scene(floor=0.15)).isel(bands=slice(4))
     with pytest.raises(RadiometryError, match="no metadata says"):
-        decided(bright.assign_attrs(processing_baseline="99.99"), brightness)
+        decided(bright.assign_attrs(processing_baseline=baseline), brightness)
 
 
 def test_a_decoded_file_holds_reflectance(brightness):

@@ -28,9 +28,10 @@ from kappamask.models.schemes import scheme_names
 from kappamask.reports import shares, stac_item, style, write_page, write_stac, write_style
 from kappamask.reports.agreement import agreement
 from kappamask.reports.footprint import footprint
-from kappamask.reports.meaning import in_classes, meanings
+from kappamask.reports.meaning import meanings
 from kappamask.reports.score_maps import read_scores
 from kappamask.scenes import open_scene, quicklook, read_mask, write_mask
+from kappamask.scenes.counts import in_classes
 from kappamask.udf import cloud_mask, from_scheme, to_scheme
 from kappamask.udf.classes import CLEAR, SHADOW, flag_attributes
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes import open_scene, quicklook, read_mask, scan, write_mask
+from kappamask.scenes.finished import is_finished
 from kappamask.scenes.names import band_name
 from kappamask.scenes.upsample import KERNELS
 from kappamask.udf import cloud_mask
@@ -561,6 +562,20 @@ def test_scores_are_written_in_the_same_pass(tmp_path: Path, suffix: str, bright
             assert dataset.nodata == 255
     assert raw.dtype == np.uint8
     np.testing.assert_allclose(stored, made["score"].values, atol=0.005 + 1e-6)
+
+
+def test_a_netcdf_with_spoilt_scores_is_no_finished_mask(tmp_path: Path) -> None:
+    mask = mask_of(200, 300)
+    noise = np.random.default_rng(0).integers(0, 101, (4, *mask.shape)).astype(np.uint8)
+    scores = xr.DataArray(noise, dims=("class", *mask.dims), coords={"class": list("abcd"), **mask.coords})
+    (path,) = write_mask(mask.assign_attrs(options="these"), tmp_path / "m.nc", scores=scores)
+    assert is_finished("https://example.org/scene", [path], "these")
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + bytes(1000) + content[middle + 1000 :])
+    np.testing.assert_array_equal(read_mask(path).values, mask.values, "the mask itself is whole")
+    assert not is_finished("https://example.org/scene", [path], "these")
+    assert is_finished("https://example.org/scene", [path], "these", whole=False)
 
 
 def test_masks_that_run_northwards_are_turned(tmp_path: Path) -> None:

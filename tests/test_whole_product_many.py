@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 from command import one_sentence
 from files import digits, geotiff, jp2, per_band
+from networks import write_model
 from test_cli import SLOW
 
 from kappamask.cli import mask_many
+from kappamask.cli.mask_options import Asked
+from kappamask.cli.mask_targets import targets
 from kappamask.models import ModelCard
+from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.atomic import PREFIX, YOUNG_S, scratch
 from kappamask.udf import clean, cloud_mask, to_scheme
@@ -104,7 +108,21 @@ def test_another_network_is_another_mask(kappamask, scenes: list[Path], tmp_path
     words = ["mask", scenes[0], "-o", tmp_path / "m.tif", "--model"]
     assert kappamask(*words, tmp_path / "card").code == 0
     assert "there already" in kappamask(*words, brightness.folder).out, "the same network from elsewhere"
+    write_model(tmp_path / "other", **{"kappamask:fill": -1.0})
+    assert "there already" not in kappamask(*words, tmp_path / "other").out, "the same network by another card"
     assert "there already" not in kappamask(*words, "compact").out
+
+
+@pytest.mark.parametrize(
+    ("within", "scene"), [("", "."), ("", "MTD_MSIL1C.xml"), ("GRANULE", ".."), ("GRANULE", "../MTD_MSIL1C.xml")]
+)
+def test_a_mask_is_named_by_its_product_from_inside_too(tmp_path: Path, monkeypatch, within: str, scene: str) -> None:
+    product = tmp_path / "S2A_MSIL1C_20180202.SAFE"
+    (product / "GRANULE").mkdir(parents=True)
+    (product / "MTD_MSIL1C.xml").touch()
+    monkeypatch.chdir(product / within)
+    ((_, mask),) = targets([scene], tmp_path, Asked())
+    assert mask == tmp_path / "S2A_MSIL1C_20180202_mask.tif"
 
 
 @pytest.mark.parametrize("suffix", ["tif", "nc"])
@@ -223,9 +241,11 @@ def test_cleaned_and_in_another_scheme(kappamask, scenes: list[Path], tmp_path: 
     raw = cloud_mask(open_scene(scenes[0]).compute(), model=brightness.folder)
     cleaned = clean(raw, buffer_m={"cloud": 60, "cloud_shadow": 20}, min_object_m2=2000)
     np.testing.assert_array_equal(read_mask(out).values, to_scheme(cleaned, "SCL").values)
-    assert kappamask(*words, "--scheme", "bits").code == 0
+    told = json.loads(kappamask(*words, "--scheme", "bits", "--json").out)
     grown = (raw == 1) & (cleaned.isin([2, 3, 4]))
     np.testing.assert_array_equal((read_mask(out).values & 2) > 0, grown.values)
+    expected = {name: float((cleaned == code).mean()) for code, name in enumerate(CLASSES)}
+    assert grown.any() and told["classes"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ This module must not postpone annotations (`from __future__ import annotations`)
 import logging
 import platform
 from collections.abc import Hashable
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,13 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     """
     options = read_context(context)
     card = load_card(options.model)
+    card = replace(card, local_window=card.window)  # a larger chunk, too: memory is asked for by the window
     _check(card, options)
-    cube = interpolated(normalise(cube, options.bands), card, _warn_once)
+    cube = interpolated(normalise(cube, options.bands), card, partial(_warn_once, "resampling"))
     _announce(card, options)
     made = mask_cube(
         cube, card, options.level, options.radiometry, scores=options.scores, threads=THREADS,
-        thresholds=dict(options.thresholds), doubt=_warn_once,
+        thresholds=dict(options.thresholds), doubt=partial(_warn_once, "radiometry"),
     )  # fmt: skip
     return _as_chunk(made, cube, card, options)
 
@@ -95,12 +97,12 @@ def _announce(card: ModelCard, options: Options) -> None:
 
 
 @lru_cache(maxsize=1)
-def _warn_once_per_process() -> list[str]:
-    return []
+def _warned() -> set[str]:
+    """Kinds of warnings that this process has given."""
+    return set()
 
 
-def _warn_once(message: str) -> None:
-    said = _warn_once_per_process()
-    if not said:
-        said.append(message)
+def _warn_once(kind: str, message: str) -> None:
+    if kind not in _warned():
+        _warned().add(kind)
         _log.warning("%s (said once; later chunks are not reported)", message)

@@ -31,7 +31,7 @@ class Reading:
     """Windows as the network's own tool lays them, instead of blended ones."""
 
     def windows(self, length: int) -> list[Span]:
-        """The windows along an axis of `length` pixels (framed for a mosaic) on a user's own machine."""
+        """The windows along an axis of `length` pixels (framed for a mosaic)."""
         if self.mosaic:
             return own(length, self.card.window, self.mosaic)
         return plan(length, self.card.local_window, self.card.overlap, self.card.stride)
@@ -49,27 +49,32 @@ def validity(values: NDArray[Any], reading: Reading) -> NDArray[np.bool_]:
 
     Not valid: in any required band NaN, infinite, a declared nodata value, or beyond what a reflectance can be;
     0 in all reflective bands (Sentinel-2's nodata, as numbers are stored); with the offset not yet applied, 0 in
-    any required band, for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a clear pixel often is.
+    any required band that is a reflectance, for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a
+    clear pixel often is.
     """
     required = [i for i, band in enumerate(reading.bands) if band in reading.card.required]
     needed = numbers(values[required])
-    valid = np.asarray(_measured(needed, reading).all(axis=0))
+    measured = [_measured(plane, reading.bands[i], reading) for i, plane in zip(required, needed, strict=True)]
+    valid = np.asarray(np.all(measured, axis=0))
     zero = np.asarray((needed == 0).all(axis=0))
     if zero.any():
         reflective = [i for i, band in enumerate(reading.bands) if band not in AUXILIARY]
         valid[zero] &= (np.nan_to_num(numbers(values[reflective][:, zero])) != 0).any(axis=0)
-    if reading.mode == "dn_offset":
-        valid &= (needed != 0).all(axis=0)
     return valid
 
 
-def _measured(values: NDArray[np.float32], reading: Reading) -> NDArray[np.bool_]:
+def _measured(plane: NDArray[np.float32], band: str, reading: Reading) -> NDArray[np.bool_]:
     low, high = plausible(reading.mode)
-    measured = (values >= low) & (values <= high)
-    for nodata in reading.nodata:
-        if nodata != 0:
-            measured &= values != np.float32(nodata)
+    measured = (plane >= low) & (plane <= high)
+    for number in _unmeasured(band, reading):
+        measured &= plane != np.float32(number)
     return measured
+
+
+def _unmeasured(band: str, reading: Reading) -> tuple[float, ...]:
+    """Numbers of one band that are no measurements: those declared, and 0 where the offset is still in the numbers."""
+    declared = tuple(nodata for nodata in reading.nodata if nodata != 0)
+    return (0.0, *declared) if reading.mode == "dn_offset" and band not in AUXILIARY else declared
 
 
 def extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -86,29 +91,31 @@ def tensor(values: NDArray[Any], valid: NDArray[np.bool_], reading: Reading) -> 
     """Network input (channel, y, x) of `values` (band, y, x), of any dtype: scaled, filled, reflected.
 
     Sides are then multiples of the stride, and the card's least side at least. The network never sees a NaN: absent
-    bands and pixels that are not valid hold the card's fill value.
+    bands, pixels that are not valid, and numbers that are no measurements hold the card's fill value.
     """
     card = reading.card
     image = np.empty((card.channels, *valid.shape), dtype=np.float32)
     image[[i for i, band in enumerate(card.bands) if band not in reading.bands]] = card.fill
     absent, whole = ~valid, bool(valid.all())
     for plane, band in zip(values, reading.bands, strict=True):
-        target, sure = image[card.bands.index(band)], _surely_measured(plane, reading)
+        target, sure = image[card.bands.index(band)], _surely_measured(plane, band, reading)
         plane = plane if sure else numbers(plane)
         _scale(plane, band, reading, out=target)
         if not (sure and whole):
-            np.copyto(target, np.float32(card.fill), where=absent if sure else absent | ~_measured(plane, reading))
+            unmeasured = absent if sure else absent | ~_measured(plane, band, reading)
+            np.copyto(target, np.float32(card.fill), where=unmeasured)
     if card.level_plane:
         image[-1] = float(reading.level == "L2A")
     return _reflected(image, card.stride, card.least_side)
 
 
-def _surely_measured(plane: NDArray[Any], reading: Reading) -> bool:
+def _surely_measured(plane: NDArray[Any], band: str, reading: Reading) -> bool:
     """Whether all of a plane are measurements, by its extremes: in products, whole numbers without declared nodata."""
     if plane.dtype.kind != "u" or isinstance(plane, np.ma.MaskedArray) or any(reading.nodata):
         return False
     low, high = plausible(reading.mode)
-    return bool(low <= plane.min() and plane.max() <= high)
+    least = plane.min()
+    return bool(low <= least and plane.max() <= high and least not in _unmeasured(band, reading))
 
 
 def _scale(plane: NDArray[Any], band: str, reading: Reading, out: NDArray[np.float32]) -> None:

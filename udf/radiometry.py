@@ -160,7 +160,7 @@ def _baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision |
         number = float(str(text))
     except ValueError:
         return None
-    if number == CLOUDFERRO_BASELINE:
+    if number == CLOUDFERRO_BASELINE or not np.isfinite(number):
         return None
     return Decision("dn_offset" if number >= OFFSET_BASELINE else "dn_harmonized", f"processing baseline {text}")
 
