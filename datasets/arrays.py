@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.datasets.patch import DIGITAL, Patch
-from kappamask.models import SceneError
+from kappamask.models import LEVELS, SceneError
 from kappamask.udf.classes import SEMI_TRANSPARENT
 
 KEYS: Final = ("dn", "bands", "gt_kappa")
-LEVELS: Final = ("L1C", "L2A")
 
 
 def find(folder: Path) -> Iterator[Path]:
