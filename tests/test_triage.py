@@ -1,6 +1,9 @@
 """Known failures are answered with what to change."""
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -88,6 +91,33 @@ def test_a_plan_counts_what_is_computed():
     plan.check(None)
     wide = replace(ASKED, cleaning=(("buffer_m", 500),))
     assert make_plan([cell], wide).chunks > plan.chunks, "wider margins leave less of a chunk"
+
+
+SAME = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from kappamask.models import load_card
+from kappamask.openeo_process.areas import Cell
+from kappamask.openeo_process.batch import Request, batch_id
+card = replace(load_card("compact"), folder=Path(sys.argv[1]))
+asked = Request("https://example.org", "S2", ("2025-05-01", "2025-05-11"), card, "3.11", archive=sys.argv[1])
+cleaned = replace(asked, cleaning=(("buffer_m", {"cloud": 60.0}),), options=(("executor-cores", 2),))
+cells = [Cell(32631, 0, 0, 600, 600)]
+print(*(batch_id(cells, one) for one in (asked, cleaned, replace(asked, card=replace(card, sha256="0" * 64)))))
+"""
+
+
+def test_the_same_request_is_the_same_batch_in_every_process():
+    """Sets have another order in each, and a network may be found in another folder."""
+    said = [
+        subprocess.check_output(
+            [sys.executable, "-c", SAME, folder], env={**os.environ, "PYTHONHASHSEED": seed}, text=True
+        )
+        for seed, folder in (("1", "/a"), ("2", "/b"), ("3", "/a"))
+    ]
+    assert len({*said}) == 1
+    assert len({*said[0].split()}) == 3, "what is asked otherwise, or of another network, is another batch"
 
 
 def test_fewer_bands_save_credits_and_cost_accuracy():
