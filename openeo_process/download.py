@@ -12,7 +12,7 @@ import requests
 
 from kappamask.models import JobError
 
-__all__ = ["MANIFEST", "Asset", "LinkError", "assets_of", "download", "fetched", "write_manifest"]
+__all__ = ["MANIFEST", "Asset", "LinkError", "assets_of", "download", "fetched", "plain_name", "write_manifest"]
 
 MANIFEST = "manifest.json"
 PIECE = 1 << 20
@@ -43,7 +43,7 @@ def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
     listed = connection.job(job_id).get_results().get_metadata().get("assets", {})
     if not listed:
         raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
-    return [Asset(_plain(name), one["href"], one.get("file:size"), _bounds(one)) for name, one in listed.items()]
+    return [Asset(plain_name(name), one["href"], one.get("file:size"), _bounds(one)) for name, one in listed.items()]
 
 
 def _bounds(entry: dict[str, Any]) -> tuple[float, float, float, float] | None:
@@ -53,8 +53,8 @@ def _bounds(entry: dict[str, Any]) -> tuple[float, float, float, float] | None:
     return None
 
 
-def _plain(name: str) -> str:
-    """Names come from outside: one that leads to another folder is refused."""
+def plain_name(name: str) -> str:
+    """`name`, which comes from outside; JobError if it leads to another folder, or is that of the manifest."""
     if name != Path(name).name or "\\" in name or not name.strip(". ") or name == MANIFEST:
         raise JobError(f"The back-end offers a file named {name!r}, which is not a plain name.")
     return name
@@ -131,6 +131,6 @@ def fetched(folder: Path, job_id: str) -> Iterator[Path]:
     except (OSError, ValueError):
         return
     for entry in manifest["files"] if manifest.get("job") == job_id else []:
-        path = folder / _plain(entry["name"])
+        path = folder / plain_name(entry["name"])
         if path.is_file() and path.stat().st_size == entry["size"] and _sha256(path) == entry["sha256"]:
             yield path

@@ -160,8 +160,9 @@ class Journal:
             return [_part(row) for row in rows]
 
     def change(self, part: Part, **values: Any) -> Part:
-        """Write down what became of a part."""
-        values = {**values, "changed": time.time()}
+        """Write down what became of a part; what was said of its last state does not hold for a new one."""
+        if "state" in values:
+            values = {"message": "", **values, "changed": time.time()}
         assigned = ", ".join(f"{name} = :{name}" for name in values)
         with self._open() as file:
             file.execute(f"UPDATE part SET {assigned} WHERE fingerprint = :key", {**values, "key": part.fingerprint})  # noqa: S608

@@ -15,7 +15,7 @@ from kappamask.openeo_process.batch import Request, canary, chunks_of
 from kappamask.openeo_process.plan import make_plan, sparing, visits
 from kappamask.openeo_process.probe import probe
 from kappamask.openeo_process.steps import told
-from kappamask.openeo_process.triage import FAILURES, advice
+from kappamask.openeo_process.triage import FAILURES, advice, reason
 
 CARD = load_card("compact")
 ASKED = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), CARD, "3.11")
@@ -40,6 +40,19 @@ def test_known_failures(log):
 def test_unknown_failures_get_no_advice():
     assert advice("division by zero") is None
     assert len({failure.pattern for failure in FAILURES}) == len(FAILURES)
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ([], "its log holds no error"),
+        ([""], "its log holds no error"),
+        (["Traceback …\npkg.errors.CubeError: No UDF found."], "No UDF found. (send the UDF's text"),
+    ],
+)
+def test_the_last_error_of_a_log_is_told_with_what_to_change(log, said):
+    job = SimpleNamespace(logs=lambda level: [{"message": message} for message in log])
+    assert reason(job).startswith(said)
 
 
 def test_errors_are_told_without_signatures():
