@@ -104,12 +104,12 @@ def finish(book: "Journal", batches: list[str], as_json: bool, allow_holes: bool
 
 
 def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":
-    """The part; one whose files are gone or changed is to be fetched again."""
-    from kappamask.openeo_process.download import fetched
+    """The part; one of whose files any is gone or changed is to be fetched again."""
+    from kappamask.openeo_process.download import is_whole
     from kappamask.openeo_process.journal import State
 
-    gone = part.state is State.FETCHED and not any(fetched(Path(part.folder), str(part.job)))
-    return book.change(part, state=State.FINISHED) if gone else part
+    damaged = part.state is State.FETCHED and not is_whole(Path(part.folder), str(part.job))
+    return book.change(part, state=State.FINISHED) if damaged else part
 
 
 def _parts(book: "Journal", batch: str | None) -> "list[Part]":

@@ -19,9 +19,11 @@ from faults import Prices, Script, Weather, spoilt
 from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
+from kappamask.cli.jobs import whole_or_fetched_again
 from kappamask.cli.moved import moved
 from kappamask.cli.submit import told_by
 from kappamask.openeo_process.archive import build
+from kappamask.openeo_process.download import write_manifest
 from kappamask.openeo_process.journal import Journal, Part, State
 from kappamask.openeo_process.patience import Patience
 
@@ -383,3 +385,17 @@ def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
 )
 def test_the_collections_name_tells_the_level(collection, level):
     assert told_by(collection) == level
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])
+def test_a_part_of_whose_files_one_is_lost_or_damaged_is_fetched_again(tmp_path, damage):
+    names = ("mask_2018-02-02.tif", "mask_2018-02-05.tif")
+    for name in names:
+        (tmp_path / name).write_bytes(b"mask!")
+    entries = [{"name": name, "size": 5, "sha256": sha256(b"mask!").hexdigest()} for name in names]
+    write_manifest(tmp_path, {"job": "j-1"}, entries)
+    book = Journal(tmp_path / "j")
+    (part,) = book.plan([Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path), State.FETCHED, "j-1")])
+    assert whole_or_fetched_again(book, part).state is State.FETCHED
+    damage(tmp_path / names[0])
+    assert whole_or_fetched_again(book, part).state is State.FINISHED
