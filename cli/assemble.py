@@ -5,6 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,26 +19,40 @@ __all__ = ["arguments_of", "asked_of", "assemble", "holes"]
 
 MOST_HOLES = 0.01
 """Share of a file's pixels that may lack data inside the swath before it is an error."""
+MASK, SCORE = "mask", "score_"
+"""A job's bands, as `ModelCard.result_bands` names them."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def assemble(parts: "Iterable[Part]") -> list[Path]:
-    """For each date and UTM zone the mask of all fetched parts, its STAC item, and the collection; the files.
+    """For each date and UTM zone the mask of all fetched parts, with scores where asked for, and the collection.
 
-    Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel.
+    Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel. Returns the
+    files but for the STAC items, which lie beside the masks.
     """
-    from kappamask.scenes import write_mask
-    from kappamask.scenes.mosaic import mosaic
-
     parts = list(parts)
     by_target, made_by = _targets(parts)
-    masks = []
-    for target, files in sorted(by_target.items()):
-        date = _DATE.search(target.name)
-        assert date
-        said = _attributes(made_by[target]) | {"datetime": f"{date[0]}T00:00:00Z"}
-        masks += write_mask(mosaic(files).assign_attrs(said), target)
-    return [*masks, *_catalogue(masks, parts)]
+    made = {target: _assembled(files, target, made_by[target]) for target, files in sorted(by_target.items())}
+    return [*chain.from_iterable(made.values()), *_catalogue([*made], parts)]
+
+
+def _assembled(files: list[Path], target: Path, part: "Part") -> list[Path]:
+    """Write the mask at `target`, and beside it the scores, which follow the mask in the files of jobs."""
+    from kappamask.scenes import write_mask
+    from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
+
+    date = _DATE.search(target.name)
+    assert date
+    said = _attributes(part) | {"datetime": f"{date[0]}T00:00:00Z"}
+    classes = _scored(part)
+    scores = mosaic_of_scores(files, classes).assign_attrs(said) if classes else None
+    return write_mask(mosaic(files, band=1).assign_attrs(said), target, scores=scores)
+
+
+def _scored(part: "Part") -> list[str]:
+    """The classes whose scores the part's files hold, in the order of their bands."""
+    _mask, *bands = next((one["target"] for one in arguments_of(json.loads(part.graph), "rename_labels")), [MASK])
+    return [band.removeprefix(SCORE) for band in bands]
 
 
 def holes(parts: "Iterable[Part]") -> dict[str, float]:

@@ -22,6 +22,7 @@ from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 from kappamask.cli.jobs import whole_or_fetched_again
 from kappamask.cli.moved import moved
 from kappamask.cli.submit import told_by
+from kappamask.models import load_card
 from kappamask.openeo_process.archive import build
 from kappamask.openeo_process.download import write_manifest
 from kappamask.openeo_process.journal import Journal, Part, State
@@ -114,6 +115,20 @@ def test_masks_come_in_the_scheme_that_is_asked_for(kappamask, server, account, 
     assert done.code == 0, done.err
     with rasterio.open(json.loads(done.out)["files"][0]) as file:
         assert file.tags()["scheme"] == name and set(np.unique(file.read(1))) <= codes
+
+
+def test_scores_come_in_a_file_beside_the_mask(kappamask, server, account, tmp_path):
+    done = kappamask(*words(server.url, tmp_path, "--scores", "--json"))
+    assert done.code == 0, done.err
+    mask, scores, collection = (Path(file) for file in json.loads(done.out)["files"])
+    assert scores == mask.with_name(f"{mask.stem}_scores.tif") and collection.name == "collection.json"
+    with rasterio.open(mask) as codes, rasterio.open(scores) as file:
+        percents = file.read()
+        assert file.descriptions == load_card("compact").output_names
+        assert (codes.count, codes.bounds, file.nodata, file.scales[0]) == (1, file.bounds, 255, 0.01)
+        summed = percents[:, codes.read(1) != 255].sum(axis=0, dtype=int)
+        assert summed.size and set(np.unique(summed)) <= set(range(97, 104)), "a share of each class, rounded"
+    assert len([*pystac.Collection.from_file(str(collection)).get_items()]) == 1
 
 
 def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tmp_path):
