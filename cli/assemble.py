@@ -9,13 +9,13 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models import JobError, load_card
+from kappamask.models import JobError, ModelCard, load_card
 from kappamask.models.schemes import OWN, is_own, scheme_of
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.journal import Part
 
-__all__ = ["arguments_of", "asked_of", "assemble", "holes"]
+__all__ = ["arguments_of", "asked_of", "assemble", "attributes_of", "check_holes", "holes"]
 
 MOST_HOLES = 0.01
 """Share of a file's pixels that may lack data inside the swath before it is an error."""
@@ -117,17 +117,22 @@ def _catalogue(masks: list[Path], parts: "list[Part]") -> list[Path]:
     return [write_collection(masks, masks[0].with_name("collection.json"), title="KappaMask", about=about)]
 
 
-def _attributes(part: "Part") -> dict[str, Any]:
-    """What the mask says of itself: classes, network, and where it was made."""
+def attributes_of(card: ModelCard, scheme: str = OWN) -> str:
+    """JSON of what masks of this network in this class scheme say of both; to be kept with their parts."""
     from kappamask.udf.classes import flag_attributes
     from kappamask.udf.schemes import scheme_attributes
 
+    classes = flag_attributes(card) if is_own(scheme) else scheme_attributes(scheme_of(scheme))
+    made_by = {"model_id": card.id, "model_sha256": card.sha256}
+    return json.dumps({**classes, **made_by}, default=lambda values: values.tolist())
+
+
+def _attributes(part: "Part") -> dict[str, Any]:
+    """What the mask says of itself: classes, network, and where it was made."""
     said = asked_of(part)
-    card, name = load_card(said.get("model", "compact")), said.get("scheme", OWN)
-    known: dict[str, Any] = {key: said[key] for key in ("level", "radiometry") if key in said}
-    provenance = {"model_id": card.id, "model_sha256": card.sha256, "backend": part.backend, "job": part.job}
-    classes = flag_attributes(card) if is_own(name) else scheme_attributes(scheme_of(name))
-    return {**classes, **provenance, **known}
+    kept = part.attributes or attributes_of(load_card(said.get("model", "compact")), said.get("scheme", OWN))
+    known = {key: said[key] for key in ("level", "radiometry") if key in said}
+    return {**json.loads(kept), "backend": part.backend, "job": part.job, **known}
 
 
 def asked_of(part: "Part") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kappamask.cli.assemble import attributes_of
 from kappamask.cli.batches import driver_of
 from kappamask.cli.job_progress import shown_parts
 from kappamask.cli.options import say
@@ -85,10 +86,12 @@ class Submission:
 
         key, folder = batch.batch_id(self.cells, self.request), output.resolve()
         named = batch.named_cells(self.cells, self.request, self.proven)
-        return [
+        parts = [
             batch.part_of(self.request, connection, cell, folder, name, key, proves=self.proven and not place)
             for place, (cell, name) in enumerate(named)
         ]
+        attributes = attributes_of(self.request.card, self.request.scheme)
+        return [replace(part, attributes=attributes) for part in parts]
 
     def drive(self, book: "Journal", parts: "list[Part]", at_once: int, partly: bool = False) -> None:
         """The first part alone; what it cost counts for the plan of the others, which start if it came back whole.

@@ -67,6 +67,9 @@ class Part:
     costs: float | None = None
     changed: float = 0.0
     """Seconds since 1970 of the last change of state."""
+    attributes: str = ""
+    """JSON of what its masks say of classes and network, whose card may lie elsewhere by the time they come; empty in
+    what earlier versions wrote down."""
 
     @property
     def title(self) -> str:
@@ -79,6 +82,8 @@ SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DEFAULT 0, PRIMARY KEY (fingerprint));
 PRAGMA user_version = 1;
 """
+ADDED = {"attributes": "''"}
+"""Columns that journals of earlier versions lack -> the SQL of what their parts get."""
 PRIVATE = 0o600
 """A new journal is its owner's: job options may hold a signed link."""
 BUSY_S = 30.0
@@ -116,6 +121,7 @@ class Journal:
         path.touch(mode=PRIVATE)
         with self._open() as file:
             file.executescript(SCHEMA)
+            _complete(file)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -195,6 +201,14 @@ class Journal:
                 "UPDATE part SET owner = ?, lease = ? WHERE fingerprint = ?", (self.owner, now + self.lease_s, key)
             )
             return True
+
+
+def _complete(file: sqlite3.Connection) -> None:
+    """Add the columns that the journal of an earlier version lacks."""
+    file.execute("BEGIN IMMEDIATE")
+    known = {row[1] for row in file.execute("PRAGMA table_info(part)")}
+    for name in ADDED.keys() - known:
+        file.execute(f"ALTER TABLE part ADD COLUMN {name} DEFAULT {ADDED[name]}")
 
 
 def _strike_out(file: sqlite3.Connection, given: list[Part]) -> None:

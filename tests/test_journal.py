@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from kappamask.models import JobError
-from kappamask.openeo_process.journal import Journal, Part, State, fingerprint, mark, unsigned
+from kappamask.openeo_process.journal import ADDED, Journal, Part, State, fingerprint, mark, unsigned
 
 
 def part(key: str = "a" * 16, **values) -> Part:
@@ -111,6 +111,14 @@ def test_what_is_no_journal_is_told_and_left_alone(tmp_path):
     assert path.read_bytes() == before
     with pytest.raises(JobError, match="no part"):
         Journal(tmp_path / "j").get("b" * 16)
+
+
+def test_a_journal_of_an_earlier_version_goes_on(tmp_path):
+    Journal(tmp_path / "j").plan([part()])
+    with sqlite3.connect(tmp_path / "j") as file:
+        for name in ADDED:
+            file.execute(f"ALTER TABLE part DROP COLUMN {name}")
+    assert replace(Journal(tmp_path / "j").get("a" * 16), changed=0) == part()
 
 
 def test_the_file_names_no_secret(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,19 @@ def test_the_canary_refuses_an_archive_of_another_version(kappamask, server, acc
     assert ('"package"' in first.graph, '"package"' in other.graph) == (True, False)
     done = kappamask(*asked, "--archive", right)
     assert done.code == 0, done.err
+
+
+def test_masks_of_a_network_of_ones_own_say_so(kappamask, server, account, tmp_path, brightness, monkeypatch):
+    """The worker has it; here its card is known by a path, and that only to who submits."""
+    monkeypatch.setenv("KAPPAMASK_CACHE", str(tmp_path))  # read at the start of a process, as the worker's
+    shutil.copytree(brightness.folder, tmp_path / brightness.id)
+    done = kappamask(*words(server.url, tmp_path, "--model", brightness.folder, "--no-canary"))
+    assert done.code == 0, done.err
+    again = kappamask("resume", "--journal", tmp_path / "j", "--json")
+    assert again.code == 0, again.err
+    with rasterio.open(json.loads(again.out)["files"][0]) as file:
+        assert (file.tags()["model_id"], file.tags()["model_sha256"]) == ("brightness", brightness.sha256)
+        assert set(np.unique(file.read(1))) <= {1, 2, 3, 4, 255} and file.colormap(1)
 
 
 def test_a_job_that_fails_says_what_to_change(kappamask, server, account, tmp_path):
