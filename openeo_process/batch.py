@@ -97,7 +97,8 @@ def part_of(
     graph = request.graph(connection, cell, proves)
     key = fingerprint(request.backend, graph, request.job_options)
     options = json.dumps(request.job_options)
-    return Part(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name))
+    chunks = chunks_of(cell, request)
+    return Part(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name), chunks=chunks)
 
 
 def batch_id(cells: Sequence[Cell], request: Request) -> str:

@@ -17,8 +17,6 @@ __all__ = ["Driver"]
 
 ACTIVE = (State.POSTING, State.CREATED, State.STARTED)
 """States in which a part takes one of the places that the back-end grants."""
-PAID = (State.STARTED, State.FINISHED)
-"""States in which nothing is left to do but to look and to fetch."""
 
 QUIET = 3
 """Faults in a row that nobody needs to hear of."""
@@ -89,7 +87,7 @@ class Driver:
         """One step of a part; whether nothing is left to do."""
         turn = turns[key]
         with self.journal.claimed(key) as part:
-            if once and (part is None or part.state not in PAID):
+            if once and (part is None or not part.state.under_way):
                 return True
             if part is None or (part.state is State.PLANNED and not self._has_place(turns)):
                 turn.due = time.monotonic() + self.patience.poll_s

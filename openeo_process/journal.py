@@ -43,6 +43,11 @@ class State(StrEnum):
         """Whether nothing is left to do."""
         return self in (State.FETCHED, State.FAILED, State.CANCELED)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether the job was started, and nothing is left to do but to look and to fetch."""
+        return self in (State.STARTED, State.FINISHED)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -70,6 +75,10 @@ class Part:
     attributes: str = ""
     """JSON of what its masks say of classes and network, whose card may lie elsewhere by the time they come; empty in
     what earlier versions wrote down."""
+    chunks: int = 0
+    """Of one date; 0 in what earlier versions wrote down."""
+    max_credits: float | None = None
+    """What its batch may cost."""
 
     @property
     def title(self) -> str:
@@ -82,8 +91,10 @@ SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DEFAULT 0, PRIMARY KEY (fingerprint));
 PRAGMA user_version = 1;
 """
-ADDED = {"attributes": "''"}
+ADDED = {"attributes": "''", "chunks": "0", "max_credits": "NULL"}
 """Columns that journals of earlier versions lack -> the SQL of what their parts get."""
+ANEW = "UPDATE part SET chunks = :chunks, max_credits = :max_credits WHERE fingerprint = :fingerprint"
+"""What is written down of a part that is planned again."""
 PRIVATE = 0o600
 """A new journal is its owner's: job options may hold a signed link."""
 BUSY_S = 30.0
@@ -138,7 +149,8 @@ class Journal:
     def plan(self, parts: Iterable[Part]) -> list[Part]:
         """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order.
 
-        Parts that their batches no longer have, because it is asked for with another archive, are struck out.
+        Parts that their batches no longer have, because it is asked for with another archive, are struck out. What a
+        batch may cost is what was said last.
         """
         given = list(parts)
         marks = ", ".join(f":{name}" for name in COLUMNS)
@@ -149,6 +161,7 @@ class Journal:
                 file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
                 values = {**_row(part), "changed": time.time()}
                 file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
+                file.execute(ANEW, values)
         return [self.get(part.fingerprint) for part in given]
 
     def get(self, key: str) -> Part:

@@ -11,8 +11,9 @@ import pytest
 
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.areas import Cell
-from kappamask.openeo_process.batch import Request, canary, chunks_of
-from kappamask.openeo_process.plan import make_plan, sparing, visits
+from kappamask.openeo_process.batch import CANARY, Request, canary, chunks_of
+from kappamask.openeo_process.journal import Part
+from kappamask.openeo_process.plan import make_plan, seen_credits, sparing, visits
 from kappamask.openeo_process.probe import probe
 from kappamask.openeo_process.steps import told
 from kappamask.openeo_process.triage import FAILURES, advice, reason
@@ -98,7 +99,6 @@ def test_a_plan_counts_what_is_computed():
     assert (plan.parts, plan.chunks, plan.dates) == (1, 20 * 20, 4)
     assert plan.megapixels == pytest.approx(100.04, abs=0.01)
     assert plan.credits == pytest.approx(2 + 400 * 4 * 20 / 3600 * (5 * 1.0 + 1.5))
-    assert make_plan([cell], ASKED, pilot=0.01).credits == pytest.approx(18)
     with pytest.raises(JobError, match="--max-credits 10"):
         plan.check(10)
     plan.check(None)
@@ -131,6 +131,15 @@ def test_the_same_request_is_the_same_batch_in_every_process():
     ]
     assert len({*said}) == 1
     assert len({*said[0].split()}) == 3, "what is asked otherwise, or of another network, is another batch"
+
+
+def test_what_a_pilot_cost_is_the_price_of_its_chunks():
+    pilot = Part("a", "b", CANARY, "https://example.org", "{}", "{}", "out", costs=3.0, chunks=1)
+    other = replace(pilot, name="other", costs=None, chunks=400)
+    assert seen_credits(pilot, [pilot, other], dates=4) == pytest.approx(2 * 2 + 401 * 4 * 0.25)
+    assert seen_credits(replace(pilot, costs=1.0), [pilot, other], dates=4) == 4, "a job costs two credits at least"
+    for one, all_, dates in ((other, [other], 4), (pilot, [pilot, replace(other, chunks=0)], 4), (pilot, [pilot], 0)):
+        assert seen_credits(one, all_, dates) is None
 
 
 def test_fewer_bands_save_credits_and_cost_accuracy():
