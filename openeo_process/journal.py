@@ -93,8 +93,11 @@ PRAGMA user_version = 1;
 """
 ADDED = {"attributes": "''", "chunks": "0", "max_credits": "NULL"}
 """Columns that journals of earlier versions lack -> the SQL of what their parts get."""
-ANEW = "UPDATE part SET chunks = :chunks, max_credits = :max_credits WHERE fingerprint = :fingerprint"
-"""What is written down of a part that is planned again."""
+ANEW = """
+UPDATE part SET chunks = :chunks, max_credits = :max_credits,
+    attributes = CASE attributes WHEN '' THEN :attributes ELSE attributes END WHERE fingerprint = :fingerprint;
+"""
+"""What is written down of a part that is planned again; its job was made with the network of the first time."""
 PRIVATE = 0o600
 """A new journal is its owner's: job options may hold a signed link."""
 BUSY_S = 30.0

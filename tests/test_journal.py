@@ -33,6 +33,14 @@ def test_what_is_planned_twice_is_planned_once(tmp_path):
     assert Journal(tmp_path / "j").parts(batch="batch") == [book.get(first.fingerprint)]
 
 
+def test_a_plan_anew_says_what_may_be_spent_but_not_what_was_made(tmp_path):
+    book = Journal(tmp_path / "j")
+    book.plan([part(max_credits=40)])
+    assert book.plan([part(attributes="first", chunks=3)]) == [book.get("a" * 16)]
+    (after,) = book.plan([part(attributes="other", chunks=3, max_credits=400)])
+    assert (after.attributes, after.chunks, after.max_credits) == ("first", 3, 400)
+
+
 def test_a_batch_that_is_asked_for_with_another_archive_forgets_what_came_to_nothing(tmp_path):
     """What runs was paid and goes on; other batches are left alone."""
     book = Journal(tmp_path / "j")
