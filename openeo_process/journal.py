@@ -152,12 +152,13 @@ class Journal:
     def plan(self, parts: Iterable[Part]) -> list[Part]:
         """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order.
 
-        Parts that their batches no longer have, because it is asked for with another archive, are struck out. What a
-        batch may cost is what was said last.
+        Parts that their batches no longer have, because it is asked for with another archive, are struck out. A batch
+        of which every part is asked for anew goes into the new one. What a batch may cost is what was said last.
         """
         given = list(parts)
         marks = ", ".join(f":{name}" for name in COLUMNS)
         with self._open() as file:
+            _take_over(file, given)
             _strike_out(file, given)
             for part in given:
                 ended = (part.fingerprint, State.FAILED, State.CANCELED)
@@ -225,6 +226,18 @@ def _complete(file: sqlite3.Connection) -> None:
     known = {row[1] for row in file.execute("PRAGMA table_info(part)")}
     for name in ADDED.keys() - known:
         file.execute(f"ALTER TABLE part ADD COLUMN {name} DEFAULT {ADDED[name]}")
+
+
+def _take_over(file: sqlite3.Connection, given: list[Part]) -> None:
+    """Rename batches of which every part is among those given: the same was asked for in other words, or more of it.
+
+    Otherwise what is planned anew and what is there already would be two batches, and each a mask with holes.
+    """
+    batches, members = {part.fingerprint: part.batch for part in given}, dict[str, set[str]]()
+    for key, batch in file.execute("SELECT fingerprint, batch FROM part").fetchall():
+        members.setdefault(batch, set()).add(key)
+    for key in (key for keys in members.values() if keys <= batches.keys() for key in keys):
+        file.execute("UPDATE part SET batch = ? WHERE fingerprint = ?", (batches[key], key))
 
 
 def _strike_out(file: sqlite3.Connection, given: list[Part]) -> None:

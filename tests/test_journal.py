@@ -33,6 +33,17 @@ def test_what_is_planned_twice_is_planned_once(tmp_path):
     assert Journal(tmp_path / "j").parts(batch="batch") == [book.get(first.fingerprint)]
 
 
+def test_a_batch_that_is_part_of_a_larger_one_goes_into_it(tmp_path):
+    """So does one that is asked for in other words, such as a job option that is the default."""
+    book = Journal(tmp_path / "j")
+    a, b, c, d = (part(key, state=State.FETCHED) for key in "abcd")
+    book.plan([a, replace(b, state=State.FAILED)])
+    grown = book.plan([replace(one, batch="larger") for one in (a, b, c)])
+    assert {one.batch for one in grown} == {"larger"} and not book.parts(batch="batch")
+    book.plan([replace(one, batch="other") for one in (c, d)])
+    assert [len(book.parts(batch=name)) for name in ("larger", "other")] == [3, 1], "others stay whole"
+
+
 def test_a_plan_anew_says_what_may_be_spent_but_not_what_was_made(tmp_path):
     book = Journal(tmp_path / "j")
     book.plan([part(max_credits=40)])
