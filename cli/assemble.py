@@ -5,39 +5,54 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models import JobError, load_card
+from kappamask.models import JobError, ModelCard, load_card
 from kappamask.models.schemes import OWN, is_own, scheme_of
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.journal import Part
 
-__all__ = ["arguments_of", "asked_of", "assemble", "holes"]
+__all__ = ["arguments_of", "asked_of", "assemble", "attributes_of", "check_holes", "holes"]
 
 MOST_HOLES = 0.01
 """Share of a file's pixels that may lack data inside the swath before it is an error."""
+MASK, SCORE = "mask", "score_"
+"""A job's bands, as `ModelCard.result_bands` names them."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def assemble(parts: "Iterable[Part]") -> list[Path]:
-    """For each date and UTM zone the mask of all fetched parts, its STAC item, and the collection; the files.
+    """For each date and UTM zone the mask of all fetched parts, with scores where asked for, and the collection.
 
-    Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel.
+    Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel. Returns the
+    files but for the STAC items, which lie beside the masks.
     """
-    from kappamask.scenes import write_mask
-    from kappamask.scenes.mosaic import mosaic
-
     parts = list(parts)
     by_target, made_by = _targets(parts)
-    masks = []
-    for target, files in sorted(by_target.items()):
-        date = _DATE.search(target.name)
-        assert date
-        said = _attributes(made_by[target]) | {"datetime": f"{date[0]}T00:00:00Z"}
-        masks += write_mask(mosaic(files).assign_attrs(said), target)
-    return [*masks, *_catalogue(masks, parts)]
+    made = {target: _assembled(files, target, made_by[target]) for target, files in sorted(by_target.items())}
+    return [*chain.from_iterable(made.values()), *_catalogue([*made], parts)]
+
+
+def _assembled(files: list[Path], target: Path, part: "Part") -> list[Path]:
+    """Write the mask at `target`, and beside it the scores, which follow the mask in the files of jobs."""
+    from kappamask.scenes import write_mask
+    from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
+
+    date = _DATE.search(target.name)
+    assert date
+    said = _attributes(part) | {"datetime": f"{date[0]}T00:00:00Z"}
+    classes = _scored(part)
+    scores = mosaic_of_scores(files, classes).assign_attrs(said) if classes else None
+    return write_mask(mosaic(files, band=1).assign_attrs(said), target, scores=scores)
+
+
+def _scored(part: "Part") -> list[str]:
+    """The classes whose scores the part's files hold, in the order of their bands."""
+    _mask, *bands = next((one["target"] for one in arguments_of(json.loads(part.graph), "rename_labels")), [MASK])
+    return [band.removeprefix(SCORE) for band in bands]
 
 
 def holes(parts: "Iterable[Part]") -> dict[str, float]:
@@ -102,17 +117,22 @@ def _catalogue(masks: list[Path], parts: "list[Part]") -> list[Path]:
     return [write_collection(masks, masks[0].with_name("collection.json"), title="KappaMask", about=about)]
 
 
-def _attributes(part: "Part") -> dict[str, Any]:
-    """What the mask says of itself: classes, network, and where it was made."""
+def attributes_of(card: ModelCard, scheme: str = OWN) -> str:
+    """JSON of what masks of this network in this class scheme say of both; to be kept with their parts."""
     from kappamask.udf.classes import flag_attributes
     from kappamask.udf.schemes import scheme_attributes
 
+    classes = flag_attributes(card) if is_own(scheme) else scheme_attributes(scheme_of(scheme))
+    made_by = {"model_id": card.id, "model_sha256": card.sha256}
+    return json.dumps({**classes, **made_by}, default=lambda values: values.tolist())
+
+
+def _attributes(part: "Part") -> dict[str, Any]:
+    """What the mask says of itself: classes, network, and where it was made."""
     said = asked_of(part)
-    card, name = load_card(said.get("model", "compact")), said.get("scheme", OWN)
-    known: dict[str, Any] = {key: said[key] for key in ("level", "radiometry") if key in said}
-    provenance = {"model_id": card.id, "model_sha256": card.sha256, "backend": part.backend, "job": part.job}
-    classes = flag_attributes(card) if is_own(name) else scheme_attributes(scheme_of(name))
-    return {**classes, **provenance, **known}
+    kept = part.attributes or attributes_of(load_card(said.get("model", "compact")), said.get("scheme", OWN))
+    known = {key: said[key] for key in ("level", "radiometry") if key in said}
+    return {**json.loads(kept), "backend": part.backend, "job": part.job, **known}
 
 
 def asked_of(part: "Part") -> dict[str, Any]:

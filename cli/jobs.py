@@ -1,13 +1,15 @@
 """`kappamask jobs`, `resume`, `fetch`, `cancel`: what was submitted, from any process on any day."""
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kappamask.cli.assemble import assemble, check_holes, holes
 from kappamask.cli.batches import HOME, AllowHoles, AtOnce, JournalFile, driver_of, journal_at, rows
-from kappamask.cli.job_progress import shown_parts
+from kappamask.cli.driving import by_backend, drive, run_parts
 from kappamask.cli.options import AsJson, extra, say
 from kappamask.models import JobError
 
@@ -35,22 +37,28 @@ def resume(
     batch: Batch = None,
     journal: JournalFile = HOME,
     at_once: AtOnce = 2,
+    max_credits: Annotated[
+        float | None, typer.Option(min=0, help="What a batch may cost, if not what submit was told.")
+    ] = None,
     allow_holes: AllowHoles = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with all that has not ended: create, start, watch, fetch. Nothing is created or paid twice."""
-    _drive(journal_at(journal), batch, at_once, allow_holes)
-    _finish(journal_at(journal), batch, as_json, allow_holes)
+    book = journal_at(journal)
+    batches = _batches(book, batch)
+    drive(book, batches, at_once, allow_holes, max_credits)
+    finish(book, batches, as_json, allow_holes)
 
 
 def fetch(
     batch: Batch = None, journal: JournalFile = HOME, allow_holes: AllowHoles = False, as_json: AsJson = False
 ) -> None:
     """Download what is finished on the back-end and not yet here; nothing is started."""
-    from kappamask.openeo_process.journal import State
-
-    _drive(journal_at(journal), batch, 1, allow_holes, only=(State.STARTED, State.FINISHED), once=True)
-    _finish(journal_at(journal), batch, as_json, allow_holes)
+    book = journal_at(journal)
+    batches = _batches(book, batch)
+    parts = [*chain.from_iterable(batches)]
+    run_parts(book, parts, parts, 1, allow_holes, once=True)
+    finish(book, batches, as_json, allow_holes, all_ended=False)
 
 
 def cancel(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = False) -> None:
@@ -58,58 +66,62 @@ def cancel(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = F
     book = journal_at(journal)
     ended: list[Part] = []
     with extra("client"):
-        for backend, parts in _by_backend([part for part in _parts(book, batch) if not part.state.ended]).items():
+        for backend, parts in by_backend([part for part in _parts(book, batch) if not part.state.ended]).items():
             ended += driver_of(book, backend, 1, lambda _: None).cancel(part.fingerprint for part in parts)
     say(rows(ended), [_line(part) for part in ended] or ["nothing is left to cancel"], as_json)
 
 
-def _drive(
-    book: "Journal", batch: str | None, at_once: int, partly: bool, only: tuple[Any, ...] = (), once: bool = False
+def finish(
+    book: "Journal",
+    batches: "Sequence[Sequence[Part]]",
+    as_json: bool,
+    allow_holes: bool = False,
+    *,
+    all_ended: bool = True,
 ) -> None:
-    from kappamask.openeo_process.batch import CANARY
+    """Put the masks of whole batches together and tell.
 
-    chosen = [whole_or_fetched_again(book, part) for part in _parts(book, batch)]
-    waiting = [part for part in chosen if not part.state.ended and (not only or part.state in only)]
-    with extra("client"), shown_parts(chosen) as tell:
-        for backend, parts in _by_backend(waiting).items():
-            driver = driver_of(book, backend, at_once, tell, partly)
-            first = [part.fingerprint for part in parts if part.name == CANARY]
-            driver.run(first, once=once)
-            driver.run((part.fingerprint for part in parts if part.fingerprint not in first), once=once)
-
-
-def _finish(book: "Journal", batch: str | None, as_json: bool, allow_holes: bool) -> None:
-    finish(book, sorted({part.batch for part in _parts(book, batch)}), as_json, allow_holes)
-
-
-def finish(book: "Journal", batches: list[str], as_json: bool, allow_holes: bool = False) -> None:
-    """Put the masks of whole batches together and tell; JobError if a part failed or was left, or has holes."""
+    JobError unless every part was fetched, or if a mask has holes. all_ended: False where parts may still run.
+    """
     from kappamask.openeo_process.journal import State
 
-    parts = [part for batch in batches for part in book.parts(batch=batch)]
-    whole = [batch for batch in batches if all(p.state is State.FETCHED for p in parts if p.batch == batch)]
+    now = [[book.get(part.fingerprint) for part in parts] for parts in batches]
+    whole = [parts for parts in now if all(part.state is State.FETCHED for part in parts)]
     if whole:
         typer.echo("putting the masks together", err=True)
-    files = [file for batch in whole for file in assemble(part for part in parts if part.batch == batch)]
-    open_places = holes(part for part in parts if part.batch in whole)
+    files = [file for parts in whole for file in assemble(parts)]
+    parts, open_places = [*chain.from_iterable(now)], holes(chain.from_iterable(whole))
     result = {"parts": rows(parts), "files": [str(file) for file in files], "holes": open_places}
     told = [f"{share:.2%} of {path} have no data though the satellite saw them" for path, share in open_places.items()]
     lines = [*(_line(part) for part in parts), *map(str, files), *told]
     say(result, lines or ["nothing was submitted"], as_json)
-    bad = [part for part in parts if part.state is State.FAILED or part.message.startswith("left for resume")]
-    if bad:
-        raise JobError(f"{len(bad)} of {len(parts)} parts did not come: {bad[0].name}: {bad[0].message}")
+    _check_came(parts, all_ended)
     if not allow_holes:
         check_holes(open_places)
 
 
-def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":
-    """The part; one whose files are gone or changed is to be fetched again."""
-    from kappamask.openeo_process.download import fetched
+def _check_came(parts: "Sequence[Part]", all_ended: bool) -> None:
     from kappamask.openeo_process.journal import State
 
-    gone = part.state is State.FETCHED and not any(fetched(Path(part.folder), str(part.job)))
-    return book.change(part, state=State.FINISHED) if gone else part
+    missing = [part for part in parts if part.state is not State.FETCHED and (all_ended or _went_wrong(part))]
+    if missing:
+        first = next((part for part in missing if part.message), missing[0])
+        why = first.message or f"it is {first.state}"
+        raise JobError(f"{len(missing)} of {len(parts)} parts did not come: {first.name}: {why}")
+
+
+def _went_wrong(part: "Part") -> bool:
+    """Whether it failed, or was left though it was started."""
+    return part.state == "failed" or (part.state.under_way and part.message != "")
+
+
+def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":
+    """The part; one of whose files any is gone or changed is to be fetched again."""
+    from kappamask.openeo_process.download import is_whole
+    from kappamask.openeo_process.journal import State
+
+    damaged = part.state is State.FETCHED and not is_whole(Path(part.folder), str(part.job))
+    return book.change(part, state=State.FINISHED) if damaged else part
 
 
 def _parts(book: "Journal", batch: str | None) -> "list[Part]":
@@ -119,8 +131,12 @@ def _parts(book: "Journal", batch: str | None) -> "list[Part]":
     return parts
 
 
-def _by_backend(parts: "list[Part]") -> "dict[str, list[Part]]":
-    return {url: [part for part in parts if part.backend == url] for url in dict.fromkeys(p.backend for p in parts)}
+def _batches(book: "Journal", batch: str | None) -> "list[list[Part]]":
+    """The parts of each batch; those whose files are not whole any more are to be fetched again."""
+    found: dict[str, list[Part]] = {}
+    for part in _parts(book, batch):
+        found.setdefault(part.batch, []).append(whole_or_fetched_again(book, part))
+    return [*found.values()]
 
 
 def _line(part: "Part") -> str:

@@ -1,4 +1,4 @@
-"""What `kappamask submit` does once it knows what is asked: say the plan, prove it, drive it."""
+"""What `kappamask submit` does once it knows what is asked: say the plan, and make the parts."""
 
 import json
 import platform
@@ -7,10 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from kappamask.cli.batches import driver_of
-from kappamask.cli.job_progress import shown_parts
+from kappamask.cli.assemble import attributes_of
 from kappamask.cli.options import say
 from kappamask.models import JobError
 
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 
     from kappamask.openeo_process.areas import Cell
     from kappamask.openeo_process.batch import Request
-    from kappamask.openeo_process.journal import Journal, Part
+    from kappamask.openeo_process.journal import Part
     from kappamask.openeo_process.plan import Plan, Sparing
 
 __all__ = ["NO_ARCHIVE", "Submission", "archive_for", "runtime_of"]
@@ -30,7 +27,7 @@ NO_ARCHIVE, UPLOAD = "none", "upload"
 
 @dataclass(frozen=True)
 class Submission:
-    """One batch, before and while it is driven."""
+    """One batch, before it is driven."""
 
     request: "Request"
     cells: "Sequence[Cell]"
@@ -38,13 +35,13 @@ class Submission:
     proven: bool
     """Whether a job on one chunk goes first."""
 
-    def plan(self, pilot: float | None = None, dates: int | None = None) -> "Plan":
+    def plan(self) -> "Plan":
         """What it takes, the canary included; see `make_plan`."""
         from kappamask.openeo_process.batch import named_cells
         from kappamask.openeo_process.plan import make_plan
 
         jobs = [cell for cell, _ in named_cells(self.cells, self.request, self.proven)]
-        return make_plan(jobs, self.request, pilot, dates)
+        return make_plan(jobs, self.request)
 
     def say(self, connection: "openeo.Connection", offered: Sequence[str], as_json: bool) -> None:
         """Print the plan, and the graph of the first job; offered: bands that the network takes and there are."""
@@ -85,40 +82,12 @@ class Submission:
 
         key, folder = batch.batch_id(self.cells, self.request), output.resolve()
         named = batch.named_cells(self.cells, self.request, self.proven)
-        return [
+        parts = [
             batch.part_of(self.request, connection, cell, folder, name, key, proves=self.proven and not place)
             for place, (cell, name) in enumerate(named)
         ]
-
-    def drive(self, book: "Journal", parts: "list[Part]", at_once: int, partly: bool = False) -> None:
-        """The first part alone; what it cost counts for the plan of the others, which start if it came back whole.
-
-        partly: masks that do not cover their part are taken as well.
-        """
-        from kappamask.openeo_process.journal import State
-
-        with shown_parts(parts[:1]) as tell:
-            driver = driver_of(book, self.request.backend, at_once, tell, partly)
-            (pilot,) = driver.run([parts[0].fingerprint])
-        if pilot.state is not State.FETCHED:
-            return
-        self._check_costs(pilot)
-        if parts[1:]:
-            with shown_parts([pilot, *parts[1:]]) as driver.tell:
-                driver.run(part.fingerprint for part in parts[1:])
-
-    def _check_costs(self, pilot: "Part") -> None:
-        """Of one chunk, or of a first part that nobody wanted a canary before."""
-        from kappamask.openeo_process.batch import CANARY, chunks_of
-        from kappamask.openeo_process.download import fetched
-        from kappamask.openeo_process.plan import JOB_CREDITS
-
-        chunks = 1 if pilot.name == CANARY else chunks_of(self.cells[0], self.request)
-        dates = len([path for path in fetched(Path(pilot.folder), str(pilot.job)) if path.suffix == ".tif"])
-        if pilot.costs is not None and dates:
-            plan = self.plan(max(0.0, pilot.costs - JOB_CREDITS) / dates / chunks, dates)
-            typer.echo(f"about {plan.credits:.0f} credits for {plan.parts} jobs, {plan.basis}", err=True)
-            plan.check(self.max_credits)
+        attributes = attributes_of(self.request.card, self.request.scheme)
+        return [replace(part, attributes=attributes, max_credits=self.max_credits) for part in parts]
 
 
 def _about_bands(request: "Request", offered: Sequence[str], spared: "Sparing") -> "Iterator[str]":

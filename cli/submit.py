@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kappamask.cli.batches import HOME, AllowHoles, AtOnce, JournalFile, journal_at
+from kappamask.cli.driving import drive
 from kappamask.cli.jobs import finish, whole_or_fetched_again
 from kappamask.cli.mask_arguments import Buffer, FillHoles, MinObject, Scheme
 from kappamask.cli.mask_options import bands_of, cleaning_of, scheme_of
@@ -100,8 +101,8 @@ def submit(
     book = journal_at(journal, new=True)
     jobs = asked.parts(connection, output)
     parts = [whole_or_fetched_again(book, part) for part in moved(book, book.plan(jobs), jobs)]
-    asked.drive(book, parts, at_once, allow_holes)
-    finish(book, [parts[0].batch], as_json, allow_holes)
+    drive(book, [parts], at_once, allow_holes)
+    finish(book, [parts], as_json, allow_holes)
 
 
 def told_by(collection: str) -> Level | None:

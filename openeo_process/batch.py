@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ CANARY = "canary"
 """Name of the job on one chunk that proves UDF, archive and memory before the rest is paid for."""
 PIXEL = 10
 """Metres; the grid of KappaMask."""
+APART = ("archive", "backend", "card", "options")
+"""Facts of a request that its batch's id leaves out, or takes otherwise than as they stand."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,19 @@ def part_of(
     graph = request.graph(connection, cell, proves)
     key = fingerprint(request.backend, graph, request.job_options)
     options = json.dumps(request.job_options)
-    return Part(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name))
+    chunks = chunks_of(cell, request)
+    return Part(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name), chunks=chunks)
 
 
 def batch_id(cells: Sequence[Cell], request: Request) -> str:
-    """8 hex digits that follow from what is asked: the same request is the same batch, on any day."""
-    asked = {"cells": [cell.name for cell in cells], "request": repr(replace(request, archive=None))}
-    return fingerprint(request.backend, asked, {})[:8]
+    """8 hex digits that follow from what is asked: the same request is the same batch, in any process, on any day.
+
+    Of the network its id and hash count, wherever it lies; the archive does not.
+    """
+    facts = {one.name: getattr(request, one.name) for one in fields(request) if one.name not in APART}
+    network = {"id": request.card.id, "sha256": request.card.sha256}
+    asked = {"cells": [cell.name for cell in cells], "network": network, "request": facts}
+    return fingerprint(request.backend, asked, dict(request.options))[:8]
 
 
 def named_cells(cells: Sequence[Cell], request: Request, proven: bool) -> list[tuple[Cell, str]]:

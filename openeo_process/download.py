@@ -12,7 +12,17 @@ import requests
 
 from kappamask.models import JobError
 
-__all__ = ["MANIFEST", "Asset", "LinkError", "assets_of", "download", "fetched", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "Asset",
+    "LinkError",
+    "assets_of",
+    "download",
+    "fetched",
+    "is_whole",
+    "plain_name",
+    "write_manifest",
+]
 
 MANIFEST = "manifest.json"
 PIECE = 1 << 20
@@ -43,7 +53,7 @@ def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
     listed = connection.job(job_id).get_results().get_metadata().get("assets", {})
     if not listed:
         raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
-    return [Asset(_plain(name), one["href"], one.get("file:size"), _bounds(one)) for name, one in listed.items()]
+    return [Asset(plain_name(name), one["href"], one.get("file:size"), _bounds(one)) for name, one in listed.items()]
 
 
 def _bounds(entry: dict[str, Any]) -> tuple[float, float, float, float] | None:
@@ -53,8 +63,8 @@ def _bounds(entry: dict[str, Any]) -> tuple[float, float, float, float] | None:
     return None
 
 
-def _plain(name: str) -> str:
-    """Names come from outside: one that leads to another folder is refused."""
+def plain_name(name: str) -> str:
+    """`name`, which comes from outside; JobError if it leads to another folder, or is that of the manifest."""
     if name != Path(name).name or "\\" in name or not name.strip(". ") or name == MANIFEST:
         raise JobError(f"The back-end offers a file named {name!r}, which is not a plain name.")
     return name
@@ -126,11 +136,22 @@ def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, An
 
 def fetched(folder: Path, job_id: str) -> Iterator[Path]:
     """The files of this job that lie in `folder` as its manifest describes them; those that changed are left out."""
+    return (path for path, same in _compared(folder, job_id) if same)
+
+
+def is_whole(folder: Path, job_id: str) -> bool:
+    """Whether every file of this job lies in `folder` as its manifest describes it; without a manifest, no."""
+    found = [same for _, same in _compared(folder, job_id)]
+    return bool(found) and all(found)
+
+
+def _compared(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
+    """Each file of the manifest, and whether it is there and as it was."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
     for entry in manifest["files"] if manifest.get("job") == job_id else []:
-        path = folder / _plain(entry["name"])
-        if path.is_file() and path.stat().st_size == entry["size"] and _sha256(path) == entry["sha256"]:
-            yield path
+        path = folder / plain_name(entry["name"])
+        there = path.is_file() and path.stat().st_size == entry["size"]
+        yield path, there and _sha256(path) == entry["sha256"]

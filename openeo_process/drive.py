@@ -10,7 +10,7 @@ import openeo
 from kappamask.models import JobError, KappaMaskError
 from kappamask.openeo_process.download import Asset, LinkError
 from kappamask.openeo_process.journal import Journal, Part, State
-from kappamask.openeo_process.patience import Patience, is_transient, needs_login
+from kappamask.openeo_process.patience import Patience, is_gone, is_transient, needs_login
 from kappamask.openeo_process.steps import Steps, told
 
 __all__ = ["Driver"]
@@ -59,15 +59,15 @@ class Driver:
     def run(self, keys: Iterable[str], *, once: bool = False) -> list[Part]:
         """Drive the parts with these fingerprints until each has ended; as they are then.
 
-        once: do not wait for jobs that run. A part whose faults do not pass is left as it stands, with the reason as
-        its message, for another run.
+        once: look and fetch only: nothing is created or started, and no job that runs is waited for. A part whose
+        faults do not pass is left as it stands, with the reason as its message, for another run.
         """
         order = list(keys)
         turns = {key: _Turn() for key in order}
         while turns:
             key = min(turns, key=lambda one: turns[one].due)
             time.sleep(max(0.0, turns[key].due - time.monotonic()))
-            if self._turn(key, turns[key], turns) or (once and turns[key].waits):
+            if self._turn(key, turns, once) or (once and turns[key].waits):
                 del turns[key]
         return [self.journal.get(key) for key in order]
 
@@ -83,9 +83,12 @@ class Driver:
         self.tell(after)
         return after
 
-    def _turn(self, key: str, turn: _Turn, turns: dict[str, _Turn]) -> bool:
+    def _turn(self, key: str, turns: dict[str, _Turn], once: bool) -> bool:
         """One step of a part; whether nothing is left to do."""
+        turn = turns[key]
         with self.journal.claimed(key) as part:
+            if once and (part is None or not part.state.under_way):
+                return True
             if part is None or (part.state is State.PLANNED and not self._has_place(turns)):
                 turn.due = time.monotonic() + self.patience.poll_s
                 return self.journal.get(key).state.ended
@@ -98,16 +101,23 @@ class Driver:
         try:
             after = self.steps.of[part.state](part)
         except JobError as error:
-            self.tell(self.journal.change(part, state=State.FAILED, message=told(error)))
-            return True
+            return self._failed(part, told(error))
         except (KappaMaskError, LinkError, OSError, openeo.BaseOpenEoException) as error:
+            if is_gone(error):
+                return self._failed(part, f"The back-end knows no job {part.job} any more.")
             return self._fault(part.fingerprint, turn, error)
         turn.waits = after.state is part.state
         if not turn.waits:
             self.tell(after)
+        elif part.message:  # why it was left once, which is over
+            self.journal.change(part, message="")
         turn.due = time.monotonic() + (self.patience.poll_s if turn.waits else 0.0)
         turn.faults, turn.since = 0, time.monotonic()
         return after.state.ended
+
+    def _failed(self, part: Part, message: str) -> bool:
+        self.tell(self.journal.change(part, state=State.FAILED, message=message))
+        return True
 
     def _fault(self, key: str, turn: _Turn, error: Exception) -> bool:
         """Wait for the next try, with a new login if need be, or leave the part for `resume`; True if it is left."""

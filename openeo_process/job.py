@@ -8,7 +8,9 @@ import openeo
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
+from kappamask.openeo_process.download import plain_name
 from kappamask.openeo_process.memory import Load, check_trio, gigabytes, largest_load, trio
+from kappamask.openeo_process.triage import reason
 
 __all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
 
@@ -82,7 +84,7 @@ def submit(
     job.start_and_wait(print=quiet, max_poll_interval=15, require_success=False, show_error_logs=False)
     status = job.status()
     if status != "finished":
-        raise JobError(f"Job {job.job_id} ended with status '{status}': {_last_error(job)}")
+        raise JobError(f"Job {job.job_id} ended with status '{status}': {reason(job)}")
     return job
 
 
@@ -100,10 +102,7 @@ def fetch(job: openeo.BatchJob, folder: str | Path) -> list[Path]:
 
 
 def _fetch(asset: Any, folder: Path) -> Path:
-    name = str(getattr(asset, "key", None) or asset.name)
-    target = folder / name
-    if target.parent != folder or not target.name.strip("."):
-        raise JobError(f"The back-end offers a file named {name!r}, which is not a plain name.")
+    target = folder / plain_name(str(getattr(asset, "key", None) or asset.name))
     part = target.with_name(target.name + ".part")
     try:
         asset.download(part)
@@ -111,8 +110,3 @@ def _fetch(asset: Any, folder: Path) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return target
-
-
-def _last_error(job: openeo.BatchJob) -> str:
-    messages = [str(entry["message"]).strip() for entry in job.logs(level="error")]
-    return messages[-1].splitlines()[-1] if messages else "its log holds no error"

@@ -1,108 +1,37 @@
-"""What was meant, done and found, in one SQLite file: every request that costs is written down before it is made.
+"""What was meant, done and found, in one SQLite file: every request that costs is written down before it is made."""
 
-A part is one batch job of a batch that was submitted together. Its fingerprint is the hash of what it asks of which
-back-end, and stands in the job's title, so that a job whose creation nobody answered for is found again.
-"""
-
-import hashlib
-import json
 import os
-import re
 import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from enum import StrEnum
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from kappamask.models import JobError
+from kappamask.openeo_process.part import Part, State, fingerprint, mark, unsigned
 
 __all__ = ["Journal", "Part", "State", "fingerprint", "mark", "unsigned"]
-
-
-class State(StrEnum):
-    """Where a part stands; each names what is known to have happened."""
-
-    PLANNED = "planned"
-    POSTING = "posting"
-    """A request to create the job was made or is being made; its answer is not known."""
-    CREATED = "created"
-    STARTED = "started"
-    FINISHED = "finished"
-    """On the back-end; not yet fetched."""
-    FETCHED = "fetched"
-    FAILED = "failed"
-    CANCELED = "canceled"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing is left to do."""
-        return self in (State.FETCHED, State.FAILED, State.CANCELED)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One job: what it asks for, and what became of it."""
-
-    fingerprint: str
-    batch: str
-    name: str
-    backend: str
-    graph: str
-    """JSON of the flat process graph."""
-    options: str
-    """JSON of the job options."""
-    folder: str
-    """Where its files go."""
-    state: State = State.PLANNED
-    job: str | None = None
-    """The back-end's id."""
-    posts: int = 0
-    """Requests to create the job so far."""
-    message: str = ""
-    costs: float | None = None
-    changed: float = 0.0
-    """Seconds since 1970 of the last change of state."""
-
-    @property
-    def title(self) -> str:
-        """The job's title."""
-        return f"KappaMask {self.name} {mark(self.fingerprint)}"
-
 
 COLUMNS = tuple(field.name for field in fields(Part))
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DEFAULT 0, PRIMARY KEY (fingerprint));
 PRAGMA user_version = 1;
 """
+ADDED = {"attributes": "''", "chunks": "0", "max_credits": "NULL"}
+"""Columns that journals of earlier versions lack -> the SQL of what their parts get."""
+ANEW = """
+UPDATE part SET chunks = :chunks, max_credits = :max_credits,
+    attributes = CASE attributes WHEN '' THEN :attributes ELSE attributes END WHERE fingerprint = :fingerprint;
+"""
+"""What is written down of a part that is planned again; its job was made with the network of the first time."""
 PRIVATE = 0o600
 """A new journal is its owner's: job options may hold a signed link."""
 BUSY_S = 30.0
 """How long to wait for another client that writes."""
-
-
-def fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
-    """16 hex digits that follow from what is asked of whom: 64 bits, so that chance makes no two alike.
-
-    Signatures of URLs in the options do not count: a link that is signed anew leads to the same archive.
-    """
-    asked = [backend.rstrip("/"), graph, json.loads(unsigned(json.dumps(options)))]
-    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def unsigned(text: str) -> str:
-    """`text` without what stands behind the `?` of links in it, for that may be a signature, which is a secret."""
-    return re.sub(r"(?<=\w)\?[^\s'\"<>()#]+", "?…", text)
-
-
-def mark(key: str) -> str:
-    """How a fingerprint stands in a title."""
-    return f"[km-{key}]"
 
 
 class Journal:
@@ -116,6 +45,7 @@ class Journal:
         path.touch(mode=PRIVATE)
         with self._open() as file:
             file.executescript(SCHEMA)
+            _complete(file)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -132,17 +62,20 @@ class Journal:
     def plan(self, parts: Iterable[Part]) -> list[Part]:
         """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order.
 
-        Parts that their batches no longer have, because it is asked for with another archive, are struck out.
+        Parts that their batches no longer have, because it is asked for with another archive, are struck out. A batch
+        of which every part is asked for anew goes into the new one. What a batch may cost is what was said last.
         """
         given = list(parts)
         marks = ", ".join(f":{name}" for name in COLUMNS)
         with self._open() as file:
+            _take_over(file, given)
             _strike_out(file, given)
             for part in given:
                 ended = (part.fingerprint, State.FAILED, State.CANCELED)
                 file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
                 values = {**_row(part), "changed": time.time()}
                 file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
+                file.execute(ANEW, values)
         return [self.get(part.fingerprint) for part in given]
 
     def get(self, key: str) -> Part:
@@ -160,8 +93,9 @@ class Journal:
             return [_part(row) for row in rows]
 
     def change(self, part: Part, **values: Any) -> Part:
-        """Write down what became of a part."""
-        values = {**values, "changed": time.time()}
+        """Write down what became of a part; what was said of its last state does not hold for a new one."""
+        if "state" in values:
+            values = {"message": "", **values, "changed": time.time()}
         assigned = ", ".join(f"{name} = :{name}" for name in values)
         with self._open() as file:
             file.execute(f"UPDATE part SET {assigned} WHERE fingerprint = :key", {**values, "key": part.fingerprint})  # noqa: S608
@@ -194,6 +128,26 @@ class Journal:
                 "UPDATE part SET owner = ?, lease = ? WHERE fingerprint = ?", (self.owner, now + self.lease_s, key)
             )
             return True
+
+
+def _complete(file: sqlite3.Connection) -> None:
+    """Add the columns that the journal of an earlier version lacks."""
+    file.execute("BEGIN IMMEDIATE")
+    known = {row[1] for row in file.execute("PRAGMA table_info(part)")}
+    for name in ADDED.keys() - known:
+        file.execute(f"ALTER TABLE part ADD COLUMN {name} DEFAULT {ADDED[name]}")
+
+
+def _take_over(file: sqlite3.Connection, given: list[Part]) -> None:
+    """Rename batches of which every part is among those given: the same was asked for in other words, or more of it.
+
+    Otherwise what is planned anew and what is there already would be two batches, and each a mask with holes.
+    """
+    batches, members = {part.fingerprint: part.batch for part in given}, dict[str, set[str]]()
+    for key, batch in file.execute("SELECT fingerprint, batch FROM part").fetchall():
+        members.setdefault(batch, set()).add(key)
+    for key in (key for keys in members.values() if keys <= batches.keys() for key in keys):
+        file.execute("UPDATE part SET batch = ? WHERE fingerprint = ?", (batches[key], key))
 
 
 def _strike_out(file: sqlite3.Connection, given: list[Part]) -> None:

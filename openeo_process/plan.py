@@ -10,9 +10,13 @@ from kappamask.models import JobError
 from kappamask.models.accuracy import Accuracy, accuracy_with
 from kappamask.openeo_process.areas import Cell
 from kappamask.openeo_process.batch import Request, chunks_of
+from kappamask.openeo_process.journal import Part
 from kappamask.openeo_process.memory import gigabytes
 
-__all__ = ["Plan", "Sparing", "make_plan", "sparing", "visits"]
+__all__ = ["SEEN", "Plan", "Sparing", "check_credits", "make_plan", "seen_credits", "sparing", "visits"]
+
+SEEN = "from a pilot job"
+"""Basis of `seen_credits`."""
 
 REVISIT_DAYS = 2.5
 """Days between two images of a place, on average over latitudes up to 55 degrees, two satellites: 5 at the equator
@@ -41,27 +45,44 @@ class Plan:
 
     def check(self, most: float | None) -> None:
         """Raises JobError if the price is above `most` credits."""
-        if most is not None and self.credits > most:
-            raise JobError(
-                f"About {self.credits:.0f} credits ({self.basis}) are more than --max-credits {most:g}: "
-                "ask for a smaller area or fewer dates, or allow more."
-            )
+        check_credits(self.credits, self.basis, most)
 
 
-def make_plan(cells: Sequence[Cell], request: Request, pilot: float | None = None, dates: int | None = None) -> Plan:
+def check_credits(price: float, basis: str, most: float | None) -> None:
+    """Raises JobError if `price` is above `most` credits. basis: where the price comes from."""
+    if most is not None and price > most:
+        raise JobError(
+            f"About {price:.0f} credits ({basis}) are more than --max-credits {most:g}: "
+            "ask for a smaller area or fewer dates, or allow more."
+        )
+
+
+def make_plan(cells: Sequence[Cell], request: Request) -> Plan:
     """What masking `cells` as `request` says takes.
 
     The price is `JOB_CREDITS` for each job, and for each chunk and date `CHUNK_S`, and `BAND_S` for each band, of the
-    cores and memory that the job options ask for, or `pilot`, the credits that one chunk was seen to cost.
-    dates: how many, where that is known.
+    cores and memory that the job options ask for.
     """
     chunks = sum(chunks_of(cell, request) for cell in cells)
     megapixels = sum(width * height for width, height in (cell.pixels() for cell in cells)) / 1e6
-    count = visits(request.dates) if dates is None else dates
-    seconds = CHUNK_S + BAND_S * len(request.bands)
-    each = pilot if pilot is not None else seconds / 3600 * _rate(request.job_options)
-    basis = "from a pilot job" if pilot is not None else f"if a chunk takes {seconds:g} s"
-    return Plan(len(cells), chunks, megapixels, count, JOB_CREDITS * len(cells) + chunks * count * each, basis)
+    count, seconds = visits(request.dates), CHUNK_S + BAND_S * len(request.bands)
+    price = _price(len(cells), chunks * count, seconds / 3600 * _rate(request.job_options))
+    return Plan(len(cells), chunks, megapixels, count, price, f"if a chunk takes {seconds:g} s")
+
+
+def seen_credits(pilot: Part, parts: Sequence[Part], dates: int) -> float | None:
+    """What `parts`, the pilot among them, cost by what that did; None where that, or how large they are, is not told.
+
+    dates: how many the pilot had.
+    """
+    if pilot.costs is None or not dates or not all(part.chunks for part in parts):
+        return None
+    each = max(0.0, pilot.costs - JOB_CREDITS) / dates / pilot.chunks
+    return _price(len(parts), sum(part.chunks for part in parts) * dates, each)
+
+
+def _price(jobs: int, chunks: int, each: float) -> float:
+    return JOB_CREDITS * jobs + chunks * each
 
 
 @dataclass(frozen=True)

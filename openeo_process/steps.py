@@ -6,9 +6,9 @@ the part's fingerprint before anything is created again, and a job is started on
 """
 
 import json
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from kappamask.models import JobError
 from kappamask.openeo_process.download import Asset, assets_of, download, fetched, write_manifest
 from kappamask.openeo_process.journal import Journal, Part, State, mark, unsigned
 from kappamask.openeo_process.patience import Patience, is_gone, is_refusal, is_transient, needs_login
-from kappamask.openeo_process.triage import advice
+from kappamask.openeo_process.triage import reason
 
 __all__ = ["Steps", "told"]
 
@@ -27,10 +27,6 @@ ENDED = {"error": State.FAILED, "canceled": State.CANCELED}
 """openEO's status of a job that will not finish -> state of its part."""
 LISTED = 1000
 """Jobs asked for in a listing; back-ends may send fewer, the newest first."""
-_CLASS = re.compile(r"^\w+(\.\w+)+: (?=.)")
-"""With which the last line of a traceback begins; users do not need it."""
-LOG_LINES = 200
-"""The last errors of a log, of which the last one is told and all are searched for known failures."""
 
 
 class Steps:
@@ -110,30 +106,17 @@ class Steps:
         return self.journal.change(part, state=State.STARTED)
 
     def _watch(self, part: Part) -> Part:
-        try:
-            found = self.connection.job(str(part.job)).describe()
-        except openeo.BaseOpenEoException as error:
-            if is_gone(error):
-                raise JobError(f"The back-end knows no job {part.job} any more.") from error
-            raise
+        job = self.connection.job(str(part.job))
+        found = job.describe()
         status, costs = found["status"], found.get("costs")
         if status == "created":  # a start that was lost on the way
             return self.journal.change(part, state=State.CREATED)
         if status in ENDED:
-            message = self._reason(part) if status == "error" else "canceled on the back-end"
+            message = reason(job) if status == "error" else "canceled on the back-end"
             return self.journal.change(part, state=ENDED[status], message=message, costs=costs)
         if status != "finished":
             return part
-        return self.journal.change(part, state=State.FINISHED, costs=costs, message="")
-
-    def _reason(self, part: Part) -> str:
-        """The last error of the job's log, and what to change where that is known."""
-        entries = self.connection.job(str(part.job)).logs(level="error")
-        messages = [str(entry["message"]).strip() for entry in entries][-LOG_LINES:]
-        last = messages[-1].splitlines()[-1] if messages else "its log holds no error"
-        last = _CLASS.sub("", last)
-        hint = advice("\n".join(messages))
-        return f"{last} ({hint})" if hint else last
+        return self.journal.change(part, state=State.FINISHED, costs=costs)
 
     def _fetch(self, part: Part) -> Part:
         folder = Path(part.folder)
@@ -143,7 +126,7 @@ class Steps:
             entries = [self._download(asset, folder, part) for asset in assets]
             write_manifest(folder, {"job": part.job, "backend": part.backend, "fingerprint": part.fingerprint}, entries)
         self._sweep(part)
-        return self.journal.change(part, state=State.FETCHED, message="")
+        return self.journal.change(part, state=State.FETCHED)
 
     def _download(self, asset: Asset, folder: Path, part: Part) -> dict[str, Any]:
         def check(path: Path) -> None:
@@ -158,19 +141,34 @@ class Steps:
         """Remove what a repeated request created beside the job that ran: it was never started and costs nothing."""
         for job in self._listed(part) if part.posts > 1 else []:
             if job["id"] != part.job and job["status"] == "created":
-                self.connection.job(job["id"]).delete()
+                with _or_gone():
+                    self.connection.job(job["id"]).delete()
 
     def cancel(self, part: Part) -> Part:
         """End a part, on the back-end too."""
         part = (self._adopted(part) if part.state is State.POSTING else None) or part
         if part.job:
-            job = self.connection.job(part.job)
-            status = job.status()
-            if status == "created":
-                job.delete()
-            elif status not in (*ENDED, "finished"):
-                job.stop()
+            with _or_gone():
+                _end(self.connection.job(part.job))
         return self.journal.change(part, state=State.CANCELED, message="canceled by kappamask cancel")
+
+
+def _end(job: openeo.BatchJob) -> None:
+    status = job.status()
+    if status == "created":
+        job.delete()
+    elif status not in (*ENDED, "finished"):
+        job.stop()
+
+
+@contextmanager
+def _or_gone() -> Iterator[None]:
+    """For what ends a job: one that the back-end does not know any more has ended."""
+    try:
+        yield
+    except openeo.BaseOpenEoException as error:
+        if not is_gone(error):
+            raise
 
 
 def told(error: Exception) -> str:

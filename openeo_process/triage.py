@@ -3,7 +3,9 @@
 import re
 from typing import NamedTuple
 
-__all__ = ["FAILURES", "Failure", "advice"]
+import openeo
+
+__all__ = ["FAILURES", "Failure", "advice", "reason"]
 
 
 class Failure(NamedTuple):
@@ -51,6 +53,20 @@ FAILURES = (
     Failure(r"soft.?error|error while reading|could not read", "some images could not be read: kappamask resume later"),
 )
 """Of openeo-geopyspark-driver, Kubernetes, ONNX Runtime and this project's own errors; the first that fits counts."""
+
+_CLASS = re.compile(r"^\w+(\.\w+)+: (?=.)")
+"""With which the last line of a traceback begins; users do not need it."""
+LOG_LINES = 200
+"""The last errors of a log, of which the last one is told and all are searched for known failures."""
+
+
+def reason(job: openeo.BatchJob) -> str:
+    """The last error of the job's log in one line, and what to change where that is known."""
+    messages = [str(entry["message"]).strip() for entry in job.logs(level="error")][-LOG_LINES:]
+    last = messages[-1].splitlines()[-1] if messages and messages[-1] else "its log holds no error"
+    last = _CLASS.sub("", last)
+    hint = advice("\n".join(messages))
+    return f"{last} ({hint})" if hint else last
 
 
 def advice(log: str) -> str | None:

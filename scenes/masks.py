@@ -47,14 +47,14 @@ def check_mask(mask: xr.DataArray, path: Path) -> None:
         check_geotiff(mask)
 
 
-def read_mask(path: str | Path) -> xr.DataArray:
+def read_mask(path: str | Path, *, band: int | None = None) -> xr.DataArray:
     """A mask as `write_mask` wrote it, or any raster of class codes: integers (y, x), lazy, attributes from its tags.
 
-    A netCDF of several dates gives (t, y, x).
-    Raises SceneError if the file is missing, damaged, or holds more than one layer.
+    A netCDF of several dates gives (t, y, x). band: which band of a GeoTIFF, from 1 on; left out, it must have one.
+    Raises SceneError if the file is missing, damaged, or holds more than one layer, or not that band.
     """
     source = Path(path)
-    return _read_netcdf(source) if _is_netcdf(source) else _read_geotiff(source)
+    return _read_netcdf(source) if _is_netcdf(source) else _read_geotiff(source, band)
 
 
 def outputs(path: Path, *, scores: bool) -> list[Path]:
@@ -66,14 +66,17 @@ def _is_netcdf(path: Path) -> bool:
     return path.suffix.lower() == ".nc"
 
 
-def _read_geotiff(path: Path) -> xr.DataArray:
+def _read_geotiff(path: Path, band: int | None) -> xr.DataArray:
     with local_raster(path) as dataset:
         grid, count, dtype = grid_of(dataset), dataset.count, number_type(dataset, 1)
         attrs = dataset.tags() | dataset.tags(1)
-    if count != 1 or dtype.kind not in "ui":
-        raise SceneError(f"{path.name} is no mask: it has {count} bands of {dtype}; needed is one of whole numbers.")
+    fits, needed = (count == 1, "one") if band is None else (1 <= band <= count, f"band {band}")
+    if not fits or dtype.kind not in "ui":
+        raise SceneError(
+            f"{path.name} is no mask: it has {count} bands of {dtype}; needed is {needed} of whole numbers."
+        )
     coords = {"y": grid.y, "x": grid.x}
-    mask = xr.DataArray(lazy_bands(path, [1])[0], dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
+    mask = xr.DataArray(lazy_bands(path, [band or 1])[0], dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
     return located(mask, grid)
 
 

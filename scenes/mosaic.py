@@ -16,20 +16,30 @@ from kappamask.scenes.legend import NODATA, legend
 from kappamask.scenes.masks import read_mask
 from kappamask.scenes.metadata import sensed
 
-__all__ = ["mask_cube", "mosaic"]
+__all__ = ["mask_cube", "mosaic", "mosaic_of_scores"]
 
 NEAR = 1e-6
 """Pixels by which corners may lie beside a common grid, for they are rounded in files."""
 Files = Sequence[str | Path]
 
 
-def mosaic(paths: Files) -> xr.DataArray:
+def mosaic(paths: Files, *, band: int | None = None) -> xr.DataArray:
     """One lazy mask, uint8 (y, x), of mask files that lie on one grid: 255 where there is none.
 
-    Where masks overlap, the first that has a pixel gives it. Nothing is resampled. Raises SceneError if the files
-    differ in CRS, pixel size or classes, if their pixels do not coincide, or if they are no bytes.
+    Where masks overlap, the first that has a pixel gives it. Nothing is resampled. band: as for `read_mask`. Raises
+    SceneError if the files differ in CRS, pixel size or classes, if their pixels do not coincide, or if they are no
+    bytes.
     """
-    return _laid(paths, _frame(paths))
+    return _laid(paths, _frame(paths, band), band)
+
+
+def mosaic_of_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
+    """The scores that follow the mask in files of several bands, one band a class, put together as the masks are.
+
+    Lazy, uint8 (class, y, x), percent, 255 where there is none. Raises SceneError as `mosaic` does.
+    """
+    layers = [mosaic(paths, band=band) for band, _ in enumerate(classes, 2)]
+    return xr.concat(layers, xr.Variable("class", list(classes)), combine_attrs="drop").rename("score")
 
 
 def mask_cube(paths: Files) -> xr.DataArray:
@@ -50,9 +60,9 @@ def mask_cube(paths: Files) -> xr.DataArray:
     return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
 
 
-def _frame(paths: Files) -> Grid:
+def _frame(paths: Files, band: int | None = None) -> Grid:
     """The grid that holds all of these files, which must lie on one."""
-    grids = [_grid(read_mask(path)) for path in paths]
+    grids = [_grid(read_mask(path, band=band)) for path in paths]
     first = grids[0]
     for path, grid in zip(paths, grids, strict=True):
         if grid.crs != first.crs or not _coincide(first.transform, grid.transform):
@@ -64,9 +74,9 @@ def _frame(paths: Files) -> Grid:
     return Grid(first.crs, first.transform @ Affine.translation(left, top), right - left, bottom - top)
 
 
-def _laid(paths: Files, frame: Grid) -> xr.DataArray:
+def _laid(paths: Files, frame: Grid, band: int | None = None) -> xr.DataArray:
     """Masks on the pixels of `frame`, the first on top."""
-    masks = [read_mask(path) for path in paths]
+    masks = [read_mask(path, band=band) for path in paths]
     whole = dask.array.full((frame.height, frame.width), NODATA, np.uint8)
     for mask in masks:
         row, column = _place(frame.transform, mask.rio.transform())

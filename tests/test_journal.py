@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from kappamask.models import JobError
-from kappamask.openeo_process.journal import Journal, Part, State, fingerprint, mark, unsigned
+from kappamask.openeo_process.journal import ADDED, Journal, Part, State, fingerprint, mark, unsigned
 
 
 def part(key: str = "a" * 16, **values) -> Part:
@@ -31,6 +31,25 @@ def test_what_is_planned_twice_is_planned_once(tmp_path):
     (again,) = book.plan([part()])
     assert (again.state, again.job) == (State.CREATED, "j-1")
     assert Journal(tmp_path / "j").parts(batch="batch") == [book.get(first.fingerprint)]
+
+
+def test_a_batch_that_is_part_of_a_larger_one_goes_into_it(tmp_path):
+    """So does one that is asked for in other words, such as a job option that is the default."""
+    book = Journal(tmp_path / "j")
+    a, b, c, d = (part(key, state=State.FETCHED) for key in "abcd")
+    book.plan([a, replace(b, state=State.FAILED)])
+    grown = book.plan([replace(one, batch="larger") for one in (a, b, c)])
+    assert {one.batch for one in grown} == {"larger"} and not book.parts(batch="batch")
+    book.plan([replace(one, batch="other") for one in (c, d)])
+    assert [len(book.parts(batch=name)) for name in ("larger", "other")] == [3, 1], "others stay whole"
+
+
+def test_a_plan_anew_says_what_may_be_spent_but_not_what_was_made(tmp_path):
+    book = Journal(tmp_path / "j")
+    book.plan([part(max_credits=40)])
+    assert book.plan([part(attributes="first", chunks=3)]) == [book.get("a" * 16)]
+    (after,) = book.plan([part(attributes="other", chunks=3, max_credits=400)])
+    assert (after.attributes, after.chunks, after.max_credits) == ("first", 3, 400)
 
 
 def test_a_batch_that_is_asked_for_with_another_archive_forgets_what_came_to_nothing(tmp_path):
@@ -111,6 +130,14 @@ def test_what_is_no_journal_is_told_and_left_alone(tmp_path):
     assert path.read_bytes() == before
     with pytest.raises(JobError, match="no part"):
         Journal(tmp_path / "j").get("b" * 16)
+
+
+def test_a_journal_of_an_earlier_version_goes_on(tmp_path):
+    Journal(tmp_path / "j").plan([part()])
+    with sqlite3.connect(tmp_path / "j") as file:
+        for name in ADDED:
+            file.execute(f"ALTER TABLE part DROP COLUMN {name}")
+    assert replace(Journal(tmp_path / "j").get("a" * 16), changed=0) == part()
 
 
 def test_the_file_names_no_secret(tmp_path):

@@ -18,7 +18,7 @@ from kappamask.models import SceneError
 from kappamask.reports.collection import write_collection
 from kappamask.scenes import mask_cube
 from kappamask.scenes.holes import unexplained
-from kappamask.scenes.mosaic import mosaic
+from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
 from kappamask.scenes.verify import verify_cover, verify_mask
 
 
@@ -54,6 +54,20 @@ def test_the_first_of_overlapping_masks_counts(tmp_path):
     one = write(tmp_path / "a.tif", np.array([[1, 255], [1, 1]]))
     two = write(tmp_path / "b.tif", np.full((2, 2), 4))
     np.testing.assert_array_equal(mosaic([one, two]).values, [[1, 4], [1, 1]])
+
+
+def test_scores_behind_the_masks_are_put_together_as_the_masks_are(tmp_path):
+    one = write(tmp_path / "a.tif", [[[1]], [[90]], [[10]]])
+    two = write(tmp_path / "b.tif", [[[4]], [[0]], [[100]]], west=20)
+    np.testing.assert_array_equal(mosaic([one, two], band=1).values, [[1, 255, 4]])
+    scores = mosaic_of_scores([one, two], ["clear", "cloud"])
+    assert scores.dims == ("class", "y", "x") and scores.dtype == np.uint8 and scores.chunks is not None
+    assert scores.rio.crs == "EPSG:32631" and [*scores["class"].values] == ["clear", "cloud"]
+    np.testing.assert_array_equal(scores.values, [[[90, 255, 0]], [[10, 255, 100]]])
+    with pytest.raises(SceneError, match="it has 3 bands of uint8; needed is one of whole numbers"):
+        mosaic([one, two])
+    with pytest.raises(SceneError, match="it has 3 bands of uint8; needed is band 4 of whole numbers"):
+        mosaic([one, two], band=4)
 
 
 @pytest.mark.parametrize("change", [{"crs": "EPSG:32632"}, {"size": 20.0}, {"west": 3}])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +20,12 @@ from faults import Prices, Script, Weather, spoilt
 from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
+from kappamask.cli.jobs import whole_or_fetched_again
 from kappamask.cli.moved import moved
 from kappamask.cli.submit import told_by
+from kappamask.models import load_card
 from kappamask.openeo_process.archive import build
+from kappamask.openeo_process.download import write_manifest
 from kappamask.openeo_process.journal import Journal, Part, State
 from kappamask.openeo_process.patience import Patience
 
@@ -114,6 +118,20 @@ def test_masks_come_in_the_scheme_that_is_asked_for(kappamask, server, account, 
         assert file.tags()["scheme"] == name and set(np.unique(file.read(1))) <= codes
 
 
+def test_scores_come_in_a_file_beside_the_mask(kappamask, server, account, tmp_path):
+    done = kappamask(*words(server.url, tmp_path, "--scores", "--json"))
+    assert done.code == 0, done.err
+    mask, scores, collection = (Path(file) for file in json.loads(done.out)["files"])
+    assert scores == mask.with_name(f"{mask.stem}_scores.tif") and collection.name == "collection.json"
+    with rasterio.open(mask) as codes, rasterio.open(scores) as file:
+        percents = file.read()
+        assert file.descriptions == load_card("compact").output_names
+        assert (codes.count, codes.bounds, file.nodata, file.scales[0]) == (1, file.bounds, 255, 0.01)
+        summed = percents[:, codes.read(1) != 255].sum(axis=0, dtype=int)
+        assert summed.size and set(np.unique(summed)) <= set(range(97, 104)), "a share of each class, rounded"
+    assert len([*pystac.Collection.from_file(str(collection)).get_items()]) == 1
+
+
 def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tmp_path):
     with spoilt(server.url, Prices(30.0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, "--max-credits", 40, area=WIDE)
@@ -175,6 +193,19 @@ def test_the_canary_refuses_an_archive_of_another_version(kappamask, server, acc
     assert ('"package"' in first.graph, '"package"' in other.graph) == (True, False)
     done = kappamask(*asked, "--archive", right)
     assert done.code == 0, done.err
+
+
+def test_masks_of_a_network_of_ones_own_say_so(kappamask, server, account, tmp_path, brightness, monkeypatch):
+    """The worker has it; here its card is known by a path, and that only to who submits."""
+    monkeypatch.setenv("KAPPAMASK_CACHE", str(tmp_path))  # read at the start of a process, as the worker's
+    shutil.copytree(brightness.folder, tmp_path / brightness.id)
+    done = kappamask(*words(server.url, tmp_path, "--model", brightness.folder, "--no-canary"))
+    assert done.code == 0, done.err
+    again = kappamask("resume", "--journal", tmp_path / "j", "--json")
+    assert again.code == 0, again.err
+    with rasterio.open(json.loads(again.out)["files"][0]) as file:
+        assert (file.tags()["model_id"], file.tags()["model_sha256"]) == ("brightness", brightness.sha256)
+        assert set(np.unique(file.read(1))) <= {1, 2, 3, 4, 255} and file.colormap(1)
 
 
 def test_a_job_that_fails_says_what_to_change(kappamask, server, account, tmp_path):
@@ -383,3 +414,17 @@ def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
 )
 def test_the_collections_name_tells_the_level(collection, level):
     assert told_by(collection) == level
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])
+def test_a_part_of_whose_files_one_is_lost_or_damaged_is_fetched_again(tmp_path, damage):
+    names = ("mask_2018-02-02.tif", "mask_2018-02-05.tif")
+    for name in names:
+        (tmp_path / name).write_bytes(b"mask!")
+    entries = [{"name": name, "size": 5, "sha256": sha256(b"mask!").hexdigest()} for name in names]
+    write_manifest(tmp_path, {"job": "j-1"}, entries)
+    book = Journal(tmp_path / "j")
+    (part,) = book.plan([Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path), State.FETCHED, "j-1")])
+    assert whole_or_fetched_again(book, part).state is State.FETCHED
+    damage(tmp_path / names[0])
+    assert whole_or_fetched_again(book, part).state is State.FINISHED

@@ -1,6 +1,9 @@
 """Known failures are answered with what to change."""
 
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,11 +11,12 @@ import pytest
 
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.areas import Cell
-from kappamask.openeo_process.batch import Request, canary, chunks_of
-from kappamask.openeo_process.plan import make_plan, sparing, visits
+from kappamask.openeo_process.batch import CANARY, Request, canary, chunks_of
+from kappamask.openeo_process.journal import Part
+from kappamask.openeo_process.plan import make_plan, seen_credits, sparing, visits
 from kappamask.openeo_process.probe import probe
 from kappamask.openeo_process.steps import told
-from kappamask.openeo_process.triage import FAILURES, advice
+from kappamask.openeo_process.triage import FAILURES, advice, reason
 
 CARD = load_card("compact")
 ASKED = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), CARD, "3.11")
@@ -37,6 +41,19 @@ def test_known_failures(log):
 def test_unknown_failures_get_no_advice():
     assert advice("division by zero") is None
     assert len({failure.pattern for failure in FAILURES}) == len(FAILURES)
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        ([], "its log holds no error"),
+        ([""], "its log holds no error"),
+        (["Traceback …\npkg.errors.CubeError: No UDF found."], "No UDF found. (send the UDF's text"),
+    ],
+)
+def test_the_last_error_of_a_log_is_told_with_what_to_change(log, said):
+    job = SimpleNamespace(logs=lambda level: [{"message": message} for message in log])
+    assert reason(job).startswith(said)
 
 
 def test_errors_are_told_without_signatures():
@@ -82,12 +99,47 @@ def test_a_plan_counts_what_is_computed():
     assert (plan.parts, plan.chunks, plan.dates) == (1, 20 * 20, 4)
     assert plan.megapixels == pytest.approx(100.04, abs=0.01)
     assert plan.credits == pytest.approx(2 + 400 * 4 * 20 / 3600 * (5 * 1.0 + 1.5))
-    assert make_plan([cell], ASKED, pilot=0.01).credits == pytest.approx(18)
     with pytest.raises(JobError, match="--max-credits 10"):
         plan.check(10)
     plan.check(None)
     wide = replace(ASKED, cleaning=(("buffer_m", 500),))
     assert make_plan([cell], wide).chunks > plan.chunks, "wider margins leave less of a chunk"
+
+
+SAME = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from kappamask.models import load_card
+from kappamask.openeo_process.areas import Cell
+from kappamask.openeo_process.batch import Request, batch_id
+card = replace(load_card("compact"), folder=Path(sys.argv[1]))
+asked = Request("https://example.org", "S2", ("2025-05-01", "2025-05-11"), card, "3.11", archive=sys.argv[1])
+cleaned = replace(asked, cleaning=(("buffer_m", {"cloud": 60.0}),), options=(("executor-cores", 2),))
+cells = [Cell(32631, 0, 0, 600, 600)]
+print(*(batch_id(cells, one) for one in (asked, cleaned, replace(asked, card=replace(card, sha256="0" * 64)))))
+"""
+
+
+def test_the_same_request_is_the_same_batch_in_every_process():
+    """Sets have another order in each, and a network may be found in another folder."""
+    said = [
+        subprocess.check_output(
+            [sys.executable, "-c", SAME, folder], env={**os.environ, "PYTHONHASHSEED": seed}, text=True
+        )
+        for seed, folder in (("1", "/a"), ("2", "/b"), ("3", "/a"))
+    ]
+    assert len({*said}) == 1
+    assert len({*said[0].split()}) == 3, "what is asked otherwise, or of another network, is another batch"
+
+
+def test_what_a_pilot_cost_is_the_price_of_its_chunks():
+    pilot = Part("a", "b", CANARY, "https://example.org", "{}", "{}", "out", costs=3.0, chunks=1)
+    other = replace(pilot, name="other", costs=None, chunks=400)
+    assert seen_credits(pilot, [pilot, other], dates=4) == pytest.approx(2 * 2 + 401 * 4 * 0.25)
+    assert seen_credits(replace(pilot, costs=1.0), [pilot, other], dates=4) == 4, "a job costs two credits at least"
+    for one, all_, dates in ((other, [other], 4), (pilot, [pilot, replace(other, chunks=0)], 4), (pilot, [pilot], 0)):
+        assert seen_credits(one, all_, dates) is None
 
 
 def test_fewer_bands_save_credits_and_cost_accuracy():

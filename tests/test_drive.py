@@ -1,0 +1,157 @@
+"""The driver against a back-end that is a table of jobs: what it asks for, and what it writes down."""
+
+from dataclasses import replace
+from hashlib import sha256
+from types import SimpleNamespace
+
+import pytest
+from openeo.rest import OpenEoApiError
+
+from kappamask.cli import driving
+from kappamask.cli.driving import drive
+from kappamask.openeo_process.batch import CANARY
+from kappamask.openeo_process.download import write_manifest
+from kappamask.openeo_process.drive import Driver
+from kappamask.openeo_process.journal import Journal, Part, State
+from kappamask.openeo_process.patience import Patience
+
+PATIENCE = Patience(poll_s=0.01, first_s=0.01, most_s=0.01)
+PART = Part("a" * 16, "batch", "part", "https://example.org", "{}", "{}", "out", job="j-1")
+
+
+class BackEnd:
+    """Jobs by id with their status; a job that is not listed was deleted."""
+
+    def __init__(self, **status: str) -> None:
+        self.status, self.asked = status, []
+
+    def job(self, key):
+        asked = {word: lambda word=word: self._ask(key, word) for word in ("start", "stop", "delete", "get_results")}
+        asked["logs"] = lambda level: []
+        looked = {"status": lambda: self._status(key), "describe": lambda: {"status": self._status(key)}}
+        return SimpleNamespace(**looked, **asked)
+
+    def list_jobs(self, **_):
+        return []
+
+    def create_job(self, *_, title, **__):
+        self.asked.append(f"create {title.split()[1]}")
+        self.status[title] = "created"
+        return SimpleNamespace(job_id=title)
+
+    def _status(self, key):
+        if key not in self.status:
+            raise OpenEoApiError(http_status_code=404, code="JobNotFound", message="no such job")
+        return self.status[key]
+
+    def _ask(self, key, word):
+        self._status(key)
+        self.asked.append(word)
+        if word == "start":
+            self.status[key] = "error"
+
+
+@pytest.fixture
+def book(tmp_path):
+    return Journal(tmp_path / "j")
+
+
+@pytest.fixture
+def back_end(monkeypatch):
+    """What `drive` finds at every address: here a job that is started fails."""
+    found = BackEnd(**{"j-1": "running", "j-2": "error"})
+    monkeypatch.setattr(
+        driving, "driver_of", lambda book, *_: Driver(book, lambda: found, at_once=9, patience=PATIENCE)
+    )
+    return found
+
+
+def batch_of(book, pilot, *others, **values):
+    """A batch with a canary in the state `pilot`, and other parts, each 9 chunks large."""
+    asked = [replace(PART, fingerprint=CANARY, name=CANARY, state=pilot, chunks=1, **values)]
+    for number, state in enumerate(others):
+        asked.append(replace(PART, fingerprint=f"{number}", name=f"p{number}", state=state, job="j-2", chunks=9))
+    return book.plan([replace(part, max_credits=40) for part in asked])
+
+
+def planned(book, state, **values):
+    (part,) = book.plan([PART])
+    return book.change(part, state=state, job="j-1", **values)
+
+
+def driver(book, back_end):
+    return Driver(book, lambda: back_end, patience=PATIENCE)
+
+
+@pytest.mark.parametrize("state", [State.CREATED, State.STARTED, State.FINISHED])
+def test_a_job_that_was_deleted_on_the_back_end_ends_its_part(book, state):
+    planned(book, state)
+    (after,) = driver(book, BackEnd()).run([PART.fingerprint])
+    assert (after.state, after.message) == (State.FAILED, "The back-end knows no job j-1 any more.")
+
+
+def test_a_job_that_was_deleted_on_the_back_end_can_be_canceled(book):
+    planned(book, State.STARTED)
+    (after,) = driver(book, BackEnd()).cancel([PART.fingerprint])
+    assert after.state is State.CANCELED
+
+
+@pytest.mark.parametrize("state", [State.PLANNED, State.CREATED, State.STARTED])
+def test_who_only_fetches_starts_nothing(book, state):
+    """Not even a job whose start was lost on the way, so that the back-end calls it `created`."""
+    planned(book, state)
+    back_end = BackEnd(**{"j-1": "created"})
+    driver(book, back_end).run([PART.fingerprint], once=True)
+    assert back_end.asked == []
+
+
+def test_who_only_fetches_does_not_wait_for_another_client(book, tmp_path):
+    planned(book, State.STARTED)
+    other = Journal(tmp_path / "j")
+    assert other.claim(PART.fingerprint)
+    (after,) = driver(book, BackEnd(**{"j-1": "running"})).run([PART.fingerprint], once=True)
+    assert after.state is State.STARTED
+
+
+def test_why_a_part_was_left_is_forgotten_once_it_goes_on(book):
+    """By a new state, and by a look at a job that runs; the time of the last state stays."""
+    left = planned(book, State.CREATED, message="left for resume: no route to host")
+    started = book.change(left, state=State.STARTED)
+    assert started.message == ""
+    left = book.change(started, message="left for resume: no route to host")
+    (after,) = driver(book, BackEnd(**{"j-1": "running"})).run([PART.fingerprint], once=True)
+    assert (after.message, after.changed) == ("", started.changed)
+
+
+@pytest.mark.parametrize("pilot", [State.FAILED, State.CANCELED])
+def test_after_a_canary_that_failed_nothing_is_started_and_what_was_is_watched(book, back_end, pilot):
+    drive(book, [batch_of(book, pilot, State.PLANNED, State.CREATED, State.STARTED)], 1)
+    assert back_end.asked == []
+    assert [part.state for part in book.parts()] == [pilot, State.PLANNED, State.CREATED, State.FAILED]
+
+
+def test_after_a_canary_that_came_back_the_rest_is_started(book, back_end):
+    drive(book, [batch_of(book, State.FETCHED, State.PLANNED)], 1)
+    assert back_end.asked == ["create p0", "start"]
+
+
+@pytest.mark.parametrize(("most", "asked"), [(None, []), (9, []), (99, ["create p0", "start"])])
+def test_what_a_batch_may_cost_holds_for_resume_too(book, back_end, tmp_path, most, asked):
+    """Of 40 credits that submit was told, or of what resume is: 10 chunks of 5, and 2 for each of 2 jobs."""
+    (tmp_path / "m.tif").write_bytes(b"mask!")
+    file = {"name": "m.tif", "size": 5, "sha256": sha256(b"mask!").hexdigest()}
+    write_manifest(tmp_path, {"job": "j-1"}, [file])
+    parts = batch_of(book, State.FETCHED, State.PLANNED, costs=7.0, folder=str(tmp_path))
+    drive(book, [parts], 1, most=most)
+    assert back_end.asked == asked
+    dear = "left for resume: About 54 credits (from a pilot job) are more than --max-credits"
+    assert book.get("0").message.startswith(dear) == (not asked)
+
+
+@pytest.mark.parametrize("pilot", [State.FAILED, State.CANCELED])
+def test_only_what_was_fetched_whole_is_a_success(kappamask, book, pilot):
+    batch_of(book, pilot, State.PLANNED, message="canceled on the back-end")
+    done = kappamask("resume", "--journal", book.path)
+    assert done.code == 1 and "2 of 2 parts did not come: canary: canceled on the back-end" in done.err
+    fetched = kappamask("fetch", "--journal", book.path)
+    assert fetched.code == (pilot is State.FAILED), "what is not finished yet is no failure of fetch"
