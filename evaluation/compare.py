@@ -32,14 +32,14 @@ class Standing:
     """What it masked, and how long that took, reading apart; without its first patch, for networks are loaded then."""
     _first: tuple[float, int] | None = None
 
-    def judge(self, patch: Patch) -> None:
-        """Mask the patch and count; what goes wrong is written down."""
+    def judge(self, patch: Patch, name: str) -> None:
+        """Mask the patch and count it as `name`; what goes wrong is written down."""
         try:
             start = perf_counter()
             answer = self.peer.run(patch)
             took = perf_counter() - start
             self.tally.add(
-                patch.name, patch.truth, answer.mask, group=patch.group, scores=answer.scores,
+                name, patch.truth, answer.mask, group=patch.group, scores=answer.scores,
                 merge_thin=patch.merged, merge_shadow=not patch.tells_shadow,
             )  # fmt: skip
         except KappaMaskError as error:
@@ -63,7 +63,8 @@ class Comparison:
 
     standings: list[Standing]
     scenes: dict[str, int] = field(default_factory=dict)
-    """Names of the patches that were judged, and their places in the data set."""
+    """Names of the patches that were judged, and their places in the data set; of two of one name the second has its
+    place in its name."""
     grounds: dict[str, frozenset[str]] = field(default_factory=dict)
     """Patch -> its strata by ground."""
     groups: set[str] = field(default_factory=set)
@@ -80,15 +81,14 @@ class Comparison:
         if np.isin(patch.truth, IGNORED).all():
             self.unjudged += 1
             return
-        if patch.name in self.scenes:
-            raise SceneError(f"Two patches are called {patch.name}; judge their folders one by one.")
-        self.scenes[patch.name] = place
+        name = patch.name if patch.name not in self.scenes else f"{patch.name} #{place}"
+        self.scenes[name] = place
         self.groups.add(patch.group)
-        self.grounds[patch.name] = grounds(patch)
+        self.grounds[name] = grounds(patch)
         self.without_shadow += not patch.tells_shadow
         self.merged |= patch.merged
         for standing in self.standings:
-            standing.judge(patch)
+            standing.judge(patch, name)
 
 
 def compare(
@@ -102,8 +102,8 @@ def compare(
 
     A peer that cannot mask a patch leaves the others running: `Standing.failures` says why. report: is called with
     how many patches are done and how many there are. merge_thin: whether thin cloud counts as cloud; None: where the
-    patches say that their labels do not tell it. Raises SceneError if a patch cannot be read, two peers or two patches
-    have one name, or nothing could be judged.
+    patches say that their labels do not tell it. Raises SceneError if a patch cannot be read, two peers have one name,
+    or nothing could be judged.
     """
     names = Counter(peer.name for peer in peers)
     if max(names.values(), default=0) > 1:

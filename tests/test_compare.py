@@ -247,9 +247,10 @@ def test_patches_are_forgotten_once_they_are_counted() -> None:
     assert len(alive) == 4 and not any(ref() for ref in alive)
 
 
-def test_two_patches_of_one_name_are_refused() -> None:
-    with pytest.raises(SceneError, match="Two patches are called a"):
-        compare([patch("a"), patch("a")], [told("good", patch().truth)])
+def test_two_patches_of_one_name_are_told_apart() -> None:
+    found = compare([patch("a"), patch("a")], [told("good", patch().truth)])
+    assert found.scenes == {"a": 0, "a #1": 1} and [*found.standings[0].tally.scenes] == ["a", "a #1"]
+    assert rates(found.standings[0].tally.pooled)["pixels"]["all"] == 2 * patch().truth.size
 
 
 def test_whether_thin_cloud_is_judged_can_be_chosen() -> None:
