@@ -175,5 +175,6 @@ def _of_strata(found: Mapping[str, Any], peer: Mapping[str, Any]) -> Iterator[li
         told += [("cloud", error, "cloud", one[error], bounds.get(error)) for error in ERRORS]
         for *what, value, span in told:
             who = [found["dataset"], found["split"], peer["name"], *what]
-            told = ["" if value is None else value, *(span or ("", "")), one["scenes"], name, found.get("folder", "")]
-            yield [*who, *told]
+            low, high = span or ("", "")
+            rest = [one["scenes"], name, found.get("folder", "")]
+            yield [*who, "" if value is None else value, low, high, *rest]
