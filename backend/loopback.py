@@ -29,7 +29,7 @@ def answer(url: str) -> Iterator[requests.Response]:
         session.trust_env = False
         request = session.prepare_request(requests.Request("GET", url))
         # the URL as it is sent: parsers differ in what a backslash before "@" means
-        if urlsplit(request.url).hostname not in LOOPBACK:
+        if urlsplit(str(request.url)).hostname not in LOOPBACK:
             raise requests.exceptions.InvalidURL("it is on another machine")
         with session.send(request, stream=True, timeout=WAIT_S, allow_redirects=False) as response:
             if response.status_code != requests.codes.ok:
