@@ -57,9 +57,10 @@ def test_architectures_are_trained_and_judged_on_a_set(kappamask, simulated_set:
     done = kappamask(*words(f"cloudsen12={simulated_set}", out))
     assert done.code == 0, done.err
     assert done.out == (out / "grid.md").read_text(encoding="utf-8")
-    head, _, unet, compact = done.out.splitlines()
+    head, _, unet, nested, compact = done.out.splitlines()
     assert head.startswith("| Architecture | Depth | Filters | Parameters | Clear | Cloud shadow | Semi-transparent |")
-    assert unet.startswith("| U-Net | 5 | 2 | ") and compact.startswith("| compact | – | – | ")
+    assert unet.startswith("| U-Net | 5 | 2 | ") and nested.startswith("| U-Net++ | 5 | 2 | ")
+    assert compact.startswith("| compact | – | – | ")
     found = json.loads((out / "grid.json").read_text())
     assert found["plan"]["datasets"] == [["cloudsen12", str(simulated_set)]]
     for row in found["rows"]:
@@ -81,7 +82,7 @@ def test_a_grid_goes_on_where_it_was_cut_off(kappamask, simulated_set: Path, tmp
     assert done.code == 0, done.err
     rows = [json.loads((out / "grid.json").read_text())["rows"] for out in (whole, cut)]
     assert [row["test"] for row in rows[0]] == [row["test"] for row in rows[1]]
-    assert [row["steps"] for row in rows[1]] == [2, 2]
+    assert [row["steps"] for row in rows[1]] == [2] * 3
     other = kappamask(*words(data, cut, 2), "--seed", 7)
     assert other.code == 1 and one_sentence(other.err.splitlines(keepends=True)[-1])
     assert "holds a grid of {'seed': 1}" in other.err
