@@ -381,6 +381,7 @@ def test_compare_writes_tables_and_a_page(kappamask, tmp_path: Path, brightness:
     assert [peer["name"] for peer in found["peers"]] == ["brightness", "threshold"]
     assert found == told["sets"][0]
     page = (tmp_path / "deep" / "out" / "comparison.html").read_text()
+    assert "<h2>arrays in set" in page
     assert "labelled_l1c_2" in page and "<strong>SCL</strong> could not run" in page
     assert page.count("<img ") == 3 * 4, "of each scene true colour, truth and two masks"
     assert str(tmp_path) not in page
