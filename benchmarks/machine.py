@@ -39,6 +39,12 @@ def free_mb() -> float:
     return _meminfo("MemAvailable") / 1e3
 
 
+def memory_mb(field: str, process: int | str = "self") -> float:
+    """VmRSS, VmPeak or VmHWM (the largest so far) of a process; 0 of one that has ended."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    return int(next((line.split()[1] for line in lines if line.startswith(field)), 0)) / 1024
+
+
 def _cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Final, NamedTuple
 
 import numpy as np
 import rasterio
+from machine import memory_mb
 from rasterio.transform import from_origin
 from reading import BESIDE, WRITTEN
 
@@ -32,6 +33,8 @@ PIECE: Final = 1020
 NOISE: Final = 2.0
 """Standard deviation in digital numbers: with it bands compress to 7 to 9 bits a pixel, as ESA's do."""
 RESOLUTIONS: Final = (10, 20)
+LOOK_S: Final = 0.05
+"""Between two looks at a process."""
 READING: Final = """
 import sys, dask
 from kappamask.scenes import open_scene
@@ -89,12 +92,15 @@ def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Ge
 
 def cost(command: list[str]) -> Cost:
     """Run a command, which must succeed."""
-    began = perf_counter()
+    began, peak, ended = perf_counter(), 0.0, 0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own code
-    _, status, used = os.wait4(process.pid, 0)
+    while not ended:  # ru_maxrss would be that of this process, if that was larger, for it was there before exec
+        peak = memory_mb("VmHWM", process.pid) or peak
+        sleep(LOOK_S)
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
     if status:
         raise SystemExit(f"{' '.join(command[:6])} ended with {os.waitstatus_to_exitcode(status)}")
-    return Cost(perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    return Cost(perf_counter() - began, used.ru_utime + used.ru_stime, peak)
 
 
 def measure(folder: Path, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from machine import memory_mb
 from numpy.typing import NDArray
-from worker import memory_mb
 
 from kappamask.datasets import Patch
 from kappamask.evaluation.peers import open_peer

@@ -8,22 +8,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from machine import memory_mb
 from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import run_udf_code
 
 from kappamask.models import ModelCard, load_card
 from kappamask.openeo_process import udf
-
-
-def memory_mb(field: str) -> float:
-    """VmRSS, VmHWM (the largest so far) or VmPeak (of the address space) of this process."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(field))) / 1024
 
 
 def chunk(card: ModelCard, side: int, bands: int, dates: int) -> xr.DataArray:

@@ -9,15 +9,10 @@ started = perf_counter()
 
 import numpy as np  # noqa: E402
 from entrants import ENTRANTS  # noqa: E402
+from machine import memory_mb  # noqa: E402
 
 #: Runs of which the least counts; a run that takes longer than this many seconds is not repeated.
 REPEATS, LONG = 3, 15.0
-
-
-def memory_mb(field: str) -> float:
-    """VmRSS or VmHWM (the largest so far) of this process."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(field))) / 1024
 
 
 def main(name: str, folder: Path) -> None:

@@ -139,6 +139,16 @@ def test_peers_that_would_not_fit_run_in_blocks(monkeypatch: pytest.MonkeyPatch)
     assert times.block_of([one, {"side": 8000, "peak_mb": 900, "block": 1000}], 10980) == 1000
 
 
+def test_the_memory_of_a_command_is_its_own() -> None:
+    from product import cost
+
+    ours = np.ones(300 * 2**17)
+    taken = cost([sys.executable, "-c", "import time; held = bytearray(60 * 2**20); time.sleep(0.3)"])
+    assert 60 < taken.peak_mb < 150 < ours.nbytes / 2**20
+    with pytest.raises(SystemExit, match="ended with 3"):
+        cost([sys.executable, "-c", "raise SystemExit(3)"])
+
+
 def test_a_size_that_would_take_too_long_is_not_begun_and_told() -> None:
     import times
 
