@@ -18,7 +18,7 @@ import numpy as np
 import rasterio
 from machine import memory_mb
 from rasterio.transform import from_origin
-from reading import BESIDE, WRITTEN
+from reading import WRITTEN
 
 from kappamask.models import SENTINEL2_BANDS
 from kappamask.scenes.atomic import written_whole
@@ -30,6 +30,8 @@ BLOCK: Final = {10: 1024, 20: 640, 60: 192}
 """Sides of the blocks of ESA's JP2s."""
 PIECE: Final = 1020
 """Pixels of 10 m that are repeated, mirrored: whole pixels of 60 m."""
+BESIDE: Final = "piece.npy"
+"""The piece, beside the product."""
 NOISE: Final = 2.0
 """Standard deviation in digital numbers: with it bands compress to 7 to 9 bits a pixel, as ESA's do."""
 RESOLUTIONS: Final = (10, 20)

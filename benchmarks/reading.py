@@ -13,10 +13,8 @@ import numpy as np
 
 from kappamask.scenes import open_scene
 
-BESIDE = "piece.npy"
-"""What `product.py` leaves beside a product that it wrote."""
 WRITTEN = "T18SUH_20180202T160000"
-"""What the names of its bands begin with."""
+"""What the names of bands begin with that `product.py` wrote."""
 ROWS = 1024
 """Pixels read at a time: a row of blocks of ESA's JP2s."""
 

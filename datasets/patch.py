@@ -50,6 +50,8 @@ class Patch:
     """False where shadows are not labelled, or not those of clouds alone: 1 then means clear or shadow."""
     tags: Mapping[str, bool] = field(default_factory=dict)
     """Stratum (a name of `GROUNDS`) -> whether the patch is of it, for those that the set tells of."""
+    window: tuple[str, tuple[int, int]] | None = None
+    """Of a patch cut from a whole product: the product's name, and the first row and column."""
 
     def stack(self, bands: Sequence[str]) -> NDArray[np.float32]:
         """Reflectance (band, y, x) of `bands` in that order; NaN where the patch has no such band."""

@@ -84,7 +84,8 @@ def read(place: Place) -> Patch:
     bands = tuple(map(str, cube["bands"].values))
     return Patch(
         f"{place.name}:{y},{x}", place.group, split(place), str(cube.attrs["level"]), 10.0, bands,
-        reflectance(cube, place.name), truth, merged=False, tags=low_over(cube),
+        reflectance(cube, place.name), truth, merged=False,
+        window=(place.name, place.corner), tags=low_over(cube),
     )  # fmt: skip
 
 

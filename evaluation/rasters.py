@@ -1,9 +1,7 @@
 """Masks that others made, as files beside the scenes: read, translated, fitted to the patch."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import xarray as xr
@@ -16,37 +14,29 @@ from kappamask.scenes import read_mask
 from kappamask.scenes.masks import MASK_SUFFIXES
 from kappamask.udf import from_scheme
 
-__all__ = ["fitted", "read_rasters", "window"]
-
-WINDOW: Final = re.compile(r"(.+):(\d+),(\d+)")
+__all__ = ["fitted", "read_rasters"]
 
 
 def read_rasters(scheme: str, folder: Path) -> Callable[[Patch], Answer]:
     """A reader of a patch's mask: PATCH_SCHEME.tif (or .nc), or PATCH.tif, anywhere under `folder`.
 
-    The rasters lie on the patch's grid, or are coarser by a whole number; of a patch that is a window of a product
-    (PRODUCT:row,column), PRODUCT_SCHEME.tif is that of the whole product. The reader raises SceneError for no such
+    The rasters lie on the patch's grid, or are coarser by a whole number; of a patch that is a window of a product,
+    PRODUCT_SCHEME.tif is that of the whole product. The reader raises SceneError for no such
     folder or file or a grid that does not fit, CubeError for codes that the scheme has not.
     """
     found = {path.stem.casefold(): path for path in sorted(folder.rglob("*")) if path.suffix.lower() in MASK_SUFFIXES}
 
     def read(patch: Patch) -> Answer:
-        product, corner = window(patch.name)
-        names = [f"{product}_{scheme}".casefold(), product.casefold()]
+        scene, corner = patch.window or (patch.name, None)
+        names = [f"{scene}_{scheme}".casefold(), scene.casefold()]
         path = next((found[name] for name in names if name in found), None)
         if path is None:
-            raise SceneError(f"There is no {product}_{scheme}.tif under {folder.name}.")
+            raise SceneError(f"There is no {scene}_{scheme}.tif under {folder.name}.")
         codes = from_scheme(read_mask(path), scheme)
         cut = codes if corner is None else _cut(codes, corner, patch, path.name)
         return Answer(fitted(np.asarray(cut.values), patch.truth.shape, path.name))
 
     return read
-
-
-def window(name: str) -> tuple[str, tuple[int, int] | None]:
-    """The scene of a patch that is called `name`, and the corner (row, column) of its window where it is one."""
-    found = WINDOW.fullmatch(name)
-    return (found[1], (int(found[2]), int(found[3]))) if found else (name, None)
 
 
 def _cut(codes: xr.DataArray, corner: tuple[int, int], patch: Patch, name: str) -> xr.DataArray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import openeo
 
-from kappamask.models import ModelCard
+from kappamask.models import ModelCard, card_digest
 from kappamask.models.cleaning import read_cleaning
 from kappamask.models.package import package_files, package_hash
 from kappamask.models.schemes import OWN
@@ -104,11 +104,10 @@ def part_of(
 def batch_id(cells: Sequence[Cell], request: Request) -> str:
     """8 hex digits that follow from what is asked: the same request is the same batch, in any process, on any day.
 
-    Of the network its id and hash count, wherever it lies; the archive does not.
+    Of the network all that its card says counts, wherever it lies; the archive does not.
     """
     facts = {one.name: getattr(request, one.name) for one in fields(request) if one.name not in APART}
-    network = {"id": request.card.id, "sha256": request.card.sha256}
-    asked = {"cells": [cell.name for cell in cells], "network": network, "request": facts}
+    asked = {"cells": [cell.name for cell in cells], "network": card_digest(request.card), "request": facts}
     return fingerprint(request.backend, asked, dict(request.options))[:8]
 
 

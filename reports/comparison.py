@@ -15,7 +15,7 @@ from kappamask.evaluation.blocks import SIDE as SQUARE
 from kappamask.evaluation.judge import OWN_FILES, Judged
 from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import STRATA
-from kappamask.evaluation.tables import LABELS, tables
+from kappamask.evaluation.tables import LABELS, set_name, tables
 from kappamask.models import KappaMaskError, load_card
 from kappamask.reports.images import Picture, png
 from kappamask.reports.meaning import words
@@ -73,6 +73,7 @@ def write_comparison(
     sets = [
         {
             "found": one.found,
+            "name": set_name(one.found),
             "tables": tables(one.found),
             "confusion": [_confusion(peer["confusion"]) for peer in one.found["peers"]],
             "points": [*_points(one.found)],

@@ -139,6 +139,16 @@ def test_peers_that_would_not_fit_run_in_blocks(monkeypatch: pytest.MonkeyPatch)
     assert times.block_of([one, {"side": 8000, "peak_mb": 900, "block": 1000}], 10980) == 1000
 
 
+def test_a_product_that_was_written_for_it_is_told_from_a_real_one(tmp_path: Path) -> None:
+    from reading import WRITTEN, described
+
+    for name, repeated in ((f"{WRITTEN}_B02.jp2", True), ("T35VLF_20200529T094041_B02.jp2", False)):
+        (tmp_path / name[:3]).mkdir()
+        (tmp_path / name[:3] / name).write_bytes(b"jp2")
+        facts = described(tmp_path / name[:3])
+        assert (facts["repeated"], facts["files"], facts["bytes"]) == (repeated, 1, 3)
+
+
 def test_the_memory_of_a_command_is_its_own() -> None:
     from product import cost
 

@@ -108,11 +108,11 @@ def test_a_window_of_a_product_is_cut_from_the_products_raster(tmp_path: Path) -
     codes[12:36, 24:] = np.repeat([3, 4, 9], 8)[:, None]
     geotiff(tmp_path / "P_SCL.tif", codes[None], (None,), transform=from_origin(0, 960, 20, 20))
     peer = open_peer("SCL", tmp_path)
-    np.testing.assert_array_equal(peer.run(patch("P:24,48")).mask, patch().truth)
+    np.testing.assert_array_equal(peer.run(patch(window=("P", (24, 48)))).mask, patch().truth)
     with pytest.raises(SceneError, match="no whole number"):
-        peer.run(patch("P:25,48"))
+        peer.run(patch(window=("P", (25, 48))))
     with pytest.raises(SceneError, match=r"no Q_SCL\.tif"):
-        peer.run(patch("Q:0,0"))
+        peer.run(patch(window=("Q", (0, 0))))
 
 
 @pytest.mark.parametrize("shape", [(24, 16), (47, 48), (96, 96)])
