@@ -203,6 +203,7 @@ def test_pixbox_pixels_are_judged_where_they_lie(tmp_path: Path) -> None:
     first, last = open_dataset("pixbox", tmp_path)
     assert (first.group, first.split, first.level, first.pixel_m) == ("19KEU", last.split, "L1C", 10.0)
     assert first.reflectance.shape == (13, 512, 512) and last.truth.shape == (100, 100)
+    assert (first.window, last.window) == ((product.stem, (0, 0)), (product.stem, (512, 512)))
     labels = {(int(y), int(x)): int(first.truth[y, x]) for y, x in np.argwhere(first.truth)}
     assert labels == {(3, 5): 1, (3, 6): 2, (4, 7): 4, (511, 0): 3}
     assert [*map(tuple, np.argwhere(last.truth))] == [(1, 88)] and last.truth[1, 88] == 3
