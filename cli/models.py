@@ -78,6 +78,10 @@ def export(
     tiles: Annotated[Path, typer.Option(help="Folder of the tiles that were trained on.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx and NAME.json.")],
     name: Annotated[str, typer.Option(help="The model's id.")] = "compact",
+    shadow_odds: Annotated[
+        float,
+        typer.Option(min=0.1, max=10, help="Odds of cloud shadow times this: tiles hold less of it than real scenes."),
+    ] = 1.0,
     as_json: AsJson = False,
 ) -> None:
     """Write a trained network as ONNX, its scores calibrated, with a card of how it was made and how good it is."""
@@ -85,7 +89,7 @@ def export(
         from kappamask.training.export import release
 
     made = datetime.fromtimestamp(checkpoints[-1].stat().st_mtime, UTC).date().isoformat()
-    facts = release(checkpoints, data, tiles, output, name, made)
+    facts = release(checkpoints, data, tiles, output, name, made, shadow_odds)
     told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256")}
     say(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
 

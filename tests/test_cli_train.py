@@ -91,12 +91,13 @@ def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) ->
 
     out = tmp_path / "models"
     words = ["models", "export", run / "last.pt", "--data", data, "--tiles", run / "tiles", "-o", out]
-    done = kappamask(*words, "--name", "tiny", "--json")
+    done = kappamask(*words, "--name", "tiny", "--shadow-odds", 1.65, "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert (told["architecture"], told["simulated_tiles"], told["runs"][0]["step"]) == ("compact", 2, 2)
     assert 0.25 <= told["calibration"]["temperature"] <= 8
     assert told["runs"][0]["origin"]["seed"] == 1
+    assert told["shadow_odds"] == 1.65
     card = load_card(out / "tiny.json")
     assert (card.id, card.stride) == ("tiny", 16)
     assert len(read_weights(card)) == told["size_bytes"]

@@ -1,5 +1,6 @@
 """The trainer on tiny tiles: one step, a run that was cut off, the exported network."""
 
+import math
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,11 +15,12 @@ onnx = pytest.importorskip("onnx")
 # ruff: noqa: E402
 
 from kappamask.models import WeightsError
-from kappamask.training import batches, material, samples, validate
+from kappamask.training import architectures, batches, material, samples, validate
 from kappamask.training.batches import FILL, Source, to_input
 from kappamask.training.export import export, load_network
 from kappamask.training.material import ASIDE, read_pixels
 from kappamask.training.network import Compact, Scores, multiply_adds
+from kappamask.training.odds import favour_shadow
 from kappamask.training.simulate import paint_clouds
 from kappamask.training.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
@@ -205,6 +207,19 @@ def seen(seed: int) -> Compact:
     network = Compact().train()
     network(torch.randn(4, 14, 64, 64) * (1 + seed))
     return network.eval()
+
+
+@pytest.mark.parametrize("name", ["compact", "unet-5-32"])
+def test_the_odds_of_shadow_alone_are_raised(name: str) -> None:
+    torch.manual_seed(0)
+    network, image = architectures.build(name).eval(), torch.randn(1, 14, 64, 64)
+    with torch.no_grad():
+        before = network(image)
+        after = favour_shadow(network, 1.65)(image)
+    expected = torch.tensor([0, math.log(1.65), 0, 0])[:, None, None].expand(after[0].shape)
+    torch.testing.assert_close((after - before)[0], expected, atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="above 0"):
+        favour_shadow(network, 0.0)
 
 
 def test_the_mean_of_one_network_is_that_network(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION
 from kappamask.training.mean import folded, mean
 from kappamask.training.model_card import write_card
 from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
+from kappamask.training.odds import favour_shadow
 from kappamask.training.state import architecture_of, read_checkpoint
 from kappamask.training.validate import by_bands, sanity, validate
 from kappamask.training.warm import take_weights
@@ -103,17 +104,22 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def release(checkpoints: list[Path], data: Path, tiles: Path, folder: Path, name: str, date: str) -> dict[str, Any]:
+def release(
+    checkpoints: list[Path], data: Path, tiles: Path, folder: Path, name: str, date: str, shadow_odds: float = 1.0
+) -> dict[str, Any]:
     """Put `name`.onnx and its card into `folder`; returns the training facts that the card holds.
 
-    date: YYYY-MM-DD of the training. Raises ValueError if the ONNX differs from the checkpoint.
+    date: YYYY-MM-DD of the training. shadow_odds: what `favour_shadow` multiplies; a released network among the
+    checkpoints has its own already. Raises ValueError if the ONNX differs from the checkpoint.
     """
     network, saved = load_network(*checkpoints)
+    favour_shadow(network, shadow_odds)
     calibration = calibrate(network, data, load_ground(data))
     folder.mkdir(parents=True, exist_ok=True)
     gap = export(network, folder / f"{name}.onnx", calibration["temperature"])
     report = facts(network, saved, folder / f"{name}.onnx", data, tiles)
-    report |= {"calibration": calibration, "onnx_torch_difference": gap, "accuracy": by_bands(network, data)}
+    report |= {"shadow_odds": shadow_odds, "calibration": calibration, "onnx_torch_difference": gap}
+    report |= {"accuracy": by_bands(network, data)}
     write_card(folder / f"{name}.onnx", report, folder, date, name)
     return report
 
