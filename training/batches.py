@@ -23,13 +23,13 @@ LEVELS: Final = {"L1C": 0.0, "L2A": 1.0}
 SIX: Final = ("B02", "B03", "B04", "B08", "B11", "B12")
 #: Which bands a sample keeps, and how often; None keeps the visible bands and each other one by the toss of a coin.
 BAND_SETS: Final[tuple[tuple[float, tuple[str, ...] | None], ...]] = (
-    (0.30, BANDS),
+    (0.24, BANDS),
     (0.08, tuple(b for b in BANDS if b != "B10")),
-    (0.20, SIX),
+    (0.18, SIX),
     (0.12, tuple(b for b in BANDS if b not in ("B01", "B09", "B10"))),
-    (0.10, ("B02", "B03", "B04")),
-    (0.10, ("B02", "B03", "B04", "B08")),
-    (0.12, None),
+    (0.20, ("B02", "B03", "B04")),
+    (0.12, ("B02", "B03", "B04", "B08")),
+    (0.10, None),
 )
 #: Pixels of a crop before and after zooming, and how often; a batch of small chips has more of them.
 Sides = tuple[tuple[tuple[int, int], float], ...]

@@ -16,7 +16,7 @@ from kappamask.training.towns import scatter_roofs, town
 
 #: Bright, white or dark ground that is taken for cloud or shadow, and how often a palette is drawn from it.
 THEMES: Final = {
-    "scene": 0.24, "any": 0.08, "green": 0.30, "snow": 0.06, "bright": 0.10, "water": 0.12, "dark": 0.10,
+    "scene": 0.20, "any": 0.08, "green": 0.16, "crops": 0.18, "snow": 0.06, "bright": 0.10, "water": 0.12, "dark": 0.10,
 }  # fmt: skip
 #: Share of the tiles that have towns.
 TOWNS: Final = 0.25
@@ -64,7 +64,8 @@ def _palette(ground: Ground, count: int, rng: np.random.Generator) -> FloatArray
     chosen = {
         "scene": ground.group == rng.choice(np.unique(ground.group)),
         "any": s[:, B02] < 0.4,
-        "green": (s[:, B08] > 2 * s[:, B04]) & (s[:, B02] < 0.14),
+        "green": _green(s),
+        "crops": _green(s) | _soil(s),
         "snow": (s[:, B02] > 0.2) & (ndsi > 0.3),
         "bright": (s[:, B04] > 0.22) & (ndsi < 0.3),
         "water": (s[:, B08] < 0.12) & (s[:, B11] < 0.08),
@@ -75,6 +76,16 @@ def _palette(ground: Ground, count: int, rng: np.random.Generator) -> FloatArray
     strangers = rng.random(count) < (0.0 if theme in ("scene", "any") else rng.uniform(0, 0.6))
     bright = np.exp(rng.uniform(0, UNEVEN) * rng.standard_normal((count, 1)))
     return np.asarray(np.where(strangers[:, None], others, picked) * bright, np.float32)
+
+
+def _green(s: FloatArray) -> NDArray[Any]:
+    """Plants among spectra (n, 13)."""
+    return (s[:, B08] > 2 * s[:, B04]) & (s[:, B02] < 0.14)
+
+
+def _soil(s: FloatArray) -> NDArray[Any]:
+    """Bare fields among spectra (n, 13): redder than green, with little of what plants show in B08."""
+    return (s[:, B04] > s[:, B03]) & (s[:, B04] > 0.1) & (s[:, B04] < 0.25) & (s[:, B08] < 1.5 * s[:, B04])
 
 
 def _recolour(ground: Ground, size: int, rng: np.random.Generator) -> FloatArray:
