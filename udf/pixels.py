@@ -1,7 +1,10 @@
 """Windows of numbers to class codes, for one date held in memory."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ from kappamask.udf import network, windows
 from kappamask.udf.choice import best
 from kappamask.udf.classes import MISSING
 from kappamask.udf.evidence import Evidence, gather
+from kappamask.udf.lanes import in_order, shared_out
 from kappamask.udf.prepare import Reading, extent, numbers, tensor, validity
 
 __all__ = ["blended", "evidence", "look", "mask_date", "pieces", "sampling_step", "thinned"]
@@ -45,17 +49,24 @@ def sampling_step(pixels: int) -> int:
 def mask_date(values: NDArray[Any], reading: Reading, scores: bool) -> tuple[Mask, Scores | None]:
     """Mask (y, x) and, if asked for, scores (class, y, x) of the numbers (band, y, x) of one date."""
     rows, columns = (reading.windows(n) for n in values.shape[1:])
-    return blended(values, reading, scores, rows, columns)
+    lanes, threads = shared_out(reading.threads, len(rows) * len(columns)) if reading.roomy else (1, reading.threads)
+    return blended(values, replace(reading, threads=threads), scores, rows, columns, lanes=lanes)
 
 
 def blended(
-    values: NDArray[Any], reading: Reading, scores: bool, rows: list[windows.Span], columns: list[windows.Span]
+    values: NDArray[Any],
+    reading: Reading,
+    scores: bool,
+    rows: list[windows.Span],
+    columns: list[windows.Span],
+    *,
+    lanes: int = 1,
 ) -> tuple[Mask, Scores | None]:
-    """Mask and scores of `values` (band, y, x) from these rows and columns of windows."""
+    """Mask and scores of `values` (band, y, x) from these rows and columns of windows, as many at a time as `lanes`."""
     shape = (values.shape[1], values.shape[2])
     mask = np.empty(shape, dtype=np.uint8)
     kept = np.empty((len(reading.card.output), *shape), dtype=np.float32) if scores else None
-    for y, x, codes, found in pieces(lambda y, x: values[:, y, x], reading, rows, columns):
+    for y, x, codes, found in pieces(lambda y, x: values[:, y, x], reading, rows, columns, lanes=lanes):
         mask[y, x] = codes
         if kept is not None:
             kept[:, y, x] = found
@@ -67,14 +78,18 @@ def pieces(
     reading: Reading,
     rows: list[windows.Span],
     columns: list[windows.Span],
+    *,
+    lanes: int = 1,
 ) -> Iterator[tuple[slice, slice, Mask, Scores]]:
     """Rows, columns, mask (y, x) and scores (class, y, x), NaN where missing, of piece after piece.
 
     `read(y, x)` gives the numbers (band, y, x) of one window; each is read once, from left to right, then downwards.
     """
     codes = np.array(reading.card.output, dtype=np.uint8)
-    for y, x, found in windows.blend(rows, columns, lambda y, x: _window(read(y, x), reading)):
-        yield y, x, np.where(np.isnan(found[0]), np.uint8(MISSING), codes[best(found, reading)]), found
+    jobs = (partial(_window, read(row.pixels, column.pixels), reading) for row, column in product(rows, columns))
+    with closing(in_order(jobs, lanes)) as scores:
+        for y, x, found in windows.blend(rows, columns, lambda *_: next(scores)):
+            yield y, x, np.where(np.isnan(found[0]), np.uint8(MISSING), codes[best(found, reading)]), found
 
 
 def _window(values: NDArray[Any], reading: Reading) -> Scores:

@@ -30,6 +30,11 @@ class Reading:
     mosaic: Mosaic | None = None
     """Windows as the network's own tool lays them, instead of blended ones."""
 
+    @property
+    def roomy(self) -> bool:
+        """Whether the network has a window of its own for machines with more memory than a worker's, and it is used."""
+        return self.mosaic is None and self.card.local_window > self.card.window
+
     def windows(self, length: int) -> list[Span]:
         """The windows along an axis of `length` pixels (framed for a mosaic)."""
         if self.mosaic:
