@@ -17,7 +17,7 @@ onnx = pytest.importorskip("onnx")
 from kappamask.models import WeightsError
 from kappamask.training import architectures, batches, material, samples, validate
 from kappamask.training.batches import FILL, Source, to_input
-from kappamask.training.export import export, load_network
+from kappamask.training.export import export, load_network, runs
 from kappamask.training.material import ASIDE, read_pixels
 from kappamask.training.network import Compact, Scores, multiply_adds
 from kappamask.training.odds import favour_shadow
@@ -207,6 +207,18 @@ def seen(seed: int) -> Compact:
     network = Compact().train()
     network(torch.randn(4, 14, 64, 64) * (1 + seed))
     return network.eval()
+
+
+def test_checkpoints_of_one_run_are_one_run() -> None:
+    one, other = ({"seed": 1, "architecture": "compact"}, {"seed": 2, "architecture": "compact"})
+    saved = [
+        {"step": 9, "seconds": 90.0, "origin": one, "history": [{}, {}], "share": 0.25},
+        {"step": 5, "seconds": 50.0, "origin": one, "history": [{}], "share": 0.5},
+        {"step": 7, "seconds": 70.0, "origin": other, "history": [], "share": 0.25},
+    ]
+    told = runs(saved)
+    assert [(run["steps"], run["seconds"], run["share"]) for run in told] == [([5, 9], 90.0, 0.75), ([7], 70.0, 0.25)]
+    assert [len(run["history"]) for run in told] == [2, 0]
 
 
 @pytest.mark.parametrize("name", ["compact", "unet-5-32"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -138,13 +139,25 @@ def facts(network: nn.Module, saved: list[dict[str, Any]], path: Path, data: Pat
         "size_bytes": path.stat().st_size,
         "torch": torch.__version__,
         "commit": commit(),
-        "hours": round(sum(one["seconds"] for one in saved) / 3600, 2),
-        "runs": [{name: one[name] for name in ("share", "step", "seconds", "origin", "history")} for one in saved],
+        "hours": round(sum(one["seconds"] for one in runs(saved)) / 3600, 2),
+        "runs": runs(saved),
         "simulated_tiles": len(list(tiles.rglob("*.npy"))),
         "validation": {"file": VALIDATION, "landsat": list(LANDSAT)} | validate(network, data),
         "training_data_figures": sanity(network, data),
         "data_sha256": {name: sha256(data / name) for name in (*LANDSAT, *BACKGROUNDS, PIXELS, VALIDATION)},
     }
+
+
+def runs(saved: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each run gave to a mean: facts of its last checkpoint, the share of all of them, and their steps."""
+    of_run: dict[str, list[dict[str, Any]]] = {}
+    for one in sorted(saved, key=lambda one: int(one["step"])):
+        of_run.setdefault(json.dumps(one["origin"], sort_keys=True), []).append(one)
+    return [
+        {name: parts[-1][name] for name in ("step", "seconds", "origin", "history")}
+        | {"share": sum(part["share"] for part in parts), "steps": [part["step"] for part in parts]}
+        for parts in of_run.values()
+    ]
 
 
 def commit() -> str | None:
