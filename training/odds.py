@@ -15,10 +15,10 @@ __all__ = ["favour_shadow"]
 def favour_shadow(network: nn.Module, odds: float) -> nn.Module:
     """`network` itself, in whose logits the odds of cloud shadow against any other class are `odds` times as high.
 
-    Simulated tiles, with patchworks of pixels, hold 0.10 of shadow for 1 of clear, KappaMask's published test scenes
-    0.286 (8 and 28 %; Domnich et al. 2021). Bayes' rule gives 2.7 for scenes of that mix; a scene of unknown mix is
-    best served between the two (Saerens et al. 2002). It lies in the bias of the last convolution and costs no time.
-    Raises ValueError if odds is not above 0.
+    Simulated tiles, with patchworks of pixels, hold 0.10 of shadow for 1 of clear, KappaMask's test scenes 0.286 (8 and
+    28 %, derived from Domnich et al. 2021): for scenes of that mix Bayes' rule gives 2.7 (Saerens et al. 2002). No
+    scene's mix is known beforehand; docs/training-rounds.md tells what 1.3 and 1.65 gain and cost. It lies in the bias
+    of the last convolution, so it takes no time. Raises ValueError if odds is not above 0.
     """
     if not odds > 0:
         raise ValueError(f"shadow odds of {odds} were given; a number above 0 is needed, 1 to change nothing.")
