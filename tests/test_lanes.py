@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import numpy as np
 import pytest
 import xarray as xr
 
 from kappamask.models import load_card
+from kappamask.udf import pixels
 from kappamask.udf.lanes import Scores, in_order, shared_out
 from kappamask.udf.mask import mask_cube
 
@@ -79,12 +80,20 @@ def test_an_even_number_of_cores_makes_two_lanes(threads: int, windows: int, exp
     assert shared_out(threads, windows) == expected
 
 
-def test_the_mask_does_not_depend_on_the_lanes() -> None:
+def test_the_mask_does_not_depend_on_the_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+
+    def noted(jobs: Iterable[Callable[[], Scores]], lanes: int) -> Generator[Scores]:
+        used.append(lanes)
+        return in_order(jobs, lanes)
+
+    monkeypatch.setattr(pixels, "in_order", noted)
     values = np.random.default_rng(7).uniform(0.02, 0.6, (3, 200, 1300)).astype(np.float32)
     values[:, :90, 1100:] = np.nan
     cube = xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04"]})
     one, two = (
         mask_cube(cube, load_card("compact"), "L1C", "reflectance", scores=True, threads=threads) for threads in (1, 2)
     )
+    assert used == [1, 2]
     xr.testing.assert_identical(one, two)
     assert {1, 5} <= set(np.unique(one["mask"]))

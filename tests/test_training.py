@@ -221,7 +221,7 @@ def test_checkpoints_of_one_run_are_one_run() -> None:
     assert [len(run["history"]) for run in told] == [2, 0]
 
 
-@pytest.mark.parametrize("name", ["compact", "unet-5-32"])
+@pytest.mark.parametrize("name", ["compact", "unet-5-32", "unetpp-5-64"])
 def test_the_odds_of_shadow_alone_are_raised(name: str) -> None:
     torch.manual_seed(0)
     network, image = architectures.build(name).eval(), torch.randn(1, 14, 64, 64)

@@ -127,6 +127,7 @@ def release(
 
 def facts(network: nn.Module, saved: list[dict[str, Any]], path: Path, data: Path, tiles: Path) -> dict[str, Any]:
     """What was measured of the network stored at `path` and of what made it."""
+    trained = runs(saved)
     return {
         "architecture": architecture_of(saved[0]),
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -139,8 +140,8 @@ def facts(network: nn.Module, saved: list[dict[str, Any]], path: Path, data: Pat
         "size_bytes": path.stat().st_size,
         "torch": torch.__version__,
         "commit": commit(),
-        "hours": round(sum(one["seconds"] for one in runs(saved)) / 3600, 2),
-        "runs": runs(saved),
+        "hours": round(sum(one["seconds"] for one in trained) / 3600, 2),
+        "runs": trained,
         "simulated_tiles": len(list(tiles.rglob("*.npy"))),
         "validation": {"file": VALIDATION, "landsat": list(LANDSAT)} | validate(network, data),
         "training_data_figures": sanity(network, data),

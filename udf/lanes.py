@@ -17,7 +17,7 @@ def shared_out(threads: int, windows: int) -> tuple[int, int]:
     """How many lanes there are for so many `windows`, and the threads of each; `threads` is 0 for all cores.
 
     Two lanes share an even number of cores: while one reads or blends, which takes one core, the other convolves. Over
-    9 Mpx in memory, `compact` took 2.9 s so and 3.3 s in one lane, on two cores; a lane takes 0.5 GB.
+    9 Mpx in memory, `compact` took 2.9 s so and 3.3 s in one lane, on two cores, and 0.5 GB more.
     """
     cores = threads or _cores()
     return (1, threads) if windows == 1 or cores % 2 else (2, cores // 2)
