@@ -69,7 +69,9 @@ def train(
         float | None, typer.Option(min=1e-6, max=1, help="Highest learning rate; 0.003, but 0.0001 with --grid.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Samples of 256 x 256 px in a step.")] = 12,
-    start: Annotated[Path | None, typer.Option(help="Checkpoint or ONNX file to start from.")] = None,
+    start: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint or ONNX file to start from.")
+    ] = None,
     datasets: Sets = None,
     real_share: Annotated[float, typer.Option(min=0, max=1, help="Of the samples, from labelled sets.")] = 0.5,
     threads: Annotated[int, typer.Option(min=0, help="Of PyTorch; 0 is all cores.")] = 0,

@@ -75,6 +75,29 @@ def test_published_sets_are_trained_on(kappamask, data: Path, tmp_path: Path) ->
     assert done.code == 1 and "holds no patch of kappaset" in done.err and one_sentence(done.err)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "code"),
+    [
+        ("--dataset", "unheard=of", 1),
+        ("--start", "torn.pt", 1),
+        ("--start", "torn.onnx", 1),
+        ("--start", "absent.pt", 2),
+        ("--architecture", "unet-9-9", 2),
+    ],
+)
+def test_what_a_run_cannot_begin_with_is_told_before_tiles_are_made(
+    kappamask, data: Path, tmp_path: Path, option: str, value: str, code: int
+) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    for name in ("torn.pt", "torn.onnx"):
+        (tmp_path / name).write_bytes(b"half")
+    given = tmp_path / value if option == "--start" else value
+    done = kappamask("train", "--data", data, "--out", tmp_path / "run", option, given)
+    assert done.code == code, done.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
     pytest.importorskip("onnx")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kappamask.models import WeightsError
 from kappamask.training.architectures import build
 from kappamask.training.batches import SIDES, Batch, Batches, Sides
+from kappamask.training.network import CHANNELS
 from kappamask.training.warm import take_weights
 
 
@@ -94,6 +95,16 @@ def new_state(plan: Plan, source: Batches | None = None) -> State:
     if (plan.out / "last.pt").exists():
         state.load(plan.out / "last.pt", plan.architecture)
     return state
+
+
+def check_start(plan: Plan) -> None:
+    """Raises for architecture, start and a run in `plan.out` what `new_state` would, before tiles are made."""
+    network = build(plan.architecture)
+    for path in (plan.start, plan.out / "last.pt"):
+        if path and path.suffix == ".onnx":
+            take_weights(network, path, torch.zeros(1, CHANNELS, 64, 64))
+        elif path and (path == plan.start or path.exists()):
+            _read(path, plan.architecture)
 
 
 def _start(network: nn.Module, plan: Plan, path: Path, source: Batches | None) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from kappamask.training.device_batches import DeviceSource
 from kappamask.training.material import check_data
 from kappamask.training.parts import write_parts
 from kappamask.training.samples import Joined
-from kappamask.training.state import Plan, State, loss, new_state
+from kappamask.training.state import Plan, State, check_start, loss, new_state
 from kappamask.training.tiles import write_tiles
 from kappamask.training.validate import validate
 
@@ -48,8 +48,12 @@ def source_of(plan: Plan) -> Batches:
     """What `plan` trains on. Raises SceneError where a data set is absent or has no part to train on."""
     if on_device(plan):
         return DeviceSource(parts_of(plan)[1], plan.data, plan.device, sides=plan.sides)
-    real: list[Sequence[Patch]] = [open_dataset(name, folder).part("train") for name, folder in plan.datasets]
-    return Source(plan.tiles, plan.data, Joined(real), plan.real_share, plan.sides)
+    return Source(plan.tiles, plan.data, Joined(labelled_sets(plan)), plan.real_share, plan.sides)
+
+
+def labelled_sets(plan: Plan) -> list[Sequence[Patch]]:
+    """The parts to train on of the labelled sets of `plan`. Raises SceneError where one is absent or has none."""
+    return [open_dataset(name, folder).part("train") for name, folder in plan.datasets]
 
 
 def learning_rate(plan: Plan, step: int, seconds: float) -> float:
@@ -157,6 +161,8 @@ def making_tiles(plan: Plan, count: int) -> Iterator[None]:
     Where batches are made on a GPU these are skies and grounds, and all cores but two make them: it uses up more.
     """
     check_data(plan.data)
+    check_start(plan)
+    labelled_sets(plan)
     write, folder, pattern = parts_of(plan)
     makers = max(1, (os.cpu_count() or 1) - 2) if on_device(plan) else 1
     limits = [count * i // makers for i in range(makers + 1)]
