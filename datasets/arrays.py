@@ -1,4 +1,8 @@
-"""Small scenes as numpy archives: `dn` (y, x, band), `bands`, and `gt_kappa` (y, x) where they are labelled."""
+"""Read own labelled scenes: numpy archives of `dn` (y, x, band), `bands` and labels.
+
+Labels are `gt_kappa` (y, x), class codes, or `sets` (y, x), the classes that a pixel may be of as in `class_sets`.
+An archive may say more: `sets_without_b10` (y, x), `level`, `place`, `kinds`, `split`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,14 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.datasets import class_sets
 from kappamask.datasets.patch import DIGITAL, Patch
 from kappamask.models import LEVELS, SceneError
 from kappamask.udf.classes import SEMI_TRANSPARENT
 
-KEYS: Final = ("dn", "bands", "gt_kappa")
+KEYS: Final = ("dn", "bands")
+LABELS: Final = ("gt_kappa", "sets")
+MORE: Final = ("sets_without_b10", "level", "place", "kinds", "split")
 
 
 def find(folder: Path) -> Iterator[Path]:
@@ -22,25 +29,36 @@ def find(folder: Path) -> Iterator[Path]:
     yield from [folder] if folder.is_file() else sorted(folder.glob("labelled_*.npz"))
 
 
-def split(_: Path) -> str:
-    """Who names a scene of their own means it."""
-    return "train"
+def split(path: Path) -> str:
+    """Return the part that the archive names, else `train`: who gives a scene of their own means it."""
+    return str(_read_archive(path).get("split", "train"))
 
 
 def read(path: Path) -> Patch:
-    """The scene in `path`; 0 in a band is no data. Without semi-transparent cloud in its labels 4 is either kind.
+    """Read the scene in `path`; 0 in a band is no data.
 
-    Of level L1C where its name does not say. Raises SceneError if it is not such an archive, or has no labels.
+    With codes but without semi-transparent cloud among them, 4 is cloud of either kind. The level is the archive's,
+    else the file name's, else L1C. Raises SceneError if it is no such archive, or has no labels.
     """
-    numbers, names, labels = _arrays(path)
-    if numbers.ndim != 3 or numbers.shape[:2] != labels.shape or numbers.shape[2:] != names.shape:
-        shapes = f"dn {numbers.shape}, bands {names.shape}, gt_kappa {labels.shape}"
-        raise SceneError(f"{path.name} has {shapes}; needed is one image, dn (y, x, band), gt_kappa (y, x).")
-    planes, truth = numbers.transpose(2, 0, 1), labels.astype(np.uint8)
-    reflectance = np.where(planes == 0, np.nan, planes / DIGITAL).astype(np.float32)
-    bands, merged = tuple(map(str, names)), not (truth == SEMI_TRANSPARENT).any()
-    level = level_in(path) or LEVELS[0]
-    return Patch(path.stem, path.stem, split(path), level, None, bands, reflectance, truth, merged=bool(merged))
+    found = _read_archive(path)
+    numbers, names = found["dn"], found["bands"]
+    labels = [found[key] for key in (*LABELS, "sets_without_b10") if key in found]
+    if numbers.ndim != 3 or numbers.shape[2:] != names.shape or any(numbers.shape[:2] != x.shape for x in labels):
+        shapes = ", ".join(f"{key} {found[key].shape}" for key in ("dn", "bands", *LABELS) if key in found)
+        raise SceneError(f"{path.name} has {shapes}; needed is one image, dn (y, x, band), and labels (y, x).")
+    planes = numbers.transpose(2, 0, 1)
+    sets = found["sets"].astype(np.uint8) if "sets" in found else None
+    truth = found["gt_kappa"].astype(np.uint8) if "gt_kappa" in found else class_sets.to_codes(sets)
+    return Patch(
+        path.stem, str(found.get("place", path.stem)), str(found.get("split", "train")), _level(path, found), None,
+        tuple(map(str, names)), np.where(planes == 0, np.nan, planes / DIGITAL).astype(np.float32), truth,
+        merged="gt_kappa" in found and not bool((truth == SEMI_TRANSPARENT).any()), sets=sets,
+        sets_without_b10=found.get("sets_without_b10"), kinds=tuple(map(str, found.get("kinds", ()))),
+    )  # fmt: skip
+
+
+def _level(path: Path, found: dict[str, NDArray[Any]]) -> str:
+    return str(found["level"]) if "level" in found else level_in(path) or LEVELS[0]
 
 
 def level_in(path: Path) -> str | None:
@@ -49,12 +67,16 @@ def level_in(path: Path) -> str | None:
     return next((level for level in LEVELS if level in words), None)
 
 
-def _arrays(path: Path) -> list[NDArray[Any]]:
-    needed = f"needed is a .npz with {', '.join(KEYS)}"
+def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    needed = f"needed is a .npz with {', '.join(KEYS)} and one of {', '.join(LABELS)}"
     if path.is_file() and not is_zipfile(path):
         raise SceneError(f"{path} is no labelled image; {needed}.")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return [file[key] for key in KEYS]
+            found = {key: file[key] for key in (*KEYS, *LABELS, *MORE) if key in file.files}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise SceneError(f"{path} cannot be read as a labelled image: {error}; {needed}.") from error
+    lacking = [key for key in KEYS if key not in found]
+    if lacking or not any(key in found for key in LABELS):
+        raise SceneError(f"{path} lacks {', '.join(lacking) or 'labels'}; {needed}.")
+    return found

@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.datasets import class_sets
+
 NOT_JUDGED: Final = 0
 DIGITAL: Final = np.float32(1e4)
 """Digital numbers of reflectance 1 (Sentinel-2 products, harmonised)."""
@@ -52,6 +54,18 @@ class Patch:
     """Stratum (a name of `GROUNDS`) -> whether the patch is of it, for those that the set tells of."""
     window: tuple[str, tuple[int, int]] | None = None
     """Of a patch cut from a whole product: the product's name, and the first row and column."""
+    sets: NDArray[np.uint8] | None = None
+    """(y, x) classes that a pixel may be of, as in `class_sets`; None where `truth` tells all."""
+    sets_without_b10: NDArray[np.uint8] | None = None
+    """The same for one who does not see B10; None where that makes no difference."""
+    kinds: tuple[str, ...] = ()
+    """What the scene shows, the most important first: closed, cirrus, cumulus, snow, city …"""
+
+    def class_sets(self, *, with_b10: bool = True) -> NDArray[np.uint8]:
+        """Return the classes (y, x) that each pixel may be of, for one who sees B10 or does not."""
+        if self.sets is None:
+            return class_sets.from_codes(self.truth, merged=self.merged, tells_shadow=self.tells_shadow)
+        return self.sets if with_b10 or self.sets_without_b10 is None else self.sets_without_b10
 
     def stack(self, bands: Sequence[str]) -> NDArray[np.float32]:
         """Reflectance (band, y, x) of `bands` in that order; NaN where the patch has no such band."""

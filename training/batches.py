@@ -1,8 +1,7 @@
-"""From tiles to batches: crops, zoom, jitter, dropped bands, nodata wedges; every batch follows from (seed, step)."""
+"""Make batches: crops, zoom, jitter, dropped bands, nodata wedges; every batch follows from (seed, step)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from kappamask.datasets import Patch
+from kappamask.datasets import class_sets
 from kappamask.training.material import read_pixels
-from kappamask.training.samples import Sample, cut, patchwork, piece
-from kappamask.training.spectra import B10, BANDS, MEAN, STD, FloatArray, to_surface
+from kappamask.training.samples import LabelledSets, Sample, cut_patch, cut_tile, make_patchwork
+from kappamask.training.spectra import B02, B09, B10, B11, BANDS, MEAN, STD, FloatArray, to_surface
 
 #: Value of a band that is absent or a pixel without data, after z-scoring.
 FILL: Final = np.float32(-2.0)
@@ -34,8 +33,10 @@ BAND_SETS: Final[tuple[tuple[float, tuple[str, ...] | None], ...]] = (
 #: Pixels of a crop before and after zooming, and how often; a batch of small chips has more of them.
 Sides = tuple[tuple[tuple[int, int], float], ...]
 SIDES: Final[Sides] = (
-    ((160, 256), 0.14), ((256, 256), 0.40), ((384, 256), 0.17), ((512, 256), 0.15), ((128, 128), 0.07), ((64, 64), 0.07)
+    ((160, 256), 0.16), ((256, 256), 0.48), ((384, 256), 0.12), ((512, 256), 0.08), ((128, 128), 0.08), ((64, 64), 0.08)
 )  # fmt: skip
+#: Real patches are 256 px wide for the most part: in larger crops they are framed by nothing, and so are drawn less.
+LARGE_PX, LARGE_SHARE = 256, 0.3
 #: Deviation of the logarithm of a sample's brightness, and of each band's: sensors and lands differ.
 GAIN: Final = (0.06, 0.03)
 #: Share of the scenes that are much brighter or darker than they were, and the deviation: what is shadow must be told
@@ -45,20 +46,21 @@ UNLIT: Final = (0.4, 0.25)
 BLIND, CEILING = 0.08, (0.35, 1.2)
 #: Deviation of the constant added to each band; B10 has none of the air's light that makes the others doubtful.
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
-L2A_SHARE, NODATA_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.20
+L2A_SHARE, NODATA_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.12
+#: Clear ground so bright in B02 is not judged where nothing tells snow from cloud: no texture, B11 absent or bright.
+SNOW_B02, SNOW_B11 = 0.45, 0.13
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`image` float32 (n, 14, y, x), `truth` int64 (n, y, x) with 0 not judged, `merged` (n,) where 4 means 3 or 4."""
+    """`image` float32 (n, 14, y, x), and `sets` int64 (n, y, x), the classes that a pixel may be of (`class_sets`)."""
 
     image: Tensor
-    truth: Tensor
-    merged: Tensor
+    sets: Tensor
 
     def on(self, device: str) -> Batch:
-        """The same batch in the memory of `device`."""
-        return Batch(self.image.to(device), self.truth.to(device), self.merged.to(device))
+        """Return the same batch in the memory of `device`."""
+        return Batch(self.image.to(device), self.sets.to(device))
 
 
 def to_input(reflectance: FloatArray, level: str) -> FloatArray:
@@ -79,59 +81,76 @@ class Batches(Protocol):
 
 
 class Source:
-    """Simulated tiles under `tiles`; at times `real` patches (their share), or patchworks of the pixel table."""
+    """Draws from simulated tiles, from labelled sets (`share` of the samples), and from the pixel table."""
 
     def __init__(
-        self, tiles: Path, data: Path, real: Sequence[Patch] = (), share: float = 0.5, sides: Sides = SIDES
+        self,
+        tiles: Path,
+        data: Path,
+        labelled: LabelledSets | None = None,
+        share: float = 0.5,
+        sides: Sides = SIDES,
     ) -> None:
         self.folder, self.sides, self.pixels = tiles, sides, read_pixels(data)
-        self.real, self.share = real, share if real else 0.0
+        self.labelled, self.share = labelled, share if labelled else 0.0
         self.paths: list[Path] = []
         self.refresh()
 
     def refresh(self) -> None:
-        """List the tiles anew; raises FileNotFoundError if there are none."""
+        """List the tiles again; raises FileNotFoundError if there are none."""
         self.paths = list_tiles(self.folder)
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
-        """Batch number `step`: `count` samples of the largest size, or as many pixels in smaller ones; one zoom."""
+        """Make batch number `step`: `count` samples of the largest size, or as many pixels in smaller ones."""
         rng = np.random.default_rng([seed, step])
         sides, shares = zip(*self.sides, strict=True)
         side, size = sides[int(rng.choice(len(sides), p=shares))]
         largest = max(after for _, after in sides)
-        samples = [self._sample(side, rng) for _ in range(count * (largest // size) ** 2)]
-        image, truth = (torch.from_numpy(np.stack([s[i] for s in samples])) for i in (0, 1))
+        samples = [observe(self._draw(side, rng), rng) for _ in range(count * (largest // size) ** 2)]
+        image, sets = (torch.from_numpy(np.stack(parts)) for parts in zip(*samples, strict=True))
         if side != size:
             mode = "area" if side > size else "bilinear"
             image = torch.nn.functional.interpolate(image, (size, size), mode=mode)
             index = ((torch.arange(size) + 0.5) * side / size).long()
-            truth = truth[:, index][:, :, index]
-        return _finish(image, truth, torch.tensor([s[2] for s in samples]), rng)
+            sets = sets[:, index][:, :, index]
+        return _lose_wedges(image, sets, rng)
 
     def _draw(self, side: int, rng: np.random.Generator) -> Sample:
         kind = rng.random()
         if kind < PIXEL_SHARE:
-            return Sample(*patchwork(self.pixels, side, rng), merged=True)
-        where = rng.bit_generator.random_raw(2)
-        if kind < PIXEL_SHARE + self.share * (1 - PIXEL_SHARE):
-            return piece(self.real[int(rng.integers(len(self.real)))], side, where)
-        tile = np.asarray(cut(np.load(self.paths[int(rng.integers(len(self.paths)))], mmap_mode="r"), side, where))
-        return Sample(tile[:13].astype(np.float32) / np.float32(1e4), tile[13])
+            return make_patchwork(self.pixels, side, rng)
+        share = self.share * (LARGE_SHARE if side > LARGE_PX else 1.0)
+        if self.labelled and kind < PIXEL_SHARE + share * (1 - PIXEL_SHARE):
+            return cut_patch(self.labelled.draw(rng), side, rng.bit_generator.random_raw(2))
+        path = self.paths[int(rng.integers(len(self.paths)))]
+        return cut_tile(np.load(path, mmap_mode="r"), side, rng.bit_generator.random_raw(2))
 
-    def _sample(self, side: int, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64], bool]:
-        """One crop (13 bands of reflectance and the level's plane), its truth, and whether its cloud is merged."""
-        drawn = self._draw(side, rng)
-        scene, level = drawn.scene, drawn.level
-        if level == "L1C" and not np.isnan(scene[B10]).any() and rng.random() < L2A_SHARE:
-            level, scene = "L2A", to_surface(scene, *draw_air(rng))
-            scene[B10] = np.nan
-        spread = UNLIT[1] if not drawn.merged and rng.random() < UNLIT[0] else GAIN[0]
-        scene = scene * np.exp(rng.normal(0, spread) + rng.normal(0, GAIN[1], (13, 1, 1))).astype(np.float32)
-        scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
-        scene = np.minimum(scene, ceilings(rng)[:, None, None])
-        scene[~keep_bands(rng)] = np.nan
-        image, truth = turn(to_input(scene, level), drawn.truth.astype(np.int64), rng)
-        return image, truth, drawn.merged
+
+def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Return a sample as a sensor and a user may show it, input (14, y, x), and its sets of classes (y, x).
+
+    Some at the ground's level, calibration a little off, bands dropped, turned.
+    """
+    scene, level = sample.scene, sample.level
+    whole = not np.isnan(scene[[0, B09, B10]]).all(axis=(1, 2)).any()
+    if level == "L1C" and whole and rng.random() < L2A_SHARE:
+        level, scene = "L2A", to_surface(scene, *draw_air(rng))
+        scene[B10] = np.nan
+    spread = UNLIT[1] if not sample.is_lone and rng.random() < UNLIT[0] else GAIN[0]
+    scene = scene * np.exp(rng.normal(0, spread) + rng.normal(0, GAIN[1], (13, 1, 1))).astype(np.float32)
+    scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
+    scene = np.minimum(scene, ceilings(rng)[:, None, None])
+    scene[~keep_bands(rng)] = np.nan
+    sets = sample.sets_without_b10 if np.isnan(scene[B10]).all() else sample.sets
+    if sample.is_flat:
+        sets = np.where((sets == class_sets.CLEAR) & is_like_cloud(scene), class_sets.NOT_JUDGED, sets)
+    return turn(to_input(scene, level), sets.astype(np.int64), rng)
+
+
+def is_like_cloud(scene: FloatArray) -> NDArray[np.bool_]:
+    """Find pixels (y, x) of `scene` (13, y, x) that flat snow and closed cloud may show alike."""
+    swir = np.nan_to_num(scene[B11], nan=1.0)
+    return np.asarray((np.nan_to_num(scene[B02]) > SNOW_B02) & (swir > SNOW_B11))
 
 
 def draw_air(rng: np.random.Generator) -> tuple[float, float]:
@@ -168,8 +187,8 @@ def turn(image: FloatArray, truth: NDArray[np.int64], rng: np.random.Generator) 
     return np.ascontiguousarray(image[:, :, ::flip]), np.ascontiguousarray(truth[:, ::flip])
 
 
-def _finish(image: Tensor, truth: Tensor, merged: Tensor, rng: np.random.Generator) -> Batch:
-    """Nodata wedges: one side of a slanted line is filled in some samples, and not judged."""
+def _lose_wedges(image: Tensor, sets: Tensor, rng: np.random.Generator) -> Batch:
+    """Fill one side of a slanted line in some samples, as at the edge of a swath; it is not judged."""
     size = image.shape[-1]
     grid = np.mgrid[:size, :size] / size - 0.5
     for i in range(len(image)):
@@ -177,5 +196,5 @@ def _finish(image: Tensor, truth: Tensor, merged: Tensor, rng: np.random.Generat
             angle, offset = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.45)
             lost = torch.from_numpy(grid[0] * np.cos(angle) + grid[1] * np.sin(angle) > offset)
             image[i, :13, lost] = float(FILL)
-            truth[i, lost] = 0
-    return Batch(image, truth, merged)
+            sets[i, lost] = class_sets.NOT_JUDGED
+    return Batch(image, sets)

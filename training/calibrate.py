@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from kappamask.training.material import LANDSAT, VALIDATION, Ground, read_scene
+from kappamask.training.simulate import ONLY_B10
 from kappamask.training.spectra import FloatArray
 from kappamask.training.tiles import make_tile
 from kappamask.training.validate import logits
@@ -46,7 +47,9 @@ class Sample:
 def samples(network: nn.Module, data: Path, ground: Ground) -> list[Sample]:
     """What the temperature is fitted to: both Landsat scenes and fresh simulated tiles, each as much as the other."""
     tiles = [make_tile(ground, FIRST_SEED + i, 256) for i in range(TILES)]
-    painted = [_sample(network, t[:13].astype(np.float32) / np.float32(1e4), t[13], merged=False) for t in tiles]
+    painted = [
+        _sample(network, t[:13].astype(np.float32) / np.float32(1e4), t[13] % ONLY_B10, merged=False) for t in tiles
+    ]
     return [labelled(network, data / name) for name in LANDSAT] + painted
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
+from kappamask.datasets import class_sets
 from kappamask.training.batches import (
     FILL,
     GAIN,
@@ -22,6 +24,8 @@ from kappamask.training.batches import (
     OFFSETS,
     PIXEL_SHARE,
     SIDES,
+    SNOW_B02,
+    SNOW_B11,
     UNLIT,
     Batch,
     Sides,
@@ -34,9 +38,10 @@ from kappamask.training.device_paint import paint, vapour_ratios
 from kappamask.training.device_store import Store, room_on
 from kappamask.training.material import load_ground, read_pixels
 from kappamask.training.parts import LAYERS, Numbers, read_sky
-from kappamask.training.samples import GRAIN, PATCHES
+from kappamask.training.samples import GRAIN, PATCHES, RIM_PX
+from kappamask.training.simulate import CLOUD, ONLY_B10, THIN
 from kappamask.training.sky import EDGE_PX
-from kappamask.training.spectra import B10, MEAN, STD, FloatArray, surface_factors
+from kappamask.training.spectra import B02, B10, B11, MEAN, STD, FloatArray, surface_factors
 from kappamask.training.tiles import SIZE
 
 #: Small chips for one large crop, at most: more would take longer to draw than to train on.
@@ -74,22 +79,21 @@ class DeviceSource:
         count *= min(MOST_CHIPS, (max(after for _, after in sides) // size) ** 2)
         works = int(rng.binomial(count, PIXEL_SHARE))
         parts = self._crops(count - works, side, rng), self._works(works, side, rng)
-        scene, truth = (torch.cat(both) for both in zip(*parts, strict=True))
+        scene, sets = (torch.cat(both) for both in zip(*parts, strict=True))
         unsure = np.arange(count) < count - works
-        image, truth = turn_each((self._observe(scene, unsure, rng), truth), rng)
-        image, truth = zoom(image, truth, size)
-        merged = torch.arange(count, device=self.device) >= count - works
-        return lose_wedges(Batch(image, truth, merged), rng)
+        image, sets = turn_each(self._observe(scene, sets, unsure, rng), rng)
+        return lose_wedges(Batch(*zoom(image, sets, size)), rng)
 
     def _crops(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Reflectance (n, 13, y, x) and truth (n, y, x) of pieces of skies over pieces of grounds, each turned anew."""
+        """Lay pieces of skies over pieces of grounds: reflectance (n, 13, y, x) and sets of classes (n, y, x)."""
         ground = self.grounds.cut(count, side, side, rng)[0].float() / 1e4
         ground = turn_each((ground,), rng)[0]
         planes, which = self.skies.cut(count, side, side + 2 * EDGE_PX, rng)
-        return paint(ground, planes, [self.numbers[i] for i in which], self.thick, rng)
+        scene, truth = paint(ground, planes, [self.numbers[i] for i in which], self.thick, rng)
+        return scene, to_sets(truth)
 
     def _works(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Patchworks of labelled pixels, as `samples.patchwork` makes them."""
+        """Make patchworks of labelled pixels, as `samples.make_patchwork` does."""
         most = max(PATCHES)
         chosen = np.array([self._pixels(most, rng) for _ in range(count)], np.int64).reshape(count, most)
         seeds = rng.uniform(0, side, (count, most, 2))
@@ -100,15 +104,18 @@ class DeviceSource:
         which = to_like(chosen, near).gather(1, near.flatten(1)).view(near.shape)
         noise = torch.randn(near.shape, generator=generator(near.device, rng), device=near.device)
         grain = to_like(rng.uniform(0, GRAIN, (count, 1, 1)).astype(np.float32), near) * noise
-        truth = torch.where(to_like(self.cloudy, near)[which], 4, 1)
-        return self.spectra[which].permute(0, 3, 1, 2) * torch.exp(grain)[:, None], truth
+        cloudy = to_like(self.cloudy, near)[which]
+        sets = torch.where(cloudy, class_sets.CLOUD_OF_EITHER_KIND, class_sets.CLEAR)
+        return self.spectra[which].permute(0, 3, 1, 2) * torch.exp(grain)[:, None], sets
 
     def _pixels(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         kind = rng.integers(3)
         return rng.choice(np.flatnonzero((self.cloudy == bool(kind)) | (kind == 2)), count)
 
-    def _observe(self, scene: Tensor, unsure: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
-        """The network's input (n, 14, y, x): some at the ground's level, calibration a little off, bands dropped."""
+    def _observe(
+        self, scene: Tensor, sets: Tensor, unsure: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Make the network's input (n, 14, y, x) and its sets of classes, as `batches.observe` does."""
         count = len(scene)
         level = self._to_surface(scene, np.flatnonzero(rng.random(count) < L2A_SHARE), rng)
         spread = np.where(unsure & (rng.random(count) < UNLIT[0]), UNLIT[1], GAIN[0])[:, None]
@@ -122,7 +129,7 @@ class DeviceSource:
             planes_of(kept, scene) > 0, (seen - planes_of(mean, scene)) / planes_of(STD[None], scene), float(FILL)
         )
         plane = to_like(level, scene)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
-        return torch.cat((image, plane), dim=1)
+        return torch.cat((image, plane), dim=1), seen_sets(sets, seen, to_like(kept, scene))
 
     def _to_surface(self, scene: Tensor, which: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
         """Turns those of `scene` numbered `which` into L2A; returns every sample's level as the network has it."""
@@ -134,3 +141,22 @@ class DeviceSource:
             air, scale = (planes_of(np.stack(values), scene) for values in zip(*pairs, strict=True))
             scene[to_like(which, scene)] = ((part - air) / scale).clamp(min=1e-4)
         return level
+
+
+def to_sets(truth: Tensor) -> Tensor:
+    """Convert the simulator's codes (n, y, x) to sets, as `samples.cut_tile` does; `ONLY_B10` stays added."""
+    thick = truth == CLOUD
+    near = functional.max_pool2d(thick.float()[:, None], RIM_PX * 2 + 1, 1, RIM_PX)[:, 0] > 0
+    only_b10 = torch.where(truth >= ONLY_B10, ONLY_B10, 0)
+    codes = truth - only_b10
+    sets = torch.where(codes > 0, 2 ** (codes - 1).clamp(min=0), class_sets.NOT_JUDGED)
+    return torch.where((codes == THIN) & near, class_sets.CLOUD_OF_EITHER_KIND, sets + only_b10)
+
+
+def seen_sets(sets: Tensor, scene: Tensor, kept: Tensor) -> Tensor:
+    """Return the classes (n, y, x) that pixels may be of where only the bands `kept` (n, 13) are seen."""
+    only_b10, blind = sets >= ONLY_B10, ~kept[:, B10, None, None]
+    sets = torch.where(only_b10, torch.where(blind, class_sets.CLEAR_OR_SEMI_TRANSPARENT, sets - ONLY_B10), sets)
+    snowy = torch.where(kept[:, B11, None, None], scene[:, B11], 1.0) > SNOW_B11
+    unknown = (sets == class_sets.CLEAR) & (scene[:, B02] > SNOW_B02) & snowy
+    return torch.where(unknown, class_sets.NOT_JUDGED, sets)

@@ -88,7 +88,7 @@ def lose_wedges(batch: Batch, rng: np.random.Generator) -> Batch:
     lost = grid[:, None] * cosine + grid * sine > limit
     bands = torch.arange(batch.image.shape[1], device=lost.device) < len(MEAN)
     image = torch.where(lost[:, None] & bands[:, None, None], float(FILL), batch.image)
-    return Batch(image, torch.where(lost, 0, batch.truth), batch.merged)
+    return Batch(image, torch.where(lost, 0, batch.sets))
 
 
 def generator(device: torch.device, rng: np.random.Generator) -> torch.Generator:

@@ -140,11 +140,12 @@ def _colour(
 
 
 def label(through: Tensor, b10: Tensor, beam: Tensor, drop: Tensor) -> Tensor:
-    """Truth (n, y, x) as `simulate.label`; shadow is 0, not judged, where hardly any ground is in the sun."""
+    """Label (n, y, x) as `simulate.label` does; shadow is 0, not judged, where hardly any ground is in the sun."""
     dark = ((beam < simulate.BEAM) & (drop > simulate.DROP)).float()[:, None]
     near = functional.avg_pool2d(functional.pad(dark, (1, 1, 1, 1), mode="replicate"), 3, 1)[:, 0]
     truth = torch.where(near > 0.5, SHADOW, CLEAR)
-    truth = torch.where((1 - through > simulate.VISIBLE) | (b10 > simulate.VISIBLE_B10), THIN, truth)
+    truth = torch.where(b10 > simulate.VISIBLE_B10, THIN + simulate.ONLY_B10, truth)
+    truth = torch.where(1 - through > simulate.VISIBLE, THIN, truth)
     truth = torch.where(1 - through > simulate.OPAQUE, CLOUD, truth)
     shade, sunny = ((truth == code).sum(dim=(1, 2), keepdim=True) for code in (SHADOW, CLEAR))
     return torch.where((truth == SHADOW) & (shade > simulate.ALL_SHADE * (shade + sunny)), 0, truth)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.training.model_card import CLASSES
+from kappamask.training.simulate import ONLY_B10
 from kappamask.training.spectra import B02, B03, B04, B08, B10, B11
 
 #: Red, green, blue of the two views, and the reflectance that is shown as full.
@@ -34,7 +35,9 @@ def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
         for j, (title, bands, full) in enumerate(VIEWS):
             axes[3 * i + j].imshow(_view(tile, bands, full))
             axes[3 * i + j].set_title(title, fontsize=6)
-        axes[3 * i + 2].imshow(tile[13], vmin=0, vmax=len(CLASSES) - 1, cmap=colours, interpolation="nearest")
+        axes[3 * i + 2].imshow(
+            tile[13] % ONLY_B10, vmin=0, vmax=len(CLASSES) - 1, cmap=colours, interpolation="nearest"
+        )
         axes[3 * i + 2].set_title("truth", fontsize=6)
     shown = [
         Patch(facecolor=f"#{colour}", edgecolor="0.5", label=name) for code, name, colour, _ in CLASSES if code in CODES

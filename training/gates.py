@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kappamask.training.material import LANDSAT, VALIDATION, read_scene
+from kappamask.training.simulate import ONLY_B10
 from kappamask.training.spectra import B02, B03, B04, B08, B11, B12, BANDS, MEAN, STD, FloatArray
 
 #: Bars: distance of a moment from the published one, as a share; dice of a peer for cloud and shadow.
@@ -69,7 +70,7 @@ def covered(tiles: Sequence[NDArray[np.uint16]], scene: FloatArray, truth: NDArr
     painted = np.concatenate([t[:, ::3, ::3].reshape(14, -1) for t in tiles], axis=1)
     gates = []
     for name, codes in (("clear", (1,)), ("shadow", (2,)), ("cloud", (3, 4))):
-        ours, theirs = np.isin(painted[13], codes), np.isin(truth, codes)
+        ours, theirs = np.isin(painted[13] % ONLY_B10, codes), np.isin(truth, codes)
         for a, b in PAIRS:
             known = _histogram(painted[a, ours] / 1e4, painted[b, ours] / 1e4) > 0
             real = _histogram(scene[a, theirs], scene[b, theirs])
@@ -84,7 +85,7 @@ def _histogram(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
 
 def darkness(tiles: Sequence[NDArray[np.uint16]], real: Sequence[tuple[FloatArray, NDArray[np.uint8]]]) -> list[Gate]:
     """What the median shadow keeps of the light of clear land about it, against the span of real labelled scenes."""
-    painted = [(tile[:13] / np.float32(1e4), tile[13]) for tile in tiles]
+    painted = [(tile[:13] / np.float32(1e4), tile[13] % ONLY_B10) for tile in tiles]
     gates = []
     for band in DARK:
         found = float(np.median(np.concatenate([shade(scene[band], truth) for scene, truth in painted])))
@@ -117,7 +118,7 @@ def peer(tiles: Sequence[NDArray[np.uint16]]) -> list[Gate]:
         image = np.ascontiguousarray((tile[list(SIX)] / np.float32(1e4)).transpose(1, 2, 0))
         found = CSmask(img=image, band_order=order, nodata_value=0, product_level="l1c").csm[..., 0]
         truth = np.select([tile[13] == 4, tile[13] == 2], [1, 2], 0)
-        judged = tile[13] != 3
+        judged = tile[13] % ONLY_B10 != 3
         counts += np.bincount(3 * truth[judged] + found[judged].astype(int), minlength=9).reshape(3, 3)
     dice = 2 * np.diag(counts) / np.maximum(1, counts.sum(axis=0) + counts.sum(axis=1))
     return [

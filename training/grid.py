@@ -22,6 +22,7 @@ from kappamask.training.architectures import DEPTHS, FILTERS, build, check_name
 from kappamask.training.batches import SIDES, Sides, Source
 from kappamask.training.material import load_ground
 from kappamask.training.samples import Joined, Sample, piece
+from kappamask.training.simulate import ONLY_B10
 from kappamask.training.spectra import BANDS
 from kappamask.training.state import Plan, read_checkpoint
 from kappamask.training.tiles import make_tile
@@ -133,7 +134,7 @@ def _simulated(data: Path) -> list[Patch]:
     ground, found = load_ground(data), []
     for seed in range(ASIDE, ASIDE + 2 * TILES):
         tile, name = make_tile(ground, seed, SIDE), f"tile {seed}"
-        scene, truth = tile[:13].astype(np.float32) / np.float32(1e4), tile[13].astype(np.uint8)
+        scene, truth = tile[:13].astype(np.float32) / np.float32(1e4), (tile[13] % ONLY_B10).astype(np.uint8)
         found.append(Patch(name, name, "test", "L1C", None, BANDS, scene, truth, merged=False))
     return found
 

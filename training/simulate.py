@@ -15,6 +15,8 @@ from kappamask.training.sky import Sun, View, draw_sky, draw_sun, parallax
 from kappamask.training.spectra import B02, B10, B11, BANDS, FloatArray, vapour, water_column
 
 CLEAR, SHADOW, THIN, CLOUD = 1, 2, 3, 4
+#: Added to the code of semi-transparent cloud that B10 shows and B02 does not.
+ONLY_B10: Final = 16
 #: Opacity at B02, down and up again, from which land cannot be seen through a cloud, and from which a cloud is seen:
 #: there ukis-csmask calls half of the simulated pixels cloud. In the median labels end at 0.12 (validation), 0.055
 #: (Landsat 5) and 0.03 (Landsat 7).
@@ -38,6 +40,7 @@ def paint_clouds(
     pixel_m: float = 10.0,
     spectra: FloatArray | None = None,
     aot: float | None = None,
+    mark_only_b10: bool = False,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Paint clouds and their shadows on a clear scene.
 
@@ -46,6 +49,7 @@ def paint_clouds(
     sun: its direction; drawn if None. pixel_m: size of a pixel in metres.
     spectra: float32 (n, 13), TOA reflectance of real thick clouds; half of the layers take their colour from these.
     aot: aerosol optical depth at 550 nm, whose light stays in shadows; drawn from `AOT` if None.
+    mark_only_b10: whether `ONLY_B10` is added to the code of cloud that only B10 shows.
     Returns the painted scene, float32 (13, y, x), and the truth, uint8 (y, x): 1 clear, 2 shadow, 3 semi-transparent
     cloud, 4 cloud.
     Raises ValueError if the scene has not 13 bands or coverage is outside 0 to 1.
@@ -60,7 +64,8 @@ def paint_clouds(
     if coverage == 0:
         return scene, np.full(scene.shape[1:], CLEAR, np.uint8)
     layers, view = draw_sky(scene.shape[1:], sun, pixel_m, rng, coverage)
-    return paint_layers(scene, layers, view, sun, pixel_m, rng, spectra, aot)
+    scene, truth = paint_layers(scene, layers, view, sun, pixel_m, rng, spectra, aot)
+    return scene, truth if mark_only_b10 else truth % ONLY_B10
 
 
 def paint_layers(
@@ -99,8 +104,9 @@ def paint_layers(
 
 
 def label(through: FloatArray, b10: FloatArray, beam: FloatArray, drop: FloatArray) -> NDArray[np.uint8]:
-    """Truth codes (y, x): cloud over semi-transparent cloud over shadow over clear."""
+    """Label cloud over semi-transparent cloud over shadow over clear, codes (y, x); see `ONLY_B10`."""
     shaded = ndimage.median_filter((beam < BEAM) & (drop > DROP), 3)  # nobody draws a shadow of one pixel
     truth = np.where(shaded, SHADOW, CLEAR)
-    truth = np.where((1 - through > VISIBLE) | (b10 > VISIBLE_B10), THIN, truth)
+    truth = np.where(b10 > VISIBLE_B10, THIN + ONLY_B10, truth)
+    truth = np.where(1 - through > VISIBLE, THIN, truth)
     return np.where(1 - through > OPAQUE, CLOUD, truth).astype(np.uint8)

@@ -141,20 +141,26 @@ def architecture_of(saved: dict[str, Any]) -> str:
 
 
 def loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Cross-entropy plus region dice of clear, shadow and any cloud; merged labels merge scores.
+    """Return cross-entropy of the classes that a pixel may be of, plus region dice of clear, shadow and any cloud.
 
     Classes count alike: shadow 2 or 3 times drew it over clear land (rounds 12 and 16), so did semi-transparent cloud.
+    A pixel is part of a dice where its set says whether it is of that class.
     """
     logs = torch.log_softmax(logits, dim=1)
-    clouds = torch.logsumexp(logs[:, 2:], dim=1)
-    judged, index = batch.truth > 0, (batch.truth - 1).clamp(min=0)
-    exact = logs.gather(1, index[:, None])[:, 0]
-    chosen = torch.where(batch.merged[:, None, None] & (index >= 2), clouds, exact)
+    bits = 2 ** torch.arange(logits.shape[1], device=logits.device)
+    allowed = (batch.sets[:, None] & bits[None, :, None, None]) > 0
+    judged = allowed.any(dim=1) & ~allowed.all(dim=1)
+    chosen = torch.logsumexp(logs.masked_fill(~allowed, -1e4), dim=1)
     entropy = -(chosen * judged).sum() / judged.sum().clamp(min=1)
-    masks = (index == 0, index == 1, index >= 2)
-    shares = (logs[:, 0].exp(), logs[:, 1].exp(), clouds.exp())
-    overlap = [
-        2 * (p * m * judged).sum() / ((p * judged).sum() + (m & judged).sum() + 1.0)
-        for p, m in zip(shares, masks, strict=True)
-    ]
-    return entropy + 0.5 * (1 - torch.stack(overlap).mean())
+    scores = logs.exp()
+    overlaps = [_overlap(scores[:, part].sum(dim=1), allowed, judged, part) for part in ([0], [1], [2, 3])]
+    return entropy + 0.5 * (1 - torch.stack(overlaps).mean())
+
+
+def _overlap(score: Tensor, allowed: Tensor, judged: Tensor, part: list[int]) -> Tensor:
+    """Dice of `score` (n, y, x) with the pixels whose class is certain to be in `part`, over those where it is told."""
+    within = allowed[:, part].any(dim=1)
+    others = [i for i in range(allowed.shape[1]) if i not in part]
+    inside = judged & within & ~allowed[:, others].any(dim=1)
+    known = inside | (judged & ~within)
+    return 2 * (score * inside).sum() / ((score * known).sum() + inside.sum() + 1.0)

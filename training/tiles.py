@@ -1,7 +1,7 @@
 """Training tiles on disk: simulated once, in any number of processes, so that the trainer never waits.
 
 A tile is `<seed>.npy`, uint16 (14, size, size): 13 bands in digital numbers (reflectance * 10000, L1C) and
-the truth code.
+the truth code, plus `ONLY_B10` where semi-transparent cloud is seen in B10 alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kappamask.training.material import Ground, load_ground
 from kappamask.training.resample import KERNELS, blur_to_native
-from kappamask.training.simulate import ALL_SHADE, CLEAR, SHADOW, paint_clouds
+from kappamask.training.simulate import ALL_SHADE, CLEAR, ONLY_B10, SHADOW, paint_clouds
 from kappamask.training.sky import Sun, draw_sun
 from kappamask.training.spectra import FloatArray, path, transmission
 from kappamask.training.surfaces import draw_ground
@@ -44,13 +44,19 @@ def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]
     aot = float(np.exp(rng.uniform(*np.log(HAZE)))) if rng.random() < HAZY else None
     clear = clear if aot is None else hazy(clear, sun, aot)
     scene, truth = paint_clouds(
-        clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m, spectra=ground.clouds, aot=aot
+        clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m, spectra=ground.clouds, aot=aot, mark_only_b10=True
     )
     scene = blur_to_native(scene, pixel_m, str(rng.choice(list(KERNELS))))
     truth = unsure(truth)
     noise = rng.standard_normal(scene.shape, dtype=np.float32) * noise_of(scene)
     dn = np.clip((scene + noise) * 10000, 1, 30000).round().astype(np.uint16)
     return np.concatenate([dn, truth[None].astype(np.uint16)])
+
+
+def read_truth(plane: NDArray[np.uint16]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the class codes (y, x) of a tile's last plane, and where only B10 shows the cloud."""
+    only_b10 = plane >= ONLY_B10
+    return (plane - np.where(only_b10, ONLY_B10, 0)).astype(np.uint8), only_b10
 
 
 def unsure(truth: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -28,14 +28,15 @@ from kappamask.training.batches import Batch, Batches, Source
 from kappamask.training.device_batches import DeviceSource
 from kappamask.training.material import check_data
 from kappamask.training.parts import write_parts
-from kappamask.training.samples import Joined
+from kappamask.training.samples import LabelledSets, LoadedPatches
 from kappamask.training.state import Plan, State, check_start, loss, new_state
 from kappamask.training.tiles import write_tiles
-from kappamask.training.validate import validate
+from kappamask.training.validate import judge_scenes, validate
 
 FIRST_TILES = 64
 #: Folder of skies and grounds beside the tiles.
 PARTS = "parts"
+OWN_SCENES = "arrays"
 Judge = Callable[[nn.Module], dict[str, float]]
 
 
@@ -48,12 +49,20 @@ def source_of(plan: Plan) -> Batches:
     """What `plan` trains on. Raises SceneError where a data set is absent or has no part to train on."""
     if on_device(plan):
         return DeviceSource(parts_of(plan)[1], plan.data, plan.device, sides=plan.sides)
-    return Source(plan.tiles, plan.data, Joined(labelled_sets(plan)), plan.real_share, plan.sides)
+    return Source(plan.tiles, plan.data, LabelledSets(labelled_sets(plan)), plan.real_share, plan.sides)
 
 
 def labelled_sets(plan: Plan) -> list[Sequence[Patch]]:
     """The parts to train on of the labelled sets of `plan`. Raises SceneError where one is absent or has none."""
-    return [open_dataset(name, folder).part("train") for name, folder in plan.datasets]
+    parts = [(name, open_dataset(name, folder).part("train")) for name, folder in plan.datasets]
+    return [LoadedPatches(part) if name == OWN_SCENES else part for name, part in parts]
+
+
+def judge_of(plan: Plan) -> Judge:
+    """Return what chooses between checkpoints: own scenes set apart for validation, else the scenes of `plan.data`."""
+    own = [open_dataset(name, folder).part("validation") for name, folder in plan.datasets if name == OWN_SCENES]
+    patches = [patch for part in own for patch in part]
+    return partial(judge_scenes, patches=patches) if patches else partial(validate, data=plan.data)
 
 
 def learning_rate(plan: Plan, step: int, seconds: float) -> float:
@@ -127,11 +136,11 @@ def train(
     """Run `plan` from where it stands to its end; returns the last state. tell: called with each validation's line.
 
     source: left out, what `source_of` gives. judge: figures of a network, of which `score` chooses between
-    checkpoints; left out, `validate` on the scenes of `plan.data`.
+    checkpoints; left out, what `judge_of` gives.
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     source = source or source_of(plan)
-    judge = judge or partial(validate, data=plan.data)
+    judge = judge or judge_of(plan)
     state = new_state(plan, source)
     losses: list[float] = []
     checked = state.seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from kappamask.datasets import Patch
+from kappamask.evaluation.scene_kinds import score_scenes, summarise
 from kappamask.training.batches import to_input
 from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, read_pixels, read_scene
 from kappamask.training.network import STRIDE
@@ -67,6 +70,25 @@ def validate(network: nn.Module, data: Path) -> dict[str, float]:
         figures |= {label + key: value for key, value in dice(predict(network, scene), truth).items()}
     judged = [value for key, value in figures.items() if not key.endswith("clear")]
     return figures | {"score": float(np.mean(judged))}
+
+
+def judge_scenes(network: nn.Module, patches: Sequence[Patch]) -> dict[str, float]:
+    """Score a network on labelled scenes by what they show, each measure as its mean over places and its worst place.
+
+    `score` chooses between checkpoints: the mean over measures of the mean and the worst, half and half, so that a
+    network that fails at one kind of place is not chosen for being good at the others.
+    """
+
+    def classify(patch: Patch) -> NDArray[np.uint8]:
+        return predict(network, patch.stack(BANDS), patch.level)
+
+    found = summarise(score_scenes(classify, patches))
+    figures: dict[str, float] = {}
+    for measure, subsets in found.items():
+        if subsets:
+            figures[measure] = float(np.mean([mean for mean, _ in subsets.values()]))
+            figures[f"{measure} worst"] = min(worst for _, worst in subsets.values())
+    return figures | {"score": float(np.mean(list(figures.values())))}
 
 
 def by_bands(network: nn.Module, data: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,169 @@
+"""Label the real scenes, score masks on them by kind, and draw all of them.
+
+    python benchmarks/real_scenes.py label DATA -o LABELLED
+    python benchmarks/real_scenes.py score LABELLED [--model compact] [--peer ukis-csmask] [-o scores.json]
+    python benchmarks/real_scenes.py sheets LABELLED [--model compact] -o SHEETS
+
+DATA is the folder of scenes that docs/training-rounds.md describes. LABELLED gets the parts `train` and `validation`,
+an archive for each image, in the layout that `kappamask train --dataset arrays=LABELLED` reads. Needs the extra `ukis`.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import numpy as np
+import typer
+import xarray as xr
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from kappamask.datasets import Patch, arrays
+from kappamask.datasets.labelling import BANDS, Planes
+from kappamask.datasets.real_scenes import label_scene, read_rows, read_scene
+from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, score_scenes, show_bands, summarise
+from kappamask.evaluation.tools import csmask
+from kappamask.udf import cloud_mask
+
+app = typer.Typer(add_completion=False)
+SIX, FOUR = SUBSETS["6"], SUBSETS["4"]
+LEAST_SIDE: Final = 256
+"""Tile of ukis-csmask in pixels: smaller images are mirrored to it."""
+SIDE_PX, ROWS = 200, 8
+COLOURS: Final = np.array(
+    [[0, 0, 0], [60, 120, 60], [40, 40, 90], [120, 180, 230], [250, 250, 250], [90, 0, 90]], np.uint8
+)
+SET_COLOURS: Final = {
+    0: (90, 90, 90), 1: (60, 120, 60), 2: (40, 40, 90), 3: (130, 130, 40), 4: (120, 180, 230), 5: (60, 160, 150),
+    6: (90, 90, 200), 8: (250, 250, 250), 12: (255, 170, 220),
+}  # fmt: skip
+Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
+Output = Annotated[Path, typer.Option("--output", "-o")]
+
+
+@app.command()
+def label(data: Folder, output: Output) -> None:
+    """Write every image with its labels."""
+    for number, row in enumerate(read_rows()):
+        scene, labels = read_scene(row, data), label_scene(row, data, ask_teachers)
+        (output / row.split).mkdir(parents=True, exist_ok=True)
+        np.savez(
+            output / row.split / f"labelled_{number:03d}_{row.place}.npz",
+            dn=(np.nan_to_num(scene.reflectance) * 1e4).round().clip(0, 65535).astype(np.uint16).transpose(1, 2, 0),
+            bands=np.array(BANDS), sets=labels.with_b10, sets_without_b10=labels.without_b10,
+            level=scene.level, place=row.place, split=row.split,
+            kinds=np.array(row.kinds),
+        )  # fmt: skip
+        typer.echo(f"{number + 1} of {len(read_rows())}: {row.name}, {row.place}")
+
+
+def ask_teachers(scene: Planes, level: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return what ukis-csmask's networks of six and of four bands say, class codes (y, x)."""
+    infrared = "B08" if np.isfinite(scene[BANDS.index("B08")]).any() else "B8A"
+    four = _ask(scene, level, {band: infrared if band == "B08" else band for band in FOUR})
+    if np.isnan(scene[BANDS.index("B11")]).all():
+        return four, four
+    return _ask(scene, level, {band: infrared if band == "B08" else band for band in SIX}), four
+
+
+def _ask(scene: Planes, level: str, bands: dict[str, str]) -> NDArray[np.uint8]:
+    height, width = scene.shape[1:]
+    planes = np.stack([scene[BANDS.index(source)] for source in bands.values()])
+    frame = ((0, 0), *((0, max(0, LEAST_SIDE - length)) for length in (height, width)))
+    wide = np.pad(planes, frame, mode="symmetric")
+    truth = np.zeros(wide.shape[1:], np.uint8)
+    patch = Patch("x", "x", "test", level, None, tuple(bands), wide, truth, merged=True)
+    return csmask().run(patch).mask[:height, :width]
+
+
+def run_network(model: str, patch: Patch) -> NDArray[np.uint8]:
+    """Return the class codes (y, x) of a network."""
+    cube = xr.DataArray(patch.reflectance, dims=("bands", "y", "x"), coords={"bands": list(patch.bands)})
+    return np.asarray(cloud_mask(cube, level=patch.level, model=model, radiometry="reflectance").values)
+
+
+def run_ukis(patch: Patch) -> NDArray[np.uint8]:
+    """Return the class codes (y, x) of ukis-csmask; KeyError with less than four bands."""
+    scene, names = patch.stack(BANDS), set(patch.bands)
+    if not names & {"B08", "B8A"}:
+        raise KeyError("B08")
+    infrared = "B08" if "B08" in names else "B8A"
+    wanted = SIX if {*SIX[-2:]} <= names else FOUR
+    return _ask(scene, patch.level, {band: infrared if band == "B08" else band for band in wanted})
+
+
+def read_patches(folder: Path) -> list[Patch]:
+    """Read the labelled images in `folder`."""
+    return [arrays.read(path) for path in arrays.find(folder)]
+
+
+@app.command()
+def score(
+    labelled: Folder,
+    model: str = "compact",
+    peer: bool = True,
+    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+) -> None:
+    """Score a network, and ukis-csmask beside it, on the validation places."""
+    patches = read_patches(labelled / "validation")
+    found: dict[str, Any] = {}
+    for name, predict in {model: partial(run_network, model), **({"ukis-csmask": run_ukis} if peer else {})}.items():
+        figures = score_scenes(predict, patches)
+        found[Path(name).stem] = [figure._asdict() for figure in figures]
+        typer.echo(name)
+        for measure, by_subset in summarise(figures).items():
+            cells = "  ".join(f"{key} {mean:.3f} (worst {worst:.3f})" for key, (mean, worst) in by_subset.items())
+            typer.echo(f"  {MEASURES[measure]}: {cells}")
+    if output:
+        output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+@app.command()
+def sheets(labelled: Folder, output: Output, model: str = "compact") -> None:
+    """Draw every image: natural colours, infrared, B10, masks with all bands, four and three, labels."""
+    output.mkdir(parents=True, exist_ok=True)
+    for part in ("validation", "train"):
+        paths = list(arrays.find(labelled / part))
+        for first in range(0, len(paths), ROWS):
+            rows = [_draw_row(path, model) for path in paths[first : first + ROWS]]
+            Image.fromarray(np.concatenate(rows)).save(output / f"{part}_{first // ROWS:02d}.png")
+
+
+def _draw_row(path: Path, model: str) -> NDArray[np.uint8]:
+    patch = arrays.read(path)
+    scene = patch.stack(BANDS)
+    infrared = ("B11", "B08", "B04") if np.isfinite(scene[BANDS.index("B11")]).any() else ("B08", "B04", "B03")
+    cirrus = np.repeat(np.nan_to_num(scene[BANDS.index("B10")])[..., None] / 0.03, 3, axis=-1)
+    tiles = [_stretch(scene, ("B04", "B03", "B02"), 0.4), _stretch(scene, infrared, 0.5), _to_bytes(cirrus)]
+    shown = [patch, *(show_bands(patch, subset) for subset in ("4", "3"))]
+    tiles += [COLOURS[run_network(model, one)] for one in shown if one is not None]
+    tiles.append(_draw_sets(patch.class_sets()))
+    row = np.concatenate([np.asarray(Image.fromarray(tile).resize((SIDE_PX, SIDE_PX))) for tile in tiles], axis=1)
+    image = Image.fromarray(np.pad(row, ((0, 2), (0, 0), (0, 0))))
+    text = f"{path.stem} {patch.level} {' '.join(patch.kinds)}"
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, 6 * len(text) + 4, 12), fill=(0, 0, 0))
+    draw.text((2, 0), text, fill=(255, 255, 0))
+    return np.asarray(image)
+
+
+def _stretch(scene: Planes, names: tuple[str, ...], white: float) -> NDArray[np.uint8]:
+    return _to_bytes((np.nan_to_num(np.stack([scene[BANDS.index(name)] for name in names], -1)) / white).clip(0) ** 0.6)
+
+
+def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return (255 * np.clip(values, 0, 1)).astype(np.uint8)
+
+
+def _draw_sets(sets: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    out = np.zeros((*sets.shape, 3), np.uint8)
+    for value, colour in SET_COLOURS.items():
+        out[sets == value] = colour
+    return out
+
+
+if __name__ == "__main__":
+    app()

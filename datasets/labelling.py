@@ -1,0 +1,220 @@
+"""Label real scenes by rules that anyone can run again; what a rule does not decide is not judged.
+
+Reflectances are float32 (13, y, x) in the order of `SENTINEL2_BANDS`, NaN where a band is absent. Labels are sets of
+classes (`class_sets`). Thresholds are this project's choice, made by looking at every labelled image beside its scene;
+docs/explanation/classes.md shows where thin cloud ends on hand-labelled scenes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from kappamask.datasets.class_sets import (
+    CLEAR,
+    CLEAR_OR_SEMI_TRANSPARENT,
+    CLEAR_OR_SHADOW,
+    CLOUD,
+    CLOUD_OF_EITHER_KIND,
+    NOT_JUDGED,
+    SEMI_TRANSPARENT,
+    SHADOW,
+    Sets,
+    from_codes,
+)
+from kappamask.models import SENTINEL2_BANDS
+
+__all__ = [
+    "Labels",
+    "Limits",
+    "find_snow",
+    "label_by_difference",
+    "label_by_hand",
+    "label_by_outline",
+    "label_by_teacher",
+    "label_cirrus",
+]
+
+BANDS: Final = SENTINEL2_BANDS[:13]
+Planes = NDArray[np.float32]
+Plane = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+THICK_EXCESS, THIN_EXCESS = 0.20, 0.10
+"""Reflectance of B02 above the ground's, from which on cloud is cloud, and up to which it is semi-transparent."""
+BODY_EXCESS, CORE_EXCESS = 0.12, 0.25
+"""The body of a cumulus: this bright 2 px and more inside its outline, with a core as bright as the second number."""
+RIM_PX: Final = 4
+"""Thin cloud so near to thick cloud is its rim: cloud of either kind."""
+HIGH_B10, CIRRUS_B10, MAYBE_B10 = 0.006, 0.009, 0.0045
+"""B10 of clouds that are no cumulus; of cirrus for certain; from which on ground may lie under cirrus."""
+DARK: Final = 0.72
+"""Shadow keeps less than this share of the infrared light of clear ground."""
+SPECK_PX, SHADOW_SPECK_PX = 12, 20
+SURE_SHADOW_PX: Final = 110
+"""Distance to cloud beyond which dark ground is not taken for its shadow."""
+
+
+class Labels(NamedTuple):
+    """Sets of classes (y, x) for one who sees B10, and for one who does not."""
+
+    with_b10: Sets
+    without_b10: Sets
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What `label_by_teacher` is to believe on one scene."""
+
+    shadow: bool = True
+    """Whether the teachers' shadows are believed: not over frost, lakes and haze."""
+    reach_px: int = 90
+    """Distance to cloud beyond which a shadow is not believed."""
+    least_blue: float = 0.0
+    """Reflectance of B02 below which a cloud is not believed: over frost."""
+    thin_excess: float = THIN_EXCESS
+    usual_blue: float = 0.12
+    """Reflectance of B02 of clear ground where none is seen: about the median of L1C scenes; of L2A 0.05."""
+    exclude: tuple[int, int, int, int] | None = None
+    """Rows and columns (first, end, first, end) that are not judged: roofs that both teachers call cloud."""
+
+
+def label_by_teacher(scene: Planes, teachers: tuple[Plane, Plane], limits: Limits = Limits()) -> Sets:
+    """Label a scene where two networks agree, away from their borders.
+
+    teachers: class codes (y, x) of each: 1 clear, 2 cloud shadow, 4 cloud. They tell no thin cloud: kinds of cloud
+    follow from the brightness above the ground.
+    """
+    agree = [(teachers[0] == code) & (teachers[1] == code) for code in (1, 2, 4)]
+    clear, shadow, cloud = agree
+    blue, cloudy = _band(scene, "B02"), (teachers[0] == 4) | (teachers[1] == 4)
+    shady = (teachers[0] == 2) | (teachers[1] == 2)
+    excess = np.nan_to_num(blue - _ground_blue(blue, clear, limits.usual_blue))
+    cloud = _remove_specks(cloud & (blue > limits.least_blue) & (excess > 0.03), SPECK_PX)
+    sets = np.full(blue.shape, NOT_JUDGED, np.uint8)
+    sure = _erode(cloud, 2) | (cloud & (excess > 0.15))
+    sets[sure] = _split_kinds(cloud, excess, _band(scene, "B10"), limits.thin_excess)[sure]
+    sets[clear & ~_dilate(cloudy | shady, 4)] = CLEAR
+    if limits.shadow:
+        dark = shadow & _is_dark(scene, clear) & _dilate(cloud, limits.reach_px)
+        sets[_erode(_remove_specks(dark, SHADOW_SPECK_PX), 2) & ~_dilate(cloudy, 2)] = SHADOW
+    if limits.exclude:
+        top, bottom, left, right = limits.exclude
+        sets[top:bottom, left:right] = NOT_JUDGED
+    return _drop_missing(sets, blue)
+
+
+def label_by_outline(scene: Planes, codes: Plane, teachers: tuple[Plane, Plane], limits: Limits) -> Sets:
+    """Label a scene with coarse outlines: cloud and clear ground where outline and both networks agree.
+
+    codes: 4 cloud of either kind, 1 anything else, shadow as well, for which the networks are believed.
+    """
+    agreed = [np.where((codes == 4) == (found == 4), found, NOT_JUDGED) for found in teachers]
+    return label_by_teacher(scene, (agreed[0], agreed[1]), limits)
+
+
+def label_by_difference(scene: Planes, ground: Planes, *, shadow: bool = True) -> Sets:
+    """Label a date of a series by how it differs from its clear `ground` (13, y, x), the median of near clear dates."""
+    added = ndimage.median_filter(_band(scene, "B02") - _band(ground, "B02"), 3)
+    kept = [_band(scene, band) / _band(ground, band) for band in ("B08", "B11")]
+    cloud = _remove_specks(added > 0.05, SPECK_PX)
+    sets = np.where(cloud, _split_kinds(cloud, added, _band(scene, "B10")), NOT_JUDGED).astype(np.uint8)
+    dark = (kept[0] < DARK) & (kept[1] < DARK) & (added < 0.012)
+    dark = _remove_specks(ndimage.binary_opening(dark, _disc(1)), 25)
+    if shadow:
+        sets[_erode(dark, 1) & _dilate(cloud, SURE_SHADOW_PX) & ~_dilate(cloud, 2)] = SHADOW
+    same = (np.abs(added) < 0.02) & (kept[0] > 0.75) & (kept[1] > 0.75)
+    sets[same & ~_dilate(added > 0.03, 6) & ~_dilate(dark, 5)] = CLEAR
+    return _drop_missing(sets, _band(scene, "B02"))
+
+
+def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_kinds: bool = True) -> Labels:
+    """Turn hand-drawn codes (y, x) into sets, with doubt where their makers did not look.
+
+    tells_shadow: False where shadows lie inside 1: dark ground is then clear or shadow. tells_kinds: False where 3 and
+    4 do not mean thin and thick. Rims of cumulus that are drawn as thin are cloud of either kind.
+    """
+    sets = from_codes(codes, merged=not tells_kinds)
+    cloud, infrared = codes >= 3, _band(scene, "B08")
+    if cloud.any() and not tells_shadow and (codes == 1).any():
+        sets[(codes == 1) & (infrared < 0.85 * np.median(infrared[codes == 1]))] = CLEAR_OR_SHADOW
+    sets[_dilate(codes == 4, 2) & _dilate(codes == 1, 2) & cloud] = CLOUD_OF_EITHER_KIND
+    sets[_dilate(cloud, 1) & _dilate(~cloud, 1)] = NOT_JUDGED
+    maybe = (sets == CLEAR) & (np.nan_to_num(_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
+    with_b10 = np.where(maybe, np.uint8(CLEAR_OR_SEMI_TRANSPARENT), sets)
+    return Labels(*(_drop_missing(one, _band(scene, "B02")) for one in (with_b10, sets)))
+
+
+def label_cirrus(scene: Planes, sets: Sets) -> Labels:
+    """Add cirrus that B10 shows to the labels of a scene without it; without B10 such ground is clear or thin."""
+    b10, snowy = np.nan_to_num(_band(scene, "B10"), nan=-1.0), find_snow(scene)
+    maybe, sure = (b10 > MAYBE_B10) & ~snowy, (b10 > CIRRUS_B10) & ~snowy
+    seen, unseen = sets.copy(), sets.copy()
+    for out in (seen, unseen):
+        out[maybe & (sets == CLEAR)] = CLEAR_OR_SEMI_TRANSPARENT
+    unseen[sure & (sets == SHADOW)] = seen[maybe & (sets == SHADOW)] = SHADOW | SEMI_TRANSPARENT
+    certain = sure & (sets & CLOUD == 0) & (sets != NOT_JUDGED)
+    seen[certain] = SEMI_TRANSPARENT
+    return Labels(seen, unseen)
+
+
+def find_snow(scene: Planes) -> Mask:
+    """Find snow and ice (y, x): NDSI above 0.4 and B03 above 0.15; nowhere where B11 is absent."""
+    green, infrared = _band(scene, "B03"), _band(scene, "B11")
+    return np.asarray(((green - infrared) / (green + infrared + 1e-6) > 0.4) & (green > 0.15))
+
+
+def _split_kinds(cloud: Mask, excess: Plane, b10: Plane, thin_excess: float = THIN_EXCESS) -> Sets:
+    """Tell thin from thick cloud by the brightness above the ground; near the line it is cloud of either kind."""
+    objects, count = ndimage.label(cloud)
+    brightest = np.asarray(ndimage.maximum(excess, objects, np.arange(count + 1)))[objects] if count else excess
+    body = _erode(cloud, 2) & (brightest >= CORE_EXCESS) & (excess >= BODY_EXCESS) & ~(b10 > HIGH_B10)
+    thick = cloud & ((excess >= THICK_EXCESS) | body)
+    faint = (excess < thin_excess) | ((excess < 0.14) & (brightest < 0.2))
+    sets = np.where(cloud, np.uint8(CLOUD_OF_EITHER_KIND), np.uint8(NOT_JUDGED))
+    sets[thick] = CLOUD
+    sets[cloud & faint & ~_dilate(thick, RIM_PX)] = SEMI_TRANSPARENT
+    return sets
+
+
+def _ground_blue(blue: Plane, clear: Mask, usual: float) -> float:
+    """Estimate B02 of clear ground; `usual` where hardly any is seen."""
+    return float(np.nanpercentile(blue[clear], 30)) if clear.mean() > 0.02 else usual
+
+
+def _is_dark(scene: Planes, clear: Mask) -> Mask:
+    """Find pixels that are dark in the infrared beside clear ground."""
+    infrared = _band(scene, "B8A") if np.isfinite(_band(scene, "B8A")).any() else _band(scene, "B08")
+    if clear.mean() <= 0.02:
+        return np.ones(clear.shape, bool)
+    return np.asarray(infrared < DARK * np.nanmedian(infrared[clear]))
+
+
+def _band(scene: Planes, name: str) -> Plane:
+    return scene[BANDS.index(name)]
+
+
+def _drop_missing(sets: Sets, blue: Plane) -> Sets:
+    return np.where(np.isnan(blue), np.uint8(NOT_JUDGED), sets).astype(np.uint8)
+
+
+def _disc(radius: int) -> Mask:
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return np.asarray(y**2 + x**2 <= radius**2)
+
+
+def _erode(mask: Mask, radius: float) -> Mask:
+    return mask if mask.all() else np.asarray(ndimage.distance_transform_edt(mask) > radius)
+
+
+def _dilate(mask: Mask, radius: float) -> Mask:
+    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius) if mask.any() else mask
+
+
+def _remove_specks(mask: Mask, least_px: int) -> Mask:
+    objects, _ = ndimage.label(mask)
+    return mask & (np.bincount(objects.ravel())[objects] >= least_px)
