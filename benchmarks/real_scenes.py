@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 from kappamask.datasets import Patch, arrays
 from kappamask.datasets.labelling import BANDS, Planes
-from kappamask.datasets.real_scenes import label_scene, read_rows, read_scene
+from kappamask.datasets.real_scenes import Row, label_scene, read_rows, read_scene
 from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, score_scenes, show_bands, summarise
 from kappamask.evaluation.tools import csmask
 from kappamask.udf import cloud_mask
@@ -57,7 +57,18 @@ def label(data: Folder, output: Output) -> None:
             level=scene.level, place=row.place, split=row.split,
             kinds=np.array(row.kinds),
         )  # fmt: skip
+        if row.ground:
+            _write_ground(row, data, output / "grounds")
         typer.echo(f"{number + 1} of {len(read_rows())}: {row.name}, {row.place}")
+
+
+def _write_ground(row: Row, data: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    scene = read_scene(row, data)
+    there = np.isfinite(scene.reflectance).any(axis=(1, 2))
+    numbers = (np.nan_to_num(scene.reflectance[there]) * 1e4).round().astype(np.uint16).transpose(1, 2, 0)
+    bands = np.array(BANDS)[there]
+    np.savez(folder / f"{row.name.replace(':', '_')}.npz", dn=numbers, bands=bands, level=scene.level)
 
 
 def ask_teachers(scene: Planes, level: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -20,6 +20,13 @@ JUDGED, BY_PEER = 60, 12
 
 Data = Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the tiles.", show_default=False)]
+Grounds = Annotated[
+    Path | None,
+    typer.Option(
+        "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
+        exists=True, file_okay=False, show_default=False,
+    ),
+]  # fmt: skip
 Gallery = Annotated[Path | None, typer.Option(help="Also draw some of the tiles into this PNG.", show_default=False)]
 
 
@@ -29,6 +36,7 @@ def simulate(
     count: Annotated[int, typer.Option(min=1, help="Tiles to have.")] = 100,
     first: Annotated[int, typer.Option(min=0, help="Seed of the first tile; a seed is a tile.")] = 0,
     gallery: Gallery = None,
+    grounds: Grounds = None,
     check: Annotated[bool, typer.Option("--check", help="Compare the tiles with published and real figures.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +52,7 @@ def simulate(
     from kappamask.cli.progress import shown
 
     with shown("simulate") as show:
-        write_tiles(data, output, first, count, show)
+        write_tiles(data, output, first, count, show, grounds)
     if gallery:
         draw_gallery(read_tiles(output, SHOWN), gallery)
     gates = _gates(data, output) if check else []

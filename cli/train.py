@@ -45,6 +45,13 @@ Sets = Annotated[
         "--dataset", metavar="NAME=FOLDER", help="Labelled set to train on too, as kappaset=data/; may be repeated."
     ),
 ]
+Grounds = Annotated[
+    Path | None,
+    typer.Option(
+        "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
+        exists=True, file_okay=False, show_default=False,
+    ),
+]  # fmt: skip
 Grid = Annotated[
     str | None,
     typer.Option(
@@ -73,6 +80,7 @@ def train(
         Path | None, typer.Option(exists=True, dir_okay=False, help="Checkpoint or ONNX file to start from.")
     ] = None,
     datasets: Sets = None,
+    grounds: Grounds = None,
     real_share: Annotated[float, typer.Option(min=0, max=1, help="Of the samples, from labelled sets.")] = 0.5,
     threads: Annotated[int, typer.Option(min=0, help="Of PyTorch; 0 is all cores.")] = 0,
     bfloat16: Annotated[
@@ -98,7 +106,8 @@ def train(
     plan = Plan(
         own[1] if own else Path(data), tiles or out / "tiles", out, minutes, steps, seed, batch,
         rate or (RATE if grid else Plan.rate), architecture, where, start=start,
-        datasets=(*([own] if own else []), *_sets(datasets or [])), real_share=real_share, bfloat16=bfloat16,
+        datasets=(*([own] if own else []), *_sets(datasets or [])), real_share=real_share,
+        bfloat16=bfloat16, grounds=grounds,
     )  # fmt: skip
     with _plainly():
         if grid:

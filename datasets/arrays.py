@@ -34,13 +34,22 @@ def split(path: Path) -> str:
     return str(_read_archive(path).get("split", "train"))
 
 
+def read_clear(path: Path) -> Patch:
+    """Read a clear scene without labels. Raises SceneError as `read` does."""
+    found = _read_archive(path, needs_labels=False)
+    return _to_patch(path, found | {"sets": np.full(found["dn"].shape[:2], class_sets.CLEAR, np.uint8)})
+
+
 def read(path: Path) -> Patch:
     """Read the scene in `path`; 0 in a band is no data.
 
     With codes but without semi-transparent cloud among them, 4 is cloud of either kind. The level is the archive's,
     else the file name's, else L1C. Raises SceneError if it is no such archive, or has no labels.
     """
-    found = _read_archive(path)
+    return _to_patch(path, _read_archive(path))
+
+
+def _to_patch(path: Path, found: dict[str, NDArray[Any]]) -> Patch:
     numbers, names = found["dn"], found["bands"]
     labels = [found[key] for key in (*LABELS, "sets_without_b10") if key in found]
     if numbers.ndim != 3 or numbers.shape[2:] != names.shape or any(numbers.shape[:2] != x.shape for x in labels):
@@ -67,7 +76,7 @@ def level_in(path: Path) -> str | None:
     return next((level for level in LEVELS if level in words), None)
 
 
-def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
+def _read_archive(path: Path, *, needs_labels: bool = True) -> dict[str, NDArray[Any]]:
     needed = f"needed is a .npz with {', '.join(KEYS)} and one of {', '.join(LABELS)}"
     if path.is_file() and not is_zipfile(path):
         raise SceneError(f"{path} is no labelled image; {needed}.")
@@ -77,6 +86,6 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise SceneError(f"{path} cannot be read as a labelled image: {error}; {needed}.") from error
     lacking = [key for key in KEYS if key not in found]
-    if lacking or not any(key in found for key in LABELS):
+    if lacking or (needs_labels and not any(key in found for key in LABELS)):
         raise SceneError(f"{path} lacks {', '.join(lacking) or 'labels'}; {needed}.")
     return found

@@ -52,6 +52,8 @@ class Row:
     """`train` or `validation`; the same for all images of a place."""
     rule: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    ground: bool = False
+    """Whether the image is clear ground for the simulator to paint clouds on."""
 
     @property
     def name(self) -> str:

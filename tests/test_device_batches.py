@@ -58,13 +58,13 @@ def test_parts_are_whole_files_and_follow_from_their_seed(data: Path) -> None:
 
 def test_a_batch_follows_from_seed_and_step_and_is_what_a_network_takes(source: DeviceSource) -> None:
     first, again, other = (source.batch(3, step, 6) for step in (4, 4, 5))
-    assert torch.equal(first.image, again.image) and torch.equal(first.truth, again.truth)
+    assert torch.equal(first.image, again.image) and torch.equal(first.sets, again.sets)
     assert first.image.shape != other.image.shape or not torch.equal(first.image, other.image)
     for batch in (first, other):
         count, _, height, width = batch.image.shape
-        assert batch.truth.shape == (count, height, width) and batch.merged.shape == (count,)
-        assert batch.image.dtype == torch.float32 and batch.truth.dtype == torch.int64
-        assert torch.isfinite(batch.image).all() and set(batch.truth.unique().tolist()) <= {0, 1, 2, 3, 4}
+        assert batch.sets.shape == (count, height, width)
+        assert batch.image.dtype == torch.float32 and batch.sets.dtype == torch.int64
+        assert torch.isfinite(batch.image).all() and set(batch.sets.unique().tolist()) <= {0, 1, 2, 4, 5, 8, 12}
 
 
 def test_batches_are_like_those_of_the_cpu(data: Path, source: DeviceSource) -> None:
@@ -80,10 +80,10 @@ def test_batches_are_like_those_of_the_cpu(data: Path, source: DeviceSource) -> 
 
 
 def _figures(source: Source, step: int) -> list[float]:
-    """Shares of what is absent, level, merged, judged and cloudy."""
+    """Shares of what is absent, level, cloud of either kind, judged and cloudy."""
     batch = source.batch(1, step, 4)
     absent = (batch.image[:, :13] == -2).float().mean(dim=(0, 2, 3)).tolist()
-    shares = [batch.image[:, 13], batch.merged, batch.truth > 0, batch.truth >= 3]
+    shares = [batch.image[:, 13], batch.sets == 12, batch.sets > 0, batch.sets >= 4]
     return [*absent, *(float(share.float().mean()) for share in shares)]
 
 

@@ -14,6 +14,7 @@ onnx = pytest.importorskip("onnx")
 
 # ruff: noqa: E402
 
+from kappamask.datasets import class_sets
 from kappamask.models import WeightsError
 from kappamask.training import architectures, batches, material, samples, validate
 from kappamask.training.batches import FILL, Source, to_input
@@ -21,7 +22,7 @@ from kappamask.training.export import export, load_network, runs
 from kappamask.training.material import ASIDE, read_pixels
 from kappamask.training.network import Compact, Scores, multiply_adds
 from kappamask.training.odds import favour_shadow
-from kappamask.training.simulate import paint_clouds
+from kappamask.training.simulate import ONLY_B10, paint_clouds
 from kappamask.training.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
 from kappamask.training.train import ahead, source_of, train, train_step
@@ -71,10 +72,10 @@ def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> Non
 def test_batches_follow_from_seed_and_step(plan: Plan) -> None:
     source = source_of(plan)
     first, again, next_one = (source.batch(5, step, 4) for step in (7, 7, 8))
-    assert torch.equal(first.image, again.image) and torch.equal(first.truth, again.truth)
+    assert torch.equal(first.image, again.image) and torch.equal(first.sets, again.sets)
     assert not torch.equal(first.image, next_one.image)
     assert first.image.shape == (4, 14, 64, 64) and first.image.dtype == torch.float32
-    assert first.truth.shape == (4, 64, 64) and int(first.truth.min()) >= 0 and int(first.truth.max()) <= 4
+    assert first.sets.shape == (4, 64, 64) and int(first.sets.min()) >= 0 and int(first.sets.max()) <= 15
     assert torch.isfinite(first.image).all()
 
 
@@ -83,11 +84,11 @@ def test_patchworks_are_labelled_by_their_pixels(plan: Plan) -> None:
     assert not (pixels.group % 3 == ASIDE).any() and (read_pixels(plan.data, aside=True).group % 3 == ASIDE).all()
     codes = set()
     for seed in range(20):
-        scene, truth = samples.patchwork(pixels, 32, np.random.default_rng(seed))
-        assert scene.shape == (13, 32, 32) and truth.shape == (32, 32)
-        np.testing.assert_array_equal(truth == 4, scene[B10] > 0.3)
-        codes |= {tuple(np.unique(truth))}
-    assert codes == {(1,), (4,), (1, 4)}
+        made = samples.make_patchwork(pixels, 32, np.random.default_rng(seed))
+        assert made.scene.shape == (13, 32, 32) and made.sets.shape == (32, 32)
+        np.testing.assert_array_equal(made.sets == class_sets.CLOUD_OF_EITHER_KIND, made.scene[B10] > 0.3)
+        codes |= {tuple(np.unique(made.sets))}
+    assert codes == {(1,), (12,), (1, 12)}
 
 
 def test_patches_of_every_set_are_drawn_as_often(plan: Plan) -> None:
@@ -97,12 +98,55 @@ def test_patches_of_every_set_are_drawn_as_often(plan: Plan) -> None:
         )
         for level in ("L1C", "L2A")
     )
-    joined = samples.Joined([[one] * 5, [], [two]])
-    assert [patch.level for patch in joined] == ["L1C", "L2A"] * 5
-    piece = samples.piece(two, 32, np.array([7, 9], np.uint64))
+    rng = np.random.default_rng(0)
+    joined = samples.LabelledSets([[one] * 5, [], [two]])
+    assert np.mean([joined.draw(rng).level == "L2A" for _ in range(400)]) == pytest.approx(0.5, abs=0.08)
+    piece = samples.cut_patch(two, 32, np.array([7, 9], np.uint64))
     assert piece.scene.shape == (13, 32, 32) and piece.level == "L2A"
-    np.testing.assert_array_equal(piece.truth == 1, np.isfinite(piece.scene[1]))
-    assert piece.truth.sum() == 600 and np.isnan(piece.scene[0]).all()
+    np.testing.assert_array_equal(piece.sets == class_sets.CLEAR, np.isfinite(piece.scene[1]))
+    assert piece.sets.sum() == 600 and np.isnan(piece.scene[0]).all()
+
+
+def test_of_own_scenes_places_and_kinds_are_drawn_alike() -> None:
+    def patch(place: str, kind: str, sets: int) -> samples.Patch:
+        truth = np.zeros((8, 8), np.uint8)
+        planes = np.ones((1, 8, 8), np.float32)
+        labels = np.full((8, 8), sets, np.uint8)
+        return samples.Patch(
+            "p", place, "train", "L1C", None, ("B02",), planes, truth, merged=False, sets=labels, kinds=(kind,)
+        )
+
+    shares = samples.weigh_patches(
+        samples.LoadedPatches([*[patch("a", "town", 1)] * 4, patch("b", "town", 1), patch("c", "town", 0)])
+    )
+    assert shares.sum() == pytest.approx(1)
+    assert shares[0] == pytest.approx(shares[4] / 2) and shares[5] < shares[4]
+
+
+def test_who_does_not_see_b10_is_not_asked_for_cirrus_that_only_b10_shows() -> None:
+    scene = np.full((13, 40, 40), 0.1, np.float32)
+    tile = np.concatenate([(scene * 1e4).astype(np.uint16), np.full((1, 40, 40), 1, np.uint16)])
+    tile[13, :10], tile[13, 30:] = 3 + ONLY_B10, 4
+    tile[13, 20:30] = 3
+    made = samples.cut_tile(tile, 40, np.array([0, 0], np.uint64))
+    assert (made.sets[:10] == class_sets.SEMI_TRANSPARENT).all()
+    assert (made.sets_without_b10[:10] == class_sets.CLEAR_OR_SEMI_TRANSPARENT).all()
+    assert (made.sets[30 - samples.RIM_PX : 30] == class_sets.CLOUD_OF_EITHER_KIND).all()
+    assert (made.sets[20 : 30 - samples.RIM_PX] == class_sets.SEMI_TRANSPARENT).all()
+    for image, sets in (batches.observe(made, np.random.default_rng(seed)) for seed in range(30)):
+        blind = (image[B10] == FILL).all()
+        assert (sets == class_sets.CLEAR_OR_SEMI_TRANSPARENT).sum() == (400 if blind else 0)
+
+
+def test_flat_snow_is_not_judged_where_nothing_tells_it_from_cloud() -> None:
+    snow = np.full((13, 16, 16), 0.8, np.float32)
+    snow[11:] = 0.05
+    sets = np.full((16, 16), class_sets.CLEAR, np.uint8)
+    made = samples.Sample(snow, sets, sets, is_flat=True)
+    for seed in range(30):
+        image, judged = batches.observe(made, np.random.default_rng(seed))
+        swir = not (image[11] == FILL).all()
+        assert (judged == (class_sets.CLEAR if swir else class_sets.NOT_JUDGED)).all()
 
 
 def test_no_tiles_is_an_error(plan: Plan, tmp_path: Path) -> None:
@@ -128,13 +172,11 @@ def test_input_is_the_contract_of_the_network() -> None:
     assert (to_input(scene, "L1C")[13] == 0).all()
 
 
-def test_merged_labels_do_not_tell_the_clouds_apart() -> None:
+def test_labels_of_either_kind_do_not_tell_the_clouds_apart() -> None:
     def of(channel: int, *, merged: bool) -> float:
         logits = torch.zeros(1, 4, 8, 8)
         logits[:, channel] = 9
-        return float(
-            loss(logits, batches.Batch(torch.zeros(1, 14, 8, 8), torch.full((1, 8, 8), 4), torch.tensor([merged])))
-        )
+        return float(loss(logits, batches.Batch(torch.zeros(1, 14, 8, 8), torch.full((1, 8, 8), 12 if merged else 8))))
 
     assert of(2, merged=True) == pytest.approx(of(3, merged=True), abs=1e-4)
     assert of(2, merged=False) > of(3, merged=False) + 1
@@ -147,7 +189,8 @@ def test_pixels_that_are_not_judged_do_not_count() -> None:
     truth[:, :4] = 0
     other = logits.clone()
     other[:, :, :4] = 7 * torch.randn(1, 4, 4, 8)
-    whole = [float(loss(x, batches.Batch(x, truth, torch.tensor([False])))) for x in (logits, other)]
+    sets = torch.where(truth > 0, 2 ** (truth - 1).clamp(min=0), 0)
+    whole = [float(loss(x, batches.Batch(x, sets))) for x in (logits, other)]
     assert whole[0] == pytest.approx(whole[1], rel=1e-5)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.datasets.arrays import read_clear
 from kappamask.models import SceneError
 from kappamask.training.spectra import B02, B03, B04, B09, B8A, B10, B11, BANDS, FloatArray, to_top, vapour
 
@@ -25,6 +26,8 @@ PIXELS: Final = "labelled_l1c_pixels_13band.csv"
 #: Labelled scenes that are never trained on unless told to: the clouds of their labels are not told apart.
 VALIDATION: Final = "labelled_l1c_cumulus_6band.npz"
 LANDSAT: Final = ("labelled_landsat5_6band.npz", "labelled_landsat7_6band.npz")
+#: Side in pixels that a clear scene is brought to, so that tiles can be cut from it without being enlarged.
+LEAST_PX: Final = 512
 #: Scenes of the pixel table whose number leaves this rest by three are set aside: the network is judged on them.
 ASIDE: Final = 0
 
@@ -58,13 +61,31 @@ def check_data(folder: Path) -> None:
         raise SceneError(f"{folder} lacks {', '.join(lacking)}: real scenes and pixels, see docs/training-rounds.md.")
 
 
-def load_ground(folder: Path) -> Ground:
-    """Read the backgrounds and the clear pixels under `folder`. Raises SceneError where one is absent."""
+def load_ground(folder: Path, more: Path | None = None) -> Ground:
+    """Read the backgrounds and the clear pixels under `folder`, and the clear scenes of the folder `more`.
+
+    more: archives as `datasets.arrays` describes, without labels. Raises SceneError where a file is absent.
+    """
     check_data(folder)
     scenes = tuple(_read_scene(folder / name, level) for name, level in BACKGROUNDS.items())
+    if more is not None:
+        # Scenes of one's own are many and alike for the most part: the four large ones count twice.
+        scenes = (*scenes, *scenes, *read_clear_scenes(more))
     table = read_pixels(folder)
     clear, thick = ~table.cloudy, table.cloudy & (table.spectra[:, B02] > THICK)
     return Ground(scenes, table.spectra[clear], table.group[clear], table.spectra[thick])
+
+
+def read_clear_scenes(folder: Path) -> tuple[FloatArray, ...]:
+    """Read clear scenes of one's own as TOA reflectance (13, y, x), small ones repeated mirrored to `LEAST_PX`.
+
+    Raises SceneError if the folder holds no archive, or one of them cannot be read.
+    """
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise SceneError(f"{folder} holds no .npz; clear scenes with dn (y, x, band) and bands are needed.")
+    patches = [read_clear(path) for path in paths]
+    return tuple(_mirror(_to_complete_top(_fill_holes(p.stack(BANDS)), p.level)) for p in patches)
 
 
 def read_pixels(folder: Path, *, aside: bool = False) -> Pixels:
@@ -103,7 +124,25 @@ def _read_scene(path: Path, level: str) -> FloatArray:
     with np.load(path) as archive:
         found = {str(b): archive["dn"][..., i] / np.float32(1e4) for i, b in enumerate(archive["bands"])}
     scene = np.stack([found.get(b, np.full_like(found["B02"], np.nan)) for b in BANDS]).astype(np.float32)
+    return _to_complete_top(scene, level)
+
+
+def _to_complete_top(scene: FloatArray, level: str) -> FloatArray:
     return complete(scene if level == "L1C" else to_top(complete(scene, surface=True), 32.0, 0.1, 1.2))
+
+
+def _fill_holes(scene: FloatArray) -> FloatArray:
+    """Give pixels without a number the least one, in bands that are there: 0 in an archive of dark water."""
+    there = np.isfinite(scene).any(axis=(1, 2), keepdims=True)
+    return np.where(there & np.isnan(scene), np.float32(1e-4), scene)
+
+
+def _mirror(scene: FloatArray) -> FloatArray:
+    """Repeat `scene` mirrored until both sides have `LEAST_PX`."""
+    for axis in (1, 2):
+        while scene.shape[axis] < LEAST_PX:
+            scene = np.concatenate([scene, np.flip(scene, axis)], axis=axis)
+    return scene
 
 
 def complete(scene: FloatArray, *, surface: bool = False) -> FloatArray:

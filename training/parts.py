@@ -80,9 +80,16 @@ def read_sky(path: Path) -> tuple[Array, Numbers]:
         return archive["planes"], Numbers(zenith_deg, pixel_m, *layers)
 
 
-def write_parts(data: Path, out: Path, first: int, count: int, show: Callable[[int, int], None] | None = None) -> None:
+def write_parts(
+    data: Path,
+    out: Path,
+    first: int,
+    count: int,
+    show: Callable[[int, int], None] | None = None,
+    grounds: Path | None = None,
+) -> None:
     """Write skies and grounds `first` to `first + count - 1` under `out`; what is there stays, none appears half."""
-    ground = load_ground(data)
+    ground = load_ground(data, grounds)
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count):
         _write(out / f"ground-{seed:07d}.npy", partial(_ground, ground, seed))

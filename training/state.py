@@ -40,6 +40,7 @@ class Plan:
     real_share: float = 0.5
     sides: Sides = SIDES
     bfloat16: bool = False
+    grounds: Path | None = None
 
 
 @dataclass

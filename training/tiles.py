@@ -99,12 +99,20 @@ def haze(sun_zenith_deg: float, aot: float) -> tuple[FloatArray, FloatArray]:
     return light, transmission(sun_zenith_deg, aot) / transmission(sun_zenith_deg, CLEAR_AIR)
 
 
-def write_tiles(data: Path, out: Path, first: int, count: int, show: Callable[[int, int], None] | None = None) -> None:
+def write_tiles(
+    data: Path,
+    out: Path,
+    first: int,
+    count: int,
+    show: Callable[[int, int], None] | None = None,
+    grounds: Path | None = None,
+) -> None:
     """Write tiles `first` to `first + count - 1` under `out`; those that are there stay, none appears half.
 
     show: called after each tile with how many there are and how many there will be.
+    grounds: folder of clear scenes of one's own, to paint on as well.
     """
-    ground = load_ground(data)
+    ground = load_ground(data, grounds)
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count):
         path = out / f"{seed:07d}.npy"

@@ -26,7 +26,7 @@ from torch import nn
 from kappamask.datasets import Patch, open_dataset
 from kappamask.training.batches import Batch, Batches, Source
 from kappamask.training.device_batches import DeviceSource
-from kappamask.training.material import check_data
+from kappamask.training.material import check_data, read_clear_scenes
 from kappamask.training.parts import write_parts
 from kappamask.training.samples import LabelledSets, LoadedPatches
 from kappamask.training.state import Plan, State, check_start, loss, new_state
@@ -170,12 +170,14 @@ def making_tiles(plan: Plan, count: int) -> Iterator[None]:
     Where batches are made on a GPU these are skies and grounds, and all cores but two make them: it uses up more.
     """
     check_data(plan.data)
+    if plan.grounds:
+        read_clear_scenes(plan.grounds)
     check_start(plan)
     labelled_sets(plan)
     write, folder, pattern = parts_of(plan)
     makers = max(1, (os.cpu_count() or 1) - 2) if on_device(plan) else 1
     limits = [count * i // makers for i in range(makers + 1)]
-    ranges = [(plan.data, folder, first, last - first) for first, last in pairwise(limits)]
+    ranges = [(plan.data, folder, first, last - first, None, plan.grounds) for first, last in pairwise(limits)]
     running = [multiprocessing.get_context("spawn").Process(target=write, args=part, daemon=True) for part in ranges]
     for maker in running:
         maker.start()
