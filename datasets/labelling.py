@@ -132,13 +132,15 @@ def label_by_difference(scene: Planes, ground: Planes, *, shadow: bool = True) -
     return _drop_missing(sets, _band(scene, "B02"))
 
 
-def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_kinds: bool = True) -> Labels:
+def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_thin: bool = True) -> Labels:
     """Turn hand-drawn codes (y, x) into sets, with doubt where their makers did not look.
 
-    tells_shadow: False where shadows lie inside 1: dark ground is then clear or shadow. tells_kinds: False where 3 and
-    4 do not mean thin and thick. Rims of cumulus that are drawn as thin are cloud of either kind.
+    tells_shadow: False where shadows lie inside 1: dark ground is then clear or shadow. tells_thin: False where 3 does
+    not mean thin, as in the texture of a closed cover. Rims of cumulus that are drawn as thin are cloud of either kind.
     """
-    sets = from_codes(codes, merged=not tells_kinds)
+    sets = from_codes(codes)
+    if not tells_thin:
+        sets[codes == 3] = CLOUD_OF_EITHER_KIND
     cloud, infrared = codes >= 3, _band(scene, "B08")
     if cloud.any() and not tells_shadow and (codes == 1).any():
         sets[(codes == 1) & (infrared < 0.85 * np.median(infrared[codes == 1]))] = CLEAR_OR_SHADOW

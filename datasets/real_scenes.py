@@ -136,7 +136,7 @@ def _label_drawn(scene: Scene, row: Row) -> Labels:
         return Labels(sets, sets)
     return labelling.label_by_hand(
         scene.reflectance, scene.codes,
-        tells_shadow=scene.shadow_labelled, tells_kinds=row.options.get("tells_kinds", True),
+        tells_shadow=scene.shadow_labelled, tells_thin=row.options.get("tells_thin", True),
     )  # fmt: skip
 
 
