@@ -30,8 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	mkdir -p build/types && ln -sfn ../.. build/types/kappamask
-	MYPYPATH=build/types $(BIN)/mypy
+	$(BIN)/mypy
 
 # The peers and PyTorch are large, so they are not part of what the tests need.
 $(VENV)/bench: $(READY)
