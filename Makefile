@@ -30,8 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	mkdir -p build/types && ln -sfn ../.. build/types/kappamask
-	MYPYPATH=build/types $(BIN)/mypy
+	$(BIN)/mypy
 
 # The peers and PyTorch are large, so they are not part of what the tests need.
 $(VENV)/bench: $(READY)
@@ -57,7 +56,7 @@ judge: $(VENV)/bench
 # Remote batches through foul weather: 200 seeds, two parts each, of which `make test` runs the first few.
 faults: $(READY)
 	mkdir -p build
-	KAPPAMASK_FAULT_RUNS=200 $(BIN)/python -m pytest tests/test_remote_faults.py -q -s 2>build/faults.log
+	KAPPAMASK_FAULT_RUNS=200 $(BIN)/python -m pytest tests/openeo_process/test_remote_faults.py -q -s 2>build/faults.log
 
 # What the official networks must answer, from TensorFlow itself, in an environment of its own.
 $(VENV)-tensorflow: tools/goldens/official_keras.py
@@ -67,12 +66,12 @@ $(VENV)-tensorflow: tools/goldens/official_keras.py
 
 goldens: $(READY) $(VENV)-tensorflow
 	mkdir -p build/goldens
-	$(VENV)-tensorflow/bin/python tools/goldens/official_keras.py tests/official.npz tests build/goldens
-	$(BIN)/python tools/goldens/compare.py build/goldens tests
+	$(VENV)-tensorflow/bin/python tools/goldens/official_keras.py tests/helpers/official.npz tests/helpers build/goldens
+	$(BIN)/python tools/goldens/compare.py build/goldens tests/helpers
 
 # Both engines in one run, one thread; takes ten minutes.
 official-speed: $(READY) $(VENV)-tensorflow
-	$(BIN)/python tools/goldens/speed.py $(VENV)-tensorflow/bin/python tests
+	$(BIN)/python tools/goldens/speed.py $(VENV)-tensorflow/bin/python tests/helpers
 
 clean:
 	rm -rf $(VENV) $(VENV)-tensorflow build dist demo *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -13,19 +13,12 @@ from commands import command_reference
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from notebooks import Notebook, render
-from rooms import link_rooms
 from schemes import scheme_reference
 
-ROOT = Path(__file__).parents[2]
 NOTEBOOKS = Path("notebooks")
 """Folder of the notebooks in docs/ and on the site."""
 AT_ONCE = 2
 """Notebooks that run at the same time; most of each is waiting for imports and for jobs."""
-
-
-def on_startup(**_: object) -> None:
-    """Put the rooms where mkdocstrings, once it is configured, finds them as one package."""
-    link_rooms(ROOT)
 
 
 def on_config(config: MkDocsConfig) -> None:

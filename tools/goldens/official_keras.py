@@ -1,7 +1,7 @@
 """TensorFlow 2.15's scores of the official architectures, from seeds: `official_keras.py OUT.npz TESTS FOLDER`.
 
-Run by `make goldens` in an environment of its own. Weights are made by tests/official.py, so that a test can make the
-same ones without TensorFlow; here Keras takes them, gives the scores, and writes them in its own two layouts.
+Run by `make goldens` in an environment of its own. Weights are made by tests/helpers/official.py, so that a test can
+make the same ones without TensorFlow; here Keras takes them, gives the scores, and writes them in its own two layouts.
 The networks are written down from the official ones (km_predict, architectures.py, 2022).
 """
 

@@ -6,6 +6,19 @@ import pytest
 
 from kappamask.cli import main
 
+SLOW = """
+import sys, time
+from kappamask.scenes import geotiff_out
+fill = geotiff_out._fill
+def slow(layers):
+    fill(layers)
+    print("half-way", flush=True)
+    time.sleep(30)
+geotiff_out._fill = slow
+from kappamask.cli import main
+main()
+"""
+
 
 class Outcome:
     def __init__(self, code: int, out: str, err: str) -> None:

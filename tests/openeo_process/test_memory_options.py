@@ -19,7 +19,7 @@ from kappamask.openeo_process.publish import publication
 
 CARD = load_card("compact")
 NAMES = ("executor-memory", "executor-memoryOverhead")
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 HEAVY_BYTES = 153_000_000
 """Of the official U-Net as ONNX."""
 

@@ -19,7 +19,7 @@ from rasterio.transform import from_origin
 from kappamask.backend.server import running_server
 from kappamask.openeo_process import graph
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 BANDS = ["B02", "B03", "B04", "B08", "B10", "B11", "B12"]
 _BLOCK = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 

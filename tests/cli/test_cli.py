@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import one_sentence
+from command import SLOW, one_sentence
 from files import digits, geotiff, per_band
 from networks import write_model
 from rasterio.transform import from_origin
@@ -176,20 +176,6 @@ def test_odd_names_end_with_1_and_a_sentence(
     assert message in done.err
     assert one_sentence(done.err)
     assert sorted(folder.iterdir()) == before
-
-
-SLOW = """
-import sys, time
-from kappamask.scenes import geotiff_out
-fill = geotiff_out._fill
-def slow(layers):
-    fill(layers)
-    print("half-way", flush=True)
-    time.sleep(30)
-geotiff_out._fill = slow
-from kappamask.cli import main
-main()
-"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import xarray as xr
+from doors import OVERLAP, SIZE, chunked, local, painted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import BANDS, brightness_network, write_model
-from test_doors import OVERLAP, SIZE, chunked, local, painted
 
 from kappamask.backend.chunks import apply_neighborhood
 from kappamask.openeo_process import udf

@@ -1,9 +1,11 @@
 """All commands in one place; each lives in the module of its name."""
 
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
+import kappamask
 from kappamask.cli.models import models
 
 __all__ = ["app"]
@@ -33,6 +35,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(kappamask.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
 for _module in (import_module(f"kappamask.cli.{name}") for name in MODULES):
     _own = _module.__name__.rpartition(".")[2]
     for _name, _example in getattr(_module, "EXAMPLES", {_own: getattr(_module, "EXAMPLE", "")}).items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import run_udf_code
-from test_contract import CONTEXT, chunk_cube, run
+from udf_chunks import CONTEXT, chunk_cube, run
 
 import kappamask.udf.chunk
 

@@ -67,7 +67,8 @@ class Blocks:
 
 KEPT: Final = Blocks(2**28)
 """All of this process. 256 MiB is what it takes to decode every block of a product once, read in rows of pieces: 96 MiB
-on the 10 m grid, where pieces are blocks of the 10 m bands, more on that of 20 m (tests/test_blocks.py counts)."""
+on the 10 m grid, where pieces are blocks of the 10 m bands, more on that of 20 m (tests/scenes/test_blocks.py
+counts)."""
 
 
 def window(

@@ -29,7 +29,7 @@ from kappamask.openeo_process.download import write_manifest
 from kappamask.openeo_process.journal import Journal, Part, State
 from kappamask.openeo_process.patience import Patience
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
 
 

@@ -12,8 +12,8 @@ import valencia
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamask-openeo[convert]')")
 
 from command import one_sentence
+from patches import SIX, labelled, patch
 from shown import ROOT
-from test_compare import SIX, labelled, patch
 
 from kappamask.conversion import ConversionError, convert
 from kappamask.datasets import Patch

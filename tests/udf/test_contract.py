@@ -6,10 +6,7 @@ Numbers in the names are those of docs/udf-contract.md.
 import ast
 import json
 import logging
-import resource
-import subprocess
 import sys
-import textwrap
 import zipfile
 from pathlib import Path
 
@@ -17,8 +14,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from networks import write_model
-from openeo.udf import UdfData, XarrayDataCube
-from openeo.udf.run_code import load_module_from_string, run_udf_code
+from openeo.udf.run_code import load_module_from_string
+from udf_chunks import BANDS, CODE_TAIL, CONTEXT, SCRIPT, chunk_cube, in_new_process, run
 
 from kappamask.models import CubeError, JobError, KappaMaskError, load_card
 from kappamask.models.package import package_files, package_hash
@@ -26,46 +23,6 @@ from kappamask.openeo_process import udf
 from kappamask.openeo_process.archive import FOLDER, build
 from kappamask.openeo_process.smoke import smoke_test
 from kappamask.udf import chunk, clean, cloud_mask, network, to_scheme
-
-SCRIPT = udf().code
-CODE_TAIL = "\n\n# tail that a driver appends\n__kappamask_tail = 1\n"
-BANDS = ["B02", "B03", "B04", "B08", "B8A", "B10", "B11", "B12"]
-CONTEXT = {"schema": 1, "level": "L1C", "model": "compact", "radiometry": "dn_harmonized"}
-
-
-def chunk_cube(shape=(96, 96), dates=None, bands=BANDS, seed=1):
-    """A chunk as the Copernicus back-end makes it: float32, named, labelled bands, NaN-free unless changed."""
-    rng = np.random.default_rng(seed)
-    lead = () if dates is None else (dates,)
-    smooth = np.kron(rng.uniform(200, 6000, (*lead, len(bands), 12, 12)), np.ones((20, 20)))
-    values = smooth[..., : shape[0], : shape[1]].astype(np.float32).round()
-    dims = ("bands", "y", "x") if dates is None else ("t", "bands", "y", "x")
-    coords = {"bands": list(bands), "x": np.arange(shape[1]) * 10.0 + 5, "y": 5_000_005 - np.arange(shape[0]) * 10.0}
-    if dates is not None:
-        coords["t"] = np.datetime64("2024-05-01", "ns") + np.arange(dates) * np.timedelta64(5, "D")
-    return xr.DataArray(values, dims=dims, coords=coords, name="openEODataChunk")
-
-
-def run(cube, context=CONTEXT, code=SCRIPT):
-    data = UdfData(proj={"EPSG": 32635}, datacube_list=[XarrayDataCube(cube)], user_context=context)
-    (result,) = run_udf_code(code=code + CODE_TAIL, data=data).get_datacube_list()
-    return result.get_array()
-
-
-def peak_kb():
-    """Peak resident memory of this process since it was started (ru_maxrss would hold its parent's, too)."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
-
-
-def in_new_process(body, cwd, **limits):
-    """Run `body` in a fresh interpreter, after the helpers of this file."""
-    head = "import sys; sys.path[:0] = " + repr([str(Path(__file__).parent)]) + "\nfrom test_contract import *\n"
-    limit = (lambda: resource.setrlimit(resource.RLIMIT_AS, (limits["address_space"],) * 2)) if limits else None
-    return subprocess.run(
-        [sys.executable, "-c", head + textwrap.dedent(body)],
-        cwd=cwd, capture_output=True, text=True, timeout=120, preexec_fn=limit,
-    )  # fmt: skip
 
 
 def test_01_one_entry_is_found_and_chosen():

@@ -16,7 +16,7 @@ from networks import brightness_network, write_model
 
 from kappamask.models import load_card
 
-FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture(autouse=True)

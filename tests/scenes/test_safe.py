@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import files
 import numpy as np
 import pytest
 from files import digits, geotiff
@@ -207,7 +208,7 @@ def test_scan_finds_products_among_other_things(tmp_path: Path) -> None:
     broken = tmp_path / "S2C_MSIL1C_20210527T102021_N0511_R065_T32TQM_20210527T123456.zip"
     broken.write_bytes(b"PK and no more")
     (tmp_path / "other.zip").write_bytes(b"PK and no more")
-    shutil.make_archive(str(tmp_path / "texts"), "zip", Path(__file__).parent, "files.py")
+    shutil.make_archive(str(tmp_path / "texts"), "zip", Path(files.__file__).parent, "files.py")
     assert scan(tmp_path) == [folder, archive, broken]
     assert scan(folder) == [folder]
     with pytest.raises(SceneError, match="is no whole zip archive"):

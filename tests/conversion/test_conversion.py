@@ -21,7 +21,7 @@ from kappamask.conversion.releases import OFFICIAL
 from kappamask.models import load_card, read_weights
 from kappamask.udf import cloud_mask
 
-GOLDENS = Path(__file__).with_name("official.npz")
+GOLDENS = Path(official.__file__).with_name("official.npz")
 SIDES = {"unet": 96, "deeplabv3plus": 320}
 NETWORKS = [("unet", "L1C"), ("unet", "L2A"), ("deeplabv3plus", "L1C"), ("deeplabv3plus", "L2A")]
 

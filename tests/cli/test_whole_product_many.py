@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import one_sentence
+from command import SLOW, one_sentence
 from files import digits, geotiff, jp2, per_band
 from networks import write_model
-from test_cli import SLOW
 
 from kappamask.cli import mask_many
 from kappamask.cli.mask_options import Asked
