@@ -47,6 +47,8 @@ BLIND, CEILING = 0.08, (0.35, 1.2)
 #: Deviation of the constant added to each band; B10 has none of the air's light that makes the others doubtful.
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
 L2A_SHARE, NODATA_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.12
+#: Of samples with cirrus that only B10 shows, this share keeps all bands: few others teach what B10 means.
+CIRRUS_KEPT: Final = 0.4
 #: Clear ground so bright in B02 is not judged where nothing tells snow from cloud: no texture, B11 absent or bright.
 SNOW_B02, SNOW_B11 = 0.45, 0.13
 
@@ -140,7 +142,10 @@ def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArr
     scene = scene * np.exp(rng.normal(0, spread) + rng.normal(0, GAIN[1], (13, 1, 1))).astype(np.float32)
     scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
     scene = np.minimum(scene, ceilings(rng)[:, None, None])
-    scene[~keep_bands(rng)] = np.nan
+    kept = keep_bands(rng)
+    if (sample.sets != sample.sets_without_b10).any() and rng.random() < CIRRUS_KEPT:
+        kept[:] = True
+    scene[~kept] = np.nan
     sets = sample.sets_without_b10 if np.isnan(scene[B10]).all() else sample.sets
     if sample.is_flat:
         sets = np.where((sets == class_sets.CLEAR) & is_like_cloud(scene), class_sets.NOT_JUDGED, sets)
