@@ -21,7 +21,7 @@ from kappamask.models import SceneError
 from kappamask.training.architectures import DEPTHS, FILTERS, build, check_name
 from kappamask.training.batches import SIDES, Sides, Source
 from kappamask.training.material import load_ground
-from kappamask.training.samples import Joined, Sample, piece
+from kappamask.training.samples import InterleavedPatches, LabelledSets, Sample, cut_patch
 from kappamask.training.simulate import ONLY_B10
 from kappamask.training.spectra import BANDS
 from kappamask.training.state import Plan, read_checkpoint
@@ -54,15 +54,15 @@ Row = dict[str, Any]
 class Labelled(Source):
     """Batches of labelled patches alone, without the simulator."""
 
-    def __init__(self, real: Sequence[Patch], sides: Sides = SIDES) -> None:
-        self.real, self.sides = real, sides
+    def __init__(self, patches: Sequence[Patch], sides: Sides = SIDES) -> None:
+        self.labelled, self.sides = LabelledSets([patches]), sides
 
     def refresh(self) -> None:
         """Nothing is added while the run goes on."""
 
     def _draw(self, side: int, rng: np.random.Generator) -> Sample:
-        where = rng.bit_generator.random_raw(2)
-        return piece(self.real[int(rng.integers(len(self.real)))], side, where)
+        assert self.labelled is not None, "this source has no other"
+        return cut_patch(self.labelled.draw(rng), side, rng.bit_generator.random_raw(2))
 
 
 def architectures(grid: str) -> tuple[str, ...]:
@@ -114,8 +114,8 @@ def _same_plan(plan: Plan, *, simulated: bool) -> None:
         raise SceneError(f"{plan.out} holds a grid of {other}; go on with the same, or name another folder.")
 
 
-def _joined(plan: Plan, part: str) -> Joined:
-    joined = Joined([open_dataset(name, folder).part(part) for name, folder in plan.datasets])
+def _joined(plan: Plan, part: str) -> InterleavedPatches:
+    joined = InterleavedPatches([open_dataset(name, folder).part(part) for name, folder in plan.datasets])
     if not len(joined):
         raise SceneError(f"The data set has no patch of its {part} part; a grid needs train, validation and test.")
     return joined

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,27 @@ class LabelledSets:
         """Draw a patch."""
         which = int(rng.integers(len(self.parts)))
         return self.parts[which][int(rng.choice(len(self.shares[which]), p=self.shares[which]))]
+
+
+class InterleavedPatches(Sequence[Patch]):
+    """Patches of several sets as one sequence, each set as often as the others, however large it is."""
+
+    def __init__(self, parts: Sequence[Sequence[Patch]]) -> None:
+        self.parts = [part for part in parts if len(part)]
+
+    def __len__(self) -> int:
+        return len(self.parts) * max(map(len, self.parts), default=0)
+
+    @overload
+    def __getitem__(self, index: int) -> Patch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Patch]: ...
+    def __getitem__(self, index: int | slice) -> Patch | list[Patch]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        part = self.parts[index % len(self.parts)]
+        return part[index // len(self.parts) % len(part)]
 
 
 def weigh_patches(part: Sequence[Patch]) -> NDArray[np.float64]:
