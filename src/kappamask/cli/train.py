@@ -82,6 +82,9 @@ def train(
     datasets: Sets = None,
     grounds: Grounds = None,
     real_share: Annotated[float, typer.Option(min=0, max=1, help="Of the samples, from labelled sets.")] = 0.5,
+    validate_minutes: Annotated[
+        float, typer.Option(min=0.01, help="Minutes of training steps between looks at the validation scenes.")
+    ] = 3,
     threads: Annotated[int, typer.Option(min=0, help="Of PyTorch; 0 is all cores.")] = 0,
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Half precision: faster where the CPU or GPU has it.")
@@ -107,7 +110,7 @@ def train(
         own[1] if own else Path(data), tiles or out / "tiles", out, minutes, steps, seed, batch,
         rate or (RATE if grid else Plan.rate), architecture, where, start=start,
         datasets=(*([own] if own else []), *_sets(datasets or [])), real_share=real_share,
-        bfloat16=bfloat16, grounds=grounds,
+        bfloat16=bfloat16, grounds=grounds, validate_minutes=validate_minutes,
     )  # fmt: skip
     with _plainly():
         if grid:
