@@ -8,8 +8,8 @@ import openeo
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
-from kappamask.openeo_process.download import plain_name
 from kappamask.openeo_process.memory import Load, check_trio, gigabytes, largest_load, trio
+from kappamask.openeo_process.results import check_rasters, name_files, place_file
 from kappamask.openeo_process.triage import reason
 
 __all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
@@ -25,10 +25,12 @@ JOB_OPTIONS: dict[str, Any] = {
     "task-cpus": 1,
     "max-executors": 20,
     "soft-errors": 0.0,
+    "stac-version": "1.0",
 }
 """Every option whose default differs between back-ends; of memory, the least. python-memory limits *virtual* memory,
 of which a library reserves more than it uses, so it is disabled and Python's share is in memoryOverhead. A tile that
-could not be read is an error: the default of 0.1 would turn up to a tenth of them into nodata in silence."""
+could not be read is an error: the default of 0.1 would turn up to a tenth of them into nodata in silence.
+The shape of results is stated too; both are read."""
 
 
 def job_options(archive: str | None = None, load: Load | None = None, **changes: Any) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def job_options(archive: str | None = None, load: Load | None = None, **changes:
     """
     archives = {"udf-dependency-archives": [f"{archive}#{FOLDER}"]} if archive else {}
     asked = {**JOB_OPTIONS, **archives, **changes}
+    asked["stac-version"] = str(asked["stac-version"])  # back-ends compare it with a text, and 1.1 typed is a number
     needed = trio(load, _tasks(asked)) if load else {}
     more = {name: text for name, text in needed.items() if text != asked[name] and name not in changes}
     asked |= {name: text for name, text in more.items() if gigabytes(text) > gigabytes(asked[name])}
@@ -91,22 +94,24 @@ def submit(
 def fetch(job: openeo.BatchJob, folder: str | Path) -> list[Path]:
     """Download the assets of a finished job; their paths. Each is written beside its place, then renamed.
 
-    Raises JobError if the job has no result, or an asset's name would leave `folder`.
+    Files are named after the paths of their addresses, and GeoTIFFs end in .tif. Raises JobError if the job has no
+    result, or if no raster is among the files, which stay where they are.
     """
     target = Path(folder)
     assets = job.get_results().get_assets()
     if not assets:
         raise JobError(f"Job {job.job_id} has no result: see its log with job.logs().")
     target.mkdir(parents=True, exist_ok=True)
-    return [_fetch(asset, target) for asset in assets]
+    names = name_files({asset.key: asset.href for asset in assets})
+    files = [_fetch(asset, target / names[asset.key]) for asset in assets]
+    check_rasters(files, str(job.job_id))
+    return files
 
 
-def _fetch(asset: Any, folder: Path) -> Path:
-    target = folder / plain_name(str(getattr(asset, "key", None) or asset.name))
-    part = target.with_name(target.name + ".part")
+def _fetch(asset: Any, target: Path) -> Path:
+    part = target.with_name(f".{target.name}.part")
     try:
         asset.download(part)
-        part.replace(target)
+        return place_file(part, target)
     finally:
         part.unlink(missing_ok=True)
-    return target
