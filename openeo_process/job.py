@@ -1,6 +1,7 @@
 """A batch job: explicit options, submitted, waited for, fetched."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,16 @@ import openeo
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
+from kappamask.openeo_process.download import Asset, LinkError, assets_of, download, remove_halves
 from kappamask.openeo_process.memory import Load, check_trio, gigabytes, largest_load, trio
-from kappamask.openeo_process.results import check_rasters, name_files, place_file
+from kappamask.openeo_process.patience import FAULTS
+from kappamask.openeo_process.results import check_rasters
 from kappamask.openeo_process.triage import reason
 
 __all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
 
+TRIES = 3
+"""How often in a row a file is asked for, from where it was cut."""
 JOB_OPTIONS: dict[str, Any] = {
     "driver-memory": "2G",
     "driver-memoryOverhead": "1G",
@@ -95,23 +100,29 @@ def fetch(job: openeo.BatchJob, folder: str | Path) -> list[Path]:
     """Download the assets of a finished job; their paths. Each is written beside its place, then renamed.
 
     Files are named after the paths of their addresses, and GeoTIFFs end in .tif. Raises JobError if the job has no
-    result, or if no raster is among the files, which stay where they are.
+    result, if a file cannot be had whole, or if no raster is among the files, which stay where they are.
     """
-    target = Path(folder)
-    assets = job.get_results().get_assets()
-    if not assets:
-        raise JobError(f"Job {job.job_id} has no result: see its log with job.logs().")
-    target.mkdir(parents=True, exist_ok=True)
-    names = name_files({asset.key: asset.href for asset in assets})
-    files = [_fetch(asset, target / names[asset.key]) for asset in assets]
-    check_rasters(files, str(job.job_id))
+    target, job_id = Path(folder), str(job.job_id)
+    key = sha256(job_id.encode()).hexdigest()[:16]
+    try:
+        files = [_fetch(job.connection, asset, target, key) for asset in assets_of(job.connection, job_id)]
+    finally:
+        remove_halves(target, key)
+    check_rasters(files, job_id)
     return files
 
 
-def _fetch(asset: Any, target: Path) -> Path:
-    part = target.with_name(f".{target.name}.part")
-    try:
-        asset.download(part)
-        return place_file(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+def _fetch(connection: openeo.Connection, asset: Asset, folder: Path, key: str) -> Path:
+    """Download one file, going on where it was cut."""
+    faults: list[Exception] = []
+    while len(faults) < TRIES:
+        try:
+            entry = download(connection, asset, folder, key, check=lambda _: None, progress=lambda: None)
+            return folder / str(entry["name"])
+        except (LinkError, *FAULTS) as error:
+            faults.append(error)
+    last = faults[-1]
+    why = str(last) if isinstance(last, LinkError) else type(last).__name__  # others tell the address, a secret
+    raise JobError(
+        f"{asset.name} could not be fetched whole: {why}; type fetch(job, {str(folder)!r}) again, which costs nothing."
+    ) from last
