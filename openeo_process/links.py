@@ -21,9 +21,9 @@ def find_link(key: str, asset: Mapping[str, Any]) -> str:
     """
     alternates = asset.get("alternate")
     entries = [asset, *(alternates.values() if isinstance(alternates, dict) else ())]
-    found = [one["href"] for one in entries if isinstance(one, dict) and isinstance(one.get("href"), str)]
+    found = [one.get("href") for one in entries if isinstance(one, Mapping)]
     try:
-        return next(href for href in found if href and urlsplit(href).scheme in FETCHED_BY)
+        return next(href for href in found if isinstance(href, str) and href and urlsplit(href).scheme in FETCHED_BY)
     except (StopIteration, ValueError):
         raise JobError(
             f"The back-end gives no https address for the result {key!r}; needed is an href. See what it answers with "
