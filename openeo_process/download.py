@@ -11,6 +11,8 @@ import openeo
 import requests
 
 from kappamask.models import JobError
+from kappamask.openeo_process.links import find_bounds, find_link
+from kappamask.openeo_process.results import MANIFEST, name_files, place_file
 
 __all__ = [
     "MANIFEST",
@@ -19,12 +21,12 @@ __all__ = [
     "assets_of",
     "download",
     "fetched",
-    "is_whole",
+    "list_whole_files",
     "plain_name",
+    "remove_halves",
     "write_manifest",
 ]
 
-MANIFEST = "manifest.json"
 PIECE = 1 << 20
 """Bytes between two reports of progress."""
 OK, PARTIAL, BEYOND = 200, 206, 416
@@ -45,22 +47,25 @@ class Asset:
     size: int | None
     """Bytes, where the back-end says."""
     bounds: tuple[float, float, float, float] | None = None
-    """West, south, east, north in the file's own CRS, where the back-end says (`proj:bbox`)."""
+    """West, south, east, north in the file's own CRS, where the back-end says."""
+
+    @property
+    def names(self) -> set[str]:
+        """What the file may be called here; see `place_file`."""
+        return {self.name, self.name + ".tif"}
 
 
 def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
-    """The files of a finished job, with links signed anew. Raises JobError if there is none, or a name is no name."""
+    """List the files of a finished job, named after their paths, with links signed anew.
+
+    Results of STAC 1.0 and 1.1 are read alike. Raises JobError if there is none, or no address of one.
+    """
     listed = connection.job(job_id).get_results().get_metadata().get("assets", {})
     if not listed:
         raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
-    return [Asset(plain_name(name), one["href"], one.get("file:size"), _bounds(one)) for name, one in listed.items()]
-
-
-def _bounds(entry: dict[str, Any]) -> tuple[float, float, float, float] | None:
-    match entry.get("proj:bbox"):
-        case [int() | float() as west, int() | float() as south, int() | float() as east, int() | float() as north]:
-            return west, south, east, north
-    return None
+    links = {key: find_link(key, entry) for key, entry in listed.items()}
+    names = name_files(links)
+    return [Asset(names[key], links[key], one.get("file:size"), find_bounds(one)) for key, one in listed.items()]
 
 
 def plain_name(name: str) -> str:
@@ -78,7 +83,8 @@ def download(
 
     key: what is half fetched is kept under the asset's name and this, and gone on with. check: raises a KappaMaskError
     if the whole file is not what it should be; then the half is thrown away. progress: called as bytes come in.
-    Raises LinkError, openEO's and requests' errors, and OSError; the final name appears only if all is right.
+    Raises LinkError, openEO's and requests' errors, and OSError; the final name, which is the asset's, or that and the
+    suffix of a GeoTIFF, appears only if all is right.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / asset.name, folder / f".{asset.name}.{key}.part"
@@ -92,9 +98,14 @@ def download(
     except Exception:
         part.unlink()
         raise
-    entry = {"name": asset.name, "size": part.stat().st_size, "sha256": _sha256(part)}
-    part.replace(target)
-    return entry
+    size, digest = part.stat().st_size, _sha256(part)
+    return {"name": place_file(part, target).name, "size": size, "sha256": digest}
+
+
+def remove_halves(folder: Path, key: str) -> None:
+    """Remove what is left of files that were half fetched under this key."""
+    for half in folder.glob(f".*.{key}.part"):
+        half.unlink()
 
 
 def _append(connection: openeo.Connection, asset: Asset, part: Path, progress: Callable[[], None]) -> None:
@@ -139,10 +150,10 @@ def fetched(folder: Path, job_id: str) -> Iterator[Path]:
     return (path for path, same in _compared(folder, job_id) if same)
 
 
-def is_whole(folder: Path, job_id: str) -> bool:
-    """Whether every file of this job lies in `folder` as its manifest describes it; without a manifest, no."""
-    found = [same for _, same in _compared(folder, job_id)]
-    return bool(found) and all(found)
+def list_whole_files(folder: Path, job_id: str) -> list[Path]:
+    """List the files of this job; none unless all lie in `folder` as its manifest says."""
+    found = [*_compared(folder, job_id)]
+    return [path for path, _ in found] if all(same for _, same in found) else []
 
 
 def _compared(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:

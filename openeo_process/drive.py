@@ -11,6 +11,7 @@ from kappamask.models import JobError, KappaMaskError
 from kappamask.openeo_process.download import Asset, LinkError
 from kappamask.openeo_process.journal import Journal, Part, State
 from kappamask.openeo_process.patience import Patience, is_gone, is_transient, needs_login
+from kappamask.openeo_process.results import NoMaskError
 from kappamask.openeo_process.steps import Steps, told
 
 __all__ = ["Driver"]
@@ -100,6 +101,8 @@ class Driver:
     def _step(self, part: Part, turn: _Turn) -> bool:
         try:
             after = self.steps.of[part.state](part)
+        except NoMaskError as error:  # what was paid can be had by a later version
+            return self._fault(part.fingerprint, turn, error)
         except JobError as error:
             return self._failed(part, told(error))
         except (KappaMaskError, LinkError, OSError, openeo.BaseOpenEoException) as error:
@@ -136,4 +139,5 @@ class Driver:
 
     def _tries(self, error: Exception) -> int:
         """How often what is no passing fault is tried again: a file may be better next time, a full disk not."""
-        return self.patience.bad_files if isinstance(error, LinkError | KappaMaskError) else 0
+        passing = isinstance(error, LinkError | KappaMaskError) and not isinstance(error, NoMaskError)
+        return self.patience.bad_files if passing else 0

@@ -1,6 +1,7 @@
 """A batch job: explicit options, submitted, waited for, fetched."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,16 @@ import openeo
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
-from kappamask.openeo_process.download import plain_name
+from kappamask.openeo_process.download import Asset, LinkError, assets_of, download, remove_halves
 from kappamask.openeo_process.memory import Load, check_trio, gigabytes, largest_load, trio
+from kappamask.openeo_process.patience import FAULTS
+from kappamask.openeo_process.results import check_rasters
 from kappamask.openeo_process.triage import reason
 
 __all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
 
+TRIES = 3
+"""How often in a row a file is asked for, from where it was cut."""
 JOB_OPTIONS: dict[str, Any] = {
     "driver-memory": "2G",
     "driver-memoryOverhead": "1G",
@@ -25,10 +30,12 @@ JOB_OPTIONS: dict[str, Any] = {
     "task-cpus": 1,
     "max-executors": 20,
     "soft-errors": 0.0,
+    "stac-version": "1.0",
 }
 """Every option whose default differs between back-ends; of memory, the least. python-memory limits *virtual* memory,
 of which a library reserves more than it uses, so it is disabled and Python's share is in memoryOverhead. A tile that
-could not be read is an error: the default of 0.1 would turn up to a tenth of them into nodata in silence."""
+could not be read is an error: the default of 0.1 would turn up to a tenth of them into nodata in silence.
+The shape of results is stated too; both are read."""
 
 
 def job_options(archive: str | None = None, load: Load | None = None, **changes: Any) -> dict[str, Any]:
@@ -38,6 +45,7 @@ def job_options(archive: str | None = None, load: Load | None = None, **changes:
     """
     archives = {"udf-dependency-archives": [f"{archive}#{FOLDER}"]} if archive else {}
     asked = {**JOB_OPTIONS, **archives, **changes}
+    asked["stac-version"] = str(asked["stac-version"])  # back-ends compare it with a text, and 1.1 typed is a number
     needed = trio(load, _tasks(asked)) if load else {}
     more = {name: text for name, text in needed.items() if text != asked[name] and name not in changes}
     asked |= {name: text for name, text in more.items() if gigabytes(text) > gigabytes(asked[name])}
@@ -91,22 +99,30 @@ def submit(
 def fetch(job: openeo.BatchJob, folder: str | Path) -> list[Path]:
     """Download the assets of a finished job; their paths. Each is written beside its place, then renamed.
 
-    Raises JobError if the job has no result, or an asset's name would leave `folder`.
+    Files are named after the paths of their addresses, and GeoTIFFs end in .tif. Raises JobError if the job has no
+    result, if a file cannot be had whole, or if no raster is among the files, which stay where they are.
     """
-    target = Path(folder)
-    assets = job.get_results().get_assets()
-    if not assets:
-        raise JobError(f"Job {job.job_id} has no result: see its log with job.logs().")
-    target.mkdir(parents=True, exist_ok=True)
-    return [_fetch(asset, target) for asset in assets]
-
-
-def _fetch(asset: Any, folder: Path) -> Path:
-    target = folder / plain_name(str(getattr(asset, "key", None) or asset.name))
-    part = target.with_name(target.name + ".part")
+    target, job_id = Path(folder), str(job.job_id)
+    key = sha256(job_id.encode()).hexdigest()[:16]
     try:
-        asset.download(part)
-        part.replace(target)
+        files = [_fetch(job.connection, asset, target, key) for asset in assets_of(job.connection, job_id)]
     finally:
-        part.unlink(missing_ok=True)
-    return target
+        remove_halves(target, key)
+    check_rasters(files, job_id)
+    return files
+
+
+def _fetch(connection: openeo.Connection, asset: Asset, folder: Path, key: str) -> Path:
+    """Download one file, going on where it was cut."""
+    faults: list[Exception] = []
+    while len(faults) < TRIES:
+        try:
+            entry = download(connection, asset, folder, key, check=lambda _: None, progress=lambda: None)
+            return folder / str(entry["name"])
+        except (LinkError, *FAULTS) as error:
+            faults.append(error)
+    last = faults[-1]
+    why = str(last) if isinstance(last, LinkError) else type(last).__name__  # others tell the address, a secret
+    raise JobError(
+        f"{asset.name} could not be fetched whole: {why}; type fetch(job, {str(folder)!r}) again, which costs nothing."
+    ) from last

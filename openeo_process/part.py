@@ -14,6 +14,10 @@ from typing import Any
 __all__ = ["Part", "State", "fingerprint", "mark", "unsigned"]
 
 
+UNSAID = {"stac-version": "1.0"}
+"""Job options that earlier versions did not state, and what back-ends took for them; with these, no job is another."""
+
+
 class State(StrEnum):
     """Where a part stands; each names what is known to have happened."""
 
@@ -79,9 +83,11 @@ class Part:
 def fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
     """16 hex digits that follow from what is asked of whom: 64 bits, so that chance makes no two alike.
 
-    Signatures of URLs in the options do not count: a link that is signed anew leads to the same archive.
+    Signatures of URLs in the options do not count: a link that is signed anew leads to the same archive. Nor do
+    options that jobs of earlier versions had unsaid.
     """
-    asked = [backend.rstrip("/"), graph, json.loads(unsigned(json.dumps(options)))]
+    said = {name: value for name, value in options.items() if UNSAID.get(name) != value}
+    asked = [backend.rstrip("/"), graph, json.loads(unsigned(json.dumps(said)))]
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

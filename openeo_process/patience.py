@@ -7,7 +7,7 @@ import requests
 from openeo.rest import OpenEoApiPlainError
 from openeo.rest.auth.oidc import OidcException
 
-__all__ = ["Patience", "is_gone", "is_refusal", "is_transient", "needs_login"]
+__all__ = ["FAULTS", "Patience", "is_gone", "is_refusal", "is_transient", "needs_login"]
 
 TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 """Too many requests, and the server's or a gateway's own faults (RFC 9110, RFC 6585): the same request may succeed."""

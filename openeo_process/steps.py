@@ -16,9 +16,10 @@ import openeo
 from openeo.rest import OpenEoApiPlainError
 
 from kappamask.models import JobError
-from kappamask.openeo_process.download import Asset, assets_of, download, fetched, write_manifest
+from kappamask.openeo_process.download import Asset, assets_of, download, fetched, remove_halves, write_manifest
 from kappamask.openeo_process.journal import Journal, Part, State, mark, unsigned
 from kappamask.openeo_process.patience import Patience, is_gone, is_refusal, is_transient, needs_login
+from kappamask.openeo_process.results import check_masks
 from kappamask.openeo_process.triage import reason
 
 __all__ = ["Steps", "told"]
@@ -119,13 +120,17 @@ class Steps:
         return self.journal.change(part, state=State.FINISHED, costs=costs)
 
     def _fetch(self, part: Part) -> Part:
-        folder = Path(part.folder)
-        assets = assets_of(self.connection, str(part.job))
-        have = {path.name for path in fetched(folder, str(part.job))}
-        if have != {asset.name for asset in assets}:
+        folder, job_id = Path(part.folder), str(part.job)
+        assets = assets_of(self.connection, job_id)
+        names = {path.name for path in fetched(folder, job_id)}
+        if not all(names & asset.names for asset in assets):
             entries = [self._download(asset, folder, part) for asset in assets]
-            write_manifest(folder, {"job": part.job, "backend": part.backend, "fingerprint": part.fingerprint}, entries)
+            about = {"job": part.job, "backend": part.backend, "fingerprint": part.fingerprint}
+            write_manifest(folder, about, entries)
+            names = {entry["name"] for entry in entries}
+        remove_halves(folder, part.fingerprint)
         self._sweep(part)
+        check_masks((folder / name for name in names), job_id)
         return self.journal.change(part, state=State.FETCHED)
 
     def _download(self, asset: Asset, folder: Path, part: Part) -> dict[str, Any]:

@@ -89,11 +89,10 @@ def _masks(part: "Part") -> Iterator[tuple[Path, str]]:
     """The masks that a part has fetched, and their dates; the canary's only prove that it works."""
     from kappamask.openeo_process.batch import CANARY
     from kappamask.openeo_process.download import fetched
+    from kappamask.openeo_process.results import find_masks
 
     if part.name != CANARY and part.job is not None:
-        for path in fetched(Path(part.folder), part.job):
-            if path.suffix == ".tif" and (date := _DATE.search(path.name)):
-                yield path, date[0]
+        yield from find_masks(fetched(Path(part.folder), part.job))
 
 
 def _catalogue(masks: list[Path], parts: "list[Part]") -> list[Path]:

@@ -58,11 +58,12 @@ def _is_local(backend: str) -> bool:
 
 def _check(part: "Part", path: Path, asset: "Asset", partly: bool = False) -> None:
     """Rasters must be masks of the part's grid and area; what else a back-end sends is kept as it is."""
+    from kappamask.openeo_process.results import is_geotiff, names_geotiff
     from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
 
     graph, name = json.loads(part.graph), asked_of(part).get("scheme", OWN)
     area: dict[str, Any] = next((one["extent"] for one in arguments_of(graph, "filter_bbox")), {})
-    if ".tif" not in path.suffixes:
+    if not (names_geotiff(asset.name) or is_geotiff(path)):
         return
     found = verify_mask(path, crs=area.get("crs"), codes=OWN_CODES if is_own(name) else scheme_of(name).readings)
     if area:

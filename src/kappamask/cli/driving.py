@@ -80,8 +80,9 @@ def _refusal(pilot: "Part", parts: "Sequence[Part]", most: float | None) -> str 
     """Why the batch is too dear by what its pilot cost; None if it is not, or nobody knows."""
     from kappamask.openeo_process.download import fetched
     from kappamask.openeo_process.plan import SEEN, check_credits, seen_credits
+    from kappamask.openeo_process.results import collect_dates
 
-    dates = len([path for path in fetched(Path(pilot.folder), str(pilot.job)) if path.suffix == ".tif"])
+    dates = len(collect_dates(fetched(Path(pilot.folder), str(pilot.job))))
     price = seen_credits(pilot, parts, dates)
     if price is None:
         return None

@@ -116,12 +116,16 @@ def _went_wrong(part: "Part") -> bool:
 
 
 def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":
-    """The part; one of whose files any is gone or changed is to be fetched again."""
-    from kappamask.openeo_process.download import is_whole
-    from kappamask.openeo_process.journal import State
+    """The part; one of whose files any is gone or changed, or none is a mask by name, is to be fetched again.
 
-    damaged = part.state is State.FETCHED and not is_whole(Path(part.folder), str(part.job))
-    return book.change(part, state=State.FINISHED) if damaged else part
+    Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
+    """
+    from kappamask.openeo_process.download import list_whole_files
+    from kappamask.openeo_process.journal import State
+    from kappamask.openeo_process.results import find_masks
+
+    useless = part.state is State.FETCHED and not find_masks(list_whole_files(Path(part.folder), str(part.job)))
+    return book.change(part, state=State.FINISHED) if useless else part
 
 
 def _parts(book: "Journal", batch: str | None) -> "list[Part]":

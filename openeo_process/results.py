@@ -1,0 +1,133 @@
+"""Name the files of a job's results, and tell which of them are masks."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from kappamask.models import JobError
+
+__all__ = [
+    "MANIFEST",
+    "NoMaskError",
+    "check_masks",
+    "check_rasters",
+    "collect_dates",
+    "find_masks",
+    "is_geotiff",
+    "name_files",
+    "names_geotiff",
+    "place_file",
+]
+
+MANIFEST = "manifest.json"
+SUFFIXES = (".tif", ".tiff")
+GEOTIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of TIFF and BigTIFF, in both orders of bytes."""
+RASTERS = (*GEOTIFF, b"\x89HDF", b"CDF", b"\x89PNG", b"PK\x03\x04")
+"""The same of netCDF 4 and 3, PNG, and zipped Zarr as well, in which masks can be asked for."""
+LONGEST = 120
+"""Characters of a name; file systems bear 255 bytes, and half-fetched files have more in their names."""
+SHOWN = 5
+"""Names of files told in a message."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_UNSAFE = re.compile(r"[^\w.+@=-]+")
+
+
+class NoMaskError(JobError):
+    """A job has finished and its files are here, but none of them is a mask."""
+
+
+def name_files(hrefs: Mapping[str, str]) -> dict[str, str]:
+    """Name the file of each asset after the path of its address.
+
+    hrefs: by the asset's key, which is no file name in results as STAC 1.1 has them. Names lead to no other folder.
+    Those that would be the same, also where capitals do not count or once a suffix is added, bear a digest of the key.
+    """
+    names = {key: _name(href) for key, href in hrefs.items()}
+    taken = Counter([MANIFEST, *map(_bare, names.values())])
+    return {key: name if taken[_bare(name)] == 1 else _marked(name, key) for key, name in names.items()}
+
+
+def _name(href: str) -> str:
+    last = unquote(urlsplit(href).path.rstrip("/").rpartition("/")[2].partition(";")[0])
+    plain = unicodedata.normalize("NFC", re.split(r"[/\\]", last)[-1])
+    safe = _UNSAFE.sub("_", plain).strip(".") or "asset"
+    return safe if len(safe) <= LONGEST else f"{safe[:40]}_{_digest(safe)}_{safe[-60:]}"
+
+
+def _bare(name: str) -> str:
+    return name.casefold().removesuffix(SUFFIXES[0])
+
+
+def _marked(name: str, key: str) -> str:
+    path = Path(name)
+    return f"{path.stem}_{_digest(key)}{path.suffix}"
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:8]
+
+
+def place_file(half: Path, target: Path) -> Path:
+    """Rename a whole file to `target`, with .tif added where it is a GeoTIFF; its path."""
+    if is_geotiff(half) and not names_geotiff(target.name):
+        target = target.with_name(target.name + SUFFIXES[0])
+    return half.replace(target)
+
+
+def is_geotiff(path: Path) -> bool:
+    """Tell whether a file begins as TIFF does, whatever its name is."""
+    return _begins(path, GEOTIFF)
+
+
+def names_geotiff(name: str) -> bool:
+    """Tell whether a file's name has the suffix of a GeoTIFF."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def _begins(path: Path, marks: tuple[bytes, ...]) -> bool:
+    with path.open("rb") as file:
+        return file.read(4).startswith(marks)
+
+
+def find_masks(files: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Find the GeoTIFFs with a date in their names, and their dates."""
+    rasters = (path for path in files if names_geotiff(path.name))
+    return [(path, date[0]) for path in rasters if (date := _DATE.search(path.name))]
+
+
+def collect_dates(files: Iterable[Path]) -> set[str]:
+    """Collect the dates of GeoTIFFs; one without a date in its name counts as one."""
+    rasters = (path.name for path in files if names_geotiff(path.name))
+    return {date[0] if (date := _DATE.search(name)) else name for name in rasters}
+
+
+def check_masks(files: Iterable[Path], job_id: str) -> None:
+    """Raise NoMaskError unless one of a job's files is a GeoTIFF with a date in its name."""
+    files = list(files)
+    if not find_masks(files):
+        raise NoMaskError(
+            f"{_found(files, job_id)}; needed is a GeoTIFF with a date in its name, such as openEO_2025-09-21Z.tif. "
+            "After an update of this package, or once the back-end names its files otherwise, type kappamask resume: "
+            "it fetches them again and nothing is paid twice."
+        )
+
+
+def check_rasters(files: Iterable[Path], job_id: str) -> None:
+    """Raise NoMaskError unless one of a job's files is a raster, by what it begins with."""
+    files = list(files)
+    if not any(_begins(path, RASTERS) for path in files):
+        raise NoMaskError(
+            f"{_found(files, job_id)}; needed is GeoTIFF, netCDF, PNG or zipped Zarr. Other results are fetched by "
+            "job.get_results().download_files(folder); what went wrong in the job may be in job.logs()."
+        )
+
+
+def _found(files: list[Path], job_id: str) -> str:
+    names = sorted(path.name for path in files)
+    told = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return f"Job {job_id} was fetched to {files[0].parent}, but no mask is among its files: found was {told}"
