@@ -108,13 +108,16 @@ def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) ->
     assert "step 1 " in done.out and "score" in done.out
     assert "kappamask models export" in done.err
     done = kappamask(*words, "--steps", 2)
-    assert "step 2 " in done.out and "step 1 " not in done.out
+    assert "step 2 " in done.out and "step 1 " not in done.out and "train goes on: compact on cpu" in done.err
+    again = kappamask(*words, "--steps", 2)
+    assert again.code == 0 and "holds a finished run (2 steps" in again.err
     assert kappamask(*words, "--steps", 3, "--architecture", "unet-5-32").code == 2
     assert kappamask(*words, "--steps", 3, "--architecture", "unet").code == 2
 
     out = tmp_path / "models"
     words = ["models", "export", run / "last.pt", "--data", data, "--tiles", run / "tiles", "-o", out]
-    done = kappamask(*words, "--name", "tiny", "--shadow-odds", 1.65, "--json")
+    owner = ("--title", "Tiny clouds", "--author", "Ada", "--license", "CC-BY-4.0")
+    done = kappamask(*words, "--name", "tiny", "--shadow-odds", 1.65, *owner, "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert (told["architecture"], told["simulated_tiles"], told["runs"][0]["step"]) == ("compact", 2, 2)
@@ -122,6 +125,7 @@ def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) ->
     assert told["runs"][0]["origin"]["seed"] == 1
     assert told["shadow_odds"] == 1.65
     card = load_card(out / "tiny.json")
-    assert (card.id, card.stride) == ("tiny", 16)
+    assert (card.id, card.stride, card.title, card.licence) == ("tiny", 16, "Tiny clouds", "CC-BY-4.0")
+    assert card.provenance.startswith("Weights of Ada, trained") and "not KappaZeta's" in card.provenance
     assert len(read_weights(card)) == told["size_bytes"]
     assert sorted(p.name for p in out.iterdir()) == ["tiny.json", "tiny.onnx"]

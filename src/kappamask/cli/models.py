@@ -82,15 +82,28 @@ def export(
         float,
         typer.Option(min=0.1, max=10, help="Odds of cloud shadow times this: tiles hold less of it than real scenes."),
     ] = 1.0,
+    title: Annotated[str, typer.Option(help="Title in the card; the id if left out.", show_default=False)] = "",
+    author: Annotated[str, typer.Option(help="Who trained it, for the card.", show_default=False)] = "",
+    licence: Annotated[
+        str, typer.Option("--license", help="SPDX name of the licence of the weights, as CC-BY-4.0.")
+    ] = "other",
+    labelled: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled scenes whose validation part the card shall have scores of.", exists=True, show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a trained network as ONNX, its scores calibrated, with a card of how it was made and how good it is."""
     with extra("train"):
-        from kappamask.training.export import release
+        from kappamask.training.export import Release, release
+        from kappamask.training.model_card import Owner
 
     made = datetime.fromtimestamp(checkpoints[-1].stat().st_mtime, UTC).date().isoformat()
-    facts = release(checkpoints, data, tiles, output, name, made, shadow_odds)
-    told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256")}
+    wanted = Release(name, made, Owner(title, author, licence), shadow_odds, labelled)
+    facts = release(checkpoints, data, tiles, output, wanted)
+    told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256", "scenes")}
     say(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
 
 

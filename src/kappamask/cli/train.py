@@ -12,6 +12,7 @@ import typer
 
 from kappamask.cli.grid import run_grid
 from kappamask.cli.options import extra
+from kappamask.cli.progress import shown
 from kappamask.models import KappaMaskError
 
 if TYPE_CHECKING:
@@ -123,9 +124,23 @@ def _run(plan: "Plan", tile_count: int) -> None:
     from kappamask.training.train import making_tiles
     from kappamask.training.train import train as run
 
-    with making_tiles(plan, tile_count):
-        state = run(plan, _tell)
+    with making_tiles(plan, tile_count), shown("train") as show:
+        typer.echo(_first_words(plan, tile_count), err=True)
+        state = run(plan, _tell, show=show)
+    if not state.trained_now:
+        done = f"{state.step} steps, {state.seconds / 60:.0f} minutes"
+        typer.echo(f"{plan.out} holds a finished run ({done}): more --minutes or --steps go on with it.", err=True)
     typer.echo(f"best score {state.best:.4f}; kappamask models export {plan.out / 'best.pt'}", err=True)
+
+
+def _first_words(plan: "Plan", tile_count: int) -> str:
+    """Say what begins, for the first figures come minutes later."""
+    sets = "".join(f", labelled set {name}" for name, _ in plan.datasets)
+    verb = "goes on" if (plan.out / "last.pt").exists() else "begins"
+    return (
+        f"train {verb}: {plan.architecture} on {plan.device}, {tile_count} simulated tiles{sets}; figures every "
+        f"{plan.validate_minutes:g} minutes of steps, checkpoints in {plan.out}"
+    )
 
 
 def _checked(plan: "Plan") -> "Plan":

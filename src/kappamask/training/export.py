@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,16 +15,17 @@ import onnxruntime
 import torch
 from torch import nn
 
+from kappamask.datasets import open_dataset
 from kappamask.models import WeightsError
 from kappamask.training.architectures import build
 from kappamask.training.calibrate import calibrate
 from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.mean import folded, mean
-from kappamask.training.model_card import write_card
+from kappamask.training.model_card import NOBODY, Owner, write_card
 from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
 from kappamask.training.odds import favour_shadow
 from kappamask.training.state import architecture_of, read_checkpoint
-from kappamask.training.validate import by_bands, sanity, validate
+from kappamask.training.validate import by_bands, sanity, score_by_kind, validate
 from kappamask.training.warm import take_weights
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.
@@ -105,23 +107,38 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def release(
-    checkpoints: list[Path], data: Path, tiles: Path, folder: Path, name: str, date: str, shadow_odds: float = 1.0
-) -> dict[str, Any]:
-    """Put `name`.onnx and its card into `folder`; returns the training facts that the card holds.
+@dataclass(frozen=True)
+class Release:
+    """What an exported network is called, whose it is, and what its card is to say."""
 
-    date: YYYY-MM-DD of the training. shadow_odds: what `favour_shadow` multiplies; a released network among the
-    checkpoints has its own already. Raises ValueError if the ONNX differs from the checkpoint.
+    name: str
+    """Id of the network and name of its files."""
+    date: str
+    """YYYY-MM-DD of the training."""
+    owner: Owner = NOBODY
+    shadow_odds: float = 1.0
+    """What `favour_shadow` multiplies; a released network among the checkpoints has its own already."""
+    labelled: Path | None = None
+    """Labelled scenes whose validation part the card has scores of, by what the scenes show."""
+
+
+def release(checkpoints: list[Path], data: Path, tiles: Path, folder: Path, wanted: Release) -> dict[str, Any]:
+    """Put a network and its card into `folder`; return the training facts that the card holds.
+
+    Raises ValueError if the ONNX differs from the checkpoint.
     """
+    name = wanted.name
     network, saved = load_network(*checkpoints)
-    favour_shadow(network, shadow_odds)
+    favour_shadow(network, wanted.shadow_odds)
     calibration = calibrate(network, data, load_ground(data))
     folder.mkdir(parents=True, exist_ok=True)
     gap = export(network, folder / f"{name}.onnx", calibration["temperature"])
     report = facts(network, saved, folder / f"{name}.onnx", data, tiles)
-    report |= {"shadow_odds": shadow_odds, "calibration": calibration, "onnx_torch_difference": gap}
+    report |= {"shadow_odds": wanted.shadow_odds, "calibration": calibration, "onnx_torch_difference": gap}
     report |= {"accuracy": by_bands(network, data)}
-    write_card(folder / f"{name}.onnx", report, folder, date, name)
+    if wanted.labelled:
+        report["scenes"] = score_by_kind(network, open_dataset("arrays", wanted.labelled).part("validation"))
+    write_card(folder / f"{name}.onnx", report, folder, wanted.date, name, wanted.owner)
     return report
 
 

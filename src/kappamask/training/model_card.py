@@ -1,9 +1,10 @@
-"""The card of a network that was trained here."""
+"""Write the card of a network that was trained with this project: whose it is, how it was made, how good it is."""
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from kappamask.models.catalog import SHA256_MULTIHASH, load_card
 
@@ -39,14 +40,34 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
     "https://stac-extensions.github.io/file/v2.1.0/schema.json",
 )
-NOT_KAPPAZETA = (
-    "Weights of the kappamask-openeo project, trained by it under KappaMask's class scheme; "
-    "they are not KappaZeta's weights and KappaZeta has not endorsed them."
-)
+NOT_KAPPAZETA = "they are not KappaZeta's weights and KappaZeta has not endorsed them."
+UNKNOWN_LICENCE = "other"
+"""What STAC says where a licence has no SPDX name or nobody stated one."""
 
 
-def card_document(network: bytes, name: str, facts: dict[str, Any], date: str) -> dict[str, Any]:
-    """A STAC Item with the MLM extension for `network`, stored as `name`.onnx; `facts` are the trainer's own."""
+@dataclass(frozen=True)
+class Owner:
+    """Whose a network is: what its card says of it."""
+
+    title: str = ""
+    """Left out, the id of the network."""
+    author: str = ""
+    licence: str = UNKNOWN_LICENCE
+    """An SPDX name, or `other`."""
+
+    @property
+    def provenance(self) -> str:
+        """Sentence that says who trained the weights, and that KappaZeta did not."""
+        who = f"Weights of {self.author}, trained" if self.author else "Weights trained"
+        return f"{who} with kappamask-openeo under KappaMask's class scheme; {NOT_KAPPAZETA}"
+
+
+NOBODY: Final = Owner()
+"""Of networks whose makers have not said who they are."""
+
+
+def card_document(network: bytes, name: str, facts: dict[str, Any], date: str, owner: Owner) -> dict[str, Any]:
+    """Describe `network`, stored as `name`.onnx, as a STAC Item with the MLM extension; `facts` are the trainer's."""
     weights = {
         "href": f"./{name}.onnx",
         "title": "Network with trained weights",
@@ -62,22 +83,23 @@ def card_document(network: bytes, name: str, facts: dict[str, Any], date: str) -
         "stac_extensions": list(EXTENSIONS),
         "id": name,
         "geometry": None,
-        "properties": {"datetime": f"{date}T00:00:00Z", **_properties(facts)},
+        "properties": {"datetime": f"{date}T00:00:00Z", **_properties(facts, name, owner)},
         "links": [],
         "assets": {"weights": weights},
     }
 
 
-def _properties(facts: dict[str, Any]) -> dict[str, Any]:
+def _properties(facts: dict[str, Any], name: str, owner: Owner) -> dict[str, Any]:
     scaling = [
         {"type": "z-score", "mean": m / QUANTIFICATION, "stddev": s / QUANTIFICATION} for m, s in MOMENTS.values()
     ]
     classes = [{"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES]
     dims = ["batch", "channel", "height", "width"]
     return {
-        "description": NOT_KAPPAZETA,
-        "license": "Apache-2.0",
-        "mlm:name": "Compact KappaMask",
+        "description": owner.provenance,
+        "license": owner.licence,
+        **({"providers": [{"name": owner.author, "roles": ["producer"]}]} if owner.author else {}),
+        "mlm:name": owner.title or name,
         "mlm:architecture": ARCHITECTURES.get(facts["architecture"], facts["architecture"]),
         "mlm:tasks": ["semantic-segmentation"],
         "mlm:framework": "ONNX",
@@ -110,16 +132,17 @@ def _properties(facts: dict[str, Any]) -> dict[str, Any]:
         "kappamask:overlap": OVERLAP,
         "kappamask:stride": facts["stride"],
         "kappamask:output_values": [1, 2, 3, 4],
-        "kappamask:provenance": NOT_KAPPAZETA,
+        "kappamask:provenance": owner.provenance,
         "kappamask:accuracy": facts.get("accuracy", []),
-        "kappamask:training": {key: value for key, value in facts.items() if key != "accuracy"},
+        "kappamask:scenes": facts.get("scenes", []),
+        "kappamask:training": {key: value for key, value in facts.items() if key not in ("accuracy", "scenes")},
     }
 
 
-def write_card(network: Path, facts: dict[str, Any], folder: Path, date: str, name: str = "compact") -> Path:
-    """Put network and card side by side into `folder`, and read the card back; its path."""
+def write_card(network: Path, facts: dict[str, Any], folder: Path, date: str, name: str, owner: Owner) -> Path:
+    """Put network and card side by side into `folder`, read the card back, and return its path."""
     data = network.read_bytes()
-    document = card_document(data, name, facts, date)
+    document = card_document(data, name, facts, date, owner)
     (folder / f"{name}.onnx").write_bytes(data)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(document, indent=2) + "\n")

@@ -55,6 +55,8 @@ class State:
     best: float = -1.0
     history: list[dict[str, Any]] = field(default_factory=list)
     origin: dict[str, Any] = field(default_factory=dict)
+    trained_now: bool = False
+    """Whether this process has made a step; not saved."""
 
     def save(self, path: Path) -> None:
         """Write beside, then rename."""

@@ -98,6 +98,7 @@ def train_step(plan: Plan, state: State, batch: Batch) -> float:
     state.optimiser.step()
     average(state.averaged, state.network, min(plan.averaging, (1 + state.step) / (10 + state.step)))
     state.step += 1
+    state.trained_now = True
     return float(value.item())
 
 
@@ -130,11 +131,14 @@ def train(
     plan: Plan,
     tell: Callable[[dict[str, Any]], None] = lambda _: None,
     *,
+    show: Callable[[int, int], None] = lambda _done, _total: None,
     source: Batches | None = None,
     judge: Judge | None = None,
 ) -> State:
-    """Run `plan` from where it stands to its end; returns the last state. tell: called with each validation's line.
+    """Run `plan` from where it stands to its end; return the last state.
 
+    tell: called with each validation's line. show: called after each step with how much is done, and of how much:
+    steps, or seconds where `plan` has no steps.
     source: left out, what `source_of` gives. judge: figures of a network, of which `score` chooses between
     checkpoints; left out, what `judge_of` gives.
     """
@@ -149,6 +153,7 @@ def train(
             began = time.monotonic()
             losses.append(train_step(plan, state, next(batches)))
             state.seconds += time.monotonic() - began
+            show(*((state.step, plan.steps) if plan.steps else (int(state.seconds), int(60 * plan.minutes))))
             if state.seconds - checked > 60 * plan.validate_minutes:
                 tell(check(plan, state, sum(losses) / len(losses), judge))
                 losses, checked = [], state.seconds

@@ -72,6 +72,15 @@ def validate(network: nn.Module, data: Path) -> dict[str, float]:
     return figures | {"score": float(np.mean(judged))}
 
 
+def score_by_kind(network: nn.Module, patches: Sequence[Patch]) -> list[dict[str, Any]]:
+    """Score a network on labelled scenes as a card has it: mean and worst place by measure and bands."""
+    found = summarise(score_scenes(lambda patch: predict(network, patch.stack(BANDS), patch.level), patches))
+    return [
+        {"measure": measure, "bands": subset, "mean": round(mean, 4), "worst": round(worst, 4)}
+        for measure, subsets in found.items() for subset, (mean, worst) in subsets.items()
+    ]  # fmt: skip
+
+
 def judge_scenes(network: nn.Module, patches: Sequence[Patch]) -> dict[str, float]:
     """Score a network on labelled scenes by what they show, each measure as its mean over places and its worst place.
 
