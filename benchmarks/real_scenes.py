@@ -11,6 +11,7 @@ an archive for each image, in the layout that `kappamask train --dataset arrays=
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -26,6 +27,7 @@ from kappamask.datasets.labelling import BANDS, Planes
 from kappamask.datasets.real_scenes import Row, label_scene, read_rows, read_scene
 from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, score_scenes, show_bands, summarise
 from kappamask.evaluation.tools import csmask
+from kappamask.models import load_card
 from kappamask.udf import cloud_mask
 
 app = typer.Typer(add_completion=False)
@@ -121,15 +123,18 @@ def score(
     """Score a network, and ukis-csmask beside it, on the validation places."""
     patches = read_patches(labelled / "validation")
     found: dict[str, Any] = {}
+    card = load_card(model)
     for name, predict in {model: partial(run_network, model), **({"ukis-csmask": run_ukis} if peer else {})}.items():
         figures = score_scenes(predict, patches)
-        found[Path(name).stem] = [figure._asdict() for figure in figures]
+        found["compact" if name == model else name] = [figure._asdict() for figure in figures]
         typer.echo(name)
         for measure, by_subset in summarise(figures).items():
             cells = "  ".join(f"{key} {mean:.3f} (worst {worst:.3f})" for key, (mean, worst) in by_subset.items())
             typer.echo(f"  {MEASURES[measure]}: {cells}")
     if output:
-        output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        kept = {"made": made, "sha256": card.sha256, "masks": found}
+        output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 @app.command()

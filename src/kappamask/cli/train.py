@@ -160,7 +160,7 @@ def _sets(words: list[str]) -> tuple[tuple[str, Path], ...]:
 
 
 def _tell(line: dict[str, Any]) -> None:
-    shown = {key: value for key, value in line.items() if not key.endswith("clear")}
+    shown = {key: value for key, value in line.items() if not key.endswith("_clear")}
     typer.echo("  ".join(f"{key} {value}" for key, value in shown.items()))
 
 

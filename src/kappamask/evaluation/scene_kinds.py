@@ -28,7 +28,7 @@ SUBSETS: Final[Mapping[str, tuple[str, ...]]] = {
 NEEDED: Final = {"13": ("B10", "B05"), "no B10": ("B05", "B09"), "10": ("B05", "B11"), "6": ("B11",), "4": (), "3": ()}
 """Bands without which a scene does not have the subset."""
 LEAST_PX: Final = 500
-"""Pixels of a class below which a place has no dice of it."""
+"""Pixels of a class below which a place has no score of it."""
 MEASURES: Final = {
     "closed": "Closed cloud found, as cloud of either kind",
     "cirrus": "Cirrus that B10 shows found, as cloud of either kind",
@@ -87,7 +87,9 @@ def score_scenes(predict: Predict, patches: Iterable[Patch]) -> list[Figure]:
                 except KeyError:
                     continue
                 _count(counts, shown, codes, patch.class_sets(with_b10=subset == "13"), subset)
-    shares = [Figure(*key, right / total, int(total)) for key, (right, total) in counts.shares.items()]
+    shares = [
+        Figure(*key, right / total, int(total)) for key, (right, total) in counts.shares.items() if total >= LEAST_PX
+    ]
     dices = [
         Figure(*key, 2 * tp / (2 * tp + fp + fn), int(tp + fn))
         for key, (tp, fp, fn) in counts.dices.items() if tp + fn >= LEAST_PX

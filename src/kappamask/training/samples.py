@@ -23,8 +23,8 @@ PATCHES, GRAIN = (1, 1, 2, 4, 8), 0.05
 RIM_PX: Final = 3
 #: How often an image is drawn by what it shows first, 1 where it is not named: chosen by what a network found worst.
 KIND_SHARES: Final[Mapping[str, float]] = {
-    "closed": 1.5, "cirrus": 1.5, "cumulus": 1.6, "thin": 1.5, "thick": 1.5, "city": 1.4, "snow": 1.2, "sand": 1.2,
-    "fields": 0.8, "lake": 0.7, "water": 0.6, "frost": 0.5, "series": 0.5,
+    "snow": 3.0, "harbour": 3.0, "city": 2.5, "cirrus": 2.0, "sand": 1.8, "cumulus": 1.6, "thin": 1.5, "thick": 1.5,
+    "closed": 1.2, "fields": 0.8, "lake": 0.8, "water": 0.6, "frost": 0.5, "series": 0.5,
 }  # fmt: skip
 #: Share of judged pixels below which an image is drawn less often, and deviation of B02 below which snow is flat.
 HARDLY_JUDGED, FLAT = 0.15, 0.02
