@@ -1,5 +1,6 @@
 """Label the real scenes, score masks on them by kind, and draw all of them.
 
+    python benchmarks/real_scenes.py sources DATA
     python benchmarks/real_scenes.py label DATA -o LABELLED
     python benchmarks/real_scenes.py score LABELLED [--model compact] [--peer ukis-csmask] [-o scores.json]
     python benchmarks/real_scenes.py sheets LABELLED [--model compact] -o SHEETS
@@ -24,10 +25,10 @@ from PIL import Image, ImageDraw
 
 from kappamask.datasets import Patch, arrays
 from kappamask.datasets.labelling import BANDS, Planes
-from kappamask.datasets.real_scenes import Row, label_scene, read_rows, read_scene
+from kappamask.datasets.real_scenes import Row, find_file, label_scene, read_rows, read_scene, read_sources
 from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, score_scenes, show_bands, summarise
 from kappamask.evaluation.tools import csmask
-from kappamask.models import load_card
+from kappamask.models import SceneError, load_card
 from kappamask.udf import cloud_mask
 
 app = typer.Typer(add_completion=False)
@@ -44,6 +45,17 @@ SET_COLOURS: Final = {
 }  # fmt: skip
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
 Output = Annotated[Path, typer.Option("--output", "-o")]
+
+
+@app.command()
+def sources(data: Folder) -> None:
+    """Say where every file comes from, and whether it is there."""
+    for file, (source, licence) in read_sources().items():
+        try:
+            there = str(find_file(file, data).relative_to(data))
+        except SceneError:
+            there = "not here"
+        typer.echo(f"{file}\n    {there}\n    from {source}; {licence}")
 
 
 @app.command()

@@ -22,7 +22,7 @@ from kappamask.datasets.labelling import BANDS, Labels, Limits, Planes
 from kappamask.datasets.patch import DIGITAL
 from kappamask.models import SceneError
 
-__all__ = ["Row", "Scene", "label_scene", "read_rows", "read_scene"]
+__all__ = ["Row", "Scene", "find_file", "label_scene", "read_rows", "read_scene", "read_sources"]
 
 Teacher = Callable[[Planes, str], tuple[NDArray[Any], NDArray[Any]]]
 WHOLE: Final = {
@@ -76,13 +76,26 @@ class Scene:
 @cache
 def read_rows() -> tuple[Row, ...]:
     """Read the table."""
-    text = resources.files("kappamask.datasets").joinpath("real_scenes.json").read_text("utf-8")
-    return tuple(Row(**row | {"kinds": tuple(row["kinds"])}) for row in json.loads(text)["scenes"])
+    return tuple(Row(**row | {"kinds": tuple(row["kinds"])}) for row in _read_document()["scenes"])
+
+
+def read_sources() -> dict[str, tuple[str, str]]:
+    """Return for every file of the table where it comes from, and under which licence."""
+    known = _read_document()["sources"]
+    return {
+        file: next((one["source"], one["licence"]) for one in known if file.startswith(one["files"]))
+        for file in dict.fromkeys(row.file for row in read_rows())
+    }
+
+
+@cache
+def _read_document() -> dict[str, Any]:
+    return dict(json.loads(resources.files("kappamask.datasets").joinpath("real_scenes.json").read_text("utf-8")))
 
 
 def read_scene(row: Row, folder: Path) -> Scene:
     """Read the image of `row` under `folder`. Raises SceneError if its file is not there."""
-    archive = _read_archive(_find_file(row.file, folder))
+    archive = _read_archive(find_file(row.file, folder))
     number = row.index or 0
     codes = archive.get("gt_kappa")
     drawn = codes if codes is None or codes.ndim == 2 else codes[number]
@@ -149,7 +162,7 @@ def _ground(row: Row, folder: Path) -> Planes:
     """Median of the clear dates nearest to that of `row`, itself excepted."""
     clear = [other.index for other in read_rows() if other.file == row.file and "ground" in other.kinds]
     dates = sorted((i for i in clear if i is not None and i != row.index), key=lambda i: abs(i - (row.index or 0)))
-    archive = _read_archive(_find_file(row.file, folder))
+    archive = _read_archive(find_file(row.file, folder))
     return np.median([_to_planes(archive, i) for i in dates[:NEAREST_DATES]], axis=0)
 
 
@@ -167,7 +180,8 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
         return {key: archive[key] for key in archive.files}
 
 
-def _find_file(name: str, folder: Path) -> Path:
+def find_file(name: str, folder: Path) -> Path:
+    """Find the file `name` of the table under `folder`. Raises SceneError if it is not there."""
     found = next((path for path in (folder / f"{name}.npz", folder / "real" / f"{name}.npz") if path.is_file()), None)
     if found is None:
         raise SceneError(
