@@ -26,7 +26,7 @@ MORE: Final = ("sets_without_b10", "level", "place", "kinds", "split")
 
 def find(folder: Path) -> Iterator[Path]:
     """The archives under `folder` whose names begin with `labelled_`, or the one archive that it is."""
-    yield from [folder] if folder.is_file() else sorted(folder.glob("labelled_*.npz"))
+    yield from [folder] if folder.is_file() else sorted(folder.rglob("labelled_*.npz"))
 
 
 def split(path: Path) -> str:
