@@ -58,7 +58,7 @@ faults: $(READY)
 	mkdir -p build
 	KAPPAMASK_FAULT_RUNS=200 $(BIN)/python -m pytest tests/openeo_process/test_remote_faults.py -q -s 2>build/faults.log
 
-# What the official networks must answer, from TensorFlow itself, in an environment of its own.
+# What the official networks and DL_L8S2_UV must answer, from TensorFlow itself, in an environment of its own.
 $(VENV)-tensorflow: tools/goldens/official_keras.py
 	$(PYTHON) -m venv $@
 	$@/bin/python -m pip install --quiet tensorflow-cpu==2.15.1 "numpy<2"
@@ -68,6 +68,9 @@ goldens: $(READY) $(VENV)-tensorflow
 	mkdir -p build/goldens
 	$(VENV)-tensorflow/bin/python tools/goldens/official_keras.py tests/helpers/official.npz tests/helpers build/goldens
 	$(BIN)/python tools/goldens/compare.py build/goldens tests/helpers
+	@if [ -d $(DATA)/weights/dl_l8s2_uv ]; then \
+		$(VENV)-tensorflow/bin/python tools/goldens/uv_keras.py tests/helpers/published.npz tests/helpers $(DATA); \
+	else echo "DL_L8S2_UV left out: its weights are not in $(DATA)/weights/dl_l8s2_uv; name their folder by DATA=FOLDER"; fi
 
 # Both engines in one run, one thread; takes ten minutes.
 official-speed: $(READY) $(VENV)-tensorflow

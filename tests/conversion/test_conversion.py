@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import official
 import onnxruntime
+import published
 import pytest
 import xarray as xr
 
@@ -18,10 +19,12 @@ from kappamask.conversion.graph import Graph
 from kappamask.conversion.keras_file import read
 from kappamask.conversion.layers import Convolution, Supply
 from kappamask.conversion.releases import OFFICIAL
+from kappamask.evaluation.judge import judge
 from kappamask.models import load_card, read_weights
 from kappamask.udf import cloud_mask
 
 GOLDENS = Path(official.__file__).with_name("official.npz")
+PUBLISHED = GOLDENS.with_name("published.npz")
 SIDES = {"unet": 96, "deeplabv3plus": 320}
 NETWORKS = [("unet", "L1C"), ("unet", "L2A"), ("deeplabv3plus", "L1C"), ("deeplabv3plus", "L2A")]
 
@@ -56,6 +59,37 @@ def test_scores_are_those_of_tensorflow(weights, tmp_path: Path, architecture: s
     assert np.abs(part - expected).max() < 1e-5
     assert (part.argmax(axis=0) == expected.argmax(axis=0)).mean() >= 0.9999
     assert expected.std(axis=(1, 2)).min() > 5e-4, "the golden is not flat"
+
+
+@pytest.fixture(params=[4, 6])
+def uv(request: pytest.FixtureRequest, shared_data: Path) -> Path:
+    """Give a published file of DL_L8S2_UV."""
+    found = published.find_weights(shared_data)
+    if request.param not in found:
+        pytest.skip(f"{published.FILES[request.param]} of IPL-UV/DL-L8S2-UV is not in weights/dl_l8s2_uv/")
+    return found[request.param]
+
+
+@pytest.mark.shared_data
+def test_published_weights_of_others_score_as_in_tensorflow(kappamask, uv: Path, shared_data: Path, tmp_path) -> None:
+    done = kappamask("models", "convert", uv, "--architecture", "dl-l8s2-uv", "--level", "L1C", "-o", tmp_path / "uv")
+    assert done.code == 0, done.err
+    card, goldens = load_card(tmp_path / "uv"), np.load(PUBLISHED)
+    for name, image in published.read_images(shared_data, len(card.bands)).items():
+        clear, cloud = scores(card, image)[(..., *published.STORED)]
+        expected = goldens[f"{name}_{len(card.bands)}"]
+        assert np.abs(cloud - expected).max() < 1e-5
+        np.testing.assert_allclose(clear, 1 - expected, atol=1e-5)
+        assert ((cloud > 0.5) == (expected > 0.5)).mean() >= 0.9999
+        assert 0.04 < (expected > 0.5).mean() < 0.5, "the golden holds clear and cloud"
+
+
+@pytest.mark.shared_data
+def test_published_weights_of_others_find_real_clouds(uv: Path, shared_data: Path, tmp_path: Path) -> None:
+    convert(uv, "dl-l8s2-uv", "L1C", tmp_path)
+    found = judge(str(shared_data / published.SCENE), [str(tmp_path)]).found
+    dice = found["peers"][0]["views"][found["view"]]["dice"]
+    assert dice["shadow"] is None and dice["cloud"] > 0.7
 
 
 def test_the_card_says_what_the_release_does_to_its_bands(weights, tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def scenes(tmp_path_factory) -> Path:
     (folder / "masks").mkdir()
     for path in (folder / "truth.tif", folder / "masks" / "20180202.tif", folder / "masks" / "20180207.tif"):
         write_mask(cloud_mask(open_scene(folder / SCENE)), path)
-    write_model(folder / "my-network")
+    for name in ("my-network", "uv"):
+        write_model(folder / name)
     dn, truth = np.full((64, 64, 3), 1500, np.uint16), np.ones((64, 64), np.uint8)
     np.savez(folder / "labelled_l1c_mine.npz", dn=dn, bands=np.array(["B02", "B03", "B04"]), gt_kappa=truth)
     (folder / "item.json").write_text(json.dumps(raw_item(scaled(cogs(folder), 0.0))))

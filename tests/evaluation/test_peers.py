@@ -56,6 +56,21 @@ def test_dl_l8s2_uv_gives_what_its_layers_give(uv, channels: int) -> None:
     np.testing.assert_allclose(found.sum(axis=0), 1, atol=1e-6)
 
 
+def test_its_scaling_layer_may_have_the_name_of_its_code(tmp_path: Path) -> None:
+    made = valencia.weights(4)
+    first = convert(valencia.write(tmp_path / "published.hdf5", made), "dl-l8s2-uv", "L1C", tmp_path / "first")
+    trained = {"normalization_cloud" if name == "normalization" else name: parts for name, parts in made.items()}
+    source = valencia.write(tmp_path / "trained.hdf5", trained, suffix="")
+    second = convert(source, "dl-l8s2-uv", "L1C", tmp_path / "second")
+    image = np.random.default_rng(1).uniform(0, 0.8, (1, 4, 16, 16)).astype(np.float32)
+    sessions = [onnxruntime.InferenceSession(read_weights(card)) for card in (first, second)]
+    one, two = (session.run(None, {"image": image}) for session in sessions)
+    np.testing.assert_array_equal(one, two)
+    both = valencia.write(tmp_path / "both.hdf5", trained | {"normalization": made["normalization"]})
+    with pytest.raises(ConversionError, match=r"both\.hdf5 holds one of 4 and 4 bands; needed is"):
+        convert(both, "dl-l8s2-uv", "L1C", tmp_path / "both")
+
+
 def test_dl_l8s2_uv_is_a_peer_that_tells_cloud_from_clear(uv, channels: int) -> None:
     folder, made = uv
     answer = open_peer(str(folder), Path()).run(patch())
@@ -75,8 +90,12 @@ def test_files_that_are_not_its_weights_are_told(tmp_path: Path) -> None:
     del made["up2_conv_2"]
     with pytest.raises(ConversionError, match="1 up2_conv, 1 upconv1, 1 upconv2; the architecture"):
         convert(valencia.write(tmp_path / "w.hdf5", made), "dl-l8s2-uv", "L1C", tmp_path / "out")
-    with pytest.raises(ConversionError, match="no DL_L8S2_UV network of 4 or 6 bands"):
+    needed = "needed is a DL_L8S2_UV network of 4 or 6 bands, landsatbiomeRGBI6.hdf5 or"
+    with pytest.raises(ConversionError, match=f"holds one of 5 bands; {needed}"):
         convert(valencia.write(tmp_path / "w.hdf5", valencia.weights(5)), "dl-l8s2-uv", "L1C", tmp_path / "out")
+    other = official.write(tmp_path / "unet.hdf5", "unet", 13)
+    with pytest.raises(ConversionError, match=f"no layer named normalization or .*; {needed}.*--architecture unet"):
+        convert(other, "dl-l8s2-uv", "L1C", tmp_path / "out")
     made = valencia.weights(6)
     made["up1_bn_1"]["gamma"] = np.ones(3, np.float32)
     with pytest.raises(ConversionError, match=r"layer up1_bn_1 has .*\(3,\)"):

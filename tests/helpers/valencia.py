@@ -1,4 +1,4 @@
-"""Weights in the layout of DL_L8S2_UV's HDF5 files, and what it makes of an image, by numpy and scipy alone."""
+"""Random weights in the layout of DL_L8S2_UV's published files, and what they make of an image, by numpy and scipy."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def weights(channels: int, seed: int = 0) -> Weights:
     kernel = lambda *shape: rng.normal(0, np.sqrt(2 / np.prod(shape[:3])), shape).astype(np.float32)  # noqa: E731
     bias = lambda n: rng.uniform(-0.1, 0.1, n).astype(np.float32)  # noqa: E731
     eye = (np.eye(channels, dtype=np.float32) * 5)[None, None]
-    out: Weights = {"normalization_cloud": {"kernel": eye, "bias": bias(channels) - 1}}
+    out: Weights = {"normalization": {"kernel": eye, "bias": bias(channels) - 1}}
     for name, inputs, outputs in BLOCKS:
         for i, size in ((1, inputs or channels), (2, outputs)):
             parts = {"depthwise_kernel": rng.normal(0, 1 / 3, (3, 3, size, 1)).astype(np.float32)}
@@ -30,22 +30,22 @@ def weights(channels: int, seed: int = 0) -> Weights:
     return out | {"linear_model": {"kernel": kernel(1, 1, 32, 1), "bias": bias(1)}}
 
 
-def write(path: Path, layers: Weights) -> Path:
-    """As Keras 2 saves a whole model."""
+def write(path: Path, layers: Weights, *, suffix: str = "_2") -> Path:
+    """As Keras 2 saves a whole model; the places of weights have `suffix` where it is not the first of its process."""
     with h5py.File(path, "w") as file:
         root = file.create_group("model_weights")
-        root.attrs["layer_names"] = [n.encode() for n in ["ip_cloud", *layers, "pooling_1"]]
-        for name in ["ip_cloud", *layers, "pooling_1"]:
+        root.attrs["layer_names"] = [n.encode() for n in ["input_3", *layers, "pooling_1"]]
+        for name in ["input_3", *layers, "pooling_1"]:
             group, parts = root.create_group(name), layers.get(name, {})
-            group.attrs["weight_names"] = [f"{name}/{part}:0".encode() for part in parts]
+            group.attrs["weight_names"] = [f"{name}{suffix}/{part}:0".encode() for part in parts]
             for part, array in parts.items():
-                group[f"{name}/{part}:0"] = array
+                group[f"{name}{suffix}/{part}:0"] = array
     return path
 
 
 def cloud(image: np.ndarray, w: Weights) -> np.ndarray:
     """Probability of cloud (y, x) of reflectance (band, y, x)."""
-    x = _pointwise(image.astype(np.float64), w["normalization_cloud"]["kernel"], w["normalization_cloud"]["bias"])
+    x = _pointwise(image.astype(np.float64), w["normalization"]["kernel"], w["normalization"]["bias"])
     first = _block(x, w, "input")
     second = _block(_halved(first), w, "pool1")
     third = _block(_halved(second), w, "pool2")

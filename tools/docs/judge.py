@@ -1,25 +1,28 @@
 """Make docs/results/accuracy.json, which the pages of results and of weaknesses are made from: `make judge DATA=…`.
 
-DATA: the folder of the files of `PARTS`, which are not part of the project. Peers that are not installed are told.
+DATA: the folder of the files of `PARTS`, which are not part of the project, and of `weights/dl_l8s2_uv/`.
+Peers that are not installed, or whose weights are not there, are told.
 """
 
 import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from shutil import which
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
+from kappamask.conversion import convert, uv
 from kappamask.evaluation.judge import judge
 from kappamask.scenes.atomic import written_whole
 
 ROOT: Final = Path(__file__).parents[2]
 KEPT: Final = ROOT / "docs" / "results" / "accuracy.json"
-ALL: Final = ("compact", "ukis-csmask", "s2cloudless", "threshold")
+ALL: Final = ("compact", "ukis-csmask", "s2cloudless", uv.NAME, "threshold")
 DIGITS: Final = 6
 """Of every figure that is kept."""
 
@@ -46,7 +49,7 @@ PARTS: Final = (
     Part(
         "labelled_l1c_pixels_13band.csv", "pixels",
         "Sentinel-2, single pixels of many scenes, 13 bands, each shown as 64 x 64 px of itself",
-        "scenes that were set aside", trained_on=False, peers=("compact", "s2cloudless", "threshold"),
+        "scenes that were set aside", trained_on=False, peers=("compact", "s2cloudless", uv.NAME, "threshold"),
         left_out="ukis-csmask is made for 256 px and more, and says so.",
     ),
     Part(
@@ -77,12 +80,22 @@ def found(data: Path, parts: Sequence[Part] = PARTS) -> dict[str, Any]:
         "software": f"kappamask-openeo {version('kappamask-openeo')}",
         "data": {part.file: hashlib.sha256((data / part.file).read_bytes()).hexdigest() for part in parts},
     }  # fmt: skip
-    return head | {"sets": [_judged(data, part) for part in parts]}
+    with TemporaryDirectory() as folder:
+        cards = _convert_published(data, Path(folder))
+        return head | {"sets": [_judged(data, part, cards) for part in parts]}
 
 
-def _judged(data: Path, part: Part) -> dict[str, Any]:
+def _convert_published(data: Path, folder: Path) -> dict[str, list[str]]:
+    """Convert the published weights that lie in `data`; gives a peer's name -> its cards, the better one first."""
+    files = [data / "weights" / "dl_l8s2_uv" / name for name in reversed(uv.FILES.values())]
+    cards = [convert(file, uv.NAME, uv.LEVEL, folder / file.stem) for file in files if file.is_file()]
+    return {uv.NAME: [str(card.folder) for card in cards]} if cards else {}
+
+
+def _judged(data: Path, part: Part, cards: Mapping[str, list[str]]) -> dict[str, Any]:
     split = "all" if part.dataset == "arrays" else "test"
-    one = judge(f"{part.dataset}={data / part.file}", part.peers, split=split, report=_told(part.file)).found
+    peers = [spec for name in part.peers for spec in cards.get(name, [name])]
+    one = judge(f"{part.dataset}={data / part.file}", peers, split=split, report=_told(part.file)).found
     told = {key: getattr(part, key) for key in ("file", "what", "known", "trained_on", "left_out")}
     return told | _rounded(one)
 

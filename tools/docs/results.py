@@ -19,6 +19,7 @@ DOCS: Final = Path(__file__).parents[2] / "docs"
 ACCURACY, TIMES = DOCS / "results" / "accuracy.json", DOCS / "results" / "times.json"
 TEMPLATE: Final = "results.md.jinja"
 OURS: Final = "compact"
+VALENCIA: Final = ("dl-l8s2-uv-4b", "dl-l8s2-uv-6b")
 Json = Mapping[str, Any]
 
 
@@ -43,6 +44,7 @@ def page(accuracy: Json, times: Json | None, shipped: str) -> str:
     stale = [words for key, words in given.items() if networks[key] not in (None, shipped)]
     facts = {
         "accuracy": accuracy, "times": times, "shipped": shipped, "networks": networks, "paper": paper()["seconds"],
+        "valencia": sorted({peer["name"] for one in accuracy["sets"] for peer in one["peers"]} & {*VALENCIA}),
         "stale": " and ".join(stale).capitalize(),
         "points_of": sum(one["groups"] for one in accuracy["sets"] if one["dataset"] == "pixels"),
     }  # fmt: skip

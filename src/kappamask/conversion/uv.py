@@ -1,7 +1,8 @@
 """DL_L8S2_UV: the small U-Net of the University of Valencia that the KappaMask paper compares with; cloud or clear.
 
 After its repository (IPL-UV/DL-L8S2-UV, model.py and utils.py; Lopez-Puigdollers, Mateo-Garcia and Gomez-Chova 2021),
-MIT licence. Its bands are reflectance of Level-1C; the first layer, frozen, takes off their mean.
+MIT licence. Its bands are reflectance of Level-1C; the first layer, frozen, takes off their mean. That layer is called
+`normalization` in the two published files, and `normalization_cloud` by the repository's code.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ NAME: Final = "dl-l8s2-uv"
 LEVEL: Final = "L1C"
 HEAD: Final = "sigmoid"
 BANDS: Final = {4: ("B02", "B03", "B04", "B08"), 6: ("B02", "B03", "B04", "B08", "B11", "B12")}
-"""Input channels -> bands, of the weights landsatbiomeRGBI6 and landsatbiomeRGBISWIR7."""
+"""Input channels -> bands."""
+FILES: Final = {4: "landsatbiomeRGBI6.hdf5", 6: "landsatbiomeRGBISWIR7.hdf5"}
+"""Input channels -> the published file."""
+SCALING: Final = ("normalization", "normalization_cloud")
+"""Names of the layer that scales the bands: in the published files, and in what the repository's code writes today."""
 BLOCKS: Final = ("input", "pool1", "pool2", "up1", "up2")
 WIDTHS: Final = (32, 64, 128)
 LAYERS: Final = {
-    "normalization_cloud": 1, "upconv1": 1, "upconv2": 1, "linear_model": 1,
+    SCALING[0]: 1, "upconv1": 1, "upconv2": 1, "linear_model": 1,
     **{f"{block}_{kind}": 2 for block in BLOCKS for kind in ("conv", "bn")},
 }  # fmt: skip
 """Layers that the file must hold, by the beginning of their names."""
@@ -45,8 +50,8 @@ def converted(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
     """
     if level != LEVEL:
         raise ConversionError(f"{NAME} is for {LEVEL} only, not {level}.")
-    layers = read(weights)
-    bands, supply, graph = _bands(weights.name, layers), Supply(weights.name, layers, LAYERS), Graph()
+    layers = _rename_scaling(read(weights))
+    bands, supply, graph = _choose_bands(weights.name, layers), Supply(weights.name, layers, LAYERS), Graph()
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": NAME, "level": LEVEL, "head": HEAD}
     data = graph.model(build(graph, supply, len(bands)), len(bands), len(TOLD), facts).SerializeToString()
@@ -55,7 +60,7 @@ def converted(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
 
 def build(graph: Graph, supply: Supply, channels: int) -> str:
     """Adds the network behind the input `image` (n, channels, y, x); returns scores of clear and cloud, sum 1."""
-    w = supply.take("normalization_cloud", kernel=(1, 1, channels, channels), bias=(channels,))
+    w = supply.take(SCALING[0], kernel=(1, 1, channels, channels), bias=(channels,))
     first = _block(graph, supply, "input", graph.convolution("image", turned(w["kernel"]), w["bias"]), channels, 0)
     second = _block(graph, supply, "pool1", _halved(graph, first), WIDTHS[0], 1)
     third = _block(graph, supply, "pool2", _halved(graph, second), WIDTHS[1], 2)
@@ -68,11 +73,24 @@ def build(graph: Graph, supply: Supply, channels: int) -> str:
     return graph.concatenated(graph.add("Sub", graph.constant(np.ones(1, np.float32)), cloud), cloud)
 
 
-def _bands(name: str, layers: dict[str, list[Layer]]) -> tuple[str, ...]:
-    found = [layer.weights["bias"].size for layer in layers.get("normalization_cloud", ()) if "bias" in layer.weights]
-    if len(found) != 1 or found[0] not in BANDS:
-        raise ConversionError(f"{name} holds no DL_L8S2_UV network of 4 or 6 bands: another file.")
-    return BANDS[found[0]]
+def _rename_scaling(layers: dict[str, list[Layer]]) -> dict[str, list[Layer]]:
+    """Give the scaling layer its published name, whichever of the two it has."""
+    out: dict[str, list[Layer]] = {}
+    for kind, found in layers.items():
+        out.setdefault(SCALING[0] if kind in SCALING else kind, []).extend(found)
+    return out
+
+
+def _choose_bands(name: str, layers: dict[str, list[Layer]]) -> tuple[str, ...]:
+    """Choose the bands of the file `name` by the channels of its scaling layer."""
+    found = [layer.weights["bias"].size for layer in layers.get(SCALING[0], ()) if "bias" in layer.weights]
+    if len(found) == 1 and found[0] in BANDS:
+        return BANDS[found[0]]
+    given = f"one of {' and '.join(map(str, found))} bands" if found else f"no layer named {' or '.join(SCALING)}"
+    raise ConversionError(
+        f"{name} holds {given}; needed is a DL_L8S2_UV network of 4 or 6 bands, {' or '.join(FILES.values())}; "
+        "of KappaZeta's weights name --architecture unet or deeplabv3plus."
+    )
 
 
 def _block(graph: Graph, supply: Supply, block: str, x: str, inputs: int, level: int) -> str:

@@ -21,9 +21,9 @@ ALL: Final = frozenset(CLASSES.values())
 _FETCHED: Final = [f"official-{level}-{kind}" for level in ("l1c", "l2a") for kind in ("unet", "deeplabv3plus")]
 WEIGHTS: Final = {name: f"kappamask models fetch {name}" for name in _FETCHED} | {
     "dl-l8s2-uv": "kappamask models convert landsatbiomeRGBISWIR7.hdf5 --architecture dl-l8s2-uv --level L1C -o uv/, "
-    "and name uv/ as the peer",
+    "the file being that of github.com/IPL-UV/DL-L8S2-UV, dl_l8s2_uv/weights, and name uv/ as the peer",
 }
-"""Networks that the package may not hold -> how their weights come here. Those of DL_L8S2_UV lie in its repository."""
+"""Networks that the package does not hold -> how their weights come here."""
 
 
 class Answer(NamedTuple):
