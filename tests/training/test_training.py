@@ -142,7 +142,7 @@ def test_flat_snow_is_not_judged_where_nothing_tells_it_from_cloud() -> None:
     snow = np.full((13, 16, 16), 0.8, np.float32)
     snow[11:] = 0.05
     sets = np.full((16, 16), class_sets.CLEAR, np.uint8)
-    made = samples.Sample(snow, sets, sets, is_flat=True)
+    made = samples.Sample(snow, sets, sets, flat=np.ones((16, 16), bool))
     for seed in range(30):
         image, judged = batches.observe(made, np.random.default_rng(seed))
         swir = not (image[11] == FILL).all()

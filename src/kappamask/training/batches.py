@@ -48,7 +48,7 @@ BLIND, CEILING = 0.08, (0.35, 1.2)
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
 L2A_SHARE, NODATA_SHARE, PIXEL_SHARE = 0.28, 0.08, 0.12
 #: Of samples with cirrus that only B10 shows, this share keeps all bands: few others teach what B10 means.
-CIRRUS_KEPT: Final = 0.4
+CIRRUS_KEPT: Final = 0.6
 #: Clear ground so bright in B02 is not judged where nothing tells snow from cloud: no texture, B11 absent or bright.
 SNOW_B02, SNOW_B11 = 0.45, 0.13
 
@@ -147,8 +147,9 @@ def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArr
         kept[:] = True
     scene[~kept] = np.nan
     sets = sample.sets_without_b10 if np.isnan(scene[B10]).all() else sample.sets
-    if sample.is_flat:
-        sets = np.where((sets == class_sets.CLEAR) & is_like_cloud(scene), class_sets.NOT_JUDGED, sets)
+    if sample.flat is not None:
+        alike = sample.flat & is_like_cloud(scene)
+        sets = np.where((sets == class_sets.CLEAR) & alike, class_sets.NOT_JUDGED, sets)
     return turn(to_input(scene, level), sets.astype(np.int64), rng)
 
 

@@ -38,7 +38,7 @@ from kappamask.training.device_paint import paint, vapour_ratios
 from kappamask.training.device_store import Store, room_on
 from kappamask.training.material import load_ground, read_pixels
 from kappamask.training.parts import LAYERS, Numbers, read_sky
-from kappamask.training.samples import GRAIN, PATCHES, RIM_PX
+from kappamask.training.samples import AROUND_PX, FLAT, GRAIN, PATCHES, RIM_PX
 from kappamask.training.simulate import CLOUD, ONLY_B10, THIN
 from kappamask.training.sky import EDGE_PX
 from kappamask.training.spectra import B02, B10, B11, MEAN, STD, FloatArray, surface_factors
@@ -158,5 +158,14 @@ def seen_sets(sets: Tensor, scene: Tensor, kept: Tensor) -> Tensor:
     only_b10, blind = sets >= ONLY_B10, ~kept[:, B10, None, None]
     sets = torch.where(only_b10, torch.where(blind, class_sets.CLEAR_OR_SEMI_TRANSPARENT, sets - ONLY_B10), sets)
     snowy = torch.where(kept[:, B11, None, None], scene[:, B11], 1.0) > SNOW_B11
-    unknown = (sets == class_sets.CLEAR) & (scene[:, B02] > SNOW_B02) & snowy
+    unknown = (sets == class_sets.CLEAR) & (scene[:, B02] > SNOW_B02) & snowy & find_flat(scene[:, B02])
     return torch.where(unknown, class_sets.NOT_JUDGED, sets)
+
+
+def find_flat(blue: Tensor) -> Tensor:
+    """Find pixels (n, y, x) about which `blue` hardly deviates, as `samples.find_flat` does."""
+    mean, square = (
+        functional.avg_pool2d(values[:, None], AROUND_PX, 1, AROUND_PX // 2, count_include_pad=False)[:, 0]
+        for values in (blue, blue**2)
+    )
+    return square - mean**2 < FLAT**2

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from kappamask.datasets import Patch, class_sets
 from kappamask.training.material import Pixels
-from kappamask.training.spectra import BANDS, FloatArray
+from kappamask.training.spectra import B02, BANDS, FloatArray
 from kappamask.training.tiles import read_truth
 
 #: Patches in a patchwork, each number as often, and the most that a pixel's noise deviates by.
@@ -23,11 +23,13 @@ PATCHES, GRAIN = (1, 1, 2, 4, 8), 0.05
 RIM_PX: Final = 3
 #: How often an image is drawn by what it shows first, 1 where it is not named: chosen by what a network found worst.
 KIND_SHARES: Final[Mapping[str, float]] = {
-    "snow": 3.0, "harbour": 3.0, "city": 2.5, "cirrus": 2.0, "sand": 1.8, "cumulus": 1.6, "thin": 1.5, "thick": 1.5,
+    "snow": 3.0, "harbour": 3.0, "city": 2.5, "cirrus": 4.0, "sand": 1.8, "cumulus": 1.6, "thin": 1.5, "thick": 1.5,
     "closed": 1.2, "fields": 0.8, "lake": 0.8, "water": 0.6, "frost": 0.5, "series": 0.5,
 }  # fmt: skip
-#: Share of judged pixels below which an image is drawn less often, and deviation of B02 below which snow is flat.
-HARDLY_JUDGED, FLAT = 0.15, 0.02
+#: Share of judged pixels below which an image is drawn less often.
+HARDLY_JUDGED: Final = 0.15
+#: Deviation of B02 below which ground is flat, and the side of the square in pixels that it is taken over.
+FLAT, AROUND_PX = 0.03, 15
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Sample:
     sets_without_b10: NDArray[np.uint8]
     """Both (y, x): for one who sees B10, and for one who does not."""
     level: str = "L1C"
-    is_flat: bool = False
-    """Whether there is no texture to tell snow from cloud by."""
+    flat: NDArray[np.bool_] | None = None
+    """(y, x), where there is no texture to tell snow from cloud by; None: nowhere."""
     is_lone: bool = False
     """Whether there are no surroundings to tell shadow from dark land by."""
 
@@ -108,8 +110,8 @@ def cut_patch(patch: Patch, side: int, where: NDArray[np.uint64]) -> Sample:
     frame = ((0, max(0, side - height)), (0, max(0, side - width)))
     scene = np.pad(patch.stack(BANDS), ((0, 0), *frame), constant_values=np.nan)
     both = [np.pad(patch.class_sets(with_b10=seen), frame) for seen in (True, False)]
-    flat = patch.kinds[:1] == ("snow",) and float(np.nanstd(patch.stack(("B02",)))) < FLAT
-    return Sample(cut(scene, side, where), *(cut(one, side, where) for one in both), patch.level, is_flat=flat)
+    image, sets, unseen = (cut(one, side, where) for one in (scene, *both))
+    return Sample(image, sets, unseen, patch.level, find_flat(image[B02]) if "snow" in patch.kinds else None)
 
 
 def cut_tile(tile: NDArray[np.uint16], side: int, where: NDArray[np.uint64]) -> Sample:
@@ -124,7 +126,15 @@ def cut_tile(tile: NDArray[np.uint16], side: int, where: NDArray[np.uint64]) -> 
     rim = (codes == 3) & ndimage.binary_dilation(codes == 4, iterations=RIM_PX)
     sets[rim] = class_sets.CLOUD_OF_EITHER_KIND
     unseen = np.where(only_b10, np.uint8(class_sets.CLEAR_OR_SEMI_TRANSPARENT), sets)
-    return Sample(part[:13].astype(np.float32) / np.float32(1e4), sets, unseen, is_flat=True)
+    scene = part[:13].astype(np.float32) / np.float32(1e4)
+    return Sample(scene, sets, unseen, flat=find_flat(scene[B02]))
+
+
+def find_flat(blue: FloatArray) -> NDArray[np.bool_]:
+    """Find pixels (y, x) about which reflectance `blue` hardly deviates."""
+    known = np.nan_to_num(blue)
+    mean, square = (ndimage.uniform_filter(values, AROUND_PX) for values in (known, known**2))
+    return np.asarray(square - mean**2 < FLAT**2)
 
 
 def make_patchwork(pixels: Pixels, side: int, rng: np.random.Generator) -> Sample:
@@ -141,7 +151,7 @@ def make_patchwork(pixels: Pixels, side: int, rng: np.random.Generator) -> Sampl
     grain = np.float32(rng.uniform(0, GRAIN)) * rng.standard_normal((side, side), dtype=np.float32)
     scene = pixels.spectra[which].transpose(2, 0, 1) * np.exp(grain)
     sets = np.where(pixels.cloudy[which], class_sets.CLOUD_OF_EITHER_KIND, class_sets.CLEAR).astype(np.uint8)
-    return Sample(scene, sets, sets, is_flat=True, is_lone=True)
+    return Sample(scene, sets, sets, flat=np.ones(sets.shape, bool), is_lone=True)
 
 
 def cut(array: NDArray[Any], side: int, where: NDArray[np.uint64]) -> NDArray[Any]:
