@@ -123,7 +123,7 @@ def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) ->
     assert (told["architecture"], told["simulated_tiles"], told["runs"][0]["step"]) == ("compact", 2, 2)
     assert 0.25 <= told["calibration"]["temperature"] <= 8
     assert told["runs"][0]["origin"]["seed"] == 1
-    assert told["shadow_odds"] == 1.65
+    assert told["odds"] == {"shadow": 1.65, "cloud": 1.0}
     card = load_card(out / "tiny.json")
     assert (card.id, card.stride, card.title, card.licence) == ("tiny", 16, "Tiny clouds", "CC-BY-4.0")
     assert card.provenance.startswith("Weights of Ada, trained") and "not KappaZeta's" in card.provenance

@@ -21,7 +21,7 @@ from kappamask.training.batches import FILL, Source, to_input
 from kappamask.training.export import export, load_network, runs
 from kappamask.training.material import ASIDE, read_pixels
 from kappamask.training.network import Compact, Scores, multiply_adds
-from kappamask.training.odds import favour_shadow
+from kappamask.training.odds import shift_odds
 from kappamask.training.simulate import ONLY_B10, paint_clouds
 from kappamask.training.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
@@ -265,16 +265,18 @@ def test_checkpoints_of_one_run_are_one_run() -> None:
 
 
 @pytest.mark.parametrize("name", ["compact", "unet-5-32", "unetpp-5-64"])
-def test_the_odds_of_shadow_alone_are_raised(name: str) -> None:
+def test_the_odds_of_the_named_classes_alone_are_raised(name: str) -> None:
     torch.manual_seed(0)
     network, image = architectures.build(name).eval(), torch.randn(1, 14, 64, 64)
     with torch.no_grad():
         before = network(image)
-        after = favour_shadow(network, 1.65)(image)
-    expected = torch.tensor([0, math.log(1.65), 0, 0])[:, None, None].expand(after[0].shape)
+        after = shift_odds(network, {"shadow": 1.65, "cloud": 2.0})(image)
+    expected = torch.tensor([0, math.log(1.65), 0, math.log(2)])[:, None, None].expand(after[0].shape)
     torch.testing.assert_close((after - before)[0], expected, atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="above 0"):
-        favour_shadow(network, 0.0)
+        shift_odds(network, {"shadow": 0.0})
+    with pytest.raises(ValueError, match="known are clear, shadow"):
+        shift_odds(network, {"haze": 2.0})
 
 
 def test_the_mean_of_one_network_is_that_network(tmp_path: Path) -> None:

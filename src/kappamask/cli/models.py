@@ -82,6 +82,9 @@ def export(
         float,
         typer.Option(min=0.1, max=10, help="Odds of cloud shadow times this: tiles hold less of it than real scenes."),
     ] = 1.0,
+    cloud_odds: Annotated[
+        float, typer.Option(min=0.1, max=10, help="Odds of cloud times this, against semi-transparent cloud above all.")
+    ] = 1.0,
     title: Annotated[str, typer.Option(help="Title in the card; the id if left out.", show_default=False)] = "",
     author: Annotated[str, typer.Option(help="Who trained it, for the card.", show_default=False)] = "",
     licence: Annotated[
@@ -101,7 +104,8 @@ def export(
         from kappamask.training.model_card import Owner
 
     made = datetime.fromtimestamp(checkpoints[-1].stat().st_mtime, UTC).date().isoformat()
-    wanted = Release(name, made, Owner(title, author, licence), shadow_odds, labelled)
+    odds = {"shadow": shadow_odds, "cloud": cloud_odds}
+    wanted = Release(name, made, Owner(title, author, licence), odds, labelled)
     facts = release(checkpoints, data, tiles, output, wanted)
     told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256", "scenes")}
     say(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)

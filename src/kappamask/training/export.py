@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION
 from kappamask.training.mean import folded, mean
 from kappamask.training.model_card import NOBODY, Owner, write_card
 from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
-from kappamask.training.odds import favour_shadow
+from kappamask.training.odds import shift_odds
 from kappamask.training.state import architecture_of, read_checkpoint
 from kappamask.training.validate import by_bands, sanity, score_by_kind, validate
 from kappamask.training.warm import take_weights
@@ -116,8 +117,8 @@ class Release:
     date: str
     """YYYY-MM-DD of the training."""
     owner: Owner = NOBODY
-    shadow_odds: float = 1.0
-    """What `favour_shadow` multiplies; a released network among the checkpoints has its own already."""
+    odds: Mapping[str, float] = field(default_factory=dict)
+    """What `shift_odds` multiplies, by class; a released network among the checkpoints has its own already."""
     labelled: Path | None = None
     """Labelled scenes whose validation part the card has scores of, by what the scenes show."""
 
@@ -129,12 +130,12 @@ def release(checkpoints: list[Path], data: Path, tiles: Path, folder: Path, want
     """
     name = wanted.name
     network, saved = load_network(*checkpoints)
-    favour_shadow(network, wanted.shadow_odds)
+    shift_odds(network, wanted.odds)
     calibration = calibrate(network, data, load_ground(data))
     folder.mkdir(parents=True, exist_ok=True)
     gap = export(network, folder / f"{name}.onnx", calibration["temperature"])
     report = facts(network, saved, folder / f"{name}.onnx", data, tiles)
-    report |= {"shadow_odds": wanted.shadow_odds, "calibration": calibration, "onnx_torch_difference": gap}
+    report |= {"odds": dict(wanted.odds), "calibration": calibration, "onnx_torch_difference": gap}
     report |= {"accuracy": by_bands(network, data)}
     if wanted.labelled:
         report["scenes"] = score_by_kind(network, open_dataset("arrays", wanted.labelled).part("validation"))
