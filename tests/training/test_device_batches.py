@@ -12,11 +12,12 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 # ruff: noqa: E402
 
 from kappamask.cli.grid import run_grid
-from kappamask.training import cloud_light, device_images, device_paint, grid, shadows, simulate, spectra
+from kappamask.training import cloud_light, device_images, device_paint, grid, shadows, spectra
 from kappamask.training.batches import Source
 from kappamask.training.device_batches import DeviceSource
 from kappamask.training.parts import Numbers, draw_parts, read_sky, write_parts
 from kappamask.training.resample import blur_to_native
+from kappamask.training.simulate import label as label_simulated
 from kappamask.training.sky import EDGE_PX, Sun
 from kappamask.training.state import Plan
 from kappamask.training.tiles import SIZE, write_tiles
@@ -118,7 +119,7 @@ def test_truth_is_the_simulators_but_all_shade_is_not_judged() -> None:
     planes[1][1], planes[2][1], planes[0][1] = 0.1, 0.9, 1.0
     b10 = np.zeros((2, 40, 40))
     found = device_paint.label(*(torch.from_numpy(p) for p in (planes[0], b10, planes[1], planes[2]))).numpy()
-    expected = simulate.label(planes[0][0], b10[0], planes[1][0], planes[2][0])
+    expected = label_simulated(planes[0][0], b10[0], planes[1][0], planes[2][0])
     assert {1, 2, 3, 4} == set(np.unique(expected))
     np.testing.assert_array_equal(found[0, 1:-1, 1:-1], expected[1:-1, 1:-1])
     assert (found[1] == 0).all()

@@ -57,7 +57,7 @@ def _to_patch(path: Path, found: dict[str, NDArray[Any]]) -> Patch:
         raise SceneError(f"{path.name} has {shapes}; needed is one image, dn (y, x, band), and labels (y, x).")
     planes = numbers.transpose(2, 0, 1)
     sets = found["sets"].astype(np.uint8) if "sets" in found else None
-    truth = found["gt_kappa"].astype(np.uint8) if "gt_kappa" in found else class_sets.to_codes(sets)
+    truth = found["gt_kappa"].astype(np.uint8) if sets is None else class_sets.to_codes(sets)
     return Patch(
         path.stem, str(found.get("place", path.stem)), str(found.get("split", "train")), _level(path, found), None,
         tuple(map(str, names)), np.where(planes == 0, np.nan, planes / DIGITAL).astype(np.float32), truth,

@@ -47,7 +47,7 @@ def from_codes(codes: NDArray[Any], *, merged: bool = False, tells_shadow: bool 
         table[3:] = CLOUD_OF_EITHER_KIND
     if not tells_shadow:
         table[1] = CLEAR_OR_SHADOW
-    return table[codes]
+    return np.asarray(table[codes])
 
 
 def to_codes(sets: Sets) -> NDArray[np.uint8]:

@@ -197,7 +197,7 @@ def _is_dark(scene: Planes, clear: Mask) -> Mask:
 
 
 def _band(scene: Planes, name: str) -> Plane:
-    return scene[BANDS.index(name)]
+    return np.asarray(scene[BANDS.index(name)])
 
 
 def _drop_missing(sets: Sets, blue: Plane) -> Sets:
@@ -219,4 +219,4 @@ def _dilate(mask: Mask, radius: float) -> Mask:
 
 def _remove_specks(mask: Mask, least_px: int) -> Mask:
     objects, _ = ndimage.label(mask)
-    return mask & (np.bincount(objects.ravel())[objects] >= least_px)
+    return np.asarray(mask & (np.bincount(objects.ravel())[objects] >= least_px))

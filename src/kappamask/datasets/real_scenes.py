@@ -124,6 +124,7 @@ def label_scene(row: Row, folder: Path, teacher: Teacher) -> Labels:
         ground = _ground(row, folder)
         sets = labelling.label_by_difference(scene.reflectance, ground, shadow=row.options.get("shadow", True))
     elif row.rule == "outline":
+        assert scene.codes is not None, f"{row.name} has no outlines"
         teachers = teacher(scene.reflectance, scene.level)
         sets = labelling.label_by_outline(scene.reflectance, scene.codes, teachers, _limits(row, scene))
     else:
@@ -154,8 +155,9 @@ def _label_drawn(scene: Scene, row: Row) -> Labels:
 
 
 def _limits(row: Row, scene: Scene) -> Limits:
-    known = {key: tuple(value) if key == "exclude" else value for key, value in row.options.items() if key != "b10"}
-    return Limits(**{"usual_blue": USUAL_BLUE[scene.level]} | known)
+    known: dict[str, Any] = {"usual_blue": USUAL_BLUE[scene.level]}
+    known |= {key: tuple(value) if key == "exclude" else value for key, value in row.options.items() if key != "b10"}
+    return Limits(**known)
 
 
 def _ground(row: Row, folder: Path) -> Planes:

@@ -110,7 +110,8 @@ def cut_patch(patch: Patch, side: int, where: NDArray[np.uint64]) -> Sample:
     frame = ((0, max(0, side - height)), (0, max(0, side - width)))
     scene = np.pad(patch.stack(BANDS), ((0, 0), *frame), constant_values=np.nan)
     both = [np.pad(patch.class_sets(with_b10=seen), frame) for seen in (True, False)]
-    image, sets, unseen = (cut(one, side, where) for one in (scene, *both))
+    image = cut(scene, side, where)
+    sets, unseen = (cut(one, side, where) for one in both)
     return Sample(image, sets, unseen, patch.level, find_flat(image[B02]) if "snow" in patch.kinds else None)
 
 
