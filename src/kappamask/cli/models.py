@@ -92,9 +92,7 @@ def export(
     ] = "other",
     labelled: Annotated[
         Path | None,
-        typer.Option(
-            help="Labelled scenes whose validation part the card shall have scores of.", exists=True, show_default=False
-        ),
+        typer.Option(help="Labelled scenes whose validation part the card shall have scores of.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -24,7 +24,7 @@ Grounds = Annotated[
     Path | None,
     typer.Option(
         "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
-        exists=True, file_okay=False, show_default=False,
+        show_default=False,
     ),
 ]  # fmt: skip
 Gallery = Annotated[Path | None, typer.Option(help="Also draw some of the tiles into this PNG.", show_default=False)]

@@ -50,7 +50,7 @@ Grounds = Annotated[
     Path | None,
     typer.Option(
         "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
-        exists=True, file_okay=False, show_default=False,
+        show_default=False,
     ),
 ]  # fmt: skip
 Grid = Annotated[
