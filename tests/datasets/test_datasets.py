@@ -64,6 +64,20 @@ def test_cloudsen12_is_read_where_it_lies(tmp_path: Path) -> None:
     assert np.isnan(patch.reflectance[:, 1, 0]).all() and np.isfinite(patch.reflectance[:, 1, 1:]).all()
 
 
+def test_what_the_format_s_own_writer_wrote_is_read() -> None:
+    """Of tacotoolbox 0.3.3, see tools/goldens/taco.py; image and labels of `a`, then of `b`, from seed 0."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(1, 12000, (13, 8, 8), dtype=np.uint16) for _ in "ab"]
+    found = open_dataset("cloudsen12", Path(__file__).with_name("tacotoolbox.taco"))
+    assert [(patch.name, patch.split, patch.group) for patch in found] == [
+        ("a_L1C", "test", "ROI_a"), ("b_L1C", "train", "ROI_b"),
+    ]  # fmt: skip
+    for patch, image in zip(found, images, strict=True):
+        np.testing.assert_allclose(patch.reflectance, image / 1e4, rtol=1e-6)
+        np.testing.assert_array_equal(patch.truth, np.array([1, 4, 3, 2])[np.arange(64) % 4].reshape(8, 8))
+        assert patch.tags == {"low_sun": False}, "place and time are where the writer puts them"
+
+
 def test_level_2a_has_no_cirrus_band_and_keeps_its_by_products(tmp_path: Path) -> None:
     image = numbers(14)
     cloudsen12(tmp_path / "l2a.taco", {"a": (image, np.zeros((2, 4), np.uint8), {})})

@@ -17,10 +17,17 @@ L1C = SENTINEL2_BANDS[:13]
 
 
 def kappazeta(path: Path, numbers: np.ndarray, labels: np.ndarray) -> Path:
-    """A netCDF of digital numbers (13, y, x) / 65535, a variable for each band, and Label."""
-    shares = {band: (("y", "x"), (numbers[i] / 65535).astype(np.float32)) for i, band in enumerate(L1C)}
+    """A netCDF of digital numbers (13, y, x) / 65535, a variable for each band, Label, and what else is there.
+
+    As cm-vsm writes it (netcdf_interface.cpp): it calls rows x and columns y, and adds masks and colours of 8 bits.
+    """
+    facts = {"scaling_factor": np.float32(1), "resampling_filter": "sinc", "last_modified": "2022-09-13T00:00:00"}
+    layers = {band: (numbers[i] / 65535).astype(np.float32) for i, band in enumerate(L1C)}
+    layers |= {name: labels[::-1].astype(np.uint8) for name in ("SCL", "S2CC", "KML1C", "TCI_R", "TCI_G", "TCI_B")}
+    layers["Label"] = labels.astype(np.uint8)
+    whole = {"version": "0.3.7", "product_name": path.stem, "overlap": np.float32(0)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    xr.Dataset(shares | {"Label": (("y", "x"), labels.astype(np.uint8))}).to_netcdf(path)
+    xr.Dataset({name: (("x", "y"), array, facts) for name, array in layers.items()}, attrs=whole).to_netcdf(path)
     return path
 
 

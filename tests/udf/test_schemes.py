@@ -1,5 +1,7 @@
 """Masks in other class schemes: to them, from them, as yes or no, as bits."""
 
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -62,6 +64,16 @@ def test_every_code_has_its_class_and_others_are_refused(name):
     for code in set(range(256)) - set(table):
         with pytest.raises(CubeError, match=f"holds {code}, which {name} does not have; known are"):
             from_scheme(mask_of(np.array([[code]], np.uint8)), name)
+
+
+@pytest.mark.shared_data
+def test_a_real_scene_classification_is_read(shared_data: Path) -> None:
+    with np.load(shared_data / "real" / "look_l2a_exeter_2024-08-01_4band.npz") as file:
+        scl, blue = file["scl"], file["dn"][..., 0]
+    codes = np.asarray(from_scheme(xr.DataArray(scl, dims=("y", "x")), "SCL"))
+    assert set(np.unique(codes)) <= {0, 1, 2, 3, 4, 5} and (codes[blue == 0] == 5).mean() > 0.99
+    seen = {code: blue[codes == code].mean() for code in (1, 2, 4)}
+    assert seen[2] < seen[1] < seen[4], "shadow is darker than clear ground, and cloud brighter"
 
 
 def test_maja_by_bits_in_the_stated_order():
