@@ -177,7 +177,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "y.npz").write_text("text")
     (tmp_path / "z.npz").write_bytes(chip(tmp_path / "whole.npz").read_bytes()[:700])
     for name in ("x", "y", "z", "missing"):
-        with pytest.raises(SceneError, match=rf"{name}\.npz .*needed is a \.npz with dn, bands, gt_kappa"):
+        with pytest.raises(SceneError, match=rf"{name}\.npz .*needed is a \.npz with dn, bands and one of gt_kappa, sets"):
             read(tmp_path / f"{name}.npz")
 
 

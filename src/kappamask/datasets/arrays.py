@@ -21,12 +21,17 @@ from kappamask.udf.classes import SEMI_TRANSPARENT
 
 KEYS: Final = ("dn", "bands")
 LABELS: Final = ("gt_kappa", "sets")
+PARTS: Final = ("train", "validation")
 MORE: Final = ("sets_without_b10", "level", "place", "kinds", "split")
 
 
 def find(folder: Path) -> Iterator[Path]:
-    """The archives under `folder` whose names begin with `labelled_`, or the one archive that it is."""
-    yield from [folder] if folder.is_file() else sorted(folder.rglob("labelled_*.npz"))
+    """Find archives named `labelled_…` in `folder` and its parts `train` and `validation`; or the one file it is."""
+    if folder.is_file():
+        yield folder
+        return
+    for part in (folder, *(folder / name for name in PARTS)):
+        yield from sorted(part.glob("labelled_*.npz"))
 
 
 def split(path: Path) -> str:
