@@ -19,9 +19,16 @@ from numpy.typing import NDArray
 
 from kappamask.datasets import Patch, open_dataset
 from kappamask.models import SENTINEL2_BANDS
-from kappamask.training.material import BACKGROUNDS, LANDSAT, VALIDATION, load_ground, read_pixels, read_scene
-from kappamask.training.resample import KERNELS, blur_to_native
-from kappamask.training.simulate import paint_clouds
+from kappamask.training.simulator.materials import (
+    BACKGROUNDS,
+    LANDSAT,
+    VALIDATION,
+    load_ground,
+    read_pixels,
+    read_scene,
+)
+from kappamask.training.simulator.paint import paint_clouds
+from kappamask.training.simulator.resample import KERNELS, blur_to_native
 from kappamask.udf import cloud_mask
 
 BANDS: Final = SENTINEL2_BANDS[:13]

@@ -103,7 +103,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def _masked(card: ModelCard) -> Run:
-    from kappamask.udf import cloud_mask, network
+    from kappamask.udf import cloud_mask, inference
 
-    network.session(card, 0)
+    inference.session(card, 0)
     return lambda array: cloud_mask(cube(array), model=card, level="L1C", radiometry="dn_harmonized")

@@ -20,9 +20,9 @@ from rasterio.transform import from_origin
 
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
-from kappamask.openeo_process.drive import Driver
-from kappamask.openeo_process.journal import Journal, Part, fingerprint
-from kappamask.openeo_process.patience import Patience
+from kappamask.openeo_process.jobs.driver import Driver
+from kappamask.openeo_process.jobs.journal import Journal, Part, fingerprint
+from kappamask.openeo_process.jobs.retry import Patience
 
 BANDS = ("B02", "B03", "B04", "B08")
 PYTHON = platform.python_version().rpartition(".")[0]

@@ -20,8 +20,8 @@ from machine import memory_mb
 from rasterio.transform import from_origin
 from reading import WRITTEN
 
+from kappamask.files.atomic import written_whole
 from kappamask.models import SENTINEL2_BANDS
-from kappamask.scenes.atomic import written_whole
 
 SIDE: Final = 10980
 """Pixels of 10 m of a product (Sentinel-2 Products Specification Document)."""
@@ -67,7 +67,7 @@ class Cost(NamedTuple):
 
 def write(folder: Path) -> None:
     """Thirteen lossless JPEG 2000 files in the sizes and blocks of a product, from real pixels under painted clouds."""
-    from kappamask.cli.demo_scene import paint
+    from kappamask.workflows.demo import paint
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:

@@ -31,7 +31,7 @@ from time import perf_counter
 import numpy, xarray
 started = perf_counter()
 from kappamask.models import load_card
-from kappamask.udf import network
+from kappamask.udf import inference as network
 from kappamask.udf.chunk import apply_datacube
 network.session(load_card("compact"), 1)
 ready = perf_counter() - started
@@ -51,8 +51,8 @@ print(json.dumps([ready, min(times), before, peak()]))
 
 def prepare(folder: Path) -> None:
     """The array (the demo's real scene under painted clouds), and the networks that are made for the occasion."""
-    from kappamask.cli.demo_scene import paint
     from kappamask.models import load_card
+    from kappamask.workflows.demo import paint
 
     array = paint(folder / "scene", 8).cube.values
     np.save(folder / "array.npy", array)

@@ -15,9 +15,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.conversion import convert, uv
+from kappamask.conversion import convert, dl_l8s2_uv
 from kappamask.conversion.convert import ARCHITECTURES
-from kappamask.conversion.graph import Graph
+from kappamask.conversion.onnx_graph import Graph
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.evaluation.peers import WEIGHTS
 from kappamask.models import CardError, load_card
@@ -59,8 +59,8 @@ def stand_in(name: str, folder: Path, *, plain: bool = False) -> tuple[str, bool
     """
     if name not in WEIGHTS or _is_card(name):
         return name, False
-    kind, level = (uv.NAME, uv.LEVEL) if name == uv.NAME else _official(name)
-    channels = UV_CHANNELS if kind == uv.NAME else len(OFFICIAL[kind, level].bands)
+    kind, level = (dl_l8s2_uv.NAME, dl_l8s2_uv.LEVEL) if name == dl_l8s2_uv.NAME else _official(name)
+    channels = UV_CHANNELS if kind == dl_l8s2_uv.NAME else len(OFFICIAL[kind, level].bands)
     asked: Any = Asked()
     ARCHITECTURES[kind].build(Graph(), asked, channels)
     file = folder / f"{name}.hdf5"

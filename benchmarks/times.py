@@ -26,10 +26,9 @@ from reading import described, read_whole, readings
 from run import matmul_gflops
 from stand_in import stand_in
 
-from kappamask.evaluation.peers import WEIGHTS
-from kappamask.evaluation.tools import S2CLOUDLESS, UKIS
+from kappamask.evaluation.peers import S2CLOUDLESS, UKIS, WEIGHTS
+from kappamask.files.atomic import written_whole
 from kappamask.models import load_card
-from kappamask.scenes.atomic import written_whole
 
 HERE: Final = Path(__file__).resolve().parent
 PEERS: Final = (

@@ -1,8 +1,16 @@
 """What a network is: cards, weights, and the errors of the project. Standard library only."""
 
-from kappamask.models.card import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, ClassValue, ModelCard, Scaling
+from kappamask.models.card import (
+    LEVEL_BANDS,
+    LEVELS,
+    SENTINEL2_BANDS,
+    ClassValue,
+    ModelCard,
+    Mosaic,
+    Scaling,
+    card_digest,
+)
 from kappamask.models.catalog import CACHE, list_cards, load_card, parse_card
-from kappamask.models.digest import card_digest
 from kappamask.models.errors import (
     CardError,
     CubeError,
@@ -13,8 +21,7 @@ from kappamask.models.errors import (
     SceneError,
     WeightsError,
 )
-from kappamask.models.mosaic import Mosaic
-from kappamask.models.thresholds import Thresholds, check_thresholds
+from kappamask.models.schemes import Thresholds, check_thresholds
 from kappamask.models.weights import read_weights
 
 __all__ = [

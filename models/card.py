@@ -1,26 +1,46 @@
-"""The model card: everything about a network that code would otherwise have to know.
+"""Model cards: everything about a network that code would otherwise have to know.
 
 A card is a STAC Item in the words of the machine learning model (MLM) extension, stored as JSON beside
 the network. Facts without an MLM word carry the prefix `kappamask:`. Adding a network adds a card and a
 file of weights, and touches no Python.
 """
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path, PurePath
 from typing import Any
 
-from kappamask.models.accuracy import Accuracy
 from kappamask.models.errors import CardError
-from kappamask.models.mosaic import ACTIVATIONS, RESAMPLINGS, Mosaic
 
-__all__ = ["LEVELS", "LEVEL_BANDS", "SENTINEL2_BANDS", "ClassValue", "ModelCard", "Scaling"]
+__all__ = [
+    "ACTIVATIONS",
+    "LEVELS",
+    "LEVEL_BANDS",
+    "RESAMPLINGS",
+    "SENTINEL2_BANDS",
+    "Accuracy",
+    "ClassValue",
+    "ModelCard",
+    "Mosaic",
+    "Scaling",
+    "accuracy_with",
+    "card_digest",
+]
 
+PADDINGS = ("constant", "symmetric")
+"""Beyond the image: zeros, or the image mirrored with its last row and column; words of `numpy.pad`."""
+TAPERS = ("crop", "tukey")
+ACTIVATIONS = ("none", "softmax")
+"""What is still to be done to the network's output so that it holds scores."""
+RESAMPLINGS = ("bilinear", "sinc")
+"""Kernels that a network may want its 20 and 60 m bands to be brought to 10 m by."""
 SENTINEL2_BANDS = (
     "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12", "AOT", "WVP",
 )  # fmt: skip
 """Labels that a card or a cube may use: the 13 bands of MSI, and two auxiliary layers of Level-2A."""
-
 LEVELS = ("L1C", "L2A")
 LEVEL_BANDS = {"B10": "L1C", "AOT": "L2A", "WVP": "L2A", "SCL": "L2A"}
 """Bands that only one product level has."""
@@ -30,6 +50,57 @@ LARGEST = 1e6
 """Magnitude of a scaled input that no network needs."""
 NODATA_CODE = 255
 """GeoTIFF nodata outside the requested area; class values stay below it."""
+PLACE = ("folder", "document")
+"""Where a card lies, which changes nothing that it says."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Dice of each class on one labelled scene, of which only `bands` were shown to the network."""
+
+    bands: tuple[str, ...]
+    dice: tuple[tuple[str, float], ...]
+    """Class name and dice, 0 to 1."""
+    scene: str
+    """Name of the labelled file; nothing was trained on it."""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value:.3f}" for name, value in self.dice)
+
+    def lost(self, other: "Accuracy") -> Mapping[str, float]:
+        """By how much the dice of each class is lower than with the bands of `other`."""
+        best = dict(other.dice)
+        return {name: best[name] - value for name, value in self.dice if name in best}
+
+
+def accuracy_with(measured: Sequence[Accuracy], bands: Collection[str]) -> Accuracy | None:
+    """Of what was measured, that with most of `bands` and no other band; None if nothing was measured with so few."""
+    within = [one for one in measured if set(one.bands) <= set(bands)]
+    return max(within, key=lambda one: len(one.bands), default=None)
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """Windows of `ModelCard.window` px every `step` px, the first one beginning `before` px outside the image."""
+
+    step: int
+    before: int
+    padding: str
+    taper: str
+    """"crop": of each window the outer `amount` px are left out; "tukey": Tukey's window, tapered over the share
+    `amount` of its length, weighs the scores."""
+    amount: float
+
+    def __post_init__(self) -> None:
+        for holds, broken in (
+            (self.step >= 1, f"step is {self.step}; it must be at least 1"),
+            (self.before >= 0, f"before is {self.before}; it must not be negative"),
+            (self.padding in PADDINGS, f"padding is '{self.padding}'; known are {', '.join(PADDINGS)}"),
+            (self.taper in TAPERS, f"taper is '{self.taper}'; known are {', '.join(TAPERS)}"),
+            (self.amount >= 0, f"amount is {self.amount}; it must not be negative"),
+        ):
+            if not holds:
+                raise CardError(f"the card's mosaic: {broken}")
 
 
 @dataclass(frozen=True)
@@ -170,3 +241,10 @@ def _is_hex(text: Any, digits: int) -> bool:
 def _check(holds: bool, broken: str) -> None:
     if not holds:
         raise CardError(broken)
+
+
+def card_digest(card: ModelCard) -> str:
+    """Sha256, 64 hex digits, over every field of the card but where it lies; the same in any process."""
+    said = {key: value for key, value in asdict(card).items() if key not in PLACE}
+    text = json.dumps(said, sort_keys=True, default=sorted)  # sets, whose order Python changes with each process
+    return hashlib.sha256(text.encode()).hexdigest()

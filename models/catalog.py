@@ -9,10 +9,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kappamask.models.accuracy import Accuracy
-from kappamask.models.card import ClassValue, ModelCard, Scaling
+from kappamask.models.card import Accuracy, ClassValue, ModelCard, Mosaic, Scaling
 from kappamask.models.errors import CardError
-from kappamask.models.mosaic import Mosaic
 
 __all__ = ["CACHE", "FOLDER", "list_cards", "load_card", "parse_card"]
 

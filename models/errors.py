@@ -3,8 +3,12 @@
 Every message says what was given, what is needed and what to do.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "CardError",
+    "ConversionError",
     "CubeError",
     "JobError",
     "KappaMaskError",
@@ -12,6 +16,7 @@ __all__ = [
     "RadiometryError",
     "SceneError",
     "WeightsError",
+    "extra",
 ]
 
 
@@ -48,3 +53,16 @@ class JobError(KappaMaskError):
 
 class MissingExtraError(KappaMaskError, ImportError):
     """An optional library is needed that is not installed; the message names the extra."""
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Where imports need an optional library: if it is missing, say which extra brings it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"This command needs {error.name}: pip install 'kappamask-openeo[{name}]'.") from error
+
+
+class ConversionError(KappaMaskError):
+    """A file of weights is not what it was said to be; the message names the file and what was expected."""

@@ -1,12 +1,31 @@
-"""Names and codes of classes and of class schemes, and what a scheme cannot say."""
+"""Class schemes of other cloud masks, conversion losses, and score thresholds.
 
-from collections.abc import Iterable
+KappaMask's classes: 0 undefined, 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing.
+"""
 
-from kappamask.models.card import NODATA_CODE
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from kappamask.models.card import MISSING, NODATA_CODE, ModelCard
 from kappamask.models.errors import CubeError
-from kappamask.models.scheme_table import SCHEMES, Scheme
 
-__all__ = ["CLASSES", "DILATED", "OWN", "UNUSABLE", "class_codes", "is_own", "losses", "scheme_names", "scheme_of"]
+__all__ = [
+    "CLASSES",
+    "DILATED",
+    "OWN",
+    "SCHEMES",
+    "UNUSABLE",
+    "Row",
+    "Scheme",
+    "Thresholds",
+    "check_thresholds",
+    "class_codes",
+    "is_own",
+    "losses",
+    "scheme_names",
+    "scheme_of",
+]
 
 OWN = "KappaMask"
 """The scheme that masks are made in."""
@@ -16,6 +35,142 @@ UNUSABLE = ("cloud_shadow", "semi_transparent_cloud", "cloud", "missing")
 """What most users leave out of an analysis."""
 DILATED = 2
 """In the scheme `bits`: beside cloud or shadow, no part of it before the mask was cleaned."""
+Thresholds = tuple[tuple[str, float], ...]
+"""Class names of a card, each with the score, above 0 and up to 1, from which a pixel is of that class."""
+
+
+class Row(NamedTuple):
+    """A code of a scheme, its name, its colour as RRGGBB, and the KappaMask class that it is read as."""
+
+    value: int
+    name: str
+    color: str
+    read: int
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One class scheme. 255 is nodata in each, as in a GeoTIFF mask, and is in no row."""
+
+    name: str
+    source: str
+    """Who defines the codes."""
+    written: tuple[int, ...]
+    """The code of each KappaMask class, 0 to 5."""
+    rows: tuple[Row, ...]
+    bits: tuple[tuple[int, int], ...] = ()
+    """Where pixels combine bits: (bits, KappaMask class), strongest first; the first that a pixel has any of counts."""
+    notes: tuple[str, ...] = ()
+    """What rows cannot say of what is lost."""
+
+    @property
+    def readings(self) -> dict[int, int]:
+        """KappaMask class of each code. 255 stays so, but is missing where the scheme writes missing pixels as 255."""
+        nodata = MISSING if self.written[MISSING] == NODATA_CODE else NODATA_CODE
+        return {row.value: row.read for row in self.rows} | self._combined() | {NODATA_CODE: nodata}
+
+    def _combined(self) -> dict[int, int]:
+        first = {v: [read for bits, read in self.bits if v & bits][:1] for v in range(NODATA_CODE)}
+        return {value: found[0] for value, found in first.items() if found}
+
+
+_CLEAR, _SHADOW, _THIN, _CLOUD, _UNSURE, _NONE = "7fb069", "355070", "b8c0cc", "ffffff", "000000", "d1495b"
+"""Colours of the same classes in the cards of networks, for schemes without colours of their own."""
+
+
+_WATER, _SNOW = "0000ff", "ff96ff"
+"""Sentinel Hub's colours of these classes in SCL."""
+
+
+_NO_SHADOW = "It knows no shadow, which is written as clear."
+
+
+SCHEMES: dict[str, Scheme] = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme(
+            "SCL", "ESA, scene classification of Sen2Cor in Level-2A; colours of Sentinel Hub", (7, 4, 3, 10, 9, 0),
+            (
+                Row(0, "no_data", "000000", 5), Row(1, "saturated_or_defective", "ff0000", 5),
+                Row(2, "dark_area_pixels", "2f2f2f", 1), Row(3, "cloud_shadows", "643200", 2),
+                Row(4, "vegetation", "00a000", 1), Row(5, "not_vegetated", "ffe65a", 1), Row(6, "water", _WATER, 1),
+                Row(7, "unclassified", "808080", 0), Row(8, "cloud_medium_probability", "c0c0c0", 4),
+                Row(9, "cloud_high_probability", "ffffff", 4), Row(10, "thin_cirrus", "64c8ff", 3),
+                Row(11, "snow", _SNOW, 1),
+            ),
+            notes=("It has no plain clear: clear is written as 4 vegetation, whatever the ground is.",),
+        ),
+        Scheme(
+            "CMIX", "Cloud Masking Intercomparison Exercise, in Domnich et al. 2021; 0 as in KappaZeta's cm-vsm",
+            (0, 1, 4, 3, 2, 255),
+            (
+                Row(0, "unclassified", _UNSURE, 0), Row(1, "clear", _CLEAR, 1), Row(2, "cloud", _CLOUD, 4),
+                Row(3, "semi_transparent_cloud", _THIN, 3), Row(4, "cloud_shadow", _SHADOW, 2),
+            ),
+        ),
+        Scheme(
+            "Fmask", "Fmask 4 (Qiu, Zhu, He 2019); 255 is no observation", (255, 0, 2, 4, 4, 255),
+            (
+                Row(0, "clear_land", _CLEAR, 1), Row(1, "clear_water", _WATER, 1), Row(2, "cloud_shadow", _SHADOW, 2),
+                Row(3, "snow", _SNOW, 1), Row(4, "cloud", _CLOUD, 4),
+            ),
+            notes=(
+                "It has no plain clear: clear is written as 0 clear_land, whatever the ground is.",
+                "The package python-fmask writes other codes (1 clear, 2 cloud, 3 shadow, 4 snow, 5 water): not these.",
+            ),
+        ),
+        Scheme(
+            "S2cloudless", "Sentinel Hub, band CLM: 0 no clouds, 1 clouds, 255 no data", (255, 0, 0, 1, 1, 255),
+            (Row(0, "clear", _CLEAR, 1), Row(1, "cloud", _CLOUD, 4)),
+            notes=(_NO_SHADOW,),
+        ),
+        Scheme(
+            "FMSC", "Francis, Mrziglod, Sidiropoulos, Muller 2020: Sentinel-2 Cloud Mask Catalogue, classes in order",
+            (255, 0, 2, 1, 1, 255),
+            (Row(0, "clear", _CLEAR, 1), Row(1, "cloud", _CLOUD, 4), Row(2, "cloud_shadow", _SHADOW, 2)),
+        ),
+        Scheme(
+            "MAJA", "CNES and CESBIO, cloud mask CLM of Theia's Level-2A products, bits of value 1 to 128",
+            (255, 0, 1 | 32, 16, 1 | 2, 255),
+            (
+                Row(0, "clear", _CLEAR, 1), Row(1 | 2, "cloud", _CLOUD, 4), Row(16, "thinnest_cloud", _THIN, 3),
+                Row(1 | 32, "cloud_shadow", _SHADOW, 2),
+            ),
+            bits=((2 | 4 | 8, 4), (16 | 128, 3), (32 | 64, 2), (1, 0)),
+            notes=(
+                "Of several bits the first counts of: cloud (2 all clouds, 4 seen on this date, 8 seen against other "
+                "dates), semi_transparent_cloud (16 thinnest, 128 high), cloud_shadow (32 of a cloud in the image, 64 "
+                "of one outside); 1 alone, cloud or shadow, is read as undefined.",
+                "In MAJA's native format bits mean other things (4 and 8 shadow, 64 thinnest): not these.",
+                "Missing pixels are in MAJA's edge mask, not here; all eight bits at once are read as missing.",
+            ),
+        ),
+        Scheme(
+            "DL_L8S2_UV", "Lopez-Puigdollers, Mateo-Garcia, Gomez-Chova 2021 (IPL-UV/DL-L8S2-UV)", (0, 1, 1, 2, 2, 0),
+            (Row(0, "invalid", _NONE, 5), Row(1, "clear", _CLEAR, 1), Row(2, "cloud", _CLOUD, 4)),
+            notes=(_NO_SHADOW,),
+        ),
+        Scheme(
+            "CloudSEN12", "Aybar et al. 2022, semantic categories; 99 is not labelled", (99, 0, 3, 2, 1, 99),
+            (
+                Row(0, "clear", _CLEAR, 1), Row(1, "thick_cloud", _CLOUD, 4), Row(2, "thin_cloud", _THIN, 3),
+                Row(3, "cloud_shadow", _SHADOW, 2), Row(99, "no_label", _NONE, 5),
+            ),
+        ),
+        Scheme(
+            "bits", "this project, where Landsat Collection 2 has the same in QA_PIXEL (bits 0 to 7)",
+            (128, 64, 16, 4, 8, 1),
+            (
+                Row(1, "missing", _NONE, 5), Row(4, "semi_transparent_cloud", _THIN, 3), Row(8, "cloud", _CLOUD, 4),
+                Row(16, "cloud_shadow", _SHADOW, 2), Row(64, "clear", _CLEAR, 1), Row(128, "undefined", _UNSURE, 0),
+            ),
+            bits=((1, 5), (8, 4), (4, 3), (16, 2), (64, 1), (128, 0)),
+            notes=("2, dilated, is added where `kappamask.udf.bits` is also given the mask before it was cleaned.",),
+        ),
+    )
+}  # fmt: skip
+"""Name -> scheme. Codes of SCL, Fmask, S2cloudless, FMSC and DL_L8S2_UV are read as KappaZeta's cm-vsm (`main.cpp`,
+`esa_s2.cpp`) and the table of Domnich et al. 2021 have it, except that no data and defective pixels are missing."""
 
 
 def scheme_names() -> tuple[str, ...]:
@@ -68,3 +223,15 @@ def _merged(pairs: list[tuple[str, str]]) -> list[str]:
     for target, source in pairs:
         sources.setdefault(target, []).append(source)
     return [f"{', '.join(s[:-1])} and {s[-1]} become {target}" for target, s in sources.items() if len(s) > 1]
+
+
+def check_thresholds(card: ModelCard, given: Mapping[str, Any] | None) -> Thresholds:
+    """`given` (class name -> score) in the card's order. Raises CubeError for another class or score."""
+    names = card.output_names
+    unknown = sorted(map(str, set(given or {}) - set(names)))
+    if unknown:
+        raise CubeError(f"No threshold can be set for {', '.join(unknown)}: {card.id} scores {', '.join(names)}.")
+    for name, value in (given or {}).items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            raise CubeError(f"The threshold of {name} is {value!r}; needed is a score above 0 and up to 1, as 0.5.")
+    return tuple((name, float((given or {})[name])) for name in names if name in (given or {}))

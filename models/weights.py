@@ -1,21 +1,99 @@
-"""From a card to the bytes of its network, checked.
+"""Read the network of a card, after checking its hash and its ONNX graph.
+
+ONNX is Protocol Buffers. Only the wire format and the few fields below are needed to refuse what a network
+from a stranger must not carry: tensors in other files, operators from other libraries, local functions.
 
 Networks are loaded from bytes whose hash was compared, never from a path: what was checked is what runs.
 """
 
 import hashlib
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from kappamask.models.card import ModelCard
 from kappamask.models.catalog import load_card
 from kappamask.models.errors import WeightsError
-from kappamask.models.guard import check_onnx
 
-__all__ = ["read_weights"]
+__all__ = ["check_onnx", "read_weights"]
 
+STANDARD_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+MAX_DEPTH = 32
+_FIELDS: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 8: "opset", 20: "refused:training info", 25: "refused:a local function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute", 7: "domain"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "refused:external data", 14: "location"},
+    "opset": {1: "domain"},
+}
+"""Message -> field number -> what that field holds (onnx.proto3); other fields are skipped."""
 MAX_BYTES = 1_500_000_000
 """Below the 2 GiB that one Protocol Buffers message may have; the largest official network has 124 MB."""
+
+
+def check_onnx(data: bytes) -> None:
+    """Raise WeightsError unless `data` is a self-contained ONNX model of standard operators."""
+    try:
+        fields = _walk(memoryview(data), "model", 0)
+        if not {"graph", "opset"} <= fields:
+            raise ValueError("it has no graph")
+    except (ValueError, IndexError, UnicodeDecodeError) as error:
+        raise WeightsError(f"The file is not a whole ONNX network ({error}); fetch or convert it again.") from error
+
+
+def _walk(data: memoryview, message: str, depth: int) -> set[str]:
+    """Visit one message; the kinds of field seen in it."""
+    if depth > MAX_DEPTH:
+        raise ValueError("graphs are nested too deeply")
+    seen = set()
+    for number, value in _fields(data):
+        kind = _FIELDS[message].get(number, "")
+        seen.add(kind)
+        if kind in _FIELDS and isinstance(value, memoryview):
+            _walk(value, kind, depth + 1)
+        elif kind:
+            _judge(kind, value)
+    return seen
+
+
+def _judge(kind: str, value: memoryview | int) -> None:
+    if kind.startswith("refused:"):
+        raise WeightsError(f"The network holds {kind.removeprefix('refused:')}, which is not loaded: use one file.")
+    if kind == "location" and value != 0:
+        raise WeightsError("The network keeps tensors in other files (external data): save it as one file.")
+    if kind == "domain" and isinstance(value, memoryview):
+        domain = bytes(value).decode()
+        if domain not in STANDARD_DOMAINS:
+            raise WeightsError(f"The network uses operators of '{domain}': only standard ONNX operators are run.")
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        wire = key & 7
+        if wire == 0:
+            value, position = _varint(data, position)
+            yield key >> 3, value
+            continue
+        size, position = _varint(data, position) if wire == 2 else ({1: 8, 5: 4}.get(wire, -1), position)
+        if size < 0 or position + size > len(data):
+            raise ValueError("it is cut short or no Protocol Buffers message")
+        yield key >> 3, data[position : position + size]
+        position += size
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError("a number in it is too long")
 
 
 def read_weights(model: str | Path | ModelCard = "compact") -> bytes:

@@ -1,4 +1,4 @@
-"""The dependency archive: what a worker needs beside numpy and xarray, in one zip.
+"""Build the dependency archive of a worker, and test it in a clean environment.
 
 It holds ONNX Runtime without its dependencies (none is needed to run a network), this package's `models` and
 `udf` with one network, and no numpy, xarray or protobuf, which the worker has and which must not be shadowed.
@@ -6,6 +6,7 @@ The same content makes the same bytes, and their hash is in the name.
 """
 
 import hashlib
+import json
 import platform
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from kappamask.models import JobError, ModelCard, load_card, read_weights
 from kappamask.models.package import FOLDER, package_files
+from kappamask.openeo_process.graph import udf
 
-__all__ = ["FOLDER", "build", "is_for_here"]
+__all__ = ["FOLDER", "build", "is_for_here", "smoke_test"]
 
 PYTHON = platform.python_version().rpartition(".")[0]
 PLATFORM = "manylinux_2_28_x86_64"
@@ -27,6 +30,22 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold; one time for all files makes archives reproducible."""
 UNUSED = ("onnxruntime/tools/", "onnxruntime/transformers/", "onnxruntime/quantization/", "onnxruntime/datasets/")
 """Parts of ONNX Runtime that prepare networks, not run them: 300 of the 318 files of version 1.32."""
+WORKER_HAS = ("numpy", "xarray", "pandas", "packaging", "python-dateutil", "six", "pytz", "tzdata")
+"""What xarray needs to be imported; every openEO worker has these."""
+TRIAL = """
+import json, pathlib, sys
+import numpy, xarray
+assert int(numpy.__version__.split(".")[0]) >= 2, f"numpy {numpy.__version__} is not numpy 2"
+space = {}
+exec(pathlib.Path("udf.py").read_text(), space)
+bands = ["B02", "B03", "B04", "B08", "B10", "B11", "B12"]
+values = numpy.linspace(300, 6000, len(bands) * 48 * 64, dtype="float32").reshape(len(bands), 48, 64)
+cube = xarray.DataArray(values, dims=("bands", "y", "x"), coords={"bands": bands})
+mask = space["apply_datacube"](cube, json.loads(sys.argv[1]))
+assert mask.shape == (1, 48, 64) and numpy.isin(mask.values, [1, 2, 3, 4]).all(), mask
+assert "kappamask_deps" in sys.modules["onnxruntime"].__file__
+print("ok")
+"""
 
 
 def build(output_dir: str | Path, *, model: str | Path | ModelCard = "compact", python: str | None = None) -> Path:
@@ -66,19 +85,19 @@ def _write(path: Path, files: dict[str, bytes]) -> None:
 
 
 def _runtime(python: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
-    files = _installed() if is_for_here(python) else _downloaded(python, scratch)
+    files = _installed_runtime() if is_for_here(python) else _downloaded_runtime(python, scratch)
     for name, content in files:
         if not name.startswith(UNUSED) and "__pycache__" not in name:
             yield name, content
 
 
-def _installed() -> Iterator[tuple[str, bytes]]:
+def _installed_runtime() -> Iterator[tuple[str, bytes]]:
     for file in distribution("onnxruntime").files or []:
         if file.parts[0] == "onnxruntime":
             yield file.as_posix(), Path(str(file.locate())).read_bytes()
 
 
-def _downloaded(python: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
+def _downloaded_runtime(python: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
     try:
         wanted = f"onnxruntime=={distribution('onnxruntime').version}"
     except PackageNotFoundError:
@@ -96,3 +115,42 @@ def _downloaded(python: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
         for name in wheel.namelist():
             if name.startswith("onnxruntime/") and not name.endswith("/"):
                 yield name, wheel.read(name)
+
+
+def smoke_test(archive: Path, model: str = "compact", **context: Any) -> None:
+    """Unpack `archive` beside the UDF's text and mask a small cube, in a process that can see nothing else.
+
+    context: further keys of the UDF's context. The archive must be for this process' Python.
+    Raises JobError with the last line of what went wrong.
+    """
+    with tempfile.TemporaryDirectory(prefix="kappamask-smoke-") as folder:
+        work = Path(folder)
+        with zipfile.ZipFile(archive) as content:
+            content.extractall(work / FOLDER)
+        (work / "udf.py").write_text(udf().code, encoding="utf-8")
+        python = _clean_environment(work / "env")
+        command = [str(python), "-I", "-c", TRIAL, json.dumps({"model": model, **context})]
+        done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode or done.stdout.strip() != "ok":
+            reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
+            raise JobError(f"{archive.name} does not work in a clean environment: {reason}")
+
+
+def _clean_environment(folder: Path) -> Path:
+    """A virtual environment that sees the worker's libraries of this one, linked, and no others; its Python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)  # noqa: S603
+    (site,) = folder.glob("lib/python*/site-packages")
+    for source in (path for name in WORKER_HAS for path in _installed_paths(name)):
+        if not (site / source.name).exists():
+            (site / source.name).symlink_to(source)
+    return folder / "bin" / "python"
+
+
+def _installed_paths(name: str) -> set[Path]:
+    """Top-level files and folders of a distribution; none if it is not installed, as pytz beside a newer pandas."""
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        return set()
+    tops = {file.parts[0] for file in found.files or []} - {"..", "__pycache__"}
+    return {path for path in (Path(str(found.locate_file(top))) for top in tops) if path.exists()}

@@ -13,8 +13,7 @@ from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_th
 from kappamask.models.card import MISSING
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
 from kappamask.models.schemes import OWN, UNUSABLE, class_codes, is_own, scheme_of
-from kappamask.openeo_process.area import enlarged
-from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
+from kappamask.openeo_process.chunks import chunk_arguments, enlarged, overlap_for
 
 __all__ = ["chunk_arguments", "cloud_mask", "load", "udf", "unusable"]
 

@@ -9,11 +9,11 @@ import openeo
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
-from kappamask.openeo_process.download import Asset, LinkError, assets_of, download, remove_halves
-from kappamask.openeo_process.memory import Load, check_trio, gigabytes, largest_load, trio
-from kappamask.openeo_process.patience import FAULTS
+from kappamask.openeo_process.job_options import Load, check_trio, gigabytes, largest_load, trio
+from kappamask.openeo_process.jobs.download import Asset, LinkError, assets_of, download, remove_halves
+from kappamask.openeo_process.jobs.failures import reason
+from kappamask.openeo_process.jobs.retry import FAULTS
 from kappamask.openeo_process.results import check_rasters
-from kappamask.openeo_process.triage import reason
 
 __all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
 

@@ -1,4 +1,4 @@
-"""KappaMask as a process that others call by name: its definition, its record in a catalogue, and a benchmark.
+"""Publish KappaMask as a user-defined process: definition, catalogue record, benchmark scenario.
 
 All three follow from one source, this module and the card, so that they cannot contradict each other.
 """
@@ -6,6 +6,7 @@ All three follow from one source, this module and the card, so that they cannot 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,92 @@ from openeo.internal.graph_building import PGNode
 from openeo.rest.udp import build_process_dict
 
 from kappamask.models import LEVEL_BANDS, ModelCard
-from kappamask.models.cleaning import Cleaning, read_cleaning
-from kappamask.models.reach import LARGEST_BUFFER_M
-from kappamask.openeo_process.catalogue import benchmark, record
+from kappamask.models.cleaning import LARGEST_BUFFER_M, Cleaning, read_cleaning
 from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
 from kappamask.openeo_process.graph import PYTHON, TOP, udf
 from kappamask.openeo_process.job import job_options
-from kappamask.openeo_process.memory import largest_load
+from kappamask.openeo_process.job_options import largest_load
 
-__all__ = ["PROCESS_ID", "Publication", "publication", "write_publication"]
+__all__ = ["PROCESS_ID", "Publication", "benchmark", "publication", "record", "write_publication"]
 
+CONFORMS = (
+    "http://www.opengis.net/spec/ogcapi-records-1/1.0/req/record-core",
+    "https://apex.esa.int/core/openeo-udp",
+)
+"""Conformance classes of an APEx record of an openEO process."""
+KEYWORDS = ("Sentinel-2", "Land Use/Land Cover Classification")
+"""Of the terms that APEx takes, those nearest to a cloud mask, for which it has none."""
+CREDITS_PER_KM2 = 0.0016
+"""Of one date: a chunk of 480 px (23 km2) at `plan`'s 20 core seconds and 6.5 credits an hour; a first estimate."""
+PLATFORM = (
+    "https://raw.githubusercontent.com/ESA-APEx/apex_algorithms/refs/heads/main/platform_catalog/"
+    "cdse_openeo_federation.json"
+)
+"""APEx's record of Copernicus Data Space; a record must name a platform of its catalogue."""
+BENCHMARK = {
+    "spatial_extent": {"west": 5.00, "south": 51.20, "east": 5.05, "north": 51.23},
+    "temporal_extent": ["2018-02-01", "2018-02-04"],
+    "level": "L1C",
+}
+"""A small area and few dates, so that the benchmark costs a credit or two."""
 PROCESS_ID = "kappamask"
 SUMMARY = "Cloud mask of Sentinel-2 by KappaMask: clear, cloud shadow, semi-transparent cloud, cloud."
 COLLECTIONS = {"L1C": "SENTINEL2_L1C", "L2A": "SENTINEL2_L2A"}
 """Product level -> collection, as Copernicus Data Space calls it."""
+
+
+def record(card: ModelCard, process_id: str, description: str, namespace: str, backend: str) -> dict[str, Any]:
+    """The record (OGC API Records, APEx's profile) of the process whose definition lies at `namespace`."""
+    now = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "id": process_id,
+        "type": "Feature",
+        "conformsTo": list(CONFORMS),
+        "geometry": None,
+        "properties": {
+            "created": now,
+            "updated": now,
+            "type": "service",
+            "title": "KappaMask cloud mask",
+            "description": description,
+            "cost_estimate": CREDITS_PER_KM2,
+            "cost_unit": "platform credits per km²",
+            "keywords": list(KEYWORDS),
+            "language": {"code": "en", "name": "English"},
+            "languages": [{"code": "en", "name": "English"}],
+            "contacts": [{"name": "kappamask-openeo", "roles": ["developer"]}],
+            "themes": [{"concepts": [{"id": keyword} for keyword in KEYWORDS],
+                        "scheme": "https://gcmd.earthdata.nasa.gov/kms/concepts/concept_scheme/sciencekeywords"}],
+            "formats": [{"name": "GeoTIFF", "mediaType": "image/tiff; application=geotiff"}],
+            "license": card.licence,
+        },
+        "linkTemplates": [],
+        "links": [
+            _link("application", "openEO process definition", namespace, "application/vnd.openeo+json;type=process"),
+            _link("service", "openEO back-end", backend),
+            _link("platform", "Copernicus Data Space openEO", PLATFORM),
+        ],
+    }  # fmt: skip
+
+
+def _link(rel: str, title: str, href: str, media_type: str = "application/json") -> dict[str, str]:
+    return {"rel": rel, "type": media_type, "title": title, "href": href}
+
+
+def benchmark(process_id: str, namespace: str, backend: str, options: dict[str, Any]) -> dict[str, Any]:
+    """A scenario that calls the process over a small area; APEx adds the reference data of its first run."""
+    node = {"process_id": process_id, "namespace": namespace, "arguments": BENCHMARK}
+    saved = {"process_id": "save_result", "arguments": {"data": {"from_node": process_id}, "format": "GTiff"}}
+    return {
+        "id": process_id,
+        "type": "openeo",
+        "description": "Masks a small area of a few dates.",
+        "backend": backend,
+        "process_graph": {process_id: node, "save": {**saved, "result": True}},
+        "job_options": options,
+        "reference_data": {},
+        "reference_options": {"rtol": 0, "atol": 0, "pixel_tolerance": 1},
+    }
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,14 @@ import numpy as np
 import xarray
 
 from kappamask.models import ModelCard, load_card
-from kappamask.models.cleaning import PIXEL_M
+from kappamask.models.cleaning import PIXEL_M, check_reach
 from kappamask.models.package import check_package
-from kappamask.models.reach import check_reach
-from kappamask.udf.classes import MISSING
-from kappamask.udf.clean import clean_mask
+from kappamask.udf.cleaning import clean_mask
 from kappamask.udf.context import Options, read_context
 from kappamask.udf.cube import normalise
 from kappamask.udf.mask import mask_cube
-from kappamask.udf.native import interpolated
-from kappamask.udf.schemes import to_scheme
+from kappamask.udf.resampling import interpolated
+from kappamask.udf.schemes import MISSING, to_scheme
 
 __all__ = ["apply_datacube"]
 

@@ -1,19 +1,25 @@
-"""The same mask for dask cubes: each output block is a task that computes the windows touching it."""
+"""Mask dask cubes: one task for each output block; read blocks of lazy cubes."""
 
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.models import MissingExtraError
-from kappamask.udf import pixels, windows
-from kappamask.udf.prepare import Reading
+from kappamask.udf import eager, windows
+from kappamask.udf.pixel_evidence import Evidence
+from kappamask.udf.preprocess import Reading
 from kappamask.udf.radiometry import Decision, check
 
-__all__ = ["computed", "mask_date", "stack", "zeros"]
+__all__ = ["cells", "compute", "computed", "mask_date", "sample", "stack", "zeros"]
 
 BLOCK_WINDOWS = 4
 """Sides of a block in window steps: 4096 px for 1024; larger blocks compute fewer windows twice, use more memory."""
+SIDE = 1024
+"""Pixels, of cells where chunks are smaller: that of the blocks of Sentinel-2's JP2s; 27 MB with 13 bands."""
+LOOKED_AT = 3
+"""Rows and columns of cells that a sample is taken from: nine blocks of a product are 7 % of it."""
 
 
 def mask_date(values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
@@ -67,9 +73,9 @@ def _piece(values: Any, rows: tuple[int, int], columns: tuple[int, int], reading
 def _block(
     values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], reading: Reading, scores: bool
 ) -> NDArray[Any]:
-    seen = pixels.look(values, reading, pixels.sampling_step(values.shape[1] * values.shape[2]))
+    seen = eager.look(values, reading, eager.sampling_step(values.shape[1] * values.shape[2]))
     check(Decision(reading.mode, "decided for the whole cube"), seen)
-    mask, score = pixels.blended(values, reading, scores, *plans)
+    mask, score = eager.blended(values, reading, scores, *plans)
     y, x = inner
     return mask[None, y, x] if score is None else np.concatenate([mask[None, y, x], score[:, y, x]])
 
@@ -81,3 +87,46 @@ def _dask() -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingExtraError("Lazy cubes need dask: pip install 'kappamask-openeo[scenes]'.") from error
     return dask.array, dask
+
+
+def cells(values: Any) -> tuple[list[slice], list[slice]]:
+    """Rows and columns that divide a dask array (band, y, x) along its chunks; low and wide chunks stay so."""
+    _, rows, columns = values.chunks
+    across = _merged(columns, SIDE)
+    widest = max(part.stop - part.start for part in across)
+    return _merged(rows, -(-SIDE * SIDE // widest)), across
+
+
+def _merged(chunks: tuple[int, ...], least: int) -> list[slice]:
+    """Chunks along an axis, joined until each part has `least` pixels; the last may have fewer."""
+    edges = [0]
+    for edge in np.cumsum(chunks).tolist():
+        if edge - edges[-1] >= least or edge == sum(chunks):
+            edges.append(edge)
+    return [slice(*ends) for ends in pairwise(edges)]
+
+
+def compute(values: Any, y: slice, x: slice) -> NDArray[Any]:
+    """The numbers (band, y, x) in a cell of a dask array, computed in this thread."""
+    return np.asarray(values[:, y, x].compute(scheduler="synchronous"))
+
+
+def sample(values: Any, reading: Reading) -> Evidence:
+    """Evidence from a few cells of a dask array (band, y, x), spread evenly.
+
+    If none of their pixels is valid, it is that of the first cell that has some.
+    """
+    rows, columns = cells(values)
+    chosen = [*product(_spread(rows), _spread(columns))]
+    step = eager.sampling_step(sum((y.stop - y.start) * (x.stop - x.start) for y, x in chosen))
+    found = computed([values[:, y, x][:, ::step, ::step] for y, x in chosen])
+    seen = eager.evidence(np.concatenate([eager.thinned(one, 1) for one in found], axis=1), reading)
+    others = product(rows, columns)
+    while seen.empty and (cell := next(others, None)):
+        seen = eager.look(compute(values, *cell), reading)
+    return seen
+
+
+def _spread(parts: list[slice]) -> list[slice]:
+    count = min(LOOKED_AT, len(parts))
+    return [parts[int((i + 0.5) * len(parts) / count)] for i in range(count)]

@@ -1,18 +1,160 @@
-"""The one algorithm: bands by label, radiometry, network, class codes, missing from validity, attributes."""
+"""Cloud masks: prepare the inputs, classify the pixels, label the result."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from kappamask.models import ModelCard, load_card
-from kappamask.udf import lazy, pixels
-from kappamask.udf.prepare import Reading
-from kappamask.udf.result import dressed
-from kappamask.udf.settle import dates, framed, settle
+from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
+from kappamask.udf import eager, lazy
+from kappamask.udf.cube import normalise, pick, resolve_level
+from kappamask.udf.pixel_evidence import NOTHING, Evidence
+from kappamask.udf.preprocess import Reading
+from kappamask.udf.radiometry import Decision, check, decide, stated
+from kappamask.udf.schemes import flag_attributes
+from kappamask.udf.windows import framed as framed_length
 
-__all__ = ["cloud_mask", "mask_cube"]
+__all__ = ["NODATA_ATTRIBUTES", "cloud_mask", "dates", "dressed", "framed", "mask_cube", "read", "settle"]
+
+MOSAICS = ("blended", "own")
+NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
+"""As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
+
+
+def dressed(
+    dates: list[Any], cube: xr.DataArray, reading: Reading, decision: Decision, scores: bool
+) -> xr.DataArray | xr.Dataset:
+    """The mask of all dates with the cube's coordinates; a Dataset with `mask` and `score` if `scores`.
+
+    dates: one (mask (y, x), scores (class, y, x) or None) for each date of `cube`.
+    """
+    provenance = {
+        "model_id": reading.card.id,
+        "model_sha256": reading.card.sha256,
+        "radiometry": decision.mode,
+        "radiometry_reason": decision.reason,
+        "level": reading.level,
+    }
+    if reading.thresholds:
+        provenance["thresholds"] = ", ".join(f"{name} {value:g}" for name, value in reading.thresholds)
+    if reading.mosaic:
+        provenance["mosaic"] = "own"
+    like = cube.isel(bands=0, drop=True)
+    attributes = {"long_name": "KappaMask class", **flag_attributes(reading.card), **provenance}
+    mask = _labelled(_stacked([m for m, _ in dates], like, ()), like, "mask", attributes)
+    if not scores:
+        return mask
+    names = list(reading.card.output_names)
+    stacked = _stacked([s for _, s in dates], like, (len(names),))
+    score = _labelled(stacked, like, "score", {"long_name": "score of each class", **provenance}, names)
+    return xr.Dataset({"mask": mask, "score": score}, attrs=provenance)
+
+
+def _labelled(
+    data: Any, like: xr.DataArray, name: str, attributes: dict[str, Any], classes: list[str] | None = None
+) -> xr.DataArray:
+    dims = [*like.dims[:-2], *(["class"] if classes else []), *like.dims[-2:]]
+    coords: dict[Hashable, Any] = dict(like.coords)
+    if classes:
+        coords["class"] = classes
+    return xr.DataArray(data, dims=dims, coords=coords, name=name, attrs=attributes)
+
+
+def _stacked(arrays: list[Any], like: xr.DataArray, extra: tuple[int, ...]) -> Any:
+    if "t" not in like.dims:
+        return arrays[0]
+    if not arrays:
+        return np.empty((0, *extra, *like.shape[-2:]), dtype=np.float32 if extra else np.uint8)
+    return np.stack(arrays) if isinstance(arrays[0], np.ndarray) else lazy.stack(arrays)
+
+
+def settle(
+    cube: xr.DataArray,
+    card: ModelCard,
+    level: str | None,
+    radiometry: str,
+    *,
+    threads: int,
+    thresholds: Mapping[str, float] | None,
+    mosaic: str,
+    doubt: Callable[[str], None] | None = None,
+) -> tuple[xr.DataArray, Reading, Decision]:
+    """All that is settled before the network is run; see `mask_cube` and `read`."""
+    cube, reading, decision = read(cube, card, level, radiometry, doubt)
+    limits = check_thresholds(card, thresholds)
+    return cube, replace(reading, threads=threads, thresholds=limits, mosaic=_mosaic(mosaic, card)), decision
+
+
+def read(
+    cube: xr.DataArray, card: ModelCard, level: str | None, radiometry: str, doubt: Callable[[str], None] | None = None
+) -> tuple[xr.DataArray, Reading, Decision]:
+    """The bands of `cube` that the card's network takes, how their numbers are read, and why so; see `mask_cube`.
+
+    Pixels of a dask cube are computed only where nothing else tells what they mean; they are checked when used.
+    """
+    cube = normalise(cube)
+    level = resolve_level(cube, card, level)
+    cube = pick(cube, card)
+    bands = tuple(str(band) for band in cube.coords["bands"].values)
+    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads=0)
+    known = radiometry != "auto" or stated(cube.attrs, cube.encoding) is not None
+    seen = [NOTHING] if known and cube.chunks is not None else [_sample(date, reading) for date in dates(cube)]
+    decision = decide(radiometry, cube.attrs, cube.encoding, seen)
+    for evidence in seen:
+        message = check(decision, evidence, certain_only=doubt is not None)
+        if message and doubt:
+            doubt(message)
+    return cube, replace(reading, mode=decision.mode), decision
+
+
+def framed(values: Any, reading: Reading) -> tuple[Any, slice, slice]:
+    """`values` (band, y, x) with the pixels around them that a network's own mosaic needs; where they lie in that."""
+    mosaic = reading.mosaic
+    if mosaic is None:
+        return values, slice(0, values.shape[1]), slice(0, values.shape[2])
+    sides = [
+        (mosaic.before, framed_length(n, reading.card.window, mosaic) - n - mosaic.before) for n in values.shape[1:]
+    ]
+    padding: Any = mosaic.padding
+    y, x = (slice(mosaic.before, mosaic.before + n) for n in values.shape[1:])
+    return np.pad(values, [(0, 0), *sides], mode=padding), y, x
+
+
+def _mosaic(word: str, card: ModelCard) -> Mosaic | None:
+    if word not in MOSAICS:
+        raise CubeError(f"No mosaic {word!r}: known are {', '.join(MOSAICS)}.")
+    if word == "own" and card.mosaic is None:
+        raise CubeError(f"{card.id} has no mosaic of its own: its card lacks kappamask:mosaic; say mosaic='blended'.")
+    return card.mosaic if word == "own" else None
+
+
+def _sample(date: xr.DataArray, reading: Reading) -> Evidence:
+    if date.chunks is not None:
+        return lazy.sample(date.data, reading)
+    return eager.look(date.data, reading, eager.sampling_step(date.sizes["y"] * date.sizes["x"]))
+
+
+def _nodata(cube: xr.DataArray) -> tuple[float, ...]:
+    """Every nodata value that the attributes declare, whatever the library that wrote them."""
+    found: set[float] = set()
+    for key in NODATA_ATTRIBUTES:
+        declared = cube.attrs.get(key)
+        if declared is None:
+            continue
+        try:
+            values = np.asarray(declared, dtype=np.float64).ravel()
+        except (TypeError, ValueError) as error:
+            raise CubeError(f"The cube's attribute '{key}' is {declared!r}; needed is a number.") from error
+        found.update(float(value) for value in values if np.isfinite(value))
+    return tuple(sorted(found))
+
+
+def dates(cube: xr.DataArray) -> list[xr.DataArray]:
+    """The dates of a cube ([t,] bands, y, x), each (bands, y, x)."""
+    return [cube.isel(t=i) for i in range(cube.sizes["t"])] if "t" in cube.dims else [cube]
 
 
 def cloud_mask(
@@ -69,7 +211,7 @@ def mask_cube(
     cube, reading, decision = settle(
         cube, card, level, radiometry, threads=threads, thresholds=thresholds, doubt=doubt, mosaic=mosaic
     )
-    compute: Callable[..., tuple[Any, Any]] = pixels.mask_date if cube.chunks is None else lazy.mask_date
+    compute: Callable[..., tuple[Any, Any]] = eager.mask_date if cube.chunks is None else lazy.mask_date
     made = [_date(compute, date.data, reading, scores) for date in dates(cube)]
     return dressed(made, cube, reading, decision, scores)
 

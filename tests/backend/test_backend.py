@@ -27,7 +27,7 @@ from rasterio.transform import from_origin
 
 from kappamask.backend import runner
 from kappamask.backend.chunks import apply_neighborhood
-from kappamask.backend.job_folder import JobFolder, JobSpec, Settings
+from kappamask.backend.job_store import JobFolder, JobSpec, Settings
 from kappamask.backend.scene_index import index
 from kappamask.backend.server import Server, running_server
 from kappamask.models import SceneError

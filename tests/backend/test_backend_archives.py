@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from kappamask.backend import unpack
 from kappamask.backend.archives import unpack_all
+from kappamask.files import archives
 from kappamask.models import JobError
 
 
@@ -130,8 +130,8 @@ def text(path: Path) -> Path:
 @pytest.fixture
 def working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory, under limits that a test can reach."""
-    monkeypatch.setattr(unpack, "LARGEST", 2_000_000)
-    monkeypatch.setattr(unpack, "MOST_FILES", 50)
+    monkeypatch.setattr(archives, "MAX_ARCHIVE_BYTES", 2_000_000)
+    monkeypatch.setattr(archives, "MAX_ARCHIVE_FILES", 50)
     folder = tmp_path / "job" / "work"
     folder.mkdir(parents=True)
     return folder

@@ -14,7 +14,7 @@ from openeo_driver.users import User
 from openeo_driver.utils import EvalEnv
 from stacs import served
 
-from kappamask.backend.job_folder import Settings
+from kappamask.backend.job_store import Settings
 from kappamask.backend.processing import SceneBackend
 from kappamask.backend.services import StoredProcesses
 

@@ -9,8 +9,7 @@ from files import geotiff
 from openeo_driver.errors import FeatureUnsupportedException
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.properties import filtered
-from kappamask.backend.scene_index import SceneRecord, record
+from kappamask.backend.scene_index import SceneRecord, filtered, record
 from kappamask.backend.stac import stac_scenes
 
 TAGS = {"datetime": "2018-02-02T10:50:00Z", "level": "L1C"}

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import pytest
 from rich.console import Console
 
-from kappamask.cli.job_progress import shown_parts, view
-from kappamask.openeo_process.journal import Part, State
+from kappamask.cli.progress import shown_parts, view
+from kappamask.openeo_process.jobs.journal import Part, State
 
 JOB = "j-2611272126461630dd294474"
 """As long as the ids of Copernicus Data Space."""

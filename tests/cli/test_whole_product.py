@@ -17,12 +17,13 @@ from networks import BANDS as FIVE
 from networks import brightness_network, write_model
 
 from kappamask.models import ModelCard, RadiometryError, SceneError
-from kappamask.scenes import open_scene, preview, read_mask
-from kappamask.scenes.picture import thinned
-from kappamask.scenes.strips import made_in_strips
-from kappamask.udf import cells, cloud_mask
-from kappamask.udf.ahead import READERS
-from kappamask.udf.stream import stream
+from kappamask.scenes import open_scene, read_mask
+from kappamask.scenes.writers import quicklook
+from kappamask.scenes.writers.quicklook import thinned
+from kappamask.scenes.writers.spool import made_in_strips
+from kappamask.udf import cloud_mask
+from kappamask.udf import lazy as cells
+from kappamask.udf.stream import READERS, stream
 
 OWN = {"step": 48, "before": 5, "padding": "symmetric", "taper": "crop", "amount": 8}
 
@@ -124,10 +125,10 @@ def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCar
 
 
 def test_a_preview_is_gathered_while_blocks_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brightness) -> None:
-    monkeypatch.setattr(preview, "LONGEST", 40)
+    monkeypatch.setattr(quicklook, "LONGEST", 40)
     numbers = cube(digits(4, 190, 130), level="L1C")
     lazy, reads = watched(numbers, bands=1, y=32, x=50)
-    seen = preview.Preview(lazy)
+    seen = quicklook.Preview(lazy)
     pieced(seen.watched, tmp_path, model=brightness, radiometry="dn_harmonized")
     picture = seen.cube()
     assert set(reads.values()) == {1}

@@ -15,14 +15,13 @@ from command import SLOW, one_sentence
 from files import digits, geotiff, jp2, per_band
 from networks import write_model
 
-from kappamask.cli import mask_many
-from kappamask.cli.mask_options import Asked
-from kappamask.cli.mask_targets import targets
+from kappamask.files.atomic import PREFIX, YOUNG_S, scratch
 from kappamask.models import ModelCard
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
-from kappamask.scenes.atomic import PREFIX, YOUNG_S, scratch
 from kappamask.udf import clean, cloud_mask, to_scheme
+from kappamask.workflows import mask_many
+from kappamask.workflows.mask_options import Asked, targets
 
 
 @pytest.fixture

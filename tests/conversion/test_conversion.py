@@ -14,12 +14,11 @@ pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamas
 
 from command import one_sentence
 
-from kappamask.conversion import ConversionError, convert, deeplab, fast, unet
-from kappamask.conversion.graph import Graph
+from kappamask.conversion import ConversionError, convert, deeplab, unet, winograd
 from kappamask.conversion.keras_file import read
-from kappamask.conversion.layers import Convolution, Supply
+from kappamask.conversion.onnx_graph import Convolution, Graph, Supply
 from kappamask.conversion.releases import OFFICIAL
-from kappamask.evaluation.judge import judge
+from kappamask.evaluation.comparison import judge
 from kappamask.models import load_card, read_weights
 from kappamask.udf import cloud_mask
 
@@ -219,7 +218,7 @@ def test_winograd_is_the_plain_convolution(height: int, width: int) -> None:
     plain, quick = Graph(), Graph()
     models = [
         plain.model(layer.apply(plain, "image", pads=[1, 1, 1, 1]), 3, 5, {}),
-        quick.model(fast.winograd(quick, "image", layer), 3, 5, {}),
+        quick.model(winograd.winograd(quick, "image", layer), 3, 5, {}),
     ]
     one, two = (onnxruntime.InferenceSession(m.SerializeToString()).run(None, {"image": image})[0] for m in models)
     assert one.shape == two.shape == (1, 5, height, width)
@@ -233,7 +232,7 @@ def test_enlarging_by_quarters_is_the_plain_way() -> None:
     plain, quick = Graph(), Graph()
     models = [
         plain.model(layer.apply(plain, plain.enlarged("image", 2, "nearest"), pads=[0, 0, 1, 1]), 3, 5, {}),
-        quick.model(fast.enlarged(quick, "image", layer), 3, 5, {}),
+        quick.model(winograd.enlarged(quick, "image", layer), 3, 5, {}),
     ]
     one, two = (onnxruntime.InferenceSession(m.SerializeToString()).run(None, {"image": image})[0] for m in models)
     np.testing.assert_allclose(one, two, atol=1e-5)

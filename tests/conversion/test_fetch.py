@@ -13,9 +13,10 @@ pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamas
 import official
 from command import one_sentence
 
-from kappamask.conversion import ConversionError, download, fetch
-from kappamask.conversion.download import TRIES
+from kappamask.conversion import ConversionError, fetch
 from kappamask.conversion.fetch import names
+from kappamask.files import download
+from kappamask.files.download import TRIES
 from kappamask.models import catalog, load_card
 
 

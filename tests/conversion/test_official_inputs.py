@@ -13,7 +13,7 @@ from kappamask.conversion.cards import document
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.models.catalog import parse_card
 from kappamask.udf import cloud_mask
-from kappamask.udf.prepare import Reading, tensor, validity
+from kappamask.udf.preprocess import Reading, tensor, validity
 
 BUILT = {"unet": unet, "deeplabv3plus": deeplab}
 NETWORKS = [pytest.param(*key, id="-".join(key)) for key in OFFICIAL]

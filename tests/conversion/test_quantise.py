@@ -6,9 +6,9 @@ import pytest
 import xarray as xr
 from networks import BANDS, write_model
 
-from kappamask.conversion.errors import ConversionError
 from kappamask.conversion.quantise import quantised
 from kappamask.models import load_card, read_weights
+from kappamask.models.errors import ConversionError
 from kappamask.udf import cloud_mask
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("pyarrow", reason="pyarrow is not installed (pip install 'ka
 from labelled import L1C, cloudsen12, kappazeta
 
 from kappamask.datasets import DATASETS, open_dataset
-from kappamask.datasets.split import split_of
+from kappamask.datasets.patch import split_of
 from kappamask.models import SceneError
 
 NORTH = "S2A_MSIL1C_20200529T094041_N0209_R036_T35VLF_20200529T101010_tile_3_18.nc"

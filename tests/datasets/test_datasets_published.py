@@ -15,8 +15,8 @@ from rasterio.transform import from_origin
 from shown import ROOT
 
 from kappamask.datasets import DATASETS, open_dataset
-from kappamask.datasets.pixbox_products import PRODUCTS
-from kappamask.datasets.sun import low_sun, zenith
+from kappamask.datasets.pixbox import PRODUCTS
+from kappamask.datasets.products import low_sun, zenith
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes import open_scene
 

@@ -19,7 +19,8 @@ from stacs import cogs, raw_item, scaled
 
 from kappamask.cli.app import app
 from kappamask.openeo_process.archive import build
-from kappamask.scenes import open_scene, stac_read, write_mask
+from kappamask.scenes import open_scene, write_mask
+from kappamask.scenes.readers import stac
 from kappamask.udf import cloud_mask
 
 DOCS = ROOT / "docs"
@@ -102,7 +103,7 @@ def test_pages_do_what_they_show(page, scenes, archive, tmp_path, monkeypatch, c
     """
     shutil.copytree(scenes, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(stac_read, "search", lambda *_, **__: [str(scenes / "item.json")])
+    monkeypatch.setattr(stac, "search", lambda *_, **__: [str(scenes / "item.json")])
     kappamask, known = runner(monkeypatch, capsys), {}
     remote = any("openeo.connect" in text for text in blocks(page, "python"))
     served = tmp_path / ("demo/scenes" if page.parent.name == "tutorial" else "scenes")

@@ -62,8 +62,7 @@ def timed(sha256: str) -> dict:
 
 def test_the_pages_are_what_the_committed_results_give(accuracy: dict) -> None:
     from results import page, unseen
-
-    from kappamask.reports.weaknesses import replaced
+    from weaknesses import replaced
 
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else None
     shipped = load_card("compact").sha256

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from kappamask.evaluation.single import judge_labelled
+from kappamask.evaluation.files import judge_labelled
 from kappamask.udf import cloud_mask
 
 pytestmark = pytest.mark.shared_data

@@ -19,12 +19,12 @@ from patches import labelled, patch
 from rasterio.transform import from_origin
 
 from kappamask.datasets import Patch, open_dataset
-from kappamask.evaluation import confusion, rates, scores, tools
+from kappamask.evaluation import confusion, rates, scores
+from kappamask.evaluation import peers as tools
 from kappamask.evaluation.compare import compare
-from kappamask.evaluation.judge import judge
+from kappamask.evaluation.comparison import judge
 from kappamask.evaluation.metrics import RATES
-from kappamask.evaluation.peers import Answer, Peer, classes_of, open_peer
-from kappamask.evaluation.rasters import fitted
+from kappamask.evaluation.peers import Answer, Peer, classes_of, fitted, open_peer
 from kappamask.evaluation.tables import csv_text, latex, markdown, tables
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
 

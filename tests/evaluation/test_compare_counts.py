@@ -10,16 +10,13 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn
 
 from kappamask.evaluation import confusion, rates
-from kappamask.evaluation.blocks import block_counts
 from kappamask.evaluation.boundary import boundary_f1, edge_counts, edges, without_band
-from kappamask.evaluation.intervals import bootstrap, interval, paired
+from kappamask.evaluation.class_groups import VIEWS
+from kappamask.evaluation.confidence import bootstrap, dice_of, interval, paired
+from kappamask.evaluation.counts import BINS, Tally, block_counts, calibration_error, reliability
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.evaluation.reliability import BINS, calibration_error, reliability
-from kappamask.evaluation.spread import share_of_patches, spread
 from kappamask.evaluation.strata import by_cloud, strata
-from kappamask.evaluation.sureness import dice_of
-from kappamask.evaluation.tally import Tally
-from kappamask.evaluation.views import VIEWS
+from kappamask.evaluation.summary import share_of_patches, spread
 from kappamask.models import CubeError
 
 JUDGED = st.sampled_from([1, 2, 3, 4])

@@ -10,9 +10,8 @@ from hypothesis.extra.numpy import arrays
 
 from kappamask.datasets.arrays import read
 from kappamask.evaluation import confusion, rates, scores
-from kappamask.evaluation.files import evaluate_files
+from kappamask.evaluation.files import evaluate_files, judge_labelled
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.evaluation.single import judge_labelled
 from kappamask.models import CubeError, ModelCard, SceneError
 from kappamask.scenes import read_mask, write_mask
 from kappamask.udf import to_scheme
@@ -177,7 +176,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "y.npz").write_text("text")
     (tmp_path / "z.npz").write_bytes(chip(tmp_path / "whole.npz").read_bytes()[:700])
     for name in ("x", "y", "z", "missing"):
-        with pytest.raises(SceneError, match=rf"{name}\.npz .*needed is a \.npz with dn, bands and one of gt_kappa, sets"):
+        with pytest.raises(
+            SceneError, match=rf"{name}\.npz .*needed is a \.npz with dn, bands and one of gt_kappa, sets"
+        ):
             read(tmp_path / f"{name}.npz")
 
 

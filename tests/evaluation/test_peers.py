@@ -17,8 +17,8 @@ from shown import ROOT
 
 from kappamask.conversion import ConversionError, convert
 from kappamask.datasets import Patch
-from kappamask.evaluation import tools
-from kappamask.evaluation.judge import judge
+from kappamask.evaluation import peers
+from kappamask.evaluation.comparison import judge
 from kappamask.evaluation.peers import WEIGHTS, open_peer
 from kappamask.models import SENTINEL2_BANDS, CubeError, WeightsError, read_weights
 
@@ -139,7 +139,7 @@ def test_each_that_cannot_run_says_why_and_the_others_go_on(tmp_path: Path, monk
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name=name)
 
-    monkeypatch.setattr(tools, "import_module", absent)
+    monkeypatch.setattr(peers, "import_module", absent)
     data = labelled(tmp_path / "set", 1)
     asked = ["ukis-csmask", "s2cloudless", "official-l1c-unet", "dl-l8s2-uv", "SCL", "threshold"]
     found = judge(str(data), asked).found

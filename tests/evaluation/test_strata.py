@@ -11,9 +11,8 @@ import pytest
 from kappamask.datasets import Patch
 from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.compare import compare
-from kappamask.evaluation.ground import COLOURS, grounds
 from kappamask.evaluation.peers import Answer, Peer
-from kappamask.evaluation.strata import STRATA
+from kappamask.evaluation.strata import COLOURS, STRATA, grounds
 from kappamask.evaluation.summary import summary
 from kappamask.evaluation.tables import LABELS, csv_text, markdown, tables
 from kappamask.models import CubeError
@@ -139,7 +138,7 @@ def test_shadow_is_not_judged_where_it_is_not_labelled() -> None:
 
 
 def test_the_page_tells_strata_and_what_is_not_labelled(tmp_path: Path) -> None:
-    from kappamask.evaluation.judge import Judged
+    from kappamask.evaluation.comparison import Judged
     from kappamask.reports.comparison import write_comparison
 
     def cannot(_: Patch) -> Answer:

@@ -8,7 +8,7 @@ from kappamask.cli import main
 
 SLOW = """
 import sys, time
-from kappamask.scenes import geotiff_out
+from kappamask.scenes.writers import geotiff as geotiff_out
 fill = geotiff_out._fill
 def slow(layers):
     fill(layers)

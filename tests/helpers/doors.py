@@ -10,7 +10,7 @@ from kappamask.backend.chunks import apply_neighborhood
 from kappamask.models import load_card
 from kappamask.openeo_process import udf
 from kappamask.scenes import open_scene
-from kappamask.training.simulate import paint_clouds
+from kappamask.training.simulator.paint import paint_clouds
 from kappamask.udf import cloud_mask
 
 CARD = load_card("compact")

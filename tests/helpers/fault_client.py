@@ -4,9 +4,9 @@ from pathlib import Path
 
 import openeo
 
-from kappamask.openeo_process.drive import Driver
-from kappamask.openeo_process.journal import Journal
-from kappamask.openeo_process.patience import Patience
+from kappamask.openeo_process.jobs.driver import Driver
+from kappamask.openeo_process.jobs.journal import Journal
+from kappamask.openeo_process.jobs.retry import Patience
 
 PATIENCE = Patience(poll_s=0.1, first_s=0.05, most_s=0.5, request_s=5, settle_s=1.0, deadline_s=30.0, bad_files=20)
 

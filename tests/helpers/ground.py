@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION
-from kappamask.training.simulate import paint_clouds
-from kappamask.training.spectra import BANDS
+from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION
+from kappamask.training.simulator.paint import paint_clouds
+from kappamask.training.simulator.spectra import BANDS
 
 LAND = np.array([0.14, 0.11, 0.09, 0.07, 0.10, 0.22, 0.26, 0.27, 0.28, 0.09, 0.0012, 0.18, 0.10], np.float32)
 SIX = ("B02", "B03", "B04", "B08", "B11", "B12")

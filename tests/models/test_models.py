@@ -30,7 +30,7 @@ from kappamask.models import (
     read_weights,
 )
 from kappamask.models.catalog import FOLDER
-from kappamask.models.guard import check_onnx
+from kappamask.models.weights import check_onnx
 
 
 @pytest.mark.parametrize("card", list_cards(), ids=lambda c: c.id)

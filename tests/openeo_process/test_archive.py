@@ -7,8 +7,7 @@ from networks import write_model
 
 from kappamask.models import CardError, JobError, WeightsError, load_card
 from kappamask.models.package import check_package, package_files, package_hash
-from kappamask.openeo_process.archive import FOLDER, build
-from kappamask.openeo_process.smoke import smoke_test
+from kappamask.openeo_process.archive import FOLDER, build, smoke_test
 
 
 def test_equal_content_makes_equal_bytes_and_name(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappamask.models import CubeError, MissingExtraError
-from kappamask.openeo_process.areas import Cell, cells, read_area, zones
+from kappamask.openeo_process.jobs.areas import Cell, cells, read_area, zones
 
 BELGIUM = "5.00,51.20,5.05,51.23"
 TRIANGLE = shapely.from_wkt("POLYGON((5 51, 7 51, 6 52, 5 51))")

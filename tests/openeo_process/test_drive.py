@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import pytest
 from openeo.rest import OpenEoApiError
 
-from kappamask.cli import driving
-from kappamask.cli.driving import drive
-from kappamask.openeo_process.batch import CANARY
-from kappamask.openeo_process.download import write_manifest
-from kappamask.openeo_process.drive import Driver
-from kappamask.openeo_process.journal import Journal, Part, State
-from kappamask.openeo_process.patience import Patience
+from kappamask.openeo_process.jobs.download import write_manifest
+from kappamask.openeo_process.jobs.driver import Driver
+from kappamask.openeo_process.jobs.journal import Journal, Part, State
+from kappamask.openeo_process.jobs.request import CANARY
+from kappamask.openeo_process.jobs.retry import Patience
+from kappamask.workflows import batch
+from kappamask.workflows.batch import drive
 
 PATIENCE = Patience(poll_s=0.01, first_s=0.01, most_s=0.01)
 PART = Part("a" * 16, "batch", "part", "https://example.org", "{}", "{}", "out", job="j-1")
@@ -60,9 +60,7 @@ def book(tmp_path):
 def back_end(monkeypatch):
     """What `drive` finds at every address: here a job that is started fails."""
     found = BackEnd(**{"j-1": "running", "j-2": "error"})
-    monkeypatch.setattr(
-        driving, "driver_of", lambda book, *_: Driver(book, lambda: found, at_once=9, patience=PATIENCE)
-    )
+    monkeypatch.setattr(batch, "driver_of", lambda book, *_: Driver(book, lambda: found, at_once=9, patience=PATIENCE))
     return found
 
 

@@ -14,7 +14,7 @@ from kappamask.backend.callbacks import callback
 from kappamask.models import CubeError, JobError, load_card
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf, unusable
-from kappamask.openeo_process.area import enlarged
+from kappamask.openeo_process.chunks import enlarged
 from kappamask.openeo_process.graph import chunk_arguments
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
 from kappamask.udf.context import read_context

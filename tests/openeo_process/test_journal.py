@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from kappamask.models import JobError
-from kappamask.openeo_process.journal import ADDED, Journal, Part, State, fingerprint, mark, unsigned
+from kappamask.openeo_process.jobs.journal import ADDED, Journal, Part, State, fingerprint, mark, unsigned
 
 
 def part(key: str = "a" * 16, **values) -> Part:

@@ -7,7 +7,7 @@ from oidc import CLIENT, DEVICE, SECRET, USER, provider
 from remote import DATES, INSIDE, back_end
 
 from kappamask.models import JobError
-from kappamask.openeo_process.login import connect
+from kappamask.openeo_process.connection import connect
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.archive import FOLDER
-from kappamask.openeo_process.batch import Request
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
-from kappamask.openeo_process.memory import MB, Load, check_trio, gigabytes, largest_load
+from kappamask.openeo_process.job_options import MB, Load, check_trio, gigabytes, largest_load
+from kappamask.openeo_process.jobs.request import Request
 from kappamask.openeo_process.publish import publication
 
 CARD = load_card("compact")

@@ -20,14 +20,14 @@ from faults import Prices, Script, Weather, spoilt
 from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
-from kappamask.cli.jobs import whole_or_fetched_again
-from kappamask.cli.moved import moved
 from kappamask.cli.submit import told_by
 from kappamask.models import load_card
 from kappamask.openeo_process.archive import build
-from kappamask.openeo_process.download import write_manifest
-from kappamask.openeo_process.journal import Journal, Part, State
-from kappamask.openeo_process.patience import Patience
+from kappamask.openeo_process.jobs.download import write_manifest
+from kappamask.openeo_process.jobs.journal import Journal, Part, State
+from kappamask.openeo_process.jobs.retry import Patience
+from kappamask.workflows.batch import moved
+from kappamask.workflows.batch_results import whole_or_fetched_again
 
 ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
@@ -182,7 +182,7 @@ def test_the_canary_refuses_an_archive_of_another_version(kappamask, server, acc
     right, stale = build(tmp_path), tmp_path / "stale.zip"
     with zipfile.ZipFile(right) as source, zipfile.ZipFile(stale, "w") as target:
         for name in source.namelist():
-            target.writestr(name, source.read(name) + (b"# as it was\n" if name.endswith("udf/clean.py") else b""))
+            target.writestr(name, source.read(name) + (b"# as it was\n" if name.endswith("udf/cleaning.py") else b""))
     asked = words(server.url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-12")
     done = kappamask(*asked, "--archive", stale)
     assert done.code == 1 and one_sentence(done.err.splitlines(keepends=True)[-1])

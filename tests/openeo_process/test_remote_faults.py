@@ -21,15 +21,15 @@ from files import geotiff
 
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
-from kappamask.openeo_process.download import fetched
-from kappamask.openeo_process.journal import Journal, Part, State, fingerprint, mark
+from kappamask.openeo_process.jobs.download import fetched
+from kappamask.openeo_process.jobs.journal import Journal, Part, State, fingerprint, mark
 
 RUNS = int(os.environ.get("KAPPAMASK_FAULT_RUNS", "6"))
 PARTS, KILLS, SHARE = 2, 3, 0.3
 LIMIT_S = 90.0
 BANDS = ("B02", "B03", "B04", "B08")
 PROCESS = multiprocessing.get_context("forkserver")
-PROCESS.set_forkserver_preload(["kappamask.openeo_process.drive", "fault_client"])
+PROCESS.set_forkserver_preload(["kappamask.openeo_process.jobs.driver", "fault_client"])
 TALLY: Counter[str] = Counter()
 
 

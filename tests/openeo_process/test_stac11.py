@@ -20,12 +20,12 @@ from remote import DATE, DATES, WIDE, back_end, jobs_of, logged_in
 
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
-from kappamask.openeo_process.batch import CANARY
-from kappamask.openeo_process.download import assets_of
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
-from kappamask.openeo_process.journal import Journal, State, fingerprint
+from kappamask.openeo_process.jobs.download import assets_of
+from kappamask.openeo_process.jobs.journal import Journal, State, fingerprint
+from kappamask.openeo_process.jobs.record import UNSAID
+from kappamask.openeo_process.jobs.request import CANARY
 from kappamask.openeo_process.links import find_bounds, find_link
-from kappamask.openeo_process.part import UNSAID
 from kappamask.openeo_process.results import LONGEST, MANIFEST, NoMaskError, collect_dates, find_masks, name_files
 
 KAPPAMASK = Path(sys.executable).parent / "kappamask"

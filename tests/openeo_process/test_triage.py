@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from kappamask.models import JobError, load_card
-from kappamask.openeo_process.areas import Cell
-from kappamask.openeo_process.batch import CANARY, Request, canary, chunks_of
-from kappamask.openeo_process.journal import Part
-from kappamask.openeo_process.plan import make_plan, seen_credits, sparing, visits
-from kappamask.openeo_process.probe import probe
-from kappamask.openeo_process.steps import told
-from kappamask.openeo_process.triage import FAILURES, advice, reason
+from kappamask.openeo_process.connection import probe
+from kappamask.openeo_process.jobs.areas import Cell
+from kappamask.openeo_process.jobs.cost import make_plan, seen_credits, sparing, visits
+from kappamask.openeo_process.jobs.failures import FAILURES, advice, reason
+from kappamask.openeo_process.jobs.journal import Part
+from kappamask.openeo_process.jobs.request import CANARY, Request, canary, chunks_of
+from kappamask.openeo_process.jobs.transitions import told
 
 CARD = load_card("compact")
 ASKED = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), CARD, "3.11")
@@ -111,8 +111,8 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 from kappamask.models import load_card
-from kappamask.openeo_process.areas import Cell
-from kappamask.openeo_process.batch import Request, batch_id
+from kappamask.openeo_process.jobs.areas import Cell
+from kappamask.openeo_process.jobs.request import Request, batch_id
 card = replace(load_card("compact"), folder=Path(sys.argv[1]))
 asked = Request("https://example.org", "S2", ("2025-05-01", "2025-05-11"), card, "3.11", archive=sys.argv[1])
 cleaned = replace(asked, cleaning=(("buffer_m", {"cloud": 60.0}),), options=(("executor-cores", 2),))

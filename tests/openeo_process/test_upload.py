@@ -15,7 +15,7 @@ from openeo.rest.auth.auth import OidcBearerAuth
 from requests_mock import ANY
 
 from kappamask.models import JobError
-from kappamask.openeo_process.upload import upload
+from kappamask.openeo_process.connection import upload
 
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed (pip install 'openeo[artifacts]')")
 moto = pytest.importorskip("moto.server", reason="moto is not installed (pip install 'moto[s3,server]')")

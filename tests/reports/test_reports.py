@@ -26,14 +26,13 @@ from kappamask.evaluation import confusion
 from kappamask.models import CubeError, SceneError, load_card
 from kappamask.models.schemes import scheme_names
 from kappamask.reports import shares, stac_item, style, write_page, write_stac, write_style
-from kappamask.reports.agreement import agreement
+from kappamask.reports.class_shares import meanings
 from kappamask.reports.footprint import footprint
-from kappamask.reports.meaning import meanings
-from kappamask.reports.score_maps import read_scores
+from kappamask.reports.page import agreement, read_scores
 from kappamask.scenes import open_scene, quicklook, read_mask, write_mask
-from kappamask.scenes.counts import in_classes
+from kappamask.scenes.statistics import in_classes
 from kappamask.udf import cloud_mask, from_scheme, to_scheme
-from kappamask.udf.classes import CLEAR, SHADOW, flag_attributes
+from kappamask.udf.schemes import CLEAR, SHADOW, flag_attributes
 
 MADE = {"model_id": "compact", "model_sha256": "ab12", "radiometry": "dn_offset", "level": "L1C"}
 SCL = {

@@ -13,7 +13,7 @@ from files import cube, digits
 from kappamask.models import load_card
 from kappamask.reports import read_series, write_page, write_series
 from kappamask.scenes import write_mask
-from kappamask.udf.classes import flag_attributes
+from kappamask.udf.schemes import flag_attributes
 
 pytestmark = needs_browser
 DESK, HAND = 1280, 390

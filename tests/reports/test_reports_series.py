@@ -18,7 +18,7 @@ from kappamask.reports import is_series, read_series, rows, scenes_of, write_ser
 from kappamask.reports.render import percent
 from kappamask.scenes import open_scene, write_mask
 from kappamask.udf import cloud_mask
-from kappamask.udf.classes import flag_attributes
+from kappamask.udf.schemes import flag_attributes
 
 DAYS = np.array(["2020-01-05", "2020-01-15", "2020-02-04"], "datetime64[ns]")
 

@@ -12,9 +12,9 @@ from products import safe
 
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.blocks import KEPT, Blocks, window
-from kappamask.scenes.image import REACH, Image
-from kappamask.scenes.upsample import finer_lines
+from kappamask.scenes.readers.block_cache import KEPT, Blocks, window
+from kappamask.scenes.readers.image import REACH, Image
+from kappamask.scenes.resample import finer_lines
 
 IMAGE = np.arange(1300 * 1100).reshape(1300, 1100)
 PRODUCT = {10: (10_980, 1024, 4), 20: (5490, 640, 6), 60: (1830, 192, 3)}

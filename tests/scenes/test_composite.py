@@ -1,5 +1,7 @@
 """Composites: every pixel from the date that a slow search by hand finds too, all its bands from that one date."""
 
+import sys
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -72,7 +74,7 @@ def test_lazy_masks_give_the_same_bit_for_bit(seed, chunk):
 
 
 def test_blocks_of_a_lazy_mask_see_clouds_beyond_their_edges(monkeypatch):
-    monkeypatch.setattr("kappamask.scenes.best_date.CHUNK", 16)
+    monkeypatch.setattr(sys.modules["kappamask.scenes.composite"], "CHUNK", 16)
     data, mask = pair(3, 0.02, 60, 70)
     eager = composite(data, mask, reach_m=200)
     xr.testing.assert_identical(composite(data, mask.chunk(y=8, x=8), reach_m=200).compute(), eager)

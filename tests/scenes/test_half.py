@@ -14,7 +14,7 @@ from products import safe
 
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.halve import halved
+from kappamask.scenes.resample import halved
 from kappamask.udf import cloud_mask
 
 SMOOTH = 0.1 + 0.05 * np.sin(np.add.outer(np.arange(600), np.arange(600)) / 40)

@@ -15,11 +15,10 @@ from rasterio.features import geometry_mask
 from rasterio.transform import Affine, from_origin
 
 from kappamask.models import SceneError
-from kappamask.reports.collection import write_collection
+from kappamask.reports.stac import write_collection
 from kappamask.scenes import mask_cube
-from kappamask.scenes.holes import unexplained
 from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
-from kappamask.scenes.verify import verify_cover, verify_mask
+from kappamask.scenes.verify import unexplained, verify_cover, verify_mask
 
 
 def write(path, codes, west=0, north=0, size=10.0, crs="EPSG:32631", **profile):

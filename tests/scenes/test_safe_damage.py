@@ -10,9 +10,9 @@ from command import one_sentence
 from product_xml import BAND_IDS
 from products import safe
 
+from kappamask.files.archives import members
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.zipped import members
 from kappamask.udf import cloud_mask
 
 OFFSET = dict.fromkeys(BAND_IDS, -1000.0)

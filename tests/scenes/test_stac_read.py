@@ -18,8 +18,8 @@ from stacs import COPERNICUS, EARTH_SEARCH, KEYS, METRES, PLANETARY, cogs, raw_i
 
 from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.providers import PROVIDERS, UNKNOWN, item_radiometry, provider_of
-from kappamask.scenes.stac_read import open_stac, search
+from kappamask.scenes.readers.stac import open_stac, search
+from kappamask.scenes.readers.stac_providers import PROVIDERS, UNKNOWN, item_radiometry, provider_of
 from kappamask.udf import cloud_mask
 
 BASELINE = {"s2:processing_baseline": "05.11"}

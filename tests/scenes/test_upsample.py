@@ -13,8 +13,8 @@ from rasterio.windows import Window
 
 from kappamask.models import SceneError
 from kappamask.scenes.grid import Grid
-from kappamask.scenes.raster import local_raster
-from kappamask.scenes.upsample import GDAL_KERNELS, KERNELS, _warped, aligned, finer_lines, on_grid, upsampled, weighed
+from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.resample import GDAL_KERNELS, KERNELS, _warped, aligned, finer_lines, on_grid, upsampled, weighed
 
 SIDE = 40
 

@@ -15,7 +15,7 @@ from zarrs import L1C, L2A, NAME, PACKED, eopf, pixels, zarr_cube
 
 from kappamask.models import ModelCard, SceneError
 from kappamask.scenes import open_scene, scan
-from kappamask.scenes.eopf import read_classification
+from kappamask.scenes.readers.eopf import read_classification
 from kappamask.udf import cloud_mask
 
 DATES = np.array(["2021-05-27T10:20:21", "2021-06-06T10:20:21"], "datetime64[ns]")

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
 
 
-from kappamask.training.calibrate import Sample, calibration_error, fit_temperature
+from kappamask.training.validate import Sample, calibration_error, fit_temperature
 
 
 def drawn(temperature: float, *, merged: bool = False, count: int = 40_000, seed: int = 0) -> Sample:

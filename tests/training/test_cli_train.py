@@ -9,7 +9,7 @@ from command import one_sentence
 from ground import write_data
 
 from kappamask.models import load_card, read_weights
-from kappamask.training.material import PIXELS
+from kappamask.training.simulator.materials import PIXELS
 
 
 @pytest.fixture(scope="module")

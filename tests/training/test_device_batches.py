@@ -11,16 +11,17 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 
 # ruff: noqa: E402
 
-from kappamask.cli.grid import run_grid
-from kappamask.training import cloud_light, device_images, device_paint, grid, shadows, spectra
+from kappamask.cli.train import run_grid
+from kappamask.training import architecture_table
 from kappamask.training.batches import Source
-from kappamask.training.device_batches import DeviceSource
-from kappamask.training.parts import Numbers, draw_parts, read_sky, write_parts
-from kappamask.training.resample import blur_to_native
-from kappamask.training.simulate import label as label_simulated
-from kappamask.training.sky import EDGE_PX, Sun
+from kappamask.training.gpu import images, paint
+from kappamask.training.gpu.batches import DeviceSource
+from kappamask.training.simulator import illumination, spectra
+from kappamask.training.simulator.clouds import EDGE_PX, Sun
+from kappamask.training.simulator.paint import label as label_simulated
+from kappamask.training.simulator.resample import blur_to_native
+from kappamask.training.simulator.tiles import SIZE, Numbers, draw_parts, read_sky, write_parts, write_tiles
 from kappamask.training.state import Plan
-from kappamask.training.tiles import SIZE, write_tiles
 from kappamask.training.train import making_tiles, source_of
 
 SIDES = (((128, 128), 0.5), ((96, 64), 0.5))
@@ -103,10 +104,10 @@ def test_shadows_are_as_dark_as_the_simulators() -> None:
     scene, rng = field(48, 3), np.random.default_rng(0)
     beams = rng.uniform(0, 1, (2, 48, 48)).astype(np.float32)
     numbers, aot = [sky(30), sky(60)], np.array([0.05, 0.4], np.float32)
-    shaded, drop = device_paint.darken(tensor(scene, scene), tensor(*beams), numbers, aot, np.random.default_rng(9))
-    sides = np.random.default_rng(9).uniform(*shadows.SIDES, 2)
+    shaded, drop = paint.darken(tensor(scene, scene), tensor(*beams), numbers, aot, np.random.default_rng(9))
+    sides = np.random.default_rng(9).uniform(*illumination.SIDES, 2)
     for i, number in enumerate(numbers):
-        expected = shadows.darken(scene, beams[i], Sun(number.zenith_deg, 0), float(sides[i]), float(aot[i]))
+        expected = illumination.darken(scene, beams[i], Sun(number.zenith_deg, 0), float(sides[i]), float(aot[i]))
         np.testing.assert_allclose(shaded[i].numpy(), expected[0], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(drop[i].numpy(), expected[1], rtol=1e-3, atol=1e-5)
 
@@ -118,7 +119,7 @@ def test_truth_is_the_simulators_but_all_shade_is_not_judged() -> None:
     planes[0] = np.clip(1.7 * planes[0], 0, 1)
     planes[1][1], planes[2][1], planes[0][1] = 0.1, 0.9, 1.0
     b10 = np.zeros((2, 40, 40))
-    found = device_paint.label(*(torch.from_numpy(p) for p in (planes[0], b10, planes[1], planes[2]))).numpy()
+    found = paint.label(*(torch.from_numpy(p) for p in (planes[0], b10, planes[1], planes[2]))).numpy()
     expected = label_simulated(planes[0][0], b10[0], planes[1][0], planes[2][0])
     assert {1, 2, 3, 4} == set(np.unique(expected))
     np.testing.assert_array_equal(found[0, 1:-1, 1:-1], expected[1:-1, 1:-1])
@@ -127,10 +128,10 @@ def test_truth_is_the_simulators_but_all_shade_is_not_judged() -> None:
 
 def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch) -> None:
     colour = np.linspace(0.5, 1.0, 13, dtype=np.float32)
-    monkeypatch.setattr(cloud_light, "real_colour", lambda *_: colour)
-    monkeypatch.setattr("kappamask.training.sky.parallax", lambda *_: np.arange(13) - 6)
+    monkeypatch.setattr(illumination, "real_colour", lambda *_: colour)
+    monkeypatch.setattr("kappamask.training.simulator.clouds.parallax", lambda *_: np.arange(13) - 6)
     scene, depth = field(32, 1), np.random.default_rng(1).uniform(0, 20, (32 + 2 * EDGE_PX, 32)).astype(np.float32)
-    found, opacity, cirrus = device_paint.overlay(
+    found, opacity, cirrus = paint.overlay(
         tensor(scene),
         tensor(depth),
         tensor(np.zeros_like(depth)),
@@ -141,10 +142,12 @@ def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch)
         np.random.default_rng(0),
     )
     for band, row in enumerate(np.arange(13) - 6):
-        back = cloud_light.BACKSCATTER[False] * depth[EDGE_PX + row : EDGE_PX + row + 32]
+        back = illumination.BACKSCATTER[False] * depth[EDGE_PX + row : EDGE_PX + row + 32]
         opaque = back / (2 + back)
         tint = (
-            colour[band] ** (cloud_light.THINNEST + (1 - cloud_light.THINNEST) * opaque) if band >= 11 else colour[band]
+            colour[band] ** (illumination.THINNEST + (1 - illumination.THINNEST) * opaque)
+            if band >= 11
+            else colour[band]
         )
         expected = opaque * tint + (1 - opaque) ** 2 * scene[band] / (1 - opaque * scene[band])
         np.testing.assert_allclose(found[0, band].numpy(), expected, rtol=1e-4)
@@ -157,20 +160,20 @@ def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("kernel", ["nearest", "bilinear"])
 @pytest.mark.parametrize("pixel_m", [10.0, 20.0, 30.0])
 def test_bands_of_20_and_60_m_are_resampled_alike(kernel: str, pixel_m: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_images, "KERNELS", {kernel: None})
+    monkeypatch.setattr(images, "KERNELS", {kernel: None})
     scene = ndimage.gaussian_filter(np.random.default_rng(4).uniform(0.1, 0.9, (13, 60, 60)), (0, 2, 2)).astype(
         np.float32
     )
-    found = device_images.to_native(tensor(scene), [pixel_m], np.random.default_rng(0))[0].numpy()
+    found = images.to_native(tensor(scene), [pixel_m], np.random.default_rng(0))[0].numpy()
     np.testing.assert_allclose(found, blur_to_native(scene, pixel_m, kernel), rtol=1e-4, atol=1e-5)
 
 
 def test_images_are_blurred_and_turned_with_their_truth() -> None:
     plane = np.random.default_rng(5).uniform(0, 1, (40, 40)).astype(np.float32)
-    blurred = device_images.blur(tensor(plane), 0.8)[0].numpy()
+    blurred = images.blur(tensor(plane), 0.8)[0].numpy()
     np.testing.assert_allclose(blurred, ndimage.gaussian_filter(plane, 0.8, mode="nearest"), rtol=1e-4)
     image = tensor(*[plane] * 40)[:, None]
-    turned, truth = device_images.turn_each((image, image[:, 0]), np.random.default_rng(6))
+    turned, truth = images.turn_each((image, image[:, 0]), np.random.default_rng(6))
     assert torch.equal(turned[:, 0], truth) and len({t.numpy().tobytes() for t in truth}) == 8
 
 
@@ -183,8 +186,8 @@ def test_a_gpu_gets_skies_and_grounds_in_a_folder_of_their_own(
     assert len(list((tmp_path / "tiles" / "parts").glob("sky-*.npz"))) == 2 and not list(
         (tmp_path / "tiles").glob("*.npy")
     )
-    monkeypatch.setattr("kappamask.cli.grid.grid_table", lambda _: "")
-    monkeypatch.setattr(grid, "train_grid", lambda *_, **__: iter(()))
+    monkeypatch.setattr("kappamask.cli.train.grid_table", lambda _: "")
+    monkeypatch.setattr(architecture_table, "train_grid", lambda *_, **__: iter(()))
     for folder, wanted in (("grid-gpu", ["parts"]), ("grid-cpu", ["0000000.npy"])):
         device = "cuda" if wanted == ["parts"] else "cpu"
         run_grid(Plan(data, tmp_path / folder, tmp_path / "out", device=device), [], 1)

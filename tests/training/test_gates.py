@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kappamask.training.gates import covered, darkness, moments, read_tiles
-from kappamask.training.spectra import BANDS, MEAN, STD
+from kappamask.training.simulator.realism import covered, darkness, moments, read_tiles
+from kappamask.training.simulator.spectra import BANDS, MEAN, STD
 
 pytest.importorskip("scipy")
 

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 # ruff: noqa: E402
 
 from kappamask.evaluation.paper import paper
-from kappamask.training import grid
-from kappamask.training.simulate import paint_clouds
+from kappamask.training import architecture_table
+from kappamask.training.simulator.paint import paint_clouds
 
 CODES = np.array([99, 0, 3, 2, 1], np.uint8)
 """CloudSEN12's codes of ours."""
@@ -42,14 +42,14 @@ def words(data: object, out: Path, steps: int = 1, names: str = TINY) -> list[ob
 def test_the_grid_is_the_papers_table() -> None:
     printed = [(one["architecture"], one["depth"], one["filters"]) for one in paper()["architectures"]]
     kinds = {"unet": "U-Net", "unetpp": "U-Net++"}
-    ours = [name.split("-") for name in grid.architectures("paper")]
+    ours = [name.split("-") for name in architecture_table.architectures("paper")]
     assert [(kinds[kind], int(depth), int(filters)) for kind, depth, filters in ours] == printed
 
 
 @pytest.mark.parametrize("named", ["", " , ", "compact,compact", "papers", "unet-4-64", "unet-5-0", "unet-5-64x"])
 def test_what_is_no_grid_is_told(named: str) -> None:
     with pytest.raises(ValueError, match=r"A grid is one of paper|No architecture"):
-        grid.architectures(named)
+        architecture_table.architectures(named)
 
 
 def test_architectures_are_trained_and_judged_on_a_set(kappamask, simulated_set: Path, tmp_path: Path) -> None:
@@ -91,8 +91,8 @@ def test_a_grid_goes_on_where_it_was_cut_off(kappamask, simulated_set: Path, tmp
 def test_without_a_set_simulated_tiles_are_judged_that_are_not_trained_on(
     kappamask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "TILES", 1)
-    monkeypatch.setattr(grid, "SIDE", 64)
+    monkeypatch.setattr(architecture_table, "TILES", 1)
+    monkeypatch.setattr(architecture_table, "SIDE", 64)
     data, out = write_data(tmp_path / "data"), tmp_path / "grid"
     done = kappamask(*words(data, out, 1, "unet-5-2"), "--tile-count", 1)
     assert done.code == 0, done.err

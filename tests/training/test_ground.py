@@ -7,11 +7,10 @@ pytest.importorskip("scipy")
 
 from ground import field, write_data
 
-from kappamask.training.material import load_ground
-from kappamask.training.resample import KERNELS, blur_to_native
-from kappamask.training.spectra import B02, B09, B10, B11, NATIVE_M
-from kappamask.training.surfaces import draw_ground
-from kappamask.training.towns import town
+from kappamask.training.simulator.materials import load_ground
+from kappamask.training.simulator.resample import KERNELS, blur_to_native
+from kappamask.training.simulator.spectra import B02, B09, B10, B11, NATIVE_M
+from kappamask.training.simulator.surfaces import draw_ground, town
 
 SIZE = 96
 

@@ -5,11 +5,10 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from kappamask.training import clouds, simulate, spectra, tiles
-from kappamask.training.clouds import KINDS, CloudKind, Layer
-from kappamask.training.simulate import paint_clouds, paint_layers
-from kappamask.training.sky import Sun, View, draw_sky
-from kappamask.training.spectra import B02, B08, B10, BANDS, FloatArray
+from kappamask.training.simulator import clouds, paint, spectra, tiles
+from kappamask.training.simulator.clouds import KINDS, CloudKind, Layer, Sun, View, draw_sky
+from kappamask.training.simulator.paint import paint_clouds, paint_layers
+from kappamask.training.simulator.spectra import B02, B08, B10, BANDS, FloatArray
 
 LAND = np.array([0.14, 0.11, 0.09, 0.07, 0.10, 0.22, 0.26, 0.27, 0.28, 0.09, 0.0012, 0.18, 0.10], np.float32)
 KIND = {kind.name: kind for kind in KINDS}
@@ -58,11 +57,11 @@ def test_scene_and_truth_are_whole(seed: int) -> None:
 def test_coverage_decides_how_much_sky_is_closed() -> None:
     clear = land(192)
     scene, truth = paint_clouds(clear, 5, coverage=0)
-    assert (truth == simulate.CLEAR).all()
+    assert (truth == paint.CLEAR).all()
     np.testing.assert_array_equal(scene, clear)
-    assert (paint_clouds(clear, 5, coverage=1)[1] == simulate.CLOUD).mean() > 0.97
+    assert (paint_clouds(clear, 5, coverage=1)[1] == paint.CLOUD).mean() > 0.97
     shares = [
-        np.mean([(paint_clouds(clear, seed, coverage=c)[1] >= simulate.THIN).mean() for seed in range(8)])
+        np.mean([(paint_clouds(clear, seed, coverage=c)[1] >= paint.THIN).mean() for seed in range(8)])
         for c in (0.1, 0.4, 0.8)
     ]
     assert shares[0] < shares[1] < shares[2]
@@ -79,8 +78,8 @@ def test_shadow_lies_away_from_the_sun(azimuth: float, zenith: float, height_km:
     _, truth = paint_layers(land(size), [cloud], view, sun, pixel_m, np.random.default_rng(1))
     shift = height_km * 1000 * np.tan(np.radians(zenith)) / pixel_m
     expected = 80 + np.cos(np.radians(azimuth)) * shift, 80 - np.sin(np.radians(azimuth)) * shift
-    assert centroid(truth == simulate.CLOUD) == pytest.approx((80, 80), abs=1)
-    assert centroid(truth == simulate.SHADOW) == pytest.approx(expected, abs=1.5)
+    assert centroid(truth == paint.CLOUD) == pytest.approx((80, 80), abs=1)
+    assert centroid(truth == paint.SHADOW) == pytest.approx(expected, abs=1.5)
 
 
 def test_shadow_falls_into_a_tile_that_does_not_hold_its_cloud() -> None:
@@ -88,17 +87,17 @@ def test_shadow_falls_into_a_tile_that_does_not_hold_its_cloud() -> None:
     view = View((100, 100), (50, 50), (0.0, sun.tangent * 100))
     cloud = disc(KIND["cumulus"], 0.5, 40, 300, (100, 50 + 100 + 20))
     _, truth = paint_layers(land(100), [cloud], view, sun, 10.0, np.random.default_rng(1))
-    assert not (truth >= simulate.THIN).any()
-    assert (truth == simulate.SHADOW).sum() > 150
+    assert not (truth >= paint.THIN).any()
+    assert (truth == paint.SHADOW).sum() > 150
 
 
 def test_cloud_is_brighter_and_shadow_darker_than_land() -> None:
     clear = land(256)
     scene, truth = paint_clouds(clear, 11, coverage=0.4, sun=Sun(45, 130))
-    assert (truth == simulate.CLOUD).sum() > 500 and (truth == simulate.SHADOW).sum() > 500
-    assert scene[B02][truth == simulate.CLOUD].mean() > 2 * LAND[B02]
-    assert scene[B08][truth == simulate.SHADOW].mean() < 0.8 * LAND[B08]
-    assert np.quantile(np.abs(scene[B08][truth == simulate.CLEAR] / LAND[B08] - 1), 0.99) < simulate.DROP
+    assert (truth == paint.CLOUD).sum() > 500 and (truth == paint.SHADOW).sum() > 500
+    assert scene[B02][truth == paint.CLOUD].mean() > 2 * LAND[B02]
+    assert scene[B08][truth == paint.SHADOW].mean() < 0.8 * LAND[B08]
+    assert np.quantile(np.abs(scene[B08][truth == paint.CLEAR] / LAND[B08] - 1), 0.99) < paint.DROP
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ def test_cirrus_band_sees_high_cloud_only(name: str, base_km: float, depth: floa
     scene, truth = paint_layers(
         land(100), [layer], View((100, 100), (50, 50), (0, 0)), sun, 10.0, np.random.default_rng(0)
     )
-    assert truth[50, 50] == (simulate.THIN if name == "cirrus" else simulate.CLOUD)
+    assert truth[50, 50] == (paint.THIN if name == "cirrus" else paint.CLOUD)
     assert low < scene[B10, 50, 50] - LAND[B10] < high
 
 
@@ -162,8 +161,8 @@ def test_haze_brightens_dark_land_and_dims_bright_land() -> None:
 
 
 def test_shadow_is_not_judged_where_hardly_any_ground_is_in_the_sun() -> None:
-    truth = np.full((10, 10), simulate.SHADOW, np.uint8)
-    truth[:2] = simulate.CLEAR
-    assert (tiles.unsure(truth)[2:] == 0).all() and (tiles.unsure(truth)[:2] == simulate.CLEAR).all()
-    truth[:4] = simulate.CLEAR
+    truth = np.full((10, 10), paint.SHADOW, np.uint8)
+    truth[:2] = paint.CLEAR
+    assert (tiles.unsure(truth)[2:] == 0).all() and (tiles.unsure(truth)[:2] == paint.CLEAR).all()
+    truth[:4] = paint.CLEAR
     np.testing.assert_array_equal(tiles.unsure(truth), truth)

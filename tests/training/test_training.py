@@ -16,16 +16,18 @@ onnx = pytest.importorskip("onnx")
 
 from kappamask.datasets import class_sets
 from kappamask.models import WeightsError
-from kappamask.training import architectures, batches, material, samples, validate
+from kappamask.training import architectures, batches, validate
+from kappamask.training import batches as samples
+from kappamask.training.architectures import Compact, Scores, multiply_adds
 from kappamask.training.batches import FILL, Source, to_input
 from kappamask.training.export import export, load_network, runs
-from kappamask.training.material import ASIDE, read_pixels
-from kappamask.training.network import Compact, Scores, multiply_adds
-from kappamask.training.odds import shift_odds
-from kappamask.training.simulate import ONLY_B10, paint_clouds
-from kappamask.training.spectra import B10, MEAN, STD
+from kappamask.training.simulator import materials
+from kappamask.training.simulator.materials import ASIDE, read_pixels
+from kappamask.training.simulator.paint import ONLY_B10, paint_clouds
+from kappamask.training.simulator.spectra import B10, MEAN, STD
 from kappamask.training.state import Plan, loss, new_state
 from kappamask.training.train import ahead, source_of, train, train_step
+from kappamask.training.weights import shift_odds
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def plan(tmp_path: Path) -> Plan:
         tile = np.concatenate([(scene * 10000).round(), truth[None]]).astype(np.uint16)
         np.save(tmp_path / "tiles" / f"{seed}.npy", tile)
     sides = (((96, 64), 0.4), ((64, 64), 0.3), ((32, 32), 0.3))
-    sets = tuple(("arrays", tmp_path / name) for name in material.LANDSAT)
+    sets = tuple(("arrays", tmp_path / name) for name in materials.LANDSAT)
     return Plan(
         tmp_path, tmp_path / "tiles", tmp_path / "run", minutes=1e6, steps=3, batch=2, datasets=sets, sides=sides
     )

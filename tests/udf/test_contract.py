@@ -20,9 +20,8 @@ from udf_chunks import BANDS, CODE_TAIL, CONTEXT, SCRIPT, chunk_cube, in_new_pro
 from kappamask.models import CubeError, JobError, KappaMaskError, load_card
 from kappamask.models.package import package_files, package_hash
 from kappamask.openeo_process import udf
-from kappamask.openeo_process.archive import FOLDER, build
-from kappamask.openeo_process.smoke import smoke_test
-from kappamask.udf import chunk, clean, cloud_mask, network, to_scheme
+from kappamask.openeo_process.archive import FOLDER, build, smoke_test
+from kappamask.udf import chunk, clean, cloud_mask, inference, to_scheme
 
 
 def test_01_one_entry_is_found_and_chosen():
@@ -172,19 +171,19 @@ def test_11_nan_in_a_required_band_is_nodata_and_nowhere_else():
 
 
 def test_11_a_chunk_without_data_opens_no_session(monkeypatch):
-    monkeypatch.setattr(network, "session", lambda *_: pytest.fail("a session was opened"))
+    monkeypatch.setattr(inference, "session", lambda *_: pytest.fail("a session was opened"))
     assert np.isnan(run(chunk_cube() * np.nan).values).all()
 
 
 def test_11_no_nan_reaches_the_network(monkeypatch):
     seen = []
-    real = network.run
+    real = inference.run
 
     def spy(card, image, threads):
         seen.append(image)
         return real(card, image, threads)
 
-    monkeypatch.setattr(network, "run", spy)
+    monkeypatch.setattr(inference, "run", spy)
     cube = chunk_cube()
     cube[:, ::7, ::5] = np.nan
     cube[4, 3:9] = -np.inf
@@ -246,8 +245,10 @@ def test_12_reflectances_in_place_of_digital_numbers_are_an_error():
 def test_13_a_chunk_that_is_larger_than_the_window_is_masked_window_by_window(monkeypatch, tmp_path):
     """Memory is reckoned from the card's window; a user's own machine may take a larger one."""
     write_model(tmp_path, **{"kappamask:local_window": 128})
-    sides, run_network = [], network.run
-    monkeypatch.setattr(network, "run", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n))
+    sides, run_network = [], inference.run
+    monkeypatch.setattr(
+        inference, "run", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n)
+    )
     run(chunk_cube((96, 96)), {**CONTEXT, "model": str(tmp_path)})
     assert {max(shape[1:]) for shape in sides} == {64}
     cloud_mask(chunk_cube((96, 96)), model=tmp_path, level="L1C", radiometry="dn_harmonized")
@@ -386,7 +387,7 @@ def test_17_no_network_is_needed(tmp_path):
 def test_19_one_session_with_one_thread(monkeypatch):
     import onnxruntime
 
-    network.session.cache_clear()
+    inference.session.cache_clear()
     opened = []
     real = onnxruntime.InferenceSession
 

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 from kappamask.models import load_card
-from kappamask.udf import pixels
-from kappamask.udf.lanes import Scores, in_order, shared_out
+from kappamask.udf import eager
+from kappamask.udf.inference import Scores, in_order, shared_out
 from kappamask.udf.mask import mask_cube
 
 WINDOWS = "kappamask-window"
@@ -87,7 +87,7 @@ def test_the_mask_does_not_depend_on_the_lanes(monkeypatch: pytest.MonkeyPatch) 
         used.append(lanes)
         return in_order(jobs, lanes)
 
-    monkeypatch.setattr(pixels, "in_order", noted)
+    monkeypatch.setattr(eager, "in_order", noted)
     values = np.random.default_rng(7).uniform(0.02, 0.6, (3, 200, 1300)).astype(np.float32)
     values[:, :90, 1100:] = np.nan
     cube = xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04"]})

@@ -14,7 +14,7 @@ from onnx import helper
 
 from kappamask.models import CubeError, ModelCard, RadiometryError, WeightsError
 from kappamask.udf import cloud_mask
-from kappamask.udf.prepare import Reading, tensor, validity
+from kappamask.udf.preprocess import Reading, tensor, validity
 
 
 def reflectance(shape=(len(BANDS), 40, 50), seed=0, bands=BANDS):

@@ -13,7 +13,7 @@ from ground import field
 from networks import BANDS, brightness_network, write_model
 
 from kappamask.models import SENTINEL2_BANDS, CardError, CubeError, Mosaic
-from kappamask.training.simulate import paint_clouds
+from kappamask.training.simulator.paint import paint_clouds
 from kappamask.udf import cloud_mask
 from kappamask.udf.windows import blend, framed, own
 

@@ -6,7 +6,7 @@ import xarray as xr
 from networks import brightness_network, write_model
 
 from kappamask.models import CardError
-from kappamask.udf.native import KERNELS, interpolated, kernel_weights
+from kappamask.udf.resampling import KERNELS, interpolated, kernel_weights
 
 BANDS = ["B02", "B05", "B10"]
 SAID: list[str] = []

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from kappamask.models import CubeError, load_card
-from kappamask.models.scheme_table import SCHEMES
-from kappamask.models.schemes import CLASSES, OWN, losses, scheme_names
+from kappamask.models.schemes import CLASSES, OWN, SCHEMES, losses, scheme_names
 from kappamask.scenes import read_mask, write_mask
-from kappamask.scenes.legend import legend
+from kappamask.scenes.encoding import legend
 from kappamask.udf import bits, from_scheme, to_scheme, unusable
 
 OUTSIDE = 255

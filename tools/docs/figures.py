@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from kappamask.evaluation.blocks import SIDE
+from kappamask.evaluation.counts import SIDE
 from kappamask.evaluation.tables import LABELS, markdown_table, tables
 from kappamask.reports.render import percent
 

@@ -16,13 +16,13 @@ from shutil import which
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
-from kappamask.conversion import convert, uv
-from kappamask.evaluation.judge import judge
-from kappamask.scenes.atomic import written_whole
+from kappamask.conversion import convert, dl_l8s2_uv
+from kappamask.evaluation.comparison import judge
+from kappamask.files.atomic import written_whole
 
 ROOT: Final = Path(__file__).parents[2]
 KEPT: Final = ROOT / "docs" / "results" / "accuracy.json"
-ALL: Final = ("compact", "ukis-csmask", "s2cloudless", uv.NAME, "threshold")
+ALL: Final = ("compact", "ukis-csmask", "s2cloudless", dl_l8s2_uv.NAME, "threshold")
 DIGITS: Final = 6
 """Of every figure that is kept."""
 
@@ -49,7 +49,7 @@ PARTS: Final = (
     Part(
         "labelled_l1c_pixels_13band.csv", "pixels",
         "Sentinel-2, single pixels of many scenes, 13 bands, each shown as 64 x 64 px of itself",
-        "scenes that were set aside", trained_on=False, peers=("compact", "s2cloudless", uv.NAME, "threshold"),
+        "scenes that were set aside", trained_on=False, peers=("compact", "s2cloudless", dl_l8s2_uv.NAME, "threshold"),
         left_out="ukis-csmask is made for 256 px and more, and says so.",
     ),
     Part(
@@ -87,9 +87,9 @@ def found(data: Path, parts: Sequence[Part] = PARTS) -> dict[str, Any]:
 
 def _convert_published(data: Path, folder: Path) -> dict[str, list[str]]:
     """Convert the published weights that lie in `data`; gives a peer's name -> its cards, the better one first."""
-    files = [data / "weights" / "dl_l8s2_uv" / name for name in reversed(uv.FILES.values())]
-    cards = [convert(file, uv.NAME, uv.LEVEL, folder / file.stem) for file in files if file.is_file()]
-    return {uv.NAME: [str(card.folder) for card in cards]} if cards else {}
+    files = [data / "weights" / "dl_l8s2_uv" / name for name in reversed(dl_l8s2_uv.FILES.values())]
+    cards = [convert(file, dl_l8s2_uv.NAME, dl_l8s2_uv.LEVEL, folder / file.stem) for file in files if file.is_file()]
+    return {dl_l8s2_uv.NAME: [str(card.folder) for card in cards]} if cards else {}
 
 
 def _judged(data: Path, part: Part, cards: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import figures
 import jinja2
+from weaknesses import replaced
 
 from kappamask.evaluation.paper import paper
 from kappamask.models import load_card
-from kappamask.reports.weaknesses import replaced
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 ACCURACY, TIMES = DOCS / "results" / "accuracy.json", DOCS / "results" / "times.json"

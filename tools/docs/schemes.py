@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from kappamask.models.scheme_table import SCHEMES, Scheme
-from kappamask.models.schemes import CLASSES, losses
+from kappamask.models.schemes import CLASSES, SCHEMES, Scheme, losses
 
 HEAD = """# Class schemes
 

@@ -36,11 +36,11 @@ def tensorflow(architecture, _):
 def kappamask(architecture, folder):
     """The converted network, as every door runs it."""
     from kappamask.conversion import convert
-    from kappamask.udf import network
+    from kappamask.udf import inference
 
     card = convert(folder / f"{architecture}.hdf5", architecture, "L1C", folder / architecture)
-    network.session(card, 1)
-    return lambda image: network.run(card, image, 1)
+    inference.session(card, 1)
+    return lambda image: inference.run(card, image, 1)
 
 
 def work(engine, architecture, folder):

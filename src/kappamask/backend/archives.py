@@ -14,8 +14,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
 
-from kappamask.backend import unpack
-from kappamask.backend.loopback import LOOPBACK, answer
+from kappamask.files import archives as unpack
+from kappamask.files.urls import LOOPBACK, answer
 from kappamask.models import JobError
 
 __all__ = ["unpack_all"]
@@ -107,7 +107,7 @@ def _download(url: str, file: IO[bytes]) -> None:
     try:
         with answer(url) as response:
             for piece in response.iter_content(unpack.BLOCK):
-                size += unpack.copy(io.BytesIO(piece), file, unpack.LARGEST - size, url)
+                size += unpack.copy(io.BytesIO(piece), file, unpack.MAX_ARCHIVE_BYTES - size, url)
     except (requests.RequestException, UnicodeError) as error:
         raise JobError(f"The archive {url} cannot be fetched: {error}.") from error
     file.flush()

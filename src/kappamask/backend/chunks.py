@@ -24,7 +24,7 @@ import openeo
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.backend.pieces import Chunk, Piece, Results, Window
+from kappamask.backend.chunk_geometry import Chunk, Piece, Results, Window
 from kappamask.backend.udf_call import Udf
 from kappamask.models import CubeError
 

@@ -19,10 +19,9 @@ from rasterio.features import geometry_mask
 
 from kappamask.backend.callbacks import callback, numbers
 from kappamask.backend.engines import Run
+from kappamask.backend.filters import METHODS, kept, resample
 from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
-from kappamask.backend.labels import kept
 from kappamask.backend.neighborhood import Neighborhood
-from kappamask.backend.resample import METHODS, resample
 from kappamask.backend.save import write
 
 __all__ = ["SceneCube"]

@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster, as_completed
 from numpy.typing import NDArray
 
 from kappamask.backend.chunks import Engine, Job, Result, Strip, run_strip
-from kappamask.backend.joblog import job_log
+from kappamask.backend.job_store import job_log
 from kappamask.backend.udf_call import Udf
 from kappamask.models import JobError
 

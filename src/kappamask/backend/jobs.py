@@ -1,10 +1,9 @@
-"""openEO batch jobs over a `Runner`."""
-
-from __future__ import annotations
+"""Batch jobs of the openEO API, over a `Runner`."""
 
 import logging
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from openeo_driver.backend import BatchJobMetadata, BatchJobs, JobListing
@@ -12,19 +11,60 @@ from openeo_driver.constants import JOB_STATUS
 from openeo_driver.errors import JobNotFinishedException, JobNotFoundException, OpenEOApiException
 from openeo_driver.users import User
 
-from kappamask.backend import joblog
-from kappamask.backend.job_folder import JobFolder
-from kappamask.backend.job_info import describe
+from kappamask.backend import job_store
+from kappamask.backend.job_store import JobFolder
 from kappamask.backend.runner import Runner
 from kappamask.models import JobError
 
-__all__ = ["Jobs", "checked_options"]
+__all__ = ["Jobs", "checked_options", "describe"]
 
 log = logging.getLogger(__name__)
-
 DAMAGE = (JobError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading records raises that are no records: a job's UDF can write into the job's folder."""
 _ID = re.compile(r"j-[0-9a-f]{1,64}")
+
+
+def describe(folder: JobFolder, status: str) -> BatchJobMetadata:
+    """All that is known of a job that stands at `status`; what is raised where records are damaged is `jobs.DAMAGE`."""
+    spec, state, progress = folder.spec(), folder.get("state"), folder.get("progress")
+    return BatchJobMetadata(
+        id=folder.path.name,
+        status=status,
+        created=datetime.fromisoformat(spec.created),
+        process={"process_graph": spec.process_graph},
+        job_options=spec.options,
+        title=spec.title,
+        description=spec.description,
+        progress=100 * progress["done"] / progress["total"] if progress else None,
+        started=datetime.fromisoformat(state["started"]) if state.get("started") else None,
+        **_extent(list(folder.get("outcome").get("assets", {}).values())),
+    )
+
+
+def _extent(assets: list[dict[str, Any]]) -> dict[str, Any]:
+    """Extent of all results, as the job's metadata wants it."""
+    if not assets:
+        return {}
+    boxes = [asset["bbox"] for asset in assets]
+    dates = sorted(
+        asset[key] for asset in assets for key in ("datetime", "start_datetime", "end_datetime") if key in asset
+    )
+    found: dict[str, Any] = {
+        "bbox": [
+            min(b[0] for b in boxes),
+            min(b[1] for b in boxes),
+            max(b[2] for b in boxes),
+            max(b[3] for b in boxes),
+        ],
+        "geometry": assets[0]["geometry"],
+        "epsg": assets[0]["proj:epsg"],
+        "proj_bbox": assets[0]["proj:bbox"],
+        "proj_shape": assets[0]["proj:shape"],
+        "instruments": ["msi"],
+    }
+    if dates:
+        found |= {"start_datetime": datetime.fromisoformat(dates[0]), "end_datetime": datetime.fromisoformat(dates[-1])}
+    return found
 
 
 class Jobs(BatchJobs):  # type: ignore[misc]
@@ -115,7 +155,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         if self._status(folder) == JOB_STATUS.RUNNING:
             folder.put("state", {**folder.get("state"), "canceled": True})
             self._runner.stop(folder)
-            joblog.append(folder.log, joblog.entry("info", "The job was canceled."))
+            job_store.append(folder.log, job_store.entry("info", "The job was canceled."))
 
     def delete_job(self, job_id: str, user_id: str) -> None:
         """End a job and forget it."""
@@ -135,7 +175,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         """Log of a job, UDF's `inspect()` and tracebacks included."""
         folder = self._folder(job_id, user_id)
         self._status(folder)
-        return joblog.read(folder.log, offset, limit, level)
+        return job_store.read(folder.log, offset, limit, level)
 
 
 def checked_options(options: Any) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from openeo_driver.specs import SPECS_ROOT
 from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.callbacks import ELEMENTWISE, REDUCERS
-from kappamask.backend.catalog import Catalog, cube_of
+from kappamask.backend.collections import Catalog, cube_of
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
-from kappamask.backend.job_folder import Settings
-from kappamask.backend.labels import CONDITIONS
-from kappamask.backend.namespaces import check_namespaces, keep_to_this_machine
+from kappamask.backend.filters import CONDITIONS
+from kappamask.backend.job_store import Settings
 from kappamask.backend.neighborhood import Neighborhood
-from kappamask.backend.services import PythonRuntime, StoredProcesses
+from kappamask.backend.services import PythonRuntime, StoredProcesses, check_namespaces, keep_to_this_machine
 from kappamask.backend.stac import check_source, stac_scenes
 
 __all__ = ["GraphProcessing", "SceneBackend"]

@@ -1,6 +1,4 @@
-"""The processes of jobs: started, watched and ended by the server, told by their folders what to do."""
-
-from __future__ import annotations
+"""Start, watch and end the processes of jobs."""
 
 import os
 import secrets
@@ -16,18 +14,44 @@ from typing import Any
 
 from openeo_driver.constants import JOB_STATUS
 
-from kappamask.backend import joblog
-from kappamask.backend.job_folder import JobFolder, JobSpec, Settings
-from kappamask.backend.output import Output
+from kappamask.backend import job_store
+from kappamask.backend.job_store import JobFolder, JobSpec, Settings
 
-__all__ = ["Runner"]
+__all__ = ["Output", "Runner"]
 
+TAIL = 2000
+"""Bytes that are kept; a UDF may print gigabytes."""
+BLOCK = 1 << 16
+LATE = 1.0
+"""Seconds to wait for the end of the output: a process that the UDF left behind may hold it open for ever."""
 GRACE = 5.0
 """Seconds that a job's process has to end when asked, before it is killed."""
 PRIVATE = ("KAPPAMASK_USER", "KAPPAMASK_PASSWORD", "OPENEO_AUTH_")
 """Starts of the names of environment variables that a UDF has no business to see."""
 STATES = ("outcome.json", "progress.json", "state.json", "results", "work")
 """What a start leaves in a job's folder."""
+
+
+class Output:
+    """The end of what a process prints to its `stdout`, a pipe."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._tail = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        with stream:
+            while block := stream.read1(BLOCK):  # type: ignore[attr-defined]  # IO lacks it, BufferedReader has it
+                self._tail = (self._tail + block)[-TAIL:]
+
+    def tail(self) -> str:
+        """The last that was printed, once the process has ended."""
+        self._reader.join(LATE)
+        return self._tail.decode(errors="replace")
 
 
 class Runner:
@@ -149,7 +173,7 @@ class Runner:
 
 
 def _fail(folder: JobFolder, message: str, code: str, printed: str = "") -> None:
-    joblog.append(folder.log, joblog.entry("error", f"{message}\n{printed}".strip(), code=code))
+    job_store.append(folder.log, job_store.entry("error", f"{message}\n{printed}".strip(), code=code))
     folder.put("outcome", {"error": {"message": message, "code": code, "status": 500}})
 
 

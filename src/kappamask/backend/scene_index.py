@@ -1,21 +1,25 @@
-"""What a folder of scenes holds: one record for each scene, read from its metadata and kept until the file changes."""
+"""Index of a scenes folder, and filters on the properties of scenes."""
 
-from __future__ import annotations
-
+import operator
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
+from openeo_driver.errors import FeatureUnsupportedException
+from openeo_driver.filter_properties import extract_literal_match
+from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.grid import Bounds, transform_bounds
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes import open_scene, scan
-from kappamask.scenes.raster import local_raster
+from kappamask.scenes.readers.raster import local_raster
 
-__all__ = ["ANNOUNCED", "COLLECTIONS", "SceneRecord", "index", "record"]
+__all__ = ["ANNOUNCED", "CLOUD_COVER", "COLLECTIONS", "SceneRecord", "filtered", "index", "record"]
 
 COLLECTIONS = {"SENTINEL2_L1C": "L1C", "SENTINEL2_L2A": "L2A"}
 """Collection -> processing level; named as on the Copernicus back-end so that graphs carry over."""
@@ -24,9 +28,12 @@ ANNOUNCED = {
     "L2A": tuple(b for b in SENTINEL2_BANDS if b != "B10"),
 }
 """Bands a collection announces while no scene says otherwise; Level-2A has no cirrus band."""
-
 TIFFS = (".tif", ".tiff")
 RASTERS = (*TIFFS, ".nc", ".jp2")
+CLOUD_COVER = "eo:cloud_cover"
+"""Percent of a scene that is cloud: the property by which openEO's clients leave out cloudy ones."""
+COMPARED: dict[str, Callable[[float, float], bool]] = {"lte": operator.le, "gte": operator.ge, "eq": operator.eq}
+"""openEO process, the property being its x -> comparison."""
 
 
 @dataclass(frozen=True)
@@ -115,3 +122,20 @@ def describe(cube: xr.DataArray, path: Path) -> SceneRecord:
         bounds=(west, south, east, north),
         step=abs(float(cube.rio.resolution()[0])),
     )
+
+
+def filtered(scenes: list[SceneRecord], properties: Mapping[str, Any], env: EvalEnv) -> list[SceneRecord]:
+    """The scenes that fulfil the conditions; one that does not say how cloudy it is stays.
+
+    Raises openEO's FeatureUnsupported for other properties and for other comparisons.
+    """
+    for name, condition in properties.items():
+        ((process, limit),) = extract_literal_match(condition, env).items()
+        if name != CLOUD_COVER or process not in COMPARED:
+            raise FeatureUnsupportedException(
+                f"A filter on the property {name} by {process} is not supported; there is {CLOUD_COVER} by "
+                f"{', '.join(COMPARED)}. Choose by temporal_extent."
+            )
+        keeps = COMPARED[process]
+        scenes = [one for one in scenes if one.cloud_cover is None or keeps(one.cloud_cover, float(limit))]
+    return scenes

@@ -1,6 +1,4 @@
-"""Serve a folder of scenes over the openEO API, on 127.0.0.1 and nowhere else."""
-
-from __future__ import annotations
+"""Serve a folder of scenes over the openEO API, on 127.0.0.1 only."""
 
 import logging
 import os
@@ -13,27 +11,73 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import attrs
+import flask
 from openeo_driver.config.load import ConfigGetter, get_backend_config
+from openeo_driver.errors import OpenEOApiException
 from openeo_driver.users.oidc import OidcProvider
+from openeo_driver.utils import EvalEnv
 from openeo_driver.views import OpenEoApiApp, build_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from kappamask.backend import driver_config
+from kappamask.backend import driver_config, job_store
 from kappamask.backend.auth import DEFAULT_USER, PASSWORD_VARIABLE, USER_VARIABLE, Account
 from kappamask.backend.engines import Run, check_engine
-from kappamask.backend.job_folder import Settings
-from kappamask.backend.jobs import Jobs
-from kappamask.backend.processing import SceneBackend
+from kappamask.backend.job_store import JobFolder, Settings
+from kappamask.backend.jobs import Jobs, checked_options
+from kappamask.backend.processing import GraphProcessing, SceneBackend
 from kappamask.backend.runner import Runner
-from kappamask.backend.synchronous import ServerProcessing
+from kappamask.backend.services import check_namespaces
 from kappamask.models import JobError, SceneError
 
-__all__ = ["Server", "run_server", "running_server"]
+__all__ = ["Server", "ServerProcessing", "run_server", "running_server"]
 
+log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
+
+
+class ServerProcessing(GraphProcessing):
+    """Evaluation for `POST /result`, in a process like a job's: a UDF can neither stop nor litter the server."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def evaluate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> flask.Response:
+        """The one result file. Raises openEO errors with the message of whatever failed."""
+        check_namespaces(process_graph)
+        folder = self._runner.create(
+            user=env["user"].user_id, process_graph=process_graph, api_version=env["openeo_api_version"],
+            options=checked_options(env.get("job_options")), log_level=env.get("log_level", "info"), synchronous=True,
+        )  # fmt: skip
+        try:
+            return self._answer(folder)
+        except BaseException:
+            self._runner.remove(folder)
+            raise
+
+    def _answer(self, folder: JobFolder) -> flask.Response:
+        self._runner.start(folder)
+        self._runner.wait(folder)
+        self._runner.status(folder)
+        outcome = folder.get("outcome")
+        if "error" in outcome:
+            error = outcome["error"]
+            for entry in job_store.read(folder.log, level="error"):
+                log.error("%s", entry["message"])
+            raise OpenEOApiException(error["message"], code=error["code"], status_code=error["status"])
+        assets = outcome["assets"]
+        if len(assets) != 1:
+            raise OpenEOApiException(
+                f"The result has {len(assets)} files ({', '.join(assets)}) and a synchronous request returns one; "
+                "save as netCDF, or use a batch job.",
+                code="FeatureUnsupported", status_code=400,
+            )  # fmt: skip
+        [(name, asset)] = assets.items()
+        response = flask.send_from_directory(folder.results, name, mimetype=asset["type"])
+        response.call_on_close(lambda: self._runner.remove(folder))
+        return response
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ import pandas as pd
 import pystac
 from pystac.utils import make_absolute_href
 
-from kappamask.backend.loopback import LOOPBACK, content
-from kappamask.backend.properties import CLOUD_COVER
-from kappamask.backend.scene_index import SceneRecord, record
+from kappamask.backend.scene_index import CLOUD_COVER, SceneRecord, record
+from kappamask.files.urls import LOOPBACK, content
 from kappamask.models import SceneError
 
 __all__ = ["check_source", "stac_scenes"]

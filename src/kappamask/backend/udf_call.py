@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.backend.pieces import Chunk, Piece, Window
+from kappamask.backend.chunk_geometry import Chunk, Piece, Window
 from kappamask.models import CubeError
 
 __all__ = ["Udf"]

@@ -20,8 +20,7 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.archives import unpack_all
 from kappamask.backend.engines import Run, open_engine
-from kappamask.backend.job_folder import JobFolder
-from kappamask.backend.joblog import job_log
+from kappamask.backend.job_store import JobFolder, job_log
 from kappamask.backend.processing import SceneBackend
 from kappamask.models import KappaMaskError
 

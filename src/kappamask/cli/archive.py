@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from kappamask.cli.options import AsJson, Model, extra, say
+from kappamask.cli.options import AsJson, Model, say
 from kappamask.models import load_card
+from kappamask.models.errors import extra
 from kappamask.models.package import package_files, package_hash
 
 __all__ = ["archive"]
@@ -25,8 +26,7 @@ def archive(
     An archive for this Python is tried where only numpy 2 and xarray are installed, as on a back-end's worker.
     """
     with extra("client"):
-        from kappamask.openeo_process.archive import build, is_for_here
-        from kappamask.openeo_process.smoke import smoke_test
+        from kappamask.openeo_process.archive import build, is_for_here, smoke_test
 
     path = build(output, model=model, python=python)
     if tried := is_for_here(python):

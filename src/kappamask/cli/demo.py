@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, extra, say
+from kappamask.cli.options import AsJson, say
+from kappamask.models.errors import extra
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from kappamask.cli.demo_scene import DemoScene
+    from kappamask.workflows.demo import DemoScene
 
 __all__ = ["demo"]
 
@@ -32,12 +33,11 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
     apply_neighborhood with the UDF, downloads the mask and writes mask.tif, mask.nc, quicklook.png and report.html.
     """
     with extra("demo"):
-        from kappamask.cli.demo_report import write_report
-        from kappamask.cli.demo_scene import paint
         from kappamask.evaluation import scores
         from kappamask.openeo_process.archive import build
         from kappamask.reports import shares
         from kappamask.scenes import quicklook, write_mask
+        from kappamask.workflows.demo import paint, write_report
 
     output.mkdir(parents=True, exist_ok=True)
     with _step("Paint clouds and their shadows over a clear Sentinel-2 scene"):
@@ -81,7 +81,7 @@ def _mask_cube(files: list[Path]) -> "xr.DataArray":
     """The job's raster as a mask: its nodata of 255, all of it inside the area, is code 5, and it says whose it is."""
     from kappamask.models import load_card
     from kappamask.scenes import read_mask
-    from kappamask.udf.classes import MISSING, flag_attributes
+    from kappamask.udf.schemes import MISSING, flag_attributes
 
     card = load_card("compact")
     (raster,) = [path for path in files if path.suffix == ".tif"]

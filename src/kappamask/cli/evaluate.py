@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kappamask.cli.comparison_files import check_folder, write_files
-from kappamask.cli.options import AsJson, Level, Model, extra, say
+from kappamask.cli.compare import check_folder, write_files
+from kappamask.cli.options import AsJson, Level, Model, say
+from kappamask.models.errors import extra
 
 if TYPE_CHECKING:
-    from kappamask.evaluation.judge import Judged
+    from kappamask.evaluation.comparison import Judged
     from kappamask.evaluation.metrics import Scores
 
 __all__ = ["evaluate"]
@@ -43,7 +44,7 @@ def evaluate(
         check_folder(output)
     if labelled or output:
         with extra("datasets"):
-            from kappamask.evaluation.single import judge_files, judge_labelled
+            from kappamask.evaluation.files import judge_files, judge_labelled
         judged = (
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
             else judge_files(str(truth), str(mask), merge_thin=bool(merge_thin))

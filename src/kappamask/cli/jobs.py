@@ -2,21 +2,35 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kappamask.cli.assemble import assemble, check_holes, holes
-from kappamask.cli.batches import HOME, AllowHoles, AtOnce, JournalFile, driver_of, journal_at, rows
-from kappamask.cli.driving import by_backend, drive, run_parts
-from kappamask.cli.options import AsJson, extra, say
+from kappamask.cli.options import AllowHoles, AsJson, AtOnce, JournalFile, say
 from kappamask.models import JobError
+from kappamask.models.errors import extra
+from kappamask.workflows.batch import by_backend, drive, run_parts
+from kappamask.workflows.batch_results import (
+    HOME,
+    assemble,
+    check_holes,
+    driver_of,
+    holes,
+    journal_at,
+    rows,
+    whole_or_fetched_again,
+)
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.journal import Journal, Part
+    from kappamask.openeo_process.jobs.journal import Journal, Part
 
-__all__ = ["cancel", "fetch", "finish", "jobs", "resume", "whole_or_fetched_again"]
+__all__ = [
+    "cancel",
+    "fetch",
+    "finish",
+    "jobs",
+    "resume",
+]
 
 EXAMPLES = {
     "jobs": "kappamask jobs",
@@ -83,7 +97,7 @@ def finish(
 
     JobError unless every part was fetched, or if a mask has holes. all_ended: False where parts may still run.
     """
-    from kappamask.openeo_process.journal import State
+    from kappamask.openeo_process.jobs.journal import State
 
     now = [[book.get(part.fingerprint) for part in parts] for parts in batches]
     whole = [parts for parts in now if all(part.state is State.FETCHED for part in parts)]
@@ -101,7 +115,7 @@ def finish(
 
 
 def _check_came(parts: "Sequence[Part]", all_ended: bool) -> None:
-    from kappamask.openeo_process.journal import State
+    from kappamask.openeo_process.jobs.journal import State
 
     missing = [part for part in parts if part.state is not State.FETCHED and (all_ended or _went_wrong(part))]
     if missing:
@@ -113,19 +127,6 @@ def _check_came(parts: "Sequence[Part]", all_ended: bool) -> None:
 def _went_wrong(part: "Part") -> bool:
     """Whether it failed, or was left though it was started."""
     return part.state == "failed" or (part.state.under_way and part.message != "")
-
-
-def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":
-    """The part; one of whose files any is gone or changed, or none is a mask by name, is to be fetched again.
-
-    Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
-    """
-    from kappamask.openeo_process.download import list_whole_files
-    from kappamask.openeo_process.journal import State
-    from kappamask.openeo_process.results import find_masks
-
-    useless = part.state is State.FETCHED and not find_masks(list_whole_files(Path(part.folder), str(part.job)))
-    return book.change(part, state=State.FINISHED) if useless else part
 
 
 def _parts(book: "Journal", batch: str | None) -> "list[Part]":

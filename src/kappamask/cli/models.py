@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, Level, extra, say
+from kappamask.cli.options import AsJson, Level, say
 from kappamask.models import KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
+from kappamask.models.errors import extra
 
 __all__ = ["models"]
 

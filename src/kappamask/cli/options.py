@@ -1,16 +1,33 @@
 """Options that several commands share, and what they print."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kappamask.models import MissingExtraError
+__all__ = [
+    "AllowHoles",
+    "AsJson",
+    "AtOnce",
+    "JournalFile",
+    "Level",
+    "Model",
+    "Radiometry",
+    "bands_of",
+    "cleaning_of",
+    "limits_of",
+    "say",
+    "scheme_of",
+]
 
-__all__ = ["AsJson", "Level", "Model", "Radiometry", "extra", "say"]
+JournalFile = Annotated[Path, typer.Option("--journal", help="File in which jobs are written down.")]
+AllowHoles = Annotated[
+    bool, typer.Option("--allow-holes", help="Take masks that lack data, or a part of their area, without a reason.")
+]
+AtOnce = Annotated[int, typer.Option(min=1, help="Jobs that may run at the same time.")]
 
 
 class Level(StrEnum):
@@ -35,15 +52,67 @@ Model = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-@contextmanager
-def extra(name: str) -> Iterator[None]:
-    """Where imports need an optional library: if it is missing, say which extra brings it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"This command needs {error.name}: pip install 'kappamask-openeo[{name}]'.") from error
-
-
 def say(result: dict[str, Any] | list[Any], lines: list[str], as_json: bool) -> None:
     """Print `result` as JSON, or `lines` for people."""
     typer.echo(json.dumps(result, indent=2) if as_json else "\n".join(lines))
+
+
+def scheme_of(text: str) -> str:
+    """A class scheme as its table spells it."""
+    from kappamask.models import CubeError
+    from kappamask.models.schemes import OWN, is_own, scheme_of
+
+    try:
+        return OWN if is_own(text) else scheme_of(text).name
+    except CubeError as error:
+        raise typer.BadParameter(str(error), param_hint="--scheme") from error
+
+
+def bands_of(text: str | None) -> tuple[str, ...] | None:
+    """B02,B03,… as labels."""
+    from kappamask.models import SceneError
+    from kappamask.scenes.band_names import normalise
+
+    if text is None:
+        return None
+    try:
+        return tuple(normalise(word.strip() for word in text.split(",")))
+    except SceneError as error:
+        raise typer.BadParameter(str(error), param_hint="--bands") from error
+
+
+def limits_of(texts: Iterable[str]) -> dict[str, float]:
+    """CLASS=SCORE, several."""
+    return dict(_pair(text, "--threshold", "CLASS=SCORE, such as cloud=0.3") for text in texts)
+
+
+def cleaning_of(
+    buffers: Iterable[str], min_object_m2: float, fill_holes_m2: float, shadow_length_m: float
+) -> dict[str, Any]:
+    """Options of `kappamask.udf.clean`, those that do anything; METRES or CLASS=METRES, several, as `buffers`."""
+    from kappamask.models import CubeError
+    from kappamask.models.cleaning import read_cleaning
+
+    pairs = dict(_buffer(text) for text in buffers)
+    if "" in pairs and len(pairs) > 1:
+        raise typer.BadParameter("say METRES once, or CLASS=METRES for each class", param_hint="--buffer-m")
+    sizes = {"min_object_m2": min_object_m2, "fill_holes_m2": fill_holes_m2, "shadow_length_m": shadow_length_m}
+    asked = {"buffer_m": pairs.get("", pairs), **sizes}
+    wanted = {name: value for name, value in asked.items() if value}
+    try:
+        read_cleaning(wanted)
+    except CubeError as error:
+        raise typer.BadParameter(str(error)) from error
+    return wanted
+
+
+def _buffer(text: str) -> tuple[str, float]:
+    return _pair(text if "=" in text else f"={text}", "--buffer-m", "METRES or CLASS=METRES, such as cloud=60")
+
+
+def _pair(text: str, option: str, needed: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise typer.BadParameter(f"{text.lstrip('=')!r} is no {needed}", param_hint=option) from None

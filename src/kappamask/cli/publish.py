@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from kappamask.cli.options import AsJson, Model, extra, say
+from kappamask.cli.options import AsJson, Model, say
 from kappamask.models import load_card
-from kappamask.models.reach import LARGEST_BUFFER_M
+from kappamask.models.cleaning import LARGEST_BUFFER_M
+from kappamask.models.errors import extra
 
 __all__ = ["publish"]
 
@@ -36,8 +37,8 @@ def publish(
     Then: connection.datacube_from_process("kappamask", namespace=URL, spatial_extent=…, temporal_extent=…).
     """
     with extra("client"):
+        from kappamask.openeo_process.connection import reached
         from kappamask.openeo_process.graph import PYTHON
-        from kappamask.openeo_process.login import reached
         from kappamask.openeo_process.publish import PROCESS_ID, publication, write_publication
 
     made = publication(

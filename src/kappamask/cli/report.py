@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, extra, say
+from kappamask.cli.options import AsJson, say
+from kappamask.models.errors import extra
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,7 +66,7 @@ def report(
 def _opened(scene: Path | None, bands: list[str] | None) -> "tuple[xr.DataArray | None, xr.DataArray | None]":
     """The scene's cube, and the classes that its product comes with."""
     from kappamask.scenes import open_scene
-    from kappamask.scenes.reader import read_scl
+    from kappamask.scenes.readers.open import read_scl
 
     if scene is None:
         return None, None

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kappamask.cli.options import extra
+from kappamask.models.errors import extra
 
 __all__ = ["serve"]
 

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kappamask.cli.options import AsJson, extra, say
+from kappamask.cli.options import AsJson, say
+from kappamask.models.errors import extra
 
 if TYPE_CHECKING:
-    from kappamask.training.gates import Gate
+    from kappamask.training.simulator.realism import Gate
 
 __all__ = ["simulate"]
 
@@ -45,9 +46,9 @@ def simulate(
     Clouds, their shadows and a sensor, over real clear scenes and fields of real spectra. Tiles that are there stay.
     """
     with extra("demo"):
-        from kappamask.training.gallery import draw_gallery
-        from kappamask.training.gates import read_tiles
-        from kappamask.training.tiles import write_tiles
+        from kappamask.training.simulator.gallery import draw_gallery
+        from kappamask.training.simulator.realism import read_tiles
+        from kappamask.training.simulator.tiles import write_tiles
 
     from kappamask.cli.progress import shown
 
@@ -61,7 +62,7 @@ def simulate(
 
 
 def _gates(data: Path, tiles: Path) -> list["Gate"]:
-    from kappamask.training.gates import covered, darkness, moments, peer, read_labelled, read_tiles
+    from kappamask.training.simulator.realism import covered, darkness, moments, peer, read_labelled, read_tiles
 
     judged, real = read_tiles(tiles, JUDGED), read_labelled(data)
     gates = [*moments(judged), *(gate for scene in real for gate in covered(judged, *scene)), *darkness(judged, real)]

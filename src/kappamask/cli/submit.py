@@ -7,14 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from kappamask.cli.batches import HOME, AllowHoles, AtOnce, JournalFile, journal_at
-from kappamask.cli.driving import drive
-from kappamask.cli.jobs import finish, whole_or_fetched_again
-from kappamask.cli.mask_arguments import Buffer, FillHoles, MinObject, Scheme
-from kappamask.cli.mask_options import bands_of, cleaning_of, scheme_of
-from kappamask.cli.moved import moved
-from kappamask.cli.options import AsJson, Level, Model, extra
+from kappamask.cli.jobs import finish
+from kappamask.cli.mask import Buffer, FillHoles, MinObject, Scheme
+from kappamask.cli.options import (
+    AllowHoles,
+    AsJson,
+    AtOnce,
+    JournalFile,
+    Level,
+    Model,
+    bands_of,
+    cleaning_of,
+    scheme_of,
+)
 from kappamask.models import ModelCard, load_card
+from kappamask.models.errors import extra
+from kappamask.workflows.batch import drive, moved
+from kappamask.workflows.batch_results import HOME, journal_at, whole_or_fetched_again
 
 __all__ = ["submit"]
 
@@ -72,11 +81,10 @@ def submit(
     same command typed again goes on and pays nothing twice.
     """
     with extra("client"):
-        from kappamask.cli.submission import Submission, archive_for, runtime_of
-        from kappamask.openeo_process.areas import cells, read_area
-        from kappamask.openeo_process.batch import Request
-        from kappamask.openeo_process.login import reached
-        from kappamask.openeo_process.probe import probe
+        from kappamask.openeo_process.connection import probe, reached
+        from kappamask.openeo_process.jobs.areas import cells, read_area
+        from kappamask.openeo_process.jobs.request import Request
+        from kappamask.workflows.batch import Submission, archive_for, runtime_of
 
     card, pieces, runtime = load_card(model), cells(read_area(area, crs), part_km), python or runtime_of(backend)
     changes = tuple(_pair(text) for text in option or [])

@@ -8,16 +8,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from kappamask.conversion import deeplab, unet, uv
+from kappamask.conversion import deeplab, dl_l8s2_uv, unet
 from kappamask.conversion.cards import document
-from kappamask.conversion.errors import ConversionError
-from kappamask.conversion.graph import Graph
 from kappamask.conversion.keras_file import read
-from kappamask.conversion.layers import Supply
+from kappamask.conversion.onnx_graph import Graph, Supply
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.models import ModelCard, load_card
+from kappamask.models.errors import ConversionError
 
-ARCHITECTURES: Final[dict[str, ModuleType]] = {"unet": unet, "deeplabv3plus": deeplab, uv.NAME: uv}
+ARCHITECTURES: Final[dict[str, ModuleType]] = {"unet": unet, "deeplabv3plus": deeplab, dl_l8s2_uv.NAME: dl_l8s2_uv}
 
 
 def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain: bool = False) -> ModelCard:
@@ -28,8 +27,8 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
     plain: leave convolutions as they are, slower, but fit for `quantised`.
     Returns the card. Raises ConversionError if the file is damaged, or not of that architecture and level.
     """
-    if architecture == uv.NAME:
-        return _written(folder, *uv.converted(weights, level))
+    if architecture == dl_l8s2_uv.NAME:
+        return _written(folder, *dl_l8s2_uv.converted(weights, level))
     if (architecture, level) not in OFFICIAL:
         known = ", ".join(f"{a} {lv}" for a, lv in OFFICIAL)
         raise ConversionError(f"No official network {architecture} {level}; there are {known}.")

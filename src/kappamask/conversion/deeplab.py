@@ -10,9 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from kappamask.conversion import fast
-from kappamask.conversion.graph import Graph
-from kappamask.conversion.layers import Convolution, Separable, Supply
+from kappamask.conversion import winograd
+from kappamask.conversion.onnx_graph import Convolution, Graph, Separable, Supply
 
 ENTRY: Final = (128, 256, 728)
 MIDDLE, MIDDLE_BLOCKS = 728, 8
@@ -49,7 +48,7 @@ def build(graph: Graph, supply: Supply, channels: int) -> str:
     x = graph.concatenated(graph.enlarged(x, 4, "linear"), low)
     for inputs in (PYRAMID + LOW_LEVEL, PYRAMID):
         layer = Convolution.take(supply, inputs, PYRAMID, 3, bias=False, norm=True)
-        x = graph.relu(fast.convolved(graph, x, layer, mirrored=True))
+        x = graph.relu(winograd.convolved(graph, x, layer, mirrored=True))
     # A 1 x 1 convolution and an interpolation can change places; before it, the convolution costs a sixteenth.
     head = Convolution.take(supply, PYRAMID, CLASSES, 1, bias=True).apply(graph, x)
     return graph.add("Softmax", graph.enlarged(head, 4, "linear"), axis=1)

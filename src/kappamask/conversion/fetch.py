@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from kappamask.conversion.convert import convert
-from kappamask.conversion.download import Show, download
-from kappamask.conversion.errors import ConversionError
 from kappamask.conversion.releases import OFFICIAL, RELEASE
+from kappamask.files.download import Show, download
 from kappamask.models import CACHE, ModelCard
+from kappamask.models.errors import ConversionError
 
 #: The bucket of KappaZeta's weights; its web site speaks plain HTTP only, the storage behind it HTTPS as well.
 BUCKET: Final = f"https://kappamask.s3.eu-central-1.amazonaws.com/model_weights/{RELEASE}"

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.conversion.errors import ConversionError
+from kappamask.models.errors import ConversionError
 
 Array = NDArray[np.float32]
 LARGEST: Final = 2**30

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from kappamask.conversion.convert import put_card
-from kappamask.conversion.errors import ConversionError
 from kappamask.models import ModelCard
-from kappamask.udf import network
-from kappamask.udf.prepare import numbers, tensor, validity
-from kappamask.udf.settle import read
+from kappamask.models.errors import ConversionError
+from kappamask.udf import inference
+from kappamask.udf.mask import read
+from kappamask.udf.preprocess import numbers, tensor, validity
 
 __all__ = ["quantise", "quantised"]
 
@@ -116,7 +116,7 @@ def _compared(card: ModelCard, small: ModelCard, images: list[FloatArray]) -> di
 
 def _timed(card: ModelCard, image: FloatArray) -> tuple[NDArray[np.intp], float]:
     """Classes of `image`, and seconds with one thread, the network open before."""
-    network.session(card, 1)
+    inference.session(card, 1)
     began = perf_counter()
-    scores = network.run(card, image, 1)
+    scores = inference.run(card, image, 1)
     return scores.argmax(axis=0), perf_counter() - began

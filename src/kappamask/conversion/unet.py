@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from kappamask.conversion import fast
-from kappamask.conversion.graph import Graph
-from kappamask.conversion.layers import Convolution, Supply
+from kappamask.conversion import winograd
+from kappamask.conversion.onnx_graph import Convolution, Graph, Supply
 
 FILTERS: Final = (64, 128, 256, 512, 1024)
 BOTTLENECK, CLASSES = 2, 6
@@ -30,7 +29,7 @@ def build(graph: Graph, supply: Supply, channels: int) -> str:
     for filters, skip in zip(reversed(FILTERS[:-1]), reversed(skips), strict=True):
         up = Convolution.take(supply, 2 * filters, filters, 2, bias=True)
         # Keras's "same" for an even kernel pads after, not before.
-        x = graph.relu(fast.enlarged(graph, x, up))
+        x = graph.relu(winograd.enlarged(graph, x, up))
         x = _pair(graph, supply, graph.concatenated(skip, x), 2 * filters, filters)
     x = _convolved(graph, supply, x, FILTERS[0], BOTTLENECK)
     head = Convolution.take(supply, BOTTLENECK, CLASSES, 1, bias=True)
@@ -43,4 +42,4 @@ def _pair(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> st
 
 def _convolved(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
     layer = Convolution.take(supply, inputs, filters, 3, bias=True)
-    return graph.relu(fast.convolved(graph, x, layer))
+    return graph.relu(winograd.convolved(graph, x, layer))

@@ -17,14 +17,13 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from kappamask.datasets.patch import ENOUGH, Patch, translated
+from kappamask.datasets.patch import ENOUGH, Patch, split_of, translated
 from kappamask.datasets.products import low_over, products_in, reflectance
-from kappamask.datasets.split import split_of
 from kappamask.models import SceneError
-from kappamask.scenes import names as named
+from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
 from kappamask.scenes.grid import Grid, grid_of
-from kappamask.scenes.raster import local_raster
+from kappamask.scenes.readers.raster import local_raster
 
 MAP: Final = "Classification/classification_map.tif"
 PARAMETERS: Final = "used_parameters.json"

@@ -1,12 +1,12 @@
-"""Read own labelled scenes: numpy archives of `dn` (y, x, band), `bands` and labels.
+"""Read labelled scenes from NumPy archives, and labelled pixels from CSV files.
 
 Labels are `gt_kappa` (y, x), class codes, or `sets` (y, x), the classes that a pixel may be of as in `class_sets`.
 An archive may say more: `sets_without_b10` (y, x), `level`, `place`, `kinds`, `split`.
 """
 
-from __future__ import annotations
-
+import csv
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from zipfile import BadZipFile, is_zipfile
@@ -15,14 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.datasets import class_sets
-from kappamask.datasets.patch import DIGITAL, Patch
+from kappamask.datasets.patch import DIGITAL, Patch, chip
 from kappamask.models import LEVELS, SceneError
-from kappamask.udf.classes import SEMI_TRANSPARENT
+from kappamask.scenes.band_names import band_name
+from kappamask.udf.schemes import SEMI_TRANSPARENT
 
 KEYS: Final = ("dn", "bands")
 LABELS: Final = ("gt_kappa", "sets")
 PARTS: Final = ("train", "validation")
 MORE: Final = ("sets_without_b10", "level", "place", "kinds", "split")
+CODES: Final = {0: 1, 1: 4}
+"""Their `cloud`: 0 is clear or shadow, 1 cloud of either kind."""
+ASIDE: Final = 3
+"""Every third scene is for tests, as in training."""
 
 
 def find(folder: Path) -> Iterator[Path]:
@@ -94,3 +99,44 @@ def _read_archive(path: Path, *, needs_labels: bool = True) -> dict[str, NDArray
     if lacking or (needs_labels and not any(key in found for key in LABELS)):
         raise SceneError(f"{path} lacks {', '.join(lacking) or 'labels'}; {needed}.")
     return found
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of a table: where it stands, and what it says."""
+
+    path: Path
+    line: int
+    bands: tuple[str, ...]
+    spectrum: tuple[float, ...]
+    code: int
+    scene: int
+
+
+def find_tables(folder: Path) -> Iterator[Place]:
+    """The rows of the tables under `folder`, or of the one table that it is. Raises SceneError at a damaged row."""
+    for path in [folder] if folder.is_file() else sorted(folder.glob("labelled_*.csv")):
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            columns = {name: band for name in rows.fieldnames or () if (band := band_name(name))}
+            for line, row in enumerate(rows, 2):
+                yield _place(path, line, columns, row)
+
+
+def _place(path: Path, line: int, columns: dict[str, str], row: dict[str, str]) -> Place:
+    try:
+        spectrum = tuple(float(row[name]) for name in columns)
+        return Place(path, line, (*columns.values(),), spectrum, CODES[int(float(row["cloud"]))], int(row["scene"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise SceneError(f"{path.name}, line {line}: bands, cloud (0 or 1) and scene are needed: {error}.") from error
+
+
+def split_tables(place: Place) -> str:
+    """By scene."""
+    return "train" if place.scene % ASIDE else "test"
+
+
+def read_tables(place: Place) -> Patch:
+    """The pixel as a chip."""
+    name, group = f"{place.path.stem}:{place.line}", f"{place.path.stem}:{place.scene}"
+    return chip(name, group, split_tables(place), place.spectrum, place.code, place.bands, merged=True)

@@ -16,10 +16,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.datasets.patch import Patch, without_data
-from kappamask.datasets.split import split_of
+from kappamask.datasets.patch import Patch, split_of, without_data
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.names import tile
+from kappamask.scenes.band_names import tile
 
 BANDS: Final = SENTINEL2_BANDS[:13]
 CODES: Final = np.array([1, 4, 2], np.uint8)

@@ -16,11 +16,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.datasets.patch import Patch
-from kappamask.datasets.points import chip
-from kappamask.datasets.sun import LOW
+from kappamask.datasets.patch import Patch, chip
+from kappamask.datasets.products import LOW
 from kappamask.models import SceneError
-from kappamask.scenes.names import band_name
+from kappamask.scenes.band_names import band_name
 
 CODES: Final = {10: 1, 20: 1, 30: 1, 40: 3, 50: 4, 60: 1}
 GROUND: Final = {"water": 20, "snow": 60}

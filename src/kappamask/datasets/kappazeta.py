@@ -14,11 +14,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.datasets.patch import DIGITAL, Patch, translated, without_data
-from kappamask.datasets.split import split_of
+from kappamask.datasets.patch import DIGITAL, Patch, split_of, translated, without_data
 from kappamask.models import SceneError
-from kappamask.scenes.names import band_name
-from kappamask.scenes.netcdf import open_dataset
+from kappamask.scenes.band_names import band_name
+from kappamask.scenes.readers.netcdf import open_dataset
 
 #: Largest 16-bit number: what stored numbers were divided by.
 FULL: Final = np.float32(65535)

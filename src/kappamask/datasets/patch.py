@@ -1,20 +1,20 @@
-"""What every reader of labelled data gives."""
+"""Labelled patches, single labelled pixels, and the split of data sets."""
 
-from __future__ import annotations
-
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from kappamask.datasets import class_sets
+
+__all__ = ["SIDE", "chip"]
 
 NOT_JUDGED: Final = 0
 DIGITAL: Final = np.float32(1e4)
 """Digital numbers of reflectance 1 (Sentinel-2 products, harmonised)."""
-
 GROUNDS: Final = {
     "snow": "Snow, ice",
     "water": "Water",
@@ -28,6 +28,10 @@ GROUNDS: Final = {
 ENOUGH: Final = 0.1
 """Share of a patch's clear pixels from which on it is a patch of snow, water and so on: ours; a tenth of 512 x 512 px
 is a lake of 2.6 km2, enough to be judged by."""
+SIDE: Final = 64
+"""Pixels of a chip: the smallest that networks of six levels take. It has no neighbours, no texture and no shadow's
+cloud, so what looks at these is judged by colour alone."""
+PARTS = ((0.8, "train"), (0.9, "validation"), (1.0, "test"))
 
 
 @dataclass(frozen=True)
@@ -87,3 +91,21 @@ def translated(labels: NDArray[Any], codes: Mapping[int, int]) -> NDArray[np.uin
 def without_data(numbers: NDArray[Any], *absent: int) -> NDArray[np.bool_]:
     """True (y, x) where all bands of `numbers` (band, y, x) are one and the same of the values `absent`."""
     return np.asarray(np.any([(numbers == value).all(axis=0) for value in absent], axis=0), bool)
+
+
+def chip(
+    name: str, group: str, split: str, spectrum: ArrayLike, code: int, bands: Sequence[str], *,
+    merged: bool, tells_shadow: bool = False, tags: Mapping[str, bool] | None = None,
+) -> Patch:  # fmt: skip
+    """A patch (band, 64, 64) of one spectrum, reflectance (band,), whose truth is `code` in the middle and 0 around."""
+    plane = np.asarray(spectrum, np.float32)[:, None, None]
+    truth = np.zeros((SIDE, SIDE), np.uint8)
+    truth[SIDE // 2, SIDE // 2] = code
+    whole = np.broadcast_to(plane, (len(bands), SIDE, SIDE)).copy()
+    return Patch(name, group, split, "L1C", None, tuple(bands), whole, truth, merged, tells_shadow, tags or {})
+
+
+def split_of(group: str) -> str:
+    """Part that `group` (a product, a place) belongs to: by its hash, so always the same."""
+    share = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
+    return next(name for end, name in PARTS if share < end)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.evaluation.metrics import CLASSES, IGNORED
-from kappamask.udf.disc import grown
+from kappamask.udf.morphology import grown
 
 __all__ = ["BANDS", "NEAR", "boundary_f1", "edge_counts", "edges", "without_band"]
 

@@ -8,10 +8,10 @@ from time import perf_counter
 import numpy as np
 
 from kappamask.datasets import Patch
-from kappamask.evaluation.ground import grounds
+from kappamask.evaluation.counts import Tally
 from kappamask.evaluation.metrics import IGNORED
 from kappamask.evaluation.peers import Peer
-from kappamask.evaluation.tally import Tally
+from kappamask.evaluation.strata import grounds
 from kappamask.models import KappaMaskError, SceneError
 
 __all__ = ["Comparison", "Standing", "compare"]

@@ -1,15 +1,24 @@
-"""Score one mask file against another."""
+"""Score one mask file against another, or a network on a labelled image."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
-from kappamask.evaluation.metrics import Scores, scores
+from kappamask.datasets import DATASETS, Patch
+from kappamask.datasets.arrays import read
+from kappamask.evaluation.comparison import OWN_FILES, Judged, judged
+from kappamask.evaluation.metrics import CLASSES, IGNORED, Scores, scores
+from kappamask.evaluation.peers import Answer, Peer, open_peer
+from kappamask.evaluation.tables import LABELS
 from kappamask.models import SceneError
 from kappamask.scenes import read_mask
 from kappamask.udf.schemes import in_own_scheme
 
-__all__ = ["evaluate_files", "read_pair"]
+__all__ = ["evaluate_files", "judge_files", "judge_labelled", "read_pair"]
+
+ALL = frozenset(CLASSES.values())
 
 
 def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool = False) -> Scores:
@@ -39,3 +48,39 @@ def _same_grid(true: xr.DataArray, found: xr.DataArray) -> None:
     places = [(str(one.rio.crs), tuple(round(edge, 3) for edge in one.rio.bounds())) for one in (true, found)]
     if places[0] != places[1]:
         raise SceneError(f"The truth covers {places[0]}, the mask {places[1]}; warp one to the other's grid.")
+
+
+def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool = False) -> Judged:
+    """The mask file against the truth file, KappaMask codes on one grid; what made it is not known, nor what it cost.
+
+    Raises SceneError if a file is no mask, the grids differ, or the truth labels no pixel.
+    """
+    true, found = (np.asarray(one.values) for one in read_pair(truth, mask))
+    codes = np.where(np.isin(true, IGNORED), 0, true).astype(np.uint8)
+    place, made = Path(truth).stem, Path(mask).stem
+    nothing = np.empty((0, *codes.shape), np.float32)
+    patch = Patch(place, place, "all", "", None, (), nothing, codes, merged=merge_thin)
+    peer = Peer(made, f"Mask file {Path(mask).name}", ALL, lambda _: Answer(found), timed=False)
+    return judged([patch], [peer], _facts(f"{made} against {place}", codes))
+
+
+def judge_labelled(
+    path: str | Path, *, model: str = "compact", level: str | None = None, merge_thin: bool | None = None
+) -> Judged:
+    """`model` on the labelled image, a `.npz` of `dn` (y, x, band), `bands` (names) and `gt_kappa` (y, x).
+
+    level: left out, as the file's name says, else L1C. merge_thin: None merges where no thin cloud is told.
+    Raises SceneError for the file, what `open_peer` raises, and SceneError where the network cannot mask it.
+    """
+    patch = read(Path(path))
+    peer = open_peer(model, Path(path).parent)
+    facts = _facts(f"{peer.name} on {patch.name}", patch.truth)
+    return judged([replace(patch, level=level or patch.level)], [peer], facts, merge_thin=merge_thin)
+
+
+def _facts(dataset: str, codes: np.ndarray) -> dict[str, str]:
+    """As a data set has them; of one's own files only the labels tell what they can judge."""
+    own = DATASETS[OWN_FILES]
+    there = [LABELS[name].lower() for name, code in CLASSES.items() if (codes == code).any()]
+    told = {"title": "One mask against one truth", "source": own.source, "licence": own.licence}
+    return {"dataset": dataset, **told, "judges": ", ".join(there), "split": "all"}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kappamask.models import CubeError
-from kappamask.udf.classes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
+from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["CLASSES", "IGNORED", "RATES", "Scores", "confusion", "mean", "rates", "ratios", "scores"]
 

@@ -1,10 +1,13 @@
-"""Masks that are judged, under one interface: networks, other tools, rasters that others made."""
+"""Masks to compare, under one interface: networks, other tools, rasters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import xarray as xr
@@ -12,10 +15,14 @@ from numpy.typing import NDArray
 
 from kappamask.datasets import Patch
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.models import CardError, ModelCard, SceneError, WeightsError, load_card
+from kappamask.models import CardError, CubeError, MissingExtraError, ModelCard, SceneError, WeightsError, load_card
 from kappamask.models.schemes import is_own, scheme_names, scheme_of
+from kappamask.scenes import read_mask
+from kappamask.scenes.writers.masks import MASK_SUFFIXES
+from kappamask.udf import from_scheme
+from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SHADOW
 
-__all__ = ["Answer", "Peer", "classes_of", "open_peer"]
+__all__ = ["Answer", "Peer", "classes_of", "csmask", "fitted", "open_peer", "read_rasters", "s2cloudless", "threshold"]
 
 ALL: Final = frozenset(CLASSES.values())
 _FETCHED: Final = [f"official-{level}-{kind}" for level in ("l1c", "l2a") for kind in ("unet", "deeplabv3plus")]
@@ -24,6 +31,20 @@ WEIGHTS: Final = {name: f"kappamask models fetch {name}" for name in _FETCHED} |
     "the file being that of github.com/IPL-UV/DL-L8S2-UV, dl_l8s2_uv/weights, and name uv/ as the peer",
 }
 """Networks that the package does not hold -> how their weights come here."""
+BRIGHT: Final = 0.25
+"""Reflectance of B04 from which on Sen2Cor's first step is sure of cloud (its ATBD, T2 of the red band)."""
+UKIS: Final = {"B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B11": "swir16", "B12": "swir22"}
+"""Bands of ukis-csmask's better network, and its names of them; the first four are enough for the other."""
+UKIS_NEEDS: Final = 4
+UKIS_CODES: Final = np.array([CLEAR, CLOUD, SHADOW], np.uint8)
+"""Its codes 0 to 2: background, cloud, cloud shadow (README of ukis-csmask 1.0.0)."""
+S2CLOUDLESS: Final = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
+"""The ten bands that its classifier takes, in order (README of s2cloudless)."""
+S2CLOUDLESS_CODES: Final = np.array([CLEAR, CLOUD], np.uint8)
+SETTINGS: Final = {"threshold": 0.4, "average_over": 4, "dilation_size": 2, "all_bands": False}
+"""Those of its authors' published examples. The package's own are 1 and 1 px, and they leave them to its users
+(sentinel-hub/sentinel2-cloud-detector, issue 30)."""
+Planes = NDArray[np.float32]
 
 
 class Answer(NamedTuple):
@@ -94,12 +115,126 @@ def _network(card: ModelCard, patch: Patch) -> Answer:
 
 
 def _tools() -> Mapping[str, Callable[[], Peer]]:
-    from kappamask.evaluation import tools
 
-    return {"ukis-csmask": tools.csmask, "s2cloudless": tools.s2cloudless, "threshold": tools.threshold}
+    return {"ukis-csmask": csmask, "s2cloudless": s2cloudless, "threshold": threshold}
 
 
 def _of_rasters(scheme: str, folder: Path) -> Peer:
-    from kappamask.evaluation.rasters import read_rasters
 
     return Peer(scheme, f"Rasters of {scheme}", classes_of(scheme), read_rasters(scheme, folder), timed=False)
+
+
+def read_rasters(scheme: str, folder: Path) -> Callable[[Patch], Answer]:
+    """A reader of a patch's mask: PATCH_SCHEME.tif (or .nc), or PATCH.tif, anywhere under `folder`.
+
+    The rasters lie on the patch's grid, or are coarser by a whole number; of a patch that is a window of a product,
+    PRODUCT_SCHEME.tif is that of the whole product. The reader raises SceneError for no such
+    folder or file or a grid that does not fit, CubeError for codes that the scheme has not.
+    """
+    found = {path.stem.casefold(): path for path in sorted(folder.rglob("*")) if path.suffix.lower() in MASK_SUFFIXES}
+
+    def read(patch: Patch) -> Answer:
+        scene, corner = patch.window or (patch.name, None)
+        names = [f"{scene}_{scheme}".casefold(), scene.casefold()]
+        path = next((found[name] for name in names if name in found), None)
+        if path is None:
+            raise SceneError(f"There is no {scene}_{scheme}.tif under {folder.name}.")
+        codes = from_scheme(read_mask(path), scheme)
+        cut = codes if corner is None else _cut(codes, corner, patch, path.name)
+        return Answer(fitted(np.asarray(cut.values), patch.truth.shape, path.name))
+
+    return read
+
+
+def _cut(codes: xr.DataArray, corner: tuple[int, int], patch: Patch, name: str) -> xr.DataArray:
+    """The patch's window of a whole product's codes (y, x), whose pixels may be coarser by a whole number."""
+    times = float(codes["x"][1] - codes["x"][0]) / (patch.pixel_m or np.nan)
+    spans = [(start, start + size) for start, size in zip(corner, patch.truth.shape, strict=True)]
+    if not times >= 1 or any(edge % times for span in spans for edge in span):
+        raise SceneError(f"{name} has pixels {times:g} times the patch's, and its window is no whole number of them.")
+    y, x = (slice(int(first / times), int(last / times)) for first, last in spans)
+    return codes.isel(y=y, x=x)
+
+
+def fitted(codes: NDArray[np.uint8], shape: tuple[int, ...], name: str = "mask") -> NDArray[np.uint8]:
+    """Codes (y, x) repeated to `shape`, as SCL of 20 m is to 10 m. Raises SceneError if it is no whole multiple."""
+    times = [wanted // given for wanted, given in zip(shape, codes.shape, strict=True)]
+    if min(times) < 1 or tuple(n * t for n, t in zip(codes.shape, times, strict=True)) != shape or len({*times}) > 1:
+        raise SceneError(f"{name} has {codes.shape} pixels (y, x), the patch {shape}; warp it to the patch's grid.")
+    return codes.repeat(times[0], axis=0).repeat(times[0], axis=1)
+
+
+def threshold() -> Peer:
+    """Cloud where B04 is brighter than `BRIGHT`, clear elsewhere: who is worse than this need not be run."""
+    return Peer("threshold", f"B04 above {BRIGHT}", classes_of("S2cloudless"), _threshold)
+
+
+def csmask() -> Peer:
+    """ukis-csmask, of DLR: cloud and shadow. Raises MissingExtraError."""
+    module = _imported("ukis_csmask.mask", "ukis")
+    tells = frozenset(UKIS_CODES.tolist())
+    return Peer("ukis-csmask", "ukis-csmask 1.0 of DLR, its own networks", tells, partial(_csmask, module.CSmask))
+
+
+def s2cloudless() -> Peer:
+    """s2cloudless, of Sinergise: cloud or not, pixel by pixel. Raises MissingExtraError."""
+    detector = _imported("s2cloudless", "s2cloudless").S2PixelCloudDetector(**SETTINGS)
+    title = "s2cloudless of Sinergise, threshold 0.4, averaged over 4 px, widened by 2 px"
+    return Peer("s2cloudless", title, classes_of("S2cloudless"), partial(_s2cloudless, detector))
+
+
+def _threshold(patch: Patch) -> Answer:
+    (red,) = _planes(patch, ("B04",), "threshold")
+    return _answer(np.where(red > BRIGHT, np.uint8(CLOUD), np.uint8(CLEAR)), red[None])
+
+
+def _csmask(tool: Callable[..., Any], patch: Patch) -> Answer:
+    bands = [band for band in UKIS if band in patch.bands]
+    used = bands if len(bands) == len(UKIS) else [*UKIS][:UKIS_NEEDS]
+    planes = _planes(patch, used, "ukis-csmask")
+    image = np.ascontiguousarray(np.nan_to_num(planes).transpose(1, 2, 0))
+    names = [UKIS[band] for band in used]
+    with _foreign("ukis-csmask"):
+        found = tool(img=image, band_order=names, nodata_value=0, product_level=patch.level.lower()).csm[..., 0]
+    return _answer(UKIS_CODES[found.astype(np.uint8)], planes)
+
+
+def _s2cloudless(detector: Any, patch: Patch) -> Answer:
+    planes = _planes(patch, S2CLOUDLESS, "s2cloudless")
+    with _foreign("s2cloudless"):
+        found = detector.get_cloud_masks(np.nan_to_num(planes).transpose(1, 2, 0)[None])[0]
+    return _answer(S2CLOUDLESS_CODES[found.astype(np.uint8)], planes)
+
+
+def _planes(patch: Patch, bands: Sequence[str], name: str) -> Planes:
+    """Reflectance (band, y, x). Raises CubeError where the patch lacks a band."""
+    lacking = [band for band in bands if band not in patch.bands]
+    if lacking:
+        raise CubeError(f"{name} needs {', '.join(lacking)}, which the data set does not have at every scene.")
+    return patch.stack(bands)
+
+
+def _answer(codes: NDArray[np.uint8], planes: Planes) -> Answer:
+    """`codes`, missing where a band has no data."""
+    return Answer(np.where(np.isfinite(planes).all(axis=0), codes, np.uint8(MISSING)))
+
+
+def _imported(module: str, extra: str) -> Any:
+    try:
+        return import_module(module)
+    except (ImportError, OSError) as error:  # OSError: a library of the system that it loads, as libgomp
+        needed = getattr(error, "name", None) or f"{module} ({error})"
+        raise MissingExtraError(f"It needs {needed}: pip install 'kappamask-openeo[{extra}]'.") from error
+
+
+@contextmanager
+def _foreign(name: str) -> Iterator[None]:
+    """Code of others, which may fail in its own ways: a CubeError with its words. What it warns of at every patch is
+    not told, for a thousand lines of it would hide all else.
+    """
+    try:
+        with catch_warnings():
+            simplefilter("ignore")
+            yield
+    except Exception as error:  # theirs: LightGBM's and ONNX Runtime's own are no kin of any other
+        raise CubeError(f"{name} failed: {type(error).__name__}: {error}.") from error

@@ -3,14 +3,12 @@
 from kappamask.models import MissingExtraError
 
 try:
+    from kappamask.reports.class_shares import shares
     from kappamask.reports.page import write_page
-    from kappamask.reports.series import is_series, read_series
+    from kappamask.reports.qgis_style import style, write_style
+    from kappamask.reports.series import is_series, read_series, rows, scenes_of, write_table
     from kappamask.reports.series_page import write_series
-    from kappamask.reports.series_scenes import scenes_of
-    from kappamask.reports.series_table import rows, write_table
-    from kappamask.reports.shares import shares
     from kappamask.reports.stac import stac_item, write_stac
-    from kappamask.reports.style import style, write_style
 except ModuleNotFoundError as error:
     raise MissingExtraError(f"Reports need {error.name}: pip install 'kappamask-openeo[report]'.") from error
 

@@ -11,16 +11,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.datasets import DATASETS, Patch
-from kappamask.evaluation.blocks import SIDE as SQUARE
-from kappamask.evaluation.judge import OWN_FILES, Judged
+from kappamask.evaluation.comparison import OWN_FILES, Judged
+from kappamask.evaluation.counts import SIDE as SQUARE
 from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import STRATA
 from kappamask.evaluation.tables import LABELS, set_name, tables
 from kappamask.models import KappaMaskError, load_card
-from kappamask.reports.images import Picture, png
-from kappamask.reports.meaning import words
-from kappamask.reports.render import write_html
-from kappamask.scenes.picture import RGB, coloured, thinned, true_colour
+from kappamask.reports.class_shares import words
+from kappamask.reports.render import Picture, png, write_html
+from kappamask.scenes.writers.quicklook import RGB, coloured, thinned, true_colour
 
 __all__ = ["write_comparison"]
 
@@ -64,7 +63,7 @@ def write_comparison(
     title: str = "Cloud masks compared",
     eyebrow: str = "kappamask compare",
 ) -> Path:
-    """Write a self-contained HTML page about comparisons, as `kappamask.evaluation.judge` gives them; returns its path.
+    """Write a self-contained HTML page about comparisons, as `kappamask.evaluation.comparison` gives them; returns its path.
 
     eyebrow: what stands above the title.
     The worst scenes are read and masked once more for their pictures. Raises SceneError if the page cannot be written

@@ -1,4 +1,4 @@
-"""Where a grid lies on the globe."""
+"""Footprint of a grid in longitude and latitude."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.warp import transform
 
+from kappamask.files.atomic import GDAL_ERRORS
 from kappamask.models import SceneError
-from kappamask.scenes.atomic import GDAL_ERRORS
 
 __all__ = ["Footprint", "footprint"]
 

@@ -1,29 +1,36 @@
-"""One page about one mask: the pictures, how much of each class, and how the mask was made."""
+"""Write a page about one mask: pictures, class shares, agreement, provenance."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from kappamask.models import SceneError
-from kappamask.reports.agreement import COMPARED, agreement
-from kappamask.reports.grids import check_grid
-from kappamask.reports.images import OUTLINES, SCALE, Picture, outlined, png, score_colours
-from kappamask.reports.meaning import meanings, words
-from kappamask.reports.provenance import provenance, software
-from kappamask.reports.render import write_html
-from kappamask.reports.score_maps import read_scores
-from kappamask.reports.shares import Shares, shares
+from kappamask.reports.class_shares import Shares, meanings, shares, words
+from kappamask.reports.provenance import check_grid, provenance, software
+from kappamask.reports.render import OUTLINES, SCALE, Picture, outlined, png, score_colours, write_html
 from kappamask.scenes import read_mask
-from kappamask.scenes.counts import in_classes
-from kappamask.scenes.grid import pixel_size
-from kappamask.scenes.legend import legend
-from kappamask.scenes.picture import coloured, thinned, true_colour
+from kappamask.scenes.cube import located
+from kappamask.scenes.encoding import legend
+from kappamask.scenes.grid import grid_of, pixel_size
+from kappamask.scenes.readers.netcdf import open_dataset
+from kappamask.scenes.readers.raster import lazy_bands, local_raster
+from kappamask.scenes.statistics import in_classes
+from kappamask.scenes.writers.masks import MASK_SUFFIXES
+from kappamask.scenes.writers.quicklook import coloured, thinned, true_colour
 from kappamask.udf import from_scheme
+from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["write_page"]
+__all__ = ["COMPARED", "Agreement", "agreement", "read_scores", "write_page"]
 
+COMPARED = {CLEAR: "clear", SHADOW: "cloud shadow", SEMI_TRANSPARENT: "semi-transparent cloud", CLOUD: "cloud"}
+"""KappaMask's codes of pixels with data, and their names in words."""
+CODES = MISSING + 1
+ROWS = 1024
+"""Of a strip that is compared at once: a product of 10980 x 10980 px takes 11 MB, and as codes of 8 bytes 90 MB."""
 LARGE, SMALL = 900, 320
 """Pixels of the longer side of the main pictures, and of the score maps: as wide as they are shown at 1280 px."""
 NEAR = 0.01
@@ -34,6 +41,97 @@ READINGS = {
     "dn_offset": "The numbers are reflectance times 10 000 plus 1000, the offset since processing baseline 04.00.",
 }
 """Word of `kappamask.udf.cloud_mask` -> what it means."""
+
+
+def read_scores(path: str | Path) -> xr.DataArray:
+    """Scores of a mask, float32 (class, y, x), lazy, NaN where there is no data; `class` has the classes' names.
+
+    path: `NAME_scores.tif`, one band a class, or the netCDF that also holds the mask. Stored scale, offset and nodata
+    are undone. Raises SceneError if the file holds no scores, or is damaged.
+    """
+    source = Path(path)
+    if source.suffix.lower() not in MASK_SUFFIXES:
+        raise SceneError(f"{source.name} holds no scores: needed is one of {', '.join(MASK_SUFFIXES)}.")
+    return _from_netcdf(source) if source.suffix.lower() == ".nc" else _from_geotiff(source)
+
+
+def _from_geotiff(path: Path) -> xr.DataArray:
+    with local_raster(path) as dataset:
+        names, nodata = dataset.descriptions, dataset.nodata
+        scale, offset, grid = np.float32(dataset.scales), np.float32(dataset.offsets), grid_of(dataset)
+    if not all(names):
+        raise SceneError(f"{path.name} holds no scores: its bands have no descriptions, which name the classes.")
+    data, coords = lazy_bands(path, [*range(1, len(names) + 1)]), {"class": list(names), "y": grid.y, "x": grid.x}
+    stored = located(xr.DataArray(data, dims=("class", "y", "x"), coords=coords), grid)
+    return _decoded(stored, nodata, xr.DataArray(scale, dims="class"), xr.DataArray(offset, dims="class"))
+
+
+def _from_netcdf(path: Path) -> xr.DataArray:
+    dataset = open_dataset(path)
+    if "score" not in dataset or "class" not in dataset["score"].dims:
+        raise SceneError(f"{path.name} holds no scores: it has no variable 'score' with a dimension 'class'.")
+    stored = dataset["score"]
+    facts = stored.attrs
+    scale, offset = (xr.DataArray(np.float32(facts.get(*one))) for one in (("scale_factor", 1), ("add_offset", 0)))
+    return _decoded(stored.transpose("class", "y", "x"), facts.get("_FillValue"), scale, offset)
+
+
+def _decoded(stored: xr.DataArray, nodata: float | None, scale: xr.DataArray, offset: xr.DataArray) -> xr.DataArray:
+    empty = stored.isnull() if nodata is None or np.isnan(nodata) else stored == nodata
+    return (stored.astype(np.float32) * scale + offset).where(~empty)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Pixel counts (4, 4), int64: rows are `COMPARED` classes of the reference, columns those of the mask."""
+
+    counts: NDArray[np.int64]
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that have data in both."""
+        return int(self.counts.sum())
+
+    @property
+    def percent(self) -> float:
+        """Percent of these with the same class in both."""
+        return 100 * float(np.trace(self.counts)) / self.pixels
+
+    @property
+    def rows(self) -> NDArray[np.float64]:
+        """Percent (4, 4) of each row's pixels; NaN in a row without pixels."""
+        with np.errstate(invalid="ignore"):
+            return np.asarray(100 * self.counts / self.counts.sum(axis=1, keepdims=True))
+
+
+def agreement(mask: xr.DataArray, reference: xr.DataArray) -> Agreement | None:
+    """Compare two masks (y, x) of one grid, each of any known scheme; None where no pixel has data in both.
+
+    Classes are compared as the KappaMask classes that they stand for. Computed strip by strip. Raises SceneError if
+    the sizes differ or a scheme is not known.
+    """
+    if mask.shape != reference.shape:
+        raise SceneError(
+            f"The mask has {mask.shape} pixels (y, x), its reference {reference.shape}; one grid is needed."
+        )
+    pairs = np.zeros(CODES * CODES, np.int64)
+    tables = [_table(one) for one in (reference, mask)]
+    for first in range(0, mask.sizes["y"], ROWS):
+        rows, columns = (
+            table[np.asarray(one.isel(y=slice(first, first + ROWS)).values)].astype(np.int64)
+            for table, one in zip(tables, (reference, mask), strict=True)
+        )
+        pairs += np.bincount((rows * CODES + columns).ravel(), minlength=CODES * CODES)
+    counts = pairs.reshape(CODES, CODES)[np.ix_(list(COMPARED), list(COMPARED))]
+    return Agreement(counts) if counts.any() else None
+
+
+def _table(mask: xr.DataArray) -> NDArray[np.uint8]:
+    """Value of a pixel -> KappaMask code; what no class has, 255 among it, is missing."""
+    table = np.full(256, MISSING, np.uint8)
+    for value, code in meanings(mask).items():
+        table[value] = code
+    return table
 
 
 def write_page(

@@ -1,18 +1,82 @@
-"""Pages from templates: whatever comes from outside is escaped, and nothing is fetched when a page is read."""
+"""Render self-contained pages from templates, with images as data URIs."""
 
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.image import imsave
+from numpy.typing import NDArray
 
-from kappamask.scenes.atomic import written_whole
+from kappamask.files.atomic import written_whole
+from kappamask.udf.schemes import CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["percent", "write_html"]
+__all__ = ["OUTLINES", "SCALE", "Picture", "embedded", "outlined", "percent", "png", "score_colours", "write_html"]
 
+OUTLINES = {SHADOW: (61, 165, 255), SEMI_TRANSPARENT: (255, 176, 0), CLOUD: (255, 45, 120)}
+"""Class -> red, green, blue of its outline: apart from each other, and from land, water and cloud."""
+SCORES = "cividis"
+"""Matplotlib's map that reads the same with any colour vision, and in grey (Nuñez et al. 2018)."""
+SCALE = [mpl.colors.to_hex(mpl.colormaps[SCORES](one)) for one in np.linspace(0, 1, 6)]
+"""Colours of the scores 0, 0.2 … 1."""
 UNKNOWN = "–"
 """What stands where there is no number."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image, what it shows in words for those who do not see it, and what stands below it."""
+
+    uri: str
+    alt: str
+    caption: str = ""
+    width: int = 0
+    height: int = 0
+
+
+def png(pixels: NDArray[Any], alt: str, caption: str = "") -> Picture:
+    """A picture of pixels (y, x, 3 or 4), uint8 or float 0 to 1."""
+    buffer = BytesIO()
+    imsave(buffer, pixels, format="png")
+    return Picture(_uri(buffer.getvalue()), alt, caption, pixels.shape[1], pixels.shape[0])
+
+
+def embedded(path: Path, alt: str) -> Picture:
+    """A PNG file as a picture."""
+    return Picture(_uri(path.read_bytes()), alt)
+
+
+def outlined(colour: NDArray[np.float32], codes: NDArray[np.uint8], classes: Mapping[int, int]) -> NDArray[np.float32]:
+    """A picture (y, x, 3) with the outlines of a mask (y, x); `classes` maps its values to KappaMask's codes."""
+    drawn = colour.copy()
+    for value, code in classes.items():
+        if code in OUTLINES:
+            drawn[_edge(codes == value)] = np.array(OUTLINES[code]) / 255
+    return drawn
+
+
+def score_colours(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Scores 0 to 1 (y, x) as uint8 (y, x, 4); NaN is transparent."""
+    colours: NDArray[np.uint8] = mpl.colormaps[SCORES](np.nan_to_num(scores), bytes=True)
+    colours[~np.isfinite(scores), 3] = 0
+    return colours
+
+
+def _edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels of the area with one of the four neighbours outside it; the image's own border is no edge."""
+    around = np.pad(inside, 1, mode="edge")
+    return inside & ~(around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:])
+
+
+def _uri(data: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(data).decode()}"
 
 
 def write_html(path: str | Path, template: str, **facts: Any) -> Path:

@@ -1,29 +1,32 @@
-"""Masks of many dates, in order: from a folder of files, or from one file with a dimension t."""
+"""Read masks of many dates, match them with their scenes, and tabulate them."""
 
-from collections.abc import Callable, Iterator
+import csv
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from kappamask.files.atomic import written_whole
 from kappamask.models import ClassValue, SceneError
-from kappamask.reports.provenance import sensing_time
-from kappamask.reports.shares import Shares, shares
-from kappamask.scenes import read_mask
-from kappamask.scenes.cf import crs_of
-from kappamask.scenes.counts import in_classes
-from kappamask.scenes.dataset import renamed
-from kappamask.scenes.masks import MASK_SUFFIXES
-from kappamask.scenes.netcdf import open_dates
-from kappamask.scenes.raster import local_raster
-from kappamask.scenes.zarr_store import checked, open_group
+from kappamask.reports.class_shares import Shares, shares
+from kappamask.reports.provenance import one_grid, sensing_time
+from kappamask.scenes import open_scene, read_mask, scan
+from kappamask.scenes.readers.netcdf import crs_of, open_dates, renamed
+from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.readers.zarr import checked, open_group
+from kappamask.scenes.statistics import in_classes
+from kappamask.scenes.writers.masks import MASK_SUFFIXES
 
-__all__ = ["Dated", "is_series", "read_series"]
+__all__ = ["Dated", "is_series", "read_series", "rows", "scenes_of", "write_table"]
 
 SCORES = "_scores"
 """End of the names of files that hold the scores beside a mask."""
+DIGITS = 4
+"""Of a percentage: one pixel of 1000 x 1000."""
 
 
 @dataclass(frozen=True)
@@ -123,3 +126,78 @@ def _check_schemes(dated: list[Dated]) -> None:
     for other in dated[1:]:
         if [(c.value, c.name) for c in other.classes] != [(c.value, c.name) for c in first.classes]:
             raise SceneError(f"{other.name} has other classes than {first.name}; a series needs masks of one scheme.")
+
+
+@dataclass(frozen=True)
+class _Scene:
+    when: datetime
+    cube: xr.DataArray
+
+
+def scenes_of(
+    dates: Sequence[Dated], source: str | Path, *, bands: Sequence[str] | None = None
+) -> list[xr.DataArray | None]:
+    """For each mask the scene of the same day on the same grid, the nearest in time; None where there is none.
+
+    source: a folder of scenes, or one file with a dimension t, as `open_scene` reads them; bands: as there.
+    Raises SceneError if a scene cannot be read or has no date, or if no mask has a scene.
+    """
+    scenes = [*_opened(Path(source), bands)]
+    found = [_nearest(one, scenes) for one in dates]
+    if not any(scene is not None for scene in found):
+        raise SceneError(f"No scene in {source} is of the day and the grid of a mask; give the scenes of the masks.")
+    return found
+
+
+def _opened(source: Path, bands: Sequence[str] | None) -> Iterator[_Scene]:
+    for path in _listed(source):
+        cube = open_scene(path, bands=bands)
+        if "t" not in cube.dims:
+            yield _Scene(sensing_time(path.name, cube.attrs), cube)
+            continue
+        for one in cube:
+            seconds = (one["t"].values - np.datetime64(0, "s")) / np.timedelta64(1, "s")
+            yield _Scene(datetime.fromtimestamp(float(seconds), UTC), one)
+
+
+def _listed(source: Path) -> list[Path]:
+    return scan(source) if source.is_dir() and source.suffix.lower() != ".zarr" else [source]
+
+
+def _nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
+    same = [one for one in scenes if one.when.date() == dated.when.date() and one_grid(one.cube, dated.mask)]
+    return min(same, key=lambda one: abs(one.when - dated.when)).cube if same else None
+
+
+def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
+    """A row for each date: file, datetime (ISO 8601, UTC), numbers of pixels, and percentages.
+
+    `pixels` are those of the area, without those of 255, `nodata_pixels`. `cloud_cover` and the classes with data are
+    percent of the valid pixels, None where there are none; classes without data are percent of all pixels.
+    """
+    return [
+        {
+            "file": one.name,
+            "datetime": one.when.isoformat().replace("+00:00", "Z"),
+            "pixels": one.counted.area,
+            "valid_pixels": one.counted.valid,
+            "nodata_pixels": one.counted.nodata,
+            "cloud_cover": _rounded(one.counted.cloud_cover),
+            **{name: _rounded(value) for name, value in one.counted.percentages.items()},
+        }
+        for one in dates
+    ]
+
+
+def write_table(path: str | Path, dates: Sequence[Dated]) -> Path:
+    """Write `rows` as CSV with a header, an empty cell for None; SceneError if it cannot be written."""
+    listed = rows(dates)
+    with written_whole(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(listed)
+    return Path(path)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)

@@ -8,13 +8,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.reports.images import Picture, png
-from kappamask.reports.render import write_html
+from kappamask.reports.class_shares import Share
+from kappamask.reports.render import Picture, png, write_html
 from kappamask.reports.series import Dated
-from kappamask.reports.shares import Share
-from kappamask.scenes.picture import coloured, red_green_blue, stretched, thinned
-from kappamask.udf.classes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
+from kappamask.scenes.writers.quicklook import coloured, red_green_blue, stretched, thinned
 from kappamask.udf.radiometry import affine
+from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["write_series"]
 

@@ -10,15 +10,15 @@ from kappamask.models import MissingExtraError
 try:
     from kappamask.scenes.accessor import KappaMaskAccessor
     from kappamask.scenes.composite import composite
-    from kappamask.scenes.masks import read_mask, write_mask
     from kappamask.scenes.mosaic import mask_cube
-    from kappamask.scenes.reader import open_scene, scan
+    from kappamask.scenes.readers.open import open_scene, scan
     from kappamask.scenes.statistics import class_statistics
+    from kappamask.scenes.writers.masks import read_mask, write_mask
 except ModuleNotFoundError as error:
     raise MissingExtraError(f"Scenes need {error.name}: pip install 'kappamask-openeo[scenes]'.") from error
 
 if TYPE_CHECKING:
-    from kappamask.scenes.picture import quicklook
+    from kappamask.scenes.writers.quicklook import quicklook
 
 __all__ = [
     "KappaMaskAccessor",
@@ -36,7 +36,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`quicklook` is imported when it is asked for: matplotlib takes a third of a second, which every job would pay."""
     if name == "quicklook":
-        from kappamask.scenes.picture import quicklook
+        from kappamask.scenes.writers.quicklook import quicklook
 
         return quicklook
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,9 +8,9 @@ from dask.base import tokenize
 
 from kappamask.models import load_card
 from kappamask.scenes.composite import REACH, composite
-from kappamask.scenes.conventions import fitted, given_mask, made_mask, ours, theirs
-from kappamask.scenes.masked import UNCLEAR, hidden_by, masked
+from kappamask.scenes.masking import UNCLEAR, hidden_by, masked
 from kappamask.scenes.statistics import class_statistics
+from kappamask.scenes.xarray_interop import fitted, given_mask, made_mask, ours, theirs
 
 __all__ = ["KappaMaskAccessor"]
 

@@ -13,8 +13,8 @@ from rasterio.transform import Affine
 from rioxarray.exceptions import RioXarrayError
 from shapely.geometry.base import BaseGeometry
 
+from kappamask.files.geojson import geometries, named_crs
 from kappamask.models import CubeError
-from kappamask.models.geojson import geometries, named_crs
 from kappamask.scenes.grid import check_regular
 
 __all__ = ["clipped"]

@@ -11,10 +11,10 @@ from rasterio.transform import Affine
 from kappamask.models import SceneError
 from kappamask.models.schemes import OWN
 from kappamask.scenes.cube import located
+from kappamask.scenes.encoding import NODATA, legend
 from kappamask.scenes.grid import Grid
-from kappamask.scenes.legend import NODATA, legend
-from kappamask.scenes.masks import read_mask
 from kappamask.scenes.metadata import sensed
+from kappamask.scenes.writers.masks import read_mask
 
 __all__ = ["mask_cube", "mosaic", "mosaic_of_scores"]
 

@@ -18,16 +18,12 @@ from torch import nn
 
 from kappamask.datasets import open_dataset
 from kappamask.models import WeightsError
-from kappamask.training.architectures import build
-from kappamask.training.calibrate import calibrate
-from kappamask.training.material import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
-from kappamask.training.mean import folded, mean
+from kappamask.training.architectures import CHANNELS, CLASSES, Scores, build, multiply_adds
 from kappamask.training.model_card import NOBODY, Owner, write_card
-from kappamask.training.network import CHANNELS, CLASSES, Scores, multiply_adds
-from kappamask.training.odds import shift_odds
+from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.state import architecture_of, read_checkpoint
-from kappamask.training.validate import by_bands, sanity, score_by_kind, validate
-from kappamask.training.warm import take_weights
+from kappamask.training.validate import by_bands, calibrate, sanity, score_by_kind, validate
+from kappamask.training.weights import folded, mean, shift_odds, take_weights
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.
 OPSET, IR_VERSION = 17, 8

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from kappamask.models import WeightsError
-from kappamask.training.architectures import build
+from kappamask.training.architectures import CHANNELS, build
 from kappamask.training.batches import SIDES, Batch, Batches, Sides
-from kappamask.training.network import CHANNELS
-from kappamask.training.warm import take_weights
+from kappamask.training.weights import take_weights
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,11 @@ import torch
 from torch import nn
 
 from kappamask.datasets import Patch, open_dataset
-from kappamask.training.batches import Batch, Batches, Source
-from kappamask.training.device_batches import DeviceSource
-from kappamask.training.material import check_data, read_clear_scenes
-from kappamask.training.parts import write_parts
-from kappamask.training.samples import LabelledSets, LoadedPatches
+from kappamask.training.batches import Batch, Batches, LabelledSets, LoadedPatches, Source
+from kappamask.training.gpu.batches import DeviceSource
+from kappamask.training.simulator.materials import check_data, read_clear_scenes
+from kappamask.training.simulator.tiles import write_parts, write_tiles
 from kappamask.training.state import Plan, State, check_start, loss, new_state
-from kappamask.training.tiles import write_tiles
 from kappamask.training.validate import judge_scenes, validate
 
 FIRST_TILES = 64

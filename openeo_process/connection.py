@@ -1,0 +1,116 @@
+"""Connect to a back-end, check what it can do, and upload the archive."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import openeo
+import requests
+
+from kappamask.models import JobError, MissingExtraError, ModelCard
+from kappamask.openeo_process.jobs.retry import Patience
+
+__all__ = ["connect", "is_local", "probe", "reached", "upload"]
+
+METHOD, USER, PASSWORD = "OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"
+"""The first is openEO's own: "client_credentials" (with OPENEO_AUTH_CLIENT_ID, …_SECRET, …_PROVIDER_ID); or "basic"."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PROCESSES = ("load_collection", "apply_neighborhood", "run_udf", "rename_labels", "apply", "linear_scale_range",
+             "filter_bbox", "save_result")  # fmt: skip
+"""What the graphs of `kappamask.openeo_process` consist of."""
+OF_DAYS = ("filter_labels", "text_begins", "or")
+"""And those by which single days are chosen."""
+FORMAT = "GTiff"
+PLAIN = (RuntimeError, ValueError)
+"""What openEO's helper raises where a store gives no credentials, or its name tells no region."""
+OTHERWISE = "put the archive where the back-end can read it, and give its URL with --archive"
+
+
+def is_local(url: str) -> bool:
+    """Whether a back-end runs on this machine, as `kappamask serve` does."""
+    return urlsplit(url if "://" in url else f"https://{url}").hostname in LOOPBACK
+
+
+def reached(url: str) -> openeo.Connection:
+    """`connect`, for a user who waits: JobError in plain words where nothing answers at `url`."""
+    try:
+        return connect(url)
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise JobError(f"Nothing answers at {url}: is the address right, and are you connected?") from error
+
+
+def connect(url: str, patience: Patience | None = None) -> openeo.Connection:
+    """A connection to `url` that is logged in, whose requests end after `patience.request_s` and are not repeated.
+
+    Basic where OPENEO_AUTH_METHOD says so or KAPPAMASK_USER is set and the back-end is on this machine; else OpenID
+    Connect as openEO's client does it: a stored refresh token, client credentials, or a code to type in a browser.
+    Raises JobError for plain HTTP to another machine, and where user or password are missing.
+    """
+    if url.startswith("http://") and not is_local(url):
+        raise JobError(f"{url} is not encrypted, so a token could be read on the way: give an https:// address.")
+    timeout = (patience or Patience()).request_s
+    connection = openeo.connect(url, retry=False, default_timeout=timeout, auto_validate=False)
+    if os.environ.get(METHOD) != "basic" and not (is_local(url) and os.environ.get(USER)):
+        return connection.authenticate_oidc()
+    user, password = os.environ.get(USER), os.environ.get(PASSWORD)
+    if not user or not password:
+        raise JobError(f"{url} wants a user and a password: set {USER} and {PASSWORD}.")
+    return connection.authenticate_basic(user, password)
+
+
+def probe(
+    connection: openeo.Connection, collection: str, card: ModelCard, python: str, *, days: bool = False
+) -> list[str]:
+    """The bands of `collection` that the network takes. Raises JobError that says all that the back-end lacks.
+
+    days: whether single days will be chosen.
+    """
+    needed = (*PROCESSES, *(OF_DAYS if days else ()))
+    lacks = [
+        *_missing("processes", needed, (process["id"] for process in connection.list_processes())),
+        *_missing("output format", [FORMAT.upper()], map(str.upper, connection.list_file_formats()["output"])),
+        *_runtime(connection, python),
+    ]
+    known = [entry["id"] for entry in connection.list_collections()]
+    lacks += _missing("collection", [collection], known)
+    bands = (connection.collection_metadata(collection).band_names or []) if collection in known else []
+    if collection in known:
+        lacks += _missing("bands", sorted(card.required), bands)
+    if lacks:
+        raise JobError(f"{connection.root_url} cannot run {card.id}: it lacks {'; '.join(lacks)}.")
+    return [band for band in card.bands if band in bands]
+
+
+def _missing(what: str, needed: Iterable[str], offered: Iterable[str]) -> list[str]:
+    have = set(offered)
+    lacking = [name for name in needed if name not in have]
+    return [f"{what} {', '.join(lacking)}"] if lacking else []
+
+
+def _runtime(connection: openeo.Connection, python: str) -> list[str]:
+    offered = {str(version) for version in connection.list_udf_runtimes().get("Python", {}).get("versions", {})}
+    if python in offered or not offered:
+        return []
+    return [f"a UDF runtime Python {python} (it has {', '.join(sorted(offered))}; say --python)"]
+
+
+def upload(connection: openeo.Connection, archive: Path) -> str:
+    """Upload `archive` to the back-end's store of artifacts (openEO's client, extra `artifacts`); a signed URL of it.
+
+    Raises JobError if the back-end offers no such store or refuses the file, MissingExtraError without boto3.
+    """
+    try:
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError
+        from openeo.extra.artifacts import build_artifact_helper
+        from openeo.extra.artifacts.exceptions import ArtifactsException
+    except ImportError as error:
+        raise MissingExtraError(f"Uploading needs {error.name}: pip install 'openeo[artifacts]'.") from error
+    try:
+        helper = build_artifact_helper(connection)
+        return str(helper.get_presigned_url(helper.upload_file(archive)))
+    except (ArtifactsException, Boto3Error, BotoCoreError, ClientError, *PLAIN) as error:
+        raise JobError(
+            f"{connection.root_url} does not take {archive.name} ({type(error).__name__}: {error}): {OTHERWISE}."
+        ) from error

@@ -1,0 +1,1 @@
+"""Batch jobs of an area: planned, journalled, driven, downloaded, and paid once."""

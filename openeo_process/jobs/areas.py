@@ -1,0 +1,204 @@
+"""Split areas of any shape along UTM zones into rectangles of whole pixels.
+
+No pixel is resampled at a border of zones: each part lies in one zone, on the grid of that zone's products.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil, floor
+from pathlib import Path
+from typing import Any
+
+import pyproj
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from kappamask.files.geojson import geometries, named_crs
+from kappamask.models import CubeError, MissingExtraError
+
+__all__ = ["Cell", "cells", "read_area", "zones"]
+
+GRID = 60
+"""Metres that corners of cells are multiples of: the coarsest bands' pixels, so that all grids stay in phase."""
+LONLAT = "EPSG:4326"
+SOUTH, NORTH = -80.0, 84.0
+"""Degrees of latitude that UTM covers."""
+VERTEX = 0.05
+"""Degrees between vertices that are added before edges are projected: 5 km, which bends by less than a metre."""
+GEOPACKAGE = b"SQLite format 3\0"
+"""The first bytes of a GeoPackage (OGC 12-128); other files are read as GeoJSON."""
+SPECIAL = (
+    (56.0, 64.0, ((0.0, 3.0, 31), (3.0, 12.0, 32))),
+    (72.0, 84.0, ((0.0, 9.0, 31), (9.0, 21.0, 33), (21.0, 33.0, 35), (33.0, 42.0, 37))),
+)
+"""Latitudes, then longitudes with their zone, where MGRS (NGA.STND.0037) departs from six degrees: Norway, Svalbard."""
+UNREADABLE = (
+    ValueError, TypeError, LookupError, OSError, RuntimeError, shapely.errors.ShapelyError,
+    pyproj.exceptions.ProjError,
+)  # fmt: skip
+"""What is raised where a text or file is no area; RuntimeError is what the readers of GeoPackages derive from."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A rectangle in one UTM zone, metres, corners at multiples of `GRID`."""
+
+    epsg: int
+    west: int
+    south: int
+    east: int
+    north: int
+
+    @property
+    def name(self) -> str:
+        """Short, unique within a batch, and a file name."""
+        return f"{self.epsg}_{self.west}_{self.south}"
+
+    @property
+    def extent(self) -> dict[str, Any]:
+        """As openEO has it."""
+        corners = {"west": self.west, "south": self.south, "east": self.east, "north": self.north}
+        return {**corners, "crs": f"EPSG:{self.epsg}"}
+
+    def pixels(self, size: int = 10) -> tuple[int, int]:
+        """Width and height in pixels of `size` metres."""
+        return (self.east - self.west) // size, (self.north - self.south) // size
+
+
+def read_area(text: str, crs: str | None = None) -> BaseGeometry:
+    """An area in longitude and latitude (EPSG:4326) from what a user gives.
+
+    text: the path of a GeoJSON or GeoPackage, "W,S,E,N", or WKT; what exists as a file is one. crs: of its coordinates;
+    left out, what the file says, else EPSG:4326. Raises CubeError if it is none of these, empty, or outside of the
+    world, and MissingExtraError for a GeoPackage without geopandas.
+    """
+    try:
+        found, own = _parsed(text)
+        area = _projected(found, crs or own or LONLAT, LONLAT)
+    except UNREADABLE as error:
+        raise CubeError(
+            f"The area {text[:80]!r} cannot be read ({' '.join(str(error).split())}): give W,S,E,N, a polygon as WKT, "
+            "or the path of a GeoJSON or GeoPackage."
+        ) from error
+    area = shapely.make_valid(area)
+    if area.is_empty or not area.area > 0:
+        raise CubeError(f"The area {text[:80]!r} is empty: give W,S,E,N, a polygon as WKT, a GeoJSON or a GeoPackage.")
+    west, south, east, north = area.bounds
+    if west < -180 or east > 180 or south < SOUTH or north > NORTH:
+        raise CubeError(f"The area reaches from {west:g}, {south:g} to {east:g}, {north:g}; is its CRS given? (--crs)")
+    return area
+
+
+def _parsed(text: str) -> tuple[BaseGeometry, str | None]:
+    if _is_file(text):
+        return _of_file(Path(text))
+    if "(" in text:
+        return shapely.from_wkt(text), None
+    numbers = text.split(",")
+    if len(numbers) != 4:
+        raise FileNotFoundError("there is no such file")
+    west, south, east, north = map(float, numbers)
+    if not (west < east and south < north):
+        raise ValueError("west must be less than east and south less than north")
+    return shapely.box(west, south, east, north), None
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, as WKT often is, or no name at all
+        return False
+
+
+def _of_file(path: Path) -> tuple[BaseGeometry, str | None]:
+    with path.open("rb") as file:
+        head = file.read(16)
+    if head == GEOPACKAGE:
+        return _of_geopackage(path)
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return _united([shapely.from_geojson(json.dumps(one)) for one in geometries(document)]), named_crs(document)
+
+
+def _of_geopackage(path: Path) -> tuple[BaseGeometry, str | None]:
+    try:
+        import geopandas
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("A GeoPackage needs geopandas: pip install geopandas, or give GeoJSON.") from error
+    table = geopandas.read_file(path)
+    if not isinstance(table, geopandas.GeoDataFrame):
+        raise ValueError("its table holds no geometries")
+    return _united(table.geometry.values), table.crs.to_wkt() if table.crs else None
+
+
+def _united(shapes: Any) -> BaseGeometry:
+    return shapely.union_all(shapely.make_valid(shapes))
+
+
+def zones(area: BaseGeometry) -> Iterator[tuple[int, BaseGeometry]]:
+    """EPSG code of each UTM zone that `area` (longitude, latitude) touches, and the part of `area` in it."""
+    for code, pieces in sorted(_by_zone(area).items()):
+        yield code, shapely.union_all(pieces)
+
+
+def _by_zone(area: BaseGeometry) -> dict[int, list[BaseGeometry]]:
+    found: dict[int, list[BaseGeometry]] = {}
+    for south, north, west, east, zone in _strips():
+        for base, low, high in ((32600, max(south, 0.0), north), (32700, south, min(north, 0.0))):
+            piece = shapely.intersection(area, shapely.box(west, low, east, high)) if low < high else None
+            if piece is not None and piece.area > 0:
+                found.setdefault(base + zone, []).append(piece)
+    return found
+
+
+def _strips() -> Iterator[tuple[float, float, float, float, int]]:
+    """South, north, west, east and zone of strips that cover the world once."""
+    edges = [SOUTH, *(edge for south, north, _ in SPECIAL for edge in (south, north))]
+    special = {south: strips for south, _, strips in SPECIAL}
+    for south, north in zip(edges, [*edges[1:], NORTH], strict=True):
+        own = special.get(south, ())
+        yield from ((south, north, west, east, zone) for west, east, zone in own)
+        taken = max((east for _, east, _ in own), default=0.0)
+        for zone in range(1, 61):
+            west = zone * 6.0 - 186
+            if not 0 <= west < taken:
+                yield south, north, west, west + 6, zone
+
+
+def cells(area: BaseGeometry, side_km: float) -> list[Cell]:
+    """The cells, at most `side_km` wide and high, that cover `area` (longitude, latitude), cut to what it needs."""
+    most = max(GRID, floor(side_km * 1000 / GRID) * GRID)
+    return [cell for code, piece in zones(area) for cell in _in_zone(code, piece, most)]
+
+
+def _in_zone(code: int, piece: BaseGeometry, most: int) -> Iterator[Cell]:
+    """The bounds of `piece` in as few equal columns and rows as `most` metres allow; empty ones are left out."""
+    shape = _projected(shapely.segmentize(piece, VERTEX), LONLAT, f"EPSG:{code}")
+    west, south, east, north = _snapped(shape.bounds)
+    for left, right in _cuts(west, east, most):
+        for bottom, top in _cuts(south, north, most):
+            part = shapely.intersection(shape, shapely.box(left, bottom, right, top))
+            if part.area > 0:
+                yield Cell(code, *_snapped(part.bounds))
+
+
+def _cuts(first: int, last: int, most: int) -> list[tuple[int, int]]:
+    step = ceil((last - first) / ceil((last - first) / most) / GRID) * GRID
+    return [(start, min(start + step, last)) for start in range(first, last, step)]
+
+
+def _snapped(bounds: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+    west, south, east, north = bounds
+    return floor(west / GRID) * GRID, floor(south / GRID) * GRID, ceil(east / GRID) * GRID, ceil(north / GRID) * GRID
+
+
+def _projected(shape: BaseGeometry, source: str, target: str) -> BaseGeometry:
+    move = pyproj.Transformer.from_crs(source, target, always_xy=True)
+    return shapely.transform(shape, lambda points: points if source == target else _moved(points, move))
+
+
+def _moved(points: Any, move: pyproj.Transformer) -> Any:
+    x, y = move.transform(points[:, 0], points[:, 1], errcheck=True)
+    moved = points.copy()
+    moved[:, 0], moved[:, 1] = x, y
+    return moved

@@ -1,0 +1,168 @@
+"""Download and verify the results of a job, resuming interrupted transfers."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openeo
+import requests
+
+from kappamask.models import JobError
+from kappamask.openeo_process.links import find_bounds, find_link
+from kappamask.openeo_process.results import MANIFEST, name_files, place_file
+
+__all__ = [
+    "MANIFEST",
+    "Asset",
+    "LinkError",
+    "assets_of",
+    "download",
+    "fetched",
+    "list_whole_files",
+    "plain_name",
+    "remove_halves",
+    "write_manifest",
+]
+
+PIECE = 1 << 20
+"""Bytes between two reports of progress."""
+OK, PARTIAL, BEYOND = 200, 206, 416
+"""HTTP: the whole file, a range of it, a range beyond its end (RFC 9110)."""
+
+
+class LinkError(Exception):
+    """A link to a result that is refused or broken, as signed ones are once they have expired; ask for new ones."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of a result."""
+
+    name: str
+    href: str
+    """Where it is; signed links are secrets and never shown."""
+    size: int | None
+    """Bytes, where the back-end says."""
+    bounds: tuple[float, float, float, float] | None = None
+    """West, south, east, north in the file's own CRS, where the back-end says."""
+
+    @property
+    def names(self) -> set[str]:
+        """What the file may be called here; see `place_file`."""
+        return {self.name, self.name + ".tif"}
+
+
+def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
+    """List the files of a finished job, named after their paths, with links signed anew.
+
+    Results of STAC 1.0 and 1.1 are read alike. Raises JobError if there is none, or no address of one.
+    """
+    listed = connection.job(job_id).get_results().get_metadata().get("assets", {})
+    if not listed:
+        raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
+    links = {key: find_link(key, entry) for key, entry in listed.items()}
+    names = name_files(links)
+    return [Asset(names[key], links[key], one.get("file:size"), find_bounds(one)) for key, one in listed.items()]
+
+
+def plain_name(name: str) -> str:
+    """`name`, which comes from outside; JobError if it leads to another folder, or is that of the manifest."""
+    if name != Path(name).name or "\\" in name or not name.strip(". ") or name == MANIFEST:
+        raise JobError(f"The back-end offers a file named {name!r}, which is not a plain name.")
+    return name
+
+
+def download(
+    connection: openeo.Connection, asset: Asset, folder: Path, key: str, check: Callable[[Path], None],
+    progress: Callable[[], None],
+) -> dict[str, Any]:  # fmt: skip
+    """Fetch one file into `folder`; its line of the manifest.
+
+    key: what is half fetched is kept under the asset's name and this, and gone on with. check: raises a KappaMaskError
+    if the whole file is not what it should be; then the half is thrown away. progress: called as bytes come in.
+    Raises LinkError, openEO's and requests' errors, and OSError; the final name, which is the asset's, or that and the
+    suffix of a GeoTIFF, appears only if all is right.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target, part = folder / asset.name, folder / f".{asset.name}.{key}.part"
+    _append(connection, asset, part, progress)
+    if asset.size is not None and part.stat().st_size != asset.size:
+        got = part.stat().st_size
+        part.unlink()
+        raise LinkError(f"{asset.name} has {got} bytes, not {asset.size}")
+    try:
+        check(part)
+    except Exception:
+        part.unlink()
+        raise
+    size, digest = part.stat().st_size, _sha256(part)
+    return {"name": place_file(part, target).name, "size": size, "sha256": digest}
+
+
+def remove_halves(folder: Path, key: str) -> None:
+    """Remove what is left of files that were half fetched under this key."""
+    for half in folder.glob(f".*.{key}.part"):
+        half.unlink()
+
+
+def _append(connection: openeo.Connection, asset: Asset, part: Path, progress: Callable[[], None]) -> None:
+    """Bring `part` to its end."""
+    have = part.stat().st_size if part.exists() else 0
+    if asset.size is not None and have == asset.size:
+        return
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with connection.get(asset.href, headers=headers, stream=True, check_error=False) as response:
+        if response.status_code == BEYOND:
+            part.unlink()
+            raise LinkError(f"{asset.name} is shorter than what was fetched of it")
+        if response.status_code not in (OK, PARTIAL):
+            raise LinkError(f"{asset.name} is answered with HTTP {response.status_code}")
+        goes_on = response.status_code == PARTIAL and _starts_at(response, have)
+        with part.open("ab" if goes_on else "wb") as file:
+            for piece in response.iter_content(PIECE):
+                file.write(piece)
+                progress()
+
+
+def _starts_at(response: requests.Response, first: int) -> bool:
+    return response.headers.get("Content-Range", "").startswith(f"bytes {first}-")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, Any]]) -> Path:
+    """Write down what was fetched, whole or not at all; the manifest's path."""
+    target = folder / MANIFEST
+    draft = target.with_name(f".{MANIFEST}.part")
+    draft.write_text(json.dumps({**about, "files": files}, indent=2), encoding="utf-8")
+    draft.replace(target)
+    return target
+
+
+def fetched(folder: Path, job_id: str) -> Iterator[Path]:
+    """The files of this job that lie in `folder` as its manifest describes them; those that changed are left out."""
+    return (path for path, same in _compared(folder, job_id) if same)
+
+
+def list_whole_files(folder: Path, job_id: str) -> list[Path]:
+    """List the files of this job; none unless all lie in `folder` as its manifest says."""
+    found = [*_compared(folder, job_id)]
+    return [path for path, _ in found] if all(same for _, same in found) else []
+
+
+def _compared(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
+    """Each file of the manifest, and whether it is there and as it was."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for entry in manifest["files"] if manifest.get("job") == job_id else []:
+        path = folder / plain_name(entry["name"])
+        there = path.is_file() and path.stat().st_size == entry["size"]
+        yield path, there and _sha256(path) == entry["sha256"]

@@ -1,0 +1,77 @@
+"""Explain why a job failed, from its log, and what to change."""
+
+import re
+from typing import NamedTuple
+
+import openeo
+
+__all__ = ["FAILURES", "Failure", "advice", "reason"]
+
+
+class Failure(NamedTuple):
+    """A known failure: what its log holds (a regular expression, case ignored), and what to do."""
+
+    pattern: str
+    advice: str
+
+
+FAILURES = (
+    Failure(
+        r"kappamask's dependency archive is not usable",
+        "build the archive for the back-end's Python (kappamask archive --python 3.11) and give its URL with --archive",
+    ),
+    Failure(
+        r"not the kappamask that sent this job|unknown key in the udf's context",
+        "the archive is of another KappaMask than this one: build it anew (kappamask archive) and give its URL with "
+        "--archive",
+    ),
+    Failure(
+        r"no udf found",
+        "send the UDF's text as it is (kappamask.openeo_process.udf()), without postponed annotations",
+    ),
+    Failure(
+        r"RLIMIT|bad_alloc|cannot allocate memory|failed to allocate|mmap.*failed",
+        "the limit is on virtual memory: set python-memory to disable, and more executor-memoryOverhead",
+    ),
+    Failure(
+        r"out of memory|oomkill|exit code:? 137|memory limit|java heap space|exceeding memory",
+        "give the job more memory: --option executor-memoryOverhead=5G",
+    ),
+    Failure(
+        r"no archive|(?:404|not found|no such file).*(?:archive|\.zip)|(?:archive|\.zip).*(?:404|not found)",
+        "the back-end cannot read the archive: give a URL that it reaches (public or signed, and not expired)",
+    ),
+    Failure(r"extenttoolarge|extent.*too large", "ask for a smaller area or a shorter time, or more parts (--part-km)"),
+    Failure(
+        r"token(?:invalid| expired| has expired)|authenticationrequired",
+        "log in again, then: kappamask resume",
+    ),
+    Failure(
+        r"no (?:data|products?|items?) (?:available|found)|nodataavailable", "no image in that time: widen --dates"
+    ),
+    Failure(r"(?:sha256|is not the network|checksum)", "the archive holds another network: build it anew"),
+    Failure(r"soft.?error|error while reading|could not read", "some images could not be read: kappamask resume later"),
+)
+"""Of openeo-geopyspark-driver, Kubernetes, ONNX Runtime and this project's own errors; the first that fits counts."""
+
+
+_CLASS = re.compile(r"^\w+(\.\w+)+: (?=.)")
+"""With which the last line of a traceback begins; users do not need it."""
+
+
+LOG_LINES = 200
+"""The last errors of a log, of which the last one is told and all are searched for known failures."""
+
+
+def reason(job: openeo.BatchJob) -> str:
+    """The last error of the job's log in one line, and what to change where that is known."""
+    messages = [str(entry["message"]).strip() for entry in job.logs(level="error")][-LOG_LINES:]
+    last = messages[-1].splitlines()[-1] if messages and messages[-1] else "its log holds no error"
+    last = _CLASS.sub("", last)
+    hint = advice("\n".join(messages))
+    return f"{last} ({hint})" if hint else last
+
+
+def advice(log: str) -> str | None:
+    """What to change, if the log holds a failure that is known."""
+    return next((known.advice for known in FAILURES if re.search(known.pattern, log, re.IGNORECASE)), None)

@@ -1,0 +1,187 @@
+"""Journal of jobs in SQLite: each costly request is recorded before it is sent."""
+
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from kappamask.models import JobError
+from kappamask.openeo_process.jobs.record import Part, State, fingerprint, mark, unsigned
+
+__all__ = ["Journal", "Part", "State", "fingerprint", "mark", "unsigned"]
+
+COLUMNS = tuple(field.name for field in fields(Part))
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DEFAULT 0, PRIMARY KEY (fingerprint));
+PRAGMA user_version = 1;
+"""
+ADDED = {"attributes": "''", "chunks": "0", "max_credits": "NULL"}
+"""Columns that journals of earlier versions lack -> the SQL of what their parts get."""
+ANEW = """
+UPDATE part SET chunks = :chunks, max_credits = :max_credits,
+    attributes = CASE attributes WHEN '' THEN :attributes ELSE attributes END WHERE fingerprint = :fingerprint;
+"""
+"""What is written down of a part that is planned again; its job was made with the network of the first time."""
+PRIVATE = 0o600
+"""A new journal is its owner's: job options may hold a signed link."""
+BUSY_S = 30.0
+"""How long to wait for another client that writes."""
+
+
+class Journal:
+    """Parts in a file that several clients may have open. Raises JobError if the file is no journal."""
+
+    def __init__(self, path: Path, *, lease_s: float = 180.0) -> None:
+        """lease_s: a client that dies without a trace holds a part for so long, longer than any request takes."""
+        self.path, self.lease_s = path, lease_s
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=PRIVATE)
+        with self._open() as file:
+            file.executescript(SCHEMA)
+            _complete(file)
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            file = sqlite3.connect(self.path, timeout=BUSY_S)
+            try:
+                with file:
+                    yield file
+            finally:
+                file.close()
+        except sqlite3.Error as error:
+            raise JobError(f"The journal {self.path} cannot be used: {error}. Give another with --journal.") from error
+
+    def plan(self, parts: Iterable[Part]) -> list[Part]:
+        """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order.
+
+        Parts that their batches no longer have, because it is asked for with another archive, are struck out. A batch
+        of which every part is asked for anew goes into the new one. What a batch may cost is what was said last.
+        """
+        given = list(parts)
+        marks = ", ".join(f":{name}" for name in COLUMNS)
+        with self._open() as file:
+            _take_over(file, given)
+            _strike_out(file, given)
+            for part in given:
+                ended = (part.fingerprint, State.FAILED, State.CANCELED)
+                file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
+                values = {**_row(part), "changed": time.time()}
+                file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
+                file.execute(ANEW, values)
+        return [self.get(part.fingerprint) for part in given]
+
+    def get(self, key: str) -> Part:
+        """One part."""
+        found = self.parts(fingerprint=key)
+        if not found:
+            raise JobError(f"The journal {self.path} knows no part {key}; it may have been submitted anew meanwhile.")
+        return found[0]
+
+    def parts(self, **where: str) -> list[Part]:
+        """All parts that have these values, the first planned first."""
+        condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
+        with self._open() as file:
+            rows = file.execute(f"SELECT {', '.join(COLUMNS)} FROM part WHERE {condition} ORDER BY rowid", where)  # noqa: S608
+            return [_part(row) for row in rows]
+
+    def change(self, part: Part, **values: Any) -> Part:
+        """Write down what became of a part; what was said of its last state does not hold for a new one."""
+        if "state" in values:
+            values = {"message": "", **values, "changed": time.time()}
+        assigned = ", ".join(f"{name} = :{name}" for name in values)
+        with self._open() as file:
+            file.execute(f"UPDATE part SET {assigned} WHERE fingerprint = :key", {**values, "key": part.fingerprint})  # noqa: S608
+        return self.get(part.fingerprint)
+
+    @contextmanager
+    def claimed(self, key: str) -> Iterator[Part | None]:
+        """The part, which no other client touches inside the block; None if another has it."""
+        if not self.claim(key):
+            yield None
+            return
+        try:
+            yield self.get(key)
+        finally:
+            with self._open() as file:
+                file.execute("UPDATE part SET owner = NULL WHERE fingerprint = ? AND owner = ?", (key, self.owner))
+
+    def claim(self, key: str) -> bool:
+        """Take a part that nobody has, or whose owner is dead or overdue, or renew one's own claim."""
+        now = time.time()
+        with self._open() as file:
+            file.execute("BEGIN IMMEDIATE")
+            found = file.execute("SELECT owner, lease FROM part WHERE fingerprint = ?", (key,)).fetchone()
+            if found is None:  # struck out by another client
+                return False
+            owner, lease = found
+            if owner not in (None, self.owner) and lease > now and not _is_dead(owner):
+                return False
+            file.execute(
+                "UPDATE part SET owner = ?, lease = ? WHERE fingerprint = ?", (self.owner, now + self.lease_s, key)
+            )
+            return True
+
+
+def _complete(file: sqlite3.Connection) -> None:
+    """Add the columns that the journal of an earlier version lacks."""
+    file.execute("BEGIN IMMEDIATE")
+    known = {row[1] for row in file.execute("PRAGMA table_info(part)")}
+    for name in ADDED.keys() - known:
+        file.execute(f"ALTER TABLE part ADD COLUMN {name} DEFAULT {ADDED[name]}")
+
+
+def _take_over(file: sqlite3.Connection, given: list[Part]) -> None:
+    """Rename batches of which every part is among those given: the same was asked for in other words, or more of it.
+
+    Otherwise what is planned anew and what is there already would be two batches, and each a mask with holes.
+    """
+    batches, members = {part.fingerprint: part.batch for part in given}, dict[str, set[str]]()
+    for key, batch in file.execute("SELECT fingerprint, batch FROM part").fetchall():
+        members.setdefault(batch, set()).add(key)
+    for key in (key for keys in members.values() if keys <= batches.keys() for key in keys):
+        file.execute("UPDATE part SET batch = ? WHERE fingerprint = ?", (batches[key], key))
+
+
+def _strike_out(file: sqlite3.Connection, given: list[Part]) -> None:
+    """Remove what is left of an earlier plan of the same batches: what runs goes on, and what is fetched stays.
+
+    Only a result of the same name goes, for its files are replaced by those of its successor.
+    """
+    keys, names = {part.fingerprint for part in given}, {(part.batch, part.name) for part in given}
+    for batch in {part.batch for part in given}:
+        rows = file.execute("SELECT fingerprint, name, state FROM part WHERE batch = ?", (batch,)).fetchall()
+        for key, name, state in rows:
+            idle = state in (State.PLANNED, State.FAILED, State.CANCELED)
+            if key not in keys and (idle or (state == State.FETCHED and (batch, name) in names)):
+                file.execute("DELETE FROM part WHERE fingerprint = ?", (key,))
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether the owner was a process of this machine that has ended; where that cannot be told, no."""
+    host, pid, _ = owner.rsplit(":", 2)
+    if host != socket.gethostname() or os.name != "posix":
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _row(part: Part) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in COLUMNS}
+
+
+def _part(row: tuple[Any, ...]) -> Part:
+    values = dict(zip(COLUMNS, row, strict=True))
+    return Part(**{**values, "state": State(values["state"])})

@@ -1,0 +1,101 @@
+"""Record of one batch job, and the fingerprint by which it is recognised.
+
+Its fingerprint is the hash of what it asks of which back-end, and stands in the job's title, so that a job whose
+creation nobody answered for is found again.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["Part", "State", "fingerprint", "mark", "unsigned"]
+
+UNSAID = {"stac-version": "1.0"}
+"""Job options that earlier versions did not state, and what back-ends took for them; with these, no job is another."""
+
+
+class State(StrEnum):
+    """Where a part stands; each names what is known to have happened."""
+
+    PLANNED = "planned"
+    POSTING = "posting"
+    """A request to create the job was made or is being made; its answer is not known."""
+    CREATED = "created"
+    STARTED = "started"
+    FINISHED = "finished"
+    """On the back-end; not yet fetched."""
+    FETCHED = "fetched"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return self in (State.FETCHED, State.FAILED, State.CANCELED)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the job was started, and nothing is left to do but to look and to fetch."""
+        return self in (State.STARTED, State.FINISHED)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One job: what it asks for, and what became of it."""
+
+    fingerprint: str
+    batch: str
+    name: str
+    backend: str
+    graph: str
+    """JSON of the flat process graph."""
+    options: str
+    """JSON of the job options."""
+    folder: str
+    """Where its files go."""
+    state: State = State.PLANNED
+    job: str | None = None
+    """The back-end's id."""
+    posts: int = 0
+    """Requests to create the job so far."""
+    message: str = ""
+    costs: float | None = None
+    changed: float = 0.0
+    """Seconds since 1970 of the last change of state."""
+    attributes: str = ""
+    """JSON of what its masks say of classes and network, whose card may lie elsewhere by the time they come; empty in
+    what earlier versions wrote down."""
+    chunks: int = 0
+    """Of one date; 0 in what earlier versions wrote down."""
+    max_credits: float | None = None
+    """What its batch may cost."""
+
+    @property
+    def title(self) -> str:
+        """The job's title."""
+        return f"KappaMask {self.name} {mark(self.fingerprint)}"
+
+
+def fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
+    """16 hex digits that follow from what is asked of whom: 64 bits, so that chance makes no two alike.
+
+    Signatures of URLs in the options do not count: a link that is signed anew leads to the same archive. Nor do
+    options that jobs of earlier versions had unsaid.
+    """
+    said = {name: value for name, value in options.items() if UNSAID.get(name) != value}
+    asked = [backend.rstrip("/"), graph, json.loads(unsigned(json.dumps(said)))]
+    text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def unsigned(text: str) -> str:
+    """`text` without what stands behind the `?` of links in it, for that may be a signature, which is a secret."""
+    return re.sub(r"(?<=\w)\?[^\s'\"<>()#]+", "?…", text)
+
+
+def mark(key: str) -> str:
+    """How a fingerprint stands in a title."""
+    return f"[km-{key}]"

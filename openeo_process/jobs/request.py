@@ -1,0 +1,134 @@
+"""Turn an area and a period into a job for each cell, plus a test job."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import openeo
+
+from kappamask.models import ModelCard, card_digest
+from kappamask.models.cleaning import read_cleaning
+from kappamask.models.package import package_files, package_hash
+from kappamask.models.schemes import OWN
+from kappamask.openeo_process.chunks import overlap_for
+from kappamask.openeo_process.graph import cloud_mask, load
+from kappamask.openeo_process.job import job_options
+from kappamask.openeo_process.job_options import Load
+from kappamask.openeo_process.jobs.areas import Cell
+from kappamask.openeo_process.jobs.journal import Part, fingerprint
+
+__all__ = ["CANARY", "Request", "batch_id", "canary", "chunks_of", "named_cells", "part_of"]
+
+CANARY = "canary"
+"""Name of the job on one chunk that proves UDF, archive and memory before the rest is paid for."""
+PIXEL = 10
+"""Metres; the grid of KappaMask."""
+APART = ("archive", "backend", "card", "options")
+"""Facts of a request that its batch's id leaves out, or takes otherwise than as they stand."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a back-end, the same for all parts."""
+
+    backend: str
+    collection: str
+    dates: tuple[str, str]
+    card: ModelCard
+    python: str
+    level: str | None = None
+    scores: bool = False
+    bands: tuple[str, ...] = ()
+    """To load; those that the network knows."""
+    archive: str | None = None
+    """URL of the dependency archive, as the back-end sees it; None where its workers have the package."""
+    max_cloud_cover: float | None = None
+    only: tuple[str, ...] = ()
+    """Days that are wanted; all if empty."""
+    scheme: str = OWN
+    """Class scheme of the masks."""
+    cleaning: tuple[tuple[str, Any], ...] = ()
+    """Options of `kappamask.udf.clean`."""
+    options: tuple[tuple[str, Any], ...] = ()
+    """Job options that replace those of `job_options`."""
+
+    @property
+    def job_options(self) -> dict[str, Any]:
+        """Every option of the jobs."""
+        return job_options(self.archive, self.load, **dict(self.options))
+
+    @property
+    def load(self) -> Load:
+        """What a worker is handed at a time: a chunk of one date."""
+        return Load(self.card, len(self.bands), len(self.card.result_bands(self.scores)))
+
+    @property
+    def overlap(self) -> int:
+        """Pixels that chunks have of their neighbours."""
+        return overlap_for(self.card, None, read_cleaning(dict(self.cleaning)))
+
+    @property
+    def package(self) -> str | None:
+        """Hash that the archive must have; None without an archive, for then the back-end's package is all there is."""
+        return package_hash(package_files(self.card)) if self.archive else None
+
+    def graph(self, connection: openeo.Connection, cell: Cell, proves: bool = False) -> dict[str, Any]:
+        """The flat process graph that masks `cell`; with `proves`, only if the archive is that of this package."""
+        cleaning: dict[str, Any] = dict(self.cleaning)
+        cube = load(
+            connection, self.collection, area=cell.extent, dates=self.dates, bands=list(self.bands), model=self.card,
+            max_cloud_cover=self.max_cloud_cover, only=self.only, **cleaning,
+        )  # fmt: skip
+        mask = cloud_mask(
+            cube, model=self.card, level=self.level, scores=self.scores, scheme=self.scheme,
+            clip_to=cell.extent, python=self.python, package=self.package if proves else None, **cleaning,
+        )  # fmt: skip
+        return dict(mask.save_result(format="GTiff").flat_graph())
+
+
+def part_of(
+    request: Request, connection: openeo.Connection, cell: Cell, folder: Path, name: str, batch: str, *,
+    proves: bool = False,
+) -> Part:  # fmt: skip
+    """The part that masks `cell`; its files go to `folder` / `name`. proves: it fails unless the archive is right."""
+    graph = request.graph(connection, cell, proves)
+    key = fingerprint(request.backend, graph, request.job_options)
+    options = json.dumps(request.job_options)
+    chunks = chunks_of(cell, request)
+    return Part(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name), chunks=chunks)
+
+
+def batch_id(cells: Sequence[Cell], request: Request) -> str:
+    """8 hex digits that follow from what is asked: the same request is the same batch, in any process, on any day.
+
+    Of the network all that its card says counts, wherever it lies; the archive does not.
+    """
+    facts = {one.name: getattr(request, one.name) for one in fields(request) if one.name not in APART}
+    asked = {"cells": [cell.name for cell in cells], "network": card_digest(request.card), "request": facts}
+    return fingerprint(request.backend, asked, dict(request.options))[:8]
+
+
+def named_cells(cells: Sequence[Cell], request: Request, proven: bool) -> list[tuple[Cell, str]]:
+    """The cells of all jobs, with their names; if `proven`, a canary first, where the first cell is larger than one."""
+    named = [(cell, cell.name) for cell in cells]
+    small = canary(cells[0], request)
+    return [(small, CANARY), *named] if proven and small != cells[0] else named
+
+
+def canary(cell: Cell, request: Request) -> Cell:
+    """The middle of `cell`, so large that it is one chunk with its margin."""
+    side = (request.card.window - 2 * request.overlap) * PIXEL // 2 // 60 * 60
+    west = cell.west + max(0, (cell.east - cell.west - side) // 2) // 60 * 60
+    south = cell.south + max(0, (cell.north - cell.south - side) // 2) // 60 * 60
+    return Cell(cell.epsg, west, south, min(west + side, cell.east), min(south + side, cell.north))
+
+
+def chunks_of(cell: Cell, request: Request) -> int:
+    """How many chunks a date of `cell` has on a back-end, which lays them over the cell and its margin."""
+    payload = request.card.window - 2 * request.overlap
+    margin = 2 * ceil(request.overlap * PIXEL / 60) * 60 // PIXEL
+    across, down = (ceil((side + margin) / payload) for side in cell.pixels())
+    return across * down

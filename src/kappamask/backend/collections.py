@@ -1,0 +1,104 @@
+"""Collections of a scenes folder, with `load_collection` and `load_stac` over them."""
+
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from openeo_driver.backend import AbstractCollectionCatalog, LoadParameters
+from openeo_driver.errors import CollectionNotFoundException, OpenEOApiException
+from openeo_driver.utils import EvalEnv
+
+from kappamask.backend.cube import SceneCube
+from kappamask.backend.engines import Run
+from kappamask.backend.load import Request, load
+from kappamask.backend.scene_index import ANNOUNCED, COLLECTIONS, SceneRecord, filtered, index
+
+__all__ = ["Catalog", "cube_of"]
+
+NATIVE = 10
+"""Metres per pixel of the scenes (the finest Sentinel-2 grid)."""
+TITLES = {"L1C": "Sentinel-2 top of atmosphere", "L2A": "Sentinel-2 surface reflectance"}
+
+
+class Catalog(AbstractCollectionCatalog):  # type: ignore[misc]
+    """Collections SENTINEL2_L1C and SENTINEL2_L2A over the scenes of a folder, looked up anew on each request."""
+
+    def __init__(self, folder: Path, run: Run) -> None:
+        self._folder = folder
+        self._run = run
+
+    def get_all_metadata(self) -> list[dict[str, Any]]:
+        """Metadata of both collections."""
+        return [self.get_collection_metadata(name) for name in COLLECTIONS]
+
+    def get_collection_metadata(self, collection_id: str) -> dict[str, Any]:
+        """STAC collection with `cube:dimensions`; extents and bands are those of the scenes."""
+        if collection_id not in COLLECTIONS:
+            raise CollectionNotFoundException(collection_id)
+        return collection(collection_id, index(self._folder, collection_id))
+
+    def load_collection(self, collection_id: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:
+        """The part of a collection that a graph asks for, plus what its neighbourhoods need beyond."""
+        return cube_of(index(self._folder, collection_id), load_params, self._run, env)
+
+
+def cube_of(scenes: list[SceneRecord], params: LoadParameters, run: Run, env: EvalEnv) -> SceneCube:
+    """Load scenes as a graph asks; unknown bands are refused, and filters on other properties than cloud cover."""
+    scenes = filtered(scenes, params.properties or {}, env)
+    known = {band for scene in scenes for band in scene.bands}
+    unknown = [band for band in params.bands or [] if band not in known]
+    if unknown and known:
+        message = f"No band {', '.join(unknown)}; there are {', '.join(sorted(known))}."
+        raise OpenEOApiException(message, code="BandNotFound", status_code=400)
+    extent = params.spatial_extent
+    start, end = params.temporal_extent or (None, None)
+    request = Request(
+        bands=params.bands,
+        extent=(extent["west"], extent["south"], extent["east"], extent["north"]) if extent else None,
+        crs=extent.get("crs") or 4326 if extent else 4326,
+        start=start,
+        end=end,
+        margin=_margin(params),
+    )
+    array, area = load(scenes, request)
+    return SceneCube(array, area, request.margin, run)
+
+
+def _margin(params: LoadParameters) -> int:
+    """Pixels of the source that a neighbourhood needs beyond the area, also where it is resampled to coarser ones."""
+    pixels = float(max(params.pixel_buffer or [0]))
+    coarser = float(max(params.target_resolution or [0])) / NATIVE if params.pixel_buffer else 1
+    return ceil(pixels * max(coarser, 1.0))
+
+
+def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
+    """A STAC collection as openEO wants it."""
+    level = COLLECTIONS[name]
+    bands = [b for b in ANNOUNCED[level] if not scenes or any(b in scene.bands for scene in scenes)]
+    boxes = [scene.lonlat() for scene in scenes] or [(-180.0, -90.0, 180.0, 90.0)]
+    bbox = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
+    interval = [_iso(scenes[0].datetime), _iso(scenes[-1].datetime)] if scenes else [None, None]
+    system = pd.Series([scene.epsg for scene in scenes] or [4326]).mode()[0]
+    return {
+        "stac_version": "1.0.0",
+        "type": "Collection",
+        "id": name,
+        "title": TITLES[level],
+        "description": f"{TITLES[level]}, Level-{level[1:]}, from {len(scenes)} local scenes. "
+        "Digital numbers without radiometric offset, no data as NaN.",
+        "license": "proprietary",
+        "extent": {"spatial": {"bbox": [bbox]}, "temporal": {"interval": [interval]}},
+        "cube:dimensions": {
+            "x": {"type": "spatial", "axis": "x", "reference_system": int(system), "step": 10, "extent": bbox[0::2]},
+            "y": {"type": "spatial", "axis": "y", "reference_system": int(system), "step": 10, "extent": bbox[1::2]},
+            "t": {"type": "temporal", "extent": interval},
+            "bands": {"type": "bands", "values": bands},
+        },
+        "summaries": {"eo:bands": [{"name": band} for band in bands], "bands": [{"name": band} for band in bands]},
+        "links": [],
+    }
+
+
+def _iso(when: pd.Timestamp) -> str:
+    return f"{when.isoformat(timespec='seconds')}Z"

@@ -1,0 +1,213 @@
+"""Jobs on disk: request, results and log, shared by server and worker."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kappamask.models import JobError
+
+__all__ = ["JobFolder", "JobSpec", "Settings", "append", "entry", "job_log", "read"]
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+QUIET = (
+    "openeo_driver", "openeo.udf.run_code", "openeo.util", "rasterio", "distributed", "dask", "asyncio", "fsspec",
+    "urllib3",
+)  # fmt: skip
+"""Loggers that talk about themselves; only their warnings belong in a user's log."""
+LONGEST = 10_000
+"""Characters of an entry's data, or of its message, that are kept: a chunk's pixels are no log entry."""
+
+
+class _Lines(logging.Handler):
+    """Appends entries of openEO's log format; single short writes in append mode keep lines whole across processes."""
+
+    def __init__(self, path: Path, level: str) -> None:
+        super().__init__(LEVELS[level])
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            append(self._path, _entry(record))
+        except Exception:  # noqa: BLE001  (a UDF must not fail on what it logs)
+            self.handleError(record)
+
+
+def append(path: Path, entry: dict[str, Any]) -> None:
+    """Add one entry."""
+    kept = {**entry, "message": _short(entry["message"])}
+    if len(json.dumps(kept.get("data"), default=_text)) > LONGEST:
+        kept["data"] = _text(kept["data"])
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(kept, default=_text) + "\n")
+
+
+def entry(level: str, message: str, **more: Any) -> dict[str, Any]:
+    """A log entry of the present moment."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": level,
+        "message": message,
+        **more,
+    }
+
+
+def _entry(record: logging.LogRecord) -> dict[str, Any]:
+    level = next(
+        name for name, number in reversed(LEVELS.items()) if record.levelno >= number or number == LEVELS["debug"]
+    )
+    message = record.getMessage()
+    if record.exc_info:
+        message += "\n" + "".join(traceback.format_exception(*record.exc_info))
+    data, code = getattr(record, "data", None), getattr(record, "code", None)
+    more = {key: value for key, value in (("data", data), ("code", code)) if value is not None}
+    return entry(level, message, **more)
+
+
+def _text(value: Any) -> str:
+    return _short(repr(value))
+
+
+def _short(text: str) -> str:
+    """Both ends: a traceback begins with where, and ends with what."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    """An entry; what a UDF wrote into the log by itself is handed on as text."""
+    try:
+        item: dict[str, Any] = json.loads(line)
+        if item["level"] in LEVELS and isinstance(item["message"], str):
+            return item
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    return entry("warning", f"Damaged line: {_short(line.strip())}")
+
+
+@contextmanager
+def job_log(path: Path, level: str = "info") -> Iterator[None]:
+    """Everything that is logged inside goes to the job's log, `inspect()` of UDFs included."""
+    root, handler = logging.getLogger(), _Lines(path, level)
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(LEVELS[level])
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+
+
+def read(
+    path: Path, offset: str | None = None, limit: int | None = None, level: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Entries behind the one with id `offset`, at least as severe as `level`."""
+    if not path.exists():
+        return
+    least, left = LEVELS.get(level or "debug", 10), limit
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file):
+            if not line.endswith("\n"):  # another process is writing it
+                return
+            item = {"id": str(number), **_parsed(line)}
+            if (offset is not None and number <= int(offset)) or LEVELS[item["level"]] < least:
+                continue
+            if left is not None and left <= 0:
+                return
+            left = None if left is None else left - 1
+            yield item
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every process of one back-end knows."""
+
+    scenes: str
+    """Folder of scenes."""
+    state: str
+    """Folder of jobs and user-defined processes."""
+    engine: str = "serial"
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What a user asked for."""
+
+    id: str
+    user: str
+    process_graph: dict[str, Any]
+    api_version: str
+    created: str
+    options: dict[str, Any] = field(default_factory=dict)
+    log_level: str = "info"
+    title: str | None = None
+    description: str | None = None
+    synchronous: bool = False
+
+
+class JobFolder:
+    """The files of one job. Every file appears whole: it is written under another name and renamed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "log.jsonl"
+        self.results = path / "results"
+        self.working = path / "work"
+        """Current directory of the UDF; dependency archives are unpacked here."""
+
+    @classmethod
+    def create(cls, jobs: Path, spec: JobSpec, settings: Settings) -> JobFolder:
+        """A new job, not started; whoever lists jobs meanwhile sees it whole, or not yet."""
+        draft = cls(jobs / f".{spec.id}")
+        draft.working.mkdir(parents=True)
+        draft.put("spec", asdict(spec))
+        draft.put("settings", asdict(settings))
+        return cls(draft.path.rename(jobs / spec.id))
+
+    def spec(self) -> JobSpec:
+        """What was asked. Raises JobError, TypeError or ValueError if that record is damaged or missing."""
+        spec = JobSpec(**self.get("spec"))
+        datetime.fromisoformat(spec.created)
+        return spec
+
+    def settings(self) -> Settings:
+        """Settings of the back-end."""
+        return Settings(**self.get("settings"))
+
+    def put(self, name: str, value: dict[str, Any]) -> None:
+        """Write one of the job's records."""
+        part = self.path / f".{name}.{threading.get_native_id()}"
+        part.write_text(json.dumps(value), encoding="utf-8")
+        part.replace(self.path / f"{name}.json")
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Read a record; empty if there is none. Raises JobError if it is damaged: a UDF can write here too."""
+        try:
+            found = json.loads((self.path / f"{name}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (OSError, ValueError, RecursionError) as error:
+            raise JobError(f"The record {name}.json of job {self.path.name} cannot be read: {error}.") from error
+        if not isinstance(found, dict):
+            raise JobError(f"The record {name}.json of job {self.path.name} holds no JSON object.")
+        return found
+
+    def clear(self, *names: str) -> None:
+        """Remove records, results and working directory, whichever are named, in whatever state they are."""
+        for name in names:
+            path = self.path / name
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,158 @@
+"""Convert DL_L8S2_UV, the U-Net of the University of Valencia: cloud or clear.
+
+After its repository (IPL-UV/DL-L8S2-UV, model.py and utils.py; Lopez-Puigdollers, Mateo-Garcia and Gomez-Chova 2021),
+MIT licence. Its bands are reflectance of Level-1C; the first layer, frozen, takes off their mean. That layer is called
+`normalization` in the two published files, and `normalization_cloud` by the repository's code.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from kappamask.conversion.cards import CLASSES, item
+from kappamask.conversion.keras_file import Layer, read
+from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, Supply, turned
+from kappamask.models.errors import ConversionError
+
+NAME: Final = "dl-l8s2-uv"
+LEVEL: Final = "L1C"
+HEAD: Final = "sigmoid"
+BANDS: Final = {4: ("B02", "B03", "B04", "B08"), 6: ("B02", "B03", "B04", "B08", "B11", "B12")}
+"""Input channels -> bands."""
+FILES: Final = {4: "landsatbiomeRGBI6.hdf5", 6: "landsatbiomeRGBISWIR7.hdf5"}
+"""Input channels -> the published file."""
+SCALING: Final = ("normalization", "normalization_cloud")
+"""Names of the layer that scales the bands: in the published files, and in what the repository's code writes today."""
+BLOCKS: Final = ("input", "pool1", "pool2", "up1", "up2")
+WIDTHS: Final = (32, 64, 128)
+LAYERS: Final = {
+    SCALING[0]: 1, "upconv1": 1, "upconv2": 1, "linear_model": 1,
+    **{f"{block}_{kind}": 2 for block in BLOCKS for kind in ("conv", "bn")},
+}  # fmt: skip
+"""Layers that the file must hold, by the beginning of their names."""
+STRIDE: Final = 8
+"""Its tool pads to multiples of 8, though two halvings need 4 only."""
+WINDOW, LOCAL_WINDOW, OVERLAP = 544, 1056, 16
+"""Its tool's patches are 1024 px and 16 px at each side; for workers half as large."""
+TOLD: Final = (1, 4)
+"""Clear and cloud: its probability of cloud is held against 0.5."""
+
+
+def converted(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
+    """The ONNX file and the card of the HDF5 file `weights`; the number of bands follows from it.
+
+    Raises ConversionError if the file is damaged or of another network, or the level is not L1C.
+    """
+    if level != LEVEL:
+        raise ConversionError(f"{NAME} is for {LEVEL} only, not {level}.")
+    layers = _rename_scaling(read(weights))
+    bands, supply, graph = _choose_bands(weights.name, layers), Supply(weights.name, layers, LAYERS), Graph()
+    source = hashlib.sha256(weights.read_bytes()).hexdigest()
+    facts = {"source_sha256": source, "architecture": NAME, "level": LEVEL, "head": HEAD}
+    data = graph.model(build(graph, supply, len(bands)), len(bands), len(TOLD), facts).SerializeToString()
+    return data, item(f"{NAME}-{len(bands)}b", _properties(bands, source), data)
+
+
+def build(graph: Graph, supply: Supply, channels: int) -> str:
+    """Adds the network behind the input `image` (n, channels, y, x); returns scores of clear and cloud, sum 1."""
+    w = supply.take(SCALING[0], kernel=(1, 1, channels, channels), bias=(channels,))
+    first = _block(graph, supply, "input", graph.convolution("image", turned(w["kernel"]), w["bias"]), channels, 0)
+    second = _block(graph, supply, "pool1", _halved(graph, first), WIDTHS[0], 1)
+    third = _block(graph, supply, "pool2", _halved(graph, second), WIDTHS[1], 2)
+    up = graph.concatenated(_doubled(graph, supply, "upconv1", third, 2), second)
+    fourth = _block(graph, supply, "up1", up, WIDTHS[2], 1)
+    up = graph.concatenated(_doubled(graph, supply, "upconv2", fourth, 1), first)
+    last = _block(graph, supply, "up2", up, WIDTHS[1], 0)
+    w = supply.take("linear_model", kernel=(1, 1, WIDTHS[0], 1), bias=(1,))
+    cloud = graph.add("Sigmoid", graph.convolution(last, turned(w["kernel"]), w["bias"]))
+    return graph.concatenated(graph.add("Sub", graph.constant(np.ones(1, np.float32)), cloud), cloud)
+
+
+def _rename_scaling(layers: dict[str, list[Layer]]) -> dict[str, list[Layer]]:
+    """Give the scaling layer its published name, whichever of the two it has."""
+    out: dict[str, list[Layer]] = {}
+    for kind, found in layers.items():
+        out.setdefault(SCALING[0] if kind in SCALING else kind, []).extend(found)
+    return out
+
+
+def _choose_bands(name: str, layers: dict[str, list[Layer]]) -> tuple[str, ...]:
+    """Choose the bands of the file `name` by the channels of its scaling layer."""
+    found = [layer.weights["bias"].size for layer in layers.get(SCALING[0], ()) if "bias" in layer.weights]
+    if len(found) == 1 and found[0] in BANDS:
+        return BANDS[found[0]]
+    given = f"one of {' and '.join(map(str, found))} bands" if found else f"no layer named {' or '.join(SCALING)}"
+    raise ConversionError(
+        f"{name} holds {given}; needed is a DL_L8S2_UV network of 4 or 6 bands, {' or '.join(FILES.values())}; "
+        "of KappaZeta's weights name --architecture unet or deeplabv3plus."
+    )
+
+
+def _block(graph: Graph, supply: Supply, block: str, x: str, inputs: int, level: int) -> str:
+    """Two separable convolutions, each with its normalisation folded into the pointwise part."""
+    outputs = WIDTHS[level]
+    for size in (inputs, outputs):
+        shapes = {"depthwise_kernel": (3, 3, size, 1), "pointwise_kernel": (1, 1, size, outputs), "bias": (outputs,)}
+        w = supply.take(f"{block}_conv", **shapes)
+        norm = Norm.take(supply, outputs, f"{block}_bn")
+        depthwise = w["depthwise_kernel"].transpose(2, 3, 0, 1)
+        x = graph.convolution(x, depthwise, group=size, pads=[1, 1, 1, 1])
+        x = graph.relu(Convolution(turned(w["pointwise_kernel"]), w["bias"]).normalised(norm).apply(graph, x))
+    return x
+
+
+def _halved(graph: Graph, x: str) -> str:
+    return graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+
+
+def _doubled(graph: Graph, supply: Supply, name: str, x: str, level: int) -> str:
+    """A transposed convolution of 2 x 2 pixels: each pixel becomes four of its own."""
+    inputs, outputs = WIDTHS[level], WIDTHS[level - 1]
+    w = supply.take(name, kernel=(2, 2, outputs, inputs), bias=(outputs,))
+    tensors = [graph.constant(turned(w["kernel"])), graph.constant(w["bias"])]
+    return graph.add("ConvTranspose", x, *tensors, kernel_shape=[2, 2], strides=[2, 2])
+
+
+def _properties(bands: tuple[str, ...], source: str) -> dict[str, Any]:
+    dims, shape = ["batch", "channel", "height", "width"], [-1, len(bands), -1, -1]
+    classes = [{"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES if v in (*TOLD, 5)]
+    result = {"shape": [-1, len(TOLD), -1, -1], "dim_order": dims, "data_type": "float32"}
+    return {
+        "datetime": "2021-03-06T00:00:00Z",
+        "description": "DL_L8S2_UV, converted from HDF5: cloud or clear, trained on Landsat 8.",
+        "license": "MIT",
+        "mlm:name": f"DL_L8S2_UV, {len(bands)} bands",
+        "mlm:architecture": "U-Net of separable convolutions",
+        "mlm:tasks": ["semantic-segmentation"],
+        "mlm:framework": "ONNX",
+        "mlm:pretrained": True,
+        "mlm:input": [
+            {
+                "name": "Sentinel-2 L1C reflectance",
+                "bands": list(bands),
+                "input": {"shape": shape, "dim_order": dims, "data_type": "float32"},
+                "value_scaling": [{"type": "scale", "value": 1.0}] * len(bands),
+                "pre_processing_function": None,
+            }
+        ],
+        "mlm:output": [
+            {
+                "name": "probability of clear and of cloud",
+                "tasks": ["semantic-segmentation"],
+                "result": result,
+                "classification:classes": classes,
+            }
+        ],
+        "kappamask:levels": [LEVEL],
+        "kappamask:required_bands": list(bands),
+        "kappamask:fill": 0.0,
+        "kappamask:level_plane": False,
+        "kappamask:window": WINDOW,
+        "kappamask:local_window": LOCAL_WINDOW,
+        "kappamask:overlap": OVERLAP,
+        "kappamask:stride": STRIDE,
+        "kappamask:output_values": list(TOLD),
+        "kappamask:provenance": f"University of Valencia, IPL-UV/DL-L8S2-UV; sha256 of the HDF5 file {source}",
+    }

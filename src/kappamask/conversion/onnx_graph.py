@@ -1,0 +1,196 @@
+"""Write ONNX graphs, and Keras layers as ONNX nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from kappamask.conversion.keras_file import Layer
+from kappamask.models.errors import ConversionError
+
+#: ONNX Runtime 1.16 reads these.
+OPSET, IR_VERSION = 17, 8
+PRODUCER: Final = "kappamask-openeo"
+Array = NDArray[np.float32]
+EPSILON: Final = 1e-3
+"""Of Keras's batch normalisation."""
+
+
+class Graph:
+    """Nodes in the order in which they were added; `plain` ones keep convolutions as they are, for eight bits."""
+
+    def __init__(self, *, plain: bool = False) -> None:
+        self.plain = plain
+        self.nodes: list[Any] = []
+        self.constants: dict[str, Any] = {}
+
+    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
+        """A node of one output."""
+        name = f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def constant(self, values: NDArray[Any]) -> str:
+        """A tensor; equal ones are kept once."""
+        array = np.ascontiguousarray(values)
+        name = f"c{len(self.constants)}"
+        key = f"{array.dtype}{array.shape}{array.tobytes().hex()}" if array.size < 64 else name
+        if key not in self.constants:
+            self.constants[key] = numpy_helper.from_array(array, name)
+        return str(self.constants[key].name)
+
+    def whole(self, *numbers: int) -> str:
+        """A vector of whole numbers."""
+        return self.constant(np.array(numbers, np.int64))
+
+    def convolution(
+        self, x: str, kernel: NDArray[np.float32], bias: NDArray[np.float32] | None = None, **attributes: Any
+    ) -> str:
+        """kernel: (out, in, y, x), as ONNX wants it."""
+        tensors = [self.constant(kernel)] + ([] if bias is None else [self.constant(bias)])
+        return self.add("Conv", x, *tensors, kernel_shape=list(kernel.shape[2:]), **attributes)
+
+    def relu(self, x: str) -> str:
+        return self.add("Relu", x)
+
+    def concatenated(self, *parts: str, axis: int = 1) -> str:
+        return self.add("Concat", *parts, axis=axis)
+
+    def enlarged(self, x: str, times: int, mode: str) -> str:
+        """mode: nearest, or linear with the pixel centres of TensorFlow 2."""
+        scales = self.constant(np.array([1, 1, times, times], np.float32))
+        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}
+        return self.add("Resize", x, "", scales, mode=mode, **how)
+
+    def edge_padded(self, x: str, before: int, after: int) -> str:
+        """The border pixel repeated: for a width of 1 what TensorFlow calls SYMMETRIC."""
+        return self.add("Pad", x, self.whole(0, 0, before, before, 0, 0, after, after), mode="edge")
+
+    def symmetric(self, x: str, width: int) -> str:
+        """TensorFlow's SYMMETRIC for any width: the border is mirrored with its own pixel; ONNX has no word for it."""
+        for axis in (2, 3):
+            first = self._slice(x, width - 1, -(2**31), axis)
+            last = self._slice(x, -1, -width - 1, axis)
+            x = self.concatenated(first, x, last, axis=axis)
+        return x
+
+    def _slice(self, x: str, start: int, stop: int, axis: int) -> str:
+        """Backwards along `axis`, from `start` to before `stop`."""
+        return self.add("Slice", x, self.whole(start), self.whole(stop), self.whole(axis), self.whole(-1))
+
+    def model(self, result: str, channels: int, classes: int, facts: dict[str, str]) -> onnx.ModelProto:
+        """A checked model with input `image` (n, channels, y, x) and output `score` (n, classes, y, x)."""
+        self.nodes[[node.output[0] for node in self.nodes].index(result)].output[0] = "score"
+        ends = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", count, "y", "x"])
+            for name, count in (("image", channels), ("score", classes))
+        ]
+        graph = helper.make_graph(self.nodes, PRODUCER, ends[:1], ends[1:], list(self.constants.values()))
+        model = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name=PRODUCER
+        )
+        helper.set_model_props(model, facts)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+class Supply:
+    """Layers of a file in order, each checked against the shape that the architecture asks for."""
+
+    def __init__(self, name: str, layers: dict[str, list[Layer]], expected: dict[str, int]) -> None:
+        found = {kind: len(layers.get(kind, ())) for kind in {*expected, *layers}}
+        if found != expected:
+            raise ConversionError(
+                f"{name} holds {_counted(found)}; the architecture has {_counted(expected)}: another file."
+            )
+        self.name = name
+        self.waiting: dict[str, Iterator[Layer]] = {kind: iter(found) for kind, found in layers.items()}
+
+    def take(self, kind: str, **shapes: tuple[int, ...]) -> dict[str, Array]:
+        """The next layer of `kind`. Raises ConversionError if its weights have other names or shapes than `shapes`."""
+        layer = next(self.waiting[kind])
+        found = {key: array.shape for key, array in layer.weights.items()}
+        if found != shapes:
+            raise ConversionError(
+                f"{self.name}: layer {layer.name} has {found}, not {shapes}: wrong level or architecture."
+            )
+        return layer.weights
+
+
+def _counted(kinds: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()) if count) or "no layers"
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Batch normalisation as `gain` and `shift` of each channel."""
+
+    gain: Array
+    shift: Array
+
+    @classmethod
+    def take(cls, supply: Supply, channels: int, kind: str = "batch_normalization") -> Norm:
+        """The next one of the file."""
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        w = supply.take(kind, **dict.fromkeys(names, (channels,)))
+        gain = w["gamma"].astype(np.float64) / np.sqrt(w["moving_variance"].astype(np.float64) + EPSILON)
+        return cls(gain.astype(np.float32), (w["beta"] - w["moving_mean"] * gain).astype(np.float32))
+
+
+def turned(kernel: Array) -> Array:
+    """Keras's (y, x, in, out) as (out, in, y, x)."""
+    return kernel.transpose(3, 2, 0, 1)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution with its normalisation folded in: kernel (out, in, y, x) and bias (out,)."""
+
+    kernel: Array
+    bias: Array
+
+    @classmethod
+    def take(
+        cls, supply: Supply, inputs: int, outputs: int, size: int, *, bias: bool, norm: bool = False
+    ) -> Convolution:
+        """The next one of the file, and the next normalisation."""
+        shapes: dict[str, tuple[int, ...]] = {"kernel": (size, size, inputs, outputs)}
+        w = supply.take("conv2d", **shapes, **({"bias": (outputs,)} if bias else {}))
+        plain = cls(turned(w["kernel"]), w.get("bias", np.zeros(outputs, np.float32)))
+        return plain.normalised(Norm.take(supply, outputs)) if norm else plain
+
+    def normalised(self, norm: Norm) -> Convolution:
+        """The same with `norm` after it."""
+        return Convolution(self.kernel * norm.gain[:, None, None, None], self.bias * norm.gain + norm.shift)
+
+    def apply(self, graph: Graph, x: str, **attributes: Any) -> str:
+        """Adds it to `graph`, without padding unless `attributes` say so."""
+        return graph.convolution(x, self.kernel, self.bias, **attributes)
+
+
+@dataclass(frozen=True)
+class Separable:
+    """A depthwise convolution (in, 1, y, x) and the pointwise one after it."""
+
+    depthwise: Array
+    pointwise: Convolution
+
+    @classmethod
+    def take(cls, supply: Supply, inputs: int, outputs: int) -> Separable:
+        """The next one of the file, 3 x 3, with its normalisation."""
+        w = supply.take(
+            "separable_conv2d", depthwise_kernel=(3, 3, inputs, 1), pointwise_kernel=(1, 1, inputs, outputs)
+        )
+        plain = Convolution(turned(w["pointwise_kernel"]), np.zeros(outputs, np.float32))
+        return cls(w["depthwise_kernel"].transpose(2, 3, 0, 1), plain.normalised(Norm.take(supply, outputs)))
+
+    def apply(self, graph: Graph, x: str) -> str:
+        """Adds both to `graph`, the border pixel repeated around `x`."""
+        padded = graph.edge_padded(x, 1, 1)
+        return self.pointwise.apply(graph, graph.convolution(padded, self.depthwise, group=len(self.depthwise)))

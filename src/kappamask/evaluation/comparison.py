@@ -1,0 +1,112 @@
+"""Compare peers over data sets by name, as `kappamask compare` does."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kappamask.datasets import DATASETS, Patch, Patches, named, open_dataset
+from kappamask.evaluation.class_groups import MERGED
+from kappamask.evaluation.compare import compare
+from kappamask.evaluation.metrics import Scores
+from kappamask.evaluation.peers import Peer, open_peer
+from kappamask.evaluation.summary import summary
+from kappamask.models import MissingExtraError, SceneError, WeightsError
+
+__all__ = ["OWN_FILES", "SPLITS", "Judged", "judge", "judged"]
+
+OWN_FILES = "arrays"
+"""Data set of scenes of one's own, which are not split."""
+SPLITS = ("test", "validation", "train", "all")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was found on a data set, and what is needed to draw its scenes."""
+
+    found: dict[str, Any]
+    """`summary`, with `dataset`, `title`, `source`, `licence`, `judges` (what the labels tell) and `split`."""
+    patches: Sequence[Patch]
+    peers: tuple[Peer, ...]
+    """Those that masked a patch, in the order of `found`."""
+    places: dict[str, int]
+    """Scene -> its place among `patches`."""
+
+    @property
+    def scores(self) -> Scores:
+        """Of the first mask, by class; where thin cloud counts as cloud, it is no class."""
+        return dict(self.found["peers"][0]["views"]["classes"])
+
+    @property
+    def merged(self) -> bool:
+        """Whether thin cloud counts as cloud."""
+        return bool(self.found["view"] == MERGED)
+
+    def worst(self) -> Iterator[tuple[dict[str, Any], Patch]]:
+        """The scenes of `found["worst"]`, read again one by one."""
+        for one in self.found["worst"]:
+            yield one, self.patches[self.places[one["scene"]]]
+
+
+def judge(
+    data: str,
+    peers: Sequence[str],
+    *,
+    split: str | None = None,
+    limit: int | None = None,
+    merge_thin: bool | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Judged:
+    """Judge peers on a data set.
+
+    data: NAME=FOLDER with a name of `datasets.DATASETS`, or a folder (or file) of labelled arrays.
+    peers: as `open_peer` takes them. One that is not installed, or whose files are not here or damaged, is told in
+        `absent`.
+    split: "test" if left out, "all" for one's own arrays. limit: only so many patches, evenly taken from all.
+    merge_thin: whether thin cloud counts as cloud; None: where the labels do not tell it.
+    Raises SceneError for an unknown data set or peer, if nothing is found, if no peer could mask anything.
+    """
+    name, folder = named(data) or (OWN_FILES, Path(data))
+    chosen = split or ("all" if name == OWN_FILES else SPLITS[0])
+    patches = _part(open_dataset(name, folder), chosen, limit)
+    opened, absent = _opened(peers, folder if folder.is_dir() else folder.parent)
+    if not opened:
+        raise SceneError(f"No peer can run. {' '.join(f'{who}: {why}' for who, why in absent.items())}")
+    facts = {key: getattr(DATASETS[name], key) for key in ("title", "source", "licence", "judges")}
+    facts = {"dataset": name, "folder": folder.name, **facts, "split": chosen}
+    return judged(patches, opened, facts, absent=absent, merge_thin=merge_thin, report=report)
+
+
+def judged(
+    patches: Sequence[Patch],
+    peers: Sequence[Peer],
+    facts: Mapping[str, str],
+    *,
+    absent: Mapping[str, str] | None = None,
+    merge_thin: bool | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Judged:
+    """Judge opened peers on patches; `facts` and `absent` (peer -> why it cannot run) as `Judged.found` has them."""
+    compared = compare(patches, peers, report, merge_thin=merge_thin)
+    found = summary(compared)
+    found = {**facts, **found, "absent": {**(absent or {}), **found["absent"]}}
+    ran = tuple(one.peer for one in compared.standings if one.tally.scenes)
+    return Judged(found, patches, ran, compared.scenes)
+
+
+def _part(patches: Patches, split: str, limit: int | None) -> Patches:
+    found = patches if split == "all" else patches.part(split)
+    if not len(found):
+        parts = ", ".join(part for part in SPLITS[:-1] if len(patches.part(part)))
+        raise SceneError(f"None of the {len(patches)} patches is of {split}; there are some of {parts}, or take all.")
+    return found[:: max(1, -(-len(found) // limit))] if limit else found
+
+
+def _opened(specs: Sequence[str], folder: Path) -> tuple[list[Peer], dict[str, str]]:
+    found, absent = [], {}
+    for spec in specs:
+        try:
+            found.append(open_peer(spec, folder))
+        except (MissingExtraError, WeightsError) as error:
+            absent[spec] = str(error)
+    return found, absent

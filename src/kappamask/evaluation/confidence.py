@@ -1,0 +1,135 @@
+"""Bootstrap confidence intervals of scores, strata and differences between masks."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.evaluation.class_groups import VIEWS, View
+from kappamask.evaluation.counts import FEWEST, Drawn
+from kappamask.evaluation.metrics import RATES, mean, ratios
+
+__all__ = [
+    "CONFIDENCE",
+    "ERRORS",
+    "RESAMPLES",
+    "Statistic",
+    "bootstrap",
+    "dice_of",
+    "difference",
+    "errors_of",
+    "interval",
+    "paired",
+    "score_intervals",
+    "stratum_intervals",
+]
+
+RESAMPLES = 1000
+"""Percentiles of 2.5 % then rest on 25 values each (Efron and Tibshirani 1993 ask for 1000 and more)."""
+CONFIDENCE = 0.95
+SEED = 20210
+"""Of the draws, so that a report can be made again; the number means nothing."""
+Counts = NDArray[np.int64]
+Statistic = Callable[[Counts], NDArray[np.float64]]
+"""Of counts, and of many of them stacked along the first axis, which stays."""
+ERRORS = ("false", "missed")
+Bounds = list[float] | None
+
+
+def bootstrap(scenes: Sequence[Counts], statistic: Statistic, resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """The statistic of the pooled counts of scenes drawn with replacement: (resamples, …), NaN where not defined.
+
+    scenes: counts of each scene, all of one shape. The draws depend on the number of scenes alone, so those of two
+    masks of the same scenes are paired.
+    """
+    return statistic(np.tensordot(_times(len(scenes), resamples), np.stack(scenes), 1))
+
+
+def paired(
+    ours: Sequence[Counts], theirs: Sequence[Counts], statistic: Statistic, resamples: int = RESAMPLES
+) -> NDArray[np.float64]:
+    """The statistic of `ours` less that of `theirs`, both of the same scenes in each draw."""
+    return bootstrap(ours, statistic, resamples) - bootstrap(theirs, statistic, resamples)
+
+
+def interval(draws: NDArray[np.float64], confidence: float = CONFIDENCE) -> NDArray[np.float64]:
+    """Percentile interval (2, …) of draws along their first axis; NaN where fewer than two draws are defined."""
+    tail = 50 * (1 - confidence)
+    few = np.isfinite(draws).sum(axis=0) < 2
+    bounds = np.nanpercentile(np.where(few, 0, draws), [tail, 100 - tail], axis=0)
+    return np.where(few, np.nan, bounds)
+
+
+def _times(scenes: int, resamples: int) -> Counts:
+    """How often each scene is drawn: (resamples, scenes)."""
+    rng = np.random.default_rng(SEED)
+    return np.stack([np.bincount(rng.integers(scenes, size=scenes), minlength=scenes) for _ in range(resamples)])
+
+
+def dice_of(view: View, judged: Collection[str]) -> Statistic:
+    """Dice (…, class and all) of the groups `judged`, of counts (…, 4, 5); NaN where not defined."""
+    table = _table_of(view, judged)
+    return lambda counts: np.asarray(table(counts)[..., RATES.index("dice"), :])
+
+
+def errors_of(tells: Collection[int]) -> Statistic:
+    """`ERRORS` (…, 2) of cloud of either kind, of counts (…, 4, 5), as shares; NaN where not defined.
+
+    The first is of the pixels without cloud those that are called cloud, the second of those with cloud the others.
+    """
+
+    def errors(counts: Counts) -> NDArray[np.float64]:
+        merged = VIEWS["cloud"].merged(counts)
+        wrong, total = np.stack([merged[..., 0, 1], merged[..., 1, 0]], axis=-1), merged.sum(axis=-1)
+        known = (total > 0) & bool(VIEWS["cloud"].judged(tells))
+        return np.where(known, wrong / np.maximum(total, 1), np.nan)
+
+    return errors
+
+
+def score_intervals(drawn: Drawn, view: View, judged: Collection[str]) -> dict[str, dict[str, Bounds]]:
+    """Score -> class -> bounds of 95 %; nothing where there is too little to draw from."""
+    if len(drawn.counts) < FEWEST:
+        return {}
+    bounds = interval(bootstrap(drawn.counts, _table_of(view, judged)))
+    return {rate: _bounds([*view.groups, "all"], bounds[:, i].T) for i, rate in enumerate(RATES)}
+
+
+def stratum_intervals(drawn: Drawn, tells: Collection[int], view: View, judged: Collection[str]) -> dict[str, Any]:
+    """Bounds of 95 % of `false`, `missed` and of the dice of each class `judged`; nothing as above."""
+    if len(drawn.counts) < FEWEST:
+        return {}
+    errors = _bounds(ERRORS, interval(bootstrap(drawn.counts, errors_of(tells))).T)
+    dice = interval(bootstrap(drawn.counts, dice_of(view, judged))).T
+    return {**errors, "dice": _bounds([*view.groups, "all"], dice)}
+
+
+def difference(ours: Drawn, theirs: Drawn, statistic: Statistic, names: Iterable[str]) -> dict[str, Any]:
+    """What `ours` has more than `theirs` of the same scenes, by name, and `intervals` of it, drawn in pairs."""
+    listed = list(names)
+    one, other = (statistic(np.sum(each.counts, axis=0)) for each in (ours, theirs))
+    enough = len(ours.counts) >= FEWEST
+    bounds = interval(paired(ours.counts, theirs.counts, statistic)) if enough else np.full((2, len(listed)), np.nan)
+    named = {name: float(v) if np.isfinite(v) else None for name, v in zip(listed, one - other, strict=True)}
+    return {"values": named, "intervals": _bounds(listed, bounds.T)}
+
+
+def _table_of(view: View, judged: Collection[str]) -> Statistic:
+    """`RATES` (…, 6, class and all)."""
+    known = np.array([name in judged for name in view.groups])
+
+    def table(counts: Counts) -> NDArray[np.float64]:
+        values = np.where(known, np.moveaxis(ratios(view.merged(counts)), 0, -2), np.nan)
+        return np.concatenate([values, mean(values)], axis=-1)
+
+    return table
+
+
+def _bounds(names: Iterable[str], bounds: NDArray[np.float64]) -> dict[str, Bounds]:
+    """None also where no draw differs, as where no error was made: that tells of what is there, not how sure it is."""
+    return {name: _pair(*pair) for name, pair in zip(names, bounds.tolist(), strict=True)}
+
+
+def _pair(low: float, high: float) -> Bounds:
+    return [low, high] if low < high else None

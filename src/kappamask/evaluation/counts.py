@@ -1,0 +1,168 @@
+"""Confusion counts by scene and square, and reliability of scores."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.evaluation.boundary import BANDS, edge_counts, without_band
+from kappamask.evaluation.metrics import CLASSES, IGNORED, confusion
+from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
+
+__all__ = ["BINS", "FEWEST", "SIDE", "Drawn", "Tally", "block_counts", "calibration_error", "reliability"]
+
+BINS = 15
+"""Of the highest score (Guo et al. 2017)."""
+SIDE = 128
+"""Pixels: a cumulus and its shadow lie within 1.3 km, so that neighbours are nearly, but not quite, independent."""
+COLUMNS = len(CLASSES) + 1
+CELLS = len(CLASSES) * COLUMNS
+Codes = NDArray[np.uint8]
+Counts = NDArray[np.int64]
+EMPTY = (len(CLASSES), len(CLASSES) + 1)
+FEWEST = 2
+"""Products or places below which squares of the one are drawn instead, and squares below which nothing is."""
+
+
+def reliability(
+    scores: NDArray[np.floating], truth: NDArray[np.uint8], *, merge_thin: bool = False
+) -> NDArray[np.float64]:
+    """For each of `BINS` of the highest score: pixels, the sum of that score, and how many of them are right: (bin, 3).
+
+    scores: of the classes 1 to 4, (4, y, x), NaN where there is no data; scaled to sum to 1. truth: codes (y, x).
+    merge_thin: semi-transparent cloud and cloud are one class, with the sum of their scores. May be summed over scenes.
+    """
+    counted = ~np.isin(truth, IGNORED) & np.isfinite(scores).all(axis=0)
+    share, true = np.asarray(scores[:, counted], np.float64), truth[counted].astype(np.int64)
+    share /= np.maximum(share.sum(axis=0), np.finfo(np.float64).tiny)
+    if merge_thin:
+        share = np.concatenate([share[:2], share[2:].sum(axis=0, keepdims=True)])
+        true = np.where(true == CLOUD, SEMI_TRANSPARENT, true)
+    best, right = share.max(axis=0), share.argmax(axis=0) + min(CLASSES.values()) == true
+    places = np.minimum((best * BINS).astype(np.int64), BINS - 1)
+    return np.stack([np.bincount(places, weight, BINS) for weight in (np.ones_like(best), best, right)], axis=1)
+
+
+def calibration_error(bins: NDArray[np.float64]) -> float | None:
+    """Expected calibration error of `reliability`: mean distance of score and share of right pixels; None for none."""
+    pixels, score, right = bins.T
+    return float(np.abs(score - right).sum() / pixels.sum()) if pixels.sum() else None
+
+
+def block_counts(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.int64]:
+    """`confusion` of every square of `side` px, row by row: (block, 4, 5); squares without a judged pixel are left out.
+
+    truth, mask: codes 0 to 5 and 255, (y, x). The truth alone decides which squares are kept, so that those of two
+    masks go together.
+    """
+    rows = range(0, truth.shape[0], side)
+    return np.concatenate([_row(truth[y : y + side], mask[y : y + side], side) for y in rows])
+
+
+def _row(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> NDArray[np.int64]:
+    """Of the squares side by side; row by row, for a whole product takes gigabytes otherwise."""
+    across = -(-truth.shape[1] // side)
+    judged = ~np.isin(truth, IGNORED)
+    places = np.broadcast_to(np.arange(truth.shape[1]) // side, truth.shape)[judged]
+    rows, columns = (codes[judged].astype(np.int64) - 1 for codes in (truth, mask))
+    columns = np.where((columns >= 0) & (columns < len(CLASSES)), columns, len(CLASSES))
+    flat = places * CELLS + rows * COLUMNS + columns
+    counts = np.bincount(flat, minlength=across * CELLS).reshape(-1, len(CLASSES), COLUMNS)
+    return counts[counts.any(axis=(1, 2))]
+
+
+class Drawn(NamedTuple):
+    """What an interval rests on: `of` "groups" (products or places) or "blocks" (squares of the one that there is)."""
+
+    of: str
+    counts: list[NDArray[np.int64]]
+    """`confusion` (4, 5) of each."""
+
+    def told(self) -> dict[str, str | int]:
+        """For JSON."""
+        return {"of": self.of, "number": len(self.counts)}
+
+
+def _bands() -> dict[int, Counts]:
+    return {width: np.zeros(EMPTY, np.int64) for width in BANDS}
+
+
+@dataclass
+class Tally:
+    """Counts of one mask: pooled over scenes, but for 160 bytes a scene and 160 a square of it, for intervals."""
+
+    scenes: dict[str, Counts] = field(default_factory=dict)
+    """Scene -> `confusion` (4, 5)."""
+    group_of: dict[str, str] = field(default_factory=dict)
+    """Scene -> its product or place: scenes of one are not independent."""
+    blocks: dict[str, Counts] = field(default_factory=dict)
+    """Scene -> `block_counts` (block, 4, 5)."""
+    bands: dict[int, Counts] = field(default_factory=_bands)
+    """Pixels on either side of edges that are left out -> the same of all scenes."""
+    edges: Counts = field(default_factory=lambda: np.zeros((len(CLASSES), 4), np.int64))
+    """`edge_counts` of all scenes."""
+    bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((BINS, 3)))
+    """`reliability` of all scenes."""
+
+    @property
+    def pooled(self) -> Counts:
+        """`confusion` (4, 5) of all scenes."""
+        return sum(self.scenes.values(), np.zeros(EMPTY, np.int64))
+
+    def by_group(self, scenes: Collection[str] | None = None) -> list[Counts]:
+        """`confusion` (4, 5) of each product or place, in the order of their names; of these scenes alone if given."""
+        summed: dict[str, Counts] = {}
+        for name in self.scenes if scenes is None else scenes:
+            group = self.group_of[name]
+            summed[group] = summed.get(group, 0) + self.scenes[name]
+        return [summed[group] for group in sorted(summed)]
+
+    def drawn(self, scenes: Collection[str] | None = None) -> Drawn:
+        """What intervals of these scenes, or of all, are drawn from; of two masks of the same scenes the same."""
+        groups = self.by_group(scenes)
+        if len(groups) >= FEWEST:
+            return Drawn("groups", groups)
+        kept = sorted(self.scenes if scenes is None else scenes)
+        return Drawn("blocks", [one for name in kept for one in self.blocks[name]])
+
+    def add(
+        self,
+        scene: str,
+        truth: Codes,
+        mask: Codes,
+        *,
+        group: str | None = None,
+        scores: NDArray[np.floating] | None = None,
+        merge_thin: bool = False,
+        merge_shadow: bool = False,
+    ) -> None:
+        """Count a scene: truth and mask in KappaMask codes (y, x), `scores` (4, y, x) of the classes where there are.
+
+        group: the product or place; left out, the scene is one of its own. merge_thin: thin cloud counts as cloud.
+        merge_shadow: shadow counts as clear, and `scores` are not looked at, for they part the two.
+        Raises CubeError as `confusion` does, and then counts nothing.
+        """
+        merged = {SEMI_TRANSPARENT: CLOUD} if merge_thin else {}
+        merged |= {SHADOW: CLEAR} if merge_shadow else {}
+        true, found = (_merged(codes, merged) for codes in (truth, mask))
+        matrix = confusion(true, found)
+        self.scenes[scene] = self.scenes.get(scene, 0) + matrix
+        blocks = block_counts(true, found)
+        self.blocks[scene] = np.concatenate([self.blocks[scene], blocks]) if scene in self.blocks else blocks
+        self.group_of[scene] = group or scene
+        for width, counts in self.bands.items():
+            inner = without_band(true, width)
+            if not np.isin(inner, IGNORED).all():
+                counts += confusion(inner, found)
+        self.edges += edge_counts(true, found)
+        if scores is not None and not merge_shadow:
+            self.bins += reliability(scores, true, merge_thin=merge_thin)
+
+
+def _merged(codes: Codes, classes: Mapping[int, int]) -> Codes:
+    out = codes
+    for one, other in classes.items():
+        out = np.where(out == one, np.uint8(other), out)
+    return out

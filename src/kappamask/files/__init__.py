@@ -1,0 +1,1 @@
+"""Files and URLs from anywhere: atomic writes, downloads, archives, GeoJSON, loopback addresses."""

@@ -1,0 +1,99 @@
+"""Write files atomically: in a folder beside the target, then renamed."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+
+from kappamask.models import KappaMaskError, SceneError
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows, where nothing is swept
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["GDAL_ERRORS", "scratch", "spelt", "written_whole"]
+
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+"""rasterio passes some of GDAL's errors on as they are, and has no public name for them."""
+PREFIX: Final = ".kappamask-"
+YOUNG_S: Final = 60.0
+"""Seconds within which the owner of a new folder has surely locked it."""
+
+
+def spelt(path: Path) -> Path:
+    """`path` as it is; SceneError if its name cannot be written in UTF-8, which GDAL and netCDF need."""
+    try:
+        os.path.realpath(path).encode()
+    except UnicodeEncodeError:
+        raise SceneError(f"The name of {str(path)!a} is not UTF-8; rename the file or folder.") from None
+    return path
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a path of the same name in a `scratch` folder; what lies there at the end replaces `path`.
+
+    Whatever goes wrong, nothing is left behind and an older file stays as it was.
+    """
+    with scratch(path) as folder:
+        yield folder / path.name
+        for made in sorted(folder.iterdir()):
+            made.replace(path.with_name(made.name))
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, on the same disk, that goes at the end; those of killed runs go at the start.
+
+    Raises SceneError if `path` cannot be written, or if the disk or a driver refuses; errors of the project itself
+    pass through.
+    """
+    if not spelt(path).parent.is_dir():
+        raise SceneError(f"Cannot write {path}: there is no folder {path.parent}.")
+    try:
+        with suppress(FileNotFoundError):
+            path.stat()  # a link that leads to itself would be replaced
+        _sweep(path.parent)
+        with TemporaryDirectory(dir=path.parent, prefix=PREFIX) as name, _locked(Path(name)):
+            yield Path(name)
+    except KappaMaskError:
+        raise
+    except (*GDAL_ERRORS, OSError, RuntimeError) as error:
+        raise SceneError(f"Cannot write {path}: {error.__cause__ or error}.") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Lock a folder for as long as this process lives; yields False where another has it, or the disk has no locks."""
+    if fcntl is None:
+        yield False
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except OSError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(handle)
+
+
+def _sweep(parent: Path) -> None:
+    """Take away folders of `scratch` that no process has locked: their owner was killed before it could."""
+    for left in parent.glob(f"{PREFIX}????????"):
+        with suppress(OSError):
+            if left.is_symlink() or time.time() - left.stat().st_mtime < YOUNG_S:
+                continue
+            with _locked(left) as free:
+                if free:
+                    shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,46 @@
+"""Read URLs of web servers on this machine only."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import requests
+
+__all__ = ["LOOPBACK", "answer", "content"]
+
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+"""Host names of this machine."""
+WAIT_S: Final = 60.0
+PIECE: Final = 2**16
+"""Bytes that are read at once."""
+
+
+@contextmanager
+def answer(url: str) -> Iterator[requests.Response]:
+    """What this machine answers at `url`; its content is read by `iter_content`, which raises what `requests` does.
+
+    Neither redirects nor proxies are followed. Raises requests.RequestException for another machine, for any answer but
+    200, and for one that cannot be had; UnicodeError for some names that are no hosts.
+    """
+    with requests.Session() as session:
+        session.trust_env = False
+        request = session.prepare_request(requests.Request("GET", url))
+        # the URL as it is sent: parsers differ in what a backslash before "@" means
+        if urlsplit(str(request.url)).hostname not in LOOPBACK:
+            raise requests.exceptions.InvalidURL("it is on another machine")
+        with session.send(request, stream=True, timeout=WAIT_S, allow_redirects=False) as response:
+            if response.status_code != requests.codes.ok:
+                raise requests.HTTPError(f"the answer is HTTP {response.status_code}")
+            yield response
+
+
+def content(url: str, most: int) -> bytes:
+    """All that `answer` gives, up to `most` bytes; raises what that does, and requests.RequestException for more."""
+    with answer(url) as response:
+        data = bytearray()
+        for piece in response.iter_content(PIECE):
+            data += piece
+            if len(data) > most:
+                raise requests.RequestException(f"the answer is longer than {most >> 20} MiB")
+        return bytes(data)

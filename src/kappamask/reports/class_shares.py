@@ -1,0 +1,138 @@
+"""Shares of the classes in a mask of any scheme, in KappaMask's codes."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import xarray as xr
+
+from kappamask.models import ClassValue
+from kappamask.models.schemes import SCHEMES
+from kappamask.scenes.encoding import legend
+from kappamask.scenes.statistics import class_pixels, in_classes
+from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
+
+__all__ = ["CLOUDS", "NO_DATA", "Share", "Shares", "meanings", "shares", "words"]
+
+NO_DATA = frozenset({UNDEFINED, MISSING})
+CLOUDS = frozenset({SEMI_TRANSPARENT, CLOUD})
+MEANINGS = (
+    (r"no.?data|missing|^fill|outside|invalid|saturated|defective", MISSING),
+    (r"undefined|unclassified|unknown|not.?labelled", UNDEFINED),
+    (r"^(?!.*cloud).*(topo|terrain|cast).*shadow", CLEAR),
+    (r"shadow", SHADOW),
+    (r"cirrus|thin|semi|haze", SEMI_TRANSPARENT),
+    (r"(no|non|not|without).?cloud|cloud.?(free|less)", CLEAR),
+    (r"cloud", CLOUD),
+)
+"""What the name of a class says where the mask names no scheme that is known, the first that fits; of anything else
+(land, water, snow …) that it is clear."""
+
+
+def words(name: str) -> str:
+    """A class's name as people write it."""
+    return name.replace("semi_transparent", "semi-transparent").replace("_", " ")
+
+
+def meanings(mask: xr.DataArray) -> dict[int, int]:
+    """Value of each class in the mask's legend -> the KappaMask code that it stands for.
+
+    By the scheme that the attribute `scheme` names, where `kappamask.models.schemes` knows it, else by the names.
+    """
+    scheme = SCHEMES.get(str(mask.attrs.get("scheme")))
+    read = {row.value: row.read for row in scheme.rows} if scheme else {}
+    return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in legend(mask)}
+
+
+def _by_name(name: str) -> int:
+    return next((code for pattern, code in MEANINGS if re.search(pattern, name)), CLEAR)
+
+
+@dataclass(frozen=True)
+class Share:
+    """One class in one mask."""
+
+    of: ClassValue
+    meaning: int
+    """The KappaMask class that it stands for."""
+    pixels: int
+
+    @property
+    def label(self) -> str:
+        """The class's name in words."""
+        return words(self.of.name)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The classes of one mask, in the order of their values."""
+
+    classes: tuple[Share, ...]
+    nodata: int = 0
+    """Pixels with 255: outside the requested area, and in a job's mask those without data too."""
+
+    @property
+    def area(self) -> int:
+        """Pixels of the requested area, with or without data, 255 apart."""
+        return sum(one.pixels for one in self.classes)
+
+    @property
+    def valid(self) -> int:
+        """Pixels with a class that is not 'no data'."""
+        return sum(one.pixels for one in self.shown)
+
+    @property
+    def shown(self) -> tuple[Share, ...]:
+        """The classes that valid pixels have."""
+        return tuple(one for one in self.classes if one.meaning not in NO_DATA)
+
+    def percent(self, one: Share) -> float | None:
+        """Percent of the valid pixels; of the area where the class means 'no data'; None where there is no pixel."""
+        whole = self.area if one.meaning in NO_DATA else self.valid
+        return 100 * one.pixels / whole if whole else None
+
+    @property
+    def valid_percent(self) -> float:
+        """Percent of the area that has data."""
+        return 100 * self.valid / self.area if self.area else 0.0
+
+    @property
+    def cloud_cover(self) -> float | None:
+        """Percent of the valid pixels under cloud, opaque or semi-transparent; None where that cannot be told."""
+        return self.covered(CLOUDS)
+
+    def covered(self, meanings: Iterable[int]) -> float | None:
+        """Percent of the valid pixels with these KappaMask classes; None if there are none, or no such class."""
+        found = self.standing_for(meanings)
+        return 100 * sum(one.pixels for one in found) / self.valid if self.valid and found else None
+
+    def standing_for(self, meanings: Iterable[int]) -> tuple[Share, ...]:
+        """The classes that stand for these KappaMask classes."""
+        wanted = set(meanings)
+        return tuple(one for one in self.classes if one.meaning in wanted)
+
+    @property
+    def clouds(self) -> str:
+        """The classes that count as cloud, in words."""
+        return " and ".join(one.label for one in self.standing_for(CLOUDS)) or "no class"
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Part of the area, 0 to 1, by the classes' names."""
+        return {one.of.name: one.pixels / max(self.area, 1) for one in self.classes}
+
+    @property
+    def percentages(self) -> dict[str, float | None]:
+        """`percent` by the classes' names."""
+        return {one.of.name: self.percent(one) for one in self.classes}
+
+
+def shares(mask: xr.DataArray) -> Shares:
+    """Count the classes of a mask of whole numbers, in any dims, numpy or dask; 255, outside the area, is left out.
+
+    A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the legend does
+    not name.
+    """
+    counted, outside = class_pixels(mask)
+    codes = meanings(in_classes(mask))
+    return Shares(tuple(Share(one, codes[one.value], pixels) for one, pixels in counted.items()), outside)

@@ -1,0 +1,44 @@
+"""Write the QGIS style of a mask: names and colours of its classes."""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import xarray as xr
+
+from kappamask.files.atomic import written_whole
+from kappamask.reports.class_shares import words
+from kappamask.scenes import read_mask
+from kappamask.scenes.encoding import legend
+
+__all__ = ["style", "write_style"]
+
+DOCTYPE = b"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+"""As QGIS writes it, and expects it."""
+
+
+def style(mask: xr.DataArray) -> bytes:
+    """A QGIS style (.qml, QGIS 3): the paletted renderer of band 1 with one entry for each class of `mask`.
+
+    Names and colours are those of the mask's CF flag attributes, whatever its class scheme, else of the card. Values
+    that the legend does not name, 255 outside the area among them, stay transparent.
+    """
+    root = ET.Element("qgis", styleCategories="Symbology")
+    renderer = {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}
+    palette = ET.SubElement(ET.SubElement(ET.SubElement(root, "pipe"), "rasterrenderer", renderer), "colorPalette")
+    for one in legend(mask):
+        entry = {"value": str(one.value), "label": words(one.name), "color": f"#{one.color_hint}"}
+        ET.SubElement(palette, "paletteEntry", {**entry, "alpha": "255"})
+    ET.indent(root)
+    return DOCTYPE + ET.tostring(root)
+
+
+def write_style(mask_file: str | Path) -> Path:
+    """Write `style` to NAME.qml beside the mask NAME.tif, where QGIS looks for it; returns its path.
+
+    Raises SceneError if the file is no mask, or if the style cannot be written.
+    """
+    path = Path(mask_file).with_suffix(".qml")
+    text = style(read_mask(mask_file))
+    with written_whole(path) as draft:
+        draft.write_bytes(text)
+    return path

@@ -1,0 +1,94 @@
+"""Parse band names as files spell them."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from kappamask.models import SENTINEL2_BANDS, SceneError
+
+__all__ = ["band_name", "baseline", "choose", "normalise", "product_facts", "tile", "whole"]
+
+_BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
+_TILE = re.compile(r"(?<![A-Z0-9])T(\d\d[A-Z]{3})(?![A-Z0-9])")
+_BASELINE = re.compile(r"(?<![A-Z0-9])N(\d\d)(\d\d)(?![A-Z0-9])")
+_PLATFORM = re.compile(r"(?<![A-Z0-9])S(2[A-D])_")
+_ORBIT = re.compile(r"(?<![A-Z0-9])R(\d{3})(?![A-Z0-9])")
+LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
+"""Bands that a whole product of a level does not have."""
+
+
+def band_name(text: str | None) -> str | None:
+    """The one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
+
+    The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different bands in one text name none.
+    """
+    found = {_label(digits, auxiliary) for digits, auxiliary in _BAND.findall((text or "").upper())}
+    return found.pop() if len(found) == 1 else None
+
+
+def _label(digits: str, auxiliary: str) -> str:
+    return auxiliary or f"B{digits:0>2}"
+
+
+def tile(text: str) -> str | None:
+    """The MGRS tile that a name tells of ("T32TQM_20210527T102021_B02.jp2": 32TQM), else None."""
+    found = _TILE.search(text.upper())
+    return found[1] if found else None
+
+
+def baseline(text: str) -> str | None:
+    """The processing baseline that a product's name tells of ("S2A_MSIL1C_…_N0511_R065_…": 05.11), else None."""
+    found = _BASELINE.search(text.upper())
+    return f"{found[1]}.{found[2]}" if found else None
+
+
+def product_facts(name: str) -> dict[str, str | int]:
+    """`product`, and what its name tells of `platform`, `tile` and relative `orbit`.
+
+    S2A_MSIL1C_20210527T102021_N0300_R065_T32TQM_20210527T123456: Sentinel-2A, 32TQM, 65.
+    """
+    upper = name.upper()
+    platform, orbit, place = _PLATFORM.search(upper), _ORBIT.search(upper), tile(name)
+    found: dict[str, str | int] = {"product": name}
+    found |= {"platform": f"Sentinel-{platform[1]}"} if platform else {}
+    found |= {"tile": place} if place else {}
+    return found | ({"orbit": int(orbit[1])} if orbit else {})
+
+
+def whole(product: str, have: Sequence[str], level: str | None) -> list[str]:
+    """`have`, all bands of a product; SceneError if one is missing that its level has."""
+    lacking = LACKING.get(level or "", SENTINEL2_BANDS)
+    missing = [band for band in SENTINEL2_BANDS if band not in have and band not in lacking]
+    if missing:
+        raise SceneError(
+            f"{product} lacks {', '.join(missing)}; get it anew, or name the bands to use with bands=[…] (on the "
+            "command line --bands B02,B03,…)."
+        )
+    return list(have)
+
+
+def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:
+    """The labels to read, in order: `wanted` if given, else all that the scene has.
+
+    Raises SceneError if the scene names a band twice, or lacks one that is wanted.
+    """
+    twice = [band for band, times in Counter(have).items() if times > 1]
+    if twice:
+        raise SceneError(f"Scene {scene} names {', '.join(twice)} more than once; every band needs its own name.")
+    if wanted is None:
+        return list(have)
+    names = normalise(wanted)
+    missing = [band for band in names if band not in have]
+    if missing:
+        raise SceneError(f"Scene {scene} lacks {', '.join(missing)}; it has {', '.join(have)}.")
+    return names
+
+
+def normalise(wanted: Iterable[str]) -> list[str]:
+    """Labels as this project writes them; SceneError for a word that is no Sentinel-2 band."""
+    given = list(wanted)
+    names = [band_name(word) for word in given]
+    unknown = [word for word, name in zip(given, names, strict=True) if name is None]
+    if unknown or not given:
+        raise SceneError(f"No band {', '.join(unknown) or 'given'}: known are {', '.join(SENTINEL2_BANDS)}.")
+    return [name for name in names if name]

@@ -1,0 +1,1 @@
+"""Readers of scenes: one module for each format."""

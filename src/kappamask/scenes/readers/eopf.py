@@ -1,0 +1,218 @@
+"""Read Sentinel-2 products in EOPF Zarr, with all bands on one grid.
+
+Read with plain xarray, because `xarray-eopf` decodes every band to float64, resamples by rules of its own, guesses the
+product from its name, and brings S3 and HTTP clients with it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import dask.array
+import numpy as np
+import xarray as xr
+from dask.array import Array
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.transform import Affine
+
+from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.scenes.band_names import band_name, baseline, choose, product_facts, whole
+from kappamask.scenes.cube import located, make_cube
+from kappamask.scenes.grid import Grid, check_regular
+from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.readers.lazy_variables import finer, halves
+from kappamask.scenes.readers.netcdf import packing_of, shared_nodata
+from kappamask.scenes.readers.raster import NODATA
+from kappamask.scenes.readers.stac_providers import by_baseline, settled
+from kappamask.scenes.readers.zarr import attributes_of, checked, open_group
+from kappamask.scenes.resample import FINEST
+from kappamask.udf.radiometry import AUXILIARY
+
+__all__ = [
+    "BANDS",
+    "CLASSES",
+    "ZarrImage",
+    "fitting",
+    "images",
+    "is_eopf",
+    "open_eopf",
+    "part_of",
+    "read_classification",
+]
+
+BANDS: Final = ("measurements/reflectance", "quality/atmosphere")
+CLASSES: Final = "conditions/mask/l2a_classification"
+RESOLUTIONS: Final = ("r10m", "r20m", "r60m")
+"""Groups of reflectance, of AOT and WVP, and of the scene classification, and in each of them; the finest first."""
+LABELS: Final = {"scl": "SCL"}
+"""Images that are no bands."""
+CRS_KEYS: Final = ("horizontal_CRS_code", "horizontal_crs_code", "proj:code", "proj:epsg")
+"""Root attributes, in other_metadata and stac_discovery, as versions of EOPF spell them."""
+ENOUGH: Final = 2
+"""Coordinates along an axis that tell its pixels' size."""
+NEAR: Final = 1e-6
+"""Metres: rounding of corners computed from coordinates."""
+da: Any = dask.array  # its annotations are partial
+REMEDY = 'say which in the product\'s root attributes (.zattrs), as "radiometry": "dn_harmonized" or "dn_offset"'
+
+
+@dataclass(frozen=True)
+class ZarrImage:
+    """A band at one resolution, not read yet."""
+
+    product: str
+    source: Path
+    """The folder of its array."""
+    variable: xr.DataArray
+    """Numbers as stored, dims (y, x)."""
+    grid: Grid
+    """Of the pixels that are read."""
+    half: bool = False
+    """Whether means of 2 x 2 pixels are read."""
+
+    def on(self, target: Grid, nodata: float, kernel: str) -> Array:
+        """A dask array (y, x) on `target`, of pixels that those of the image hold whole; resampled by `kernel`.
+
+        Raises SceneError if it covers another area; computing raises it where the image is damaged.
+        """
+        ratio = round(self.grid.transform.a / target.transform.a)
+        gaps = [abs(a - b) for a, b in zip(self.grid.bounds, target.bounds, strict=True)]
+        if max(gaps) > NEAR or (self.grid.width * ratio, self.grid.height * ratio) != (target.width, target.height):
+            raise SceneError(
+                f"{self.product}: {self.variable.name} covers {self.grid.bounds}, other bands {target.bounds}; "
+                "use a whole product, or cut all groups at whole pixels of 60 m."
+            )
+        if self.half:
+            return halves(self.source, self.product, self.variable, nodata)
+        return finer(self.source, self.product, self.variable, ratio, nodata, kernel)
+
+
+def images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
+    """What a group of a `checked` product holds, by label, each at all its resolutions, the finest first."""
+    found: dict[str, list[ZarrImage]] = {}
+    crs = _crs(path)
+    for resolution in RESOLUTIONS:
+        folder = path.joinpath(*group.split("/"), resolution)
+        if not folder.is_dir():
+            continue
+        dataset = open_group(path, f"{group}/{resolution}")
+        grid = _grid(path.name, dataset, crs)
+        for key, variable in dataset.data_vars.items():
+            label = LABELS.get(str(key)) or band_name(str(key))
+            if label and variable.dims == ("y", "x"):
+                found.setdefault(label, []).append(ZarrImage(path.name, folder / str(key), variable, grid))
+    return found
+
+
+def fitting(choice: list[ZarrImage], metres: float) -> ZarrImage:
+    """The finest of a band's images that is no finer than `metres`; where all are, the coarsest, halved.
+
+    Of 10 m, as fine as can be, simply the finest.
+    """
+    if metres <= FINEST:
+        return choice[0]
+    enough = [image for image in choice if image.grid.transform.a >= metres - NEAR]
+    if enough:
+        return enough[0]
+    last = choice[-1]
+    side = 2 * last.grid.transform.a
+    corner = Affine(side, 0, last.grid.transform.c, 0, -side, last.grid.transform.f)
+    return replace(last, half=True, grid=Grid(last.grid.crs, corner, last.grid.width // 2, last.grid.height // 2))
+
+
+def part_of(facts: Any, *keys: str) -> Mapping[str, Any]:
+    """A mapping inside mappings, empty where something else is there."""
+    for key in keys:
+        facts = facts.get(key) if isinstance(facts, Mapping) else None
+    return facts if isinstance(facts, Mapping) else {}
+
+
+def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> Grid:
+    """From the coordinates, which are the centres of pixels; SceneError if there are none, or they are not north-up."""
+    if not {"x", "y"} <= set(dataset.coords) or min(dataset.sizes["x"], dataset.sizes["y"]) < ENOUGH:
+        raise SceneError(f"{name}: a group of bands lacks the coordinates x and y.")
+    x, y = (dataset[axis].values.astype(np.float64) for axis in ("x", "y"))
+    check_regular(name, dataset["x"])
+    check_regular(name, dataset["y"])
+    across, down = (x[-1] - x[0]) / (len(x) - 1), (y[-1] - y[0]) / (len(y) - 1)
+    if across <= 0 or down >= 0:
+        raise SceneError(f"{name} is not north-up: x must grow and y must fall.")
+    corner = Affine(across, 0, x[0] - across / 2, 0, down, y[0] - down / 2)
+    return Grid(crs, corner, len(x), len(y))
+
+
+def _crs(path: Path) -> CRS | None:
+    """The one coordinate reference system that the root attributes name; SceneError for several, or for nonsense."""
+    facts = attributes_of(path)
+    places = (part_of(facts, "other_metadata"), part_of(facts, "stac_discovery", "properties"))
+    codes = {str(place[key]) for place in places for key in CRS_KEYS if place.get(key)}
+    try:
+        found = {CRS.from_epsg(int(code.upper().removeprefix("EPSG:"))).to_epsg() for code in codes}
+    except (CRSError, ValueError) as error:
+        raise SceneError(f"{path.name} names a coordinate reference system that is none: {error}.") from error
+    if len(found) > 1:
+        raise SceneError(f"{path.name} names several coordinate reference systems: {', '.join(sorted(codes))}.")
+    return CRS.from_epsg(found.pop()) if found else None
+
+
+def is_eopf(path: Path) -> bool:
+    """Whether a folder is laid out as an EOPF product of Sentinel-2."""
+    return path.joinpath(*BANDS[0].split("/")).is_dir()
+
+
+def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str, metres: float) -> xr.DataArray:
+    """See `open_scene`, for a `checked` Zarr folder. AOT and WVP of Level-2A are bands too.
+
+    Without `bands`, SceneError if the product lacks one of its level.
+    """
+    held = {band: choice for group in BANDS for band, choice in images(path, group).items()}
+    if not held:
+        raise SceneError(f"{path.name} holds no bands: needed is {BANDS[0]}/r10m/b02 and the like.")
+    chosen = {band: fitting(held[band], metres) for band in SENTINEL2_BANDS if band in held}
+    reflective = {band: image.variable for band, image in chosen.items() if band not in AUXILIARY}
+    attrs = _facts(path, reflective, level)
+    labels = choose(
+        path.name, list(chosen), whole(path.name, list(chosen), attrs.get("level")) if bands is None else bands
+    )
+    target = min((image.grid for image in chosen.values()), key=lambda grid: grid.transform.a)
+    nodata = shared_nodata(path.name, reflective.values()).get("_FillValue", NODATA)
+    layers = [chosen[label].on(target, nodata, kernel)[None] for label in labels]
+    return make_cube(da.concatenate(layers), labels, target, attrs, nodata)
+
+
+def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
+    """Sen2Cor's classes of a Level-2A product, uint8 (y, x), lazy, each pixel repeated on the grid of `like`.
+
+    None where the product has none. Raises SceneError if the folder is unsafe or damaged, or does not cover `like`.
+    """
+    held = images(checked(path), CLASSES).get("SCL")
+    if held is None:
+        return None
+    image = held[0]
+    codes = image.on(image.grid, NODATA, "nearest").astype(np.uint8)
+    places = {"y": image.grid.y, "x": image.grid.x}
+    classes = located(xr.DataArray(codes, dims=("y", "x"), coords=places, name="SCL"), image.grid)
+    try:
+        near = classes.sel(y=like["y"], x=like["x"], method="nearest", tolerance=image.grid.transform.a / 2)
+    except KeyError as error:
+        told = "its classification does not cover the cube; use those of one product"
+        raise SceneError(f"{path.name}: {told}.") from error
+    return near.assign_coords(y=like["y"], x=like["x"])
+
+
+def _facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None) -> dict[str, Any]:
+    facts = attributes_of(path)
+    name = str(part_of(facts, "stac_discovery").get("id") or path.resolve().stem)
+    texts, told = f"{path.resolve().name} {name}", part_of(facts, "stac_discovery", "properties")
+    version = baseline(texts)
+    tags = {"datetime": told.get("datetime") or told.get("start_datetime"), "processing_baseline": version}
+    known = {key: value for key, value in tags.items() if value}
+    packed = packing(path.name, [packing_of(path.name, band) for band in bands.values()])
+    if packed is None and all(band.dtype.kind == "f" for band in bands.values()):
+        packed, version = "reflectance", None
+    signals = {"scale and offset": packed, f"processing baseline {version}": by_baseline(version)}
+    if "radiometry" in facts:
+        known, signals = known | {"radiometry": facts["radiometry"]}, {}
+    return attributes(texts, known, level, settled(path.name, signals, REMEDY)) | product_facts(name)

@@ -1,0 +1,50 @@
+"""Read GeoTIFF scenes with band names in the band descriptions."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import xarray as xr
+
+from kappamask.models import SceneError
+from kappamask.scenes.band_names import band_name, choose, normalise
+from kappamask.scenes.cube import make_cube
+from kappamask.scenes.grid import grid_of
+from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.readers.raster import lazy_bands, local_raster
+from kappamask.udf.radiometry import AUXILIARY
+
+__all__ = ["band_labels", "open_geotiff"]
+
+
+def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
+    """See `open_scene`."""
+    with local_raster(path) as dataset:
+        labels, indexes = band_labels(path.name, dataset.descriptions, bands)
+        packed = [
+            (dataset.scales[i - 1], dataset.offsets[i - 1])
+            for label, i in zip(labels, indexes, strict=True)
+            if label not in AUXILIARY
+        ]
+        radiometry = packing(path.name, packed)
+        attrs = attributes(path.name, dataset.tags(), level, radiometry)
+        grid, nodata = grid_of(dataset), dataset.nodata
+    return make_cube(lazy_bands(path, indexes), labels, grid, attrs, nodata)
+
+
+def band_labels(name: str, texts: Sequence[str | None], wanted: Iterable[str] | None) -> tuple[list[str], list[int]]:
+    """Labels to read, and their numbers, from 1, among the layers that `texts` describe.
+
+    `wanted` names all bands, in order, where no text names one. Raises SceneError as `choose` does.
+    """
+    asked = list(wanted) if wanted is not None else None
+    named = {i: label for i, text in enumerate(texts, 1) if (label := band_name(text))}
+    if not named and asked is not None and len(asked) == len(texts):
+        named = dict(enumerate(normalise(asked), 1))
+    if not named:
+        raise SceneError(
+            f"{name} has no Sentinel-2 band names: write band descriptions (B02, B03, …), or "
+            f"name all {len(texts)} in order with bands=[…] (on the command line --bands B02,B03,…)."
+        )
+    labels = choose(name, list(named.values()), asked)
+    numbers = {label: i for i, label in named.items()}
+    return labels, [numbers[label] for label in labels]

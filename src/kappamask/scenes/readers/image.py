@@ -1,0 +1,131 @@
+"""Read one band of a GeoTIFF or JPEG 2000 file lazily on a given grid."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dask.array
+import numpy as np
+from dask.array import Array
+from numpy.typing import NDArray
+from rasterio.transform import Affine
+from rasterio.windows import Window
+
+from kappamask.files.archives import Member, Source
+from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.readers import block_cache
+from kappamask.scenes.readers.raster import CHUNK, NODATA, local_raster, number_type
+from kappamask.scenes.resample import aligned, halved, on_grid, upsampled
+
+__all__ = ["Image"]
+
+da: Any = dask.array  # its annotations are partial
+SOLID: Final = np.ones((2, 2), bool)
+"""What pixels without data are held to be part of: one alone is a dark pixel that ringing has brought to 0."""
+REACH: Final = 5
+"""Half-resolution pixels beside such that may be mixed with them: 4 by the longest filter of JPEG 2000, of 9 taps (ISO
+15444-1, annex F), and one by what lossy coding spreads."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A band of a file, and where its pixels lie; no handle stays open, and it can be pickled."""
+
+    source: Source
+    band: int
+    """In the file, from 1."""
+    half: bool
+    """Whether it is read with pixels twice as large."""
+    level: bool
+    """Whether the file has a level of those: JPEG 2000 has, but for small images, for which GDAL offers none."""
+    grid: Grid
+    """Of the pixels that are read."""
+    dtype: np.dtype[Any]
+    block: tuple[int, int]
+    """Height and width, of the pixels that are read."""
+    version: int
+    """When the file was last changed, nanoseconds."""
+
+    @classmethod
+    def of(cls, source: Source, band: int = 1, *, half: bool = False) -> "Image":
+        """Raises SceneError if the file cannot be read, has no such band, or is not north-up.
+
+        `half`: the first reduced level of JPEG 2000, of which each pixel stands for 2 x 2, centred a quarter of a pixel
+        to the north-west of them; of other files, the means of 2 x 2.
+        """
+        with local_raster(source) as dataset:
+            grid, dtype, block = grid_of(dataset), number_type(dataset, band), dataset.block_shapes[band - 1]
+            level = half and dataset.driver == "JP2OpenJPEG" and bool(dataset.overviews(band))
+        if level:
+            with local_raster(source, overview_level=0) as dataset:
+                block = dataset.block_shapes[band - 1]
+        if half:
+            grid = Grid(grid.crs, grid.transform @ Affine.scale(2), grid.width // 2, grid.height // 2)
+        file = source.archive if isinstance(source, Member) else source
+        return cls(source, band, half, level, grid, dtype, block, file.stat().st_mtime_ns)
+
+    def lazy(self, target: Grid, kernel: str = "bilinear") -> Array:
+        """The band as a dask array (1, y, x) on `target`, in chunks of CHUNK pixels a side.
+
+        Where the grids differ, it is resampled by `kernel`; pixels of value 0, nodata, take no part in that.
+        Computing raises SceneError where the file is damaged.
+        """
+        band: Array = da.map_blocks(
+            _piece,
+            image=self,
+            target=target,
+            kernel=kernel,
+            chunks=((1,), *da.core.normalize_chunks((CHUNK, CHUNK), shape=(target.height, target.width))),
+            dtype=self.dtype,
+            meta=np.empty((0, 0, 0), dtype=self.dtype),
+        )
+        return band
+
+    def read(self, rows: slice, columns: slice) -> NDArray[Any]:
+        """Pixels (y, x) of the band's own grid; blocks that were read before are not decoded again."""
+        if not self.level:
+            return self._window(rows, columns)
+        wide = [
+            slice(max(0, part.start - 2 * REACH), min(length, part.stop + 2 * REACH))
+            for part, length in zip((rows, columns), (self.grid.height, self.grid.width), strict=True)
+        ]
+        inner = [slice(a.start - b.start, a.stop - b.start) for a, b in zip((rows, columns), wide, strict=True)]
+        return _unmixed(self._window(*wide))[inner[0], inner[1]]
+
+    def _window(self, rows: slice, columns: slice) -> NDArray[Any]:
+        key = (self.source, self.version, self.band, self.half)
+        shape = (self.grid.height, self.grid.width)
+        return block_cache.window(self._decoded, key, rows, columns, shape=shape, block=self.block)
+
+    def _decoded(self, rows: slice, columns: slice) -> NDArray[Any]:
+        finer = 2 if self.half and not self.level else 1
+        window = Window.from_slices(*(slice(part.start * finer, part.stop * finer) for part in (rows, columns)))
+        with local_raster(self.source, **self.options) as dataset:
+            pixels = np.asarray(dataset.read(self.band, window=window))
+        return halved(pixels, NODATA) if finer > 1 else pixels
+
+    @property
+    def options(self) -> dict[str, int]:
+        """How GDAL is to open the file."""
+        return {"overview_level": 0} if self.level else {}
+
+
+def _piece(image: Image, target: Grid, kernel: str, block_info: Any) -> NDArray[Any]:
+    _, rows, columns = (slice(*ends) for ends in block_info[None]["array-location"])
+    if image.grid == target:
+        return image.read(rows, columns)[None]
+    if aligned(image.grid, target):
+        return on_grid(image.read, image.grid, target, (rows, columns), kernel, NODATA)[None]
+    with local_raster(image.source, **image.options) as dataset:
+        return upsampled(dataset, [image.band], Window.from_slices(rows, columns), target, kernel, NODATA)
+
+
+def _unmixed(values: NDArray[Any]) -> NDArray[Any]:
+    """`values` of a reduced level without the pixels around nodata, of which the wavelets make mixtures."""
+    empty = values == NODATA
+    if not empty.any():
+        return values
+    from scipy.ndimage import binary_opening, maximum_filter
+
+    solid = binary_opening(np.pad(empty, 1, mode="edge"), SOLID)[1:-1, 1:-1]
+    near = maximum_filter(solid, 2 * REACH + 1, mode="nearest")
+    return np.where(near, values.dtype.type(NODATA), values)

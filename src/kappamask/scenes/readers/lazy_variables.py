@@ -1,0 +1,116 @@
+"""Read netCDF and Zarr arrays lazily, and report every read error."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import xarray as xr
+from dask.array import Array
+from dask.base import tokenize
+from numpy.typing import NDArray
+
+from kappamask.models import SceneError
+from kappamask.scenes.readers.raster import CHUNK
+from kappamask.scenes.resample import finer_lines, halved, weighed
+
+__all__ = ["finer", "halves", "lazily"]
+
+da: Any = dask.array  # its annotations are partial
+PLANE = 2
+"""Variables with fewer dims are coordinates and the like, not images."""
+Slices = tuple[slice, ...]
+Reader = Callable[[Slices], NDArray[Any]]
+
+
+def lazily(source: Path, name: str, dataset: xr.Dataset) -> xr.Dataset:
+    """`dataset` with its images as dask arrays; computing raises SceneError, which says `name`, where it is damaged.
+
+    `source`: the file or folder that it lies in.
+    """
+    planes = {key: v for key, v in dataset.data_vars.items() if v.ndim >= PLANE}
+    return dataset.assign({key: v.copy(data=_lazy(source, name, v)) for key, v in planes.items()})
+
+
+def _stored(name: str, variable: xr.DataArray) -> Reader:
+    """A function from slices to the numbers of `variable` as they lie in the file; SceneError where it is damaged."""
+    native, dtype = np.dtype(variable.dtype.newbyteorder("=")), _dtype(variable)
+
+    def read(where: Slices) -> NDArray[Any]:
+        try:
+            return np.asarray(variable[where].values, native).view(dtype)
+        except Exception as error:  # parsers of damaged bytes raise all kinds
+            raise SceneError(f"{name} is damaged: {variable.name} cannot be read ({error}).") from error
+
+    return read
+
+
+def finer(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float, kernel: str) -> Array:
+    """A coarse image (y, x) on lines `ratio` times as dense, by `kernel`, as a dask array of the same dtype.
+
+    Pixels of value `nodata`, or NaN, take no part. Computing raises SceneError where the image is damaged.
+    """
+    coarse = _stored(name, variable)
+    shape = tuple(ratio * length for length in variable.shape)
+
+    def read(where: Slices) -> NDArray[Any]:
+        (rows, down), (columns, across) = (
+            finer_lines(part.start, part.stop - part.start, ratio, length, kernel)
+            for part, length in zip(where, variable.shape, strict=True)
+        )
+        return weighed(coarse((rows, columns)), down, across, nodata)
+
+    return _blocks(source, (variable.name, ratio, kernel), read, shape, _sides(variable, ratio), _dtype(variable))
+
+
+def halves(source: Path, name: str, variable: xr.DataArray, nodata: float) -> Array:
+    """Means of 2 x 2 pixels of an image (y, x), see `halved`, as a dask array of the same dtype.
+
+    Computing raises SceneError where the image is damaged.
+    """
+    fine = _stored(name, variable)
+    shape = tuple(length // 2 for length in variable.shape)
+
+    def read(where: Slices) -> NDArray[Any]:
+        return halved(fine(tuple(slice(2 * part.start, 2 * part.stop) for part in where)), nodata)
+
+    sides = [-(-side // 2) for side in _sides(variable)]
+    return _blocks(source, (variable.name, "half"), read, shape, sides, _dtype(variable))
+
+
+def _lazy(source: Path, name: str, variable: xr.DataArray) -> Array:
+    read = _stored(name, variable)
+    return _blocks(source, variable.name, read, variable.shape, _sides(variable), _dtype(variable))
+
+
+def _blocks(
+    source: Path, key: Any, read: Reader, shape: tuple[int, ...], sides: list[int], dtype: np.dtype[Any]
+) -> Array:
+    def block(block_info: Any) -> NDArray[Any]:
+        return read(tuple(slice(*ends) for ends in block_info[None]["array-location"]))
+
+    chunks = da.core.normalize_chunks(sides, shape=shape)
+    # A name of our own, because dask would read the whole variable to find one.
+    name = f"stored-{tokenize(str(source.resolve()), source.stat().st_mtime_ns, key)}"
+    empty = np.empty((0,) * len(shape), dtype=dtype)
+    lazy: Array = da.map_blocks(block, chunks=chunks, dtype=dtype, meta=empty, name=name)
+    return lazy
+
+
+def _sides(variable: xr.DataArray, ratio: int = 1) -> list[int]:
+    """Whole chunks of the file, `ratio` times as long: about `CHUNK` along y and x, one chunk along other dims."""
+    along = tuple(dim for dim in variable.dims if dim in ("y", "x")) or variable.dims[-PLANE:]
+    inside = variable.encoding.get("preferred_chunks", {})
+    units = [inside.get(dim, CHUNK if dim in along else 1) * ratio for dim in variable.dims]
+    return [-(-CHUNK // unit) * unit if dim in along else unit for dim, unit in zip(variable.dims, units, strict=True)]
+
+
+def _dtype(variable: xr.DataArray) -> np.dtype[Any]:
+    native = np.dtype(variable.dtype.newbyteorder("="))
+    return np.dtype(f"u{native.itemsize}") if _unsigned(variable) else native
+
+
+def _unsigned(variable: xr.DataArray) -> bool:
+    """Classic netCDF has no unsigned numbers, and this attribute (a convention of Unidata's) in their place."""
+    return variable.dtype.kind == "i" and str(variable.attrs.get("_Unsigned")).lower() == "true"

@@ -1,0 +1,221 @@
+"""Read netCDF scenes and CF attributes, and turn xarray datasets into cubes."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+import xarray as xr
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rioxarray.exceptions import RioXarrayError
+
+from kappamask.files.atomic import spelt
+from kappamask.models import SceneError
+from kappamask.scenes.band_names import band_name, choose
+from kappamask.scenes.grid import check_regular
+from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.readers.lazy_variables import lazily
+from kappamask.udf.mask import NODATA_ATTRIBUTES
+from kappamask.udf.radiometry import AUXILIARY
+
+__all__ = [
+    "AS_STORED",
+    "crs_of",
+    "cube_of",
+    "fits",
+    "one_nodata",
+    "open_dataset",
+    "open_dates",
+    "open_netcdf",
+    "packing_of",
+    "renamed",
+    "shared_nodata",
+]
+
+AS_STORED: dict[str, Any] = {"mask_and_scale": False, "decode_coords": "all"}
+"""How xarray opens a file whose numbers are wanted as they are."""
+AXES = {"lat": "y", "latitude": "y", "Y": "y", "lon": "x", "longitude": "x", "X": "x", "time": "t"}
+BAND_DIMS = ("bands", "band", "spectral")
+ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
+"""By a file's first bytes. The netCDF C library may crash on a damaged file where these raise an exception."""
+
+
+def packing_of(name: str, variable: xr.DataArray) -> tuple[float, float]:
+    """`scale_factor` and `add_offset`; SceneError if one is not a number."""
+    scale, offset = (_numbers(name, variable, key) for key in ("scale_factor", "add_offset"))
+    return scale[0] if scale else 1.0, offset[0] if offset else 0.0
+
+
+def one_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
+    """`variable` with one nodata value, its `_FillValue`: pixels of further declared values are set to it, lazily.
+
+    Values that no pixel can have, for the dtype lacks them, are left out. SceneError if one is not a number.
+    """
+    declared = [value for key in NODATA_ATTRIBUTES for value in _numbers(name, variable, key)]
+    distinct = list(dict.fromkeys(value for value in declared if fits(value, variable.dtype)))
+    attrs = {key: value for key, value in variable.attrs.items() if key not in NODATA_ATTRIBUTES}
+    if not distinct:
+        return _with(variable, attrs)
+    fill, *others = distinct
+    others = [value for value in others if not np.isnan(value)]
+    merged = variable.where(~variable.isin(np.array(others, variable.dtype)), variable.dtype.type(fill))
+    return _with(merged if others else variable, attrs | {"_FillValue": fill})
+
+
+def shared_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:
+    """The `_FillValue` that bands made by `one_nodata` share; SceneError if they declare different ones."""
+    fills = {str(v.attrs["_FillValue"]): v.attrs["_FillValue"] for v in variables if "_FillValue" in v.attrs}
+    if len(fills) > 1:
+        raise SceneError(f"{name} declares several nodata values ({', '.join(fills)}); all bands need the same.")
+    return {"_FillValue": float(next(iter(fills.values())))} if fills else {}
+
+
+def crs_of(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
+    """The coordinate reference system, None where none is declared; SceneError if it cannot be understood."""
+    try:
+        return dataset.rio.crs
+    except (CRSError, RioXarrayError, RuntimeError, ValueError, TypeError) as error:
+        raise SceneError(f"{name} declares a coordinate reference system that is none: {error}.") from error
+
+
+def fits(value: float, dtype: np.dtype[Any]) -> bool:
+    """Whether numbers of `dtype` can be `value`."""
+    if dtype.kind not in "iu":
+        return True
+    return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+
+
+def _numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:
+    if key not in variable.attrs:
+        return []
+    declared = variable.attrs[key]
+    try:
+        numbers = [float(one) for one in np.asarray(declared).ravel()]
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers:
+        raise SceneError(f"{name}: {key} of {variable.name} is {declared!r}; needed is a number.")
+    return numbers
+
+
+def _with(variable: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:
+    changed = variable.copy(deep=False)
+    changed.attrs = attrs
+    return changed
+
+
+def renamed(dataset: xr.Dataset) -> xr.Dataset:
+    """`dataset` with its dimensions named t, y, x; a dimension t of one date is dropped, its coordinate stays."""
+    dataset = dataset.rename({old: new for old, new in AXES.items() if old in dataset.dims and new not in dataset.dims})
+    return dataset.isel(t=0) if dataset.sizes.get("t") == 1 else dataset
+
+
+def cube_of(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
+    """The cube in a `renamed` dataset: see `open_scene`; (t, bands, y, x) where it holds several dates."""
+    cube = _labelled(name, _dated(name, dataset))
+    labels = choose(name, [str(label) for label in cube["bands"].values], bands)
+    cube = cube.sel(bands=labels).transpose(*(["t"] if "t" in cube.dims else []), "bands", "y", "x")
+    radiometry = packing(name, cube.attrs.pop("packings"))
+    attrs = attributes(name, _date(dataset) | dict(dataset.attrs) | cube.attrs, level, radiometry)
+    if "t" in cube.dims:
+        attrs.pop("datetime", None)
+    nodata = {key: value for key, value in cube.attrs.items() if key == "_FillValue"}
+    check_regular(name, cube)
+    located = (cube if "t" in cube.dims else cube.drop_vars("t", errors="ignore")).rename("dn")
+    located.attrs = attrs | nodata
+    crs = crs_of(name, dataset)
+    return located.rio.write_crs(crs) if crs else located
+
+
+def _dated(name: str, dataset: xr.Dataset) -> xr.Dataset:
+    """`dataset` as it is; SceneError if it holds several dates and does not say which."""
+    if "t" not in dataset.dims or ("t" in dataset.coords and _is_time(dataset["t"])):
+        return dataset
+    raise SceneError(
+        f"{name} holds {dataset.sizes['t']} dates, and its dimension t has no times: give it a coordinate of times "
+        "(CF units such as 'days since 2020-01-01'), or cut one date out (xarray: dataset.isel(t=0))."
+    )
+
+
+def _labelled(name: str, dataset: xr.Dataset) -> xr.DataArray:
+    """The bands as one array with dims [t,] bands, y, x; attribute `packings` lists (scale, offset)."""
+    flat = {key: variable for key, variable in dataset.data_vars.items() if set(variable.dims) - {"t"} == {"y", "x"}}
+    single = {label: variable for key, variable in flat.items() if (label := band_name(str(key)))}
+    if single:
+        return _joined(name, single)
+    stacks = [v for v in dataset.data_vars.values() if {"y", "x"} < set(v.dims) and set(v.dims) & set(BAND_DIMS)]
+    if len(stacks) != 1:
+        raise SceneError(
+            f"{name} has no bands: needed are variables B02, B03, … with dims y, x, or one variable with a dimension "
+            f"'bands' and labels; it has {', '.join(map(str, dataset.data_vars)) or 'no variables'}."
+        )
+    return _stacked(name, stacks[0])
+
+
+def _joined(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray:
+    still = [label for label, variable in single.items() if "t" not in variable.dims]
+    if 0 < len(still) < len(single):
+        raise SceneError(f"{name}: {', '.join(still)} have no dimension t, other bands have; give all bands the same.")
+    layers = [one_nodata(name, variable) for variable in single.values()]
+    cube = xr.concat(layers, xr.Variable("bands", list(single)), combine_attrs="drop_conflicts")
+    packings = [packing_of(name, variable) for label, variable in single.items() if label not in AUXILIARY]
+    return cube.assign_attrs(packings=packings, **shared_nodata(name, layers))
+
+
+def _stacked(name: str, stack: xr.DataArray) -> xr.DataArray:
+    dim = next(d for d in BAND_DIMS if d in stack.dims)
+    texts = [t.decode() if isinstance(t, bytes) else str(t) for t in stack[dim].values] if dim in stack.coords else []
+    labels = [band_name(text) for text in texts]
+    kept = [i for i, label in enumerate(labels) if label]
+    if not kept:
+        raise SceneError(f"{name}: dimension '{dim}' has no Sentinel-2 band names as labels, such as B02, B03, ….")
+    cube = one_nodata(name, stack).isel({dim: kept}).rename({dim: "bands"} if dim != "bands" else {})
+    return cube.assign_coords(bands=[labels[i] for i in kept]).assign_attrs(packings=[packing_of(name, stack)])
+
+
+def _date(dataset: xr.Dataset) -> dict[str, str]:
+    if "t" in dataset.dims or "t" not in dataset.coords or not _is_time(dataset["t"]):
+        return {}
+    return {"datetime": str(np.datetime_as_string(dataset["t"].values, unit="s"))}
+
+
+def _is_time(coordinate: xr.DataArray) -> bool:
+    return np.issubdtype(coordinate.dtype, np.datetime64)
+
+
+def open_netcdf(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
+    """See `open_scene`."""
+    return cube_of(path.name, open_dates(path), bands, level)
+
+
+def open_dataset(path: Path) -> xr.Dataset:
+    """A local netCDF of one date, lazy, numbers as stored, dims named y, x; SceneError if it is none or is damaged."""
+    dataset = open_dates(path)
+    if "t" in dataset.dims:
+        raise SceneError(f"{path.name} holds {dataset.sizes['t']} dates; one is needed: cut one out (ncks -d t,0).")
+    return dataset
+
+
+def open_dates(path: Path) -> xr.Dataset:
+    """The same, where it may hold several dates, along t."""
+    if not spelt(path).is_file():
+        raise SceneError(f"No file {path}.")
+    try:
+        dataset = xr.open_dataset(path.resolve(), engine=_engine(path), **AS_STORED)
+    except SceneError:
+        raise
+    except Exception as error:  # parsers of damaged bytes raise all kinds
+        raise SceneError(f"{path.name} cannot be read as netCDF: {error or type(error).__name__}.") from error
+    return lazily(path, path.name, renamed(dataset))
+
+
+def _engine(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start not in ENGINES:
+        raise SceneError(
+            f"{path.name} cannot be read as netCDF: it begins with {start!r}; netCDF-4, classic or 64-bit."
+        )
+    return ENGINES[start]

@@ -1,0 +1,263 @@
+"""Read Sentinel-2 SAFE products, Level-1C and Level-2A, as folders or zip archives."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite, nan
+from pathlib import Path, PurePosixPath
+from typing import Final
+from xml.etree.ElementTree import Element, ParseError
+
+import xarray as xr
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from kappamask.files.archives import Source, members, read_bytes
+from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.scenes.band_names import baseline, choose, tile, whole
+from kappamask.scenes.cube import located, make_cube
+from kappamask.scenes.grid import Grid
+from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.readers.image import Image
+from kappamask.scenes.readers.jp2 import files_by_band, joined
+from kappamask.scenes.readers.raster import NODATA
+from kappamask.scenes.readers.stac_providers import by_baseline, settled
+
+__all__ = ["Product", "facts", "is_safe", "open_safe", "product_at", "read_classes"]
+
+METADATA: Final = re.compile(r"(?:MTD_MSI|S2[A-Z]_\w{4}_MTD_SAF)(L1C|L2A)\w*\.xml")
+"""Names of the metadata file, since December 2016 and before (Products Specification Document)."""
+IMAGE: Final = re.compile(r"GRANULE/([^/]+)/IMG_DATA/(?:R\d0m/)?[^/]+\.jp2", re.IGNORECASE)
+"""Where images lie in a product; Level-2A has a folder for each resolution."""
+PARTS: Final = ("*.xml", "GRANULE/*/IMG_DATA/*.*", "GRANULE/*/IMG_DATA/R*m/*.*")
+PRODUCT: Final = re.compile(r"S2[A-Z]_\w*MSIL(?:1C|2A)_")
+"""How names of products begin."""
+LONGEST: Final = 2**24
+"""Bytes of metadata that are read: those of a tile are some 60 KB, of a product of 15 tiles 300 KB."""
+BAND_IDS: Final = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+"""What `band_id` 0 to 12 means (Products Specification Document, Spectral_Information)."""
+OFFSETS: Final = ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET")
+"""Of Level-1C and Level-2A, digital numbers, by `band_id`; in products since baseline 04.00 and in none before."""
+QUANTIFICATIONS: Final = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
+"""Digital numbers per unit of reflectance: Level-1C, Level-2A, and Level-2A before baseline 02.07."""
+REMEDY: Final = (
+    "get the product anew, or, if you know what its numbers mean, open the folder of its images (IMG_DATA, of Level-2A "
+    "IMG_DATA/R10m) and say radiometry=…"
+)
+CLASSES: Final = "_SCL_"
+"""In the name of Sen2Cor's scene classification."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """The parts of a product of one tile, or of one tile of a product of several."""
+
+    name: str
+    """Of the product's folder, without suffix."""
+    level: str
+    """That the name of the metadata file tells."""
+    metadata: Source
+    granule: str
+    """Its folder's name."""
+    images: tuple[Source, ...]
+
+
+def is_safe(path: Path) -> bool:
+    """Whether `path` is meant as a product: its folder, its metadata file, a granule's folder, or a zip archive.
+
+    A zip archive is one if metadata lies in it, or if its name is that of a product.
+    """
+    if path.suffix.lower() == ".zip":
+        return path.is_file() and _is_zipped(path, path.stat().st_mtime_ns)
+    if path.is_file():
+        return METADATA.fullmatch(path.name) is not None
+    root, _ = _root(path)
+    return root.suffix.lower() == ".safe" or any(METADATA.fullmatch(file.name) for file in root.glob("*.xml"))
+
+
+def product_at(path: Path) -> Product:
+    """The parts of what `is_safe`; SceneError if some are missing, or if it is of several tiles and none is chosen."""
+    root, granule = _root(path)
+    files = _zipped(root) if root.is_file() else _on_disk(root)
+    metadata = {name: found[1] for name in files if (found := METADATA.fullmatch(name))}
+    if len(metadata) != 1:
+        held = " and ".join(sorted(metadata)) or "no metadata"
+        raise SceneError(f"{root.name} holds {held}; a product has one MTD_MSIL1C.xml or MTD_MSIL2A.xml: get it anew.")
+    images: dict[str, list[Source]] = {}
+    for name, source in files.items():
+        if found := IMAGE.fullmatch(name):
+            images.setdefault(found[1], []).append(source)
+    granule = granule or _only(root, sorted(images))
+    if granule not in images:
+        raise SceneError(f"{root.name} holds no images in GRANULE/{granule}/IMG_DATA; get the product anew.")
+    (file, level), *_ = metadata.items()
+    return Product(_name(root.name), level, files[file], granule, tuple(images[granule]))
+
+
+def _root(path: Path) -> tuple[Path, str | None]:
+    """The folder or archive of the product that `path` is a part of, and the granule that it names."""
+    place = path.resolve()
+    if place.is_file() and place.suffix.lower() != ".zip":
+        return place.parent, None
+    return (place.parents[1], place.name) if place.parent.name == "GRANULE" else (place, None)
+
+
+def _on_disk(root: Path) -> dict[str, Source]:
+    """Path in the product -> file, of metadata and images."""
+    return {str(PurePosixPath(*file.relative_to(root).parts)): file for glob in PARTS for file in root.glob(glob)}
+
+
+def _zipped(path: Path) -> dict[str, Source]:
+    """The same, of a product in an archive, wherever in that it lies."""
+    held = members(path)
+    tops = {str(PurePosixPath(name).parent) for name in held if METADATA.fullmatch(PurePosixPath(name).name)}
+    if len(tops) > 1:
+        raise SceneError(f"{path.name} holds several products: {', '.join(sorted(tops))}; unzip it, and give one.")
+    top = "".join(f"{folder}/" for folder in tops if folder != ".")
+    return {name.removeprefix(top): member for name, member in held.items() if name.startswith(top)}
+
+
+@lru_cache(maxsize=256)
+def _is_zipped(path: Path, _changed: int) -> bool:
+    try:
+        held = [PurePosixPath(name).name for name in members(path)]
+    except SceneError:
+        held = []
+    return PRODUCT.match(path.name) is not None or any(map(METADATA.fullmatch, held))
+
+
+def _only(root: Path, granules: list[str]) -> str:
+    if len(granules) == 1:
+        return granules[0]
+    if not granules:
+        return "*"
+    tiles = ", ".join(tile(granule) or granule for granule in granules)
+    first = "" if root.is_dir() else "unzip it, and "
+    raise SceneError(
+        f"{root.name} holds {len(granules)} tiles: {tiles}; {first}give the folder of one, as {_name(root.name)}.SAFE/"
+        f"GRANULE/{granules[0]}."
+    )
+
+
+def _name(text: str) -> str:
+    """A product's name without suffixes."""
+    return re.sub(r"(\.SAFE|\.zip)+$", "", text, flags=re.IGNORECASE)
+
+
+def facts(product: Product, level: str | None) -> dict[str, str | int]:
+    """The attributes of a product's cube, as `open_scene` says: also `product`, `platform`, `tile` and `orbit`.
+
+    Raises SceneError if the metadata is damaged, contradicts itself, the product's name or `level`, or does not say
+    what the numbers mean.
+    """
+    root = _parsed(product)
+    grade = _level(product, root)
+    version = _text(root, "PROCESSING_BASELINE")
+    tags = {"level": grade, "datetime": _text(root, "PRODUCT_START_TIME"), "processing_baseline": version}
+    known = {key: text for key, text in tags.items() if text}
+    told: dict[str, str | int] = dict(attributes(product.name, known, level, _radiometry(product, root, version)))
+    told |= {"product": product.name, "platform": _text(root, "SPACECRAFT_NAME"), "tile": tile(product.granule) or ""}
+    orbit = _text(root, "SENSING_ORBIT_NUMBER")
+    return {key: value for key, value in told.items() if value} | ({"orbit": int(orbit)} if orbit.isdecimal() else {})
+
+
+def _parsed(product: Product) -> Element:
+    text = read_bytes(product.metadata, LONGEST)
+    try:
+        root: Element = fromstring(text, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        harmful = isinstance(error, DefusedXmlException)
+        reason = "it defines entities, which a product does not" if harmful else error
+        raise SceneError(f"{product.metadata.name} of {product.name} cannot be read: {reason}.") from error
+    return root
+
+
+def _level(product: Product, root: Element) -> str:
+    """As the metadata tells it; SceneError if its name, or that of the product, tells another."""
+    told = _text(root, "PROCESSING_LEVEL").replace("Level-", "L").removesuffix("p")
+    named = attributes(product.name, {}, None).get("level", told)
+    for where, other in ((f"its file {product.metadata.name}", product.level), ("its name", named)):
+        if told != other:
+            raise SceneError(
+                f"{product.name} is of level {told or 'none'} by its metadata, {other} by {where}; {REMEDY}."
+            )
+    return told
+
+
+def _radiometry(product: Product, root: Element, version: str) -> str | None:
+    """dn_harmonized or dn_offset, by the offsets that are listed; SceneError where a baseline denies that."""
+    texts = [text for tag in QUANTIFICATIONS if (text := _text(root, tag))]
+    scale = 1 / _number(product, QUANTIFICATIONS[0], texts[0] if texts else "")
+    offsets = _offsets(product, root)
+    listed = packing(product.name, [(scale, scale * offset) for offset in offsets.values() or (0.0,)], REMEDY)
+    signals = {
+        "list of offsets" if offsets else "lack of offsets": listed,
+        f"baseline {version}": by_baseline(version),
+        "name": by_baseline(baseline(product.name)),
+    }
+    return settled(product.name, signals, REMEDY)
+
+
+def _offsets(product: Product, root: Element) -> dict[str, float]:
+    """Digital numbers by band of the product; empty where none is listed, SceneError where some are."""
+    listed = [element for element in root.iter() if element.tag in OFFSETS]
+    named = {element.get("band_id", ""): element.text or "" for element in listed}
+    found = {
+        band: _number(product, f"offset of {band}", named[str(i)]) for i, band in enumerate(BAND_IDS) if str(i) in named
+    }
+    held = [band for band in BAND_IDS if band in files_by_band(product.images)]
+    lacking = [band for band in held if band not in found]
+    if listed and lacking:
+        raise SceneError(f"{product.name} lists offsets, but none of {', '.join(lacking)}; {REMEDY}.")
+    return {band: found[band] for band in held} if listed else {}
+
+
+def _number(product: Product, what: str, text: str) -> float:
+    """A finite number other than 0, or an offset of any size."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = nan
+    if not isfinite(number) or (number == 0 and what in QUANTIFICATIONS):
+        raise SceneError(f"{product.name}: its {what} is {text or 'missing'!r}; needed is a number; {REMEDY}.")
+    return number
+
+
+def _text(root: Element, tag: str) -> str:
+    """Of the first element of that tag, wherever it is; empty if there is none."""
+    return next((element.text or "" for element in root.iter(tag)), "").strip()
+
+
+def open_safe(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str, metres: float) -> xr.DataArray:
+    """See `open_scene`. The grid is the same whichever bands are asked for.
+
+    Without `bands`, SceneError if the product lacks one of its level.
+    """
+    product = product_at(path)
+    attrs = facts(product, level)
+    files = files_by_band(product.images)
+    held = [band for band in SENTINEL2_BANDS if band in files]
+    labels = whole(product.name, held, str(attrs["level"])) if bands is None else choose(product.name, held, bands)
+    data, grid = joined(product.name, files, labels, kernel, metres)
+    return make_cube(data, labels, grid, attrs, NODATA)
+
+
+def read_classes(path: Path, like: xr.DataArray) -> xr.DataArray | None:
+    """Sen2Cor's classes of a Level-2A product on the grid of `like`; see `read_scl`."""
+    product = product_at(path)
+    images = [Image.of(source) for source in product.images if CLASSES in source.name]
+    if not images:
+        return None
+    finest = min(images, key=lambda image: image.grid.transform.a)
+    grid = Grid(like.rio.crs, like.rio.transform(recalc=True), like.sizes["x"], like.sizes["y"])
+    if finest.grid.crs != grid.crs or not _covers(finest.grid, grid):
+        raise SceneError(f"{product.name}: its classification does not cover the cube; use those of one product.")
+    codes = finest.lazy(grid, "nearest")[0]
+    return located(xr.DataArray(codes, dims=("y", "x"), coords={"y": like["y"], "x": like["x"]}, name="SCL"), grid)
+
+
+def _covers(outer: Grid, inner: Grid) -> bool:
+    """Whether that is so to within a pixel of `outer`: products end at whole pixels of 60 m, crops anywhere."""
+    (west, south, east, north), (left, bottom, right, top) = outer.bounds, inner.bounds
+    return bool(max(west - left, south - bottom, right - east, top - north) <= outer.transform.a)

@@ -1,0 +1,185 @@
+"""Read STAC items lazily as cubes, on the grid that they share."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, floor
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from rasterio.transform import Affine
+from rasterio.warp import transform_bounds
+
+from kappamask.models import MissingExtraError, SceneError
+from kappamask.scenes.band_names import choose, product_facts
+from kappamask.scenes.cube import make_cube
+from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.metadata import attributes
+from kappamask.scenes.readers.raster import NODATA, number_type, opened, resolved
+from kappamask.scenes.readers.stac_driver import Driver, load_pixels
+from kappamask.scenes.readers.stac_items import StacItem, read_item
+from kappamask.scenes.readers.stac_providers import baseline_of, item_radiometry
+from kappamask.scenes.resample import KERNELS
+from kappamask.udf.radiometry import MODES
+
+__all__ = ["common_grid", "open_item", "open_stac", "search"]
+
+EDGE: Final = 1e-6
+"""Pixels: edges this near count as one."""
+LONLAT: Final = "EPSG:4326"
+Bounds = tuple[float, float, float, float]
+ANCHORS: Final = ("B02", "B03", "B04", "B08")
+"""Bands of 10 m, of which the first that an item has gives the grid, whichever bands are asked for."""
+PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
+"""Attribute -> the property of items that tells it, where the product's name is not there to do so."""
+
+
+def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] | None) -> Grid:
+    """Pixels of `resolution`, in the CRS's unit, over all `grids` from their north-west corner on.
+
+    `bbox`: west, south, east, north in degrees; of the pixels only those that it touches.
+    Raises SceneError if the grids are of several CRS, or the box is none or lies beside them.
+    """
+    crs = grids[0].crs
+    if any(grid.crs != crs for grid in grids):
+        raise SceneError(f"The items lie in several CRS ({', '.join({str(g.crs) for g in grids})}); open them apart.")
+    edges = list(zip(*(grid.bounds for grid in grids), strict=True))
+    covered = (min(edges[0]), min(edges[1]), max(edges[2]), max(edges[3]))
+    asked = covered if bbox is None else transform_bounds(LONLAT, crs, *_degrees(bbox))
+    west, south, east, north = covered
+    left = max(0, floor((asked[0] - west) / resolution + EDGE))
+    top = max(0, floor((north - asked[3]) / resolution + EDGE))
+    right = ceil((min(asked[2], east) - west) / resolution - EDGE)
+    bottom = ceil((north - max(asked[1], south)) / resolution - EDGE)
+    if right <= left or bottom <= top:
+        raise SceneError(f"The bbox {bbox} does not touch the scene, which covers {covered} in {crs}.")
+    corner = Affine(resolution, 0, west + left * resolution, 0, -resolution, north - top * resolution)
+    return Grid(crs, corner, right - left, bottom - top)
+
+
+def _degrees(bbox: Sequence[float]) -> Bounds:
+    try:
+        west, south, east, north = (float(edge) for edge in bbox)
+    except (TypeError, ValueError):
+        west, south, east, north = 0.0, 0.0, 0.0, 0.0
+    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+        raise SceneError(f"The bbox is {bbox}; needed are west, south, east, north in degrees.")
+    return west, south, east, north
+
+
+def open_stac(
+    item: Any,
+    *,
+    bands: Iterable[str] | None = None,
+    level: str | None = None,
+    resolution: float = 10,
+    bbox: Sequence[float] | None = None,
+    radiometry: str | None = None,
+    resampling: str = "bilinear",
+    loopback: bool = False,
+) -> xr.DataArray:
+    """A STAC item as a lazy cube, dims (bands, y, x), numbers as stored; several, in a list, as (t, bands, y, x).
+
+    `item`: the path of its file, its https address, its JSON as a dict, or a `pystac.Item`. Its assets must be GeoTIFFs
+    or JPEG 2000s beside its file or at https addresses; sign those of Planetary Computer first.
+    `resolution`: metres, or the unit of the item's CRS; the grid is that of its 10 m bands, or starts where that does.
+    `bbox`: west, south, east, north in degrees; pixels that it touches are read, without it all.
+    `radiometry`: "reflectance", "dn_harmonized" or "dn_offset", where the item does not say or contradicts itself;
+    without it, the rule of its provider holds (`scenes.providers`), and the attribute is left out where that leaves a
+    doubt, so that `cloud_mask` asks the pixels.
+    `resampling`: of bands on other grids, see `open_scene`. `loopback`: allow plain HTTP to this machine.
+    Coordinates, attributes and errors are those of `open_scene`; several items carry the same radiometry and level.
+    """
+    _check_words(radiometry, resampling, resolution)
+    items = [read_item(one, resolution, loopback=loopback) for one in (item if isinstance(item, list) else [item])]
+    held = [band for band in items[0].assets if all(band in one.assets for one in items)] if items else []
+    labels = choose(items[0].id if len(items) == 1 else f"{len(items)} items", held, bands)
+    if not labels:
+        raise SceneError("No band that all items have; needed are items of one collection.")
+    grids, dtypes, fills = zip(*(_anchor(one, loopback) for one in items), strict=True)
+    target, nodata = common_grid(list(grids), resolution, bbox), fills[0]
+    sources = [{label: str(one.source(label, loopback=loopback)) for label in labels} for one in items]
+    pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling))
+    facts = [_facts(one, labels, level, radiometry) for one in items]
+    cubes = [make_cube(pixels[i], labels, target, known, nodata) for i, known in enumerate(facts)]
+    return cubes[0] if not isinstance(item, list) else _series(cubes)
+
+
+def open_item(
+    path: Path | str, bands: Iterable[str] | None, level: str | None, kernel: str, metres: float
+) -> xr.DataArray:
+    """See `open_scene`; `path` is the file of an item, or its address."""
+    return open_stac(path, bands=bands, level=level, resolution=metres, resampling=kernel)
+
+
+def search(
+    url: str, collection: str, *, bbox: Sequence[float], dates: tuple[str, str], most: int = 100, loopback: bool = False
+) -> list[Any]:
+    """Items of a STAC API as `pystac.Item`s, at most `most`, by `pystac-client`.
+
+    `bbox`: west, south, east, north in degrees. `dates`: first and last, ISO 8601. `loopback`: see `open_stac`.
+    Raises SceneError if the API cannot be asked.
+    """
+    try:
+        from pystac_client import Client
+        from pystac_client.exceptions import APIError
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Searching needs pystac-client: pip install 'kappamask-openeo[stac]'.") from error
+    address = str(resolved(url, "", loopback=loopback))
+    try:
+        found = Client.open(address).search(collections=[collection], bbox=list(bbox), datetime=dates, max_items=most)
+        return list(found.items())
+    except (APIError, NotImplementedError, ValueError, KeyError, OSError) as error:
+        raise SceneError(f"{address} cannot be searched: {type(error).__name__}: {str(error)[:200]}.") from error
+
+
+def _check_words(radiometry: str | None, resampling: str, resolution: float) -> None:
+    for what, word, known in (("radiometry", radiometry, [None, *MODES]), ("resampling", resampling, list(KERNELS))):
+        if word not in known:
+            raise SceneError(f"No {what} {word!r}: known are {', '.join(filter(None, known))}.")
+    if not resolution > 0:
+        raise SceneError(f"The resolution is {resolution}; needed are metres above 0.")
+
+
+def _anchor(item: StacItem, loopback: bool) -> tuple[Grid, np.dtype[Any], float]:
+    """Grid, dtype and nodata value of the item's band that stands for all."""
+    label = next(band for band in (*ANCHORS, *item.assets) if band in item.assets)
+    with opened(item.source(label, loopback=loopback)) as dataset:
+        grid, dtype, nodata = grid_of(dataset), number_type(dataset, 1), dataset.nodata
+    if grid.crs is None:
+        raise SceneError(f"Item {item.id}: {label} has no coordinate reference system.")
+    return grid, dtype, NODATA if nodata is None else nodata
+
+
+def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str | None) -> dict[str, Any]:
+    properties: Mapping[str, Any] = item.raw.get("properties", {})
+    collection = str(item.raw.get("collection") or "")
+    product = str(properties.get("s2:product_uri") or item.id).removesuffix(".SAFE")
+    mode = radiometry or _radiometry(item, labels)
+    told = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
+    if mode:
+        told |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
+    known = {key: value for key, value in told.items() if value}
+    place = {key: properties[name] for key, name in PLACES.items() if name in properties}
+    return attributes(f"{product} {item.id} {collection}", known, level) | product_facts(product) | place
+
+
+def _radiometry(item: StacItem, labels: list[str]) -> str | None:
+    try:
+        return item_radiometry(item.raw, {label: item.asset(label) for label in labels})
+    except SceneError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SceneError(f"Item {item.id} tells scale and offset in no way that is known: {error}.") from error
+
+
+def _series(cubes: list[xr.DataArray]) -> xr.DataArray:
+    """Cubes of one grid along t, in order of time."""
+    for key in ("radiometry", "level"):
+        words = {str(cube.attrs.get(key, "not known")) for cube in cubes}
+        if len(words) > 1:
+            raise SceneError(f"The {key} of the items differs: {', '.join(sorted(words))}; open them apart.")
+    times = [np.datetime64(str(cube.attrs["datetime"]).removesuffix("Z"), "ns") for cube in cubes]
+    stacked = xr.concat(cubes, xr.Variable("t", times), combine_attrs="drop_conflicts").sortby("t")
+    stacked.attrs.pop("datetime", None)
+    return stacked

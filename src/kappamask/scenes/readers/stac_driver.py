@@ -1,0 +1,116 @@
+"""Pixel reader for odc-stac that uses this package's checks and resampling."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from dask.array import Array
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.windows import Window
+
+from kappamask.models import MissingExtraError, SceneError
+from kappamask.scenes.grid import Grid
+from kappamask.scenes.readers.raster import CHUNK, number_type, opened, shown, web
+from kappamask.scenes.resample import upsampled
+
+__all__ = ["Driver", "load_pixels"]
+
+PROJECTION: Final = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
+START: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""Items need a time; theirs are set apart, and the true ones are written into the cube."""
+Part = tuple[slice, slice]
+
+
+def load_pixels(sources: Sequence[Mapping[str, str]], target: Grid, driver: "Driver") -> Array:
+    """A dask array (item, band, y, x) on `target`: for each item a file or address for each band label, in order."""
+    try:
+        from odc.geo.geobox import GeoBox
+        from odc.stac import load
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("STAC items need odc-stac: pip install 'kappamask-openeo[stac]'.") from error
+    labels, wkt = list(sources[0]), target.crs.to_wkt() if target.crs else ""
+    loaded = load(
+        [_bare_item(number, assets, target, wkt) for number, assets in enumerate(sources)],
+        bands=labels,
+        geobox=GeoBox((target.height, target.width), target.transform, wkt),
+        chunks={"y": CHUNK, "x": CHUNK},
+        groupby="id",
+        dtype=str(driver.dtype),
+        nodata=driver.nodata,
+        driver=driver,
+    )
+    pixels: Array = loaded[labels].to_dataarray("bands").transpose("time", "bands", "y", "x").data
+    return pixels
+
+
+def _bare_item(number: int, assets: Mapping[str, str], target: Grid, wkt: str) -> Any:
+    """An item with nothing in it but checked places, all said to cover the target, so that each chunk looks at them."""
+    import pystac
+
+    place = {"proj:shape": [target.height, target.width], "proj:transform": list(target.transform)[:6]}
+    when = START + timedelta(seconds=number)
+    item = pystac.Item(str(number), None, None, when, {"proj:wkt2": wkt}, stac_extensions=[PROJECTION])
+    for label, href in assets.items():
+        item.add_asset(label, pystac.Asset(href, media_type="image/tiff", roles=["data"], extra_fields=place))
+    return item
+
+
+class Driver:
+    """A `ReaderDriver` of odc-loader: one band from a file or an address, GeoTIFF or JPEG 2000, nothing else.
+
+    Reading raises SceneError where a file cannot be read or holds other numbers than `dtype`; odc's own driver would
+    open whatever GDAL knows, VRT and the like, which name further files and hosts.
+    """
+
+    md_parser = None
+    dask_reader = None
+    aux_reader = None
+
+    def __init__(self, dtype: np.dtype[Any], nodata: float, kernel: str) -> None:
+        self.dtype, self.nodata, self.kernel = dtype, nodata, kernel
+
+    def new_load(self, geobox: Any, *, chunks: Any = None) -> None:
+        """Nothing is shared between reads."""
+
+    def finalise_load(self, load_state: Any) -> None:
+        """Nothing is left to close."""
+
+    def capture_env(self) -> dict[str, Any]:
+        """No setting of the caller's GDAL counts."""
+        return {}
+
+    @contextmanager
+    def restore_env(self, env: Any, load_state: Any) -> Iterator[None]:  # noqa: ARG002  (the protocol's, as below)
+        """See `capture_env`."""
+        yield
+
+    def open(self, src: Any, ctx: Any) -> "_Reader":  # noqa: ARG002
+        """`src`: a `RasterSource`."""
+        return _Reader(src.uri, self)
+
+
+class _Reader:
+    def __init__(self, uri: str, driver: Driver) -> None:
+        self.source: str | Path = uri if web(uri) else Path(uri)
+        self.driver = driver
+
+    def read(
+        self, cfg: Any, dst_geobox: Any, *, dst: NDArray[Any] | None = None, selection: Any = None  # noqa: ARG002
+    ) -> tuple[Part, NDArray[Any]]:  # fmt: skip
+        """The pixels of a piece of the target, and which part of it they are: all."""
+        height, width = dst_geobox.shape
+        target = Grid(CRS.from_wkt(dst_geobox.crs.to_wkt()), dst_geobox.transform, width, height)
+        with opened(self.source) as dataset:
+            if number_type(dataset, 1) != self.driver.dtype:
+                held = f"{shown(self.source)} holds {dataset.dtypes[0]}"
+                raise SceneError(f"{held}, other bands {self.driver.dtype}; all need the same.")
+            window = Window(0, 0, width, height)
+            pixels = upsampled(dataset, [1], window, target, self.driver.kernel, self.driver.nodata)[0]
+        whole = (slice(0, height), slice(0, width))
+        if dst is not None:
+            np.copyto(dst[whole], pixels)
+        return whole, pixels

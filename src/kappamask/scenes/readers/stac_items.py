@@ -1,0 +1,158 @@
+"""Read STAC items from files, URLs or memory, and find their band assets."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from kappamask.files.atomic import spelt
+from kappamask.models import SENTINEL2_BANDS, MissingExtraError, SceneError
+from kappamask.scenes.band_names import band_name
+from kappamask.scenes.readers.raster import fetched, resolved, shown, web
+
+__all__ = ["StacItem", "read_item"]
+
+COMMON: Final = {
+    "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
+    "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11", "swir22": "B12",
+    "rededge071": "B05", "rededge075": "B06", "rededge078": "B07",
+}  # fmt: skip
+"""Asset keys of Earth Search, and common names of the STAC extension eo (1 and 2) that mean one band of Sentinel-2; its
+plain `rededge` means three of them, and is left to the band's name."""
+IMAGES: Final = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")
+SUFFIXES: Final = (".tif", ".tiff", ".jp2")
+"""Media types, and where an asset has none the suffixes, of what can be read."""
+LONGEST: Final = 2**23
+"""Bytes of an item that are read: usual ones are 20 to 60 KB."""
+_METRES = re.compile(r"(?<=_)(\d+)m$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class StacItem:
+    """An item whose hrefs have not been followed."""
+
+    raw: Mapping[str, Any]
+    """Its JSON."""
+    base: str | Path
+    """Its address or file, which relative hrefs start from."""
+    assets: Mapping[str, tuple[Mapping[str, Any], ...]]
+    """Band label -> the assets that hold it, the most suitable first."""
+
+    @property
+    def id(self) -> str:
+        """As the catalogue names it."""
+        return str(self.raw["id"])
+
+    def asset(self, label: str) -> Mapping[str, Any]:
+        """The asset to read a band from."""
+        return self.assets[label][0]
+
+    def source(self, label: str, *, loopback: bool) -> str | Path:
+        """Where a band's pixels lie; SceneError if that may not be read, see `resolved`."""
+        return resolved(str(self.asset(label)["href"]), self.base, loopback=loopback)
+
+
+def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacItem:
+    """An item from its file, its address, its JSON as a dict, or a `pystac.Item`.
+
+    `resolution`: metres; of assets that hold the same band, the coarsest that is no coarser is taken.
+    Raises SceneError if it cannot be had, is no item, or has no band.
+    """
+    raw, base = _found(item, loopback)
+    kept = _validated(raw, base)
+    try:
+        assets = _bands(kept["assets"], resolution)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SceneError(f"Item {kept['id']} describes its assets in no way that is known: {error}.") from error
+    if not assets:
+        raise SceneError(
+            f"Item {kept['id']} has no bands as GeoTIFF or JPEG 2000, only {', '.join(kept['assets']) or 'nothing'}; "
+            "download the product and open that."
+        )
+    return StacItem(kept, base, assets)
+
+
+def _found(item: Any, loopback: bool) -> tuple[Any, str | Path]:
+    if isinstance(item, Mapping):
+        return item, _own_address(item)
+    if hasattr(item, "to_dict"):
+        raw = item.to_dict(include_self_link=True, transform_hrefs=False)
+        own = str(item.get_self_href() or "")
+        return raw, own if web(own) or not own else Path(own)
+    if web(str(item)):
+        address = resolved(str(item), "", loopback=loopback)
+        return _json(shown(address), fetched(str(address), LONGEST)), str(address)
+    path = spelt(Path(item))
+    if not path.is_file() or path.stat().st_size > LONGEST:
+        raise SceneError(f"{path} is no file of a STAC item (JSON, up to {LONGEST >> 20} MiB).")
+    return _json(path.name, path.read_bytes()), path
+
+
+def _own_address(raw: Mapping[str, Any]) -> str:
+    """The address in an item's own link, "" where it has none."""
+    hrefs = (str(link.get("href")) for link in raw.get("links") or [] if link.get("rel") == "self")
+    return next(filter(web, hrefs), "")
+
+
+def _json(name: str, data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise SceneError(f"{name} is no STAC item: {error}.") from error
+
+
+def _validated(raw: Any, base: str | Path) -> dict[str, Any]:
+    try:
+        import pystac
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("STAC items need pystac: pip install 'kappamask-openeo[stac]'.") from error
+    name = shown(base) or "The object"
+    if not isinstance(raw, Mapping) or raw.get("type") != "Feature" or not isinstance(raw.get("assets"), Mapping):
+        raise SceneError(f"{name} is no STAC item: its type is not Feature, or it has no assets.")
+    try:
+        pystac.Item.from_dict(dict(raw), preserve_dict=True)
+    except Exception as error:  # what strangers leave out raises all kinds
+        raise SceneError(f"{name} is no STAC item: {type(error).__name__}: {error}.") from error
+    return dict(raw)
+
+
+def _bands(assets: Mapping[str, Mapping[str, Any]], resolution: float) -> dict[str, tuple[Mapping[str, Any], ...]]:
+    """See `StacItem.assets`; labels in the order of the spectrum."""
+    found: dict[str, list[str]] = {}
+    for key, asset in assets.items():
+        if (label := _label(key, asset)) and _image(asset):
+            found.setdefault(label, []).append(key)
+    ranked = {label: sorted(keys, key=lambda key: _rank(key, assets[key], resolution)) for label, keys in found.items()}
+    return {band: tuple(assets[key] for key in ranked[band]) for band in SENTINEL2_BANDS if band in ranked}
+
+
+def _label(key: str, asset: Mapping[str, Any]) -> str | None:
+    """The band that an asset holds, by its key, else by the one band it describes."""
+    if named := band_name(key) or COMMON.get(key.lower()):
+        return named
+    described = asset.get("eo:bands") or asset.get("bands") or []
+    if len(described) != 1:
+        return None
+    only = described[0]
+    common = str(only.get("common_name", only.get("eo:common_name")))
+    return band_name(str(only.get("name"))) or COMMON.get(common)
+
+
+def _image(asset: Mapping[str, Any]) -> bool:
+    kind, path = str(asset.get("type") or ""), urlsplit(str(asset.get("href"))).path.lower()
+    return kind.lower().startswith(IMAGES) if kind else path.endswith(SUFFIXES)
+
+
+def _rank(key: str, asset: Mapping[str, Any], resolution: float) -> tuple[bool, bool, float, bool]:
+    """Smaller is better: what can be reached, is not too coarse, is coarsest, and needs no JPEG 2000."""
+    href, metres = str(asset.get("href")), _metres(key, asset)
+    reachable = not web(href) or href.startswith(("https:", "http:"))
+    return not reachable, metres > resolution, metres if metres > resolution else -metres, href.lower().endswith("jp2")
+
+
+def _metres(key: str, asset: Mapping[str, Any]) -> float:
+    told = _METRES.search(key)
+    return float(told[1] if told else asset.get("gsd") or asset.get("raster:spatial_resolution") or 0)

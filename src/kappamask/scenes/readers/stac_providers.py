@@ -1,0 +1,170 @@
+"""Radiometric conventions of STAC providers, and an error where signals contradict each other.
+
+Providers serve the same product with and without the radiometric offset (docs/design/0003-radiometry.md); some say so
+in each asset's scale and offset, some by the processing baseline only, one in a flag that is wrong at times.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from kappamask.models import SceneError
+from kappamask.scenes.band_names import baseline
+from kappamask.scenes.metadata import packing
+from kappamask.udf.radiometry import AUXILIARY, decide
+
+__all__ = [
+    "PROVIDERS",
+    "UNKNOWN",
+    "Provider",
+    "baseline_of",
+    "by_baseline",
+    "item_radiometry",
+    "provider_of",
+    "settled",
+]
+
+Item = Mapping[str, Any]
+REMEDY: Final = "say which with open_stac(…, radiometry='dn_harmonized') or 'dn_offset'"
+FLAGS: Final = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+"""Earth Search v1 and v0: whether the offset was taken from the pixels. True is right as far as is known; False often
+is not (cirrus-earth-search 33, earth-search 66 and 71), and neither is the offset that the assets declare beside it."""
+BASELINES: Final = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+"""Properties that state the processing baseline: Planetary Computer and Earth Search, Copernicus Data Space, v0."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Who serves an item, and what tells the meaning of its numbers."""
+
+    name: str
+    collections: tuple[str, ...]
+    """Ids; empty: any."""
+    hosts: tuple[str, ...]
+    """Ends of the host names in the item's links and hrefs, one of which must be there; empty: any."""
+    signals: tuple[str, ...]
+    """What is asked, of `SIGNALS`; all that answer must agree."""
+    raw: bool = True
+    """Whether the pixels are known to be as ESA made them, so that the processing baseline alone decides."""
+
+
+PROVIDERS: Final = (
+    Provider("Earth Search", ("sentinel-2-c1-l2a",), (), ("offset", "baseline")),
+    Provider("Earth Search", ("sentinel-2-l1c",), ("element84.com", "sentinel-s2-l1c"), ("offset", "baseline")),
+    Provider("Earth Search", ("sentinel-2-l2a", "sentinel-s2-l2a-cogs"), ("element84.com", "sentinel-cogs"), ("flag",)),
+    Provider("Planetary Computer", ("sentinel-2-l2a",), ("microsoft.com", "windows.net"), ("baseline",)),
+    Provider(
+        "Copernicus Data Space", ("sentinel-2-l1c", "sentinel-2-l2a"), ("copernicus.eu", "eodata"),
+        ("offset", "baseline"),
+    ),
+    Provider(
+        "Earth Engine", ("COPERNICUS/S2_HARMONIZED", "COPERNICUS/S2_SR_HARMONIZED"), (), ("collection",)
+    ),
+    Provider("Earth Engine", ("COPERNICUS/S2", "COPERNICUS/S2_SR"), (), ("baseline",)),
+)  # fmt: skip
+"""The first that fits counts."""
+
+
+UNKNOWN: Final = Provider("a catalogue that is not known", (), (), ("offset", "baseline"), raw=False)
+
+
+def provider_of(item: Item) -> Provider:
+    """The row of `PROVIDERS` that fits a STAC item, as JSON, or `UNKNOWN`."""
+    collection, hosts = str(item.get("collection")), set(_hosts(item))
+    return next((one for one in PROVIDERS if _fits(one, collection, hosts)), UNKNOWN)
+
+
+def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
+    """The reading, dn_harmonized or dn_offset, by the rule of the item's provider; None where nothing tells it surely.
+
+    `reflective`: the assets that are read, as JSON, by band label. Raises SceneError if signals contradict each other.
+    """
+    provider = provider_of(item)
+    flagged = any(flag in _properties(item) for flag in FLAGS)
+    asked = ("flag",) if flagged and provider is UNKNOWN else provider.signals
+    told = {name: SIGNALS[name](item, reflective) for name in asked}
+    mode = settled(f"Item {item.get('id')} ({provider.name})", told, REMEDY)
+    if mode == "dn_offset" and not provider.raw and not told.get("offset"):
+        return None
+    return mode
+
+
+def settled(name: str, told: Mapping[str, str | None], remedy: str) -> str | None:
+    """The one reading that all signals give; None where none gives one; SceneError, naming both, where they differ.
+
+    `remedy`: how to say which, for the error.
+    """
+    answers = {signal: mode for signal, mode in told.items() if mode}
+    if len(set(answers.values())) > 1:
+        listed = ", ".join(f"{mode} by its {signal}" for signal, mode in answers.items())
+        raise SceneError(f"{name} contradicts itself: its numbers are {listed}; {remedy}.")
+    return next(iter(answers.values()), None)
+
+
+def baseline_of(item: Item) -> str | None:
+    """The processing baseline that an item states, else that of the product whose name it bears."""
+    properties = _properties(item)
+    stated = next((str(properties[key]) for key in BASELINES if properties.get(key)), None)
+    return stated or baseline(f"{properties.get('s2:product_uri', '')} {item.get('id')}")
+
+
+def by_baseline(baseline: Any) -> str | None:
+    """What pixels are as ESA made them at this processing baseline ("05.11"); None where it does not say."""
+    mode = decide("auto", {"processing_baseline": baseline}, {}, []).mode
+    return None if mode == "unknown" else mode
+
+
+def _properties(item: Item) -> Mapping[str, Any]:
+    properties: Mapping[str, Any] = item.get("properties", {})
+    return properties
+
+
+def _baseline(item: Item, _: Mapping[str, Item]) -> str | None:
+    return by_baseline(baseline_of(item))
+
+
+def _flag(item: Item, assets: Mapping[str, Item]) -> str | None:
+    if any(_properties(item).get(flag) is True for flag in FLAGS):
+        return "dn_harmonized"
+    early = _baseline(item, assets)
+    return early if early == "dn_harmonized" else None
+
+
+def _offset(item: Item, assets: Mapping[str, Item]) -> str | None:
+    pairs = [_pair(asset) for label, asset in assets.items() if label not in AUXILIARY]
+    return packing(str(item.get("id")), pairs)
+
+
+def _collection(item: Item, _: Mapping[str, Item]) -> str | None:
+    mode = decide("auto", {"collection": item.get("collection")}, {}, []).mode
+    return None if mode == "unknown" else mode
+
+
+SIGNALS: Final = {"flag": _flag, "offset": _offset, "baseline": _baseline, "collection": _collection}
+"""Signal -> what it says of an item and its assets. offset: scale and offset in `raster:bands`, or as in STAC 1.1."""
+
+
+def _pair(asset: Item) -> tuple[float, float]:
+    for place in (*asset.get("raster:bands", []), *asset.get("bands", []), asset):
+        for prefix in ("", "raster:"):
+            if f"{prefix}scale" in place or f"{prefix}offset" in place:
+                return float(place.get(f"{prefix}scale", 1.0)), float(place.get(f"{prefix}offset", 0.0))
+    return 1.0, 0.0
+
+
+def _hosts(item: Item) -> Iterator[str]:
+    hrefs = [link.get("href", "") for link in item.get("links", [])]
+    hrefs += [asset.get("href", "") for asset in item.get("assets", {}).values()]
+    for href in hrefs:
+        yield urlsplit(str(href)).hostname or ""
+
+
+def _fits(provider: Provider, collection: str, hosts: set[str]) -> bool:
+    if provider.collections and collection not in provider.collections:
+        return False
+    return not provider.hosts or any(_ends(host, end) for host in hosts for end in provider.hosts)
+
+
+def _ends(host: str, end: str) -> bool:
+    return host == end or host.endswith(f".{end}") or host.startswith(f"{end}.")

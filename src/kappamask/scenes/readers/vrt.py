@@ -1,0 +1,234 @@
+"""Read VRT stacks of local GeoTIFF or JPEG 2000 files without GDAL's VRT driver."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree.ElementTree import Element, ParseError
+
+import dask.array
+import xarray as xr
+from dask.array import Array
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rasterio.transform import Affine
+
+from kappamask.files.atomic import spelt
+from kappamask.models import SceneError
+from kappamask.scenes.band_names import band_name
+from kappamask.scenes.cube import make_cube
+from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.readers.geotiff import band_labels
+from kappamask.scenes.readers.image import Image
+from kappamask.scenes.readers.raster import NODATA, local_raster
+from kappamask.udf.radiometry import AUXILIARY
+
+__all__ = ["Layer", "Rectangle", "Stack", "open_vrt", "read_vrt"]
+
+SOURCES = ("SimpleSource", "ComplexSource")
+PLACES = {"SourceFilename", "SourceBand", "SourceProperties", "SrcRect", "DstRect"}
+ALLOWED = {
+    "VRTDataset": {"SRS", "GeoTransform", "Metadata", "OverviewList", "BlockXSize", "BlockYSize", "VRTRasterBand"},
+    "VRTRasterBand": {"Description", "NoDataValue", "ColorInterp", "Metadata", "Offset", "Scale", "UnitType", *SOURCES},
+    "SimpleSource": PLACES,
+    "ComplexSource": PLACES | {"NODATA"},
+}
+"""Element -> what it may hold: what `gdalbuildvrt -separate` writes. Others change pixels, run code or name hosts."""
+LONGEST = 2**20
+"""Bytes of a VRT that are read: one of 15 bands is some 20 KB."""
+Rectangle = tuple[float, float, float, float]
+"""First column, first row, width and height, pixels."""
+da: Any = dask.array  # its annotations are partial
+NEAR = 0.01
+"""Pixels by which a file may lie beside the place that the VRT gives it; numbers in a VRT are rounded."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One band: where its pixels lie, and where the VRT puts them."""
+
+    description: str
+    file: Path
+    """In the folder of the VRT, or below."""
+    number: int
+    """Of the band in the file, from 1."""
+    inside: Rectangle | None
+    """What part of the file is meant; None: all of it."""
+    place: Rectangle | None
+    """Where that lies in the VRT; None: all over it."""
+    packing: tuple[float, float]
+    """Scale and offset."""
+    nodata: float | None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A whole VRT."""
+
+    grid: Grid
+    layers: tuple[Layer, ...]
+    tags: dict[str, str]
+
+
+def read_vrt(path: Path) -> Stack:
+    """The text of a VRT; SceneError if it is none, or asks for more than bands of files in its own folder."""
+    root = _root(path)
+    _check(path.name, root)
+    layers = list(root.iter("VRTRasterBand"))
+    try:
+        tags = {item.get("key", ""): item.text or "" for item in root.iterfind("Metadata/MDI")}
+        return Stack(_grid(root), tuple(_layer(path, number, layer) for number, layer in enumerate(layers, 1)), tags)
+    except SceneError:
+        raise
+    except (CRSError, TypeError, ValueError) as error:
+        raise SceneError(f"{path.name} is no whole VRT: {error}; make it anew (gdalbuildvrt -separate).") from error
+
+
+def _root(path: Path) -> Element:
+    if not spelt(path).is_file():
+        raise SceneError(f"No file {path}.")
+    if path.stat().st_size > LONGEST:
+        raise SceneError(f"{path.name} is longer than {LONGEST >> 20} MiB; a stack of bands is some 20 KB.")
+    try:
+        root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise SceneError(f"{path.name} cannot be read as a VRT: {error or type(error).__name__}.") from error
+    if root.tag != "VRTDataset":
+        raise SceneError(f"{path.name} cannot be read as a VRT: it begins with <{root.tag}>, not <VRTDataset>.")
+    return root
+
+
+def _check(name: str, root: Element) -> None:
+    for element in root.iter():
+        kind = element.get("subClass")
+        wrong = [child.tag for child in element if element.tag in ALLOWED and child.tag not in ALLOWED[element.tag]]
+        if kind or wrong:
+            raise SceneError(f"{name} holds {kind or wrong[0]}, which is more than a stack of files; {_remedy(name)}.")
+
+
+def _remedy(name: str) -> str:
+    return f"make it a GeoTIFF first (gdal_translate {name} scene.tif)"
+
+
+def _grid(root: Element) -> Grid:
+    """ValueError where it is no north-up grid."""
+    transform = Affine.from_gdal(*map(float, _text(root, "GeoTransform").split(",")))
+    width, height = int(root.get("rasterXSize", "")), int(root.get("rasterYSize", ""))
+    if transform.b or transform.d or transform.a <= 0 or transform.e >= 0 or min(width, height) <= 0:
+        raise ValueError("it is not north-up, or has no pixels")
+    wkt = _text(root, "SRS")
+    return Grid(CRS.from_wkt(wkt) if wkt else None, transform, width, height)
+
+
+def _layer(path: Path, number: int, layer: Element) -> Layer:
+    """ValueError where numbers are none."""
+    sources = [child for child in layer if child.tag in SOURCES]
+    if len(sources) != 1:
+        raise SceneError(
+            f"{path.name}: band {number} has {len(sources)} sources, in a stack it is one file; {_remedy(path.name)}."
+        )
+    nodata = _text(layer, "NoDataValue")
+    return Layer(
+        description=_text(layer, "Description"),
+        file=_beside(path, sources[0]),
+        number=int(_text(sources[0], "SourceBand") or 1),
+        inside=_rectangle(sources[0].find("SrcRect")),
+        place=_rectangle(sources[0].find("DstRect")),
+        packing=(float(_text(layer, "Scale") or 1), float(_text(layer, "Offset") or 0)),
+        nodata=float(nodata) if nodata else None,
+    )
+
+
+def _beside(path: Path, source: Element) -> Path:
+    named, folder = _text(source, "SourceFilename"), path.parent.resolve()
+    file = (folder / named).resolve()
+    if source.find("SourceFilename[@relativeToVRT='1']") is None or folder not in file.parents:
+        raise SceneError(
+            f"{path.name} names {named!r}: for safety only files in its own folder are read, by relative names; put "
+            "them there, and make the VRT there."
+        )
+    return file
+
+
+def _rectangle(element: Element | None) -> Rectangle | None:
+    if element is None:
+        return None
+    x, y, width, height = (float(element.get(key, "")) for key in ("xOff", "yOff", "xSize", "ySize"))
+    return x, y, width, height
+
+
+def _text(element: Element, tag: str) -> str:
+    return (element.findtext(tag) or "").strip()
+
+
+class _File(NamedTuple):
+    grid: Grid
+    text: str | None
+    """What names the band, where anything does."""
+
+
+def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str) -> xr.DataArray:
+    """See `open_scene`. Bands are named by their descriptions, else by those in their files, else by the files' names.
+
+    Each band is one of a GeoTIFF or JPEG 2000 in the VRT's folder or below; coarser ones are resampled by `kernel`.
+    """
+    stack = read_vrt(path)
+    files = [_opened(path.name, layer, stack.grid) for layer in stack.layers]
+    labels, numbers = band_labels(path.name, [file.text for file in files], bands)
+    chosen = {label: stack.layers[number - 1] for label, number in zip(labels, numbers, strict=True)}
+    packed = packing(path.name, [layer.packing for label, layer in chosen.items() if label not in AUXILIARY])
+    nodata = _nodata(path.name, chosen.values())
+    pixels = [
+        _pixels(path.name, stack, number, files[number - 1].grid, NODATA if nodata is None else nodata, kernel)
+        for number in numbers
+    ]
+    attrs = attributes(path.name, stack.tags, level, packed)
+    return make_cube(da.concatenate(pixels), labels, stack.grid, attrs, nodata)
+
+
+def _opened(name: str, layer: Layer, grid: Grid) -> _File:
+    with local_raster(layer.file) as dataset:
+        if not 1 <= layer.number <= dataset.count:
+            raise SceneError(f"{name}: {layer.file.name} has no band {layer.number}, only 1 to {dataset.count}.")
+        own, described = grid_of(dataset), dataset.descriptions[layer.number - 1]
+    if not _agree(layer, own, grid):
+        raise SceneError(
+            f"{name} puts {layer.file.name} elsewhere than its georeference does, or cuts it; make it a GeoTIFF first "
+            f"(gdal_translate {name} scene.tif)."
+        )
+    texts = (layer.description, described, layer.file.stem)
+    return _File(own, next((text for text in texts if band_name(text)), None))
+
+
+def _agree(layer: Layer, own: Grid, grid: Grid) -> bool:
+    """Whether a VRT puts the pixels of a file where its georeference does, and leaves out none that it has room for."""
+    whole, all_over = (0.0, 0.0, own.width, own.height), (0.0, 0.0, grid.width, grid.height)
+    inside, place = layer.inside or whole, layer.place or all_over
+    pairs = zip(_corners(own, inside), _corners(grid, place), strict=True)
+    near = all(abs(a - b) <= NEAR * grid.transform.a for a, b in pairs)
+    return own.crs == grid.crs and near and (inside == whole or place == all_over)
+
+
+def _corners(grid: Grid, rectangle: Rectangle) -> tuple[float, float, float, float]:
+    """West, north, east, south."""
+    x, y, width, height = rectangle
+    across, down = grid.transform.a, grid.transform.e
+    west, north = grid.transform.c + x * across, grid.transform.f + y * down
+    return west, north, west + width * across, north + height * down
+
+
+def _nodata(name: str, layers: Iterable[Layer]) -> float | None:
+    values = {str(layer.nodata): layer.nodata for layer in layers}
+    if len(values) > 1:
+        raise SceneError(f"{name} declares several nodata values ({', '.join(values)}); all bands need the same.")
+    return next(iter(values.values()))
+
+
+def _pixels(name: str, stack: Stack, number: int, own: Grid, nodata: float, kernel: str) -> Array:
+    layer = stack.layers[number - 1]
+    if own != stack.grid and nodata != NODATA:
+        raise SceneError(f"{name} needs bands resampled, which keeps the nodata value 0 only, not {nodata:g}.")
+    return Image.of(layer.file, layer.number).lazy(stack.grid, kernel)

@@ -1,0 +1,181 @@
+"""Resample coarser bands to the finest grid, and grids to half resolution."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+import xarray as xr
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.io import DatasetReader
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+from scipy.sparse import csr_array
+
+from kappamask.models import SceneError
+from kappamask.scenes.grid import Grid, grid_of, pixel_size
+from kappamask.udf.resampling import Kernel, kernel_weights
+
+__all__ = ["FINEST", "KERNELS", "aligned", "finer_lines", "half_cube", "halved", "on_grid", "upsampled", "weighed"]
+
+FINEST: Final = 10.0
+"""Metres: Sentinel-2's finest pixels, which alone are halved."""
+TOLERANCE_M: Final = 0.5
+"""Metres by which pixels may differ from what is asked for, as they do after a resampling."""
+GDAL_KERNELS: Final = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic}
+KERNELS: Final[dict[str, str | Kernel]] = {
+    "nearest": (1, lambda away: (np.abs(away) < HALF).astype(np.float64)),
+    "bilinear": "bilinear",
+    "cubic": (2, lambda away: _cubic(np.abs(away))),
+    "sinc": "sinc",
+}
+"""nearest repeats pixels, as back-ends do; cubic is GDAL's (Keys 1981, a = -1/2). sinc, without a window, is
+GraphicsMagick's, which cm_vsm resamples with: it rings around edges."""
+HALF: Final = 0.5
+TOLERANCE_PX: Final = 1e-6
+"""Pixels: corners are rounded in files."""
+Lines = tuple[slice, Any]
+"""Which coarse lines finer ones are made of, and their weights, a sparse array (fine, coarse), float32."""
+Read = Callable[[slice, slice], NDArray[Any]]
+"""Rows and columns -> pixels (y, x)."""
+
+
+def halved(values: NDArray[Any], nodata: float) -> NDArray[Any]:
+    """Means of 2 x 2 pixels of `values` (y, x), same dtype; `nodata` where one of them is. Odd ends go."""
+    rows, columns = (length // 2 for length in values.shape)
+    fours = values[: rows * 2, : columns * 2].reshape(rows, 2, columns, 2)
+    means = fours.mean(axis=(1, 3))
+    means[(fours == nodata).any(axis=(1, 3))] = nodata
+    return np.asarray(np.rint(means) if values.dtype.kind in "ui" else means, values.dtype)
+
+
+def half_cube(name: str, cube: xr.DataArray, metres: float) -> xr.DataArray:
+    """`cube` (…, y, x) as it is where `metres` is 10, or what its pixels have; else means of 2 x 2 of 10 m, lazy.
+
+    A pixel is without data where one of the four is. Raises SceneError for pixels of other or of unknown size.
+    """
+    size = pixel_size(cube)
+    if metres == FINEST or _is(size, metres):
+        return cube
+    if not _is(size, FINEST):
+        told = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS tells)'}"
+        raise SceneError(f"{name}: pixels are {told}; for {metres:g} m resample them first (gdalwarp -tr).")
+    nodata = cube.attrs.get("_FillValue")
+    known = cube if nodata is None else cube.where(cube != nodata)
+    means: xr.DataArray = known.coarsen(y=2, x=2, boundary="trim").mean(skipna=False)  # type: ignore[attr-defined]
+    whole = means.round() if cube.dtype.kind in "ui" else means
+    stored = (whole if nodata is None else whole.fillna(nodata)).astype(cube.dtype)
+    made = stored.assign_attrs(cube.attrs).rename(cube.name)
+    located: xr.DataArray = made.rio.write_transform(made.rio.transform(recalc=True))
+    return located
+
+
+def _is(size: tuple[float, float, str] | None, metres: float) -> bool:
+    return size is not None and size[2] == "m" and all(abs(side - metres) <= TOLERANCE_M for side in size[:2])
+
+
+def upsampled(
+    dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
+) -> NDArray[Any]:
+    """Bands (numbered from 1) of `dataset`, (band, y, x) on the `window` of `target`; `nodata` takes no part in it.
+
+    Raises SceneError where sinc is asked for and pixels do not hold whole pixels of the target.
+    """
+    source, wanted = grid_of(dataset), window.toslices()
+    if not aligned(source, target):
+        return _warped(dataset, bands, window, target, kernel, nodata)
+
+    def layer(number: int) -> NDArray[Any]:
+        read: Read = lambda y, x: dataset.read(number, window=Window.from_slices(y, x))  # noqa: E731
+        return on_grid(read, source, target, wanted, kernel, nodata)
+
+    return np.stack([layer(number) for number in bands])
+
+
+def _warped(
+    dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
+) -> NDArray[Any]:
+    if kernel not in GDAL_KERNELS:
+        raise SceneError(f"{dataset.name}: sinc needs pixels that hold whole pixels of the finest grid; try cubic.")
+    options = {"crs": target.crs, "transform": target.transform, "width": target.width, "height": target.height}
+    how = {"resampling": GDAL_KERNELS[kernel], "src_nodata": nodata, "nodata": nodata}
+    with WarpedVRT(dataset, **how, **options) as warped:
+        return np.asarray(warped.read(bands, window=window))
+
+
+def aligned(source: Grid, target: Grid) -> bool:
+    """Whether `source` covers `target`, and its square pixels hold whole ones of that."""
+    if source.crs != target.crs or any(grid.transform.e != -grid.transform.a for grid in (source, target)):
+        return False
+    ratio, (row, column) = source.transform.a / target.transform.a, _begin(source, target)
+    left = (source.height * ratio - row - target.height, source.width * ratio - column - target.width)
+    whole = all(abs(pixels - round(pixels)) <= TOLERANCE_PX for pixels in (ratio, row, column))
+    return whole and ratio >= 1 - TOLERANCE_PX and min(row, column, *left) >= -TOLERANCE_PX
+
+
+def on_grid(
+    read: Read, source: Grid, target: Grid, wanted: tuple[slice, slice], kernel: str, nodata: float
+) -> NDArray[Any]:
+    """Rows and columns `wanted` of `target`, (y, x), from an image on an `aligned` grid; `nodata` takes no part."""
+    ratio = round(source.transform.a / target.transform.a)
+    lengths = (source.height, source.width)
+    (rows, down), (columns, across) = (
+        finer_lines(part.start + round(begin), part.stop - part.start, ratio, length, kernel)
+        for part, begin, length in zip(wanted, _begin(source, target), lengths, strict=True)
+    )
+    return weighed(read(rows, columns), down, across, nodata)
+
+
+def _begin(source: Grid, target: Grid) -> tuple[float, float]:
+    """Row and column at which `target` begins in `source`, in pixels of `target`."""
+    size = target.transform.a
+    return (source.transform.f - target.transform.f) / size, (target.transform.c - source.transform.c) / size
+
+
+@lru_cache(maxsize=256)
+def finer_lines(first: int, count: int, ratio: int, length: int, kernel: str) -> Lines:
+    """See `kernel_weights`; kept, for all bands of a size are made of the same lines."""
+    lines, weights = kernel_weights(first, count, ratio, length, KERNELS[kernel])
+    return lines, csr_array(weights.astype(np.float32))
+
+
+def weighed(read: NDArray[Any], down: Any, across: Any, nodata: float) -> NDArray[Any]:
+    """Coarse pixels `read` (y, x) on finer lines, same dtype: `down` (fine, coarse) along y, `across` along x.
+
+    Pixels without data, `nodata` or NaN, take no part, and stay without: their finer pixels are `nodata`. No others
+    are, for what rings below 0 is 1 where `nodata` is 0.
+    """
+    there = np.isfinite(read) & (read != nodata)
+    if there.all():
+        return _stored(_product(down, read, across), read.dtype, nodata)
+    held = there.astype(np.float32)
+    values = _product(down, np.where(there, read, 0), across) / np.maximum(_product(down, held, across), HALF)
+    stored = _stored(values, read.dtype, nodata)
+    return np.where(_repeated(down, there, across), stored, stored.dtype.type(nodata))
+
+
+def _product(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32]:
+    """Along x first, where pixels are fewer."""
+    wide = across @ np.ascontiguousarray(values.T, dtype=np.float32)
+    return np.asarray(down @ np.ascontiguousarray(wide.T))
+
+
+def _repeated(down: Any, there: NDArray[np.bool_], across: Any) -> NDArray[np.bool_]:
+    """Whether the coarse pixel that a fine one lies in holds data."""
+    rows, columns = (np.asarray(weights.argmax(axis=1)) for weights in (down, across))
+    return np.asarray(there[np.ix_(rows, columns)])
+
+
+def _cubic(away: NDArray[np.float64]) -> NDArray[np.float64]:
+    near, far = (1.5 * away - 2.5) * away**2 + 1, ((-0.5 * away + 2.5) * away - 4) * away + 2
+    return np.where(away <= 1, near, np.where(away < 2, far, 0))
+
+
+def _stored(values: NDArray[Any], dtype: np.dtype[Any], nodata: float) -> NDArray[Any]:
+    if dtype.kind not in "ui":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    lowest = limits.min + (nodata == limits.min)
+    return np.asarray(np.clip(np.rint(values), lowest, limits.max), dtype)

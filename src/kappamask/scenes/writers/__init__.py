@@ -1,0 +1,1 @@
+"""Writers of masks, scores and pictures."""

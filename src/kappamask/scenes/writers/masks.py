@@ -1,0 +1,128 @@
+"""Write masks to GeoTIFF or netCDF, and read them back."""
+
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import netCDF4
+import numpy as np
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+import xarray as xr
+from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
+
+from kappamask.files.atomic import written_whole
+from kappamask.models import SceneError
+from kappamask.scenes.cube import located
+from kappamask.scenes.encoding import in_percent
+from kappamask.scenes.grid import grid_of
+from kappamask.scenes.readers.netcdf import crs_of, open_dates
+from kappamask.scenes.readers.raster import lazy_bands, local_raster, number_type
+from kappamask.scenes.writers.geotiff import check_geotiff, patient_threads, scores_path, write_geotiff
+
+__all__ = ["MASK_SUFFIXES", "check_mask", "outputs", "read_mask", "write_mask", "write_netcdf"]
+
+da: Any = dask.array  # its annotations are partial
+CONVENTIONS = "CF-1.11"
+PACKING = {"zlib": True, "complevel": 4}
+MASK_SUFFIXES = (".tif", ".tiff", ".nc")
+
+
+def write_netcdf(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -> list[Path]:
+    """See `write_mask`.
+
+    xarray writes the coordinates, and the layers are stored by hand: so the file is closed after the last task has
+    ended, which `to_netcdf` does not wait for when one fails. The lock is xarray's, for the scene that is being read
+    may be a netCDF too, and the library beneath knows one thread only.
+    """
+    layers = {"mask": mask} if scores is None else {"mask": mask, "score": in_percent(scores)}
+    dataset = xr.Dataset(layers, attrs={"Conventions": CONVENTIONS})
+    dataset = dataset.rio.write_crs(mask.rio.crs) if mask.rio.crs else dataset
+    with written_whole(path) as draft:
+        dataset.drop_vars(list(layers)).to_netcdf(draft, engine="netcdf4")
+        with netCDF4.Dataset(draft, "a") as file, patient_threads():
+            targets = [_created(file, name, layer) for name, layer in layers.items()]
+            da.store([da.asarray(layer.data) for layer in layers.values()], targets, lock=NETCDF4_PYTHON_LOCK)
+    return [path]
+
+
+def _created(file: Any, name: str, layer: xr.DataArray) -> Any:
+    """A variable for `layer`. Codes have no fill value, because readers would turn them into floats."""
+    fill = layer.attrs.get("_FillValue", False)
+    for dim in set(layer.dims) - set(file.dimensions):  # those without coordinates
+        file.createDimension(dim, layer.sizes[dim])
+    variable = file.createVariable(name, layer.dtype, layer.dims, fill_value=fill, **PACKING)
+    variable.set_auto_maskandscale(False)  # scores are scaled already
+    variable.setncatts({key: value for key, value in layer.attrs.items() if key != "_FillValue"})
+    if layer.rio.crs:
+        variable.setncattr("grid_mapping", layer.rio.grid_mapping)
+    return variable
+
+
+def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | None = None) -> list[Path]:
+    """Write a mask, uint8 (y, x), and where given its scores, (class, y, x); returns the files.
+
+    Scores are float32 from 0 to 1, NaN where missing, or uint8 in percent, 255 where missing; stored are whole percents
+    as uint8, with scale 0.01 and nodata 255, which most readers undo.
+    `.tif`: a Cloud Optimized GeoTIFF with palette, class names (in `.aux.xml` too, where GDAL looks for them),
+    nodata 255, overviews of the commonest class, and the mask's attributes as tags; scores go to `NAME_scores.tif`, one
+    band a class, overviews of the mean.
+    `.nc`: CF netCDF with variables `mask` and `score`; masks with a dimension t need it.
+    Lazy masks are computed chunk by chunk. The file appears whole or not at all. Raises SceneError if it cannot be
+    written, or if the mask is no uint8 mask.
+    """
+    target = Path(path)
+    check_mask(mask, target)
+    return write_netcdf(mask, target, scores) if _is_netcdf(target) else write_geotiff(mask, target, scores)
+
+
+def check_mask(mask: xr.DataArray, path: Path) -> None:
+    """SceneError if `write_mask` would refuse to write `mask` to `path`, whatever its pixels are."""
+    if path.suffix.lower() not in MASK_SUFFIXES:
+        raise SceneError(f"Cannot write {path.name}: a mask is a .tif or a .nc file.")
+    if mask.dtype != np.uint8 or set(mask.dims) - {"t"} != {"y", "x"}:
+        raise SceneError(f"A mask is uint8 with dims (y, x), not {mask.dtype} with {mask.dims}.")
+    if not _is_netcdf(path):
+        check_geotiff(mask)
+
+
+def read_mask(path: str | Path, *, band: int | None = None) -> xr.DataArray:
+    """A mask as `write_mask` wrote it, or any raster of class codes: integers (y, x), lazy, attributes from its tags.
+
+    A netCDF of several dates gives (t, y, x). band: which band of a GeoTIFF, from 1 on; left out, it must have one.
+    Raises SceneError if the file is missing, damaged, or holds more than one layer, or not that band.
+    """
+    source = Path(path)
+    return _read_netcdf(source) if _is_netcdf(source) else _read_geotiff(source, band)
+
+
+def outputs(path: Path, *, scores: bool) -> list[Path]:
+    """The files with pixels that `write_mask` makes for this path."""
+    return [path, scores_path(path)] if scores and not _is_netcdf(path) else [path]
+
+
+def _is_netcdf(path: Path) -> bool:
+    return path.suffix.lower() == ".nc"
+
+
+def _read_geotiff(path: Path, band: int | None) -> xr.DataArray:
+    with local_raster(path) as dataset:
+        grid, count, dtype = grid_of(dataset), dataset.count, number_type(dataset, 1)
+        attrs = dataset.tags() | dataset.tags(1)
+    fits, needed = (count == 1, "one") if band is None else (1 <= band <= count, f"band {band}")
+    if not fits or dtype.kind not in "ui":
+        raise SceneError(
+            f"{path.name} is no mask: it has {count} bands of {dtype}; needed is {needed} of whole numbers."
+        )
+    coords = {"y": grid.y, "x": grid.x}
+    mask = xr.DataArray(lazy_bands(path, [band or 1])[0], dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
+    return located(mask, grid)
+
+
+def _read_netcdf(path: Path) -> xr.DataArray:
+    dataset = open_dates(path)
+    codes = [v for v in dataset.data_vars.values() if set(v.dims) - {"t"} == {"y", "x"} and v.dtype.kind in "ui"]
+    if "mask" not in dataset and len(codes) != 1:
+        raise SceneError(f"{path.name} is no mask: needed is one variable of whole numbers with dims y, x.")
+    mask = (dataset["mask"] if "mask" in dataset else codes[0]).transpose(..., "y", "x").rename("mask")
+    crs = crs_of(path.name, dataset)
+    return mask.rio.write_crs(crs) if crs else mask

@@ -1,0 +1,125 @@
+"""Convert dimensions, bands and nodata between other libraries' conventions and ours."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import xarray as xr
+
+from kappamask.models import CubeError
+from kappamask.scenes.band_names import band_name
+from kappamask.scenes.readers.netcdf import AXES, BAND_DIMS, cube_of
+from kappamask.scenes.readers.stac_items import COMMON
+from kappamask.udf import cloud_mask
+
+__all__ = ["Xarray", "fitted", "given_mask", "made_mask", "needed_mask", "ours", "provenance", "theirs"]
+
+Xarray = TypeVar("Xarray", xr.DataArray, xr.Dataset, xr.DataArray | xr.Dataset)
+NAMES = AXES | dict.fromkeys((*BAND_DIMS, "variable"), "bands")
+"""Other libraries' names of dims; `variable` is that of xarray's `Dataset.to_dataarray`."""
+DIMS = ("t", "bands", "y", "x")
+AWAY = 0.01
+"""Pixels by which the coordinates of a mask may lie beside those of its cube: numbers are rounded in files."""
+
+
+def ours(data: Xarray) -> tuple[Xarray, dict[str, str]]:
+    """`data` with dims of `DIMS`, and for each that was renamed its own name, which `theirs` gives it back.
+
+    Raises CubeError if it is nothing of xarray, or lacks the dims y and x.
+    """
+    if not isinstance(data, xr.DataArray | xr.Dataset):
+        raise CubeError(f"Needed is an xarray.DataArray or xarray.Dataset, not {type(data).__name__}.")
+    own = {new: old for old, new in NAMES.items() if old in data.dims and new not in data.dims}
+    named = data.rename({old: new for new, old in own.items()})
+    if not {"y", "x"} <= set(named.dims):
+        raise CubeError(f"The data have dims ({', '.join(map(str, data.dims))}); needed are y and x, or lat and lon.")
+    return named, own
+
+
+def theirs(made: Xarray, own: Mapping[str, str]) -> Xarray:
+    """`made` with the names of dims that `ours` took away."""
+    return made.rename({new: old for new, old in own.items() if new in made.dims})
+
+
+def made_mask(data: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArray | xr.Dataset:
+    """What `cloud_mask` makes of a cube, or of a dataset with a variable a band, named as `ours` names it."""
+    named, _ = ours(data)
+    return cloud_mask(_labelled(named) if isinstance(named, xr.DataArray) else _joined(named), **options)
+
+
+def given_mask(data: Any) -> xr.DataArray | None:
+    """`data` where it is a mask itself, or the variable `mask` of a dataset without bands; None where it is neither."""
+    named, _ = ours(data)
+    if isinstance(named, xr.Dataset) and "mask" in named and not _has_bands(named):
+        named = named["mask"]
+    is_mask = isinstance(named, xr.DataArray) and set(named.dims) - {"t"} == {"y", "x"}
+    return named if is_mask else None
+
+
+def needed_mask(data: Any) -> xr.DataArray:
+    """`given_mask`, or CubeError."""
+    found = given_mask(data)
+    if found is None:
+        raise CubeError(f"A mask has dims (y, x) or (t, y, x), not ({', '.join(map(str, data.dims))}).")
+    return found
+
+
+def fitted(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """`mask`, or the variable `mask` in it, on the coordinates of `data`, both as `ours` names them.
+
+    Raises CubeError unless pixels and dates are the same: xarray would leave out in silence what differs.
+    """
+    named = needed_mask(mask)
+    for dim in map(str, named.dims):
+        if dim not in data.dims or named.sizes[dim] != data.sizes[dim] or not _same(named, data, dim):
+            raise CubeError(
+                f"The mask has {dict(named.sizes)} pixels, the data {dict(data.sizes)}, or their {dim} differ; "
+                "needed is the mask of these data."
+            )
+    bare = named.drop_vars(list(named.coords))
+    return bare.assign_coords({dim: data[dim] for dim in bare.dims if dim in data.coords})
+
+
+def provenance(mask: xr.DataArray) -> dict[str, Any]:
+    """Of the attributes of a mask those that say how it was made."""
+    return {
+        key: v for key, v in mask.attrs.items() if not key.startswith("flag_") and key not in ("long_name", "scheme")
+    }
+
+
+def _same(mask: xr.DataArray, data: xr.DataArray | xr.Dataset, dim: str) -> bool:
+    if dim not in mask.coords or dim not in data.coords:
+        return True
+    first, second = mask[dim].values, data[dim].values
+    if dim == "t":
+        return bool((first == second).all())
+    step = abs(second[-1] - second[0]) / max(1, len(second) - 1)
+    return bool((np.abs(first - second) <= AWAY * step).all())
+
+
+def _labelled(cube: xr.DataArray) -> xr.DataArray:
+    """`cube` with band labels as this project writes them, from its labels or as rioxarray keeps descriptions."""
+    described = cube.attrs.get("long_name")
+    labels = [str(label) for label in cube["bands"].values] if "bands" in cube.coords and cube["bands"].ndim else []
+    if isinstance(described, tuple | list) and len(described) == cube.sizes.get("bands"):
+        labels = labels if any(map(_known, labels)) else [str(text) for text in described]
+    return cube.assign_coords(bands=[_known(label) or label for label in labels]) if labels else cube
+
+
+def _joined(dataset: xr.Dataset) -> xr.DataArray:
+    """The bands of a dataset as one cube; names as rioxarray's `band_as_variable` has them are in `long_name`."""
+    labels = {name: _label(variable) for name, variable in dataset.data_vars.items()}
+    return cube_of("Dataset", dataset.rename({name: label for name, label in labels.items() if label}), None, None)
+
+
+def _has_bands(dataset: xr.Dataset) -> bool:
+    return "bands" in dataset.dims or any(map(_label, dataset.data_vars.values()))
+
+
+def _label(variable: xr.DataArray) -> str | None:
+    described = str(variable.attrs.get("long_name", ""))
+    return _known(str(variable.name)) or band_name(described)
+
+
+def _known(text: str) -> str | None:
+    return band_name(text) or COMMON.get(text.lower())

@@ -1,0 +1,1 @@
+"""The simulator and its batches on the GPU."""

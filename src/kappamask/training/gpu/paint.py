@@ -1,0 +1,148 @@
+"""Paint skies over grounds on the GPU, for a whole batch at once.
+
+The formulas and tables are those of `simulate` and `tiles`; the parameters of each sample are drawn with NumPy.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from kappamask.training.gpu.images import blur, generator, moved, planes_of, to_like, to_native
+from kappamask.training.simulator import clouds, illumination, tiles
+from kappamask.training.simulator import paint as simulate
+from kappamask.training.simulator.clouds import EDGE_PX, Layer
+from kappamask.training.simulator.illumination import BACKSCATTER, SEEN
+from kappamask.training.simulator.paint import CLEAR, CLOUD, SHADOW, THIN
+from kappamask.training.simulator.spectra import (
+    B02,
+    B09,
+    B8A,
+    B10,
+    B11,
+    BRIGHT_B8A,
+    FloatArray,
+    path,
+    sky_light,
+    vapour,
+    water_from,
+)
+from kappamask.training.simulator.tiles import LAYERS, Numbers
+
+
+def paint(
+    ground: Tensor, planes: Tensor, numbers: Sequence[Numbers], spectra: FloatArray, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """`planes` (n, 5, y + 48, x) of skies over `ground` (n, 13, y, x), TOA reflectance.
+
+    Returns scenes like `ground`, and their truth, int64 (n, y, x).
+    """
+    count, device = len(ground), ground.device
+    clear = torch.from_numpy(rng.random(count) < tiles.CLOUD_FREE).to(device)
+    planes = torch.where(clear[:, None, None, None], 0.0, planes.float())
+    beam = torch.where(clear[:, None, None], 1.0, planes[:, -1, EDGE_PX:-EDGE_PX])
+    scene, aot = light_ground(ground, numbers, rng)
+    waters = water(scene, numbers)
+    scene, drop = darken(scene, beam, numbers, aot, rng)
+    through, b10 = torch.ones_like(beam), torch.zeros_like(beam)
+    for number in range(LAYERS):
+        depth, slopes = planes[:, 2 * number], planes[:, 2 * number + 1]
+        scene, opacity, cirrus = overlay(scene, depth, slopes, number, numbers, waters, spectra, rng)
+        through, b10 = through * (1 - opacity) ** 2, b10 + cirrus
+    truth = label(blur(through, simulate.BLUR_PX), b10, beam, drop)
+    scene = to_native(scene, [n.pixel_m for n in numbers], rng)
+    noise = torch.randn(scene.shape, generator=generator(device, rng), device=device) * tiles.noise_of(scene)
+    return (scene + noise).clip(1e-4, 3.0), truth
+
+
+def light_ground(scene: Tensor, numbers: Sequence[Numbers], rng: np.random.Generator) -> tuple[Tensor, FloatArray]:
+    """Brighter or darker land, dim light, haze; returns the scene, and the aerosol (n,) over its shadows."""
+    count = len(scene)
+    scene = (scene * planes_of(np.stack([tiles.shade(rng)[:, 0, 0] for _ in numbers]), scene)).clip(1e-4, 1.2)
+    left = np.where(rng.random(count) < tiles.DIM, rng.uniform(*tiles.DIM_TO, count), 1.0)
+    air = torch.minimum(planes_of(np.stack([path(n.zenith_deg, tiles.CLEAR_AIR) for n in numbers]), scene), 0.9 * scene)
+    scene = air + (scene - air) * planes_of(left[:, None], scene)
+    hazy, aot = rng.random(count) < tiles.HAZY, _between(tiles.HAZE, count, rng)
+    drawn = _between(illumination.AOT, count, rng)
+    pairs = [tiles.haze(n.zenith_deg, a if h else tiles.CLEAR_AIR) for n, a, h in zip(numbers, aot, hazy, strict=True)]
+    light, loss = (planes_of(np.stack(values), scene) for values in zip(*pairs, strict=True))
+    return light + loss * scene, np.where(hazy, aot, drawn).astype(np.float32)
+
+
+def _between(limits: tuple[float, float], count: int, rng: np.random.Generator) -> FloatArray:
+    """Numbers (n,) whose logarithms lie anywhere between those of `limits`."""
+    low, high = (float(np.log(limit)) for limit in limits)
+    return np.exp(rng.uniform(low, high, count)).astype(np.float32)
+
+
+def water(scene: Tensor, numbers: Sequence[Numbers]) -> list[float]:
+    """Water vapour in cm of each scene, as `spectra.water_column`."""
+    ratios = vapour_ratios(scene)
+    return [water_from(float(r), n.zenith_deg) for r, n in zip(ratios, numbers, strict=True)]
+
+
+def vapour_ratios(scene: Tensor) -> FloatArray:
+    """Median B09 / B8A of each scene's bright pixels (n,), as `spectra.vapour_ratio`; every fourth row and column."""
+    part = scene[:, :, ::4, ::4]
+    ratio = torch.where(part[:, B8A] > BRIGHT_B8A, part[:, B09] / part[:, B8A], torch.nan)
+    return np.asarray(ratio.flatten(1).nanmedian(dim=1).values.cpu().numpy())
+
+
+def darken(
+    scene: Tensor, beam: Tensor, numbers: Sequence[Numbers], aot: FloatArray, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Shadows on the ground, and the largest relative drop (n, y, x), as `illumination.darken`."""
+    sides = rng.uniform(*illumination.SIDES, len(scene))
+    pairs = [(path(n.zenith_deg, a), sky_light(n.zenith_deg, a)) for n, a in zip(numbers, aot, strict=True)]
+    light, sky = (np.stack(values) for values in zip(*pairs, strict=True))
+    air = torch.minimum(planes_of(light, scene), 0.95 * scene.amin(dim=(2, 3), keepdim=True))
+    share = planes_of(np.minimum(sky + sides[:, None], 0.9), scene)
+    shaded = illumination.lit(scene, air, share, beam[:, None])
+    seen = list(SEEN)
+    before, fallen = scene[:, seen], (scene - shaded)[:, seen]
+    drop = torch.where(fallen > illumination.LEAST_DROP, fallen / before.clip(min=1e-4), 0).amax(dim=1)
+    return shaded, drop
+
+
+def overlay(
+    scene: Tensor, depth: Tensor, slopes: Tensor, number: int, numbers: Sequence[Numbers], waters: Sequence[float],
+    spectra: FloatArray, rng: np.random.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Layer `number` of each sky over `scene`; also its opacity in B02 and its light in B10, both (n, y, x)."""
+    layers = [n.layer(number) for n in numbers]
+    pairs = zip(layers, numbers, waters, strict=True)
+    colour = np.stack([_colour(layer, n.zenith_deg, w, spectra, rng) for layer, n, w in pairs])
+    rows = np.stack([clouds.parallax(n.base_km[number], n.pixel_m, rng) for n in numbers])
+    back = np.array([BACKSCATTER[layer.kind.ice] for layer in layers], np.float32)[:, None, None]
+    strength = rng.uniform(*simulate.RELIEF, (len(layers), 1, 1)).astype(np.float32)
+    opacity = moved(illumination.two_stream(to_like(back, depth) * depth), rows)
+    bright = moved(1 + to_like(strength, slopes) * slopes, rows)
+    tint = planes_of(colour, scene).expand_as(opacity).clone()
+    thin = illumination.THINNEST + (1 - illumination.THINNEST) * opacity[:, B11:]
+    tint[:, B11:] = tint[:, B11:] ** thin
+    light = opacity * tint * bright
+    return light + illumination.below(scene, opacity), opacity[:, B02], light[:, B10]
+
+
+def _colour(
+    layer: Layer, zenith_deg: float, water_cm: float, spectra: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    colour = illumination.real_colour(layer, spectra, rng)
+    if colour is None:
+        above = vapour(water_cm, layer.base_km + 0.6 * layer.thick_km, zenith_deg)
+        colour = illumination.cloud_colour(layer, rng) * above
+    return np.asarray(colour, np.float32)
+
+
+def label(through: Tensor, b10: Tensor, beam: Tensor, drop: Tensor) -> Tensor:
+    """Label (n, y, x) as `paint.label` does; shadow is 0, not judged, where hardly any ground is in the sun."""
+    dark = ((beam < simulate.BEAM) & (drop > simulate.DROP)).float()[:, None]
+    near = functional.avg_pool2d(functional.pad(dark, (1, 1, 1, 1), mode="replicate"), 3, 1)[:, 0]
+    truth = torch.where(near > 0.5, SHADOW, CLEAR)
+    truth = torch.where(b10 > simulate.VISIBLE_B10, THIN + simulate.ONLY_B10, truth)
+    truth = torch.where(1 - through > simulate.VISIBLE, THIN, truth)
+    truth = torch.where(1 - through > simulate.OPAQUE, CLOUD, truth)
+    shade, sunny = ((truth == code).sum(dim=(1, 2), keepdim=True) for code in (SHADOW, CLEAR))
+    return torch.where((truth == SHADOW) & (shade > simulate.ALL_SHADE * (shade + sunny)), 0, truth)

@@ -1,0 +1,1 @@
+"""Simulated clouds and shadows over real ground."""

@@ -1,0 +1,232 @@
+"""Fields of cloud optical depth by kind, and where cloud layers and the sun stand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from kappamask.training.simulator.spectra import PARALLAX, FloatArray
+
+Range = tuple[float, float]
+#: Pixels kept around the canvas for the bands' parallax, and the longest shadow simulated.
+EDGE_PX, LONGEST_PX = 24, 384
+
+
+@dataclass(frozen=True)
+class CloudKind:
+    """Ranges that one kind of cloud is drawn from: heights and thickness in km, cell size in m, the rest unitless."""
+
+    name: str
+    weight: float
+    base_km: Range
+    thick_km: Range
+    depth: Range
+    cell_m: Range
+    slope: Range
+    cover: Range
+    stretch: Range
+    edge: Range
+    ice: bool
+    line: bool = False
+
+
+#: Heights after the WMO cloud atlas, optical depths after ISCCP's classes; the rest is this project's choice.
+#: Columns as in `CloudKind`.
+# fmt: off
+KINDS: Final = (
+    CloudKind("cumulus", 8.0, (0.5, 2.5), (0.2, 2.0), (4, 40),
+              (600, 4500), (3.1, 4.2), (0.05, 0.6), (1.0, 1.7), (0.4, 1.0), False),
+    CloudKind("small cumulus", 1.8, (0.4, 2.0), (0.1, 0.4), (1.5, 12),
+              (150, 600), (3.2, 4.2), (0.02, 0.3), (1.0, 1.5), (0.4, 1.1), False),
+    CloudKind("fractus", 1.4, (0.3, 2.0), (0.1, 0.5), (0.8, 9),
+              (150, 1500), (2.6, 3.5), (0.05, 0.5), (1.0, 2.0), (0.8, 1.5), False),
+    CloudKind("stratocumulus", 2.0, (0.4, 2.5), (0.2, 0.6), (2, 20),
+              (600, 5000), (2.8, 3.8), (0.5, 1.0), (1.0, 2.5), (0.5, 0.9), False),
+    CloudKind("altocumulus", 2.0, (2.5, 5.5), (0.2, 0.6), (1, 14),
+              (250, 1500), (2.8, 3.8), (0.2, 0.8), (1.2, 4.0), (0.5, 1.2), False),
+    CloudKind("cirrus", 4.5, (6.0, 12.0), (0.3, 1.0), (0.2, 4),
+              (1500, 9000), (2.6, 3.5), (0.2, 1.0), (1.0, 9.0), (1.0, 1.8), True),
+    CloudKind("high deck", 2.2, (5.5, 11.0), (0.5, 3.0), (1.5, 25),
+              (3000, 12000), (2.8, 3.5), (0.4, 1.0), (1.0, 4.0), (0.6, 1.2), True),
+    CloudKind("contrail", 0.8, (8.0, 12.0), (0.1, 0.4), (0.3, 3),
+              (150, 900), (2.8, 3.8), (0.02, 0.15), (1.0, 2.0), (0.8, 1.5), True, line=True),
+    CloudKind("haze", 1.2, (0.1, 1.5), (0.1, 0.3), (0.8, 5),
+              (1500, 9000), (3.0, 3.8), (0.2, 0.9), (1.0, 3.0), (1.0, 1.6), False),
+)
+
+
+#: From this coverage on the sky is closed and no land is seen.
+OVERCAST: Final = 0.999
+
+
+#: Share of the layers whose clouds stand in a thin ragged veil.
+VEILED: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer on its canvas: optical `depth` and relative `height` in [0, 1], both float32 (y, x)."""
+
+    kind: CloudKind
+    base_km: float
+    thick_km: float
+    depth: FloatArray
+    height: FloatArray
+
+    @property
+    def top_km(self) -> float:
+        """Height of the highest top above ground."""
+        return self.base_km + self.thick_km
+
+
+def fractal(
+    shape: tuple[int, int], slope: float, cell_px: float, rng: np.random.Generator, *, stretch: float = 1.0
+) -> FloatArray:
+    """Gaussian random field, float32 (y, x), mean 0, deviation 1, power k**-slope within `cell_px`, stretched."""
+    y, x = (fft.next_fast_len(n, real=True) for n in shape)
+    ky, kx = fft.fftfreq(y)[:, None], fft.rfftfreq(x)[None, :]
+    angle = rng.uniform(0, np.pi)
+    along = (ky * np.sin(angle) + kx * np.cos(angle)) * stretch
+    across = ky * np.cos(angle) - kx * np.sin(angle)
+    amplitude = ((along**2 + across**2 + cell_px**-2.0) ** (-slope / 4)).astype(np.float32)
+    white = fft.rfft2(rng.standard_normal((y, x), dtype=np.float32))
+    field = fft.irfft2(white * amplitude, s=(y, x))[: shape[0], : shape[1]]
+    return np.asarray((field - field.mean()) / (field.std() + 1e-6), np.float32)
+
+
+def lines(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> FloatArray:
+    """One to three straight trails about `cell_px` wide, float32 (y, x): 0 on the nearest one, negative beside it."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    far = np.full(shape, np.inf)
+    for _ in range(int(rng.integers(1, 4))):
+        angle, (y0, x0) = rng.uniform(0, np.pi), rng.uniform(0, 1, 2) * shape
+        far = np.minimum(far, np.abs((y - y0) * np.cos(angle) - (x - x0) * np.sin(angle)))
+    return np.asarray(-2 * far / cell_px, np.float32)
+
+
+def draw_kind(rng: np.random.Generator, pool: Sequence[CloudKind] = KINDS) -> CloudKind:
+    """One kind of `pool`, by weight."""
+    weights = np.array([kind.weight for kind in pool])
+    return pool[int(rng.choice(len(pool), p=weights / weights.sum()))]
+
+
+def draw_layer(
+    kind: CloudKind,
+    shape: tuple[int, int],
+    pixel_m: float,
+    rng: np.random.Generator,
+    *,
+    coverage: float | None = None,
+    highest_km: float = 20.0,
+) -> Layer:
+    """A layer of `kind` on a canvas of `shape`, over a share `coverage` (drawn if None), tops below `highest_km`."""
+    cover = float(rng.uniform(*kind.cover)) if coverage is None else coverage
+    # At 20 and 30 m the drawn sizes would be a pixel or two: part of such tiles has larger clouds.
+    larger = float(rng.uniform(1, pixel_m / 10)) if pixel_m > 10 else 1.0
+    cell_px = float(np.exp(rng.uniform(*np.log(kind.cell_m)))) * larger / pixel_m
+    slope, stretch = float(rng.uniform(*kind.slope)), float(rng.uniform(*kind.stretch))
+    noise = fractal(shape, slope, max(cell_px, 4.0), rng, stretch=stretch)
+    noise += np.float32(rng.uniform(0, 0.8)) * fractal(shape, 3.5, 6 * max(cell_px, 4.0), rng)
+    if kind.line:
+        noise = lines(shape, max(cell_px, 3.0), rng) + np.float32(0.4) * noise
+    deepest = float(np.exp(rng.uniform(*np.log(kind.depth))))
+    depth, height = _shape(noise, cover, deepest, float(rng.uniform(*kind.edge)))
+    if rng.random() < VEILED:
+        veil = _shape(noise, min(1.0, cover * float(rng.uniform(1.0, 1.6))), float(rng.uniform(0.3, 4.0)), 1.5)[0]
+        depth += veil * np.exp(0.5 * fractal(shape, 2.8, max(cell_px / 2, 4.0), rng)).astype(np.float32)
+    depth *= np.exp(0.25 * fractal(shape, 2.6, max(cell_px / 4, 3.0), rng)).astype(np.float32)
+    if cover >= OVERCAST:
+        depth = np.maximum(depth, np.float32(12))
+    base = min(float(rng.uniform(*kind.base_km)), 0.6 * highest_km)
+    return Layer(kind, base, min(float(rng.uniform(*kind.thick_km)), highest_km - base), depth, height)
+
+
+def _shape(noise: FloatArray, cover: float, deepest: float, edge: float) -> tuple[FloatArray, FloatArray]:
+    """Optical depth and relative height of the part of `noise` above the quantile that leaves `cover`."""
+    if cover >= OVERCAST:
+        floor = float(noise.min()) - 0.5 * float(np.ptp(noise))
+    else:
+        floor = float(np.quantile(noise[::3, ::3], 1 - cover)) if cover > 0 else float(noise.max())
+    top = max(float(np.quantile(noise[::3, ::3], 0.995)), floor + 0.3)
+    height = np.clip((noise - floor) / (top - floor), 0, 1.2).astype(np.float32)
+    return deepest * height ** np.float32(edge), np.sqrt(np.minimum(height, 1))
+
+
+def relief(layer: Layer, toward_sun: tuple[float, float], pixel_m: float, strength: float) -> FloatArray:
+    """Factor (y, x) on the cloud's brightness: sides that face the sun are brighter, the others darker."""
+    metres = ndimage.gaussian_filter(layer.height, max(1.0, 20 / pixel_m)) * layer.thick_km * 1000 / pixel_m
+    slope_y, slope_x = np.gradient(metres)
+    facing = -(slope_y * toward_sun[0] + slope_x * toward_sun[1])
+    return np.asarray(1 + strength * np.tanh(0.5 * facing), np.float32)
+
+
+#: Kinds that a sky of a given coverage is made of, each as often: ice among them, lest it be taken for snow.
+OPAQUE_KINDS: Final = tuple(kind for kind in KINDS if kind.depth[1] >= 20)
+
+
+@dataclass(frozen=True)
+class Sun:
+    """Direction to the sun in degrees: zenith from the vertical, azimuth clockwise from north (up in the image)."""
+
+    zenith_deg: float
+    azimuth_deg: float
+
+    @property
+    def toward(self) -> tuple[float, float]:
+        """Unit step (rows, columns) on the ground towards the sun."""
+        azimuth = np.radians(self.azimuth_deg)
+        return -float(np.cos(azimuth)), float(np.sin(azimuth))
+
+    @property
+    def tangent(self) -> float:
+        """Metres of shadow for a metre of height."""
+        return float(np.tan(np.radians(self.zenith_deg)))
+
+
+def draw_sun(rng: np.random.Generator) -> Sun:
+    """Any azimuth, from 18 to 70 degrees from the zenith."""
+    return Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the tile lies on the layers' canvas: the tile's shape and corner, and pixels of shadow per km of height."""
+
+    shape: tuple[int, int]
+    corner: tuple[int, int]
+    step: tuple[float, float]
+
+    def cut(self, canvas: FloatArray, height_km: float = 0.0, rows: int = 0) -> FloatArray:
+        """Part of `canvas` between the sun and the tile at `height_km` (0: straight above), moved by `rows`."""
+        y, x = (round(c + height_km * s) for c, s in zip(self.corner, self.step, strict=True))
+        return canvas[y + rows : y + rows + self.shape[0], x : x + self.shape[1]]
+
+
+def draw_sky(
+    shape: tuple[int, ...], sun: Sun, pixel_m: float, rng: np.random.Generator, coverage: float | None
+) -> tuple[list[Layer], View]:
+    """One or two layers on a canvas that holds every cloud whose shadow can fall on a tile of `shape`."""
+    step = (1000 * sun.tangent * sun.toward[0] / pixel_m, 1000 * sun.tangent * sun.toward[1] / pixel_m)
+    highest = LONGEST_PX * pixel_m / 1000 / max(sun.tangent, 0.05)
+    if coverage is None:
+        kinds = [draw_kind(rng) for _ in range(1 if rng.random() < 0.7 else 2)]
+    else:
+        kinds = [OPAQUE_KINDS[int(rng.integers(len(OPAQUE_KINDS)))]]
+    low = [k for k in kinds if not k.ice] or [KINDS[0]]
+    reach = min(highest, max(k.base_km[1] + k.thick_km[1] for k in low))
+    pads = [int(np.ceil(abs(s) * reach)) + 2 * EDGE_PX for s in step]
+    y, x = (EDGE_PX if s > 0 else p - EDGE_PX for s, p in zip(step, pads, strict=True))
+    canvas = (shape[0] + pads[0], shape[1] + pads[1])
+    layers = [
+        draw_layer(k, canvas, pixel_m, rng, coverage=coverage, highest_km=20.0 if k.ice else reach) for k in kinds
+    ]
+    return sorted(layers, key=lambda layer: layer.base_km), View((shape[0], shape[1]), (y, x), step)
+
+
+def parallax(base_km: float, pixel_m: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows (13,) by which each band sees a cloud at `base_km` moved, up the image or down."""
+    rows = np.round(PARALLAX * (base_km * 1000 / pixel_m) / 2 * rng.choice((-1, 1)))
+    return np.asarray(rows.clip(-EDGE_PX, EDGE_PX), np.int64)

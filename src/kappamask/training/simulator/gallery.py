@@ -1,0 +1,53 @@
+"""Draw a gallery of tiles: true colour, infrared and truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kappamask.training.model_card import CLASSES
+from kappamask.training.simulator.paint import ONLY_B10
+from kappamask.training.simulator.spectra import B02, B03, B04, B08, B10, B11
+
+#: Red, green, blue of the two views, and the reflectance that is shown as full.
+VIEWS: Final = (("B04 B03 B02", (B04, B03, B02), None), ("B11 B08 B10", (B11, B08, B10), (0.5, 0.6, 0.03)))
+ACROSS: Final = 4
+CODES: Final = (1, 2, 3, 4)
+
+
+def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
+    """Write a PNG of `tiles` (14, y, x), three views of each side by side. Raises OSError if it cannot be written."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    rows = -(-len(tiles) // ACROSS)
+    figure = Figure(figsize=(3 * 1.6 * ACROSS, 1.7 * rows + 0.6), layout="constrained")
+    axes = figure.subplots(rows, 3 * ACROSS, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    colours = ListedColormap([f"#{colour}" for _, _, colour, _ in CLASSES])
+    for i, tile in enumerate(tiles):
+        for j, (title, bands, full) in enumerate(VIEWS):
+            axes[3 * i + j].imshow(_view(tile, bands, full))
+            axes[3 * i + j].set_title(title, fontsize=6)
+        axes[3 * i + 2].imshow(
+            tile[13] % ONLY_B10, vmin=0, vmax=len(CLASSES) - 1, cmap=colours, interpolation="nearest"
+        )
+        axes[3 * i + 2].set_title("truth", fontsize=6)
+    shown = [
+        Patch(facecolor=f"#{colour}", edgecolor="0.5", label=name) for code, name, colour, _ in CLASSES if code in CODES
+    ]
+    figure.legend(handles=shown, loc="outside lower center", ncols=len(shown), frameon=False)
+    beside = path.with_name(f".{path.name}")
+    figure.savefig(beside, dpi=110, format="png")
+    beside.replace(path)
+
+
+def _view(tile: NDArray[np.uint16], bands: tuple[int, ...], full: tuple[float, ...] | None) -> NDArray[Any]:
+    """Colours (y, x, 3); without `full`, the brightest of the picture but for 3 % is white."""
+    light = tile[list(bands)].transpose(1, 2, 0) / np.float32(1e4)
+    top = np.array(full or max(0.2, float(np.percentile(light, 97))), np.float32)
+    return np.clip(light / top, 0, 1) ** np.float32(0.7)

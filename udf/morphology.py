@@ -1,0 +1,114 @@
+"""Dilation by a disc and connected components, with NumPy only."""
+
+from math import floor, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Runs", "find_runs", "grown"]
+
+Bools = NDArray[np.bool_]
+STRIP = 128
+"""Rows at a time: what is read again and again then stays in a processor's cache."""
+Numbers = NDArray[np.intp]
+
+
+def grown(where: Bools, radius: float) -> Bools:
+    """Pixels (y, x) whose centre is at most `radius` pixels from the centre of a pixel in `where`."""
+    reach = floor(radius)
+    out = where.copy()
+    if reach == 0:
+        return out
+    beside = _beside(where, reach)
+    widths = [floor(sqrt(radius**2 - down**2)) for down in range(reach + 1)]
+    occupied = np.asarray(where.any(axis=1))
+    for top in range(0, len(where), STRIP):
+        if not occupied[max(top - reach, 0) : top + STRIP + reach].any():
+            continue
+        strip = out[top : top + STRIP]
+        for down in range(-reach, reach + 1):
+            first, last = max(top + down, 0), max(min(top + len(strip) + down, len(where)), 0)
+            target = strip[first - top - down : max(last - top - down, 0)]
+            np.logical_or(target, beside[first:last] <= widths[abs(down)], out=target)
+    return out
+
+
+def _beside(where: Bools, reach: int) -> NDArray[Any]:
+    """Pixels along the row to the nearest in `where`; `reach` + 1 stands for all that is more."""
+    out = np.empty(where.shape, dtype=np.min_scalar_type(2 * reach + 1))
+    for top in range(0, len(where), STRIP):
+        strip = out[top : top + STRIP]
+        np.multiply(~where[top : top + STRIP], out.dtype.type(reach + 1), out=strip)
+        for line in (strip, strip[:, ::-1]):
+            _nearer(line, reach)
+    return out
+
+
+def _nearer(away: NDArray[Any], reach: int) -> None:
+    """Lower `away` (y, x) to what the pixels before say: one more for each pixel from them, in doubling steps."""
+    step = 1
+    while step <= min(reach, away.shape[1] - 1):
+        np.minimum(away[:, step:], away[:, :-step] + away.dtype.type(step), out=away[:, step:])
+        step *= 2
+
+
+class Runs(NamedTuple):
+    """Stretches of an image's rows, each with the number of the object that it is part of."""
+
+    start: Numbers
+    """First pixel of each, counted through all rows."""
+    stop: Numbers
+    """The pixel after its last."""
+    root: Numbers
+    """Number of its object: that of one of the object's runs."""
+
+    def area(self) -> Numbers:
+        """Pixels of the object of each run."""
+        sizes = np.bincount(self.root, weights=self.stop - self.start, minlength=len(self.root))
+        return np.asarray(sizes[self.root], dtype=np.intp)
+
+    def most(self, values: NDArray[Any]) -> NDArray[Any]:
+        """For each run the highest of `values` (flat, one a pixel) in its object."""
+        ends = np.column_stack((self.start, self.stop)).ravel()
+        of_run = np.maximum.reduceat(values, ends)[::2] if len(ends) else values[:0]
+        found = np.zeros(len(self.root), dtype=values.dtype)
+        np.maximum.at(found, self.root, of_run)
+        return found[self.root]
+
+    def pixels(self, chosen: NDArray[np.bool_]) -> Numbers:
+        """Flat positions of all pixels of the chosen runs, in order."""
+        start, length = self.start[chosen], (self.stop - self.start)[chosen]
+        return np.asarray(np.arange(length.sum()) + np.repeat(start - (np.cumsum(length) - length), length))
+
+
+def find_runs(where: NDArray[np.bool_], *, diagonal: bool) -> Runs:
+    """The connected objects of an image (y, x), as runs; pixels that meet at a corner are connected if `diagonal`.
+
+    The image's outermost pixels must be False.
+    """
+    flat = where.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    start, stop, width, corner = edges[::2], edges[1::2], where.shape[1], int(diagonal)
+    first = np.searchsorted(stop + width, start - corner, side="right")
+    last = np.searchsorted(start + width, stop + corner, side="left")
+    count = np.maximum(last - first, 0)
+    below = np.repeat(np.arange(len(start)), count)
+    above = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
+    return Runs(start, stop, _joined(len(start), below, above))
+
+
+def _joined(count: int, one: Numbers, other: Numbers) -> Numbers:
+    """Number of the component of each of `count` things, of which one[i] and other[i] belong together.
+
+    Each root that has a lower neighbour is hung on it and paths are shortened, until no pair is apart.
+    """
+    root = np.arange(count)
+    while len(one):
+        np.minimum.at(root, np.maximum(one, other), np.minimum(one, other))
+        while not np.array_equal(shorter := root[root], root):
+            root = shorter
+        one, other = root[one], root[other]
+        apart = one != other
+        one, other = one[apart], other[apart]
+    return root
