@@ -1,6 +1,21 @@
-"""What runs beside the user: the process graph, the dependency archive, the job. Never imports numpy or onnxruntime."""
+"""Run beside the user: the process graph, the dependency archive, the job. Never imports numpy or onnxruntime itself.
 
-from kappamask.openeo_process.graph import cloud_mask, load, udf, unusable
-from kappamask.openeo_process.job import fetch, submit
+Loaded when they are asked for, so that the commands that read a journal do not wait for the openEO client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kappamask.openeo_process.graph import cloud_mask, load, udf, unusable
+    from kappamask.openeo_process.job import fetch, submit
 
 __all__ = ["cloud_mask", "fetch", "load", "submit", "udf", "unusable"]
+
+_MODULES = {"fetch": "job", "submit": "job"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'graph')}"), name)

@@ -50,7 +50,7 @@ def test_the_card_that_was_given_is_packed_whatever_its_file_is_called(tmp_path)
     "change",
     [
         lambda folder: (folder / "udf" / "chunk.py").write_text("# older"),
-        lambda folder: (folder / "udf" / "clean.py").rename(folder / "udf" / "cleaner.py"),
+        lambda folder: (folder / "udf" / "cleaning.py").rename(folder / "udf" / "cleaner.py"),
         lambda folder: (folder / "models" / "compact.json").unlink(),
         lambda folder: (folder / "udf" / "more.py").touch(),
     ],

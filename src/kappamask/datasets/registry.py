@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final, overload
 
 from kappamask.datasets import alcd, arrays, cloudsen12, francis, hollstein, kappazeta, pixbox
-from kappamask.datasets import arrays as pixels
 from kappamask.datasets.patch import Patch
 from kappamask.models import SceneError
 
@@ -60,7 +59,8 @@ DATASETS: Final = {
                 hollstein.find, hollstein.split, hollstein.read, "*_s2_manual_classification_data.h5",
                 "cloud, cirrus and all else, by colour alone"),
         DataSet("pixels", "Labelled pixels as tables of bands, cloud and scene", "your own", "yours",
-                pixels.find_tables, pixels.split_tables, pixels.read_tables, "labelled_*.csv", "cloud of either kind, by colour alone"),
+                arrays.find_tables, arrays.split_tables, arrays.read_tables, "labelled_*.csv",
+                "cloud of either kind, by colour alone"),
         DataSet("arrays", "Labelled scenes as numpy archives of dn, bands and gt_kappa", "your own", "yours",
                 arrays.find, arrays.split, arrays.read, "labelled_*.npz", "the classes that they label"),
     )

@@ -63,7 +63,7 @@ def write_comparison(
     title: str = "Cloud masks compared",
     eyebrow: str = "kappamask compare",
 ) -> Path:
-    """Write a self-contained HTML page about comparisons, as `kappamask.evaluation.comparison` gives them; returns its path.
+    """Write a self-contained HTML page about comparisons of `kappamask.evaluation`, and return its path.
 
     eyebrow: what stands above the title.
     The worst scenes are read and masked once more for their pictures. Raises SceneError if the page cannot be written
