@@ -18,11 +18,15 @@ __all__ = [
     "ROUNDING",
     "Cleaning",
     "CleaningOptions",
+    "Pixel",
     "check_reach",
     "doublings",
     "read_cleaning",
+    "sides",
 ]
 
+Pixel = float | tuple[float, float]
+"""Metres: height and width of a pixel, or the side of a square one."""
 GROWING = ("cloud_shadow", "semi_transparent_cloud", "cloud")
 """Classes that are cleaned, the weakest first: where two meet, the stronger one is kept."""
 PIXEL_M = 10.0
@@ -81,35 +85,45 @@ class Cleaning:
         said += [f"shadow within {self.shadow_length_m:g} m"] if self.shadow_length_m else []
         return ", ".join(said + ([f"sun {self.sun[0]:g} {self.sun[1]:g}"] if self.sun else []))
 
-    def least(self, pixel_m: float) -> tuple[int, int]:
+    def least(self, pixel_m: Pixel) -> tuple[int, int]:
         """Pixels of the smallest object, and of the smallest hole, that is left as it is."""
-        objects, holes = (ceil(area / pixel_m**2 * (1 - ROUNDING)) for area in (self.min_object_m2, self.fill_holes_m2))
+        height, width = sides(pixel_m)
+        areas = (self.min_object_m2, self.fill_holes_m2)
+        objects, holes = (ceil(area / (height * width) * (1 - ROUNDING)) for area in areas)
         return objects, holes
 
-    def reach(self, pixel_m: float) -> int:
+    def reach(self, pixel_m: Pixel) -> int:
         """Pixels along x or y beyond which nothing has a say in what becomes of a pixel."""
         buffer = max((metres for _, metres in self.buffers), default=0.0)
-        shapes = sum(max(0, least - 1) for least in self.least(pixel_m))
-        return self._shadow_reach(pixel_m) + shapes + floor(buffer / pixel_m * (1 + ROUNDING))
+        shapes, finest = sum(max(0, least - 1) for least in self.least(pixel_m)), min(sides(pixel_m))
+        return self._shadow_reach(pixel_m) + shapes + floor(buffer / finest * (1 + ROUNDING))
 
-    def _shadow_reach(self, pixel_m: float) -> int:
-        length = self.shadow_length_m / pixel_m
+    def _shadow_reach(self, pixel_m: Pixel) -> int:
+        height, width = sides(pixel_m)
+        length, wider = self.shadow_length_m / width, max(1.0, width / height)
         if self.sun is None:
-            return floor(length * (1 + ROUNDING))
-        steps = [ceil(step) + ceil(radius) for step, radius in doublings(length, self.sun[0])]
-        return ceil(MARGIN_M / pixel_m) + sum(steps) if length else 0
+            return floor(length * wider * (1 + ROUNDING))
+        found = doublings(length, self.sun[0], height / width)
+        steps = [ceil(step * wider) + ceil(radius * wider) for step, radius in found]
+        return ceil(MARGIN_M / width * wider) + sum(steps) if length else 0
 
 
-def doublings(length: float, zenith: float) -> list[tuple[float, float]]:
-    """(shift, radius) in pixels: a set united with itself grown by a disc and shifted, time and again, becomes a wedge.
+def sides(pixel_m: Pixel) -> tuple[float, float]:
+    """Height and width of a pixel, metres."""
+    return pixel_m if isinstance(pixel_m, tuple) else (pixel_m, pixel_m)
 
-    The wedge is `length` long and as wide at each distance as clouds are displaced when seen aslant, and half a pixel's
-    diagonal more at each step, for shifts are rounded to whole pixels.
+
+def doublings(length: float, zenith: float, ratio: float = 1.0) -> list[tuple[float, float]]:
+    """(shift, radius): a set united with itself grown by a disc and shifted, time and again, becomes a wedge.
+
+    The unit is a pixel's width, of which its height is `ratio`. The wedge is `length` long and as wide at each distance
+    as clouds are displaced when seen aslant, and half a pixel's diagonal more at each step, for shifts are rounded to
+    whole pixels.
     """
-    found, grown = [], 1.0
+    found, grown, half = [], 1.0, sqrt((1 + ratio**2) / 4)
     while grown < length:
         step = min(grown, length - grown)
-        found.append((step, step * VIEW / tan(radians(zenith)) + sqrt(0.5)))
+        found.append((step, step * VIEW / tan(radians(zenith)) + half))
         grown += step
     return found
 

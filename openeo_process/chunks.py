@@ -36,7 +36,10 @@ def enlarged(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
     if missing:
         raise CubeError(f"The area lacks {', '.join(missing)}: give west, south, east, north (and crs).")
     if not (extent["west"] < extent["east"] and extent["south"] < extent["north"]):
-        raise CubeError(f"The area {extent} is empty: west must be less than east, south less than north.")
+        raise CubeError(
+            f"The area {extent} is empty: west must be less than east, south less than north. Across the antimeridian "
+            "mask the parts to the west and to the east of it apart, as kappamask submit does."
+        )
     dx, dy = _margin(extent, ceil(pixels * PIXEL / GRID) * GRID)
     return {
         **extent,

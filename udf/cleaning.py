@@ -1,7 +1,8 @@
 """Remove small objects, fill holes and add buffers, on NumPy and dask."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from math import cos, inf, radians, sin
+from math import atan, cos, exp, inf, pi, radians, sin
 from typing import Any
 
 import numpy as np
@@ -9,45 +10,58 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.models import CubeError
-from kappamask.models.cleaning import MARGIN_M, ROUNDING, Cleaning, doublings, read_cleaning
+from kappamask.models.cleaning import MARGIN_M, ROUNDING, Cleaning, Pixel, doublings, read_cleaning, sides
 from kappamask.models.schemes import class_codes
 from kappamask.udf.morphology import find_runs, grown
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SHADOW, in_own_scheme
 
-__all__ = ["clean", "clean_mask", "cleaned"]
+__all__ = ["clean", "clean_mask", "cleaned", "pixel_of"]
 
 Codes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 SQUARE = 0.01
 """Relative difference of a pixel's sides that is none: coordinates are rounded."""
-DEGREES = 0.1
-"""Coordinates less apart than this are degrees, not metres: no pixel of Sentinel-2 is that small."""
+KNOWN = (10.0, 20.0, 30.0, 60.0)
+"""Metres: pixels of Sentinel-2 and of what is harmonised with it, which are known as such without a CRS."""
+RADIUS = 6_378_137.0
+"""Metres: the sphere of web maps (EPSG:3857)."""
+BENT = 0.05
+"""Relative difference that a pixel's size may have between the middle of a mask and its ends."""
+UNIT = re.compile(r'(?<![A-Z])(?:LENGTH)?UNIT\["[^"]*",\s*([0-9.eE+-]+)')
+"""Metres of a unit of length in the text of a CRS (OGC 01-009, 18-010); the last is that of the coordinates."""
+FURTHER = re.compile(r"VERT_?C|TARGETCRS")
+"""What begins another CRS in the text of one: heights, and what coordinates can be changed to."""
+REMEDY = "say pixel_m=10 (--pixel-m 10), or what its side is in metres"
 
 
-def cleaned(codes: Codes, cleaning: Cleaning, pixel_m: float) -> Codes:
+def cleaned(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> Codes:
     """`codes` (y, x) after all steps of `cleaning`; see `kappamask.udf.clean` for what each does and in which order."""
     framed = np.pad(codes, 1, constant_values=MISSING)
-    steps: tuple[Callable[[Codes, Cleaning, float], None], ...] = (_cast, _objects, _holes, _buffers)
+    steps: tuple[Callable[[Codes, Cleaning, Pixel], None], ...] = (_cast, _objects, _holes, _buffers)
     for step in steps:
         step(framed, cleaning, pixel_m)
     return framed[1:-1, 1:-1]
 
 
-def _cast(codes: Codes, cleaning: Cleaning, pixel_m: float) -> None:
+def _cast(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
     """Shadow that no cloud casts becomes clear; what is missing may be cloud."""
     if not cleaning.shadow_length_m or not (codes == SHADOW).any():
         return
-    length, source = cleaning.shadow_length_m / pixel_m, (codes != CLEAR) & (codes != SHADOW)
-    shade = _wedge(source, length, cleaning.sun, MARGIN_M / pixel_m) if cleaning.sun else grown(source, length)
+    (height, width), source = sides(pixel_m), (codes != CLEAR) & (codes != SHADOW)
+    length, ratio = cleaning.shadow_length_m / width, height / width
+    if cleaning.sun:
+        shade = _wedge(source, length, cleaning.sun, MARGIN_M / width, ratio)
+    else:
+        shade = grown(source, length, ratio)
     np.putmask(codes, (codes == SHADOW) & ~shade, CLEAR)
 
 
-def _wedge(source: Bools, length: float, sun: tuple[float, float], margin: float) -> Bools:
-    """Where the shadow of `source` may fall with the sun at zenith and azimuth, up to `length` pixels away."""
-    shade, (zenith, azimuth) = grown(source, margin), sun
-    for step, radius in doublings(length, zenith):
-        down, right = round(step * cos(radians(azimuth))), round(-step * sin(radians(azimuth)))
-        shade |= _shifted(grown(shade, radius), down, right)
+def _wedge(source: Bools, length: float, sun: tuple[float, float], margin: float, ratio: float) -> Bools:
+    """Where the shadow of `source` may fall with the sun at zenith and azimuth, up to `length` pixels' widths away."""
+    shade, (zenith, azimuth) = grown(source, margin, ratio), sun
+    for step, radius in doublings(length, zenith, ratio):
+        down, right = round(step * cos(radians(azimuth)) / ratio), round(-step * sin(radians(azimuth)))
+        shade |= _shifted(grown(shade, radius, ratio), down, right)
     return shade
 
 
@@ -63,7 +77,7 @@ def _shifted(image: Bools, down: int, right: int) -> Bools:
     return moved
 
 
-def _objects(codes: Codes, cleaning: Cleaning, pixel_m: float) -> None:
+def _objects(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
     """Connected cloud and shadow of too few pixels becomes clear."""
     least, _ = cleaning.least(pixel_m)
     if least > 1:
@@ -71,7 +85,7 @@ def _objects(codes: Codes, cleaning: Cleaning, pixel_m: float) -> None:
         codes.ravel()[runs.pixels(runs.area() < least)] = CLEAR
 
 
-def _holes(codes: Codes, cleaning: Cleaning, pixel_m: float) -> None:
+def _holes(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
     """Clear areas of too few pixels within cloud and shadow take the strongest class that touches them."""
     _, least = cleaning.least(pixel_m)
     if least > 1:
@@ -91,12 +105,12 @@ def _strongest_beside(codes: Codes) -> Codes:
     return found
 
 
-def _buffers(codes: Codes, cleaning: Cleaning, pixel_m: float) -> None:
+def _buffers(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
     """Each class grows over what is weaker than itself."""
-    before = codes.copy()
+    before, (height, width) = codes.copy(), sides(pixel_m)
     for name, metres in cleaning.buffers:
         (code,) = class_codes([name])
-        near = grown(before == code, metres / pixel_m * (1 + ROUNDING))
+        near = grown(before == code, metres / width * (1 + ROUNDING), height / width)
         np.putmask(codes, near & (codes >= CLEAR) & (codes < code), code)
 
 
@@ -122,7 +136,8 @@ def clean(
         strongest class that touches them.
     buffer_m: metres by which cloud, semi-transparent cloud and shadow grow, measured between pixel centres, or
         {"cloud": 60, "cloud_shadow": 120, "semi_transparent_cloud": 30}.
-    pixel_m: metres of a pixel's side; left out, the coordinates x and y tell.
+    pixel_m: metres of a pixel's side; left out, the coordinates x and y tell, in metres, feet or degrees as their CRS
+        has it; without a CRS pixels of 10, 20, 30 or 60 are metres, and others are asked about.
 
     The strongest class wins: cloud, then semi-transparent cloud, shadow, clear. Missing, undefined and nodata pixels
     never change and never grow; they, and what is outside the image, may hide the cloud of a shadow, and enclose
@@ -138,14 +153,12 @@ def clean(
         raise CubeError(f"The mask has dims {mask.dims}; needed are y and x.")
     if not cleaning:
         return mask
-    if sun is not None and "y" in mask.coords and mask.sizes["y"] > 1 and mask["y"][0] < mask["y"][-1]:
-        raise CubeError(
-            "The sun's azimuth needs rows from north to south: turn them with mask.sortby('y', ascending=False)."
-        )
-    return clean_mask(mask, cleaning, _pixel_m(mask) if pixel_m is None else _checked(pixel_m))
+    if sun is not None:
+        _check_order(mask)
+    return clean_mask(mask, cleaning, pixel_of(mask) if pixel_m is None else _checked(pixel_m))
 
 
-def clean_mask(mask: xr.DataArray, cleaning: Cleaning, pixel_m: float) -> xr.DataArray:
+def clean_mask(mask: xr.DataArray, cleaning: Cleaning, pixel_m: Pixel) -> xr.DataArray:
     """What `clean` does with a mask in KappaMask codes and options that are checked already."""
     planes = mask.transpose(..., "y", "x")
 
@@ -167,17 +180,69 @@ def _lazily(block: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], data: Any, 
     return data.map_overlap(block, depth=depth, boundary=MISSING, dtype=np.uint8)
 
 
-def _pixel_m(mask: xr.DataArray) -> float:
-    """Metres of a pixel's side, from the coordinates."""
-    lacking = [dim for dim in ("x", "y") if dim not in mask.coords or mask.sizes[dim] < 2]
+def _check_order(mask: xr.DataArray) -> None:
+    for axis, forwards, order in (("y", False, "rows from north to south"), ("x", True, "columns from west to east")):
+        if axis in mask.coords and mask.sizes[axis] > 1 and bool(mask[axis][0] < mask[axis][-1]) is not forwards:
+            raise CubeError(
+                f"The sun's azimuth needs {order}: turn them with mask.sortby('{axis}', ascending={forwards})."
+            )
+
+
+def pixel_of(array: xr.DataArray) -> Pixel:
+    """Metres of a pixel, from the coordinates x and y and their CRS; CubeError where these do not tell.
+
+    Of degrees, and of maps that stretch towards the poles, it is the pixel in the middle.
+    """
+    lacking = [dim for dim in ("x", "y") if dim not in array.coords or array.sizes[dim] < 2]
     if lacking:
+        raise CubeError(f"The mask has no coordinates along {', '.join(lacking)} to tell a pixel's size: {REMEDY}.")
+    across, down = (abs(float(array[dim][-1] - array[dim][0])) / (array.sizes[dim] - 1) for dim in ("x", "y"))
+    wkt, middle, ends = _wkt(array), float(array["y"].mean()), [float(array["y"][end]) for end in (0, -1)]
+    if "PROJC" not in wkt and ("GEOG" in wkt or str(array["y"].attrs.get("units", "")).startswith("degree")):
+        return _straight([_of_degrees(across, down, place) for place in (middle, *ends)])
+    metres = float((UNIT.findall(wkt) or [1.0])[-1])
+    if not wkt and not any(max(abs(across - side), abs(down - side)) <= SQUARE * side for side in KNOWN):
         raise CubeError(
-            f"The mask has no coordinates along {', '.join(lacking)} to tell a pixel's size: say pixel_m=10."
+            f"Pixels are {across:g} x {down:g}, not squares in metres as far as is known, for no CRS tells the unit: "
+            f"{REMEDY}."
         )
-    across, down = (abs(float(mask[dim][-1] - mask[dim][0])) / (mask.sizes[dim] - 1) for dim in ("x", "y"))
-    if abs(across - down) > SQUARE * down or down < DEGREES:
-        raise CubeError(f"Pixels are {across:g} x {down:g}, not squares in metres: say their size, such as pixel_m=10.")
-    return round(down, 6)
+    if re.search(r'"(Popular Visualisation Pseudo.)?Mercator', wkt):
+        return _straight([_of_mercator(across * metres, down * metres, place * metres) for place in (middle, *ends)])
+    if abs(across - down) > SQUARE * down:
+        return round(down * metres, 6), round(across * metres, 6)
+    return round(down * metres, 6)
+
+
+def _wkt(array: xr.DataArray) -> str:
+    """The text of the CRS that a coordinate holds, as CF and GDAL write it; "" where none does."""
+    texts = [coord.attrs.get("crs_wkt") or coord.attrs.get("spatial_ref") for coord in array.coords.values()]
+    found = next((str(text) for text in texts if text), "")
+    if not found and any(c.attrs.get("grid_mapping_name") == "latitude_longitude" for c in array.coords.values()):
+        found = "GEOG"
+    return FURTHER.split(found)[0]
+
+
+def _of_degrees(across: float, down: float, latitude: float) -> tuple[float, float]:
+    """Height and width in metres at a latitude (WGS 84, by the series of its arcs)."""
+    phi = radians(latitude)
+    high = 111_132.95 - 559.85 * cos(2 * phi) + 1.175 * cos(4 * phi)
+    wide = 111_412.88 * cos(phi) - 93.5 * cos(3 * phi) + 0.118 * cos(5 * phi)
+    return down * high, across * wide
+
+
+def _of_mercator(across: float, down: float, northing: float) -> tuple[float, float]:
+    scale = cos(2 * atan(exp(northing / RADIUS)) - pi / 2)
+    return down * scale, across * scale
+
+
+def _straight(found: list[tuple[float, float]]) -> tuple[float, float]:
+    """The first of pixels, in the middle; CubeError if those at the ends have another size."""
+    middle, *ends = found
+    if min(middle) <= 0 or any(abs(end[1] - middle[1]) > BENT * middle[1] for end in ends):
+        raise CubeError(
+            f"The mask spans so many latitudes that its pixels differ in metres: warp it to UTM, or {REMEDY}."
+        )
+    return round(middle[0], 6), round(middle[1], 6)
 
 
 def _checked(pixel_m: float) -> float:

@@ -24,6 +24,7 @@ def normalise(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.Dat
     if not isinstance(cube, xr.DataArray):
         raise CubeError(f"A cube must be an xarray.DataArray with dims (bands, y, x), not {type(cube).__name__}.")
     cube = cube.rename({old: new for old, new in DIMS.items() if old in cube.dims and new not in cube.dims})
+    cube = _sized(cube)
     order = [d for d in ("t", "bands", "y", "x") if d in cube.dims]
     if order[-3:] != ["bands", "y", "x"] or set(order) != set(cube.dims):
         raise CubeError(f"The cube has dims {tuple(cube.dims)}; needed are (bands, y, x) or (t, bands, y, x).")
@@ -34,6 +35,16 @@ def normalise(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.Dat
     if cube.dtype.kind not in "uif":
         raise CubeError(f"The cube holds {cube.dtype}; needed are whole or real numbers, see DataArray.astype.")
     return _labelled(cube.transpose(*order), labels)
+
+
+def _sized(cube: xr.DataArray) -> xr.DataArray:
+    """`cube` with chunks of known size; where dask does not know one, the cube is computed once to count."""
+    if cube.chunks is None or not np.isnan([float(n) for sizes in cube.chunks for n in sizes]).any():
+        return cube
+    counted = cube.data.copy().compute_chunk_sizes()
+    made = xr.DataArray(counted, dims=cube.dims, coords=cube.coords, attrs=cube.attrs, name=cube.name)
+    made.encoding = cube.encoding
+    return made
 
 
 def _labelled(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArray:

@@ -14,14 +14,17 @@ STRIP = 128
 Numbers = NDArray[np.intp]
 
 
-def grown(where: Bools, radius: float) -> Bools:
-    """Pixels (y, x) whose centre is at most `radius` pixels from the centre of a pixel in `where`."""
-    reach = floor(radius)
+def grown(where: Bools, radius: float, ratio: float = 1.0) -> Bools:
+    """Pixels (y, x) whose centre is at most `radius` from the centre of a pixel in `where`.
+
+    The unit is a pixel's width, of which its height is `ratio`.
+    """
+    reach, across = floor(radius / ratio), floor(radius)
     out = where.copy()
-    if reach == 0:
+    if reach == across == 0:
         return out
-    beside = _beside(where, reach)
-    widths = [floor(sqrt(radius**2 - down**2)) for down in range(reach + 1)]
+    beside = _beside(where, across)
+    widths = [floor(sqrt(max(0.0, radius**2 - (down * ratio) ** 2))) for down in range(reach + 1)]
     occupied = np.asarray(where.any(axis=1))
     for top in range(0, len(where), STRIP):
         if not occupied[max(top - reach, 0) : top + STRIP + reach].any():

@@ -10,11 +10,13 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyproj
 import shapely
+import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
-from kappamask.files.geojson import geometries, named_crs
+from kappamask.files.geojson import boxes, geometries, named_crs
 from kappamask.models import CubeError, MissingExtraError
 
 __all__ = ["Cell", "cells", "read_area", "zones"]
@@ -24,6 +26,8 @@ GRID = 60
 LONLAT = "EPSG:4326"
 SOUTH, NORTH = -80.0, 84.0
 """Degrees of latitude that UTM covers."""
+TURN, HALF = 360.0, 180.0
+"""Degrees around the globe, and to the antimeridian."""
 VERTEX = 0.05
 """Degrees between vertices that are added before edges are projected: 5 km, which bends by less than a metre."""
 GEOPACKAGE = b"SQLite format 3\0"
@@ -70,12 +74,14 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
     """An area in longitude and latitude (EPSG:4326) from what a user gives.
 
     text: the path of a GeoJSON or GeoPackage, "W,S,E,N", or WKT; what exists as a file is one. crs: of its coordinates;
-    left out, what the file says, else EPSG:4326. Raises CubeError if it is none of these, empty, or outside of the
-    world, and MissingExtraError for a GeoPackage without geopandas.
+    left out, what the file says, else EPSG:4326. A box of degrees whose west is larger than its east crosses the
+    antimeridian, where polygons of degrees are to be cut (RFC 7946, 3.1.9).
+    Raises CubeError if it is none of these, empty, or outside of the world, and MissingExtraError for a GeoPackage
+    without geopandas.
     """
     try:
-        found, own = _parsed(text)
-        area = _projected(found, crs or own or LONLAT, LONLAT)
+        found, own = _parsed(text, crs)
+        area = _on_globe(found, crs or own or LONLAT)
     except UNREADABLE as error:
         raise CubeError(
             f"The area {text[:80]!r} cannot be read ({' '.join(str(error).split())}): give W,S,E,N, a polygon as WKT, "
@@ -85,12 +91,17 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
     if area.is_empty or not area.area > 0:
         raise CubeError(f"The area {text[:80]!r} is empty: give W,S,E,N, a polygon as WKT, a GeoJSON or a GeoPackage.")
     west, south, east, north = area.bounds
+    if west >= -180 and east <= 180 and south >= -90 and north <= 90 and (south < SOUTH or north > NORTH):
+        raise CubeError(
+            f"The area reaches from latitude {south:g} to {north:g}; Sentinel-2's UTM tiles end at {SOUTH:g} and "
+            f"{NORTH:g}: cut it there."
+        )
     if west < -180 or east > 180 or south < SOUTH or north > NORTH:
         raise CubeError(f"The area reaches from {west:g}, {south:g} to {east:g}, {north:g}; is its CRS given? (--crs)")
     return area
 
 
-def _parsed(text: str) -> tuple[BaseGeometry, str | None]:
+def _parsed(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
     if _is_file(text):
         return _of_file(Path(text))
     if "(" in text:
@@ -98,10 +109,36 @@ def _parsed(text: str) -> tuple[BaseGeometry, str | None]:
     numbers = text.split(",")
     if len(numbers) != 4:
         raise FileNotFoundError("there is no such file")
-    west, south, east, north = map(float, numbers)
-    if not (west < east and south < north):
-        raise ValueError("west must be less than east and south less than north")
-    return shapely.box(west, south, east, north), None
+    degrees = crs is None or pyproj.CRS.from_user_input(crs).is_geographic
+    edges = [float(number) for number in numbers]
+    inside = max(map(abs, edges[::2])) <= 360  # others are metres whose CRS is not told
+    return shapely.union_all([shapely.box(*box) for box in boxes(*edges, degrees=degrees and inside)]), None
+
+
+def _on_globe(shape: BaseGeometry, crs: str) -> BaseGeometry:
+    """`shape` in longitude and latitude, cut at the antimeridian where it lies across it."""
+    if pyproj.CRS.from_user_input(crs).is_geographic:
+        return _folded(_projected(shape, crs, LONLAT))
+    return _united([_folded(_unwrapped(_projected(part, crs, LONLAT))) for part in shapely.get_parts(shape)])
+
+
+def _unwrapped(shape: BaseGeometry) -> BaseGeometry:
+    """`shape`, narrower than half the globe, with longitudes that do not jump, so they may be beyond 180 degrees."""
+    if shape.is_empty or shape.bounds[2] - shape.bounds[0] <= HALF:
+        return shape
+    east = np.array([TURN, 0])
+    return shapely.transform(shape, lambda points: points + east * (points[:, :1] < 0))
+
+
+def _folded(shape: BaseGeometry) -> BaseGeometry:
+    """`shape` with what lies up to a turn beyond 180 degrees, as longitudes from 0 to 360 have it, put in its place."""
+    if shape.is_empty or (shape.bounds[0] >= -HALF and shape.bounds[2] <= HALF):
+        return shape
+    if shape.bounds[0] < -TURN or shape.bounds[2] > TURN or shape.bounds[2] - shape.bounds[0] > TURN:
+        return shape
+    globe = shapely.box(-HALF, -90, HALF, 90)
+    moved = (shapely.affinity.translate(shape, turn) for turn in (-TURN, 0, TURN))
+    return _united([shapely.intersection(shapely.make_valid(one), globe) for one in moved])
 
 
 def _is_file(text: str) -> bool:

@@ -18,7 +18,7 @@ __all__ = ["evaluate"]
 EXAMPLE = "kappamask evaluate --truth truth.tif --mask mask.tif -o evaluation/"
 NAME = "evaluation"
 """Name of the files, before the suffix."""
-MERGE = "Count semi-transparent cloud as cloud, for truths that do not tell them apart."
+MERGE = "Count semi-transparent cloud as cloud; left out, where the truth holds none."
 
 
 def evaluate(
@@ -47,17 +47,21 @@ def evaluate(
             from kappamask.evaluation.files import judge_files, judge_labelled
         judged = (
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
-            else judge_files(str(truth), str(mask), merge_thin=bool(merge_thin))
+            else judge_files(str(truth), str(mask), merge_thin=merge_thin)
         )  # fmt: skip
         scores, merged = judged.scores, judged.merged
         written = _written(output, judged) if output else []
     else:  # of whole products, too: edges, squares and intervals would take minutes
-        from kappamask.evaluation.files import evaluate_files
+        from kappamask.evaluation.files import evaluate_pair
 
-        merged, written = bool(merge_thin), []
-        scores = evaluate_files(str(truth), str(mask), merge_thin=merged)
+        written = []
+        scores, merged = evaluate_pair(str(truth), str(mask), merge_thin=merge_thin)
     files = {"files": written} if written else {}
-    say({**scores, "merge_thin": merged, **files}, [*_table(scores, merged), *written], as_json)
+    say(
+        {**scores, "merge_thin": merged, **files},
+        [*_table(scores, merged, told=merge_thin is not None), *written],
+        as_json,
+    )
 
 
 def _written(output: Path, judged: "Judged") -> list[str]:
@@ -65,11 +69,12 @@ def _written(output: Path, judged: "Judged") -> list[str]:
     return [str(path) for path in files]
 
 
-def _table(scores: "Scores", merged: bool) -> list[str]:
+def _table(scores: "Scores", merged: bool, told: bool) -> list[str]:
     names = list(scores["dice"])
     head = f"{'':<18}" + "".join(f"{name:>17}" for name in names)
     rows = [f"{key:<18}" + "".join(_cell(values[name]) for name in names) for key, values in scores.items()]
-    return [head, *rows, *(["semi-transparent cloud counted as cloud"] if merged else [])]
+    why = "" if told else ", for the truth does not tell them apart (--no-merge-thin counts them apart)"
+    return [head, *rows, *([f"semi-transparent cloud counted as cloud{why}"] if merged else [])]
 
 
 def _cell(value: float | None) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "OfLevel",
     "Output",
     "Overwrite",
+    "PixelSize",
     "Quicklook",
     "Reading",
     "Report",
@@ -135,6 +136,14 @@ ShadowLength = Annotated[
 ]
 
 
+PixelSize = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001, help="Side of a pixel, if the scene does not tell.", metavar="METRES", rich_help_panel=SHAPES
+    ),
+]
+
+
 Quicklook = Annotated[bool, typer.Option("--quicklook", help="A picture: OUT.png.", rich_help_panel=BESIDE)]
 
 
@@ -186,6 +195,7 @@ def mask(
     min_object_m2: MinObject = 0,
     fill_holes_m2: FillHoles = 0,
     shadow_length_m: ShadowLength = 0,
+    pixel_m: PixelSize = None,
     quicklook: Quicklook = False,
     report: Report = False,
     style: Style = False,
@@ -217,6 +227,7 @@ def mask(
         resolution=resolution,
         scheme=scheme_of(scheme),
         cleaning=cleaning_of(buffer_m or [], min_object_m2, fill_holes_m2, shadow_length_m),
+        pixel_m=pixel_m,
         threads=threads,
         extras=tuple(word for word in EXTRAS if wanted[word]),
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, say
+from kappamask.models import SceneError
 from kappamask.models.errors import extra
 
 if TYPE_CHECKING:
@@ -56,11 +57,13 @@ def report(
     named = bands.split(",") if bands else None
     if is_series(mask):
         _refuse({"--scores": scores, "--stac": stac, "--style": style}, "one mask, not for a series")
-        result = _series(mask, output, scene, named, table)
+        result, lost = _series(mask, output, scene, named, table)
     else:
         _refuse({"--csv": table}, "a series: a folder of masks, or a cube with t")
-        result = _one(mask, output, _opened(scene, named), scores, stac=stac, style=style)
+        result, lost = _one(mask, output, _opened(scene, named), scores, stac=stac, style=style)
     say(result, _lines(result), as_json)
+    if lost:
+        raise SceneError(lost)
 
 
 def _opened(scene: Path | None, bands: list[str] | None) -> "tuple[xr.DataArray | None, xr.DataArray | None]":
@@ -82,36 +85,58 @@ def _one(
     *,
     stac: bool,
     style: bool,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str | None]:
+    """What is written and found, and what could not be."""
     from kappamask.cli.progress import dask_progress
     from kappamask.reports import shares, stac_item, write_page, write_stac, write_style
     from kappamask.scenes import read_mask
 
     cube, scl = scene
-    if stac:
-        stac_item(mask, scene=cube)  # what it lacks must not come out after the page is written
+    lost = _lacking_time(mask, cube) if stac else None
+    if stac and not lost:
+        stac_item(mask, scene=cube)  # what else it lacks must not come out after the page is written
     with dask_progress("draw the page"):
         files = {"page": write_page(output, mask, scene=cube, scl=scl, scores_file=scores)}
     files |= {"style": write_style(mask)} if style else {}
     given = {"scores": scores} if scores else {}
-    item = [write_stac(mask, scene=cube, files=files | given)] if stac else []
+    item = [write_stac(mask, scene=cube, files=files | given)] if stac and not lost else []
     counted = shares(read_mask(mask))
     told = {"cloud_cover": counted.cloud_cover, "classes": counted.percentages}
-    return {"files": [str(path) for path in [*files.values(), *item]], **told}
+    return {"files": [str(path) for path in [*files.values(), *item]], **told}, lost
+
+
+def _lacking_time(mask: Path, scene: "xr.DataArray | None") -> str | None:
+    """Why no STAC item can be made, which must have a date; None where one is told."""
+    from kappamask.reports.provenance import sensing_time
+    from kappamask.scenes import read_mask
+
+    try:
+        sensing_time(mask.name, {**(scene.attrs if scene is not None else {}), **read_mask(mask).attrs})
+    except SceneError as error:
+        return f"No STAC item is written, all else is: {error}"
+    return None
 
 
 def _series(
     masks: Path, output: Path, scenes: Path | None, bands: list[str] | None, table: Path | None
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str | None]:
+    """What is written and found, and which masks could not be read."""
     from kappamask.cli.progress import shown
     from kappamask.reports import read_series, rows, scenes_of, write_series, write_table
 
+    failed: dict[str, str] = {}
     with shown("count the classes") as show:
-        dates = read_series(masks, report=show)
+        dates = read_series(masks, report=show, failed=lambda name, error: failed.update({name: str(error)}))
+    for name, why in failed.items():
+        typer.echo(f"kappamask: {name}: {why}", err=True)
     found = scenes_of(dates, scenes, bands=bands) if scenes else None
     written = [write_table(table, dates)] if table else []
     written.append(write_series(output, dates, scenes=found))
-    return {"files": [str(path) for path in written], "dates": rows(dates)}
+    result = {"files": [str(path) for path in written], "dates": rows(dates)}
+    if not failed:
+        return result, None
+    told = f"{len(failed)} of {len(failed) + len(dates)} masks could not be read: {', '.join(failed)}."
+    return result | {"failed": failed}, told
 
 
 def _refuse(given: dict[str, Any], needed: str) -> None:

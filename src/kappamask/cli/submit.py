@@ -20,7 +20,7 @@ from kappamask.cli.options import (
     cleaning_of,
     scheme_of,
 )
-from kappamask.models import ModelCard, load_card
+from kappamask.models import JobError, ModelCard, load_card
 from kappamask.models.errors import extra
 from kappamask.workflows.batch import drive, moved
 from kappamask.workflows.batch_results import HOME, journal_at, whole_or_fetched_again
@@ -65,6 +65,9 @@ def submit(
     max_cloud_cover: Cover = None,
     archive: Archive = None,
     python: Annotated[str | None, typer.Option(help="Python of the back-end's UDFs; 3.11, or this one's here.")] = None,
+    max_jobs: Annotated[
+        int, typer.Option(min=1, help="Refuse an area that takes more; one that is larger than meant takes thousands.")
+    ] = 250,
     part_km: Annotated[float, typer.Option(min=1, max=120, help="Largest side of a job's area, km.")] = 50,
     option: Options = None,
     journal: JournalFile = HOME,
@@ -87,6 +90,8 @@ def submit(
         from kappamask.workflows.batch import Submission, archive_for, runtime_of
 
     card, pieces, runtime = load_card(model), cells(read_area(area, crs), part_km), python or runtime_of(backend)
+    if not plan:
+        _check_number(len(pieces), max_jobs)
     changes = tuple(_pair(text) for text in option or [])
     cleaning, wanted = cleaning_of(buffer_m or (), min_object_m2, fill_holes_m2, 0.0), bands_of(bands)
     request = Request(
@@ -111,6 +116,16 @@ def submit(
     parts = [whole_or_fetched_again(book, part) for part in moved(book, book.plan(jobs), jobs)]
     drive(book, [parts], at_once, allow_holes)
     finish(book, [parts], as_json, allow_holes)
+
+
+def _check_number(jobs: int, most: int) -> None:
+    """Ask before thousands of jobs are paid: an area that is not cut at the antimeridian spans the world."""
+    if jobs > most:
+        raise JobError(
+            f"The area would become {jobs} jobs; look at it with --plan, and if it is meant say --max-jobs {jobs}. "
+            "Across the antimeridian a box has its west larger than its east (179,-18,-179,-16), and a polygon is cut "
+            "at 180 degrees."
+        )
 
 
 def told_by(collection: str) -> Level | None:

@@ -22,7 +22,7 @@ from kappamask.datasets.products import low_over, products_in, reflectance
 from kappamask.models import SceneError
 from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
-from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.grid import Grid, grid_of, read_window
 from kappamask.scenes.readers.raster import local_raster
 
 MAP: Final = "Classification/classification_map.tif"
@@ -73,7 +73,8 @@ def read(place: Place) -> Patch:
     """The scene on the grid of its map. Raises SceneError if map and product do not fit, or one is damaged."""
     name = place.path.parents[1].name
     with local_raster(place.path) as dataset:
-        grid, labels = grid_of(dataset), dataset.read(1)
+        grid = grid_of(dataset)
+        labels = read_window(dataset, 1, slice(0, grid.height), slice(0, grid.width))
     cube = _on_grid(_opened(place, grid), grid, name)
     truth = translated(labels, CODES)
     clear = max(int((truth == 1).sum()), 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from kappamask.datasets import DATASETS, Patch
 from kappamask.datasets.arrays import read
@@ -14,21 +15,33 @@ from kappamask.evaluation.peers import Answer, Peer, open_peer
 from kappamask.evaluation.tables import LABELS
 from kappamask.models import SceneError
 from kappamask.scenes import read_mask
-from kappamask.udf.schemes import in_own_scheme
+from kappamask.udf.schemes import SEMI_TRANSPARENT, in_own_scheme
 
-__all__ = ["evaluate_files", "judge_files", "judge_labelled", "read_pair"]
+__all__ = ["evaluate_files", "evaluate_pair", "judge_files", "judge_labelled", "merges_thin", "read_pair"]
 
 ALL = frozenset(CLASSES.values())
 
 
-def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool = False) -> Scores:
+def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> Scores:
     """Scores of the mask file against the truth file, GeoTIFF or netCDF on one grid.
 
-    Codes are KappaMask's, or of the scheme that a file says it is in. Raises SceneError if a file is no mask or the
-    grids differ, CubeError if the truth labels no pixel.
+    Codes are KappaMask's, or of the scheme that a file says it is in. merge_thin: whether thin cloud counts as cloud;
+    None: where the truth holds none, as for data sets. Raises SceneError if a file is no mask or the grids differ,
+    CubeError if the truth labels no pixel.
     """
-    true, found = read_pair(truth, mask)
-    return scores(true.values, found.values, merge_thin)
+    return evaluate_pair(truth, mask, merge_thin=merge_thin)[0]
+
+
+def evaluate_pair(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> tuple[Scores, bool]:
+    """Give the scores of `evaluate_files`, and whether thin cloud counts as cloud in them."""
+    true, found = (one.values for one in read_pair(truth, mask))
+    merged = merges_thin(true) if merge_thin is None else merge_thin
+    return scores(true, found, merged), merged
+
+
+def merges_thin(truth: ArrayLike) -> bool:
+    """Whether thin cloud must count as cloud: the truth holds none, so it does not part them."""
+    return not bool((np.asarray(truth) == SEMI_TRANSPARENT).any())
 
 
 def read_pair(truth: str | Path, mask: str | Path) -> tuple[xr.DataArray, xr.DataArray]:
@@ -50,16 +63,27 @@ def _same_grid(true: xr.DataArray, found: xr.DataArray) -> None:
         raise SceneError(f"The truth covers {places[0]}, the mask {places[1]}; warp one to the other's grid.")
 
 
-def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool = False) -> Judged:
+def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> Judged:
     """The mask file against the truth file, KappaMask codes on one grid; what made it is not known, nor what it cost.
 
+    merge_thin: None merges where the truth holds no thin cloud.
     Raises SceneError if a file is no mask, the grids differ, or the truth labels no pixel.
     """
     true, found = (np.asarray(one.values) for one in read_pair(truth, mask))
     codes = np.where(np.isin(true, IGNORED), 0, true).astype(np.uint8)
     place, made = Path(truth).stem, Path(mask).stem
     nothing = np.empty((0, *codes.shape), np.float32)
-    patch = Patch(place, place, "all", "", None, (), nothing, codes, merged=merge_thin)
+    patch = Patch(
+        place,
+        place,
+        "all",
+        "",
+        None,
+        (),
+        nothing,
+        codes,
+        merged=merges_thin(codes) if merge_thin is None else merge_thin,
+    )
     peer = Peer(made, f"Mask file {Path(mask).name}", ALL, lambda _: Answer(found), timed=False)
     return judged([patch], [peer], _facts(f"{made} against {place}", codes))
 

@@ -3,7 +3,38 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["geometries", "named_crs"]
+__all__ = ["boxes", "geometries", "named_crs"]
+
+Box = tuple[float, float, float, float]
+"""West, south, east, north."""
+
+
+def boxes(
+    west: float, south: float, east: float, north: float, *, degrees: bool = True, widest: float = 180.0
+) -> list[Box]:
+    """Cut a box at the antimeridian, which it crosses where west is larger than east (RFC 7946, 5.2).
+
+    degrees: whether the numbers are longitudes and latitudes; longitudes up to 360 are taken as well. widest:
+    degrees beyond which west and east are rather exchanged. Raises ValueError for a box that is none.
+    """
+    edges = (west, south, east, north)
+    if not south < north or west == east or (west > east and not (degrees and east + 360 - west <= widest)):
+        raise ValueError("west must be less than east and south less than north")
+    if not degrees or (-180 <= west < east <= 180):
+        return [edges]
+    if not (-360 <= west <= 360 and -360 <= east <= 360) or (west < east and east - west > 360):
+        raise ValueError("longitudes are degrees from -180 to 180, and west of the antimeridian more than east of it")
+    first, last = _longitude(west), _longitude(east)
+    last = 180.0 if last == -180 else last
+    if first < last:
+        return [(first, south, last, north)]
+    halves = ((first, south, 180.0, north), (-180.0, south, last, north))
+    return [half for half in halves if half[0] < half[2]]
+
+
+def _longitude(degrees: float) -> float:
+    """From -180, included, to 180."""
+    return degrees if -180 <= degrees < 180 else (degrees + 180) % 360 - 180
 
 
 def geometries(document: Any) -> list[Mapping[str, Any]]:

@@ -23,6 +23,10 @@ DIGITS = 7
 """Of a degree: a centimetre."""
 TURN, HALF = 360.0, 180.0
 """Degrees around the globe, and to the antimeridian."""
+NEAR = 1e-6
+"""Degrees: points this near the antimeridian are on it."""
+EDGE = 1e-12
+"""Relative: an outline that ends just inside the antimeridian is not cut there."""
 CORNERS = 3
 """A polygon has no fewer."""
 
@@ -39,11 +43,14 @@ class Footprint:
 def footprint(array: xr.DataArray) -> Footprint:
     """The outline of the grid of `array` (y, x), whether or not its pixels have data, cut at the antimeridian.
 
+    Around a pole it is all that lies poleward of the outline.
     Raises SceneError if the coordinates are none that the reference system has.
     """
     if array.rio.crs is None:
         return Footprint(None, None)
     ring = _degrees(array)
+    if abs(ring[-1][0] - ring[0][0]) > HALF:
+        ring = _with_pole(ring)
     shifted = (np.add(ring, (turn, 0)) for turn in (TURN, 0, -TURN))
     parts = [part for one in shifted if len(part := _within(one)) >= CORNERS]
     lows, highs = [part.min(axis=0) for part in parts], [part.max(axis=0) for part in parts]
@@ -60,6 +67,16 @@ def _degrees(array: xr.DataArray) -> NDArray[np.float64]:
         if np.isfinite(ring).all():
             return ring
     raise SceneError(f"The mask's corners, x {x[0]:g} and y {y[0]:g} among them, are not in its CRS {array.rio.crs}.")
+
+
+def _with_pole(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A ring that goes around a pole, opened at the antimeridian and closed along the pole."""
+    folded = np.column_stack([(ring[:, 0] + HALF) % TURN - HALF, ring[:, 1]])
+    folded = folded[np.argsort(folded[:, 0])]
+    edge, pole = folded[[0, -1], 1].mean(), np.copysign(90.0, folded[:, 1].mean())
+    between = folded[np.abs(folded[:, 0]) < HALF - NEAR]
+    ends = np.array([(-HALF, edge), *between, (HALF, edge), (HALF, pole), (-HALF, pole)])
+    return (ends if pole > 0 else ends[::-1]) * [1 - EDGE, 1]
 
 
 def _outline(west: float, south: float, east: float, north: float) -> list[tuple[float, float]]:

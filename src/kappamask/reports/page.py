@@ -15,8 +15,8 @@ from kappamask.reports.render import OUTLINES, SCALE, Picture, outlined, png, sc
 from kappamask.scenes import read_mask
 from kappamask.scenes.cube import located
 from kappamask.scenes.encoding import legend
-from kappamask.scenes.grid import grid_of, pixel_size
-from kappamask.scenes.readers.netcdf import open_dataset
+from kappamask.scenes.grid import grid_of, north_up, pixel_size
+from kappamask.scenes.readers.netcdf import crs_of, open_dataset
 from kappamask.scenes.readers.raster import lazy_bands, local_raster
 from kappamask.scenes.statistics import in_classes
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
@@ -70,7 +70,8 @@ def _from_netcdf(path: Path) -> xr.DataArray:
     dataset = open_dataset(path)
     if "score" not in dataset or "class" not in dataset["score"].dims:
         raise SceneError(f"{path.name} holds no scores: it has no variable 'score' with a dimension 'class'.")
-    stored = dataset["score"]
+    crs = crs_of(path.name, dataset)
+    stored = north_up(dataset["score"].rio.write_crs(crs) if crs else dataset["score"])
     facts = stored.attrs
     scale, offset = (xr.DataArray(np.float32(facts.get(*one))) for one in (("scale_factor", 1), ("add_offset", 0)))
     return _decoded(stored.transpose("class", "y", "x"), facts.get("_FillValue"), scale, offset)
@@ -154,6 +155,7 @@ def write_page(
     """
     path = Path(mask_file)
     mask = in_classes(read_mask(path))
+    scene, scl = (None if one is None else north_up(one) for one in (scene, scl))
     for what, other in (("scene", scene), ("product's mask", scl)):
         if other is not None:
             check_grid(what, other, mask)

@@ -11,10 +11,11 @@ import numpy as np
 import xarray as xr
 
 from kappamask.files.atomic import written_whole
-from kappamask.models import ClassValue, SceneError
+from kappamask.models import ClassValue, KappaMaskError, SceneError
 from kappamask.reports.class_shares import Shares, shares
 from kappamask.reports.provenance import one_grid, sensing_time
 from kappamask.scenes import open_scene, read_mask, scan
+from kappamask.scenes.grid import north_up
 from kappamask.scenes.readers.netcdf import crs_of, open_dates, renamed
 from kappamask.scenes.readers.raster import local_raster
 from kappamask.scenes.readers.zarr import checked, open_group
@@ -52,44 +53,72 @@ def is_series(source: str | Path) -> bool:
     return path.is_dir() or (path.suffix.lower() == ".nc" and "t" in open_dates(path).dims)
 
 
-def read_series(source: str | Path, *, report: Callable[[int, int], None] | None = None) -> list[Dated]:
+def read_series(
+    source: str | Path,
+    *,
+    report: Callable[[int, int], None] | None = None,
+    failed: Callable[[str, KappaMaskError], None] | None = None,
+) -> list[Dated]:
     """The masks of a series by date, each counted.
 
     source: a folder of mask files as `write_mask` or a job made them (other rasters in it are left out); or a netCDF or
         Zarr of masks, a variable `mask` (t, y, x) of whole numbers.
     report: called with how many masks are counted, and how many there are.
+    failed: called with the name of a file in a folder that is damaged or has no date, and why; the others go on.
 
-    Raises SceneError if there is no mask, if one has no date, if two have different classes, or if a file is damaged.
+    Raises SceneError if there is no mask, if two have different classes, and without `failed`, or if no file is left,
+    if one is damaged or has no date.
     """
     path = Path(source)
-    masks = [*_found(path)]
-    if not masks:
-        raise SceneError(f"Folder {path} holds no masks: needed are files that kappamask mask wrote.")
-    dated = []
-    for done, (name, mask) in enumerate(masks, 1):
-        classes = in_classes(mask)
-        dated.append(Dated(name, sensing_time(name, mask.attrs), classes, shares(classes)))
+    masks = _files(path) if path.is_dir() and path.suffix.lower() != ".zarr" else [*_found(path)]
+    dated, errors = list[Dated](), list[KappaMaskError]()
+    for done, (name, found) in enumerate(masks, 1):
+        try:
+            dated += _counted(name, found)
+        except KappaMaskError as error:
+            if failed is None or not path.is_dir():
+                raise
+            failed(name, error)
+            errors.append(error)
         if report:
             report(done, len(masks))
+    if errors and not dated:
+        raise errors[0]
+    if not dated:
+        raise SceneError(f"Folder {path} holds no masks: needed are files that kappamask mask wrote.")
     _check_schemes(dated)
     return sorted(dated, key=lambda one: (one.when, one.name))
+
+
+def _counted(name: str, found: xr.DataArray | Path) -> Iterator[Dated]:
+    """A mask, or that in a file if it is one."""
+    if isinstance(found, Path) and not _is_mask(found):
+        return
+    mask = read_mask(found) if isinstance(found, Path) else found
+    classes = in_classes(mask)
+    yield Dated(name, sensing_time(name, mask.attrs), classes, shares(classes))
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """Files that may be masks."""
+    return [(file.name, file) for file in sorted(folder.iterdir()) if _may_be_mask(file)]
 
 
 def _found(path: Path) -> Iterator[tuple[str, xr.DataArray]]:
     if path.suffix.lower() == ".zarr":
         yield from _along_t(path.name, renamed(open_group(checked(path))))
-    elif path.is_dir():
-        yield from ((file.name, read_mask(file)) for file in sorted(path.iterdir()) if _is_mask(file))
     elif path.suffix.lower() == ".nc":
         yield from _along_t(path.name, open_dates(path))
     else:
         yield path.name, read_mask(path)
 
 
+def _may_be_mask(path: Path) -> bool:
+    return not path.name.startswith(".") and path.suffix.lower() in MASK_SUFFIXES and not path.stem.endswith(SCORES)
+
+
 def _is_mask(path: Path) -> bool:
     """One layer of whole numbers; scores, scenes and pictures beside masks are none."""
-    if path.name.startswith(".") or path.suffix.lower() not in MASK_SUFFIXES or path.stem.endswith(SCORES):
-        return False
     if path.suffix.lower() == ".nc":
         return _codes(open_dates(path)) is not None
     with local_raster(path) as dataset:
@@ -111,7 +140,7 @@ def _along_t(name: str, dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataArray
             f"make the masks with: kappamask mask {name} -o masks.nc."
         )
     crs = crs_of(name, dataset)
-    codes = codes.rio.write_crs(crs) if crs else codes
+    codes = north_up(codes.rio.write_crs(crs) if crs else codes)
     for mask in codes if "t" in codes.dims else [codes]:
         yield name, mask.transpose("y", "x").assign_attrs(_date(mask))
 

@@ -11,9 +11,10 @@ import xarray as xr
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from rioxarray.exceptions import RioXarrayError
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
-from kappamask.files.geojson import geometries, named_crs
+from kappamask.files.geojson import boxes, geometries, named_crs
 from kappamask.models import CubeError
 from kappamask.scenes.grid import check_regular
 
@@ -21,6 +22,8 @@ __all__ = ["clipped"]
 
 LONLAT = "EPSG:4326"
 """Of GeoJSON (RFC 7946, 4)."""
+TURN = 360.0
+"""Degrees around the globe."""
 SEGMENTS = 100
 """Parts that a side as long as the cube is split into before it is projected: a line that is straight in degrees and
 110 km long bends by 0.2 km in UTM, one of 1.1 km by 2 cm."""
@@ -68,7 +71,7 @@ def _transform(array: xr.DataArray) -> Affine:
 
 def _read(geometry: Any, crs: Any) -> tuple[BaseGeometry, pyproj.CRS]:
     try:
-        shape, carried = _shape(geometry)
+        shape, carried = _shape(geometry, crs)
         found = shapely.make_valid(shapely.force_2d(shape))
         systems = [pyproj.CRS.from_user_input(one) for one in (crs, carried) if one is not None]
     except UNREADABLE as error:
@@ -86,13 +89,11 @@ def _read(geometry: Any, crs: Any) -> tuple[BaseGeometry, pyproj.CRS]:
     return found, systems[0]
 
 
-def _shape(geometry: Any) -> tuple[BaseGeometry, Any]:
+def _shape(geometry: Any, crs: Any) -> tuple[BaseGeometry, Any]:
     """One geometry, and the CRS that it carries, None where it carries none."""
     if isinstance(geometry, Sequence | np.ndarray) and not isinstance(geometry, str):
-        west, south, east, north = map(float, geometry)
-        if not (west < east and south < north):
-            raise ValueError("west must be less than east and south less than north")
-        return shapely.box(west, south, east, north), None
+        degrees = crs is not None and pyproj.CRS.from_user_input(crs).is_geographic
+        return shapely.union_all([shapely.box(*box) for box in boxes(*map(float, geometry), degrees=degrees)]), None
     document = geometry if isinstance(geometry, Mapping) else geometry.__geo_interface__
     shapes = [shapely.geometry.shape(one) for one in geometries(document)]
     return shapely.union_all(shapely.make_valid(shapes)), getattr(geometry, "crs", named_crs(document))
@@ -108,7 +109,10 @@ def _projected(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> Bas
         raise CubeError(
             f"The cube does not lie where the area's CRS {crs.to_string()} is defined; is it the right one?"
         )
-    found = shapely.union_all([shapely.intersection(shape, box) for box in _boxes(*near)])
+    turns = (-TURN, 0, TURN) if crs.is_geographic else (0,)
+    shapes = [translate(shape, turn) if turn else shape for turn in turns]  # areas may count longitudes to 360
+    seen = [shapely.box(*box) for box in boxes(*near, degrees=crs.is_geographic, widest=TURN)]
+    found = shapely.union_all([shapely.intersection(one, box) for one in shapes for box in seen])
     if found.is_empty:
         box, cube = (", ".join(f"{edge:g}" for edge in edges) for edges in (shape.bounds, near))
         raise CubeError(f"The area ({box}) lies outside the cube ({cube}, {crs.to_string()}); is its crs right?")
@@ -117,13 +121,6 @@ def _projected(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> Bas
     )
     back = pyproj.Transformer.from_crs(crs, array.rio.crs, always_xy=True)
     return shapely.transform(split, back.transform, interleaved=False)
-
-
-def _boxes(west: float, south: float, east: float, north: float) -> list[BaseGeometry]:
-    """One box, or two where it crosses the antimeridian."""
-    if west < east:
-        return [shapely.box(west, south, east, north)]
-    return [shapely.box(west, south, 180, north), shapely.box(-180, south, east, north)]
 
 
 def _window(bounds: tuple[float, ...], grid: Affine, array: xr.DataArray) -> tuple[slice, slice]:

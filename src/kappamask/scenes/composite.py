@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kappamask.models import CubeError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import class_codes
-from kappamask.scenes.grid import pixel_size
+from kappamask.scenes.grid import DEGREE, pixel_size
 from kappamask.scenes.masking import UNCLEAR, hidden_by, layers, masked
 from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.xarray_interop import fitted, made_mask, ours, provenance, theirs
@@ -26,8 +26,6 @@ NONE = -1
 """In place of a date's number: no date is clear."""
 FINEST = 10.0
 """Metres of a pixel where nothing tells: Sentinel-2's finest."""
-DEGREE = 111_320.0
-"""Metres of a degree of longitude on the equator (WGS 84)."""
 Codes = NDArray[np.uint8]
 Planes = NDArray[np.int16]
 REACH = 1500.0

@@ -1,8 +1,9 @@
-"""Where pixels lie: regular grids, north-up in rasters, and what a grid says of its pixels' size."""
+"""Where pixels lie: regular grids, turned north-up, and what a grid says of its pixels' size."""
 
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
@@ -11,11 +12,16 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.transform import Affine
+from rasterio.windows import Window
 
 from kappamask.models import SceneError
 
-__all__ = ["Grid", "check_regular", "grid_of", "pixel_size"]
+__all__ = ["DEGREE", "Grid", "check_regular", "grid_of", "north_up", "pixel_size", "read_window"]
 
+Located = TypeVar("Located", xr.DataArray, xr.Dataset)
+
+DEGREE = 111_320.0
+"""Metres of a degree of longitude on the equator (WGS 84)."""
 UNEVEN = 0.1
 """Pixels by which a coordinate may lie beside the regular grid: float32 northings in metres are 0.25 m off, degrees
 less; a column that is left out moves others by half a pixel and more."""
@@ -48,7 +54,10 @@ class Grid:
 
 
 def grid_of(dataset: DatasetReader) -> Grid:
-    """The dataset's grid; SceneError if it is rotated or sheared, or no grid at all."""
+    """The dataset's grid, turned north-up, as `read_window` reads it.
+
+    A file without georeference keeps its rows. Raises SceneError for a rotated or sheared grid, or none at all.
+    """
     transform, name = dataset.transform, Path(dataset.name).name
     if not all(map(isfinite, transform)) or not transform.a * transform.e:
         raise SceneError(
@@ -56,7 +65,65 @@ def grid_of(dataset: DatasetReader) -> Grid:
         )
     if transform.b or transform.d:
         raise SceneError(f"{name} is not north-up; warp it first (gdalwarp).")
-    return Grid(dataset.crs, transform, dataset.width, dataset.height)
+    return Grid(dataset.crs, _turned(dataset), dataset.width, dataset.height)
+
+
+def read_window(dataset: DatasetReader, bands: int | list[int], rows: slice, columns: slice) -> NDArray[Any]:
+    """Read pixels (…, y, x) by rows and columns of `grid_of`, whichever way the file's own run."""
+    (upwards, leftwards), lengths = _against(dataset.transform), (dataset.height, dataset.width)
+    stored = [
+        slice(length - part.stop, length - part.start) if against else part
+        for part, length, against in zip((rows, columns), lengths, (upwards, leftwards), strict=True)
+    ]
+    pixels = np.asarray(dataset.read(bands, window=Window.from_slices(*stored)))
+    return pixels[..., :: -1 if upwards else 1, :: -1 if leftwards else 1]
+
+
+def _against(transform: Affine) -> tuple[bool, bool]:
+    """Whether rows run from south to north, and columns from east to west; without georeference nothing tells."""
+    if transform == Affine.identity():
+        return False, False
+    return transform.e > 0, transform.a < 0
+
+
+def _turned(dataset: DatasetReader) -> Affine:
+    upwards, leftwards = _against(dataset.transform)
+    across, _, west, _, down, north = tuple(dataset.transform)[:6]
+    if upwards:
+        north, down = north + dataset.height * down, -down
+    if leftwards:
+        west, across = west + dataset.width * across, -across
+    return Affine(across, 0.0, west, 0.0, down, north)
+
+
+def north_up(array: Located) -> Located:
+    """Turn rows from north to south and columns from west to east, where coordinates y and x tell.
+
+    Coordinates that only count pixels tell nothing of north.
+    """
+    against = [axis for axis, sign in (("y", -1), ("x", 1)) if _runs(array, axis) == -sign]
+    if not against:
+        return array
+    turned = array.isel({axis: slice(None, None, -1) for axis in against})
+    mapping = turned.rio.grid_mapping
+    if mapping not in turned.coords or "GeoTransform" not in turned[mapping].attrs:
+        return turned
+    placed: Located = turned.rio.write_transform(turned.rio.transform(recalc=True))
+    return placed
+
+
+def _runs(array: xr.DataArray | xr.Dataset, axis: str) -> int:
+    """1 where a coordinate of places grows, -1 where it falls, 0 where it tells no place."""
+    if axis not in array.coords or axis not in array.dims or array.sizes[axis] < 2:
+        return 0
+    places = array[axis].values
+    if places.dtype.kind not in "iuf":
+        return 0
+    first, step = float(places[0]), float(places[1]) - float(places[0])
+    counts = step == 1 and first in (0, 0.5)
+    if array.rio.crs is None:  # then numbers from a corner on, or one apart, are places in the image
+        counts = counts or abs(step) == 1 or first in (0, step / 2)
+    return 0 if counts or step == 0 else 1 if step > 0 else -1
 
 
 def check_regular(name: str, array: xr.DataArray) -> None:

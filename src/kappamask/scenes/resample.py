@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import cos, radians, sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from rasterio.windows import Window
 from scipy.sparse import csr_array
 
 from kappamask.models import SceneError
-from kappamask.scenes.grid import Grid, grid_of, pixel_size
+from kappamask.scenes.grid import DEGREE, Grid, grid_of, pixel_size, read_window
 from kappamask.udf.resampling import Kernel, kernel_weights
 
 __all__ = ["FINEST", "KERNELS", "aligned", "finer_lines", "half_cube", "halved", "on_grid", "upsampled", "weighed"]
@@ -51,25 +52,38 @@ def halved(values: NDArray[Any], nodata: float) -> NDArray[Any]:
     return np.asarray(np.rint(means) if values.dtype.kind in "ui" else means, values.dtype)
 
 
-def half_cube(name: str, cube: xr.DataArray, metres: float) -> xr.DataArray:
+def half_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | None = None) -> xr.DataArray:
     """`cube` (…, y, x) as it is where `metres` is 10, or what its pixels have; else means of 2 x 2 of 10 m, lazy.
 
-    A pixel is without data where one of the four is. Raises SceneError for pixels of other or of unknown size.
+    A pixel is without data where one of the four is. Pixels in degrees are of the size that their mean side is nearest
+    to; `pixel_m` tells the side of others. Raises SceneError for pixels of other or of unknown size.
     """
-    size = pixel_size(cube)
+    size = pixel_size(cube) if pixel_m is None else (pixel_m, pixel_m, "m")
+    if size is not None and size[2] == "degree":
+        size = _mean_metres(size, float(cube["y"].mean()), metres) or size
     if metres == FINEST or _is(size, metres):
         return cube
     if not _is(size, FINEST):
         told = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS tells)'}"
-        raise SceneError(f"{name}: pixels are {told}; for {metres:g} m resample them first (gdalwarp -tr).")
+        said = "" if size is not None and size[2] else ", or say their side with --pixel-m 10 (pixel_m=10)"
+        raise SceneError(f"{name}: pixels are {told}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
     nodata = cube.attrs.get("_FillValue")
     known = cube if nodata is None else cube.where(cube != nodata)
     means: xr.DataArray = known.coarsen(y=2, x=2, boundary="trim").mean(skipna=False)  # type: ignore[attr-defined]
     whole = means.round() if cube.dtype.kind in "ui" else means
     stored = (whole if nodata is None else whole.fillna(nodata)).astype(cube.dtype)
     made = stored.assign_attrs(cube.attrs).rename(cube.name)
+    if made.rio.crs is None:
+        return made
     located: xr.DataArray = made.rio.write_transform(made.rio.transform(recalc=True))
     return located
+
+
+def _mean_metres(size: tuple[float, float, str], latitude: float, metres: float) -> tuple[float, float, str] | None:
+    """Pixels of degrees as squares of metres: of `metres` or the finest, if their mean side is near one of them."""
+    mean = DEGREE * sqrt(size[0] * size[1] * abs(cos(radians(latitude))))
+    near = next((one for one in (metres, FINEST) if sqrt(0.5) < mean / one < sqrt(2)), None)
+    return None if near is None else (near, near, "m")
 
 
 def _is(size: tuple[float, float, str] | None, metres: float) -> bool:
@@ -88,7 +102,7 @@ def upsampled(
         return _warped(dataset, bands, window, target, kernel, nodata)
 
     def layer(number: int) -> NDArray[Any]:
-        read: Read = lambda y, x: dataset.read(number, window=Window.from_slices(y, x))  # noqa: E731
+        read: Read = lambda y, x: read_window(dataset, number, y, x)  # noqa: E731
         return on_grid(read, source, target, wanted, kernel, nodata)
 
     return np.stack([layer(number) for number in bands])

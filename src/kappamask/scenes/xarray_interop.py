@@ -67,9 +67,10 @@ def needed_mask(data: Any) -> xr.DataArray:
 def fitted(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """`mask`, or the variable `mask` in it, on the coordinates of `data`, both as `ours` names them.
 
-    Raises CubeError unless pixels and dates are the same: xarray would leave out in silence what differs.
+    Rows and columns that run the other way are turned. Raises CubeError unless pixels and dates are the same: xarray
+    would leave out in silence what differs.
     """
-    named = needed_mask(mask)
+    named = _turned_as(needed_mask(mask), data)
     for dim in map(str, named.dims):
         if dim not in data.dims or named.sizes[dim] != data.sizes[dim] or not _same(named, data, dim):
             raise CubeError(
@@ -78,6 +79,17 @@ def fitted(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
             )
     bare = named.drop_vars(list(named.coords))
     return bare.assign_coords({dim: data[dim] for dim in bare.dims if dim in data.coords})
+
+
+def _turned_as(mask: xr.DataArray, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """`mask` with its y and x in the order of those of `data`."""
+    both = [dim for dim in ("y", "x") if dim in mask.coords and dim in data.coords and mask.sizes[dim] > 1]
+    against = [dim for dim in both if data.sizes[dim] > 1 and _grows(mask[dim]) != _grows(data[dim])]
+    return mask.isel({dim: slice(None, None, -1) for dim in against})
+
+
+def _grows(places: xr.DataArray) -> bool:
+    return bool(places[0] < places[-1])
 
 
 def provenance(mask: xr.DataArray) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from kappamask.cli.progress import shown
 from kappamask.models import KappaMaskError, SceneError
 from kappamask.models.errors import extra
 from kappamask.workflows.mask_options import EXTRAS, Asked, absolute
-from kappamask.workflows.mask_scene import check_extras, make, opened, streamed
+from kappamask.workflows.mask_scene import check_cleaning, check_extras, make, opened, streamed
 from kappamask.workflows.progress import Shown, unseen
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def plan(scene: str, output: Path, asked: Asked, *, anew: bool) -> dict[str, Any
     check_extras(asked.extras, output, cube)
     said = _radiometry(cube.attrs, cube.encoding, asked)
     stream = streamed(cube, asked, said["radiometry"] or "dn_harmonized")
+    check_cleaning(stream, asked)
     files = outputs(output, scores=asked.scores)
     kept = not anew and is_finished(scene, files, asked.recorded(scene), whole=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}

@@ -38,15 +38,25 @@ class Asked:
     resolution: int = 10
     scheme: str = "KappaMask"
     cleaning: dict[str, Any] = field(default_factory=dict)
+    pixel_m: float | None = None
+    """Side of the scene's pixels, where it does not tell."""
     threads: int = 1
     extras: tuple[str, ...] = ()
     """Of `kappamask.workflows.mask_options.EXTRAS`."""
+
+    @property
+    def mask_pixel_m(self) -> float | None:
+        """Side of the mask's pixels, where the scene does not tell: halved scenes have larger ones."""
+        halved = self.pixel_m is not None and self.resolution > self.pixel_m
+        return float(self.resolution) if halved else self.pixel_m
 
     def recorded(self, scene: str) -> str:
         """What a mask of `scene` records, by which later runs tell whether they would make the same: JSON."""
         from kappamask.models import card_digest, load_card
 
         said = {key: value for key, value in asdict(self).items() if key not in ELSEWHERE}
+        if self.pixel_m is None:  # masks from before there was the option stay as they are
+            del said["pixel_m"]
         card = load_card(self.model)
         made_with = {
             "model": card.sha256,

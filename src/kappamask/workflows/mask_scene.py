@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kappamask.scenes.writers.spool import Made
     from kappamask.udf.stream import Stream
 
-__all__ = ["add_extras", "check_extras", "lacking", "make", "opened", "streamed", "warn_of_pixels"]
+__all__ = ["add_extras", "check_cleaning", "check_extras", "lacking", "make", "opened", "streamed", "warn_of_pixels"]
 
 PIXEL = 10.0
 """Metres: the grid that KappaMask's networks are trained on (Domnich et al. 2021), Sentinel-2's finest."""
@@ -108,7 +108,12 @@ def opened(scene: str, asked: Asked) -> "xr.DataArray":
     from kappamask.scenes import open_scene
 
     return open_scene(
-        scene, bands=asked.bands, level=asked.level, resampling=asked.resampling, resolution=asked.resolution
+        scene,
+        bands=asked.bands,
+        level=asked.level,
+        resampling=asked.resampling,
+        resolution=asked.resolution,
+        pixel_m=asked.pixel_m,
     )
 
 
@@ -134,7 +139,9 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, record: str) ->
     preview = _preview(cube, asked)
     stream = streamed(preview.watched if preview else cube, asked)
     check_mask(stream.like()["mask"], output)
-    warn_of_pixels(cube, asked.resolution)
+    check_cleaning(stream, asked)
+    if asked.pixel_m is None:
+        warn_of_pixels(cube, asked.resolution)
     with scratch(output) as folder:
         with tell("mask") as show:
             made = made_in_strips(stream, folder, scores=asked.scores, show=show)
@@ -142,6 +149,14 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, record: str) ->
         with tell("write") as show, of_dask(show):
             files = write_mask(mask, output, scores=made.score)
     return files + add_extras(asked.extras, scene, preview.cube() if preview else cube, files)
+
+
+def check_cleaning(stream: "Stream", asked: Asked) -> None:
+    """CubeError, before a mask is made, if it could not be cleaned because its pixels' size is not known."""
+    from kappamask.udf.cleaning import pixel_of
+
+    if asked.cleaning and asked.pixel_m is None:
+        pixel_of(stream.like()["mask"])
 
 
 def _preview(cube: "xr.DataArray", asked: Asked) -> "Preview | None":
@@ -157,7 +172,7 @@ def _finished(made: "Made", asked: Asked) -> "xr.DataArray":
     """The mask, cleaned and in the scheme that is asked for."""
     from kappamask.udf import bits, clean, to_scheme
 
-    mask = clean(made.mask, **asked.cleaning) if asked.cleaning else made.mask
+    mask = clean(made.mask, **asked.cleaning, pixel_m=asked.mask_pixel_m) if asked.cleaning else made.mask
     if asked.scheme.casefold() == "bits":
         return bits(mask, before=made.mask)
     return to_scheme(mask, asked.scheme)

@@ -11,7 +11,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
-from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.grid import Grid, grid_of, read_window
 from kappamask.scenes.readers import block_cache
 from kappamask.scenes.readers.raster import CHUNK, NODATA, local_raster, number_type
 from kappamask.scenes.resample import aligned, halved, on_grid, upsampled
@@ -98,9 +98,9 @@ class Image:
 
     def _decoded(self, rows: slice, columns: slice) -> NDArray[Any]:
         finer = 2 if self.half and not self.level else 1
-        window = Window.from_slices(*(slice(part.start * finer, part.stop * finer) for part in (rows, columns)))
+        within = [slice(part.start * finer, part.stop * finer) for part in (rows, columns)]
         with local_raster(self.source, **self.options) as dataset:
-            pixels = np.asarray(dataset.read(self.band, window=window))
+            pixels = read_window(dataset, self.band, *within)
         return halved(pixels, NODATA) if finer > 1 else pixels
 
     @property

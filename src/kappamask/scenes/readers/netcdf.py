@@ -14,7 +14,7 @@ from rioxarray.exceptions import RioXarrayError
 from kappamask.files.atomic import spelt
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name, choose
-from kappamask.scenes.grid import check_regular
+from kappamask.scenes.grid import check_regular, north_up
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.lazy_variables import lazily
 from kappamask.udf.mask import NODATA_ATTRIBUTES
@@ -187,7 +187,7 @@ def _is_time(coordinate: xr.DataArray) -> bool:
 
 def open_netcdf(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
     """See `open_scene`."""
-    return cube_of(path.name, open_dates(path), bands, level)
+    return north_up(cube_of(path.name, open_dates(path), bands, level))
 
 
 def open_dataset(path: Path) -> xr.Dataset:

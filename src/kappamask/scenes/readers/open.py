@@ -11,6 +11,7 @@ import xarray as xr
 from kappamask.files.atomic import spelt
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
+from kappamask.scenes.grid import north_up
 from kappamask.scenes.readers.eopf import is_eopf, open_eopf, read_classification
 from kappamask.scenes.readers.geotiff import open_geotiff
 from kappamask.scenes.readers.jp2 import band_files, open_folder
@@ -43,7 +44,7 @@ def open_zarr(path: Path, bands: Iterable[str] | None, level: str | None, kernel
     checked(path)
     if is_eopf(path):
         return open_eopf(path, bands, level, kernel, metres)
-    return cube_of(path.name, lazily(path, path.name, renamed(open_group(path))), bands, level)
+    return north_up(cube_of(path.name, lazily(path, path.name, renamed(open_group(path))), bands, level))
 
 
 def open_scene(
@@ -53,6 +54,7 @@ def open_scene(
     level: str | None = None,
     resampling: str = "bilinear",
     resolution: float = 10,
+    pixel_m: float | None = None,
 ) -> xr.DataArray:
     """A scene as a lazy cube: dims (bands, y, x), dask, numbers and dtype as stored.
 
@@ -67,6 +69,7 @@ def open_scene(
     `resampling`: of the coarser bands: "nearest", "bilinear", "cubic", or "sinc" as the official KappaMask tool does.
     `resolution`: 10, or 20 metres a pixel: then JP2s of 10 m are read at half their resolution, in a quarter of the
     time, and other scenes of 10 m are averaged; bands that have coarser pixels are as they are, or resampled.
+    `pixel_m`: metres of a pixel's side, where a file has no CRS to tell.
 
     Coordinates: `bands` (labels such as B02), `y` and `x` (float64 pixel centres), `.rio.crs` where the file has one.
     Attributes, each only where known: `level`, `datetime` (ISO 8601, UTC), `radiometry` ("reflectance",
@@ -88,7 +91,7 @@ def open_scene(
         return open_safe(scene, bands, level, resampling, resolution)
     if scene.is_dir() and not is_zarr(scene):
         return open_folder(scene, bands, level, resampling, resolution)
-    return half_cube(scene.name, _opened(scene, bands, level, resampling, resolution), resolution)
+    return half_cube(scene.name, _opened(scene, bands, level, resampling, resolution), resolution, pixel_m)
 
 
 def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:

@@ -1,10 +1,12 @@
 """Open local and remote rasters with an allow-list of GDAL drivers."""
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import dask.array
 import numpy as np
@@ -12,12 +14,11 @@ import rasterio
 from dask.array import Array
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import GDAL_ERRORS, spelt
 from kappamask.models import MissingExtraError, SceneError
-from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.grid import Grid, grid_of, read_window
 
 __all__ = ["fetched", "lazy_bands", "local_raster", "number_type", "opened", "resolved", "shown", "web"]
 
@@ -57,6 +58,8 @@ PIECE: Final = 2**16
 """Bytes that are read at once."""
 DRIVER: Final = {".jp2": "JP2OpenJPEG"}
 """Suffix -> the one GDAL driver that may open an address; others are GeoTIFFs, or nothing."""
+REFUSED: Final = re.compile(r"\b40[013]\b")
+"""In GDAL's words for the answer of a store that does not take a signature."""
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 SIGNED: Final = (
     "blob.core.windows.net",
@@ -136,9 +139,10 @@ def _chunk(block: tuple[int, int], grid: Grid) -> tuple[int, int]:
 
 
 def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]:
-    (first, last), rows, columns = block_info[None]["array-location"]
+    first, last, *ends = *block_info[None]["array-location"][0], *block_info[None]["array-location"][1:]
+    rows, columns = (slice(*pair) for pair in ends)
     with local_raster(path) as dataset:
-        return np.asarray(dataset.read(list(indexes[first:last]), window=Window.from_slices(rows, columns)))
+        return read_window(dataset, list(indexes[first:last]), rows, columns)
 
 
 def web(href: str) -> bool:
@@ -184,8 +188,49 @@ def opened(source: str | Path) -> Iterator[DatasetReader]:
         with rasterio.Env(**ENVIRONMENT, **HTTP), rasterio.open(f"/vsicurl/{source}", driver=driver) as dataset:
             yield dataset
     except (*GDAL_ERRORS, OSError) as error:
+        _forget(source, driver)
+        if REFUSED.search(str(error.__cause__ or error)) and (ended := _ended(source)):
+            raise SceneError(_expired(source, ended)) from error
         reason = str(error.__cause__ or error).replace(source, shown(source)).split("?", 1)[0].rstrip(".")
         raise SceneError(f"{shown(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
+
+
+def _forget(source: str, driver: str) -> None:
+    """Let GDAL forget an address that failed, which it takes as lost for as long as the process lives.
+
+    What is opened so is dropped from its memory when it is closed; from what it remembers no request is made.
+    """
+    place = f"/vsicurl/{source}"
+    quiet = {**ENVIRONMENT, **HTTP, "GDAL_HTTP_MAX_RETRY": 0, "CPL_VSIL_CURL_NON_CACHED": place}
+    with suppress(*GDAL_ERRORS, OSError), rasterio.Env(**quiet), rasterio.open(place, driver=driver):
+        pass
+
+
+def _ended(address: str) -> datetime | None:
+    """When the signature in an address ended, None where it has none, or one that holds still.
+
+    Known are those of Azure (`se`), of S3 (`X-Amz-Date` and `X-Amz-Expires`) and of older stores (`Expires`).
+    """
+    told = {key.casefold(): values[0] for key, values in parse_qs(urlsplit(address).query).items()}
+    try:
+        if "se" in told:
+            end = datetime.fromisoformat(told["se"])
+        elif "x-amz-date" in told:
+            end = datetime.strptime(told["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            end += timedelta(seconds=float(told.get("x-amz-expires", "inf")))
+        else:
+            end = datetime.fromtimestamp(float(told["expires"]), UTC)
+    except (KeyError, ValueError, OverflowError, OSError):
+        return None
+    end = end if end.tzinfo else end.replace(tzinfo=UTC)
+    return end if end < datetime.now(UTC) else None
+
+
+def _expired(address: str, ended: datetime) -> str:
+    return (
+        f"{shown(address)} cannot be had: its signature expired at {ended.isoformat(timespec='seconds')}; search or "
+        "sign the item again, and open it anew."
+    )
 
 
 def fetched(address: str, most: int) -> bytes:
@@ -196,6 +241,8 @@ def fetched(address: str, most: int) -> bytes:
         raise MissingExtraError("Addresses need requests: pip install 'kappamask-openeo[stac]'.") from error
     try:
         with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
+            if answer.status_code in (400, 401, 403) and (ended := _ended(address)):
+                raise SceneError(_expired(address, ended))
             if answer.status_code != requests.codes.ok:
                 raise SceneError(f"{shown(address)} cannot be had: the answer is {answer.status_code} {answer.reason}.")
             data = bytearray()

@@ -1,22 +1,25 @@
 """Read STAC items lazily as cubes, on the grid that they share."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil, floor
+from math import ceil, cos, floor, radians, sqrt
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 
+from kappamask.files.geojson import boxes
 from kappamask.models import MissingExtraError, SceneError
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.grid import DEGREE, Grid, grid_of
 from kappamask.scenes.metadata import attributes
 from kappamask.scenes.readers.raster import NODATA, number_type, opened, resolved
-from kappamask.scenes.readers.stac_driver import Driver, load_pixels
+from kappamask.scenes.readers.stac_driver import Driver, load_pixels, numbered
 from kappamask.scenes.readers.stac_items import StacItem, read_item
 from kappamask.scenes.readers.stac_providers import baseline_of, item_radiometry
 from kappamask.scenes.resample import KERNELS
@@ -27,6 +30,10 @@ __all__ = ["common_grid", "open_item", "open_stac", "search"]
 EDGE: Final = 1e-6
 """Pixels: edges this near count as one."""
 LONLAT: Final = "EPSG:4326"
+FEW: Final = 0.1
+"""Numbers below this are degrees where a CRS has degrees: no pixel of Sentinel-2 has so few metres."""
+ALIKE: Final = 0.01
+"""Relative difference of a pixel's side in feet and the like from the metres asked for that is none."""
 Bounds = tuple[float, float, float, float]
 ANCHORS: Final = ("B02", "B03", "B04", "B08")
 """Bands of 10 m, of which the first that an item has gives the grid, whichever bands are asked for."""
@@ -35,9 +42,11 @@ PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 
 
 def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] | None) -> Grid:
-    """Pixels of `resolution`, in the CRS's unit, over all `grids` from their north-west corner on.
+    """Pixels of `resolution`, metres, over all `grids` from their north-west corner on.
 
-    `bbox`: west, south, east, north in degrees; of the pixels only those that it touches.
+    In a CRS of degrees the items' own pixels stay where their mean side is nearer to `resolution` than to its half or
+    double; numbers below 0.1 are degrees there. `bbox`: west, south, east, north in degrees, west the larger one across
+    the antimeridian; of the pixels only those that it touches.
     Raises SceneError if the grids are of several CRS, or the box is none or lies beside them.
     """
     crs = grids[0].crs
@@ -45,26 +54,50 @@ def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] 
         raise SceneError(f"The items lie in several CRS ({', '.join({str(g.crs) for g in grids})}); open them apart.")
     edges = list(zip(*(grid.bounds for grid in grids), strict=True))
     covered = (min(edges[0]), min(edges[1]), max(edges[2]), max(edges[3]))
-    asked = covered if bbox is None else transform_bounds(LONLAT, crs, *_degrees(bbox))
+    asked = covered if bbox is None else _projected(_degrees(bbox), crs)
     west, south, east, north = covered
-    left = max(0, floor((asked[0] - west) / resolution + EDGE))
-    top = max(0, floor((north - asked[3]) / resolution + EDGE))
-    right = ceil((min(asked[2], east) - west) / resolution - EDGE)
-    bottom = ceil((north - max(asked[1], south)) / resolution - EDGE)
+    across, down = _sides(grids[0], resolution)
+    left = max(0, floor((asked[0] - west) / across + EDGE))
+    top = max(0, floor((north - asked[3]) / down + EDGE))
+    right = ceil((min(asked[2], east) - west) / across - EDGE)
+    bottom = ceil((north - max(asked[1], south)) / down - EDGE)
     if right <= left or bottom <= top:
         raise SceneError(f"The bbox {bbox} does not touch the scene, which covers {covered} in {crs}.")
-    corner = Affine(resolution, 0, west + left * resolution, 0, -resolution, north - top * resolution)
+    corner = Affine(across, 0, west + left * across, 0, -down, north - top * down)
     return Grid(crs, corner, right - left, bottom - top)
 
 
-def _degrees(bbox: Sequence[float]) -> Bounds:
+def _sides(grid: Grid, resolution: float) -> tuple[float, float]:
+    """Width and height of pixels of `resolution`, in the unit of the grid's CRS."""
+    own = grid.transform.a, -grid.transform.e
+    if grid.crs is not None and grid.crs.is_geographic:
+        if resolution < FEW:
+            return resolution, resolution
+        _, south, _, north = grid.bounds
+        size = DEGREE * cos(radians((south + north) / 2)), DEGREE
+        mean = sqrt(own[0] * size[0] * own[1] * size[1])
+        return own if sqrt(0.5) < mean / resolution < sqrt(2) else (resolution / size[0], resolution / size[1])
+    metres = grid.crs.linear_units_factor[1] if grid.crs is not None else 1.0
+    side = resolution / metres
+    near = metres != 1 and all(abs(one - side) <= ALIKE * side for one in own)
+    return own if near else (side, side)
+
+
+def _projected(pieces: Sequence[Bounds], crs: CRS) -> Bounds:
+    """The box around all `pieces`, degrees, in `crs`."""
+    west, south, east, north = zip(*(transform_bounds(LONLAT, crs, *piece) for piece in pieces), strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+def _degrees(bbox: Sequence[float]) -> list[Bounds]:
+    """The box, or its two parts where it crosses the antimeridian."""
     try:
         west, south, east, north = (float(edge) for edge in bbox)
-    except (TypeError, ValueError):
-        west, south, east, north = 0.0, 0.0, 0.0, 0.0
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise SceneError(f"The bbox is {bbox}; needed are west, south, east, north in degrees.")
-    return west, south, east, north
+        if not (-90 <= south < north <= 90):
+            raise ValueError("south must be less than north")
+        return boxes(west, south, east, north)
+    except (TypeError, ValueError) as error:
+        raise SceneError(f"The bbox is {bbox}; needed are west, south, east, north in degrees.") from error
 
 
 def open_stac(
@@ -82,8 +115,10 @@ def open_stac(
 
     `item`: the path of its file, its https address, its JSON as a dict, or a `pystac.Item`. Its assets must be GeoTIFFs
     or JPEG 2000s beside its file or at https addresses; sign those of Planetary Computer first.
-    `resolution`: metres, or the unit of the item's CRS; the grid is that of its 10 m bands, or starts where that does.
-    `bbox`: west, south, east, north in degrees; pixels that it touches are read, without it all.
+    `resolution`: metres, whatever the unit of the item's CRS; the grid is that of its 10 m bands, or starts where that
+    does. In a CRS of degrees pixels of about that size stay as they are, and numbers below 0.1 are degrees.
+    `bbox`: west, south, east, north in degrees, west the larger one across the antimeridian; pixels that it touches are
+    read, without it all.
     `radiometry`: "reflectance", "dn_harmonized" or "dn_offset", where the item does not say or contradicts itself;
     without it, the rule of its provider holds (`scenes.providers`), and the attribute is left out where that leaves a
     doubt, so that `cloud_mask` asks the pixels.
@@ -98,7 +133,9 @@ def open_stac(
         raise SceneError("No band that all items have; needed are items of one collection.")
     grids, dtypes, fills = zip(*(_anchor(one, loopback) for one in items), strict=True)
     target, nodata = common_grid(list(grids), resolution, bbox), fills[0]
-    sources = [{label: str(one.source(label, loopback=loopback)) for label in labels} for one in items]
+    sources = [
+        {label: numbered(one.source(label, loopback=loopback), one.number(label)) for label in labels} for one in items
+    ]
     pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling))
     facts = [_facts(one, labels, level, radiometry) for one in items]
     cubes = [make_cube(pixels[i], labels, target, known, nodata) for i, known in enumerate(facts)]
@@ -113,24 +150,45 @@ def open_item(
 
 
 def search(
-    url: str, collection: str, *, bbox: Sequence[float], dates: tuple[str, str], most: int = 100, loopback: bool = False
+    url: str,
+    collection: str,
+    *,
+    bbox: Sequence[float],
+    dates: tuple[str, str],
+    most: int | None = None,
+    loopback: bool = False,
 ) -> list[Any]:
-    """Items of a STAC API as `pystac.Item`s, at most `most`, by `pystac-client`.
+    """All items of a STAC API that match, or at most `most`, as `pystac.Item`s, by `pystac-client`.
 
-    `bbox`: west, south, east, north in degrees. `dates`: first and last, ISO 8601. `loopback`: see `open_stac`.
-    Raises SceneError if the API cannot be asked.
+    `bbox`: as of `open_stac`. `dates`: first and last, ISO 8601. `loopback`: see `open_stac`.
+    Warns, with how many match, where items are left out. Raises SceneError if the API cannot be asked.
     """
     try:
+        from pystac import Item
         from pystac_client import Client
         from pystac_client.exceptions import APIError
     except ModuleNotFoundError as error:
         raise MissingExtraError("Searching needs pystac-client: pip install 'kappamask-openeo[stac]'.") from error
     address = str(resolved(url, "", loopback=loopback))
     try:
-        found = Client.open(address).search(collections=[collection], bbox=list(bbox), datetime=dates, max_items=most)
-        return list(found.items())
+        client, asked = Client.open(address), {"collections": [collection], "bbox": list(bbox), "datetime": dates}
+        pages = [*client.search(**asked, max_items=most).pages_as_dicts()]
+        items = [Item.from_dict(one, root=client) for page in pages for one in page.get("features", [])]
     except (APIError, NotImplementedError, ValueError, KeyError, OSError) as error:
         raise SceneError(f"{address} cannot be searched: {type(error).__name__}: {str(error)[:200]}.") from error
+    _tell_of_others(pages, len(items), most)
+    return items
+
+
+def _tell_of_others(pages: Sequence[Mapping[str, Any]], found: int, most: int | None) -> None:
+    """Warn of items that match and were not returned, by the API's own count, or by its link to more."""
+    context = [page.get("numberMatched", (page.get("context") or {}).get("matched")) for page in pages]
+    matched = max((int(number) for number in context if number is not None), default=None)
+    more = pages and any(link.get("rel") == "next" for link in pages[-1].get("links", []))
+    if (matched is None and most is not None and found >= most and more) or (matched or 0) > found:
+        told = "more" if matched is None else str(matched)
+        remedy = "ask without `most`, or for fewer dates" if most is not None else "ask for fewer dates at a time"
+        warnings.warn(f"{found} items are returned, and {told} match: {remedy}.", stacklevel=3)
 
 
 def _check_words(radiometry: str | None, resampling: str, resolution: float) -> None:
@@ -145,7 +203,7 @@ def _anchor(item: StacItem, loopback: bool) -> tuple[Grid, np.dtype[Any], float]
     """Grid, dtype and nodata value of the item's band that stands for all."""
     label = next(band for band in (*ANCHORS, *item.assets) if band in item.assets)
     with opened(item.source(label, loopback=loopback)) as dataset:
-        grid, dtype, nodata = grid_of(dataset), number_type(dataset, 1), dataset.nodata
+        grid, dtype, nodata = grid_of(dataset), number_type(dataset, item.number(label)), dataset.nodata
     if grid.crs is None:
         raise SceneError(f"Item {item.id}: {label} has no coordinate reference system.")
     return grid, dtype, NODATA if nodata is None else nodata

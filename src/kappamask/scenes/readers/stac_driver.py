@@ -17,11 +17,13 @@ from kappamask.scenes.grid import Grid
 from kappamask.scenes.readers.raster import CHUNK, number_type, opened, shown, web
 from kappamask.scenes.resample import upsampled
 
-__all__ = ["Driver", "load_pixels"]
+__all__ = ["Driver", "load_pixels", "numbered"]
 
 PROJECTION: Final = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 START: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Items need a time; theirs are set apart, and the true ones are written into the cube."""
+BAND: Final = "#kappamask-band="
+"""Between a source and the number of a band in it; fragments of addresses mean nothing to stores."""
 Part = tuple[slice, slice]
 
 
@@ -43,7 +45,8 @@ def load_pixels(sources: Sequence[Mapping[str, str]], target: Grid, driver: "Dri
         nodata=driver.nodata,
         driver=driver,
     )
-    pixels: Array = loaded[labels].to_dataarray("bands").transpose("time", "bands", "y", "x").data
+    stacked = loaded[labels].to_dataarray("bands")
+    pixels: Array = stacked.transpose("time", "bands", ...).data  # then rows and columns, by names that the CRS gives
     return pixels
 
 
@@ -57,6 +60,11 @@ def _bare_item(number: int, assets: Mapping[str, str], target: Grid, wkt: str) -
     for label, href in assets.items():
         item.add_asset(label, pystac.Asset(href, media_type="image/tiff", roles=["data"], extra_fields=place))
     return item
+
+
+def numbered(source: str | Path, band: int) -> str:
+    """A source as text, with the number of a band in it where that is not the first."""
+    return str(source) if band == 1 else f"{source}{BAND}{band}"
 
 
 class Driver:
@@ -95,7 +103,9 @@ class Driver:
 
 class _Reader:
     def __init__(self, uri: str, driver: Driver) -> None:
-        self.source: str | Path = uri if web(uri) else Path(uri)
+        name, _, band = uri.partition(BAND)
+        self.source: str | Path = name if web(name) else Path(name)
+        self.band = int(band or 1)
         self.driver = driver
 
     def read(
@@ -105,11 +115,11 @@ class _Reader:
         height, width = dst_geobox.shape
         target = Grid(CRS.from_wkt(dst_geobox.crs.to_wkt()), dst_geobox.transform, width, height)
         with opened(self.source) as dataset:
-            if number_type(dataset, 1) != self.driver.dtype:
-                held = f"{shown(self.source)} holds {dataset.dtypes[0]}"
+            if number_type(dataset, self.band) != self.driver.dtype:
+                held = f"{shown(self.source)} holds {dataset.dtypes[self.band - 1]}"
                 raise SceneError(f"{held}, other bands {self.driver.dtype}; all need the same.")
             window = Window(0, 0, width, height)
-            pixels = upsampled(dataset, [1], window, target, self.driver.kernel, self.driver.nodata)[0]
+            pixels = upsampled(dataset, [self.band], window, target, self.driver.kernel, self.driver.nodata)[0]
         whole = (slice(0, height), slice(0, width))
         if dst is not None:
             np.copyto(dst[whole], pixels)

@@ -25,6 +25,12 @@ plain `rededge` means three of them, and is left to the band's name."""
 IMAGES: Final = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")
 SUFFIXES: Final = (".tif", ".tiff", ".jp2")
 """Media types, and where an asset has none the suffixes, of what can be read."""
+NUMBER: Final = "kappamask:band"
+"""Key under which an asset that holds several bands says here which of them is meant, from 1."""
+LISTS: Final = ("eo:bands", "bands", "raster:bands")
+"""What assets say of each of their bands, in order."""
+PICTURES: Final = ("visual", "overview", "thumbnail", "preview", "tci")
+"""Roles and keys of assets that look like bands and are pictures of them."""
 LONGEST: Final = 2**23
 """Bytes of an item that are read: usual ones are 20 to 60 KB."""
 _METRES = re.compile(r"(?<=_)(\d+)m$", re.IGNORECASE)
@@ -49,6 +55,10 @@ class StacItem:
     def asset(self, label: str) -> Mapping[str, Any]:
         """The asset to read a band from."""
         return self.assets[label][0]
+
+    def number(self, label: str) -> int:
+        """Which band of its file a band is, from 1."""
+        return int(self.asset(label).get(NUMBER, 1))
 
     def source(self, label: str, *, loopback: bool) -> str | Path:
         """Where a band's pixels lie; SceneError if that may not be read, see `resolved`."""
@@ -126,7 +136,23 @@ def _bands(assets: Mapping[str, Mapping[str, Any]], resolution: float) -> dict[s
         if (label := _label(key, asset)) and _image(asset):
             found.setdefault(label, []).append(key)
     ranked = {label: sorted(keys, key=lambda key: _rank(key, assets[key], resolution)) for label, keys in found.items()}
-    return {band: tuple(assets[key] for key in ranked[band]) for band in SENTINEL2_BANDS if band in ranked}
+    single = {band: tuple(assets[key] for key in ranked[band]) for band in SENTINEL2_BANDS if band in ranked}
+    return single or _together(assets)
+
+
+def _together(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], ...]]:
+    """The bands of assets that hold several, each as an asset of its own that says its `NUMBER`."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for key, asset in assets.items():
+        words = {key.lower(), *(str(role).lower() for role in asset.get("roles") or [])}
+        described = asset.get("eo:bands") or asset.get("bands") or []
+        if not _image(asset) or words & {*PICTURES} or len(described) < 2:
+            continue
+        for place, one in enumerate(described):
+            if label := _described(one):
+                own = {name: [asset[name][place]] for name in LISTS if len(asset.get(name) or []) == len(described)}
+                found.setdefault(label, []).append({**asset, **own, NUMBER: place + 1})
+    return {band: tuple(found[band]) for band in SENTINEL2_BANDS if band in found}
 
 
 def _label(key: str, asset: Mapping[str, Any]) -> str | None:
@@ -136,9 +162,12 @@ def _label(key: str, asset: Mapping[str, Any]) -> str | None:
     described = asset.get("eo:bands") or asset.get("bands") or []
     if len(described) != 1:
         return None
-    only = described[0]
-    common = str(only.get("common_name", only.get("eo:common_name")))
-    return band_name(str(only.get("name"))) or COMMON.get(common)
+    return _described(described[0])
+
+
+def _described(band: Mapping[str, Any]) -> str | None:
+    common = str(band.get("common_name", band.get("eo:common_name")))
+    return band_name(str(band.get("name"))) or COMMON.get(common)
 
 
 def _image(asset: Mapping[str, Any]) -> bool:

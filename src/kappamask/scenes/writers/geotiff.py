@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from kappamask.files.atomic import written_whole
 from kappamask.models import SceneError
 from kappamask.scenes.encoding import NODATA, category_names, colormap, in_percent, legend
-from kappamask.scenes.grid import check_regular
+from kappamask.scenes.grid import check_regular, north_up
 from kappamask.scenes.readers.raster import local_raster
 
 __all__ = ["check_geotiff", "patient_threads", "scores_path", "write_geotiff"]
@@ -125,12 +125,12 @@ def _created(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
 def _mask_layer(mask: xr.DataArray) -> xr.DataArray:
     flags = {key: _text(mask.attrs[key]) for key in FLAGS if key in mask.attrs}
     extra = {"_FillValue": NODATA, "classes": legend(mask), "flags": flags, "tags": _tags(mask), "overviews": "MODE"}
-    layer = _north_up(_one_date(mask)).expand_dims(layer=["KappaMask class"]).transpose("layer", "y", "x")
+    layer = north_up(_one_date(mask)).expand_dims(layer=["KappaMask class"]).transpose("layer", "y", "x")
     return layer.assign_attrs(extra)
 
 
 def _score_layer(scores: xr.DataArray) -> xr.DataArray:
-    layer = _north_up(_one_date(in_percent(scores))).rename({"class": "layer"}).transpose("layer", "y", "x")
+    layer = north_up(_one_date(in_percent(scores))).rename({"class": "layer"}).transpose("layer", "y", "x")
     return layer.assign_attrs(tags=_tags(scores), overviews="AVERAGE")
 
 
@@ -138,11 +138,6 @@ def _one_date(array: xr.DataArray) -> xr.DataArray:
     if array.sizes.get("t", 1) != 1:
         raise SceneError(f"A GeoTIFF holds one date, not {array.sizes['t']}: write .nc, or take mask.isel(t=0).")
     return array.isel(t=0, drop=True) if "t" in array.dims else array
-
-
-def _north_up(array: xr.DataArray) -> xr.DataArray:
-    upside_down = array.rio.crs is not None and "y" in array.coords and array["y"][0] < array["y"][-1]
-    return array.isel(y=slice(None, None, -1)) if upside_down else array
 
 
 def _transform(layer: xr.DataArray) -> Affine:

@@ -14,8 +14,8 @@ from kappamask.files.atomic import written_whole
 from kappamask.models import SceneError
 from kappamask.scenes.cube import located
 from kappamask.scenes.encoding import in_percent
-from kappamask.scenes.grid import grid_of
-from kappamask.scenes.readers.netcdf import crs_of, open_dates
+from kappamask.scenes.grid import grid_of, north_up
+from kappamask.scenes.readers.netcdf import AXES, crs_of, open_dates
 from kappamask.scenes.readers.raster import lazy_bands, local_raster, number_type
 from kappamask.scenes.writers.geotiff import check_geotiff, patient_threads, scores_path, write_geotiff
 
@@ -70,9 +70,15 @@ def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | N
     Lazy masks are computed chunk by chunk. The file appears whole or not at all. Raises SceneError if it cannot be
     written, or if the mask is no uint8 mask.
     """
-    target = Path(path)
+    target, mask = Path(path), _named(mask)
+    scores = None if scores is None else _named(scores)
     check_mask(mask, target)
     return write_netcdf(mask, target, scores) if _is_netcdf(target) else write_geotiff(mask, target, scores)
+
+
+def _named(array: xr.DataArray) -> xr.DataArray:
+    """`array` with dims named t, y, x, where it has other libraries' names of them."""
+    return array.rename({old: new for old, new in AXES.items() if old in array.dims and new not in array.dims})
 
 
 def check_mask(mask: xr.DataArray, path: Path) -> None:
@@ -125,4 +131,4 @@ def _read_netcdf(path: Path) -> xr.DataArray:
         raise SceneError(f"{path.name} is no mask: needed is one variable of whole numbers with dims y, x.")
     mask = (dataset["mask"] if "mask" in dataset else codes[0]).transpose(..., "y", "x").rename("mask")
     crs = crs_of(path.name, dataset)
-    return mask.rio.write_crs(crs) if crs else mask
+    return north_up(mask.rio.write_crs(crs) if crs else mask)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kappamask.files.atomic import written_whole
 from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.encoding import NODATA, colormap, legend
+from kappamask.scenes.grid import north_up
 
 __all__ = ["RGB", "Preview", "coloured", "quicklook", "red_green_blue", "stretched", "thinned", "true_colour"]
 
@@ -40,10 +41,12 @@ LONGEST = 2400
 def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: xr.DataArray | None = None) -> Path:
     """Write a PNG: `cube` (bands, y, x) in true colour, `mask` (y, x) and, where known, `truth` (y, x) with a legend.
 
-    Each class is listed with its share of the pixels. Raises SceneError if the cube lacks B02, B03 or B04, if the
-    sizes differ, or if the file cannot be written.
+    North is above. Each class is listed with its share of the pixels. Raises SceneError if the cube lacks B02, B03 or
+    B04, if the sizes differ, or if the file cannot be written.
     """
     target = Path(path)
+    if all("y" in one.coords for one in (cube, mask, truth) if one is not None):  # else only the order of rows tells
+        cube, mask, truth = north_up(cube), north_up(mask), None if truth is None else north_up(truth)
     colour = true_colour(thinned(cube, MAX_SIDE))
     classes = legend(mask)
     panels = {"KappaMask": _codes(mask, cube)} | ({} if truth is None else {"Truth": _codes(truth, cube)})

@@ -1,0 +1,144 @@
+"""Boxes and areas across 180 degrees, and near the poles, by every door that takes one."""
+
+from pathlib import Path
+
+import numpy as np
+import pyproj
+import pytest
+import shapely
+import xarray as xr
+from command import runner
+from files import BANDS, digits, geotiff
+from rasterio.transform import from_origin
+from stacs import raw_item, write_item
+
+from kappamask.files.geojson import boxes
+from kappamask.models import CubeError, SceneError
+from kappamask.openeo_process.jobs.areas import cells, read_area
+from kappamask.reports.footprint import footprint
+from kappamask.scenes import class_statistics
+from kappamask.scenes.readers.stac import open_stac
+
+PLACES = {
+    "EPSG:32760": (816_400, 8_000_000),
+    "EPSG:32701": (180_500, 8_000_000),
+    "EPSG:32660": (500_000 + 60_000, 7_700_000),
+}
+"""UTM zones on either side, and x and y of a corner; the last, of Chukotka, does not reach 180 degrees."""
+across = pytest.mark.parametrize("crs", ["EPSG:32760", "EPSG:32701"])
+
+
+def mask(crs: str, side: int = 256) -> xr.DataArray:
+    west, north = PLACES[crs]
+    coords = {"y": north - 5 - 10.0 * np.arange(side), "x": west - 400 + 5 + 10.0 * np.arange(side)}
+    return xr.DataArray(np.ones((side, side), np.uint8), dims=("y", "x"), coords=coords).rio.write_crs(crs)
+
+
+def test_a_box_is_cut_where_its_west_is_larger_than_its_east() -> None:
+    assert boxes(5, 51, 6, 52) == [(5, 51, 6, 52)]
+    assert boxes(179, -18, -179, -16) == [(179, -18, 180, -16), (-180, -18, -179, -16)]
+    assert boxes(179, -18, 181, -16) == boxes(-181, -18, -179, -16) == boxes(179, -18, -179, -16)
+    assert boxes(181, -18, 182, -16) == [(-179, -18, -178, -16)]
+    assert boxes(-180, -90, 180, 90) == [(-180, -90, 180, 90)]
+    assert boxes(170, 0, 180, 1) == [(170, 0, 180, 1)]
+    for wrong in ((5, 52, 6, 51), (5, 51, 5, 52)):
+        with pytest.raises(ValueError, match="west must be less"):
+            boxes(*wrong)
+    with pytest.raises(ValueError, match="west must be less"):
+        boxes(600_000, 0, 500_000, 1, degrees=False)
+
+
+@across
+def test_statistics_in_the_box_and_the_outline_of_an_item(crs: str) -> None:
+    place = footprint(mask(crs))
+    assert place.bbox[0] > place.bbox[2]
+    all_pixels = mask(crs).size
+    assert class_statistics(mask(crs), place.geometry).pixels.item() == pytest.approx(all_pixels, rel=0.01)
+    assert class_statistics(mask(crs), place.bbox, crs="EPSG:4326").pixels.item() == all_pixels
+    west, south, east, north = place.bbox
+    assert class_statistics(mask(crs), (west, south, east + 360, north), crs="EPSG:4326").pixels.item() == all_pixels
+    counted = shapely.box(west, south, east + 360, north)
+    assert class_statistics(mask(crs), counted, crs="EPSG:4326").pixels.item() == pytest.approx(all_pixels, rel=0.01)
+    half = class_statistics(mask(crs), (west, south, 180, north), crs="EPSG:4326").pixels.item()
+    assert 0 < half < all_pixels
+    with pytest.raises(CubeError, match="west must be less"):
+        class_statistics(mask(crs), (820_000, 0, 810_000, 1), crs=crs)
+
+
+@across
+def test_items_are_cut_to_the_box(tmp_path: Path, crs: str) -> None:
+    like = mask(crs, 96)
+    corner = from_origin(float(like.x[0]) - 5, float(like.y[0]) + 5, 10, 10)
+    for number, band in enumerate(BANDS):
+        geotiff(tmp_path / f"{band}.tif", digits(4, 96, 96)[[number]], (None,), crs=crs, transform=corner)
+    item = write_item(tmp_path, raw_item({b: {"href": f"./{b}.tif", "type": "image/tiff"} for b in BANDS}), "i.json")
+    west, south, east, north = footprint(like).bbox
+    np.testing.assert_array_equal(open_stac(item, bbox=(west, south, east, north)), digits(4, 96, 96))
+    middle = (south + north) / 2
+    part = open_stac(item, bbox=(west, south, east, middle))
+    assert part.sizes["x"] == 96
+    assert part.sizes["y"] == pytest.approx(48, abs=3)
+    with pytest.raises(SceneError, match="needed are west, south, east, north"):
+        open_stac(item, bbox=(west, north, east, south))
+
+
+def test_an_area_of_jobs_is_the_same_however_it_is_written() -> None:
+    box = "179.9,-18.1,-179.9,-18.0"
+    cut = (
+        "MULTIPOLYGON(((179.9 -18.1,180 -18.1,180 -18.0,179.9 -18.0,179.9 -18.1)),"
+        "((-180 -18.1,-179.9 -18.1,-179.9 -18.0,-180 -18.0,-180 -18.1)))"
+    )
+    counted = "POLYGON((179.9 -18.1,180.1 -18.1,180.1 -18.0,179.9 -18.0,179.9 -18.1))"
+    expected = cells(read_area(cut), 20)
+    assert {cell.epsg for cell in expected} == {32701, 32760}
+    assert cells(read_area(box), 20) == cells(read_area(counted), 20) == expected
+
+
+def test_an_area_in_metres_across_the_antimeridian() -> None:
+    west, north = PLACES["EPSG:32760"]
+    area = read_area(f"{west - 5000},{north - 9000},{west + 5000},{north}", "EPSG:32760")
+    assert area.area < 0.02
+    assert (area.bounds[0], area.bounds[2]) == pytest.approx((-180, 180))
+    found = cells(area, 20)
+    assert {cell.epsg for cell in found} == {32701, 32760}
+    assert sum((c.east - c.west) * (c.north - c.south) for c in found) == pytest.approx(9e7, rel=0.2)
+
+
+def test_an_area_that_spans_the_world_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("kappamask.openeo_process.connection.reached", lambda _: pytest.fail("the back-end was asked"))
+    words = ("--backend", "http://127.0.0.1:9", "--collection", "SENTINEL2_L2A", "--dates", "2024-06-01/2024-06-02")
+    area = "POLYGON((179.97 -18.1,-179.99 -18.1,-179.99 -18.0,179.97 -18.0,179.97 -18.1))"
+    told = runner(monkeypatch, capsys)("submit", *words, "--area", area, "-o", tmp_path)
+    assert told.code == 1
+    assert "--max-jobs" in told.err
+    assert "antimeridian" in told.err
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("box", "end"), [("10,83,12,85", 84), ("10,-82,12,-79", -80)])
+def test_areas_beyond_the_tiles_are_told_where_these_end(box: str, end: int) -> None:
+    with pytest.raises(CubeError, match=f"tiles end at .*{end}"):
+        read_area(box)
+
+
+def test_areas_just_below_the_ends_of_the_tiles() -> None:
+    for box, codes in (("41.9,83.8,42.1,83.9", {32637, 32638}), ("5.9,-79.9,6.1,-79.8", {32731, 32732})):
+        found = cells(read_area(box), 20)
+        assert {cell.epsg for cell in found} == codes
+
+
+@pytest.mark.parametrize(("crs", "latitude"), [("EPSG:3413", 90), ("EPSG:3031", -90)])
+def test_the_outline_around_a_pole(crs: str, latitude: int) -> None:
+    places = 10_000.0 * (np.arange(40) - 19.5)
+    grid = xr.DataArray(np.ones((40, 40), np.uint8), dims=("y", "x"), coords={"y": -places, "x": places})
+    found = footprint(grid.rio.write_crs(crs))
+    shape = shapely.geometry.shape(found.geometry)
+    assert shape.is_valid
+    assert (found.bbox[0], found.bbox[2]) == pytest.approx((-180, 180))
+    assert latitude in (found.bbox[1], found.bbox[3])
+    move = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).transform
+    inside, outside = ((150_000, 10_000), (-10_000, -150_000), (1, 1)), ((250_000, 0), (0, -250_000))
+    assert all(shape.contains(shapely.Point(move(*point))) for point in inside)
+    assert not any(shape.contains(shapely.Point(move(*point))) for point in outside)

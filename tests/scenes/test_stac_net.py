@@ -1,0 +1,190 @@
+"""What the net and catalogues do: outages that end, signatures that expire, searches of many pages, bands together."""
+
+import json
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+from files import BANDS, cube, digits, geotiff
+from stacs import raw_item, write_item
+
+from kappamask.models import ModelCard, SceneError
+from kappamask.scenes.readers import raster
+from kappamask.scenes.readers.stac import open_stac, search
+from kappamask.udf import cloud_mask
+
+TIF = "image/tiff; application=geotiff"
+CORE = "https://api.stacspec.org/v1.0.0/"
+
+
+class Store(BaseHTTPRequestHandler):
+    """Files by ranges, or a code that says why not; and a search by pages."""
+
+    def log_message(self, *words: Any) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        if self.server.code:
+            self.send_error(self.server.code)
+            return
+        if self.path == "/":
+            search_link = {"rel": "search", "href": f"{self.server.address}/search", "method": "POST"}
+            search_link["type"] = "application/geo+json"
+            links = [{"rel": "root", "href": self.server.address}, search_link]
+            landing = {"type": "Catalog", "id": "c", "description": "d", "stac_version": "1.0.0", "links": links}
+            self.answer(200, json.dumps(landing | {"conformsTo": [f"{CORE}core", f"{CORE}item-search"]}).encode())
+            return
+        data, asked = (self.server.folder / self.path.split("?")[0][1:]).read_bytes(), self.headers.get("Range")
+        first, _, last = (asked or "bytes=0-").removeprefix("bytes=").partition("-")
+        stop = min(int(last or len(data)), len(data) - 1)
+        self.answer(206 if asked else 200, data[int(first) : stop + 1], f"bytes {first}-{stop}/{len(data)}")
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        first, count = int(asked.get("token", 0)), self.server.count
+        last = min(count, first + 20, self.server.kept)
+        found = [raw_item({}, name=f"item{number}") for number in range(first, last)]
+        following = {
+            "rel": "next",
+            "href": f"{self.server.address}/search",
+            "method": "POST",
+            "body": {**asked, "token": last},
+        }
+        page = {"type": "FeatureCollection", "features": found, "links": [following] if last < self.server.kept else []}
+        counted = {"numberMatched": count} if self.server.counts else {}
+        self.answer(200, json.dumps(page | counted).encode())
+
+    def answer(self, code: int, body: bytes, span: str | None = None) -> None:
+        self.send_response(code)
+        if span and code == 206:
+            self.send_header("Content-Range", span)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@contextmanager
+def store(folder: Path) -> Iterator[Any]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
+    server.folder, server.code, server.address = folder, None, f"http://127.0.0.1:{server.server_port}"
+    server.count = server.kept = 45
+    server.counts = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def item_of(server: Any, query: str) -> dict[str, Any]:
+    for number, band in enumerate(BANDS):
+        geotiff(server.folder / f"{band}.tif", digits()[[number]], (None,))
+    return raw_item({band: {"href": f"{server.address}/{band}.tif?{query}", "type": TIF} for band in BANDS})
+
+
+@pytest.mark.parametrize("code", [503, 404])
+def test_an_outage_that_is_over_is_forgotten(tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(raster.HTTP, "GDAL_HTTP_MAX_RETRY", 0)
+    with store(tmp_path) as server:
+        item, server.code = item_of(server, f"outage={code}"), code
+        with pytest.raises(SceneError, match=str(code)):
+            open_stac(item, loopback=True)
+        server.code = None
+        lazy = open_stac(item, loopback=True)
+        server.code = code
+        with pytest.raises(SceneError, match=str(code)):
+            lazy.compute()
+        server.code = None
+        np.testing.assert_array_equal(lazy, digits())
+
+
+@pytest.mark.parametrize(
+    ("query", "ended"),
+    [
+        ("se=2024-06-01T10%3A00%3A00Z&sig=secret", "2024-06-01T10:00:00"),
+        ("se=2024-06-01&sig=secret", "2024-06-01T00:00:00"),
+        ("X-Amz-Date=20240601T100000Z&X-Amz-Expires=3600&X-Amz-Signature=secret", "2024-06-01T11:00:00"),
+        ("Expires=1717236000&Signature=secret", "2024-06-01T10:00:00"),
+    ],
+)
+def test_an_expired_signature_is_named(tmp_path: Path, query: str, ended: str) -> None:
+    with store(tmp_path) as server:
+        item, server.code = item_of(server, query), 403
+        with pytest.raises(SceneError, match=f"signature expired at {ended}.*again") as told:
+            open_stac(item, loopback=True)
+        assert "secret" not in str(told.value)
+        with pytest.raises(SceneError, match=f"signature expired at {ended}"):
+            open_stac(f"{server.address}/item.json?{query}", loopback=True)
+        server.code = None  # a clock may be wrong: only a store that refuses is believed
+        assert open_stac(item, loopback=True).shape == digits().shape
+
+
+@pytest.mark.parametrize("query", ["sig=secret", "se=2999-01-01&sig=secret", "se=never", "Expires=soon"])
+def test_a_refusal_of_a_signature_that_holds_stays_a_refusal(tmp_path: Path, query: str) -> None:
+    with store(tmp_path) as server:
+        item, server.code = item_of(server, query), 403
+        with pytest.raises(SceneError, match="403"):
+            open_stac(item, loopback=True)
+
+
+def found_by(server: Any, **options: Any) -> tuple[int, list[str]]:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        dates = ("2024-01-01", "2025-12-31")
+        items = search(server.address, "sentinel-2-l2a", bbox=(1, 2, 3, 4), dates=dates, loopback=True, **options)
+    return len(items), [str(one.message) for one in told if "match:" in str(one.message)]
+
+
+def test_a_search_gives_all_or_says_how_many_it_left(tmp_path: Path) -> None:
+    with store(tmp_path) as server:
+        assert found_by(server) == (45, [])
+        count, told = found_by(server, most=30)
+        assert (count, len(told)) == (30, 1)
+        assert "30 items are returned, and 45 match" in told[0]
+        assert found_by(server, most=45) == found_by(server, most=99) == (45, [])
+        server.kept = 40
+        assert "40 items are returned, and 45 match" in found_by(server)[1][0]
+        server.counts, server.kept = False, 45
+        assert "20 items are returned, and more match" in found_by(server, most=20)[1][0]
+        assert found_by(server) == (45, [])
+
+
+@pytest.mark.parametrize("key", ["eo:bands", "bands"])
+@pytest.mark.parametrize("wanted", [None, ["B04", "B02"]])
+def test_one_asset_with_all_bands(tmp_path: Path, key: str, wanted: list[str] | None) -> None:
+    order = ("B04", "B08", "B02", "B03")
+    values = digits()[[BANDS.index(band) for band in order]]
+    geotiff(tmp_path / "all.tif", values, (None,) * 4)
+    described = [{"name": band} for band in order]
+    picture = {"href": "./visual.tif", "type": TIF, "roles": ["visual"], key: described[:3]}
+    together = {"href": "./all.tif", "type": TIF, "roles": ["data"], key: described}
+    path = write_item(tmp_path, raw_item({"visual": picture, "data": together}))
+    opened = open_stac(path, bands=wanted)
+    labels = wanted or list(BANDS)
+    assert list(opened["bands"].values) == labels
+    np.testing.assert_array_equal(opened, digits()[[BANDS.index(band) for band in labels]])
+
+
+def test_chunks_of_unknown_size_are_counted(brightness: ModelCard) -> None:
+    known = cube(level="L2A").drop_vars(["y", "x"])
+    plain = da.from_array(digits(), chunks=(4, 32, 40))
+    rows = plain[:, da.from_array(np.ones(96, bool), chunks=32)]
+    assert np.isnan(rows.shape[1])
+    unknown = xr.DataArray(rows, dims=known.dims, coords={"bands": list(BANDS)}, attrs=known.attrs)
+    expected = cloud_mask(known, model=brightness, radiometry="dn_harmonized")
+    np.testing.assert_array_equal(cloud_mask(unknown, model=brightness, radiometry="dn_harmonized"), expected)
