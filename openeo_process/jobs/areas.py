@@ -10,7 +10,6 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyproj
 import shapely
 import shapely.affinity
@@ -126,8 +125,13 @@ def _unwrapped(shape: BaseGeometry) -> BaseGeometry:
     """`shape`, narrower than half the globe, with longitudes that do not jump, so they may be beyond 180 degrees."""
     if shape.is_empty or shape.bounds[2] - shape.bounds[0] <= HALF:
         return shape
-    east = np.array([TURN, 0])
-    return shapely.transform(shape, lambda points: points + east * (points[:, :1] < 0))
+
+    def move_east(points: Any) -> Any:
+        moved = points.copy()
+        moved[points[:, 0] < 0, 0] += TURN
+        return moved
+
+    return shapely.transform(shape, move_east)
 
 
 def _folded(shape: BaseGeometry) -> BaseGeometry:

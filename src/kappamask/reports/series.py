@@ -70,7 +70,9 @@ def read_series(
     if one is damaged or has no date.
     """
     path = Path(source)
-    masks = _files(path) if path.is_dir() and path.suffix.lower() != ".zarr" else [*_found(path)]
+    masks: Sequence[tuple[str, Any]] = (
+        _files(path) if path.is_dir() and path.suffix.lower() != ".zarr" else [*_found(path)]
+    )
     dated, errors = list[Dated](), list[KappaMaskError]()
     for done, (name, found) in enumerate(masks, 1):
         try:

@@ -171,7 +171,8 @@ def search(
         raise MissingExtraError("Searching needs pystac-client: pip install 'kappamask-openeo[stac]'.") from error
     address = str(resolved(url, "", loopback=loopback))
     try:
-        client, asked = Client.open(address), {"collections": [collection], "bbox": list(bbox), "datetime": dates}
+        client = Client.open(address)
+        asked: dict[str, Any] = {"collections": [collection], "bbox": list(bbox), "datetime": dates}
         pages = [*client.search(**asked, max_items=most).pages_as_dicts()]
         items = [Item.from_dict(one, root=client) for page in pages for one in page.get("features", [])]
     except (APIError, NotImplementedError, ValueError, KeyError, OSError) as error:
