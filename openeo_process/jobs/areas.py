@@ -125,13 +125,7 @@ def _unwrapped(shape: BaseGeometry) -> BaseGeometry:
     """`shape`, narrower than half the globe, with longitudes that do not jump, so they may be beyond 180 degrees."""
     if shape.is_empty or shape.bounds[2] - shape.bounds[0] <= HALF:
         return shape
-
-    def move_east(points: Any) -> Any:
-        moved = points.copy()
-        moved[points[:, 0] < 0, 0] += TURN
-        return moved
-
-    return shapely.transform(shape, move_east)
+    return shapely.transform(shape, lambda points: points + (points[:, :1] < 0) * (TURN, 0.0))
 
 
 def _folded(shape: BaseGeometry) -> BaseGeometry:

@@ -444,7 +444,6 @@ def test_report_of_bits_and_of_a_scene_without_names(kappamask, tmp_path: Path) 
         (["none.tif", "-o", "m.html"], 1, "No file"),
         (["text.tif", "-o", "m.html"], 1, "neither a GeoTIFF"),
         (["m.tif", "-o", "m.html", "--scene", "none.tif"], 1, "No file or folder"),
-        (["m.tif", "-o", "m.html", "--stac"], 1, "m.tif has no date"),
         (["m.tif", "-o", "no/m.html"], 1, "there is no folder"),
     ],
 )

@@ -70,13 +70,12 @@ def read_series(
     if one is damaged or has no date.
     """
     path = Path(source)
-    masks: Sequence[tuple[str, Any]] = (
-        _files(path) if path.is_dir() and path.suffix.lower() != ".zarr" else [*_found(path)]
-    )
+    masks: list[tuple[str, xr.DataArray | Path]]
+    masks = [*_files(path)] if path.is_dir() and path.suffix.lower() != ".zarr" else [*_found(path)]
     dated, errors = list[Dated](), list[KappaMaskError]()
     for done, (name, found) in enumerate(masks, 1):
         try:
-            dated += _counted(name, found)
+            dated.append(_counted(name, found))
         except KappaMaskError as error:
             if failed is None or not path.is_dir():
                 raise
@@ -92,17 +91,17 @@ def read_series(
     return sorted(dated, key=lambda one: (one.when, one.name))
 
 
-def _counted(name: str, found: xr.DataArray | Path) -> Iterator[Dated]:
-    """A mask, or that in a file if it is one."""
-    if isinstance(found, Path) and not _is_mask(found):
-        return
+def _counted(name: str, found: xr.DataArray | Path) -> Dated:
+    """A mask, in memory or in a file."""
+    if isinstance(found, Path):
+        _is_mask(found)  # whose error of a damaged file says more
     mask = read_mask(found) if isinstance(found, Path) else found
     classes = in_classes(mask)
-    yield Dated(name, sensing_time(name, mask.attrs), classes, shares(classes))
+    return Dated(name, sensing_time(name, mask.attrs), classes, shares(classes))
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    """Files that may be masks."""
+    """Files that are masks, and those that are too damaged to tell."""
     return [(file.name, file) for file in sorted(folder.iterdir()) if _may_be_mask(file)]
 
 
@@ -116,7 +115,12 @@ def _found(path: Path) -> Iterator[tuple[str, xr.DataArray]]:
 
 
 def _may_be_mask(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in MASK_SUFFIXES and not path.stem.endswith(SCORES)
+    if path.name.startswith(".") or path.suffix.lower() not in MASK_SUFFIXES or path.stem.endswith(SCORES):
+        return False
+    try:
+        return _is_mask(path)
+    except KappaMaskError:
+        return True
 
 
 def _is_mask(path: Path) -> bool:

@@ -139,8 +139,8 @@ def _chunk(block: tuple[int, int], grid: Grid) -> tuple[int, int]:
 
 
 def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]:
-    location: list[tuple[int, int]] = block_info[None]["array-location"]
-    (first, last), rows, columns = location[0], slice(*location[1]), slice(*location[2])
+    (first, last), *ends = block_info[None]["array-location"]
+    rows, columns = (slice(*pair) for pair in ends)
     with local_raster(path) as dataset:
         return read_window(dataset, list(indexes[first:last]), rows, columns)
 

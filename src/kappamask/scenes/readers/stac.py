@@ -172,8 +172,8 @@ def search(
     address = str(resolved(url, "", loopback=loopback))
     try:
         client = Client.open(address)
-        asked: dict[str, Any] = {"collections": [collection], "bbox": list(bbox), "datetime": dates}
-        pages = [*client.search(**asked, max_items=most).pages_as_dicts()]
+        asked = client.search(collections=[collection], bbox=list(bbox), datetime=dates, max_items=most)
+        pages = [*asked.pages_as_dicts()]
         items = [Item.from_dict(one, root=client) for page in pages for one in page.get("features", [])]
     except (APIError, NotImplementedError, ValueError, KeyError, OSError) as error:
         raise SceneError(f"{address} cannot be searched: {type(error).__name__}: {str(error)[:200]}.") from error
