@@ -1,5 +1,6 @@
 """Read a cube's dimensions, labels and level; pick bands by label, never by position."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,18 +8,77 @@ import xarray as xr
 
 from kappamask.models import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, CubeError, ModelCard
 
-__all__ = ["MIN_SIDE", "normalise", "pick", "resolve_level"]
+__all__ = [
+    "COMMON",
+    "MIN_SIDE",
+    "are_numbered",
+    "band_name",
+    "band_names",
+    "has_number",
+    "normalise",
+    "pick",
+    "resolve_level",
+    "select",
+]
 
 DIMS = {"band": "bands", "time": "t"}
 """Other libraries' names of openEO's dimensions."""
 MIN_SIDE = 4
 """openEO back-ends hand over no smaller chunk; below it a network has nothing to see."""
+COMMON = {
+    "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
+    "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11", "swir22": "B12",
+    "rededge071": "B05", "rededge075": "B06", "rededge078": "B07",
+}  # fmt: skip
+"""Asset keys of Earth Search, and common names of the STAC extension eo (1 and 2) that mean one band of Sentinel-2; its
+plain `rededge` means three of them, and is left to the band's name."""
+_BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
+_NUMBER = re.compile(r"(?:^|[^A-Z0-9])(?:B|BAND|LAYER)?[ _-]?(0|[1-9]\d*)$")
+"""How programs that know no names number layers: 1, b1, band_1, Band 1, image_b1, SR_B1."""
+_LANDSAT = re.compile(r"(?:^|[^A-Z0-9])SR_B\d$")
+
+
+def band_name(text: str | None) -> str | None:
+    """Find the one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
+
+    Common names (`COMMON`) name one, too. The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different bands
+    in one text name none.
+    """
+    if common := COMMON.get((text or "").strip().lower()):
+        return common
+    found = {auxiliary or f"B{digits:0>2}" for digits, auxiliary in _BAND.findall((text or "").upper())}
+    return found.pop() if len(found) == 1 else None
+
+
+def band_names(texts: Sequence[str | None]) -> list[str | None]:
+    """Give the band that each layer's text names, all None where the texts only number the layers."""
+    return [None] * len(texts) if are_numbered(texts) else [band_name(text) for text in texts]
+
+
+def has_number(text: str) -> bool:
+    """Tell whether `text` is a number that a program gave to a layer (b1, band_12)."""
+    return bool(_NUMBER.search(text.strip().upper()))
+
+
+def are_numbered(texts: Sequence[str | None]) -> bool:
+    """Tell whether the texts of a scene's layers only count them, from 0 or 1 on, without leading zeros.
+
+    b1, b2, b3 are three layers of any scene, so they name no band; B02 does, and so do B2, B3, B4. All bands of a
+    product have B8A among them. SR_B1 and the like are bands of Landsat.
+    """
+    upper = [(text or "").strip().upper() for text in texts]
+    found = [int(match[1]) for text in upper if (match := _NUMBER.search(text))]
+    if not texts or len(found) < len(texts):
+        return False
+    counted = sorted(found) == [*range(min(found), min(found) + len(texts))] and min(found) <= 1
+    return counted or all(map(_LANDSAT.search, upper))
 
 
 def normalise(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.DataArray:
     """`cube` with dims ([t,] bands, y, x) in this order and a text label on every band.
 
-    `labels` are used only where the cube has none. Raises CubeError for other dimensions, missing or
+    Labels become B02 and the like; `labels`, one for each band, are used only where the cube has none, or where its own
+    only number the layers. Raises CubeError for other dimensions, missing or
     doubled labels, or sides below 4 px.
     """
     if not isinstance(cube, xr.DataArray):
@@ -48,20 +108,37 @@ def _sized(cube: xr.DataArray) -> xr.DataArray:
 
 
 def _labelled(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArray:
-    if "bands" not in cube.coords:
-        if not labels:
-            raise CubeError(
-                "The cube's bands have no labels: name them with cube.assign_coords(bands=['B02', …]), "
-                "or in a UDF with the context key 'bands'."
-            )
-        if len(labels) != cube.sizes["bands"]:
-            raise CubeError(f"{len(labels)} labels were given for {cube.sizes['bands']} bands.")
-        cube = cube.assign_coords(bands=list(labels))
-    names = [str(name) for name in np.atleast_1d(cube.coords["bands"].values)]
+    found = [str(name) for name in np.atleast_1d(cube.coords["bands"].values)] if "bands" in cube.coords else []
+    if not found or are_numbered(found):
+        names = _given_names(cube, found, labels)
+    else:
+        names = [band_name(name) or name for name in found]
     doubled = sorted({n for n in names if names.count(n) > 1} & set(SENTINEL2_BANDS))
     if doubled:
         raise CubeError(f"The cube has several bands named {', '.join(doubled)}: keep one of each.")
     return cube.assign_coords(bands=names)
+
+
+def _given_names(cube: xr.DataArray, found: Sequence[str], labels: Sequence[str] | None) -> list[str]:
+    """Names for a cube whose layers have none, or only numbers."""
+    if not labels:
+        what = f"are only numbered ({', '.join(found[:3])}, …), which names no band" if found else "have no labels"
+        raise CubeError(
+            f"The cube's bands {what}: name all {cube.sizes['bands']} in order with bands=['B02', …] or "
+            "cube.assign_coords(bands=['B02', …]), or in a UDF with the context key 'bands'."
+        )
+    if len(labels) != cube.sizes["bands"]:
+        raise CubeError(f"{len(labels)} labels were given for {cube.sizes['bands']} bands.")
+    return [band_name(label) or label for label in labels]
+
+
+def select(cube: xr.DataArray, bands: Sequence[str]) -> xr.DataArray:
+    """Keep the `bands` of a labelled cube, in that order; CubeError if one is not there."""
+    held = [str(name) for name in cube.coords["bands"].values]
+    wanted = [band_name(name) or name for name in bands]
+    if lacking := [name for name in wanted if name not in held]:
+        raise CubeError(f"The cube has no band {', '.join(lacking)}; it has {', '.join(held)}.")
+    return cube.isel(bands=[held.index(name) for name in wanted])
 
 
 def pick(cube: xr.DataArray, card: ModelCard) -> xr.DataArray:

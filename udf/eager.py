@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kappamask.udf import inference, windows
 from kappamask.udf.inference import best, in_order, shared_out
-from kappamask.udf.pixel_evidence import Evidence, gather
+from kappamask.udf.pixel_evidence import REFLECTANCE_MEDIAN, Evidence, gather
 from kappamask.udf.preprocess import Reading, extent, numbers, tensor, validity
 from kappamask.udf.schemes import MISSING
 
@@ -37,7 +37,10 @@ def thinned(values: NDArray[Any], step: int) -> NDArray[np.float32]:
 
 def evidence(flat: NDArray[np.float32], reading: Reading) -> Evidence:
     """Evidence from numbers (band, pixel). Whatever they are held to mean, each that any meaning allows counts."""
-    return gather(flat, reading.bands, validity(flat, replace(reading, mode="auto")))
+    seen = gather(flat, reading.bands, validity(flat, replace(reading, mode="auto")))
+    if not seen.empty and seen.fractional and seen.median < REFLECTANCE_MEDIAN:  # -999 among them is a nodata value
+        return gather(flat, reading.bands, validity(flat, replace(reading, mode="reflectance")))
+    return seen
 
 
 def sampling_step(pixels: int) -> int:

@@ -1,6 +1,6 @@
 """Cloud masks: prepare the inputs, classify the pixels, label the result."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,15 @@ import xarray as xr
 
 from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
 from kappamask.udf import eager, lazy
-from kappamask.udf.cube import normalise, pick, resolve_level
+from kappamask.udf.cube import normalise, pick, resolve_level, select
 from kappamask.udf.pixel_evidence import NOTHING, Evidence
 from kappamask.udf.preprocess import Reading
-from kappamask.udf.radiometry import Decision, check, decide, stated
+from kappamask.udf.radiometry import Decision, check, decide, lacks_offset, stated
 from kappamask.udf.schemes import flag_attributes
+from kappamask.udf.series import FACTS, split_dates
 from kappamask.udf.windows import framed as framed_length
 
-__all__ = ["NODATA_ATTRIBUTES", "cloud_mask", "dates", "dressed", "framed", "mask_cube", "read", "settle"]
+__all__ = ["NODATA_ATTRIBUTES", "cloud_mask", "dates", "dressed", "framed", "join_dates", "mask_cube", "read", "settle"]
 
 MOSAICS = ("blended", "own")
 NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
@@ -42,7 +43,7 @@ def dressed(
         provenance["thresholds"] = ", ".join(f"{name} {value:g}" for name, value in reading.thresholds)
     if reading.mosaic:
         provenance["mosaic"] = "own"
-    like = cube.isel(bands=0, drop=True)
+    like = cube.isel(bands=0, drop=True).drop_vars(FACTS, errors="ignore")
     attributes = {"long_name": "KappaMask class", **flag_attributes(reading.card), **provenance}
     mask = _labelled(_stacked([m for m, _ in dates], like, ()), like, "mask", attributes)
     if not scores:
@@ -51,6 +52,17 @@ def dressed(
     stacked = _stacked([s for _, s in dates], like, (len(names),))
     score = _labelled(stacked, like, "score", {"long_name": "score of each class", **provenance}, names)
     return xr.Dataset({"mask": mask, "score": score}, attrs=provenance)
+
+
+def join_dates(made: list[Any]) -> Any:
+    """Join masks of dates that were each read in their own way; what differs is listed date by date."""
+    joined = xr.concat(made, "t", combine_attrs="drop_conflicts")
+    for key in ("radiometry", "radiometry_reason", "level"):
+        told = [str(one.attrs[key]) for one in made]
+        if len(set(told)) > 1:
+            for part in (joined, *(joined.data_vars.values() if isinstance(joined, xr.Dataset) else ())):
+                part.attrs[key] = "; ".join(told)
+    return joined
 
 
 def _labelled(
@@ -81,26 +93,34 @@ def settle(
     thresholds: Mapping[str, float] | None,
     mosaic: str,
     doubt: Callable[[str], None] | None = None,
+    bands: Sequence[str] | None = None,
 ) -> tuple[xr.DataArray, Reading, Decision]:
     """All that is settled before the network is run; see `mask_cube` and `read`."""
-    cube, reading, decision = read(cube, card, level, radiometry, doubt)
+    cube, reading, decision = read(cube, card, level, radiometry, doubt, bands)
     limits = check_thresholds(card, thresholds)
     return cube, replace(reading, threads=threads, thresholds=limits, mosaic=_mosaic(mosaic, card)), decision
 
 
 def read(
-    cube: xr.DataArray, card: ModelCard, level: str | None, radiometry: str, doubt: Callable[[str], None] | None = None
+    cube: xr.DataArray,
+    card: ModelCard,
+    level: str | None,
+    radiometry: str,
+    doubt: Callable[[str], None] | None = None,
+    names: Sequence[str] | None = None,
 ) -> tuple[xr.DataArray, Reading, Decision]:
     """The bands of `cube` that the card's network takes, how their numbers are read, and why so; see `mask_cube`.
 
     Pixels of a dask cube are computed only where nothing else tells what they mean; they are checked when used.
     """
-    cube = normalise(cube)
+    cube = normalise(cube, names)
+    cube = select(cube, names) if names else cube
     level = resolve_level(cube, card, level)
     cube = pick(cube, card)
     bands = tuple(str(band) for band in cube.coords["bands"].values)
     reading = Reading(card, bands, level, radiometry, _nodata(cube), threads=0)
-    known = radiometry != "auto" or stated(cube.attrs, cube.encoding) is not None
+    said = stated(cube.attrs, cube.encoding)
+    known = radiometry != "auto" or (said is not None and not lacks_offset(said, cube.encoding))
     seen = [NOTHING] if known and cube.chunks is not None else [_sample(date, reading) for date in dates(cube)]
     decision = decide(radiometry, cube.attrs, cube.encoding, seen)
     for evidence in seen:
@@ -166,6 +186,7 @@ def cloud_mask(
     scores: bool = False,
     thresholds: Mapping[str, float] | None = None,
     mosaic: str = "blended",
+    bands: Sequence[str] | None = None,
 ) -> xr.DataArray | xr.Dataset:
     """KappaMask classes of every pixel of a Sentinel-2 cube.
 
@@ -180,6 +201,8 @@ def cloud_mask(
         there; left out, each pixel is of the class with the highest score.
     mosaic: "blended", or "own" to compare with the tool that a network comes with: windows as its card says that
         the tool lays them (KappaZeta's: every 480 px of 512, zeros beyond the image, 16 px cut off each side).
+    bands: a name for each layer, in order, where the cube has no labels or only numbers (b1, b2, b3); of a cube with
+        names those to use.
 
     Returns uint8 (y, x) or (t, y, x), lazy if the cube is: 1 clear, 2 cloud shadow, 3 semi-transparent cloud,
     4 cloud, 5 missing (no data in a required band). With `scores`, a Dataset of `mask` and `score`, float32
@@ -188,7 +211,9 @@ def cloud_mask(
     Raises CubeError (dimensions, labels, bands, level, thresholds), RadiometryError (doubt or contradiction),
     CardError and WeightsError (no such network, or not the one its card describes).
     """
-    return mask_cube(cube, load_card(model), level, radiometry, scores=scores, thresholds=thresholds, mosaic=mosaic)
+    return mask_cube(
+        cube, load_card(model), level, radiometry, scores=scores, thresholds=thresholds, mosaic=mosaic, bands=bands
+    )
 
 
 def mask_cube(
@@ -202,14 +227,25 @@ def mask_cube(
     thresholds: Mapping[str, float] | None = None,
     doubt: Callable[[str], None] | None = None,
     mosaic: str = "blended",
+    bands: Sequence[str] | None = None,
 ) -> xr.DataArray | xr.Dataset:
     """What `cloud_mask` does, for callers that know more.
 
     threads: for ONNX Runtime; 0 is all cores. doubt: called with a sentence where the pixels speak against
     the radiometry without proof; without it that is a RadiometryError.
     """
+    if apart := split_dates(cube):
+        parts = [
+            mask_cube(
+                one, card, level, radiometry, scores=scores, threads=threads, thresholds=thresholds, doubt=doubt,
+                mosaic=mosaic, bands=bands,
+            )
+            for one in apart
+        ]  # fmt: skip
+        joined: xr.DataArray | xr.Dataset = join_dates(parts)
+        return joined
     cube, reading, decision = settle(
-        cube, card, level, radiometry, threads=threads, thresholds=thresholds, doubt=doubt, mosaic=mosaic
+        cube, card, level, radiometry, threads=threads, thresholds=thresholds, doubt=doubt, mosaic=mosaic, bands=bands
     )
     compute: Callable[..., tuple[Any, Any]] = eager.mask_date if cube.chunks is None else lazy.mask_date
     made = [_date(compute, date.data, reading, scores) for date in dates(cube)]

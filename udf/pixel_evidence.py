@@ -12,7 +12,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NOTHING", "Contradiction", "Evidence", "contradiction", "gather", "guess"]
+__all__ = [
+    "BRIGHT",
+    "LEFT_IN",
+    "NOTHING",
+    "REFLECTANCE_MEDIAN",
+    "TWICE",
+    "Contradiction",
+    "Evidence",
+    "contradiction",
+    "doubt_offset",
+    "find_constant",
+    "gather",
+    "guess",
+]
 
 REFLECTANCE_MEDIAN = 3.0
 """No scene is that bright (snow and glint stay below 2); half of the digital numbers of any scene are above."""
@@ -22,6 +35,8 @@ OFFSET_FLOOR = 900.0
 """With the offset of 1000, hardly any number is below 900: reflectance -0.01."""
 OFFSET_NEVER = 800.0
 """With the offset, 5 % of the dark bands' numbers are not below 800, reflectance -0.02, not even in deep shade."""
+LEFT_IN = "reflectance with the offset of 0.1 left in"
+TWICE = "numbers whose offset was taken away twice"
 MANY_PIXELS = 256
 """Fewer valid pixels than this prove nothing."""
 CIRRUS_OFFSET = (950.0, 1100.0)
@@ -29,6 +44,22 @@ CIRRUS_OFFSET = (950.0, 1100.0)
 CIRRUS_SPREAD = 100.0
 """90 % of a clear B10 lie within this; a B10 that is bright because of cloud varies more."""
 DARK_BANDS = ("B02", "B03", "B04", "B11")
+OFFSET = 0.1
+"""The radiometric offset as reflectance: what stays in where it was not taken away."""
+NEVER_BELOW = -0.02
+"""5 % of the dark bands' reflectances are not below, not even in deep shade; as `OFFSET_NEVER` with the offset."""
+DARK_WITH_OFFSET = (0.09, 0.165)
+"""Where the darkest reflectances lie with the offset left in; without it, a dark end is below."""
+DIM = 0.2
+"""With the offset left in, the dark ends of most bands are below; snow and cloud are dark in few bands or none."""
+RED_SLOPE = 0.05
+"""The dark end of B04 exceeds that of B02 by more over sand, whose dark end may be bright without any offset."""
+MANY_BANDS = 3
+"""In fewer bands the same number may be chance."""
+CONSTANT_SHARE = 0.05
+"""So many pixels that hold one number in all bands are no surface, but a nodata value that nobody declared."""
+BRIGHT = (0.5, 2.0)
+"""Reflectances at which programs clip clouds and snow: one number in all bands may be measured there."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +83,12 @@ class Evidence:
     fractional: bool
     """More than 1 % of the numbers are not whole."""
     pixels: int
-    """How many valid pixels there were."""
+    """How many valid pixels there were, without those of `constant`."""
+    dark_ends: tuple[tuple[str, float], ...] = ()
+    """1 % percentile of each band."""
+    constant: float = nan
+    """A number that a large part of the pixels hold in all bands; they count for no other figure."""
+    constant_share: float = 0.0
 
     @property
     def empty(self) -> bool:
@@ -70,6 +106,17 @@ class Evidence:
         """Too many numbers are below what the offset alone comes to."""
         return self.dark < OFFSET_NEVER or self.cirrus < OFFSET_FLOOR
 
+    def lies_below_zero(self, scale: float) -> bool:
+        """Tell whether the dark end, times `scale`, is where only an offset taken away twice puts it."""
+        return self.dark * scale < NEVER_BELOW
+
+    @property
+    def shows_offset_in_reflectance(self) -> bool:
+        """B10 lies, narrowly, where only an offset left in puts it, and nothing is darker."""
+        low, high = (limit / 1e4 for limit in CIRRUS_OFFSET)
+        where = low <= self.cirrus <= high and self.cirrus_spread <= CIRRUS_SPREAD / 1e4
+        return where and self.lowest >= OFFSET_FLOOR / 1e4
+
 
 NOTHING = Evidence(nan, nan, nan, nan, nan, nan, fractional=False, pixels=0)
 """Where no pixel was looked at."""
@@ -86,6 +133,9 @@ class Contradiction(NamedTuple):
 def gather(values: NDArray[np.float32], bands: tuple[str, ...], valid: NDArray[np.bool_]) -> Evidence:
     """Evidence from `values` (band, pixel), of which the `valid` (pixel) ones count."""
     seen = values[:, valid]
+    constant, where = find_constant(seen)
+    share = float(where.mean()) if where.size else 0.0
+    seen = seen[:, ~where]
     every = _counted(seen)
     dark = _counted(seen[[i for i, band in enumerate(bands) if band in DARK_BANDS]])
     cirrus = _counted(seen[[i for i, band in enumerate(bands) if band == "B10"]])
@@ -99,8 +149,29 @@ def gather(values: NDArray[np.float32], bands: tuple[str, ...], valid: NDArray[n
         cirrus=middle,
         cirrus_spread=high - low,
         fractional=bool(np.count_nonzero(every != np.rint(every)) > 0.01 * every.size),
-        pixels=int(np.count_nonzero(valid)) if every.size else 0,
+        pixels=seen.shape[1] if every.size else 0,
+        dark_ends=tuple((band, _percentiles(_counted(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)),
+        constant=constant,
+        constant_share=share,
     )
+
+
+def find_constant(seen: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
+    """Find the number that many pixels of `seen` (band, pixel) hold in all bands; NaN where there is none.
+
+    Pixels of 0 are nodata anyway, and where all pixels are alike there is nothing to tell them from.
+    """
+    nowhere = np.zeros(seen.shape[1], bool)
+    if len(seen) < MANY_BANDS or seen.shape[1] < MANY_PIXELS:
+        return nan, nowhere
+    flat = (seen == seen[0]).all(axis=0) & (seen[0] != 0)
+    if np.count_nonzero(flat) < CONSTANT_SHARE * flat.size:
+        return nan, nowhere
+    numbers, counts = np.unique(seen[0, flat], return_counts=True)
+    most = counts.argmax()
+    if not CONSTANT_SHARE * flat.size <= counts[most] < flat.size:
+        return nan, nowhere
+    return float(numbers[most]), flat & (seen[0] == numbers[most])
 
 
 def _counted(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -121,8 +192,7 @@ def contradiction(mode: str, seen: Evidence) -> Contradiction | None:
         return None
     many = seen.pixels >= MANY_PIXELS
     if mode == "reflectance":
-        why = f"half of the numbers exceed {seen.median:.4g}"
-        return Contradiction("digital numbers", why, many) if seen.median >= REFLECTANCE_MEDIAN else None
+        return _against_reflectance(seen, many)
     if seen.median < REFLECTANCE_MEDIAN and seen.fractional:
         return Contradiction("reflectance", f"half of the numbers are fractions below {seen.median:.3g}", many)
     if mode == "dn_offset" and seen.shows_no_offset:
@@ -130,11 +200,43 @@ def contradiction(mode: str, seen: Evidence) -> Contradiction | None:
     if mode == "dn_harmonized" and seen.shows_offset:
         why = f"B10 lies near {seen.cirrus:.0f} all over, without the offset it is 0 to 50"
         return Contradiction("dn_offset", why, False)
+    if mode == "dn_harmonized" and many and seen.lies_below_zero(1e-4):
+        return Contradiction(TWICE, f"5 % of the visible bands and B11 are below {seen.dark:.0f}", False)
     return None
+
+
+def _against_reflectance(seen: Evidence, many: bool) -> Contradiction | None:
+    if seen.median >= REFLECTANCE_MEDIAN:
+        return Contradiction("digital numbers", f"half of the numbers exceed {seen.median:.4g}", many)
+    if many and seen.lies_below_zero(1.0):
+        return Contradiction(TWICE, f"5 % of the visible bands and B11 are below {seen.dark:.3f}", False)
+    if many and seen.shows_offset_in_reflectance:
+        why = f"B10 lies near {seen.cirrus:.3f} all over, as reflectance it is 0 to 0.005"
+        return Contradiction(LEFT_IN, why, False)
+    return None
+
+
+def doubt_offset(seen: Evidence) -> str:
+    """Say why reflectances may still hold the offset, "" where they do not look so.
+
+    Sand, snow and closed cloud have no dark end either: they are bright in most bands, or brighter in red than in blue.
+    """
+    ends = dict(seen.dark_ends)
+    known = [end for end in ends.values() if end == end]
+    uniform = seen.lowest == seen.p99  # a test picture: nothing to find a dark end in
+    if seen.pixels < MANY_PIXELS or uniform or not known or not seen.lowest >= DARK_WITH_OFFSET[0]:
+        return ""
+    dim = sum(end <= DIM for end in known)
+    sandy = ends.get("B04", nan) - ends.get("B02", nan) > RED_SLOPE
+    if min(known) > DARK_WITH_OFFSET[1] or 2 * dim < len(known) or sandy:
+        return ""
+    return f"no band is darker than {seen.lowest:.2f}, as with an offset of {OFFSET} that was never taken away"
 
 
 def guess(seen: Evidence) -> tuple[str, str] | None:
     """(mode, why) where the pixels alone leave no doubt, else None."""
+    if not seen.fractional and seen.lies_below_zero(1e-4):
+        return "dn_harmonized", _why_no_offset(seen)
     if seen.median < REFLECTANCE_MEDIAN:
         return ("reflectance", f"half of the numbers are below {seen.median:.3g}") if seen.fractional else None
     if seen.p99 < EIGHT_BIT:

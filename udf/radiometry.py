@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from kappamask.models import RadiometryError
-from kappamask.udf.pixel_evidence import Evidence, contradiction, guess
+from kappamask.udf.pixel_evidence import BRIGHT, LEFT_IN, TWICE, Evidence, contradiction, doubt_offset, guess
 
-__all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide", "plausible", "stated"]
+__all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide", "lacks_offset", "plausible", "stated"]
 
 QUANTIFICATION = 1e-4
 """Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
 OFFSET = -0.1
 """RADIO_ADD_OFFSET and BOA_ADD_OFFSET, -1000 for all bands since baseline 04.00, as reflectance."""
+DECODED = "decoded with the file's scale_factor"
 OFFSET_BASELINE = 4.0
 CLOUDFERRO_BASELINE = 99.99
 """A reprocessing by CloudFerro whose number says nothing about the offset."""
@@ -40,10 +41,10 @@ PROVIDERS: dict[str, str] = {
 """Collection id -> what its numbers mean: openEO on Copernicus Data Space; Earth Engine; Earth Search v1.
 Collections that mix both (Planetary Computer and Earth Search `sentinel-2-l2a`) go by baseline and pixels."""
 
-PLAUSIBLE = (-1.0, 10.0)
-"""Reflectances outside are no measurements but some undeclared nodata value (-32768, 9.97e36, 3.4e38); saturated
-pixels, 65535, are 6.55."""
-PLAUSIBLE_NUMBERS = (-20_000.0, 110_000.0)
+PLAUSIBLE = (-0.2, 10.0)
+"""No surface sends reflectances outside: they are some undeclared nodata value (-9999, -32768, 9.97e36); products go
+down to -0.1, and saturated pixels, 65535, are 6.55."""
+PLAUSIBLE_NUMBERS = (-2_000.0, 110_000.0)
 """The same for numbers whose meaning is not known yet."""
 
 AUXILIARY = ("AOT", "WVP")
@@ -85,6 +86,9 @@ def decide(mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
         return Decision(mode, "given by the caller")
     said = stated(attributes, encoding)
     seen = [date for date in dates if not date.empty]
+    if lacks_offset(said, encoding):
+        for date in seen:
+            _check_offset(date)
     if said is None and not seen:
         return Decision("unknown", "no valid pixel")
     return said or _from_pixels(seen)
@@ -97,13 +101,47 @@ def check(decision: Decision, seen: Evidence, *, certain_only: bool = False) -> 
     """
     against = contradiction(decision.mode, seen)
     if against is None:
-        return ""
+        return check_constant(decision, seen, certain_only=certain_only)
     message = (
         f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.reading}: {against.why}. "
+        f"{_remedy(decision.mode, against.reading)}"
+    )
+    if against.certain or not certain_only:
+        raise RadiometryError(message)
+    return message
+
+
+def _remedy(mode: str, reading: str) -> str:
+    """What to type where the numbers look like `reading`."""
+    step = "0.1" if mode == "reflectance" else "1000"
+    if reading == LEFT_IN:
+        return (
+            "Needed is reflectance without the offset: take 0.1 away from all bands but AOT and WVP (cube - 0.1), or "
+            "give the digital numbers and say radiometry='dn_offset'."
+        )
+    if reading == TWICE:
+        return (
+            f"Needed are numbers that the offset was taken from once: add {step} to all bands but AOT and WVP "
+            f"(cube + {step}), or give the digital numbers as they are in the product and say radiometry='dn_offset'."
+        )
+    return (
         "Say which it is with radiometry='reflectance', 'dn_harmonized' or 'dn_offset'; if they are unlike any "
         "other scene, turn them into reflectance and say radiometry='reflectance'."
     )
-    if against.certain or not certain_only:
+
+
+def check_constant(decision: Decision, seen: Evidence, *, certain_only: bool = False) -> str:
+    """Raise RadiometryError if a large area holds one number in all bands; see `check` for `certain_only`."""
+    scale, offset = affine("", decision.mode)
+    low, high = BRIGHT
+    if not seen.constant_share or low <= seen.constant * scale + offset <= high:
+        return ""
+    message = (
+        f"{seen.constant_share:.0%} of the pixels hold {seen.constant:g} in all bands, which no surface does. If that "
+        f"is no data, declare it: cube.attrs['nodata'] = {seen.constant:g}, or in a GeoTIFF gdal_edit.py -a_nodata "
+        f"{seen.constant:g} FILE; else cut the area away, or set it to NaN."
+    )
+    if not certain_only:
         raise RadiometryError(message)
     return message
 
@@ -111,6 +149,9 @@ def check(decision: Decision, seen: Evidence, *, certain_only: bool = False) -> 
 def _from_pixels(dates: list[Evidence]) -> Decision:
     """The one answer of all dates that give one; a date wholly under cloud gives none, and follows the others."""
     found = [answer for answer in map(guess, dates) if answer]
+    for answer, date in zip(map(guess, dates), dates, strict=True):
+        if answer and answer[0] == "reflectance":
+            _check_offset(date)
     modes = {mode for mode, _ in found}
     if len(modes) == 1:
         return Decision(found[0][0], f"from the pixels: {found[0][1]}")
@@ -131,6 +172,20 @@ def stated(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decisi
     return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
 
 
+def lacks_offset(said: Decision | None, encoding: Mapping[str, Any]) -> bool:
+    """Tell whether numbers were decoded by a scale alone, as where a file does not declare the offset."""
+    decoded = said is not None and said.reason == DECODED
+    return decoded and _first(encoding.get("add_offset", 0.0)) in (0.0, None)
+
+
+def _check_offset(seen: Evidence) -> None:
+    if why := doubt_offset(seen):
+        raise RadiometryError(
+            f"The numbers look like {LEFT_IN}: {why}. {_remedy('reflectance', LEFT_IN)} If they are right, as over "
+            "sand or under closed cloud, say radiometry='reflectance'."
+        )
+
+
 def _stated(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
     mode = str(attributes.get("radiometry"))
     return Decision(mode, "from the attribute 'radiometry'") if mode in MODES else None
@@ -138,7 +193,7 @@ def _stated(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | N
 
 def _decoded(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
     packed = _first(encoding.get("scale_factor")) not in (None, 1.0)
-    return Decision("reflectance", "decoded with the file's scale_factor") if packed else None
+    return Decision("reflectance", DECODED) if packed else None
 
 
 def _packed(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:

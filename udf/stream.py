@@ -18,12 +18,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.models import ModelCard, load_card
+from kappamask.models import CubeError, ModelCard, load_card
 from kappamask.udf import eager, lazy
 from kappamask.udf.lazy import cells, compute
 from kappamask.udf.mask import dates, dressed, framed, settle
 from kappamask.udf.preprocess import Reading
 from kappamask.udf.radiometry import Decision, check
+from kappamask.udf.series import split_dates
 
 __all__ = ["READERS", "Ahead", "Piece", "Shown", "Stream", "shared", "stream"]
 
@@ -210,6 +211,8 @@ def stream(
     Parameters and errors are those of `cloud_mask`. threads: of the network, and as many, but no more than four, that
     compute the cube.
     """
+    if split_dates(cube):
+        raise CubeError("The dates are read in different ways (baseline, nodata or level): mask each scene apart.")
     return Stream(
         *settle(cube, load_card(model), level, radiometry, threads=threads, thresholds=thresholds, mosaic=mosaic)
     )

@@ -5,29 +5,26 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.udf.cube import are_numbered, band_name, band_names
 
-__all__ = ["band_name", "baseline", "choose", "normalise", "product_facts", "tile", "whole"]
+__all__ = [
+    "are_numbered",
+    "band_name",
+    "band_names",
+    "baseline",
+    "choose",
+    "normalise",
+    "product_facts",
+    "tile",
+    "whole",
+]
 
-_BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
 _TILE = re.compile(r"(?<![A-Z0-9])T(\d\d[A-Z]{3})(?![A-Z0-9])")
 _BASELINE = re.compile(r"(?<![A-Z0-9])N(\d\d)(\d\d)(?![A-Z0-9])")
 _PLATFORM = re.compile(r"(?<![A-Z0-9])S(2[A-D])_")
 _ORBIT = re.compile(r"(?<![A-Z0-9])R(\d{3})(?![A-Z0-9])")
 LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
 """Bands that a whole product of a level does not have."""
-
-
-def band_name(text: str | None) -> str | None:
-    """The one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
-
-    The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different bands in one text name none.
-    """
-    found = {_label(digits, auxiliary) for digits, auxiliary in _BAND.findall((text or "").upper())}
-    return found.pop() if len(found) == 1 else None
-
-
-def _label(digits: str, auxiliary: str) -> str:
-    return auxiliary or f"B{digits:0>2}"
 
 
 def tile(text: str) -> str | None:

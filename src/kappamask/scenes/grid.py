@@ -16,7 +16,17 @@ from rasterio.windows import Window
 
 from kappamask.models import SceneError
 
-__all__ = ["DEGREE", "Grid", "check_regular", "grid_of", "north_up", "pixel_size", "read_window"]
+__all__ = [
+    "DEGREE",
+    "Grid",
+    "check_regular",
+    "grid_of",
+    "north_up",
+    "pixel_size",
+    "read_window",
+    "stored_window",
+    "turn_north_up",
+]
 
 Located = TypeVar("Located", xr.DataArray, xr.Dataset)
 
@@ -70,12 +80,22 @@ def grid_of(dataset: DatasetReader) -> Grid:
 
 def read_window(dataset: DatasetReader, bands: int | list[int], rows: slice, columns: slice) -> NDArray[Any]:
     """Read pixels (…, y, x) by rows and columns of `grid_of`, whichever way the file's own run."""
-    (upwards, leftwards), lengths = _against(dataset.transform), (dataset.height, dataset.width)
+    return turn_north_up(dataset, np.asarray(dataset.read(bands, window=stored_window(dataset, rows, columns))))
+
+
+def stored_window(dataset: DatasetReader, rows: slice, columns: slice) -> Window:
+    """Return the window of the file that holds rows and columns of `grid_of`."""
+    lengths = (dataset.height, dataset.width)
     stored = [
         slice(length - part.stop, length - part.start) if against else part
-        for part, length, against in zip((rows, columns), lengths, (upwards, leftwards), strict=True)
+        for part, length, against in zip((rows, columns), lengths, _against(dataset.transform), strict=True)
     ]
-    pixels = np.asarray(dataset.read(bands, window=Window.from_slices(*stored)))
+    return Window.from_slices(*stored)
+
+
+def turn_north_up(dataset: DatasetReader, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Turn pixels (…, y, x), as the file stores them, so that rows run southwards and columns eastwards."""
+    upwards, leftwards = _against(dataset.transform)
     return pixels[..., :: -1 if upwards else 1, :: -1 if leftwards else 1]
 
 

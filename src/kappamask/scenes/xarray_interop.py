@@ -7,9 +7,8 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError
-from kappamask.scenes.band_names import band_name
+from kappamask.scenes.band_names import are_numbered, band_name, band_names
 from kappamask.scenes.readers.netcdf import AXES, BAND_DIMS, cube_of
-from kappamask.scenes.readers.stac_items import COMMON
 from kappamask.udf import cloud_mask
 
 __all__ = ["Xarray", "fitted", "given_mask", "made_mask", "needed_mask", "ours", "provenance", "theirs"]
@@ -44,7 +43,9 @@ def theirs(made: Xarray, own: Mapping[str, str]) -> Xarray:
 def made_mask(data: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArray | xr.Dataset:
     """What `cloud_mask` makes of a cube, or of a dataset with a variable a band, named as `ours` names it."""
     named, _ = ours(data)
-    return cloud_mask(_labelled(named) if isinstance(named, xr.DataArray) else _joined(named), **options)
+    if isinstance(named, xr.DataArray):
+        return cloud_mask(_labelled(named), **options)
+    return cloud_mask(_joined(named, options.pop("bands", None)), **options)
 
 
 def given_mask(data: Any) -> xr.DataArray | None:
@@ -114,14 +115,20 @@ def _labelled(cube: xr.DataArray) -> xr.DataArray:
     described = cube.attrs.get("long_name")
     labels = [str(label) for label in cube["bands"].values] if "bands" in cube.coords and cube["bands"].ndim else []
     if isinstance(described, tuple | list) and len(described) == cube.sizes.get("bands"):
-        labels = labels if any(map(_known, labels)) else [str(text) for text in described]
-    return cube.assign_coords(bands=[_known(label) or label for label in labels]) if labels else cube
+        labels = labels if any(band_names(labels)) else [str(text) for text in described]
+    return cube.assign_coords(bands=labels) if labels else cube
 
 
-def _joined(dataset: xr.Dataset) -> xr.DataArray:
+def _joined(dataset: xr.Dataset, bands: Any = None) -> xr.DataArray:
     """The bands of a dataset as one cube; names as rioxarray's `band_as_variable` has them are in `long_name`."""
     labels = {name: _label(variable) for name, variable in dataset.data_vars.items()}
-    return cube_of("Dataset", dataset.rename({name: label for name, label in labels.items() if label}), None, None)
+    if are_numbered([str(name) for name in dataset.data_vars]) and not any(_described(dataset)):
+        return cube_of("Dataset", dataset, bands, None)
+    return cube_of("Dataset", dataset.rename({name: label for name, label in labels.items() if label}), bands, None)
+
+
+def _described(dataset: xr.Dataset) -> list[str | None]:
+    return [band_name(str(variable.attrs.get("long_name", ""))) for variable in dataset.data_vars.values()]
 
 
 def _has_bands(dataset: xr.Dataset) -> bool:
@@ -130,8 +137,4 @@ def _has_bands(dataset: xr.Dataset) -> bool:
 
 def _label(variable: xr.DataArray) -> str | None:
     described = str(variable.attrs.get("long_name", ""))
-    return _known(str(variable.name)) or band_name(described)
-
-
-def _known(text: str) -> str | None:
-    return band_name(text) or COMMON.get(text.lower())
+    return band_name(str(variable.name)) or band_name(described)

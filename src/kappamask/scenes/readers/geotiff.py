@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import xarray as xr
+from rasterio.enums import ColorInterp
 
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name, choose, normalise
+from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import grid_of
 from kappamask.scenes.metadata import attributes, packing
@@ -19,7 +20,9 @@ __all__ = ["band_labels", "open_geotiff"]
 def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
     """See `open_scene`."""
     with local_raster(path) as dataset:
-        labels, indexes = band_labels(path.name, dataset.descriptions, bands)
+        alpha = dataset.colorinterp[-1] == ColorInterp.alpha  # says where there are data, and is read as a mask
+        texts = dataset.descriptions[:-1] if alpha else dataset.descriptions
+        labels, indexes = band_labels(path.name, texts, bands)
         packed = [
             (dataset.scales[i - 1], dataset.offsets[i - 1])
             for label, i in zip(labels, indexes, strict=True)
@@ -34,17 +37,22 @@ def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> 
 def band_labels(name: str, texts: Sequence[str | None], wanted: Iterable[str] | None) -> tuple[list[str], list[int]]:
     """Labels to read, and their numbers, from 1, among the layers that `texts` describe.
 
-    `wanted` names all bands, in order, where no text names one. Raises SceneError as `choose` does.
+    `wanted` names all bands, in order, where no text names one, or the texts only number the layers.
+    Raises SceneError as `choose` does.
     """
     asked = list(wanted) if wanted is not None else None
-    named = {i: label for i, text in enumerate(texts, 1) if (label := band_name(text))}
+    named = {i: label for i, label in enumerate(band_names(texts), 1) if label}
     if not named and asked is not None and len(asked) == len(texts):
         named = dict(enumerate(normalise(asked), 1))
     if not named:
         raise SceneError(
-            f"{name} has no Sentinel-2 band names: write band descriptions (B02, B03, …), or "
+            f"{name} has no Sentinel-2 band names{_numbers(texts)}: write band descriptions (B02, B03, …), or "
             f"name all {len(texts)} in order with bands=[…] (on the command line --bands B02,B03,…)."
         )
     labels = choose(name, list(named.values()), asked)
     numbers = {label: i for i, label in named.items()}
     return labels, [numbers[label] for label in labels]
+
+
+def _numbers(texts: Sequence[str | None]) -> str:
+    return f", only numbers ({', '.join(filter(None, texts[:3]))}, …)" if are_numbered(texts) else ""

@@ -13,10 +13,11 @@ from rioxarray.exceptions import RioXarrayError
 
 from kappamask.files.atomic import spelt
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name, choose
+from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise
 from kappamask.scenes.grid import check_regular, north_up
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.lazy_variables import lazily
+from kappamask.udf.cube import has_number
 from kappamask.udf.mask import NODATA_ATTRIBUTES
 from kappamask.udf.radiometry import AUXILIARY
 
@@ -114,7 +115,8 @@ def renamed(dataset: xr.Dataset) -> xr.Dataset:
 
 def cube_of(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
     """The cube in a `renamed` dataset: see `open_scene`; (t, bands, y, x) where it holds several dates."""
-    cube = _labelled(name, _dated(name, dataset))
+    bands = None if bands is None else list(bands)
+    cube = _labelled(name, _dated(name, dataset), bands)
     labels = choose(name, [str(label) for label in cube["bands"].values], bands)
     cube = cube.sel(bands=labels).transpose(*(["t"] if "t" in cube.dims else []), "bands", "y", "x")
     radiometry = packing(name, cube.attrs.pop("packings"))
@@ -139,10 +141,14 @@ def _dated(name: str, dataset: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _labelled(name: str, dataset: xr.Dataset) -> xr.DataArray:
+def _labelled(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr.DataArray:
     """The bands as one array with dims [t,] bands, y, x; attribute `packings` lists (scale, offset)."""
     flat = {key: variable for key, variable in dataset.data_vars.items() if set(variable.dims) - {"t"} == {"y", "x"}}
-    single = {label: variable for key, variable in flat.items() if (label := band_name(str(key)))}
+    named = {key: label for key in flat if (label := band_name(str(key)))}
+    numbered = [key for key in flat if key in named or has_number(str(key))]
+    if are_numbered([*map(str, numbered)]):
+        named = dict(zip(numbered, _given(name, [*map(str, numbered)], wanted), strict=True))
+    single = {label: flat[key] for key, label in named.items()}
     if single:
         return _joined(name, single)
     stacks = [v for v in dataset.data_vars.values() if {"y", "x"} < set(v.dims) and set(v.dims) & set(BAND_DIMS)]
@@ -151,7 +157,7 @@ def _labelled(name: str, dataset: xr.Dataset) -> xr.DataArray:
             f"{name} has no bands: needed are variables B02, B03, … with dims y, x, or one variable with a dimension "
             f"'bands' and labels; it has {', '.join(map(str, dataset.data_vars)) or 'no variables'}."
         )
-    return _stacked(name, stacks[0])
+    return _stacked(name, stacks[0], wanted)
 
 
 def _joined(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray:
@@ -164,9 +170,21 @@ def _joined(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray:
     return cube.assign_attrs(packings=packings, **shared_nodata(name, layers))
 
 
-def _stacked(name: str, stack: xr.DataArray) -> xr.DataArray:
+def _given(name: str, texts: list[str], wanted: list[str] | None) -> list[str]:
+    """The names that the caller gives to layers which are only numbered; SceneError if there is not one for each."""
+    if wanted is None or len(wanted) != len(texts):
+        raise SceneError(
+            f"{name} has no Sentinel-2 band names, only numbers ({', '.join(texts[:3])}, …): name all {len(texts)} in "
+            "order with bands=[…] (on the command line --bands B02,B03,…)."
+        )
+    return normalise(wanted)
+
+
+def _stacked(name: str, stack: xr.DataArray, wanted: list[str] | None) -> xr.DataArray:
     dim = next(d for d in BAND_DIMS if d in stack.dims)
     texts = [t.decode() if isinstance(t, bytes) else str(t) for t in stack[dim].values] if dim in stack.coords else []
+    if are_numbered(texts):
+        texts = _given(name, texts, wanted)
     labels = [band_name(text) for text in texts]
     kept = [i for i, label in enumerate(labels) if label]
     if not kept:

@@ -24,6 +24,7 @@ from kappamask.scenes.readers.vrt import open_vrt
 from kappamask.scenes.readers.zarr import checked, is_zarr, open_group
 from kappamask.scenes.resample import KERNELS, half_cube
 from kappamask.udf.schemes import to_scheme
+from kappamask.udf.series import with_facts
 
 __all__ = ["open_scene", "open_zarr", "read_scl", "scan"]
 
@@ -64,7 +65,7 @@ def open_scene(
     band or with a labelled band dimension, several dates as dims (t, bands, y, x); an EOPF Zarr product; the file
     (.json) or https address of a STAC item; a folder of JP2s, one band each. Coarser bands are resampled to the
     finest grid, in a folder cut to the area that all bands cover.
-    `bands`: which to read, in this order; names for all bands, in order, where a GeoTIFF has none.
+    `bands`: which to read, in this order; names for all bands, in order, where layers have none.
     `level`: "L1C" or "L2A", where the scene does not say.
     `resampling`: of the coarser bands: "nearest", "bilinear", "cubic", or "sinc" as the official KappaMask tool does.
     `resolution`: 10, or 20 metres a pixel: then JP2s of 10 m are read at half their resolution, in a quarter of the
@@ -84,14 +85,14 @@ def open_scene(
     if resolution not in RESOLUTIONS:
         raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
     if address := _address(path):
-        return open_item(address, bands, level, resampling, resolution)
+        return with_facts(open_item(address, bands, level, resampling, resolution))
     if not spelt(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
     if is_safe(scene):
-        return open_safe(scene, bands, level, resampling, resolution)
+        return with_facts(open_safe(scene, bands, level, resampling, resolution))
     if scene.is_dir() and not is_zarr(scene):
-        return open_folder(scene, bands, level, resampling, resolution)
-    return half_cube(scene.name, _opened(scene, bands, level, resampling, resolution), resolution, pixel_m)
+        return with_facts(open_folder(scene, bands, level, resampling, resolution))
+    return with_facts(half_cube(scene.name, _opened(scene, bands, level, resampling, resolution), resolution, pixel_m))
 
 
 def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:

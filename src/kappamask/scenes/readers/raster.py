@@ -7,20 +7,36 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, urljoin, urlsplit
+from warnings import catch_warnings
 
 import dask.array
 import numpy as np
 import rasterio
 from dask.array import Array
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
+from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import GDAL_ERRORS, spelt
 from kappamask.models import MissingExtraError, SceneError
-from kappamask.scenes.grid import Grid, grid_of, read_window
+from kappamask.scenes.grid import Grid, grid_of, stored_window, turn_north_up
 
-__all__ = ["fetched", "lazy_bands", "local_raster", "number_type", "opened", "resolved", "shown", "web"]
+__all__ = [
+    "fetched",
+    "has_mask",
+    "hidden_pixels",
+    "lazy_bands",
+    "local_raster",
+    "number_type",
+    "opened",
+    "resolved",
+    "shown",
+    "value_of_hidden",
+    "web",
+]
 
 da: Any = dask.array  # its annotations are partial
 DRIVERS = {
@@ -142,7 +158,47 @@ def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]
     (first, last), *ends = block_info[None]["array-location"]
     rows, columns = (slice(*pair) for pair in ends)
     with local_raster(path) as dataset:
-        return read_window(dataset, list(indexes[first:last]), rows, columns)
+        window = stored_window(dataset, rows, columns)
+        values = np.asarray(dataset.read(list(indexes[first:last]), window=window))
+        hidden = hidden_pixels(dataset, path, indexes[0], window)
+        if hidden is not None:
+            values = np.where(hidden, value_of_hidden(dataset, values.dtype), values)
+        return turn_north_up(dataset, values)
+
+
+def has_mask(dataset: DatasetReader, path: Path | str, band: int) -> bool:
+    """Tell whether a mask, in the file, in an alpha band, or beside it (.msk), says where a band has data."""
+    return MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1] or _mask_beside(path) is not None
+
+
+def hidden_pixels(dataset: DatasetReader, path: Path | str, band: int, window: Window) -> NDArray[np.bool_] | None:
+    """Read which pixels (y, x) of a window the file's mask hides (GDAL RFC 15); None where it has no mask.
+
+    Raises SceneError if a mask beside the file is of another size.
+    """
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1]:
+        return np.asarray(dataset.read_masks(band, window=window) == 0)
+    beside = _mask_beside(path)
+    if beside is None:
+        return None
+    with catch_warnings(action="ignore", category=NotGeoreferencedWarning), local_raster(beside) as mask:
+        if mask.shape != dataset.shape:
+            raise SceneError(
+                f"{beside.name} is a mask of other pixels than those of {Path(path).name}: remove or mend it."
+            )
+        return np.asarray(mask.read(band if mask.count > 1 else 1, window=window) == 0)
+
+
+def value_of_hidden(dataset: DatasetReader, dtype: np.dtype[Any]) -> Any:
+    """The number that stands for pixels that a mask hides: the file's nodata value, else NaN or 0."""
+    if dataset.nodata is not None:
+        return dtype.type(dataset.nodata)
+    return dtype.type(np.nan if dtype.kind == "f" else NODATA)
+
+
+def _mask_beside(path: Path | str) -> Path | None:
+    beside = Path(f"{path}.msk") if isinstance(path, Path) else None
+    return beside if beside and beside.is_file() else None
 
 
 def web(href: str) -> bool:

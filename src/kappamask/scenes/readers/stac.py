@@ -18,6 +18,7 @@ from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import DEGREE, Grid, grid_of
 from kappamask.scenes.metadata import attributes
+from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import NODATA, number_type, opened, resolved
 from kappamask.scenes.readers.stac_driver import Driver, load_pixels, numbered
 from kappamask.scenes.readers.stac_items import StacItem, read_item
@@ -132,11 +133,13 @@ def open_stac(
     if not labels:
         raise SceneError("No band that all items have; needed are items of one collection.")
     grids, dtypes, fills = zip(*(_anchor(one, loopback) for one in items), strict=True)
-    target, nodata = common_grid(list(grids), resolution, bbox), fills[0]
+    target = common_grid(list(grids), resolution, bbox)
     sources = [
         {label: numbered(one.source(label, loopback=loopback), one.number(label)) for label in labels} for one in items
     ]
-    pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling))
+    stated = {source[label]: one.nodata(label) for one, source in zip(items, sources, strict=True) for label in labels}
+    nodata = _common_nodata(fills, stated.values(), dtypes[0])
+    pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling, stated))
     facts = [_facts(one, labels, level, radiometry) for one in items]
     cubes = [make_cube(pixels[i], labels, target, known, nodata) for i, known in enumerate(facts)]
     return cubes[0] if not isinstance(item, list) else _series(cubes)
@@ -205,9 +208,17 @@ def _anchor(item: StacItem, loopback: bool) -> tuple[Grid, np.dtype[Any], float]
     label = next(band for band in (*ANCHORS, *item.assets) if band in item.assets)
     with opened(item.source(label, loopback=loopback)) as dataset:
         grid, dtype, nodata = grid_of(dataset), number_type(dataset, item.number(label)), dataset.nodata
+        fitting = [value for value in item.nodata(label) if fits(value, dtype)]
+        nodata = next(iter(fitting), None) if nodata is None else nodata
     if grid.crs is None:
         raise SceneError(f"Item {item.id}: {label} has no coordinate reference system.")
     return grid, dtype, NODATA if nodata is None else nodata
+
+
+def _common_nodata(fills: Iterable[float], stated: Iterable[Iterable[float]], dtype: np.dtype[Any]) -> float:
+    """The nodata value of a cube whose items and bands may have several: if possible not 0, which may be measured."""
+    every = [*fills, *(value for values in stated for value in values if fits(value, dtype))]
+    return next((value for value in every if value != NODATA), float(NODATA))
 
 
 def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str | None) -> dict[str, Any]:

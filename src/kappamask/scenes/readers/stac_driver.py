@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from math import ceil, floor
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,16 +11,21 @@ import numpy as np
 from dask.array import Array
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from kappamask.models import MissingExtraError, SceneError
 from kappamask.scenes.grid import Grid
-from kappamask.scenes.readers.raster import CHUNK, number_type, opened, shown, web
+from kappamask.scenes.readers.netcdf import fits
+from kappamask.scenes.readers.raster import CHUNK, NODATA, has_mask, hidden_pixels, number_type, opened, shown, web
 from kappamask.scenes.resample import upsampled
 
 __all__ = ["Driver", "load_pixels", "numbered"]
 
 PROJECTION: Final = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
+AROUND: Final = 64
+"""Pixels of a file that are read around those that are needed, for the longest kernel."""
 START: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """Items need a time; theirs are set apart, and the true ones are written into the cube."""
 BAND: Final = "#kappamask-band="
@@ -78,8 +84,11 @@ class Driver:
     dask_reader = None
     aux_reader = None
 
-    def __init__(self, dtype: np.dtype[Any], nodata: float, kernel: str) -> None:
-        self.dtype, self.nodata, self.kernel = dtype, nodata, kernel
+    def __init__(
+        self, dtype: np.dtype[Any], nodata: float, kernel: str, stated: Mapping[str, tuple[float, ...]] | None = None
+    ) -> None:
+        """`nodata`: of what is read; `stated`: file or address -> nodata values that its item states for it."""
+        self.dtype, self.nodata, self.kernel, self.stated = dtype, nodata, kernel, dict(stated or {})
 
     def new_load(self, geobox: Any, *, chunks: Any = None) -> None:
         """Nothing is shared between reads."""
@@ -103,6 +112,7 @@ class Driver:
 
 class _Reader:
     def __init__(self, uri: str, driver: Driver) -> None:
+        self.uri = uri
         name, _, band = uri.partition(BAND)
         self.source: str | Path = name if web(name) else Path(name)
         self.band = int(band or 1)
@@ -119,8 +129,51 @@ class _Reader:
                 held = f"{shown(self.source)} holds {dataset.dtypes[self.band - 1]}"
                 raise SceneError(f"{held}, other bands {self.driver.dtype}; all need the same.")
             window = Window(0, 0, width, height)
-            pixels = upsampled(dataset, [self.band], window, target, self.driver.kernel, self.driver.nodata)[0]
+            pixels = self._measured(dataset, window, target)
         whole = (slice(0, height), slice(0, width))
         if dst is not None:
             np.copyto(dst[whole], pixels)
         return whole, pixels
+
+    def _measured(self, dataset: DatasetReader, window: Window, target: Grid) -> NDArray[Any]:
+        """Read pixels (y, x) of `target`, the driver's nodata where the file's mask or own nodata values hide them."""
+        driver, stated = self.driver, self.driver.stated.get(self.uri, ())
+        declared = [*stated, *([] if dataset.nodata is None else [dataset.nodata])]
+        own = [value for value in dict.fromkeys(declared) if fits(value, driver.dtype)] or [NODATA]
+        if own == [driver.nodata] and not has_mask(dataset, self.source, self.band):
+            return np.asarray(upsampled(dataset, [self.band], window, target, driver.kernel, driver.nodata)[0])
+        needed = _needed(dataset, target)
+        if needed is None:
+            return np.full((target.height, target.width), driver.nodata, driver.dtype)
+        with _filled(dataset, self.source, self.band, needed, own, driver.nodata) as filled:
+            return np.asarray(upsampled(filled, [1], window, target, driver.kernel, driver.nodata)[0])
+
+
+def _needed(dataset: DatasetReader, target: Grid) -> Window | None:
+    """The pixels of a file that those of `target` are made of, and some more; None if it has none of them."""
+    west, south, east, north = transform_bounds(target.crs, dataset.crs, *target.bounds)
+    corners = [~dataset.transform @ corner for corner in ((west, north), (east, south))]
+    columns, rows = (sorted(edges) for edges in zip(*corners, strict=True))
+    first = [max(0, floor(edges[0]) - AROUND) for edges in (rows, columns)]
+    last = [min(n, ceil(edges[1]) + AROUND) for n, edges in zip(dataset.shape, (rows, columns), strict=True)]
+    if last[0] <= first[0] or last[1] <= first[1]:
+        return None
+    return Window.from_slices((first[0], last[0]), (first[1], last[1]))
+
+
+@contextmanager
+def _filled(
+    dataset: DatasetReader, source: str | Path, band: int, needed: Window, own: Sequence[float], nodata: float
+) -> Iterator[DatasetReader]:
+    """A copy in memory of a part of a file with one nodata value, in place of its mask and its `own` values."""
+    values = dataset.read(band, window=needed)
+    hidden = np.isin(values, np.array(own, values.dtype))
+    masked = hidden_pixels(dataset, source, band, needed)
+    values[hidden if masked is None else hidden | masked] = nodata
+    height, width = values.shape
+    profile = {"crs": dataset.crs, "transform": dataset.window_transform(needed), "dtype": values.dtype, "count": 1}
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", height=height, width=width, **profile) as copy:
+            copy.write(values, 1)
+        with memory.open() as filled:
+            yield filled

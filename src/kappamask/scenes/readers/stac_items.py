@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,13 +16,6 @@ from kappamask.scenes.readers.raster import fetched, resolved, shown, web
 
 __all__ = ["StacItem", "read_item"]
 
-COMMON: Final = {
-    "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
-    "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11", "swir22": "B12",
-    "rededge071": "B05", "rededge075": "B06", "rededge078": "B07",
-}  # fmt: skip
-"""Asset keys of Earth Search, and common names of the STAC extension eo (1 and 2) that mean one band of Sentinel-2; its
-plain `rededge` means three of them, and is left to the band's name."""
 IMAGES: Final = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")
 SUFFIXES: Final = (".tif", ".tiff", ".jp2")
 """Media types, and where an asset has none the suffixes, of what can be read."""
@@ -59,6 +53,17 @@ class StacItem:
     def number(self, label: str) -> int:
         """Which band of its file a band is, from 1."""
         return int(self.asset(label).get(NUMBER, 1))
+
+    def nodata(self, label: str) -> tuple[float, ...]:
+        """Every nodata value that the item states for a band, in `raster:bands`, or as in STAC 1.1."""
+        asset = self.asset(label)
+        lists = [asset[key] for key in ("raster:bands", "bands") if isinstance(asset.get(key), list)]
+        places = [place for place in (*chain(*lists), asset) if isinstance(place, Mapping)]
+        stated = [place.get(key) for place in places for key in ("nodata", "raster:nodata")]
+        try:
+            return tuple(dict.fromkeys(float(value) for value in stated if value is not None))
+        except (TypeError, ValueError) as error:
+            raise SceneError(f"Item {self.id} states a nodata value of {label} that is no number: {error}.") from error
 
     def source(self, label: str, *, loopback: bool) -> str | Path:
         """Where a band's pixels lie; SceneError if that may not be read, see `resolved`."""
@@ -157,7 +162,7 @@ def _together(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Mappin
 
 def _label(key: str, asset: Mapping[str, Any]) -> str | None:
     """The band that an asset holds, by its key, else by the one band it describes."""
-    if named := band_name(key) or COMMON.get(key.lower()):
+    if named := band_name(key):
         return named
     described = asset.get("eo:bands") or asset.get("bands") or []
     if len(described) != 1:
@@ -167,7 +172,7 @@ def _label(key: str, asset: Mapping[str, Any]) -> str | None:
 
 def _described(band: Mapping[str, Any]) -> str | None:
     common = str(band.get("common_name", band.get("eo:common_name")))
-    return band_name(str(band.get("name"))) or COMMON.get(common)
+    return band_name(str(band.get("name"))) or band_name(common)
 
 
 def _image(asset: Mapping[str, Any]) -> bool:

@@ -1,0 +1,118 @@
+"""Layers that are only numbered are no bands until the caller names each of them; common names are names."""
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from rasterio.transform import from_origin
+
+from kappamask.models import CubeError, SceneError
+from kappamask.scenes import open_scene
+from kappamask.udf import cloud_mask
+from kappamask.udf.chunk import apply_datacube
+from kappamask.udf.cube import are_numbered, band_names
+
+BANDS = ["B02", "B03", "B04", "B08"]
+NUMBERED = [
+    ["b1", "b2", "b3", "b4"],
+    ["B1", "B2", "B3", "B4"],
+    ["band_1", "band_2", "band_3", "band_4"],
+    ["layer_b1", "layer_b2", "layer_b3", "layer_b4"],
+    ["SR_B1", "SR_B2", "SR_B3", "SR_B4"],
+    ["SR_B2", "SR_B3", "SR_B4", "SR_B5"],
+    ["1", "2", "3", "4"],
+]
+NAMED = [["B2", "B3", "B4", "B8"], ["blue", "green", "red", "nir"], ["Blue", "GREEN", "red", "nir"]]
+
+
+def numbers():
+    values = np.random.default_rng(2).integers(300, 4000, (4, 16, 16)).astype("uint16")
+    place = {"y": 5e6 - 5 - 10.0 * np.arange(16), "x": 5e5 + 5 + 10.0 * np.arange(16)}
+    return xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": BANDS, **place})
+
+
+def scene(kind, folder, names):
+    cube = numbers()
+    path = folder / f"scene.{kind}"
+    if kind == "tif":
+        options = {"count": 4, "height": 16, "width": 16, "dtype": "uint16", "crs": "EPSG:32631"}
+        with rasterio.open(path, "w", transform=from_origin(5e5, 5e6, 10, 10), **options) as file:
+            file.write(cube.values)
+            file.descriptions = tuple(names)
+        return path
+    apart = xr.Dataset({name: plane.drop_vars("bands") for name, plane in zip(names, cube, strict=True)})
+    if kind == "nc":
+        apart.to_netcdf(path, engine="h5netcdf")
+    else:
+        apart.to_zarr(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["tif", "nc", "zarr"])
+@pytest.mark.parametrize("names", NUMBERED)
+def test_a_file_of_numbered_layers_is_read_only_by_given_names(tmp_path, kind, names):
+    path = scene(kind, tmp_path, names)
+    for bands in (None, BANDS[:3]):
+        with pytest.raises(SceneError, match=rf"only numbers \({names[0]}.*name all 4 in order with bands="):
+            open_scene(path, bands=bands)
+    cube = open_scene(path, bands=BANDS)
+    assert cube.bands.values.tolist() == BANDS
+    assert (cube.values == numbers().values).all()
+
+
+@pytest.mark.parametrize("kind", ["tif", "nc", "zarr"])
+@pytest.mark.parametrize("names", NAMED)
+def test_common_and_short_names_are_names(tmp_path, kind, names):
+    path = scene(kind, tmp_path, names)
+    assert (open_scene(path, bands=BANDS).values == numbers().values).all()
+    assert set(open_scene(path).bands.values) == set(BANDS)
+
+
+@pytest.mark.parametrize("names", [*NUMBERED, [1, 2, 3, 4]])
+def test_a_cube_of_numbered_layers_is_read_only_by_given_names(brightness, names):
+    cube, options = numbers().assign_coords(bands=names), {"model": brightness, "level": "L1C"}
+    truth = cloud_mask(numbers(), **options)
+    for data in (cube, cube.chunk()):
+        with pytest.raises(CubeError, match=r"only numbered .*name all 4 in order with bands="):
+            cloud_mask(data, **options)
+        assert (cloud_mask(data, bands=BANDS, **options) == truth).all()
+        assert (data.kappamask.mask(bands=BANDS, **options) == truth).all()
+
+
+@pytest.mark.parametrize("names", NAMED)
+def test_a_cube_with_common_and_short_names(brightness, names):
+    options = {"model": brightness, "level": "L1C"}
+    truth = cloud_mask(numbers(), **options)
+    assert (cloud_mask(numbers().assign_coords(bands=names), **options) == truth).all()
+    assert cloud_mask(numbers().assign_coords(bands=names), bands=BANDS[:3], **options).shape == truth.shape
+
+
+def test_names_that_a_named_cube_lacks(brightness):
+    with pytest.raises(CubeError, match="no band B11; it has B02, B03, B04, B08"):
+        cloud_mask(numbers(), bands=["B02", "B11"], model=brightness, level="L1C")
+
+
+def test_a_udf_takes_the_names_of_its_context():
+    chunk = numbers().astype("float32").assign_coords(bands=["b1", "b2", "b3", "b4"])
+    with pytest.raises(CubeError, match="context key 'bands'"):
+        apply_datacube(chunk, {"level": "L1C"})
+    made = apply_datacube(chunk, {"level": "L1C", "bands": BANDS})
+    assert (made.values == apply_datacube(numbers().astype("float32"), {"level": "L1C"}).values).all()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        BANDS,
+        ["B2", "B3", "B4"],
+        [*(f"B{i}" for i in range(1, 9)), "B8A", *(f"B{i}" for i in range(9, 13))],
+        ["B10"],
+        ["B01", "B02", "B03"],
+        ["b1", "mask"],
+        [None],
+        [],
+    ],
+)
+def test_what_is_no_count(names):
+    assert not are_numbered(names)
+    assert len(band_names(names)) == len(names)
