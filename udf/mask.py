@@ -234,7 +234,7 @@ def mask_cube(
     threads: for ONNX Runtime; 0 is all cores. doubt: called with a sentence where the pixels speak against
     the radiometry without proof; without it that is a RadiometryError.
     """
-    if apart := split_dates(cube):
+    if isinstance(cube, xr.DataArray) and (apart := split_dates(cube)):
         parts = [
             mask_cube(
                 one, card, level, radiometry, scores=scores, threads=threads, thresholds=thresholds, doubt=doubt,

@@ -305,7 +305,7 @@ def test_chunks_of_a_back_end_are_cleaned_as_the_whole(brightness_256, options):
     """With the overlap that the graph asks for; the network sees 3 x 3 px, and every class is sure of itself."""
     values = np.choose(codes(52, 44, 5) % 5, [0.151, 0.151, 0.017, 0.31, 0.63]) * 10_000
     values[20:24, 10:12], values[26:40, 14:36] = np.nan, 170
-    numbers = np.kron(np.stack([values] * len(BANDS)), np.ones((4, 4)))
+    numbers = np.kron(np.stack([values + i for i in range(len(BANDS))]), np.ones((4, 4)))
     cube = xr.DataArray(numbers.astype(np.float32), dims=("bands", "y", "x"), coords={"bands": BANDS})
     whole = cloud_mask(cube, level="L1C", model=brightness_256, radiometry="dn_harmonized")
     overlap = chunk_arguments(brightness_256, 96, None, read_cleaning(options))["overlap"][0]["value"]
