@@ -12,6 +12,7 @@ an archive for each image, in the layout that `kappamask train --dataset arrays=
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -167,7 +168,7 @@ def _draw_row(path: Path, model: str) -> NDArray[np.uint8]:
     cirrus = np.repeat(np.nan_to_num(scene[BANDS.index("B10")])[..., None] / 0.03, 3, axis=-1)
     tiles = [_stretch(scene, ("B04", "B03", "B02"), 0.4), _stretch(scene, infrared, 0.5), _to_bytes(cirrus)]
     shown = [patch, *(show_bands(patch, subset) for subset in ("4", "3"))]
-    tiles += [COLOURS[run_network(model, one)] for one in shown if one is not None]
+    tiles += [COLOURS[run_network(model, _keep_seen_bands(one))] for one in shown if one is not None]
     tiles.append(_draw_sets(patch.class_sets()))
     row = np.concatenate([np.asarray(Image.fromarray(tile).resize((SIDE_PX, SIDE_PX))) for tile in tiles], axis=1)
     image = Image.fromarray(np.pad(row, ((0, 2), (0, 0), (0, 0))))
@@ -176,6 +177,12 @@ def _draw_row(path: Path, model: str) -> NDArray[np.uint8]:
     draw.rectangle((0, 0, 6 * len(text) + 4, 12), fill=(0, 0, 0))
     draw.text((2, 0), text, fill=(255, 255, 0))
     return np.asarray(image)
+
+
+def _keep_seen_bands(patch: Patch) -> Patch:
+    seen = np.isfinite(patch.reflectance).any(axis=(1, 2))
+    bands = tuple(band for band, there in zip(patch.bands, seen, strict=True) if there)
+    return replace(patch, bands=bands, reflectance=patch.reflectance[seen])
 
 
 def _stretch(scene: Planes, names: tuple[str, ...], white: float) -> NDArray[np.uint8]:
