@@ -46,6 +46,7 @@ docs: $(READY)
 # The page of results, and the tables of known weaknesses, from the committed JSON.
 results: $(READY)
 	$(BIN)/python tools/docs/results.py
+	$(BIN)/python tools/docs/real_scenes.py
 
 # Every figure of accuracy anew, from the labelled files of docs/results.md; commit first, for the figures name the commit.
 DATA ?= ../shared/data
