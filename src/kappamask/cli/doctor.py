@@ -87,6 +87,7 @@ def _timed(card: ModelCard) -> float:
     from kappamask.udf import cloud_mask
 
     grey = np.full((len(card.bands), SIDE, SIDE), 0.1, dtype=np.float32)
+    grey[[band == "B10" for band in card.bands]] = 0.002  # as clear ground has it: 0.1 would be a forgotten offset
     cube = xr.DataArray(grey, dims=("bands", "y", "x"), coords={"bands": list(card.bands)})
     started = perf_counter()
     cloud_mask(cube, level=card.levels[0], model=card, radiometry="reflectance")
