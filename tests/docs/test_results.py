@@ -71,6 +71,13 @@ def test_the_pages_are_what_the_committed_results_give(accuracy: dict) -> None:
     assert replaced(weak, unseen(accuracy), shipped) == weak, AGAIN
 
 
+def test_the_page_of_real_scenes_is_what_the_committed_figures_give() -> None:
+    from real_scenes import FIGURES, PAGE, make_page
+
+    shipped = load_card("compact").sha256
+    assert make_page(json.loads(FIGURES.read_text(encoding="utf-8")), shipped) == PAGE.read_text("utf-8"), AGAIN
+
+
 def test_the_results_tell_commit_data_and_date(accuracy: dict) -> None:
     from judge import PARTS
 
