@@ -50,8 +50,9 @@ BODY_EXCESS, CORE_EXCESS = 0.12, 0.25
 """The body of a cumulus: this bright 2 px and more inside its outline, with a core as bright as the second number."""
 RIM_PX: Final = 4
 """Thin cloud so near to thick cloud is its rim: cloud of either kind."""
-HIGH_B10, CIRRUS_B10, MAYBE_B10 = 0.006, 0.009, 0.0045
-"""B10 of clouds that are no cumulus; of cirrus for certain; from which on ground may lie under cirrus."""
+HIGH_B10, CIRRUS_B10, MAYBE_B10, VISIBLE_B10 = 0.006, 0.009, 0.0045, 0.02
+"""B10 of clouds that are no cumulus; of cirrus for certain; from which on ground may lie under cirrus; of cirrus that
+adds as much light to B02 at least, for vapour takes some of B10, so that one sees it without B10."""
 DARK: Final = 0.72
 """Shadow keeps less than this share of the infrared light of clear ground."""
 SPECK_PX, SHADOW_SPECK_PX = 12, 20
@@ -152,7 +153,7 @@ def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_thin
 
 
 def label_cirrus(scene: Planes, sets: Sets) -> Labels:
-    """Add cirrus that B10 shows to the labels of a scene without it; without B10 such ground is clear or thin."""
+    """Add cirrus that B10 shows to labels; faint cirrus is clear or thin without B10."""
     b10, snowy = np.nan_to_num(_band(scene, "B10"), nan=-1.0), find_snow(scene)
     maybe, sure = (b10 > MAYBE_B10) & ~snowy, (b10 > CIRRUS_B10) & ~snowy
     seen, unseen = sets.copy(), sets.copy()
@@ -161,6 +162,7 @@ def label_cirrus(scene: Planes, sets: Sets) -> Labels:
     unseen[sure & (sets == SHADOW)] = seen[maybe & (sets == SHADOW)] = SHADOW | SEMI_TRANSPARENT
     certain = sure & (sets & CLOUD == 0) & (sets != NOT_JUDGED)
     seen[certain] = SEMI_TRANSPARENT
+    unseen[certain & (b10 > VISIBLE_B10)] = SEMI_TRANSPARENT
     return Labels(seen, unseen)
 
 
