@@ -10,6 +10,7 @@ __all__ = [
     "CardError",
     "ConversionError",
     "CubeError",
+    "DownloadError",
     "JobError",
     "KappaMaskError",
     "MissingExtraError",
@@ -51,6 +52,10 @@ class JobError(KappaMaskError):
     """A remote job could not be planned, submitted, finished or fetched."""
 
 
+class DownloadError(KappaMaskError):
+    """A URL is not allowed, or its file could not be downloaded completely."""
+
+
 class MissingExtraError(KappaMaskError, ImportError):
     """An optional library is needed that is not installed; the message names the extra."""
 
@@ -61,7 +66,7 @@ def extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingExtraError(f"This command needs {error.name}: pip install 'kappamask-openeo[{name}]'.") from error
+        raise MissingExtraError(f"This needs {error.name}: pip install 'kappamask-openeo[{name}]'.") from error
 
 
 class ConversionError(KappaMaskError):

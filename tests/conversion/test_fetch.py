@@ -18,6 +18,7 @@ from kappamask.conversion.fetch import names
 from kappamask.files import download
 from kappamask.files.download import TRIES
 from kappamask.models import catalog, load_card
+from kappamask.models.errors import DownloadError
 
 
 class Server(ThreadingHTTPServer):
@@ -89,11 +90,11 @@ def test_a_cut_download_goes_on_where_it_stopped(server: Server, tmp_path: Path)
 def test_it_goes_on_another_day_too_unless_the_file_has_changed(server: Server, tmp_path: Path) -> None:
     server.cuts = 99
     server.after = 0
-    with pytest.raises(ConversionError, match=f"cut, {TRIES} times; try again"):
+    with pytest.raises(DownloadError, match=f"cut, {TRIES} times; try again"):
         download.download(server.url + "/w", tmp_path / "w", insecure=True)
     assert not (tmp_path / "w").exists()
     server.cuts, server.after = TRIES, 1000
-    with pytest.raises(ConversionError):
+    with pytest.raises(DownloadError):
         download.download(server.url + "/w", tmp_path / "w", insecure=True)
     server.cuts, server.content, server.tag = 0, b"changed" * 900, '"two"'
     download.download(server.url + "/w", tmp_path / "w", insecure=True)
@@ -122,29 +123,29 @@ def test_a_whole_file_that_has_not_got_its_name_is_fetched_anew(server: Server, 
 )
 def test_answers_that_are_no_file_are_told(server: Server, tmp_path: Path, path: str, promise, message: str) -> None:
     server.promise = promise
-    with pytest.raises(ConversionError, match=message):
+    with pytest.raises(DownloadError, match=message):
         download.download(server.url + path, tmp_path / "w", insecure=True)
     assert not (tmp_path / "w").exists()
 
 
 def test_a_length_that_is_not_kept_is_no_success(server: Server, tmp_path: Path) -> None:
     server.promise = 20000
-    with pytest.raises(ConversionError, match="try again"):
+    with pytest.raises(DownloadError, match="try again"):
         download.download(server.url + "/w", tmp_path / "w", insecure=True)
     assert not (tmp_path / "w").exists()
 
 
 def test_nobody_there(tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match=f"{TRIES} times"):
+    with pytest.raises(DownloadError, match=f"{TRIES} times"):
         download.download("http://127.0.0.1:9/w", tmp_path / "w", insecure=True)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/w", "file:///etc/hostname", "ftp://127.0.0.1/w"])
 def test_plain_http_and_stranger_things_are_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(ConversionError, match="not HTTPS"):
+    with pytest.raises(DownloadError, match="not HTTPS"):
         download.download(url, tmp_path / "w")
     if not url.startswith("http:"):
-        with pytest.raises(ConversionError, match="not HTTPS"):
+        with pytest.raises(DownloadError, match="not HTTPS"):
             download.download(url, tmp_path / "w", insecure=True)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kappamask.cli.options import AllowHoles, AsJson, AtOnce, JournalFile, say
+from kappamask.cli.progress import BATCH_PROGRESS
 from kappamask.models import JobError
 from kappamask.models.errors import extra
 from kappamask.workflows.batch import by_backend, drive, run_parts
@@ -60,7 +61,7 @@ def resume(
     """Go on with all that has not ended: create, start, watch, fetch. Nothing is created or paid twice."""
     book = journal_at(journal)
     batches = _batches(book, batch)
-    drive(book, batches, at_once, allow_holes, max_credits)
+    drive(book, batches, at_once, allow_holes, max_credits, BATCH_PROGRESS)
     finish(book, batches, as_json, allow_holes)
 
 
@@ -71,7 +72,7 @@ def fetch(
     book = journal_at(journal)
     batches = _batches(book, batch)
     parts = [*chain.from_iterable(batches)]
-    run_parts(book, parts, parts, 1, allow_holes, once=True)
+    run_parts(book, parts, parts, 1, allow_holes, once=True, progress=BATCH_PROGRESS)
     finish(book, batches, as_json, allow_holes, all_ended=False)
 
 

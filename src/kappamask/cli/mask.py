@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, Level, Model, Radiometry, bands_of, cleaning_of, limits_of, say, scheme_of
+from kappamask.cli.progress import echo, shown, warn
+from kappamask.models import SceneError
 from kappamask.workflows.mask_many import Failures, here, on_cluster, planned
 from kappamask.workflows.mask_options import EXTRAS, Asked, targets
 
@@ -231,14 +233,17 @@ def mask(
         threads=threads,
         extras=tuple(word for word in EXTRAS if wanted[word]),
     )
-    jobs = targets(scenes, output, asked)
-    failures = Failures(jobs)
+    try:
+        jobs = targets(scenes, output, asked)
+    except SceneError as error:
+        raise typer.BadParameter(str(error), param_hint="--output") from error
+    failures = Failures(jobs, lambda message: echo(f"kappamask: {message}"))
     if dry_run:
         done = planned(jobs, asked, failures, anew=overwrite)
     elif engine is Engine.DASK:
-        done = on_cluster(jobs, asked, failures, anew=overwrite, scheduler=scheduler)
+        done = on_cluster(jobs, asked, failures, anew=overwrite, scheduler=scheduler, tell=shown, warn=warn)
     else:
-        done = here(jobs, asked, failures, anew=overwrite)
+        done = here(jobs, asked, failures, anew=overwrite, tell=shown, warn=warn)
     result: Any = done[0] if len(jobs) == 1 else [*done, *failures.told]
     say(result, [line for one in done for line in (told(one) if dry_run else _lines(one))], as_json)
     failures.settle()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from kappamask.workflows.progress import Shown, of_dask
+from kappamask.workflows.progress import BatchProgress, Shown, of_dask
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kappamask.openeo_process.jobs.journal import Part
 
-__all__ = ["dask_progress", "shown", "shown_parts", "view"]
+__all__ = ["BATCH_PROGRESS", "dask_progress", "echo", "shown", "shown_parts", "view", "warn"]
 
 STEP = 25
 """Percent between two plain lines."""
@@ -32,6 +32,16 @@ INTERRUPTED = (
     "Interrupted. Jobs that were started run on. kappamask resume goes on with them, kappamask cancel ends them; "
     "with the same --journal, if you gave one."
 )
+
+
+def echo(message: str) -> None:
+    """Print a line on stderr."""
+    typer.echo(message, err=True)
+
+
+def warn(message: str) -> None:
+    """Print a warning on stderr."""
+    echo(f"kappamask: warning: {message}")
 
 
 @contextmanager
@@ -142,3 +152,7 @@ def _since(part: "Part") -> str:
         return ""
     seconds = max(0.0, time.time() - part.changed)
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+BATCH_PROGRESS = BatchProgress(echo, shown_parts)
+"""Of batches: messages as lines, jobs as a table or lines."""

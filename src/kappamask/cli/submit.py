@@ -1,9 +1,10 @@
 """`kappamask submit`: an area and a period in, masks out, through an openEO back-end."""
 
 import json
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,12 +19,21 @@ from kappamask.cli.options import (
     Model,
     bands_of,
     cleaning_of,
+    say,
     scheme_of,
 )
+from kappamask.cli.progress import BATCH_PROGRESS, echo
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.models.errors import extra
 from kappamask.workflows.batch import drive, moved
 from kappamask.workflows.batch_results import HOME, journal_at, whole_or_fetched_again
+
+if TYPE_CHECKING:
+    import openeo
+
+    from kappamask.openeo_process.jobs.cost import Sparing
+    from kappamask.openeo_process.jobs.request import Request
+    from kappamask.workflows.batch import Submission
 
 __all__ = ["submit"]
 
@@ -107,14 +117,14 @@ def submit(
     request = replace(request, bands=_chosen(wanted or offered, offered, card))
     if plan:
         asked = replace(asked, request=request)
-        asked.say(connection, offered, as_json)
+        _print_plan(asked, connection, offered, as_json)
         asked.plan().check(max_credits)
         return
     asked = replace(asked, request=archive_for(archive, request, connection, output))
     book = journal_at(journal, new=True)
     jobs = asked.parts(connection, output)
-    parts = [whole_or_fetched_again(book, part) for part in moved(book, book.plan(jobs), jobs)]
-    drive(book, [parts], at_once, allow_holes)
+    parts = [whole_or_fetched_again(book, part) for part in moved(book, book.plan(jobs), jobs, echo)]
+    drive(book, [parts], at_once, allow_holes, progress=BATCH_PROGRESS)
     finish(book, [parts], as_json, allow_holes)
 
 
@@ -156,3 +166,48 @@ def _chosen(wanted: tuple[str, ...], offered: tuple[str, ...], card: ModelCard) 
     if lacking := sorted(card.required - {*wanted}):
         raise typer.BadParameter(f"{card.id} needs {', '.join(lacking)} as well", param_hint="--bands")
     return wanted
+
+
+def _print_plan(asked: "Submission", connection: "openeo.Connection", offered: Sequence[str], as_json: bool) -> None:
+    """Print the plan, and the graph of the first job; offered: bands that the network takes and there are."""
+    from kappamask.openeo_process.jobs.cost import sparing
+    from kappamask.openeo_process.jobs.journal import unsigned
+
+    plan, options = asked.plan(), unsigned(json.dumps(asked.request.job_options))
+    spared = sparing(asked.cells, asked.request, offered)
+    graph = asked.request.graph(connection, asked.cells[0])
+    load = asked.request.load
+    result = {
+        **asdict(plan),
+        "worker_gigabytes": round(load.python / 2**30, 2),
+        "bands": asked.request.bands,
+        "job_options": json.loads(options),
+        "graph": graph,
+    }
+    zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in asked.cells}))
+    size = f"{plan.chunks} chunks, {plan.megapixels:.1f} Mpx, about {plan.dates} dates"
+    first = ", one on a single chunk first" if plan.parts > len(asked.cells) else ""
+    lines = [
+        f"{plan.parts} jobs in {zones}{first}: {size}",
+        f"about {plan.credits:.0f} credits, {plan.basis}",
+        *_about_bands(asked.request, offered, spared),
+        f"a worker needs about {load.python / 2**30:.1f} GB for {load.pixels**0.5:.0f} px, {load.bands} bands and "
+        f"{load.weights / 1e6:.0f} MB of weights",
+        f"job options {options}",
+        f"graph of the first job {json.dumps(graph)}",
+    ]
+    say({**result, "sparing": asdict(spared)}, lines, as_json)
+
+
+def _about_bands(request: "Request", offered: Sequence[str], spared: "Sparing") -> "Iterator[str]":
+    """Which bands are loaded, what that saves, and what it costs in accuracy."""
+    fewer = len(offered) - len(request.bands)
+    saved = f" ({fewer} fewer than there are: saves about {spared.credits:.0f} credits)" if fewer else ""
+    yield f"bands {','.join(request.bands)}{saved}"
+    if spared.measured is None or spared.best is None:
+        yield f"accuracy of {request.card.id} with these bands was not measured"
+        return
+    yield f"accuracy on {spared.measured.scene} with {','.join(spared.measured.bands)}, dice: {spared.measured}"
+    if spared.measured != spared.best:
+        lost = ", ".join(f"{name} {value:.3f}" for name, value in spared.measured.lost(spared.best).items())
+        yield f"lower than with {','.join(spared.best.bands)} by: {lost}"

@@ -33,7 +33,8 @@ def fetch(
     without internet. insecure: allow plain HTTP. show: called with bytes done and bytes in all.
     The sha256 of the first file that can be converted is written down; another one is refused from then on, because
     none is published. Until a file has passed both tests, nothing that was there before is changed.
-    Raises ConversionError for an unknown name, a failed download, a file that has changed or that is no such network.
+    Raises DownloadError for a failed download, and ConversionError for an unknown name, or a file that has changed or
+    is no such network.
     """
     if name not in names():
         raise ConversionError(f"No official network {name!r}; there are {', '.join(names())}.")

@@ -9,9 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from rasterio._err import CPLE_BaseError
-from rasterio.errors import RasterioError
-
 from kappamask.models import KappaMaskError, SceneError
 
 try:
@@ -19,13 +16,12 @@ try:
 except ModuleNotFoundError:  # Windows, where nothing is swept
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["GDAL_ERRORS", "scratch", "spelt", "written_whole"]
+__all__ = ["scratch", "spelt", "written_whole"]
 
-GDAL_ERRORS = (RasterioError, CPLE_BaseError)
-"""rasterio passes some of GDAL's errors on as they are, and has no public name for them."""
 PREFIX: Final = ".kappamask-"
 YOUNG_S: Final = 60.0
 """Seconds within which the owner of a new folder has surely locked it."""
+Errors = tuple[type[BaseException], ...]
 
 
 def spelt(path: Path) -> Path:
@@ -38,26 +34,28 @@ def spelt(path: Path) -> Path:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, errors: Errors = ()) -> Iterator[Path]:
     """Yield a path of the same name in a `scratch` folder; what lies there at the end replaces `path`.
 
     Whatever goes wrong, nothing is left behind and an older file stays as it was.
     """
-    with scratch(path) as folder:
+    with scratch(path, errors) as folder:
         yield folder / path.name
         for made in sorted(folder.iterdir()):
             made.replace(path.with_name(made.name))
 
 
 @contextmanager
-def scratch(path: Path) -> Iterator[Path]:
+def scratch(path: Path, errors: Errors = ()) -> Iterator[Path]:
     """Yield a new folder beside `path`, on the same disk, that goes at the end; those of killed runs go at the start.
 
+    errors: what a driver raises beside OSError and RuntimeError if it cannot write.
     Raises SceneError if `path` cannot be written, or if the disk or a driver refuses; errors of the project itself
     pass through.
     """
     if not spelt(path).parent.is_dir():
         raise SceneError(f"Cannot write {path}: there is no folder {path.parent}.")
+    refusals: Errors = (*errors, OSError, RuntimeError)
     try:
         with suppress(FileNotFoundError):
             path.stat()  # a link that leads to itself would be replaced
@@ -66,7 +64,7 @@ def scratch(path: Path) -> Iterator[Path]:
             yield Path(name)
     except KappaMaskError:
         raise
-    except (*GDAL_ERRORS, OSError, RuntimeError) as error:
+    except refusals as error:
         raise SceneError(f"Cannot write {path}: {error.__cause__ or error}.") from error
 
 

@@ -8,7 +8,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
-from kappamask.models.errors import ConversionError
+from kappamask.models.errors import DownloadError
 
 Show = Callable[[int, int], None]
 LARGEST: Final = 2**30
@@ -23,7 +23,7 @@ class _Redirects(HTTPRedirectHandler):
 
     def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
         if req.type == "https" and urlsplit(newurl).scheme != "https":
-            raise ConversionError(f"{req.full_url} redirects to {newurl}, which is not HTTPS.")
+            raise DownloadError(f"{req.full_url} redirects to {newurl}, which is not HTTPS.")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -31,12 +31,12 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
     """Put what is at `url` to `target`; a download that was cut off, now or on another day, goes on where it stopped.
 
     insecure: allow plain HTTP. show: called with the bytes that are there and that there will be.
-    Raises ConversionError for a scheme that is not allowed, an answer that is no file, or a connection that keeps
+    Raises DownloadError for a scheme that is not allowed, an answer that is no file, or a connection that keeps
     breaking; what has arrived is kept beside `target` for the next time.
     """
     scheme = urlsplit(url).scheme
     if scheme != "https" and not (insecure and scheme == "http"):
-        raise ConversionError(f"{url} is not HTTPS; whoever wants plain HTTP says so (--insecure).")
+        raise DownloadError(f"{url} is not HTTPS; whoever wants plain HTTP says so (--insecure).")
     target.parent.mkdir(parents=True, exist_ok=True)
     part, opener, failed = target.with_name(f".{target.name}.part"), build_opener(_Redirects), ""
     for _ in range(TRIES):
@@ -48,13 +48,13 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
             failed = "the connection was cut"
         except HTTPError as error:
             if error.code != BEYOND or not part.exists():
-                raise ConversionError(f"{url} cannot be had: {error.code} {error.reason}.") from error
+                raise DownloadError(f"{url} cannot be had: {error.code} {error.reason}.") from error
             part.unlink()  # nothing proves that it is whole
             _tag(part).unlink(missing_ok=True)
             failed = "it ends before what is there of it"
         except (URLError, OSError) as error:
             failed = str(getattr(error, "reason", error))
-    raise ConversionError(f"{url} cannot be had: {failed}, {TRIES} times; try again, it will go on where it stopped.")
+    raise DownloadError(f"{url} cannot be had: {failed}, {TRIES} times; try again, it will go on where it stopped.")
 
 
 def _continued(opener: OpenerDirector, url: str, part: Path, show: Show) -> bool:
@@ -68,7 +68,7 @@ def _continued(opener: OpenerDirector, url: str, part: Path, show: Show) -> bool
         have = have if answer.status == 206 else 0
         total = have + int(answer.headers.get("Content-Length", -1))
         if not total - have > 0 or total > LARGEST:
-            raise ConversionError(f"{url} promises {total - have} bytes; needed is a length up to {LARGEST}.")
+            raise DownloadError(f"{url} promises {total - have} bytes; needed is a length up to {LARGEST}.")
         _remember(part, answer.headers)
         with part.open("ab" if have else "wb") as file:
             while block := answer.read(BLOCK):

@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from rasterio.warp import transform
 
-from kappamask.files.atomic import GDAL_ERRORS
 from kappamask.models import SceneError
+from kappamask.scenes.readers.raster import GDAL_ERRORS
 
 __all__ = ["Footprint", "footprint"]
 

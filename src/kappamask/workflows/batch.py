@@ -1,27 +1,23 @@
 """Plan, submit and drive the jobs of a batch."""
 
-import json
 import platform
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from kappamask.cli.options import say
-from kappamask.cli.progress import shown_parts
 from kappamask.models import JobError
 from kappamask.models.errors import extra
 from kappamask.workflows.batch_results import attributes_of, driver_of
+from kappamask.workflows.progress import BatchProgress, Say, unheard
 
 if TYPE_CHECKING:
     import openeo
 
     from kappamask.openeo_process.jobs.areas import Cell
-    from kappamask.openeo_process.jobs.cost import Plan, Sparing
+    from kappamask.openeo_process.jobs.cost import Plan
     from kappamask.openeo_process.jobs.journal import Journal, Part
     from kappamask.openeo_process.jobs.request import Request
 
@@ -30,10 +26,13 @@ __all__ = ["NO_ARCHIVE", "Submission", "archive_for", "by_backend", "drive", "mo
 NO_ARCHIVE, UPLOAD = "none", "upload"
 """Given where the back-end's workers have the package, and where it keeps files for its users."""
 
+QUIET = BatchProgress()
+
 
 def drive(
-    book: "Journal", batches: "Sequence[Sequence[Part]]", at_once: int, partly: bool = False, most: float | None = None
-) -> None:
+    book: "Journal", batches: "Sequence[Sequence[Part]]", at_once: int, partly: bool = False, most: float | None = None,
+    progress: BatchProgress = QUIET,
+) -> None:  # fmt: skip
     """Take every part of these batches as far as it goes.
 
     Of each batch the canary goes first, or the first part where there is none. Unless it came back whole, and by what
@@ -42,20 +41,21 @@ def drive(
     place of those that the batches were submitted with.
     """
     first = [_pilot(parts) for parts in batches]
-    run_parts(book, first, first, at_once, partly)
-    rest = [part for parts in batches for part in _allowed(book, parts, most)]
+    run_parts(book, first, first, at_once, partly, progress=progress)
+    rest = [part for parts in batches for part in _allowed(book, parts, most, progress.say)]
     shown = [book.get(part.fingerprint) for parts in batches for part in parts]
-    run_parts(book, rest, shown, at_once, partly)
+    run_parts(book, rest, shown, at_once, partly, progress=progress)
 
 
 def run_parts(
-    book: "Journal", parts: "Sequence[Part]", shown: "Sequence[Part]", at_once: int, partly: bool, once: bool = False
-) -> None:
+    book: "Journal", parts: "Sequence[Part]", shown: "Sequence[Part]", at_once: int, partly: bool, once: bool = False,
+    progress: BatchProgress = QUIET,
+) -> None:  # fmt: skip
     """Drive those parts that have not ended. shown: parts of which the progress is told. once: see `Driver.run`."""
     waiting = [part for part in parts if not part.state.ended]
     if not waiting:
         return
-    with extra("client"), shown_parts(shown) as tell:
+    with extra("client"), progress.watch(shown) as tell:
         for backend, own in by_backend(waiting).items():
             driver_of(book, backend, at_once, tell, partly).run([part.fingerprint for part in own], once=once)
 
@@ -74,14 +74,14 @@ def _pilot(parts: "Sequence[Part]") -> "Part":
     return next((part for part in parts if part.name == CANARY), parts[0])
 
 
-def _allowed(book: "Journal", parts: "Sequence[Part]", most: float | None) -> "list[Part]":
+def _allowed(book: "Journal", parts: "Sequence[Part]", most: float | None, say: Say) -> "list[Part]":
     """Those of a batch that may go on, now that its pilot has been driven; others are told why not."""
     from kappamask.openeo_process.jobs.journal import State
 
     now = [book.get(part.fingerprint) for part in parts]
     pilot = _pilot(now)
     others = [part for part in now if part is not pilot and not part.state.ended]
-    refusal = _refusal(pilot, now, most) if others and pilot.state is State.FETCHED else None
+    refusal = _refusal(pilot, now, most, say) if others and pilot.state is State.FETCHED else None
     if pilot.state is State.FETCHED and refusal is None:
         return others
     held = [part for part in others if not part.state.under_way]
@@ -90,7 +90,7 @@ def _allowed(book: "Journal", parts: "Sequence[Part]", most: float | None) -> "l
     return [part for part in others if part.state.under_way]
 
 
-def _refusal(pilot: "Part", parts: "Sequence[Part]", most: float | None) -> str | None:
+def _refusal(pilot: "Part", parts: "Sequence[Part]", most: float | None, say: Say) -> str | None:
     """Why the batch is too dear by what its pilot cost; None if it is not, or nobody knows."""
     from kappamask.openeo_process.jobs.cost import SEEN, check_credits, seen_credits
     from kappamask.openeo_process.jobs.download import fetched
@@ -100,7 +100,7 @@ def _refusal(pilot: "Part", parts: "Sequence[Part]", most: float | None) -> str 
     price = seen_credits(pilot, parts, dates)
     if price is None:
         return None
-    typer.echo(f"about {price:.0f} credits for {len(parts)} jobs, {SEEN}", err=True)
+    say(f"about {price:.0f} credits for {len(parts)} jobs, {SEEN}")
     try:
         check_credits(price, SEEN, pilot.max_credits if most is None else most)
     except JobError as error:
@@ -108,7 +108,7 @@ def _refusal(pilot: "Part", parts: "Sequence[Part]", most: float | None) -> str 
     return None
 
 
-def moved(book: "Journal", parts: "Sequence[Part]", asked: "Sequence[Part]") -> "list[Part]":
+def moved(book: "Journal", parts: "Sequence[Part]", asked: "Sequence[Part]", say: Say = unheard) -> "list[Part]":
     """The journal's `parts`, each with the folder of its like in `asked`; what was fetched elsewhere is copied.
 
     The files of the earlier folder stay; the journal knows the new ones only. A part that another client works on
@@ -118,10 +118,9 @@ def moved(book: "Journal", parts: "Sequence[Part]", asked: "Sequence[Part]") -> 
     old = [part for part, now in zip(parts, after, strict=True) if part.folder != now.folder]
     if old:
         day, place, now = datetime.fromtimestamp(old[0].changed, tz=UTC).date(), old[0].folder, asked[0].folder
-        typer.echo(
+        say(
             f"the same was submitted before, last at work on {day}, for {Path(place).parent}: its masks come to "
-            f"{Path(now).parent} as well, and nothing is paid again",
-            err=True,
+            f"{Path(now).parent} as well, and nothing is paid again"
         )
     return after
 
@@ -166,36 +165,6 @@ class Submission:
         jobs = [cell for cell, _ in named_cells(self.cells, self.request, self.proven)]
         return make_plan(jobs, self.request)
 
-    def say(self, connection: "openeo.Connection", offered: Sequence[str], as_json: bool) -> None:
-        """Print the plan, and the graph of the first job; offered: bands that the network takes and there are."""
-        from kappamask.openeo_process.jobs.cost import sparing
-        from kappamask.openeo_process.jobs.journal import unsigned
-
-        plan, options = self.plan(), unsigned(json.dumps(self.request.job_options))
-        spared = sparing(self.cells, self.request, offered)
-        graph = self.request.graph(connection, self.cells[0])
-        load = self.request.load
-        result = {
-            **asdict(plan),
-            "worker_gigabytes": round(load.python / 2**30, 2),
-            "bands": self.request.bands,
-            "job_options": json.loads(options),
-            "graph": graph,
-        }
-        zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in self.cells}))
-        size = f"{plan.chunks} chunks, {plan.megapixels:.1f} Mpx, about {plan.dates} dates"
-        first = ", one on a single chunk first" if plan.parts > len(self.cells) else ""
-        lines = [
-            f"{plan.parts} jobs in {zones}{first}: {size}",
-            f"about {plan.credits:.0f} credits, {plan.basis}",
-            *_about_bands(self.request, offered, spared),
-            f"a worker needs about {load.python / 2**30:.1f} GB for {load.pixels**0.5:.0f} px, {load.bands} bands and "
-            f"{load.weights / 1e6:.0f} MB of weights",
-            f"job options {options}",
-            f"graph of the first job {json.dumps(graph)}",
-        ]
-        say({**result, "sparing": asdict(spared)}, lines, as_json)
-
     def parts(self, connection: "openeo.Connection", output: Path) -> "list[Part]":
         """The batch's parts; if `proven`, the first is of one chunk, and fails unless the archive is the right one.
 
@@ -211,20 +180,6 @@ class Submission:
         ]
         attributes = attributes_of(self.request.card, self.request.scheme)
         return [replace(part, attributes=attributes, max_credits=self.max_credits) for part in parts]
-
-
-def _about_bands(request: "Request", offered: Sequence[str], spared: "Sparing") -> "Iterator[str]":
-    """Which bands are loaded, what that saves, and what it costs in accuracy."""
-    fewer = len(offered) - len(request.bands)
-    saved = f" ({fewer} fewer than there are: saves about {spared.credits:.0f} credits)" if fewer else ""
-    yield f"bands {','.join(request.bands)}{saved}"
-    if spared.measured is None or spared.best is None:
-        yield f"accuracy of {request.card.id} with these bands was not measured"
-        return
-    yield f"accuracy on {spared.measured.scene} with {','.join(spared.measured.bands)}, dice: {spared.measured}"
-    if spared.measured != spared.best:
-        lost = ", ".join(f"{name} {value:.3f}" for name, value in spared.measured.lost(spared.best).items())
-        yield f"lower than with {','.join(spared.best.bands)} by: {lost}"
 
 
 def archive_for(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":

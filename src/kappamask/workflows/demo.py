@@ -13,6 +13,7 @@ from kappamask.models import SENTINEL2_BANDS, MissingExtraError
 from kappamask.reports import shares
 from kappamask.reports.render import embedded, write_html
 from kappamask.scenes import open_scene
+from kappamask.scenes.readers.raster import GDAL_ERRORS
 from kappamask.training.simulator.paint import paint_clouds
 
 __all__ = ["DATE", "DemoScene", "paint", "write_report"]
@@ -79,7 +80,7 @@ def _area(cube: xr.DataArray) -> dict[str, Any]:
 def _write(path: Path, values: Any, cube: xr.DataArray, names: tuple[str, ...]) -> None:
     count, height, width = values.shape
     with (
-        written_whole(path) as draft,
+        written_whole(path, GDAL_ERRORS) as draft,
         rasterio.open(
             draft, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype,
             crs=cube.rio.crs, transform=cube.rio.transform(), nodata=0, compress="deflate", tiled=True,

@@ -1,5 +1,6 @@
 """Mask many scenes, here or on a dask cluster; one failure stops no other."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -7,14 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from kappamask.cli.progress import shown
 from kappamask.models import KappaMaskError, SceneError
 from kappamask.models.errors import extra
 from kappamask.workflows.mask_options import EXTRAS, Asked, absolute
 from kappamask.workflows.mask_scene import check_cleaning, check_extras, make, opened, streamed
-from kappamask.workflows.progress import Shown, unseen
+from kappamask.workflows.progress import Say, Shown, Telling, unheard, unseen
 
 if TYPE_CHECKING:
     from kappamask.udf.stream import Stream
@@ -31,6 +29,8 @@ Job = tuple[str, Path]
 Result = dict[str, Any]
 CORES = 2
 """Of a worker on this machine: while one reads, the other computes."""
+WARNINGS = "warnings"
+"""Key of what a worker sends beside its result."""
 WAIT_S = 20
 """Until a scheduler must have answered."""
 
@@ -73,10 +73,10 @@ def _memory(stream: "Stream") -> int:
 
 
 class Failures:
-    """Tells of scenes that failed as they do, and of all of them at the end."""
+    """Collects the errors of scenes, says each as it comes, and raises one for all at the end."""
 
-    def __init__(self, jobs: list[Job]) -> None:
-        self.total, self.told = len(jobs), list[Result]()
+    def __init__(self, jobs: list[Job], say: Say = unheard) -> None:
+        self.total, self.say, self.told = len(jobs), say, list[Result]()
 
     @contextmanager
     def noted(self, scene: str) -> Iterator[None]:
@@ -87,7 +87,7 @@ class Failures:
             if self.total == 1:
                 raise
             self.told.append({"scene": scene, "error": _said(error)})
-            typer.echo("kappamask: {scene}: {error}".format(**self.told[-1]), err=True)
+            self.say("{scene}: {error}".format(**self.told[-1]))
 
     def settle(self) -> None:
         """SceneError if any failed."""
@@ -110,30 +110,35 @@ def planned(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool) ->
     return done
 
 
-def here(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool) -> list[Result]:
+def here(
+    jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool, tell: Telling = unseen, warn: Say = warnings.warn
+) -> list[Result]:
     """Mask scene after scene in this process."""
     _make_folder(jobs)
     asked = replace(asked, threads=asked.threads or _cores())
     done: list[Result] = []
     for scene, output in jobs:
-        tell = shown if len(jobs) == 1 else partial(_of, Path(scene).name)
+        show = tell if len(jobs) == 1 else partial(_named, tell, Path(scene).name)
         with failures.noted(scene):
-            done.append(make(scene, output, asked, tell, anew=anew))
+            done.append(make(scene, output, asked, show, anew=anew, warn=warn))
     return done
 
 
-def _of(name: str, label: str) -> AbstractContextManager[Shown]:
-    return shown(f"{name}: {label}")
+def _named(tell: Telling, name: str, label: str) -> AbstractContextManager[Shown]:
+    return tell(f"{name}: {label}")
 
 
-def on_cluster(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool, scheduler: str | None) -> list[Result]:
+def on_cluster(
+    jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool, scheduler: str | None, tell: Telling = unseen,
+    warn: Say = warnings.warn,
+) -> list[Result]:  # fmt: skip
     """Mask scenes on the workers of `scheduler`, which see the same files; without it, on workers of this machine."""
     with extra("backend"):
         from distributed import as_completed
 
     _make_folder(jobs)
     done: dict[str, Result] = {}
-    with _client(scheduler, len(jobs)) as (client, threads), shown("masks") as show:
+    with _client(scheduler, len(jobs)) as (client, threads), tell("masks") as show:
         asked = replace(asked, threads=asked.threads or threads, model=absolute(asked.model))
         tasks = {
             client.submit(_at_worker, absolute(scene), output.absolute(), asked, anew, pure=False): scene
@@ -141,7 +146,7 @@ def on_cluster(jobs: list[Job], asked: Asked, failures: Failures, *, anew: bool,
         }
         for number, task in enumerate(as_completed(tasks, loop=client.loop), 1):
             with failures.noted(tasks[task]):
-                done[tasks[task]] = _arrived(task.result()) | {"scene": tasks[task]}
+                done[tasks[task]] = _arrived(task.result(), warn) | {"scene": tasks[task]}
             show(number, len(jobs))
     return [done[scene] for scene, _ in jobs if scene in done]
 
@@ -173,21 +178,24 @@ def _connected(scheduler: str) -> Any:
 
 
 def _at_worker(scene: str, output: Path, asked: Asked, anew: bool) -> Result:
-    """What `make` gives, or its error in words, because errors that have causes may not travel."""
+    """What `make` gives, or its error in words, because errors that have causes may not travel; and its warnings."""
     import dask
     from distributed import get_client, get_worker
 
     get_client()  # whoever asks first makes it, and with it the whole process computes on the cluster
     if not asked.threads:
         asked = replace(asked, threads=max(1, _cores() // get_worker().state.nthreads))
+    said: list[str] = []
     try:
         with dask.config.set(scheduler="threads"):
-            return make(scene, output, asked, unseen, anew=anew)
+            return make(scene, output, asked, anew=anew, warn=said.append) | {WARNINGS: said}
     except Exception as error:  # noqa: BLE001  raised where it arrives
-        return {"error": _said(error)}
+        return {"error": _said(error), WARNINGS: said}
 
 
-def _arrived(result: Result) -> Result:
+def _arrived(result: Result, warn: Say) -> Result:
+    for warning in result.pop(WARNINGS):
+        warn(warning)
     if "error" in result:
         raise SceneError(result["error"])
     return result

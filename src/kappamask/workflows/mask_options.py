@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import typer
+from kappamask.models import SceneError
 
 __all__ = ["EXTRAS", "Asked", "absolute", "is_finished", "targets", "told_apart"]
 
@@ -76,7 +76,7 @@ def absolute(text: str) -> str:
 def targets(scenes: Sequence[str], output: Path, asked: Asked) -> list[tuple[str, Path]]:
     """Each scene with its mask: `output`, or for several, or if that is a folder, NAME_mask.tif in it.
 
-    A folder that is no scene stands for the scenes in it. Raises BadParameter for an output of a wrong kind, two scenes
+    A folder that is no scene stands for the scenes in it. Raises SceneError for an output of a wrong kind, two scenes
     of a name, or a mask that would replace a scene.
     """
     from kappamask.scenes.writers.masks import MASK_SUFFIXES
@@ -84,16 +84,15 @@ def targets(scenes: Sequence[str], output: Path, asked: Asked) -> list[tuple[str
     found = [path for scene in scenes for path in _scenes(scene)]
     single = len(found) == 1 and not output.is_dir()
     if single and output.suffix.lower() not in MASK_SUFFIXES:
-        raise _wrong(f"{output} must end in {' or '.join(MASK_SUFFIXES)}")
+        raise SceneError(f"{output} must end in {' or '.join(MASK_SUFFIXES)}")
     if len(found) > 1 and output.suffix.lower() in MASK_SUFFIXES:
-        raise _wrong(f"{output} is a file; for {len(found)} scenes name a folder")
+        raise SceneError(f"{output} is a file; for {len(found)} scenes name a folder")
     jobs = [(scene, output if single else output / f"{_name(scene)}_mask.tif") for scene in found]
     _check(jobs, asked)
     return jobs
 
 
 def _scenes(scene: str) -> list[str]:
-    from kappamask.models import SceneError
     from kappamask.scenes import scan
 
     if not Path(scene).is_dir():
@@ -121,14 +120,10 @@ def _check(jobs: list[tuple[str, Path]], asked: Asked) -> None:
         beside = [output.with_suffix(EXTRAS[word]) for word in asked.extras]
         for path in map(os.path.realpath, (*outputs(output, scores=asked.scores), *beside)):
             if path in sources:
-                raise _wrong("the mask, or its scores, must not replace the scene")
+                raise SceneError("the mask, or its scores, must not replace the scene")
             if path in written:
-                raise _wrong(f"two scenes have one name, {_name(scene)}; mask them apart")
+                raise SceneError(f"two scenes have one name, {_name(scene)}; mask them apart")
             written.add(path)
-
-
-def _wrong(message: str) -> typer.BadParameter:
-    return typer.BadParameter(message, param_hint="--output")
 
 
 def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = True) -> bool:
@@ -136,7 +131,6 @@ def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = Tr
 
     scene: its path, or an address, whose age is not asked. whole: also read every pixel, for disks and copies fail.
     """
-    from kappamask.models import SceneError
     from kappamask.scenes.writers.masks import read_mask
 
     try:

@@ -1,16 +1,15 @@
 """Mask one scene in bounded memory, with quicklook, page, style and STAC item."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from kappamask.models.errors import extra
 from kappamask.workflows.mask_options import EXTRAS, Asked
-from kappamask.workflows.progress import Telling, of_dask
+from kappamask.workflows.progress import Say, Telling, of_dask, unseen
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -19,7 +18,16 @@ if TYPE_CHECKING:
     from kappamask.scenes.writers.spool import Made
     from kappamask.udf.stream import Stream
 
-__all__ = ["add_extras", "check_cleaning", "check_extras", "lacking", "make", "opened", "streamed", "warn_of_pixels"]
+__all__ = [
+    "add_extras",
+    "check_cleaning",
+    "check_extras",
+    "lacking",
+    "make",
+    "opened",
+    "pixel_size_warning",
+    "streamed",
+]
 
 PIXEL = 10.0
 """Metres: the grid that KappaMask's networks are trained on (Domnich et al. 2021), Sentinel-2's finest."""
@@ -30,15 +38,15 @@ KEYS = {"report": "page"}
 TOLD = ("level", "model_id", "model_sha256", "radiometry", "radiometry_reason")
 
 
-def warn_of_pixels(cube: "xr.DataArray", asked: float) -> None:
-    """Say so on stderr if a cube has pixels of another size than was `asked` for, in metres."""
+def pixel_size_warning(cube: "xr.DataArray", asked: float) -> str | None:
+    """Return a warning if the pixels of a cube have another size than was `asked` for, in metres, else None."""
     from kappamask.scenes.grid import pixel_size
 
     size = pixel_size(cube)
     if size is None or (size[2] != "degree" and all(abs(side - asked) <= NEAR for side in size[:2])):
-        return
+        return None
     told = f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS tells the unit)'}"
-    typer.echo(f"kappamask: warning: pixels are {told}; networks are made for {PIXEL:g} m, expect errors.", err=True)
+    return f"pixels are {told}; networks are made for {PIXEL:g} m, expect errors."
 
 
 def check_extras(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
@@ -84,9 +92,12 @@ def _add(word: str, scene: str, cube: "xr.DataArray", files: list[Path], made: d
     return write_stac(mask, scene=cube, files=made | ({"scores": scores} if scores else {}))
 
 
-def make(scene: str, output: Path, asked: Asked, tell: Telling, *, anew: bool = False) -> dict[str, Any]:
+def make(
+    scene: str, output: Path, asked: Asked, tell: Telling = unseen, *, anew: bool = False, warn: Say = warnings.warn
+) -> dict[str, Any]:
     """Write the mask of a scene, unless `output` is that mask already and `anew` is not said; what there is to tell.
 
+    tell: shows the progress. warn: called with a warning about the pixels' size.
     Raises the errors of `open_scene`, `cloud_mask` and `write_mask`.
     """
     from kappamask.scenes.writers.masks import outputs
@@ -97,7 +108,7 @@ def make(scene: str, output: Path, asked: Asked, tell: Telling, *, anew: bool = 
     record = asked.recorded(scene)
     done = not anew and is_finished(scene, files, record)
     if not done:
-        files = _made(scene, output, asked, tell, record)
+        files = _made(scene, output, asked, tell, warn, record)
     elif wanted := lacking(output, asked.extras):
         files += add_extras(wanted, scene, opened(scene, asked), files)
     return _told(scene, files, perf_counter() - started) | ({"skipped": True} if done else {})
@@ -127,9 +138,10 @@ def streamed(cube: "xr.DataArray", asked: Asked, radiometry: str | None = None) 
     )  # fmt: skip
 
 
-def _made(scene: str, output: Path, asked: Asked, tell: Telling, record: str) -> list[Path]:
+def _made(scene: str, output: Path, asked: Asked, tell: Telling, warn: Say, record: str) -> list[Path]:
     from kappamask.files.atomic import scratch
     from kappamask.scenes import write_mask
+    from kappamask.scenes.readers.raster import GDAL_ERRORS
     from kappamask.scenes.writers.masks import check_mask
     from kappamask.scenes.writers.spool import made_in_strips
 
@@ -140,9 +152,9 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, record: str) ->
     stream = streamed(preview.watched if preview else cube, asked)
     check_mask(stream.like()["mask"], output)
     check_cleaning(stream, asked)
-    if asked.pixel_m is None:
-        warn_of_pixels(cube, asked.resolution)
-    with scratch(output) as folder:
+    if asked.pixel_m is None and (warning := pixel_size_warning(cube, asked.resolution)):
+        warn(warning)
+    with scratch(output, GDAL_ERRORS) as folder:
         with tell("mask") as show:
             made = made_in_strips(stream, folder, scores=asked.scores, show=show)
         mask = _finished(made, asked).assign_attrs(options=record)

@@ -14,17 +14,19 @@ import numpy as np
 import rasterio
 from dask.array import Array
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
-from kappamask.files.atomic import GDAL_ERRORS, spelt
+from kappamask.files.atomic import spelt
 from kappamask.models import MissingExtraError, SceneError
 from kappamask.scenes.grid import Grid, grid_of, stored_window, turn_north_up
 
 __all__ = [
+    "GDAL_ERRORS",
     "fetched",
     "has_mask",
     "hidden_pixels",
@@ -38,6 +40,8 @@ __all__ = [
     "web",
 ]
 
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+"""rasterio passes some of GDAL's errors on as they are, and has no public name for them."""
 da: Any = dask.array  # its annotations are partial
 DRIVERS = {
     b"II*\0": "GTiff",

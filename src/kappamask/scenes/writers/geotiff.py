@@ -23,7 +23,7 @@ from kappamask.files.atomic import written_whole
 from kappamask.models import SceneError
 from kappamask.scenes.encoding import NODATA, category_names, colormap, in_percent, legend
 from kappamask.scenes.grid import check_regular, north_up
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.readers.raster import GDAL_ERRORS, local_raster
 
 __all__ = ["check_geotiff", "patient_threads", "scores_path", "write_geotiff"]
 
@@ -53,7 +53,7 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
     if scores is not None:
         layers[scores_path(path)] = _score_layer(scores)
     with ExitStack() as stack:
-        finals = {target: stack.enter_context(written_whole(target)) for target in layers}
+        finals = {target: stack.enter_context(written_whole(target, GDAL_ERRORS)) for target in layers}
         drafts = {target: final.with_name("draft.tif") for target, final in finals.items()}
         _fill([(drafts[target], layer) for target, layer in layers.items()])
         for target, draft in drafts.items():

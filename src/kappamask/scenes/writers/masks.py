@@ -16,7 +16,7 @@ from kappamask.scenes.cube import located
 from kappamask.scenes.encoding import in_percent
 from kappamask.scenes.grid import grid_of, north_up
 from kappamask.scenes.readers.netcdf import AXES, crs_of, open_dates
-from kappamask.scenes.readers.raster import lazy_bands, local_raster, number_type
+from kappamask.scenes.readers.raster import GDAL_ERRORS, lazy_bands, local_raster, number_type
 from kappamask.scenes.writers.geotiff import check_geotiff, patient_threads, scores_path, write_geotiff
 
 __all__ = ["MASK_SUFFIXES", "check_mask", "outputs", "read_mask", "write_mask", "write_netcdf"]
@@ -37,7 +37,7 @@ def write_netcdf(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) ->
     layers = {"mask": mask} if scores is None else {"mask": mask, "score": in_percent(scores)}
     dataset = xr.Dataset(layers, attrs={"Conventions": CONVENTIONS})
     dataset = dataset.rio.write_crs(mask.rio.crs) if mask.rio.crs else dataset
-    with written_whole(path) as draft:
+    with written_whole(path, GDAL_ERRORS) as draft:
         dataset.drop_vars(list(layers)).to_netcdf(draft, engine="netcdf4")
         with netCDF4.Dataset(draft, "a") as file, patient_threads():
             targets = [_created(file, name, layer) for name, layer in layers.items()]

@@ -18,6 +18,7 @@ from kappamask.files.atomic import written_whole
 from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.encoding import NODATA, colormap, legend
 from kappamask.scenes.grid import north_up
+from kappamask.scenes.readers.raster import GDAL_ERRORS
 
 __all__ = ["RGB", "Preview", "coloured", "quicklook", "red_green_blue", "stretched", "thinned", "true_colour"]
 
@@ -59,7 +60,7 @@ def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: x
         _classes(ax, title, codes, classes)
     for ax in axes:
         ax.set_axis_off()
-    with written_whole(target) as draft:
+    with written_whole(target, GDAL_ERRORS) as draft:
         figure.savefig(draft, format="png", bbox_inches="tight")
     return target
 
