@@ -247,7 +247,7 @@ def test_13_a_chunk_that_is_larger_than_the_window_is_masked_window_by_window(mo
     write_model(tmp_path, **{"kappamask:local_window": 128})
     sides, run_network = [], inference.run_network
     monkeypatch.setattr(
-        inference, "run", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n)
+        inference, "run_network", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n)
     )
     run(chunk_cube((96, 96)), {**CONTEXT, "model": str(tmp_path)})
     assert {max(shape[1:]) for shape in sides} == {64}
