@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from kappamask.datasets import Patch, class_sets
+from kappamask.training.cutouts import CutOuts
 from kappamask.training.simulator.materials import Pixels, read_pixels
 from kappamask.training.simulator.spectra import B02, B09, B10, B11, BANDS, MEAN, STD, FloatArray, to_surface
 from kappamask.training.simulator.tiles import read_truth
@@ -29,6 +30,8 @@ KIND_SHARES: Final[Mapping[str, float]] = {
     "snow": 3.0, "harbour": 3.0, "city": 2.5, "cirrus": 4.0, "sand": 1.8, "cumulus": 1.6, "thin": 1.5, "thick": 1.5,
     "closed": 1.2, "fields": 0.8, "lake": 0.8, "water": 0.6, "frost": 0.5, "series": 0.5,
 }  # fmt: skip
+#: Of samples from own scenes, this share are clouds and shadows cut out of one and laid over another.
+CUTOUT_SHARE: Final = 0.2
 #: Share of judged pixels below which an image is drawn less often.
 HARDLY_JUDGED: Final = 0.15
 #: Deviation of B02 below which ground is flat, and the side of the square in pixels that it is taken over.
@@ -87,11 +90,15 @@ class Sample:
 
 
 class LabelledSets:
-    """Labelled sets to draw from: each set as often as the others; within own scenes, places and kinds alike."""
+    """Draw from labelled sets alike, and within own scenes from places and kinds alike.
+
+    `CUTOUT_SHARE` of what is drawn from own scenes are clouds and shadows of one laid over another.
+    """
 
     def __init__(self, parts: Sequence[Sequence[Patch]]) -> None:
         self.parts = [part for part in parts if len(part)]
         self.shares = [weigh_patches(part) for part in self.parts]
+        self.cutouts = [CutOuts(part if isinstance(part, LoadedPatches) else ()) for part in self.parts]
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -99,6 +106,8 @@ class LabelledSets:
     def draw(self, rng: np.random.Generator) -> Patch:
         """Draw a patch."""
         which = int(rng.integers(len(self.parts)))
+        if len(self.cutouts[which]) and rng.random() < CUTOUT_SHARE:
+            return self.cutouts[which].draw(rng)
         return self.parts[which][int(rng.choice(len(self.shares[which]), p=self.shares[which]))]
 
 
