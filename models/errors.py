@@ -1,10 +1,12 @@
-"""What can go wrong, one class for each thing that a caller may want to catch.
+"""Define the errors of the project, a class for each kind of failure.
 
 Every message says what was given, what is needed and what to do.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from kappamask.models.hints import Door, render_hints
 
 __all__ = [
     "CardError",
@@ -22,7 +24,17 @@ __all__ = [
 
 
 class KappaMaskError(Exception):
-    """Any error that this project raises on purpose."""
+    """Any error that this project raises on purpose.
+
+    Its message names options as they are typed at the door in use, see `kappamask.models.hints`.
+    """
+
+    def __str__(self) -> str:
+        return self.message()
+
+    def message(self, door: Door | None = None) -> str:
+        """Return the message as `door` shows it; None is the door in use."""
+        return render_hints(str(self.args[0]), door) if self.args else ""
 
 
 class CardError(KappaMaskError, ValueError):
@@ -30,10 +42,7 @@ class CardError(KappaMaskError, ValueError):
 
 
 class WeightsError(KappaMaskError, OSError):
-    """A network file is missing, is not what its card says, or is not safe to load."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+    """A network file is missing, is another than its card says, or unsafe."""
 
 
 class CubeError(KappaMaskError, ValueError):
@@ -45,7 +54,7 @@ class RadiometryError(KappaMaskError, ValueError):
 
 
 class SceneError(KappaMaskError, ValueError):
-    """A file or folder cannot be read as a scene, or a mask cannot be written."""
+    """A scene cannot be read, or a mask cannot be written."""
 
 
 class JobError(KappaMaskError):
@@ -62,7 +71,7 @@ class MissingExtraError(KappaMaskError, ImportError):
 
 @contextmanager
 def require_extra(name: str) -> Iterator[None]:
-    """Where imports need an optional library: if it is missing, say which extra brings it."""
+    """Name the extra to install if an import in the block fails."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -70,4 +79,7 @@ def require_extra(name: str) -> Iterator[None]:
 
 
 class ConversionError(KappaMaskError):
-    """A file of weights is not what it was said to be; the message names the file and what was expected."""
+    """A file of weights is another than it was said to be.
+
+    The message names the file and what was expected.
+    """

@@ -12,6 +12,7 @@ from openeo.processes import or_, text_begins
 from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
+from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
 from kappamask.openeo_process.chunks import chunk_arguments, enlarged, overlap_for
 
@@ -161,7 +162,9 @@ def _level(datacube: openeo.DataCube, card: ModelCard) -> str:
     bands = (datacube.metadata.band_names or []) if datacube.metadata and datacube.metadata.has_band_dimension() else []
     shown = {LEVEL_BANDS[band] for band in bands if band in LEVEL_BANDS} or set(card.levels)
     if len(shown) != 1:
-        raise CubeError("The cube's bands do not tell its product level: say level='L1C' or level='L2A' (--level).")
+        raise CubeError(
+            f"The cube's bands do not tell its product level: say {option('level', 'L1C')} or {option('level', 'L2A')}."
+        )
     return shown.pop()
 
 
