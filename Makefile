@@ -29,6 +29,7 @@ test: lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/checks/words.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 

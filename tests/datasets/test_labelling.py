@@ -81,6 +81,14 @@ def test_cirrus_is_labelled_for_those_who_see_b10() -> None:
     assert (found.with_b10[32:64] == class_sets.CLEAR_OR_SEMI_TRANSPARENT).all()
 
 
+def test_cirrus_as_bright_as_haze_is_thin_cloud_without_b10_too() -> None:
+    scene = clear_land()
+    scene[B10, :32] = 0.025
+    found = labelling.label_cirrus(scene, np.full((SIDE, SIDE), class_sets.CLEAR, np.uint8))
+    assert (found.without_b10[:32] == class_sets.SEMI_TRANSPARENT).all()
+    assert (found.without_b10[32:] == class_sets.CLEAR).all()
+
+
 def test_snow_under_dry_air_is_no_cirrus() -> None:
     scene = clear_land()
     scene[:10], scene[B11], scene[B10] = 0.7, 0.05, 0.03

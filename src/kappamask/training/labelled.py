@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.datasets import Patch
+from kappamask.training.cutouts import CutOuts
 
 #: Sampling weight by the kind that an image shows first, 1 where it is not named; tuned on what a network did worst.
 KIND_SHARES: Final[Mapping[str, float]] = {
     "snow": 3.0, "harbour": 3.0, "city": 2.5, "cirrus": 4.0, "sand": 1.8, "cumulus": 1.6, "thin": 1.5, "thick": 1.5,
     "closed": 1.2, "fields": 0.8, "lake": 0.8, "water": 0.6, "frost": 0.5, "series": 0.5,
 }  # fmt: skip
+#: Share of the samples from own scenes that are clouds and shadows cut out of one and laid over another.
+CUTOUT_SHARE: Final = 0.2
 #: Share of labelled pixels below which an image is drawn less often.
 HARDLY_JUDGED: Final = 0.15
 
@@ -26,12 +29,14 @@ class LoadedPatches(list[Patch]):
 class LabelledSets:
     """Labelled sets to draw from, each set with the same probability.
 
-    Within scenes of the user's own, places and kinds are drawn alike.
+    Within scenes of the user's own, places and kinds are drawn alike; `CUTOUT_SHARE` of what is drawn from them are
+    clouds and shadows of one laid over another.
     """
 
     def __init__(self, parts: Sequence[Sequence[Patch]]) -> None:
         self.parts = [part for part in parts if len(part)]
         self.shares = [weigh_patches(part) for part in self.parts]
+        self.cutouts = [CutOuts(part if isinstance(part, LoadedPatches) else ()) for part in self.parts]
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
@@ -39,6 +44,8 @@ class LabelledSets:
     def draw(self, rng: np.random.Generator) -> Patch:
         """Draw a patch."""
         which = int(rng.integers(len(self.parts)))
+        if len(self.cutouts[which]) and rng.random() < CUTOUT_SHARE:
+            return self.cutouts[which].draw(rng)
         return self.parts[which][int(rng.choice(len(self.shares[which]), p=self.shares[which]))]
 
 
