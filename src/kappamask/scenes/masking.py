@@ -39,7 +39,7 @@ def masked(data: Xarray, hidden: xr.DataArray, nodata: float | None = None) -> X
     has no such value as `nodata`, SceneError if a declared one is no number.
     """
     if isinstance(data, xr.DataArray):
-        return _masked(data, hidden, nodata)
+        return _masked(data, hidden, nodata)  # pyright: ignore[reportReturnType]  a DataArray, as `data` is
     return data.assign({name: _masked(layer, hidden, nodata) for name, layer in layers(data).items()})
 
 

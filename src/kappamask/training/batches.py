@@ -49,6 +49,7 @@ class Batches(Protocol):
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """Make batch number `step` of `count` samples; the same for the same numbers."""
+        ...
 
 
 class TileBatches:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import onnx
@@ -83,7 +83,7 @@ def export_onnx(network: nn.Module, path: Path, temperature: float = 1.0) -> flo
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, beside)
-    gap = measure_difference(Scores(network, temperature).eval(), beside, int(network.stride))
+    gap = measure_difference(Scores(network, temperature).eval(), beside, cast("int", network.stride))
     if not gap < TOLERANCE:
         raise ValueError(
             f"ONNX differs from torch by {gap:.2e}; less than {TOLERANCE} is needed. Export again from the checkpoint."
@@ -158,7 +158,7 @@ def collect_facts(
         "architecture": get_architecture(saved[0]),
         "parameters": sum(p.numel() for p in network.parameters()),
         "gmac_per_512_tile": round(count_multiply_adds(network) / 1e9, 3),
-        "stride": int(network.stride),
+        "stride": cast("int", network.stride),
         "classes": list(CLASSES),
         "opset": OPSET,
         "ir_version": IR_VERSION,

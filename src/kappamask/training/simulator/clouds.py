@@ -146,7 +146,7 @@ def draw_layer(
     noise = draw_fractal(shape, slope, max(cell_px, 4.0), rng, stretch=stretch)
     noise += np.float32(rng.uniform(0, 0.8)) * draw_fractal(shape, 3.5, 6 * max(cell_px, 4.0), rng)
     if kind.line:
-        noise = draw_trails(shape, max(cell_px, 3.0), rng) + np.float32(0.4) * noise
+        noise = np.asarray(draw_trails(shape, max(cell_px, 3.0), rng) + np.float32(0.4) * noise, np.float32)
     deepest = float(np.exp(rng.uniform(*np.log(kind.depth))))
     depth, height = _shape_layer(noise, cover, deepest, float(rng.uniform(*kind.edge)))
     if rng.random() < VEIL_SHARE:
