@@ -9,7 +9,7 @@ import xarray as xr
 from kappamask.models import CubeError
 from kappamask.scenes.readers.netcdf import fits, one_nodata
 from kappamask.scenes.xarray_interop import Xarray
-from kappamask.udf import unusable
+from kappamask.udf import unusable_pixels
 
 __all__ = ["UNCLEAR", "hidden_by", "layers", "masked"]
 
@@ -21,7 +21,7 @@ FILLS = ("_FillValue", "missing_value")
 
 def hidden_by(mask: xr.DataArray, classes: Iterable[str]) -> xr.DataArray:
     """Which pixels are of `classes`, or undefined or missing: bool, lazy if the mask is; CubeError for no such."""
-    return unusable(mask, (*([classes] if isinstance(classes, str) else classes), "undefined", "missing"))
+    return unusable_pixels(mask, (*([classes] if isinstance(classes, str) else classes), "undefined", "missing"))
 
 
 def layers(dataset: xr.Dataset) -> dict[Any, xr.DataArray]:
@@ -39,7 +39,7 @@ def masked(data: Xarray, hidden: xr.DataArray, nodata: float | None = None) -> X
     has no such value as `nodata`, SceneError if a declared one is no number.
     """
     if isinstance(data, xr.DataArray):
-        return _masked(data, hidden, nodata)
+        return _masked(data, hidden, nodata)  # pyright: ignore[reportReturnType]  a DataArray, as `data` is
     return data.assign({name: _masked(layer, hidden, nodata) for name, layer in layers(data).items()})
 
 

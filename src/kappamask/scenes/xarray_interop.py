@@ -53,8 +53,9 @@ def given_mask(data: Any) -> xr.DataArray | None:
     named, _ = ours(data)
     if isinstance(named, xr.Dataset) and "mask" in named and not _has_bands(named):
         named = named["mask"]
-    is_mask = isinstance(named, xr.DataArray) and set(named.dims) - {"t"} == {"y", "x"}
-    return named if is_mask else None
+    if isinstance(named, xr.DataArray) and set(named.dims) - {"t"} == {"y", "x"}:
+        return named
+    return None
 
 
 def needed_mask(data: Any) -> xr.DataArray:

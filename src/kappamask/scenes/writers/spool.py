@@ -11,7 +11,7 @@ from dask.array import Array
 from numpy.typing import NDArray
 
 from kappamask.scenes.encoding import percents
-from kappamask.udf.stream import Piece, Shown, Stream
+from kappamask.udf.stream import Piece, ProgressCallback, Stream
 
 __all__ = ["Made", "made_in_strips"]
 
@@ -29,9 +29,9 @@ class Made(NamedTuple):
     """In percent, uint8 ([t,] class, y, x), 255 where missing."""
 
 
-def made_in_strips(stream: Stream, folder: Path, *, scores: bool, show: Shown) -> Made:
+def made_in_strips(stream: Stream, folder: Path, *, scores: bool, show: ProgressCallback) -> Made:
     """Make a mask in `folder`; dims, coordinates and attributes are those of `kappamask.udf.cloud_mask`."""
-    like = stream.like()
+    like = stream.template()
     with (folder / "mask").open("wb") as masks, (folder / "score").open("wb") as kept:
         strips = [_Strips(masks, like["mask"].shape[-1:])]
         if scores:
