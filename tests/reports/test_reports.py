@@ -30,7 +30,7 @@ from kappamask.reports.class_shares import meanings
 from kappamask.reports.footprint import footprint
 from kappamask.reports.page import agreement, read_scores
 from kappamask.scenes import open_scene, quicklook, read_mask, write_mask
-from kappamask.scenes.statistics import in_classes
+from kappamask.scenes.statistics import to_classes
 from kappamask.udf import cloud_mask, from_scheme, to_scheme
 from kappamask.udf.schemes import CLEAR, SHADOW, flag_attributes
 
@@ -128,7 +128,7 @@ def test_agreement_is_between_classes_of_like_meaning() -> None:
 @pytest.mark.parametrize("name", [name for name in scheme_names() if name != "KappaMask"])
 def test_masks_of_all_schemes_are_reported(tmp_path: Path, name: str) -> None:
     (path,) = write_mask(to_scheme(mask_of(), name), tmp_path / "m_20180202.tif")
-    written = in_classes(read_mask(path))
+    written = to_classes(read_mask(path))
     own = shares(from_scheme(read_mask(path), name))
     found = shares(written)
     assert found.cloud_cover == pytest.approx(own.cloud_cover)

@@ -9,7 +9,7 @@ import xarray as xr
 from kappamask.models import ClassValue
 from kappamask.models.schemes import SCHEMES
 from kappamask.scenes.encoding import legend
-from kappamask.scenes.statistics import class_pixels, in_classes
+from kappamask.scenes.statistics import class_pixels, to_classes
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
 
 __all__ = ["CLOUDS", "NO_DATA", "Share", "Shares", "meanings", "shares", "words"]
@@ -134,5 +134,5 @@ def shares(mask: xr.DataArray) -> Shares:
     not name.
     """
     counted, outside = class_pixels(mask)
-    codes = meanings(in_classes(mask))
+    codes = meanings(to_classes(mask))
     return Shares(tuple(Share(one, codes[one.value], pixels) for one, pixels in counted.items()), outside)

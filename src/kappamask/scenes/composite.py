@@ -14,9 +14,9 @@ from kappamask.models import CubeError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import class_codes
 from kappamask.scenes.grid import DEGREE, pixel_size
-from kappamask.scenes.masking import UNCLEAR, hidden_by, layers, masked
+from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels, list_layers
 from kappamask.scenes.readers.raster import CHUNK
-from kappamask.scenes.xarray_interop import fitted, made_mask, ours, provenance, theirs
+from kappamask.scenes.xarray_interop import align_mask, compute_mask, provenance, restore_dims, to_canonical_dims
 from kappamask.udf.schemes import MISSING, UNDEFINED, in_own_scheme
 
 __all__ = ["NONE", "REACH", "choose", "composite"]
@@ -138,21 +138,21 @@ def composite(
         raise CubeError(f"No method {method!r}: known are {', '.join(METHODS)}.")
     if not 0 <= reach_m < inf:
         raise CubeError(f"The reach is {reach_m} m; needed is 0 or more.")
-    named, own = ours(data)
+    named, own = to_canonical_dims(data)
     classes = [classes] if isinstance(classes, str) else [*classes]
     if not named.sizes.get("t"):
         raise CubeError("A composite needs several dates: the data have no dimension t or time, or no date in it.")
-    codes = fitted(made_mask(data, **options) if mask is None else mask, named)
+    codes = align_mask(compute_mask(data, **options) if mask is None else mask, named)
     if "t" not in codes.dims:
         raise CubeError("A composite needs a mask of each date, dims (t, y, x); this mask has no dates.")
     chosen = choose(codes, classes, _order(named, method, target), reach_m if method == "best" else 0.0)
     number, times = chosen.isel(which=0), chosen.isel(which=1)
     if method == "median":
-        made = _composed(named, lambda layer: _median(layer, hidden_by(codes, classes)))
+        made = _composed(named, lambda layer: _median(layer, find_hidden(codes, classes)))
     else:
         made = _composed(named, lambda layer: _picked(layer, number)).assign(date=_dates(named, number))
     made = made.assign(clear_dates=times.assign_attrs(long_name="dates on which the pixel is clear", units="1"))
-    return theirs(made.assign_attrs(provenance(codes) | {"method": method, "unclear": " ".join(classes)}), own)
+    return restore_dims(made.assign_attrs(provenance(codes) | {"method": method, "unclear": " ".join(classes)}), own)
 
 
 def _times(data: xr.DataArray | xr.Dataset) -> pd.DatetimeIndex | None:
@@ -198,14 +198,14 @@ def _composed(data: xr.DataArray | xr.Dataset, make: Callable[[xr.DataArray], xr
     still = data.drop_vars([name for name, coord in data.coords.items() if "t" in coord.dims])
     if isinstance(still, xr.DataArray):
         return make(still).to_dataset(name="composite")
-    made = {name: make(layer) for name, layer in layers(still).items() if "t" in layer.dims}
+    made = {name: make(layer) for name, layer in list_layers(still).items() if "t" in layer.dims}
     found: xr.Dataset = still.assign(made).drop_dims("t", errors="ignore")
     return found
 
 
 def _picked(layer: xr.DataArray, number: xr.DataArray) -> xr.DataArray:
     """The pixels of the date that `number` says; taken date by date, so that no more than one is held at a time."""
-    dates = (masked(layer.isel(t=date), number != date) for date in range(layer.sizes["t"]))
+    dates = (hide_pixels(layer.isel(t=date), number != date) for date in range(layer.sizes["t"]))
     found = first = next(dates)
     for date in dates:
         found = found.fillna(date)
@@ -214,7 +214,7 @@ def _picked(layer: xr.DataArray, number: xr.DataArray) -> xr.DataArray:
 
 
 def _median(layer: xr.DataArray, hidden: xr.DataArray) -> xr.DataArray:
-    clear = masked(layer, hidden)
+    clear = hide_pixels(layer, hidden)
     whole = clear.chunk(t=-1) if clear.chunks else clear
     found: xr.DataArray = xr.apply_ufunc(
         _middle, whole, input_core_dims=[["t"]], dask="parallelized", output_dtypes=[whole.dtype], keep_attrs=True

@@ -13,10 +13,10 @@ from rasterio.transform import Affine
 
 from kappamask.models import SceneError
 from kappamask.scenes.encoding import NODATA
-from kappamask.scenes.grid import grid_of
+from kappamask.scenes.grid import read_grid
 from kappamask.scenes.readers.raster import local_raster
 
-__all__ = ["Bounds", "unexplained", "verify_cover", "verify_mask"]
+__all__ = ["Bounds", "missing_within_swath", "verify_cover", "verify_mask"]
 
 MAX_SIDE = 1024
 """Pixels of the thinned mask's longer side: a hole of a pixel in a thousand is seen all the same."""
@@ -29,7 +29,7 @@ SCORES = range(101)
 NEAR = 1e-6
 
 
-def unexplained(path: Path) -> float:
+def missing_within_swath(path: Path) -> float:
     """Share of the pixels of a rectangular mask file that have no data though the satellite saw them; 0 to 1.
 
     The swath of an orbit has straight edges, so within a rectangle what was seen is convex: what lies between pixels
@@ -65,7 +65,7 @@ def verify_mask(
     "EPSG:32631"), or if its pixels are not `pixel` metres wide on a grid of whole pixels, as Sentinel-2's are.
     """
     with local_raster(path) as dataset:
-        grid, kinds = grid_of(dataset), set(dataset.dtypes)
+        grid, kinds = read_grid(dataset), set(dataset.dtypes)
         empty, wrong = 0, kinds != {"uint8"}
         for _, window in dataset.block_windows(1) if not wrong else ():
             mask, *scores = dataset.read(window=window)
