@@ -99,7 +99,7 @@ def test_names_of_other_schemes_are_understood(names: str, codes: str) -> None:
 def test_a_scheme_without_shadow_has_no_share_of_it() -> None:
     mask = mask_of(np.array([[0, 1, 1, 0]], np.uint8), flag_values=[0, 1], flag_meanings="clear cloud", flag_colors="")
     found = shares(mask)
-    assert (found.covered([SHADOW]), found.cloud_cover, found.clouds) == (None, 50, "cloud")
+    assert (found.percent_of([SHADOW]), found.cloud_cover, found.clouds) == (None, 50, "cloud")
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3000))
@@ -132,7 +132,7 @@ def test_masks_of_all_schemes_are_reported(tmp_path: Path, name: str) -> None:
     own = shares(from_scheme(read_mask(path), name))
     found = shares(written)
     assert found.cloud_cover == pytest.approx(own.cloud_cover)
-    assert found.covered([CLEAR]) == pytest.approx(own.covered([CLEAR]))
+    assert found.percent_of([CLEAR]) == pytest.approx(own.percent_of([CLEAR]))
     item = stac_item(path)
     assert item.properties["eo:cloud_cover"] == pytest.approx(own.cloud_cover, abs=1e-4)
     assert item.properties["kappamask:scheme"] == name

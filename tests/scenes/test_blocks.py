@@ -138,13 +138,13 @@ def test_a_scene_decodes_each_of_its_blocks_once(
     """Even if it is computed in pieces that overlap."""
     path = safe(tmp_path, side=1044, zipped=zipped, blocks={10: 512, 20: 512, 60: 192})
     scene = open_scene(path, resolution=resolution, bands=["B02", "B05", "B09"])
-    decode, decoded = Image._decoded, []
+    decode, decoded = Image._decode, []
 
     def counted(image: Image, rows: slice, columns: slice) -> np.ndarray:
         decoded.append((image.source, rows.start, columns.start))
         return decode(image, rows, columns)
 
-    monkeypatch.setattr(Image, "_decoded", counted)
+    monkeypatch.setattr(Image, "_decode", counted)
     for row in range(0, scene.sizes["y"], rows):
         scene.isel(y=slice(row, row + rows + 40)).compute()
     assert len(set(decoded)) == len(decoded) == blocks

@@ -60,7 +60,7 @@ def scratch_dir(path: Path, errors: Errors = ()) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             path.stat()  # a link that leads to itself would be replaced
         _sweep(path.parent)
-        with TemporaryDirectory(dir=path.parent, prefix=PREFIX) as name, _locked(Path(name)):
+        with TemporaryDirectory(dir=path.parent, prefix=PREFIX) as name, _lock_folder(Path(name)):
             yield Path(name)
     except KappaMaskError:
         raise
@@ -69,7 +69,7 @@ def scratch_dir(path: Path, errors: Errors = ()) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
+def _lock_folder(folder: Path) -> Iterator[bool]:
     """Lock a folder for as long as this process lives; yields False where another has it, or the disk has no locks."""
     if fcntl is None:
         yield False
@@ -92,6 +92,6 @@ def _sweep(parent: Path) -> None:
         with suppress(OSError):
             if left.is_symlink() or time.time() - left.stat().st_mtime < YOUNG_S:
                 continue
-            with _locked(left) as free:
+            with _lock_folder(left) as free:
                 if free:
                     shutil.rmtree(left, ignore_errors=True)

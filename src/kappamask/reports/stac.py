@@ -134,7 +134,7 @@ def stac_item(
     mask = read_mask(path)
     told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     counted, place = shares(mask), footprint(mask)
-    properties = _percentages(counted) | _processing(told) | _acquired(told)
+    properties = _percentages(counted) | _processing(told) | _acquisition(told)
     item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, told), properties)
     item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]
     if counted.cloud_cover is not None:
@@ -175,7 +175,7 @@ def _processing(told: Mapping[str, Any]) -> dict[str, Any]:
     return properties | {f"kappamask:{key}": value for key, value in made.items()}
 
 
-def _acquired(told: Mapping[str, Any]) -> dict[str, Any]:
+def _acquisition(told: Mapping[str, Any]) -> dict[str, Any]:
     return {"platform": str(told["platform"]).lower(), **CONSTELLATION} if told.get("platform") else {}
 
 

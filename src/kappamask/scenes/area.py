@@ -43,7 +43,7 @@ def clip_to_area(
     area cannot be read or holds no pixel.
     """
     grid = _transform(array)
-    local = _projected(*_read(geometry, crs), array)
+    local = _project_area(*_read(geometry, crs), array)
     rows, columns = _window(local.bounds, grid, array)
     part, corner = array.isel(y=rows, x=columns), grid @ Affine.translation(columns.start, rows.start)
     inside = np.zeros((part.sizes["y"], part.sizes["x"]), bool)
@@ -101,7 +101,7 @@ def _shape(geometry: Any, crs: Any) -> tuple[BaseGeometry, Any]:
     return shapely.union_all(shapely.make_valid(shapes)), getattr(geometry, "crs", parse_crs_name(document))
 
 
-def _projected(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> BaseGeometry:
+def _project_area(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> BaseGeometry:
     """What of an area lies in or near the cube, in the cube's CRS."""
     to_area = pyproj.Transformer.from_crs(array.rio.crs, crs, always_xy=True)
     west, south, east, north = array.rio.bounds(recalc=True)

@@ -149,14 +149,14 @@ def _direction(array: xr.DataArray | xr.Dataset, axis: str) -> int:
 def check_regular(name: str, array: xr.DataArray) -> None:
     """SceneError unless the coordinates x and y, where `array` has them, are evenly spaced finite numbers."""
     for axis in ("y", "x"):
-        if axis in array.coords and not _regular(array[axis].values):
+        if axis in array.coords and not _is_regular(array[axis].values):
             raise SceneError(
                 f"{name}: the coordinate {axis} is not evenly spaced finite numbers, so no regular grid; "
                 "resample it to one first."
             )
 
 
-def _regular(places: NDArray[np.generic]) -> bool:
+def _is_regular(places: NDArray[np.generic]) -> bool:
     if places.ndim != 1 or places.dtype.kind not in "iuf" or not np.isfinite(places.astype(float)).all():
         return False
     if len(places) <= 1:

@@ -85,7 +85,7 @@ def align_mask(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """
     named = _align_axes(require_mask(mask), data)
     for dim in map(str, named.dims):
-        if dim not in data.dims or named.sizes[dim] != data.sizes[dim] or not _same(named, data, dim):
+        if dim not in data.dims or named.sizes[dim] != data.sizes[dim] or not _same_coordinates(named, data, dim):
             raise CubeError(
                 f"The mask has {dict(named.sizes)} pixels, the data {dict(data.sizes)}, or their {dim} differ; "
                 "needed is the mask of these data."
@@ -112,7 +112,7 @@ def provenance(mask: xr.DataArray) -> dict[str, Any]:
     }
 
 
-def _same(mask: xr.DataArray, data: xr.DataArray | xr.Dataset, dim: str) -> bool:
+def _same_coordinates(mask: xr.DataArray, data: xr.DataArray | xr.Dataset, dim: str) -> bool:
     if dim not in mask.coords or dim not in data.coords:
         return True
     first, second = mask[dim].values, data[dim].values
@@ -134,12 +134,12 @@ def _assign_labels(cube: xr.DataArray) -> xr.DataArray:
 def _to_cube(dataset: xr.Dataset, bands: Any = None) -> xr.DataArray:
     """The bands of a dataset as one cube; names as rioxarray's `band_as_variable` has them are in `long_name`."""
     labels = {name: _label(variable) for name, variable in dataset.data_vars.items()}
-    if are_numbered([str(name) for name in dataset.data_vars]) and not any(_described(dataset)):
+    if are_numbered([str(name) for name in dataset.data_vars]) and not any(_bands_of_descriptions(dataset)):
         return to_cube("Dataset", dataset, bands, None)
     return to_cube("Dataset", dataset.rename({name: label for name, label in labels.items() if label}), bands, None)
 
 
-def _described(dataset: xr.Dataset) -> list[str | None]:
+def _bands_of_descriptions(dataset: xr.Dataset) -> list[str | None]:
     return [band_name(str(variable.attrs.get("long_name", ""))) for variable in dataset.data_vars.values()]
 
 

@@ -72,7 +72,7 @@ class ZarrImage:
     half: bool = False
     """Whether means of 2 x 2 pixels are read."""
 
-    def on(self, target: Grid, nodata: float, kernel: str) -> Array:
+    def resample_to(self, target: Grid, nodata: float, kernel: str) -> Array:
         """A dask array (y, x) on `target`, of pixels that those of the image hold whole; resampled by `kernel`.
 
         Raises SceneError if it covers another area; computing raises it where the image is damaged.
@@ -180,7 +180,7 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel
     )
     target = min((image.grid for image in chosen.values()), key=lambda grid: grid.transform.a)
     nodata = common_nodata(path.name, reflective.values()).get("_FillValue", NODATA)
-    layers = [chosen[label].on(target, nodata, kernel)[None] for label in labels]
+    layers = [chosen[label].resample_to(target, nodata, kernel)[None] for label in labels]
     return make_cube(da.concatenate(layers), labels, target, attrs, nodata)
 
 
@@ -193,7 +193,7 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     if held is None:
         return None
     image = held[0]
-    codes = image.on(image.grid, NODATA, "nearest").astype(np.uint8)
+    codes = image.resample_to(image.grid, NODATA, "nearest").astype(np.uint8)
     places = {"y": image.grid.y, "x": image.grid.x}
     classes = write_grid(xr.DataArray(codes, dims=("y", "x"), coords=places, name="SCL"), image.grid)
     try:

@@ -46,7 +46,7 @@ class Image:
     """When the file was last changed, nanoseconds."""
 
     @classmethod
-    def of(cls, source: Source, band: int = 1, *, half: bool = False) -> "Image":
+    def open(cls, source: Source, band: int = 1, *, half: bool = False) -> "Image":
         """Raises SceneError if the file cannot be read, has no such band, or is not north-up.
 
         `half`: the first reduced level of JPEG 2000, of which each pixel stands for 2 x 2, centred a quarter of a pixel
@@ -63,7 +63,7 @@ class Image:
         file = source.archive if isinstance(source, Member) else source
         return cls(source, band, half, level, grid, dtype, block, file.stat().st_mtime_ns)
 
-    def lazy(self, target: Grid, kernel: str = "bilinear") -> Array:
+    def to_dask(self, target: Grid, kernel: str = "bilinear") -> Array:
         """The band as a dask array (1, y, x) on `target`, in chunks of CHUNK pixels a side.
 
         Where the grids differ, it is resampled by `kernel`; pixels of value 0, nodata, take no part in that.
@@ -94,9 +94,9 @@ class Image:
     def _window(self, rows: slice, columns: slice) -> NDArray[Any]:
         key = (self.source, self.version, self.band, self.half)
         shape = (self.grid.height, self.grid.width)
-        return block_cache.window(self._decoded, key, rows, columns, shape=shape, block=self.block)
+        return block_cache.window(self._decode, key, rows, columns, shape=shape, block=self.block)
 
-    def _decoded(self, rows: slice, columns: slice) -> NDArray[Any]:
+    def _decode(self, rows: slice, columns: slice) -> NDArray[Any]:
         finer = 2 if self.half and not self.level else 1
         within = [slice(part.start * finer, part.stop * finer) for part in (rows, columns)]
         with local_raster(self.source, **self.options) as dataset:

@@ -49,15 +49,15 @@ def stack_bands(
     """
     images = {label: _choose_image(name, label, sources, metres) for label, sources in files.items()}
     target = _common_grid(name, {label: image.grid for label, image in images.items()})
-    return da.concatenate([images[label].lazy(target, kernel) for label in labels]), target
+    return da.concatenate([images[label].to_dask(target, kernel) for label in labels]), target
 
 
 def _choose_image(name: str, label: str, sources: Sequence[Source], metres: float) -> Image:
-    images = sorted((Image.of(source) for source in sources), key=lambda image: image.grid.transform.a)
+    images = sorted((Image.open(source) for source in sources), key=lambda image: image.grid.transform.a)
     coarse = [image for image in images if metres <= FINEST or image.grid.transform.a >= metres - EDGE]
     if coarse:
         return coarse[0]
-    half = Image.of(images[-1].source, half=True)
+    half = Image.open(images[-1].source, half=True)
     if abs(half.grid.transform.a - metres) > EDGE:
         own = half.grid.transform.a / 2
         raise SceneError(f"{name}: {label} has pixels of {own:g}, which are not halved to {metres:g} m.")

@@ -30,7 +30,7 @@ def to_dask(source: Path, name: str, dataset: xr.Dataset) -> xr.Dataset:
     `source`: the file or folder that it lies in.
     """
     planes = {key: v for key, v in dataset.data_vars.items() if v.ndim >= PLANE}
-    return dataset.assign({key: v.copy(data=_lazy(source, name, v)) for key, v in planes.items()})
+    return dataset.assign({key: v.copy(data=_lazy_array(source, name, v)) for key, v in planes.items()})
 
 
 def _stored_reader(name: str, variable: xr.DataArray) -> Reader:
@@ -79,7 +79,7 @@ def lazy_halve(source: Path, name: str, variable: xr.DataArray, nodata: float) -
     return _blocks(source, (variable.name, "half"), read, shape, sides, _dtype(variable))
 
 
-def _lazy(source: Path, name: str, variable: xr.DataArray) -> Array:
+def _lazy_array(source: Path, name: str, variable: xr.DataArray) -> Array:
     read = _stored_reader(name, variable)
     return _blocks(source, variable.name, read, variable.shape, _sides(variable), _dtype(variable))
 
@@ -108,9 +108,9 @@ def _sides(variable: xr.DataArray, ratio: int = 1) -> list[int]:
 
 def _dtype(variable: xr.DataArray) -> np.dtype[Any]:
     native = np.dtype(variable.dtype.newbyteorder("="))
-    return np.dtype(f"u{native.itemsize}") if _unsigned(variable) else native
+    return np.dtype(f"u{native.itemsize}") if _is_unsigned(variable) else native
 
 
-def _unsigned(variable: xr.DataArray) -> bool:
+def _is_unsigned(variable: xr.DataArray) -> bool:
     """Classic netCDF has no unsigned numbers, and this attribute (a convention of Unidata's) in their place."""
     return variable.dtype.kind == "i" and str(variable.attrs.get("_Unsigned")).lower() == "true"

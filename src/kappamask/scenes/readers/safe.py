@@ -254,14 +254,14 @@ def open_safe(path: Path, bands: Iterable[str] | None, level: str | None, kernel
 def read_classes(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     """Sen2Cor's classes of a Level-2A product on the grid of `like`; see `read_scl`."""
     product = find_product(path)
-    images = [Image.of(source) for source in product.images if CLASSES in source.name]
+    images = [Image.open(source) for source in product.images if CLASSES in source.name]
     if not images:
         return None
     finest = min(images, key=lambda image: image.grid.transform.a)
     grid = Grid(like.rio.crs, like.rio.transform(recalc=True), like.sizes["x"], like.sizes["y"])
     if finest.grid.crs != grid.crs or not _covers(finest.grid, grid):
         raise SceneError(f"{product.name}: its classification does not cover the cube; use those of one product.")
-    codes = finest.lazy(grid, "nearest")[0]
+    codes = finest.to_dask(grid, "nearest")[0]
     return write_grid(xr.DataArray(codes, dims=("y", "x"), coords={"y": like["y"], "x": like["x"]}, name="SCL"), grid)
 
 

@@ -138,13 +138,13 @@ class _Reader:
                 held = f"{redact(self.source)} holds {dataset.dtypes[self.band - 1]}"
                 raise SceneError(f"{held}, other bands {self.driver.dtype}; all need the same.")
             window = Window(0, 0, width, height)
-            pixels = self._measured(dataset, window, target)
+            pixels = self._read_measured(dataset, window, target)
         whole = (slice(0, height), slice(0, width))
         if dst is not None:
             np.copyto(dst[whole], pixels)
         return whole, pixels
 
-    def _measured(self, dataset: DatasetReader, window: Window, target: Grid) -> NDArray[Any]:
+    def _read_measured(self, dataset: DatasetReader, window: Window, target: Grid) -> NDArray[Any]:
         """Read pixels (y, x) of `target`, the driver's nodata where the file's mask or own nodata values hide them."""
         driver, stated = self.driver, self.driver.stated.get(self.uri, ())
         declared = [*stated, *([] if dataset.nodata is None else [dataset.nodata])]

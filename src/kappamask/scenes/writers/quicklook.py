@@ -157,7 +157,7 @@ class Preview:
         *dates, (first, last), y, x = block_info[0]["array-location"]
         held = [number for number, band in enumerate(self._bands) if first <= band < last]
         if held and all(start <= date < stop for date, (start, stop) in zip(self._first, dates, strict=True)):
-            (rows, into_y), (columns, into_x) = (_every(self._step, *ends) for ends in (y, x))
+            (rows, into_y), (columns, into_x) = (_lines_of_step(self._step, *ends) for ends in (y, x))
             image = block[-1] if dates else block
             for number in held:
                 self._pixels[number, into_y, into_x] = image[self._bands[number] - first, rows, columns]
@@ -170,7 +170,7 @@ class Preview:
         return like.copy(data=wide[:, : like.sizes["y"], : like.sizes["x"]])
 
 
-def _every(step: int, start: int, stop: int) -> tuple[slice, slice]:
+def _lines_of_step(step: int, start: int, stop: int) -> tuple[slice, slice]:
     """Which of the lines [start, stop) are multiples of `step`: in the block, and as a part of all that are."""
     first, last = -(-start // step), -(-stop // step)
     return slice(first * step - start, None, step), slice(first, last)
