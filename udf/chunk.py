@@ -15,19 +15,19 @@ import numpy as np
 import xarray
 
 from kappamask.models import ModelCard, load_card
-from kappamask.models.cleaning import PIXEL_M, check_reach
+from kappamask.models.cleaning import PIXEL_M, check_overlap
 from kappamask.models.package import check_package
 from kappamask.udf.cleaning import clean_mask
 from kappamask.udf.context import Options, read_context
-from kappamask.udf.cube import normalise
+from kappamask.udf.cube import normalise_cube
 from kappamask.udf.mask import mask_cube
-from kappamask.udf.resampling import interpolated
+from kappamask.udf.resampling import interpolate_bands
 from kappamask.udf.schemes import MISSING, to_scheme
 
 __all__ = ["apply_datacube"]
 
 _log = logging.getLogger("kappamask.udf")
-THREADS = 1
+WORKER_THREADS = 1
 """Of ONNX Runtime in a worker: back-ends run one worker for each core, and limit virtual memory."""
 SCORE_SCALE = 100.0
 """Scores are returned as whole percents, exact in float32 and safe as unsigned bytes."""
@@ -48,28 +48,28 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     options = read_context(context)
     card = load_card(options.model)
     card = replace(card, local_window=card.window)  # a larger chunk, too: memory is asked for by the window
-    _check(card, options)
-    cube = interpolated(normalise(cube, options.bands), card, partial(_warn_once, "resampling"))
-    _announce(card, options)
+    _check_job(card, options)
+    cube = interpolate_bands(normalise_cube(cube, options.bands), card, partial(_warn_once, "resampling"))
+    _log_model(card, options)
     made = mask_cube(
-        cube, card, options.level, options.radiometry, scores=options.scores, threads=THREADS,
-        thresholds=dict(options.thresholds), doubt=partial(_warn_once, "radiometry"),
+        cube, card, options.level, options.radiometry, scores=options.scores, threads=WORKER_THREADS,
+        thresholds=dict(options.thresholds), warn=partial(_warn_once, "radiometry"),
     )  # fmt: skip
-    return _as_chunk(made, cube, card, options)
+    return _to_chunk(made, cube, card, options)
 
 
 @lru_cache(maxsize=1)
-def _check(card: ModelCard, options: Options) -> None:
+def _check_job(card: ModelCard, options: Options) -> None:
     """What does not depend on the pixels: once for a process, because a package's hash takes a while."""
     if options.package is not None:
         check_package(card, options.package)
     if options.overlap is not None:
         spare = options.overlap - card.overlap
         chunks = f"with {options.overlap} px overlap, of which {card.id} needs {card.overlap},"
-        check_reach(options.cleaning, spare, chunks)
+        check_overlap(options.cleaning, spare, chunks)
 
 
-def _as_chunk(
+def _to_chunk(
     made: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, card: ModelCard, options: Options
 ) -> xarray.DataArray:
     mask = made["mask"] if isinstance(made, xarray.Dataset) else made
@@ -87,7 +87,7 @@ def _as_chunk(
 
 
 @lru_cache(maxsize=1)
-def _announce(card: ModelCard, options: Options) -> None:
+def _log_model(card: ModelCard, options: Options) -> None:
     _log.info(
         "KappaMask %s (sha256 %s…), radiometry %s, Python %s, numpy %s",
         card.id, card.sha256[:12], options.radiometry, platform.python_version(), np.__version__,
@@ -95,12 +95,12 @@ def _announce(card: ModelCard, options: Options) -> None:
 
 
 @lru_cache(maxsize=1)
-def _warned() -> set[str]:
+def _given_warnings() -> set[str]:
     """Kinds of warnings that this process has given."""
     return set()
 
 
 def _warn_once(kind: str, message: str) -> None:
-    if kind not in _warned():
-        _warned().add(kind)
+    if kind not in _given_warnings():
+        _given_warnings().add(kind)
         _log.warning("%s (said once; later chunks are not reported)", message)

@@ -6,12 +6,12 @@ from typing import Any
 
 from kappamask.models import CubeError, Thresholds
 from kappamask.models.cleaning import Cleaning, CleaningOptions, read_cleaning
-from kappamask.models.schemes import OWN, is_own
+from kappamask.models.schemes import KAPPAMASK, is_kappamask
 
 __all__ = ["SCHEMA", "Options", "read_context"]
 
 SCHEMA = 1
-CLEANING = tuple(CleaningOptions.__annotations__)
+CLEANING_KEYS = tuple(CleaningOptions.__annotations__)
 """Keys that say how the mask is cleaned."""
 
 
@@ -32,7 +32,7 @@ class Options:
     """Labels in order, only where the cube has none."""
     thresholds: Thresholds = ()
     """Class name to the score from which a pixel is of that class; given as an object."""
-    scheme: str = OWN
+    scheme: str = KAPPAMASK
     """Class scheme of the mask that is returned, see `kappamask.udf.to_scheme`."""
     package: str | None = None
     """Sha256 that this package must have, see `kappamask.models.package`; left out, it is not looked at."""
@@ -61,12 +61,12 @@ def read_context(context: Mapping[str, Any] | None) -> Options:
     if context is not None and not isinstance(context, Mapping):
         raise CubeError(f"The UDF's context is {context!r}; needed is an object with keys such as 'level'.")
     given = dict(context or {})
-    cleaning = read_cleaning({key: given.pop(key) for key in CLEANING if key in given})
+    cleaning = read_cleaning({key: given.pop(key) for key in CLEANING_KEYS if key in given})
     known = [f.name for f in fields(Options) if f.name != "cleaning"]
     unknown = sorted(str(key) for key in set(given) - set(known))
     if unknown:
         raise CubeError(
-            f"Unknown key in the UDF's context: {', '.join(unknown)}; known are {', '.join((*known, *CLEANING))}."
+            f"Unknown key in the UDF's context: {', '.join(unknown)}; known are {', '.join((*known, *CLEANING_KEYS))}."
         )
     for key, value in given.items():
         if not isinstance(value, _TYPES[key]) or (isinstance(value, bool) and key != "scores"):
@@ -76,5 +76,5 @@ def read_context(context: Mapping[str, Any] | None) -> Options:
     if given.get("bands") is not None:
         given["bands"] = tuple(str(band) for band in given["bands"])
     given["thresholds"] = tuple(dict(given.get("thresholds", {})).items())
-    is_own(given.get("scheme", OWN))
+    is_kappamask(given.get("scheme", KAPPAMASK))
     return Options(**given, cleaning=cleaning)

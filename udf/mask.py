@@ -10,47 +10,63 @@ import xarray as xr
 
 from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
 from kappamask.udf import eager, lazy
-from kappamask.udf.cube import normalise, pick, resolve_level, select
-from kappamask.udf.pixel_evidence import NOTHING, Evidence
-from kappamask.udf.preprocess import Reading
-from kappamask.udf.radiometry import Decision, check, decide, lacks_offset, stated
+from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
+from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics
+from kappamask.udf.preprocess import InputSpec
+from kappamask.udf.radiometry import (
+    Decision,
+    check_radiometry,
+    decide_radiometry,
+    lacks_offset,
+    radiometry_from_metadata,
+)
 from kappamask.udf.schemes import flag_attributes
-from kappamask.udf.series import FACTS, split_dates
-from kappamask.udf.windows import framed as framed_length
+from kappamask.udf.series import SCENE_FACTS, split_dates
+from kappamask.udf.windows import padded_length as framed_length
 
-__all__ = ["NODATA_ATTRIBUTES", "cloud_mask", "dates", "dressed", "framed", "join_dates", "mask_cube", "read", "settle"]
+__all__ = [
+    "NODATA_ATTRIBUTES",
+    "cloud_mask",
+    "join_dates",
+    "label_result",
+    "list_dates",
+    "mask_cube",
+    "pad_for_mosaic",
+    "prepare_inputs",
+    "resolve_inputs",
+]
 
 MOSAICS = ("blended", "own")
 NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
 """As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
 
 
-def dressed(
-    dates: list[Any], cube: xr.DataArray, reading: Reading, decision: Decision, scores: bool
+def label_result(
+    dates: list[Any], cube: xr.DataArray, spec: InputSpec, decision: Decision, scores: bool
 ) -> xr.DataArray | xr.Dataset:
     """The mask of all dates with the cube's coordinates; a Dataset with `mask` and `score` if `scores`.
 
     dates: one (mask (y, x), scores (class, y, x) or None) for each date of `cube`.
     """
     provenance = {
-        "model_id": reading.card.id,
-        "model_sha256": reading.card.sha256,
+        "model_id": spec.card.id,
+        "model_sha256": spec.card.sha256,
         "radiometry": decision.mode,
         "radiometry_reason": decision.reason,
-        "level": reading.level,
+        "level": spec.level,
     }
-    if reading.thresholds:
-        provenance["thresholds"] = ", ".join(f"{name} {value:g}" for name, value in reading.thresholds)
-    if reading.mosaic:
+    if spec.thresholds:
+        provenance["thresholds"] = ", ".join(f"{name} {value:g}" for name, value in spec.thresholds)
+    if spec.mosaic:
         provenance["mosaic"] = "own"
-    like = cube.isel(bands=0, drop=True).drop_vars(FACTS, errors="ignore")
-    attributes = {"long_name": "KappaMask class", **flag_attributes(reading.card), **provenance}
-    mask = _labelled(_stacked([m for m, _ in dates], like, ()), like, "mask", attributes)
+    like = cube.isel(bands=0, drop=True).drop_vars(SCENE_FACTS, errors="ignore")
+    attributes = {"long_name": "KappaMask class", **flag_attributes(spec.card), **provenance}
+    mask = _to_dataarray(_stack_dates([m for m, _ in dates], like, ()), like, "mask", attributes)
     if not scores:
         return mask
-    names = list(reading.card.output_names)
-    stacked = _stacked([s for _, s in dates], like, (len(names),))
-    score = _labelled(stacked, like, "score", {"long_name": "score of each class", **provenance}, names)
+    names = list(spec.card.output_names)
+    stacked = _stack_dates([s for _, s in dates], like, (len(names),))
+    score = _to_dataarray(stacked, like, "score", {"long_name": "score of each class", **provenance}, names)
     return xr.Dataset({"mask": mask, "score": score}, attrs=provenance)
 
 
@@ -65,7 +81,7 @@ def join_dates(made: list[Any]) -> Any:
     return joined
 
 
-def _labelled(
+def _to_dataarray(
     data: Any, like: xr.DataArray, name: str, attributes: dict[str, Any], classes: list[str] | None = None
 ) -> xr.DataArray:
     dims = [*like.dims[:-2], *(["class"] if classes else []), *like.dims[-2:]]
@@ -75,15 +91,15 @@ def _labelled(
     return xr.DataArray(data, dims=dims, coords=coords, name=name, attrs=attributes)
 
 
-def _stacked(arrays: list[Any], like: xr.DataArray, extra: tuple[int, ...]) -> Any:
+def _stack_dates(arrays: list[Any], like: xr.DataArray, extra: tuple[int, ...]) -> Any:
     if "t" not in like.dims:
         return arrays[0]
     if not arrays:
         return np.empty((0, *extra, *like.shape[-2:]), dtype=np.float32 if extra else np.uint8)
-    return np.stack(arrays) if isinstance(arrays[0], np.ndarray) else lazy.stack(arrays)
+    return np.stack(arrays) if isinstance(arrays[0], np.ndarray) else lazy.stack_dates(arrays)
 
 
-def settle(
+def prepare_inputs(
     cube: xr.DataArray,
     card: ModelCard,
     level: str | None,
@@ -92,58 +108,56 @@ def settle(
     threads: int,
     thresholds: Mapping[str, float] | None,
     mosaic: str,
-    doubt: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     bands: Sequence[str] | None = None,
-) -> tuple[xr.DataArray, Reading, Decision]:
+) -> tuple[xr.DataArray, InputSpec, Decision]:
     """All that is settled before the network is run; see `mask_cube` and `read`."""
-    cube, reading, decision = read(cube, card, level, radiometry, doubt, bands)
+    cube, spec, decision = resolve_inputs(cube, card, level, radiometry, warn, bands)
     limits = check_thresholds(card, thresholds)
-    return cube, replace(reading, threads=threads, thresholds=limits, mosaic=_mosaic(mosaic, card)), decision
+    return cube, replace(spec, threads=threads, thresholds=limits, mosaic=_resolve_mosaic(mosaic, card)), decision
 
 
-def read(
+def resolve_inputs(
     cube: xr.DataArray,
     card: ModelCard,
     level: str | None,
     radiometry: str,
-    doubt: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     names: Sequence[str] | None = None,
-) -> tuple[xr.DataArray, Reading, Decision]:
+) -> tuple[xr.DataArray, InputSpec, Decision]:
     """The bands of `cube` that the card's network takes, how their numbers are read, and why so; see `mask_cube`.
 
     Pixels of a dask cube are computed only where nothing else tells what they mean; they are checked when used.
     """
-    cube = normalise(cube, names)
-    cube = select(cube, names) if names else cube
+    cube = normalise_cube(cube, names)
+    cube = select_bands(cube, names) if names else cube
     level = resolve_level(cube, card, level)
-    cube = pick(cube, card)
+    cube = select_model_bands(cube, card)
     bands = tuple(str(band) for band in cube.coords["bands"].values)
-    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads=0)
-    said = stated(cube.attrs, cube.encoding)
+    spec = InputSpec(card, bands, level, radiometry, _declared_nodata(cube), threads=0)
+    said = radiometry_from_metadata(cube.attrs, cube.encoding)
     known = radiometry != "auto" or (said is not None and not lacks_offset(said, cube.encoding))
-    seen = [NOTHING] if known and cube.chunks is not None else [_sample(date, reading) for date in dates(cube)]
-    decision = decide(radiometry, cube.attrs, cube.encoding, seen)
+    seen = [NO_PIXELS] if known and cube.chunks is not None else [_sample_date(date, spec) for date in list_dates(cube)]
+    decision = decide_radiometry(radiometry, cube.attrs, cube.encoding, seen)
     for evidence in seen:
-        message = check(decision, evidence, certain_only=doubt is not None)
-        if message and doubt:
-            doubt(message)
-    return cube, replace(reading, mode=decision.mode), decision
+        message = check_radiometry(decision, evidence, certain_only=warn is not None)
+        if message and warn:
+            warn(message)
+    return cube, replace(spec, mode=decision.mode), decision
 
 
-def framed(values: Any, reading: Reading) -> tuple[Any, slice, slice]:
+def pad_for_mosaic(values: Any, spec: InputSpec) -> tuple[Any, slice, slice]:
     """`values` (band, y, x) with the pixels around them that a network's own mosaic needs; where they lie in that."""
-    mosaic = reading.mosaic
+    mosaic = spec.mosaic
     if mosaic is None:
         return values, slice(0, values.shape[1]), slice(0, values.shape[2])
-    sides = [
-        (mosaic.before, framed_length(n, reading.card.window, mosaic) - n - mosaic.before) for n in values.shape[1:]
-    ]
+    sides = [(mosaic.before, framed_length(n, spec.card.window, mosaic) - n - mosaic.before) for n in values.shape[1:]]
     padding: Any = mosaic.padding
     y, x = (slice(mosaic.before, mosaic.before + n) for n in values.shape[1:])
     return np.pad(values, [(0, 0), *sides], mode=padding), y, x
 
 
-def _mosaic(word: str, card: ModelCard) -> Mosaic | None:
+def _resolve_mosaic(word: str, card: ModelCard) -> Mosaic | None:
     if word not in MOSAICS:
         raise CubeError(f"No mosaic {word!r}: known are {', '.join(MOSAICS)}.")
     if word == "own" and card.mosaic is None:
@@ -151,13 +165,13 @@ def _mosaic(word: str, card: ModelCard) -> Mosaic | None:
     return card.mosaic if word == "own" else None
 
 
-def _sample(date: xr.DataArray, reading: Reading) -> Evidence:
+def _sample_date(date: xr.DataArray, spec: InputSpec) -> PixelStatistics:
     if date.chunks is not None:
-        return lazy.sample(date.data, reading)
-    return eager.look(date.data, reading, eager.sampling_step(date.sizes["y"] * date.sizes["x"]))
+        return lazy.sample_statistics(date.data, spec)
+    return eager.sample_statistics(date.data, spec, eager.sampling_step(date.sizes["y"] * date.sizes["x"]))
 
 
-def _nodata(cube: xr.DataArray) -> tuple[float, ...]:
+def _declared_nodata(cube: xr.DataArray) -> tuple[float, ...]:
     """Every nodata value that the attributes declare, whatever the library that wrote them."""
     found: set[float] = set()
     for key in NODATA_ATTRIBUTES:
@@ -172,7 +186,7 @@ def _nodata(cube: xr.DataArray) -> tuple[float, ...]:
     return tuple(sorted(found))
 
 
-def dates(cube: xr.DataArray) -> list[xr.DataArray]:
+def list_dates(cube: xr.DataArray) -> list[xr.DataArray]:
     """The dates of a cube ([t,] bands, y, x), each (bands, y, x)."""
     return [cube.isel(t=i) for i in range(cube.sizes["t"])] if "t" in cube.dims else [cube]
 
@@ -225,7 +239,7 @@ def mask_cube(
     scores: bool = False,
     threads: int = 0,
     thresholds: Mapping[str, float] | None = None,
-    doubt: Callable[[str], None] | None = None,
+    warn: Callable[[str], None] | None = None,
     mosaic: str = "blended",
     bands: Sequence[str] | None = None,
 ) -> xr.DataArray | xr.Dataset:
@@ -237,23 +251,23 @@ def mask_cube(
     if isinstance(cube, xr.DataArray) and (apart := split_dates(cube)):
         parts = [
             mask_cube(
-                one, card, level, radiometry, scores=scores, threads=threads, thresholds=thresholds, doubt=doubt,
+                one, card, level, radiometry, scores=scores, threads=threads, thresholds=thresholds, warn=warn,
                 mosaic=mosaic, bands=bands,
             )
             for one in apart
         ]  # fmt: skip
         joined: xr.DataArray | xr.Dataset = join_dates(parts)
         return joined
-    cube, reading, decision = settle(
-        cube, card, level, radiometry, threads=threads, thresholds=thresholds, doubt=doubt, mosaic=mosaic, bands=bands
+    cube, spec, decision = prepare_inputs(
+        cube, card, level, radiometry, threads=threads, thresholds=thresholds, warn=warn, mosaic=mosaic, bands=bands
     )
     compute: Callable[..., tuple[Any, Any]] = eager.mask_date if cube.chunks is None else lazy.mask_date
-    made = [_date(compute, date.data, reading, scores) for date in dates(cube)]
-    return dressed(made, cube, reading, decision, scores)
+    made = [_mask_date(compute, date.data, spec, scores) for date in list_dates(cube)]
+    return label_result(made, cube, spec, decision, scores)
 
 
-def _date(compute: Callable[..., tuple[Any, Any]], values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
+def _mask_date(compute: Callable[..., tuple[Any, Any]], values: Any, spec: InputSpec, scores: bool) -> tuple[Any, Any]:
     """Mask and scores of one date."""
-    values, y, x = framed(values, reading)
-    mask, score = compute(values, reading, scores)
+    values, y, x = pad_for_mosaic(values, spec)
+    mask, score = compute(values, spec, scores)
     return mask[y, x], None if score is None else score[:, y, x]

@@ -23,7 +23,7 @@ from kappamask.scenes.writers.quicklook import subsample
 from kappamask.scenes.writers.spool import spool_to_disk
 from kappamask.udf import cloud_mask
 from kappamask.udf import lazy as cells
-from kappamask.udf.stream import READERS, stream
+from kappamask.udf.stream import READER_THREADS, stream
 
 OWN = {"step": 48, "before": 5, "padding": "symmetric", "taper": "crop", "amount": 8}
 
@@ -103,7 +103,7 @@ def test_an_error_in_reading_ends_it_and_its_threads(brightness: ModelCard, tmp_
     lazy.data = lazy.data.map_blocks(damaged, dtype=np.uint16, meta=np.empty((0, 0, 0), np.uint16))
     with pytest.raises(SceneError, match="row 200"):
         pieced(lazy, tmp_path, model=brightness, threads=2)
-    assert not [one for one in threading.enumerate() if one.name.startswith(READERS)]
+    assert not [one for one in threading.enumerate() if one.name.startswith(READER_THREADS)]
 
 
 def test_a_row_that_contradicts_the_metadata_is_an_error(brightness: ModelCard, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from kappamask.models import load_card
 from kappamask.udf import eager
-from kappamask.udf.inference import Scores, in_order, shared_out
+from kappamask.udf.inference import Scores, ordered_results, split_threads
 from kappamask.udf.mask import mask_cube
 
 WINDOWS = "kappamask-window"
@@ -35,7 +35,7 @@ def slower_first(drawn: list[int], count: int = 9) -> Iterator[Callable[[], Scor
 @pytest.mark.parametrize("lanes", [1, 2, 4])
 def test_results_come_in_order_and_few_are_drawn_ahead(lanes: int) -> None:
     drawn: list[int] = []
-    for place, found in enumerate(in_order(slower_first(drawn), lanes)):
+    for place, found in enumerate(ordered_results(slower_first(drawn), lanes)):
         assert found.item() == place
         assert len(drawn) <= place + 1 + (lanes if lanes > 1 else 0)
     assert drawn == [*range(9)]
@@ -49,7 +49,7 @@ def test_one_lane_works_in_the_callers_thread() -> None:
         where.append(threading.get_ident())
         return np.zeros((1, 1, 1), np.float32)
 
-    next(in_order([job], 1))
+    next(ordered_results([job], 1))
     assert where == [threading.get_ident()]
 
 
@@ -57,7 +57,7 @@ def test_an_error_arrives_where_its_result_would_have() -> None:
     def bad() -> Scores:
         raise ValueError("window 3")
 
-    results = in_order([*slower_first([], 2), bad, *slower_first([], 5)], 2)
+    results = ordered_results([*slower_first([], 2), bad, *slower_first([], 5)], 2)
     assert [next(results).item(), next(results).item()] == [0, 1]
     with pytest.raises(ValueError, match="window 3"):
         next(results)
@@ -66,7 +66,7 @@ def test_an_error_arrives_where_its_result_would_have() -> None:
 
 def test_what_waits_is_dropped_when_nobody_asks_any_more() -> None:
     drawn: list[int] = []
-    results = in_order(slower_first(drawn), 2)
+    results = ordered_results(slower_first(drawn), 2)
     next(results)
     results.close()
     assert len(drawn) == 3
@@ -77,7 +77,7 @@ def test_what_waits_is_dropped_when_nobody_asks_any_more() -> None:
     ("threads", "windows", "expected"), [(1, 9, (1, 1)), (2, 9, (2, 1)), (2, 1, (1, 2)), (3, 9, (1, 3)), (8, 2, (2, 4))]
 )
 def test_an_even_number_of_cores_makes_two_lanes(threads: int, windows: int, expected: tuple[int, int]) -> None:
-    assert shared_out(threads, windows) == expected
+    assert split_threads(threads, windows) == expected
 
 
 def test_the_mask_does_not_depend_on_the_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,9 +85,9 @@ def test_the_mask_does_not_depend_on_the_lanes(monkeypatch: pytest.MonkeyPatch) 
 
     def noted(jobs: Iterable[Callable[[], Scores]], lanes: int) -> Generator[Scores]:
         used.append(lanes)
-        return in_order(jobs, lanes)
+        return ordered_results(jobs, lanes)
 
-    monkeypatch.setattr(eager, "in_order", noted)
+    monkeypatch.setattr(eager, "ordered_results", noted)
     values = np.random.default_rng(7).uniform(0.02, 0.6, (3, 200, 1300)).astype(np.float32)
     values[:, :90, 1100:] = np.nan
     cube = xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04"]})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kappamask.cli.options import AsJson, say
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.training.simulator.realism import Gate
@@ -45,7 +45,7 @@ def simulate(
 
     Clouds, their shadows and a sensor, over real clear scenes and fields of real spectra. Tiles that are there stay.
     """
-    with extra("demo"):
+    with require_extra("demo"):
         from kappamask.training.simulator.gallery import draw_gallery
         from kappamask.training.simulator.realism import read_tiles
         from kappamask.training.simulator.tiles import write_tiles

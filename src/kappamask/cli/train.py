@@ -13,7 +13,7 @@ import typer
 
 from kappamask.cli.progress import shown
 from kappamask.models import KappaMaskError
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.training.architecture_table import Predict
@@ -188,7 +188,7 @@ def train(
     Checkpoints are judged on real labelled scenes in DATA that are never trained on, a line for each on stdout.
     Then: kappamask models export OUT/best.pt.
     """
-    with extra("train"):
+    with require_extra("train"):
         import torch
 
         from kappamask.datasets import named

@@ -40,7 +40,7 @@ def meanings(mask: xr.DataArray) -> dict[int, int]:
     By the scheme that the attribute `scheme` names, where `kappamask.models.schemes` knows it, else by the names.
     """
     scheme = SCHEMES.get(str(mask.attrs.get("scheme")))
-    read = {row.value: row.read for row in scheme.rows} if scheme else {}
+    read = {row.value: row.kappamask_code for row in scheme.rows} if scheme else {}
     return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in legend(mask)}
 
 

@@ -12,7 +12,7 @@ from kappamask.reports.class_shares import Share
 from kappamask.reports.render import Picture, png, write_html
 from kappamask.reports.series import Dated
 from kappamask.scenes.writers.quicklook import colour_codes, red_green_blue, stretch_contrast, subsample
-from kappamask.udf.radiometry import affine
+from kappamask.udf.radiometry import scale_and_offset
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["write_series"]
@@ -86,5 +86,5 @@ def _is_clear(one: Dated) -> NDArray[np.bool_]:
 def _reflectance(one: Dated, scene: xr.DataArray) -> NDArray[np.float32]:
     """Read as the mask's network read it, for dates with and without the offset share one stretch."""
     mode = one.mask.attrs.get("radiometry", scene.attrs.get("radiometry", ""))
-    scale, offset = affine("B04", str(mode))
+    scale, offset = scale_and_offset("B04", str(mode))
     return np.asarray(red_green_blue(subsample(scene, THUMBNAIL)) * scale + offset, np.float32)

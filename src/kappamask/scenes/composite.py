@@ -17,7 +17,7 @@ from kappamask.scenes.grid import DEGREE, pixel_size
 from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels, list_layers
 from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.xarray_interop import align_mask, compute_mask, provenance, restore_dims, to_canonical_dims
-from kappamask.udf.schemes import MISSING, UNDEFINED, in_own_scheme
+from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
 __all__ = ["NONE", "REACH", "choose", "composite"]
 
@@ -47,7 +47,7 @@ def choose(mask: xr.DataArray, classes: Sequence[str], order: Sequence[int], rea
     """
     away, size = class_codes(classes), _metres(mask)
     hidden = np.array(sorted({*away, UNDEFINED, MISSING, NODATA_CODE}), np.uint8)
-    codes = in_own_scheme(mask).transpose("t", "y", "x")
+    codes = to_kappamask(mask).transpose("t", "y", "x")
 
     def best_of_block(block: Codes) -> Planes:
         return _best_dates(block, np.array(away, np.uint8), hidden, order, size, reach_m)

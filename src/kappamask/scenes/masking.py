@@ -9,7 +9,7 @@ import xarray as xr
 from kappamask.models import CubeError
 from kappamask.scenes.readers.netcdf import fits, merge_nodata
 from kappamask.scenes.xarray_interop import Xarray
-from kappamask.udf import unusable
+from kappamask.udf import unusable_pixels
 
 __all__ = ["UNCLEAR", "find_hidden", "hide_pixels", "list_layers"]
 
@@ -21,7 +21,7 @@ FILLS = ("_FillValue", "missing_value")
 
 def find_hidden(mask: xr.DataArray, classes: Iterable[str]) -> xr.DataArray:
     """Which pixels are of `classes`, or undefined or missing: bool, lazy if the mask is; CubeError for no such."""
-    return unusable(mask, (*([classes] if isinstance(classes, str) else classes), "undefined", "missing"))
+    return unusable_pixels(mask, (*([classes] if isinstance(classes, str) else classes), "undefined", "missing"))
 
 
 def list_layers(dataset: xr.Dataset) -> dict[Any, xr.DataArray]:

@@ -9,7 +9,7 @@ import xarray as xr
 from rasterio.transform import Affine
 
 from kappamask.models import SceneError
-from kappamask.models.schemes import OWN
+from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import NODATA, legend
 from kappamask.scenes.grid import Grid
@@ -101,7 +101,7 @@ def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
 
 
 def _classes(mask: xr.DataArray) -> tuple[str, list[tuple[int, str]]]:
-    return str(mask.attrs.get("scheme", OWN)), [(one.value, one.name) for one in legend(mask)]
+    return str(mask.attrs.get("scheme", KAPPAMASK)), [(one.value, one.name) for one in legend(mask)]
 
 
 def _grid(mask: xr.DataArray) -> Grid:

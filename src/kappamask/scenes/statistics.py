@@ -11,7 +11,7 @@ from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes.encoding import NODATA, legend
 from kappamask.scenes.xarray_interop import provenance, require_mask, restore_dims, to_canonical_dims
-from kappamask.udf.schemes import MISSING, UNDEFINED, in_own_scheme
+from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
 __all__ = ["class_pixels", "class_statistics", "has_bits", "to_classes"]
 
@@ -46,7 +46,7 @@ def class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
 
 def to_classes(mask: xr.DataArray) -> xr.DataArray:
     """The mask as it is; one of bits, which combine in a pixel, in KappaMask's classes."""
-    return in_own_scheme(mask) if has_bits(mask) else mask
+    return to_kappamask(mask) if has_bits(mask) else mask
 
 
 def has_bits(mask: xr.DataArray) -> bool:
@@ -99,7 +99,7 @@ def _counts(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> x
         from kappamask.scenes.area import clip_to_area
 
         mask, inside = clip_to_area(mask, geometry, crs, all_touched=all_touched)
-    codes = in_own_scheme(mask).drop_vars(["y", "x"], errors="ignore")
+    codes = to_kappamask(mask).drop_vars(["y", "x"], errors="ignore")
     if inside is not None:
         codes = codes.where(inside, np.uint8(NODATA_CODE))
     counts = [(codes == code).sum(("y", "x"), dtype=np.int64) for code in range(len(CLASSES))]

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 from kappamask.workflows.mask_options import EXTRAS, Asked
 from kappamask.workflows.progress import Say, Telling, of_dask, unseen
 
@@ -52,7 +52,7 @@ def pixel_size_warning(cube: "xr.DataArray", asked: float) -> str | None:
 def check_extras(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
     """Raises SceneError, before a mask is made, for what could not be made beside it: no item without a date."""
     if "stac" in wanted:
-        with extra("report"):
+        with require_extra("report"):
             from kappamask.reports.provenance import sensing_time
 
         sensing_time(output.name, cube.attrs)
@@ -80,7 +80,7 @@ def _add(word: str, scene: str, cube: "xr.DataArray", files: list[Path], made: d
         from kappamask.scenes import quicklook, read_mask
 
         return quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]))
-    with extra("report"):
+    with require_extra("report"):
         from kappamask.reports import write_page, write_stac, write_style
     if word == "report":
         from kappamask.scenes.readers.open import read_scl
@@ -150,7 +150,7 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, warn: Say, reco
     check_extras(asked.extras, output, cube)
     preview = _preview(cube, asked)
     stream = streamed(preview.watched if preview else cube, asked)
-    check_mask(stream.like()["mask"], output)
+    check_mask(stream.template()["mask"], output)
     check_cleaning(stream, asked)
     if asked.pixel_m is None and (warning := pixel_size_warning(cube, asked.resolution)):
         warn(warning)
@@ -165,10 +165,10 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, warn: Say, reco
 
 def check_cleaning(stream: "Stream", asked: Asked) -> None:
     """CubeError, before a mask is made, if it could not be cleaned because its pixels' size is not known."""
-    from kappamask.udf.cleaning import pixel_of
+    from kappamask.udf.cleaning import infer_pixel_m
 
     if asked.cleaning and asked.pixel_m is None:
-        pixel_of(stream.like()["mask"])
+        infer_pixel_m(stream.template()["mask"])
 
 
 def _preview(cube: "xr.DataArray", asked: Asked) -> "Preview | None":
@@ -182,11 +182,11 @@ def _preview(cube: "xr.DataArray", asked: Asked) -> "Preview | None":
 
 def _finished(made: "SpooledMask", asked: Asked) -> "xr.DataArray":
     """The mask, cleaned and in the scheme that is asked for."""
-    from kappamask.udf import bits, clean, to_scheme
+    from kappamask.udf import clean, to_bits, to_scheme
 
     mask = clean(made.mask, **asked.cleaning, pixel_m=asked.mask_pixel_m) if asked.cleaning else made.mask
     if asked.scheme.casefold() == "bits":
-        return bits(mask, before=made.mask)
+        return to_bits(mask, before=made.mask)
     return to_scheme(mask, asked.scheme)
 
 

@@ -24,7 +24,7 @@ from kappamask.scenes.readers.vrt import open_vrt
 from kappamask.scenes.readers.zarr import check_store, is_zarr, open_group
 from kappamask.scenes.resample import KERNELS, halve_cube
 from kappamask.udf.schemes import to_scheme
-from kappamask.udf.series import with_facts
+from kappamask.udf.series import add_scene_facts
 
 __all__ = ["open_scene", "open_zarr", "read_scl", "scan"]
 
@@ -85,14 +85,14 @@ def open_scene(
     if resolution not in RESOLUTIONS:
         raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
     if address := _address(path):
-        return with_facts(open_item(address, bands, level, resampling, resolution))
+        return add_scene_facts(open_item(address, bands, level, resampling, resolution))
     if not check_utf8(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
     if is_safe(scene):
-        return with_facts(open_safe(scene, bands, level, resampling, resolution))
+        return add_scene_facts(open_safe(scene, bands, level, resampling, resolution))
     if scene.is_dir() and not is_zarr(scene):
-        return with_facts(open_folder(scene, bands, level, resampling, resolution))
-    return with_facts(
+        return add_scene_facts(open_folder(scene, bands, level, resampling, resolution))
+    return add_scene_facts(
         halve_cube(scene.name, _open_file(scene, bands, level, resampling, resolution), resolution, pixel_m)
     )
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import parse_baseline
 from kappamask.scenes.metadata import packing
-from kappamask.udf.radiometry import AUXILIARY, decide
+from kappamask.udf.radiometry import AUXILIARY, decide_radiometry
 
 __all__ = [
     "PROVIDERS",
@@ -111,7 +111,7 @@ def baseline_of(item: Item) -> str | None:
 
 def radiometry_of_baseline(baseline: Any) -> str | None:
     """What pixels are as ESA made them at this processing baseline ("05.11"); None where it does not say."""
-    mode = decide("auto", {"processing_baseline": baseline}, {}, []).mode
+    mode = decide_radiometry("auto", {"processing_baseline": baseline}, {}, []).mode
     return None if mode == "unknown" else mode
 
 
@@ -137,7 +137,7 @@ def _offset(item: Item, assets: Mapping[str, Item]) -> str | None:
 
 
 def _collection(item: Item, _: Mapping[str, Item]) -> str | None:
-    mode = decide("auto", {"collection": item.get("collection")}, {}, []).mode
+    mode = decide_radiometry("auto", {"collection": item.get("collection")}, {}, []).mode
     return None if mode == "unknown" else mode
 
 

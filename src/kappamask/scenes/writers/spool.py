@@ -11,7 +11,7 @@ from dask.array import Array
 from numpy.typing import NDArray
 
 from kappamask.scenes.encoding import round_to_percent
-from kappamask.udf.stream import Piece, Shown, Stream
+from kappamask.udf.stream import Piece, ProgressCallback, Stream
 
 __all__ = ["SpooledMask", "spool_to_disk"]
 
@@ -29,9 +29,9 @@ class SpooledMask(NamedTuple):
     """In percent, uint8 ([t,] class, y, x), 255 where missing."""
 
 
-def spool_to_disk(stream: Stream, folder: Path, *, scores: bool, show: Shown) -> SpooledMask:
+def spool_to_disk(stream: Stream, folder: Path, *, scores: bool, show: ProgressCallback) -> SpooledMask:
     """Make a mask in `folder`; dims, coordinates and attributes are those of `kappamask.udf.cloud_mask`."""
-    like = stream.like()
+    like = stream.template()
     with (folder / "mask").open("wb") as masks, (folder / "score").open("wb") as kept:
         strips = [_RowWriter(masks, like["mask"].shape[-1:])]
         if scores:
