@@ -32,6 +32,7 @@ lint: $(READY)
 	$(BIN)/python tools/checks/words.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 # The peers and PyTorch are large, so they are not part of what the tests need.
 $(VENV)/bench: $(READY)

@@ -189,7 +189,7 @@ def train(
     Then: kappamask models export OUT/best.pt.
     """
     with require_extra("train"):
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]  an extra that `make lint` does without
 
         from kappamask.datasets import named
         from kappamask.training.architecture_table import RATE, architectures

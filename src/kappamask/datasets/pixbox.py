@@ -53,7 +53,7 @@ _LISTED: Final = """
 1821333386 S2B_MSIL1C_20180302T150259_N0206_R125_T22WES_20180302T183800
 433871481 S2A_MSIL1C_20180303T140051_N0206_R067_T19FDV_20180303T202004
 """
-PRODUCTS: Final = dict(line.split() for line in _LISTED.strip().splitlines())
+PRODUCTS: Final = {number: name for number, _, name in (line.partition(" ") for line in _LISTED.strip().splitlines())}
 """PRODUCT_ID -> name of the product. That of 23 February 2018 is not in the archive of products of the record."""
 CLOUDS: Final = {1: 1, 7: 1, 2: 4, 3: 3, 4: 3, 5: 3, 6: 3, 9: 3, 10: 3, 11: 3}
 """1 no cloud, 7 clear; 2 opaque; 3 to 6 semi-transparent of any thickness, 9 contrail; 10 fog and 11 haze are thin

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
@@ -34,7 +35,7 @@ OUTLINES = {SHADOW: (61, 165, 255), SEMI_TRANSPARENT: (255, 176, 0), CLOUD: (255
 """Class -> red, green, blue of its outline: apart from each other, and from land, water and cloud."""
 SCORES = "cividis"
 """Matplotlib's map that reads the same with any colour vision, and in grey (Nuñez et al. 2018)."""
-SCALE = [mpl.colors.to_hex(mpl.colormaps[SCORES](one)) for one in np.linspace(0, 1, 6)]
+SCALE = [to_hex(colormaps[SCORES](one)) for one in np.linspace(0, 1, 6)]
 """Colours of the scores 0, 0.2 … 1."""
 UNKNOWN = "–"
 """What stands where there is no number."""
@@ -76,7 +77,7 @@ def draw_outlines(
 
 def score_colours(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Scores 0 to 1 (y, x) as uint8 (y, x, 4); NaN is transparent."""
-    colours: NDArray[np.uint8] = mpl.colormaps[SCORES](np.nan_to_num(scores), bytes=True)
+    colours: NDArray[np.uint8] = colormaps[SCORES](np.nan_to_num(scores), bytes=True)
     colours[~np.isfinite(scores), 3] = 0
     return colours
 

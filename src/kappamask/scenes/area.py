@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from math import floor, isfinite
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyproj
 import shapely
 import xarray as xr
+from pyproj.exceptions import ProjError
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from rioxarray.exceptions import RioXarrayError
@@ -29,7 +30,7 @@ SEGMENTS = 100
 110 km long bends by 0.2 km in UTM, one of 1.1 km by 2 cm."""
 MARGIN = 0.01
 """Of the cube's sides, beyond which an area is cut off before it is projected: far from its zone UTM has no answer."""
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, shapely.errors.ShapelyError, pyproj.exceptions.ProjError)
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, shapely.errors.ShapelyError, ProjError)
 """What is raised where an object is no area."""
 NEEDED = "needed is a shapely geometry, GeoJSON, a GeoDataFrame, or a box (west, south, east, north)"
 
@@ -96,8 +97,8 @@ def _shape(geometry: Any, crs: Any) -> tuple[BaseGeometry, Any]:
     if isinstance(geometry, Sequence | np.ndarray) and not isinstance(geometry, str):
         degrees = crs is not None and pyproj.CRS.from_user_input(crs).is_geographic
         return shapely.union_all([shapely.box(*box) for box in split_box(*map(float, geometry), degrees=degrees)]), None
-    document = geometry if isinstance(geometry, Mapping) else geometry.__geo_interface__
-    shapes = [shapely.geometry.shape(one) for one in list_geometries(document)]
+    document = geometry if isinstance(geometry, Mapping) else cast("Any", geometry).__geo_interface__
+    shapes = [shapely.geometry.shape(dict(one)) for one in list_geometries(document)]
     return shapely.union_all(shapely.make_valid(shapes)), getattr(geometry, "crs", parse_crs_name(document))
 
 
@@ -122,7 +123,7 @@ def _project_area(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> 
         shapely.segmentize(found, max(near[2] - near[0], near[3] - near[1]) / SEGMENTS) if near[0] < near[2] else found
     )
     back = pyproj.Transformer.from_crs(crs, array.rio.crs, always_xy=True)
-    return shapely.transform(split, back.transform, interleaved=False)
+    return shapely.transform(split, lambda points: np.column_stack(back.transform(points[:, 0], points[:, 1])))
 
 
 def _window(bounds: tuple[float, ...], grid: Affine, array: xr.DataArray) -> tuple[slice, slice]:

@@ -55,8 +55,8 @@ def _split_attribute(attribute: Any) -> list[str]:
 
 def colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, int, int]]:
     """Value -> red, green, blue, alpha (0 to 255), nodata transparent."""
-    opaque = {c.value: (*bytes.fromhex(c.color_hint), 255) for c in classes}
-    return opaque | {NODATA: (0, 0, 0, 0)}
+    hints = {c.value: bytes.fromhex(c.color_hint) for c in classes}
+    return {value: (hint[0], hint[1], hint[2], 255) for value, hint in hints.items()} | {NODATA: (0, 0, 0, 0)}
 
 
 def category_names(classes: tuple[ClassValue, ...]) -> bytes:

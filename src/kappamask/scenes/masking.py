@@ -39,7 +39,7 @@ def hide_pixels(data: Xarray, hidden: xr.DataArray, nodata: float | None = None)
     has no such value as `nodata`, SceneError if a declared one is no number.
     """
     if isinstance(data, xr.DataArray):
-        return _hide_layer(data, hidden, nodata)
+        return _hide_layer(data, hidden, nodata)  # pyright: ignore[reportReturnType]  a DataArray, as `data` is
     return data.assign({name: _hide_layer(layer, hidden, nodata) for name, layer in list_layers(data).items()})
 
 

@@ -65,8 +65,9 @@ def as_mask(data: Any) -> xr.DataArray | None:
     named, _ = to_canonical_dims(data)
     if isinstance(named, xr.Dataset) and "mask" in named and not _has_bands(named):
         named = named["mask"]
-    is_mask = isinstance(named, xr.DataArray) and set(named.dims) - {"t"} == {"y", "x"}
-    return named if is_mask else None
+    if isinstance(named, xr.DataArray) and set(named.dims) - {"t"} == {"y", "x"}:
+        return named
+    return None
 
 
 def require_mask(data: Any) -> xr.DataArray:

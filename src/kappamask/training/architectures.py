@@ -58,6 +58,8 @@ class Compact(nn.Module):
     y and x are multiples of 16; what is below -2 or above 8 is clipped.
     """
 
+    gain: Tensor
+
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         self.stride = STRIDE
@@ -210,5 +212,6 @@ def _started(layers: nn.Sequential) -> nn.Sequential:
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     return layers

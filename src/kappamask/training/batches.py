@@ -235,6 +235,7 @@ class Batches(Protocol):
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """Batch number `step` of `count` samples; the same for the same numbers."""
+        ...
 
 
 class Source:

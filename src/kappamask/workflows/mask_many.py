@@ -162,7 +162,11 @@ def _client(scheduler: str | None, jobs: int) -> Iterator[tuple[Any, int]]:
         return
     workers = max(1, min(jobs, _cores() // CORES))
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  documented: no dashboard
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client, max(1, _cores() // workers)

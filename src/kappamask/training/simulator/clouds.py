@@ -131,7 +131,7 @@ def draw_layer(
     noise = fractal(shape, slope, max(cell_px, 4.0), rng, stretch=stretch)
     noise += np.float32(rng.uniform(0, 0.8)) * fractal(shape, 3.5, 6 * max(cell_px, 4.0), rng)
     if kind.line:
-        noise = lines(shape, max(cell_px, 3.0), rng) + np.float32(0.4) * noise
+        noise = np.asarray(lines(shape, max(cell_px, 3.0), rng) + np.float32(0.4) * noise, np.float32)
     deepest = float(np.exp(rng.uniform(*np.log(kind.depth))))
     depth, height = _shape(noise, cover, deepest, float(rng.uniform(*kind.edge)))
     if rng.random() < VEILED:
