@@ -49,8 +49,8 @@ def plan(scene: str, output: Path, asked: Asked, *, anew: bool) -> dict[str, Any
     kept = not anew and is_finished(scene, files, asked.recorded(scene), whole=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {
-        "scene": scene, "level": stream.spec.level, "bands": [str(band) for band in cube["bands"].values],
-        "used_bands": list(stream.spec.bands), **said, **size, "windows": stream.windows,
+        "scene": scene, "level": stream.prepared.spec.level, "bands": [str(band) for band in cube["bands"].values],
+        "used_bands": list(stream.prepared.spec.bands), **said, **size, "windows": stream.windows,
         "megapixels": round(size["width"] * size["height"] * size["dates"] / 1e6, 3), "memory_mb": _memory(stream),
         "files": [str(path) for path in (*files, *(output.with_suffix(EXTRAS[word]) for word in asked.extras))],
         "skipped": kept,
@@ -67,7 +67,7 @@ def _radiometry(attributes: Any, encoding: Any, asked: Asked) -> dict[str, str |
 
 
 def _memory(stream: "Stream") -> int:
-    cube = stream.cube
+    cube = stream.prepared.cube
     rows = min(ROWS, cube.sizes["y"]) * cube.sizes["x"] * cube.sizes["bands"] * cube.dtype.itemsize
     return int(FIXED_MB + rows / 2**20)
 

@@ -130,12 +130,14 @@ def opened(scene: str, asked: Asked) -> "xr.DataArray":
 
 def streamed(cube: "xr.DataArray", asked: Asked, radiometry: str | None = None) -> "Stream":
     """The `Stream` of a cube; `radiometry` goes before what is asked."""
+    from kappamask.udf.options import MaskOptions
     from kappamask.udf.stream import stream
 
-    return stream(
-        cube, level=asked.level, model=asked.model, radiometry=radiometry or asked.radiometry,
+    options = MaskOptions(
+        level=asked.level, model=asked.model, radiometry=radiometry or asked.radiometry, scores=asked.scores,
         thresholds=asked.thresholds, mosaic=asked.mosaic, threads=asked.threads,
     )  # fmt: skip
+    return stream(cube, options)
 
 
 def _made(scene: str, output: Path, asked: Asked, tell: Telling, warn: Say, record: str) -> list[Path]:

@@ -18,7 +18,7 @@ from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.lazy_variables import to_dask
 from kappamask.udf.cube import has_number
-from kappamask.udf.mask import NODATA_ATTRIBUTES
+from kappamask.udf.prepare import NODATA_ATTRIBUTES
 from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = [
