@@ -224,7 +224,7 @@ def _imported(module: str, extra: str) -> Any:
         return import_module(module)
     except (ImportError, OSError) as error:  # OSError: a library of the system that it loads, as libgomp
         needed = getattr(error, "name", None) or f"{module} ({error})"
-        raise MissingExtraError(f"It needs {needed}: pip install 'kappamask-openeo[{extra}]'.") from error
+        raise missing_extra(needed, extra, user="It") from error
 
 
 @contextmanager
