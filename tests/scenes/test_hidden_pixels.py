@@ -1,5 +1,6 @@
 """Masks, alpha bands and axes in files of any kind, and what their readers keep."""
 
+import json
 from pathlib import Path
 
 import dask
@@ -8,7 +9,7 @@ import pytest
 import rasterio
 import xarray as xr
 from files import digits, hole, jp2, masked_file
-from stacs import cogs, raw_item, write_item
+from stacs import cogs, raw_item, scaled, write_item
 from zarrs import eopf
 
 from kappamask.models import SceneError
@@ -63,11 +64,14 @@ def test_an_eopf_product_with_rows_northwards_is_turned(tmp_path: Path) -> None:
 
 
 def test_items_keep_the_facts_of_each_date(tmp_path: Path) -> None:
-    path = write_item(tmp_path, raw_item(cogs(tmp_path)))
-    single = open_stac(path)
-    series = open_stac([path, path])
-    assert str(single.scene_facts.values) == str(open_scene(path).scene_facts.values)
-    assert series.scene_facts.dims == ("t",)
+    assets = scaled(cogs(tmp_path), -0.1)
+    items = []
+    for baseline in ("04.00", "05.11"):
+        raw = raw_item(assets, name=f"of_{baseline}", **{"s2:processing_baseline": baseline})
+        items.append(write_item(tmp_path, raw, f"{baseline}.json"))
+    told = [json.loads(text) for text in open_stac(items).scene_facts.values.tolist()]
+    assert [facts["processing_baseline"] for facts in told] == ["04.00", "05.11"]
+    assert json.loads(open_stac(items[0]).scene_facts.item()) == told[0]
 
 
 def test_counts_of_a_lazy_mask_have_item() -> None:
