@@ -22,11 +22,13 @@ USES = {
 """Name in a test, in a helper that it calls or in a fixture that it takes -> marker."""
 SLOW = (
     "benchmarks",
+    "cli/test_whole_product_many.py",
     "conversion/test_conversion.py",
     "conversion/test_fetch.py",
     "docs/test_docs.py",
     "docs/test_docs_pages.py",
     "docs/test_readme.py",
+    "evaluation/test_peers.py",
     "openeo_process/test_archive.py",
     "test_layout.py",
     "training",
