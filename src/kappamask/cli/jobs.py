@@ -9,7 +9,7 @@ import typer
 from kappamask.cli.options import AllowHoles, AsJson, AtOnce, JournalFile, say
 from kappamask.cli.progress import BATCH_PROGRESS
 from kappamask.models import JobError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.batch import by_backend, drive, run_parts
 from kappamask.workflows.batch_results import (
     HOME,

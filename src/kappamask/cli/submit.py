@@ -24,7 +24,7 @@ from kappamask.cli.options import (
 )
 from kappamask.cli.progress import BATCH_PROGRESS, echo
 from kappamask.models import JobError, ModelCard, load_card
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.batch import drive, moved
 from kappamask.workflows.batch_results import HOME, journal_at, whole_or_fetched_again
 

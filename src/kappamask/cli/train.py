@@ -13,7 +13,7 @@ import typer
 
 from kappamask.cli.progress import shown
 from kappamask.models import KappaMaskError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 if TYPE_CHECKING:
     from kappamask.training.architecture_table import Predict

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kappamask.models import JobError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.batch_results import attributes_of, driver_of
 from kappamask.workflows.progress import BatchProgress, Say, unheard
 

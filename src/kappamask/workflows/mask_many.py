@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import KappaMaskError, SceneError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.mask_options import EXTRAS, Asked, absolute
 from kappamask.workflows.mask_scene import check_cleaning, check_extras, make, opened, streamed
 from kappamask.workflows.progress import Say, Shown, Telling, unheard, unseen

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.mask_options import EXTRAS, Asked
 from kappamask.workflows.progress import Say, Telling, of_dask, unseen
 
@@ -52,7 +52,7 @@ def pixel_size_warning(cube: "xr.DataArray", asked: float) -> str | None:
 def check_extras(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
     """Raises SceneError, before a mask is made, for what could not be made beside it: no item without a date."""
     if "stac" in wanted:
-        with require_extra("report"):
+        with require_extra("scenes"):
             from kappamask.reports.provenance import sensing_time
 
         sensing_time(output.name, cube.attrs)
@@ -80,7 +80,7 @@ def _add(word: str, scene: str, cube: "xr.DataArray", files: list[Path], made: d
         from kappamask.scenes import quicklook, read_mask
 
         return quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]))
-    with require_extra("report"):
+    with require_extra("scenes"):
         from kappamask.reports import write_page, write_stac, write_style
     if word == "report":
         from kappamask.scenes.readers.open import read_scl
