@@ -1,174 +1,105 @@
-"""Options of a mask, its output files, and whether it is up to date."""
+"""Options of a mask, and the record by which later runs recognise it."""
 
 import json
-import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kappamask.models import SceneError
+from kappamask.models.cleaning import CleaningOptions
+from kappamask.workflows.mask_files import scene_fingerprint
 
-__all__ = ["EXTRAS", "Asked", "absolute", "is_finished", "targets", "told_apart"]
+__all__ = ["EXTRAS", "MaskOptions"]
 
-ELSEWHERE = ("threads", "extras")
-"""Of `Asked`: what changes no pixel."""
+NO_PIXEL = ("threads", "extras")
+"""Fields of `MaskOptions` that change no pixel."""
 EXTRAS = {"quicklook": ".png", "report": ".html", "style": ".qml", "stac": ".json"}
 """Word -> suffix of the file, which has the mask's name; the item, last, lists the others."""
-KINDS = (".zip", ".safe", ".zarr", ".tif", ".tiff", ".nc", ".vrt", ".json", ".jp2", ".xml")
-"""Suffixes that say what a scene is, not which."""
-METADATA = "MTD_"
-"""How the metadata file begins that stands for the product in whose folder it lies."""
-GEOTIFF = (".tif", ".tiff")
+CLEANING = tuple(CleaningOptions.__annotations__)
+"""Options of `kappamask.udf.clean`, which may be given beside the fields."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class MaskOptions:
     """Options of one mask; can be pickled."""
 
     level: str | None = None
+    """L1C or L2A; left out, the scene's metadata or bands decide."""
     model: str = "compact"
+    """A card's id, or the path of a card."""
     radiometry: str = "auto"
+    """auto, reflectance, dn_harmonized or dn_offset."""
     bands: tuple[str, ...] | None = None
+    """To use; they name the scene's bands, in order, where it does not."""
     scores: bool = False
+    """Also write the score of each class (class, y, x), float32."""
     thresholds: dict[str, float] = field(default_factory=dict)
+    """Class name to the score from which on it is taken, as {"cloud": 0.3}."""
     mosaic: str = "blended"
     resampling: str = "bilinear"
+    """Of coarser bands: "nearest", "bilinear", "cubic" or "sinc"."""
     resolution: int = 10
+    """Metres: 10 or 20."""
     scheme: str = "KappaMask"
+    """Class scheme of the mask, or "bits"."""
     cleaning: dict[str, Any] = field(default_factory=dict)
+    """Options of `kappamask.udf.clean`, such as {"buffer_m": 60}."""
     pixel_m: float | None = None
-    """Side of the scene's pixels, where it does not tell."""
-    threads: int = 1
+    """Metres: side of the scene's pixels, where it does not say."""
+    threads: int = 0
+    """0: as many as there are cores."""
     extras: tuple[str, ...] = ()
-    """Of `kappamask.workflows.mask_options.EXTRAS`."""
+    """Files beside the mask: "quicklook", "report", "style", "stac"."""
+
+    def __post_init__(self) -> None:
+        """Raise SceneError for an unknown extra."""
+        if unknown := [word for word in self.extras if word not in EXTRAS]:
+            raise SceneError(f"extras {', '.join(unknown)}: known are {', '.join(EXTRAS)}.")
+        for name in ("thresholds", "cleaning"):  # 20 and 20.0 are one option, in records too
+            object.__setattr__(self, name, {key: _to_float(value) for key, value in getattr(self, name).items()})
+
+    def with_changes(self, **changes: Any) -> Self:
+        """Return a copy with some fields, or options of `kappamask.udf.clean`, changed.
+
+        Raises SceneError for a name that is neither.
+        """
+        known = [one.name for one in fields(self)]
+        if unknown := [name for name in changes if name not in (*known, *CLEANING)]:
+            raise SceneError(f"No option {', '.join(unknown)}: known are {', '.join((*known, *CLEANING))}.")
+        cleaning = {name: changes.pop(name) for name in CLEANING if name in changes}
+        for name in ("bands", "extras"):
+            if isinstance(changes.get(name), Sequence) and not isinstance(changes[name], str):
+                changes[name] = tuple(changes[name])
+        if cleaning:
+            changes["cleaning"] = {**self.cleaning, **changes.get("cleaning", {}), **cleaning}
+        return replace(self, **changes)
 
     @property
     def mask_pixel_m(self) -> float | None:
-        """Side of the mask's pixels, where the scene does not tell: halved scenes have larger ones."""
+        """Side of the mask's pixels, where the scene does not say: halved scenes have larger ones."""
         halved = self.pixel_m is not None and self.resolution > self.pixel_m
         return float(self.resolution) if halved else self.pixel_m
 
-    def recorded(self, scene: str) -> str:
-        """What a mask of `scene` records, by which later runs tell whether they would make the same: JSON."""
+    def record(self, scene: str) -> str:
+        """Describe, as JSON, how a mask of `scene` is made; equal records mean equal masks."""
         from kappamask.models import card_digest, load_card
 
-        said = {key: value for key, value in asdict(self).items() if key not in ELSEWHERE}
+        options = {key: value for key, value in asdict(self).items() if key not in NO_PIXEL}
         if self.pixel_m is None:  # masks from before there was the option stay as they are
-            del said["pixel_m"]
+            del options["pixel_m"]
         card = load_card(self.model)
         made_with = {
             "model": card.sha256,
             "card": card_digest(card),
             "version": version("kappamask-openeo"),
-            "scene": told_apart(scene),
+            "scene": scene_fingerprint(scene),
         }
-        return json.dumps(said | made_with, sort_keys=True)
+        return json.dumps(options | made_with, sort_keys=True)
 
 
-def absolute(text: str) -> str:
-    """A path that exists, whole, so that workers find it; another word or address as it is."""
-    path = Path(text)
-    return str(path.absolute()) if path.exists() else text
-
-
-def targets(scenes: Sequence[str], output: Path, asked: Asked) -> list[tuple[str, Path]]:
-    """Each scene with its mask: `output`, or for several, or if that is a folder, NAME_mask.tif in it.
-
-    A folder that is no scene stands for the scenes in it. Raises SceneError for an output of a wrong kind, two scenes
-    of a name, or a mask that would replace a scene.
-    """
-    from kappamask.scenes.writers.masks import MASK_SUFFIXES
-
-    found = [path for scene in scenes for path in _scenes(scene)]
-    single = len(found) == 1 and not output.is_dir()
-    if single and output.suffix.lower() not in MASK_SUFFIXES:
-        raise SceneError(f"{output} must end in {' or '.join(MASK_SUFFIXES)}")
-    if len(found) > 1 and output.suffix.lower() in MASK_SUFFIXES:
-        raise SceneError(f"{output} is a file; for {len(found)} scenes name a folder")
-    jobs = [(scene, output if single else output / f"{_name(scene)}_mask.tif") for scene in found]
-    _check(jobs, asked)
-    return jobs
-
-
-def _scenes(scene: str) -> list[str]:
-    from kappamask.scenes import scan
-
-    if not Path(scene).is_dir():
-        return [scene]
-    try:
-        return [str(path) for path in scan(scene)]
-    except SceneError:
-        return [scene]  # whose own error says more
-
-
-def _name(scene: str) -> str:
-    path = Path(os.path.abspath(scene))  # noqa: PTH100  (a link keeps its own name)
-    path = path.parent if path.name.startswith(METADATA) else path
-    while path.suffix.lower() in KINDS:
-        path = path.with_suffix("")
-    return path.name
-
-
-def _check(jobs: list[tuple[str, Path]], asked: Asked) -> None:
-    from kappamask.scenes.writers.masks import outputs
-
-    sources = {os.path.realpath(scene): scene for scene, _ in jobs}
-    written = set[str]()
-    for scene, output in jobs:
-        beside = [output.with_suffix(EXTRAS[word]) for word in asked.extras]
-        for path in map(os.path.realpath, (*outputs(output, scores=asked.scores), *beside)):
-            if path in sources:
-                raise SceneError("the mask, or its scores, must not replace the scene")
-            if path in written:
-                raise SceneError(f"two scenes have one name, {_name(scene)}; mask them apart")
-            written.add(path)
-
-
-def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = True) -> bool:
-    """Whether `files`, a mask and perhaps its scores, are there, were made with `options`, and later than the scene.
-
-    scene: its path, or an address, whose age is not asked. whole: also read every pixel, for disks and copies fail.
-    """
-    from kappamask.scenes.writers.masks import read_mask
-
-    try:
-        if not all(path.is_file() for path in files) or read_mask(files[0]).attrs.get("options") != options:
-            return False
-        if _changed(scene) > files[0].stat().st_mtime_ns:
-            return False
-        return not whole or all(map(_is_whole, files))
-    except (SceneError, OSError):
-        return False
-
-
-def _is_whole(path: Path) -> bool:
-    from kappamask.scenes.readers.netcdf import open_dates
-    from kappamask.scenes.readers.raster import local_raster
-
-    if path.suffix.lower() not in GEOTIFF:
-        open_dates(path).max().compute()  # of scores, too
-        return True
-    with local_raster(path) as dataset:
-        for _, window in dataset.block_windows(1):
-            dataset.read(window=window)
-    return True
-
-
-def told_apart(scene: str) -> list[str | int]:
-    """What a scene is told from others by: its name, bytes, and when it was changed, in ns; or its address."""
-    path = Path(scene)
-    if not path.exists():
-        return [scene]
-    return [path.resolve().name, sum(file.stat().st_size for file in _files(path) if file.is_file()), _changed(scene)]
-
-
-def _changed(scene: str) -> int:
-    """When a scene, or the latest of the files in its folder, was changed, in nanoseconds; 0 for an address."""
-    path = Path(scene)
-    return max(file.stat().st_mtime_ns for file in _files(path)) if path.exists() else 0
-
-
-def _files(path: Path) -> list[Path]:
-    return [path, *(path.rglob("*") if path.is_dir() else ())]
+def _to_float(value: Any) -> Any:
+    """Convert whole numbers, also those inside a mapping; other values stay."""
+    if isinstance(value, Mapping):
+        return {key: _to_float(one) for key, one in value.items()}
+    return float(value) if isinstance(value, int) else value
