@@ -17,9 +17,9 @@ __all__ = ["compute_all", "compute_block", "lazy_zeros", "mask_date", "read_bloc
 BLOCK_WINDOWS = 4
 """Sides of a block in window steps: 4096 px for 1024; larger blocks compute fewer windows twice, use more memory."""
 BLOCK_SIDE_PX = 1024
-"""Pixels, of cells where chunks are smaller: that of the blocks of Sentinel-2's JP2s; 27 MB with 13 bands."""
+"""Pixels, of blocks where chunks are smaller: that of the blocks of Sentinel-2's JP2s; 27 MB with 13 bands."""
 SAMPLE_BLOCKS = 3
-"""Rows and columns of cells that a sample is taken from: nine blocks of a product are 7 % of it."""
+"""Rows and columns of blocks that a sample is taken from: nine blocks of a product are 7 % of it."""
 
 
 def mask_date(values: Any, spec: InputSpec, scores: bool) -> tuple[Any, Any]:
@@ -107,14 +107,14 @@ def _merge_chunks(chunks: tuple[int, ...], least: int) -> list[slice]:
 
 
 def compute_block(values: Any, y: slice, x: slice) -> NDArray[Any]:
-    """The numbers (band, y, x) in a cell of a dask array, computed in this thread."""
+    """The numbers (band, y, x) in a block of a dask array, computed in this thread."""
     return np.asarray(values[:, y, x].compute(scheduler="synchronous"))
 
 
 def sample_statistics(values: Any, spec: InputSpec) -> PixelStatistics:
-    """Evidence from a few cells of a dask array (band, y, x), spread evenly.
+    """Evidence from a few blocks of a dask array (band, y, x), spread evenly.
 
-    If none of their pixels is valid, it is that of the first cell that has some.
+    If none of their pixels is valid, it is that of the first block that has some.
     """
     rows, columns = read_blocks(values)
     chosen = [*product(_pick_evenly(rows), _pick_evenly(columns))]
@@ -122,8 +122,8 @@ def sample_statistics(values: Any, spec: InputSpec) -> PixelStatistics:
     found = compute_all([values[:, y, x][:, ::step, ::step] for y, x in chosen])
     seen = eager.pixel_statistics(np.concatenate([eager.subsample(one, 1) for one in found], axis=1), spec)
     others = product(rows, columns)
-    while seen.empty and (cell := next(others, None)):
-        seen = eager.sample_statistics(compute_block(values, *cell), spec)
+    while seen.empty and (block := next(others, None)):
+        seen = eager.sample_statistics(compute_block(values, *block), spec)
     return seen
 
 

@@ -15,14 +15,14 @@ from command import SLOW, one_sentence
 from files import digits, geotiff, jp2, per_band
 from networks import write_model
 
-from kappamask.files.atomic import PREFIX, YOUNG_S, scratch
+from kappamask.files.atomic import PREFIX, YOUNG_S, scratch_dir
 from kappamask.models import ModelCard
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
 from kappamask.udf import clean, cloud_mask, to_scheme
 from kappamask.workflows import many_scenes
 from kappamask.workflows.mask_files import list_targets
-from kappamask.workflows.mask_options import MaskOptions
+from kappamask.workflows.scene_options import SceneOptions
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_mask_is_named_by_its_product_from_inside_too(tmp_path: Path, monkeypa
     (product / "GRANULE").mkdir(parents=True)
     (product / "MTD_MSIL1C.xml").touch()
     monkeypatch.chdir(product / within)
-    ((_, mask),) = list_targets([scene], tmp_path, MaskOptions())
+    ((_, mask),) = list_targets([scene], tmp_path, SceneOptions())
     assert mask == tmp_path / "S2A_MSIL1C_20180202_mask.tif"
 
 
@@ -169,14 +169,14 @@ def test_only_folders_of_the_dead_are_swept(tmp_path: Path) -> None:
     other.mkdir()
     make_old(other)
     (tmp_path / f"{PREFIX}linklink").symlink_to(other)
-    with scratch(tmp_path / "m.tif") as folder:
+    with scratch_dir(tmp_path / "m.tif") as folder:
         (folder / "work").write_text("here")
         make_old(folder)
-        with scratch(tmp_path / "n.tif"):
+        with scratch_dir(tmp_path / "n.tif"):
             assert (folder / "work").read_text() == "here"
     assert new.is_dir() and other.is_dir() and not folder.exists()
     make_old(new)
-    with scratch(tmp_path / "m.tif"):
+    with scratch_dir(tmp_path / "m.tif"):
         assert not new.exists()
 
 

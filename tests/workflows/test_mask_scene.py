@@ -10,7 +10,7 @@ from files import geotiff
 import kappamask
 from kappamask.models import SceneError
 from kappamask.scenes import read_mask
-from kappamask.workflows import MaskOptions, RunOptions, ScenesFailedError, mask_many, mask_scene, no_progress
+from kappamask.workflows import RunOptions, SceneOptions, ScenesFailedError, mask_many, mask_scene, no_progress
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_python_and_the_command_write_the_same(kappamask, scene, tmp_path, brigh
 
 
 def test_a_mask_that_is_there_is_not_made_again(scene, tmp_path, brightness):
-    options = MaskOptions(model=str(brightness.folder))
+    options = SceneOptions(model=str(brightness.folder))
     assert "skipped" not in mask_scene(scene, tmp_path / "m.tif", options)
     assert mask_scene(scene, tmp_path / "m.tif", options)["skipped"]
     assert "skipped" not in mask_scene(scene, tmp_path / "m.tif", options, overwrite=True)

@@ -178,7 +178,8 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         other = other.squeeze("bands", drop=True) if other.sizes.get("bands") == 1 else other
         near = other.reindex(y=self.array.y, x=self.array.x, method="nearest", tolerance=TOLERANCE)
         hit = (near != 0) & near.notnull()
-        aligned = hit.reindex({d: self.array[d] for d in ("t", "bands") if d in hit.dims}, fill_value=False)
+        missing: Any = False  # xarray takes any value, and declares a sentinel
+        aligned = hit.reindex({d: self.array[d] for d in ("t", "bands") if d in hit.dims}, fill_value=missing)
         kept = numbers(self.array).where(~aligned, np.nan if replacement is None else replacement)
         return self._with(kept.transpose(*self.array.dims).astype(np.float32))
 

@@ -26,7 +26,7 @@ from kappamask.models import SceneError
 from kappamask.workflows.display import print_line, print_warning
 from kappamask.workflows.many_scenes import RunOptions, ScenesFailedError, mask_many
 from kappamask.workflows.mask_files import list_targets
-from kappamask.workflows.mask_options import EXTRAS, MaskOptions
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 __all__ = [
     "Bands",
@@ -201,7 +201,7 @@ def mask(
     if scheduler and engine is not Engine.DASK:
         raise typer.BadParameter("is for --engine dask", param_hint="--scheduler")
     extras = {"quicklook": quicklook, "report": report, "style": style, "stac": stac}
-    options = MaskOptions(
+    options = SceneOptions(
         level=level.value if level else None,
         model=model,
         radiometry=radiometry.value,

@@ -101,13 +101,13 @@ def export(
 ) -> None:
     """Write a trained network as ONNX, its scores calibrated, with a card of how it was made and how good it is."""
     with require_extra("train"):
-        from kappamask.training.export import Release, release
+        from kappamask.training.export import ReleaseOptions, write_release
         from kappamask.training.model_card import Owner
 
     made = datetime.fromtimestamp(checkpoints[-1].stat().st_mtime, UTC).date().isoformat()
     odds = {"shadow": shadow_odds, "cloud": cloud_odds}
-    wanted = Release(name, made, Owner(title, author, licence), odds, labelled)
-    facts = release(checkpoints, data, tiles, output, wanted)
+    wanted = ReleaseOptions(name, made, Owner(title, author, licence), odds, labelled)
+    facts = write_release(checkpoints, data, tiles, output, wanted)
     told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256", "scenes")}
     print_result(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
 

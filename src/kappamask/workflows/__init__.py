@@ -16,9 +16,9 @@ from kappamask.workflows.batch import (
 )
 from kappamask.workflows.batch_options import BatchOptions, OptionError
 from kappamask.workflows.many_scenes import RunOptions, ScenesFailedError, mask_many, plan_mask
-from kappamask.workflows.mask_options import MaskOptions
 from kappamask.workflows.one_scene import mask_scene
 from kappamask.workflows.progress import BatchProgress, no_progress
+from kappamask.workflows.scene_options import SceneOptions
 
 __all__ = [
     "BatchFailedError",
@@ -26,9 +26,9 @@ __all__ = [
     "BatchPlan",
     "BatchProgress",
     "BatchResult",
-    "MaskOptions",
     "OptionError",
     "RunOptions",
+    "SceneOptions",
     "ScenesFailedError",
     "cancel",
     "fetch",

@@ -75,9 +75,9 @@ def measure_holes(parts: "Iterable[Part]") -> dict[str, float]:
 
     Returns path -> share of each fetched file that has any.
     """
-    from kappamask.scenes.verify import unexplained
+    from kappamask.scenes.verify import missing_within_swath
 
-    found = {str(path): round(unexplained(path), 6) for part in parts for path, _ in _list_masks(part)}
+    found = {str(path): round(missing_within_swath(path), 6) for part in parts for path, _ in _list_masks(part)}
     return {path: share for path, share in found.items() if share}
 
 

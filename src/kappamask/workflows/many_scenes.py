@@ -12,7 +12,6 @@ from kappamask.models import KappaMaskError, SceneError
 from kappamask.models.errors import require_extra
 from kappamask.workflows.display import print_line, progress_bar
 from kappamask.workflows.mask_files import is_finished, list_targets, make_absolute
-from kappamask.workflows.mask_options import EXTRAS, MaskOptions
 from kappamask.workflows.one_scene import (
     DEFAULTS,
     Result,
@@ -24,6 +23,7 @@ from kappamask.workflows.one_scene import (
     write_mask_files,
 )
 from kappamask.workflows.progress import Notify, Progress, ProgressFactory, no_progress
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 if TYPE_CHECKING:
     from kappamask.udf.stream import Stream
@@ -66,7 +66,7 @@ class RunOptions:
 RUN = RunOptions()
 
 
-def plan_mask(scene: str, output: Path, options: MaskOptions, *, overwrite: bool = False) -> Result:
+def plan_mask(scene: str, output: Path, options: SceneOptions, *, overwrite: bool = False) -> Result:
     """Describe the mask that would be made; no pixel is read.
 
     Raises what `open_scene` and `cloud_mask` would.
@@ -82,8 +82,8 @@ def plan_mask(scene: str, output: Path, options: MaskOptions, *, overwrite: bool
     skipped = not overwrite and is_finished(scene, files, options.record(scene), whole=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {
-        "scene": scene, "level": stream.spec.level, "bands": [str(band) for band in cube["bands"].values],
-        "used_bands": list(stream.spec.bands), **reading, **size, "windows": stream.windows,
+        "scene": scene, "level": stream.prepared.spec.level, "bands": [str(band) for band in cube["bands"].values],
+        "used_bands": list(stream.prepared.spec.bands), **reading, **size, "windows": stream.windows,
         "megapixels": round(size["width"] * size["height"] * size["dates"] / 1e6, 3),
         "memory_mb": _estimate_memory_mb(stream),
         "files": [str(path) for path in (*files, *(output.with_suffix(EXTRAS[word]) for word in options.extras))],
@@ -91,7 +91,7 @@ def plan_mask(scene: str, output: Path, options: MaskOptions, *, overwrite: bool
     }  # fmt: skip
 
 
-def _describe_radiometry(attributes: Any, encoding: Any, options: MaskOptions) -> dict[str, str | None]:
+def _describe_radiometry(attributes: Any, encoding: Any, options: SceneOptions) -> dict[str, str | None]:
     from kappamask.udf.radiometry import decide_radiometry, radiometry_from_metadata
 
     if options.radiometry == "auto" and radiometry_from_metadata(attributes, encoding) is None:
@@ -101,7 +101,7 @@ def _describe_radiometry(attributes: Any, encoding: Any, options: MaskOptions) -
 
 
 def _estimate_memory_mb(stream: "Stream") -> int:
-    cube = stream.cube
+    cube = stream.prepared.cube
     rows = min(ROWS_IN_MEMORY, cube.sizes["y"]) * cube.sizes["x"] * cube.sizes["bands"] * cube.dtype.itemsize
     return int(FIXED_MB + rows / 2**20)
 
@@ -148,7 +148,7 @@ def _describe_error(error: Exception) -> str:
 def mask_many(
     scenes: Sequence[str | Path],
     output: str | Path,
-    options: MaskOptions = DEFAULTS,
+    options: SceneOptions = DEFAULTS,
     *,
     run: RunOptions = RUN,
     progress: ProgressFactory = progress_bar,
@@ -157,7 +157,7 @@ def mask_many(
     """Mask several scenes, as `kappamask mask` does; one failure stops no other.
 
     scenes: paths or addresses, or folders of scenes. output: a folder, for NAME_mask.tif of each; for one scene also
-    the mask itself. changes: fields of `MaskOptions`, or options of `kappamask.udf.clean`, in place of those of
+    the mask itself. changes: fields of `SceneOptions`, or options of `kappamask.udf.clean`, in place of those of
     `options`. run: where and how. progress: as for `mask_scene`.
 
     Returns the result of `mask_scene` for each scene; of `plan_mask` with `run.dry_run`.
@@ -177,7 +177,7 @@ def mask_many(
     return done
 
 
-def _plan_masks(targets: list[Target], options: MaskOptions, errors: _Errors, run: RunOptions) -> list[Result]:
+def _plan_masks(targets: list[Target], options: SceneOptions, errors: _Errors, run: RunOptions) -> list[Result]:
     done: list[Result] = []
     for scene, output in targets:
         with errors.collect(scene):
@@ -186,7 +186,7 @@ def _plan_masks(targets: list[Target], options: MaskOptions, errors: _Errors, ru
 
 
 def _mask_locally(
-    targets: list[Target], options: MaskOptions, errors: _Errors, run: RunOptions, progress: ProgressFactory
+    targets: list[Target], options: SceneOptions, errors: _Errors, run: RunOptions, progress: ProgressFactory
 ) -> list[Result]:
     """Mask scene after scene in this process."""
     _make_folder(targets)
@@ -203,7 +203,7 @@ def _named_progress(progress: ProgressFactory, name: str, label: str) -> Abstrac
 
 
 def _mask_on_dask(
-    targets: list[Target], options: MaskOptions, errors: _Errors, run: RunOptions, progress: ProgressFactory
+    targets: list[Target], options: SceneOptions, errors: _Errors, run: RunOptions, progress: ProgressFactory
 ) -> list[Result]:
     """Mask scenes on the workers of a scheduler, which see the same files, or of this machine."""
     with require_extra("backend"):
@@ -237,7 +237,11 @@ def _client(scheduler: str | None, count: int) -> Iterator[tuple[Any, int]]:
         return
     workers = max(1, min(count, count_cores() // CORES_PER_WORKER))
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  documented: no dashboard
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client, max(1, count_cores() // workers)
@@ -252,7 +256,7 @@ def _connect(scheduler: str) -> Any:
         raise SceneError(f"No dask scheduler answers at {scheduler} ({error}): see `dask scheduler --help`.") from error
 
 
-def _mask_at_worker(scene: str, output: Path, options: MaskOptions, overwrite: bool) -> Result:
+def _mask_at_worker(scene: str, output: Path, options: SceneOptions, overwrite: bool) -> Result:
     """Mask one scene on a worker and return the result and its warnings.
 
     An error is returned in words, because errors that have causes may not travel.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kappamask.models import SceneError
 
 if TYPE_CHECKING:
-    from kappamask.workflows.mask_options import MaskOptions
+    from kappamask.workflows.scene_options import SceneOptions
 
 __all__ = ["is_finished", "list_targets", "make_absolute", "scene_fingerprint"]
 
@@ -25,7 +25,7 @@ def make_absolute(text: str) -> str:
     return str(path.absolute()) if path.exists() else text
 
 
-def list_targets(scenes: Sequence[str], output: Path, options: "MaskOptions") -> list[tuple[str, Path]]:
+def list_targets(scenes: Sequence[str], output: Path, options: "SceneOptions") -> list[tuple[str, Path]]:
     """List each scene with its mask: `output`, or in a folder NAME_mask.tif.
 
     A folder that is no scene stands for the scenes in it. Raises SceneError for an output of a wrong kind, two scenes
@@ -63,9 +63,9 @@ def _scene_name(scene: str) -> str:
     return path.name
 
 
-def _check_targets(targets: list[tuple[str, Path]], options: "MaskOptions") -> None:
+def _check_targets(targets: list[tuple[str, Path]], options: "SceneOptions") -> None:
     from kappamask.scenes.writers.masks import outputs
-    from kappamask.workflows.mask_options import EXTRAS
+    from kappamask.workflows.scene_options import EXTRAS
 
     sources = {os.path.realpath(scene): scene for scene, _ in targets}
     written = set[str]()
@@ -83,7 +83,7 @@ def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = Tr
     """Tell whether a mask and its scores exist, with these options, and are newer than the scene.
 
     scene: its path, or an address, whose age is not asked. files: the mask, then its scores if there are any.
-    options: `MaskOptions.record`. whole: also read every pixel, for disks and copies fail.
+    options: `SceneOptions.record`. whole: also read every pixel, for disks and copies fail.
     """
     from kappamask.scenes.writers.masks import read_mask
 

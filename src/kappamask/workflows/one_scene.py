@@ -12,14 +12,14 @@ from kappamask.models import SceneError
 from kappamask.models.errors import require_extra
 from kappamask.workflows.display import progress_bar
 from kappamask.workflows.mask_files import is_finished, list_targets
-from kappamask.workflows.mask_options import EXTRAS, MaskOptions
 from kappamask.workflows.progress import Notify, ProgressFactory, dask_progress
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from kappamask.scenes.writers.quicklook import Preview
-    from kappamask.scenes.writers.spool import Made
+    from kappamask.scenes.writers.spool import SpooledMask
     from kappamask.udf.stream import Stream
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "write_mask_files",
 ]
 
-DEFAULTS = MaskOptions()
+DEFAULTS = SceneOptions()
 Result = dict[str, Any]
 PIXEL_M = 10.0
 """Metres: the grid that KappaMask's networks are trained on (Domnich et al. 2021), Sentinel-2's finest."""
@@ -102,7 +102,7 @@ def _add_extra(word: str, scene: str, cube: "xr.DataArray", files: list[Path], w
 def mask_scene(
     scene: str | Path,
     output: str | Path,
-    options: MaskOptions = DEFAULTS,
+    options: SceneOptions = DEFAULTS,
     *,
     overwrite: bool = False,
     progress: ProgressFactory = progress_bar,
@@ -112,7 +112,7 @@ def mask_scene(
     """Mask one scene of any size within 2 GB of memory, as `kappamask mask` does.
 
     scene: path or address of what `kappamask.scenes.open_scene` reads. output: the mask, .tif or .nc, uint8.
-    changes: fields of `MaskOptions`, or options of `kappamask.udf.clean`, in place of those of `options`.
+    changes: fields of `SceneOptions`, or options of `kappamask.udf.clean`, in place of those of `options`.
     overwrite: also write a mask that is there already, made of this scene with these options.
     progress: shows how far it is; a bar on a terminal, lines elsewhere, nothing with `no_progress`.
     warn: called with a warning, as about the pixels' size.
@@ -133,7 +133,7 @@ def mask_scene(
 def write_mask_files(
     scene: str,
     output: Path,
-    options: MaskOptions,
+    options: SceneOptions,
     progress: ProgressFactory,
     *,
     overwrite: bool = False,
@@ -161,7 +161,7 @@ def count_cores() -> int:
     return int(CPU_COUNT)
 
 
-def open_cube(scene: str, options: MaskOptions) -> "xr.DataArray":
+def open_cube(scene: str, options: SceneOptions) -> "xr.DataArray":
     """Open a scene as a lazy cube, dims (bands, y, x)."""
     from kappamask.scenes import open_scene
 
@@ -175,25 +175,27 @@ def open_cube(scene: str, options: MaskOptions) -> "xr.DataArray":
     )
 
 
-def open_stream(cube: "xr.DataArray", options: MaskOptions, radiometry: str | None = None) -> "Stream":
+def open_stream(cube: "xr.DataArray", options: SceneOptions, radiometry: str | None = None) -> "Stream":
     """Prepare the `Stream` of a cube; `radiometry` takes precedence over that of `options`."""
+    from kappamask.udf.options import MaskOptions
     from kappamask.udf.stream import stream
 
-    return stream(
-        cube, level=options.level, model=options.model, radiometry=radiometry or options.radiometry,
+    chosen = MaskOptions(
+        level=options.level, model=options.model, radiometry=radiometry or options.radiometry, scores=options.scores,
         thresholds=options.thresholds, mosaic=options.mosaic, threads=options.threads,
     )  # fmt: skip
+    return stream(cube, chosen)
 
 
 def _write_all(
-    scene: str, output: Path, options: MaskOptions, progress: ProgressFactory, warn: Notify, record: str
+    scene: str, output: Path, options: SceneOptions, progress: ProgressFactory, warn: Notify, record: str
 ) -> list[Path]:
     """Write the mask, its scores and its extras."""
-    from kappamask.files.atomic import scratch
+    from kappamask.files.atomic import scratch_dir
     from kappamask.scenes import write_mask
     from kappamask.scenes.readers.raster import GDAL_ERRORS
     from kappamask.scenes.writers.masks import check_mask
-    from kappamask.scenes.writers.spool import made_in_strips
+    from kappamask.scenes.writers.spool import spool_to_disk
 
     os.environ["GDAL_NUM_THREADS"] = str(options.threads)  # of decoders, in whatever thread they are called
     cube = open_cube(scene, options)
@@ -204,16 +206,16 @@ def _write_all(
     check_cleaning(stream, options)
     if options.pixel_m is None and (warning := _pixel_size_warning(cube, options.resolution)):
         warn(warning)
-    with scratch(output, GDAL_ERRORS) as folder:
+    with scratch_dir(output, GDAL_ERRORS) as folder:
         with progress("mask") as show:
-            spooled = made_in_strips(stream, folder, scores=options.scores, show=show)
+            spooled = spool_to_disk(stream, folder, scores=options.scores, show=show)
         mask = _clean_and_convert(spooled, options).assign_attrs(options=record)
         with progress("write") as show, dask_progress(show):
             files = write_mask(mask, output, scores=spooled.score)
     return files + _add_extras(options.extras, scene, preview.cube() if preview else cube, files)
 
 
-def check_cleaning(stream: "Stream", options: MaskOptions) -> None:
+def check_cleaning(stream: "Stream", options: SceneOptions) -> None:
     """Raise CubeError if the mask is to be cleaned and its pixels' size is unknown."""
     from kappamask.udf.cleaning import infer_pixel_m
 
@@ -221,7 +223,7 @@ def check_cleaning(stream: "Stream", options: MaskOptions) -> None:
         infer_pixel_m(stream.template()["mask"])
 
 
-def _make_preview(cube: "xr.DataArray", options: MaskOptions) -> "Preview | None":
+def _make_preview(cube: "xr.DataArray", options: SceneOptions) -> "Preview | None":
     """Return the preview that pictures need, or None; without it matplotlib is not loaded."""
     if not {"quicklook", "report"} & set(options.extras):
         return None
@@ -230,7 +232,7 @@ def _make_preview(cube: "xr.DataArray", options: MaskOptions) -> "Preview | None
     return Preview(cube)
 
 
-def _clean_and_convert(spooled: "Made", options: MaskOptions) -> "xr.DataArray":
+def _clean_and_convert(spooled: "SpooledMask", options: SceneOptions) -> "xr.DataArray":
     """Clean the mask and convert it to the scheme of `options`."""
     from kappamask.udf import clean, to_bits, to_scheme
 

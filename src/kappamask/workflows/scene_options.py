@@ -10,10 +10,10 @@ from kappamask.models import SceneError
 from kappamask.models.cleaning import CleaningOptions
 from kappamask.workflows.mask_files import scene_fingerprint
 
-__all__ = ["EXTRAS", "MaskOptions"]
+__all__ = ["EXTRAS", "SceneOptions"]
 
 NO_PIXEL = ("threads", "extras")
-"""Fields of `MaskOptions` that change no pixel."""
+"""Fields of `SceneOptions` that change no pixel."""
 EXTRAS = {"quicklook": ".png", "report": ".html", "style": ".qml", "stac": ".json"}
 """Word -> suffix of the file, which has the mask's name; the item, last, lists the others."""
 CLEANING = tuple(CleaningOptions.__annotations__)
@@ -21,7 +21,7 @@ CLEANING = tuple(CleaningOptions.__annotations__)
 
 
 @dataclass(frozen=True)
-class MaskOptions:
+class SceneOptions:
     """Options of one mask; can be pickled."""
 
     level: str | None = None
