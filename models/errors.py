@@ -3,9 +3,6 @@
 Every message says what was given, what is needed and what to do.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from kappamask.models.hints import Door, render_hints
 
 __all__ = [
@@ -19,7 +16,6 @@ __all__ = [
     "RadiometryError",
     "SceneError",
     "WeightsError",
-    "require_extra",
 ]
 
 
@@ -67,15 +63,6 @@ class DownloadError(KappaMaskError):
 
 class MissingExtraError(KappaMaskError, ImportError):
     """An optional library is needed that is not installed; the message names the extra."""
-
-
-@contextmanager
-def require_extra(name: str) -> Iterator[None]:
-    """Name the extra to install if an import in the block fails."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"This needs {error.name}: pip install 'kappamask-openeo[{name}]'.") from error
 
 
 class ConversionError(KappaMaskError):

@@ -13,7 +13,8 @@ from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 
 from kappamask.files.geojson import split_box
-from kappamask.models import MissingExtraError, SceneError
+from kappamask.models import SceneError
+from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import DEGREE, Grid, read_grid
@@ -25,6 +26,7 @@ from kappamask.scenes.readers.stac_items import StacItem, read_item
 from kappamask.scenes.readers.stac_providers import baseline_of, item_radiometry
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf.radiometry import MODES
+from kappamask.udf.series import add_scene_facts
 
 __all__ = ["common_grid", "open_item", "open_stac", "search"]
 
@@ -142,7 +144,7 @@ def open_stac(
     nodata = _common_nodata(fills, stated.values(), dtypes[0])
     pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling, stated))
     facts = [_facts(one, labels, level, radiometry) for one in items]
-    cubes = [make_cube(pixels[i], labels, target, known, nodata) for i, known in enumerate(facts)]
+    cubes = [add_scene_facts(make_cube(pixels[i], labels, target, known, nodata)) for i, known in enumerate(facts)]
     return cubes[0] if not isinstance(item, list) else _series(cubes)
 
 
@@ -172,7 +174,7 @@ def search(
         from pystac_client import Client
         from pystac_client.exceptions import APIError
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Searching needs pystac-client: pip install 'kappamask-openeo[stac]'.") from error
+        raise missing_extra("pystac-client", "stac", user="Searching") from error
     address = str(resolve(url, "", loopback=loopback))
     try:
         client = Client.open(address)
