@@ -1,4 +1,6 @@
-"""A whole product from JPEG 2000 to a mask on disk: reading alone, inference alone, and the command that does both.
+"""Time a whole product from JPEG 2000 to a mask on disk.
+
+Reading alone, inference alone, and the command that does both.
 
 `python benchmarks/product.py [FOLDER] [RESOLUTION …]` writes a product into FOLDER, once, and measures at 10 and 20 m.
 Wall time is what a user waits; CPU seconds (user and system, of all threads) tell whether a busy machine inflates it.
@@ -66,7 +68,10 @@ class Cost(NamedTuple):
 
 
 def write(folder: Path) -> None:
-    """Thirteen lossless JPEG 2000 files in the sizes and blocks of a product, from real pixels under painted clouds."""
+    """Write thirteen lossless JPEG 2000 files with a product's sizes and blocks.
+
+    From real pixels under painted clouds.
+    """
     from kappamask.workflows.demo import paint
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +97,7 @@ def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Ge
         target.write(np.clip(np.rint(image), 1, 65_535).astype(np.uint16), 1)
 
 
-def cost(command: list[str]) -> Cost:
+def measure_cost(command: list[str]) -> Cost:
     """Run a command, which must succeed."""
     began, peak, ended = perf_counter(), 0.0, 0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own code
@@ -119,7 +124,7 @@ def measure(folder: Path, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
             "kappamask mask": [*mask, "--resolution", metres],
         }
         for name, command in parts.items():
-            print(f"{metres:>4} m  {name:<22}{cost(command)}", flush=True)
+            print(f"{metres:>4} m  {name:<22}{measure_cost(command)}", flush=True)
 
 
 if __name__ == "__main__":
