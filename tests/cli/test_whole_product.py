@@ -19,8 +19,8 @@ from networks import brightness_network, write_model
 from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.writers import quicklook
-from kappamask.scenes.writers.quicklook import thinned
-from kappamask.scenes.writers.spool import made_in_strips
+from kappamask.scenes.writers.quicklook import subsample
+from kappamask.scenes.writers.spool import spool_to_disk
 from kappamask.udf import cloud_mask
 from kappamask.udf import lazy as lazy_cubes
 from kappamask.udf.options import MaskOptions
@@ -45,7 +45,7 @@ def scene(height: int, width: int, dates: int = 0, seed: int = 0) -> xr.DataArra
 
 def pieced(lazy: xr.DataArray, folder: Path, scores: bool = True, **options: object) -> xr.Dataset:
     wanted = MaskOptions(level="L1C", **options)
-    made = made_in_strips(stream(lazy, wanted), folder, scores=scores, show=lambda _done, _total: None)
+    made = spool_to_disk(stream(lazy, wanted), folder, scores=scores, show=lambda _done, _total: None)
     return xr.Dataset({"mask": made.mask, **({"score": made.score} if scores else {})}).compute()
 
 
@@ -135,8 +135,8 @@ def test_a_preview_is_gathered_while_blocks_pass(tmp_path: Path, monkeypatch: py
     picture = seen.cube()
     assert set(reads.values()) == {1}
     assert picture.shape == (3, 190, 130) and picture.bands.values.tolist() == ["B04", "B03", "B02"]
-    expected = thinned(numbers.sel(bands=["B04", "B03", "B02"]), 40)
-    np.testing.assert_array_equal(thinned(picture, 40).values, expected.values)
+    expected = subsample(numbers.sel(bands=["B04", "B03", "B02"]), 40)
+    np.testing.assert_array_equal(subsample(picture, 40).values, expected.values)
 
 
 MEASURED = """

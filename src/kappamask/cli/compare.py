@@ -46,7 +46,7 @@ def document(judged: "Sequence[DatasetResult]") -> dict[str, Any]:
 def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, title: str, command: str) -> list[Path]:
     """Write NAME.html, .json, .md, .csv and .tex into the folder, which is made; returns their paths."""
     from kappamask.evaluation.tables import csv_text, latex, markdown
-    from kappamask.files.atomic import written_whole
+    from kappamask.files.atomic import atomic_write
 
     with require_extra("report"):
         from kappamask.reports.comparison import write_comparison
@@ -58,7 +58,7 @@ def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, t
         "md": markdown(found), "csv": csv_text(found), "tex": latex(found),
     }  # fmt: skip
     for suffix, text in texts.items():
-        with written_whole(folder / f"{name}.{suffix}") as draft:
+        with atomic_write(folder / f"{name}.{suffix}") as draft:
             draft.write_text(text, encoding="utf-8")
     return [page, *(folder / f"{name}.{suffix}" for suffix in texts)]
 

@@ -35,7 +35,7 @@ def run_grid(plan: "Plan", names: Sequence[str], tile_count: int | None) -> None
     tile_count: simulated tiles to have, all before the first step, so that every architecture sees the same; None
     where there is no simulator.
     """
-    from kappamask.files.atomic import written_whole
+    from kappamask.files.atomic import atomic_write
     from kappamask.training.architecture_table import train_architectures
     from kappamask.training.train import choose_tile_writer
 
@@ -48,7 +48,7 @@ def run_grid(plan: "Plan", names: Sequence[str], tile_count: int | None) -> None
         rows.append(row)
         texts = {"json": json.dumps(_document(plan, rows), indent=1) + "\n", "md": grid_table(rows)}
         for suffix, text in texts.items():
-            with written_whole(plan.out / f"grid.{suffix}") as draft:
+            with atomic_write(plan.out / f"grid.{suffix}") as draft:
                 draft.write_text(text, encoding="utf-8")
     typer.echo(grid_table(rows), nl=False)
 

@@ -24,7 +24,7 @@ from kappamask.datasets.products import find_products, read_reflectance, tag_low
 from kappamask.models import SceneError
 from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
-from kappamask.scenes.grid import Grid, grid_of, read_window
+from kappamask.scenes.grid import Grid, read_grid, read_window
 from kappamask.scenes.readers.raster import local_raster
 
 MAP: Final = "Classification/classification_map.tif"
@@ -80,7 +80,7 @@ def read(place: ClassifiedScene) -> Patch:
     """
     name = place.path.parents[1].name
     with local_raster(place.path) as dataset:
-        grid = grid_of(dataset)
+        grid = read_grid(dataset)
         labels = read_window(dataset, 1, slice(0, grid.height), slice(0, grid.width))
     cube = _average_to_grid(_open_cube(place, grid), grid, name)
     truth = translate_codes(labels, CODES)
@@ -102,7 +102,7 @@ def _parse_scene(path: Path) -> tuple[str, str | None]:
     folder, told = path.parents[1].name, path.with_name(PARAMETERS)
     given = _read_parameters(told) if told.exists() else {}
     name = str(given.get("cloudy_product_name") or folder).removesuffix(".SAFE")
-    return name, str(given.get("tile") or "").removeprefix("T") or named.tile(name)
+    return name, str(given.get("tile") or "").removeprefix("T") or named.parse_tile(name)
 
 
 def _read_parameters(path: Path) -> dict[str, Any]:

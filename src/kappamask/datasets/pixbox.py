@@ -18,7 +18,7 @@ from kappamask.datasets.patch import NOT_JUDGED, Patch, assign_split
 from kappamask.datasets.products import find_products, read_reflectance, tag_low_sun
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.band_names import tile
+from kappamask.scenes.band_names import parse_tile
 
 __all__ = ["PRODUCTS"]
 
@@ -82,7 +82,7 @@ class PixelWindow:
     @property
     def group(self) -> str:
         """The tile, of which there are several dates."""
-        return tile(self.name) or self.name
+        return parse_tile(self.name) or self.name
 
 
 def find(folder: Path) -> Iterator[PixelWindow]:

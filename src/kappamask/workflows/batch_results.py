@@ -74,9 +74,9 @@ def _scored(part: "Part") -> list[str]:
 
 def holes(parts: "Iterable[Part]") -> dict[str, float]:
     """Share of pixels of each fetched file that lack data though the satellite saw them, where it is above nothing."""
-    from kappamask.scenes.verify import unexplained
+    from kappamask.scenes.verify import missing_within_swath
 
-    found = {str(path): round(unexplained(path), 6) for part in parts for path, _ in _masks(part)}
+    found = {str(path): round(missing_within_swath(path), 6) for part in parts for path, _ in _masks(part)}
     return {path: share for path, share in found.items() if share}
 
 

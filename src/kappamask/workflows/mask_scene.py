@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from kappamask.scenes.writers.quicklook import Preview
-    from kappamask.scenes.writers.spool import Made
+    from kappamask.scenes.writers.spool import SpooledMask
     from kappamask.udf.stream import Stream
 
 __all__ = [
@@ -141,11 +141,11 @@ def streamed(cube: "xr.DataArray", asked: Asked, radiometry: str | None = None) 
 
 
 def _made(scene: str, output: Path, asked: Asked, tell: Telling, warn: Say, record: str) -> list[Path]:
-    from kappamask.files.atomic import scratch
+    from kappamask.files.atomic import scratch_dir
     from kappamask.scenes import write_mask
     from kappamask.scenes.readers.raster import GDAL_ERRORS
     from kappamask.scenes.writers.masks import check_mask
-    from kappamask.scenes.writers.spool import made_in_strips
+    from kappamask.scenes.writers.spool import spool_to_disk
 
     os.environ["GDAL_NUM_THREADS"] = str(asked.threads)  # of decoders, in whatever thread they are called
     cube = opened(scene, asked)
@@ -156,9 +156,9 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, warn: Say, reco
     check_cleaning(stream, asked)
     if asked.pixel_m is None and (warning := pixel_size_warning(cube, asked.resolution)):
         warn(warning)
-    with scratch(output, GDAL_ERRORS) as folder:
+    with scratch_dir(output, GDAL_ERRORS) as folder:
         with tell("mask") as show:
-            made = made_in_strips(stream, folder, scores=asked.scores, show=show)
+            made = spool_to_disk(stream, folder, scores=asked.scores, show=show)
         mask = _finished(made, asked).assign_attrs(options=record)
         with tell("write") as show, of_dask(show):
             files = write_mask(mask, output, scores=made.score)
@@ -182,7 +182,7 @@ def _preview(cube: "xr.DataArray", asked: Asked) -> "Preview | None":
     return Preview(cube)
 
 
-def _finished(made: "Made", asked: Asked) -> "xr.DataArray":
+def _finished(made: "SpooledMask", asked: Asked) -> "xr.DataArray":
     """The mask, cleaned and in the scheme that is asked for."""
     from kappamask.udf import clean, to_bits, to_scheme
 
