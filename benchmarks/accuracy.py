@@ -6,7 +6,6 @@ network was trained on, except for the clear backgrounds. Peers are asked where 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from arguments import make_parser
 from competitors import ukis
 from numpy.typing import NDArray
 
@@ -169,4 +169,7 @@ def main(data: Path, model: str = "compact") -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    arguments = make_parser(__doc__)
+    arguments.add_argument("data", type=Path, help="folder of real scenes and pixels")
+    arguments.add_argument("model", nargs="?", default="compact", help="id or card of the network; default %(default)s")
+    main(**vars(arguments.parse_args()))

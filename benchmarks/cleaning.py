@@ -9,13 +9,13 @@ that other work on the machine counts little; the memory is what the process gre
 from __future__ import annotations
 
 import resource
-import sys
 from collections.abc import Callable
 from time import process_time
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from arguments import make_parser
 from scipy.ndimage import gaussian_filter
 
 from kappamask.udf import clean, from_scheme, to_scheme, unusable_pixels
@@ -73,4 +73,8 @@ def main(side: int = SIDE) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    arguments = make_parser(__doc__)
+    arguments.add_argument(
+        "side", type=int, nargs="?", default=SIDE, help="side of the mask in pixels; default %(default)s"
+    )
+    main(**vars(arguments.parse_args()))

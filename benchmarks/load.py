@@ -1,4 +1,4 @@
-"""100 jobs, 4 at a time, through the embedded back-end: `python load.py [JOBS [AT_ONCE]]`.
+"""Run 100 jobs, 4 at a time, through the embedded back-end: `python load.py [JOBS [AT_ONCE]]`.
 
 Prints how many were fetched whole, how many ran at the same time at most, and seconds for each.
 """
@@ -6,7 +6,6 @@ Prints how many were fetched whole, how many ran at the same time at most, and s
 from __future__ import annotations
 
 import platform
-import sys
 import tempfile
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import openeo
 import rasterio
+from arguments import make_parser
 from rasterio.transform import from_origin
 
 from kappamask.backend.server import Server, running_server
@@ -86,4 +86,7 @@ def main(count: int, at_once: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in (sys.argv[1:] + ["100", "4"][len(sys.argv) - 1 :])))
+    arguments = make_parser(__doc__)
+    arguments.add_argument("count", type=int, nargs="?", default=100, metavar="JOBS", help="default %(default)s")
+    arguments.add_argument("at_once", type=int, nargs="?", default=4, metavar="AT_ONCE", help="default %(default)s")
+    main(**vars(arguments.parse_args()))

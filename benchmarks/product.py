@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import rasterio
+from arguments import make_parser
 from machine import memory_mb
 from rasterio.transform import from_origin
 from reading import WRITTEN
@@ -128,5 +129,9 @@ def measure(folder: Path, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
 
 
 if __name__ == "__main__":
-    place, *chosen = sys.argv[1:] or [str(Path(tempfile.gettempdir()) / "kappamask-product")]
-    measure(Path(place), tuple(map(int, chosen)) or RESOLUTIONS)
+    arguments = make_parser(__doc__)
+    default = Path(tempfile.gettempdir()) / "kappamask-product"
+    arguments.add_argument("folder", type=Path, nargs="?", default=default, help="where the product is written")
+    arguments.add_argument("resolution", type=int, nargs="*", help="metres; default 10 and 20")
+    given = arguments.parse_args()
+    measure(given.folder, tuple(given.resolution) or RESOLUTIONS)

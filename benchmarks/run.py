@@ -18,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from arguments import make_parser
 from competitors import BANDS, COMPETITORS
 from macs import gmac_per_megapixel
 from random_weights import resolve_peer
@@ -136,7 +137,7 @@ def _format_line(row: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def main(*, with_product: bool = False) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
@@ -148,11 +149,13 @@ def main() -> None:
     )
     whole = rows[0].get("seconds_per_megapixel", float("nan")) * PRODUCT_MPX
     print(f"compact on a whole product: {whole:.0f} s at 10 m, {whole / 4:.0f} s at 20 m, reading apart")
-    if "--product" in sys.argv:
+    if with_product:
         from product import measure
 
         measure()
 
 
 if __name__ == "__main__":
-    main()
+    arguments = make_parser(__doc__)
+    arguments.add_argument("--product", action="store_true", help="also a whole product from JPEG 2000")
+    main(with_product=arguments.parse_args().product)

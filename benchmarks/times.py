@@ -10,7 +10,6 @@ its arithmetic is the same. A peer that would not fit into memory runs over bloc
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from arguments import make_parser
 from machine import commit, describe_machine, free_mb
 from product import measure_cost
 from random_weights import resolve_peer
@@ -172,7 +172,7 @@ def time_command(product: Path, repeat: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given = make_parser(__doc__)
     given.add_argument("product", type=Path, metavar="PRODUCT")
     given.add_argument("-o", "--output", type=Path, help="JSON file; printed if left out")
     given.add_argument("--peers", default=",".join(PEERS), help="with commas; %(default)s")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arguments import make_parser
 from machine import memory_mb
 from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import run_udf_code
@@ -55,7 +56,7 @@ def main(asked: argparse.Namespace) -> Iterator[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description=__doc__)
+    options = make_parser(__doc__)
     options.add_argument("model", help="id of a card, or its path")
     options.add_argument("--side", type=int, help="px of the chunk, overlap included; the card's window if left out")
     for name, default in (("--bands", 99), ("--dates", 1), ("--calls", 4)):
