@@ -80,3 +80,7 @@ def _pair_neighbours(dims: int) -> list[tuple[tuple[slice, ...], tuple[slice, ..
         ((*every[:axis], slice(None, -1), *every[axis + 1 :]), (*every[:axis], slice(1, None), *every[axis + 1 :]))
         for axis in range(dims)
     ]
+
+
+# Earlier names, which the documentation showed.
+without_band = remove_edge_band

@@ -76,3 +76,7 @@ VIEWS = {
 
 MERGED = "merged"
 """The view of truths that do not tell thin cloud from thick."""
+
+
+# Earlier names, which the documentation showed.
+View = ClassGroups

@@ -116,3 +116,8 @@ def _open_peers(specs: Sequence[str], folder: Path) -> tuple[list[Peer], dict[st
         except (MissingExtraError, WeightsError) as error:
             absent[spec] = str(error)
     return found, absent
+
+
+# Earlier names, which the documentation showed.
+Judged = DatasetResult
+judged = judge_patches

@@ -187,3 +187,7 @@ def _dice(pooled: Counts, view: ClassGroups, judged: Collection[str]) -> dict[st
 def _errors(pooled: Counts, tells: Collection[int]) -> dict[str, float | None]:
     shares = compute_errors(tells)(pooled).tolist()
     return {name: None if share != share else share for name, share in zip(ERRORS, shares, strict=True)}
+
+
+# Earlier names, which the documentation showed.
+grounds = find_land_cover
