@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kappamask.files.atomic import atomic_write
 from kappamask.models import JobError
 from kappamask.models.errors import require_extra
 from kappamask.workflows.batch_results import attributes_of, driver_of
@@ -142,9 +143,8 @@ def _copy(part: "Part", folder: Path) -> None:
     names = [path.name for path in fetched(Path(part.folder), str(part.job))]
     for name in [*names, MANIFEST] if names else []:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{name}.part"
-        shutil.copyfile(Path(part.folder) / name, draft)
-        draft.replace(folder / name)
+        with atomic_write(folder / name) as draft:
+            shutil.copyfile(Path(part.folder) / name, draft)
 
 
 @dataclass(frozen=True)
