@@ -31,7 +31,9 @@ def test_json_that_is_ambiguous_or_endless_is_refused(text: bytes | str, fact: s
         parse_json(text, max_bytes=2**20)
 
 
-@pytest.mark.parametrize(("text", "fact"), [(BOMB, "DTD"), (b"<a>", "line 1"), (b"<a>" + b" " * 2**20 + b"</a>", "1 MiB")])
+@pytest.mark.parametrize(
+    ("text", "fact"), [(BOMB, "DTD"), (b"<a>", "line 1"), (b"<a>" + b" " * 2**20 + b"</a>", "1 MiB")]
+)
 def test_xml_with_entities_or_without_end_is_refused(text: bytes, fact: str) -> None:
     with pytest.raises(ValueError, match=fact):
         parse_xml(text, max_bytes=2**20)

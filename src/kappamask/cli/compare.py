@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, say
-from kappamask.models.errors import require_extra
+from kappamask.cli.options import AsJson, print_result
+from kappamask.models.extras import require_extra
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import Judged
@@ -48,7 +48,7 @@ def write_files(folder: Path, name: str, judged: "Sequence[Judged]", *, title: s
     from kappamask.evaluation.tables import csv_text, latex, markdown
     from kappamask.files.atomic import atomic_write
 
-    with require_extra("report"):
+    with require_extra("scenes"):
         from kappamask.reports.comparison import write_comparison
     folder.mkdir(parents=True, exist_ok=True)
     page = write_comparison(folder / f"{name}.html", judged, title=title, eyebrow=command)
@@ -95,9 +95,9 @@ def compare(
     Writes comparison.json, .md, .csv, .tex and .html. A mask that cannot be made is told, and the others go on.
     """
     with require_extra("datasets"):
-        from kappamask.cli.progress import shown
         from kappamask.evaluation.comparison import judge
-    with require_extra("report"):
+        from kappamask.workflows.display import progress_bar
+    with require_extra("scenes"):
         import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
     named = [name.strip() for name in peers.split(",") if name.strip()]
     if not named:
@@ -105,11 +105,11 @@ def compare(
     check_folder(output)
     judged = []
     for one in data:
-        with shown(f"judge {one}") as show:
+        with progress_bar(f"judge {one}") as show:
             judged.append(judge(one, named, split=split, limit=limit, merge_thin=merge_thin, report=show))
     written = write_files(output, NAME, judged, title="Cloud masks compared", command="kappamask compare")
     result = {**document(judged), "files": [str(path) for path in written]}
-    say(result, [*(line for one in judged for line in _lines(one.found)), *result["files"]], as_json)
+    print_result(result, [*(line for one in judged for line in _lines(one.found)), *result["files"]], as_json)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
