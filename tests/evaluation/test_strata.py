@@ -90,7 +90,7 @@ def test_scores_of_a_stratum_are_those_of_its_scenes_alone() -> None:
     assert snow["dice"]["cloud"] == pytest.approx(2 * 100 / (150 + 100))
     assert snow["drawn"] == {"of": "blocks", "number": 1} and snow["intervals"] == {}, "one square tells no interval"
     rows = {title: table for title, _, table in tables(found)}
-    assert rows["Cloud where none is, by stratum"] == [["Mixed (2)", "50.0 %"], ["Snow, ice (1)", "50.0 %"]]
+    assert rows["False positive rate, by stratum"] == [["Mixed (2)", "50.0 %"], ["Snow, ice (1)", "50.0 %"]]
     assert "| Snow, ice (1) | 50.0 % |" in markdown([{**found, "dataset": "x", "split": "test"}])
     figures = [*csv.DictReader(io.StringIO(csv_text([{**found, "dataset": "x", "split": "test"}])))]
     (false,) = [row for row in figures if (row["stratum"], row["score"]) == ("snow", "false")]

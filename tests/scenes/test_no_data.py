@@ -77,7 +77,7 @@ def test_an_alpha_band_is_a_mask_and_no_layer_to_name(tmp_path, brightness):
 def test_a_mask_of_other_pixels_is_an_error(tmp_path):
     path = written(tmp_path / "a.tif", numbers(), BANDS)
     written(tmp_path / "a.tif.msk", np.full((1, 8, 8), 255, "uint8"))
-    with pytest.raises(SceneError, match=r"a\.tif\.msk is a mask of other pixels"):
+    with pytest.raises(SceneError, match=r"a\.tif\.msk does not fit the pixels"):
         open_scene(path).compute()
 
 

@@ -25,7 +25,7 @@ def opened(path: Path, **options: object) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        ({"missing": ("B05", "B09")}, r"lacks B05, B09; get it anew, or name the bands to use with bands="),
+        ({"missing": ("B05", "B09")}, r"lacks B05, B09; get it again, or name the bands to use with bands="),
         ({"bare": True}, r"holds no metadata; a product has one MTD_MSIL1C\.xml"),
         ({"garbage": True}, r"MTD_MSIL1C\.xml of S2A_\w+ cannot be read: syntax error"),
         ({"bomb": True}, "cannot be read: it defines entities"),

@@ -180,7 +180,7 @@ def test_the_classification_lies_on_the_cubes_grid(tmp_path: Path, metres: int) 
         ({"other_metadata": {"horizontal_CRS_code": "/etc/passwd"}}, "reference system that is none"),
         ({"layout": {("measurements/reflectance", 10): ("b02",), ("measurements/reflectance", 60): ("b01",)},
           "size": 100, "name": "x"}, "b01 covers"),
-        ({"layout": {place: names[:-1] for place, names in L2A.items()}}, "lacks B08, B8A, WVP; get it anew"),
+        ({"layout": {place: names[:-1] for place, names in L2A.items()}}, "lacks B08, B8A, WVP; get it again"),
         ({"layout": {("measurements/reflectance", 10): ("tci",)}}, "no bands"),
     ],
 )  # fmt: skip

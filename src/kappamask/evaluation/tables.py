@@ -37,8 +37,10 @@ PRINTED = RATES[:4]
 """Scores that the paper prints."""
 QUESTIONS = {"cloud": "Cloud or not", "shadow": "Shadow or not", "valid": "Valid or not"}
 """Views of two groups, of which dice is printed."""
-ERRORS = {"false": "Cloud where none is", "missed": "Cloud missed"}
-"""What is told of each stratum, of cloud of either kind."""
+ERRORS = {"false": "False positive rate", "missed": "Omission error"}
+"""Errors of cloud of either kind in each stratum: shares of the pixels without cloud, and of those with cloud.
+
+The first is not the commission error, which is a share of the pixels that the mask calls cloud: 1 - precision."""
 NONE = "–"
 COLUMNS = ("dataset", "split", "peer", "view", "score", "class", "value", "low", "high", "scenes", "stratum",
            "folder")  # fmt: skip

@@ -81,7 +81,7 @@ def list_members(path: Path) -> dict[str, Member]:
             continue
         harm = _find_harm(entry, found)
         if harm:
-            raise SceneError(f"{path.name} is not read: its entry {entry.filename!r} {harm}; get the product anew.")
+            raise SceneError(f"{path.name} is not read: its entry {entry.filename!r} {harm}; get the product again.")
         found[entry.filename] = Member(path, entry.filename)
     return found
 
@@ -107,9 +107,9 @@ def _entries(path: Path) -> Iterator[zipfile.ZipInfo]:
         with zipfile.ZipFile(check_utf8(path)) as archive:
             entries = archive.infolist()
     except DAMAGED as error:
-        raise SceneError(f"{path.name} is no whole zip archive: {error}; get it anew.") from error
+        raise SceneError(f"{path.name} is no whole zip archive: {error}; get it again.") from error
     if len(entries) > MAX_PRODUCT_FILES:
-        raise SceneError(f"{path.name} is not read: it has {len(entries)} files, a product some 150; get it anew.")
+        raise SceneError(f"{path.name} is not read: it has {len(entries)} files, a product some 150; get it again.")
     yield from entries
 
 
@@ -130,8 +130,9 @@ def _find_harm(entry: zipfile.ZipInfo, before: dict[str, Member]) -> str:
 
 
 def unpack(file: Path, target: Path, name: str) -> None:
-    """Unpack the ZIP or TAR `file` into the folder `target`; `name` is what messages call it.
+    """Unpack the ZIP or TAR `file` into the folder `target`.
 
+    `name` is what messages call it.
     Raises JobError if it is damaged, or holds absolute paths, paths that leave the folder, links, devices, too many
     files or too many bytes; the folder may then hold a part of it.
     """
@@ -180,11 +181,14 @@ def _unpack_tar(file: Path, target: Path, name: str) -> None:
 
 
 def _check_end(archive: tarfile.TarFile, left: int, name: str) -> None:
-    """`tarfile` takes a damaged header for the end, and nobody reads the checksum behind it: look for both."""
+    """Check that a tar archive ends with its end marker and that gzip's checksum fits.
+
+    `tarfile` takes a damaged header for the end, and does not read the checksum behind it.
+    """
     file = cast(IO[bytes], archive.fileobj)
     file.seek(archive.offset)
     if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-        raise JobError(f"The archive {name} is damaged: it breaks off, or goes on with what is no file. Pack it anew.")
+        raise JobError(f"The archive {name} is damaged: it breaks off, or goes on with what is no file. Pack it again.")
     with Path(os.devnull).open("wb") as nowhere:
         copy_limited(file, nowhere, max(left, 2 * BLOCK), name)
 
@@ -210,8 +214,9 @@ def _write(source: IO[bytes], path: Path, limit: int, name: str) -> int:
 
 
 def copy_limited(source: IO[bytes], file: IO[bytes], limit: int, name: str) -> int:
-    """Copy at most `limit` bytes, and return how many: what an archive says about its own sizes is not believed.
+    """Copy at most `limit` bytes, and return how many.
 
+    What an archive says about its own sizes is not trusted.
     Raises JobError if there are more.
     """
     written = 0

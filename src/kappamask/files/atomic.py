@@ -1,4 +1,4 @@
-"""Write files atomically: in a folder beside the target, then renamed."""
+"""Write files atomically: in a folder next to the target, then renamed."""
 
 import os
 import shutil
@@ -25,7 +25,10 @@ Errors = tuple[type[BaseException], ...]
 
 
 def check_utf8(path: Path) -> Path:
-    """`path` as it is; SceneError if its name cannot be written in UTF-8, which GDAL and netCDF need."""
+    """Return `path` if its name is valid UTF-8, which GDAL and netCDF need.
+
+    Raises SceneError otherwise.
+    """
     try:
         os.path.realpath(path).encode()
     except UnicodeEncodeError:
@@ -35,8 +38,9 @@ def check_utf8(path: Path) -> Path:
 
 @contextmanager
 def atomic_write(path: Path, errors: Errors = ()) -> Iterator[Path]:
-    """Yield a path of the same name in a `scratch_dir` folder; what lies there at the end replaces `path`.
+    """Yield a temporary path of the same name, which replaces `path` at the end.
 
+    It lies in a folder of `scratch_dir`.
     Whatever goes wrong, nothing is left behind and an older file stays as it was.
     """
     with scratch_dir(path, errors) as folder:
@@ -47,9 +51,10 @@ def atomic_write(path: Path, errors: Errors = ()) -> Iterator[Path]:
 
 @contextmanager
 def scratch_dir(path: Path, errors: Errors = ()) -> Iterator[Path]:
-    """Yield a new folder beside `path`, on the same disk, that goes at the end; those of killed runs go at the start.
+    """Yield a new folder next to `path`, on the same disk, and delete it afterwards.
 
-    errors: what a driver raises beside OSError and RuntimeError if it cannot write.
+    Folders of runs that were killed are deleted at the start.
+    errors: what a driver raises besides OSError and RuntimeError if it cannot write.
     Raises SceneError if `path` cannot be written, or if the disk or a driver refuses; errors of the project itself
     pass through.
     """
@@ -70,7 +75,10 @@ def scratch_dir(path: Path, errors: Errors = ()) -> Iterator[Path]:
 
 @contextmanager
 def _lock_folder(folder: Path) -> Iterator[bool]:
-    """Lock a folder for as long as this process lives; yields False where another has it, or the disk has no locks."""
+    """Lock a folder for the life of this process.
+
+    Yields False where another process has it, or the disk has no locks.
+    """
     if fcntl is None:
         yield False
         return
@@ -87,7 +95,10 @@ def _lock_folder(folder: Path) -> Iterator[bool]:
 
 
 def _sweep(parent: Path) -> None:
-    """Take away folders of `scratch_dir` that no process has locked: their owner was killed before it could."""
+    """Delete folders of `scratch_dir` that no process has locked.
+
+    Their owner was killed before it could.
+    """
     for left in parent.glob(f"{PREFIX}????????"):
         with suppress(OSError):
             if left.is_symlink() or time.time() - left.stat().st_mtime < YOUNG_S:

@@ -28,15 +28,16 @@ class _Redirects(HTTPRedirectHandler):
 
 
 def download(url: str, target: Path, *, insecure: bool = False, show: Show = lambda *_: None) -> None:
-    """Put what is at `url` to `target`; a download that was cut off, now or on another day, goes on where it stopped.
+    """Download `url` to `target`, resuming an interrupted download.
 
+    It is resumed in this process or a later one.
     insecure: allow plain HTTP. show: called with the bytes that are there and that there will be.
     Raises DownloadError for a scheme that is not allowed, an answer that is no file, or a connection that keeps
-    breaking; what has arrived is kept beside `target` for the next time.
+    breaking; what has arrived is kept next to `target` for the next time.
     """
     scheme = urlsplit(url).scheme
     if scheme != "https" and not (insecure and scheme == "http"):
-        raise DownloadError(f"{url} is not HTTPS; whoever wants plain HTTP says so (--insecure).")
+        raise DownloadError(f"{url} is not HTTPS; for plain HTTP use --insecure.")
     target.parent.mkdir(parents=True, exist_ok=True)
     part, opener, failed = target.with_name(f".{target.name}.part"), build_opener(_Redirects), ""
     for _ in range(TRIES):
@@ -78,7 +79,10 @@ def _continue_download(opener: OpenerDirector, url: str, part: Path, show: Show)
 
 
 def _remember(part: Path, headers: Any) -> None:
-    """What tells that the file has not changed until the next request; without it nothing is resumed."""
+    """Store the validator of a partial file (ETag or Last-Modified).
+
+    Without one a download is not resumed, because the file may have changed.
+    """
     if mark := headers.get("ETag") or headers.get("Last-Modified"):
         _tag(part).write_text(json.dumps(mark))
 

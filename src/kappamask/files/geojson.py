@@ -12,8 +12,9 @@ Box = tuple[float, float, float, float]
 def split_box(
     west: float, south: float, east: float, north: float, *, degrees: bool = True, widest: float = 180.0
 ) -> list[Box]:
-    """Cut a box at the antimeridian, which it crosses where west is larger than east (RFC 7946, 5.2).
+    """Split a box that crosses the antimeridian, where west is larger than east.
 
+    See RFC 7946, 5.2.
     degrees: whether the numbers are longitudes and latitudes; longitudes up to 360 are taken as well. widest:
     degrees beyond which west and east are rather exchanged. Raises ValueError for a box that is none.
     """
@@ -38,8 +39,9 @@ def _longitude(degrees: float) -> float:
 
 
 def list_geometries(document: Any) -> list[Mapping[str, Any]]:
-    """The geometries of a GeoJSON object of any type (RFC 7946); features without one (3.2) are left out.
+    """List the geometries of a GeoJSON object of any type (RFC 7946).
 
+    Features without one (3.2) are left out.
     Raises ValueError if it is no such object; what is in the geometries is not looked at.
     """
     match document:
@@ -55,9 +57,10 @@ def list_geometries(document: Any) -> list[Mapping[str, Any]]:
 
 
 def parse_crs_name(document: Mapping[str, Any]) -> str | None:
-    """The CRS that GeoJSON of 2008 may name and GDAL still writes, None where longitude and latitude are meant.
+    """Read the CRS that GeoJSON of 2008 may name and GDAL still writes.
 
-    Raises ValueError for a CRS that is told in another way.
+    None where longitude and latitude are meant.
+    Raises ValueError for a CRS that is stated in another way.
     """
     match document.get("crs"):
         case None:

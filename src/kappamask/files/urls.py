@@ -18,8 +18,9 @@ PIECE: Final = 2**16
 
 @contextmanager
 def open_loopback(url: str) -> Iterator[requests.Response]:
-    """What this machine answers at `url`; its content is read by `iter_content`, which raises what `requests` does.
+    """Open `url` on this machine, and yield the response.
 
+    Its content is read by `iter_content`, which raises what `requests` does.
     Neither redirects nor proxies are followed. Raises requests.RequestException for another machine, for any answer but
     200, and for one that cannot be had; UnicodeError for some names that are no hosts.
     """

@@ -1,4 +1,4 @@
-"""What people look at: STAC items, styles, pages of one scene and of a time series."""
+"""Reports for people: STAC items, styles, and pages of scenes and time series."""
 
 from kappamask.models.extras import missing_extra
 

@@ -35,7 +35,7 @@ def words(name: str) -> str:
 
 
 def meanings(mask: xr.DataArray) -> dict[int, int]:
-    """Value of each class in the mask's legend -> the KappaMask code that it stands for.
+    """Map the values of the mask's legend to KappaMask codes.
 
     By the scheme that the attribute `scheme` names, where `kappamask.models.schemes` knows it, else by the names.
     """
@@ -87,7 +87,10 @@ class Shares:
         return tuple(one for one in self.classes if one.meaning not in NO_DATA)
 
     def percent(self, one: Share) -> float | None:
-        """Percent of the valid pixels; of the area where the class means 'no data'; None where there is no pixel."""
+        """Return a class's percent of the valid pixels; None if there are none.
+
+        Where the class means 'no data', it is of the pixels of the area.
+        """
         whole = self.area if one.meaning in NO_DATA else self.valid
         return 100 * one.pixels / whole if whole else None
 
@@ -98,11 +101,17 @@ class Shares:
 
     @property
     def cloud_cover(self) -> float | None:
-        """Percent of the valid pixels under cloud, opaque or semi-transparent; None where that cannot be told."""
+        """Return the percent of the valid pixels under cloud, opaque or semi-transparent.
+
+        None where that is not known.
+        """
         return self.percent_of(CLOUDS)
 
     def percent_of(self, meanings: Iterable[int]) -> float | None:
-        """Percent of the valid pixels with these KappaMask classes; None if there are none, or no such class."""
+        """Return the percent of the valid pixels that have these KappaMask classes.
+
+        None if there are no valid pixels, or no such class.
+        """
         found = self.classes_meaning(meanings)
         return 100 * sum(one.pixels for one in found) / self.valid if self.valid and found else None
 
@@ -128,8 +137,9 @@ class Shares:
 
 
 def shares(mask: xr.DataArray) -> Shares:
-    """Count the classes of a mask of whole numbers, in any dims, numpy or dask; 255, outside the area, is left out.
+    """Count the classes of a mask of integers; 255, outside the area, is left out.
 
+    Any dims, numpy or dask.
     A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the legend does
     not name.
     """

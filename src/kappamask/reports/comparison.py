@@ -1,4 +1,4 @@
-"""One page about masks that were judged against labelled data: tables, bars, confusion, cost, the worst scenes."""
+"""Write the page that compares masks with labelled data: scores, confusion, cost, worst scenes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,10 @@ NEAR = 10
 
 @dataclass(frozen=True)
 class Point:
-    """A peer in the plot of accuracy against cost; x and y in percent of the plot, from the left and from the top."""
+    """A peer in the plot of accuracy against cost; x and y in percent.
+
+    They count from the left and from the top.
+    """
 
     name: str
     x: float
@@ -44,7 +47,7 @@ class Point:
     right: bool
     """Whether its name stands to the right."""
     raised: bool = False
-    """Whether its name stands higher, for that of a neighbour is beside it."""
+    """Whether its name stands higher, because a neighbour's name is next to it."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,8 @@ def _points(found: Mapping[str, Any]) -> Iterator[Point]:
     for peer in sorted(_peers_made_here(found), key=_cost):
         dice = peer["views"][found["view"]]["dice"]["all"]
         x, y = 100 * (_cost(peer) - first) / (last - first), 100 * (1 - (dice or 0))
-        beside = before is not None and abs(before.y - y) < NEAR and not before.raised
-        before = Point(peer["name"], x, y, right=x < 60, raised=beside)
+        crowded = before is not None and abs(before.y - y) < NEAR and not before.raised
+        before = Point(peer["name"], x, y, right=x < 60, raised=crowded)
         yield before
 
 

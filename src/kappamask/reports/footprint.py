@@ -33,7 +33,7 @@ CORNERS = 3
 
 @dataclass(frozen=True)
 class Footprint:
-    """A GeoJSON geometry in EPSG:4326 and its box, both None where the grid has no reference system."""
+    """GeoJSON geometry in EPSG:4326 and its bounding box, or None without a CRS."""
 
     geometry: dict[str, Any] | None
     bbox: list[float] | None
@@ -41,8 +41,9 @@ class Footprint:
 
 
 def footprint(array: xr.DataArray) -> Footprint:
-    """The outline of the grid of `array` (y, x), whether or not its pixels have data, cut at the antimeridian.
+    """Outline the grid of `array` (y, x), cut at the antimeridian.
 
+    Pixels without data are included.
     Around a pole it is all that lies poleward of the outline.
     Raises SceneError if the coordinates are none that the reference system has.
     """
@@ -59,7 +60,10 @@ def footprint(array: xr.DataArray) -> Footprint:
 
 
 def _degrees(array: xr.DataArray) -> NDArray[np.float64]:
-    """Longitude and latitude along the outline; longitudes do not jump, so they may be beyond 180 degrees."""
+    """Compute longitude and latitude along the outline.
+
+    Longitudes do not jump, so they may be beyond 180 degrees.
+    """
     x, y = zip(*_outline(*array.rio.bounds(recalc=True)), strict=True)
     with suppress(*GDAL_ERRORS):
         longitude, latitude = transform(array.rio.crs, "EPSG:4326", x, y)
@@ -70,7 +74,7 @@ def _degrees(array: xr.DataArray) -> NDArray[np.float64]:
 
 
 def _with_pole(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A ring that goes around a pole, opened at the antimeridian and closed along the pole."""
+    """Open a ring around a pole at the antimeridian, and close it along the pole."""
     folded = np.column_stack([(ring[:, 0] + HALF) % TURN - HALF, ring[:, 1]])
     folded = folded[np.argsort(folded[:, 0])]
     edge, pole = folded[[0, -1], 1].mean(), np.copysign(90.0, folded[:, 1].mean())
@@ -87,7 +91,10 @@ def _outline(west: float, south: float, east: float, north: float) -> list[tuple
 
 
 def _clip_turn(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What of a ring lies between -180 and 180 degrees, by cutting along each (Sutherland and Hodgman 1974)."""
+    """Clip a ring to -180 to 180 degrees, one side at a time.
+
+    Sutherland and Hodgman 1974.
+    """
     for sign in (1, -1):
         ring = np.array([*_clip_edge(ring * [sign, 1])]).reshape(-1, 2) * [sign, 1]
     return ring

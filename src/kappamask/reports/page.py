@@ -44,8 +44,9 @@ READINGS = {
 
 
 def read_scores(path: str | Path) -> xr.DataArray:
-    """Scores of a mask, float32 (class, y, x), lazy, NaN where there is no data; `class` has the classes' names.
+    """Read the scores of a mask: float32 (class, y, x), lazy, NaN without data.
 
+    `class` has the classes' names.
     path: `NAME_scores.tif`, one band a class, or the netCDF that also holds the mask. Stored scale, offset and nodata
     are undone. Raises SceneError if the file holds no scores, or is damaged.
     """
@@ -86,7 +87,7 @@ def _decode_scores(
 
 @dataclass(frozen=True)
 class Agreement:
-    """Pixel counts (4, 4), int64: rows are `COMPARED` classes of the reference, columns those of the mask."""
+    """Pixel counts (4, 4), int64: `COMPARED` classes, reference in rows, mask in columns."""
 
     counts: NDArray[np.int64]
 
@@ -108,8 +109,9 @@ class Agreement:
 
 
 def agreement(mask: xr.DataArray, reference: xr.DataArray) -> Agreement | None:
-    """Compare two masks (y, x) of one grid, each of any known scheme; None where no pixel has data in both.
+    """Compare two masks (y, x) of one grid, each of any known scheme.
 
+    None where no pixel has data in both.
     Classes are compared as the KappaMask classes that they stand for. Computed strip by strip. Raises SceneError if
     the sizes differ or a scheme is not known.
     """
@@ -130,7 +132,10 @@ def agreement(mask: xr.DataArray, reference: xr.DataArray) -> Agreement | None:
 
 
 def _table(mask: xr.DataArray) -> NDArray[np.uint8]:
-    """Value of a pixel -> KappaMask code; what no class has, 255 among it, is missing."""
+    """Make the lookup table from pixel values to KappaMask codes.
+
+    Values of no class, 255 among them, are missing.
+    """
     table = np.full(256, MISSING, np.uint8)
     for value, code in meanings(mask).items():
         table[value] = code
@@ -162,32 +167,32 @@ def write_page(
         if other is not None:
             check_grid(what, other, mask)
     counted = shares(mask)
-    told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
+    attrs = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     return write_html(
         target,
         "scene.html",
-        title=told.get("product") or path.stem,
-        facts=_facts(mask, told),
+        title=attrs.get("product") or path.stem,
+        facts=_facts(mask, attrs),
         counted=counted,
         pictures=_pictures(mask, scene, counted),
         outlines=OUTLINES if scene is not None else {},
         scores=_scores(mask, scores_file),
         scale=SCALE,
-        reading=READINGS.get(told.get("radiometry", "")),
-        told=told,
+        reading=READINGS.get(attrs.get("radiometry", "")),
+        attrs=attrs,
         compared=COMPARED,
         agreement=agreement(mask, from_scheme(scl, "SCL")) if scl is not None else None,
-        provenance=provenance(told),
-        software=software(told),
+        provenance=provenance(attrs),
+        software=software(attrs),
     )
 
 
-def _facts(mask: xr.DataArray, told: dict[str, Any]) -> list[str]:
+def _facts(mask: xr.DataArray, attrs: dict[str, Any]) -> list[str]:
     size = pixel_size(mask)
     pixels = f" of {size[0]:.4g} {size[2]}".rstrip() if size else ""
     crs = str(mask.rio.crs) if mask.rio.crs else ""
     size_text = f"{mask.sizes['x']} × {mask.sizes['y']} pixels{pixels}"
-    return [str(one) for one in (told.get("datetime"), told.get("level"), size_text, crs) if one]
+    return [str(one) for one in (attrs.get("datetime"), attrs.get("level"), size_text, crs) if one]
 
 
 def _pictures(mask: xr.DataArray, scene: xr.DataArray | None, counted: Shares) -> list[Picture]:

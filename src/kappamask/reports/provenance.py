@@ -26,13 +26,19 @@ OF_THE_FILE = frozenset(
 
 
 def same_grid(first: xr.DataArray, second: xr.DataArray) -> bool:
-    """Whether two arrays (…, y, x) have pixels of the same number and place; what one does not tell is not compared."""
+    """Tell whether two arrays (…, y, x) have the same pixels.
+
+    CRS and coordinates that one of them lacks are not compared.
+    """
     systems = [one.rio.crs for one in (first, second) if one.rio.crs is not None]
     return len({str(one) for one in systems}) < 2 and all(_same_axis(first, second, axis) for axis in ("y", "x"))
 
 
 def check_grid(what: str, other: xr.DataArray, mask: xr.DataArray) -> None:
-    """SceneError, which calls `other` by the word `what`, unless it is on the grid of `mask`."""
+    """Raise SceneError unless `other` is on the grid of `mask`.
+
+    The message calls `other` by the word `what`.
+    """
     if same_grid(other, mask):
         return
     ours, theirs = (f"{one.sizes['x']} x {one.sizes['y']} pixels{_place(one)}" for one in (mask, other))
@@ -56,7 +62,10 @@ def _place(one: xr.DataArray) -> str:
 
 
 def provenance(attrs: Mapping[str, Any]) -> dict[str, str]:
-    """The attributes of a mask that tell how it was made, as text, in their order."""
+    """Select the attributes that describe how a mask was made, as text.
+
+    They keep their order.
+    """
     return {key: _text(value) for key, value in attrs.items() if key not in OF_THE_FILE and _text(value)}
 
 
@@ -67,8 +76,9 @@ def software(attrs: Mapping[str, Any]) -> dict[str, str]:
 
 
 def sensing_time(name: str, attrs: Mapping[str, Any]) -> datetime:
-    """When the scene was sensed (UTC), by the attribute `datetime`, else by the date in the file's name.
+    """Find when the scene was sensed (UTC).
 
+    By the attribute `datetime`, else by the date in the file's name.
     Raises SceneError if neither tells, or if the attribute is no ISO 8601 date.
     """
     text = str(attrs.get("datetime") or parse_sensing_time(name) or "")

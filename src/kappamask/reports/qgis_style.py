@@ -17,8 +17,9 @@ DOCTYPE = b"<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 
 
 def style(mask: xr.DataArray) -> bytes:
-    """A QGIS style (.qml, QGIS 3): the paletted renderer of band 1 with one entry for each class of `mask`.
+    """Make a QGIS 3 style (.qml) that shows band 1 in the classes' colours.
 
+    It is a paletted renderer with one entry for each class of `mask`.
     Names and colours are those of the mask's CF flag attributes, whatever its class scheme, else of the card. Values
     that the legend does not name, 255 outside the area among them, stay transparent.
     """
@@ -33,8 +34,9 @@ def style(mask: xr.DataArray) -> bytes:
 
 
 def write_style(mask_file: str | Path) -> Path:
-    """Write `style` to NAME.qml beside the mask NAME.tif, where QGIS looks for it; returns its path.
+    """Write `style` to NAME.qml next to the mask NAME.tif; return its path.
 
+    QGIS looks for it there.
     Raises SceneError if the file is no mask, or if the style cannot be written.
     """
     path = Path(mask_file).with_suffix(".qml")

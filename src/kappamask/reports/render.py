@@ -43,7 +43,7 @@ UNKNOWN = "–"
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, what it shows in words for those who do not see it, and what stands below it."""
+    """An image with its alternative text and its caption."""
 
     uri: str
     alt: str
@@ -67,7 +67,10 @@ def embed_png(path: Path, alt: str) -> Picture:
 def draw_outlines(
     colour: NDArray[np.float32], codes: NDArray[np.uint8], classes: Mapping[int, int]
 ) -> NDArray[np.float32]:
-    """A picture (y, x, 3) with the outlines of a mask (y, x); `classes` maps its values to KappaMask's codes."""
+    """Draw the outlines of a mask (y, x) on an image (y, x, 3).
+
+    `classes` maps its values to KappaMask's codes.
+    """
     drawn = colour.copy()
     for value, code in classes.items():
         if code in OUTLINES:
@@ -83,7 +86,10 @@ def score_colours(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Pixels of the area with one of the four neighbours outside it; the image's own border is no edge."""
+    """Find pixels of the area with one of four neighbours outside it.
+
+    The image's own border is no edge.
+    """
     around = np.pad(inside, 1, mode="edge")
     return inside & ~(around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:])
 
@@ -93,7 +99,10 @@ def _uri(data: bytes) -> str:
 
 
 def write_html(path: str | Path, template: str, **facts: Any) -> Path:
-    """Write the page that a template of this room makes of `facts`; SceneError if it cannot be written."""
+    """Write the page that a template of this package makes of `facts`.
+
+    Raises SceneError if it cannot be written.
+    """
     text = _templates().get_template(template).render(facts, version=version("kappamask-openeo"))
     with atomic_write(Path(path)) as draft:
         draft.write_text(text, encoding="utf-8")
@@ -111,7 +120,10 @@ def _templates() -> jinja2.Environment:
 
 
 def percent(value: float | None) -> str:
-    """A percentage to a tenth, but never 0 or 100 for what only comes near it; a dash for None and NaN."""
+    """Format a percentage to a tenth; a dash for None and NaN.
+
+    It is 0 or 100 only where the value is exactly that.
+    """
     if value is None or value != value:
         return UNKNOWN
     low, high = 0 < value < 0.05, 99.95 <= value < 100

@@ -25,7 +25,7 @@ from kappamask.scenes.writers.masks import MASK_SUFFIXES
 __all__ = ["Dated", "is_series", "read_series", "rows", "scenes_of", "write_table"]
 
 SCORES = "_scores"
-"""End of the names of files that hold the scores beside a mask."""
+"""End of the names of files that hold the scores of a mask."""
 DIGITS = 4
 """Of a percentage: one pixel of 1000 x 1000."""
 
@@ -48,7 +48,10 @@ class Dated:
 
 
 def is_series(source: str | Path) -> bool:
-    """Whether there are masks of several dates: a folder, or a netCDF or Zarr with a dimension t."""
+    """Tell whether `source` holds masks of several dates.
+
+    It does if it is a folder, or a netCDF or Zarr with a dimension t.
+    """
     path = Path(source)
     return path.is_dir() or (path.suffix.lower() == ".nc" and "t" in open_dates(path).dims)
 
@@ -124,7 +127,7 @@ def _may_be_mask(path: Path) -> bool:
 
 
 def _is_mask(path: Path) -> bool:
-    """One layer of whole numbers; scores, scenes and pictures beside masks are none."""
+    """One layer of whole numbers; scores, scenes and pictures next to masks are none."""
     if path.suffix.lower() == ".nc":
         return _codes(open_dates(path)) is not None
     with local_raster(path) as dataset:
@@ -172,8 +175,9 @@ class _Scene:
 def scenes_of(
     dates: Sequence[Dated], source: str | Path, *, bands: Sequence[str] | None = None
 ) -> list[xr.DataArray | None]:
-    """For each mask the scene of the same day on the same grid, the nearest in time; None where there is none.
+    """Find for each mask the scene of the same day on the same grid.
 
+    Of several the nearest in time; None where there is none.
     source: a folder of scenes, or one file with a dimension t, as `open_scene` reads them; bands: as there.
     Raises SceneError if a scene cannot be read or has no date, or if no mask has a scene.
     """
@@ -225,7 +229,10 @@ def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
 
 
 def write_table(path: str | Path, dates: Sequence[Dated]) -> Path:
-    """Write `rows` as CSV with a header, an empty cell for None; SceneError if it cannot be written."""
+    """Write `rows` as CSV with a header, and an empty cell for None.
+
+    Raises SceneError if it cannot be written.
+    """
     listed = rows(dates)
     with atomic_write(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")

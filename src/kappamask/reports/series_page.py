@@ -84,7 +84,10 @@ def _is_clear(one: Dated) -> NDArray[np.bool_]:
 
 
 def _reflectance(one: Dated, scene: xr.DataArray) -> NDArray[np.float32]:
-    """Read as the mask's network read it, for dates with and without the offset share one stretch."""
+    """Read a scene with the radiometry that its mask was made with.
+
+    Dates with and without the offset then share one stretch.
+    """
     mode = one.mask.attrs.get("radiometry", scene.attrs.get("radiometry", ""))
     scale, offset = scale_and_offset("B04", str(mode))
     return np.asarray(red_green_blue(subsample(scene, THUMBNAIL)) * scale + offset, np.float32)

@@ -39,7 +39,7 @@ MEDIA = {
 ASSETS = {
     "mask": ("Cloud mask", ["data", "cloud"]),
     "scores": ("Score of each class", ["data"]),
-    "quicklook": ("True colour beside the mask", ["overview"]),
+    "quicklook": ("True colour next to the mask", ["overview"]),
     "page": ("Report", ["metadata"]),
     "style": ("QGIS style", ["metadata"]),
 }
@@ -66,8 +66,9 @@ ITEM_KEYS = ("value", "name", "description", "color_hint")
 
 
 def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.Asset:
-    """Add `file` as the asset `key`, with an href relative to `folder`; a GeoTIFF also with its bands.
+    """Add `file` as the asset `key`; a GeoTIFF also with its bands.
 
+    The href is relative to `folder`.
     Raises SceneError if the key is not of `ASSETS`, or if the file is missing.
     """
     if key not in ASSETS:
@@ -84,7 +85,7 @@ def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.As
 
 
 def href(file: Path, folder: Path) -> str:
-    """Where `file` lies as seen from `folder`, as STAC wants it: never without a dot in front."""
+    """Return the path of `file` relative to `folder`, with a leading dot, as STAC does."""
     relative = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
     return relative if relative.startswith("../") else f"./{relative}"
 
@@ -103,7 +104,7 @@ def _add_bands(asset: pystac.Asset, file: Path) -> None:
         facts = zip(dataset.dtypes, dataset.nodatavals, dataset.scales, dataset.offsets, strict=True)
         named = list(zip(dataset.descriptions, facts, strict=True))
         asset.media_type = TIFF + (OPTIMISED if dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG" else "")
-    RasterExtension.ext(asset, add_if_missing=True).apply([_band(name, *told) for name, told in named])
+    RasterExtension.ext(asset, add_if_missing=True).apply([_band(name, *facts) for name, facts in named])
 
 
 def _band(name: str | None, kind: str, nodata: float | None, scale: float, offset: float) -> RasterBand:
@@ -116,8 +117,9 @@ def _band(name: str | None, kind: str, nodata: float | None, scale: float, offse
 def stac_item(
     mask_file: str | Path, *, scene: xr.DataArray | None = None, files: Mapping[str, str | Path] | None = None
 ) -> pystac.Item:
-    """The STAC item of a mask that `write_mask` wrote; hrefs are relative to the mask's folder.
+    """Make the STAC item of a mask that `write_mask` wrote.
 
+    Hrefs are relative to the mask's folder.
     scene: the cube that was masked: it tells date, level, platform and tile where the mask itself does not.
     files: further assets by key: "scores", "quicklook", "page", "style".
 
@@ -132,15 +134,15 @@ def stac_item(
     """
     path = Path(mask_file)
     mask = read_mask(path)
-    told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
+    attrs = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     counted, place = shares(mask), footprint(mask)
-    properties = _percentages(counted) | _processing(told) | _acquisition(told)
-    item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, told), properties)
+    properties = _percentages(counted) | _processing(attrs) | _acquisition(attrs)
+    item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, attrs), properties)
     item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]
     if counted.cloud_cover is not None:
         EOExtension.ext(item, add_if_missing=True).apply(cloud_cover=round(counted.cloud_cover, DIGITS))
-    if told.get("tile"):
-        GridExtension.ext(item, add_if_missing=True).apply(code=f"MGRS-{told['tile']}")
+    if attrs.get("tile"):
+        GridExtension.ext(item, add_if_missing=True).apply(code=f"MGRS-{attrs['tile']}")
     _project(item, mask)
     asset = add_file(item, "mask", path, path.parent)
     asset.extra_fields |= {} if has_bits(mask) else {"classification:classes": _classes(counted)}
@@ -152,7 +154,10 @@ def stac_item(
 def write_stac(
     mask_file: str | Path, *, scene: xr.DataArray | None = None, files: Mapping[str, str | Path] | None = None
 ) -> Path:
-    """Write `stac_item` to NAME.json beside the mask; returns its path. Raises SceneError as that does."""
+    """Write `stac_item` to NAME.json next to the mask; return its path.
+
+    Raises SceneError as `stac_item` does.
+    """
     path = Path(mask_file).with_suffix(".json")
     text = json.dumps(stac_item(mask_file, scene=scene, files=files).to_dict(include_self_link=False), indent=2)
     with atomic_write(path) as draft:
@@ -166,17 +171,17 @@ def _percentages(counted: Shares) -> dict[str, float]:
     return {f"kappamask:{name}_percentage": round(value, DIGITS) for name, value in found.items() if value is not None}
 
 
-def _processing(told: Mapping[str, Any]) -> dict[str, Any]:
-    made = provenance(told)
+def _processing(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    made = provenance(attrs)
     facts = [f"{key} {value}" for key, value in made.items()]
     properties: dict[str, Any] = {"processing:lineage": "; ".join(["Cloud mask", *facts])}
     properties |= {"processing:level": made["level"]} if "level" in made else {}
-    properties |= {"processing:software": software(told)} if software(told) else {}
+    properties |= {"processing:software": software(attrs)} if software(attrs) else {}
     return properties | {f"kappamask:{key}": value for key, value in made.items()}
 
 
-def _acquisition(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {"platform": str(told["platform"]).lower(), **CONSTELLATION} if told.get("platform") else {}
+def _acquisition(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    return {"platform": str(attrs["platform"]).lower(), **CONSTELLATION} if attrs.get("platform") else {}
 
 
 def _project(item: pystac.Item, mask: xr.DataArray) -> None:
@@ -194,7 +199,10 @@ def _project(item: pystac.Item, mask: xr.DataArray) -> None:
 
 
 def _classes(counted: Shares) -> list[dict[str, Any]]:
-    """In the words of the classification extension; its `percentage` is of all pixels of the area."""
+    """Describe the classes by the classification extension.
+
+    Its `percentage` is of all pixels of the area.
+    """
     area = max(counted.area, 1)
     return [
         {
@@ -210,8 +218,9 @@ def _classes(counted: Shares) -> list[dict[str, Any]]:
 
 
 def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Mapping[str, Any] | None = None) -> Path:
-    """Write an item beside each mask, and `path`, the collection that links to them and they to it; hrefs are relative.
+    """Write an item next to each mask, and the collection of them as `path`.
 
+    They link to each other; hrefs are relative.
     about: further properties of the collection, such as provenance and costs, as `kappamask:KEY`. Raises SceneError as
     `stac_item` does, and if there is no mask.
     """
@@ -240,7 +249,7 @@ def _licence() -> str:
 
 
 def _notice(items: Sequence[pystac.Item]) -> str:
-    """What the terms ask to be told of data that were changed, with the years of the masks."""
+    """Make the notice that the terms require for modified data, with the masks' years."""
     years = sorted({item.datetime.year for item in items if item.datetime})
     return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
 

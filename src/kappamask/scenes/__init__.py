@@ -1,4 +1,4 @@
-"""Files in, files out: scenes as lazy cubes, masks as GeoTIFF and netCDF, quicklooks as PNG.
+"""Read scenes as lazy cubes; write masks as GeoTIFF and netCDF, and quicklooks as PNG.
 
 Importing it gives xarray's cubes, datasets and masks the accessor `.kappamask`.
 """
@@ -34,7 +34,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`quicklook` is imported when it is asked for: matplotlib takes a third of a second, which every job would pay."""
+    """Import `quicklook` on first use.
+
+    matplotlib takes a third of a second to import, which every job would pay.
+    """
     if name == "quicklook":
         from kappamask.scenes.writers.quicklook import quicklook
 

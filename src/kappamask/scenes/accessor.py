@@ -107,8 +107,9 @@ class KappaMaskAccessor:
         mask: Any = None,
         **options: Any,
     ) -> xr.Dataset:
-        """One picture of many dates, each pixel from the one where it is seen best: see `kappamask.scenes.composite`.
+        """Compose one image of many dates, each pixel from its best date.
 
+        See `kappamask.scenes.composite`.
         mask: as for `clear`, with dates.
 
         Example:

@@ -38,8 +38,9 @@ NEEDED = "needed is a shapely geometry, GeoJSON, a GeoDataFrame, or a box (west,
 def clip_to_area(
     array: xr.DataArray, geometry: Any, crs: Any, *, all_touched: bool
 ) -> tuple[xr.DataArray, xr.DataArray]:
-    """The smallest part of `array` (…, y, x) that holds all pixels in an area, and which of its pixels (y, x) they are.
+    """Clip `array` (…, y, x) to the bounding box of an area.
 
+    Returns the clipped array, and which of its pixels lie in the area: bool (y, x).
     geometry, crs, all_touched: see `statistics`. Raises CubeError if the array lacks a CRS or a regular grid, or if the
     area cannot be read or holds no pixel.
     """

@@ -59,7 +59,7 @@ def require_all_bands(product: str, have: Sequence[str], level: str | None) -> l
     missing = [band for band in SENTINEL2_BANDS if band not in have and band not in lacking]
     if missing:
         raise SceneError(
-            f"{product} lacks {', '.join(missing)}; get it anew, or name the bands to use with "
+            f"{product} lacks {', '.join(missing)}; get it again, or name the bands to use with "
             f"{option('bands', ['B02', '…'])}."
         )
     return list(have)

@@ -37,9 +37,9 @@ SECONDS = {"units": "seconds since 1970-01-01", "dtype": "float64"}
 
 
 def choose(mask: xr.DataArray, classes: Sequence[str], order: Sequence[int], reach_m: float) -> xr.DataArray:
-    """The number of the date that each pixel is best on, NONE where it is clear on none, and how often it is clear.
+    """Choose the best date of each pixel, and count its clear dates.
 
-    mask: (t, y, x). classes: what is not clear, beside undefined and missing pixels. order: numbers of the dates, the
+    mask: (t, y, x). classes: what is not clear, besides undefined and missing pixels. order: numbers of the dates, the
     preferred first. reach_m: metres up to which a date is the better the farther a pixel is from `classes` on it; of
     equals the first in `order` counts.
 
@@ -59,7 +59,7 @@ def choose(mask: xr.DataArray, classes: Sequence[str], order: Sequence[int], rea
 
 
 def _map_overlap(codes: Any, best: Callable[[Codes], Planes], depth: tuple[int, ...]) -> Any:
-    """`best` of blocks that are large enough to see `depth` pixels, in y and x, beyond those they answer for."""
+    """Apply `best` to blocks that overlap by `depth` pixels in y and x."""
     margins = {0: 0, 1: depth[0], 2: depth[1]}
     wide = da.overlap.overlap(codes.rechunk({0: -1, 1: CHUNK, 2: CHUNK}), margins, boundary="none")
     empty = np.empty((0, 0, 0), np.int16)
@@ -194,7 +194,7 @@ def _dates(data: xr.DataArray | xr.Dataset, number: xr.DataArray) -> xr.DataArra
 
 
 def _compose_block(data: xr.DataArray | xr.Dataset, make: Callable[[xr.DataArray], xr.DataArray]) -> xr.Dataset:
-    """What `make` makes of every layer that has dates; other layers without dates stay as they are."""
+    """Apply `make` to every layer that has dates; keep other layers as they are."""
     still = data.drop_vars([name for name, coord in data.coords.items() if "t" in coord.dims])
     if isinstance(still, xr.DataArray):
         return make(still).to_dataset(name="composite")
@@ -204,7 +204,10 @@ def _compose_block(data: xr.DataArray | xr.Dataset, make: Callable[[xr.DataArray
 
 
 def _pick_pixels(layer: xr.DataArray, number: xr.DataArray) -> xr.DataArray:
-    """The pixels of the date that `number` says; taken date by date, so that no more than one is held at a time."""
+    """Take each pixel from the date that `number` gives.
+
+    Goes date by date, so that no more than one is held in memory.
+    """
     dates = (hide_pixels(layer.isel(t=date), number != date) for date in range(layer.sizes["t"]))
     found = first = next(dates)
     for date in dates:
@@ -224,7 +227,10 @@ def _median(layer: xr.DataArray, hidden: xr.DataArray) -> xr.DataArray:
 
 
 def _middle(values: NDArray[Any]) -> NDArray[Any]:
-    """Median along the last axis of what is no NaN; numpy's own warns of pixels that are NaN always, and is slower."""
+    """Compute the median along the last axis, without NaN.
+
+    numpy.nanmedian warns of pixels that are NaN on all dates, and is slower.
+    """
     ordered, times = np.sort(values, axis=-1), np.count_nonzero(~np.isnan(values), axis=-1)[..., None]
     pair = np.concatenate([np.maximum(times - 1, 0) // 2, np.minimum(times // 2, values.shape[-1] - 1)], axis=-1)
     return np.asarray(np.take_along_axis(ordered, pair, axis=-1).mean(axis=-1))

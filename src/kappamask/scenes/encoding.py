@@ -15,14 +15,15 @@ __all__ = ["NODATA", "SCALE", "category_names", "colormap", "legend", "round_to_
 NODATA = 255
 """GeoTIFF nodata of masks: outside the requested area (5, missing, is where the input has no data)."""
 SPARE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7")
-"""Colours that can be told apart with any colour vision (Okabe and Ito 2008), for classes that have none."""
+"""Colours that differ for any colour vision (Okabe and Ito 2008), for classes that have none."""
 SCALE: Final = 0.01
 """Score of one percent."""
 
 
 def legend(mask: xr.DataArray) -> tuple[ClassValue, ...]:
-    """The classes that `mask` may hold: its CF flag attributes (3.5), else those of the `compact` card.
+    """Return the classes that `mask` may hold, in the order of their values.
 
+    They come from its CF flag attributes (CF 3.5), else from the `compact` card.
     Classes without `flag_colors` have those of the card's classes of the same name, or of `SPARE`. Raises SceneError if
     the attributes contradict each other.
     """
@@ -60,7 +61,10 @@ def colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, int, 
 
 
 def category_names(classes: tuple[ClassValue, ...]) -> bytes:
-    """GDAL's side-car (`.aux.xml`) with the names: the one place where GDAL and QGIS look for them."""
+    """Make GDAL's side-car file (`.aux.xml`) with the class names.
+
+    It is the one place where GDAL and QGIS look for them.
+    """
     names = {c.value: c.name for c in classes}
     root = ET.Element("PAMDataset")
     listed = ET.SubElement(ET.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
@@ -76,7 +80,10 @@ def round_to_percent(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 
 def to_percent(scores: xr.DataArray) -> xr.DataArray:
-    """Scores as uint8, lazy if they are, with attributes that say how to undo it; uint8 is percent already."""
+    """Encode scores as uint8 percent, with the attributes that decode them.
+
+    Lazy if the scores are; uint8 scores are percent already.
+    """
     numbers: Any = scores.data
     if scores.dtype != np.uint8:
         numbers = (

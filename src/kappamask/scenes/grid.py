@@ -1,4 +1,4 @@
-"""Where pixels lie: regular grids, turned north-up, and what a grid says of its pixels' size."""
+"""Describe regular pixel grids, turn them north-up, and measure their pixels."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -33,7 +33,7 @@ Located = TypeVar("Located", xr.DataArray, xr.Dataset)
 DEGREE = 111_320.0
 """Metres of a degree of longitude on the equator (WGS 84)."""
 UNEVEN = 0.1
-"""Pixels by which a coordinate may lie beside the regular grid: float32 northings in metres are 0.25 m off, degrees
+"""Pixels by which a coordinate may lie off the regular grid: float32 northings in metres are 0.25 m off, degrees
 less; a column that is left out moves others by half a pixel and more."""
 
 
@@ -79,7 +79,10 @@ def read_grid(dataset: DatasetReader) -> Grid:
 
 
 def read_window(dataset: DatasetReader, bands: int | list[int], rows: slice, columns: slice) -> NDArray[Any]:
-    """Read pixels (…, y, x) by rows and columns of `read_grid`, whichever way the file's own run."""
+    """Read pixels (…, y, x) by the rows and columns of `read_grid`.
+
+    The file's own rows and columns may run the other way.
+    """
     return turn_north_up(dataset, np.asarray(dataset.read(bands, window=to_stored_window(dataset, rows, columns))))
 
 
@@ -94,13 +97,16 @@ def to_stored_window(dataset: DatasetReader, rows: slice, columns: slice) -> Win
 
 
 def turn_north_up(dataset: DatasetReader, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Turn pixels (…, y, x), as the file stores them, so that rows run southwards and columns eastwards."""
+    """Turn stored pixels (…, y, x) so that rows run southwards and columns eastwards."""
     upwards, leftwards = _reversed_axes(dataset.transform)
     return pixels[..., :: -1 if upwards else 1, :: -1 if leftwards else 1]
 
 
 def _reversed_axes(transform: Affine) -> tuple[bool, bool]:
-    """Whether rows run from south to north, and columns from east to west; without georeference nothing tells."""
+    """Tell whether rows run northwards, and whether columns run westwards.
+
+    Without georeference neither is known, and both are False.
+    """
     if transform == Affine.identity():
         return False, False
     return transform.e > 0, transform.a < 0
@@ -117,8 +123,9 @@ def _northward_transform(dataset: DatasetReader) -> Affine:
 
 
 def sort_north_up(array: Located) -> Located:
-    """Turn rows from north to south and columns from west to east, where coordinates y and x tell.
+    """Turn rows from north to south, and columns from west to east.
 
+    This goes by the coordinates y and x.
     Coordinates that only count pixels tell nothing of north.
     """
     against = [axis for axis, sign in (("y", -1), ("x", 1)) if _direction(array, axis) == -sign]
@@ -133,7 +140,7 @@ def sort_north_up(array: Located) -> Located:
 
 
 def _direction(array: xr.DataArray | xr.Dataset, axis: str) -> int:
-    """1 where a coordinate of places grows, -1 where it falls, 0 where it tells no place."""
+    """Return the sign of a coordinate's steps; 0 where it has no position."""
     if axis not in array.coords or axis not in array.dims or array.sizes[axis] < 2:
         return 0
     places = array[axis].values
@@ -147,7 +154,10 @@ def _direction(array: xr.DataArray | xr.Dataset, axis: str) -> int:
 
 
 def check_regular(name: str, array: xr.DataArray) -> None:
-    """SceneError unless the coordinates x and y, where `array` has them, are evenly spaced finite numbers."""
+    """Raise SceneError unless the coordinates x and y are evenly spaced finite numbers.
+
+    Coordinates that `array` does not have are not checked.
+    """
     for axis in ("y", "x"):
         if axis in array.coords and not _is_regular(array[axis].values):
             raise SceneError(
@@ -167,8 +177,9 @@ def _is_regular(places: NDArray[np.generic]) -> bool:
 
 
 def pixel_size(array: xr.DataArray) -> tuple[float, float, str] | None:
-    """Width and height of the pixels, and their unit: "m", "degree", or "" where no CRS tells.
+    """Return width, height and unit of the pixels.
 
+    The unit is "m", "degree", or "" without a CRS.
     None where `array` has no coordinates x and y, or a single pixel along one of them.
     """
     if not {"y", "x"} <= set(array.coords) or min(array.sizes["y"], array.sizes["x"]) <= 1:

@@ -14,13 +14,16 @@ from kappamask.udf import unusable_pixels
 __all__ = ["UNCLEAR", "find_hidden", "hide_pixels", "list_layers"]
 
 UNCLEAR = ("cloud_shadow", "semi_transparent_cloud", "cloud")
-"""What most analyses leave out, beside pixels without a class."""
+"""What most analyses leave out, besides pixels without a class."""
 FILLS = ("_FillValue", "missing_value")
 """Words of an encoding for the value that stands for NaN in a file."""
 
 
 def find_hidden(mask: xr.DataArray, classes: Iterable[str]) -> xr.DataArray:
-    """Which pixels are of `classes`, or undefined or missing: bool, lazy if the mask is; CubeError for no such."""
+    """Find pixels of `classes`, and undefined or missing ones: bool, lazy if `mask` is.
+
+    Raises CubeError for a class that does not exist.
+    """
     return unusable_pixels(mask, (*([classes] if isinstance(classes, str) else classes), "undefined", "missing"))
 
 
@@ -31,8 +34,9 @@ def list_layers(dataset: xr.Dataset) -> dict[Any, xr.DataArray]:
 
 
 def hide_pixels(data: Xarray, hidden: xr.DataArray, nodata: float | None = None) -> Xarray:
-    """`data` without the pixels that are True in `hidden`, bool on the same coordinates; lazy where either is.
+    """Remove the pixels of `data` that are True in `hidden`.
 
+    `hidden` is bool, on the same coordinates; the result is lazy where either is.
     Floats keep their dtype and are NaN there. Whole numbers become float32 (of 4 and 8 bytes float64) and NaN, also
     where they hold a declared nodata value, or with `nodata` keep their dtype and hold that. Attributes and encoding
     stay, but for nodata: to a file goes the dtype and the nodata value that came from it. Raises CubeError if the dtype
@@ -63,7 +67,10 @@ def _value(nodata: float, layer: xr.DataArray) -> Any:
 
 
 def _encoding(layer: xr.DataArray, fill: float | None) -> dict[str, Any]:
-    """That of `layer` for floats with NaN: a file of whole numbers needs a value for them, else it must hold floats."""
+    """Return the encoding of `layer` for floats with NaN.
+
+    A file of integers needs a nodata value for NaN; without one it must hold floats.
+    """
     encoding = dict(layer.encoding)
     if fill is not None:
         encoding = {key: value for key, value in encoding.items() if key not in FILLS}

@@ -60,7 +60,10 @@ def _datetime(name: str, tags: Mapping[str, Any]) -> str | None:
 
 
 def parse_sensing_time(name: str) -> str | None:
-    """The first date in a name, ISO 8601, UTC; in names of Sentinel-2 products and their bands the sensing time."""
+    """Find the first date in a name, as ISO 8601 in UTC.
+
+    In names of Sentinel-2 products and their bands that is the sensing time.
+    """
     dates = (_date(match.groups()) for match in _DATE.finditer(name))
     return next((date for date in dates if date), None)
 
@@ -98,8 +101,9 @@ def _utc(when: datetime) -> str:
 def packing(
     name: str, pairs: Iterable[tuple[float, float]], remedy: str = "store digital numbers or reflectance"
 ) -> str | None:
-    """The reading that the bands' (scale, offset) speak for; None where all are (1, 0), which says nothing.
+    """Return the radiometry that the bands' (scale, offset) declare.
 
+    None where all are (1, 0), which declares nothing.
     Raises SceneError if bands differ, or if the pair is none of `PACKINGS`: numbers are handed on as stored, and
     nobody after this could tell what they mean.
     """

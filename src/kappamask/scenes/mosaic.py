@@ -19,13 +19,14 @@ from kappamask.scenes.writers.masks import read_mask
 __all__ = ["mask_cube", "mosaic", "mosaic_of_scores"]
 
 NEAR = 1e-6
-"""Pixels by which corners may lie beside a common grid, for they are rounded in files."""
+"""Pixels by which corners may lie off a common grid, because files round them."""
 Files = Sequence[str | Path]
 
 
 def mosaic(paths: Files, *, band: int | None = None) -> xr.DataArray:
-    """One lazy mask, uint8 (y, x), of mask files that lie on one grid: 255 where there is none.
+    """Combine mask files of one grid into a lazy mask, uint8 (y, x).
 
+    Pixels that no file covers are 255.
     Where masks overlap, the first that has a pixel gives it. Nothing is resampled. band: as for `read_mask`. Raises
     SceneError if the files differ in CRS, pixel size or classes, if their pixels do not coincide, or if they are no
     bytes.
@@ -34,7 +35,7 @@ def mosaic(paths: Files, *, band: int | None = None) -> xr.DataArray:
 
 
 def mosaic_of_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
-    """The scores that follow the mask in files of several bands, one band a class, put together as the masks are.
+    """Combine the scores that follow the mask in multi-band files, one band per class.
 
     Lazy, uint8 (class, y, x), percent, 255 where there is none. Raises SceneError as `mosaic` does.
     """
@@ -43,8 +44,9 @@ def mosaic_of_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
 
 
 def mask_cube(paths: Files) -> xr.DataArray:
-    """The masks of one or more dates as one lazy cube, uint8 (t, y, x); dates from the files' tags or names.
+    """Stack masks of one or more dates as a lazy cube, uint8 (t, y, x).
 
+    Dates come from the files' tags or names.
     Files of one date are put together as by `mosaic`, all dates on the grid that holds them all, 255 where there is no
     mask. Raises SceneError if there is no file, if one tells no date, or as `mosaic` does.
     """

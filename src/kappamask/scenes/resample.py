@@ -55,7 +55,10 @@ Read = Callable[[slice, slice], NDArray[Any]]
 
 
 def halve_pixels(values: NDArray[Any], nodata: float) -> NDArray[Any]:
-    """Means of 2 x 2 pixels of `values` (y, x), same dtype; `nodata` where one of them is. Odd ends go."""
+    """Average 2 x 2 pixels of `values` (y, x), keeping their dtype.
+
+    The result is `nodata` where one of the four is; an odd last row or column is dropped.
+    """
     rows, columns = (length // 2 for length in values.shape)
     fours = values[: rows * 2, : columns * 2].reshape(rows, 2, columns, 2)
     means = fours.mean(axis=(1, 3))
@@ -64,8 +67,9 @@ def halve_pixels(values: NDArray[Any], nodata: float) -> NDArray[Any]:
 
 
 def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | None = None) -> xr.DataArray:
-    """`cube` (…, y, x) as it is where `metres` is 10, or what its pixels have; else means of 2 x 2 of 10 m, lazy.
+    """Average `cube` (…, y, x) from 10 m to 20 m pixels, lazily.
 
+    It stays as it is where `metres` is 10, or the size of its pixels.
     A pixel is without data where one of the four is. Pixels in degrees are of the size that their mean side is nearest
     to; `pixel_m` tells the side of others. Raises SceneError for pixels of other or of unknown size.
     """
@@ -75,9 +79,9 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
     if metres == FINEST or _has_size(size, metres):
         return cube
     if not _has_size(size, FINEST):
-        told = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS tells)'}"
+        size_text = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(without CRS)'}"
         said = "" if size is not None and size[2] else f", or say their side with {option('pixel_m', 10)}"
-        raise SceneError(f"{name}: pixels are {told}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
+        raise SceneError(f"{name}: pixels are {size_text}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
     nodata = cube.attrs.get("_FillValue")
     known = cube if nodata is None else cube.where(cube != nodata)
     means: xr.DataArray = known.coarsen(y=2, x=2, boundary="trim").mean(skipna=False)  # type: ignore[attr-defined]
@@ -91,7 +95,10 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
 
 
 def _mean_metres(size: tuple[float, float, str], latitude: float, metres: float) -> tuple[float, float, str] | None:
-    """Pixels of degrees as squares of metres: of `metres` or the finest, if their mean side is near one of them."""
+    """Convert pixels of degrees to square pixels of `metres` or of the finest resolution.
+
+    None where the mean side is near neither.
+    """
     mean = DEGREE * sqrt(size[0] * size[1] * abs(cos(radians(latitude))))
     near = next((one for one in (metres, FINEST) if sqrt(0.5) < mean / one < sqrt(2)), None)
     return None if near is None else (near, near, "m")
@@ -104,8 +111,9 @@ def _has_size(size: tuple[float, float, str] | None, metres: float) -> bool:
 def resample_window(
     dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
 ) -> NDArray[Any]:
-    """Bands (numbered from 1) of `dataset`, (band, y, x) on the `window` of `target`; `nodata` takes no part in it.
+    """Resample bands (numbered from 1) to the `window` of `target`: (band, y, x).
 
+    Pixels of `nodata` take no part.
     Raises SceneError where sinc is asked for and pixels do not hold whole pixels of the target.
     """
     source, wanted = read_grid(dataset), window.toslices()
@@ -143,7 +151,10 @@ def is_aligned(source: Grid, target: Grid) -> bool:
 def resample_aligned(
     read: Read, source: Grid, target: Grid, wanted: tuple[slice, slice], kernel: str, nodata: float
 ) -> NDArray[Any]:
-    """Rows and columns `wanted` of `target`, (y, x), from an image on an `is_aligned` grid; `nodata` takes no part."""
+    """Resample an image on an `is_aligned` grid to some rows and columns of `target`.
+
+    Returns (y, x) of `wanted`; pixels of `nodata` take no part.
+    """
     ratio = round(source.transform.a / target.transform.a)
     lengths = (source.height, source.width)
     (rows, down), (columns, across) = (
@@ -167,8 +178,9 @@ def line_weights(first: int, count: int, ratio: int, length: int, kernel: str) -
 
 
 def apply_weights(read: NDArray[Any], down: Any, across: Any, nodata: float) -> NDArray[Any]:
-    """Coarse pixels `read` (y, x) on finer lines, same dtype: `down` (fine, coarse) along y, `across` along x.
+    """Resample coarse pixels `read` (y, x) with weight matrices, keeping their dtype.
 
+    `down` (fine, coarse) applies along y, `across` along x.
     Pixels without data, `nodata` or NaN, take no part, and stay without: their finer pixels are `nodata`. No others
     are, for what rings below 0 is 1 where `nodata` is 0.
     """

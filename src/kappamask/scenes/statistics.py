@@ -26,8 +26,9 @@ NOTES = {
 
 
 def class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
-    """Pixels of each class of a mask of whole numbers, in any dims, numpy or dask; and those of 255, outside the area.
+    """Count the pixels of each class of a mask, and those outside the area.
 
+    The mask holds integers, in any dims, numpy or dask; 255 is outside the area.
     A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the legend does
     not name.
     """
@@ -46,7 +47,10 @@ def class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
 
 
 def to_classes(mask: xr.DataArray) -> xr.DataArray:
-    """The mask as it is; one of bits, which combine in a pixel, in KappaMask's classes."""
+    """Convert a bit mask, whose bits combine in a pixel, to KappaMask's classes.
+
+    Other masks stay as they are.
+    """
     return to_kappamask(mask) if has_bits(mask) else mask
 
 
@@ -58,8 +62,9 @@ def has_bits(mask: xr.DataArray) -> bool:
 def class_statistics(
     mask: xr.DataArray, geometry: Any = None, *, crs: Any = None, all_touched: bool = False
 ) -> xr.Dataset:
-    """Class shares of a mask (y, x) or (t, y, x), numpy or dask, inside an area.
+    """Compute the class shares of a mask in an area.
 
+    The mask is (y, x) or (t, y, x), numpy or dask.
     mask: KappaMask codes, or another scheme's that its attribute `scheme` names; 255 is outside of any area.
     geometry: a shapely geometry, GeoJSON (geometry, Feature or FeatureCollection), a GeoSeries or GeoDataFrame, whose
         parts are one area, or a box (west, south, east, north); left out, all pixels.

@@ -30,11 +30,11 @@ NEAR = 1e-6
 
 
 def missing_within_swath(path: Path) -> float:
-    """Share of the pixels of a rectangular mask file that have no data though the satellite saw them; 0 to 1.
+    """Return the share of pixels without data inside the swath, from 0 to 1.
 
     The swath of an orbit has straight edges, so within a rectangle what was seen is convex: what lies between pixels
     with data has no data for another reason, such as a file that a back-end could not read. Every `n`th pixel of large
-    files is asked. Of a file without any data nothing can be told: 0.
+    files is asked. A file without any data gives 0, because nothing is known of its swath.
     """
     with local_raster(path) as dataset:
         step = max(1, -(-max(dataset.shape) // MAX_SIDE))
@@ -49,7 +49,10 @@ def missing_within_swath(path: Path) -> float:
 
 
 def _outermost(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Corners (x, y) of the first and the last pixel of each row: no other can be a corner of the hull."""
+    """Return the outer corners (x, y) of each row's first and last valid pixel.
+
+    No other point can be a corner of the convex hull.
+    """
     rows = np.flatnonzero(valid.any(axis=1))
     first = valid[rows].argmax(axis=1)
     end = valid.shape[1] - valid[rows, ::-1].argmax(axis=1)
@@ -59,8 +62,9 @@ def _outermost(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
 def verify_mask(
     path: Path, *, crs: str | None = None, pixel: float = 10.0, codes: Collection[int] = OWN_CODES
 ) -> dict[str, Any]:
-    """Read every pixel of a fetched mask; its `bounds`, and the share of pixels without data as `nodata`.
+    """Read every pixel of a downloaded mask, and return `bounds` and nodata share.
 
+    The share of pixels without data is called `nodata`.
     Raises SceneError if it is not uint8, holds other codes than `codes` and nodata, lies in another `crs` (such as
     "EPSG:32631"), or if its pixels are not `pixel` metres wide on a grid of whole pixels, as Sentinel-2's are.
     """
@@ -87,8 +91,9 @@ def verify_mask(
 def verify_cover(
     name: str, found: Bounds, asked: Bounds, stated: Bounds | None = None, *, pixel: float = 10.0, partly: bool = False
 ) -> None:
-    """Does a mask with the bounds `found` cover what was `asked` for? All in metres of the same UTM zone.
+    """Check that a mask with the bounds `found` covers the box `asked`.
 
+    All bounds are metres of the same UTM zone.
     It may reach `pixel` metres further, for boxes are snapped outward. It may end earlier only where the back-end has
     `stated` these very bounds for it, as one does that cuts to where it has images; with `partly`, anywhere in the
     box. Raises SceneError, which says what is covered, otherwise.

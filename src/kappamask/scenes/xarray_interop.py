@@ -27,12 +27,13 @@ NAMES = AXES | dict.fromkeys((*BAND_DIMS, "variable"), "bands")
 """Other libraries' names of dims; `variable` is that of xarray's `Dataset.to_dataarray`."""
 DIMS = ("t", "bands", "y", "x")
 AWAY = 0.01
-"""Pixels by which the coordinates of a mask may lie beside those of its cube: numbers are rounded in files."""
+"""Pixels by which the coordinates of a mask may differ from those of its cube: files round numbers."""
 
 
 def to_canonical_dims(data: Xarray) -> tuple[Xarray, dict[str, str]]:
-    """`data` with dims of `DIMS`, and for each that was renamed its own name, which `restore_dims` gives it back.
+    """Rename the dims of `data` to those of `DIMS`.
 
+    Also returns, for each renamed dim, its old name, which `restore_dims` gives it back.
     Raises CubeError if it is nothing of xarray, or lacks the dims y and x.
     """
     if not isinstance(data, xr.DataArray | xr.Dataset):
@@ -61,7 +62,10 @@ def compute_mask(data: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArra
 
 
 def as_mask(data: Any) -> xr.DataArray | None:
-    """`data` where it is a mask itself, or the variable `mask` of a dataset without bands; None where it is neither."""
+    """Return `data` if it is a mask, or its variable `mask`, else None.
+
+    A dataset with bands is no mask.
+    """
     named, _ = to_canonical_dims(data)
     if isinstance(named, xr.Dataset) and "mask" in named and not _has_bands(named):
         named = named["mask"]
@@ -79,8 +83,9 @@ def require_mask(data: Any) -> xr.DataArray:
 
 
 def align_mask(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """`mask`, or the variable `mask` in it, on the coordinates of `data`, both as `to_canonical_dims` names them.
+    """Align `mask`, or the variable `mask` in it, to the coordinates of `data`.
 
+    Dims of both are as `to_canonical_dims` names them.
     Rows and columns that run the other way are turned. Raises CubeError unless pixels and dates are the same: xarray
     would leave out in silence what differs.
     """
@@ -124,7 +129,10 @@ def _same_coordinates(mask: xr.DataArray, data: xr.DataArray | xr.Dataset, dim: 
 
 
 def _assign_labels(cube: xr.DataArray) -> xr.DataArray:
-    """`cube` with band labels as this project writes them, from its labels or as rioxarray keeps descriptions."""
+    """Give `cube` this project's band labels.
+
+    They come from its own labels, or from descriptions as rioxarray keeps them.
+    """
     described = cube.attrs.get("long_name")
     labels = [str(label) for label in cube["bands"].values] if "bands" in cube.coords and cube["bands"].ndim else []
     if isinstance(described, tuple | list) and len(described) == cube.sizes.get("bands"):
@@ -133,7 +141,10 @@ def _assign_labels(cube: xr.DataArray) -> xr.DataArray:
 
 
 def _to_cube(dataset: xr.Dataset, bands: Any = None) -> xr.DataArray:
-    """The bands of a dataset as one cube; names as rioxarray's `band_as_variable` has them are in `long_name`."""
+    """Stack the bands of a dataset as one cube.
+
+    Names as rioxarray's `band_as_variable` has them are in `long_name`.
+    """
     labels = {name: _label(variable) for name, variable in dataset.data_vars.items()}
     if are_numbered([str(name) for name in dataset.data_vars]) and not any(_bands_of_descriptions(dataset)):
         return to_cube("Dataset", dataset, bands, None)

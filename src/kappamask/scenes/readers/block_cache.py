@@ -22,7 +22,7 @@ LARGE_ENOUGH: Final = 512
 
 
 class Blocks:
-    """Decoded blocks by key; those not used for longest give way when all take more than `room` bytes.
+    """Decoded blocks by key; the least recently used are dropped beyond `room` bytes.
 
     For any number of threads: what one is decoding, others wait for.
     """
@@ -33,7 +33,10 @@ class Blocks:
         self._lock = Lock()
 
     def get(self, key: Hashable, decode: Callable[[], Block]) -> Block:
-        """The block of `key`, by `decode` if it is not there; what that raises is raised, and not kept."""
+        """Return the block of `key`, decoded by `decode` if it is not cached.
+
+        An error that `decode` raises is passed on and not cached.
+        """
         with self._lock:
             future = self._futures.get(key)
             ours = future is None
@@ -81,8 +84,9 @@ def window(
     block: tuple[int, int],
     kept: Blocks = KEPT,
 ) -> Block:
-    """Rows and columns of an image (y, x) of `shape`, from whole blocks that `decode` reads; never one that is kept.
+    """Read rows and columns of an image (y, x) of `shape` from cached whole blocks.
 
+    The result is never an array that is kept in the cache.
     `key`: what tells the image from others, its version included. `block`: height and width of its blocks, pixels.
     A block that is just what is wanted is not kept, for pieces that share none will follow.
     """
@@ -101,7 +105,7 @@ def window(
 
 
 def _cuts(wanted: slice, length: int, side: int) -> list[tuple[slice, slice]]:
-    """Each block along an axis that holds a part of what is wanted, and where in the result that goes."""
+    """List the blocks that intersect `wanted` along an axis, with their place in the result."""
     step = side * max(1, LARGE_ENOUGH // side)
     first = range(wanted.start // step * step, wanted.stop, step)
     blocks = [slice(start, min(start + step, length)) for start in first]

@@ -73,8 +73,9 @@ class ZarrImage:
     """Whether means of 2 x 2 pixels are read."""
 
     def resample_to(self, target: Grid, nodata: float, kernel: str) -> Array:
-        """A dask array (y, x) on `target`, of pixels that those of the image hold whole; resampled by `kernel`.
+        """Resample the image by `kernel` to `target`, as a dask array (y, x).
 
+        Each pixel of the image must hold whole pixels of `target`.
         Raises SceneError if it covers another area; computing raises it where the image is damaged.
         """
         ratio = round(self.grid.transform.a / target.transform.a)
@@ -90,7 +91,10 @@ class ZarrImage:
 
 
 def list_images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
-    """What a group of a `check_store` product holds, by label, each at all its resolutions, the finest first."""
+    """List the images of a group of a `check_store` product, by band label.
+
+    Each has all its resolutions, the finest first.
+    """
     found: dict[str, list[ZarrImage]] = {}
     crs = _crs(path)
     for resolution in RESOLUTIONS:
@@ -115,8 +119,9 @@ def _sort_axes(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def choose_resolution(choice: list[ZarrImage], metres: float) -> ZarrImage:
-    """The finest of a band's images that is no finer than `metres`; where all are, the coarsest, halved.
+    """Choose the finest of a band's images that is no finer than `metres`.
 
+    Where all are finer, that is the coarsest, halved.
     Of 10 m, as fine as can be, simply the finest.
     """
     if metres <= FINEST:
@@ -138,7 +143,10 @@ def nested_mapping(facts: Any, *keys: str) -> Mapping[str, Any]:
 
 
 def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> Grid:
-    """From the coordinates, which are the centres of pixels; SceneError if there are none, or they are not north-up."""
+    """Make a grid from the coordinates, which are pixel centres.
+
+    Raises SceneError if there are none, or if they are not north-up.
+    """
     if not {"x", "y"} <= set(dataset.coords) or min(dataset.sizes["x"], dataset.sizes["y"]) < ENOUGH:
         raise SceneError(f"{name}: a group of bands lacks the coordinates x and y.")
     x, y = (dataset[axis].values.astype(np.float64) for axis in ("x", "y"))
@@ -152,7 +160,10 @@ def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> Grid:
 
 
 def _crs(path: Path) -> CRS | None:
-    """The one coordinate reference system that the root attributes name; SceneError for several, or for nonsense."""
+    """Read the one coordinate reference system that the root attributes name.
+
+    Raises SceneError for several, or for one that is not valid.
+    """
     facts = read_attributes(path)
     places = (nested_mapping(facts, "other_metadata"), nested_mapping(facts, "stac_discovery", "properties"))
     codes = {str(place[key]) for place in places for key in CRS_KEYS if place.get(key)}
@@ -193,8 +204,9 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel
 
 
 def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
-    """Sen2Cor's classes of a Level-2A product, uint8 (y, x), lazy, each pixel repeated on the grid of `like`.
+    """Read Sen2Cor's classes of a Level-2A product: uint8 (y, x), lazy.
 
+    Each pixel is repeated on the grid of `like`.
     None where the product has none. Raises SceneError if the folder is unsafe or damaged, or does not cover `like`.
     """
     held = list_images(check_store(path), CLASSES).get("SCL")
@@ -207,17 +219,17 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     try:
         near = classes.sel(y=like["y"], x=like["x"], method="nearest", tolerance=image.grid.transform.a / 2)
     except KeyError as error:
-        told = "its classification does not cover the cube; use those of one product"
-        raise SceneError(f"{path.name}: {told}.") from error
+        problem = "its classification does not cover the cube; use those of one product"
+        raise SceneError(f"{path.name}: {problem}.") from error
     return near.assign_coords(y=like["y"], x=like["x"])
 
 
 def _facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None) -> dict[str, Any]:
     facts = read_attributes(path)
     name = str(nested_mapping(facts, "stac_discovery").get("id") or path.resolve().stem)
-    texts, told = f"{path.resolve().name} {name}", nested_mapping(facts, "stac_discovery", "properties")
+    texts, properties = f"{path.resolve().name} {name}", nested_mapping(facts, "stac_discovery", "properties")
     version = parse_baseline(texts)
-    tags = {"datetime": told.get("datetime") or told.get("start_datetime"), "processing_baseline": version}
+    tags = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "processing_baseline": version}
     known = {key: value for key, value in tags.items() if value}
     packed = packing(path.name, [read_packing(path.name, band) for band in bands.values()])
     if packed is None and all(band.dtype.kind == "f" for band in bands.values()):

@@ -24,13 +24,16 @@ da: Any = dask.array  # its annotations are partial
 SOLID: Final = np.ones((2, 2), bool)
 """What pixels without data are held to be part of: one alone is a dark pixel that ringing has brought to 0."""
 REACH: Final = 5
-"""Half-resolution pixels beside such that may be mixed with them: 4 by the longest filter of JPEG 2000, of 9 taps (ISO
+"""Half-resolution pixels next to nodata that may be mixed with it: 4 by the longest filter of JPEG 2000, of 9 taps (ISO
 15444-1, annex F), and one by what lossy coding spreads."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A band of a file, and where its pixels lie; no handle stays open, and it can be pickled."""
+    """One band of a file, and its grid.
+
+    It keeps no open handle and can be pickled.
+    """
 
     source: Source
     band: int
@@ -53,8 +56,9 @@ class Image:
 
     @classmethod
     def open(cls, source: Source, band: int = 1, *, half: bool = False, nodata: float | None = None) -> "Image":
-        """Raises SceneError if the file cannot be read, has no such band, or is not north-up.
+        """Open a band of a file.
 
+        Raises SceneError if the file cannot be read, has no such band, or is not north-up.
         `half`: the first reduced level of JPEG 2000, of which each pixel stands for 2 x 2, centred a quarter of a pixel
         to the north-west of them; of other files, the means of 2 x 2.
         """
@@ -72,8 +76,9 @@ class Image:
         return cls(source, band, half, level, grid, dtype, block, file.stat().st_mtime_ns, masked, fill)
 
     def to_dask(self, target: Grid, kernel: str = "bilinear") -> Array:
-        """The band as a dask array (1, y, x) on `target`, in chunks of CHUNK pixels a side.
+        """Return the band as a dask array (1, y, x) on `target`.
 
+        Chunks have CHUNK pixels a side.
         Where the grids differ, it is resampled by `kernel`; pixels of value 0, nodata, take no part in that.
         Computing raises SceneError where the file is damaged.
         """
@@ -89,7 +94,10 @@ class Image:
         return band
 
     def read(self, rows: slice, columns: slice) -> NDArray[Any]:
-        """Pixels (y, x) of the band's own grid; blocks that were read before are not decoded again."""
+        """Read pixels (y, x) of the band's own grid.
+
+        Blocks that were read before are not decoded again.
+        """
         if not self.level:
             return self._window(rows, columns)
         wide = [
@@ -147,7 +155,10 @@ def _read_chunk(image: Image, target: Grid, kernel: str, block_info: Any) -> NDA
 
 
 def _hide_mixed(values: NDArray[Any]) -> NDArray[Any]:
-    """`values` of a reduced level without the pixels around nodata, of which the wavelets make mixtures."""
+    """Set pixels next to nodata to nodata in a reduced level.
+
+    The wavelets mix nodata into them.
+    """
     empty = values == NODATA
     if not empty.any():
         return values

@@ -30,7 +30,10 @@ EDGE: Final = 1e-6
 
 
 def files_by_band(files: Iterable[Source]) -> dict[str, list[Source]]:
-    """Band label -> the files whose names hold it; a product has some bands at several resolutions."""
+    """Group files by the band label in their names.
+
+    A product has some bands at several resolutions.
+    """
     files = list(files)
     stems = [file.name.rpartition(".")[0] for file in files]
     counted = are_numbered([stem for stem in stems if band_name(stem) or has_number(stem)])
@@ -45,8 +48,9 @@ def files_by_band(files: Iterable[Source]) -> dict[str, list[Source]]:
 def stack_bands(
     name: str, files: Mapping[str, Sequence[Source]], labels: Sequence[str], kernel: str, metres: float
 ) -> tuple[Array, Grid]:
-    """The bands `labels` as a dask array (band, y, x), and the grid that they lie on, the same for all `labels`.
+    """Stack the bands `labels` as a dask array (band, y, x) on one grid.
 
+    The grid is returned too; it is the same for all `labels`.
     Where a band comes at several resolutions, the finest that has pixels of `metres` or more is read; where all are
     finer, and `metres` is not 10, which is as fine as can be, half the resolution. Coarser ones are resampled by
     `kernel`. The grid is the finest of those, cut to the area that all bands cover.
@@ -70,8 +74,9 @@ def _choose_image(name: str, label: str, sources: Sequence[Source], metres: floa
 
 
 def _common_grid(name: str, grids: dict[str, Grid]) -> Grid:
-    """The finest grid, cut to what all bands cover; SceneError if the bands are not of one scene.
+    """Return the finest grid, cut to the area that all bands cover.
 
+    Raises SceneError if the bands are not of one scene.
     Crops of a product cut each resolution at whole pixels, so edges may differ by up to one pixel of the coarser.
     """
     first = min(grids, key=lambda label: grids[label].transform.a)
@@ -114,8 +119,9 @@ def open_folder(
 
 
 def _name_numbered_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, list[Source]]:
-    """Give the JP2s of `folder` that are only numbered the names `wanted`, in order; {} where none is numbered.
+    """Give the JP2s of `folder` that are only numbered the names `wanted`, in order.
 
+    The result is empty where no file is only numbered.
     Raises SceneError unless there is one name for each.
     """
     numbered = [file for file in folder.glob("*.[jJ][pP]2") if has_number(file.stem)]
@@ -135,10 +141,13 @@ def band_files(folder: Path) -> dict[str, list[Source]]:
 
 
 def _check_one_scene(name: str, files: Mapping[str, Sequence[Source]]) -> None:
-    """SceneError if the names of the band files tell of several dates or tiles; names that tell nothing pass."""
+    """Raise SceneError if the band files' names contain several dates or tiles.
+
+    Names without a date or tile pass.
+    """
     names = [source.name for sources in files.values() for source in sources]
-    for what, told in (("dates", parse_sensing_time), ("tiles", parse_tile)):
-        found = {fact: one for one in names if (fact := told(one))}
+    for what, parse in (("dates", parse_sensing_time), ("tiles", parse_tile)):
+        found = {fact: one for one in names if (fact := parse(one))}
         if len(found) > 1:
             listed = ", ".join(f"{fact} ({one})" for fact, one in sorted(found.items()))
             raise SceneError(f"{name} holds bands of several {what}: {listed}; use bands of one scene.")

@@ -25,8 +25,9 @@ Reader = Callable[[Slices], NDArray[Any]]
 
 
 def to_dask(source: Path, name: str, dataset: xr.Dataset) -> xr.Dataset:
-    """`dataset` with its images as dask arrays; computing raises SceneError, which says `name`, where it is damaged.
+    """Return `dataset` with its images as dask arrays.
 
+    Computing raises SceneError, which names `name`, where an image is damaged.
     `source`: the file or folder that it lies in.
     """
     planes = {key: v for key, v in dataset.data_vars.items() if v.ndim >= PLANE}
@@ -34,7 +35,10 @@ def to_dask(source: Path, name: str, dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _stored_reader(name: str, variable: xr.DataArray) -> Reader:
-    """A function from slices to the numbers of `variable` as they lie in the file; SceneError where it is damaged."""
+    """Make a function that reads slices of the stored numbers of `variable`.
+
+    It raises SceneError where the file is damaged.
+    """
     native, dtype = np.dtype(variable.dtype.newbyteorder("=")), _dtype(variable)
 
     def read(where: Slices) -> NDArray[Any]:
@@ -47,8 +51,9 @@ def _stored_reader(name: str, variable: xr.DataArray) -> Reader:
 
 
 def lazy_upsample(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float, kernel: str) -> Array:
-    """A coarse image (y, x) on lines `ratio` times as dense, by `kernel`, as a dask array of the same dtype.
+    """Upsample a coarse image (y, x) `ratio` times by `kernel`, lazily.
 
+    Returns a dask array of the same dtype.
     Pixels of value `nodata`, or NaN, take no part. Computing raises SceneError where the image is damaged.
     """
     coarse = _stored_reader(name, variable)
@@ -65,8 +70,9 @@ def lazy_upsample(source: Path, name: str, variable: xr.DataArray, ratio: int, n
 
 
 def lazy_halve(source: Path, name: str, variable: xr.DataArray, nodata: float) -> Array:
-    """Means of 2 x 2 pixels of an image (y, x), see `halve_pixels`, as a dask array of the same dtype.
+    """Average 2 x 2 pixels of an image (y, x) lazily, keeping its dtype.
 
+    See `halve_pixels`.
     Computing raises SceneError where the image is damaged.
     """
     fine = _stored_reader(name, variable)
@@ -99,7 +105,10 @@ def _blocks(
 
 
 def _sides(variable: xr.DataArray, ratio: int = 1) -> list[int]:
-    """Whole chunks of the file, `ratio` times as long: about `CHUNK` along y and x, one chunk along other dims."""
+    """Choose chunk sides: whole chunks of the file, about `CHUNK` pixels along y and x.
+
+    The chunks are `ratio` times as long as the file's; other dims have one chunk of the file.
+    """
     along = tuple(dim for dim in variable.dims if dim in ("y", "x")) or variable.dims[-PLANE:]
     inside = variable.encoding.get("preferred_chunks", {})
     units = [inside.get(dim, CHUNK if dim in along else 1) * ratio for dim in variable.dims]
@@ -112,5 +121,8 @@ def _dtype(variable: xr.DataArray) -> np.dtype[Any]:
 
 
 def _is_unsigned(variable: xr.DataArray) -> bool:
-    """Classic netCDF has no unsigned numbers, and this attribute (a convention of Unidata's) in their place."""
+    """Tell whether a netCDF variable holds unsigned integers.
+
+    Classic netCDF has no unsigned types, and this attribute (a convention of Unidata's) in their place.
+    """
     return variable.dtype.kind == "i" and str(variable.attrs.get("_Unsigned")).lower() == "true"

@@ -51,8 +51,9 @@ def read_packing(name: str, variable: xr.DataArray) -> tuple[float, float]:
 
 
 def merge_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
-    """`variable` with one nodata value, its `_FillValue`: pixels of further declared values are set to it, lazily.
+    """Give `variable` one nodata value, its `_FillValue`, lazily.
 
+    Pixels of further declared nodata values are set to it.
     Values that no pixel can have, for the dtype lacks them, are left out. SceneError if one is not a number.
     """
     declared = [value for key in NODATA_ATTRIBUTES for value in _numbers(name, variable, key)]
@@ -109,13 +110,19 @@ def _replace_attrs(variable: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArra
 
 
 def rename_dims(dataset: xr.Dataset) -> xr.Dataset:
-    """`dataset` with its dimensions named t, y, x; a dimension t of one date is dropped, its coordinate stays."""
+    """Rename the dimensions of `dataset` to t, y, x.
+
+    A dimension t of one date is dropped; its coordinate stays.
+    """
     dataset = dataset.rename({old: new for old, new in AXES.items() if old in dataset.dims and new not in dataset.dims})
     return dataset.isel(t=0) if dataset.sizes.get("t") == 1 else dataset
 
 
 def to_cube(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
-    """The cube in a `rename_dims` dataset: see `open_scene`; (t, bands, y, x) where it holds several dates."""
+    """Make the cube of a `rename_dims` dataset, as `open_scene` returns it.
+
+    Dims are (t, bands, y, x) where it holds several dates.
+    """
     bands = None if bands is None else list(bands)
     cube = _stack_bands(name, _check_dates(name, dataset), bands)
     labels = choose(name, [str(label) for label in cube["bands"].values], bands)
@@ -143,7 +150,10 @@ def _check_dates(name: str, dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _stack_bands(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr.DataArray:
-    """The bands as one array with dims [t,] bands, y, x; attribute `packings` lists (scale, offset)."""
+    """Stack the bands as one array with dims [t,] bands, y, x.
+
+    Its attribute `packings` lists (scale, offset).
+    """
     flat = {key: variable for key, variable in dataset.data_vars.items() if set(variable.dims) - {"t"} == {"y", "x"}}
     named = {key: label for key in flat if (label := band_name(str(key)))}
     numbered = [key for key in flat if key in named or has_number(str(key))]
@@ -172,7 +182,10 @@ def _concat_bands(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray
 
 
 def _name_layers(name: str, texts: list[str], wanted: list[str] | None) -> list[str]:
-    """The names that the caller gives to layers which are only numbered; SceneError if there is not one for each."""
+    """Give numbered layers the caller's names.
+
+    Raises SceneError if there is not one name for each.
+    """
     if wanted is None or len(wanted) != len(texts):
         raise SceneError(
             f"{name} has no Sentinel-2 band names, only numbers ({', '.join(texts[:3])}, …): name all {len(texts)} in "
@@ -210,7 +223,10 @@ def open_netcdf(path: Path, bands: Iterable[str] | None, level: str | None) -> x
 
 
 def open_dataset(path: Path) -> xr.Dataset:
-    """A local netCDF of one date, lazy, numbers as stored, dims named y, x; SceneError if it is none or is damaged."""
+    """Open a local netCDF of one date lazily, numbers as stored, dims y and x.
+
+    Raises SceneError if it is no netCDF or is damaged.
+    """
     dataset = open_dates(path)
     if "t" in dataset.dims:
         raise SceneError(f"{path.name} holds {dataset.sizes['t']} dates; one is needed: cut one out (ncks -d t,0).")

@@ -57,11 +57,11 @@ def open_scene(
     resolution: float = 10,
     pixel_m: float | None = None,
 ) -> xr.DataArray:
-    """A scene as a lazy cube: dims (bands, y, x), dask, numbers and dtype as stored.
+    """Open a scene as a lazy cube: dims (bands, y, x), dask, values as stored.
 
     `path`: a Sentinel-2 product of either level as ESA makes it, its folder (NAME.SAFE), a zip archive of that, its
     MTD_MSIL1C.xml or MTD_MSIL2A.xml, or the folder of a granule where it has several; a GeoTIFF whose band
-    descriptions are band names; a VRT stack of files beside it; a netCDF or Zarr folder with one variable for each
+    descriptions are band names; a VRT stack of files next to it; a netCDF or Zarr folder with one variable for each
     band or with a labelled band dimension, several dates as dims (t, bands, y, x); an EOPF Zarr product; the file
     (.json) or https address of a STAC item; a folder of JP2s, one band each. Coarser bands are resampled to the
     finest grid, in a folder cut to the area that all bands cover.
@@ -98,8 +98,9 @@ def open_scene(
 
 
 def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
-    """Sen2Cor's scene classification that a Level-2A product came with, on the grid of `like` (…, y, x).
+    """Read Sen2Cor's scene classification of a Level-2A product on the grid of `like`.
 
+    `like` has dims (…, y, x).
     Lazy, uint8 (y, x), each of its pixels repeated; codes 0 to 11, with their names as CF flag attributes. None for
     Level-1C and for scenes that are no SAFE and no EOPF Zarr products.
     Raises SceneError if the product is damaged, or does not cover `like`; computing raises it as well.
@@ -129,15 +130,19 @@ def _open_file(
 
 
 def _address(path: str | Path) -> str | None:
-    """`path` if it is an address of the web, with the slashes that `pathlib` took from it."""
+    """Return `path` as a URL if it is one, else None.
+
+    `pathlib` removes a slash of a URL; it is put back.
+    """
     found = re.match(r"(https?):/+(?=[^/])", str(path))
     return f"{found[1]}://{str(path)[found.end() :]}" if found else None
 
 
 def scan(folder: str | Path) -> list[Path]:
-    """The scenes in `folder`, sorted, or the folder itself if it is a product, a Zarr, or holds JP2 band files.
+    """List the scenes in `folder`, sorted.
 
-    Goes by names, and leaves out files whose layers are told to be masks, scores and the like; `open_scene` is what
+    The folder itself is the scene if it is a product, a Zarr, or holds JP2 band files.
+    Goes by names, and leaves out files whose layers are named as masks, scores and the like; `open_scene` is what
     tells whether a file is a whole scene.
     Raises SceneError if the folder is missing or holds none.
     """
@@ -163,8 +168,9 @@ def _is_scene(path: Path) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_product(path: Path, _changed: int) -> bool:
-    """Whether a file's layers have names, none that of a band; what cannot be read is left for `open_scene` to judge.
+    """Tell whether a file's layers have names, none of them that of a band.
 
+    A file that cannot be read is left to `open_scene`.
     Several layers with a digit in a name may be bands that are misspelt, so they are not left out in silence.
     """
     try:

@@ -53,7 +53,7 @@ DRIVERS = {
     b"\xffO\xffQ": "JP2OpenJPEG",
 }
 """First bytes (TIFF 6.0, BigTIFF, ISO 15444-1) -> the GDAL driver that may open the file, and no other: VRT, WMS and
-the like name further files and hosts, so a scene from a stranger must not be one. Suffixes prove nothing."""
+the like name further files and hosts, so an untrusted scene must not be one. Suffixes prove nothing."""
 ENVIRONMENT = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GTIFF_IGNORE_READ_ERRORS": "NO",
@@ -92,8 +92,9 @@ SIGNED: Final = (
 
 @contextmanager
 def local_raster(source: Source, **options: Any) -> Iterator[DatasetReader]:
-    """Open a GeoTIFF or JPEG 2000 on disk or in an archive; GDAL's complaints, also in reading, become SceneError.
+    """Open a local GeoTIFF or JPEG 2000, also in an archive.
 
+    GDAL's errors, also while reading, become SceneError.
     `options` are those of the driver, and `overview_level`.
     """
     name, driver = _choose_driver(source)
@@ -106,7 +107,10 @@ def local_raster(source: Source, **options: Any) -> Iterator[DatasetReader]:
 
 
 def _choose_driver(source: Source) -> tuple[str | Path, str]:
-    """What GDAL calls a file, and the one driver that may open it; in products in archives all images are JPEG 2000."""
+    """Return GDAL's name of a file, and the one driver that may open it.
+
+    In products in archives all images are JPEG 2000.
+    """
     path = source.archive if isinstance(source, Member) else source
     if not check_utf8(path).is_file():
         raise SceneError(f"No file {path}.")
@@ -123,7 +127,10 @@ def _driver_of_file(path: Path) -> str:
 
 
 def number_type(dataset: DatasetReader, band: int) -> np.dtype[Any]:
-    """The dtype of a band (numbered from 1); SceneError for complex numbers, of which numpy lacks some kinds."""
+    """Return the dtype of a band (numbered from 1).
+
+    Raises SceneError for complex numbers, of which numpy lacks some kinds.
+    """
     name = str(dataset.dtypes[band - 1])
     if name.startswith("complex"):
         raise SceneError(f"{Path(dataset.name).name} holds {name}; needed are whole numbers or reflectance (float).")
@@ -131,9 +138,10 @@ def number_type(dataset: DatasetReader, band: int) -> np.dtype[Any]:
 
 
 def lazy_bands(path: Path, indexes: list[int]) -> Array:
-    """Bands (numbered from 1) of a file as a dask array (band, y, x) of the file's dtype; chunks follow its blocks.
+    """Read bands (numbered from 1) of a file as a dask array (band, y, x).
 
-    Each chunk opens the file anew: no handles stay open, and the array can be pickled.
+    The dtype is the file's; chunks follow its blocks.
+    Each chunk opens the file again: no handles stay open, and the array can be pickled.
     Computing raises SceneError where the file is damaged.
     """
     with local_raster(path) as dataset:
@@ -172,38 +180,42 @@ def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]
 
 
 def has_mask(dataset: DatasetReader, path: Source | str, band: int) -> bool:
-    """Tell whether a mask, in the file, in an alpha band, or beside it (.msk), says where a band has data."""
-    return MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1] or _mask_beside(path) is not None
+    """Tell whether a mask says where a band has data.
+
+    It may be in the file, in an alpha band, or in a file NAME.msk.
+    """
+    return MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1] or _mask_file(path) is not None
 
 
 def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window: Window) -> NDArray[np.bool_] | None:
-    """Read which pixels (y, x) of a window the file's mask hides (GDAL RFC 15); None where it has no mask.
+    """Read which pixels (y, x) of a window the file's mask hides (GDAL RFC 15).
 
-    Raises SceneError if a mask beside the file is of another size.
+    None where it has no mask.
+    Raises SceneError if a mask file next to the file is of another size.
     """
     if MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1]:
         return np.asarray(dataset.read_masks(band, window=window) == 0)
-    beside = _mask_beside(path)
-    if beside is None:
+    mask_path = _mask_file(path)
+    if mask_path is None:
         return None
-    with catch_warnings(action="ignore", category=NotGeoreferencedWarning), local_raster(beside) as mask:
+    with catch_warnings(action="ignore", category=NotGeoreferencedWarning), local_raster(mask_path) as mask:
         if mask.shape != dataset.shape:
             raise SceneError(
-                f"{beside.name} is a mask of other pixels than those of {Path(dataset.name).name}: remove or mend it."
+                f"{mask_path.name} does not fit the pixels of {Path(dataset.name).name}: remove or repair it."
             )
         return np.asarray(mask.read(band if mask.count > 1 else 1, window=window) == 0)
 
 
 def fill_value(dataset: DatasetReader, dtype: np.dtype[Any]) -> Any:
-    """The number that stands for pixels that a mask hides: the file's nodata value, else NaN or 0."""
+    """Choose the value of masked pixels: the file's nodata value, else NaN or 0."""
     if dataset.nodata is not None:
         return dtype.type(dataset.nodata)
     return dtype.type(np.nan if dtype.kind == "f" else NODATA)
 
 
-def _mask_beside(path: Source | str) -> Path | None:
-    beside = Path(f"{path}.msk") if isinstance(path, Path) else None
-    return beside if beside and beside.is_file() else None
+def _mask_file(path: Source | str) -> Path | None:
+    mask_path = Path(f"{path}.msk") if isinstance(path, Path) else None
+    return mask_path if mask_path and mask_path.is_file() else None
 
 
 def is_url(href: str) -> bool:
@@ -217,8 +229,9 @@ def redact(href: str | Path) -> str:
 
 
 def resolve(href: str, base: str | Path, *, loopback: bool = False) -> str | Path:
-    """The address or the file that `href` of an item at `base` (an address, or the item's file) means.
+    """Resolve `href` of an item at `base` to an address or a file.
 
+    `base` is an address, or the item's file.
     `loopback`: allow plain HTTP to this machine. Raises SceneError for other schemes, for addresses that lack a
     signature, and for files outside the item's folder.
     """
@@ -257,7 +270,7 @@ def open_raster(source: str | Path) -> Iterator[DatasetReader]:
 
 
 def _forget(source: str, driver: str) -> None:
-    """Let GDAL forget an address that failed, which it takes as lost for as long as the process lives.
+    """Clear GDAL's cache of a failed address, or it stays failed in this process.
 
     What is opened so is dropped from its memory when it is closed; from what it remembers no request is made.
     """
@@ -268,19 +281,20 @@ def _forget(source: str, driver: str) -> None:
 
 
 def _signature_end(address: str) -> datetime | None:
-    """When the signature in an address ended, None where it has none, or one that holds still.
+    """Return when the signature in an address expires.
 
+    None where it has none, or one that does not expire.
     Known are those of Azure (`se`), of S3 (`X-Amz-Date` and `X-Amz-Expires`) and of older stores (`Expires`).
     """
-    told = {key.casefold(): values[0] for key, values in parse_qs(urlsplit(address).query).items()}
+    query = {key.casefold(): values[0] for key, values in parse_qs(urlsplit(address).query).items()}
     try:
-        if "se" in told:
-            end = datetime.fromisoformat(told["se"])
-        elif "x-amz-date" in told:
-            end = datetime.strptime(told["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            end += timedelta(seconds=float(told.get("x-amz-expires", "inf")))
+        if "se" in query:
+            end = datetime.fromisoformat(query["se"])
+        elif "x-amz-date" in query:
+            end = datetime.strptime(query["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            end += timedelta(seconds=float(query.get("x-amz-expires", "inf")))
         else:
-            end = datetime.fromtimestamp(float(told["expires"]), UTC)
+            end = datetime.fromtimestamp(float(query["expires"]), UTC)
     except (KeyError, ValueError, OverflowError, OSError):
         return None
     end = end if end.tzinfo else end.replace(tzinfo=UTC)
@@ -290,12 +304,15 @@ def _signature_end(address: str) -> datetime | None:
 def _expiry_message(address: str, ended: datetime) -> str:
     return (
         f"{redact(address)} cannot be had: its signature expired at {ended.isoformat(timespec='seconds')}; search or "
-        "sign the item again, and open it anew."
+        "sign the item again, and open it again."
     )
 
 
 def fetch_bytes(address: str, most: int) -> bytes:
-    """The whole answer of an address that `resolve` gave, up to `most` bytes; SceneError for any other answer."""
+    """Fetch the whole answer of an address that `resolve` gave, up to `most` bytes.
+
+    Raises SceneError for any other answer.
+    """
     try:
         import requests
     except ModuleNotFoundError as error:

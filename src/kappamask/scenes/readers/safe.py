@@ -42,8 +42,8 @@ OFFSETS: Final = ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET")
 QUANTIFICATIONS: Final = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
 """Digital numbers per unit of reflectance: Level-1C, Level-2A, and Level-2A before baseline 02.07."""
 REMEDY: Final = (
-    "get the product anew, or, if you know what its numbers mean, open the folder of its images (IMG_DATA, of Level-2A "
-    f"IMG_DATA/R10m) and say with {option('radiometry')} what the numbers mean"
+    "get the product again, or, if you know what its numbers mean, open the folder of its images (IMG_DATA, of "
+    f"Level-2A IMG_DATA/R10m) and say with {option('radiometry')} what the numbers mean"
 )
 CLASSES: Final = "_SCL_"
 """In the name of Sen2Cor's scene classification."""
@@ -51,7 +51,7 @@ CLASSES: Final = "_SCL_"
 
 @dataclass(frozen=True)
 class Product:
-    """The parts of a product of one tile, or of one tile of a product of several."""
+    """The parts of a product of one tile, or of one of its tiles."""
 
     name: str
     """Of the product's folder, without suffix."""
@@ -64,7 +64,7 @@ class Product:
 
 
 def is_safe(path: Path) -> bool:
-    """Whether `path` is meant as a product: its folder, its metadata file, a granule's folder, or a zip archive.
+    """Tell whether `path` is a product: folder, metadata file, granule folder or zip archive.
 
     A zip archive is one if metadata lies in it, or if its name is that of a product.
     """
@@ -77,26 +77,32 @@ def is_safe(path: Path) -> bool:
 
 
 def find_product(path: Path) -> Product:
-    """The parts of what `is_safe`; SceneError if some are missing, or if it is of several tiles and none is chosen."""
+    """Find the parts of a product that `is_safe` accepts.
+
+    Raises SceneError if some are missing, or if it has several tiles and none is chosen.
+    """
     root, granule = _root(path)
     files = _list_zip(root) if root.is_file() else _list_folder(root)
     metadata = {name: found[1] for name in files if (found := METADATA.fullmatch(name))}
     if len(metadata) != 1:
         held = " and ".join(sorted(metadata)) or "no metadata"
-        raise SceneError(f"{root.name} holds {held}; a product has one MTD_MSIL1C.xml or MTD_MSIL2A.xml: get it anew.")
+        raise SceneError(f"{root.name} holds {held}; a product has one MTD_MSIL1C.xml or MTD_MSIL2A.xml: get it again.")
     images: dict[str, list[Source]] = {}
     for name, source in files.items():
         if found := IMAGE.fullmatch(name):
             images.setdefault(found[1], []).append(source)
     granule = granule or _require_one_granule(root, sorted(images))
     if granule not in images:
-        raise SceneError(f"{root.name} holds no images in GRANULE/{granule}/IMG_DATA; get the product anew.")
+        raise SceneError(f"{root.name} holds no images in GRANULE/{granule}/IMG_DATA; get the product again.")
     (file, level), *_ = metadata.items()
     return Product(_name(root.name), level, files[file], granule, tuple(images[granule]))
 
 
 def _root(path: Path) -> tuple[Path, str | None]:
-    """The folder or archive of the product that `path` is a part of, and the granule that it names."""
+    """Return the folder or archive of the product that holds `path`, and the granule's name.
+
+    The name is None where `path` is not in a granule.
+    """
     place = path.resolve()
     if place.is_file() and place.suffix.lower() != ".zip":
         return place.parent, None
@@ -156,14 +162,14 @@ def read_facts(product: Product, level: str | None) -> dict[str, str | int]:
     version = _text(root, "PROCESSING_BASELINE")
     tags = {"level": grade, "datetime": _text(root, "PRODUCT_START_TIME"), "processing_baseline": version}
     known = {key: text for key, text in tags.items() if text}
-    told: dict[str, str | int] = dict(attributes(product.name, known, level, _radiometry(product, root, version)))
-    told |= {
+    facts: dict[str, str | int] = dict(attributes(product.name, known, level, _radiometry(product, root, version)))
+    facts |= {
         "product": product.name,
         "platform": _text(root, "SPACECRAFT_NAME"),
         "tile": parse_tile(product.granule) or "",
     }
     orbit = _text(root, "SENSING_ORBIT_NUMBER")
-    return {key: value for key, value in told.items() if value} | ({"orbit": int(orbit)} if orbit.isdecimal() else {})
+    return {key: value for key, value in facts.items() if value} | ({"orbit": int(orbit)} if orbit.isdecimal() else {})
 
 
 def _parse_metadata(product: Product) -> Element:
@@ -175,15 +181,18 @@ def _parse_metadata(product: Product) -> Element:
 
 
 def _level(product: Product, root: Element) -> str:
-    """As the metadata tells it; SceneError if its name, or that of the product, tells another."""
-    told = _text(root, "PROCESSING_LEVEL").replace("Level-", "L").removesuffix("p")
-    named = attributes(product.name, {}, None).get("level", told)
+    """Read the processing level from the metadata.
+
+    Raises SceneError if the metadata's name, or that of the product, states another.
+    """
+    level = _text(root, "PROCESSING_LEVEL").replace("Level-", "L").removesuffix("p")
+    named = attributes(product.name, {}, None).get("level", level)
     for where, other in ((f"its file {product.metadata.name}", product.level), ("its name", named)):
-        if told != other:
+        if level != other:
             raise SceneError(
-                f"{product.name} is of level {told or 'none'} by its metadata, {other} by {where}; {REMEDY}."
+                f"{product.name} is of level {level or 'none'} by its metadata, {other} by {where}; {REMEDY}."
             )
-    return told
+    return level
 
 
 def _radiometry(product: Product, root: Element, version: str) -> str | None:
@@ -201,7 +210,10 @@ def _radiometry(product: Product, root: Element, version: str) -> str | None:
 
 
 def _offsets(product: Product, root: Element) -> dict[str, float]:
-    """Digital numbers by band of the product; empty where none is listed, SceneError where some are."""
+    """Read the radiometric offset of each band, in digital numbers.
+
+    Empty where none is listed; SceneError where only some are.
+    """
     listed = [element for element in root.iter() if element.tag in OFFSETS]
     named = {element.get("band_id", ""): element.text or "" for element in listed}
     found = {
@@ -263,6 +275,9 @@ def read_classes(path: Path, like: xr.DataArray) -> xr.DataArray | None:
 
 
 def _covers(outer: Grid, inner: Grid) -> bool:
-    """Whether that is so to within a pixel of `outer`: products end at whole pixels of 60 m, crops anywhere."""
+    """Tell whether `outer` covers `inner`, to within a pixel of `outer`.
+
+    Products end at whole pixels of 60 m, crops anywhere.
+    """
     (west, south, east, north), (left, bottom, right, top) = outer.bounds, inner.bounds
     return bool(max(west - left, south - bottom, right - east, top - north) <= outer.transform.a)

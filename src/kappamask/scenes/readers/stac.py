@@ -50,7 +50,7 @@ def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] 
     In a CRS of degrees the items' own pixels stay where their mean side is nearer to `resolution` than to its half or
     double; numbers below 0.1 are degrees there. `bbox`: west, south, east, north in degrees, west the larger one across
     the antimeridian; of the pixels only those that it touches.
-    Raises SceneError if the grids are of several CRS, or the box is none or lies beside them.
+    Raises SceneError if the grids are of several CRS, or the box is none or lies outside them.
     """
     crs = grids[0].crs
     if any(grid.crs != crs for grid in grids):
@@ -114,10 +114,11 @@ def open_stac(
     resampling: str = "bilinear",
     loopback: bool = False,
 ) -> xr.DataArray:
-    """A STAC item as a lazy cube, dims (bands, y, x), numbers as stored; several, in a list, as (t, bands, y, x).
+    """Open one STAC item, or several, as a lazy cube of stored values.
 
+    One item gives dims (bands, y, x), a list of several (t, bands, y, x).
     `item`: the path of its file, its https address, its JSON as a dict, or a `pystac.Item`. Its assets must be GeoTIFFs
-    or JPEG 2000s beside its file or at https addresses; sign those of Planetary Computer first.
+    or JPEG 2000s next to its file or at https addresses; sign those of Planetary Computer first.
     `resolution`: metres, whatever the unit of the item's CRS; the grid is that of its 10 m bands, or starts where that
     does. In a CRS of degrees pixels of about that size stay as they are, and numbers below 0.1 are degrees.
     `bbox`: west, south, east, north in degrees, west the larger one across the antimeridian; pixels that it touches are
@@ -164,8 +165,9 @@ def search(
     most: int | None = None,
     loopback: bool = False,
 ) -> list[Any]:
-    """All items of a STAC API that match, or at most `most`, as `pystac.Item`s, by `pystac-client`.
+    """Search a STAC API with `pystac-client`, and return the matching `pystac.Item`s.
 
+    All are returned, or at most `most`.
     `bbox`: as of `open_stac`. `dates`: first and last, ISO 8601. `loopback`: see `open_stac`.
     Warns, with how many match, where items are left out. Raises SceneError if the API cannot be asked.
     """
@@ -188,14 +190,17 @@ def search(
 
 
 def _tell_of_others(pages: Sequence[Mapping[str, Any]], found: int, most: int | None) -> None:
-    """Warn of items that match and were not returned, by the API's own count, or by its link to more."""
+    """Warn of matching items that were not returned.
+
+    This goes by the API's own count, or by its link to more.
+    """
     context = [page.get("numberMatched", (page.get("context") or {}).get("matched")) for page in pages]
     matched = max((int(number) for number in context if number is not None), default=None)
     more = pages and any(link.get("rel") == "next" for link in pages[-1].get("links", []))
     if (matched is None and most is not None and found >= most and more) or (matched or 0) > found:
-        told = "more" if matched is None else str(matched)
+        total = "more" if matched is None else str(matched)
         remedy = "ask without `most`, or for fewer dates" if most is not None else "ask for fewer dates at a time"
-        warnings.warn(f"{found} items are returned, and {told} match: {remedy}.", stacklevel=3)
+        warnings.warn(f"{found} items are returned, and {total} match: {remedy}.", stacklevel=3)
 
 
 def _check_words(radiometry: str | None, resampling: str, resolution: float) -> None:
@@ -219,7 +224,10 @@ def _anchor(item: StacItem, loopback: bool) -> tuple[Grid, np.dtype[Any], float]
 
 
 def _common_nodata(fills: Iterable[float], stated: Iterable[Iterable[float]], dtype: np.dtype[Any]) -> float:
-    """The nodata value of a cube whose items and bands may have several: if possible not 0, which may be measured."""
+    """Choose one nodata value for a cube of several items and bands.
+
+    If possible not 0, which may be measured.
+    """
     every = [*fills, *(value for values in stated for value in values if fits(value, dtype))]
     return next((value for value in every if value != NODATA), float(NODATA))
 
@@ -229,10 +237,10 @@ def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str
     collection = str(item.raw.get("collection") or "")
     product = str(properties.get("s2:product_uri") or item.id).removesuffix(".SAFE")
     mode = radiometry or _radiometry(item, labels)
-    told = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
+    facts = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
     if mode:
-        told |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
-    known = {key: value for key, value in told.items() if value}
+        facts |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
+    known = {key: value for key, value in facts.items() if value}
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
     return attributes(f"{product} {item.id} {collection}", known, level) | product_facts(product) | place
 

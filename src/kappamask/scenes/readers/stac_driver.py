@@ -45,7 +45,10 @@ Part = tuple[slice, slice]
 
 
 def load_pixels(sources: Sequence[Mapping[str, str]], target: Grid, driver: "Driver") -> Array:
-    """A dask array (item, band, y, x) on `target`: for each item a file or address for each band label, in order."""
+    """Load a dask array (item, band, y, x) on `target`.
+
+    Each item has a file or address for each band label, in order.
+    """
     try:
         from odc.geo.geobox import GeoBox
         from odc.stac import load
@@ -68,7 +71,10 @@ def load_pixels(sources: Sequence[Mapping[str, str]], target: Grid, driver: "Dri
 
 
 def _bare_item(number: int, assets: Mapping[str, str], target: Grid, wkt: str) -> Any:
-    """An item with nothing in it but checked places, all said to cover the target, so that each chunk looks at them."""
+    """Make an item that has only checked hrefs, each declared to cover the target.
+
+    So each chunk reads all of them.
+    """
     import pystac
 
     place = {"proj:shape": [target.height, target.width], "proj:transform": list(target.transform)[:6]}
@@ -80,13 +86,14 @@ def _bare_item(number: int, assets: Mapping[str, str], target: Grid, wkt: str) -
 
 
 def append_band_number(source: str | Path, band: int) -> str:
-    """A source as text, with the number of a band in it where that is not the first."""
+    """Append the band number to a source, as text, unless it is 1."""
     return str(source) if band == 1 else f"{source}{BAND}{band}"
 
 
 class Driver:
-    """A `ReaderDriver` of odc-loader: one band from a file or an address, GeoTIFF or JPEG 2000, nothing else.
+    """An odc-loader `ReaderDriver` for one band of a GeoTIFF or JPEG 2000.
 
+    The source is a file or an address.
     Reading raises SceneError where a file cannot be read or holds other numbers than `dtype`; odc's own driver would
     open whatever GDAL knows, VRT and the like, which name further files and hosts.
     """
@@ -98,7 +105,10 @@ class Driver:
     def __init__(
         self, dtype: np.dtype[Any], nodata: float, kernel: str, stated: Mapping[str, tuple[float, ...]] | None = None
     ) -> None:
-        """`nodata`: of what is read; `stated`: file or address -> nodata values that its item states for it."""
+        """Set the nodata value of what is read, and those that items state.
+
+        `stated`: file or address -> nodata values that its item states for it.
+        """
         self.dtype, self.nodata, self.kernel, self.stated = dtype, nodata, kernel, dict(stated or {})
 
     def new_load(self, geobox: Any, *, chunks: Any = None) -> None:
@@ -132,7 +142,7 @@ class _Reader:
     def read(
         self, cfg: Any, dst_geobox: Any, *, dst: NDArray[Any] | None = None, selection: Any = None  # noqa: ARG002
     ) -> tuple[Part, NDArray[Any]]:  # fmt: skip
-        """The pixels of a piece of the target, and which part of it they are: all."""
+        """Read the pixels of a part of the target, and return which part: all."""
         height, width = dst_geobox.shape
         target = Grid(CRS.from_wkt(dst_geobox.crs.to_wkt()), dst_geobox.transform, width, height)
         with open_raster(self.source) as dataset:
@@ -147,7 +157,10 @@ class _Reader:
         return whole, pixels
 
     def _read_measured(self, dataset: DatasetReader, window: Window, target: Grid) -> NDArray[Any]:
-        """Read pixels (y, x) of `target`, the driver's nodata where the file's mask or own nodata values hide them."""
+        """Read pixels (y, x) of `target`, masked ones as the driver's nodata value.
+
+        The file's mask and its own nodata values mask them.
+        """
         driver, stated = self.driver, self.driver.stated.get(self.uri, ())
         declared = [*stated, *([] if dataset.nodata is None else [dataset.nodata])]
         own = [value for value in dict.fromkeys(declared) if fits(value, driver.dtype)] or [NODATA]
@@ -161,7 +174,10 @@ class _Reader:
 
 
 def source_window(dataset: DatasetReader, target: Grid) -> Window | None:
-    """The pixels of a file that those of `target` are made of, and some more; None if it has none of them."""
+    """Find the pixels of a file that `target` is resampled from, with a margin.
+
+    None if the file has none of them.
+    """
     west, south, east, north = transform_bounds(target.crs, dataset.crs, *target.bounds)
     corners = [~dataset.transform @ corner for corner in ((west, north), (east, south))]
     columns, rows = (sorted(edges) for edges in zip(*corners, strict=True))
@@ -176,7 +192,10 @@ def source_window(dataset: DatasetReader, target: Grid) -> Window | None:
 def fill_hidden(
     dataset: DatasetReader, source: str | Source, band: int, needed: Window, own: Sequence[float], nodata: float
 ) -> Iterator[DatasetReader]:
-    """A copy in memory of a part of a file with one nodata value, in place of its mask and its `own` values."""
+    """Copy a part of a file to memory, with one nodata value.
+
+    That replaces its mask and its `own` nodata values.
+    """
     values = dataset.read(band, window=needed)
     hidden = np.isin(values, np.array(own, values.dtype))
     masked = hidden_pixels(dataset, source, band, needed)

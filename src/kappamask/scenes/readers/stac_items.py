@@ -56,7 +56,10 @@ class StacItem:
         return int(self.asset(label).get(NUMBER, 1))
 
     def nodata(self, label: str) -> tuple[float, ...]:
-        """Every nodata value that the item states for a band, in `raster:bands`, or as in STAC 1.1."""
+        """List the nodata values that the item states for a band.
+
+        They are in `raster:bands`, or as in STAC 1.1.
+        """
         asset = self.asset(label)
         lists = [asset[key] for key in ("raster:bands", "bands") if isinstance(asset.get(key), list)]
         places = [place for place in (*chain(*lists), asset) if isinstance(place, Mapping)]
@@ -130,7 +133,7 @@ def _validate_item(raw: Any, base: str | Path) -> dict[str, Any]:
         raise SceneError(f"{name} is no STAC item: its type is not Feature, or it has no assets.")
     try:
         pystac.Item.from_dict(dict(raw), preserve_dict=True)
-    except Exception as error:  # what strangers leave out raises all kinds
+    except Exception as error:  # incomplete items raise all kinds of errors
         raise SceneError(f"{name} is no STAC item: {type(error).__name__}: {error}.") from error
     return dict(raw)
 
@@ -147,7 +150,7 @@ def _bands(assets: Mapping[str, Mapping[str, Any]], resolution: float) -> dict[s
 
 
 def _bands_of_stacks(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], ...]]:
-    """The bands of assets that hold several, each as an asset of its own that says its `NUMBER`."""
+    """Split assets of several bands into one asset per band, with its `NUMBER`."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for key, asset in assets.items():
         words = {key.lower(), *(str(role).lower() for role in asset.get("roles") or [])}
@@ -162,7 +165,7 @@ def _bands_of_stacks(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple
 
 
 def _label(key: str, asset: Mapping[str, Any]) -> str | None:
-    """The band that an asset holds, by its key, else by the one band it describes."""
+    """Find an asset's band by its key, else by its one band's description."""
     if named := band_name(key):
         return named
     described = asset.get("eo:bands") or asset.get("bands") or []
@@ -182,12 +185,12 @@ def _image(asset: Mapping[str, Any]) -> bool:
 
 
 def _rank(key: str, asset: Mapping[str, Any], resolution: float) -> tuple[bool, bool, float, bool]:
-    """Smaller is better: what can be reached, is not too coarse, is coarsest, and needs no JPEG 2000."""
+    """Rank an asset: reachable, not too coarse, coarsest, and no JPEG 2000 come first."""
     href, metres = str(asset.get("href")), _metres(key, asset)
     reachable = not is_url(href) or href.startswith(("https:", "http:"))
     return not reachable, metres > resolution, metres if metres > resolution else -metres, href.lower().endswith("jp2")
 
 
 def _metres(key: str, asset: Mapping[str, Any]) -> float:
-    told = _METRES.search(key)
-    return float(told[1] if told else asset.get("gsd") or asset.get("raster:spatial_resolution") or 0)
+    metres = _METRES.search(key)
+    return float(metres[1] if metres else asset.get("gsd") or asset.get("raster:spatial_resolution") or 0)

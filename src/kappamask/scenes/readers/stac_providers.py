@@ -29,7 +29,7 @@ Item = Mapping[str, Any]
 REMEDY: Final = "say which with open_stac(…, radiometry='dn_harmonized') or 'dn_offset'"
 FLAGS: Final = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 """Earth Search v1 and v0: whether the offset was taken from the pixels. True is right as far as is known; False often
-is not (cirrus-earth-search 33, earth-search 66 and 71), and neither is the offset that the assets declare beside it."""
+is not (cirrus-earth-search 33, earth-search 66 and 71), and neither is the offset that the assets declare with it."""
 BASELINES: Final = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
 """Properties that state the processing baseline: Planetary Computer and Earth Search, Copernicus Data Space, v0."""
 
@@ -76,26 +76,28 @@ def provider_of(item: Item) -> Provider:
 
 
 def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
-    """The reading, dn_harmonized or dn_offset, by the rule of the item's provider; None where nothing tells it surely.
+    """Determine the radiometry, dn_harmonized or dn_offset, by the rule of the item's provider.
 
+    None where nothing states it reliably.
     `reflective`: the assets that are read, as JSON, by band label. Raises SceneError if signals contradict each other.
     """
     provider = provider_of(item)
     flagged = any(flag in _properties(item) for flag in FLAGS)
     asked = ("flag",) if flagged and provider is UNKNOWN else provider.signals
-    told = {name: SIGNALS[name](item, reflective) for name in asked}
-    mode = resolve_radiometry(f"Item {item.get('id')} ({provider.name})", told, REMEDY)
-    if mode == "dn_offset" and not provider.raw and not told.get("offset"):
+    signals = {name: SIGNALS[name](item, reflective) for name in asked}
+    mode = resolve_radiometry(f"Item {item.get('id')} ({provider.name})", signals, REMEDY)
+    if mode == "dn_offset" and not provider.raw and not signals.get("offset"):
         return None
     return mode
 
 
-def resolve_radiometry(name: str, told: Mapping[str, str | None], remedy: str) -> str | None:
-    """The one reading that all signals give; None where none gives one; SceneError, naming both, where they differ.
+def resolve_radiometry(name: str, signals: Mapping[str, str | None], remedy: str) -> str | None:
+    """Return the one radiometry that all signals give, or None without a signal.
 
+    Raises SceneError, naming both, where they differ.
     `remedy`: how to say which, for the error.
     """
-    answers = {signal: mode for signal, mode in told.items() if mode}
+    answers = {signal: mode for signal, mode in signals.items() if mode}
     if len(set(answers.values())) > 1:
         listed = ", ".join(f"{mode} by its {signal}" for signal, mode in answers.items())
         raise SceneError(f"{name} contradicts itself: its numbers are {listed}; {remedy}.")
@@ -103,14 +105,17 @@ def resolve_radiometry(name: str, told: Mapping[str, str | None], remedy: str) -
 
 
 def baseline_of(item: Item) -> str | None:
-    """The processing baseline that an item states, else that of the product whose name it bears."""
+    """Read the processing baseline that an item states, else that in its product's name."""
     properties = _properties(item)
     stated = next((str(properties[key]) for key in BASELINES if properties.get(key)), None)
     return stated or parse_baseline(f"{properties.get('s2:product_uri', '')} {item.get('id')}")
 
 
 def radiometry_of_baseline(baseline: Any) -> str | None:
-    """What pixels are as ESA made them at this processing baseline ("05.11"); None where it does not say."""
+    """Return the radiometry that ESA uses at this processing baseline, such as "05.11".
+
+    None where that is not known.
+    """
     mode = decide_radiometry("auto", {"processing_baseline": baseline}, {}, []).mode
     return None if mode == "unknown" else mode
 

@@ -42,7 +42,7 @@ Rectangle = tuple[float, float, float, float]
 """First column, first row, width and height, pixels."""
 da: Any = dask.array  # its annotations are partial
 NEAR = 0.01
-"""Pixels by which a file may lie beside the place that the VRT gives it; numbers in a VRT are rounded."""
+"""Pixels by which a file may lie off the place that the VRT gives it; numbers in a VRT are rounded."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,10 @@ class Stack:
 
 
 def read_vrt(path: Path) -> Stack:
-    """The text of a VRT; SceneError if it is none, or asks for more than bands of files in its own folder."""
+    """Parse a VRT whose bands are files in its own folder.
+
+    Raises SceneError if it is no VRT, or asks for anything else.
+    """
     root = _root(path)
     _check(path.name, root)
     layers = list(root.iter("VRTRasterBand"))
@@ -83,7 +86,7 @@ def read_vrt(path: Path) -> Stack:
     except SceneError:
         raise
     except (CRSError, TypeError, ValueError) as error:
-        raise SceneError(f"{path.name} is no whole VRT: {error}; make it anew (gdalbuildvrt -separate).") from error
+        raise SceneError(f"{path.name} is no whole VRT: {error}; make it again (gdalbuildvrt -separate).") from error
 
 
 def _root(path: Path) -> Element:
@@ -170,8 +173,9 @@ class _File(NamedTuple):
 
 
 def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str) -> xr.DataArray:
-    """See `open_scene`. Bands are named by their descriptions, else by those in their files, else by the files' names.
+    """Open a VRT as `open_scene` does.
 
+    Bands are named by their descriptions, else by those in their files, else by the files' names.
     Each band is one of a GeoTIFF or JPEG 2000 in the VRT's folder or below; coarser ones are resampled by `kernel`.
     """
     stack = read_vrt(path)
@@ -203,7 +207,10 @@ def _check_file(name: str, layer: Layer, grid: Grid) -> _File:
 
 
 def _is_placed_right(layer: Layer, own: Grid, grid: Grid) -> bool:
-    """Whether a VRT puts the pixels of a file where its georeference does, and leaves out none that it has room for."""
+    """Tell whether a VRT puts a file's pixels where its georeference does.
+
+    It must also leave out none that it has room for.
+    """
     whole, all_over = (0.0, 0.0, own.width, own.height), (0.0, 0.0, grid.width, grid.height)
     inside, place = layer.inside or whole, layer.place or all_over
     pairs = zip(_corners(own, inside), _corners(grid, place), strict=True)

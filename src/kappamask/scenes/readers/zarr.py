@@ -34,12 +34,15 @@ LONGEST: Final = 2**24
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is meant as Zarr, by its suffix or by what lies in it."""
+    """Tell whether a folder is Zarr, by its suffix or its content."""
     return path.suffix.lower() == ".zarr" or any((path / name).exists() for name in (".zgroup", ".zarray", "zarr.json"))
 
 
 def check_store(path: Path) -> Path:
-    """`path` as it is; SceneError unless it is a folder of plain files, all arrays with `CODECS` and modest chunks."""
+    """Return `path` if it is a safe Zarr folder, else raise SceneError.
+
+    Safe is a folder of plain files, where all arrays use `CODECS` and chunks of limited size.
+    """
     if not check_utf8(path).is_dir():
         raise SceneError(f"{path.name} is no folder; needed is a Zarr folder, not zipped.")
     for entry in _entries(path):
@@ -49,7 +52,10 @@ def check_store(path: Path) -> Path:
 
 
 def open_group(path: Path, group: str = "") -> xr.Dataset:
-    """One group of a `check_store` Zarr folder, numbers as stored; SceneError if there is none or it is damaged."""
+    """Open a group of a `check_store` Zarr folder, values as stored.
+
+    Raises SceneError if it does not exist or is damaged.
+    """
     try:
         return xr.open_dataset(_store(path), engine="zarr", group=group or None, consolidated=False, **AS_STORED)
     except Exception as error:  # parsers of damaged bytes raise all kinds

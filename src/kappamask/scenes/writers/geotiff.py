@@ -155,7 +155,7 @@ def _text(value: Any) -> str:
 
 @contextmanager
 def joined_threads() -> Iterator[None]:
-    """Compute dask graphs in threads, and do not leave the block before the last task has ended.
+    """Compute dask graphs in threads, and wait for the last task before leaving.
 
     After a failure dask alone lets running tasks go on, and they would write into a file that is being closed.
     """

@@ -46,7 +46,10 @@ def write_netcdf(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) ->
 
 
 def _create_variable(file: Any, name: str, layer: xr.DataArray) -> Any:
-    """A variable for `layer`. Codes have no fill value, because readers would turn them into floats."""
+    """Create a netCDF variable for `layer`.
+
+    Codes have no fill value, because readers would turn them into floats.
+    """
     fill = layer.attrs.get("_FillValue", False)
     for dim in set(layer.dims) - set(file.dimensions):  # those without coordinates
         file.createDimension(dim, layer.sizes[dim])
@@ -59,7 +62,7 @@ def _create_variable(file: Any, name: str, layer: xr.DataArray) -> Any:
 
 
 def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | None = None) -> list[Path]:
-    """Write a mask, uint8 (y, x), and where given its scores, (class, y, x); returns the files.
+    """Write a mask, uint8 (y, x), and its scores, if any; return the files.
 
     Scores are float32 from 0 to 1, NaN where missing, or uint8 in percent, 255 where missing; stored are whole percents
     as uint8, with scale 0.01 and nodata 255, which most readers undo.
@@ -92,8 +95,9 @@ def check_mask(mask: xr.DataArray, path: Path) -> None:
 
 
 def read_mask(path: str | Path, *, band: int | None = None) -> xr.DataArray:
-    """A mask as `write_mask` wrote it, or any raster of class codes: integers (y, x), lazy, attributes from its tags.
+    """Read a mask that `write_mask` wrote, or any raster of class codes.
 
+    Returns integers (y, x), lazy, with attributes from its tags.
     A netCDF of several dates gives (t, y, x). band: which band of a GeoTIFF, from 1 on; left out, it must have one.
     Raises SceneError if the file is missing, damaged, or holds more than one layer, or not that band.
     """

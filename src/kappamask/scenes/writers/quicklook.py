@@ -1,4 +1,4 @@
-"""Draw quicklooks: true colour beside the mask."""
+"""Draw quicklooks: true colour next to the mask."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,20 +37,21 @@ MAX_SIDE = 1200
 STRETCH = (2, 50, 98)
 """Percentiles of the valid pixels, band by band (haze over L1C is blue): black, the middle, and white."""
 MOST_CONTRAST = 5.0
-"""White lies at most this many times as far from black as the middle, lest a few clouds leave the land black."""
+"""White is at most this many times as far from black as the middle: else a few clouds leave the land black."""
 GAMMA = 0.8
-"""Below 1 lifts shadows, so that a cloud's shadow can be told from water."""
+"""Below 1 lifts shadows, so that a cloud's shadow differs from water."""
 SMALLEST = 1e-6
 """Difference of black and white that a picture of one colour is given."""
 DPI = 110
 da: Any = dask.array  # its annotations are partial
 LONGEST = 2400
-"""Pixels of the longer side: twice a quicklook's, so that colours lie at most half of its pixels beside their place."""
+"""Pixels of the longer side: twice a quicklook's, so that colours are off by at most half of its pixels."""
 
 
 def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: xr.DataArray | None = None) -> Path:
-    """Write a PNG: `cube` (bands, y, x) in true colour, `mask` (y, x) and, where known, `truth` (y, x) with a legend.
+    """Write a PNG of the scene in true colour and its mask, with a legend.
 
+    `cube` is (bands, y, x); `mask` and, where known, `truth` are (y, x).
     North is above. Each class is listed with its share of the pixels. Raises SceneError if the cube lacks B02, B03 or
     B04, if the sizes differ, or if the file cannot be written.
     """
@@ -75,8 +76,9 @@ def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: x
 
 
 def true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
-    """The picture of a cube (bands, y, x) of any dtype: `stretch_contrast` by the cube's own pixels.
+    """Render a cube (bands, y, x) in true colour, stretched by its own pixels.
 
+    Any dtype; see `stretch_contrast`.
     Computes the cube's B04, B03 and B02, so thin a large one first. Raises SceneError if one of them is lacking.
     """
     image = red_green_blue(cube)
@@ -84,7 +86,10 @@ def true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
 
 
 def red_green_blue(cube: xr.DataArray) -> NDArray[np.float32]:
-    """Numbers of B04, B03 and B02 as stored, float32 (y, x, 3), NaN where a band has no data (0, NaN)."""
+    """Stack B04, B03 and B02 as float32 (y, x, 3), values as stored.
+
+    NaN where a band has no data (0, NaN).
+    """
     lacking = [band for band in RGB if band not in cube.coords["bands"].values]
     if lacking:
         raise SceneError(f"A picture needs B02, B03 and B04; the scene lacks {', '.join(lacking)}.")
@@ -94,9 +99,10 @@ def red_green_blue(cube: xr.DataArray) -> NDArray[np.float32]:
 
 
 def stretch_contrast(images: Sequence[NDArray[np.float32]], of: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Images (y, x, 3) as 0 to 1, black where NaN, all with one stretch, so that they compare.
+    """Scale images (y, x, 3) to 0 to 1 with one common stretch.
 
-    of: pixels (…, 3) that are to be told apart; those with NaN do not count.
+    Pixels that are NaN become black.
+    of: pixels (…, 3) that get the full contrast; those with NaN do not count.
     """
     pixels = of[np.isfinite(of).all(axis=-1)]
     low, middle, high = np.percentile(pixels, STRETCH, axis=0) if len(pixels) else np.outer(range(3), np.ones(3))
@@ -106,13 +112,19 @@ def stretch_contrast(images: Sequence[NDArray[np.float32]], of: NDArray[np.float
 
 
 def subsample(array: xr.DataArray, longest: int) -> xr.DataArray:
-    """Every n-th row and column of `array` (…, y, x), so that no side has more than `longest` pixels."""
+    """Take every n-th row and column of `array` (…, y, x).
+
+    No side then has more than `longest` pixels.
+    """
     step = -(-max(array.sizes["y"], array.sizes["x"]) // longest)
     return array.isel(y=slice(None, None, step), x=slice(None, None, step))
 
 
 def colour_codes(codes: NDArray[np.integer], classes: tuple[ClassValue, ...]) -> NDArray[np.uint8]:
-    """Codes (y, x) in the colours of their classes: uint8 (y, x, 4), red, green, blue, alpha; others transparent."""
+    """Colour codes (y, x) by their classes: RGBA, uint8 (y, x, 4).
+
+    Codes of no class are transparent.
+    """
     table = np.zeros((256, 4), np.uint8)
     for value, rgba in colormap(classes).items():
         table[value] = rgba
@@ -136,8 +148,9 @@ def _classes(ax: Axes, title: str, codes: NDArray[np.uint8], classes: tuple[Clas
 
 
 class Preview:
-    """Every n-th row and column of a lazy cube's red, green and blue; of several dates, the last one's.
+    """A subsampled true-colour image, collected while a lazy cube is computed.
 
+    It has every n-th row and column of red, green and blue; of several dates, the last one's.
     They are taken from the chunks of `watched` when those are computed, in this process.
     """
 
@@ -164,13 +177,19 @@ class Preview:
         return block
 
     def cube(self) -> xr.DataArray:
-        """As a lazy cube (bands, y, x) of the scene's own size, coordinates and attributes: each pixel repeated."""
+        """Return a lazy cube (bands, y, x) of the scene's size, each pixel repeated.
+
+        Coordinates and attributes are the scene's.
+        """
         like = self._like.isel(bands=self._bands)
         wide = da.repeat(da.repeat(da.from_array(self._pixels), self._step, axis=1), self._step, axis=2)
         return like.copy(data=wide[:, : like.sizes["y"], : like.sizes["x"]])
 
 
 def _lines_of_step(step: int, start: int, stop: int) -> tuple[slice, slice]:
-    """Which of the lines [start, stop) are multiples of `step`: in the block, and as a part of all that are."""
+    """Find which of the lines [start, stop) are multiples of `step`.
+
+    Returns their slice in the block, and in the subsampled image.
+    """
     first, last = -(-start // step), -(-stop // step)
     return slice(first * step - start, None, step), slice(first, last)

@@ -57,7 +57,10 @@ class _RowWriter:
         self.rows = np.empty((0, *line), dtype=np.uint8)
 
     def add(self, piece: Piece, values: NDArray[np.uint8]) -> None:
-        """`values` (y, …, x) of a piece; those of the same rows must come from left to right."""
+        """Append `values` (y, …, x) of a piece.
+
+        Pieces of the same rows must come from left to right.
+        """
         if piece.x.start == 0:
             self.rows = np.empty((len(values), *self.line), dtype=np.uint8)
         self.rows[..., piece.x] = values
@@ -66,7 +69,10 @@ class _RowWriter:
 
 
 def _lazy_bytes(path: Path, shape: tuple[int, ...], ndim: int = 2) -> Array:
-    """Bytes of a file as a dask array: `ndim` axes, of which the first is y, or dates of these."""
+    """Map the bytes of a file as a dask array of `ndim` axes.
+
+    The first axis is y, or dates with y as the second.
+    """
     height, *line = shape[-ndim:]
     dates = [_lazy_rows(path, date * height, height, tuple(line)) for date in range(math.prod(shape[:-ndim]))]
     return da.stack(dates).reshape(shape) if len(shape) > ndim else dates[0]
