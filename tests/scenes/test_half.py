@@ -112,7 +112,7 @@ def test_pixels_that_are_of_20_m_stay(tmp_path: Path, size: float) -> None:
 
 @pytest.mark.parametrize(
     ("size", "crs", "told"),
-    [(60, CRS, "60 x 60 m"), (1e-3, "EPSG:4326", "0.001 x 0.001 degree"), (10, None, r"10 x 10 \(no CRS tells\)")],
+    [(60, CRS, "60 x 60 m"), (1e-3, "EPSG:4326", "0.001 x 0.001 degree"), (10, None, r"10 x 10 \(without CRS\)")],
 )
 def test_pixels_of_other_sizes_are_refused(tmp_path: Path, size: float, crs: str | None, told: str) -> None:
     from rasterio.transform import from_origin
