@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from kappamask.models.card import Accuracy, ClassValue, ModelCard, Mosaic, Scaling
 from kappamask.models.errors import CardError
 
-__all__ = ["CACHE", "FOLDER", "list_cards", "load_card", "parse_card"]
+__all__ = ["CACHE", "FOLDER", "list_cards", "load_card", "make_object", "parse_card"]
 
 FOLDER = Path(__file__).resolve().parent
 CACHE = Path(
@@ -80,10 +80,22 @@ def _read_card(path: Path) -> ModelCard:
             text = file.read(MAX_CARD_BYTES + 1)
         if len(text) > MAX_CARD_BYTES:
             raise ValueError(f"it has more than {MAX_CARD_BYTES / 1e6:g} MB")
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=make_object)
     except (OSError, ValueError, RecursionError) as error:
         raise CardError(f"{name} cannot be read as a model card: {error}.") from error
     return replace(parse_card(document, name), folder=path.parent, document=path.name)
+
+
+def make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a dict of a JSON object's pairs, for `json.loads`.
+
+    Raises ValueError for a key that is there twice, of which `json.loads` alone takes the last value.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it has the key {next(key for key in keys if keys.count(key) > 1)!r} twice in one object")
+    return found
 
 
 def parse_card(document: Any, name: str = "The document") -> ModelCard:

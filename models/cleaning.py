@@ -30,7 +30,7 @@ Pixel = float | tuple[float, float]
 """Metres: height and width of a pixel, or the side of a square one."""
 CLEANED_CLASSES = ("cloud_shadow", "semi_transparent_cloud", "cloud")
 """Classes that are cleaned, the weakest first: where two meet, the stronger one is kept."""
-PIXEL_M = 10.0
+PIXEL_M = 10
 """Metres: side of the pixels that KappaMask's networks are made for; on a back-end no other is known of."""
 PRODUCT_SIDE_M = 109_800.0
 """Metres: side of a product (Sentinel-2 Products Specification Document), beyond which nothing can be cleaned."""

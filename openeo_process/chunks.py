@@ -12,8 +12,6 @@ from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
 
 __all__ = ["chunk_arguments", "enlarged", "overlap_for"]
 
-PIXEL = 10.0
-"""Metres; the grid of KappaMask."""
 GRID = 60.0
 """Metres; a margin that is a multiple of the coarsest band's pixel leaves all grids in phase."""
 METRES_PER_DEGREE_LATITUDE = 110_574.0
@@ -40,7 +38,7 @@ def enlarged(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
             f"The area {extent} is empty: west must be less than east, south less than north. Across the antimeridian "
             "mask the parts to the west and to the east of it apart, as kappamask submit does."
         )
-    dx, dy = _margin(extent, ceil(pixels * PIXEL / GRID) * GRID)
+    dx, dy = _margin(extent, ceil(pixels * PIXEL_M / GRID) * GRID)
     return {
         **extent,
         "west": extent["west"] - dx,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import openeo
 import requests
 
+from kappamask.files.urls import LOOPBACK
 from kappamask.models import JobError, MissingExtraError, ModelCard
 from kappamask.openeo_process.jobs.retry import Patience
 
@@ -15,7 +16,6 @@ __all__ = ["connect", "is_local", "probe", "reached", "upload"]
 
 METHOD, USER, PASSWORD = "OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"
 """The first is openEO's own: "client_credentials" (with OPENEO_AUTH_CLIENT_ID, …_SECRET, …_PROVIDER_ID); or "basic"."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROCESSES = ("load_collection", "apply_neighborhood", "run_udf", "rename_labels", "apply", "linear_scale_range",
              "filter_bbox", "save_result")  # fmt: skip
 """What the graphs of `kappamask.openeo_process` consist of."""

@@ -10,6 +10,7 @@ from typing import Any
 import openeo
 import requests
 
+from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 from kappamask.openeo_process.links import find_bounds, find_link
 from kappamask.openeo_process.results import MANIFEST, name_files, place_file
@@ -159,7 +160,7 @@ def list_whole_files(folder: Path, job_id: str) -> list[Path]:
 def _compared(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
     """Each file of the manifest, and whether it is there and as it was."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = parse_json((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return
     for entry in manifest["files"] if manifest.get("job") == job_id else []:

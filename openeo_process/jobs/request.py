@@ -10,7 +10,7 @@ from typing import Any
 import openeo
 
 from kappamask.models import ModelCard, card_digest
-from kappamask.models.cleaning import read_cleaning
+from kappamask.models.cleaning import PIXEL_M, read_cleaning
 from kappamask.models.package import package_files, package_hash
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.openeo_process.chunks import overlap_for
@@ -24,8 +24,6 @@ __all__ = ["CANARY", "Request", "batch_id", "canary", "chunks_of", "named_cells"
 
 CANARY = "canary"
 """Name of the job on one chunk that proves UDF, archive and memory before the rest is paid for."""
-PIXEL = 10
-"""Metres; the grid of KappaMask."""
 APART = ("archive", "backend", "card", "options")
 """Facts of a request that its batch's id leaves out, or takes otherwise than as they stand."""
 
@@ -125,7 +123,7 @@ def named_cells(cells: Sequence[Cell], request: Request, proven: bool) -> list[t
 
 def canary(cell: Cell, request: Request) -> Cell:
     """The middle of `cell`, so large that it is one chunk with its margin."""
-    side = (request.card.window - 2 * request.overlap) * PIXEL // 2 // 60 * 60
+    side = (request.card.window - 2 * request.overlap) * PIXEL_M // 2 // 60 * 60
     west = cell.west + max(0, (cell.east - cell.west - side) // 2) // 60 * 60
     south = cell.south + max(0, (cell.north - cell.south - side) // 2) // 60 * 60
     return Cell(cell.epsg, west, south, min(west + side, cell.east), min(south + side, cell.north))
@@ -134,6 +132,6 @@ def canary(cell: Cell, request: Request) -> Cell:
 def chunks_of(cell: Cell, request: Request) -> int:
     """How many chunks a date of `cell` has on a back-end, which lays them over the cell and its margin."""
     payload = request.card.window - 2 * request.overlap
-    margin = 2 * ceil(request.overlap * PIXEL / 60) * 60 // PIXEL
+    margin = 2 * ceil(request.overlap * PIXEL_M / 60) * 60 // PIXEL_M
     across, down = (ceil((side + margin) / payload) for side in cell.pixels())
     return across * down

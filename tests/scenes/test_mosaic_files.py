@@ -15,7 +15,7 @@ from rasterio.features import geometry_mask
 from rasterio.transform import Affine, from_origin
 
 from kappamask.models import SceneError
-from kappamask.reports.stac import write_collection
+from kappamask.reports.stac_collection import write_collection
 from kappamask.scenes import mask_cube
 from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
 from kappamask.scenes.verify import missing_within_swath, verify_cover, verify_mask

@@ -17,7 +17,7 @@ from files import BANDS, cube, digits, geotiff
 from stacs import raw_item, write_item
 
 from kappamask.models import ModelCard, SceneError
-from kappamask.scenes.readers import raster
+from kappamask.scenes.readers import remote
 from kappamask.scenes.readers.stac import open_stac, search
 from kappamask.udf import cloud_mask
 
@@ -99,7 +99,7 @@ def item_of(server: Any, query: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("code", [503, 404])
 def test_an_outage_that_is_over_is_forgotten(tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(raster.HTTP, "GDAL_HTTP_MAX_RETRY", 0)
+    monkeypatch.setitem(remote.HTTP, "GDAL_HTTP_MAX_RETRY", 0)
     with store(tmp_path) as server:
         item, server.code = item_of(server, f"outage={code}"), code
         with pytest.raises(SceneError, match=str(code)):

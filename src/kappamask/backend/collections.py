@@ -13,11 +13,10 @@ from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.load import Request, load
 from kappamask.backend.scene_index import ANNOUNCED, COLLECTIONS, SceneRecord, filtered, index
+from kappamask.models.cleaning import PIXEL_M
 
 __all__ = ["Catalog", "cube_of"]
 
-NATIVE = 10
-"""Metres per pixel of the scenes (the finest Sentinel-2 grid)."""
 TITLES = {"L1C": "Sentinel-2 top of atmosphere", "L2A": "Sentinel-2 surface reflectance"}
 
 
@@ -68,7 +67,7 @@ def cube_of(scenes: list[SceneRecord], params: LoadParameters, run: Run, env: Ev
 def _margin(params: LoadParameters) -> int:
     """Pixels of the source that a neighbourhood needs beyond the area, also where it is resampled to coarser ones."""
     pixels = float(max(params.pixel_buffer or [0]))
-    coarser = float(max(params.target_resolution or [0])) / NATIVE if params.pixel_buffer else 1
+    coarser = float(max(params.target_resolution or [0])) / PIXEL_M if params.pixel_buffer else 1
     return ceil(pixels * max(coarser, 1.0))
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 
 __all__ = ["JobFolder", "JobSpec", "Settings", "append", "entry", "job_log", "read"]
@@ -85,10 +86,10 @@ def _short(text: str) -> str:
 def _parsed(line: str) -> dict[str, Any]:
     """An entry; what a UDF wrote into the log by itself is handed on as text."""
     try:
-        item: dict[str, Any] = json.loads(line)
+        item: dict[str, Any] = parse_json(line, allow_nan=True)
         if item["level"] in LEVELS and isinstance(item["message"], str):
             return item
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         pass
     return entry("warning", f"Damaged line: {_short(line.strip())}")
 
@@ -194,10 +195,10 @@ class JobFolder:
     def get(self, name: str) -> dict[str, Any]:
         """Read a record; empty if there is none. Raises JobError if it is damaged: a UDF can write here too."""
         try:
-            found = json.loads((self.path / f"{name}.json").read_text(encoding="utf-8"))
+            found = parse_json((self.path / f"{name}.json").read_bytes(), allow_nan=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise JobError(f"The record {name}.json of job {self.path.name} cannot be read: {error}.") from error
         if not isinstance(found, dict):
             raise JobError(f"The record {name}.json of job {self.path.name} holds no JSON object.")

@@ -15,6 +15,7 @@ from openeo_driver.backend import UdfRuntimes, UserDefinedProcesses, UserDefined
 from openeo_driver.errors import OpenEOApiException, ProcessGraphNotFoundException
 
 from kappamask.files.atomic import atomic_write
+from kappamask.files.untrusted import parse_json
 from kappamask.files.urls import LOOPBACK, open_loopback
 
 __all__ = ["PythonRuntime", "StoredProcesses", "check_namespaces", "keep_to_this_machine"]
@@ -99,7 +100,7 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
         """A process, or None."""
         path = self._path(user_id, process_id)
         return (
-            UserDefinedProcessMetadata.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            UserDefinedProcessMetadata.from_dict(parse_json(path.read_bytes(), allow_nan=True))
             if path.is_file()
             else None
         )
@@ -107,7 +108,7 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
     def get_for_user(self, user_id: str) -> list[UserDefinedProcessMetadata]:
         """All processes of a user."""
         paths = sorted(self._path(user_id, "_").parent.glob("*.json"))
-        return [UserDefinedProcessMetadata.from_dict(json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+        return [UserDefinedProcessMetadata.from_dict(parse_json(path.read_bytes(), allow_nan=True)) for path in paths]
 
     def save(self, user_id: str, process_id: str, spec: dict[str, Any]) -> None:
         """Store or replace a process; one with definitions from another machine is refused."""

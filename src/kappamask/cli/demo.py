@@ -80,13 +80,14 @@ def _run_job(scene: "DemoScene", archive: Path, output: Path) -> tuple[dict[str,
 def _mask_cube(files: list[Path]) -> "xr.DataArray":
     """The job's raster as a mask: its nodata of 255, all of it inside the area, is code 5, and it says whose it is."""
     from kappamask.models import load_card
+    from kappamask.models.card import NODATA_CODE
     from kappamask.scenes import read_mask
     from kappamask.udf.schemes import MISSING, flag_attributes
 
     card = load_card("compact")
     (raster,) = [path for path in files if path.suffix == ".tif"]
     found = read_mask(raster).compute()
-    mask = found.where(found != 255, MISSING).astype("uint8")
+    mask = found.where(found != NODATA_CODE, MISSING).astype("uint8")
     provenance = {"model_id": card.id, "model_sha256": card.sha256, "radiometry": "dn_harmonized", "level": "L1C"}
     return mask.assign_attrs({**flag_attributes(card), **provenance})
 

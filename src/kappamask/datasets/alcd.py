@@ -10,7 +10,6 @@ shadows, 5 land, 6 water, 7 snow. `used_parameters.json` beside it names the pro
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import xarray as xr
 
 from kappamask.datasets.patch import ENOUGH, Patch, assign_split, translate_codes
 from kappamask.datasets.products import find_products, read_reflectance, tag_low_sun
+from kappamask.files.untrusted import parse_json
 from kappamask.models import SceneError
 from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
@@ -107,7 +107,7 @@ def _parse_scene(path: Path) -> tuple[str, str | None]:
 
 def _read_parameters(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise SceneError(f"{path} cannot be read as JSON: {error}.") from error
     return found if isinstance(found, dict) else {}

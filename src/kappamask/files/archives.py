@@ -8,10 +8,11 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, cast
+from typing import IO, Final, NamedTuple, cast
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import JobError, SceneError
@@ -28,22 +29,19 @@ SMALL: Final = 2**24
 """Bytes below which that is not asked."""
 METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What GDAL can unpack."""
+DRIVE: Final = re.compile(r"[A-Za-z]:")
+"""Begins a path of Windows."""
 ENCRYPTED: Final = 1
 """The bit of an entry's flags."""
-DAMAGED: Final = (OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What `zipfile` raises at bytes that are not what they claim."""
-MAX_ARCHIVE_BYTES = 4 * 2**30
-"""Bytes that an archive may take, packed or unpacked; a whole scientific Python environment stays below 2 GiB."""
-MAX_ARCHIVE_FILES = 100_000
-BLOCK = 1 << 20
-LINK = 0o120000
-"""Unix file type of a symbolic link, in the upper half of a ZIP entry's external attributes."""
-KIND = 0o170000
-DAMAGE = (
+DAMAGED: Final = (
     zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, struct.error, EOFError, OSError,
     NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
 """What the standard library raises for archives that are damaged or of a kind that it does not know."""
+MAX_ARCHIVE_BYTES = 4 * 2**30
+"""Bytes that an archive may take, packed or unpacked; a whole scientific Python environment stays below 2 GiB."""
+MAX_ARCHIVE_FILES = 100_000
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def list_members(path: Path) -> dict[str, Member]:
     for entry in _entries(path):
         if entry.is_dir():
             continue
-        harm = _find_harm(entry, found)
+        harm = _find_harm(entry.filename, found, is_plain=not _is_link(entry)) or _find_excess(entry)
         if harm:
             raise SceneError(f"{path.name} is not read: its entry {entry.filename!r} {harm}; get the product again.")
         found[entry.filename] = Member(path, entry.filename)
@@ -113,18 +111,31 @@ def _entries(path: Path) -> Iterator[zipfile.ZipInfo]:
     yield from entries
 
 
-def _find_harm(entry: zipfile.ZipInfo, before: dict[str, Member]) -> str:
-    """What is wrong with an entry; empty if nothing."""
-    name, parts = entry.filename, PurePosixPath(entry.filename).parts
+def _find_harm(name: str, before: Container[str], *, is_plain: bool) -> str:
+    """Say why a member of an untrusted archive is refused; empty if it is harmless.
+
+    name: its path, with "/" between folders. before: the paths of the files before it. is_plain: it is a file or a
+    folder.
+    """
+    path = PurePosixPath(name)
+    outside = path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or DRIVE.match(name)
+    faults = {"leads out of it": outside, "is a link or a device": not is_plain, "is there twice": str(path) in before}
+    return next((fault for fault, there in faults.items() if there), "")
+
+
+def _is_link(entry: zipfile.ZipInfo) -> bool:
+    return stat.S_ISLNK(entry.external_attr >> 16)
+
+
+def _find_excess(entry: zipfile.ZipInfo) -> str:
+    """Say what in an entry no product has; empty if nothing."""
+    largest = max(SMALL, SWOLLEN * entry.compress_size)
     faults = {
-        "leads out of it": name.startswith("/") or ".." in parts or "\\" in name or ":" in name,
-        "is a link": stat.S_ISLNK(entry.external_attr >> 16),
-        "is there twice": name in before,
+        "has a colon in its name": ":" in entry.filename,
         "is encrypted": entry.flag_bits & ENCRYPTED,
         "is packed in a way that GDAL cannot undo": entry.compress_type not in METHODS,
         f"claims {entry.file_size >> 20} MiB": entry.file_size > MAX_PRODUCT_FILE_BYTES,
-        f"grows from {entry.compress_size} bytes to {entry.file_size >> 20} MiB": entry.file_size
-        > max(SMALL, SWOLLEN * entry.compress_size),
+        f"grows from {entry.compress_size} bytes to {entry.file_size >> 20} MiB": entry.file_size > largest,
     }
     return next((fault for fault, there in faults.items() if there), "")
 
@@ -138,46 +149,60 @@ def unpack(file: Path, target: Path, name: str) -> None:
     """
     try:
         if zipfile.is_zipfile(file):
-            _unpack_zip(file, target, name)
+            with zipfile.ZipFile(file) as archive:
+                _check_count(len(archive.infolist()), name)
+                _write_entries(_zip_entries(archive), target, name)
         elif tarfile.is_tarfile(file):
-            _unpack_tar(file, target, name)
+            with tarfile.open(file) as tar:
+                left = _write_entries(_tar_entries(tar), target, name)
+                _check_end(tar, left, name)
         else:
             raise JobError(f"The archive {name} is neither a ZIP nor a TAR file.")
-    except DAMAGE as error:
+    except DAMAGED as error:
         raise JobError(f"The archive {name} is damaged or cannot be unpacked: {error}.") from error
 
 
-def _unpack_zip(file: Path, target: Path, name: str) -> None:
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        _check_count(len(members), name)
-        left = MAX_ARCHIVE_BYTES
-        for member in members:
-            if (member.external_attr >> 16) & KIND == LINK:
-                raise JobError(f"The archive {name} holds a link, {member.filename}; pack the file itself.")
-            path = _safe(member.filename, target, name)
-            if member.is_dir():
-                path.mkdir(parents=True, exist_ok=True)
-                continue
-            with archive.open(member) as source:
-                left -= _write(source, path, left, name)
+class _Entry(NamedTuple):
+    """A member of a ZIP or TAR file that is to be unpacked."""
+
+    name: str
+    is_folder: bool
+    is_plain: bool
+    """It is a file or a folder."""
+    open: Callable[[], IO[bytes] | None]
 
 
-def _unpack_tar(file: Path, target: Path, name: str) -> None:
-    with tarfile.open(file) as archive:
-        left = MAX_ARCHIVE_BYTES
-        for count, member in enumerate(archive, start=1):
-            _check_count(count, name)
-            if not (member.isfile() or member.isdir()):
-                raise JobError(f"The archive {name} holds a link or device, {member.name}; pack the file itself.")
-            path = _safe(member.name, target, name)
-            if member.isdir():
-                path.mkdir(parents=True, exist_ok=True)
-                continue
-            source = archive.extractfile(member)
-            assert source is not None
+def _zip_entries(archive: zipfile.ZipFile) -> Iterator[_Entry]:
+    for entry in archive.infolist():
+        yield _Entry(entry.filename, entry.is_dir(), not _is_link(entry), partial(archive.open, entry))
+
+
+def _tar_entries(archive: tarfile.TarFile) -> Iterator[_Entry]:
+    for entry in archive:
+        plain = entry.isfile() or entry.isdir()
+        yield _Entry(entry.name, entry.isdir(), plain, partial(archive.extractfile, entry))
+
+
+def _write_entries(entries: Iterable[_Entry], target: Path, name: str) -> int:
+    """Write the entries below `target`, and return how many bytes an archive might still have."""
+    left = MAX_ARCHIVE_BYTES
+    before: set[str] = set()
+    for count, entry in enumerate(entries, start=1):
+        _check_count(count, name)
+        inside = entry.name.replace("\\", "/")  # as ZIP files of Windows have it
+        if harm := _find_harm(inside, before, is_plain=entry.is_plain):
+            raise JobError(
+                f"The archive {name} is not unpacked: its entry {entry.name!r} {harm}; pack plain files, by relative "
+                "paths, once each."
+            )
+        path = target / inside
+        if entry.is_folder:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        before.add(str(PurePosixPath(inside)))
+        with cast(IO[bytes], entry.open()) as source:
             left -= _write(source, path, left, name)
-        _check_end(archive, left, name)
+    return left
 
 
 def _check_end(archive: tarfile.TarFile, left: int, name: str) -> None:
@@ -198,13 +223,6 @@ def _check_count(count: int, name: str) -> None:
         raise JobError(
             f"The archive {name} holds more than {MAX_ARCHIVE_FILES} files; pack what the UDF imports and no more."
         )
-
-
-def _safe(member: str, target: Path, name: str) -> Path:
-    parts = PurePosixPath(member.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or "\0" in member or re.match(r"[A-Za-z]:", member):
-        raise JobError(f"The archive {name} holds {member!r}, which leaves its folder; pack relative paths only.")
-    return target / parts
 
 
 def _write(source: IO[bytes], path: Path, limit: int, name: str) -> int:

@@ -4,6 +4,8 @@ import json
 from typing import Any, Final
 from xml.etree.ElementTree import Element, ParseError
 
+from kappamask.models.catalog import make_object
+
 __all__ = ["MAX_TEXT_BYTES", "parse_json", "parse_xml"]
 
 MAX_TEXT_BYTES: Final = 2**24
@@ -21,7 +23,7 @@ def parse_json(data: bytes | str, *, max_bytes: int = MAX_TEXT_BYTES, allow_nan:
     _check_length(data, max_bytes)
     constants = None if allow_nan else _refuse_constant
     try:
-        return json.loads(data, object_pairs_hook=_make_object, parse_constant=constants)
+        return json.loads(data, object_pairs_hook=make_object, parse_constant=constants)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 
@@ -47,14 +49,6 @@ def parse_xml(data: bytes, *, max_bytes: int = MAX_TEXT_BYTES) -> Element:
 def _check_length(data: bytes | str, max_bytes: int) -> None:
     if len(data) > max_bytes:
         raise ValueError(f"it is longer than {max_bytes >> 20} MiB")
-
-
-def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"it has the key {next(key for key in keys if keys.count(key) > 1)!r} twice in one object")
-    return found
 
 
 def _refuse_constant(word: str) -> Any:

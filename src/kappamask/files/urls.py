@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import requests
+if TYPE_CHECKING:
+    import requests
 
-__all__ = ["LOOPBACK", "open_loopback", "read_loopback"]
+__all__ = ["LOOPBACK", "open_loopback", "read_limited", "read_loopback"]
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 """Host names of this machine."""
@@ -17,13 +18,15 @@ PIECE: Final = 2**16
 
 
 @contextmanager
-def open_loopback(url: str) -> Iterator[requests.Response]:
+def open_loopback(url: str) -> "Iterator[requests.Response]":
     """Open `url` on this machine, and yield the response.
 
     Its content is read by `iter_content`, which raises what `requests` does.
     Neither redirects nor proxies are followed. Raises requests.RequestException for another machine, for any answer but
     200, and for one that cannot be had; UnicodeError for some names that are no hosts.
     """
+    import requests
+
     with requests.Session() as session:
         session.trust_env = False
         request = session.prepare_request(requests.Request("GET", url))
@@ -41,10 +44,23 @@ def read_loopback(url: str, most: int) -> bytes:
 
     Raises what that does, and requests.RequestException for more bytes.
     """
+    import requests
+
     with open_loopback(url) as response:
-        data = bytearray()
-        for piece in response.iter_content(PIECE):
-            data += piece
-            if len(data) > most:
-                raise requests.RequestException(f"the answer is longer than {most >> 20} MiB")
-        return bytes(data)
+        try:
+            return read_limited(response, most)
+        except ValueError as error:
+            raise requests.RequestException(f"the answer is {error}") from error
+
+
+def read_limited(response: "requests.Response", most: int) -> bytes:
+    """Read the content of a streamed response, at most `most` bytes.
+
+    Raises ValueError for more bytes, and what `requests` does for a connection that breaks.
+    """
+    data = bytearray()
+    for piece in response.iter_content(PIECE):  # response.raw would raise errors of urllib3
+        data += piece
+        if len(data) > most:
+            raise ValueError(f"longer than {most >> 20} MiB")
+    return bytes(data)

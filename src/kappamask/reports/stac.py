@@ -1,8 +1,8 @@
-"""Write masks as STAC items, and a batch as a STAC collection."""
+"""Describe and write masks as STAC items."""
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import file_digest
 from math import isnan
 from pathlib import Path
@@ -27,7 +27,7 @@ from kappamask.scenes.grid import pixel_size
 from kappamask.scenes.readers.raster import local_raster
 from kappamask.scenes.statistics import has_bits
 
-__all__ = ["ASSETS", "add_file", "href", "stac_item", "write_collection", "write_stac"]
+__all__ = ["ASSETS", "CLASSIFICATION", "add_file", "href", "stac_item", "write_document", "write_stac"]
 
 TIFF = "image/tiff; application=geotiff"
 OPTIMISED = "; profile=cloud-optimized"
@@ -51,18 +51,6 @@ DIGITS = 4
 """Of a percentage: one pixel of 1000 x 1000."""
 CONSTELLATION = {"constellation": "sentinel-2", "instruments": ["msi"]}
 """Of a mask that names its platform, as Sentinel-2's own items have it."""
-LICENCES = {"1.0": "proprietary"}
-OTHER = "other"
-"""STAC's word for terms without an SPDX identifier, as those of Copernicus Sentinel data are; its version 1.1
-deprecates what 1.0 wants. By 1.1 such data are private unless a link `license` leads to the terms."""
-TERMS = "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice"
-"""Everybody may use the data, change them and pass on what is made of them, with a notice: see `_notice`."""
-COPERNICUS = pystac.Provider(
-    "European Union, Copernicus Sentinel-2", roles=[pystac.ProviderRole.LICENSOR, pystac.ProviderRole.PRODUCER],
-    url="https://www.copernicus.eu",
-)  # fmt: skip
-ITEM_KEYS = ("value", "name", "description", "color_hint")
-"""Of a class, what all masks of a collection share; counts are the items' own."""
 
 
 def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.Asset:
@@ -158,10 +146,17 @@ def write_stac(
 
     Raises SceneError as `stac_item` does.
     """
-    path = Path(mask_file).with_suffix(".json")
-    text = json.dumps(stac_item(mask_file, scene=scene, files=files).to_dict(include_self_link=False), indent=2)
+    document = stac_item(mask_file, scene=scene, files=files).to_dict(include_self_link=False)
+    return write_document(document, Path(mask_file).with_suffix(".json"))
+
+
+def write_document(document: Mapping[str, Any], path: Path) -> Path:
+    """Write a STAC document as JSON; return its path.
+
+    Raises SceneError if it cannot be written.
+    """
     with atomic_write(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(json.dumps(document, indent=2), encoding="utf-8")
     return path
 
 
@@ -215,54 +210,3 @@ def _classes(counted: Shares) -> list[dict[str, Any]]:
         }
         for one in counted.classes
     ]
-
-
-def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Mapping[str, Any] | None = None) -> Path:
-    """Write an item next to each mask, and the collection of them as `path`.
-
-    They link to each other; hrefs are relative.
-    about: further properties of the collection, such as provenance and costs, as `kappamask:KEY`. Raises SceneError as
-    `stac_item` does, and if there is no mask.
-    """
-    items = [stac_item(mask) for mask in masks]
-    collection = pystac.Collection(
-        path.stem, f"{title}. {_notice(items)}", _extent(items), title=title, license=_licence(),
-        providers=[COPERNICUS], stac_extensions=[CLASSIFICATION],
-        extra_fields={f"kappamask:{key}": value for key, value in (about or {}).items()},
-    )  # fmt: skip
-    collection.add_link(pystac.Link("license", TERMS, "application/pdf", "Terms of Copernicus Sentinel data"))
-    classes = items[0].assets["mask"].extra_fields.get("classification:classes", [])  # masks of bits have none
-    shared = [{key: one[key] for key in ITEM_KEYS} for one in classes]
-    collection.extra_fields["item_assets"] = {"mask": {"roles": ["data"], "classification:classes": shared}}
-    for item, mask in zip(items, masks, strict=True):
-        file = mask.with_suffix(".json")
-        item.collection_id = collection.id
-        item.add_link(pystac.Link("collection", href(path, file.parent), "application/json"))
-        _write(item.to_dict(include_self_link=False, transform_hrefs=False), file)
-        collection.add_link(pystac.Link("item", href(file, path.parent), "application/geo+json"))
-    return _write(collection.to_dict(include_self_link=False, transform_hrefs=False), path)
-
-
-def _licence() -> str:
-    """The word of the STAC version that this pystac writes."""
-    return LICENCES.get(pystac.get_stac_version()[:3], OTHER)
-
-
-def _notice(items: Sequence[pystac.Item]) -> str:
-    """Make the notice that the terms require for modified data, with the masks' years."""
-    years = sorted({item.datetime.year for item in items if item.datetime})
-    return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
-
-
-def _write(document: dict[str, Any], path: Path) -> Path:
-    with atomic_write(path) as draft:
-        draft.write_text(json.dumps(document, indent=2), encoding="utf-8")
-    return path
-
-
-def _extent(items: Sequence[pystac.Item]) -> pystac.Extent:
-    boxes = [item.bbox for item in items if item.bbox]
-    times = sorted(item.datetime for item in items if item.datetime)
-    west, south, east, north = zip(*boxes, strict=True)
-    box: list[float | int] = [min(west), min(south), max(east), max(north)]
-    return pystac.Extent(pystac.SpatialExtent([box]), pystac.TemporalExtent([[times[0], times[-1]]]))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kappamask.models import CubeError
 from kappamask.models.card import NODATA_CODE
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.schemes import class_codes
 from kappamask.scenes.grid import DEGREE, pixel_size
 from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels, list_layers
@@ -24,8 +25,6 @@ __all__ = ["NONE", "REACH", "choose", "composite"]
 da: Any = dask.array  # its annotations are partial
 NONE = -1
 """In place of a date's number: no date is clear."""
-FINEST = 10.0
-"""Metres of a pixel where nothing tells: Sentinel-2's finest."""
 Codes = NDArray[np.uint8]
 Planes = NDArray[np.int16]
 REACH = 1500.0
@@ -93,10 +92,10 @@ def _distance(cloud: NDArray[np.bool_], size: tuple[float, float], reach: float)
 
 def _metres(mask: xr.DataArray) -> tuple[float, float]:
     """Height and width of a pixel."""
-    width, height, unit = pixel_size(mask) or (FINEST, FINEST, "m")
+    width, height, unit = pixel_size(mask) or (PIXEL_M, PIXEL_M, "m")
     if unit == "degree":
         return height * DEGREE, width * DEGREE * cos(radians(float(mask["y"].mean())))
-    return (height, width) if unit == "m" else (FINEST, FINEST)
+    return (height, width) if unit == "m" else (PIXEL_M, PIXEL_M)
 
 
 def composite(

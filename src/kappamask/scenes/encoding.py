@@ -9,11 +9,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.models import ClassValue, SceneError, load_card
+from kappamask.models.card import NODATA_CODE
 
-__all__ = ["NODATA", "SCALE", "category_names", "colormap", "legend", "round_to_percent", "to_percent"]
+__all__ = ["SCALE", "category_names", "colormap", "legend", "round_to_percent", "to_percent"]
 
-NODATA = 255
-"""GeoTIFF nodata of masks: outside the requested area (5, missing, is where the input has no data)."""
 SPARE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7")
 """Colours that differ for any colour vision (Okabe and Ito 2008), for classes that have none."""
 SCALE: Final = 0.01
@@ -57,7 +56,7 @@ def _split_attribute(attribute: Any) -> list[str]:
 def colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, int, int]]:
     """Value -> red, green, blue, alpha (0 to 255), nodata transparent."""
     hints = {c.value: bytes.fromhex(c.color_hint) for c in classes}
-    return {value: (hint[0], hint[1], hint[2], 255) for value, hint in hints.items()} | {NODATA: (0, 0, 0, 0)}
+    return {value: (hint[0], hint[1], hint[2], 255) for value, hint in hints.items()} | {NODATA_CODE: (0, 0, 0, 0)}
 
 
 def category_names(classes: tuple[ClassValue, ...]) -> bytes:
@@ -76,7 +75,7 @@ def category_names(classes: tuple[ClassValue, ...]) -> bytes:
 def round_to_percent(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Scores 0 to 1 as uint8 0 to 100, NaN as 255."""
     whole = np.rint(scores / np.float32(SCALE))
-    return np.asarray(np.nan_to_num(whole, nan=NODATA), dtype=np.uint8)
+    return np.asarray(np.nan_to_num(whole, nan=NODATA_CODE), dtype=np.uint8)
 
 
 def to_percent(scores: xr.DataArray) -> xr.DataArray:
@@ -89,5 +88,5 @@ def to_percent(scores: xr.DataArray) -> xr.DataArray:
         numbers = (
             round_to_percent(numbers) if scores.chunks is None else numbers.map_blocks(round_to_percent, dtype=np.uint8)
         )
-    undone = {"scale_factor": SCALE, "add_offset": 0.0, "_FillValue": NODATA}
+    undone = {"scale_factor": SCALE, "add_offset": 0.0, "_FillValue": NODATA_CODE}
     return scores.copy(data=numbers).assign_attrs(undone)

@@ -9,9 +9,10 @@ import xarray as xr
 from rasterio.transform import Affine
 
 from kappamask.models import SceneError
+from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes.cube import write_grid
-from kappamask.scenes.encoding import NODATA, legend
+from kappamask.scenes.encoding import legend
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.metadata import parse_sensing_time
 from kappamask.scenes.writers.masks import read_mask
@@ -79,12 +80,12 @@ def _frame(paths: Files, band: int | None = None) -> Grid:
 def _stack_masks(paths: Files, frame: Grid, band: int | None = None) -> xr.DataArray:
     """Masks on the pixels of `frame`, the first on top."""
     masks = [read_mask(path, band=band) for path in paths]
-    whole = dask.array.full((frame.height, frame.width), NODATA, np.uint8)
+    whole = dask.array.full((frame.height, frame.width), NODATA_CODE, np.uint8)
     for mask in masks:
         row, column = _place(frame.transform, mask.rio.transform())
         after = frame.height - row - mask.sizes["y"], frame.width - column - mask.sizes["x"]
-        layer = dask.array.pad(mask.data, [(row, after[0]), (column, after[1])], constant_values=NODATA)
-        whole = dask.array.where(whole == NODATA, layer, whole)
+        layer = dask.array.pad(mask.data, [(row, after[0]), (column, after[1])], constant_values=NODATA_CODE)
+        whole = dask.array.where(whole == NODATA_CODE, layer, whole)
     _check_alike(paths, masks)
     coords = {"y": frame.y, "x": frame.x}
     made = xr.DataArray(whole.astype(np.uint8), dims=("y", "x"), coords=coords, attrs=masks[0].attrs, name="mask")

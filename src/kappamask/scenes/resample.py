@@ -16,12 +16,12 @@ from rasterio.windows import Window
 from scipy.sparse import csr_array
 
 from kappamask.models import SceneError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.hints import option
 from kappamask.scenes.grid import DEGREE, Grid, pixel_size, read_grid, read_window
 from kappamask.udf.resampling import Kernel, kernel_weights
 
 __all__ = [
-    "FINEST",
     "KERNELS",
     "apply_weights",
     "halve_cube",
@@ -32,8 +32,6 @@ __all__ = [
     "resample_window",
 ]
 
-FINEST: Final = 10.0
-"""Metres: Sentinel-2's finest pixels, which alone are halved."""
 TOLERANCE_M: Final = 0.5
 """Metres by which pixels may differ from what is asked for, as they do after a resampling."""
 GDAL_KERNELS: Final = {"nearest": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic}
@@ -76,9 +74,9 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
     size = pixel_size(cube) if pixel_m is None else (pixel_m, pixel_m, "m")
     if size is not None and size[2] == "degree":
         size = _mean_metres(size, float(cube["y"].mean()), metres) or size
-    if metres == FINEST or _has_size(size, metres):
+    if metres == PIXEL_M or _has_size(size, metres):
         return cube
-    if not _has_size(size, FINEST):
+    if not _has_size(size, PIXEL_M):
         size_text = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(without CRS)'}"
         said = "" if size is not None and size[2] else f", or say their side with {option('pixel_m', 10)}"
         raise SceneError(f"{name}: pixels are {size_text}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
@@ -100,7 +98,7 @@ def _mean_metres(size: tuple[float, float, str], latitude: float, metres: float)
     None where the mean side is near neither.
     """
     mean = DEGREE * sqrt(size[0] * size[1] * abs(cos(radians(latitude))))
-    near = next((one for one in (metres, FINEST) if sqrt(0.5) < mean / one < sqrt(2)), None)
+    near = next((one for one in (metres, PIXEL_M) if sqrt(0.5) < mean / one < sqrt(2)), None)
     return None if near is None else (near, near, "m")
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 from kappamask.models import ClassValue, SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.encoding import NODATA, legend
+from kappamask.scenes.encoding import legend
 from kappamask.scenes.xarray_interop import provenance, require_mask, restore_dims, to_canonical_dims
 from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
@@ -34,14 +34,14 @@ def class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
     """
     mask = to_classes(mask)
     classes = legend(mask)
-    sums = [(mask == value).sum() for value in (*(one.value for one in classes), NODATA)]
+    sums = [(mask == value).sum() for value in (*(one.value for one in classes), NODATA_CODE)]
     *pixels, outside = (int(one) for one in dask.compute(*sums))
     unknown = mask.size - sum(pixels) - outside
     if unknown:
         known = ", ".join(str(c.value) for c in classes)
         raise SceneError(
-            f"{unknown} pixels of the mask have codes other than {known} and {NODATA}, which are all that its legend "
-            "names; is it a mask?"
+            f"{unknown} pixels of the mask have codes other than {known} and {NODATA_CODE}, which are all that its "
+            "legend names; is it a mask?"
         )
     return dict(zip(classes, pixels, strict=True)), outside
 

@@ -12,7 +12,8 @@ from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 
 from kappamask.models import SceneError
-from kappamask.scenes.encoding import NODATA
+from kappamask.models.card import NODATA_CODE
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.grid import read_grid
 from kappamask.scenes.readers.raster import local_raster
 
@@ -40,7 +41,7 @@ def missing_within_swath(path: Path) -> float:
         step = max(1, -(-max(dataset.shape) // MAX_SIDE))
         shape = tuple(max(1, side // step) for side in dataset.shape)
         codes = dataset.read(1, out_shape=shape, resampling=Resampling.nearest)
-    valid = codes != NODATA
+    valid = codes != NODATA_CODE
     if not valid.any():
         return 0.0
     hull = shapely.convex_hull(shapely.MultiPoint(_outermost(valid)))
@@ -60,7 +61,7 @@ def _outermost(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def verify_mask(
-    path: Path, *, crs: str | None = None, pixel: float = 10.0, codes: Collection[int] = OWN_CODES
+    path: Path, *, crs: str | None = None, pixel: float = PIXEL_M, codes: Collection[int] = OWN_CODES
 ) -> dict[str, Any]:
     """Read every pixel of a downloaded mask, and return `bounds` and nodata share.
 
@@ -73,10 +74,10 @@ def verify_mask(
         empty, wrong = 0, kinds != {"uint8"}
         for _, window in dataset.block_windows(1) if not wrong else ():
             mask, *scores = dataset.read(window=window)
-            empty += int(np.count_nonzero(mask == NODATA))
+            empty += int(np.count_nonzero(mask == NODATA_CODE))
             wrong |= _has_unknown_codes(mask, codes) or any(_has_unknown_codes(score, SCORES) for score in scores)
     if wrong:
-        known = ", ".join(map(str, sorted({*codes, NODATA})))
+        known = ", ".join(map(str, sorted({*codes, NODATA_CODE})))
         raise SceneError(f"{path.name} is no mask: needed is uint8 of the codes {known}.")
     if crs is not None and str(grid.crs) != crs:
         raise SceneError(f"{path.name} lies in {grid.crs}; asked for was {crs}.")
@@ -89,7 +90,13 @@ def verify_mask(
 
 
 def verify_cover(
-    name: str, found: Bounds, asked: Bounds, stated: Bounds | None = None, *, pixel: float = 10.0, partly: bool = False
+    name: str,
+    found: Bounds,
+    asked: Bounds,
+    stated: Bounds | None = None,
+    *,
+    pixel: float = PIXEL_M,
+    partly: bool = False,
 ) -> None:
     """Check that a mask with the bounds `found` covers the box `asked`.
 
@@ -123,5 +130,5 @@ def _as_text(bounds: Bounds) -> str:
 
 def _has_unknown_codes(layer: NDArray[np.uint8], known: Collection[int]) -> bool:
     """Whether `layer` holds a number that is neither known nor nodata."""
-    found = np.flatnonzero(np.bincount(layer.ravel(), minlength=NODATA + 1))
-    return not {*found.tolist()} <= {*known, NODATA}
+    found = np.flatnonzero(np.bincount(layer.ravel(), minlength=NODATA_CODE + 1))
+    return not {*found.tolist()} <= {*known, NODATA_CODE}

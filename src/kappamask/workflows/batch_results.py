@@ -115,7 +115,7 @@ def _list_masks(part: "Part") -> Iterator[tuple[Path, str]]:
 
 def _write_collection(masks: list[Path], parts: "list[Part]") -> list[Path]:
     from kappamask.openeo_process.jobs.journal import unsigned
-    from kappamask.reports.stac import write_collection
+    from kappamask.reports.stac_collection import write_collection
 
     if not masks:
         return []

@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import SceneError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.extras import require_extra
 from kappamask.workflows.display import progress_bar
 from kappamask.workflows.mask_files import is_finished, list_targets
@@ -36,8 +37,6 @@ __all__ = [
 
 DEFAULTS = SceneOptions()
 Result = dict[str, Any]
-PIXEL_M = 10.0
-"""Metres: the grid that KappaMask's networks are trained on (Domnich et al. 2021), Sentinel-2's finest."""
 PIXEL_TOLERANCE_M = 0.5
 """Metres by which pixels may differ from that, or from the wanted size, without a warning, as after a resampling."""
 ASSET_KEYS = {"report": "page"}

@@ -18,16 +18,16 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import band_name, choose, parse_baseline, product_facts, require_all_bands
 from kappamask.scenes.cube import make_cube, write_grid
 from kappamask.scenes.grid import Grid, check_regular
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.lazy_variables import lazy_halve, lazy_upsample
 from kappamask.scenes.readers.netcdf import common_nodata, read_packing
-from kappamask.scenes.readers.raster import NODATA
+from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.scenes.readers.stac_providers import radiometry_of_baseline, resolve_radiometry
 from kappamask.scenes.readers.zarr import check_store, open_group, read_attributes
-from kappamask.scenes.resample import FINEST
 from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = [
@@ -124,7 +124,7 @@ def choose_resolution(choice: list[ZarrImage], metres: float) -> ZarrImage:
     Where all are finer, that is the coarsest, halved.
     Of 10 m, as fine as can be, simply the finest.
     """
-    if metres <= FINEST:
+    if metres <= PIXEL_M:
         return choice[0]
     enough = [image for image in choice if image.grid.transform.a >= metres - NEAR]
     if enough:
@@ -198,7 +198,7 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel
         require_all_bands(path.name, list(chosen), attrs.get("level")) if bands is None else bands,
     )
     target = min((image.grid for image in chosen.values()), key=lambda grid: grid.transform.a)
-    nodata = common_nodata(path.name, reflective.values()).get("_FillValue", NODATA)
+    nodata = common_nodata(path.name, reflective.values()).get("_FillValue", NODATA_DN)
     layers = [chosen[label].resample_to(target, nodata, kernel)[None] for label in labels]
     return make_cube(da.concatenate(layers), labels, target, attrs, nodata)
 
@@ -213,7 +213,7 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     if held is None:
         return None
     image = held[0]
-    codes = image.resample_to(image.grid, NODATA, "nearest").astype(np.uint8)
+    codes = image.resample_to(image.grid, NODATA_DN, "nearest").astype(np.uint8)
     places = {"y": image.grid.y, "x": image.grid.x}
     classes = write_grid(xr.DataArray(codes, dims=("y", "x"), coords=places, name="SCL"), image.grid)
     try:

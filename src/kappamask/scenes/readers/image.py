@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from kappamask.files.archives import Member, Source
 from kappamask.scenes.grid import Grid, read_grid, read_window, to_stored_window, turn_north_up
 from kappamask.scenes.readers import block_cache
-from kappamask.scenes.readers.raster import CHUNK, NODATA, has_mask, hidden_pixels, local_raster, number_type
+from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, local_raster, number_type
 from kappamask.scenes.readers.stac_driver import fill_hidden, source_window
 from kappamask.scenes.resample import halve_pixels, is_aligned, resample_aligned, resample_window
 
@@ -64,7 +64,7 @@ class Image:
         """
         with local_raster(source) as dataset:
             grid, dtype, block = read_grid(dataset), number_type(dataset, band), dataset.block_shapes[band - 1]
-            empty = np.nan if dtype.kind == "f" else NODATA
+            empty = np.nan if dtype.kind == "f" else NODATA_DN
             fill, masked = empty if nodata is None else nodata, has_mask(dataset, source, band)
             level = half and not masked and dataset.driver == "JP2OpenJPEG" and bool(dataset.overviews(band))
         if level:
@@ -117,7 +117,7 @@ class Image:
         within = [slice(part.start * finer, part.stop * finer) for part in (rows, columns)]
         with local_raster(self.source, **self.options) as dataset:
             pixels = self._hide(dataset, read_window(dataset, self.band, *within), *within)
-        return halve_pixels(pixels, NODATA) if finer > 1 else pixels
+        return halve_pixels(pixels, NODATA_DN) if finer > 1 else pixels
 
     def _hide(self, dataset: DatasetReader, pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[Any]:
         """Set the pixels (y, x) that the file's mask hides to `nodata`."""
@@ -139,19 +139,19 @@ def _read_chunk(image: Image, target: Grid, kernel: str, block_info: Any) -> NDA
     if image.grid == target:
         return image.read(rows, columns)[None]
     if is_aligned(image.grid, target):
-        return resample_aligned(image.read, image.grid, target, (rows, columns), kernel, NODATA)[None]
+        return resample_aligned(image.read, image.grid, target, (rows, columns), kernel, NODATA_DN)[None]
     window = Window.from_slices(rows, columns)
     with local_raster(image.source, **image.options) as dataset:
         if not image.masked:
-            return resample_window(dataset, [image.band], window, target, kernel, NODATA)
+            return resample_window(dataset, [image.band], window, target, kernel, NODATA_DN)
         height, width = rows.stop - rows.start, columns.stop - columns.start
         place = target.transform @ Affine.translation(columns.start, rows.start)
         part = Grid(target.crs, place, width, height)
         needed = source_window(dataset, part)
         if needed is None:
-            return np.full((1, height, width), NODATA, image.dtype)
-        with fill_hidden(dataset, image.source, image.band, needed, [NODATA], NODATA) as filled:
-            return resample_window(filled, [1], Window(0, 0, width, height), part, kernel, NODATA)
+            return np.full((1, height, width), NODATA_DN, image.dtype)
+        with fill_hidden(dataset, image.source, image.band, needed, [NODATA_DN], NODATA_DN) as filled:
+            return resample_window(filled, [1], Window(0, 0, width, height), part, kernel, NODATA_DN)
 
 
 def _hide_mixed(values: NDArray[Any]) -> NDArray[Any]:
@@ -159,11 +159,11 @@ def _hide_mixed(values: NDArray[Any]) -> NDArray[Any]:
 
     The wavelets mix nodata into them.
     """
-    empty = values == NODATA
+    empty = values == NODATA_DN
     if not empty.any():
         return values
     from scipy.ndimage import binary_opening, maximum_filter
 
     solid = binary_opening(np.pad(empty, 1, mode="edge"), SOLID)[1:-1, 1:-1]
     near = maximum_filter(solid, 2 * REACH + 1, mode="nearest")
-    return np.where(near, values.dtype.type(NODATA), values)
+    return np.where(near, values.dtype.type(NODATA_DN), values)

@@ -13,13 +13,13 @@ from rasterio.transform import Affine
 
 from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise, parse_tile
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.metadata import attributes, parse_sensing_time
 from kappamask.scenes.readers.image import Image
-from kappamask.scenes.readers.raster import NODATA
-from kappamask.scenes.resample import FINEST
+from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.udf.cube import has_number
 
 __all__ = ["band_files", "files_by_band", "open_folder", "stack_bands"]
@@ -63,7 +63,7 @@ def stack_bands(
 
 def _choose_image(name: str, label: str, sources: Sequence[Source], metres: float) -> Image:
     images = sorted((Image.open(source) for source in sources), key=lambda image: image.grid.transform.a)
-    coarse = [image for image in images if metres <= FINEST or image.grid.transform.a >= metres - EDGE]
+    coarse = [image for image in images if metres <= PIXEL_M or image.grid.transform.a >= metres - EDGE]
     if coarse:
         return coarse[0]
     half = Image.open(images[-1].source, half=True)
@@ -115,7 +115,7 @@ def open_folder(
     data, grid = stack_bands(folder.name, files, labels, kernel, metres)
     names = sorted(source.name for sources in files.values() for source in sources)
     texts = " ".join([folder.resolve().name, *names])
-    return make_cube(data, labels, grid, attributes(texts, {}, level), NODATA)
+    return make_cube(data, labels, grid, attributes(texts, {}, level), NODATA_DN)
 
 
 def _name_numbered_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, list[Source]]:

@@ -1,12 +1,9 @@
-"""Open local and remote rasters with an allow-list of GDAL drivers."""
+"""Open local rasters with an allow-list of GDAL drivers."""
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import parse_qs, urljoin, urlsplit
+from typing import Any
 from warnings import catch_warnings
 
 import dask.array
@@ -23,22 +20,19 @@ from rasterio.windows import Window
 from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
-from kappamask.models.extras import missing_extra
 from kappamask.scenes.grid import Grid, read_grid, to_stored_window, turn_north_up
 
 __all__ = [
+    "CHUNK",
+    "ENVIRONMENT",
     "GDAL_ERRORS",
-    "fetch_bytes",
+    "NODATA_DN",
     "fill_value",
     "has_mask",
     "hidden_pixels",
-    "is_url",
     "lazy_bands",
     "local_raster",
     "number_type",
-    "open_raster",
-    "redact",
-    "resolve",
 ]
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
@@ -64,30 +58,8 @@ ENVIRONMENT = {
 takes 5 % of the memory (GDAL's configuration options)."""
 CHUNK = 1024
 """Side of a dask chunk, pixels: the block size of Sentinel-2 JP2s, and 2 MiB a band."""
-NODATA = 0
+NODATA_DN = 0
 """Digital number of Sentinel-2 that means no data."""
-HTTP: Final = {
-    "GDAL_HTTP_CONNECTTIMEOUT": 20,
-    "GDAL_HTTP_TIMEOUT": 120,
-    "GDAL_HTTP_MAX_RETRY": 3,
-    "GDAL_HTTP_RETRY_DELAY": 1,
-    "GDAL_HTTP_NETRC": "NO",
-}
-"""Seconds, but for the retries. No passwords are sent to hosts that an item names."""
-WAIT_S: Final = 60.0
-PIECE: Final = 2**16
-"""Bytes that are read at once."""
-DRIVER: Final = {".jp2": "JP2OpenJPEG"}
-"""Suffix -> the one GDAL driver that may open an address; others are GeoTIFFs, or nothing."""
-REFUSED: Final = re.compile(r"\b40[013]\b")
-"""In GDAL's words for the answer of a store that does not take a signature."""
-LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-SIGNED: Final = (
-    "blob.core.windows.net",
-    "sig",
-    "sign it first (pip install planetary-computer; planetary_computer.sign)",
-)
-"""End of the hosts, key in the query, and what to do where it is not there: Planetary Computer's storage."""
 
 
 @contextmanager
@@ -210,134 +182,9 @@ def fill_value(dataset: DatasetReader, dtype: np.dtype[Any]) -> Any:
     """Choose the value of masked pixels: the file's nodata value, else NaN or 0."""
     if dataset.nodata is not None:
         return dtype.type(dataset.nodata)
-    return dtype.type(np.nan if dtype.kind == "f" else NODATA)
+    return dtype.type(np.nan if dtype.kind == "f" else NODATA_DN)
 
 
 def _mask_file(path: Source | str) -> Path | None:
     mask_path = Path(f"{path}.msk") if isinstance(path, Path) else None
     return mask_path if mask_path and mask_path.is_file() else None
-
-
-def is_url(href: str) -> bool:
-    """Whether an href is an address and no file."""
-    return "://" in href
-
-
-def redact(href: str | Path) -> str:
-    """An href as messages may show it: without the query, in which signatures are secrets."""
-    return str(href).split("?", 1)[0]
-
-
-def resolve(href: str, base: str | Path, *, loopback: bool = False) -> str | Path:
-    """Resolve `href` of an item at `base` to an address or a file.
-
-    `base` is an address, or the item's file.
-    `loopback`: allow plain HTTP to this machine. Raises SceneError for other schemes, for addresses that lack a
-    signature, and for files outside the item's folder.
-    """
-    if isinstance(base, Path) and not is_url(href):
-        return _resolve_file(href, base)
-    address = urljoin(str(base), href)
-    parts = urlsplit(address)
-    allowed = parts.scheme == "https" or (loopback and parts.scheme == "http" and parts.hostname in LOOPBACK)
-    if not allowed or not parts.hostname or not address.isprintable() or " " in address:
-        raise SceneError(
-            f"{redact(href)} is no HTTPS address: take an item with https hrefs, or download the product and open that."
-        )
-    host, key, remedy = SIGNED
-    if parts.hostname.endswith(f".{host}") and f"{key}=" not in parts.query:
-        raise SceneError(f"{redact(address)} lacks a signature: {remedy}.")
-    return address
-
-
-@contextmanager
-def open_raster(source: str | Path) -> Iterator[DatasetReader]:
-    """Open what `resolve` gave, as GeoTIFF or JPEG 2000; GDAL's complaints become SceneError."""
-    if isinstance(source, Path):
-        with local_raster(source) as dataset:
-            yield dataset
-        return
-    driver = DRIVER.get(Path(urlsplit(source).path).suffix.lower(), "GTiff")
-    try:
-        with rasterio.Env(**ENVIRONMENT, **HTTP), rasterio.open(f"/vsicurl/{source}", driver=driver) as dataset:
-            yield dataset
-    except (*GDAL_ERRORS, OSError) as error:
-        _forget(source, driver)
-        if REFUSED.search(str(error.__cause__ or error)) and (ended := _signature_end(source)):
-            raise SceneError(_expiry_message(source, ended)) from error
-        reason = str(error.__cause__ or error).replace(source, redact(source)).split("?", 1)[0].rstrip(".")
-        raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
-
-
-def _forget(source: str, driver: str) -> None:
-    """Clear GDAL's cache of a failed address, or it stays failed in this process.
-
-    What is opened so is dropped from its memory when it is closed; from what it remembers no request is made.
-    """
-    place = f"/vsicurl/{source}"
-    quiet = {**ENVIRONMENT, **HTTP, "GDAL_HTTP_MAX_RETRY": 0, "CPL_VSIL_CURL_NON_CACHED": place}
-    with suppress(*GDAL_ERRORS, OSError), rasterio.Env(**quiet), rasterio.open(place, driver=driver):
-        pass
-
-
-def _signature_end(address: str) -> datetime | None:
-    """Return when the signature in an address expires.
-
-    None where it has none, or one that does not expire.
-    Known are those of Azure (`se`), of S3 (`X-Amz-Date` and `X-Amz-Expires`) and of older stores (`Expires`).
-    """
-    query = {key.casefold(): values[0] for key, values in parse_qs(urlsplit(address).query).items()}
-    try:
-        if "se" in query:
-            end = datetime.fromisoformat(query["se"])
-        elif "x-amz-date" in query:
-            end = datetime.strptime(query["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            end += timedelta(seconds=float(query.get("x-amz-expires", "inf")))
-        else:
-            end = datetime.fromtimestamp(float(query["expires"]), UTC)
-    except (KeyError, ValueError, OverflowError, OSError):
-        return None
-    end = end if end.tzinfo else end.replace(tzinfo=UTC)
-    return end if end < datetime.now(UTC) else None
-
-
-def _expiry_message(address: str, ended: datetime) -> str:
-    return (
-        f"{redact(address)} cannot be had: its signature expired at {ended.isoformat(timespec='seconds')}; search or "
-        "sign the item again, and open it again."
-    )
-
-
-def fetch_bytes(address: str, most: int) -> bytes:
-    """Fetch the whole answer of an address that `resolve` gave, up to `most` bytes.
-
-    Raises SceneError for any other answer.
-    """
-    try:
-        import requests
-    except ModuleNotFoundError as error:
-        raise missing_extra("requests", "stac", user="Reading an address") from error
-    try:
-        with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
-            if answer.status_code in (400, 401, 403) and (ended := _signature_end(address)):
-                raise SceneError(_expiry_message(address, ended))
-            if answer.status_code != requests.codes.ok:
-                raise SceneError(
-                    f"{redact(address)} cannot be had: the answer is {answer.status_code} {answer.reason}."
-                )
-            data = bytearray()
-            for piece in answer.iter_content(PIECE):  # answer.raw would raise errors of urllib3
-                data += piece
-                if len(data) > most:
-                    raise SceneError(f"{redact(address)} is longer than {most >> 20} MiB, which no item is.")
-    except requests.RequestException as error:
-        raise SceneError(f"{redact(address)} cannot be had: {type(error).__name__}.") from error
-    return bytes(data)
-
-
-def _resolve_file(href: str, item: Path) -> Path:
-    folder = item.parent.resolve()
-    file = (folder / href).resolve()
-    if folder not in file.parents:
-        raise SceneError(f"{item.name} names {href!r}: for safety only files in its own folder are read; put it there.")
-    return file

@@ -21,7 +21,7 @@ from kappamask.scenes.grid import Grid
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.jp2 import files_by_band, stack_bands
-from kappamask.scenes.readers.raster import NODATA
+from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.scenes.readers.stac_providers import radiometry_of_baseline, resolve_radiometry
 
 __all__ = ["Product", "find_product", "is_safe", "open_safe", "read_classes", "read_facts"]
@@ -257,7 +257,7 @@ def open_safe(path: Path, bands: Iterable[str] | None, level: str | None, kernel
         else choose(product.name, held, bands)
     )
     data, grid = stack_bands(product.name, files, labels, kernel, metres)
-    return make_cube(data, labels, grid, attrs, NODATA)
+    return make_cube(data, labels, grid, attrs, NODATA_DN)
 
 
 def read_classes(path: Path, like: xr.DataArray) -> xr.DataArray | None:

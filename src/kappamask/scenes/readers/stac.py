@@ -20,7 +20,8 @@ from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import DEGREE, Grid, read_grid
 from kappamask.scenes.metadata import attributes
 from kappamask.scenes.readers.netcdf import fits
-from kappamask.scenes.readers.raster import NODATA, number_type, open_raster, resolve
+from kappamask.scenes.readers.raster import NODATA_DN, number_type
+from kappamask.scenes.readers.remote import open_raster, resolve
 from kappamask.scenes.readers.stac_driver import Driver, append_band_number, load_pixels
 from kappamask.scenes.readers.stac_items import StacItem, read_item
 from kappamask.scenes.readers.stac_providers import baseline_of, item_radiometry
@@ -220,7 +221,7 @@ def _anchor(item: StacItem, loopback: bool) -> tuple[Grid, np.dtype[Any], float]
         nodata = next(iter(fitting), None) if nodata is None else nodata
     if grid.crs is None:
         raise SceneError(f"Item {item.id}: {label} has no coordinate reference system.")
-    return grid, dtype, NODATA if nodata is None else nodata
+    return grid, dtype, NODATA_DN if nodata is None else nodata
 
 
 def _common_nodata(fills: Iterable[float], stated: Iterable[Iterable[float]], dtype: np.dtype[Any]) -> float:
@@ -229,7 +230,7 @@ def _common_nodata(fills: Iterable[float], stated: Iterable[Iterable[float]], dt
     If possible not 0, which may be measured.
     """
     every = [*fills, *(value for values in stated for value in values if fits(value, dtype))]
-    return next((value for value in every if value != NODATA), float(NODATA))
+    return next((value for value in every if value != NODATA_DN), float(NODATA_DN))
 
 
 def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str | None) -> dict[str, Any]:

@@ -20,16 +20,8 @@ from kappamask.models import SceneError
 from kappamask.models.extras import missing_extra
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.readers.netcdf import fits
-from kappamask.scenes.readers.raster import (
-    CHUNK,
-    NODATA,
-    has_mask,
-    hidden_pixels,
-    is_url,
-    number_type,
-    open_raster,
-    redact,
-)
+from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, number_type
+from kappamask.scenes.readers.remote import is_url, open_raster, redact
 from kappamask.scenes.resample import resample_window
 
 __all__ = ["Driver", "append_band_number", "fill_hidden", "load_pixels", "source_window"]
@@ -163,7 +155,7 @@ class _Reader:
         """
         driver, stated = self.driver, self.driver.stated.get(self.uri, ())
         declared = [*stated, *([] if dataset.nodata is None else [dataset.nodata])]
-        own = [value for value in dict.fromkeys(declared) if fits(value, driver.dtype)] or [NODATA]
+        own = [value for value in dict.fromkeys(declared) if fits(value, driver.dtype)] or [NODATA_DN]
         if own == [driver.nodata] and not has_mask(dataset, self.source, self.band):
             return np.asarray(resample_window(dataset, [self.band], window, target, driver.kernel, driver.nodata)[0])
         needed = source_window(dataset, target)

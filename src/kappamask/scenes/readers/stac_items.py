@@ -13,7 +13,7 @@ from kappamask.files.untrusted import parse_json
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import band_name
-from kappamask.scenes.readers.raster import fetch_bytes, is_url, redact, resolve
+from kappamask.scenes.readers.remote import fetch_bytes, is_url, redact, resolve
 
 __all__ = ["StacItem", "read_item"]
 

@@ -22,7 +22,7 @@ from kappamask.scenes.grid import Grid, read_grid
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.geotiff import band_labels
 from kappamask.scenes.readers.image import Image
-from kappamask.scenes.readers.raster import NODATA, local_raster
+from kappamask.scenes.readers.raster import NODATA_DN, local_raster
 from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = ["Layer", "Rectangle", "Stack", "open_vrt", "read_vrt"]
@@ -33,7 +33,7 @@ ALLOWED = {
     "VRTDataset": {"SRS", "GeoTransform", "Metadata", "OverviewList", "BlockXSize", "BlockYSize", "VRTRasterBand"},
     "VRTRasterBand": {"Description", "NoDataValue", "ColorInterp", "Metadata", "Offset", "Scale", "UnitType", *SOURCES},
     "SimpleSource": PLACES,
-    "ComplexSource": PLACES | {"NODATA"},
+    "ComplexSource": PLACES | {"NODATA_DN"},
 }
 """Element -> what it may hold: what `gdalbuildvrt -separate` writes. Others change pixels, run code or name hosts."""
 LONGEST = 2**20
@@ -185,7 +185,7 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
     packed = packing(path.name, [layer.packing for label, layer in chosen.items() if label not in AUXILIARY])
     nodata = _nodata(path.name, chosen.values())
     pixels = [
-        _pixels(path.name, stack, number, files[number - 1].grid, NODATA if nodata is None else nodata, kernel)
+        _pixels(path.name, stack, number, files[number - 1].grid, NODATA_DN if nodata is None else nodata, kernel)
         for number in numbers
     ]
     attrs = attributes(path.name, stack.tags, level, packed)
@@ -235,6 +235,6 @@ def _nodata(name: str, layers: Iterable[Layer]) -> float | None:
 
 def _pixels(name: str, stack: Stack, number: int, own: Grid, nodata: float, kernel: str) -> Array:
     layer = stack.layers[number - 1]
-    if own != stack.grid and nodata != NODATA:
+    if own != stack.grid and nodata != NODATA_DN:
         raise SceneError(f"{name} needs bands resampled, which keeps the nodata value 0 only, not {nodata:g}.")
     return Image.open(layer.file, layer.number, nodata=layer.nodata).to_dask(stack.grid, kernel)

@@ -21,7 +21,8 @@ from rasterio.windows import Window
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
-from kappamask.scenes.encoding import NODATA, category_names, colormap, legend, to_percent
+from kappamask.models.card import NODATA_CODE
+from kappamask.scenes.encoding import category_names, colormap, legend, to_percent
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS, local_raster
 
@@ -124,7 +125,13 @@ def _create_geotiff(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
 
 def _mask_layer(mask: xr.DataArray) -> xr.DataArray:
     flags = {key: _text(mask.attrs[key]) for key in FLAGS if key in mask.attrs}
-    extra = {"_FillValue": NODATA, "classes": legend(mask), "flags": flags, "tags": _tags(mask), "overviews": "MODE"}
+    extra = {
+        "_FillValue": NODATA_CODE,
+        "classes": legend(mask),
+        "flags": flags,
+        "tags": _tags(mask),
+        "overviews": "MODE",
+    }
     layer = sort_north_up(_one_date(mask)).expand_dims(layer=["KappaMask class"]).transpose("layer", "y", "x")
     return layer.assign_attrs(extra)
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, SceneError
-from kappamask.scenes.encoding import NODATA, colormap, legend
+from kappamask.models.card import NODATA_CODE
+from kappamask.scenes.encoding import colormap, legend
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 
@@ -128,7 +129,7 @@ def colour_codes(codes: NDArray[np.integer], classes: tuple[ClassValue, ...]) ->
     table = np.zeros((256, 4), np.uint8)
     for value, rgba in colormap(classes).items():
         table[value] = rgba
-    return np.asarray(table[np.clip(codes, 0, NODATA)])
+    return np.asarray(table[np.clip(codes, 0, NODATA_CODE)])
 
 
 def _codes(mask: xr.DataArray, cube: xr.DataArray) -> NDArray[np.uint8]:
