@@ -36,10 +36,10 @@ def tar_of(path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:
     return path
 
 
-def tar_of_two(path: Path, mode: str = "w:gz") -> Path:
+def tar_of_two(path: Path, mode: str = "w:gz", names: tuple[str, ...] = ("first", "second")) -> Path:
     """Files that do not compress, so that what lies where is known."""
     with tarfile.open(path, mode) as archive:
-        for name in ("first", "second"):
+        for name in names:
             member = tarfile.TarInfo(name)
             member.size = 30_000
             archive.addfile(member, io.BytesIO(random.Random(name).randbytes(member.size)))
@@ -100,6 +100,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "zip of many": (lambda p: zip_of(p / "a.zip", {str(i): b"" for i in range(60)}), "more than 50 files"),
     "tar slip": (lambda p: tar_of(p / "a.tgz", tar_member("../evil.txt"), b"x"), "leads out of it"),
     "tar absolute": (lambda p: tar_of(p / "a.tgz", tar_member("/tmp/evil.txt"), b"x"), "leads out of it"),
+    "tar same name twice": (lambda p: tar_of_two(p / "a.tgz", names=("a/b", "a/./b")), "is there twice"),
     "tar link": (lambda p: tar_of(p / "a.tgz", tar_member("l", tarfile.SYMTYPE, "/etc")), "link or a device"),
     "tar hard link": (
         lambda p: tar_of(p / "a.tgz", tar_member("l", tarfile.LNKTYPE, "/etc/passwd")),

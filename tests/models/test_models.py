@@ -178,6 +178,13 @@ def test_a_file_that_is_no_card(tmp_path, text):
         load_card(tmp_path / "mine")
 
 
+def test_a_card_with_a_key_twice_is_refused(tmp_path):
+    text = json.dumps(card_document("a" * 64))
+    (tmp_path / "card.json").write_text(text.replace('"id":', '"id": "other", "id":', 1))
+    with pytest.raises(CardError, match="'id' twice"):
+        load_card(tmp_path)
+
+
 def test_a_file_that_is_too_large_for_a_card(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(card_document("a" * 64, note="x" * 1_000_000)))
     with pytest.raises(CardError, match=r"/card\.json .*1 MB"):

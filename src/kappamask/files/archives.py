@@ -68,7 +68,7 @@ Source = Path | Member
 
 
 def list_members(path: Path) -> dict[str, Member]:
-    """Name -> member, for every file in a zip archive.
+    """Map names to members, for every file in a zip archive.
 
     Raises SceneError if it is no whole zip archive, or one that may do harm: names that lead out of it, links, several
     files of one name, and sizes that no product has.
@@ -85,7 +85,7 @@ def list_members(path: Path) -> dict[str, Member]:
 
 
 def read_bytes(source: Source, most: int) -> bytes:
-    """All of a file; SceneError if it is damaged, or has more than `most` bytes."""
+    """Read a whole file; SceneError if it is damaged or longer than `most` bytes."""
     try:
         if isinstance(source, Member):
             with zipfile.ZipFile(source.archive) as archive, archive.open(source.inside) as file:

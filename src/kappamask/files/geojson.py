@@ -34,7 +34,7 @@ def split_box(
 
 
 def _longitude(degrees: float) -> float:
-    """From -180, included, to 180."""
+    """Normalise a longitude to -180, included, to 180."""
     return degrees if -180 <= degrees < 180 else (degrees + 180) % 360 - 180
 
 

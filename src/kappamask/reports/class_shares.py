@@ -30,7 +30,7 @@ MEANINGS = (
 
 
 def words(name: str) -> str:
-    """A class's name as people write it."""
+    """Write a class's name as words."""
     return name.replace("semi_transparent", "semi-transparent").replace("_", " ")
 
 
@@ -116,7 +116,7 @@ class Shares:
         return 100 * sum(one.pixels for one in found) / self.valid if self.valid and found else None
 
     def classes_meaning(self, meanings: Iterable[int]) -> tuple[Share, ...]:
-        """The classes that stand for these KappaMask classes."""
+        """List the classes that stand for these KappaMask classes."""
         wanted = set(meanings)
         return tuple(one for one in self.classes if one.meaning in wanted)
 

@@ -92,7 +92,7 @@ def write_comparison(
 
 
 def _confusion(counts: list[list[int]]) -> NDArray[np.float64]:
-    """Percent of each row's pixels, NaN in a row without pixels."""
+    """Compute percent of each row's pixels, NaN in a row without pixels."""
     array = np.asarray(counts, np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray(100 * array / array.sum(axis=1, keepdims=True))

@@ -70,7 +70,7 @@ def provenance(attrs: Mapping[str, Any]) -> dict[str, str]:
 
 
 def software(attrs: Mapping[str, Any]) -> dict[str, str]:
-    """Name -> version of the program that wrote the file, where it says so."""
+    """Return name and version of the program that wrote the file, if known."""
     name, _, number = str(attrs.get(SOFTWARE, "")).rpartition(" ")
     return {name: number} if name else {}
 

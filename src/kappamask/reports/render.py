@@ -53,14 +53,14 @@ class Picture:
 
 
 def png(pixels: NDArray[Any], alt: str, caption: str = "") -> Picture:
-    """A picture of pixels (y, x, 3 or 4), uint8 or float 0 to 1."""
+    """Encode pixels (y, x, 3 or 4), uint8 or float 0 to 1, as PNG."""
     buffer = BytesIO()
     imsave(buffer, pixels, format="png")
     return Picture(_uri(buffer.getvalue()), alt, caption, pixels.shape[1], pixels.shape[0])
 
 
 def embed_png(path: Path, alt: str) -> Picture:
-    """A PNG file as a picture."""
+    """Embed a PNG file as a picture."""
     return Picture(_uri(path.read_bytes()), alt)
 
 

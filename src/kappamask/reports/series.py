@@ -62,7 +62,7 @@ def read_series(
     report: Callable[[int, int], None] | None = None,
     failed: Callable[[str, KappaMaskError], None] | None = None,
 ) -> list[Dated]:
-    """The masks of a series by date, each counted.
+    """Read the masks of a series by date, and count the classes of each.
 
     source: a folder of mask files as `write_mask` or a job made them (other rasters in it are left out); or a netCDF or
         Zarr of masks, a variable `mask` (t, y, x) of whole numbers.
@@ -95,7 +95,7 @@ def read_series(
 
 
 def _count_mask(name: str, found: xr.DataArray | Path) -> Dated:
-    """A mask, in memory or in a file."""
+    """Count the classes of a mask, in memory or in a file."""
     if isinstance(found, Path):
         _is_mask(found)  # whose error of a damaged file says more
     mask = read_mask(found) if isinstance(found, Path) else found
@@ -127,7 +127,7 @@ def _may_be_mask(path: Path) -> bool:
 
 
 def _is_mask(path: Path) -> bool:
-    """One layer of whole numbers; scores, scenes and pictures next to masks are none."""
+    """Tell whether a file is one layer of integers; scores, scenes and pictures are not."""
     if path.suffix.lower() == ".nc":
         return _codes(open_dates(path)) is not None
     with local_raster(path) as dataset:
@@ -209,7 +209,7 @@ def _nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
 
 
 def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
-    """A row for each date: file, datetime (ISO 8601, UTC), numbers of pixels, and percentages.
+    """Make a row for each date: file, datetime (ISO 8601, UTC), pixel counts, percentages.
 
     `pixels` are those of the area, without those of 255, `nodata_pixels`. `cloud_cover` and the classes with data are
     percent of the valid pixels, None where there are none; classes without data are percent of all pixels.

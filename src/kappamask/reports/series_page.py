@@ -57,7 +57,7 @@ def write_series(
 
 
 def _parts(one: Dated) -> list[Share]:
-    """The classes of a column from the bottom."""
+    """List the classes of a column from the bottom."""
     return sorted(one.counted.shown, key=lambda share: FROM_THE_GROUND.index(share.meaning))
 
 

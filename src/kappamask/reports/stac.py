@@ -161,7 +161,7 @@ def write_document(document: Mapping[str, Any], path: Path) -> Path:
 
 
 def _percentages(counted: Shares) -> dict[str, float]:
-    """As Sentinel-2's own items have them, under the names of our classes."""
+    """Return the percentage properties, named as Sentinel-2's own items name them."""
     found = {"valid": counted.valid_percent, **counted.percentages}
     return {f"kappamask:{name}_percentage": round(value, DIGITS) for name, value in found.items() if value is not None}
 

@@ -51,7 +51,7 @@ def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Ma
 
 
 def _licence() -> str:
-    """The word of the STAC version that this pystac writes."""
+    """Return the licence's word in the STAC version that this pystac writes."""
     return LICENCES.get(pystac.get_stac_version()[:3], OTHER)
 
 

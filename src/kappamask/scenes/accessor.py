@@ -35,7 +35,7 @@ class KappaMaskAccessor:
         self._masks: dict[str, xr.DataArray | xr.Dataset] = {}
 
     def mask(self, **options: Any) -> xr.DataArray | xr.Dataset:
-        """The mask of the data: what `kappamask.udf.cloud_mask` answers, with its options and errors.
+        """Compute the mask of the data, with the options and errors of `kappamask.udf.cloud_mask`.
 
         It is made once for the same data and options, so that results which need it share its tasks, or its pixels.
 
@@ -54,7 +54,7 @@ class KappaMaskAccessor:
     def clear(
         self, classes: Sequence[str] = UNCLEAR, *, mask: Any = None, nodata: float | None = None, **options: Any
     ) -> xr.DataArray | xr.Dataset:
-        """The data without pixels of `classes`, and always without undefined and missing ones.
+        """Remove the pixels of `classes`, and always undefined and missing ones.
 
         classes: names of KappaMask classes.
         mask: of the same pixels, and dates if it has any, for example with buffers, by `kappamask.udf.clean`; left

@@ -94,7 +94,7 @@ def _read(geometry: Any, crs: Any) -> tuple[BaseGeometry, pyproj.CRS]:
 
 
 def _shape(geometry: Any, crs: Any) -> tuple[BaseGeometry, Any]:
-    """One geometry, and the CRS that it carries, None where it carries none."""
+    """Return one geometry, and the CRS that it carries, or None."""
     if isinstance(geometry, Sequence | np.ndarray) and not isinstance(geometry, str):
         degrees = crs is not None and pyproj.CRS.from_user_input(crs).is_geographic
         return shapely.union_all([shapely.box(*box) for box in split_box(*map(float, geometry), degrees=degrees)]), None
@@ -104,7 +104,7 @@ def _shape(geometry: Any, crs: Any) -> tuple[BaseGeometry, Any]:
 
 
 def _project_area(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> BaseGeometry:
-    """What of an area lies in or near the cube, in the cube's CRS."""
+    """Project the part of an area in or near the cube to its CRS."""
     to_area = pyproj.Transformer.from_crs(array.rio.crs, crs, always_xy=True)
     west, south, east, north = array.rio.bounds(recalc=True)
     x, y = (MARGIN * (east - west), MARGIN * (north - south))

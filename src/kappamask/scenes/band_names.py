@@ -29,19 +29,19 @@ LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
 
 
 def parse_tile(text: str) -> str | None:
-    """The MGRS tile that a name tells of ("T32TQM_20210527T102021_B02.jp2": 32TQM), else None."""
+    """Find the MGRS tile in a name, or None ("T32TQM_20210527T102021_B02.jp2": 32TQM)."""
     found = _TILE.search(text.upper())
     return found[1] if found else None
 
 
 def parse_baseline(text: str) -> str | None:
-    """The processing baseline that a product's name tells of ("S2A_MSIL1C_…_N0511_R065_…": 05.11), else None."""
+    """Find the processing baseline in a product's name, or None ("S2A_MSIL1C_…_N0511_R065_…": 05.11)."""
     found = _BASELINE.search(text.upper())
     return f"{found[1]}.{found[2]}" if found else None
 
 
 def product_facts(name: str) -> dict[str, str | int]:
-    """`product`, and what its name tells of `platform`, `parse_tile` and relative `orbit`.
+    """Return `product`, and the `platform`, `tile` and relative `orbit` that its name states.
 
     S2A_MSIL1C_20210527T102021_N0300_R065_T32TQM_20210527T123456: Sentinel-2A, 32TQM, 65.
     """
@@ -54,7 +54,7 @@ def product_facts(name: str) -> dict[str, str | int]:
 
 
 def require_all_bands(product: str, have: Sequence[str], level: str | None) -> list[str]:
-    """`have`, all bands of a product; SceneError if one is missing that its level has."""
+    """Return `have`, or raise SceneError if it lacks a band of the product's level."""
     lacking = LACKING.get(level or "", SENTINEL2_BANDS)
     missing = [band for band in SENTINEL2_BANDS if band not in have and band not in lacking]
     if missing:
@@ -66,7 +66,7 @@ def require_all_bands(product: str, have: Sequence[str], level: str | None) -> l
 
 
 def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:
-    """The labels to read, in order: `wanted` if given, else all that the scene has.
+    """Choose the labels to read, in order: `wanted` if given, else all.
 
     Raises SceneError if the scene names a band twice, or lacks one that is wanted.
     """

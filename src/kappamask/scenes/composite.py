@@ -108,7 +108,7 @@ def composite(
     reach_m: float = REACH,
     **options: Any,
 ) -> xr.Dataset:
-    """A cloud-free picture of a time series, made pixel by pixel.
+    """Compose a cloud-free image of a time series, pixel by pixel.
 
     data: a cube (t, bands, y, x), or a dataset with a variable (t, y, x) for each band; numpy or dask.
     mask: (t, y, x), of the same pixels and dates; left out, `cloud_mask` makes it with `options`.
@@ -160,7 +160,7 @@ def _times(data: xr.DataArray | xr.Dataset) -> pd.DatetimeIndex | None:
 
 
 def _order(data: xr.DataArray | xr.Dataset, method: str, target: Any) -> list[int]:
-    """Numbers of the dates, the preferred first."""
+    """Return the numbers of the dates, the preferred first."""
     times = _times(data)
     if times is None:
         if method == "newest" or target is not None:

@@ -25,7 +25,7 @@ def make_cube(data: Array, labels: list[str], grid: Grid, attrs: dict[str, Any],
 
 
 def write_grid(array: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """`array` with the grid's coordinate reference system, where it has one."""
+    """Write the grid's coordinate reference system, if it has one, to `array`."""
     if grid.crs is None:
         return array
     referenced: xr.DataArray = array.rio.write_crs(grid.crs).rio.write_transform(grid.transform)

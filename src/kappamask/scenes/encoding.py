@@ -49,12 +49,12 @@ def _check(values: list[str], names: list[str], colours: list[str]) -> None:
 
 
 def _split_attribute(attribute: Any) -> list[str]:
-    """A CF attribute as words: a list, or a text as GeoTIFF tags have it."""
+    """Split a CF attribute, a list or a text as in GeoTIFF tags, into words."""
     return attribute.split() if isinstance(attribute, str) else [str(one) for one in np.atleast_1d(attribute)]
 
 
 def colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, int, int]]:
-    """Value -> red, green, blue, alpha (0 to 255), nodata transparent."""
+    """Map values to red, green, blue, alpha (0 to 255); nodata is transparent."""
     hints = {c.value: bytes.fromhex(c.color_hint) for c in classes}
     return {value: (hint[0], hint[1], hint[2], 255) for value, hint in hints.items()} | {NODATA_CODE: (0, 0, 0, 0)}
 

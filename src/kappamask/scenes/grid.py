@@ -64,7 +64,7 @@ class Grid:
 
 
 def read_grid(dataset: DatasetReader) -> Grid:
-    """The dataset's grid, turned north-up, as `read_window` reads it.
+    """Read the dataset's grid, turned north-up, as `read_window` reads it.
 
     A file without georeference keeps its rows. Raises SceneError for a rotated or sheared grid, or none at all.
     """

@@ -28,7 +28,7 @@ def find_hidden(mask: xr.DataArray, classes: Iterable[str]) -> xr.DataArray:
 
 
 def list_layers(dataset: xr.Dataset) -> dict[Any, xr.DataArray]:
-    """The variables with pixels, other than masks (which have CF flag attributes)."""
+    """List the variables with pixels, other than masks (which have CF flag attributes)."""
     found = {name: v for name, v in dataset.data_vars.items() if {"y", "x"} <= set(v.dims)}
     return {name: v for name, v in found.items() if not {"flag_values", "flag_masks"} & set(v.attrs)}
 

@@ -23,7 +23,7 @@ _TIFF_DATE = "%Y:%m:%d %H:%M:%S"
 
 
 def attributes(name: str, tags: Mapping[str, Any], level: str | None, packed: str | None = None) -> dict[str, str]:
-    """`level`, `datetime` (ISO 8601, UTC) and what `CARRIED` lists, each only where it is known.
+    """Collect `level`, `datetime` (ISO 8601, UTC) and what `CARRIED` lists, where they are known.
 
     `packed` is the radiometry that the bands' scale and offset speak for, as `packing` reads it.
 

@@ -64,7 +64,7 @@ def mask_cube(paths: Files) -> xr.DataArray:
 
 
 def _frame(paths: Files, band: int | None = None) -> Grid:
-    """The grid that holds all of these files, which must lie on one."""
+    """Return the grid that holds all of these files, which must lie on one."""
     grids = [_grid(read_mask(path, band=band)) for path in paths]
     first = grids[0]
     for path, grid in zip(paths, grids, strict=True):

@@ -137,7 +137,7 @@ def _warp(
 
 
 def is_aligned(source: Grid, target: Grid) -> bool:
-    """Whether `source` covers `target`, and its square pixels hold whole ones of that."""
+    """Tell whether `source` covers `target`, and its pixels hold whole ones of `target`."""
     if source.crs != target.crs or any(grid.transform.e != -grid.transform.a for grid in (source, target)):
         return False
     ratio, (row, column) = source.transform.a / target.transform.a, _begin(source, target)
@@ -198,7 +198,7 @@ def _product(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32
 
 
 def _repeat_mask(down: Any, there: NDArray[np.bool_], across: Any) -> NDArray[np.bool_]:
-    """Whether the coarse pixel that a fine one lies in holds data."""
+    """Tell for each fine pixel whether its coarse pixel has data."""
     rows, columns = (np.asarray(weights.argmax(axis=1)) for weights in (down, across))
     return np.asarray(there[np.ix_(rows, columns)])
 

@@ -55,7 +55,7 @@ def to_classes(mask: xr.DataArray) -> xr.DataArray:
 
 
 def has_bits(mask: xr.DataArray) -> bool:
-    """Whether the codes are bits (CF `flag_masks`)."""
+    """Tell whether the codes are bits (CF `flag_masks`)."""
     return "flag_masks" in mask.attrs
 
 
@@ -115,7 +115,7 @@ def _allow_item(value: xr.DataArray) -> xr.DataArray:
 
 
 def _counts(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> xr.DataArray:
-    """Pixels (…, class) of every class, int64."""
+    """Count the pixels of every class: int64 (…, class)."""
     inside = None
     if geometry is not None:
         from kappamask.scenes.area import clip_to_area

@@ -129,6 +129,6 @@ def _as_text(bounds: Bounds) -> str:
 
 
 def _has_unknown_codes(layer: NDArray[np.uint8], known: Collection[int]) -> bool:
-    """Whether `layer` holds a number that is neither known nor nodata."""
+    """Tell whether `layer` holds a number that is neither known nor nodata."""
     found = np.flatnonzero(np.bincount(layer.ravel(), minlength=NODATA_CODE + 1))
     return not {*found.tolist()} <= {*known, NODATA_CODE}

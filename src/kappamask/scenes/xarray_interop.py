@@ -46,7 +46,7 @@ def to_canonical_dims(data: Xarray) -> tuple[Xarray, dict[str, str]]:
 
 
 def restore_dims(made: Xarray, own: Mapping[str, str]) -> Xarray:
-    """`made` with the names of dims that `to_canonical_dims` took away."""
+    """Give `made` the names of dims that `to_canonical_dims` replaced."""
     return made.rename({new: old for new, old in own.items() if new in made.dims})
 
 
@@ -75,7 +75,7 @@ def as_mask(data: Any) -> xr.DataArray | None:
 
 
 def require_mask(data: Any) -> xr.DataArray:
-    """`as_mask`, or CubeError."""
+    """Return `as_mask`, or raise CubeError."""
     found = as_mask(data)
     if found is None:
         raise CubeError(f"A mask has dims (y, x) or (t, y, x), not ({', '.join(map(str, data.dims))}).")
@@ -101,7 +101,7 @@ def align_mask(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
 
 
 def _align_axes(mask: xr.DataArray, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """`mask` with its y and x in the order of those of `data`."""
+    """Order y and x of `mask` as those of `data` are."""
     both = [dim for dim in ("y", "x") if dim in mask.coords and dim in data.coords and mask.sizes[dim] > 1]
     against = [dim for dim in both if data.sizes[dim] > 1 and _grows(mask[dim]) != _grows(data[dim])]
     return mask.isel({dim: slice(None, None, -1) for dim in against})
@@ -112,7 +112,7 @@ def _grows(places: xr.DataArray) -> bool:
 
 
 def provenance(mask: xr.DataArray) -> dict[str, Any]:
-    """Of the attributes of a mask those that say how it was made."""
+    """Select the attributes that describe how a mask was made."""
     return {
         key: v for key, v in mask.attrs.items() if not key.startswith("flag_") and key not in ("long_name", "scheme")
     }

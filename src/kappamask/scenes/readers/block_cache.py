@@ -113,6 +113,6 @@ def _cuts(wanted: slice, length: int, side: int) -> list[tuple[slice, slice]]:
 
 
 def _slice_block(outer: slice, inner: slice) -> slice:
-    """The part that two stretches share, counted from the start of `inner`."""
+    """Intersect two ranges, counted from the start of `inner`."""
     start, stop = max(outer.start, inner.start), min(outer.stop, inner.stop)
     return slice(start - inner.start, stop - inner.start)

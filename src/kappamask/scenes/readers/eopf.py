@@ -136,7 +136,7 @@ def choose_resolution(choice: list[ZarrImage], metres: float) -> ZarrImage:
 
 
 def nested_mapping(facts: Any, *keys: str) -> Mapping[str, Any]:
-    """A mapping inside mappings, empty where something else is there."""
+    """Return a mapping inside mappings, or an empty one where it is something else."""
     for key in keys:
         facts = facts.get(key) if isinstance(facts, Mapping) else None
     return facts if isinstance(facts, Mapping) else {}
@@ -177,7 +177,7 @@ def _crs(path: Path) -> CRS | None:
 
 
 def is_eopf(path: Path) -> bool:
-    """Whether a folder is laid out as an EOPF product of Sentinel-2."""
+    """Tell whether a folder is laid out as an EOPF product of Sentinel-2."""
     return path.joinpath(*BANDS[0].split("/")).is_dir()
 
 

@@ -136,7 +136,7 @@ def _name_numbered_files(folder: Path, wanted: Sequence[str] | None) -> dict[str
 
 
 def band_files(folder: Path) -> dict[str, list[Source]]:
-    """Band label -> its JP2s directly in `folder`."""
+    """Map band labels to their JP2s directly in `folder`."""
     return files_by_band(folder.glob("*.[jJ][pP]2"))
 
 

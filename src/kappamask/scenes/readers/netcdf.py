@@ -45,7 +45,7 @@ ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
 
 
 def read_packing(name: str, variable: xr.DataArray) -> tuple[float, float]:
-    """`scale_factor` and `add_offset`; SceneError if one is not a number."""
+    """Read `scale_factor` and `add_offset`; SceneError if one is not a number."""
     scale, offset = (_numbers(name, variable, key) for key in ("scale_factor", "add_offset"))
     return scale[0] if scale else 1.0, offset[0] if offset else 0.0
 
@@ -68,7 +68,7 @@ def merge_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
 
 
 def common_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:
-    """The `_FillValue` that bands made by `merge_nodata` share; SceneError if they declare different ones."""
+    """Return the one `_FillValue` of bands from `merge_nodata`; SceneError if they differ."""
     fills = {str(v.attrs["_FillValue"]): v.attrs["_FillValue"] for v in variables if "_FillValue" in v.attrs}
     if len(fills) > 1:
         raise SceneError(f"{name} declares several nodata values ({', '.join(fills)}); all bands need the same.")
@@ -76,7 +76,7 @@ def common_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, flo
 
 
 def read_crs(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
-    """The coordinate reference system, None where none is declared; SceneError if it cannot be understood."""
+    """Read the coordinate reference system, or None; SceneError if it is not valid."""
     try:
         return dataset.rio.crs
     except (CRSError, RioXarrayError, RuntimeError, ValueError, TypeError) as error:
@@ -84,7 +84,7 @@ def read_crs(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
 
 
 def fits(value: float, dtype: np.dtype[Any]) -> bool:
-    """Whether numbers of `dtype` can be `value`."""
+    """Tell whether `dtype` can represent `value`."""
     if dtype.kind not in "iu":
         return True
     return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
@@ -140,7 +140,7 @@ def to_cube(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: 
 
 
 def _check_dates(name: str, dataset: xr.Dataset) -> xr.Dataset:
-    """`dataset` as it is; SceneError if it holds several dates and does not say which."""
+    """Raise SceneError if `dataset` has several dates without coordinates; else return it."""
     if "t" not in dataset.dims or ("t" in dataset.coords and _is_time(dataset["t"])):
         return dataset
     raise SceneError(

@@ -40,12 +40,12 @@ SIGNED: Final = (
 
 
 def is_url(href: str) -> bool:
-    """Whether an href is an address and no file."""
+    """Tell whether an href is a web address and no file."""
     return "://" in href
 
 
 def redact(href: str | Path) -> str:
-    """An href as messages may show it: without the query, in which signatures are secrets."""
+    """Remove the query of an href, in which signatures are secrets, for messages."""
     return str(href).split("?", 1)[0]
 
 

@@ -110,12 +110,12 @@ def _root(path: Path) -> tuple[Path, str | None]:
 
 
 def _list_folder(root: Path) -> dict[str, Source]:
-    """Path in the product -> file, of metadata and images."""
+    """Map paths in the product to its files of metadata and images."""
     return {str(PurePosixPath(*file.relative_to(root).parts)): file for glob in PARTS for file in root.glob(glob)}
 
 
 def _list_zip(path: Path) -> dict[str, Source]:
-    """The same, of a product in an archive, wherever in that it lies."""
+    """Map paths in a zipped product to its members, wherever it lies in the archive."""
     held = list_members(path)
     tops = {str(PurePosixPath(name).parent) for name in held if METADATA.fullmatch(PurePosixPath(name).name)}
     if len(tops) > 1:
@@ -147,7 +147,7 @@ def _require_one_granule(root: Path, granules: list[str]) -> str:
 
 
 def _name(text: str) -> str:
-    """A product's name without suffixes."""
+    """Return a product's name without suffixes."""
     return re.sub(r"(\.SAFE|\.zip)+$", "", text, flags=re.IGNORECASE)
 
 
@@ -227,7 +227,7 @@ def _offsets(product: Product, root: Element) -> dict[str, float]:
 
 
 def _number(product: Product, what: str, text: str) -> float:
-    """A finite number other than 0, or an offset of any size."""
+    """Parse a finite number other than 0, or an offset of any size."""
     try:
         number = float(text)
     except ValueError:
@@ -238,7 +238,7 @@ def _number(product: Product, what: str, text: str) -> float:
 
 
 def _text(root: Element, tag: str) -> str:
-    """Of the first element of that tag, wherever it is; empty if there is none."""
+    """Return the text of the first element with that tag, or ""."""
     return next((element.text or "" for element in root.iter(tag)), "").strip()
 
 

@@ -46,7 +46,7 @@ PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 
 
 def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] | None) -> Grid:
-    """Pixels of `resolution`, metres, over all `grids` from their north-west corner on.
+    """Make a grid of `resolution`, metres, over all `grids` from their north-west corner.
 
     In a CRS of degrees the items' own pixels stay where their mean side is nearer to `resolution` than to its half or
     double; numbers below 0.1 are degrees there. `bbox`: west, south, east, north in degrees, west the larger one across
@@ -88,13 +88,13 @@ def _sides(grid: Grid, resolution: float) -> tuple[float, float]:
 
 
 def _project_boxes(pieces: Sequence[Bounds], crs: CRS) -> Bounds:
-    """The box around all `pieces`, degrees, in `crs`."""
+    """Project the box around all `pieces`, degrees, to `crs`."""
     west, south, east, north = zip(*(transform_bounds(LONLAT, crs, *piece) for piece in pieces), strict=True)
     return min(west), min(south), max(east), max(north)
 
 
 def _check_bbox(bbox: Sequence[float]) -> list[Bounds]:
-    """The box, or its two parts where it crosses the antimeridian."""
+    """Return the box, or its two parts where it crosses the antimeridian."""
     try:
         west, south, east, north = (float(edge) for edge in bbox)
         if not (-90 <= south < north <= 90):

@@ -48,11 +48,11 @@ class StacItem:
         return str(self.raw["id"])
 
     def asset(self, label: str) -> Mapping[str, Any]:
-        """The asset to read a band from."""
+        """Return the asset to read a band from."""
         return self.assets[label][0]
 
     def number(self, label: str) -> int:
-        """Which band of its file a band is, from 1."""
+        """Return which band of its file a band is, from 1."""
         return int(self.asset(label).get(NUMBER, 1))
 
     def nodata(self, label: str) -> tuple[float, ...]:
@@ -70,12 +70,12 @@ class StacItem:
             raise SceneError(f"Item {self.id} states a nodata value of {label} that is no number: {error}.") from error
 
     def source(self, label: str, *, loopback: bool) -> str | Path:
-        """Where a band's pixels lie; SceneError if that may not be read, see `resolve`."""
+        """Return the file or address of a band; SceneError as `resolve` raises it."""
         return resolve(str(self.asset(label)["href"]), self.base, loopback=loopback)
 
 
 def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacItem:
-    """An item from its file, its address, its JSON as a dict, or a `pystac.Item`.
+    """Read an item from a file, an address, a dict, or a `pystac.Item`.
 
     `resolution`: metres; of assets that hold the same band, the coarsest that is no coarser is taken.
     Raises SceneError if it cannot be had, is no item, or has no band.
@@ -111,7 +111,7 @@ def _load_item(item: Any, loopback: bool) -> tuple[Any, str | Path]:
 
 
 def _own_address(raw: Mapping[str, Any]) -> str:
-    """The address in an item's own link, "" where it has none."""
+    """Return the address in an item's own link, or ""."""
     hrefs = (str(link.get("href")) for link in raw.get("links") or [] if link.get("rel") == "self")
     return next(filter(is_url, hrefs), "")
 

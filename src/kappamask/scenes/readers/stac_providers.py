@@ -70,7 +70,7 @@ UNKNOWN: Final = Provider("a catalogue that is not known", (), (), ("offset", "b
 
 
 def provider_of(item: Item) -> Provider:
-    """The row of `PROVIDERS` that fits a STAC item, as JSON, or `UNKNOWN`."""
+    """Return the row of `PROVIDERS` that fits a STAC item, as JSON, or `UNKNOWN`."""
     collection, hosts = str(item.get("collection")), set(_hosts(item))
     return next((one for one in PROVIDERS if _fits(one, collection, hosts)), UNKNOWN)
 

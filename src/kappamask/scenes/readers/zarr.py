@@ -64,7 +64,7 @@ def open_group(path: Path, group: str = "") -> xr.Dataset:
 
 
 def read_attributes(path: Path) -> dict[str, Any]:
-    """The attributes of the root of a `check_store` Zarr folder, format 2 or 3."""
+    """Read the root attributes of a `check_store` Zarr folder, format 2 or 3."""
     old, new = path / ".zattrs", path / "zarr.json"
     if old.exists():
         return dict(_json(path, old))
@@ -73,7 +73,7 @@ def read_attributes(path: Path) -> dict[str, Any]:
 
 
 def _store(path: Path) -> Any:
-    """The folder itself, never what its name may mean to fsspec."""
+    """Return the folder as a store, not what its name may mean to fsspec."""
     try:
         import zarr.storage as storage
     except ModuleNotFoundError as error:
@@ -86,7 +86,7 @@ def _store(path: Path) -> Any:
 
 
 def _entries(path: Path) -> Iterator[Path]:
-    """All files below `path`; SceneError for links and pipes, which lead out of the folder."""
+    """List all files below `path`; SceneError for links and pipes, which lead outside."""
     for entry in path.iterdir():
         if entry.is_symlink() or not (entry.is_dir() or entry.is_file()):
             raise SceneError(f"{path.name} holds {entry.name}, which is a link or no file; copy what it stands for.")

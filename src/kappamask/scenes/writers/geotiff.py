@@ -73,7 +73,7 @@ def check_geotiff(mask: xr.DataArray) -> None:
 
 
 def scores_path(path: Path) -> Path:
-    """Where the scores go that belong to the mask at `path`."""
+    """Return the path of the scores of the mask at `path`."""
     return path.with_name(f"{path.stem}_scores{path.suffix}")
 
 

@@ -80,7 +80,7 @@ def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | N
 
 
 def _rename_dims(array: xr.DataArray) -> xr.DataArray:
-    """`array` with dims named t, y, x, where it has other libraries' names of them."""
+    """Rename the dims of `array` to t, y, x where other libraries name them otherwise."""
     return array.rename({old: new for old, new in AXES.items() if old in array.dims and new not in array.dims})
 
 
@@ -106,7 +106,7 @@ def read_mask(path: str | Path, *, band: int | None = None) -> xr.DataArray:
 
 
 def outputs(path: Path, *, scores: bool) -> list[Path]:
-    """The files with pixels that `write_mask` makes for this path."""
+    """List the files with pixels that `write_mask` makes for this path."""
     return [path, scores_path(path)] if scores and not _is_netcdf(path) else [path]
 
 
