@@ -45,7 +45,7 @@ def main() -> None:
 def fill_readme(text: str, found: Mapping[str, Any]) -> str:
     """Return the README with the table of scores between its marks."""
     before, rest = text.split(START)
-    return "".join([before, START, "\n\n", _make_short_table(_read_figures(found)), "\n", END, rest.split(END)[1]])
+    return "".join([before, START, "\n\n", _make_short_table(read_figures(found)), "\n", END, rest.split(END)[1]])
 
 
 def _make_short_table(masks: Mapping[str, list[Figure]]) -> str:
@@ -60,13 +60,13 @@ def _make_short_table(masks: Mapping[str, list[Figure]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_figures(found: Mapping[str, Any]) -> dict[str, list[Figure]]:
+def read_figures(found: Mapping[str, Any]) -> dict[str, list[Figure]]:
     return {name: [Figure(**one) for one in rows] for name, rows in found["masks"].items()}
 
 
 def make_page(found: Mapping[str, Any], shipped: str) -> str:
     """Make the page, Markdown. shipped: sha256 of the network that comes with the package."""
-    masks = _read_figures(found)
+    masks = read_figures(found)
     facts = {
         "found": found, "stale": found["sha256"] != shipped, "subsets": list(SUBSETS),
         "tables": {words: _table(masks, measure) for measure, words in MEASURES.items()},
