@@ -80,7 +80,7 @@ def test_synchronous_netcdf_holds_the_udfs_pixels(connection: openeo.Connection,
                 data[band].isel(t=0).values, stored(scenes, "L2A_2024-05-01.tif").sel(bands=band)
             )
             assert data[band].dtype == np.float32
-        assert data.rio.write_crs(data.crs.attrs["crs_wkt"]).rio.crs.to_epsg() == EPSG
+        assert data.rio.write_crs(data.spatial_ref.attrs["crs_wkt"]).rio.crs.to_epsg() == EPSG
 
 
 def test_batch_job_writes_one_named_geotiff_per_date(

@@ -125,7 +125,7 @@ def _netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[s
 
 def _cf_dataset(cube: xr.DataArray) -> xr.Dataset:
     """Turn a cube into a CF dataset: bands as variables, axes with standard names, the CRS as `spatial_ref`."""
-    plain = cube.drop_vars(GRID_MAPPING, errors="ignore")
+    plain = cube.reset_coords(drop=True)
     plain = plain.assign_coords(bands=[str(b) for b in cube.bands.values]).drop_attrs()
     data = plain.to_dataset(dim="bands").rio.write_crs(cube.rio.crs, grid_mapping_name=GRID_MAPPING)
     data = data.rio.write_transform(cube.rio.transform()).rio.write_coordinate_system()
