@@ -134,7 +134,8 @@ def _cf_dataset(cube: xr.DataArray) -> xr.Dataset:
     if "t" in data.coords:
         data.t.attrs.update({"standard_name": "time", "long_name": "time", "axis": "T"})
     attrs = {"Conventions": "CF-1.9", "institution": "kappamask embedded openEO back-end"}
-    return data.assign_attrs(attrs)
+    located: xr.Dataset = data.assign_attrs(attrs)
+    return located
 
 
 def _beside(path: Path, fill: Callable[[Path], object]) -> None:
