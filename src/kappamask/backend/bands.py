@@ -9,7 +9,7 @@ from kappamask.backend.errors import api_error
 from kappamask.backend.pixel_math import decode_nodata
 from kappamask.udf.cube import COMMON
 
-__all__ = ["compute_ndvi", "describe_band"]
+__all__ = ["check_target_band", "compute_ndvi", "describe_band"]
 
 COMMON_NAMES = {band: "rededge" if name.startswith("rededge") else name for name, band in COMMON.items()}
 """Sentinel-2 band -> its common name in the STAC extension eo, version 1, which three bands share."""
@@ -30,8 +30,7 @@ def compute_ndvi(cube: xr.DataArray, nir: str, red: str, target_band: str | None
         raise api_error("DimensionAmbiguous", "ndvi needs a cube with a dimension of bands; this one has none.")
     numbers = decode_nodata(cube)
     names = [str(band) for band in cube.bands.values]
-    if target_band in names:
-        raise api_error("BandExists", f"The cube already has a band {target_band}; choose another target_band.")
+    check_target_band(names, target_band)
     n = numbers.isel(bands=_find_band(names, nir, "NirBandAmbiguous"), drop=True)
     r = numbers.isel(bands=_find_band(names, red, "RedBandAmbiguous"), drop=True)
     index: xr.DataArray = ((n - r) / (n + r).where(n + r != 0)).astype("float32")
@@ -39,6 +38,12 @@ def compute_ndvi(cube: xr.DataArray, nir: str, red: str, target_band: str | None
         return index
     added = index.expand_dims(bands=[target_band]).transpose(*cube.dims)
     return xr.concat([numbers, added], "bands", coords="minimal", compat="override")
+
+
+def check_target_band(names: list[str], target_band: str | None) -> None:
+    """Raise the openEO error BandExists if the band that is to be added is there."""
+    if target_band in names:
+        raise api_error("BandExists", f"The cube already has a band {target_band}; choose another target_band.")
 
 
 def _find_band(names: list[str], wanted: str, code: str) -> int:

@@ -9,6 +9,7 @@ from openeo_driver.processes import ProcessArgs
 from openeo_driver.ProcessGraphDeserializer import process_registry_2xx
 from openeo_driver.utils import EvalEnv
 
+from kappamask.backend.bands import check_target_band
 from kappamask.backend.callbacks import Callback
 from kappamask.backend.cube import ONLY_UDF
 from kappamask.backend.errors import api_error
@@ -85,9 +86,17 @@ def _drop_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
     return _run_original("drop_dimension", args, env)
 
 
+def _ndvi(args: ProcessArgs, env: EvalEnv) -> Any:
+    """Check the added band's name: openEO's BandExists where openeo-driver's dry run fails without a code."""
+    metadata = args.get_required("data").metadata
+    check_target_band(metadata.band_names if metadata.has_band_dimension() else [], args.get("target_band"))
+    return _run_original("ndvi", args, env)
+
+
 CHECKED: dict[str, Function] = {
     "load_stac": _load_stac, "apply_neighborhood": _apply_neighborhood, "apply": _apply,
     "apply_dimension": _apply_dimension, "reduce_dimension": _reduce_dimension,
     "aggregate_temporal": _aggregate_temporal, "merge_cubes": _merge_cubes, "drop_dimension": _drop_dimension,
+    "ndvi": _ndvi,
 }  # fmt: skip
 """openEO process -> the function that checks its arguments and then calls openeo-driver's."""
