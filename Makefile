@@ -9,7 +9,7 @@ PACKAGE ?= -e .
 # left out, those tests are skipped: pip may take a CUDA build of several gigabytes, and one peer's networks are 145 MB.
 TRAIN ?=
 
-.PHONY: demo test lint bench results judge faults conformance docs goldens official-speed clean
+.PHONY: demo test quick lint bench results judge faults conformance docs goldens official-speed clean
 .DELETE_ON_ERROR:
 
 $(READY): setup.cfg pyproject.toml
@@ -26,11 +26,18 @@ demo: $(READY)
 test: lint
 	$(BIN)/python -m pytest
 
+# The loop while working: no servers, processes, browsers, networks to train or real imagery; two minutes on two cores.
+quick: $(READY)
+	$(BIN)/ruff check --quiet .
+	$(BIN)/python -m pytest -q -n 2 -m "not (browser or process or server or slow or torch or shared_data)"
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/checks/words.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 # The peers and PyTorch are large, so they are not part of what the tests need.
 $(VENV)/bench: $(READY)

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from scipy.ndimage import gaussian_filter
 
-from kappamask.udf import clean, from_scheme, to_scheme, unusable
+from kappamask.udf import clean, from_scheme, to_scheme, unusable_pixels
 
 SIDE, TILE = 10980, 1220
 SHARES = (0.05, 0.67, 0.83)
@@ -30,7 +30,7 @@ def cleaning(**options: Any) -> Callable[[xr.DataArray], xr.DataArray]:
 WORK: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     "to SCL": lambda mask: to_scheme(mask, "SCL"),
     "to SCL and back": lambda mask: from_scheme(to_scheme(mask, "SCL"), "SCL"),
-    "unusable": unusable,
+    "unusable": unusable_pixels,
     "buffer of cloud 20 m": cleaning(buffer_m={"cloud": 20}),
     "buffers 60 m": cleaning(buffer_m=60),
     "buffers 300 m": cleaning(buffer_m=300),

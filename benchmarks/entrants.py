@@ -105,5 +105,5 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
 def _masked(card: ModelCard) -> Run:
     from kappamask.udf import cloud_mask, inference
 
-    inference.session(card, 0)
+    inference.open_session(card, 0)
     return lambda array: cloud_mask(cube(array), model=card, level="L1C", radiometry="dn_harmonized")

@@ -20,7 +20,7 @@ from machine import memory_mb
 from rasterio.transform import from_origin
 from reading import WRITTEN
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.models import SENTINEL2_BANDS
 
 SIDE: Final = 10980
@@ -86,7 +86,7 @@ def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Ge
     options = {"reversible": True, "quality": 100, "blockxsize": BLOCK[metres], "blockysize": BLOCK[metres]}
     where = from_origin(300_000, 4_200_000, metres, metres)
     with (
-        written_whole(path) as draft,
+        atomic_write(path) as draft,
         rasterio.open(draft, "w", driver="JP2OpenJPEG", transform=where, **facts, **options) as target,
     ):
         target.write(np.clip(np.rint(image), 1, 65_535).astype(np.uint16), 1)

@@ -68,7 +68,7 @@ def prepare(folder: Path) -> None:
 
 def _quantised(folder: Path, array: np.ndarray[Any, Any]) -> None:
     from kappamask.conversion.quantise import quantise
-    from kappamask.training.batches import to_input
+    from kappamask.training.augmentation import to_input
 
     corners = [(0, 0), (0, 512), (512, 0), (512, 512)]
     images = [to_input(array[:, y : y + 512, x : x + 512] / np.float32(1e4), "L1C") for y, x in corners]

@@ -27,7 +27,7 @@ from run import matmul_gflops
 from stand_in import stand_in
 
 from kappamask.evaluation.peers import S2CLOUDLESS, UKIS, WEIGHTS
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.models import load_card
 
 HERE: Final = Path(__file__).resolve().parent
@@ -73,7 +73,7 @@ def main(
 def save(document: dict[str, Any], output: Path | None) -> None:
     """Also after each peer, for the whole takes hours."""
     if output:
-        with written_whole(output) as draft:
+        with atomic_write(output) as draft:
             draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

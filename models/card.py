@@ -26,8 +26,8 @@ __all__ = [
     "ModelCard",
     "Mosaic",
     "Scaling",
-    "accuracy_with",
     "card_digest",
+    "find_accuracy",
 ]
 
 PADDINGS = ("constant", "symmetric")
@@ -44,13 +44,13 @@ SENTINEL2_BANDS = (
 LEVELS = ("L1C", "L2A")
 LEVEL_BANDS = {"B10": "L1C", "AOT": "L2A", "WVP": "L2A", "SCL": "L2A"}
 """Bands that only one product level has."""
-MISSING = 5
+MISSING_CODE = 5
 """Class of pixels without data, in every card. It comes from validity; the official networks may answer it as well."""
-LARGEST = 1e6
+MAX_SCALED_INPUT = 1e6
 """Magnitude of a scaled input that no network needs."""
 NODATA_CODE = 255
 """GeoTIFF nodata outside the requested area; class values stay below it."""
-PLACE = ("folder", "document")
+LOCATION_FIELDS = ("folder", "document")
 """Where a card lies, which changes nothing that it says."""
 
 
@@ -67,13 +67,13 @@ class Accuracy:
     def __str__(self) -> str:
         return ", ".join(f"{name} {value:.3f}" for name, value in self.dice)
 
-    def lost(self, other: "Accuracy") -> Mapping[str, float]:
+    def dice_loss(self, other: "Accuracy") -> Mapping[str, float]:
         """By how much the dice of each class is lower than with the bands of `other`."""
         best = dict(other.dice)
         return {name: best[name] - value for name, value in self.dice if name in best}
 
 
-def accuracy_with(measured: Sequence[Accuracy], bands: Collection[str]) -> Accuracy | None:
+def find_accuracy(measured: Sequence[Accuracy], bands: Collection[str]) -> Accuracy | None:
     """Of what was measured, that with most of `bands` and no other band; None if nothing was measured with so few."""
     within = [one for one in measured if set(one.bands) <= set(bands)]
     return max(within, key=lambda one: len(one.bands), default=None)
@@ -115,7 +115,8 @@ class Scaling:
         _check(isfinite(self.gain) and self.gain != 0, f"a scaling has gain {self.gain}; it must be finite and not 0")
         _check(isfinite(self.bias), f"a scaling has bias {self.bias}; it must be finite")
         _check(
-            self.lower < LARGEST, f"a scaling has the lower limit {self.lower}; it must be a number below {LARGEST:g}"
+            self.lower < MAX_SCALED_INPUT,
+            f"a scaling has the lower limit {self.lower}; it must be a number below {MAX_SCALED_INPUT:g}",
         )
 
 
@@ -199,13 +200,16 @@ class ModelCard:
             (len(set(self.bands)) == len(self.bands), "a band is named twice"),
             (bool(self.required) and self.required <= set(self.bands), "required bands must be among the bands"),
             (len(self.scaling) == len(self.bands), f"{len(self.scaling)} scalings for {len(self.bands)} bands"),
-            (abs(self.fill) < LARGEST, f"fill must be finite and below {LARGEST:g}"),
+            (abs(self.fill) < MAX_SCALED_INPUT, f"fill must be finite and below {MAX_SCALED_INPUT:g}"),
             (self._divides(self.window, self.local_window), "window must be a multiple of the stride"),
             (1 <= self.least_side <= self.window, "least_side must be from 1 to the window"),
             (self.local_window >= self.window, "local_window must be as large as window, or larger"),
             (self.window >= self.stride and 0 < 2 * self.overlap < self.window, "overlap must fit in the window"),
             (len(set(values)) == len(values), "a class value is given twice"),
-            (("missing", MISSING) in ((c.name, c.value) for c in self.classes), f"class {MISSING} must be 'missing'"),
+            (
+                ("missing", MISSING_CODE) in ((c.name, c.value) for c in self.classes),
+                f"class {MISSING_CODE} must be 'missing'",
+            ),
             (bool(self.output) and set(self.output) <= set(values), "output classes must be among the classes"),
             (len(set(self.output)) == len(self.output), "two output channels have the same class"),
             (self.activation in ACTIVATIONS, f"activation must be one of {', '.join(ACTIVATIONS)}"),
@@ -245,6 +249,6 @@ def _check(holds: bool, broken: str) -> None:
 
 def card_digest(card: ModelCard) -> str:
     """Sha256, 64 hex digits, over every field of the card but where it lies; the same in any process."""
-    said = {key: value for key, value in asdict(card).items() if key not in PLACE}
+    said = {key: value for key, value in asdict(card).items() if key not in LOCATION_FIELDS}
     text = json.dumps(said, sort_keys=True, default=sorted)  # sets, whose order Python changes with each process
     return hashlib.sha256(text.encode()).hexdigest()

@@ -36,7 +36,7 @@ def load_card(model: str | Path | ModelCard = "compact") -> ModelCard:
 
     Raises CardError that lists the known ids, or says what is wrong with the file.
     """
-    return model if isinstance(model, ModelCard) else _load(_path(str(model)))
+    return model if isinstance(model, ModelCard) else _read_card(_find_card(str(model)))
 
 
 def list_cards(broken: Callable[[CardError], None] | None = None) -> list[ModelCard]:
@@ -45,9 +45,9 @@ def list_cards(broken: Callable[[CardError], None] | None = None) -> list[ModelC
     broken: is told of each card that cannot be read; left out, the first such CardError is raised.
     """
     cards = []
-    for path in _known().values():
+    for path in _card_paths().values():
         try:
-            cards.append(_load(path))
+            cards.append(_read_card(path))
         except CardError as error:
             if broken is None:
                 raise
@@ -55,13 +55,13 @@ def list_cards(broken: Callable[[CardError], None] | None = None) -> list[ModelC
     return cards
 
 
-def _known() -> dict[str, Path]:
+def _card_paths() -> dict[str, Path]:
     fetched = {path.parent.name: path for path in sorted(CACHE.glob("*/card.json"))}
     return fetched | {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
 
 
-def _path(model: str) -> Path:
-    if model in (known := _known()):
+def _find_card(model: str) -> Path:
+    if model in (known := _card_paths()):
         return known[model]
     with suppress(OSError, ValueError):
         path = Path(model) / "card.json" if Path(model).is_dir() else Path(model)
@@ -73,7 +73,7 @@ def _path(model: str) -> Path:
 
 
 @lru_cache(maxsize=64)
-def _load(path: Path) -> ModelCard:
+def _read_card(path: Path) -> ModelCard:
     name = f"{path.parent.name}/{path.name}"
     try:
         with path.open("rb") as file:
@@ -89,44 +89,44 @@ def _load(path: Path) -> ModelCard:
 def parse_card(document: Any, name: str = "The document") -> ModelCard:
     """A card from its JSON document (a STAC Item); CardError names the key that is wrong."""
     try:
-        return _parse(document)
+        return _parse_document(document)
     except (KeyError, TypeError, IndexError, ValueError, ArithmeticError, AttributeError) as error:
         reason = f"{error}" if isinstance(error, CardError) else f"{type(error).__name__}: {error}"
         raise CardError(f"{name} is not a valid model card: {reason}.") from error
 
 
-def _parse(document: dict[str, Any]) -> ModelCard:
+def _parse_document(document: dict[str, Any]) -> ModelCard:
     properties = document["properties"]
     source, result = properties["mlm:input"][0], properties["mlm:output"][0]
     weights = document["assets"]["weights"]
     return ModelCard(
-        id=_text(document["id"]),
-        title=_text(properties["mlm:name"]),
+        id=_check_text(document["id"]),
+        title=_check_text(properties["mlm:name"]),
         levels=tuple(properties["kappamask:levels"]),
         bands=tuple(source["bands"]),
         required=frozenset(properties["kappamask:required_bands"]),
-        scaling=tuple(_scaling(s) for s in source["value_scaling"]),
+        scaling=tuple(_parse_scaling(s) for s in source["value_scaling"]),
         fill=float(properties["kappamask:fill"]),
-        level_plane=_flag(properties["kappamask:level_plane"]),
-        window=_whole(properties["kappamask:window"]),
-        local_window=_whole(properties.get("kappamask:local_window", properties["kappamask:window"])),
-        overlap=_whole(properties["kappamask:overlap"]),
-        stride=_whole(properties["kappamask:stride"]),
-        classes=tuple(_class(c) for c in result["classification:classes"]),
-        output=tuple(_whole(v) for v in properties["kappamask:output_values"]),
-        licence=_text(properties["license"]),
-        provenance=_text(properties["kappamask:provenance"]),
-        least_side=_whole(properties.get("kappamask:least_side", 1)),
-        activation=_text(properties.get("kappamask:activation", "none")),
+        level_plane=_check_bool(properties["kappamask:level_plane"]),
+        window=_check_int(properties["kappamask:window"]),
+        local_window=_check_int(properties.get("kappamask:local_window", properties["kappamask:window"])),
+        overlap=_check_int(properties["kappamask:overlap"]),
+        stride=_check_int(properties["kappamask:stride"]),
+        classes=tuple(_parse_class(c) for c in result["classification:classes"]),
+        output=tuple(_check_int(v) for v in properties["kappamask:output_values"]),
+        licence=_check_text(properties["license"]),
+        provenance=_check_text(properties["kappamask:provenance"]),
+        least_side=_check_int(properties.get("kappamask:least_side", 1)),
+        activation=_check_text(properties.get("kappamask:activation", "none")),
         resampling=properties.get("kappamask:resampling"),
-        mosaic=_mosaic(properties.get("kappamask:mosaic")),
-        accuracy=tuple(_accuracy(a) for a in properties.get("kappamask:accuracy", ())),
-        file=_text(weights["href"]).removeprefix("./"),
-        sha256=_text(weights["file:checksum"]).removeprefix(SHA256_MULTIHASH),
+        mosaic=_parse_mosaic(properties.get("kappamask:mosaic")),
+        accuracy=tuple(_parse_accuracy(a) for a in properties.get("kappamask:accuracy", ())),
+        file=_check_text(weights["href"]).removeprefix("./"),
+        sha256=_check_text(weights["file:checksum"]).removeprefix(SHA256_MULTIHASH),
     )
 
 
-def _scaling(entry: dict[str, Any]) -> Scaling:
+def _parse_scaling(entry: dict[str, Any]) -> Scaling:
     if entry["type"] not in _SCALINGS:
         raise CardError(f"value_scaling type '{entry['type']}' is not among {', '.join(_SCALINGS)}")
     names, affine = _SCALINGS[entry["type"]]
@@ -134,33 +134,40 @@ def _scaling(entry: dict[str, Any]) -> Scaling:
     return Scaling(gain, bias, float(entry.get("kappamask:lower", "-inf")))
 
 
-def _mosaic(entry: dict[str, Any] | None) -> Mosaic | None:
+def _parse_mosaic(entry: dict[str, Any] | None) -> Mosaic | None:
     if entry is None:
         return None
-    step, before = _whole(entry["step"]), _whole(entry["before"])
-    return Mosaic(step, before, _text(entry["padding"]), _text(entry["taper"]), float(entry["amount"]))
+    step, before = _check_int(entry["step"]), _check_int(entry["before"])
+    return Mosaic(step, before, _check_text(entry["padding"]), _check_text(entry["taper"]), float(entry["amount"]))
 
 
-def _accuracy(entry: dict[str, Any]) -> Accuracy:
-    dice = tuple((_text(name), float(value)) for name, value in entry["dice"].items())
-    return Accuracy(tuple(_text(band) for band in entry["bands"]), dice, _text(entry["scene"]))
+def _parse_accuracy(entry: dict[str, Any]) -> Accuracy:
+    dice = tuple((_check_text(name), float(value)) for name, value in entry["dice"].items())
+    return Accuracy(tuple(_check_text(band) for band in entry["bands"]), dice, _check_text(entry["scene"]))
 
 
-def _class(entry: dict[str, Any]) -> ClassValue:
+def _parse_class(entry: dict[str, Any]) -> ClassValue:
     return ClassValue(
-        _whole(entry["value"]), _text(entry["name"]), _text(entry["color_hint"]), _text(entry.get("description", ""))
+        _check_int(entry["value"]),
+        _check_text(entry["name"]),
+        _check_text(entry["color_hint"]),
+        _check_text(entry.get("description", "")),
     )
 
 
 T = TypeVar("T", str, int, bool)
-_WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
+_TYPE_NAMES = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
-def _typed(value: Any, kind: type[T]) -> T:
+def _check_type(value: Any, kind: type[T]) -> T:
     """`value` if it is of just this type: JSON's true is no number."""
     if type(value) is not kind:
-        raise CardError(f"{value!r} stands where {_WORDS[kind]} is needed")
+        raise CardError(f"{value!r} stands where {_TYPE_NAMES[kind]} is needed")
     return value
 
 
-_text, _whole, _flag = partial(_typed, kind=str), partial(_typed, kind=int), partial(_typed, kind=bool)
+_check_text, _check_int, _check_bool = (
+    partial(_check_type, kind=str),
+    partial(_check_type, kind=int),
+    partial(_check_type, kind=bool),
+)

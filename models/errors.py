@@ -17,7 +17,7 @@ __all__ = [
     "RadiometryError",
     "SceneError",
     "WeightsError",
-    "extra",
+    "require_extra",
 ]
 
 
@@ -61,7 +61,7 @@ class MissingExtraError(KappaMaskError, ImportError):
 
 
 @contextmanager
-def extra(name: str) -> Iterator[None]:
+def require_extra(name: str) -> Iterator[None]:
     """Where imports need an optional library: if it is missing, say which extra brings it."""
     try:
         yield

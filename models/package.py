@@ -15,11 +15,15 @@ __all__ = ["FOLDER", "check_package", "package_files", "package_hash"]
 
 FOLDER = "kappamask_deps"
 """Where the job unpacks the archive, and where the UDF looks."""
-HERE = Path(__file__).resolve().parents[1]
-ROOMS = ("models", "udf")
-ANEW = "build the archive anew with kappamask archive, put it where the back-end can read it and give its URL again"
-OWN_FIRST = "it comes before the archive's: install the same version here, or ask the back-end to do without its own"
-SHOWN = 12
+INSTALLED = Path(__file__).resolve().parents[1]
+PACKAGES = ("models", "udf")
+REBUILD_HINT = (
+    "build the archive anew with kappamask archive, put it where the back-end can read it and give its URL again"
+)
+OWN_PACKAGE_HINT = (
+    "it comes before the archive's: install the same version here, or ask the back-end to do without its own"
+)
+HASH_DIGITS = 12
 """Digits of a hash in a message."""
 
 
@@ -28,8 +32,8 @@ def package_files(card: ModelCard) -> Iterator[tuple[str, bytes]]:
 
     Raises WeightsError if the network is not that of its card.
     """
-    for room in ROOMS:
-        for path in (HERE / room).glob("*.py"):
+    for room in PACKAGES:
+        for path in (INSTALLED / room).glob("*.py"):
             yield f"kappamask/{room}/{path.name}", path.read_bytes()
     yield f"kappamask/models/{card.id}.json", (card.folder / card.document).read_bytes()
     yield f"kappamask/models/{card.file}", read_weights(card)
@@ -46,22 +50,22 @@ def check_package(card: ModelCard, wanted: str) -> None:
 
     They are the same files, but where a worker has a package of its own, which comes before the archive's.
     """
-    unpacked, help_ = Path(FOLDER), ANEW
+    unpacked, help_ = Path(FOLDER), REBUILD_HINT
     if unpacked.is_dir():
-        _compare("The dependency archive", package_hash(_unpacked(unpacked)), wanted, help_)
-        help_ = OWN_FIRST
-    _compare(f"The package in {HERE}", package_hash(package_files(card)), wanted, help_)
+        _check_hash("The dependency archive", package_hash(_unpacked_files(unpacked)), wanted, help_)
+        help_ = OWN_PACKAGE_HINT
+    _check_hash(f"The package in {INSTALLED}", package_hash(package_files(card)), wanted, help_)
 
 
-def _unpacked(folder: Path) -> Iterator[tuple[str, bytes]]:
+def _unpacked_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in (folder / "kappamask").rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
             yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def _compare(what: str, found: str, wanted: str, help_: str) -> None:
+def _check_hash(what: str, found: str, wanted: str, help_: str) -> None:
     if found != wanted:
         raise JobError(
-            f"{what} is not the KappaMask that sent this job: package hash {found[:SHOWN]}…, needed is "
-            f"{wanted[:SHOWN]}…; {help_}."
+            f"{what} is not the KappaMask that sent this job: package hash {found[:HASH_DIGITS]}…, needed is "
+            f"{wanted[:HASH_DIGITS]}…; {help_}."
         )

@@ -7,45 +7,45 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from kappamask.models.card import MISSING, NODATA_CODE, ModelCard
+from kappamask.models.card import MISSING_CODE, NODATA_CODE, ModelCard
 from kappamask.models.errors import CubeError
 
 __all__ = [
     "CLASSES",
-    "DILATED",
-    "OWN",
+    "DILATED_BIT",
+    "KAPPAMASK",
     "SCHEMES",
     "UNUSABLE",
-    "Row",
+    "Code",
     "Scheme",
     "Thresholds",
     "check_thresholds",
     "class_codes",
-    "is_own",
-    "losses",
+    "find_scheme",
+    "is_kappamask",
+    "list_losses",
     "scheme_names",
-    "scheme_of",
 ]
 
-OWN = "KappaMask"
+KAPPAMASK = "KappaMask"
 """The scheme that masks are made in."""
 CLASSES = ("undefined", "clear", "cloud_shadow", "semi_transparent_cloud", "cloud", "missing")
 """KappaMask's codes 0 to 5 (KappaSet, km_predict)."""
 UNUSABLE = ("cloud_shadow", "semi_transparent_cloud", "cloud", "missing")
 """What most users leave out of an analysis."""
-DILATED = 2
+DILATED_BIT = 2
 """In the scheme `bits`: beside cloud or shadow, no part of it before the mask was cleaned."""
 Thresholds = tuple[tuple[str, float], ...]
 """Class names of a card, each with the score, above 0 and up to 1, from which a pixel is of that class."""
 
 
-class Row(NamedTuple):
+class Code(NamedTuple):
     """A code of a scheme, its name, its colour as RRGGBB, and the KappaMask class that it is read as."""
 
     value: int
     name: str
     color: str
-    read: int
+    kappamask_code: int
 
 
 @dataclass(frozen=True)
@@ -55,26 +55,33 @@ class Scheme:
     name: str
     source: str
     """Who defines the codes."""
-    written: tuple[int, ...]
+    codes: tuple[int, ...]
     """The code of each KappaMask class, 0 to 5."""
-    rows: tuple[Row, ...]
+    rows: tuple[Code, ...]
     bits: tuple[tuple[int, int], ...] = ()
     """Where pixels combine bits: (bits, KappaMask class), strongest first; the first that a pixel has any of counts."""
     notes: tuple[str, ...] = ()
     """What rows cannot say of what is lost."""
 
     @property
-    def readings(self) -> dict[int, int]:
+    def classes_by_code(self) -> dict[int, int]:
         """KappaMask class of each code. 255 stays so, but is missing where the scheme writes missing pixels as 255."""
-        nodata = MISSING if self.written[MISSING] == NODATA_CODE else NODATA_CODE
-        return {row.value: row.read for row in self.rows} | self._combined() | {NODATA_CODE: nodata}
+        nodata = MISSING_CODE if self.codes[MISSING_CODE] == NODATA_CODE else NODATA_CODE
+        return {row.value: row.kappamask_code for row in self.rows} | self._bit_classes() | {NODATA_CODE: nodata}
 
-    def _combined(self) -> dict[int, int]:
+    def _bit_classes(self) -> dict[int, int]:
         first = {v: [read for bits, read in self.bits if v & bits][:1] for v in range(NODATA_CODE)}
         return {value: found[0] for value, found in first.items() if found}
 
 
-_CLEAR, _SHADOW, _THIN, _CLOUD, _UNSURE, _NONE = "7fb069", "355070", "b8c0cc", "ffffff", "000000", "d1495b"
+_CLEAR, _SHADOW, _THIN, _CLOUD, _UNDEF, _NONE = (
+    "7fb069",
+    "355070",
+    "b8c0cc",
+    "ffffff",
+    "000000",
+    "d1495b",
+)
 """Colours of the same classes in the cards of networks, for schemes without colours of their own."""
 
 
@@ -91,12 +98,12 @@ SCHEMES: dict[str, Scheme] = {
         Scheme(
             "SCL", "ESA, scene classification of Sen2Cor in Level-2A; colours of Sentinel Hub", (7, 4, 3, 10, 9, 0),
             (
-                Row(0, "no_data", "000000", 5), Row(1, "saturated_or_defective", "ff0000", 5),
-                Row(2, "dark_area_pixels", "2f2f2f", 1), Row(3, "cloud_shadows", "643200", 2),
-                Row(4, "vegetation", "00a000", 1), Row(5, "not_vegetated", "ffe65a", 1), Row(6, "water", _WATER, 1),
-                Row(7, "unclassified", "808080", 0), Row(8, "cloud_medium_probability", "c0c0c0", 4),
-                Row(9, "cloud_high_probability", "ffffff", 4), Row(10, "thin_cirrus", "64c8ff", 3),
-                Row(11, "snow", _SNOW, 1),
+                Code(0, "no_data", "000000", 5), Code(1, "saturated_or_defective", "ff0000", 5),
+                Code(2, "dark_area_pixels", "2f2f2f", 1), Code(3, "cloud_shadows", "643200", 2),
+                Code(4, "vegetation", "00a000", 1), Code(5, "not_vegetated", "ffe65a", 1), Code(6, "water", _WATER, 1),
+                Code(7, "unclassified", "808080", 0), Code(8, "cloud_medium_probability", "c0c0c0", 4),
+                Code(9, "cloud_high_probability", "ffffff", 4), Code(10, "thin_cirrus", "64c8ff", 3),
+                Code(11, "snow", _SNOW, 1),
             ),
             notes=("It has no plain clear: clear is written as 4 vegetation, whatever the ground is.",),
         ),
@@ -104,15 +111,15 @@ SCHEMES: dict[str, Scheme] = {
             "CMIX", "Cloud Masking Intercomparison Exercise, in Domnich et al. 2021; 0 as in KappaZeta's cm-vsm",
             (0, 1, 4, 3, 2, 255),
             (
-                Row(0, "unclassified", _UNSURE, 0), Row(1, "clear", _CLEAR, 1), Row(2, "cloud", _CLOUD, 4),
-                Row(3, "semi_transparent_cloud", _THIN, 3), Row(4, "cloud_shadow", _SHADOW, 2),
+                Code(0, "unclassified", _UNDEF, 0), Code(1, "clear", _CLEAR, 1), Code(2, "cloud", _CLOUD, 4),
+                Code(3, "semi_transparent_cloud", _THIN, 3), Code(4, "cloud_shadow", _SHADOW, 2),
             ),
         ),
         Scheme(
             "Fmask", "Fmask 4 (Qiu, Zhu, He 2019); 255 is no observation", (255, 0, 2, 4, 4, 255),
             (
-                Row(0, "clear_land", _CLEAR, 1), Row(1, "clear_water", _WATER, 1), Row(2, "cloud_shadow", _SHADOW, 2),
-                Row(3, "snow", _SNOW, 1), Row(4, "cloud", _CLOUD, 4),
+                Code(0, "clear_land", _CLEAR, 1), Code(1, "clear_water", _WATER, 1),
+                Code(2, "cloud_shadow", _SHADOW, 2), Code(3, "snow", _SNOW, 1), Code(4, "cloud", _CLOUD, 4),
             ),
             notes=(
                 "It has no plain clear: clear is written as 0 clear_land, whatever the ground is.",
@@ -121,20 +128,20 @@ SCHEMES: dict[str, Scheme] = {
         ),
         Scheme(
             "S2cloudless", "Sentinel Hub, band CLM: 0 no clouds, 1 clouds, 255 no data", (255, 0, 0, 1, 1, 255),
-            (Row(0, "clear", _CLEAR, 1), Row(1, "cloud", _CLOUD, 4)),
+            (Code(0, "clear", _CLEAR, 1), Code(1, "cloud", _CLOUD, 4)),
             notes=(_NO_SHADOW,),
         ),
         Scheme(
             "FMSC", "Francis, Mrziglod, Sidiropoulos, Muller 2020: Sentinel-2 Cloud Mask Catalogue, classes in order",
             (255, 0, 2, 1, 1, 255),
-            (Row(0, "clear", _CLEAR, 1), Row(1, "cloud", _CLOUD, 4), Row(2, "cloud_shadow", _SHADOW, 2)),
+            (Code(0, "clear", _CLEAR, 1), Code(1, "cloud", _CLOUD, 4), Code(2, "cloud_shadow", _SHADOW, 2)),
         ),
         Scheme(
             "MAJA", "CNES and CESBIO, cloud mask CLM of Theia's Level-2A products, bits of value 1 to 128",
             (255, 0, 1 | 32, 16, 1 | 2, 255),
             (
-                Row(0, "clear", _CLEAR, 1), Row(1 | 2, "cloud", _CLOUD, 4), Row(16, "thinnest_cloud", _THIN, 3),
-                Row(1 | 32, "cloud_shadow", _SHADOW, 2),
+                Code(0, "clear", _CLEAR, 1), Code(1 | 2, "cloud", _CLOUD, 4), Code(16, "thinnest_cloud", _THIN, 3),
+                Code(1 | 32, "cloud_shadow", _SHADOW, 2),
             ),
             bits=((2 | 4 | 8, 4), (16 | 128, 3), (32 | 64, 2), (1, 0)),
             notes=(
@@ -147,25 +154,25 @@ SCHEMES: dict[str, Scheme] = {
         ),
         Scheme(
             "DL_L8S2_UV", "Lopez-Puigdollers, Mateo-Garcia, Gomez-Chova 2021 (IPL-UV/DL-L8S2-UV)", (0, 1, 1, 2, 2, 0),
-            (Row(0, "invalid", _NONE, 5), Row(1, "clear", _CLEAR, 1), Row(2, "cloud", _CLOUD, 4)),
+            (Code(0, "invalid", _NONE, 5), Code(1, "clear", _CLEAR, 1), Code(2, "cloud", _CLOUD, 4)),
             notes=(_NO_SHADOW,),
         ),
         Scheme(
             "CloudSEN12", "Aybar et al. 2022, semantic categories; 99 is not labelled", (99, 0, 3, 2, 1, 99),
             (
-                Row(0, "clear", _CLEAR, 1), Row(1, "thick_cloud", _CLOUD, 4), Row(2, "thin_cloud", _THIN, 3),
-                Row(3, "cloud_shadow", _SHADOW, 2), Row(99, "no_label", _NONE, 5),
+                Code(0, "clear", _CLEAR, 1), Code(1, "thick_cloud", _CLOUD, 4), Code(2, "thin_cloud", _THIN, 3),
+                Code(3, "cloud_shadow", _SHADOW, 2), Code(99, "no_label", _NONE, 5),
             ),
         ),
         Scheme(
             "bits", "this project, where Landsat Collection 2 has the same in QA_PIXEL (bits 0 to 7)",
             (128, 64, 16, 4, 8, 1),
             (
-                Row(1, "missing", _NONE, 5), Row(4, "semi_transparent_cloud", _THIN, 3), Row(8, "cloud", _CLOUD, 4),
-                Row(16, "cloud_shadow", _SHADOW, 2), Row(64, "clear", _CLEAR, 1), Row(128, "undefined", _UNSURE, 0),
+                Code(1, "missing", _NONE, 5), Code(4, "semi_transparent_cloud", _THIN, 3), Code(8, "cloud", _CLOUD, 4),
+                Code(16, "cloud_shadow", _SHADOW, 2), Code(64, "clear", _CLEAR, 1), Code(128, "undefined", _UNDEF, 0),
             ),
             bits=((1, 5), (8, 4), (4, 3), (16, 2), (64, 1), (128, 0)),
-            notes=("2, dilated, is added where `kappamask.udf.bits` is also given the mask before it was cleaned.",),
+            notes=("2, dilated, is added where `kappamask.udf.to_bits` is also given the mask before it was cleaned.",),
         ),
     )
 }  # fmt: skip
@@ -175,17 +182,17 @@ SCHEMES: dict[str, Scheme] = {
 
 def scheme_names() -> tuple[str, ...]:
     """All that `--scheme` and `to_scheme` take."""
-    return (OWN, *SCHEMES)
+    return (KAPPAMASK, *SCHEMES)
 
 
-def is_own(name: str) -> bool:
+def is_kappamask(name: str) -> bool:
     """Whether `name` is KappaMask's own scheme. Raises CubeError, which lists all, if it is none."""
-    return _known(name) == OWN
+    return _check_name(name) == KAPPAMASK
 
 
-def scheme_of(name: str) -> Scheme:
+def find_scheme(name: str) -> Scheme:
     """Another mask's scheme; upper and lower case are the same. Raises CubeError, which lists all, for no such."""
-    return SCHEMES[_known(name)]
+    return SCHEMES[_check_name(name)]
 
 
 def class_codes(names: Iterable[str]) -> tuple[int, ...]:
@@ -197,27 +204,27 @@ def class_codes(names: Iterable[str]) -> tuple[int, ...]:
     return tuple(CLASSES.index(name) for name in given)
 
 
-def losses(name: str) -> list[str]:
+def list_losses(name: str) -> list[str]:
     """Sentences: what becomes one on the way to a scheme and back, and what else to know. CubeError for no such."""
-    if is_own(name):
+    if is_kappamask(name):
         return []
-    scheme = scheme_of(name)
+    scheme = find_scheme(name)
     words = {row.value: f"{row.value} {row.name}" for row in scheme.rows} | {NODATA_CODE: f"{NODATA_CODE} nodata"}
-    to = [(words[value], CLASSES[code]) for code, value in enumerate(scheme.written)]
+    to = [(words[value], CLASSES[code]) for code, value in enumerate(scheme.codes)]
     to.append((words[NODATA_CODE], "what lies outside the area"))
-    back = [(CLASSES[row.read], words[row.value]) for row in scheme.rows]
-    ways = [(f"{OWN} to {scheme.name}", to), (f"{scheme.name} to {OWN}", back)]
-    return [f"{way}: {text}." for way, pairs in ways for text in _merged(pairs)] + list(scheme.notes)
+    back = [(CLASSES[row.kappamask_code], words[row.value]) for row in scheme.rows]
+    ways = [(f"{KAPPAMASK} to {scheme.name}", to), (f"{scheme.name} to {KAPPAMASK}", back)]
+    return [f"{way}: {text}." for way, pairs in ways for text in _list_merged(pairs)] + list(scheme.notes)
 
 
-def _known(name: str) -> str:
+def _check_name(name: str) -> str:
     found = {known.casefold(): known for known in scheme_names()}.get(str(name).casefold())
     if found is None:
         raise CubeError(f"No class scheme {name!r}: known are {', '.join(scheme_names())}.")
     return found
 
 
-def _merged(pairs: list[tuple[str, str]]) -> list[str]:
+def _list_merged(pairs: list[tuple[str, str]]) -> list[str]:
     """'a and b become x' for each x that several become."""
     sources: dict[str, list[str]] = {}
     for target, source in pairs:

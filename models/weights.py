@@ -18,8 +18,8 @@ from kappamask.models.errors import WeightsError
 __all__ = ["check_onnx", "read_weights"]
 
 STANDARD_DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
-MAX_DEPTH = 32
-_FIELDS: dict[str, dict[int, str]] = {
+MAX_GRAPH_DEPTH = 32
+_CHECKED_FIELDS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 8: "opset", 20: "refused:training info", 25: "refused:a local function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "node": {5: "attribute", 7: "domain"},
@@ -36,29 +36,29 @@ MAX_BYTES = 1_500_000_000
 def check_onnx(data: bytes) -> None:
     """Raise WeightsError unless `data` is a self-contained ONNX model of standard operators."""
     try:
-        fields = _walk(memoryview(data), "model", 0)
+        fields = _check_message(memoryview(data), "model", 0)
         if not {"graph", "opset"} <= fields:
             raise ValueError("it has no graph")
     except (ValueError, IndexError, UnicodeDecodeError) as error:
         raise WeightsError(f"The file is not a whole ONNX network ({error}); fetch or convert it again.") from error
 
 
-def _walk(data: memoryview, message: str, depth: int) -> set[str]:
+def _check_message(data: memoryview, message: str, depth: int) -> set[str]:
     """Visit one message; the kinds of field seen in it."""
-    if depth > MAX_DEPTH:
+    if depth > MAX_GRAPH_DEPTH:
         raise ValueError("graphs are nested too deeply")
     seen = set()
-    for number, value in _fields(data):
-        kind = _FIELDS[message].get(number, "")
+    for number, value in _read_fields(data):
+        kind = _CHECKED_FIELDS[message].get(number, "")
         seen.add(kind)
-        if kind in _FIELDS and isinstance(value, memoryview):
-            _walk(value, kind, depth + 1)
+        if kind in _CHECKED_FIELDS and isinstance(value, memoryview):
+            _check_message(value, kind, depth + 1)
         elif kind:
-            _judge(kind, value)
+            _check_field(kind, value)
     return seen
 
 
-def _judge(kind: str, value: memoryview | int) -> None:
+def _check_field(kind: str, value: memoryview | int) -> None:
     if kind.startswith("refused:"):
         raise WeightsError(f"The network holds {kind.removeprefix('refused:')}, which is not loaded: use one file.")
     if kind == "location" and value != 0:
@@ -69,23 +69,23 @@ def _judge(kind: str, value: memoryview | int) -> None:
             raise WeightsError(f"The network uses operators of '{domain}': only standard ONNX operators are run.")
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+def _read_fields(data: memoryview) -> Iterator[tuple[int, memoryview | int]]:
     position = 0
     while position < len(data):
-        key, position = _varint(data, position)
+        key, position = _read_varint(data, position)
         wire = key & 7
         if wire == 0:
-            value, position = _varint(data, position)
+            value, position = _read_varint(data, position)
             yield key >> 3, value
             continue
-        size, position = _varint(data, position) if wire == 2 else ({1: 8, 5: 4}.get(wire, -1), position)
+        size, position = _read_varint(data, position) if wire == 2 else ({1: 8, 5: 4}.get(wire, -1), position)
         if size < 0 or position + size > len(data):
             raise ValueError("it is cut short or no Protocol Buffers message")
         yield key >> 3, data[position : position + size]
         position += size
 
 
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
+def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = data[position]
@@ -102,11 +102,11 @@ def read_weights(model: str | Path | ModelCard = "compact") -> bytes:
     Raises WeightsError if the file is missing, has another hash, is no ONNX, or is not self-contained.
     """
     card = load_card(model)
-    return _read(card.folder / card.file, card.sha256)
+    return _read_verified(card.folder / card.file, card.sha256)
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, sha256: str) -> bytes:
+def _read_verified(path: Path, sha256: str) -> bytes:
     if not path.is_file():
         raise WeightsError(f"No weights: there is no file {path.name} beside its card. Install the package again.")
     try:

@@ -8,7 +8,7 @@ from math import ceil, cos, radians
 from typing import Any
 
 from kappamask.models import CubeError, ModelCard
-from kappamask.models.cleaning import PIXEL_M, Cleaning, check_reach
+from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
 
 __all__ = ["chunk_arguments", "enlarged", "overlap_for"]
 
@@ -100,14 +100,14 @@ def overlap_for(card: ModelCard, overlap: int | None, cleaning: Cleaning) -> int
 
     Raises CubeError, which says what can be had, if that does not fit in the card's window or is more than is given.
     """
-    reach = cleaning.reach(PIXEL_M)
+    reach = cleaning.support_px(PIXEL_M)
     if not reach:
         return card.overlap if overlap is None else overlap
     # Half a block, because two overlaps and the payload must be whole blocks.
     half = BLOCK // 2
     needed, largest = -(-(card.overlap + reach) // half) * half, card.window // 3 // half * half
     if overlap is not None:
-        check_reach(cleaning, overlap, f"with {overlap} px overlap")
+        check_overlap(cleaning, overlap, f"with {overlap} px overlap")
         return overlap
-    check_reach(cleaning, largest - card.overlap, f"of {card.window} px ({card.id})")
+    check_overlap(cleaning, largest - card.overlap, f"of {card.window} px ({card.id})")
     return needed

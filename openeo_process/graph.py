@@ -10,9 +10,9 @@ import openeo
 from openeo.processes import or_, text_begins
 
 from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card
-from kappamask.models.card import MISSING
+from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
-from kappamask.models.schemes import OWN, UNUSABLE, class_codes, is_own, scheme_of
+from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
 from kappamask.openeo_process.chunks import chunk_arguments, enlarged, overlap_for
 
 __all__ = ["chunk_arguments", "cloud_mask", "load", "udf", "unusable"]
@@ -75,7 +75,7 @@ def cloud_mask(
     radiometry: str = "dn_harmonized",
     scores: bool = False,
     thresholds: Mapping[str, float] | None = None,
-    scheme: str = OWN,
+    scheme: str = KAPPAMASK,
     size: int | None = None,
     overlap: int | None = None,
     clip_to: dict[str, Any] | None = None,
@@ -119,7 +119,7 @@ def udf(
     radiometry: str = "dn_harmonized",
     scores: bool = False,
     thresholds: Mapping[str, float] | None = None,
-    scheme: str = OWN,
+    scheme: str = KAPPAMASK,
     python: str = PYTHON,
     package: str | None = None,
     **cleaning: Unpack[CleaningOptions],
@@ -136,8 +136,8 @@ def udf(
         context["scores"] = True
     if thresholds:
         context["thresholds"] = dict(check_thresholds(card, thresholds))
-    if not is_own(scheme):
-        context["scheme"] = scheme_of(scheme).name
+    if not is_kappamask(scheme):
+        context["scheme"] = find_scheme(scheme).name
     if package is not None:
         context["package"] = package
     if read_cleaning(cleaning):
@@ -151,7 +151,7 @@ def unusable(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) -> openeo
     What openEO's `mask` wants: `datacube.mask(unusable(mask))` leaves out cloud and shadow. mask: as `cloud_mask` gives
     it, in KappaMask's scheme, with the band `mask` alone. Raises CubeError for an unknown class, or none but missing.
     """
-    codes = [code for code in class_codes(classes) if code != MISSING]
+    codes = [code for code in class_codes(classes) if code != MISSING_CODE]
     if not codes:
         raise CubeError("On a back-end missing pixels have no data in any band: name other classes, such as 'cloud'.")
     return mask.apply(lambda x: reduce(or_, [x == code for code in codes]))

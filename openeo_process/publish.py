@@ -15,7 +15,7 @@ from openeo.internal.graph_building import PGNode
 from openeo.rest.udp import build_process_dict
 
 from kappamask.models import LEVEL_BANDS, ModelCard
-from kappamask.models.cleaning import LARGEST_BUFFER_M, Cleaning, read_cleaning
+from kappamask.models.cleaning import MAX_BUFFER_M, Cleaning, read_cleaning
 from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
 from kappamask.openeo_process.graph import PYTHON, TOP, udf
 from kappamask.openeo_process.job import job_options
@@ -117,7 +117,7 @@ class Publication:
 
 def publication(
     card: ModelCard, *, namespace: str, archive: str, backend: str, python: str = PYTHON,
-    largest_buffer_m: float = LARGEST_BUFFER_M,
+    largest_buffer_m: float = MAX_BUFFER_M,
 ) -> Publication:  # fmt: skip
     """The documents for `card`'s network.
 

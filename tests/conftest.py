@@ -5,6 +5,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from command import runner
+from costs import costs_of
 from networks import write_model
 
 from kappamask.models import ModelCard
@@ -14,6 +15,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("ci", max_examples=60, derandomize=True, deadline=None)
 hypothesis.settings.load_profile("ci")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in costs_of(item) if isinstance(item, pytest.Function) else ():
+            item.add_marker(marker)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""One chunk of a back-end's cube: the context is read, the mask made, the cube given back in the same shape.
+"""Mask one chunk of a back-end's cube as its context says.
 
 This module must not postpone annotations (`from __future__ import annotations`): openEO finds
 `apply_datacube` by its live ones.
@@ -15,26 +15,25 @@ import numpy as np
 import xarray
 
 from kappamask.models import ModelCard, load_card
-from kappamask.models.cleaning import PIXEL_M, check_reach
+from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
 from kappamask.models.package import check_package
 from kappamask.udf.cleaning import clean_mask
-from kappamask.udf.context import Options, read_context
-from kappamask.udf.cube import normalise
+from kappamask.udf.context import ContextOptions, read_context
+from kappamask.udf.cube import normalise_cube
 from kappamask.udf.mask import mask_cube
-from kappamask.udf.resampling import interpolated
+from kappamask.udf.prepare import find_flipped_axes, flip_axes
+from kappamask.udf.resampling import interpolate_bands
 from kappamask.udf.schemes import MISSING, to_scheme
 
 __all__ = ["apply_datacube"]
 
 _log = logging.getLogger("kappamask.udf")
-THREADS = 1
-"""Of ONNX Runtime in a worker: back-ends run one worker for each core, and limit virtual memory."""
 SCORE_SCALE = 100.0
 """Scores are returned as whole percents, exact in float32 and safe as unsigned bytes."""
 
 
 def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  # type: ignore[type-arg]
-    """The openEO UDF entry point.
+    """Mask a chunk; openEO calls this function of a UDF.
 
     cube: (bands, y, x) or (t, bands, y, x), float32 on Copernicus, NaN where there are no data.
     context: see `kappamask.udf.context`; None is the same as {}.
@@ -48,59 +47,58 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     options = read_context(context)
     card = load_card(options.model)
     card = replace(card, local_window=card.window)  # a larger chunk, too: memory is asked for by the window
-    _check(card, options)
-    cube = interpolated(normalise(cube, options.bands), card, partial(_warn_once, "resampling"))
-    _announce(card, options)
-    made = mask_cube(
-        cube, card, options.level, options.radiometry, scores=options.scores, threads=THREADS,
-        thresholds=dict(options.thresholds), doubt=partial(_warn_once, "radiometry"),
-    )  # fmt: skip
-    return _as_chunk(made, cube, card, options)
+    _check_job(card, options.package, options.overlap, options.cleaning)
+    cube = interpolate_bands(normalise_cube(cube, options.bands), card, partial(_warn_once, "resampling"))
+    _log_model(card, options.radiometry)
+    named = replace(options, model=card, bands=None)  # the cube has its labels by now
+    result = mask_cube(cube, named, warn=partial(_warn_once, "radiometry"))
+    return _to_chunk(result, cube, card, options)
 
 
 @lru_cache(maxsize=1)
-def _check(card: ModelCard, options: Options) -> None:
-    """What does not depend on the pixels: once for a process, because a package's hash takes a while."""
-    if options.package is not None:
-        check_package(card, options.package)
-    if options.overlap is not None:
-        spare = options.overlap - card.overlap
-        chunks = f"with {options.overlap} px overlap, of which {card.id} needs {card.overlap},"
-        check_reach(options.cleaning, spare, chunks)
+def _check_job(card: ModelCard, package: str | None, overlap: int | None, cleaning: Cleaning) -> None:
+    """Check what does not depend on the pixels: once for a process, because a package's hash takes a while."""
+    if package is not None:
+        check_package(card, package)
+    if overlap is not None:
+        spare = overlap - card.overlap
+        chunks = f"with {overlap} px overlap, of which {card.id} needs {card.overlap},"
+        check_overlap(cleaning, spare, chunks)
 
 
-def _as_chunk(
-    made: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, card: ModelCard, options: Options
+def _to_chunk(
+    result: xarray.DataArray | xarray.Dataset, cube: xarray.DataArray, card: ModelCard, options: ContextOptions
 ) -> xarray.DataArray:
-    mask = made["mask"] if isinstance(made, xarray.Dataset) else made
+    mask = result["mask"] if isinstance(result, xarray.Dataset) else result
     if options.cleaning:
-        mask = clean_mask(mask, options.cleaning, PIXEL_M)
+        axes = find_flipped_axes(mask)  # the sun's azimuth is counted from north
+        mask = flip_axes(clean_mask(flip_axes(mask, axes), options.cleaning, PIXEL_M), axes)
     codes = to_scheme(mask, options.scheme).values
     planes = [np.where(mask.values == MISSING, np.nan, codes)[..., np.newaxis, :, :]]
-    if isinstance(made, xarray.Dataset):
-        planes.append(np.rint(made["score"].values * SCORE_SCALE))
+    if isinstance(result, xarray.Dataset):
+        planes.append(np.rint(result["score"].values * SCORE_SCALE))
     data = np.ascontiguousarray(np.concatenate(planes, axis=-3), dtype=np.float32)
     coords: dict[Hashable, Any] = {name: cube.coords[name] for name in ("t", "y", "x") if name in cube.coords}
-    coords["bands"] = card.result_bands(isinstance(made, xarray.Dataset))
+    coords["bands"] = card.result_bands(isinstance(result, xarray.Dataset))
     kept = {name: value for name, value in mask.attrs.items() if name in ("model_id", "model_sha256", "radiometry")}
     return xarray.DataArray(data, dims=cube.dims, coords=coords, name=cube.name, attrs={**cube.attrs, **kept})
 
 
 @lru_cache(maxsize=1)
-def _announce(card: ModelCard, options: Options) -> None:
+def _log_model(card: ModelCard, radiometry: str) -> None:
     _log.info(
         "KappaMask %s (sha256 %s…), radiometry %s, Python %s, numpy %s",
-        card.id, card.sha256[:12], options.radiometry, platform.python_version(), np.__version__,
+        card.id, card.sha256[:12], radiometry, platform.python_version(), np.__version__,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1)
-def _warned() -> set[str]:
-    """Kinds of warnings that this process has given."""
+def _given_warnings() -> set[str]:
+    """Hold the kinds of warnings that this process has given."""
     return set()
 
 
 def _warn_once(kind: str, message: str) -> None:
-    if kind not in _warned():
-        _warned().add(kind)
+    if kind not in _given_warnings():
+        _given_warnings().add(kind)
         _log.warning("%s (said once; later chunks are not reported)", message)

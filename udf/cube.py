@@ -9,23 +9,23 @@ import xarray as xr
 from kappamask.models import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, CubeError, ModelCard
 
 __all__ = [
-    "COMMON",
-    "MIN_SIDE",
+    "COMMON_NAMES",
+    "MIN_SIDE_PX",
     "are_numbered",
     "band_name",
     "band_names",
     "has_number",
-    "normalise",
-    "pick",
+    "normalise_cube",
     "resolve_level",
-    "select",
+    "select_bands",
+    "select_model_bands",
 ]
 
-DIMS = {"band": "bands", "time": "t"}
+DIM_ALIASES = {"band": "bands", "time": "t"}
 """Other libraries' names of openEO's dimensions."""
-MIN_SIDE = 4
+MIN_SIDE_PX = 4
 """openEO back-ends hand over no smaller chunk; below it a network has nothing to see."""
-COMMON = {
+COMMON_NAMES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
     "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11", "swir22": "B12",
     "rededge071": "B05", "rededge075": "B06", "rededge078": "B07",
@@ -44,7 +44,7 @@ def band_name(text: str | None) -> str | None:
     Common names (`COMMON`) name one, too. The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different bands
     in one text name none.
     """
-    if common := COMMON.get((text or "").strip().lower()):
+    if common := COMMON_NAMES.get((text or "").strip().lower()):
         return common
     found = {auxiliary or f"B{digits:0>2}" for digits, auxiliary in _BAND.findall((text or "").upper())}
     return found.pop() if len(found) == 1 else None
@@ -74,7 +74,7 @@ def are_numbered(texts: Sequence[str | None]) -> bool:
     return counted or all(map(_LANDSAT.search, upper))
 
 
-def normalise(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.DataArray:
+def normalise_cube(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.DataArray:
     """`cube` with dims ([t,] bands, y, x) in this order and a text label on every band.
 
     Labels become B02 and the like; `labels`, one for each band, are used only where the cube has none, or where its own
@@ -83,21 +83,21 @@ def normalise(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.Dat
     """
     if not isinstance(cube, xr.DataArray):
         raise CubeError(f"A cube must be an xarray.DataArray with dims (bands, y, x), not {type(cube).__name__}.")
-    cube = cube.rename({old: new for old, new in DIMS.items() if old in cube.dims and new not in cube.dims})
-    cube = _sized(cube)
+    cube = cube.rename({old: new for old, new in DIM_ALIASES.items() if old in cube.dims and new not in cube.dims})
+    cube = _compute_chunk_sizes(cube)
     order = [d for d in ("t", "bands", "y", "x") if d in cube.dims]
     if order[-3:] != ["bands", "y", "x"] or set(order) != set(cube.dims):
         raise CubeError(f"The cube has dims {tuple(cube.dims)}; needed are (bands, y, x) or (t, bands, y, x).")
-    if min(cube.sizes["y"], cube.sizes["x"]) < MIN_SIDE:
+    if min(cube.sizes["y"], cube.sizes["x"]) < MIN_SIDE_PX:
         raise CubeError(
-            f"The cube is {cube.sizes['x']} x {cube.sizes['y']} px; at least {MIN_SIDE} x {MIN_SIDE} needed."
+            f"The cube is {cube.sizes['x']} x {cube.sizes['y']} px; at least {MIN_SIDE_PX} x {MIN_SIDE_PX} needed."
         )
     if cube.dtype.kind not in "uif":
         raise CubeError(f"The cube holds {cube.dtype}; needed are whole or real numbers, see DataArray.astype.")
-    return _labelled(cube.transpose(*order), labels)
+    return _label_bands(cube.transpose(*order), labels)
 
 
-def _sized(cube: xr.DataArray) -> xr.DataArray:
+def _compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:
     """`cube` with chunks of known size; where dask does not know one, the cube is computed once to count."""
     if cube.chunks is None or not np.isnan([float(n) for sizes in cube.chunks for n in sizes]).any():
         return cube
@@ -107,10 +107,10 @@ def _sized(cube: xr.DataArray) -> xr.DataArray:
     return made
 
 
-def _labelled(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArray:
+def _label_bands(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArray:
     found = [str(name) for name in np.atleast_1d(cube.coords["bands"].values)] if "bands" in cube.coords else []
     if not found or are_numbered(found):
-        names = _given_names(cube, found, labels)
+        names = _name_bands(cube, found, labels)
     else:
         names = [band_name(name) or name for name in found]
     doubled = sorted({n for n in names if names.count(n) > 1} & set(SENTINEL2_BANDS))
@@ -119,7 +119,7 @@ def _labelled(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArray:
     return cube.assign_coords(bands=names)
 
 
-def _given_names(cube: xr.DataArray, found: Sequence[str], labels: Sequence[str] | None) -> list[str]:
+def _name_bands(cube: xr.DataArray, found: Sequence[str], labels: Sequence[str] | None) -> list[str]:
     """Names for a cube whose layers have none, or only numbers."""
     if not labels:
         what = f"are only numbered ({', '.join(found[:3])}, …), which names no band" if found else "have no labels"
@@ -132,7 +132,7 @@ def _given_names(cube: xr.DataArray, found: Sequence[str], labels: Sequence[str]
     return [band_name(label) or label for label in labels]
 
 
-def select(cube: xr.DataArray, bands: Sequence[str]) -> xr.DataArray:
+def select_bands(cube: xr.DataArray, bands: Sequence[str]) -> xr.DataArray:
     """Keep the `bands` of a labelled cube, in that order; CubeError if one is not there."""
     held = [str(name) for name in cube.coords["bands"].values]
     wanted = [band_name(name) or name for name in bands]
@@ -141,7 +141,7 @@ def select(cube: xr.DataArray, bands: Sequence[str]) -> xr.DataArray:
     return cube.isel(bands=[held.index(name) for name in wanted])
 
 
-def pick(cube: xr.DataArray, card: ModelCard) -> xr.DataArray:
+def select_model_bands(cube: xr.DataArray, card: ModelCard) -> xr.DataArray:
     """The bands of `cube` that the network knows, in the card's order; others are left out.
 
     Raises CubeError that lists what is lacking if a required band is not there.

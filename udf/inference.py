@@ -12,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.models import ModelCard, WeightsError, read_weights
-from kappamask.udf.preprocess import Reading
+from kappamask.udf.preprocess import InputSpec
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["best", "in_order", "run", "session", "shared_out"]
+__all__ = ["classify", "open_session", "ordered_results", "run_network", "split_threads"]
 
-_opening = threading.Lock()
+_session_lock = threading.Lock()
 Scores = NDArray[np.float32]
 
 
-def run(card: ModelCard, image: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
+def run_network(card: ModelCard, image: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
     """Scores (class, y, x) of `image` (channel, y, x), whose sides are multiples of `card.stride`.
 
     `threads` is what ONNX Runtime may use: 0 all cores, 1 in a back-end worker.
     """
-    with _opening:
-        runner = session(card, threads)
+    with _session_lock:
+        runner = open_session(card, threads)
     try:
         scores = np.asarray(runner.run(None, {runner.get_inputs()[0].name: image[np.newaxis]})[0], dtype=np.float32)
     except Exception as error:
@@ -48,7 +48,7 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=4)
-def session(card: ModelCard, threads: int) -> "onnxruntime.InferenceSession":
+def open_session(card: ModelCard, threads: int) -> "onnxruntime.InferenceSession":
     """The session of a card, opened once. Raises WeightsError if ONNX Runtime refuses the network.
 
     Threads do not spin while they wait (on a shared machine that costs 15 % of the CPU), and with one
@@ -79,23 +79,23 @@ def _check_input(card: ModelCard, shapes: list[list[int | str]]) -> None:
         raise WeightsError(f"{card.file} takes input {shape}; its card has {card.channels} channels.")
 
 
-def best(scores: NDArray[np.float32], reading: Reading) -> NDArray[np.uint8]:
+def classify(scores: NDArray[np.float32], spec: InputSpec) -> NDArray[np.uint8]:
     """Index of the class (y, x) from `scores` (class, y, x): the highest, unless `reading` has thresholds.
 
     A class with a threshold is taken where its score reaches it; of several, the one furthest above, as a ratio. Else
     the best of the classes without threshold; if all have one, the nearest to its own.
     """
-    if not reading.thresholds:
-        return _highest(scores)
-    given = dict(reading.thresholds)
-    limits = np.array([given.get(name, np.nan) for name in reading.card.output_names], dtype=np.float32)
+    if not spec.thresholds:
+        return _argmax(scores)
+    given = dict(spec.thresholds)
+    limits = np.array([given.get(name, np.nan) for name in spec.card.output_names], dtype=np.float32)
     limits = limits[:, np.newaxis, np.newaxis]
     ratio = scores / limits
     reached = np.where(ratio >= 1, 1 + ratio, ratio - 2)
-    return _highest(np.where(np.isnan(limits), scores, reached))
+    return _argmax(np.where(np.isnan(limits), scores, reached))
 
 
-def _highest(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _argmax(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     """What `scores.argmax(axis=0)` gives where no score is NaN, sooner: it goes through whole planes."""
     index, top = np.zeros(scores.shape[1:], dtype=np.uint8), scores[0].copy()
     for number, plane in enumerate(scores[1:], 1):
@@ -104,34 +104,34 @@ def _highest(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     return index
 
 
-def shared_out(threads: int, windows: int) -> tuple[int, int]:
+def split_threads(threads: int, windows: int) -> tuple[int, int]:
     """How many lanes there are for so many `windows`, and the threads of each; `threads` is 0 for all cores.
 
     Two lanes share an even number of cores: while one reads or blends, which takes one core, the other convolves. Over
     9 Mpx in memory, `compact` took 2.9 s so and 3.3 s in one lane, on two cores, and 0.5 GB more.
     """
-    cores = threads or _cores()
+    cores = threads or _count_cores()
     return (1, threads) if windows == 1 or cores % 2 else (2, cores // 2)
 
 
-def _cores() -> int:
+def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_order(jobs: Iterable[Callable[[], Scores]], lanes: int) -> Generator[Scores]:
+def ordered_results(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Generator[Scores]:
     """What `jobs` return, or raise, in their order; as many as there are `lanes` are at work, and one waits.
 
     Jobs are drawn in the caller's thread; with one lane they are done there too. Closing drops those that wait.
     """
-    if lanes == 1:
+    if parallel == 1:
         yield from (job() for job in jobs)
         return
     running: deque[Future[Scores]] = deque()
-    with ThreadPoolExecutor(lanes, "kappamask-window") as pool:
+    with ThreadPoolExecutor(parallel, "kappamask-window") as pool:
         try:
             for job in jobs:
                 running.append(pool.submit(job))
-                if len(running) > lanes:
+                if len(running) > parallel:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()

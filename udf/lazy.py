@@ -8,79 +8,79 @@ from numpy.typing import NDArray
 
 from kappamask.models import MissingExtraError
 from kappamask.udf import eager, windows
-from kappamask.udf.pixel_evidence import Evidence
-from kappamask.udf.preprocess import Reading
-from kappamask.udf.radiometry import Decision, check
+from kappamask.udf.pixel_evidence import PixelStatistics
+from kappamask.udf.preprocess import InputSpec
+from kappamask.udf.radiometry import Decision, check_radiometry
 
-__all__ = ["cells", "compute", "computed", "mask_date", "sample", "stack", "zeros"]
+__all__ = ["compute_all", "compute_block", "lazy_zeros", "mask_date", "read_blocks", "sample_statistics", "stack_dates"]
 
 BLOCK_WINDOWS = 4
 """Sides of a block in window steps: 4096 px for 1024; larger blocks compute fewer windows twice, use more memory."""
-SIDE = 1024
-"""Pixels, of cells where chunks are smaller: that of the blocks of Sentinel-2's JP2s; 27 MB with 13 bands."""
-LOOKED_AT = 3
-"""Rows and columns of cells that a sample is taken from: nine blocks of a product are 7 % of it."""
+BLOCK_SIDE_PX = 1024
+"""Pixels, of blocks where chunks are smaller: that of the blocks of Sentinel-2's JP2s; 27 MB with 13 bands."""
+SAMPLE_BLOCKS = 3
+"""Rows and columns of blocks that a sample is taken from: nine blocks of a product are 7 % of it."""
 
 
-def mask_date(values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
+def mask_date(values: Any, spec: InputSpec, scores: bool) -> tuple[Any, Any]:
     """Lazy mask (y, x) and scores (class, y, x) of a dask array (band, y, x); equal to the eager ones bit for bit.
 
     Tasks of `values` stay as they are, so that what else is made of them in one computation shares them.
     """
-    rows, columns = (_edges(n, reading) for n in values.shape[1:])
-    found = _dask()[0].block([[_piece(values, y, x, reading, scores) for x in columns] for y in rows])
+    rows, columns = (_block_edges(n, spec) for n in values.shape[1:])
+    found = _import_dask()[0].block([[_lazy_block(values, y, x, spec, scores) for x in columns] for y in rows])
     return (found[0].astype(np.uint8), found[1:]) if scores else (found[0], None)
 
 
-def stack(arrays: list[Any]) -> Any:
+def stack_dates(arrays: list[Any]) -> Any:
     """Dates on a new first axis."""
-    return _dask()[0].stack(arrays)
+    return _import_dask()[0].stack(arrays)
 
 
-def zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+def lazy_zeros(shape: tuple[int, ...], dtype: Any) -> Any:
     """An array whose numbers are made when they are asked for."""
-    return _dask()[0].zeros(shape, dtype=dtype)
+    return _import_dask()[0].zeros(shape, dtype=dtype)
 
 
-def computed(arrays: list[Any]) -> list[NDArray[Any]]:
+def compute_all(arrays: list[Any]) -> list[NDArray[Any]]:
     """Several arrays, all at once."""
-    return [*_dask()[1].compute(*arrays)]
+    return [*_import_dask()[1].compute(*arrays)]
 
 
-def _edges(length: int, reading: Reading) -> list[tuple[int, int]]:
-    spans = reading.windows(length)
+def _block_edges(length: int, spec: InputSpec) -> list[tuple[int, int]]:
+    spans = spec.windows(length)
     step = BLOCK_WINDOWS * (spans[1].start if len(spans) > 1 else length)
     return [(first, min(first + step, length)) for first in range(0, length, step)]
 
 
-def _piece(values: Any, rows: tuple[int, int], columns: tuple[int, int], reading: Reading, scores: bool) -> Any:
+def _lazy_block(values: Any, rows: tuple[int, int], columns: tuple[int, int], spec: InputSpec, scores: bool) -> Any:
     """A lazy block (1, y, x), codes, or with `scores` (1 + class, y, x), float32: codes first, then scores."""
     cuts, plans, inner = [], [], []
     for (first, last), length in zip((rows, columns), values.shape[1:], strict=True):
-        spans = windows.touching(reading.windows(length), first, last)
+        spans = windows.intersecting_windows(spec.windows(length), first, last)
         origin = spans[0].start
         cuts.append(slice(origin, spans[-1].stop))
         plans.append([span._replace(start=span.start - origin) for span in spans])
         inner.append(slice(first - origin, last - origin))
-    planes = 1 + len(reading.card.output) if scores else 1
+    planes = 1 + len(spec.card.output) if scores else 1
     shape = (planes, rows[1] - rows[0], columns[1] - columns[0])
     empty = np.empty((0, 0, 0), np.float32 if scores else np.uint8)
     part = values[:, cuts[0], cuts[1]].rechunk(-1)
-    options = {"plans": plans, "inner": inner, "reading": reading, "scores": scores}
-    return part.map_blocks(_block, **options, chunks=tuple((n,) for n in shape), dtype=empty.dtype, meta=empty)
+    options = {"plans": plans, "inner": inner, "spec": spec, "scores": scores}
+    return part.map_blocks(_mask_block, **options, chunks=tuple((n,) for n in shape), dtype=empty.dtype, meta=empty)
 
 
-def _block(
-    values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], reading: Reading, scores: bool
+def _mask_block(
+    values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], spec: InputSpec, scores: bool
 ) -> NDArray[Any]:
-    seen = eager.look(values, reading, eager.sampling_step(values.shape[1] * values.shape[2]))
-    check(Decision(reading.mode, "decided for the whole cube"), seen)
-    mask, score = eager.blended(values, reading, scores, *plans)
+    seen = eager.sample_statistics(values, spec, eager.sampling_step(values.shape[1] * values.shape[2]))
+    check_radiometry(Decision(spec.mode, "decided for the whole cube"), seen)
+    mask, score = eager.mask_windows(values, spec, scores, *plans)
     y, x = inner
     return mask[None, y, x] if score is None else np.concatenate([mask[None, y, x], score[:, y, x]])
 
 
-def _dask() -> tuple[Any, Any]:
+def _import_dask() -> tuple[Any, Any]:
     try:
         import dask
         import dask.array
@@ -89,15 +89,15 @@ def _dask() -> tuple[Any, Any]:
     return dask.array, dask
 
 
-def cells(values: Any) -> tuple[list[slice], list[slice]]:
+def read_blocks(values: Any) -> tuple[list[slice], list[slice]]:
     """Rows and columns that divide a dask array (band, y, x) along its chunks; low and wide chunks stay so."""
     _, rows, columns = values.chunks
-    across = _merged(columns, SIDE)
+    across = _merge_chunks(columns, BLOCK_SIDE_PX)
     widest = max(part.stop - part.start for part in across)
-    return _merged(rows, -(-SIDE * SIDE // widest)), across
+    return _merge_chunks(rows, -(-BLOCK_SIDE_PX * BLOCK_SIDE_PX // widest)), across
 
 
-def _merged(chunks: tuple[int, ...], least: int) -> list[slice]:
+def _merge_chunks(chunks: tuple[int, ...], least: int) -> list[slice]:
     """Chunks along an axis, joined until each part has `least` pixels; the last may have fewer."""
     edges = [0]
     for edge in np.cumsum(chunks).tolist():
@@ -106,27 +106,27 @@ def _merged(chunks: tuple[int, ...], least: int) -> list[slice]:
     return [slice(*ends) for ends in pairwise(edges)]
 
 
-def compute(values: Any, y: slice, x: slice) -> NDArray[Any]:
-    """The numbers (band, y, x) in a cell of a dask array, computed in this thread."""
+def compute_block(values: Any, y: slice, x: slice) -> NDArray[Any]:
+    """The numbers (band, y, x) in a block of a dask array, computed in this thread."""
     return np.asarray(values[:, y, x].compute(scheduler="synchronous"))
 
 
-def sample(values: Any, reading: Reading) -> Evidence:
-    """Evidence from a few cells of a dask array (band, y, x), spread evenly.
+def sample_statistics(values: Any, spec: InputSpec) -> PixelStatistics:
+    """Evidence from a few blocks of a dask array (band, y, x), spread evenly.
 
-    If none of their pixels is valid, it is that of the first cell that has some.
+    If none of their pixels is valid, it is that of the first block that has some.
     """
-    rows, columns = cells(values)
-    chosen = [*product(_spread(rows), _spread(columns))]
+    rows, columns = read_blocks(values)
+    chosen = [*product(_pick_evenly(rows), _pick_evenly(columns))]
     step = eager.sampling_step(sum((y.stop - y.start) * (x.stop - x.start) for y, x in chosen))
-    found = computed([values[:, y, x][:, ::step, ::step] for y, x in chosen])
-    seen = eager.evidence(np.concatenate([eager.thinned(one, 1) for one in found], axis=1), reading)
+    found = compute_all([values[:, y, x][:, ::step, ::step] for y, x in chosen])
+    seen = eager.pixel_statistics(np.concatenate([eager.subsample(one, 1) for one in found], axis=1), spec)
     others = product(rows, columns)
-    while seen.empty and (cell := next(others, None)):
-        seen = eager.look(compute(values, *cell), reading)
+    while seen.empty and (block := next(others, None)):
+        seen = eager.sample_statistics(compute_block(values, *block), spec)
     return seen
 
 
-def _spread(parts: list[slice]) -> list[slice]:
-    count = min(LOOKED_AT, len(parts))
+def _pick_evenly(parts: list[slice]) -> list[slice]:
+    count = min(SAMPLE_BLOCKS, len(parts))
     return [parts[int((i + 0.5) * len(parts) / count)] for i in range(count)]

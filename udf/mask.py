@@ -1,180 +1,18 @@
-"""Cloud masks: prepare the inputs, classify the pixels, label the result."""
+"""Make cloud masks: prepare the cube, predict classes, label the result."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
-from kappamask.udf import eager, lazy
-from kappamask.udf.cube import normalise, pick, resolve_level, select
-from kappamask.udf.pixel_evidence import NOTHING, Evidence
-from kappamask.udf.preprocess import Reading
-from kappamask.udf.radiometry import Decision, check, decide, lacks_offset, stated
-from kappamask.udf.schemes import flag_attributes
-from kappamask.udf.series import FACTS, split_dates
-from kappamask.udf.windows import framed as framed_length
+from kappamask.models import ModelCard
+from kappamask.udf.label import join_dates, label_result
+from kappamask.udf.options import MaskOptions
+from kappamask.udf.predict import predict_dates
+from kappamask.udf.prepare import flip_axes, prepare_inputs
+from kappamask.udf.series import split_dates
 
-__all__ = ["NODATA_ATTRIBUTES", "cloud_mask", "dates", "dressed", "framed", "join_dates", "mask_cube", "read", "settle"]
-
-MOSAICS = ("blended", "own")
-NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
-"""As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
-
-
-def dressed(
-    dates: list[Any], cube: xr.DataArray, reading: Reading, decision: Decision, scores: bool
-) -> xr.DataArray | xr.Dataset:
-    """The mask of all dates with the cube's coordinates; a Dataset with `mask` and `score` if `scores`.
-
-    dates: one (mask (y, x), scores (class, y, x) or None) for each date of `cube`.
-    """
-    provenance = {
-        "model_id": reading.card.id,
-        "model_sha256": reading.card.sha256,
-        "radiometry": decision.mode,
-        "radiometry_reason": decision.reason,
-        "level": reading.level,
-    }
-    if reading.thresholds:
-        provenance["thresholds"] = ", ".join(f"{name} {value:g}" for name, value in reading.thresholds)
-    if reading.mosaic:
-        provenance["mosaic"] = "own"
-    like = cube.isel(bands=0, drop=True).drop_vars(FACTS, errors="ignore")
-    attributes = {"long_name": "KappaMask class", **flag_attributes(reading.card), **provenance}
-    mask = _labelled(_stacked([m for m, _ in dates], like, ()), like, "mask", attributes)
-    if not scores:
-        return mask
-    names = list(reading.card.output_names)
-    stacked = _stacked([s for _, s in dates], like, (len(names),))
-    score = _labelled(stacked, like, "score", {"long_name": "score of each class", **provenance}, names)
-    return xr.Dataset({"mask": mask, "score": score}, attrs=provenance)
-
-
-def join_dates(made: list[Any]) -> Any:
-    """Join masks of dates that were each read in their own way; what differs is listed date by date."""
-    joined = xr.concat(made, "t", combine_attrs="drop_conflicts")
-    for key in ("radiometry", "radiometry_reason", "level"):
-        told = [str(one.attrs[key]) for one in made]
-        if len(set(told)) > 1:
-            for part in (joined, *(joined.data_vars.values() if isinstance(joined, xr.Dataset) else ())):
-                part.attrs[key] = "; ".join(told)
-    return joined
-
-
-def _labelled(
-    data: Any, like: xr.DataArray, name: str, attributes: dict[str, Any], classes: list[str] | None = None
-) -> xr.DataArray:
-    dims = [*like.dims[:-2], *(["class"] if classes else []), *like.dims[-2:]]
-    coords: dict[Hashable, Any] = dict(like.coords)
-    if classes:
-        coords["class"] = classes
-    return xr.DataArray(data, dims=dims, coords=coords, name=name, attrs=attributes)
-
-
-def _stacked(arrays: list[Any], like: xr.DataArray, extra: tuple[int, ...]) -> Any:
-    if "t" not in like.dims:
-        return arrays[0]
-    if not arrays:
-        return np.empty((0, *extra, *like.shape[-2:]), dtype=np.float32 if extra else np.uint8)
-    return np.stack(arrays) if isinstance(arrays[0], np.ndarray) else lazy.stack(arrays)
-
-
-def settle(
-    cube: xr.DataArray,
-    card: ModelCard,
-    level: str | None,
-    radiometry: str,
-    *,
-    threads: int,
-    thresholds: Mapping[str, float] | None,
-    mosaic: str,
-    doubt: Callable[[str], None] | None = None,
-    bands: Sequence[str] | None = None,
-) -> tuple[xr.DataArray, Reading, Decision]:
-    """All that is settled before the network is run; see `mask_cube` and `read`."""
-    cube, reading, decision = read(cube, card, level, radiometry, doubt, bands)
-    limits = check_thresholds(card, thresholds)
-    return cube, replace(reading, threads=threads, thresholds=limits, mosaic=_mosaic(mosaic, card)), decision
-
-
-def read(
-    cube: xr.DataArray,
-    card: ModelCard,
-    level: str | None,
-    radiometry: str,
-    doubt: Callable[[str], None] | None = None,
-    names: Sequence[str] | None = None,
-) -> tuple[xr.DataArray, Reading, Decision]:
-    """The bands of `cube` that the card's network takes, how their numbers are read, and why so; see `mask_cube`.
-
-    Pixels of a dask cube are computed only where nothing else tells what they mean; they are checked when used.
-    """
-    cube = normalise(cube, names)
-    cube = select(cube, names) if names else cube
-    level = resolve_level(cube, card, level)
-    cube = pick(cube, card)
-    bands = tuple(str(band) for band in cube.coords["bands"].values)
-    reading = Reading(card, bands, level, radiometry, _nodata(cube), threads=0)
-    said = stated(cube.attrs, cube.encoding)
-    known = radiometry != "auto" or (said is not None and not lacks_offset(said, cube.encoding))
-    seen = [NOTHING] if known and cube.chunks is not None else [_sample(date, reading) for date in dates(cube)]
-    decision = decide(radiometry, cube.attrs, cube.encoding, seen)
-    for evidence in seen:
-        message = check(decision, evidence, certain_only=doubt is not None)
-        if message and doubt:
-            doubt(message)
-    return cube, replace(reading, mode=decision.mode), decision
-
-
-def framed(values: Any, reading: Reading) -> tuple[Any, slice, slice]:
-    """`values` (band, y, x) with the pixels around them that a network's own mosaic needs; where they lie in that."""
-    mosaic = reading.mosaic
-    if mosaic is None:
-        return values, slice(0, values.shape[1]), slice(0, values.shape[2])
-    sides = [
-        (mosaic.before, framed_length(n, reading.card.window, mosaic) - n - mosaic.before) for n in values.shape[1:]
-    ]
-    padding: Any = mosaic.padding
-    y, x = (slice(mosaic.before, mosaic.before + n) for n in values.shape[1:])
-    return np.pad(values, [(0, 0), *sides], mode=padding), y, x
-
-
-def _mosaic(word: str, card: ModelCard) -> Mosaic | None:
-    if word not in MOSAICS:
-        raise CubeError(f"No mosaic {word!r}: known are {', '.join(MOSAICS)}.")
-    if word == "own" and card.mosaic is None:
-        raise CubeError(f"{card.id} has no mosaic of its own: its card lacks kappamask:mosaic; say mosaic='blended'.")
-    return card.mosaic if word == "own" else None
-
-
-def _sample(date: xr.DataArray, reading: Reading) -> Evidence:
-    if date.chunks is not None:
-        return lazy.sample(date.data, reading)
-    return eager.look(date.data, reading, eager.sampling_step(date.sizes["y"] * date.sizes["x"]))
-
-
-def _nodata(cube: xr.DataArray) -> tuple[float, ...]:
-    """Every nodata value that the attributes declare, whatever the library that wrote them."""
-    found: set[float] = set()
-    for key in NODATA_ATTRIBUTES:
-        declared = cube.attrs.get(key)
-        if declared is None:
-            continue
-        try:
-            values = np.asarray(declared, dtype=np.float64).ravel()
-        except (TypeError, ValueError) as error:
-            raise CubeError(f"The cube's attribute '{key}' is {declared!r}; needed is a number.") from error
-        found.update(float(value) for value in values if np.isfinite(value))
-    return tuple(sorted(found))
-
-
-def dates(cube: xr.DataArray) -> list[xr.DataArray]:
-    """The dates of a cube ([t,] bands, y, x), each (bands, y, x)."""
-    return [cube.isel(t=i) for i in range(cube.sizes["t"])] if "t" in cube.dims else [cube]
+__all__ = ["cloud_mask", "mask_cube"]
 
 
 def cloud_mask(
@@ -188,10 +26,11 @@ def cloud_mask(
     mosaic: str = "blended",
     bands: Sequence[str] | None = None,
 ) -> xr.DataArray | xr.Dataset:
-    """KappaMask classes of every pixel of a Sentinel-2 cube.
+    """Classify every pixel of a Sentinel-2 cube with a KappaMask network.
 
     cube: dims (bands, y, x) or (t, bands, y, x) in any order, labels B01 … B12, B8A, AOT, WVP on `bands`,
-        numbers of any type, numpy or dask; sides of 4 px and more at 10 m. Never changed.
+        numbers of any type, numpy or dask; sides of 4 px and more at 10 m. Never changed. Rows may run from south to
+        north, as the coordinate y then says; the mask runs as the cube does.
     level: "L1C" or "L2A"; may be left out where bands, attribute `level` or card decide.
     model: a card's id or a path to a card.
     radiometry: "reflectance", "dn_harmonized" (reflectance * 10000), "dn_offset" (the same plus 1000), or
@@ -199,8 +38,9 @@ def cloud_mask(
     scores: also return the network's scores.
     thresholds: class name to score, as {"cloud": 0.3}: the class is taken where its score reaches that, and only
         there; left out, each pixel is of the class with the highest score.
-    mosaic: "blended", or "own" to compare with the tool that a network comes with: windows as its card says that
+    mosaic: "blended", or "vendor" to compare with the tool that a network comes with: windows as its card says that
         the tool lays them (KappaZeta's: every 480 px of 512, zeros beyond the image, 16 px cut off each side).
+        "own" is the earlier name of "vendor".
     bands: a name for each layer, in order, where the cube has no labels or only numbers (b1, b2, b3); of a cube with
         names those to use.
 
@@ -211,49 +51,32 @@ def cloud_mask(
     Raises CubeError (dimensions, labels, bands, level, thresholds), RadiometryError (doubt or contradiction),
     CardError and WeightsError (no such network, or not the one its card describes).
     """
-    return mask_cube(
-        cube, load_card(model), level, radiometry, scores=scores, thresholds=thresholds, mosaic=mosaic, bands=bands
+    options = MaskOptions(
+        level=level,
+        model=model,
+        radiometry=radiometry,
+        bands=None if bands is None else tuple(bands),
+        scores=scores,
+        thresholds=thresholds or {},
+        mosaic=mosaic,
     )
+    return mask_cube(cube, options)
 
 
 def mask_cube(
-    cube: xr.DataArray,
-    card: ModelCard,
-    level: str | None,
-    radiometry: str,
-    *,
-    scores: bool = False,
-    threads: int = 0,
-    thresholds: Mapping[str, float] | None = None,
-    doubt: Callable[[str], None] | None = None,
-    mosaic: str = "blended",
-    bands: Sequence[str] | None = None,
+    cube: xr.DataArray, options: MaskOptions, *, warn: Callable[[str], None] | None = None
 ) -> xr.DataArray | xr.Dataset:
-    """What `cloud_mask` does, for callers that know more.
+    """Make the mask of a cube as `options` say; see `cloud_mask` for cube, result and errors.
 
-    threads: for ONNX Runtime; 0 is all cores. doubt: called with a sentence where the pixels speak against
-    the radiometry without proof; without it that is a RadiometryError.
+    warn: called with a sentence where the pixels speak against the radiometry without proof; left out, that is a
+        RadiometryError.
     """
-    if isinstance(cube, xr.DataArray) and (apart := split_dates(cube)):
-        parts = [
-            mask_cube(
-                one, card, level, radiometry, scores=scores, threads=threads, thresholds=thresholds, doubt=doubt,
-                mosaic=mosaic, bands=bands,
-            )
-            for one in apart
-        ]  # fmt: skip
-        joined: xr.DataArray | xr.Dataset = join_dates(parts)
+    if isinstance(cube, xr.DataArray) and (parts := split_dates(cube)):
+        joined: xr.DataArray | xr.Dataset = join_dates([mask_cube(part, options, warn=warn) for part in parts])
         return joined
-    cube, reading, decision = settle(
-        cube, card, level, radiometry, threads=threads, thresholds=thresholds, doubt=doubt, mosaic=mosaic, bands=bands
-    )
-    compute: Callable[..., tuple[Any, Any]] = eager.mask_date if cube.chunks is None else lazy.mask_date
-    made = [_date(compute, date.data, reading, scores) for date in dates(cube)]
-    return dressed(made, cube, reading, decision, scores)
-
-
-def _date(compute: Callable[..., tuple[Any, Any]], values: Any, reading: Reading, scores: bool) -> tuple[Any, Any]:
-    """Mask and scores of one date."""
-    values, y, x = framed(values, reading)
-    mask, score = compute(values, reading, scores)
-    return mask[y, x], None if score is None else score[:, y, x]
+    prepared = prepare_inputs(cube, options, warn)
+    result = label_result(predict_dates(prepared, scores=options.scores), prepared, scores=options.scores)
+    if isinstance(result, xr.Dataset):
+        layers = {name: flip_axes(layer, prepared.flipped) for name, layer in result.data_vars.items()}
+        return xr.Dataset(layers, attrs=result.attrs)
+    return flip_axes(result, prepared.flipped)

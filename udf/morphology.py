@@ -6,15 +6,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Runs", "find_runs", "grown"]
+__all__ = ["ConnectedComponents", "dilate_disc", "find_components"]
 
 Bools = NDArray[np.bool_]
-STRIP = 128
+STRIP_ROWS = 128
 """Rows at a time: what is read again and again then stays in a processor's cache."""
 Numbers = NDArray[np.intp]
 
 
-def grown(where: Bools, radius: float, ratio: float = 1.0) -> Bools:
+def dilate_disc(where: Bools, radius: float, ratio: float = 1.0) -> Bools:
     """Pixels (y, x) whose centre is at most `radius` from the centre of a pixel in `where`.
 
     The unit is a pixel's width, of which its height is `ratio`.
@@ -23,13 +23,13 @@ def grown(where: Bools, radius: float, ratio: float = 1.0) -> Bools:
     out = where.copy()
     if reach == across == 0:
         return out
-    beside = _beside(where, across)
+    beside = _row_distance(where, across)
     widths = [floor(sqrt(max(0.0, radius**2 - (down * ratio) ** 2))) for down in range(reach + 1)]
     occupied = np.asarray(where.any(axis=1))
-    for top in range(0, len(where), STRIP):
-        if not occupied[max(top - reach, 0) : top + STRIP + reach].any():
+    for top in range(0, len(where), STRIP_ROWS):
+        if not occupied[max(top - reach, 0) : top + STRIP_ROWS + reach].any():
             continue
-        strip = out[top : top + STRIP]
+        strip = out[top : top + STRIP_ROWS]
         for down in range(-reach, reach + 1):
             first, last = max(top + down, 0), max(min(top + len(strip) + down, len(where)), 0)
             target = strip[first - top - down : max(last - top - down, 0)]
@@ -37,18 +37,18 @@ def grown(where: Bools, radius: float, ratio: float = 1.0) -> Bools:
     return out
 
 
-def _beside(where: Bools, reach: int) -> NDArray[Any]:
+def _row_distance(where: Bools, reach: int) -> NDArray[Any]:
     """Pixels along the row to the nearest in `where`; `reach` + 1 stands for all that is more."""
     out = np.empty(where.shape, dtype=np.min_scalar_type(2 * reach + 1))
-    for top in range(0, len(where), STRIP):
-        strip = out[top : top + STRIP]
-        np.multiply(~where[top : top + STRIP], out.dtype.type(reach + 1), out=strip)
+    for top in range(0, len(where), STRIP_ROWS):
+        strip = out[top : top + STRIP_ROWS]
+        np.multiply(~where[top : top + STRIP_ROWS], out.dtype.type(reach + 1), out=strip)
         for line in (strip, strip[:, ::-1]):
-            _nearer(line, reach)
+            _propagate_distance(line, reach)
     return out
 
 
-def _nearer(away: NDArray[Any], reach: int) -> None:
+def _propagate_distance(away: NDArray[Any], reach: int) -> None:
     """Lower `away` (y, x) to what the pixels before say: one more for each pixel from them, in doubling steps."""
     step = 1
     while step <= min(reach, away.shape[1] - 1):
@@ -56,36 +56,36 @@ def _nearer(away: NDArray[Any], reach: int) -> None:
         step *= 2
 
 
-class Runs(NamedTuple):
+class ConnectedComponents(NamedTuple):
     """Stretches of an image's rows, each with the number of the object that it is part of."""
 
     start: Numbers
     """First pixel of each, counted through all rows."""
     stop: Numbers
     """The pixel after its last."""
-    root: Numbers
+    label: Numbers
     """Number of its object: that of one of the object's runs."""
 
-    def area(self) -> Numbers:
+    def sizes(self) -> Numbers:
         """Pixels of the object of each run."""
-        sizes = np.bincount(self.root, weights=self.stop - self.start, minlength=len(self.root))
-        return np.asarray(sizes[self.root], dtype=np.intp)
+        sizes = np.bincount(self.label, weights=self.stop - self.start, minlength=len(self.label))
+        return np.asarray(sizes[self.label], dtype=np.intp)
 
-    def most(self, values: NDArray[Any]) -> NDArray[Any]:
+    def max_per_component(self, values: NDArray[Any]) -> NDArray[Any]:
         """For each run the highest of `values` (flat, one a pixel) in its object."""
         ends = np.column_stack((self.start, self.stop)).ravel()
         of_run = np.maximum.reduceat(values, ends)[::2] if len(ends) else values[:0]
-        found = np.zeros(len(self.root), dtype=values.dtype)
-        np.maximum.at(found, self.root, of_run)
-        return found[self.root]
+        found = np.zeros(len(self.label), dtype=values.dtype)
+        np.maximum.at(found, self.label, of_run)
+        return found[self.label]
 
-    def pixels(self, chosen: NDArray[np.bool_]) -> Numbers:
+    def positions(self, chosen: NDArray[np.bool_]) -> Numbers:
         """Flat positions of all pixels of the chosen runs, in order."""
         start, length = self.start[chosen], (self.stop - self.start)[chosen]
         return np.asarray(np.arange(length.sum()) + np.repeat(start - (np.cumsum(length) - length), length))
 
 
-def find_runs(where: NDArray[np.bool_], *, diagonal: bool) -> Runs:
+def find_components(where: NDArray[np.bool_], *, diagonal: bool) -> ConnectedComponents:
     """The connected objects of an image (y, x), as runs; pixels that meet at a corner are connected if `diagonal`.
 
     The image's outermost pixels must be False.
@@ -98,10 +98,10 @@ def find_runs(where: NDArray[np.bool_], *, diagonal: bool) -> Runs:
     count = np.maximum(last - first, 0)
     below = np.repeat(np.arange(len(start)), count)
     above = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
-    return Runs(start, stop, _joined(len(start), below, above))
+    return ConnectedComponents(start, stop, _join_labels(len(start), below, above))
 
 
-def _joined(count: int, one: Numbers, other: Numbers) -> Numbers:
+def _join_labels(count: int, one: Numbers, other: Numbers) -> Numbers:
     """Number of the component of each of `count` things, of which one[i] and other[i] belong together.
 
     Each root that has a lower neighbour is hung on it and paths are shortened, until no pair is apart.

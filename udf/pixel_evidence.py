@@ -13,31 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "BRIGHT",
-    "LEFT_IN",
-    "NOTHING",
+    "CLIPPED_BRIGHT",
+    "NO_PIXELS",
+    "OFFSET_LEFT_IN",
+    "OFFSET_TAKEN_TWICE",
     "REFLECTANCE_MEDIAN",
-    "TWICE",
     "Contradiction",
-    "Evidence",
-    "contradiction",
+    "PixelStatistics",
+    "compute_statistics",
     "doubt_offset",
     "find_constant",
-    "gather",
-    "guess",
+    "find_contradiction",
+    "infer_radiometry",
 ]
 
 REFLECTANCE_MEDIAN = 3.0
 """No scene is that bright (snow and glint stay below 2); half of the digital numbers of any scene are above."""
-EIGHT_BIT = 300.0
+EIGHT_BIT_P99 = 300.0
 """99 % of the numbers below this are no Sentinel-2 digital numbers but a picture or percents: reflectance 0.03."""
-OFFSET_FLOOR = 900.0
+MIN_WITH_OFFSET = 900.0
 """With the offset of 1000, hardly any number is below 900: reflectance -0.01."""
-OFFSET_NEVER = 800.0
+MIN_DARK_WITH_OFFSET = 800.0
 """With the offset, 5 % of the dark bands' numbers are not below 800, reflectance -0.02, not even in deep shade."""
-LEFT_IN = "reflectance with the offset of 0.1 left in"
-TWICE = "numbers whose offset was taken away twice"
-MANY_PIXELS = 256
+OFFSET_LEFT_IN = "reflectance with the offset of 0.1 left in"
+OFFSET_TAKEN_TWICE = "numbers whose offset was taken away twice"
+MIN_PIXELS = 256
 """Fewer valid pixels than this prove nothing."""
 CIRRUS_OFFSET = (950.0, 1100.0)
 """Clear median of L1C B10: 1000 to 1030 with offset, 0 to 50 without."""
@@ -46,24 +46,24 @@ CIRRUS_SPREAD = 100.0
 DARK_BANDS = ("B02", "B03", "B04", "B11")
 OFFSET = 0.1
 """The radiometric offset as reflectance: what stays in where it was not taken away."""
-NEVER_BELOW = -0.02
+MIN_DARK = -0.02
 """5 % of the dark bands' reflectances are not below, not even in deep shade; as `OFFSET_NEVER` with the offset."""
-DARK_WITH_OFFSET = (0.09, 0.165)
+DARK_END_WITH_OFFSET = (0.09, 0.165)
 """Where the darkest reflectances lie with the offset left in; without it, a dark end is below."""
-DIM = 0.2
+DIM_END = 0.2
 """With the offset left in, the dark ends of most bands are below; snow and cloud are dark in few bands or none."""
 RED_SLOPE = 0.05
 """The dark end of B04 exceeds that of B02 by more over sand, whose dark end may be bright without any offset."""
-MANY_BANDS = 3
+MIN_BANDS = 3
 """In fewer bands the same number may be chance."""
 CONSTANT_SHARE = 0.05
 """So many pixels that hold one number in all bands are no surface, but a nodata value that nobody declared."""
-BRIGHT = (0.5, 2.0)
+CLIPPED_BRIGHT = (0.5, 2.0)
 """Reflectances at which programs clip clouds and snow: one number in all bands may be measured there."""
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PixelStatistics:
     """Figures of the valid pixels of a sample, in the numbers as given; NaN where there are none.
 
     Numbers that are exactly 0 are left out: they are nodata, or the padding of a single band.
@@ -72,7 +72,7 @@ class Evidence:
     median: float
     """Over all bands, as all but the last two that follow."""
     p99: float
-    lowest: float
+    p0_1: float
     """0.1 % percentile."""
     dark: float
     """5 % percentile of B02, B03, B04 and B11, where the offset would show."""
@@ -99,58 +99,62 @@ class Evidence:
     def shows_offset(self) -> bool:
         """B10 lies, narrowly, where only the offset puts it, and nothing is darker."""
         where = CIRRUS_OFFSET[0] <= self.cirrus <= CIRRUS_OFFSET[1] and self.cirrus_spread <= CIRRUS_SPREAD
-        return where and self.lowest >= OFFSET_FLOOR
+        return where and self.p0_1 >= MIN_WITH_OFFSET
 
     @property
     def shows_no_offset(self) -> bool:
         """Too many numbers are below what the offset alone comes to."""
-        return self.dark < OFFSET_NEVER or self.cirrus < OFFSET_FLOOR
+        return self.dark < MIN_DARK_WITH_OFFSET or self.cirrus < MIN_WITH_OFFSET
 
     def lies_below_zero(self, scale: float) -> bool:
         """Tell whether the dark end, times `scale`, is where only an offset taken away twice puts it."""
-        return self.dark * scale < NEVER_BELOW
+        return self.dark * scale < MIN_DARK
 
     @property
     def shows_offset_in_reflectance(self) -> bool:
         """B10 lies, narrowly, where only an offset left in puts it, and nothing is darker."""
         low, high = (limit / 1e4 for limit in CIRRUS_OFFSET)
         where = low <= self.cirrus <= high and self.cirrus_spread <= CIRRUS_SPREAD / 1e4
-        return where and self.lowest >= OFFSET_FLOOR / 1e4
+        return where and self.p0_1 >= MIN_WITH_OFFSET / 1e4
 
 
-NOTHING = Evidence(nan, nan, nan, nan, nan, nan, fractional=False, pixels=0)
+NO_PIXELS = PixelStatistics(nan, nan, nan, nan, nan, nan, fractional=False, pixels=0)
 """Where no pixel was looked at."""
 
 
 class Contradiction(NamedTuple):
     """What the pixels look like instead, why, and whether there is no other explanation."""
 
-    reading: str
+    looks_like: str
     why: str
     certain: bool
 
 
-def gather(values: NDArray[np.float32], bands: tuple[str, ...], valid: NDArray[np.bool_]) -> Evidence:
+def compute_statistics(
+    values: NDArray[np.float32], bands: tuple[str, ...], valid: NDArray[np.bool_]
+) -> PixelStatistics:
     """Evidence from `values` (band, pixel), of which the `valid` (pixel) ones count."""
     seen = values[:, valid]
     constant, where = find_constant(seen)
     share = float(where.mean()) if where.size else 0.0
     seen = seen[:, ~where]
-    every = _counted(seen)
-    dark = _counted(seen[[i for i, band in enumerate(bands) if band in DARK_BANDS]])
-    cirrus = _counted(seen[[i for i, band in enumerate(bands) if band == "B10"]])
+    every = _drop_zeros(seen)
+    dark = _drop_zeros(seen[[i for i, band in enumerate(bands) if band in DARK_BANDS]])
+    cirrus = _drop_zeros(seen[[i for i, band in enumerate(bands) if band == "B10"]])
     lowest, median, p99 = _percentiles(every, 0.1, 50, 99)
     low, middle, high = _percentiles(cirrus, 5, 50, 95)
-    return Evidence(
+    return PixelStatistics(
         median=median,
         p99=p99,
-        lowest=lowest,
+        p0_1=lowest,
         dark=_percentiles(dark, 5)[0],
         cirrus=middle,
         cirrus_spread=high - low,
         fractional=bool(np.count_nonzero(every != np.rint(every)) > 0.01 * every.size),
         pixels=seen.shape[1] if every.size else 0,
-        dark_ends=tuple((band, _percentiles(_counted(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)),
+        dark_ends=tuple(
+            (band, _percentiles(_drop_zeros(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)
+        ),
         constant=constant,
         constant_share=share,
     )
@@ -162,7 +166,7 @@ def find_constant(seen: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
     Pixels of 0 are nodata anyway, and where all pixels are alike there is nothing to tell them from.
     """
     nowhere = np.zeros(seen.shape[1], bool)
-    if len(seen) < MANY_BANDS or seen.shape[1] < MANY_PIXELS:
+    if len(seen) < MIN_BANDS or seen.shape[1] < MIN_PIXELS:
         return nan, nowhere
     flat = (seen == seen[0]).all(axis=0) & (seen[0] != 0)
     if np.count_nonzero(flat) < CONSTANT_SHARE * flat.size:
@@ -174,7 +178,7 @@ def find_constant(seen: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
     return float(numbers[most]), flat & (seen[0] == numbers[most])
 
 
-def _counted(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _drop_zeros(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(values[np.isfinite(values) & (values != 0)])
 
 
@@ -182,7 +186,7 @@ def _percentiles(values: NDArray[np.float32], *q: float) -> list[float]:
     return [float(p) for p in np.percentile(values, q)] if values.size else [nan] * len(q)
 
 
-def contradiction(mode: str, seen: Evidence) -> Contradiction | None:
+def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None:
     """How the pixels contradict `mode`, if they do.
 
     Certain is only the confusion of reflectances with digital numbers, which differ ten-thousandfold; the
@@ -190,7 +194,7 @@ def contradiction(mode: str, seen: Evidence) -> Contradiction | None:
     """
     if seen.empty:
         return None
-    many = seen.pixels >= MANY_PIXELS
+    many = seen.pixels >= MIN_PIXELS
     if mode == "reflectance":
         return _against_reflectance(seen, many)
     if seen.median < REFLECTANCE_MEDIAN and seen.fractional:
@@ -201,45 +205,45 @@ def contradiction(mode: str, seen: Evidence) -> Contradiction | None:
         why = f"B10 lies near {seen.cirrus:.0f} all over, without the offset it is 0 to 50"
         return Contradiction("dn_offset", why, False)
     if mode == "dn_harmonized" and many and seen.lies_below_zero(1e-4):
-        return Contradiction(TWICE, f"5 % of the visible bands and B11 are below {seen.dark:.0f}", False)
+        return Contradiction(OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark:.0f}", False)
     return None
 
 
-def _against_reflectance(seen: Evidence, many: bool) -> Contradiction | None:
+def _against_reflectance(seen: PixelStatistics, many: bool) -> Contradiction | None:
     if seen.median >= REFLECTANCE_MEDIAN:
         return Contradiction("digital numbers", f"half of the numbers exceed {seen.median:.4g}", many)
     if many and seen.lies_below_zero(1.0):
-        return Contradiction(TWICE, f"5 % of the visible bands and B11 are below {seen.dark:.3f}", False)
+        return Contradiction(OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark:.3f}", False)
     if many and seen.shows_offset_in_reflectance:
         why = f"B10 lies near {seen.cirrus:.3f} all over, as reflectance it is 0 to 0.005"
-        return Contradiction(LEFT_IN, why, False)
+        return Contradiction(OFFSET_LEFT_IN, why, False)
     return None
 
 
-def doubt_offset(seen: Evidence) -> str:
+def doubt_offset(seen: PixelStatistics) -> str:
     """Say why reflectances may still hold the offset, "" where they do not look so.
 
     Sand, snow and closed cloud have no dark end either: they are bright in most bands, or brighter in red than in blue.
     """
     ends = dict(seen.dark_ends)
     known = [end for end in ends.values() if end == end]
-    uniform = seen.lowest == seen.p99  # a test picture: nothing to find a dark end in
-    if seen.pixels < MANY_PIXELS or uniform or not known or not seen.lowest >= DARK_WITH_OFFSET[0]:
+    uniform = seen.p0_1 == seen.p99  # a test picture: nothing to find a dark end in
+    if seen.pixels < MIN_PIXELS or uniform or not known or not seen.p0_1 >= DARK_END_WITH_OFFSET[0]:
         return ""
-    dim = sum(end <= DIM for end in known)
+    dim = sum(end <= DIM_END for end in known)
     sandy = ends.get("B04", nan) - ends.get("B02", nan) > RED_SLOPE
-    if min(known) > DARK_WITH_OFFSET[1] or 2 * dim < len(known) or sandy:
+    if min(known) > DARK_END_WITH_OFFSET[1] or 2 * dim < len(known) or sandy:
         return ""
-    return f"no band is darker than {seen.lowest:.2f}, as with an offset of {OFFSET} that was never taken away"
+    return f"no band is darker than {seen.p0_1:.2f}, as with an offset of {OFFSET} that was never taken away"
 
 
-def guess(seen: Evidence) -> tuple[str, str] | None:
+def infer_radiometry(seen: PixelStatistics) -> tuple[str, str] | None:
     """(mode, why) where the pixels alone leave no doubt, else None."""
     if not seen.fractional and seen.lies_below_zero(1e-4):
         return "dn_harmonized", _why_no_offset(seen)
     if seen.median < REFLECTANCE_MEDIAN:
         return ("reflectance", f"half of the numbers are below {seen.median:.3g}") if seen.fractional else None
-    if seen.p99 < EIGHT_BIT:
+    if seen.p99 < EIGHT_BIT_P99:
         return None
     if seen.shows_no_offset:
         return "dn_harmonized", _why_no_offset(seen)
@@ -248,7 +252,7 @@ def guess(seen: Evidence) -> tuple[str, str] | None:
     return None
 
 
-def _why_no_offset(seen: Evidence) -> str:
-    if seen.dark < OFFSET_NEVER:
+def _why_no_offset(seen: PixelStatistics) -> str:
+    if seen.dark < MIN_DARK_WITH_OFFSET:
         return f"5 % of the visible bands and B11 are below {seen.dark:.0f}, with the offset they are not below 800"
     return f"the median of B10 is {seen.cirrus:.0f}, with the offset it is 1000 or more"

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.models import ModelCard, Mosaic, Thresholds
-from kappamask.udf.radiometry import AUXILIARY, affine, plausible
-from kappamask.udf.windows import Span, own, plan
+from kappamask.udf.radiometry import AUXILIARY, plausible_range, scale_and_offset
+from kappamask.udf.windows import Span, plan_windows, vendor_windows
 
-__all__ = ["Reading", "extent", "numbers", "tensor", "validity"]
+__all__ = ["InputSpec", "find_valid", "to_float32", "to_tensor", "valid_extent"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class InputSpec:
     """How the numbers of a cube are read: shared by all its windows."""
 
     card: ModelCard
@@ -31,25 +31,25 @@ class Reading:
     """Windows as the network's own tool lays them, instead of blended ones."""
 
     @property
-    def roomy(self) -> bool:
+    def uses_local_window(self) -> bool:
         """Whether the network has a window of its own for machines with more memory than a worker's, and it is used."""
         return self.mosaic is None and self.card.local_window > self.card.window
 
     def windows(self, length: int) -> list[Span]:
         """The windows along an axis of `length` pixels (framed for a mosaic)."""
         if self.mosaic:
-            return own(length, self.card.window, self.mosaic)
-        return plan(length, self.card.local_window, self.card.overlap, self.card.stride)
+            return vendor_windows(length, self.card.window, self.mosaic)
+        return plan_windows(length, self.card.local_window, self.card.overlap, self.card.stride)
 
 
-def numbers(values: Any) -> NDArray[np.float32]:
+def to_float32(values: Any) -> NDArray[np.float32]:
     """`values` as plain float32, NaN where a masked array hides them."""
     if isinstance(values, np.ma.MaskedArray):
         return np.asarray(np.ma.filled(values.astype(np.float32), np.nan))
     return np.asarray(values, dtype=np.float32)
 
 
-def validity(values: NDArray[Any], reading: Reading) -> NDArray[np.bool_]:
+def find_valid(values: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
     """Which pixels (y, x) of `values` (band, y, x), of any dtype, hold data.
 
     Not valid: in any required band NaN, infinite, a declared nodata value, or beyond what a reflectance can be;
@@ -57,81 +57,81 @@ def validity(values: NDArray[Any], reading: Reading) -> NDArray[np.bool_]:
     any required band that is a reflectance, for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a
     clear pixel often is.
     """
-    required = [i for i, band in enumerate(reading.bands) if band in reading.card.required]
-    needed = numbers(values[required])
-    measured = [_measured(plane, reading.bands[i], reading) for i, plane in zip(required, needed, strict=True)]
+    required = [i for i, band in enumerate(spec.bands) if band in spec.card.required]
+    needed = to_float32(values[required])
+    measured = [_find_measured(plane, spec.bands[i], spec) for i, plane in zip(required, needed, strict=True)]
     valid = np.asarray(np.all(measured, axis=0))
     zero = np.asarray((needed == 0).all(axis=0))
     if zero.any():
-        reflective = [i for i, band in enumerate(reading.bands) if band not in AUXILIARY]
-        valid[zero] &= (np.nan_to_num(numbers(values[reflective][:, zero])) != 0).any(axis=0)
+        reflective = [i for i, band in enumerate(spec.bands) if band not in AUXILIARY]
+        valid[zero] &= (np.nan_to_num(to_float32(values[reflective][:, zero])) != 0).any(axis=0)
     return valid
 
 
-def _measured(plane: NDArray[np.float32], band: str, reading: Reading) -> NDArray[np.bool_]:
-    low, high = plausible(reading.mode)
+def _find_measured(plane: NDArray[np.float32], band: str, spec: InputSpec) -> NDArray[np.bool_]:
+    low, high = plausible_range(spec.mode)
     measured = (plane >= low) & (plane <= high)
-    for number in _unmeasured(band, reading):
+    for number in _nodata_numbers(band, spec):
         measured &= plane != np.float32(number)
     return measured
 
 
-def _unmeasured(band: str, reading: Reading) -> tuple[float, ...]:
+def _nodata_numbers(band: str, spec: InputSpec) -> tuple[float, ...]:
     """Numbers of one band that are no measurements: those declared, and 0 where the offset is still in the numbers."""
-    declared = tuple(nodata for nodata in reading.nodata if nodata != 0)
-    return (0.0, *declared) if reading.mode == "dn_offset" and band not in AUXILIARY else declared
+    declared = tuple(nodata for nodata in spec.nodata if nodata != 0)
+    return (0.0, *declared) if spec.mode == "dn_offset" and band not in AUXILIARY else declared
 
 
-def extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
+def valid_extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
     """The smallest window that holds every valid pixel; there must be one."""
-    return _span(valid, 1), _span(valid, 0)
+    return _extent_along(valid, 1), _extent_along(valid, 0)
 
 
-def _span(valid: NDArray[np.bool_], axis: int) -> slice:
+def _extent_along(valid: NDArray[np.bool_], axis: int) -> slice:
     where = np.flatnonzero(valid.any(axis=axis))
     return slice(int(where[0]), int(where[-1]) + 1)
 
 
-def tensor(values: NDArray[Any], valid: NDArray[np.bool_], reading: Reading) -> NDArray[np.float32]:
+def to_tensor(values: NDArray[Any], valid: NDArray[np.bool_], spec: InputSpec) -> NDArray[np.float32]:
     """Network input (channel, y, x) of `values` (band, y, x), of any dtype: scaled, filled, reflected.
 
     Sides are then multiples of the stride, and the card's least side at least. The network never sees a NaN: absent
     bands, pixels that are not valid, and numbers that are no measurements hold the card's fill value.
     """
-    card = reading.card
+    card = spec.card
     image = np.empty((card.channels, *valid.shape), dtype=np.float32)
-    image[[i for i, band in enumerate(card.bands) if band not in reading.bands]] = card.fill
+    image[[i for i, band in enumerate(card.bands) if band not in spec.bands]] = card.fill
     absent, whole = ~valid, bool(valid.all())
-    for plane, band in zip(values, reading.bands, strict=True):
-        target, sure = image[card.bands.index(band)], _surely_measured(plane, band, reading)
-        plane = plane if sure else numbers(plane)
-        _scale(plane, band, reading, out=target)
+    for plane, band in zip(values, spec.bands, strict=True):
+        target, sure = image[card.bands.index(band)], _is_all_measured(plane, band, spec)
+        plane = plane if sure else to_float32(plane)
+        _scale(plane, band, spec, out=target)
         if not (sure and whole):
-            unmeasured = absent if sure else absent | ~_measured(plane, band, reading)
+            unmeasured = absent if sure else absent | ~_find_measured(plane, band, spec)
             np.copyto(target, np.float32(card.fill), where=unmeasured)
     if card.level_plane:
-        image[-1] = float(reading.level == "L2A")
-    return _reflected(image, card.stride, card.least_side)
+        image[-1] = float(spec.level == "L2A")
+    return _pad_reflected(image, card.stride, card.least_side)
 
 
-def _surely_measured(plane: NDArray[Any], band: str, reading: Reading) -> bool:
+def _is_all_measured(plane: NDArray[Any], band: str, spec: InputSpec) -> bool:
     """Whether all of a plane are measurements, by its extremes: in products, whole numbers without declared nodata."""
-    if plane.dtype.kind != "u" or isinstance(plane, np.ma.MaskedArray) or any(reading.nodata):
+    if plane.dtype.kind != "u" or isinstance(plane, np.ma.MaskedArray) or any(spec.nodata):
         return False
-    low, high = plausible(reading.mode)
+    low, high = plausible_range(spec.mode)
     least = plane.min()
-    return bool(low <= least and plane.max() <= high and least not in _unmeasured(band, reading))
+    return bool(low <= least and plane.max() <= high and least not in _nodata_numbers(band, spec))
 
 
-def _scale(plane: NDArray[Any], band: str, reading: Reading, out: NDArray[np.float32]) -> None:
-    scaling = reading.card.scaling[reading.card.bands.index(band)]
-    scale, offset = affine(band, reading.mode)
+def _scale(plane: NDArray[Any], band: str, spec: InputSpec, out: NDArray[np.float32]) -> None:
+    scaling = spec.card.scaling[spec.card.bands.index(band)]
+    scale, offset = scale_and_offset(band, spec.mode)
     np.copyto(out, plane)
     out *= np.float32(scale * scaling.gain)
     out += np.float32(offset * scaling.gain + scaling.bias)
     np.maximum(out, np.float32(scaling.lower), out=out)
 
 
-def _reflected(image: NDArray[np.float32], stride: int, least: int) -> NDArray[np.float32]:
+def _pad_reflected(image: NDArray[np.float32], stride: int, least: int) -> NDArray[np.float32]:
     missing = [-max(side, least) % stride + max(0, least - side) for side in image.shape[1:]]
     return np.pad(image, [(0, 0), *((0, n) for n in missing)], mode="reflect") if any(missing) else image

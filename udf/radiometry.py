@@ -11,15 +11,33 @@ from typing import Any
 import numpy as np
 
 from kappamask.models import RadiometryError
-from kappamask.udf.pixel_evidence import BRIGHT, LEFT_IN, TWICE, Evidence, contradiction, doubt_offset, guess
+from kappamask.udf.pixel_evidence import (
+    CLIPPED_BRIGHT,
+    OFFSET_LEFT_IN,
+    OFFSET_TAKEN_TWICE,
+    PixelStatistics,
+    doubt_offset,
+    find_contradiction,
+    infer_radiometry,
+)
 
-__all__ = ["AUXILIARY", "MODES", "Decision", "affine", "check", "decide", "lacks_offset", "plausible", "stated"]
+__all__ = [
+    "AUXILIARY",
+    "MODES",
+    "Decision",
+    "check_radiometry",
+    "decide_radiometry",
+    "lacks_offset",
+    "plausible_range",
+    "radiometry_from_metadata",
+    "scale_and_offset",
+]
 
 QUANTIFICATION = 1e-4
 """Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
 OFFSET = -0.1
 """RADIO_ADD_OFFSET and BOA_ADD_OFFSET, -1000 for all bands since baseline 04.00, as reflectance."""
-DECODED = "decoded with the file's scale_factor"
+DECODED_REASON = "decoded with the file's scale_factor"
 OFFSET_BASELINE = 4.0
 CLOUDFERRO_BASELINE = 99.99
 """A reprocessing by CloudFerro whose number says nothing about the offset."""
@@ -31,7 +49,7 @@ MODES: dict[str, tuple[float, float]] = {
 }
 """Mode -> (scale, offset) with reflectance = scale * number + offset."""
 
-PROVIDERS: dict[str, str] = {
+COLLECTIONS: dict[str, str] = {
     "SENTINEL2_L1C": "dn_harmonized",
     "SENTINEL2_L2A": "dn_harmonized",
     "COPERNICUS/S2_HARMONIZED": "dn_harmonized",
@@ -41,7 +59,7 @@ PROVIDERS: dict[str, str] = {
 """Collection id -> what its numbers mean: openEO on Copernicus Data Space; Earth Engine; Earth Search v1.
 Collections that mix both (Planetary Computer and Earth Search `sentinel-2-l2a`) go by baseline and pixels."""
 
-PLAUSIBLE = (-0.2, 10.0)
+PLAUSIBLE_REFLECTANCE = (-0.2, 10.0)
 """No surface sends reflectances outside: they are some undeclared nodata value (-9999, -32768, 9.97e36); products go
 down to -0.1, and saturated pixels, 65535, are 6.55."""
 PLAUSIBLE_NUMBERS = (-2_000.0, 110_000.0)
@@ -59,25 +77,27 @@ class Decision:
     reason: str
 
 
-def affine(band: str, mode: str) -> tuple[float, float]:
+def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
     """(scale, offset) that turns a number of `band` into reflectance; AOT and WVP are only divided by 10000."""
     if band in AUXILIARY:
         return QUANTIFICATION, 0.0
     return MODES.get(mode, MODES["reflectance"])
 
 
-def plausible(mode: str) -> tuple[float, float]:
+def plausible_range(mode: str) -> tuple[float, float]:
     """The lowest and the highest number that can be a measurement."""
     if mode not in MODES:
         return PLAUSIBLE_NUMBERS
     scale, offset = MODES[mode]
-    return (PLAUSIBLE[0] - offset) / scale, (PLAUSIBLE[1] - offset) / scale
+    return (PLAUSIBLE_REFLECTANCE[0] - offset) / scale, (PLAUSIBLE_REFLECTANCE[1] - offset) / scale
 
 
-GIVEN = "given by the caller"
+GIVEN_REASON = "given by the caller"
 
 
-def decide(mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any], dates: list[Evidence]) -> Decision:
+def decide_radiometry(
+    mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any], dates: list[PixelStatistics]
+) -> Decision:
     """Resolve "auto" from metadata, else from the pixels of each date; what is given otherwise stands.
 
     Raises RadiometryError if mode is no known word, or if "auto" finds neither metadata nor a clear answer
@@ -86,8 +106,8 @@ def decide(mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
     if not isinstance(mode, str) or (mode != "auto" and mode not in MODES):
         raise RadiometryError(f"No radiometry {mode!r}: known are auto, {', '.join(MODES)}.")
     if mode != "auto":
-        return Decision(mode, GIVEN)
-    said = stated(attributes, encoding)
+        return Decision(mode, GIVEN_REASON)
+    said = radiometry_from_metadata(attributes, encoding)
     seen = [date for date in dates if not date.empty]
     if lacks_offset(said, encoding):
         for date in seen:
@@ -97,33 +117,33 @@ def decide(mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any]
     return said or _from_pixels(seen)
 
 
-def check(decision: Decision, seen: Evidence, *, certain_only: bool = False) -> str:
+def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False) -> str:
     """Raise RadiometryError, naming both readings, if the pixels contradict the decision.
 
     With `certain_only` a contradiction that is not certain is returned as a sentence instead ("" if none).
     """
-    against = contradiction(decision.mode, seen)
+    against = find_contradiction(decision.mode, seen)
     if against is None:
         # Who says how the numbers are to be read vouches for them; a back-end's chunk may be dark and smooth.
-        return "" if decision.reason == GIVEN else check_constant(decision, seen, certain_only=certain_only)
+        return "" if decision.reason == GIVEN_REASON else check_constant(decision, seen, certain_only=certain_only)
     message = (
-        f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.reading}: {against.why}. "
-        f"{_remedy(decision.mode, against.reading)}"
+        f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.looks_like}: "
+        f"{against.why}. {_hint(decision.mode, against.looks_like)}"
     )
     if against.certain or not certain_only:
         raise RadiometryError(message)
     return message
 
 
-def _remedy(mode: str, reading: str) -> str:
-    """What to type where the numbers look like `reading`."""
+def _hint(mode: str, looks_like: str) -> str:
+    """What to type where the numbers look like `looks_like`."""
     step = "0.1" if mode == "reflectance" else "1000"
-    if reading == LEFT_IN:
+    if looks_like == OFFSET_LEFT_IN:
         return (
             "Needed is reflectance without the offset: take 0.1 away from all bands but AOT and WVP (cube - 0.1), or "
             "give the digital numbers and say radiometry='dn_offset'."
         )
-    if reading == TWICE:
+    if looks_like == OFFSET_TAKEN_TWICE:
         return (
             f"Needed are numbers that the offset was taken from once: add {step} to all bands but AOT and WVP "
             f"(cube + {step}), or give the digital numbers as they are in the product and say radiometry='dn_offset'."
@@ -134,10 +154,10 @@ def _remedy(mode: str, reading: str) -> str:
     )
 
 
-def check_constant(decision: Decision, seen: Evidence, *, certain_only: bool = False) -> str:
+def check_constant(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False) -> str:
     """Raise RadiometryError if a large area holds one number in all bands; see `check` for `certain_only`."""
-    scale, offset = affine("", decision.mode)
-    low, high = BRIGHT
+    scale, offset = scale_and_offset("", decision.mode)
+    low, high = CLIPPED_BRIGHT
     if not seen.constant_share or low <= seen.constant * scale + offset <= high:
         return ""
     message = (
@@ -150,10 +170,10 @@ def check_constant(decision: Decision, seen: Evidence, *, certain_only: bool = F
     return message
 
 
-def _from_pixels(dates: list[Evidence]) -> Decision:
+def _from_pixels(dates: list[PixelStatistics]) -> Decision:
     """The one answer of all dates that give one; a date wholly under cloud gives none, and follows the others."""
-    found = [answer for answer in map(guess, dates) if answer]
-    for answer, date in zip(map(guess, dates), dates, strict=True):
+    found = [answer for answer in map(infer_radiometry, dates) if answer]
+    for answer, date in zip(map(infer_radiometry, dates), dates, strict=True):
         if answer and answer[0] == "reflectance":
             _check_offset(date)
     modes = {mode for mode, _ in found}
@@ -165,55 +185,55 @@ def _from_pixels(dates: list[Evidence]) -> Decision:
         )
     raise RadiometryError(
         "The numbers may be dn_harmonized or dn_offset, or neither: no metadata says which, and the pixels, from "
-        f"{dates[0].lowest:.4g} to {dates[0].p99:.4g}, leave it open, as under full cloud. "
+        f"{dates[0].p0_1:.4g} to {dates[0].p99:.4g}, leave it open, as under full cloud. "
         "Say which it is with radiometry='dn_harmonized', radiometry='dn_offset' or radiometry='reflectance'."
     )
 
 
-def stated(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+def radiometry_from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
     """What the metadata say, if they do."""
-    readers = (_stated, _decoded, _packed, _provider, _baseline)
+    readers = (_from_attribute, _from_encoding, _from_packing, _from_collection, _from_baseline)
     return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
 
 
 def lacks_offset(said: Decision | None, encoding: Mapping[str, Any]) -> bool:
     """Tell whether numbers were decoded by a scale alone, as where a file does not declare the offset."""
-    decoded = said is not None and said.reason == DECODED
-    return decoded and _first(encoding.get("add_offset", 0.0)) in (0.0, None)
+    decoded = said is not None and said.reason == DECODED_REASON
+    return decoded and _single_number(encoding.get("add_offset", 0.0)) in (0.0, None)
 
 
-def _check_offset(seen: Evidence) -> None:
+def _check_offset(seen: PixelStatistics) -> None:
     if why := doubt_offset(seen):
         raise RadiometryError(
-            f"The numbers look like {LEFT_IN}: {why}. {_remedy('reflectance', LEFT_IN)} If they are right, as over "
-            "sand or under closed cloud, say radiometry='reflectance'."
+            f"The numbers look like {OFFSET_LEFT_IN}: {why}. {_hint('reflectance', OFFSET_LEFT_IN)} If they are right, "
+            "as over sand or under closed cloud, say radiometry='reflectance'."
         )
 
 
-def _stated(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+def _from_attribute(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
     mode = str(attributes.get("radiometry"))
     return Decision(mode, "from the attribute 'radiometry'") if mode in MODES else None
 
 
-def _decoded(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
-    packed = _first(encoding.get("scale_factor")) not in (None, 1.0)
-    return Decision("reflectance", DECODED) if packed else None
+def _from_encoding(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+    packed = _single_number(encoding.get("scale_factor")) not in (None, 1.0)
+    return Decision("reflectance", DECODED_REASON) if packed else None
 
 
-def _packed(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
-    scale, offset = _first(attributes.get("scale_factor")), _first(attributes.get("add_offset", 0.0))
+def _from_packing(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    scale, offset = _single_number(attributes.get("scale_factor")), _single_number(attributes.get("add_offset", 0.0))
     for mode, values in MODES.items():
         if mode != "reflectance" and scale is not None and offset is not None and np.allclose((scale, offset), values):
             return Decision(mode, f"from scale_factor {scale:g} and add_offset {offset:g}")
     return None
 
 
-def _provider(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+def _from_collection(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
     collection = str(attributes.get("collection"))
-    return Decision(PROVIDERS[collection], f"collection {collection}") if collection in PROVIDERS else None
+    return Decision(COLLECTIONS[collection], f"collection {collection}") if collection in COLLECTIONS else None
 
 
-def _baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+def _from_baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
     text = attributes.get("processing_baseline", attributes.get("s2:processing_baseline"))
     try:
         number = float(str(text))
@@ -224,7 +244,7 @@ def _baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision |
     return Decision("dn_offset" if number >= OFFSET_BASELINE else "dn_harmonized", f"processing baseline {text}")
 
 
-def _first(value: Any) -> float | None:
+def _single_number(value: Any) -> float | None:
     """One number from a scalar or from a list whose entries are all equal."""
     try:
         numbers = np.unique(np.asarray(value, dtype=float))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from kappamask.models import ModelCard
 
-__all__ = ["Kernel", "interpolated", "kernel_weights"]
+__all__ = ["Kernel", "interpolate_bands", "kernel_weights"]
 
-RATIO: Final = dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12", "AOT", "WVP"), 2) | dict.fromkeys(
+BAND_RATIOS: Final = dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12", "AOT", "WVP"), 2) | dict.fromkeys(
     ("B01", "B09", "B10"), 6
 )
 """Pixels of 10 m along one of the band's own (Sentinel-2 MSI; AOT and WVP as openEO serves them, at 20 m)."""
@@ -26,12 +26,12 @@ KERNELS: Final[dict[str, Kernel]] = {
     "sinc": (4, np.sinc),
 }
 """Those that a card may name. sinc, without a window, is GraphicsMagick's, which the official tool resamples with."""
-ENOUGH = 2
+MIN_STEPS = 2
 """Steps between pixels, all at one phase, that prove it."""
 Plane = NDArray[np.floating[Any]]
 
 
-def interpolated(cube: xr.DataArray, card: ModelCard, warn: Callable[[str], None]) -> xr.DataArray:
+def interpolate_bands(cube: xr.DataArray, card: ModelCard, warn: Callable[[str], None]) -> xr.DataArray:
     """`cube` ([t,] bands, y, x) with its repeated bands interpolated by the card's kernel, if it names one.
 
     A band whose phase is not proven, as in a cube of one colour or of other resampling, stays as it is, with a warning.
@@ -42,8 +42,8 @@ def interpolated(cube: xr.DataArray, card: ModelCard, warn: Callable[[str], None
     values, doubtful = np.array(cube.values, dtype=np.float32, order="C"), []
     for date in values.reshape(-1, *values.shape[-3:]):
         for plane, name in zip(date, names, strict=True):
-            known = name in RATIO and name in card.bands and np.isfinite(plane).any()
-            if known and not _restore(plane, RATIO[name], card.resampling):
+            known = name in BAND_RATIOS and name in card.bands and np.isfinite(plane).any()
+            if known and not _interpolate_plane(plane, BAND_RATIOS[name], card.resampling):
                 doubtful.append(name)
     if doubtful:
         told = ", ".join(dict.fromkeys(doubtful))
@@ -53,9 +53,9 @@ def interpolated(cube: xr.DataArray, card: ModelCard, warn: Callable[[str], None
     return cube.copy(data=values)
 
 
-def _restore(plane: Plane, ratio: int, kernel: str) -> bool:
+def _interpolate_plane(plane: Plane, ratio: int, kernel: str) -> bool:
     """Interpolate `plane` (y, x) in place; False, and untouched, where its phase is not proven."""
-    phases = [_phase(plane, ratio), _phase(plane.T, ratio)]
+    phases = [_find_phase(plane, ratio), _find_phase(plane.T, ratio)]
     if None in phases:
         return False
     lines = []
@@ -75,11 +75,11 @@ def _restore(plane: Plane, ratio: int, kernel: str) -> bool:
     return True
 
 
-def _phase(plane: Plane, ratio: int) -> int | None:
+def _find_phase(plane: Plane, ratio: int) -> int | None:
     """The row, below `ratio`, at which coarse pixels begin; None where steps lie at several phases or hardly any."""
     steps = np.flatnonzero((np.diff(np.nan_to_num(plane, nan=-1.0), axis=0) != 0).any(axis=1)) + 1
     phases = np.unique(steps % ratio)
-    return int(phases[0]) if len(phases) == 1 and len(steps) >= ENOUGH else None
+    return int(phases[0]) if len(phases) == 1 and len(steps) >= MIN_STEPS else None
 
 
 def kernel_weights(

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from kappamask.models import Mosaic
 
-__all__ = ["Piece", "Span", "blend", "framed", "own", "plan", "touching"]
+__all__ = ["Piece", "Span", "blend_windows", "intersecting_windows", "padded_length", "plan_windows", "vendor_windows"]
 
 Scores = NDArray[np.float32]
-ALMOST_0 = 1e-6
+MIN_WEIGHT = 1e-6
 """Beside a weight near 1 it moves no float32 score by more than its rounding."""
 
-COLLIDING = 128
+CACHE_CONFLICT_PX = 128
 """Pixels: rows of a multiple of it lie so in the processor's cache that convolutions take an eighth longer (measured
 with `compact`, on Intel Xeon)."""
 
-LOST_IN_1 = 1e-12
+NEGLIGIBLE_WEIGHT = 1e-12
 """Beside a weight of 1 it is rounded away; alone, beyond the pixels that a block is for, nothing is divided by 0."""
 
 
@@ -49,26 +49,26 @@ class Span(NamedTuple):
         return slice(self.start, self.stop)
 
 
-def plan(length: int, size: int, overlap: int, stride: int = 1) -> list[Span]:
+def plan_windows(length: int, size: int, overlap: int, stride: int = 1) -> list[Span]:
     """The windows along an axis of `length` pixels; a single one if the axis is not longer than `size`.
 
     No window is larger than `size`, and each is a multiple of `stride`, as `size` is.
     """
     if length <= size:
         return [Span(0, np.ones(length, dtype=np.float32))]
-    size = _least(length, size, overlap, stride)
+    size = _smallest_size(length, size, overlap, stride)
     starts = [*range(0, length - size, size - 2 * overlap), length - size]
-    return [Span(start, _weight(start, length, size, overlap)) for start in starts]
+    return [Span(start, _blend_weight(start, length, size, overlap)) for start in starts]
 
 
-def _least(length: int, size: int, overlap: int, stride: int) -> int:
+def _smallest_size(length: int, size: int, overlap: int, stride: int) -> int:
     """The size at which no more windows are needed than at `size`."""
     count = -(-(length - 2 * overlap) // (size - 2 * overlap))
     least = -(-(length + (count - 1) * 2 * overlap) // (count * stride)) * stride
-    return least + stride if least % COLLIDING == 0 and least + stride <= size else least
+    return least + stride if least % CACHE_CONFLICT_PX == 0 and least + stride <= size else least
 
 
-def _weight(start: int, length: int, size: int, overlap: int) -> Scores:
+def _blend_weight(start: int, length: int, size: int, overlap: int) -> Scores:
     """1 inside, almost 0 over the outer overlap / 2, linear between; 1 up to an edge that is the image's own.
 
     Scores near a window's edge lack context, so there the neighbour's are taken.
@@ -77,41 +77,41 @@ def _weight(start: int, length: int, size: int, overlap: int) -> Scores:
     after = np.arange(size)[::-1] + 1.0 if start + size < length else np.full(size, np.inf)
     outer = overlap // 2
     linear = (np.minimum(before, after) - outer) / (2 * (overlap - outer) + 1)
-    return np.asarray(np.clip(linear, ALMOST_0, 1), dtype=np.float32)
+    return np.asarray(np.clip(linear, MIN_WEIGHT, 1), dtype=np.float32)
 
 
-def own(length: int, size: int, mosaic: Mosaic) -> list[Span]:
+def vendor_windows(length: int, size: int, mosaic: Mosaic) -> list[Span]:
     """The windows that a network's own tool lays along an axis that `framed` has made `length` pixels long."""
     starts = range(0, length - size + 1, mosaic.step)
-    weights = np.tile(_taper(size, mosaic), (len(starts), 1))
+    weights = np.tile(_vendor_weight(size, mosaic), (len(starts), 1))
     if mosaic.taper == "crop":
         cut = int(mosaic.amount)
         weights[0, :cut] = weights[-1, size - cut :] = 1
     return [Span(start, weight) for start, weight in zip(starts, weights, strict=True)]
 
 
-def framed(length: int, size: int, mosaic: Mosaic) -> int:
+def padded_length(length: int, size: int, mosaic: Mosaic) -> int:
     """What an axis of `length` pixels grows to, so that whole windows of `own` cover it."""
     return (-(-(mosaic.before + length) // mosaic.step) - 1) * mosaic.step + size
 
 
-def _taper(size: int, mosaic: Mosaic) -> Scores:
+def _vendor_weight(size: int, mosaic: Mosaic) -> Scores:
     """Weights (size,) of one window: 1 in the middle, nothing over its ends, or less and less."""
     from_end = np.minimum(np.arange(size), np.arange(size)[::-1])
     if mosaic.taper == "crop":
         weight = (from_end >= mosaic.amount).astype(np.float64)
     else:
-        share = np.minimum(from_end / max(mosaic.amount * (size - 1) / 2, ALMOST_0), 1)
+        share = np.minimum(from_end / max(mosaic.amount * (size - 1) / 2, MIN_WEIGHT), 1)
         weight = (1 - np.cos(np.pi * share)) / 2
-    return np.maximum(weight, LOST_IN_1).astype(np.float32)
+    return np.maximum(weight, NEGLIGIBLE_WEIGHT).astype(np.float32)
 
 
-def touching(spans: list[Span], first: int, last: int) -> list[Span]:
+def intersecting_windows(spans: list[Span], first: int, last: int) -> list[Span]:
     """The windows that hold any pixel of [first, last)."""
     return [span for span in spans if span.start < last and span.stop > first]
 
 
-def blend(rows: list[Span], columns: list[Span], score: Callable[[slice, slice], Scores]) -> Iterator[Piece]:
+def blend_windows(rows: list[Span], columns: list[Span], score: Callable[[slice, slice], Scores]) -> Iterator[Piece]:
     """Yield finished pieces of blended scores, from left to right and from top to bottom.
 
     `score(y, x)` gives float32 (class, y, x) for one window; where that is NaN, so is the piece. What is in memory is
@@ -121,7 +121,7 @@ def blend(rows: list[Span], columns: list[Span], score: Callable[[slice, slice],
     for row, below in zip(rows, [*rows[1:], None], strict=True):
         height = (below.start if below else row.stop) - row.start
         shared: Scores | None = None
-        for column, summed in _row(row, columns, score):
+        for column, summed in _blend_row(row, columns, score):
             if above is not None:
                 summed[:, : above.shape[1]] += above[:, :, column]
             if shared is None:
@@ -131,7 +131,9 @@ def blend(rows: list[Span], columns: list[Span], score: Callable[[slice, slice],
         above = shared
 
 
-def _row(row: Span, columns: list[Span], score: Callable[[slice, slice], Scores]) -> Iterator[tuple[slice, Scores]]:
+def _blend_row(
+    row: Span, columns: list[Span], score: Callable[[slice, slice], Scores]
+) -> Iterator[tuple[slice, Scores]]:
     """One row of windows, piece by piece: plane 0 sums the weights, the others the weighted scores."""
     left: Scores | None = None
     for column, right in zip(columns, [*columns[1:], None], strict=True):

@@ -15,7 +15,7 @@
 #
 # What a cloud mask is mostly for: many dates of one place, from which one wants clear pixels only. The land
 # here is real, a cloud-free Level-1C crop of a coast in Virginia, and does not change; over it, clouds are
-# painted anew for each date. So whatever changes from date to date is the clouds' doing, and the picture
+# painted again for each date. So whatever changes from date to date is the clouds' doing, and the picture
 # below the clouds is known.
 
 # %%

@@ -15,7 +15,7 @@ import shapely
 import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
-from kappamask.files.geojson import boxes, geometries, named_crs
+from kappamask.files.geojson import list_geometries, parse_crs_name, split_box
 from kappamask.models import CubeError, MissingExtraError
 
 __all__ = ["Cell", "cells", "read_area", "zones"]
@@ -111,7 +111,7 @@ def _parsed(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
     degrees = crs is None or pyproj.CRS.from_user_input(crs).is_geographic
     edges = [float(number) for number in numbers]
     inside = max(map(abs, edges[::2])) <= 360  # others are metres whose CRS is not told
-    return shapely.union_all([shapely.box(*box) for box in boxes(*edges, degrees=degrees and inside)]), None
+    return shapely.union_all([shapely.box(*box) for box in split_box(*edges, degrees=degrees and inside)]), None
 
 
 def _on_globe(shape: BaseGeometry, crs: str) -> BaseGeometry:
@@ -152,7 +152,9 @@ def _of_file(path: Path) -> tuple[BaseGeometry, str | None]:
     if head == GEOPACKAGE:
         return _of_geopackage(path)
     document = json.loads(path.read_text(encoding="utf-8"))
-    return _united([shapely.from_geojson(json.dumps(one)) for one in geometries(document)]), named_crs(document)
+    return _united([shapely.from_geojson(json.dumps(one)) for one in list_geometries(document)]), parse_crs_name(
+        document
+    )
 
 
 def _of_geopackage(path: Path) -> tuple[BaseGeometry, str | None]:

@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any
 
 from kappamask.models import JobError
-from kappamask.models.card import Accuracy, accuracy_with
+from kappamask.models.card import Accuracy, find_accuracy
 from kappamask.openeo_process.job_options import gigabytes
 from kappamask.openeo_process.jobs.areas import Cell
 from kappamask.openeo_process.jobs.journal import Part
@@ -99,7 +99,7 @@ class Sparing:
 def sparing(cells: Sequence[Cell], request: Request, offered: Sequence[str]) -> Sparing:
     """What `request` saves and loses against loading all bands that are `offered`, by the card's accuracy."""
     every, ours = (make_plan(cells, one).credits for one in (replace(request, bands=tuple(offered)), request))
-    best, measured = (accuracy_with(request.card.accuracy, bands) for bands in (offered, request.bands))
+    best, measured = (find_accuracy(request.card.accuracy, bands) for bands in (offered, request.bands))
     return Sparing(every - ours, measured, best)
 
 

@@ -12,7 +12,7 @@ import openeo
 from kappamask.models import ModelCard, card_digest
 from kappamask.models.cleaning import read_cleaning
 from kappamask.models.package import package_files, package_hash
-from kappamask.models.schemes import OWN
+from kappamask.models.schemes import KAPPAMASK
 from kappamask.openeo_process.chunks import overlap_for
 from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
@@ -48,7 +48,7 @@ class Request:
     max_cloud_cover: float | None = None
     only: tuple[str, ...] = ()
     """Days that are wanted; all if empty."""
-    scheme: str = OWN
+    scheme: str = KAPPAMASK
     """Class scheme of the masks."""
     cleaning: tuple[tuple[str, Any], ...] = ()
     """Options of `kappamask.udf.clean`."""

@@ -19,11 +19,12 @@ from networks import brightness_network, write_model
 from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.writers import quicklook
-from kappamask.scenes.writers.quicklook import thinned
-from kappamask.scenes.writers.spool import made_in_strips
+from kappamask.scenes.writers.quicklook import subsample
+from kappamask.scenes.writers.spool import spool_to_disk
 from kappamask.udf import cloud_mask
-from kappamask.udf import lazy as cells
-from kappamask.udf.stream import READERS, stream
+from kappamask.udf import lazy as lazy_cubes
+from kappamask.udf.options import MaskOptions
+from kappamask.udf.stream import READER_THREADS, stream
 
 OWN = {"step": 48, "before": 5, "padding": "symmetric", "taper": "crop", "amount": 8}
 
@@ -31,7 +32,7 @@ OWN = {"step": 48, "before": 5, "padding": "symmetric", "taper": "crop", "amount
 @pytest.fixture(autouse=True)
 def small_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small cubes have several."""
-    monkeypatch.setattr(cells, "SIDE", 48)
+    monkeypatch.setattr(lazy_cubes, "BLOCK_SIDE_PX", 48)
 
 
 def scene(height: int, width: int, dates: int = 0, seed: int = 0) -> xr.DataArray:
@@ -43,7 +44,8 @@ def scene(height: int, width: int, dates: int = 0, seed: int = 0) -> xr.DataArra
 
 
 def pieced(lazy: xr.DataArray, folder: Path, scores: bool = True, **options: object) -> xr.Dataset:
-    made = made_in_strips(stream(lazy, level="L1C", **options), folder, scores=scores, show=lambda _done, _total: None)
+    wanted = MaskOptions(level="L1C", **options)
+    made = spool_to_disk(stream(lazy, wanted), folder, scores=scores, show=lambda _done, _total: None)
     return xr.Dataset({"mask": made.mask, **({"score": made.score} if scores else {})}).compute()
 
 
@@ -86,7 +88,7 @@ def test_each_block_is_read_once_and_only_once(brightness: ModelCard, tmp_path: 
 def test_no_more_than_a_few_blocks_are_ahead(brightness: ModelCard, tmp_path: Path, threads: int) -> None:
     lazy, reads = watched(scene(600, 60), bands=-1, y=60, x=60)
     seen: list[int] = []
-    stream(lazy, level="L1C", model=brightness, threads=threads).run(
+    stream(lazy, MaskOptions(level="L1C", model=brightness, threads=threads)).run(
         lambda _piece: None, lambda _done, _total: seen.append(sum(reads.values()))
     )
     needed = [min(10, 2 + int(done * 48 + 63) // 60) for done in range(len(seen))]
@@ -103,7 +105,7 @@ def test_an_error_in_reading_ends_it_and_its_threads(brightness: ModelCard, tmp_
     lazy.data = lazy.data.map_blocks(damaged, dtype=np.uint16, meta=np.empty((0, 0, 0), np.uint16))
     with pytest.raises(SceneError, match="row 200"):
         pieced(lazy, tmp_path, model=brightness, threads=2)
-    assert not [one for one in threading.enumerate() if one.name.startswith(READERS)]
+    assert not [one for one in threading.enumerate() if one.name.startswith(READER_THREADS)]
 
 
 def test_a_row_that_contradicts_the_metadata_is_an_error(brightness: ModelCard, tmp_path: Path) -> None:
@@ -119,7 +121,7 @@ def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCar
     numbers[:, :, :] = 0
     numbers[:, 350:354, 98:102] = 1000
     lazy, reads = watched(numbers, y=50, x=50)
-    decision = stream(lazy, level="L1C", model=brightness, radiometry="auto").decision
+    decision = stream(lazy, MaskOptions(level="L1C", model=brightness)).prepared.decision
     assert "pixels" in decision.reason
     assert len(reads) < 10 * 10 * len(FIVE)
 
@@ -133,8 +135,8 @@ def test_a_preview_is_gathered_while_blocks_pass(tmp_path: Path, monkeypatch: py
     picture = seen.cube()
     assert set(reads.values()) == {1}
     assert picture.shape == (3, 190, 130) and picture.bands.values.tolist() == ["B04", "B03", "B02"]
-    expected = thinned(numbers.sel(bands=["B04", "B03", "B02"]), 40)
-    np.testing.assert_array_equal(thinned(picture, 40).values, expected.values)
+    expected = subsample(numbers.sel(bands=["B04", "B03", "B02"]), 40)
+    np.testing.assert_array_equal(subsample(picture, 40).values, expected.values)
 
 
 MEASURED = """

@@ -15,7 +15,7 @@ from command import SLOW, one_sentence
 from files import digits, geotiff, jp2, per_band
 from networks import write_model
 
-from kappamask.files.atomic import PREFIX, YOUNG_S, scratch
+from kappamask.files.atomic import PREFIX, YOUNG_S, scratch_dir
 from kappamask.models import ModelCard
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
@@ -168,14 +168,14 @@ def test_only_folders_of_the_dead_are_swept(tmp_path: Path) -> None:
     other.mkdir()
     make_old(other)
     (tmp_path / f"{PREFIX}linklink").symlink_to(other)
-    with scratch(tmp_path / "m.tif") as folder:
+    with scratch_dir(tmp_path / "m.tif") as folder:
         (folder / "work").write_text("here")
         make_old(folder)
-        with scratch(tmp_path / "n.tif"):
+        with scratch_dir(tmp_path / "n.tif"):
             assert (folder / "work").read_text() == "here"
     assert new.is_dir() and other.is_dir() and not folder.exists()
     make_old(new)
-    with scratch(tmp_path / "m.tif"):
+    with scratch_dir(tmp_path / "m.tif"):
         assert not new.exists()
 
 

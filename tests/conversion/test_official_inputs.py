@@ -13,7 +13,7 @@ from kappamask.conversion.cards import document
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.models.catalog import parse_card
 from kappamask.udf import cloud_mask
-from kappamask.udf.preprocess import Reading, tensor, validity
+from kappamask.udf.preprocess import InputSpec, find_valid, to_tensor
 
 BUILT = {"unet": unet, "deeplabv3plus": deeplab}
 NETWORKS = [pytest.param(*key, id="-".join(key)) for key in OFFICIAL]
@@ -22,7 +22,7 @@ NETWORKS = [pytest.param(*key, id="-".join(key)) for key in OFFICIAL]
 def reading(architecture, level, mode):
     release = OFFICIAL[architecture, level]
     card = parse_card(document(b"", architecture, level, release, BUILT[architecture], "source"))
-    return Reading(card, release.bands, level, mode, (), 1), np.array(release.largest)[:, None, None]
+    return InputSpec(card, release.bands, level, mode, (), 1), np.array(release.largest)[:, None, None]
 
 
 def numbers(bands, lowest, highest=65535, seed=0):
@@ -35,7 +35,7 @@ def numbers(bands, lowest, highest=65535, seed=0):
 def fed(values, how):
     """What the network is given of `values`; beside and below them they are reflected up to its least side."""
     values = values.astype(np.float32)
-    whole = tensor(values, validity(values, how), how)
+    whole = to_tensor(values, find_valid(values, how), how)
     assert whole.shape[1:] == tuple(max(side, how.card.least_side) for side in values.shape[1:])
     return whole[:, : values.shape[1], : values.shape[2]]
 

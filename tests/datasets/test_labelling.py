@@ -44,6 +44,17 @@ def test_teachers_are_believed_where_they_agree_and_away_from_borders() -> None:
     assert (sets[70:74, 70:90] == class_sets.NOT_JUDGED).all() and (sets[31:34, 10:30] == class_sets.NOT_JUDGED).all()
 
 
+def test_a_lake_in_the_sun_is_clear_though_networks_call_it_shadow() -> None:
+    scene, codes = cloudy()
+    lake, shaded = np.s_[60:90, 5:45], np.s_[60:66, 5:45]
+    scene[:, *lake], codes[lake] = 0.02, 2
+    scene[BANDS.index("B03")][lake], scene[BANDS.index("B03")][shaded] = 0.06, 0.04
+    sets = labelling.label_by_teacher(scene, (codes, codes))
+    assert (sets[68:88, 7:43] == class_sets.CLEAR).all()
+    assert not (sets[shaded] == class_sets.CLEAR).any(), "water below a cloud may be in its shadow"
+    assert (sets[45:53, 15:25] == class_sets.SHADOW).all()
+
+
 def test_limits_leave_out_what_a_teacher_is_not_to_be_believed() -> None:
     scene, codes = cloudy()
     limits = Limits(shadow=False, least_blue=0.3, exclude=(10, 20, 10, 20))
@@ -79,6 +90,14 @@ def test_cirrus_is_labelled_for_those_who_see_b10() -> None:
         found.without_b10[64:] == 1
     ).all()
     assert (found.with_b10[32:64] == class_sets.CLEAR_OR_SEMI_TRANSPARENT).all()
+
+
+def test_cirrus_as_bright_as_haze_is_thin_cloud_without_b10_too() -> None:
+    scene = clear_land()
+    scene[B10, :32] = 0.025
+    found = labelling.label_cirrus(scene, np.full((SIDE, SIDE), class_sets.CLEAR, np.uint8))
+    assert (found.without_b10[:32] == class_sets.SEMI_TRANSPARENT).all()
+    assert (found.without_b10[32:] == class_sets.CLEAR).all()
 
 
 def test_snow_under_dry_air_is_no_cirrus() -> None:

@@ -46,12 +46,12 @@ def watched(cube: xr.DataArray, **chunks: int) -> tuple[xr.DataArray, Counter[tu
 
 def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """A list that gets the shape of every image that a network is fed from now on."""
-    real: Callable[..., Any] = inference.run
+    real: Callable[..., Any] = inference.run_network
     fed: list[tuple[int, ...]] = []
 
     def run(card: Any, image: np.ndarray, *options: Any) -> Any:
         fed.append(image.shape)
         return real(card, image, *options)
 
-    monkeypatch.setattr(inference, "run", run)
+    monkeypatch.setattr(inference, "run_network", run)
     return fed

@@ -114,7 +114,7 @@ def test_23_cleaning_has_the_overlap_that_it_needs_and_the_cube_its_margin(conne
     arguments = made["apply_neighborhood"]["arguments"]
     (overlap,) = {o["value"] for o in arguments["overlap"]}
     (size,) = {s["value"] for s in arguments["size"]} - {"P1D"}
-    assert overlap >= load_card("compact").overlap + read_cleaning(CLEANING).reach(10)
+    assert overlap >= load_card("compact").overlap + read_cleaning(CLEANING).support_px(10)
     assert size + 2 * overlap == load_card("compact").window
     assert made["load_collection"]["arguments"]["spatial_extent"] == enlarged(AREA, overlap)
 
@@ -122,7 +122,7 @@ def test_23_cleaning_has_the_overlap_that_it_needs_and_the_cube_its_margin(conne
 @given(metres=st.floats(0, 5000), objects=st.floats(0, 40_000), holes=st.floats(0, 40_000))
 def test_23_cleaning_that_chunks_can_do_is_given_room_and_other_is_refused(metres, objects, holes):
     cleaning = read_cleaning({"buffer_m": metres, "min_object_m2": objects, "fill_holes_m2": holes})
-    card, reach = load_card("compact"), cleaning.reach(10)
+    card, reach = load_card("compact"), cleaning.support_px(10)
     if reach <= 144:
         made = chunk_arguments(card, None, None, cleaning)
         size, overlap = made["size"][0]["value"], made["overlap"][0]["value"]

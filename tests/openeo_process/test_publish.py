@@ -174,7 +174,7 @@ def test_chunks_overlap_for_the_largest_buffer_and_the_schema_says_which_it_is()
     (chunks,) = (n["arguments"] for n in process["process_graph"].values() if n["process_id"] == "apply_neighborhood")
     (run,) = chunks["process"]["process_graph"].values()
     assert {one["value"] for one in chunks["overlap"]} == {80} == {run["arguments"]["context"]["overlap"]}
-    assert 80 - CARD.overlap >= read_cleaning({"buffer_m": buffer["schema"]["maximum"]}).reach(10)
+    assert 80 - CARD.overlap >= read_cleaning({"buffer_m": buffer["schema"]["maximum"]}).support_px(10)
     with pytest.raises(CubeError, match="a buffer or shadow length of 1440 m"):
         publication(CARD, namespace="x", archive=ARCHIVE, backend="x", largest_buffer_m=1500)
 

@@ -148,7 +148,7 @@ def test_fewer_bands_save_credits_and_cost_accuracy():
     assert spared.credits == pytest.approx(400 * 4 * 10 / 3600 * (5 * 1.0 + 1.5))
     assert spared.measured is not None and spared.best is not None
     assert (len(spared.measured.bands), len(spared.best.bands)) == (3, 6)
-    lost = spared.measured.lost(spared.best)
+    lost = spared.measured.dice_loss(spared.best)
     assert min(lost.values()) > 0 and max(lost, key=lost.__getitem__) == "cloud_shadow"
     nothing = sparing([cell], replace(ASKED, card=replace(CARD, accuracy=())), CARD.bands)
     assert (nothing.measured, nothing.best) == (None, None)

@@ -30,7 +30,7 @@ from kappamask.reports.class_shares import meanings
 from kappamask.reports.footprint import footprint
 from kappamask.reports.page import agreement, read_scores
 from kappamask.scenes import open_scene, quicklook, read_mask, write_mask
-from kappamask.scenes.statistics import in_classes
+from kappamask.scenes.statistics import to_classes
 from kappamask.udf import cloud_mask, from_scheme, to_scheme
 from kappamask.udf.schemes import CLEAR, SHADOW, flag_attributes
 
@@ -99,7 +99,7 @@ def test_names_of_other_schemes_are_understood(names: str, codes: str) -> None:
 def test_a_scheme_without_shadow_has_no_share_of_it() -> None:
     mask = mask_of(np.array([[0, 1, 1, 0]], np.uint8), flag_values=[0, 1], flag_meanings="clear cloud", flag_colors="")
     found = shares(mask)
-    assert (found.covered([SHADOW]), found.cloud_cover, found.clouds) == (None, 50, "cloud")
+    assert (found.percent_of([SHADOW]), found.cloud_cover, found.clouds) == (None, 50, "cloud")
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3000))
@@ -128,11 +128,11 @@ def test_agreement_is_between_classes_of_like_meaning() -> None:
 @pytest.mark.parametrize("name", [name for name in scheme_names() if name != "KappaMask"])
 def test_masks_of_all_schemes_are_reported(tmp_path: Path, name: str) -> None:
     (path,) = write_mask(to_scheme(mask_of(), name), tmp_path / "m_20180202.tif")
-    written = in_classes(read_mask(path))
+    written = to_classes(read_mask(path))
     own = shares(from_scheme(read_mask(path), name))
     found = shares(written)
     assert found.cloud_cover == pytest.approx(own.cloud_cover)
-    assert found.covered([CLEAR]) == pytest.approx(own.covered([CLEAR]))
+    assert found.percent_of([CLEAR]) == pytest.approx(own.percent_of([CLEAR]))
     item = stac_item(path)
     assert item.properties["eo:cloud_cover"] == pytest.approx(own.cloud_cover, abs=1e-4)
     assert item.properties["kappamask:scheme"] == name

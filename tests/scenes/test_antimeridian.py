@@ -12,7 +12,7 @@ from files import BANDS, digits, geotiff
 from rasterio.transform import from_origin
 from stacs import raw_item, write_item
 
-from kappamask.files.geojson import boxes
+from kappamask.files.geojson import split_box
 from kappamask.models import CubeError, SceneError
 from kappamask.openeo_process.jobs.areas import cells, read_area
 from kappamask.reports.footprint import footprint
@@ -35,17 +35,17 @@ def mask(crs: str, side: int = 256) -> xr.DataArray:
 
 
 def test_a_box_is_cut_where_its_west_is_larger_than_its_east() -> None:
-    assert boxes(5, 51, 6, 52) == [(5, 51, 6, 52)]
-    assert boxes(179, -18, -179, -16) == [(179, -18, 180, -16), (-180, -18, -179, -16)]
-    assert boxes(179, -18, 181, -16) == boxes(-181, -18, -179, -16) == boxes(179, -18, -179, -16)
-    assert boxes(181, -18, 182, -16) == [(-179, -18, -178, -16)]
-    assert boxes(-180, -90, 180, 90) == [(-180, -90, 180, 90)]
-    assert boxes(170, 0, 180, 1) == [(170, 0, 180, 1)]
+    assert split_box(5, 51, 6, 52) == [(5, 51, 6, 52)]
+    assert split_box(179, -18, -179, -16) == [(179, -18, 180, -16), (-180, -18, -179, -16)]
+    assert split_box(179, -18, 181, -16) == split_box(-181, -18, -179, -16) == split_box(179, -18, -179, -16)
+    assert split_box(181, -18, 182, -16) == [(-179, -18, -178, -16)]
+    assert split_box(-180, -90, 180, 90) == [(-180, -90, 180, 90)]
+    assert split_box(170, 0, 180, 1) == [(170, 0, 180, 1)]
     for wrong in ((5, 52, 6, 51), (5, 51, 5, 52)):
         with pytest.raises(ValueError, match="west must be less"):
-            boxes(*wrong)
+            split_box(*wrong)
     with pytest.raises(ValueError, match="west must be less"):
-        boxes(600_000, 0, 500_000, 1, degrees=False)
+        split_box(600_000, 0, 500_000, 1, degrees=False)
 
 
 @across

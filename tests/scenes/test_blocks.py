@@ -14,7 +14,7 @@ from kappamask.models import SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.readers.block_cache import KEPT, Blocks, window
 from kappamask.scenes.readers.image import REACH, Image
-from kappamask.scenes.resample import finer_lines
+from kappamask.scenes.resample import line_weights
 
 IMAGE = np.arange(1300 * 1100).reshape(1300, 1100)
 PRODUCT = {10: (10_980, 1024, 4), 20: (5490, 640, 6), 60: (1830, 192, 3)}
@@ -127,7 +127,7 @@ def wanted(part: slice, ratio: int, length: int, half: bool) -> slice:
     """The pixels of an image that a piece of the cube is made of."""
     if half:
         return slice(max(0, part.start - 2 * REACH), min(length, part.stop + 2 * REACH))
-    return finer_lines(part.start, part.stop - part.start, ratio, length, "bilinear")[0] if ratio > 1 else part
+    return line_weights(part.start, part.stop - part.start, ratio, length, "bilinear")[0] if ratio > 1 else part
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -138,13 +138,13 @@ def test_a_scene_decodes_each_of_its_blocks_once(
     """Even if it is computed in pieces that overlap."""
     path = safe(tmp_path, side=1044, zipped=zipped, blocks={10: 512, 20: 512, 60: 192})
     scene = open_scene(path, resolution=resolution, bands=["B02", "B05", "B09"])
-    decode, decoded = Image._decoded, []
+    decode, decoded = Image._decode, []
 
     def counted(image: Image, rows: slice, columns: slice) -> np.ndarray:
         decoded.append((image.source, rows.start, columns.start))
         return decode(image, rows, columns)
 
-    monkeypatch.setattr(Image, "_decoded", counted)
+    monkeypatch.setattr(Image, "_decode", counted)
     for row in range(0, scene.sizes["y"], rows):
         scene.isel(y=slice(row, row + rows + 40)).compute()
     assert len(set(decoded)) == len(decoded) == blocks

@@ -14,7 +14,7 @@ from products import safe
 
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.resample import halved
+from kappamask.scenes.resample import halve_pixels
 from kappamask.udf import cloud_mask
 
 SMOOTH = 0.1 + 0.05 * np.sin(np.add.outer(np.arange(600), np.arange(600)) / 40)
@@ -44,7 +44,7 @@ def test_small_images_without_levels_are_averaged(tmp_path: Path) -> None:
     values = digits(1, 60, 61)[0]
     jp2(tmp_path / "B02.jp2", values, 10)
     scene = open_scene(tmp_path, resolution=20)
-    np.testing.assert_array_equal(scene[0], halved(values, 0))
+    np.testing.assert_array_equal(scene[0], halve_pixels(values, 0))
     assert scene.shape == (1, 30, 30)
     assert (scene["x"].values[0], scene["y"].values[0]) == (WEST + 10, NORTH - 10)
 
@@ -61,7 +61,7 @@ def test_the_edge_of_the_swath_holds_no_mixtures(tmp_path: Path, slope: float, k
     scene = open_scene(tmp_path, resolution=20).values[0]
     with_data = scene != 0
     assert np.abs(scene[with_data].astype(int) - 1500).max() <= 30
-    true = halved(values, 0) != 0
+    true = halve_pixels(values, 0) != 0
     assert not (with_data & ~true).any()
     inner = np.pad(true, 6, mode="edge")
     kept = np.lib.stride_tricks.sliding_window_view(inner, (13, 13)).all(axis=(2, 3))
@@ -88,7 +88,7 @@ def test_other_scenes_are_averaged(tmp_path: Path, write: str) -> None:
         geotiff(tmp_path / "s.tif", values, ("B02", "B03"), nodata=0)
     fine, scene = open_scene(path), open_scene(path, resolution=20)
     assert scene.chunks is not None and scene.attrs == fine.attrs and scene.dtype == fine.dtype
-    np.testing.assert_array_equal(scene, np.stack([halved(band, 0) for band in values]))
+    np.testing.assert_array_equal(scene, np.stack([halve_pixels(band, 0) for band in values]))
     assert (scene["x"].values[0], scene["y"].values[0]) == (WEST + 10, NORTH - 10)
     assert scene.rio.resolution() == (20, -20) and str(scene.rio.crs) == CRS
 
@@ -137,7 +137,7 @@ def test_other_resolutions_are_refused(tmp_path: Path, resolution: float) -> Non
 
 @given(hnp.arrays(np.uint16, st.tuples(st.integers(2, 9), st.integers(2, 9)), elements=st.integers(0, 65_535)))
 def test_means_are_between_their_pixels_and_nodata_wins(values: np.ndarray) -> None:
-    found = halved(values, 0)
+    found = halve_pixels(values, 0)
     assert found.shape == tuple(side // 2 for side in values.shape) and found.dtype == np.uint16
     for y, x in np.ndindex(found.shape):
         four = values[2 * y : 2 * y + 2, 2 * x : 2 * x + 2]

@@ -10,6 +10,7 @@ from rasterio.transform import from_origin
 from kappamask.models import CubeError
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
+from kappamask.udf.options import MaskOptions
 from kappamask.udf.stream import stream
 
 
@@ -59,4 +60,4 @@ def test_a_mixed_series_is_not_streamed_as_one(tmp_path, brightness):
     early = written(tmp_path / "a.tif", 0, processing_baseline="03.01")
     late = written(tmp_path / "b.tif", 1000, processing_baseline="05.11")
     with pytest.raises(CubeError, match="mask each scene apart"):
-        stream(joined([early, late]), model=brightness)
+        stream(joined([early, late]), MaskOptions(model=brightness))

@@ -18,7 +18,7 @@ from kappamask.models import SceneError
 from kappamask.reports.stac import write_collection
 from kappamask.scenes import mask_cube
 from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
-from kappamask.scenes.verify import unexplained, verify_cover, verify_mask
+from kappamask.scenes.verify import missing_within_swath, verify_cover, verify_mask
 
 
 def write(path, codes, west=0, north=0, size=10.0, crs="EPSG:32631", **profile):
@@ -137,12 +137,12 @@ def test_a_whole_mask_is_told_from_others(tmp_path):
 def test_holes_are_told_from_the_edge_of_the_swath(tmp_path):
     rows, columns = np.mgrid[:200, :300]
     swath = np.where(columns + rows * 0.3 > 120, 1, 255)
-    assert unexplained(write(tmp_path / "swath.tif", swath)) < 0.005
+    assert missing_within_swath(write(tmp_path / "swath.tif", swath)) < 0.005
     holed = swath.copy()
     holed[50:100, 150:250] = 255
-    assert unexplained(write(tmp_path / "holed.tif", holed)) == pytest.approx(5000 / 60_000, abs=0.005)
-    assert unexplained(write(tmp_path / "full.tif", np.ones((50, 50)))) == 0
-    assert unexplained(write(tmp_path / "empty.tif", np.full((50, 50), 255))) == 0
+    assert missing_within_swath(write(tmp_path / "holed.tif", holed)) == pytest.approx(5000 / 60_000, abs=0.005)
+    assert missing_within_swath(write(tmp_path / "full.tif", np.ones((50, 50)))) == 0
+    assert missing_within_swath(write(tmp_path / "empty.tif", np.full((50, 50), 255))) == 0
 
 
 @given(valid=arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.booleans()))
@@ -153,7 +153,7 @@ def test_holes_are_those_inside_the_hull_of_all_valid_pixels(valid, tmp_path_fac
     if pixels:
         hull = shapely.union_all(pixels).convex_hull
         seen = geometry_mask([hull], valid.shape, Affine.identity(), invert=True)
-    assert unexplained(path) == (seen & ~valid).sum() / valid.size
+    assert missing_within_swath(path) == (seen & ~valid).sum() / valid.size
 
 
 PLACE = (600_000, 5_599_400, 600_600, 5_600_000)

@@ -19,7 +19,7 @@ from kappamask.reports import write_page
 from kappamask.reports.footprint import footprint
 from kappamask.reports.page import read_scores
 from kappamask.scenes import mask_cube, open_scene, quicklook, read_mask, write_mask
-from kappamask.scenes.grid import north_up
+from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.mosaic import mosaic
 from kappamask.scenes.readers.stac import open_stac
 
@@ -83,7 +83,7 @@ def test_numbers_of_pixels_and_files_without_a_place_keep_their_order(tmp_path: 
     np.testing.assert_array_equal(open_scene(plain), digits())
     for first, step in ((0, 1), (0.5, 1), (100, 1), (0, 10), (5, 10)):
         counted = xr.DataArray(digits(), dims=("bands", "y", "x"), coords={"y": first + step * np.arange(HEIGHT)})
-        assert north_up(counted) is counted
+        assert sort_north_up(counted) is counted
 
 
 @ways

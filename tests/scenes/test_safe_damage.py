@@ -10,7 +10,7 @@ from command import one_sentence
 from product_xml import BAND_IDS
 from products import safe
 
-from kappamask.files.archives import members
+from kappamask.files.archives import list_members
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
@@ -195,17 +195,17 @@ def test_encrypted_doubled_and_oddly_packed_entries_are_refused(tmp_path: Path) 
     raw[raw.rindex(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(raw)
     with pytest.raises(SceneError, match="'one' is encrypted"):
-        members(path)
+        list_members(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("one", b"1")
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("one", b"2")
     with pytest.raises(SceneError, match="'one' is there twice"):
-        members(path)
+        list_members(path)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("one", b"1")
     with pytest.raises(SceneError, match="'one' is packed in a way"):
-        members(path)
+        list_members(path)
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.9, 0.999])

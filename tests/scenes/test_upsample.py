@@ -14,7 +14,16 @@ from rasterio.windows import Window
 from kappamask.models import SceneError
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.readers.raster import local_raster
-from kappamask.scenes.resample import GDAL_KERNELS, KERNELS, _warped, aligned, finer_lines, on_grid, upsampled, weighed
+from kappamask.scenes.resample import (
+    GDAL_KERNELS,
+    KERNELS,
+    _warp,
+    apply_weights,
+    is_aligned,
+    line_weights,
+    resample_aligned,
+    resample_window,
+)
 
 SIDE = 40
 
@@ -29,8 +38,8 @@ def test_kernels_give_what_gdal_gives(tmp_path: Path, kernel: str, ratio: int) -
     path = jp2(tmp_path / "B05.jp2", digits(1, SIDE, SIDE)[0], 10 * ratio)
     target, window = grid(10, SIDE * ratio), Window(0, 0, SIDE * ratio, SIDE * ratio)
     with local_raster(path) as dataset:
-        ours = upsampled(dataset, [1], window, target, kernel, 0)[0].astype(int)
-        gdals = _warped(dataset, [1], window, target, kernel, 0)[0].astype(int)
+        ours = resample_window(dataset, [1], window, target, kernel, 0)[0].astype(int)
+        gdals = _warp(dataset, [1], window, target, kernel, 0)[0].astype(int)
     inner = np.s_[2 * ratio : -2 * ratio, 2 * ratio : -2 * ratio]
     assert np.abs(ours - gdals)[inner].max() <= 1, "but for rounding"
     assert ours.any()
@@ -45,15 +54,15 @@ def test_pieces_are_parts_of_the_whole(kernel: str, ratio: int, data: st.DataObj
         slice(*sorted(data.draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True)))) for _ in range(2)
     )
     facts = (grid(10 * ratio, SIDE), grid(10, side))
-    whole = on_grid(lambda y, x: values[y, x], *facts, (slice(0, side), slice(0, side)), kernel, 0)
-    piece = on_grid(lambda y, x: values[y, x], *facts, (rows, columns), kernel, 0)
+    whole = resample_aligned(lambda y, x: values[y, x], *facts, (slice(0, side), slice(0, side)), kernel, 0)
+    piece = resample_aligned(lambda y, x: values[y, x], *facts, (rows, columns), kernel, 0)
     np.testing.assert_array_equal(piece, whole[rows, columns])
     np.testing.assert_array_equal(whole == 0, np.kron(values == 0, np.ones((ratio, ratio), bool)))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_weights_of_each_fine_line_add_up_to_one(kernel: str) -> None:
-    lines, weights = finer_lines(7, 90, 3, SIDE, kernel)
+    lines, weights = line_weights(7, 90, 3, SIDE, kernel)
     assert weights.shape == (90, lines.stop - lines.start)
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
 
@@ -61,8 +70,8 @@ def test_weights_of_each_fine_line_add_up_to_one(kernel: str) -> None:
 def test_floats_stay_floats_and_nan_stays_nan() -> None:
     values = np.full((9, 9), 0.25, np.float32)
     values[4, 4] = np.nan
-    _, weights = finer_lines(0, 18, 2, 9, "bilinear")
-    found = weighed(values, weights, weights, np.nan)
+    _, weights = line_weights(0, 18, 2, 9, "bilinear")
+    found = apply_weights(values, weights, weights, np.nan)
     assert found.dtype == np.float32 and np.isnan(found[8:10, 8:10]).all() and np.isnan(found).sum() == 4
     np.testing.assert_allclose(found[np.isfinite(found)], 0.25)
 
@@ -77,13 +86,13 @@ def test_floats_stay_floats_and_nan_stays_nan() -> None:
     ],
 )  # fmt: skip
 def test_grids_are_aligned_where_coarse_pixels_hold_whole_fine_ones(target: Grid, expected: bool) -> None:
-    assert aligned(grid(20, SIDE), target) is expected
+    assert is_aligned(grid(20, SIDE), target) is expected
 
 
 def test_grids_that_are_not_aligned_are_left_to_gdal_but_for_sinc(tmp_path: Path) -> None:
     path = jp2(tmp_path / "B05.jp2", np.full((SIDE, SIDE), 900, np.uint16), 20)
     target, window = grid(10, 60, WEST + 5), Window(0, 0, 60, 60)
     with local_raster(path) as dataset:
-        assert (upsampled(dataset, [1], window, target, "cubic", 0) == 900).all()
+        assert (resample_window(dataset, [1], window, target, "cubic", 0) == 900).all()
         with pytest.raises(SceneError, match="sinc needs pixels that hold whole pixels"):
-            upsampled(dataset, [1], window, target, "sinc", 0)
+            resample_window(dataset, [1], window, target, "sinc", 0)

@@ -8,8 +8,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 
 # ruff: noqa: E402
 
-from kappamask.training.architectures import UNet, UNetPlusPlus, build, names
-from kappamask.training.state import Plan, new_state
+from kappamask.training.architectures import UNet, UNetPlusPlus, build_network, list_names
+from kappamask.training.state import Plan, create_state
 
 
 def parameters(network: torch.nn.Module) -> int:
@@ -26,23 +26,23 @@ def expected_unet(depth: int, filters: int) -> int:
 
 
 def test_the_grid_of_the_paper_is_there() -> None:
-    assert len(names()) == 1 + 9 + 1
-    assert {"unet-5-64", "unet-7-128", "unetpp-5-64", "compact"} <= set(names())
+    assert len(list_names()) == 1 + 9 + 1
+    assert {"unet-5-64", "unet-7-128", "unetpp-5-64", "compact"} <= set(list_names())
     with pytest.raises(ValueError, match=r"No architecture 'unet-4-64': known are compact, unet-5-32"):
-        build("unet-4-64")
+        build_network("unet-4-64")
 
 
 @pytest.mark.parametrize(("depth", "filters"), [(5, 32), (6, 32), (5, 64)])
 def test_unets_are_as_large_as_they_should_be(depth: int, filters: int) -> None:
-    assert parameters(build(f"unet-{depth}-{filters}")) == expected_unet(depth, filters)
+    assert parameters(build_network(f"unet-{depth}-{filters}")) == expected_unet(depth, filters)
 
 
 def test_the_papers_choice_has_about_31_million_parameters() -> None:
     # 31,038,612 with 13 inputs and the released head; ours has a level plane and one 1 x 1 head.
-    assert parameters(build("unet-5-64")) == pytest.approx(31_038_612, rel=1e-3)
+    assert parameters(build_network("unet-5-64")) == pytest.approx(31_038_612, rel=1e-3)
 
 
-@pytest.mark.parametrize("network", [UNet(5, 4), UNet(7, 2), UNetPlusPlus(5, 4), build("compact")])
+@pytest.mark.parametrize("network", [UNet(5, 4), UNet(7, 2), UNetPlusPlus(5, 4), build_network("compact")])
 def test_logits_have_the_size_of_the_image_and_every_weight_counts(network: torch.nn.Module) -> None:
     image = torch.randn(2, 14, network.stride, 2 * network.stride, generator=torch.Generator().manual_seed(0))
     found = network.train()(image)
@@ -61,6 +61,6 @@ def test_upsampling_is_padded_below_and_to_the_right() -> None:
 
 def test_a_run_is_not_resumed_with_another_architecture(tmp_path: Path) -> None:
     plan = Plan(tmp_path, tmp_path, tmp_path)
-    new_state(plan).save(tmp_path / "last.pt")
+    create_state(plan).save(tmp_path / "last.pt")
     with pytest.raises(ValueError, match=r"last\.pt holds compact, not unet-5-32"):
-        new_state(Plan(tmp_path, tmp_path, tmp_path, architecture="unet-5-32"))
+        create_state(Plan(tmp_path, tmp_path, tmp_path, architecture="unet-5-32"))

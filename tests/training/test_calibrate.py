@@ -6,17 +6,17 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
 
 
-from kappamask.training.validate import Sample, calibration_error, fit_temperature
+from kappamask.training.validate import CalibrationSample, compute_calibration_error, fit_temperature
 
 
-def drawn(temperature: float, *, merged: bool = False, count: int = 40_000, seed: int = 0) -> Sample:
+def drawn(temperature: float, *, merged: bool = False, count: int = 40_000, seed: int = 0) -> CalibrationSample:
     """Pixels whose truth is drawn from the softmax of their logits over `temperature`."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 3, (4, count)).astype(np.float32)
     share = np.exp(logits / temperature)
     share /= share.sum(axis=0)
     truth = (rng.random(count) > np.cumsum(share, axis=0)).sum(axis=0) + 1
-    return Sample(logits, np.where(merged & (truth == 3), 4, truth), merged)
+    return CalibrationSample(logits, np.where(merged & (truth == 3), 4, truth), merged)
 
 
 @pytest.mark.parametrize("merged", [False, True])
@@ -24,8 +24,8 @@ def drawn(temperature: float, *, merged: bool = False, count: int = 40_000, seed
 def test_the_temperature_that_truth_was_drawn_with_is_found(temperature: float, merged: bool) -> None:
     sample = drawn(temperature, merged=merged)
     assert fit_temperature([sample]) == pytest.approx(temperature, rel=0.05)
-    assert calibration_error(sample, temperature) < 0.01
-    assert calibration_error(sample, 4 * temperature) > 0.05
+    assert compute_calibration_error(sample, temperature) < 0.01
+    assert compute_calibration_error(sample, 4 * temperature) > 0.05
     np.testing.assert_allclose(sample.scores(temperature).sum(axis=0), 1, rtol=1e-5)
 
 
@@ -36,5 +36,5 @@ def test_every_sample_counts_the_same_whatever_its_size() -> None:
 
 def test_a_worked_example_of_the_error() -> None:
     sure = np.log(np.array([[0.9], [0.04], [0.03], [0.03]], np.float32))
-    sample = Sample(np.repeat(sure, 10, axis=1), np.array([1] * 6 + [2] * 4), merged=False)
-    assert calibration_error(sample, 1.0) == pytest.approx(0.9 - 0.6, abs=1e-5)
+    sample = CalibrationSample(np.repeat(sure, 10, axis=1), np.array([1] * 6 + [2] * 4), merged=False)
+    assert compute_calibration_error(sample, 1.0) == pytest.approx(0.9 - 0.6, abs=1e-5)

@@ -13,16 +13,23 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 
 from kappamask.cli.train import run_grid
 from kappamask.training import architecture_table
-from kappamask.training.batches import Source
+from kappamask.training.batches import TileBatches
 from kappamask.training.gpu import images, paint
 from kappamask.training.gpu.batches import DeviceSource
 from kappamask.training.simulator import illumination, spectra
 from kappamask.training.simulator.clouds import EDGE_PX, Sun
-from kappamask.training.simulator.paint import label as label_simulated
+from kappamask.training.simulator.paint import label_truth as label_simulated
 from kappamask.training.simulator.resample import blur_to_native
-from kappamask.training.simulator.tiles import SIZE, Numbers, draw_parts, read_sky, write_parts, write_tiles
+from kappamask.training.simulator.tiles import (
+    SIZE,
+    SkyParameters,
+    draw_sky_planes,
+    read_sky,
+    write_components,
+    write_tiles,
+)
 from kappamask.training.state import Plan
-from kappamask.training.train import making_tiles, source_of
+from kappamask.training.train import open_batches, simulate_in_background
 
 SIDES = (((128, 128), 0.5), ((96, 64), 0.5))
 
@@ -31,7 +38,7 @@ SIDES = (((128, 128), 0.5), ((96, 64), 0.5))
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small real material, and three skies and grounds of it."""
     folder = write_data(tmp_path_factory.mktemp("device"))
-    write_parts(folder, folder / "parts", 0, 3)
+    write_components(folder, folder / "parts", 0, 3)
     return folder
 
 
@@ -40,8 +47,8 @@ def source(data: Path) -> DeviceSource:
     return DeviceSource(data / "parts", data, "cpu", capacity=4, sides=SIDES)
 
 
-def sky(zenith_deg: float, pixel_m: float = 10.0, base_km: float = 2.0) -> Numbers:
-    return Numbers(zenith_deg, pixel_m, (0, -1), (base_km, 0.0), (1.0, 0.0))
+def sky(zenith_deg: float, pixel_m: float = 10.0, base_km: float = 2.0) -> SkyParameters:
+    return SkyParameters(zenith_deg, pixel_m, (0, -1), (base_km, 0.0), (1.0, 0.0))
 
 
 def tensor(*arrays: np.ndarray):
@@ -51,7 +58,7 @@ def tensor(*arrays: np.ndarray):
 def test_parts_are_whole_files_and_follow_from_their_seed(data: Path) -> None:
     assert sorted(path.suffix for path in (data / "parts").iterdir()) == [".npy"] * 3 + [".npz"] * 3
     planes, numbers = read_sky(data / "parts" / "sky-0000002.npz")
-    again, same = draw_parts(2)
+    again, same = draw_sky_planes(2)
     np.testing.assert_array_equal(planes, again)
     assert numbers == same
     assert planes.shape == (5, SIZE + 2 * EDGE_PX, SIZE) and planes[-1].min() >= 0 and planes[-1].max() <= 1
@@ -71,17 +78,18 @@ def test_a_batch_follows_from_seed_and_step_and_is_what_a_network_takes(source: 
 
 def test_batches_are_like_those_of_the_cpu(data: Path, source: DeviceSource) -> None:
     write_tiles(data, data / "tiles", 0, 6)
-    write_parts(data, data / "parts", 0, 6)
+    write_components(data, data / "parts", 0, 6)
     wide = DeviceSource(data / "parts", data, "cpu", capacity=6, sides=SIDES)
     figures = [
-        [_figures(source, step) for step in range(24)] for source in (Source(data / "tiles", data, sides=SIDES), wide)
+        [_figures(source, step) for step in range(24)]
+        for source in (TileBatches(data / "tiles", data, sides=SIDES), wide)
     ]
     means, errors = (np.array([f(np.array(one), axis=0) for one in figures]) for f in (np.mean, np.std))
     spread = np.sqrt((errors**2).sum(axis=0) / 24)
     assert (np.abs(means[0] - means[1]) < 5 * spread + 0.02).all()
 
 
-def _figures(source: Source, step: int) -> list[float]:
+def _figures(source: TileBatches, step: int) -> list[float]:
     """Shares of what is absent, level, cloud of either kind, judged and cloudy."""
     batch = source.batch(1, step, 4)
     absent = (batch.image[:, :13] == -2).float().mean(dim=(0, 2, 3)).tolist()
@@ -92,10 +100,10 @@ def _figures(source: Source, step: int) -> list[float]:
 def test_parts_that_come_are_taken_in_while_there_is_room(data: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"No ground-\*\.npy"):
         DeviceSource(tmp_path, data, "cpu", capacity=2)
-    write_parts(data, tmp_path, 0, 1)
+    write_components(data, tmp_path, 0, 1)
     source = DeviceSource(tmp_path, data, "cpu", capacity=2, sides=SIDES)
     assert len(source.numbers) == 1
-    write_parts(data, tmp_path, 0, 4)
+    write_components(data, tmp_path, 0, 4)
     source.refresh()
     assert len(source.numbers) == len(source.grounds.names) == len(source.skies.names) == 2
 
@@ -104,10 +112,10 @@ def test_shadows_are_as_dark_as_the_simulators() -> None:
     scene, rng = field(48, 3), np.random.default_rng(0)
     beams = rng.uniform(0, 1, (2, 48, 48)).astype(np.float32)
     numbers, aot = [sky(30), sky(60)], np.array([0.05, 0.4], np.float32)
-    shaded, drop = paint.darken(tensor(scene, scene), tensor(*beams), numbers, aot, np.random.default_rng(9))
+    shaded, drop = paint.cast_shadows(tensor(scene, scene), tensor(*beams), numbers, aot, np.random.default_rng(9))
     sides = np.random.default_rng(9).uniform(*illumination.SIDES, 2)
     for i, number in enumerate(numbers):
-        expected = illumination.darken(scene, beams[i], Sun(number.zenith_deg, 0), float(sides[i]), float(aot[i]))
+        expected = illumination.cast_shadows(scene, beams[i], Sun(number.zenith_deg, 0), float(sides[i]), float(aot[i]))
         np.testing.assert_allclose(shaded[i].numpy(), expected[0], rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(drop[i].numpy(), expected[1], rtol=1e-3, atol=1e-5)
 
@@ -119,7 +127,7 @@ def test_truth_is_the_simulators_but_all_shade_is_not_judged() -> None:
     planes[0] = np.clip(1.7 * planes[0], 0, 1)
     planes[1][1], planes[2][1], planes[0][1] = 0.1, 0.9, 1.0
     b10 = np.zeros((2, 40, 40))
-    found = paint.label(*(torch.from_numpy(p) for p in (planes[0], b10, planes[1], planes[2]))).numpy()
+    found = paint.label_truth(*(torch.from_numpy(p) for p in (planes[0], b10, planes[1], planes[2]))).numpy()
     expected = label_simulated(planes[0][0], b10[0], planes[1][0], planes[2][0])
     assert {1, 2, 3, 4} == set(np.unique(expected))
     np.testing.assert_array_equal(found[0, 1:-1, 1:-1], expected[1:-1, 1:-1])
@@ -128,10 +136,10 @@ def test_truth_is_the_simulators_but_all_shade_is_not_judged() -> None:
 
 def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch) -> None:
     colour = np.linspace(0.5, 1.0, 13, dtype=np.float32)
-    monkeypatch.setattr(illumination, "real_colour", lambda *_: colour)
-    monkeypatch.setattr("kappamask.training.simulator.clouds.parallax", lambda *_: np.arange(13) - 6)
+    monkeypatch.setattr(illumination, "draw_real_colour", lambda *_: colour)
+    monkeypatch.setattr("kappamask.training.simulator.clouds.shift_by_parallax", lambda *_: np.arange(13) - 6)
     scene, depth = field(32, 1), np.random.default_rng(1).uniform(0, 20, (32 + 2 * EDGE_PX, 32)).astype(np.float32)
-    found, opacity, cirrus = paint.overlay(
+    found, opacity, cirrus = paint.overlay_layer(
         tensor(scene),
         tensor(depth),
         tensor(np.zeros_like(depth)),
@@ -164,7 +172,7 @@ def test_bands_of_20_and_60_m_are_resampled_alike(kernel: str, pixel_m: float, m
     scene = ndimage.gaussian_filter(np.random.default_rng(4).uniform(0.1, 0.9, (13, 60, 60)), (0, 2, 2)).astype(
         np.float32
     )
-    found = images.to_native(tensor(scene), [pixel_m], np.random.default_rng(0))[0].numpy()
+    found = images.resample_to_native(tensor(scene), [pixel_m], np.random.default_rng(0))[0].numpy()
     np.testing.assert_allclose(found, blur_to_native(scene, pixel_m, kernel), rtol=1e-4, atol=1e-5)
 
 
@@ -181,15 +189,15 @@ def test_a_gpu_gets_skies_and_grounds_in_a_folder_of_their_own(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = Plan(data, tmp_path / "tiles", tmp_path / "run", device="cuda")
-    with making_tiles(plan, 2):
+    with simulate_in_background(plan, 2):
         pass
     assert len(list((tmp_path / "tiles" / "parts").glob("sky-*.npz"))) == 2 and not list(
         (tmp_path / "tiles").glob("*.npy")
     )
     monkeypatch.setattr("kappamask.cli.train.grid_table", lambda _: "")
-    monkeypatch.setattr(architecture_table, "train_grid", lambda *_, **__: iter(()))
+    monkeypatch.setattr(architecture_table, "train_architectures", lambda *_, **__: iter(()))
     for folder, wanted in (("grid-gpu", ["parts"]), ("grid-cpu", ["0000000.npy"])):
         device = "cuda" if wanted == ["parts"] else "cpu"
         run_grid(Plan(data, tmp_path / folder, tmp_path / "out", device=device), [], 1)
         assert [path.name for path in (tmp_path / folder).iterdir()] == wanted
-    assert isinstance(source_of(Plan(data, data / "tiles", tmp_path / "run")), Source)
+    assert isinstance(open_batches(Plan(data, data / "tiles", tmp_path / "run")), TileBatches)

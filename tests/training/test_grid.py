@@ -42,14 +42,14 @@ def words(data: object, out: Path, steps: int = 1, names: str = TINY) -> list[ob
 def test_the_grid_is_the_papers_table() -> None:
     printed = [(one["architecture"], one["depth"], one["filters"]) for one in paper()["architectures"]]
     kinds = {"unet": "U-Net", "unetpp": "U-Net++"}
-    ours = [name.split("-") for name in architecture_table.architectures("paper")]
+    ours = [name.split("-") for name in architecture_table.parse_architectures("paper")]
     assert [(kinds[kind], int(depth), int(filters)) for kind, depth, filters in ours] == printed
 
 
 @pytest.mark.parametrize("named", ["", " , ", "compact,compact", "papers", "unet-4-64", "unet-5-0", "unet-5-64x"])
 def test_what_is_no_grid_is_told(named: str) -> None:
     with pytest.raises(ValueError, match=r"A grid is one of paper|No architecture"):
-        architecture_table.architectures(named)
+        architecture_table.parse_architectures(named)
 
 
 def test_architectures_are_trained_and_judged_on_a_set(kappamask, simulated_set: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from ground import field, write_data
 from kappamask.training.simulator.materials import load_ground
 from kappamask.training.simulator.resample import KERNELS, blur_to_native
 from kappamask.training.simulator.spectra import B02, B09, B10, B11, NATIVE_M
-from kappamask.training.simulator.surfaces import draw_ground, town
+from kappamask.training.simulator.surfaces import build_towns, draw_ground
 
 SIZE = 96
 
@@ -27,7 +27,7 @@ def test_towns_are_fine_grained_and_cannot_be_seen_in_the_cirrus_band(tmp_path) 
     ground, land = load_ground(write_data(tmp_path)), field(SIZE, 0)
     rough = []
     for seed in range(8):
-        built = town(land, ground, np.random.default_rng(seed))
+        built = build_towns(land, ground, np.random.default_rng(seed))
         assert built.shape == land.shape and np.isfinite(built).all()
         np.testing.assert_allclose(built[B10], land[B10], atol=1e-7)
         rough.append(float(np.abs(np.diff(built[B02])).mean() / np.abs(np.diff(land[B02])).mean()))

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("scipy")
 
 from kappamask.training.simulator import clouds, paint, spectra, tiles
-from kappamask.training.simulator.clouds import KINDS, CloudKind, Layer, Sun, View, draw_sky
+from kappamask.training.simulator.clouds import KINDS, CanvasView, CloudKind, Layer, Sun, draw_sky
 from kappamask.training.simulator.paint import paint_clouds, paint_layers
 from kappamask.training.simulator.spectra import B02, B08, B10, BANDS, FloatArray
 
@@ -73,7 +73,7 @@ def test_coverage_decides_how_much_sky_is_closed() -> None:
 def test_shadow_lies_away_from_the_sun(azimuth: float, zenith: float, height_km: float) -> None:
     sun, size, pixel_m = Sun(zenith, azimuth), 160, 10.0
     step = (sun.toward[0] * sun.tangent * 100, sun.toward[1] * sun.tangent * 100)
-    view = View((size, size), (120, 120), step)
+    view = CanvasView((size, size), (120, 120), step)
     cloud = disc(KIND["cumulus"], height_km, 40, 400, (200, 200))
     _, truth = paint_layers(land(size), [cloud], view, sun, pixel_m, np.random.default_rng(1))
     shift = height_km * 1000 * np.tan(np.radians(zenith)) / pixel_m
@@ -84,7 +84,7 @@ def test_shadow_lies_away_from_the_sun(azimuth: float, zenith: float, height_km:
 
 def test_shadow_falls_into_a_tile_that_does_not_hold_its_cloud() -> None:
     sun = Sun(60, 90)
-    view = View((100, 100), (50, 50), (0.0, sun.tangent * 100))
+    view = CanvasView((100, 100), (50, 50), (0.0, sun.tangent * 100))
     cloud = disc(KIND["cumulus"], 0.5, 40, 300, (100, 50 + 100 + 20))
     _, truth = paint_layers(land(100), [cloud], view, sun, 10.0, np.random.default_rng(1))
     assert not (truth >= paint.THIN).any()
@@ -107,7 +107,7 @@ def test_cirrus_band_sees_high_cloud_only(name: str, base_km: float, depth: floa
     sun = Sun(40, 150)
     layer = disc(KIND[name], base_km, depth, 200, (100, 100), 20)
     scene, truth = paint_layers(
-        land(100), [layer], View((100, 100), (50, 50), (0, 0)), sun, 10.0, np.random.default_rng(0)
+        land(100), [layer], CanvasView((100, 100), (50, 50), (0, 0)), sun, 10.0, np.random.default_rng(0)
     )
     assert truth[50, 50] == (paint.THIN if name == "cirrus" else paint.CLOUD)
     assert low < scene[B10, 50, 50] - LAND[B10] < high
@@ -125,7 +125,7 @@ def test_sky_reaches_far_enough_for_the_longest_shadow() -> None:
 
 
 def test_field_is_a_standard_one_and_stretches() -> None:
-    field = clouds.fractal((200, 120), 3.0, 30, np.random.default_rng(0))
+    field = clouds.draw_fractal((200, 120), 3.0, 30, np.random.default_rng(0))
     assert field.shape == (200, 120) and field.dtype == np.float32
     assert abs(field.mean()) < 0.01 and abs(field.std() - 1) < 0.01
 
@@ -155,14 +155,16 @@ def test_wrong_use_is_refused(shape: tuple[int, ...], coverage: float | None, wo
 
 def test_haze_brightens_dark_land_and_dims_bright_land() -> None:
     sun = Sun(40, 0)
-    dark, bright = (tiles.hazy(np.full((13, 4, 4), level, np.float32), sun, 0.5) for level in (0.02, 0.8))
+    dark, bright = (tiles.add_haze(np.full((13, 4, 4), level, np.float32), sun, 0.5) for level in (0.02, 0.8))
     assert (dark[spectra.B02] > 0.02).all() and (bright[spectra.B08] < 0.8).all()
-    np.testing.assert_allclose(tiles.hazy(bright, sun, tiles.CLEAR_AIR), bright, rtol=1e-6)
+    np.testing.assert_allclose(tiles.add_haze(bright, sun, tiles.CLEAR_AIR), bright, rtol=1e-6)
 
 
 def test_shadow_is_not_judged_where_hardly_any_ground_is_in_the_sun() -> None:
     truth = np.full((10, 10), paint.SHADOW, np.uint8)
     truth[:2] = paint.CLEAR
-    assert (tiles.unsure(truth)[2:] == 0).all() and (tiles.unsure(truth)[:2] == paint.CLEAR).all()
+    assert (tiles.ignore_ambiguous_shadow(truth)[2:] == 0).all() and (
+        tiles.ignore_ambiguous_shadow(truth)[:2] == paint.CLEAR
+    ).all()
     truth[:4] = paint.CLEAR
-    np.testing.assert_array_equal(tiles.unsure(truth), truth)
+    np.testing.assert_array_equal(tiles.ignore_ambiguous_shadow(truth), truth)

@@ -14,20 +14,20 @@ onnx = pytest.importorskip("onnx")
 
 # ruff: noqa: E402
 
-from kappamask.datasets import class_sets
+from kappamask.datasets import Patch, class_sets
 from kappamask.models import WeightsError
-from kappamask.training import architectures, batches, validate
-from kappamask.training import batches as samples
-from kappamask.training.architectures import Compact, Scores, multiply_adds
-from kappamask.training.batches import FILL, Source, to_input
-from kappamask.training.export import export, load_network, runs
+from kappamask.training import architectures, augmentation, batches, labelled, samples, validate
+from kappamask.training.architectures import Compact, Scores, count_multiply_adds
+from kappamask.training.augmentation import FILL, to_input
+from kappamask.training.batches import TileBatches
+from kappamask.training.export import export_onnx, load_network, summarise_runs
 from kappamask.training.simulator import materials
 from kappamask.training.simulator.materials import ASIDE, read_pixels
 from kappamask.training.simulator.paint import ONLY_B10, paint_clouds
-from kappamask.training.simulator.spectra import B10, MEAN, STD
-from kappamask.training.state import Plan, loss, new_state
-from kappamask.training.train import ahead, source_of, train, train_step
-from kappamask.training.weights import shift_odds
+from kappamask.training.simulator.spectra import B10, BANDS, MEAN, STD
+from kappamask.training.state import Plan, compute_loss, create_state
+from kappamask.training.train import open_batches, prefetch_batches, train, train_step
+from kappamask.training.weights import shift_class_odds
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def plan(tmp_path: Path) -> Plan:
 
 
 def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -> None:
-    state, source = new_state(plan), source_of(plan)
+    state, source = create_state(plan), open_batches(plan)
     before = [p.detach().clone() for p in state.network.parameters()]
-    losses = [train_step(plan, state, batch) for batch in islice(ahead(source, plan, 0), 30)]
+    losses = [train_step(plan, state, batch) for batch in islice(prefetch_batches(source, plan, 0), 30)]
     assert state.step == 30
     assert all(not torch.equal(a, b) for a, b in zip(before, state.network.parameters(), strict=True))
     assert np.mean(losses[-10:]) < np.mean(losses[:10])
@@ -58,7 +58,7 @@ def test_a_step_changes_the_weights_and_later_steps_lower_the_loss(plan: Plan) -
 def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> None:
     whole = train(replace(plan, out=plan.out / "whole"))
     cut = replace(plan, out=plan.out / "cut")
-    state, source = new_state(cut), source_of(plan)
+    state, source = create_state(cut), open_batches(plan)
     cut.out.mkdir(parents=True)
     train_step(cut, state, source.batch(cut.seed, 0, cut.batch))
     state.save(cut.out / "last.pt")
@@ -72,7 +72,7 @@ def test_a_run_cut_off_and_resumed_ends_with_the_same_weights(plan: Plan) -> Non
 
 
 def test_batches_follow_from_seed_and_step(plan: Plan) -> None:
-    source = source_of(plan)
+    source = open_batches(plan)
     first, again, next_one = (source.batch(5, step, 4) for step in (7, 7, 8))
     assert torch.equal(first.image, again.image) and torch.equal(first.sets, again.sets)
     assert not torch.equal(first.image, next_one.image)
@@ -95,31 +95,29 @@ def test_patchworks_are_labelled_by_their_pixels(plan: Plan) -> None:
 
 def test_patches_of_every_set_are_drawn_as_often(plan: Plan) -> None:
     one, two = (
-        samples.Patch(
-            "p", "g", "train", level, 10.0, ("B02",), np.ones((1, 20, 30)), np.ones((20, 30), np.uint8), False
-        )
+        Patch("p", "g", "train", level, 10.0, ("B02",), np.ones((1, 20, 30)), np.ones((20, 30), np.uint8), False)
         for level in ("L1C", "L2A")
     )
     rng = np.random.default_rng(0)
-    joined = samples.LabelledSets([[one] * 5, [], [two]])
+    joined = labelled.LabelledSets([[one] * 5, [], [two]])
     assert np.mean([joined.draw(rng).level == "L2A" for _ in range(400)]) == pytest.approx(0.5, abs=0.08)
-    piece = samples.cut_patch(two, 32, np.array([7, 9], np.uint64))
+    piece = samples.crop_patch(two, 32, np.array([7, 9], np.uint64))
     assert piece.scene.shape == (13, 32, 32) and piece.level == "L2A"
     np.testing.assert_array_equal(piece.sets == class_sets.CLEAR, np.isfinite(piece.scene[1]))
     assert piece.sets.sum() == 600 and np.isnan(piece.scene[0]).all()
 
 
 def test_of_own_scenes_places_and_kinds_are_drawn_alike() -> None:
-    def patch(place: str, kind: str, sets: int) -> samples.Patch:
+    def patch(place: str, kind: str, sets: int) -> Patch:
         truth = np.zeros((8, 8), np.uint8)
         planes = np.ones((1, 8, 8), np.float32)
         labels = np.full((8, 8), sets, np.uint8)
-        return samples.Patch(
+        return Patch(
             "p", place, "train", "L1C", None, ("B02",), planes, truth, merged=False, sets=labels, kinds=(kind,)
         )
 
-    shares = samples.weigh_patches(
-        samples.LoadedPatches([*[patch("a", "town", 1)] * 4, patch("b", "town", 1), patch("c", "town", 0)])
+    shares = labelled.weigh_patches(
+        labelled.LoadedPatches([*[patch("a", "town", 1)] * 4, patch("b", "town", 1), patch("c", "town", 0)])
     )
     assert shares.sum() == pytest.approx(1)
     assert shares[0] == pytest.approx(shares[4] / 2) and shares[5] < shares[4]
@@ -130,12 +128,12 @@ def test_who_does_not_see_b10_is_not_asked_for_cirrus_that_only_b10_shows() -> N
     tile = np.concatenate([(scene * 1e4).astype(np.uint16), np.full((1, 40, 40), 1, np.uint16)])
     tile[13, :10], tile[13, 30:] = 3 + ONLY_B10, 4
     tile[13, 20:30] = 3
-    made = samples.cut_tile(tile, 40, np.array([0, 0], np.uint64))
+    made = samples.crop_tile(tile, 40, np.array([0, 0], np.uint64))
     assert (made.sets[:10] == class_sets.SEMI_TRANSPARENT).all()
     assert (made.sets_without_b10[:10] == class_sets.CLEAR_OR_SEMI_TRANSPARENT).all()
     assert (made.sets[30 - samples.RIM_PX : 30] == class_sets.CLOUD_OF_EITHER_KIND).all()
     assert (made.sets[20 : 30 - samples.RIM_PX] == class_sets.SEMI_TRANSPARENT).all()
-    for image, sets in (batches.observe(made, np.random.default_rng(seed)) for seed in range(30)):
+    for image, sets in (augmentation.observe(made, np.random.default_rng(seed)) for seed in range(30)):
         blind = (image[B10] == FILL).all()
         assert (sets == class_sets.CLEAR_OR_SEMI_TRANSPARENT).sum() == (400 if blind else 0)
 
@@ -146,21 +144,21 @@ def test_flat_snow_is_not_judged_where_nothing_tells_it_from_cloud() -> None:
     sets = np.full((16, 16), class_sets.CLEAR, np.uint8)
     made = samples.Sample(snow, sets, sets, flat=np.ones((16, 16), bool))
     for seed in range(30):
-        image, judged = batches.observe(made, np.random.default_rng(seed))
+        image, judged = augmentation.observe(made, np.random.default_rng(seed))
         swir = not (image[11] == FILL).all()
         assert (judged == (class_sets.CLEAR if swir else class_sets.NOT_JUDGED)).all()
 
 
 def test_no_tiles_is_an_error(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="No tiles"):
-        Source(tmp_path / "none", tmp_path)
+        TileBatches(tmp_path / "none", tmp_path)
 
 
 def test_visible_bands_are_always_kept_and_every_other_is_dropped_at_times() -> None:
-    kept = np.stack([batches.keep_bands(np.random.default_rng(seed)) for seed in range(300)])
+    kept = np.stack([augmentation.draw_bands(np.random.default_rng(seed)) for seed in range(300)])
     assert kept[:, 1:4].all()
     assert all(0.2 < share < 0.95 for share in np.delete(kept.mean(axis=0), [1, 2, 3]))
-    six = np.array([b in batches.SIX for b in batches.BANDS])
+    six = np.array([b in augmentation.SIX for b in BANDS])
     assert (kept == six).all(axis=1).mean() > 0.15
 
 
@@ -178,7 +176,9 @@ def test_labels_of_either_kind_do_not_tell_the_clouds_apart() -> None:
     def of(channel: int, *, merged: bool) -> float:
         logits = torch.zeros(1, 4, 8, 8)
         logits[:, channel] = 9
-        return float(loss(logits, batches.Batch(torch.zeros(1, 14, 8, 8), torch.full((1, 8, 8), 12 if merged else 8))))
+        return float(
+            compute_loss(logits, batches.Batch(torch.zeros(1, 14, 8, 8), torch.full((1, 8, 8), 12 if merged else 8)))
+        )
 
     assert of(2, merged=True) == pytest.approx(of(3, merged=True), abs=1e-4)
     assert of(2, merged=False) > of(3, merged=False) + 1
@@ -192,7 +192,7 @@ def test_pixels_that_are_not_judged_do_not_count() -> None:
     other = logits.clone()
     other[:, :, :4] = 7 * torch.randn(1, 4, 4, 8)
     sets = torch.where(truth > 0, 2 ** (truth - 1).clamp(min=0), 0)
-    whole = [float(loss(x, batches.Batch(x, sets))) for x in (logits, other)]
+    whole = [float(compute_loss(x, batches.Batch(x, sets))) for x in (logits, other)]
     assert whole[0] == pytest.approx(whole[1], rel=1e-5)
 
 
@@ -203,7 +203,7 @@ def test_export_gives_the_same_scores_in_onnx_runtime(tmp_path: Path) -> None:
     network = Compact().train()
     network(torch.randn(4, 14, 64, 64))
     path = tmp_path / "compact.onnx"
-    assert export(network, path) < 1e-4
+    assert export_onnx(network, path) < 1e-4
     model = onnx.load(path)
     assert (
         model.ir_version <= 9 and model.opset_import[0].version == 17 and {o.domain for o in model.opset_import} == {""}
@@ -224,24 +224,24 @@ def test_export_gives_the_same_scores_in_onnx_runtime(tmp_path: Path) -> None:
 
 
 def test_training_starts_from_the_weights_of_a_released_network(plan: Plan, tmp_path: Path) -> None:
-    path, source = tmp_path / "released.onnx", source_of(plan)
+    path, source = tmp_path / "released.onnx", open_batches(plan)
     network = Compact().train()
-    for batch in islice(ahead(source, plan, 0), 3):
+    for batch in islice(prefetch_batches(source, plan, 0), 3):
         network(batch.image)
-    export(network, path)
-    state = new_state(replace(plan, start=path), source)
+    export_onnx(network, path)
+    state = create_state(replace(plan, start=path), source)
     image = source.batch(plan.seed, 0, plan.batch).image
     expected = network.eval()(image)
     torch.testing.assert_close(state.averaged.eval()(image), expected, atol=2e-3, rtol=2e-3)
     torch.testing.assert_close(state.network.train()(image), expected, atol=2e-3, rtol=2e-3)
     with pytest.raises(WeightsError, match="another architecture"):
-        new_state(replace(plan, start=path, architecture="unet-5-32"), source)
+        create_state(replace(plan, start=path, architecture="unet-5-32"), source)
 
 
 def test_half_precision_learns_too(plan: Plan) -> None:
     plan = replace(plan, bfloat16=True)
-    state, source = new_state(plan), source_of(plan)
-    losses = [train_step(plan, state, batch) for batch in islice(ahead(source, plan, 0), 30)]
+    state, source = create_state(plan), open_batches(plan)
+    losses = [train_step(plan, state, batch) for batch in islice(prefetch_batches(source, plan, 0), 30)]
     assert np.mean(losses[-10:]) < np.mean(losses[:10])
     assert all(weight.dtype == torch.float32 for weight in state.network.parameters())
 
@@ -261,7 +261,7 @@ def test_checkpoints_of_one_run_are_one_run() -> None:
         {"step": 5, "seconds": 50.0, "origin": one, "history": [{}], "share": 0.5},
         {"step": 7, "seconds": 70.0, "origin": other, "history": [], "share": 0.25},
     ]
-    told = runs(saved)
+    told = summarise_runs(saved)
     assert [(run["steps"], run["seconds"], run["share"]) for run in told] == [([5, 9], 90.0, 0.75), ([7], 70.0, 0.25)]
     assert [len(run["history"]) for run in told] == [2, 0]
 
@@ -269,22 +269,22 @@ def test_checkpoints_of_one_run_are_one_run() -> None:
 @pytest.mark.parametrize("name", ["compact", "unet-5-32", "unetpp-5-64"])
 def test_the_odds_of_the_named_classes_alone_are_raised(name: str) -> None:
     torch.manual_seed(0)
-    network, image = architectures.build(name).eval(), torch.randn(1, 14, 64, 64)
+    network, image = architectures.build_network(name).eval(), torch.randn(1, 14, 64, 64)
     with torch.no_grad():
         before = network(image)
-        after = shift_odds(network, {"shadow": 1.65, "cloud": 2.0})(image)
+        after = shift_class_odds(network, {"shadow": 1.65, "cloud": 2.0})(image)
     expected = torch.tensor([0, math.log(1.65), 0, math.log(2)])[:, None, None].expand(after[0].shape)
     torch.testing.assert_close((after - before)[0], expected, atol=1e-4, rtol=1e-4)
     with pytest.raises(ValueError, match="above 0"):
-        shift_odds(network, {"shadow": 0.0})
+        shift_class_odds(network, {"shadow": 0.0})
     with pytest.raises(ValueError, match="known are clear, shadow"):
-        shift_odds(network, {"haze": 2.0})
+        shift_class_odds(network, {"haze": 2.0})
 
 
 def test_the_mean_of_one_network_is_that_network(tmp_path: Path) -> None:
     network, image = seen(0), torch.randn(2, 14, 64, 64)
     torch.save({"averaged": network.state_dict(), "step": 7}, tmp_path / "a.pt")
-    export(network, tmp_path / "released.onnx")
+    export_onnx(network, tmp_path / "released.onnx")
     for paths in (["a.pt"], ["a.pt", "a.pt"], ["a.pt", "released.onnx"]):
         found, saved = load_network(*(tmp_path / path for path in paths))
         torch.testing.assert_close(found(image), network(image).detach(), atol=1e-3, rtol=1e-3)
@@ -314,10 +314,14 @@ def test_a_file_that_is_no_network_is_told(tmp_path: Path, name: str) -> None:
 
 
 def test_network_stays_within_its_budget() -> None:
-    assert multiply_adds(Compact()) <= 5e9
+    assert count_multiply_adds(Compact()) <= 5e9
 
 
 def test_dice_merges_clouds_and_leaves_out_what_is_not_labelled() -> None:
     truth = np.array([[1, 2, 4, 0]], np.uint8)
-    assert validate.dice(np.array([[1, 2, 3, 2]], np.uint8), truth) == {"clear": 1.0, "shadow": 1.0, "cloud": 1.0}
-    assert validate.dice(np.array([[1, 1, 4, 1]], np.uint8), truth)["clear"] == pytest.approx(2 / 3)
+    assert validate.compute_dice(np.array([[1, 2, 3, 2]], np.uint8), truth) == {
+        "clear": 1.0,
+        "shadow": 1.0,
+        "cloud": 1.0,
+    }
+    assert validate.compute_dice(np.array([[1, 1, 4, 1]], np.uint8), truth)["clear"] == pytest.approx(2 / 3)

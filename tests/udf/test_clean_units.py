@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 from kappamask.models import CubeError, ModelCard, SceneError
 from kappamask.scenes import open_scene, read_mask
 from kappamask.udf import clean
-from kappamask.udf.cleaning import pixel_of
+from kappamask.udf.cleaning import infer_pixel_m
 
 CLEAR, SHADOW, CLOUD = 1, 2, 4
 FOOT, SURVEY_FOOT = 0.3048, 1200 / 3937
@@ -53,7 +53,7 @@ def test_feet_and_metres_give_the_same(crs: object, unit: float, options: dict) 
 
 def test_degrees_grow_by_metres_in_both_directions() -> None:
     grid = mask(1e-4, 1e-4, 4326, LATITUDE)
-    assert pixel_of(grid) == pytest.approx((HIGH * 1e-4, WIDE * 1e-4), rel=1e-3)
+    assert infer_pixel_m(grid) == pytest.approx((HIGH * 1e-4, WIDE * 1e-4), rel=1e-3)
     grown = clean(grid, buffer_m=60).values == CLOUD
     rows, columns = np.mgrid[:81, :81]
     away = np.hypot((rows - 40) * HIGH * 1e-4, (columns - 40) * WIDE * 1e-4)
@@ -78,8 +78,8 @@ def test_a_shadow_is_as_long_in_degrees() -> None:
 
 
 def test_web_maps_stretch_towards_the_poles() -> None:
-    assert pixel_of(mask(10, 10, 3857, 0.0)) == pytest.approx((10, 10), rel=1e-6)
-    assert pixel_of(mask(20, 20, 3857, 8_399_737.9)) == pytest.approx((10, 10), rel=1e-3)  # 60 degrees north
+    assert infer_pixel_m(mask(10, 10, 3857, 0.0)) == pytest.approx((10, 10), rel=1e-6)
+    assert infer_pixel_m(mask(20, 20, 3857, 8_399_737.9)) == pytest.approx((10, 10), rel=1e-3)  # 60 degrees north
 
 
 def test_pixels_that_differ_over_the_mask_are_refused() -> None:

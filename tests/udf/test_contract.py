@@ -171,19 +171,19 @@ def test_11_nan_in_a_required_band_is_nodata_and_nowhere_else():
 
 
 def test_11_a_chunk_without_data_opens_no_session(monkeypatch):
-    monkeypatch.setattr(inference, "session", lambda *_: pytest.fail("a session was opened"))
+    monkeypatch.setattr(inference, "open_session", lambda *_: pytest.fail("a session was opened"))
     assert np.isnan(run(chunk_cube() * np.nan).values).all()
 
 
 def test_11_no_nan_reaches_the_network(monkeypatch):
     seen = []
-    real = inference.run
+    real = inference.run_network
 
     def spy(card, image, threads):
         seen.append(image)
         return real(card, image, threads)
 
-    monkeypatch.setattr(inference, "run", spy)
+    monkeypatch.setattr(inference, "run_network", spy)
     cube = chunk_cube()
     cube[:, ::7, ::5] = np.nan
     cube[4, 3:9] = -np.inf
@@ -216,7 +216,7 @@ def looks_offset():
 
 
 def test_12_doubt_about_the_offset_is_one_warning(caplog):
-    chunk._warned.cache_clear()
+    chunk._given_warnings.cache_clear()
     cube = looks_offset()
     with caplog.at_level(logging.WARNING, logger="kappamask.udf"):
         run(cube)
@@ -227,7 +227,7 @@ def test_12_doubt_about_the_offset_is_one_warning(caplog):
 
 
 def test_12_one_warning_does_not_hide_another_kind(caplog, tmp_path):
-    chunk._warned.cache_clear()
+    chunk._given_warnings.cache_clear()
     write_model(tmp_path, **{"kappamask:resampling": "sinc"})
     with caplog.at_level(logging.WARNING, logger="kappamask.udf"):
         for _ in range(2):
@@ -245,9 +245,9 @@ def test_12_reflectances_in_place_of_digital_numbers_are_an_error():
 def test_13_a_chunk_that_is_larger_than_the_window_is_masked_window_by_window(monkeypatch, tmp_path):
     """Memory is reckoned from the card's window; a user's own machine may take a larger one."""
     write_model(tmp_path, **{"kappamask:local_window": 128})
-    sides, run_network = [], inference.run
+    sides, run_network = [], inference.run_network
     monkeypatch.setattr(
-        inference, "run", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n)
+        inference, "run_network", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n)
     )
     run(chunk_cube((96, 96)), {**CONTEXT, "model": str(tmp_path)})
     assert {max(shape[1:]) for shape in sides} == {64}
@@ -387,7 +387,7 @@ def test_17_no_network_is_needed(tmp_path):
 def test_19_one_session_with_one_thread(monkeypatch):
     import onnxruntime
 
-    inference.session.cache_clear()
+    inference.open_session.cache_clear()
     opened = []
     real = onnxruntime.InferenceSession
 
@@ -431,7 +431,7 @@ def test_20_memory_does_not_grow_with_dates(tmp_path):
 
 
 def test_21_one_message_per_process(caplog):
-    chunk._announce.cache_clear()
+    chunk._log_model.cache_clear()
     with caplog.at_level(logging.INFO):
         for seed in range(3):
             run(chunk_cube(seed=seed))

@@ -14,7 +14,7 @@ from onnx import helper
 
 from kappamask.models import CubeError, ModelCard, RadiometryError, WeightsError
 from kappamask.udf import cloud_mask
-from kappamask.udf.preprocess import Reading, tensor, validity
+from kappamask.udf.preprocess import InputSpec, find_valid, to_tensor
 
 
 def reflectance(shape=(len(BANDS), 40, 50), seed=0, bands=BANDS):
@@ -111,12 +111,12 @@ def test_declared_nodata_and_raw_zero(brightness):
 def test_a_raw_zero_of_any_band_but_aot_and_wvp_is_given_as_absent(tmp_path, dtype, mode, absent):
     bands = ["B02", "B03", "B04", "B08", "B11", "AOT"]
     inputs = [{"bands": bands, "value_scaling": [{"type": "scale", "value": 1.0}] * len(bands)}]
-    reading = Reading(write_model(tmp_path, **{"mlm:input": inputs}), tuple(bands), "L2A", mode, (0.0,), 1)
+    spec = InputSpec(write_model(tmp_path, **{"mlm:input": inputs}), tuple(bands), "L2A", mode, (0.0,), 1)
     values = np.full((len(bands), 16, 16), 2000, dtype)
     values[3:, 4, 5] = 0
-    fed = tensor(values, validity(values, reading), reading)
-    assert (fed[3:6, 4, 5] == reading.card.fill).tolist() == absent
-    assert (fed[:, 4, 6] != reading.card.fill).all()
+    fed = to_tensor(values, find_valid(values, spec), spec)
+    assert (fed[3:6, 4, 5] == spec.card.fill).tolist() == absent
+    assert (fed[:, 4, 6] != spec.card.fill).all()
 
 
 def test_nothing_valid_is_all_missing_and_opens_no_session(tmp_path):

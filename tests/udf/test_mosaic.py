@@ -15,7 +15,7 @@ from networks import BANDS, brightness_network, write_model
 from kappamask.models import SENTINEL2_BANDS, CardError, CubeError, Mosaic
 from kappamask.training.simulator.paint import paint_clouds
 from kappamask.udf import cloud_mask
-from kappamask.udf.windows import blend, framed, own
+from kappamask.udf.windows import blend_windows, padded_length, vendor_windows
 
 SIZE, CROP, REACH = 64, 8, 12
 OWN = {"step": 48, "before": 0, "padding": "constant", "taper": "crop", "amount": CROP}
@@ -94,20 +94,20 @@ def test_lazy_equals_eager(farsighted):
 
 
 def test_a_whole_product_has_529_tiles_on_11040_px():
-    spans = own(framed(10980, 512, KM_PREDICT), 512, KM_PREDICT)
+    spans = vendor_windows(padded_length(10980, 512, KM_PREDICT), 512, KM_PREDICT)
     assert len(spans) == 23 and spans[-1].start == 22 * 480
     assert sum((span.weight == 1).sum() for span in spans) == spans[-1].stop == 11040 + 32
 
 
 def test_every_pixel_is_of_one_tile():
     mosaic = Mosaic(**OWN)
-    spans = own(framed(300, SIZE, mosaic), SIZE, mosaic)
+    spans = vendor_windows(padded_length(300, SIZE, mosaic), SIZE, mosaic)
     total = np.zeros(spans[-1].stop, np.float32)
     for span in spans:
         total[span.pixels] += span.weight
     assert (total == 1).all()
     covered = np.zeros((spans[-1].stop,) * 2, int)
-    for y, x, scores in blend(spans, spans, lambda y, x: np.ones((4, y.stop - y.start, x.stop - x.start))):
+    for y, x, scores in blend_windows(spans, spans, lambda y, x: np.ones((4, y.stop - y.start, x.stop - x.start))):
         covered[y, x] += 1
         assert (scores == 1).all()
     assert (covered == 1).all()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from kappamask.models import CubeError, load_card
-from kappamask.models.schemes import CLASSES, OWN, SCHEMES, losses, scheme_names
+from kappamask.models.schemes import CLASSES, KAPPAMASK, SCHEMES, list_losses, scheme_names
 from kappamask.scenes import read_mask, write_mask
 from kappamask.scenes.encoding import legend
-from kappamask.udf import bits, from_scheme, to_scheme, unusable
+from kappamask.udf import from_scheme, to_bits, to_scheme, unusable_pixels
 
 OUTSIDE = 255
 CODES = [0, 1, 2, 3, 4, 5, OUTSIDE]
@@ -98,7 +98,7 @@ def test_there_and_back_loses_nothing_more_the_second_time(values, name):
 def test_a_class_that_does_not_come_back_is_named_among_the_losses(values, name):
     mask = mask_of(values)
     back = from_scheme(to_scheme(mask, name), name)
-    told = " ".join(text for text in losses(name) if text.startswith(f"{OWN} to {name}"))
+    told = " ".join(text for text in list_losses(name) if text.startswith(f"{KAPPAMASK} to {name}"))
     for code in np.unique(values[(back != mask).values & (values != OUTSIDE)]):
         assert CLASSES[code] in told
     if name in ("SCL", "CMIX", "bits"):
@@ -151,7 +151,7 @@ def test_dims_and_coordinates_are_kept():
         (lambda m: to_scheme(m * 0.5, "SCL"), "holds 0.5"),
         (lambda m: to_scheme(m.astype(np.int16) - 300, "SCL"), "holds -299"),
         (lambda m: to_scheme(m == 1, "SCL"), "holds bool; needed are class codes"),
-        (lambda m: unusable(m, ["clouds"]), "No class 'clouds': known are undefined, clear, cloud_shadow"),
+        (lambda m: unusable_pixels(m, ["clouds"]), "No class 'clouds': known are undefined, clear, cloud_shadow"),
         (lambda m: from_scheme(m + 1, "bits"), "holds 2, which bits does not have"),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_file_has_the_schemes_codes_names_and_colours(tmp_path, name):
     written = {code for code in np.unique(made) if code != OUTSIDE}
     assert written <= {c.value for c in legend(read)}
     np.testing.assert_array_equal(from_scheme(read, name), from_scheme(made, name))
-    np.testing.assert_array_equal(unusable(read), unusable(made))
+    np.testing.assert_array_equal(unusable_pixels(read), unusable_pixels(made))
 
 
 def test_legends_of_the_same_classes_have_the_cards_colours():
@@ -188,34 +188,34 @@ def test_legends_of_the_same_classes_have_the_cards_colours():
 def test_unusable_is_true_where_a_class_is_chosen_or_there_is_no_data(values, name, chosen):
     values[values == OUTSIDE] = 5
     mask = to_scheme(mask_of(values), name)
-    made = unusable(mask, chosen)
+    made = unusable_pixels(mask, chosen)
     assert made.dtype == bool
     expected = np.isin(values, [CLASSES.index(c) for c in chosen])
     np.testing.assert_array_equal(made, expected | (mask == OUTSIDE))
-    np.testing.assert_array_equal(unusable(mask_of(np.full((1, 1), OUTSIDE, np.uint8)), chosen), [[True]])
+    np.testing.assert_array_equal(unusable_pixels(mask_of(np.full((1, 1), OUTSIDE, np.uint8)), chosen), [[True]])
 
 
 def test_unusable_leaves_out_what_most_leave_out():
     mask = mask_of(np.array([CODES], np.uint8))
-    assert unusable(mask).values[0].tolist() == [False, False, True, True, True, True, True]
-    assert unusable(mask.astype("float32") * np.nan).all()
-    assert unusable(mask, "cloud").values[0].tolist() == [False, False, False, False, True, False, True]
-    assert isinstance(unusable(mask.chunk()).data, da.Array)
-    assert "flag_values" not in unusable(mask).attrs
+    assert unusable_pixels(mask).values[0].tolist() == [False, False, True, True, True, True, True]
+    assert unusable_pixels(mask.astype("float32") * np.nan).all()
+    assert unusable_pixels(mask, "cloud").values[0].tolist() == [False, False, False, False, True, False, True]
+    assert isinstance(unusable_pixels(mask.chunk()).data, da.Array)
+    assert "flag_values" not in unusable_pixels(mask).attrs
 
 
 def test_bits_tell_what_cleaning_added():
     before = mask_of(np.array([[1, 1, 2, 4, 5, 255]], np.uint8))
     after = mask_of(np.array([[1, 4, 2, 4, 5, 255]], np.uint8))
-    packed = bits(after, before)
+    packed = to_bits(after, before)
     assert packed.values.tolist() == [[64, 8 + 2, 16, 8, 1, 255]]
     assert packed.dtype == np.uint8
     assert packed.attrs["flag_masks"].tolist() == packed.attrs["flag_values"].tolist() == [1, 4, 8, 16, 64, 128]
     np.testing.assert_array_equal(from_scheme(packed, "bits"), after)
-    np.testing.assert_array_equal(bits(to_scheme(after, "SCL")), bits(after))
+    np.testing.assert_array_equal(to_bits(to_scheme(after, "SCL")), to_bits(after))
 
 
 def test_losses_say_nothing_where_nothing_is_lost():
-    assert losses("kappamask") == losses("bits")[:0] == []
-    assert "KappaMask to S2cloudless: clear and cloud_shadow become 0 clear." in losses("S2cloudless")
-    assert any("2 dark_area_pixels, 4 vegetation" in text for text in losses("SCL"))
+    assert list_losses("kappamask") == list_losses("bits")[:0] == []
+    assert "KappaMask to S2cloudless: clear and cloud_shadow become 0 clear." in list_losses("S2cloudless")
+    assert any("2 dark_area_pixels, 4 vegetation" in text for text in list_losses("SCL"))

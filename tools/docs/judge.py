@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from kappamask.conversion import convert, dl_l8s2_uv
 from kappamask.evaluation.comparison import judge
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 
 ROOT: Final = Path(__file__).parents[2]
 KEPT: Final = ROOT / "docs" / "results" / "accuracy.json"
@@ -69,7 +69,7 @@ def main(data: Path) -> None:
     if absent:
         raise SystemExit(f"{data} lacks {', '.join(absent)}; name their folder: make judge DATA=FOLDER")
     kept = {"commit": _commit(), **found(data)}
-    with written_whole(KEPT) as draft:
+    with atomic_write(KEPT) as draft:
         draft.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

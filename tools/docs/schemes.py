@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from kappamask.models.schemes import CLASSES, SCHEMES, Scheme, losses
+from kappamask.models.schemes import CLASSES, SCHEMES, Scheme, list_losses
 
 HEAD = """# Class schemes
 
@@ -13,16 +13,19 @@ What each KappaMask class is written as; 255 is nodata in every scheme.
 def scheme_reference() -> str:
     """One table of all schemes, then for each its codes, how they are read, and what is lost; Markdown."""
     classes = [f"{code} {name}" for code, name in enumerate(CLASSES)]
-    overview = _table(["scheme", *classes], ([one.name, *one.written] for one in SCHEMES.values()))
+    overview = _table(["scheme", *classes], ([one.name, *one.codes] for one in SCHEMES.values()))
     return "\n\n".join([HEAD, overview, *map(_section, SCHEMES.values())])
 
 
 def _section(scheme: Scheme) -> str:
     rows = _table(
         ["code", "name", "is read as"],
-        ([row.value, f"{_swatch(row.color)}{row.name}", f"{row.read} {CLASSES[row.read]}"] for row in scheme.rows),
+        (
+            [row.value, f"{_swatch(row.color)}{row.name}", f"{row.kappamask_code} {CLASSES[row.kappamask_code]}"]
+            for row in scheme.rows
+        ),
     )
-    lost = "\n".join(f"- {sentence}" for sentence in losses(scheme.name))
+    lost = "\n".join(f"- {sentence}" for sentence in list_losses(scheme.name))
     return "\n\n".join([f"## {scheme.name}", f"{scheme.source}.", rows, lost])
 
 

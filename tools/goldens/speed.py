@@ -39,8 +39,8 @@ def kappamask(architecture, folder):
     from kappamask.udf import inference
 
     card = convert(folder / f"{architecture}.hdf5", architecture, "L1C", folder / architecture)
-    inference.session(card, 1)
-    return lambda image: inference.run(card, image, 1)
+    inference.open_session(card, 1)
+    return lambda image: inference.run_network(card, image, 1)
 
 
 def work(engine, architecture, folder):

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import requests
 
 from kappamask.files import archives as unpack
-from kappamask.files.urls import LOOPBACK, answer
+from kappamask.files.urls import LOOPBACK, open_loopback
 from kappamask.models import JobError
 
 __all__ = ["unpack_all"]
@@ -105,9 +105,9 @@ def _is_file(path: Path) -> bool:
 def _download(url: str, file: IO[bytes]) -> None:
     size = 0
     try:
-        with answer(url) as response:
+        with open_loopback(url) as response:
             for piece in response.iter_content(unpack.BLOCK):
-                size += unpack.copy(io.BytesIO(piece), file, unpack.MAX_ARCHIVE_BYTES - size, url)
+                size += unpack.copy_limited(io.BytesIO(piece), file, unpack.MAX_ARCHIVE_BYTES - size, url)
     except (requests.RequestException, UnicodeError) as error:
         raise JobError(f"The archive {url} cannot be fetched: {error}.") from error
     file.flush()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from dask.delayed import delayed
@@ -46,7 +46,7 @@ class DaskEngine(AbstractContextManager[Engine]):
                 n_workers=os.cpu_count(),
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]  documented: no dashboard
                 silence_logs=40,
             )
         try:
@@ -55,7 +55,8 @@ class DaskEngine(AbstractContextManager[Engine]):
             raise JobError(
                 f"No dask scheduler answers at {self._address}: {error}. Start one: dask scheduler."
             ) from error
-        threads = self._client.nthreads()
+        # Not a coroutine: the client is synchronous.
+        threads = cast("dict[str, int]", self._client.nthreads())
         if any(count > 1 for count in threads.values()):
             self.__exit__()
             raise JobError("The scheduler's workers have several threads each; start them with --nthreads 1.")

@@ -14,8 +14,8 @@ from kappamask.backend.grid import SNAP, Bounds, PixelGrid, intersection, overla
 from kappamask.backend.scene_index import SceneRecord
 from kappamask.models import RadiometryError, SceneError
 from kappamask.scenes import open_scene
-from kappamask.udf.pixel_evidence import gather
-from kappamask.udf.radiometry import AUXILIARY, affine, decide
+from kappamask.udf.pixel_evidence import compute_statistics
+from kappamask.udf.radiometry import AUXILIARY, decide_radiometry, scale_and_offset
 
 __all__ = ["Request", "harmonised", "load"]
 
@@ -38,7 +38,7 @@ def harmonised(cube: xr.DataArray, path: Path) -> xr.DataArray:
     values = cube.astype(np.float32).where(_measured(cube, path, mode))
     if mode == "dn_harmonized":
         return values
-    scale, offset = zip(*(affine(str(band), mode) for band in cube.bands.values), strict=True)
+    scale, offset = zip(*(scale_and_offset(str(band), mode) for band in cube.bands.values), strict=True)
     return values * _per_band(scale) + _per_band(offset)
 
 
@@ -64,7 +64,7 @@ def _measured(cube: xr.DataArray, path: Path, mode: str) -> xr.DataArray:
 @lru_cache(maxsize=4096)
 def _radiometry(path: Path, _changed: int) -> str:
     cube = open_scene(path)
-    stated = decide("auto", cube.attrs, {}, []).mode
+    stated = decide_radiometry("auto", cube.attrs, {}, []).mode
     if stated != "unknown":
         return stated
     every = max(1, min(cube.sizes["y"], cube.sizes["x"]) // SAMPLE)
@@ -72,7 +72,9 @@ def _radiometry(path: Path, _changed: int) -> str:
     pixels = sample.reshape(sample.shape[0], -1)
     valid = np.isfinite(pixels).all(axis=0) & (pixels != cube.attrs.get("_FillValue", np.nan)).all(axis=0)
     try:
-        mode = decide("auto", {}, {}, [gather(pixels, tuple(str(b) for b in cube.bands.values), valid)]).mode
+        mode = decide_radiometry(
+            "auto", {}, {}, [compute_statistics(pixels, tuple(str(b) for b in cube.bands.values), valid)]
+        ).mode
     except RadiometryError as error:
         log.warning("Scene %s is served as if harmonised. %s", path.name, error)
         return "dn_harmonized"

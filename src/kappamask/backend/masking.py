@@ -34,7 +34,8 @@ def hide_masked(cube: xr.DataArray, mask: xr.DataArray, replacement: float | Non
     values, other = decode_nodata(cube), decode_nodata(mask)
     other = other.squeeze("bands", drop=True) if other.sizes.get("bands") == 1 else other
     hidden = (align(other, cube) != 0) & covered(other, cube)
-    hidden = hidden.reindex({dim: cube[dim] for dim in ("t", "bands") if dim in hidden.dims}, fill_value=False)
+    elsewhere: Any = False  # xarray takes any value, and declares a sentinel
+    hidden = hidden.reindex({dim: cube[dim] for dim in ("t", "bands") if dim in hidden.dims}, fill_value=elsewhere)
     return _replace(cube, values, hidden, replacement)
 
 

@@ -14,7 +14,7 @@ from openeo_driver import processgraph
 from openeo_driver.backend import UdfRuntimes, UserDefinedProcesses, UserDefinedProcessMetadata
 from openeo_driver.errors import OpenEOApiException, ProcessGraphNotFoundException
 
-from kappamask.files.urls import LOOPBACK, answer
+from kappamask.files.urls import LOOPBACK, open_loopback
 
 __all__ = ["PythonRuntime", "StoredProcesses", "check_namespaces", "keep_to_this_machine"]
 
@@ -43,7 +43,7 @@ def keep_to_this_machine() -> None:
 
 def _get(url: str) -> requests.Response:
     _check(url)
-    with answer(url) as response:
+    with open_loopback(url) as response:
         response.content  # noqa: B018  read as long as there is a connection
         return response
 

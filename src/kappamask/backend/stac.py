@@ -14,7 +14,7 @@ import pystac
 from pystac.utils import make_absolute_href
 
 from kappamask.backend.scene_index import CLOUD_COVER, SceneRecord, record
-from kappamask.files.urls import LOOPBACK, content
+from kappamask.files.urls import LOOPBACK, read_loopback
 from kappamask.models import SceneError
 
 __all__ = ["check_source", "stac_scenes"]
@@ -90,7 +90,9 @@ def _source(href: str, folder: Path) -> str:
 def _read(source: str) -> tuple[list[pystac.Item], list[str]]:
     """The item in a document, or the links of a collection or catalogue to what is below."""
     try:
-        document = json.loads(Path(source).read_bytes() if Path(source).is_absolute() else content(source, LONGEST))
+        document = json.loads(
+            Path(source).read_bytes() if Path(source).is_absolute() else read_loopback(source, LONGEST)
+        )
         if document.get("type") == "Feature":
             return [pystac.Item.from_dict(document, href=source, migrate=True)], []
         links = [link["href"] for link in document.get("links", []) if link.get("rel") in BELOW]

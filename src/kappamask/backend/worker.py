@@ -103,7 +103,8 @@ def _describe(error: BaseException) -> dict[str, Any]:
             return {"message": str(cause), "code": type(cause).__name__, "status": 400}
         cause = cause.__cause__
     if isinstance(error, OpenEOApiException):
-        return {"message": str(error), "code": error.code, "status": error.status_code}
+        failure: Any = error  # openeo-driver has no types
+        return {"message": str(failure), "code": failure.code, "status": failure.status_code}
     return {"message": f"{type(error).__name__}: {error}", "code": "Internal", "status": 500}
 
 

@@ -7,7 +7,7 @@ import typer
 
 from kappamask.cli.options import AsJson, Model, say
 from kappamask.models import load_card
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 from kappamask.models.package import package_files, package_hash
 
 __all__ = ["archive"]
@@ -25,7 +25,7 @@ def archive(
 
     An archive for this Python is tried where only numpy 2 and xarray are installed, as on a back-end's worker.
     """
-    with extra("client"):
+    with require_extra("client"):
         from kappamask.openeo_process.archive import build, is_for_here, smoke_test
 
     path = build(output, model=model, python=python)

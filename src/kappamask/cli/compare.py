@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, say
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import Judged
@@ -46,9 +46,9 @@ def document(judged: "Sequence[Judged]") -> dict[str, Any]:
 def write_files(folder: Path, name: str, judged: "Sequence[Judged]", *, title: str, command: str) -> list[Path]:
     """Write NAME.html, .json, .md, .csv and .tex into the folder, which is made; returns their paths."""
     from kappamask.evaluation.tables import csv_text, latex, markdown
-    from kappamask.files.atomic import written_whole
+    from kappamask.files.atomic import atomic_write
 
-    with extra("report"):
+    with require_extra("report"):
         from kappamask.reports.comparison import write_comparison
     folder.mkdir(parents=True, exist_ok=True)
     page = write_comparison(folder / f"{name}.html", judged, title=title, eyebrow=command)
@@ -58,7 +58,7 @@ def write_files(folder: Path, name: str, judged: "Sequence[Judged]", *, title: s
         "md": markdown(found), "csv": csv_text(found), "tex": latex(found),
     }  # fmt: skip
     for suffix, text in texts.items():
-        with written_whole(folder / f"{name}.{suffix}") as draft:
+        with atomic_write(folder / f"{name}.{suffix}") as draft:
             draft.write_text(text, encoding="utf-8")
     return [page, *(folder / f"{name}.{suffix}" for suffix in texts)]
 
@@ -94,10 +94,10 @@ def compare(
 
     Writes comparison.json, .md, .csv, .tex and .html. A mask that cannot be made is told, and the others go on.
     """
-    with extra("datasets"):
+    with require_extra("datasets"):
         from kappamask.cli.progress import shown
         from kappamask.evaluation.comparison import judge
-    with extra("report"):
+    with require_extra("report"):
         import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
     named = [name.strip() for name in peers.split(",") if name.strip()]
     if not named:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, say
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,7 +32,7 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
     Starts the embedded openEO back-end on this machine, submits a real batch job whose graph holds
     apply_neighborhood with the UDF, downloads the mask and writes mask.tif, mask.nc, quicklook.png and report.html.
     """
-    with extra("demo"):
+    with require_extra("demo"):
         from kappamask.evaluation import scores
         from kappamask.openeo_process.archive import build
         from kappamask.reports import shares

@@ -7,7 +7,7 @@ import typer
 
 from kappamask.cli.compare import check_folder, write_files
 from kappamask.cli.options import AsJson, Level, Model, say
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import Judged
@@ -43,7 +43,7 @@ def evaluate(
     if output:
         check_folder(output)
     if labelled or output:
-        with extra("datasets"):
+        with require_extra("datasets"):
             from kappamask.evaluation.files import judge_files, judge_labelled
         judged = (
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled

@@ -9,7 +9,7 @@ import typer
 from kappamask.cli.options import AllowHoles, AsJson, AtOnce, JournalFile, say
 from kappamask.cli.progress import BATCH_PROGRESS
 from kappamask.models import JobError
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 from kappamask.workflows.batch import by_backend, drive, run_parts
 from kappamask.workflows.batch_results import (
     HOME,
@@ -80,7 +80,7 @@ def cancel(batch: Batch = None, journal: JournalFile = HOME, as_json: AsJson = F
     """End jobs on the back-end that have not ended; what is fetched stays."""
     book = journal_at(journal)
     ended: list[Part] = []
-    with extra("client"):
+    with require_extra("client"):
         for backend, parts in by_backend([part for part in _parts(book, batch) if not part.state.ended]).items():
             ended += driver_of(book, backend, 1, lambda _: None).cancel(part.fingerprint for part in parts)
     say(rows(ended), [_line(part) for part in ended] or ["nothing is left to cancel"], as_json)

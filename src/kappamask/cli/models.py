@@ -10,7 +10,7 @@ import typer
 
 from kappamask.cli.options import AsJson, Level, say
 from kappamask.models import KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 __all__ = ["models"]
 
@@ -98,14 +98,14 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a trained network as ONNX, its scores calibrated, with a card of how it was made and how good it is."""
-    with extra("train"):
-        from kappamask.training.export import Release, release
+    with require_extra("train"):
+        from kappamask.training.export import ReleaseOptions, write_release
         from kappamask.training.model_card import Owner
 
     made = datetime.fromtimestamp(checkpoints[-1].stat().st_mtime, UTC).date().isoformat()
     odds = {"shadow": shadow_odds, "cloud": cloud_odds}
-    wanted = Release(name, made, Owner(title, author, licence), odds, labelled)
-    facts = release(checkpoints, data, tiles, output, wanted)
+    wanted = ReleaseOptions(name, made, Owner(title, author, licence), odds, labelled)
+    facts = write_release(checkpoints, data, tiles, output, wanted)
     told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256", "scenes")}
     say(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
 
@@ -124,7 +124,7 @@ def convert(
     as_json: AsJson = False,
 ) -> None:
     """Convert official KappaMask weights, or DL_L8S2_UV's, to ONNX with their card; TensorFlow is not needed."""
-    with extra("convert"):
+    with require_extra("convert"):
         from kappamask.conversion import convert as run
         from kappamask.conversion.convert import ARCHITECTURES
 
@@ -141,7 +141,7 @@ def convert(
 
 
 def _quantised(card: ModelCard, plain: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
-    with extra("scenes"):
+    with require_extra("scenes"):
         from kappamask.conversion.quantise import quantised
         from kappamask.scenes import open_scene
 
@@ -158,7 +158,7 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Download an official network, convert it, and keep it for every later use; a cut download is resumed."""
-    with extra("convert"):
+    with require_extra("convert"):
         from kappamask.conversion import fetch as run
         from kappamask.conversion.fetch import BUCKET
 

@@ -60,10 +60,10 @@ def say(result: dict[str, Any] | list[Any], lines: list[str], as_json: bool) -> 
 def scheme_of(text: str) -> str:
     """A class scheme as its table spells it."""
     from kappamask.models import CubeError
-    from kappamask.models.schemes import OWN, is_own, scheme_of
+    from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
 
     try:
-        return OWN if is_own(text) else scheme_of(text).name
+        return KAPPAMASK if is_kappamask(text) else find_scheme(text).name
     except CubeError as error:
         raise typer.BadParameter(str(error), param_hint="--scheme") from error
 

@@ -7,8 +7,8 @@ import typer
 
 from kappamask.cli.options import AsJson, Model, say
 from kappamask.models import load_card
-from kappamask.models.cleaning import LARGEST_BUFFER_M
-from kappamask.models.errors import extra
+from kappamask.models.cleaning import MAX_BUFFER_M
+from kappamask.models.errors import require_extra
 
 __all__ = ["publish"]
 
@@ -28,7 +28,7 @@ def publish(
     python: Annotated[str | None, typer.Option(help="Python of the back-end's UDFs.")] = None,
     largest_buffer: Annotated[
         float, typer.Option(min=0, help="Metres up to which callers may give `buffer`; chunks overlap for it.")
-    ] = LARGEST_BUFFER_M,
+    ] = MAX_BUFFER_M,
     store: Annotated[bool, typer.Option("--store", help="Also keep the process in your account there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -36,7 +36,7 @@ def publish(
 
     Then: connection.datacube_from_process("kappamask", namespace=URL, spatial_extent=…, temporal_extent=…).
     """
-    with extra("client"):
+    with require_extra("client"):
         from kappamask.openeo_process.connection import reached
         from kappamask.openeo_process.graph import PYTHON
         from kappamask.openeo_process.publish import PROCESS_ID, publication, write_publication

@@ -7,7 +7,7 @@ import typer
 
 from kappamask.cli.options import AsJson, say
 from kappamask.models import SceneError
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +49,7 @@ def report(
     One mask: pictures, share of each class, scores, how the numbers were read, provenance, and how far it agrees with
     the product's own mask, where --scene has one. A series: cloud cover over time, a contact sheet, a table.
     """
-    with extra("report"):
+    with require_extra("report"):
         from kappamask.reports import is_series
 
     if output.suffix.lower() != ".html":

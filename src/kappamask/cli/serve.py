@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 __all__ = ["serve"]
 
@@ -28,7 +28,7 @@ def serve(
     ] = Engine.SERIAL,
 ) -> None:
     """Serve a folder of scenes as an openEO back-end on this machine; the first line printed is its URL."""
-    with extra("backend"):
+    with require_extra("backend"):
         from kappamask.backend.server import run_server
 
     run_server(scenes, port=port, engine=engine.value)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kappamask.cli.options import AsJson, say
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
-    from kappamask.training.simulator.realism import Gate
+    from kappamask.training.simulator.realism import Check
 
 __all__ = ["simulate"]
 
@@ -17,7 +17,7 @@ EXAMPLE = "kappamask simulate --data data/ -o tiles/ --count 100 --gallery galle
 SHOWN = 12
 """Tiles in a gallery."""
 JUDGED, BY_PEER = 60, 12
-"""Tiles that the gates look at, and that the peer, which is slow, is run on."""
+"""Tiles that the checks look at, and that the peer, which is slow, is run on."""
 
 Data = Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the tiles.", show_default=False)]
@@ -45,7 +45,7 @@ def simulate(
 
     Clouds, their shadows and a sensor, over real clear scenes and fields of real spectra. Tiles that are there stay.
     """
-    with extra("demo"):
+    with require_extra("demo"):
         from kappamask.training.simulator.gallery import draw_gallery
         from kappamask.training.simulator.realism import read_tiles
         from kappamask.training.simulator.tiles import write_tiles
@@ -56,22 +56,33 @@ def simulate(
         write_tiles(data, output, first, count, show, grounds)
     if gallery:
         draw_gallery(read_tiles(output, SHOWN), gallery)
-    gates = _gates(data, output) if check else []
-    result = {"tiles": str(output), "count": count, "first": first, "gates": [vars(gate) for gate in gates]}
-    say(result, [f"{output}: {count} tiles from seed {first}", *map(_line, gates)], as_json)
+    checks = _run_checks(data, output) if check else []
+    result = {"tiles": str(output), "count": count, "first": first, "gates": [vars(one) for one in checks]}
+    say(result, [f"{output}: {count} tiles from seed {first}", *map(_format_check, checks)], as_json)
 
 
-def _gates(data: Path, tiles: Path) -> list["Gate"]:
-    from kappamask.training.simulator.realism import covered, darkness, moments, peer, read_labelled, read_tiles
+def _run_checks(data: Path, tiles: Path) -> list["Check"]:
+    from kappamask.training.simulator.realism import (
+        check_histograms,
+        check_moments,
+        check_peer,
+        check_shadows,
+        read_labelled,
+        read_tiles,
+    )
 
     judged, real = read_tiles(tiles, JUDGED), read_labelled(data)
-    gates = [*moments(judged), *(gate for scene in real for gate in covered(judged, *scene)), *darkness(judged, real)]
+    checks = [
+        *check_moments(judged),
+        *(one for scene in real for one in check_histograms(judged, *scene)),
+        *check_shadows(judged, real),
+    ]
     try:
-        return gates + peer(read_tiles(tiles, BY_PEER))
+        return checks + check_peer(read_tiles(tiles, BY_PEER))
     except ModuleNotFoundError as error:
         typer.echo(f"kappamask: the peer was not asked: no module {error.name} (pip install ukis-csmask).", err=True)
-        return gates
+        return checks
 
 
-def _line(gate: "Gate") -> str:
-    return f"{'met   ' if gate.met else 'MISSED'}  {gate.what:<34} {gate.figure:>8}  ({gate.bar})"
+def _format_check(check: "Check") -> str:
+    return f"{'met   ' if check.met else 'MISSED'}  {check.what:<34} {check.figure:>8}  ({check.bar})"

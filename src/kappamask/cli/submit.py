@@ -24,7 +24,7 @@ from kappamask.cli.options import (
 )
 from kappamask.cli.progress import BATCH_PROGRESS, echo
 from kappamask.models import JobError, ModelCard, load_card
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 from kappamask.workflows.batch import drive, moved
 from kappamask.workflows.batch_results import HOME, journal_at, whole_or_fetched_again
 
@@ -93,7 +93,7 @@ def submit(
     Each part of the area is a batch job in its own UTM zone. What is done is written down before it is done, so the
     same command typed again goes on and pays nothing twice.
     """
-    with extra("client"):
+    with require_extra("client"):
         from kappamask.openeo_process.connection import probe, reached
         from kappamask.openeo_process.jobs.areas import cells, read_area
         from kappamask.openeo_process.jobs.request import Request
@@ -209,5 +209,5 @@ def _about_bands(request: "Request", offered: Sequence[str], spared: "Sparing") 
         return
     yield f"accuracy on {spared.measured.scene} with {','.join(spared.measured.bands)}, dice: {spared.measured}"
     if spared.measured != spared.best:
-        lost = ", ".join(f"{name} {value:.3f}" for name, value in spared.measured.lost(spared.best).items())
+        lost = ", ".join(f"{name} {value:.3f}" for name, value in spared.measured.dice_loss(spared.best).items())
         yield f"lower than with {','.join(spared.best.bands)} by: {lost}"

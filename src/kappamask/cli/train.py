@@ -13,7 +13,7 @@ import typer
 
 from kappamask.cli.progress import shown
 from kappamask.models import KappaMaskError
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.training.architecture_table import Predict
@@ -35,26 +35,26 @@ def run_grid(plan: "Plan", names: Sequence[str], tile_count: int | None) -> None
     tile_count: simulated tiles to have, all before the first step, so that every architecture sees the same; None
     where there is no simulator.
     """
-    from kappamask.files.atomic import written_whole
-    from kappamask.training.architecture_table import train_grid
-    from kappamask.training.train import parts_of
+    from kappamask.files.atomic import atomic_write
+    from kappamask.training.architecture_table import train_architectures
+    from kappamask.training.train import choose_tile_writer
 
     if tile_count is not None:
-        write, folder, _ = parts_of(plan)
+        write, folder, _ = choose_tile_writer(plan)
         with shown("simulate") as show:
             write(plan.data, folder, 0, tile_count, show)
     rows: list[Row] = []
-    for row in train_grid(plan, names, _dice, _print_row, simulated=tile_count is not None):
+    for row in train_architectures(plan, names, _dice, _print_row, simulated=tile_count is not None):
         rows.append(row)
         texts = {"json": json.dumps(_document(plan, rows), indent=1) + "\n", "md": grid_table(rows)}
         for suffix, text in texts.items():
-            with written_whole(plan.out / f"grid.{suffix}") as draft:
+            with atomic_write(plan.out / f"grid.{suffix}") as draft:
                 draft.write_text(text, encoding="utf-8")
     typer.echo(grid_table(rows), nl=False)
 
 
 def grid_table(rows: Sequence[Row]) -> str:
-    """Rows of `training.grid.train_grid` as the paper's table of architectures, Markdown; dice in percent."""
+    """Format rows of `train_architectures` as the paper's table, Markdown; dice in percent."""
     from kappamask.evaluation.tables import LABELS, markdown_table
 
     classes = [name for name in rows[0]["test"] if any(row["test"][name] is not None for row in rows)]
@@ -84,10 +84,10 @@ def _percent(value: float | None) -> str:
 
 
 def _document(plan: "Plan", rows: Sequence[Row]) -> Row:
-    from kappamask.training.export import commit
+    from kappamask.training.export import find_commit
 
     told = json.loads((plan.out / "plan.json").read_text(encoding="utf-8"))
-    return {"commit": commit(), "device": plan.device, "plan": told, "rows": list(rows)}
+    return {"commit": find_commit(), "device": plan.device, "plan": told, "rows": list(rows)}
 
 
 def _dice(predict: "Predict", patches: Sequence[Any]) -> dict[str, float | None]:
@@ -188,11 +188,11 @@ def train(
     Checkpoints are judged on real labelled scenes in DATA that are never trained on, a line for each on stdout.
     Then: kappamask models export OUT/best.pt.
     """
-    with extra("train"):
-        import torch
+    with require_extra("train"):
+        import torch  # pyright: ignore[reportMissingImports]  an extra that `make lint` does without
 
         from kappamask.datasets import named
-        from kappamask.training.architecture_table import RATE, architectures
+        from kappamask.training.architecture_table import RATE, parse_architectures
         from kappamask.training.state import Plan
 
     torch.set_num_threads(threads or torch.get_num_threads())
@@ -206,18 +206,18 @@ def train(
     )  # fmt: skip
     with _plainly():
         if grid:
-            run_grid(_checked(plan), architectures(grid), None if own else tile_count)
+            run_grid(_checked(plan), parse_architectures(grid), None if own else tile_count)
         else:
             _run(plan, tile_count)
 
 
 def _run(plan: "Plan", tile_count: int) -> None:
-    from kappamask.training.train import making_tiles
+    from kappamask.training.train import simulate_in_background
     from kappamask.training.train import train as run
 
-    with making_tiles(plan, tile_count), shown("train") as show:
+    with simulate_in_background(plan, tile_count), shown("train") as show:
         typer.echo(_first_words(plan, tile_count), err=True)
-        state = run(plan, _print_line, show=show)
+        state = run(plan, _print_line, progress=show)
     if not state.trained_now:
         done = f"{state.step} steps, {state.seconds / 60:.0f} minutes"
         typer.echo(f"{plan.out} holds a finished run ({done}): more --minutes or --steps go on with it.", err=True)

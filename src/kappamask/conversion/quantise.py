@@ -21,8 +21,9 @@ from kappamask.conversion.convert import put_card
 from kappamask.models import ModelCard
 from kappamask.models.errors import ConversionError
 from kappamask.udf import inference
-from kappamask.udf.mask import read
-from kappamask.udf.preprocess import numbers, tensor, validity
+from kappamask.udf.options import MaskOptions
+from kappamask.udf.prepare import prepare_inputs
+from kappamask.udf.preprocess import find_valid, to_float32, to_tensor
 
 __all__ = ["quantise", "quantised"]
 
@@ -92,14 +93,15 @@ def _asset(data: bytes) -> dict[str, Any]:
 
 def _windows(card: ModelCard, cube: xr.DataArray) -> list[FloatArray]:
     """Up to twice `CALIBRATED` windows of the scene, spread over it, as the network takes them."""
-    cube, reading, _ = read(cube, card, None, "auto")
+    prepared = prepare_inputs(cube, MaskOptions(model=card))
+    cube, spec = prepared.cube, prepared.spec
     rows, columns = (range(0, cube.sizes[axis] - card.window + 1, card.window) for axis in ("y", "x"))
     corners = list(product(rows, columns))
     images = []
     for y, x in corners[:: max(1, len(corners) // (2 * CALIBRATED))][: 2 * CALIBRATED]:
-        values = numbers(cube[:, y : y + card.window, x : x + card.window].values)
-        if (valid := validity(values, reading)).any():
-            images.append(tensor(values, valid, reading))
+        values = to_float32(cube[:, y : y + card.window, x : x + card.window].values)
+        if (valid := find_valid(values, spec)).any():
+            images.append(to_tensor(values, valid, spec))
     if len(images) < 2:
         told = f"The scene has {len(images)} windows of {card.window} px that hold data"
         raise ConversionError(f"{told}; needed are two or more, one to calibrate and one to judge.")
@@ -116,7 +118,7 @@ def _compared(card: ModelCard, small: ModelCard, images: list[FloatArray]) -> di
 
 def _timed(card: ModelCard, image: FloatArray) -> tuple[NDArray[np.intp], float]:
     """Classes of `image`, and seconds with one thread, the network open before."""
-    inference.session(card, 1)
+    inference.open_session(card, 1)
     began = perf_counter()
-    scores = inference.run(card, image, 1)
+    scores = inference.run_network(card, image, 1)
     return scores.argmax(axis=0), perf_counter() - began

@@ -22,7 +22,7 @@ from kappamask.datasets.products import low_over, products_in, reflectance
 from kappamask.models import SceneError
 from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
-from kappamask.scenes.grid import Grid, grid_of, read_window
+from kappamask.scenes.grid import Grid, read_grid, read_window
 from kappamask.scenes.readers.raster import local_raster
 
 MAP: Final = "Classification/classification_map.tif"
@@ -73,7 +73,7 @@ def read(place: Place) -> Patch:
     """The scene on the grid of its map. Raises SceneError if map and product do not fit, or one is damaged."""
     name = place.path.parents[1].name
     with local_raster(place.path) as dataset:
-        grid = grid_of(dataset)
+        grid = read_grid(dataset)
         labels = read_window(dataset, 1, slice(0, grid.height), slice(0, grid.width))
     cube = _on_grid(_opened(place, grid), grid, name)
     truth = translated(labels, CODES)
@@ -91,7 +91,7 @@ def _scene(path: Path) -> tuple[str, str | None]:
     folder, told = path.parents[1].name, path.with_name(PARAMETERS)
     given = _parameters(told) if told.exists() else {}
     name = str(given.get("cloudy_product_name") or folder).removesuffix(".SAFE")
-    return name, str(given.get("tile") or "").removeprefix("T") or named.tile(name)
+    return name, str(given.get("tile") or "").removeprefix("T") or named.parse_tile(name)
 
 
 def _parameters(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kappamask.datasets.patch import Patch, split_of, without_data
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import tile
+from kappamask.scenes.band_names import parse_tile
 
 BANDS: Final = SENTINEL2_BANDS[:13]
 CODES: Final = np.array([1, 4, 2], np.uint8)
@@ -49,7 +49,7 @@ class Place:
     @property
     def group(self) -> str:
         """The tile; without one in the name, the name."""
-        return tile(self.image.stem) or self.image.stem
+        return parse_tile(self.image.stem) or self.image.stem
 
 
 def find(folder: Path) -> Iterator[Place]:
@@ -62,9 +62,9 @@ def find(folder: Path) -> Iterator[Place]:
     rows = _rows(folder / TAGS) if images else {}
     if lacking := [path.stem for path in images if path.stem not in rows]:
         raise SceneError(f"{TAGS} has no row of {lacking[0]}; get both from the same record.")
-    unmarked = {tile(name) for name, row in rows.items() if row[SHADOWS] != "1"}
+    unmarked = {parse_tile(name) for name, row in rows.items() if row[SHADOWS] != "1"}
     for path in images:
-        place = tile(path.stem)
+        place = parse_tile(path.stem)
         part = "test" if place in unmarked else split_of(place or path.stem)
         mask = folder / "masks" / path.name
         if mask.exists():

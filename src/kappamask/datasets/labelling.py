@@ -55,6 +55,8 @@ HIGH_B10, CIRRUS_B10, MAYBE_B10, VISIBLE_B10 = 0.006, 0.009, 0.0045, 0.02
 adds as much light to B02 at least, for vapour takes some of B10, so that one sees it without B10."""
 DARK: Final = 0.72
 """Shadow keeps less than this share of the infrared light of clear ground."""
+WATER_NDWI, WATER_B11, LIT = 0.25, 0.05, 0.9
+"""NDWI and B11 that bound water; share of the median of its B03 from which on it lies in the sun."""
 SPECK_PX, SHADOW_SPECK_PX = 12, 20
 SURE_SHADOW_PX: Final = 110
 """Distance to cloud beyond which dark ground is not taken for its shadow."""
@@ -100,9 +102,11 @@ def label_by_teacher(scene: Planes, teachers: tuple[Plane, Plane], limits: Limit
     sure = _erode(cloud, 2) | (cloud & (excess > 0.15))
     sets[sure] = _split_kinds(cloud, excess, _band(scene, "B10"), limits.thin_excess)[sure]
     sets[clear & ~_dilate(cloudy | shady, 4)] = CLEAR
+    water = _find_water(scene) & ~_dilate(cloudy, RIM_PX)
+    sets[_erode(_select_lit(scene, water), 1)] = CLEAR
     if limits.shadow:
         dark = shadow & _is_dark(scene, clear) & _dilate(cloud, limits.reach_px)
-        sets[_erode(_remove_specks(dark, SHADOW_SPECK_PX), 2) & ~_dilate(cloudy, 2)] = SHADOW
+        sets[_erode(_remove_specks(dark, SHADOW_SPECK_PX), 2) & ~_dilate(cloudy, 2) & ~_dilate(water, RIM_PX)] = SHADOW
     if limits.exclude:
         top, bottom, left, right = limits.exclude
         sets[top:bottom, left:right] = NOT_JUDGED
@@ -170,6 +174,19 @@ def find_snow(scene: Planes) -> Mask:
     """Find snow and ice (y, x): NDSI above 0.4 and B03 above 0.15; nowhere where B11 is absent."""
     green, infrared = _band(scene, "B03"), _band(scene, "B11")
     return np.asarray(((green - infrared) / (green + infrared + 1e-6) > 0.4) & (green > 0.15))
+
+
+def _find_water(scene: Planes) -> Mask:
+    """Find water (y, x), which networks take for shadow."""
+    green, infrared = _band(scene, "B03"), _band(scene, "B08")
+    ndwi = (green - infrared) / (green + infrared + 1e-6)
+    return np.asarray((ndwi > WATER_NDWI) & (np.nan_to_num(_band(scene, "B11")) < WATER_B11))
+
+
+def _select_lit(scene: Planes, water: Mask) -> Mask:
+    """Select the part of `water` (y, x) that lies in the sun: not much darker than most of it."""
+    green = _band(scene, "B03")
+    return water & (green > LIT * np.median(green[water])) if water.any() else water
 
 
 def _split_kinds(cloud: Mask, excess: Plane, b10: Plane, thin_excess: float = THIN_EXCESS) -> Sets:

@@ -18,7 +18,7 @@ from kappamask.datasets.patch import NOT_JUDGED, Patch, split_of
 from kappamask.datasets.products import low_over, products_in, reflectance
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.band_names import tile
+from kappamask.scenes.band_names import parse_tile
 
 __all__ = ["PRODUCTS"]
 
@@ -53,7 +53,7 @@ _LISTED: Final = """
 1821333386 S2B_MSIL1C_20180302T150259_N0206_R125_T22WES_20180302T183800
 433871481 S2A_MSIL1C_20180303T140051_N0206_R067_T19FDV_20180303T202004
 """
-PRODUCTS: Final = dict(line.split() for line in _LISTED.strip().splitlines())
+PRODUCTS: Final = {number: name for number, _, name in (line.partition(" ") for line in _LISTED.strip().splitlines())}
 """PRODUCT_ID -> name of the product. That of 23 February 2018 is not in the archive of products of the record."""
 CLOUDS: Final = {1: 1, 7: 1, 2: 4, 3: 3, 4: 3, 5: 3, 6: 3, 9: 3, 10: 3, 11: 3}
 """1 no cloud, 7 clear; 2 opaque; 3 to 6 semi-transparent of any thickness, 9 contrail; 10 fog and 11 haze are thin
@@ -79,7 +79,7 @@ class Place:
     @property
     def group(self) -> str:
         """The tile, of which there are several dates."""
-        return tile(self.name) or self.name
+        return parse_tile(self.name) or self.name
 
 
 def find(folder: Path) -> Iterator[Place]:

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.models import SceneError
-from kappamask.udf.radiometry import MODES, affine
+from kappamask.udf.radiometry import MODES, scale_and_offset
 
 __all__ = ["LOW", "low_over", "low_sun", "products_in", "reflectance", "zenith"]
 
@@ -69,7 +69,7 @@ def reflectance(cube: xr.DataArray, name: str) -> NDArray[np.float32]:
     if mode not in MODES:
         raise SceneError(f"{name} does not say what its numbers mean; get it anew.")
     numbers = np.asarray(cube.values, np.float32)
-    steps = np.array([affine(str(band), mode) for band in cube["bands"].values], np.float32)[..., None, None]
+    steps = np.array([scale_and_offset(str(band), mode) for band in cube["bands"].values], np.float32)[..., None, None]
     empty = numbers == cube.attrs.get("_FillValue", 0)
     return np.where(empty, np.nan, numbers * steps[:, 0] + steps[:, 1]).astype(np.float32)
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.evaluation.metrics import CLASSES, IGNORED
-from kappamask.udf.morphology import grown
+from kappamask.udf.morphology import dilate_disc
 
 __all__ = ["BANDS", "NEAR", "boundary_f1", "edge_counts", "edges", "without_band"]
 
@@ -30,7 +30,7 @@ def edges(codes: Codes) -> Bools:
 
 def without_band(truth: Codes, width: int) -> Codes:
     """The truth with 0, not judged, in a band of `width` pixels on either side of each edge."""
-    near = grown(edges(truth), width - 1) if width else np.zeros(truth.shape, np.bool_)
+    near = dilate_disc(edges(truth), width - 1) if width else np.zeros(truth.shape, np.bool_)
     return np.where(near, 0, truth).astype(np.uint8)
 
 
@@ -53,7 +53,7 @@ def boundary_f1(counts: NDArray[np.int64]) -> dict[str, float | None]:
 
 
 def _counts(theirs: Bools, ours: Bools, near: float) -> tuple[int, int, int, int]:
-    hit, met = ours & grown(theirs, near), theirs & grown(ours, near)
+    hit, met = ours & dilate_disc(theirs, near), theirs & dilate_disc(ours, near)
     return int(hit.sum()), int(ours.sum()), int(met.sum()), int(theirs.sum())
 
 

@@ -42,7 +42,8 @@ def reliability(
         true = np.where(true == CLOUD, SEMI_TRANSPARENT, true)
     best, right = share.max(axis=0), share.argmax(axis=0) + min(CLASSES.values()) == true
     places = np.minimum((best * BINS).astype(np.int64), BINS - 1)
-    return np.stack([np.bincount(places, weight, BINS) for weight in (np.ones_like(best), best, right)], axis=1)
+    sums = [np.bincount(places, weight, BINS) for weight in (np.ones_like(best), best, right)]
+    return np.stack(sums, axis=1).astype(np.float64, copy=False)
 
 
 def calibration_error(bins: NDArray[np.float64]) -> float | None:

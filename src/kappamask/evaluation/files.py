@@ -15,7 +15,7 @@ from kappamask.evaluation.peers import Answer, Peer, open_peer
 from kappamask.evaluation.tables import LABELS
 from kappamask.models import SceneError
 from kappamask.scenes import read_mask
-from kappamask.udf.schemes import SEMI_TRANSPARENT, in_own_scheme
+from kappamask.udf.schemes import SEMI_TRANSPARENT, to_kappamask
 
 __all__ = ["evaluate_files", "evaluate_pair", "judge_files", "judge_labelled", "merges_thin", "read_pair"]
 
@@ -46,7 +46,7 @@ def merges_thin(truth: ArrayLike) -> bool:
 
 def read_pair(truth: str | Path, mask: str | Path) -> tuple[xr.DataArray, xr.DataArray]:
     """Both files as KappaMask codes (y, x). Raises SceneError if a file is no mask or the grids differ."""
-    true, found = (in_own_scheme(read_mask(one)) for one in (truth, mask))
+    true, found = (to_kappamask(read_mask(one)) for one in (truth, mask))
     _same_grid(true, found)
     return true, found
 

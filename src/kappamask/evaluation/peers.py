@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.models import CardError, CubeError, MissingExtraError, ModelCard, SceneError, WeightsError, load_card
-from kappamask.models.schemes import is_own, scheme_names, scheme_of
+from kappamask.models.schemes import find_scheme, is_kappamask, scheme_names
 from kappamask.scenes import read_mask
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
 from kappamask.udf import from_scheme
@@ -97,7 +97,7 @@ def open_peer(spec: str, data: Path) -> Peer:
 
 def classes_of(scheme: str) -> frozenset[int]:
     """KappaMask classes 1 to 4 that a mask in this scheme can tell, by the table of schemes."""
-    return ALL if is_own(scheme) else ALL & {*scheme_of(scheme).readings.values()}
+    return ALL if is_kappamask(scheme) else ALL & {*find_scheme(scheme).classes_by_code.values()}
 
 
 def _of_card(card: ModelCard) -> Peer:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
-from kappamask.files.atomic import spelt
+from kappamask.files.atomic import check_utf8
 from kappamask.models import JobError, SceneError
 
-__all__ = ["MAX_ARCHIVE_BYTES", "Member", "Source", "copy", "members", "read_bytes", "unpack"]
+__all__ = ["MAX_ARCHIVE_BYTES", "Member", "Source", "copy_limited", "list_members", "read_bytes", "unpack"]
 
 MAX_PRODUCT_FILES: Final = 20_000
 """Entries that are believed: a product of one tile has some 150, one of the old layout, of 15 tiles, some 1500."""
@@ -69,7 +69,7 @@ Source = Path | Member
 """A file on disk or in an archive."""
 
 
-def members(path: Path) -> dict[str, Member]:
+def list_members(path: Path) -> dict[str, Member]:
     """Name -> member, for every file in a zip archive.
 
     Raises SceneError if it is no whole zip archive, or one that may do harm: names that lead out of it, links, several
@@ -79,7 +79,7 @@ def members(path: Path) -> dict[str, Member]:
     for entry in _entries(path):
         if entry.is_dir():
             continue
-        harm = _harm(entry, found)
+        harm = _find_harm(entry, found)
         if harm:
             raise SceneError(f"{path.name} is not read: its entry {entry.filename!r} {harm}; get the product anew.")
         found[entry.filename] = Member(path, entry.filename)
@@ -104,7 +104,7 @@ def read_bytes(source: Source, most: int) -> bytes:
 
 def _entries(path: Path) -> Iterator[zipfile.ZipInfo]:
     try:
-        with zipfile.ZipFile(spelt(path)) as archive:
+        with zipfile.ZipFile(check_utf8(path)) as archive:
             entries = archive.infolist()
     except DAMAGED as error:
         raise SceneError(f"{path.name} is no whole zip archive: {error}; get it anew.") from error
@@ -113,7 +113,7 @@ def _entries(path: Path) -> Iterator[zipfile.ZipInfo]:
     yield from entries
 
 
-def _harm(entry: zipfile.ZipInfo, before: dict[str, Member]) -> str:
+def _find_harm(entry: zipfile.ZipInfo, before: dict[str, Member]) -> str:
     """What is wrong with an entry; empty if nothing."""
     name, parts = entry.filename, PurePosixPath(entry.filename).parts
     faults = {
@@ -186,7 +186,7 @@ def _check_end(archive: tarfile.TarFile, left: int, name: str) -> None:
     if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
         raise JobError(f"The archive {name} is damaged: it breaks off, or goes on with what is no file. Pack it anew.")
     with Path(os.devnull).open("wb") as nowhere:
-        copy(file, nowhere, max(left, 2 * BLOCK), name)
+        copy_limited(file, nowhere, max(left, 2 * BLOCK), name)
 
 
 def _check_count(count: int, name: str) -> None:
@@ -206,10 +206,10 @@ def _safe(member: str, target: Path, name: str) -> Path:
 def _write(source: IO[bytes], path: Path, limit: int, name: str) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
-        return copy(source, file, limit, name)
+        return copy_limited(source, file, limit, name)
 
 
-def copy(source: IO[bytes], file: IO[bytes], limit: int, name: str) -> int:
+def copy_limited(source: IO[bytes], file: IO[bytes], limit: int, name: str) -> int:
     """Copy at most `limit` bytes, and return how many: what an archive says about its own sizes is not believed.
 
     Raises JobError if there are more.

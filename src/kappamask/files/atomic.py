@@ -16,7 +16,7 @@ try:
 except ModuleNotFoundError:  # Windows, where nothing is swept
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["scratch", "spelt", "written_whole"]
+__all__ = ["atomic_write", "check_utf8", "scratch_dir"]
 
 PREFIX: Final = ".kappamask-"
 YOUNG_S: Final = 60.0
@@ -24,7 +24,7 @@ YOUNG_S: Final = 60.0
 Errors = tuple[type[BaseException], ...]
 
 
-def spelt(path: Path) -> Path:
+def check_utf8(path: Path) -> Path:
     """`path` as it is; SceneError if its name cannot be written in UTF-8, which GDAL and netCDF need."""
     try:
         os.path.realpath(path).encode()
@@ -34,33 +34,33 @@ def spelt(path: Path) -> Path:
 
 
 @contextmanager
-def written_whole(path: Path, errors: Errors = ()) -> Iterator[Path]:
-    """Yield a path of the same name in a `scratch` folder; what lies there at the end replaces `path`.
+def atomic_write(path: Path, errors: Errors = ()) -> Iterator[Path]:
+    """Yield a path of the same name in a `scratch_dir` folder; what lies there at the end replaces `path`.
 
     Whatever goes wrong, nothing is left behind and an older file stays as it was.
     """
-    with scratch(path, errors) as folder:
+    with scratch_dir(path, errors) as folder:
         yield folder / path.name
         for made in sorted(folder.iterdir()):
             made.replace(path.with_name(made.name))
 
 
 @contextmanager
-def scratch(path: Path, errors: Errors = ()) -> Iterator[Path]:
+def scratch_dir(path: Path, errors: Errors = ()) -> Iterator[Path]:
     """Yield a new folder beside `path`, on the same disk, that goes at the end; those of killed runs go at the start.
 
     errors: what a driver raises beside OSError and RuntimeError if it cannot write.
     Raises SceneError if `path` cannot be written, or if the disk or a driver refuses; errors of the project itself
     pass through.
     """
-    if not spelt(path).parent.is_dir():
+    if not check_utf8(path).parent.is_dir():
         raise SceneError(f"Cannot write {path}: there is no folder {path.parent}.")
     refusals: Errors = (*errors, OSError, RuntimeError)
     try:
         with suppress(FileNotFoundError):
             path.stat()  # a link that leads to itself would be replaced
         _sweep(path.parent)
-        with TemporaryDirectory(dir=path.parent, prefix=PREFIX) as name, _locked(Path(name)):
+        with TemporaryDirectory(dir=path.parent, prefix=PREFIX) as name, _lock_folder(Path(name)):
             yield Path(name)
     except KappaMaskError:
         raise
@@ -69,7 +69,7 @@ def scratch(path: Path, errors: Errors = ()) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
+def _lock_folder(folder: Path) -> Iterator[bool]:
     """Lock a folder for as long as this process lives; yields False where another has it, or the disk has no locks."""
     if fcntl is None:
         yield False
@@ -87,11 +87,11 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 
 def _sweep(parent: Path) -> None:
-    """Take away folders of `scratch` that no process has locked: their owner was killed before it could."""
+    """Take away folders of `scratch_dir` that no process has locked: their owner was killed before it could."""
     for left in parent.glob(f"{PREFIX}????????"):
         with suppress(OSError):
             if left.is_symlink() or time.time() - left.stat().st_mtime < YOUNG_S:
                 continue
-            with _locked(left) as free:
+            with _lock_folder(left) as free:
                 if free:
                     shutil.rmtree(left, ignore_errors=True)

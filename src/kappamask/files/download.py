@@ -41,7 +41,7 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
     part, opener, failed = target.with_name(f".{target.name}.part"), build_opener(_Redirects), ""
     for _ in range(TRIES):
         try:
-            if _continued(opener, url, part, show):
+            if _continue_download(opener, url, part, show):
                 part.replace(target)
                 _tag(part).unlink(missing_ok=True)
                 return
@@ -57,7 +57,7 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
     raise DownloadError(f"{url} cannot be had: {failed}, {TRIES} times; try again, it will go on where it stopped.")
 
 
-def _continued(opener: OpenerDirector, url: str, part: Path, show: Show) -> bool:
+def _continue_download(opener: OpenerDirector, url: str, part: Path, show: Show) -> bool:
     """Fetch what is missing of `part`; False if the connection ended before all was there."""
     have = part.stat().st_size if part.exists() and _tag(part).exists() else 0
     request = Request(url, headers={"Accept-Encoding": "identity"})  # noqa: S310  the scheme has been checked

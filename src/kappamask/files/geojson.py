@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["boxes", "geometries", "named_crs"]
+__all__ = ["list_geometries", "parse_crs_name", "split_box"]
 
 Box = tuple[float, float, float, float]
 """West, south, east, north."""
 
 
-def boxes(
+def split_box(
     west: float, south: float, east: float, north: float, *, degrees: bool = True, widest: float = 180.0
 ) -> list[Box]:
     """Cut a box at the antimeridian, which it crosses where west is larger than east (RFC 7946, 5.2).
@@ -37,14 +37,14 @@ def _longitude(degrees: float) -> float:
     return degrees if -180 <= degrees < 180 else (degrees + 180) % 360 - 180
 
 
-def geometries(document: Any) -> list[Mapping[str, Any]]:
+def list_geometries(document: Any) -> list[Mapping[str, Any]]:
     """The geometries of a GeoJSON object of any type (RFC 7946); features without one (3.2) are left out.
 
     Raises ValueError if it is no such object; what is in the geometries is not looked at.
     """
     match document:
         case {"type": "FeatureCollection", "features": [*features]}:
-            return [one for feature in features for one in geometries(feature)]
+            return [one for feature in features for one in list_geometries(feature)]
         case {"type": "Feature", "geometry": None}:
             return []
         case {"type": "Feature", "geometry": {"type": str()} as geometry}:
@@ -54,7 +54,7 @@ def geometries(document: Any) -> list[Mapping[str, Any]]:
     raise ValueError("it is no GeoJSON geometry, Feature or FeatureCollection")
 
 
-def named_crs(document: Mapping[str, Any]) -> str | None:
+def parse_crs_name(document: Mapping[str, Any]) -> str | None:
     """The CRS that GeoJSON of 2008 may name and GDAL still writes, None where longitude and latitude are meant.
 
     Raises ValueError for a CRS that is told in another way.

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-__all__ = ["LOOPBACK", "answer", "content"]
+__all__ = ["LOOPBACK", "open_loopback", "read_loopback"]
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 """Host names of this machine."""
@@ -17,7 +17,7 @@ PIECE: Final = 2**16
 
 
 @contextmanager
-def answer(url: str) -> Iterator[requests.Response]:
+def open_loopback(url: str) -> Iterator[requests.Response]:
     """What this machine answers at `url`; its content is read by `iter_content`, which raises what `requests` does.
 
     Neither redirects nor proxies are followed. Raises requests.RequestException for another machine, for any answer but
@@ -35,9 +35,12 @@ def answer(url: str) -> Iterator[requests.Response]:
             yield response
 
 
-def content(url: str, most: int) -> bytes:
-    """All that `answer` gives, up to `most` bytes; raises what that does, and requests.RequestException for more."""
-    with answer(url) as response:
+def read_loopback(url: str, most: int) -> bytes:
+    """Read all that `open_loopback` gives, at most `most` bytes.
+
+    Raises what that does, and requests.RequestException for more bytes.
+    """
+    with open_loopback(url) as response:
         data = bytearray()
         for piece in response.iter_content(PIECE):
             data += piece

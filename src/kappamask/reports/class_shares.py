@@ -9,7 +9,7 @@ import xarray as xr
 from kappamask.models import ClassValue
 from kappamask.models.schemes import SCHEMES
 from kappamask.scenes.encoding import legend
-from kappamask.scenes.statistics import class_pixels, in_classes
+from kappamask.scenes.statistics import class_pixels, to_classes
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
 
 __all__ = ["CLOUDS", "NO_DATA", "Share", "Shares", "meanings", "shares", "words"]
@@ -40,7 +40,7 @@ def meanings(mask: xr.DataArray) -> dict[int, int]:
     By the scheme that the attribute `scheme` names, where `kappamask.models.schemes` knows it, else by the names.
     """
     scheme = SCHEMES.get(str(mask.attrs.get("scheme")))
-    read = {row.value: row.read for row in scheme.rows} if scheme else {}
+    read = {row.value: row.kappamask_code for row in scheme.rows} if scheme else {}
     return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in legend(mask)}
 
 
@@ -99,14 +99,14 @@ class Shares:
     @property
     def cloud_cover(self) -> float | None:
         """Percent of the valid pixels under cloud, opaque or semi-transparent; None where that cannot be told."""
-        return self.covered(CLOUDS)
+        return self.percent_of(CLOUDS)
 
-    def covered(self, meanings: Iterable[int]) -> float | None:
+    def percent_of(self, meanings: Iterable[int]) -> float | None:
         """Percent of the valid pixels with these KappaMask classes; None if there are none, or no such class."""
-        found = self.standing_for(meanings)
+        found = self.classes_meaning(meanings)
         return 100 * sum(one.pixels for one in found) / self.valid if self.valid and found else None
 
-    def standing_for(self, meanings: Iterable[int]) -> tuple[Share, ...]:
+    def classes_meaning(self, meanings: Iterable[int]) -> tuple[Share, ...]:
         """The classes that stand for these KappaMask classes."""
         wanted = set(meanings)
         return tuple(one for one in self.classes if one.meaning in wanted)
@@ -114,7 +114,7 @@ class Shares:
     @property
     def clouds(self) -> str:
         """The classes that count as cloud, in words."""
-        return " and ".join(one.label for one in self.standing_for(CLOUDS)) or "no class"
+        return " and ".join(one.label for one in self.classes_meaning(CLOUDS)) or "no class"
 
     @property
     def fractions(self) -> dict[str, float]:
@@ -134,5 +134,5 @@ def shares(mask: xr.DataArray) -> Shares:
     not name.
     """
     counted, outside = class_pixels(mask)
-    codes = meanings(in_classes(mask))
+    codes = meanings(to_classes(mask))
     return Shares(tuple(Share(one, codes[one.value], pixels) for one, pixels in counted.items()), outside)

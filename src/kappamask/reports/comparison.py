@@ -19,7 +19,7 @@ from kappamask.evaluation.tables import LABELS, set_name, tables
 from kappamask.models import KappaMaskError, load_card
 from kappamask.reports.class_shares import words
 from kappamask.reports.render import Picture, png, write_html
-from kappamask.scenes.writers.quicklook import RGB, coloured, thinned, true_colour
+from kappamask.scenes.writers.quicklook import RGB, colour_codes, subsample, true_colour
 
 __all__ = ["write_comparison"]
 
@@ -76,7 +76,7 @@ def write_comparison(
             "tables": tables(one.found),
             "confusion": [_confusion(peer["confusion"]) for peer in one.found["peers"]],
             "points": [*_points(one.found)],
-            "ticks": [*_ticks(_timed(one.found))],
+            "ticks": [*_ticks(_peers_made_here(one.found))],
             "scenes": [*_scenes(one)],
         }
         for one in judged
@@ -100,7 +100,7 @@ def _decades(peers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     return floor(min(costs)), max(ceil(max(costs)), floor(min(costs)) + 1)
 
 
-def _timed(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _peers_made_here(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Masks that were made here, not read from a file."""
     return [peer for peer in found["peers"] if peer["seconds_per_megapixel"] is not None]
 
@@ -112,9 +112,9 @@ def _cost(peer: Mapping[str, Any]) -> float:
 
 def _points(found: Mapping[str, Any]) -> Iterator[Point]:
     """Mean dice against seconds per megapixel, the latter in decades; from the quickest on."""
-    first, last = _decades(_timed(found))
+    first, last = _decades(_peers_made_here(found))
     before: Point | None = None
-    for peer in sorted(_timed(found), key=_cost):
+    for peer in sorted(_peers_made_here(found), key=_cost):
         dice = peer["views"][found["view"]]["dice"]["all"]
         x, y = 100 * (_cost(peer) - first) / (last - first), 100 * (1 - (dice or 0))
         beside = before is not None and abs(before.y - y) < NEAR and not before.raised
@@ -130,17 +130,19 @@ def _ticks(peers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
 
 def _scenes(judged: Judged) -> Iterator[Scene]:
     for one, patch in judged.worst():
-        yield Scene(one["scene"], one["dice"], (*_given(patch), *(_made(peer, patch) for peer in judged.peers)))
+        yield Scene(
+            one["scene"], one["dice"], (*_patch_pictures(patch), *(_peer_picture(peer, patch) for peer in judged.peers))
+        )
 
 
-def _given(patch: Patch) -> Iterator[Picture]:
+def _patch_pictures(patch: Patch) -> Iterator[Picture]:
     if set(RGB) <= {*patch.bands}:
         cube = xr.DataArray(patch.stack(RGB), dims=("bands", "y", "x"), coords={"bands": list(RGB)})
-        yield png(true_colour(thinned(cube, SIDE)), f"{patch.name} in true colour.", "True colour")
+        yield png(true_colour(subsample(cube, SIDE)), f"{patch.name} in true colour.", "True colour")
     yield _classes(patch.truth, f"Truth of {patch.name}.", "Truth")
 
 
-def _made(peer: Peer, patch: Patch) -> Picture:
+def _peer_picture(peer: Peer, patch: Patch) -> Picture:
     try:
         return _classes(peer.run(patch).mask, f"Mask of {patch.name} by {peer.name}.", peer.name)
     except KappaMaskError:
@@ -150,5 +152,5 @@ def _made(peer: Peer, patch: Patch) -> Picture:
 
 
 def _classes(codes: NDArray[np.uint8], alt: str, caption: str) -> Picture:
-    small = thinned(xr.DataArray(codes, dims=("y", "x")), SIDE)
-    return png(coloured(small.values, load_card("compact").classes), alt, caption)
+    small = subsample(xr.DataArray(codes, dims=("y", "x")), SIDE)
+    return png(colour_codes(small.values, load_card("compact").classes), alt, caption)

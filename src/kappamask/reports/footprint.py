@@ -52,10 +52,10 @@ def footprint(array: xr.DataArray) -> Footprint:
     if abs(ring[-1][0] - ring[0][0]) > HALF:
         ring = _with_pole(ring)
     shifted = (np.add(ring, (turn, 0)) for turn in (TURN, 0, -TURN))
-    parts = [part for one in shifted if len(part := _within(one)) >= CORNERS]
+    parts = [part for one in shifted if len(part := _clip_turn(one)) >= CORNERS]
     lows, highs = [part.min(axis=0) for part in parts], [part.max(axis=0) for part in parts]
     box = [lows[0][0], min(low[1] for low in lows), highs[-1][0], max(high[1] for high in highs)]
-    return Footprint(_geometry([_closed(part) for part in parts]), [round(float(edge), DIGITS) for edge in box])
+    return Footprint(_geometry([_close_ring(part) for part in parts]), [round(float(edge), DIGITS) for edge in box])
 
 
 def _degrees(array: xr.DataArray) -> NDArray[np.float64]:
@@ -86,14 +86,14 @@ def _outline(west: float, south: float, east: float, north: float) -> list[tuple
     return [(float(x), float(y)) for x, y in np.concatenate(sides)]
 
 
-def _within(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+def _clip_turn(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     """What of a ring lies between -180 and 180 degrees, by cutting along each (Sutherland and Hodgman 1974)."""
     for sign in (1, -1):
-        ring = np.array([*_below(ring * [sign, 1])]).reshape(-1, 2) * [sign, 1]
+        ring = np.array([*_clip_edge(ring * [sign, 1])]).reshape(-1, 2) * [sign, 1]
     return ring
 
 
-def _below(ring: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+def _clip_edge(ring: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
     for last, point in zip(np.roll(ring, 1, axis=0), ring, strict=True):
         if (last[0] < HALF) != (point[0] < HALF):
             yield last + (point - last) * (HALF - last[0]) / (point[0] - last[0])
@@ -101,7 +101,7 @@ def _below(ring: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
             yield point
 
 
-def _closed(ring: NDArray[np.float64]) -> list[list[float]]:
+def _close_ring(ring: NDArray[np.float64]) -> list[list[float]]:
     return [[round(float(value), DIGITS) for value in point] for point in (*ring, ring[0])]
 
 

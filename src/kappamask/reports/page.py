@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from kappamask.models import SceneError
 from kappamask.reports.class_shares import Shares, meanings, shares, words
 from kappamask.reports.provenance import check_grid, provenance, software
-from kappamask.reports.render import OUTLINES, SCALE, Picture, outlined, png, score_colours, write_html
+from kappamask.reports.render import OUTLINES, SCALE, Picture, draw_outlines, png, score_colours, write_html
 from kappamask.scenes import read_mask
-from kappamask.scenes.cube import located
+from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import legend
-from kappamask.scenes.grid import grid_of, north_up, pixel_size
-from kappamask.scenes.readers.netcdf import crs_of, open_dataset
+from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up
+from kappamask.scenes.readers.netcdf import open_dataset, read_crs
 from kappamask.scenes.readers.raster import lazy_bands, local_raster
-from kappamask.scenes.statistics import in_classes
+from kappamask.scenes.statistics import to_classes
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
-from kappamask.scenes.writers.quicklook import coloured, thinned, true_colour
+from kappamask.scenes.writers.quicklook import colour_codes, subsample, true_colour
 from kappamask.udf import from_scheme
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW
 
@@ -58,26 +58,28 @@ def read_scores(path: str | Path) -> xr.DataArray:
 def _from_geotiff(path: Path) -> xr.DataArray:
     with local_raster(path) as dataset:
         names, nodata = dataset.descriptions, dataset.nodata
-        scale, offset, grid = np.float32(dataset.scales), np.float32(dataset.offsets), grid_of(dataset)
+        scale, offset, grid = np.float32(dataset.scales), np.float32(dataset.offsets), read_grid(dataset)
     if not all(names):
         raise SceneError(f"{path.name} holds no scores: its bands have no descriptions, which name the classes.")
     data, coords = lazy_bands(path, [*range(1, len(names) + 1)]), {"class": list(names), "y": grid.y, "x": grid.x}
-    stored = located(xr.DataArray(data, dims=("class", "y", "x"), coords=coords), grid)
-    return _decoded(stored, nodata, xr.DataArray(scale, dims="class"), xr.DataArray(offset, dims="class"))
+    stored = write_grid(xr.DataArray(data, dims=("class", "y", "x"), coords=coords), grid)
+    return _decode_scores(stored, nodata, xr.DataArray(scale, dims="class"), xr.DataArray(offset, dims="class"))
 
 
 def _from_netcdf(path: Path) -> xr.DataArray:
     dataset = open_dataset(path)
     if "score" not in dataset or "class" not in dataset["score"].dims:
         raise SceneError(f"{path.name} holds no scores: it has no variable 'score' with a dimension 'class'.")
-    crs = crs_of(path.name, dataset)
-    stored = north_up(dataset["score"].rio.write_crs(crs) if crs else dataset["score"])
+    crs = read_crs(path.name, dataset)
+    stored = sort_north_up(dataset["score"].rio.write_crs(crs) if crs else dataset["score"])
     facts = stored.attrs
     scale, offset = (xr.DataArray(np.float32(facts.get(*one))) for one in (("scale_factor", 1), ("add_offset", 0)))
-    return _decoded(stored.transpose("class", "y", "x"), facts.get("_FillValue"), scale, offset)
+    return _decode_scores(stored.transpose("class", "y", "x"), facts.get("_FillValue"), scale, offset)
 
 
-def _decoded(stored: xr.DataArray, nodata: float | None, scale: xr.DataArray, offset: xr.DataArray) -> xr.DataArray:
+def _decode_scores(
+    stored: xr.DataArray, nodata: float | None, scale: xr.DataArray, offset: xr.DataArray
+) -> xr.DataArray:
     empty = stored.isnull() if nodata is None or np.isnan(nodata) else stored == nodata
     return (stored.astype(np.float32) * scale + offset).where(~empty)
 
@@ -154,8 +156,8 @@ def write_page(
     that Sen2Cor has not.
     """
     path = Path(mask_file)
-    mask = in_classes(read_mask(path))
-    scene, scl = (None if one is None else north_up(one) for one in (scene, scl))
+    mask = to_classes(read_mask(path))
+    scene, scl = (None if one is None else sort_north_up(one) for one in (scene, scl))
     for what, other in (("scene", scene), ("product's mask", scl)):
         if other is not None:
             check_grid(what, other, mask)
@@ -189,13 +191,13 @@ def _facts(mask: xr.DataArray, told: dict[str, Any]) -> list[str]:
 
 
 def _pictures(mask: xr.DataArray, scene: xr.DataArray | None, counted: Shares) -> list[Picture]:
-    codes = np.asarray(thinned(mask, LARGE).values)
+    codes = np.asarray(subsample(mask, LARGE).values)
     found = ", ".join(f"{one.label} {counted.percent(one) or 0:.1f} %" for one in counted.classes if one.pixels)
-    drawn = png(coloured(codes, legend(mask)), f"Cloud mask: {found}.", "Mask")
+    drawn = png(colour_codes(codes, legend(mask)), f"Cloud mask: {found}.", "Mask")
     if scene is None:
         return [drawn]
-    colour = true_colour(thinned(scene, LARGE))
-    over = outlined(colour, codes, meanings(mask))
+    colour = true_colour(subsample(scene, LARGE))
+    over = draw_outlines(colour, codes, meanings(mask))
     return [
         png(colour, "The scene in true colour.", "True colour (B04, B03, B02)"),
         drawn,
@@ -208,7 +210,7 @@ def _scores(mask: xr.DataArray, path: str | Path | None) -> list[Picture]:
         return []
     scores = read_scores(path)
     check_grid("scores", scores, mask)
-    maps = thinned(scores, SMALL).compute()
+    maps = subsample(scores, SMALL).compute()
     if not ((maps >= -NEAR) & (maps <= 1 + NEAR) | maps.isnull()).all():
         raise SceneError(f"{Path(path).name} holds no scores: its numbers are not from 0 to 1.")
     names = [words(str(name)) for name in maps["class"].values]

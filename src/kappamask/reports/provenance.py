@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import SceneError
-from kappamask.scenes.metadata import sensed
+from kappamask.scenes.metadata import parse_sensing_time
 
-__all__ = ["check_grid", "one_grid", "provenance", "sensing_time", "software"]
+__all__ = ["check_grid", "provenance", "same_grid", "sensing_time", "software"]
 
 NEAR = 0.01
 """Pixels by which corners may differ: coordinates in files are rounded."""
@@ -25,21 +25,21 @@ OF_THE_FILE = frozenset(
 """Attributes of CF and TIFF that tell how to read the file, not how it was made."""
 
 
-def one_grid(first: xr.DataArray, second: xr.DataArray) -> bool:
+def same_grid(first: xr.DataArray, second: xr.DataArray) -> bool:
     """Whether two arrays (…, y, x) have pixels of the same number and place; what one does not tell is not compared."""
     systems = [one.rio.crs for one in (first, second) if one.rio.crs is not None]
-    return len({str(one) for one in systems}) < 2 and all(_aligned(first, second, axis) for axis in ("y", "x"))
+    return len({str(one) for one in systems}) < 2 and all(_same_axis(first, second, axis) for axis in ("y", "x"))
 
 
 def check_grid(what: str, other: xr.DataArray, mask: xr.DataArray) -> None:
     """SceneError, which calls `other` by the word `what`, unless it is on the grid of `mask`."""
-    if one_grid(other, mask):
+    if same_grid(other, mask):
         return
     ours, theirs = (f"{one.sizes['x']} x {one.sizes['y']} pixels{_place(one)}" for one in (mask, other))
     raise SceneError(f"The mask has {ours}, the {what} {theirs}; give the one that belongs to the mask.")
 
 
-def _aligned(first: xr.DataArray, second: xr.DataArray, axis: str) -> bool:
+def _same_axis(first: xr.DataArray, second: xr.DataArray, axis: str) -> bool:
     if first.sizes[axis] != second.sizes[axis]:
         return False
     if axis not in first.coords or axis not in second.coords:
@@ -71,7 +71,7 @@ def sensing_time(name: str, attrs: Mapping[str, Any]) -> datetime:
 
     Raises SceneError if neither tells, or if the attribute is no ISO 8601 date.
     """
-    text = str(attrs.get("datetime") or sensed(name) or "")
+    text = str(attrs.get("datetime") or parse_sensing_time(name) or "")
     if not text:
         raise SceneError(
             f"{name} has no date, and no scene tells one: needed is a tag 'datetime', or a date in the mask's name, "

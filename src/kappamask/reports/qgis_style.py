@@ -5,7 +5,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.reports.class_shares import words
 from kappamask.scenes import read_mask
 from kappamask.scenes.encoding import legend
@@ -39,6 +39,6 @@ def write_style(mask_file: str | Path) -> Path:
     """
     path = Path(mask_file).with_suffix(".qml")
     text = style(read_mask(mask_file))
-    with written_whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_bytes(text)
     return path

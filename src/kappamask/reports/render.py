@@ -10,21 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.udf.schemes import CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["OUTLINES", "SCALE", "Picture", "embedded", "outlined", "percent", "png", "score_colours", "write_html"]
+__all__ = [
+    "OUTLINES",
+    "SCALE",
+    "Picture",
+    "draw_outlines",
+    "embed_png",
+    "percent",
+    "png",
+    "score_colours",
+    "write_html",
+]
 
 OUTLINES = {SHADOW: (61, 165, 255), SEMI_TRANSPARENT: (255, 176, 0), CLOUD: (255, 45, 120)}
 """Class -> red, green, blue of its outline: apart from each other, and from land, water and cloud."""
 SCORES = "cividis"
 """Matplotlib's map that reads the same with any colour vision, and in grey (Nuñez et al. 2018)."""
-SCALE = [mpl.colors.to_hex(mpl.colormaps[SCORES](one)) for one in np.linspace(0, 1, 6)]
+SCALE = [to_hex(colormaps[SCORES](one)) for one in np.linspace(0, 1, 6)]
 """Colours of the scores 0, 0.2 … 1."""
 UNKNOWN = "–"
 """What stands where there is no number."""
@@ -48,12 +59,14 @@ def png(pixels: NDArray[Any], alt: str, caption: str = "") -> Picture:
     return Picture(_uri(buffer.getvalue()), alt, caption, pixels.shape[1], pixels.shape[0])
 
 
-def embedded(path: Path, alt: str) -> Picture:
+def embed_png(path: Path, alt: str) -> Picture:
     """A PNG file as a picture."""
     return Picture(_uri(path.read_bytes()), alt)
 
 
-def outlined(colour: NDArray[np.float32], codes: NDArray[np.uint8], classes: Mapping[int, int]) -> NDArray[np.float32]:
+def draw_outlines(
+    colour: NDArray[np.float32], codes: NDArray[np.uint8], classes: Mapping[int, int]
+) -> NDArray[np.float32]:
     """A picture (y, x, 3) with the outlines of a mask (y, x); `classes` maps its values to KappaMask's codes."""
     drawn = colour.copy()
     for value, code in classes.items():
@@ -64,7 +77,7 @@ def outlined(colour: NDArray[np.float32], codes: NDArray[np.uint8], classes: Map
 
 def score_colours(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Scores 0 to 1 (y, x) as uint8 (y, x, 4); NaN is transparent."""
-    colours: NDArray[np.uint8] = mpl.colormaps[SCORES](np.nan_to_num(scores), bytes=True)
+    colours: NDArray[np.uint8] = colormaps[SCORES](np.nan_to_num(scores), bytes=True)
     colours[~np.isfinite(scores), 3] = 0
     return colours
 
@@ -82,7 +95,7 @@ def _uri(data: bytes) -> str:
 def write_html(path: str | Path, template: str, **facts: Any) -> Path:
     """Write the page that a template of this room makes of `facts`; SceneError if it cannot be written."""
     text = _templates().get_template(template).render(facts, version=version("kappamask-openeo"))
-    with written_whole(Path(path)) as draft:
+    with atomic_write(Path(path)) as draft:
         draft.write_text(text, encoding="utf-8")
     return Path(path)
 

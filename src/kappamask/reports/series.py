@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, KappaMaskError, SceneError
 from kappamask.reports.class_shares import Shares, shares
-from kappamask.reports.provenance import one_grid, sensing_time
+from kappamask.reports.provenance import same_grid, sensing_time
 from kappamask.scenes import open_scene, read_mask, scan
-from kappamask.scenes.grid import north_up
-from kappamask.scenes.readers.netcdf import crs_of, open_dates, renamed
+from kappamask.scenes.grid import sort_north_up
+from kappamask.scenes.readers.netcdf import open_dates, read_crs, rename_dims
 from kappamask.scenes.readers.raster import local_raster
-from kappamask.scenes.readers.zarr import checked, open_group
-from kappamask.scenes.statistics import in_classes
+from kappamask.scenes.readers.zarr import check_store, open_group
+from kappamask.scenes.statistics import to_classes
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
 
 __all__ = ["Dated", "is_series", "read_series", "rows", "scenes_of", "write_table"]
@@ -71,11 +71,11 @@ def read_series(
     """
     path = Path(source)
     masks: list[tuple[str, xr.DataArray | Path]]
-    masks = [*_files(path)] if path.is_dir() and path.suffix.lower() != ".zarr" else [*_found(path)]
+    masks = [*_list_files(path)] if path.is_dir() and path.suffix.lower() != ".zarr" else [*_open_masks(path)]
     dated, errors = list[Dated](), list[KappaMaskError]()
     for done, (name, found) in enumerate(masks, 1):
         try:
-            dated.append(_counted(name, found))
+            dated.append(_count_mask(name, found))
         except KappaMaskError as error:
             if failed is None or not path.is_dir():
                 raise
@@ -91,25 +91,25 @@ def read_series(
     return sorted(dated, key=lambda one: (one.when, one.name))
 
 
-def _counted(name: str, found: xr.DataArray | Path) -> Dated:
+def _count_mask(name: str, found: xr.DataArray | Path) -> Dated:
     """A mask, in memory or in a file."""
     if isinstance(found, Path):
         _is_mask(found)  # whose error of a damaged file says more
     mask = read_mask(found) if isinstance(found, Path) else found
-    classes = in_classes(mask)
+    classes = to_classes(mask)
     return Dated(name, sensing_time(name, mask.attrs), classes, shares(classes))
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
+def _list_files(folder: Path) -> list[tuple[str, Path]]:
     """Files that are masks, and those that are too damaged to tell."""
     return [(file.name, file) for file in sorted(folder.iterdir()) if _may_be_mask(file)]
 
 
-def _found(path: Path) -> Iterator[tuple[str, xr.DataArray]]:
+def _open_masks(path: Path) -> Iterator[tuple[str, xr.DataArray]]:
     if path.suffix.lower() == ".zarr":
-        yield from _along_t(path.name, renamed(open_group(checked(path))))
+        yield from _split_dates(path.name, rename_dims(open_group(check_store(path))))
     elif path.suffix.lower() == ".nc":
-        yield from _along_t(path.name, open_dates(path))
+        yield from _split_dates(path.name, open_dates(path))
     else:
         yield path.name, read_mask(path)
 
@@ -138,15 +138,15 @@ def _codes(dataset: xr.Dataset) -> xr.DataArray | None:
     return layers[0] if len(layers) == 1 else None
 
 
-def _along_t(name: str, dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
+def _split_dates(name: str, dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
     codes = _codes(dataset)
     if codes is None:
         raise SceneError(
             f"{name} holds no masks: needed is a variable 'mask' of whole numbers with dims t, y, x; if it has bands, "
             f"make the masks with: kappamask mask {name} -o masks.nc."
         )
-    crs = crs_of(name, dataset)
-    codes = north_up(codes.rio.write_crs(crs) if crs else codes)
+    crs = read_crs(name, dataset)
+    codes = sort_north_up(codes.rio.write_crs(crs) if crs else codes)
     for mask in codes if "t" in codes.dims else [codes]:
         yield name, mask.transpose("y", "x").assign_attrs(_date(mask))
 
@@ -177,15 +177,15 @@ def scenes_of(
     source: a folder of scenes, or one file with a dimension t, as `open_scene` reads them; bands: as there.
     Raises SceneError if a scene cannot be read or has no date, or if no mask has a scene.
     """
-    scenes = [*_opened(Path(source), bands)]
+    scenes = [*_open_scenes(Path(source), bands)]
     found = [_nearest(one, scenes) for one in dates]
     if not any(scene is not None for scene in found):
         raise SceneError(f"No scene in {source} is of the day and the grid of a mask; give the scenes of the masks.")
     return found
 
 
-def _opened(source: Path, bands: Sequence[str] | None) -> Iterator[_Scene]:
-    for path in _listed(source):
+def _open_scenes(source: Path, bands: Sequence[str] | None) -> Iterator[_Scene]:
+    for path in _list_scenes(source):
         cube = open_scene(path, bands=bands)
         if "t" not in cube.dims:
             yield _Scene(sensing_time(path.name, cube.attrs), cube)
@@ -195,12 +195,12 @@ def _opened(source: Path, bands: Sequence[str] | None) -> Iterator[_Scene]:
             yield _Scene(datetime.fromtimestamp(float(seconds), UTC), one)
 
 
-def _listed(source: Path) -> list[Path]:
+def _list_scenes(source: Path) -> list[Path]:
     return scan(source) if source.is_dir() and source.suffix.lower() != ".zarr" else [source]
 
 
 def _nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
-    same = [one for one in scenes if one.when.date() == dated.when.date() and one_grid(one.cube, dated.mask)]
+    same = [one for one in scenes if one.when.date() == dated.when.date() and same_grid(one.cube, dated.mask)]
     return min(same, key=lambda one: abs(one.when - dated.when)).cube if same else None
 
 
@@ -217,8 +217,8 @@ def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
             "pixels": one.counted.area,
             "valid_pixels": one.counted.valid,
             "nodata_pixels": one.counted.nodata,
-            "cloud_cover": _rounded(one.counted.cloud_cover),
-            **{name: _rounded(value) for name, value in one.counted.percentages.items()},
+            "cloud_cover": _round_percent(one.counted.cloud_cover),
+            **{name: _round_percent(value) for name, value in one.counted.percentages.items()},
         }
         for one in dates
     ]
@@ -227,12 +227,12 @@ def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
 def write_table(path: str | Path, dates: Sequence[Dated]) -> Path:
     """Write `rows` as CSV with a header, an empty cell for None; SceneError if it cannot be written."""
     listed = rows(dates)
-    with written_whole(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(listed)
     return Path(path)
 
 
-def _rounded(value: float | None) -> float | None:
+def _round_percent(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)

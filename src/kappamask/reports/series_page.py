@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from kappamask.reports.class_shares import Share
 from kappamask.reports.render import Picture, png, write_html
 from kappamask.reports.series import Dated
-from kappamask.scenes.writers.quicklook import coloured, red_green_blue, stretched, thinned
-from kappamask.udf.radiometry import affine
+from kappamask.scenes.writers.quicklook import colour_codes, red_green_blue, stretch_contrast, subsample
+from kappamask.udf.radiometry import scale_and_offset
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["write_series"]
@@ -66,25 +66,25 @@ def _pixels(one: Dated, value: int) -> int:
 
 
 def _thumbnail(one: Dated) -> Picture:
-    codes = np.asarray(thinned(one.mask, THUMBNAIL).values)
-    return png(coloured(codes, one.classes), f"Mask of {one.when:%Y-%m-%d}")
+    codes = np.asarray(subsample(one.mask, THUMBNAIL).values)
+    return png(colour_codes(codes, one.classes), f"Mask of {one.when:%Y-%m-%d}")
 
 
 def _true_colours(dates: Sequence[Dated], scenes: Sequence[xr.DataArray | None]) -> list[Picture | None]:
     images = {i: _reflectance(dates[i], scene) for i, scene in enumerate(scenes) if scene is not None}
     land = [pixels for i, image in images.items() if len(pixels := image[_is_clear(dates[i])])]
     seen = np.concatenate(land or [image.reshape(-1, 3) for image in images.values()] or [NOTHING])
-    drawn = dict(zip(images, stretched([*images.values()], seen), strict=True))
+    drawn = dict(zip(images, stretch_contrast([*images.values()], seen), strict=True))
     return [png(drawn[i], f"True colour of {one.when:%Y-%m-%d}") if i in drawn else None for i, one in enumerate(dates)]
 
 
 def _is_clear(one: Dated) -> NDArray[np.bool_]:
     values = [share.of.value for share in one.counted.classes if share.meaning == CLEAR]
-    return np.asarray(thinned(one.mask, THUMBNAIL).isin(values).values)
+    return np.asarray(subsample(one.mask, THUMBNAIL).isin(values).values)
 
 
 def _reflectance(one: Dated, scene: xr.DataArray) -> NDArray[np.float32]:
     """Read as the mask's network read it, for dates with and without the offset share one stretch."""
     mode = one.mask.attrs.get("radiometry", scene.attrs.get("radiometry", ""))
-    scale, offset = affine("B04", str(mode))
-    return np.asarray(red_green_blue(thinned(scene, THUMBNAIL)) * scale + offset, np.float32)
+    scale, offset = scale_and_offset("B04", str(mode))
+    return np.asarray(red_green_blue(subsample(scene, THUMBNAIL)) * scale + offset, np.float32)

@@ -16,7 +16,7 @@ from pystac.extensions.grid import GridExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import DataType, NoDataStrings, RasterBand, RasterExtension
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
 from kappamask.models.catalog import SHA256_MULTIHASH
 from kappamask.reports.class_shares import Shares, shares
@@ -134,7 +134,7 @@ def stac_item(
     mask = read_mask(path)
     told = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     counted, place = shares(mask), footprint(mask)
-    properties = _percentages(counted) | _processing(told) | _acquired(told)
+    properties = _percentages(counted) | _processing(told) | _acquisition(told)
     item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, told), properties)
     item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]
     if counted.cloud_cover is not None:
@@ -155,7 +155,7 @@ def write_stac(
     """Write `stac_item` to NAME.json beside the mask; returns its path. Raises SceneError as that does."""
     path = Path(mask_file).with_suffix(".json")
     text = json.dumps(stac_item(mask_file, scene=scene, files=files).to_dict(include_self_link=False), indent=2)
-    with written_whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(text, encoding="utf-8")
     return path
 
@@ -175,7 +175,7 @@ def _processing(told: Mapping[str, Any]) -> dict[str, Any]:
     return properties | {f"kappamask:{key}": value for key, value in made.items()}
 
 
-def _acquired(told: Mapping[str, Any]) -> dict[str, Any]:
+def _acquisition(told: Mapping[str, Any]) -> dict[str, Any]:
     return {"platform": str(told["platform"]).lower(), **CONSTELLATION} if told.get("platform") else {}
 
 
@@ -246,7 +246,7 @@ def _notice(items: Sequence[pystac.Item]) -> str:
 
 
 def _write(document: dict[str, Any], path: Path) -> Path:
-    with written_whole(path) as draft:
+    with atomic_write(path) as draft:
         draft.write_text(json.dumps(document, indent=2), encoding="utf-8")
     return path
 

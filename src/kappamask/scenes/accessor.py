@@ -8,9 +8,9 @@ from dask.base import tokenize
 
 from kappamask.models import load_card
 from kappamask.scenes.composite import REACH, composite
-from kappamask.scenes.masking import UNCLEAR, hidden_by, masked
+from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels
 from kappamask.scenes.statistics import class_statistics
-from kappamask.scenes.xarray_interop import fitted, given_mask, made_mask, ours, theirs
+from kappamask.scenes.xarray_interop import align_mask, as_mask, compute_mask, restore_dims, to_canonical_dims
 
 __all__ = ["KappaMaskAccessor"]
 
@@ -47,8 +47,8 @@ class KappaMaskAccessor:
         card = load_card(options.get("model", "compact"))
         token = tokenize(self._data, _encodings(self._data), options | {"model": card})
         if token not in self._masks:
-            _, own = ours(self._data)
-            self._masks[token] = theirs(made_mask(self._data, **options), own)
+            _, own = to_canonical_dims(self._data)
+            self._masks[token] = restore_dims(compute_mask(self._data, **options), own)
         return self._masks[token].copy(deep=True)
 
     def clear(
@@ -72,9 +72,9 @@ class KappaMaskAccessor:
             >>> cube.kappamask.clear(["cloud"], nodata=0, level="L2A").dtype.name
             'uint16'
         """
-        named, own = ours(self._data)
-        hidden = hidden_by(fitted(self.mask(**options) if mask is None else mask, named), classes)
-        return theirs(masked(named, hidden, nodata), own)
+        named, own = to_canonical_dims(self._data)
+        hidden = find_hidden(align_mask(self.mask(**options) if mask is None else mask, named), classes)
+        return restore_dims(hide_pixels(named, hidden, nodata), own)
 
     def statistics(
         self, geometry: Any = None, *, crs: Any = None, all_touched: bool = False, mask: Any = None, **options: Any
@@ -92,10 +92,10 @@ class KappaMaskAccessor:
             >>> found.equals(mask.kappamask.statistics(box, crs="EPSG:32635"))
             True
         """
-        found = given_mask(self._data) if mask is None else mask
+        found = as_mask(self._data) if mask is None else mask
         codes = self.mask(**options) if found is None else found
-        named, own = ours(self._data)
-        return theirs(class_statistics(fitted(codes, named), geometry, crs=crs, all_touched=all_touched), own)
+        named, own = to_canonical_dims(self._data)
+        return restore_dims(class_statistics(align_mask(codes, named), geometry, crs=crs, all_touched=all_touched), own)
 
     def composite(
         self,

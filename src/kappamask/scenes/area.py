@@ -2,23 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from math import floor, isfinite
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyproj
 import shapely
 import xarray as xr
+from pyproj.exceptions import ProjError
 from rasterio.features import geometry_mask
 from rasterio.transform import Affine
 from rioxarray.exceptions import RioXarrayError
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
-from kappamask.files.geojson import boxes, geometries, named_crs
+from kappamask.files.geojson import list_geometries, parse_crs_name, split_box
 from kappamask.models import CubeError
 from kappamask.scenes.grid import check_regular
 
-__all__ = ["clipped"]
+__all__ = ["clip_to_area"]
 
 LONLAT = "EPSG:4326"
 """Of GeoJSON (RFC 7946, 4)."""
@@ -29,19 +30,21 @@ SEGMENTS = 100
 110 km long bends by 0.2 km in UTM, one of 1.1 km by 2 cm."""
 MARGIN = 0.01
 """Of the cube's sides, beyond which an area is cut off before it is projected: far from its zone UTM has no answer."""
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, shapely.errors.ShapelyError, pyproj.exceptions.ProjError)
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, shapely.errors.ShapelyError, ProjError)
 """What is raised where an object is no area."""
 NEEDED = "needed is a shapely geometry, GeoJSON, a GeoDataFrame, or a box (west, south, east, north)"
 
 
-def clipped(array: xr.DataArray, geometry: Any, crs: Any, *, all_touched: bool) -> tuple[xr.DataArray, xr.DataArray]:
+def clip_to_area(
+    array: xr.DataArray, geometry: Any, crs: Any, *, all_touched: bool
+) -> tuple[xr.DataArray, xr.DataArray]:
     """The smallest part of `array` (…, y, x) that holds all pixels in an area, and which of its pixels (y, x) they are.
 
     geometry, crs, all_touched: see `statistics`. Raises CubeError if the array lacks a CRS or a regular grid, or if the
     area cannot be read or holds no pixel.
     """
     grid = _transform(array)
-    local = _projected(*_read(geometry, crs), array)
+    local = _project_area(*_read(geometry, crs), array)
     rows, columns = _window(local.bounds, grid, array)
     part, corner = array.isel(y=rows, x=columns), grid @ Affine.translation(columns.start, rows.start)
     inside = np.zeros((part.sizes["y"], part.sizes["x"]), bool)
@@ -93,13 +96,13 @@ def _shape(geometry: Any, crs: Any) -> tuple[BaseGeometry, Any]:
     """One geometry, and the CRS that it carries, None where it carries none."""
     if isinstance(geometry, Sequence | np.ndarray) and not isinstance(geometry, str):
         degrees = crs is not None and pyproj.CRS.from_user_input(crs).is_geographic
-        return shapely.union_all([shapely.box(*box) for box in boxes(*map(float, geometry), degrees=degrees)]), None
-    document = geometry if isinstance(geometry, Mapping) else geometry.__geo_interface__
-    shapes = [shapely.geometry.shape(one) for one in geometries(document)]
-    return shapely.union_all(shapely.make_valid(shapes)), getattr(geometry, "crs", named_crs(document))
+        return shapely.union_all([shapely.box(*box) for box in split_box(*map(float, geometry), degrees=degrees)]), None
+    document = geometry if isinstance(geometry, Mapping) else cast("Any", geometry).__geo_interface__
+    shapes = [shapely.geometry.shape(dict(one)) for one in list_geometries(document)]
+    return shapely.union_all(shapely.make_valid(shapes)), getattr(geometry, "crs", parse_crs_name(document))
 
 
-def _projected(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> BaseGeometry:
+def _project_area(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> BaseGeometry:
     """What of an area lies in or near the cube, in the cube's CRS."""
     to_area = pyproj.Transformer.from_crs(array.rio.crs, crs, always_xy=True)
     west, south, east, north = array.rio.bounds(recalc=True)
@@ -111,7 +114,7 @@ def _projected(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> Bas
         )
     turns = (-TURN, 0, TURN) if crs.is_geographic else (0,)
     shapes = [translate(shape, turn) if turn else shape for turn in turns]  # areas may count longitudes to 360
-    seen = [shapely.box(*box) for box in boxes(*near, degrees=crs.is_geographic, widest=TURN)]
+    seen = [shapely.box(*box) for box in split_box(*near, degrees=crs.is_geographic, widest=TURN)]
     found = shapely.union_all([shapely.intersection(one, box) for one in shapes for box in seen])
     if found.is_empty:
         box, cube = (", ".join(f"{edge:g}" for edge in edges) for edges in (shape.bounds, near))
@@ -120,7 +123,7 @@ def _projected(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> Bas
         shapely.segmentize(found, max(near[2] - near[0], near[3] - near[1]) / SEGMENTS) if near[0] < near[2] else found
     )
     back = pyproj.Transformer.from_crs(crs, array.rio.crs, always_xy=True)
-    return shapely.transform(split, back.transform, interleaved=False)
+    return shapely.transform(split, lambda points: np.column_stack(back.transform(points[:, 0], points[:, 1])))
 
 
 def _window(bounds: tuple[float, ...], grid: Affine, array: xr.DataArray) -> tuple[slice, slice]:

@@ -11,12 +11,12 @@ __all__ = [
     "are_numbered",
     "band_name",
     "band_names",
-    "baseline",
     "choose",
     "normalise",
+    "parse_baseline",
+    "parse_tile",
     "product_facts",
-    "tile",
-    "whole",
+    "require_all_bands",
 ]
 
 _TILE = re.compile(r"(?<![A-Z0-9])T(\d\d[A-Z]{3})(?![A-Z0-9])")
@@ -27,32 +27,32 @@ LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
 """Bands that a whole product of a level does not have."""
 
 
-def tile(text: str) -> str | None:
+def parse_tile(text: str) -> str | None:
     """The MGRS tile that a name tells of ("T32TQM_20210527T102021_B02.jp2": 32TQM), else None."""
     found = _TILE.search(text.upper())
     return found[1] if found else None
 
 
-def baseline(text: str) -> str | None:
+def parse_baseline(text: str) -> str | None:
     """The processing baseline that a product's name tells of ("S2A_MSIL1C_…_N0511_R065_…": 05.11), else None."""
     found = _BASELINE.search(text.upper())
     return f"{found[1]}.{found[2]}" if found else None
 
 
 def product_facts(name: str) -> dict[str, str | int]:
-    """`product`, and what its name tells of `platform`, `tile` and relative `orbit`.
+    """`product`, and what its name tells of `platform`, `parse_tile` and relative `orbit`.
 
     S2A_MSIL1C_20210527T102021_N0300_R065_T32TQM_20210527T123456: Sentinel-2A, 32TQM, 65.
     """
     upper = name.upper()
-    platform, orbit, place = _PLATFORM.search(upper), _ORBIT.search(upper), tile(name)
+    platform, orbit, place = _PLATFORM.search(upper), _ORBIT.search(upper), parse_tile(name)
     found: dict[str, str | int] = {"product": name}
     found |= {"platform": f"Sentinel-{platform[1]}"} if platform else {}
     found |= {"tile": place} if place else {}
     return found | ({"orbit": int(orbit[1])} if orbit else {})
 
 
-def whole(product: str, have: Sequence[str], level: str | None) -> list[str]:
+def require_all_bands(product: str, have: Sequence[str], level: str | None) -> list[str]:
     """`have`, all bands of a product; SceneError if one is missing that its level has."""
     lacking = LACKING.get(level or "", SENTINEL2_BANDS)
     missing = [band for band in SENTINEL2_BANDS if band not in have and band not in lacking]

@@ -14,10 +14,10 @@ from kappamask.models import CubeError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import class_codes
 from kappamask.scenes.grid import DEGREE, pixel_size
-from kappamask.scenes.masking import UNCLEAR, hidden_by, layers, masked
+from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels, list_layers
 from kappamask.scenes.readers.raster import CHUNK
-from kappamask.scenes.xarray_interop import fitted, made_mask, ours, provenance, theirs
-from kappamask.udf.schemes import MISSING, UNDEFINED, in_own_scheme
+from kappamask.scenes.xarray_interop import align_mask, compute_mask, provenance, restore_dims, to_canonical_dims
+from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
 __all__ = ["NONE", "REACH", "choose", "composite"]
 
@@ -47,18 +47,18 @@ def choose(mask: xr.DataArray, classes: Sequence[str], order: Sequence[int], rea
     """
     away, size = class_codes(classes), _metres(mask)
     hidden = np.array(sorted({*away, UNDEFINED, MISSING, NODATA_CODE}), np.uint8)
-    codes = in_own_scheme(mask).transpose("t", "y", "x")
+    codes = to_kappamask(mask).transpose("t", "y", "x")
 
-    def best(block: Codes) -> Planes:
-        return _best(block, np.array(away, np.uint8), hidden, order, size, reach_m)
+    def best_of_block(block: Codes) -> Planes:
+        return _best_dates(block, np.array(away, np.uint8), hidden, order, size, reach_m)
 
     depth = tuple(min(ceil(reach_m / side), length) for side, length in zip(size, codes.shape[1:], strict=True))
-    data = best(codes.data) if codes.chunks is None else _overlapping(codes.data, best, depth)
+    data = best_of_block(codes.data) if codes.chunks is None else _map_overlap(codes.data, best_of_block, depth)
     coords = {dim: codes[dim] for dim in ("y", "x") if dim in codes.coords}
     return xr.DataArray(data, dims=("which", "y", "x"), coords=coords)
 
 
-def _overlapping(codes: Any, best: Callable[[Codes], Planes], depth: tuple[int, ...]) -> Any:
+def _map_overlap(codes: Any, best: Callable[[Codes], Planes], depth: tuple[int, ...]) -> Any:
     """`best` of blocks that are large enough to see `depth` pixels, in y and x, beyond those they answer for."""
     margins = {0: 0, 1: depth[0], 2: depth[1]}
     wide = da.overlap.overlap(codes.rechunk({0: -1, 1: CHUNK, 2: CHUNK}), margins, boundary="none")
@@ -67,7 +67,7 @@ def _overlapping(codes: Any, best: Callable[[Codes], Planes], depth: tuple[int, 
     return da.overlap.trim_internal(found, margins, boundary="none")
 
 
-def _best(
+def _best_dates(
     codes: Codes, away: Codes, hidden: Codes, order: Sequence[int], size: tuple[float, float], reach: float
 ) -> Planes:
     number = np.full(codes.shape[1:], NONE, np.int16)
@@ -138,21 +138,21 @@ def composite(
         raise CubeError(f"No method {method!r}: known are {', '.join(METHODS)}.")
     if not 0 <= reach_m < inf:
         raise CubeError(f"The reach is {reach_m} m; needed is 0 or more.")
-    named, own = ours(data)
+    named, own = to_canonical_dims(data)
     classes = [classes] if isinstance(classes, str) else [*classes]
     if not named.sizes.get("t"):
         raise CubeError("A composite needs several dates: the data have no dimension t or time, or no date in it.")
-    codes = fitted(made_mask(data, **options) if mask is None else mask, named)
+    codes = align_mask(compute_mask(data, **options) if mask is None else mask, named)
     if "t" not in codes.dims:
         raise CubeError("A composite needs a mask of each date, dims (t, y, x); this mask has no dates.")
     chosen = choose(codes, classes, _order(named, method, target), reach_m if method == "best" else 0.0)
     number, times = chosen.isel(which=0), chosen.isel(which=1)
     if method == "median":
-        made = _composed(named, lambda layer: _median(layer, hidden_by(codes, classes)))
+        made = _compose_block(named, lambda layer: _median(layer, find_hidden(codes, classes)))
     else:
-        made = _composed(named, lambda layer: _picked(layer, number)).assign(date=_dates(named, number))
+        made = _compose_block(named, lambda layer: _pick_pixels(layer, number)).assign(date=_dates(named, number))
     made = made.assign(clear_dates=times.assign_attrs(long_name="dates on which the pixel is clear", units="1"))
-    return theirs(made.assign_attrs(provenance(codes) | {"method": method, "unclear": " ".join(classes)}), own)
+    return restore_dims(made.assign_attrs(provenance(codes) | {"method": method, "unclear": " ".join(classes)}), own)
 
 
 def _times(data: xr.DataArray | xr.Dataset) -> pd.DatetimeIndex | None:
@@ -193,19 +193,19 @@ def _dates(data: xr.DataArray | xr.Dataset, number: xr.DataArray) -> xr.DataArra
     return made
 
 
-def _composed(data: xr.DataArray | xr.Dataset, make: Callable[[xr.DataArray], xr.DataArray]) -> xr.Dataset:
+def _compose_block(data: xr.DataArray | xr.Dataset, make: Callable[[xr.DataArray], xr.DataArray]) -> xr.Dataset:
     """What `make` makes of every layer that has dates; other layers without dates stay as they are."""
     still = data.drop_vars([name for name, coord in data.coords.items() if "t" in coord.dims])
     if isinstance(still, xr.DataArray):
         return make(still).to_dataset(name="composite")
-    made = {name: make(layer) for name, layer in layers(still).items() if "t" in layer.dims}
+    made = {name: make(layer) for name, layer in list_layers(still).items() if "t" in layer.dims}
     found: xr.Dataset = still.assign(made).drop_dims("t", errors="ignore")
     return found
 
 
-def _picked(layer: xr.DataArray, number: xr.DataArray) -> xr.DataArray:
+def _pick_pixels(layer: xr.DataArray, number: xr.DataArray) -> xr.DataArray:
     """The pixels of the date that `number` says; taken date by date, so that no more than one is held at a time."""
-    dates = (masked(layer.isel(t=date), number != date) for date in range(layer.sizes["t"]))
+    dates = (hide_pixels(layer.isel(t=date), number != date) for date in range(layer.sizes["t"]))
     found = first = next(dates)
     for date in dates:
         found = found.fillna(date)
@@ -214,7 +214,7 @@ def _picked(layer: xr.DataArray, number: xr.DataArray) -> xr.DataArray:
 
 
 def _median(layer: xr.DataArray, hidden: xr.DataArray) -> xr.DataArray:
-    clear = masked(layer, hidden)
+    clear = hide_pixels(layer, hidden)
     whole = clear.chunk(t=-1) if clear.chunks else clear
     found: xr.DataArray = xr.apply_ufunc(
         _middle, whole, input_core_dims=[["t"]], dask="parallelized", output_dtypes=[whole.dtype], keep_attrs=True

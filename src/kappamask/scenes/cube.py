@@ -8,7 +8,7 @@ from dask.array import Array
 
 from kappamask.scenes.grid import Grid
 
-__all__ = ["located", "make_cube"]
+__all__ = ["make_cube", "write_grid"]
 
 
 def make_cube(data: Array, labels: list[str], grid: Grid, attrs: dict[str, Any], nodata: float | None) -> xr.DataArray:
@@ -21,10 +21,10 @@ def make_cube(data: Array, labels: list[str], grid: Grid, attrs: dict[str, Any],
         attrs=attrs | declared,
         name="reflectance" if attrs.get("radiometry") == "reflectance" else "dn",
     )
-    return located(cube, grid)
+    return write_grid(cube, grid)
 
 
-def located(array: xr.DataArray, grid: Grid) -> xr.DataArray:
+def write_grid(array: xr.DataArray, grid: Grid) -> xr.DataArray:
     """`array` with the grid's coordinate reference system, where it has one."""
     if grid.crs is None:
         return array

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kappamask.models import ClassValue, SceneError, load_card
 
-__all__ = ["NODATA", "SCALE", "category_names", "colormap", "in_percent", "legend", "percents"]
+__all__ = ["NODATA", "SCALE", "category_names", "colormap", "legend", "round_to_percent", "to_percent"]
 
 NODATA = 255
 """GeoTIFF nodata of masks: outside the requested area (5, missing, is where the input has no data)."""
@@ -26,7 +26,9 @@ def legend(mask: xr.DataArray) -> tuple[ClassValue, ...]:
     Classes without `flag_colors` have those of the card's classes of the same name, or of `SPARE`. Raises SceneError if
     the attributes contradict each other.
     """
-    values, names, colours = (_listed(mask.attrs.get(f"flag_{key}", "")) for key in ("values", "meanings", "colors"))
+    values, names, colours = (
+        _split_attribute(mask.attrs.get(f"flag_{key}", "")) for key in ("values", "meanings", "colors")
+    )
     card = load_card("compact").classes
     if not values:
         return card
@@ -46,15 +48,15 @@ def _check(values: list[str], names: list[str], colours: list[str]) -> None:
         )
 
 
-def _listed(attribute: Any) -> list[str]:
+def _split_attribute(attribute: Any) -> list[str]:
     """A CF attribute as words: a list, or a text as GeoTIFF tags have it."""
     return attribute.split() if isinstance(attribute, str) else [str(one) for one in np.atleast_1d(attribute)]
 
 
 def colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, int, int]]:
     """Value -> red, green, blue, alpha (0 to 255), nodata transparent."""
-    opaque = {c.value: (*bytes.fromhex(c.color_hint), 255) for c in classes}
-    return opaque | {NODATA: (0, 0, 0, 0)}
+    hints = {c.value: bytes.fromhex(c.color_hint) for c in classes}
+    return {value: (hint[0], hint[1], hint[2], 255) for value, hint in hints.items()} | {NODATA: (0, 0, 0, 0)}
 
 
 def category_names(classes: tuple[ClassValue, ...]) -> bytes:
@@ -67,16 +69,18 @@ def category_names(classes: tuple[ClassValue, ...]) -> bytes:
     return ET.tostring(root)
 
 
-def percents(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+def round_to_percent(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Scores 0 to 1 as uint8 0 to 100, NaN as 255."""
     whole = np.rint(scores / np.float32(SCALE))
     return np.asarray(np.nan_to_num(whole, nan=NODATA), dtype=np.uint8)
 
 
-def in_percent(scores: xr.DataArray) -> xr.DataArray:
+def to_percent(scores: xr.DataArray) -> xr.DataArray:
     """Scores as uint8, lazy if they are, with attributes that say how to undo it; uint8 is percent already."""
     numbers: Any = scores.data
     if scores.dtype != np.uint8:
-        numbers = percents(numbers) if scores.chunks is None else numbers.map_blocks(percents, dtype=np.uint8)
+        numbers = (
+            round_to_percent(numbers) if scores.chunks is None else numbers.map_blocks(round_to_percent, dtype=np.uint8)
+        )
     undone = {"scale_factor": SCALE, "add_offset": 0.0, "_FillValue": NODATA}
     return scores.copy(data=numbers).assign_attrs(undone)

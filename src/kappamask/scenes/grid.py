@@ -20,11 +20,11 @@ __all__ = [
     "DEGREE",
     "Grid",
     "check_regular",
-    "grid_of",
-    "north_up",
     "pixel_size",
+    "read_grid",
     "read_window",
-    "stored_window",
+    "sort_north_up",
+    "to_stored_window",
     "turn_north_up",
 ]
 
@@ -63,7 +63,7 @@ class Grid:
         return west, north + self.transform.e * self.height, west + self.transform.a * self.width, north
 
 
-def grid_of(dataset: DatasetReader) -> Grid:
+def read_grid(dataset: DatasetReader) -> Grid:
     """The dataset's grid, turned north-up, as `read_window` reads it.
 
     A file without georeference keeps its rows. Raises SceneError for a rotated or sheared grid, or none at all.
@@ -75,39 +75,39 @@ def grid_of(dataset: DatasetReader) -> Grid:
         )
     if transform.b or transform.d:
         raise SceneError(f"{name} is not north-up; warp it first (gdalwarp).")
-    return Grid(dataset.crs, _turned(dataset), dataset.width, dataset.height)
+    return Grid(dataset.crs, _northward_transform(dataset), dataset.width, dataset.height)
 
 
 def read_window(dataset: DatasetReader, bands: int | list[int], rows: slice, columns: slice) -> NDArray[Any]:
-    """Read pixels (…, y, x) by rows and columns of `grid_of`, whichever way the file's own run."""
-    return turn_north_up(dataset, np.asarray(dataset.read(bands, window=stored_window(dataset, rows, columns))))
+    """Read pixels (…, y, x) by rows and columns of `read_grid`, whichever way the file's own run."""
+    return turn_north_up(dataset, np.asarray(dataset.read(bands, window=to_stored_window(dataset, rows, columns))))
 
 
-def stored_window(dataset: DatasetReader, rows: slice, columns: slice) -> Window:
-    """Return the window of the file that holds rows and columns of `grid_of`."""
+def to_stored_window(dataset: DatasetReader, rows: slice, columns: slice) -> Window:
+    """Return the window of the file that holds rows and columns of `read_grid`."""
     lengths = (dataset.height, dataset.width)
     stored = [
         slice(length - part.stop, length - part.start) if against else part
-        for part, length, against in zip((rows, columns), lengths, _against(dataset.transform), strict=True)
+        for part, length, against in zip((rows, columns), lengths, _reversed_axes(dataset.transform), strict=True)
     ]
     return Window.from_slices(*stored)
 
 
 def turn_north_up(dataset: DatasetReader, pixels: NDArray[Any]) -> NDArray[Any]:
     """Turn pixels (…, y, x), as the file stores them, so that rows run southwards and columns eastwards."""
-    upwards, leftwards = _against(dataset.transform)
+    upwards, leftwards = _reversed_axes(dataset.transform)
     return pixels[..., :: -1 if upwards else 1, :: -1 if leftwards else 1]
 
 
-def _against(transform: Affine) -> tuple[bool, bool]:
+def _reversed_axes(transform: Affine) -> tuple[bool, bool]:
     """Whether rows run from south to north, and columns from east to west; without georeference nothing tells."""
     if transform == Affine.identity():
         return False, False
     return transform.e > 0, transform.a < 0
 
 
-def _turned(dataset: DatasetReader) -> Affine:
-    upwards, leftwards = _against(dataset.transform)
+def _northward_transform(dataset: DatasetReader) -> Affine:
+    upwards, leftwards = _reversed_axes(dataset.transform)
     across, _, west, _, down, north = tuple(dataset.transform)[:6]
     if upwards:
         north, down = north + dataset.height * down, -down
@@ -116,12 +116,12 @@ def _turned(dataset: DatasetReader) -> Affine:
     return Affine(across, 0.0, west, 0.0, down, north)
 
 
-def north_up(array: Located) -> Located:
+def sort_north_up(array: Located) -> Located:
     """Turn rows from north to south and columns from west to east, where coordinates y and x tell.
 
     Coordinates that only count pixels tell nothing of north.
     """
-    against = [axis for axis, sign in (("y", -1), ("x", 1)) if _runs(array, axis) == -sign]
+    against = [axis for axis, sign in (("y", -1), ("x", 1)) if _direction(array, axis) == -sign]
     if not against:
         return array
     turned = array.isel({axis: slice(None, None, -1) for axis in against})
@@ -132,7 +132,7 @@ def north_up(array: Located) -> Located:
     return placed
 
 
-def _runs(array: xr.DataArray | xr.Dataset, axis: str) -> int:
+def _direction(array: xr.DataArray | xr.Dataset, axis: str) -> int:
     """1 where a coordinate of places grows, -1 where it falls, 0 where it tells no place."""
     if axis not in array.coords or axis not in array.dims or array.sizes[axis] < 2:
         return 0
@@ -149,14 +149,14 @@ def _runs(array: xr.DataArray | xr.Dataset, axis: str) -> int:
 def check_regular(name: str, array: xr.DataArray) -> None:
     """SceneError unless the coordinates x and y, where `array` has them, are evenly spaced finite numbers."""
     for axis in ("y", "x"):
-        if axis in array.coords and not _regular(array[axis].values):
+        if axis in array.coords and not _is_regular(array[axis].values):
             raise SceneError(
                 f"{name}: the coordinate {axis} is not evenly spaced finite numbers, so no regular grid; "
                 "resample it to one first."
             )
 
 
-def _regular(places: NDArray[np.generic]) -> bool:
+def _is_regular(places: NDArray[np.generic]) -> bool:
     if places.ndim != 1 or places.dtype.kind not in "iuf" or not np.isfinite(places.astype(float)).all():
         return False
     if len(places) <= 1:

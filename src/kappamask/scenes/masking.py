@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError
-from kappamask.scenes.readers.netcdf import fits, one_nodata
+from kappamask.scenes.readers.netcdf import fits, merge_nodata
 from kappamask.scenes.xarray_interop import Xarray
-from kappamask.udf import unusable
+from kappamask.udf import unusable_pixels
 
-__all__ = ["UNCLEAR", "hidden_by", "layers", "masked"]
+__all__ = ["UNCLEAR", "find_hidden", "hide_pixels", "list_layers"]
 
 UNCLEAR = ("cloud_shadow", "semi_transparent_cloud", "cloud")
 """What most analyses leave out, beside pixels without a class."""
@@ -19,18 +19,18 @@ FILLS = ("_FillValue", "missing_value")
 """Words of an encoding for the value that stands for NaN in a file."""
 
 
-def hidden_by(mask: xr.DataArray, classes: Iterable[str]) -> xr.DataArray:
+def find_hidden(mask: xr.DataArray, classes: Iterable[str]) -> xr.DataArray:
     """Which pixels are of `classes`, or undefined or missing: bool, lazy if the mask is; CubeError for no such."""
-    return unusable(mask, (*([classes] if isinstance(classes, str) else classes), "undefined", "missing"))
+    return unusable_pixels(mask, (*([classes] if isinstance(classes, str) else classes), "undefined", "missing"))
 
 
-def layers(dataset: xr.Dataset) -> dict[Any, xr.DataArray]:
+def list_layers(dataset: xr.Dataset) -> dict[Any, xr.DataArray]:
     """The variables with pixels, other than masks (which have CF flag attributes)."""
     found = {name: v for name, v in dataset.data_vars.items() if {"y", "x"} <= set(v.dims)}
     return {name: v for name, v in found.items() if not {"flag_values", "flag_masks"} & set(v.attrs)}
 
 
-def masked(data: Xarray, hidden: xr.DataArray, nodata: float | None = None) -> Xarray:
+def hide_pixels(data: Xarray, hidden: xr.DataArray, nodata: float | None = None) -> Xarray:
     """`data` without the pixels that are True in `hidden`, bool on the same coordinates; lazy where either is.
 
     Floats keep their dtype and are NaN there. Whole numbers become float32 (of 4 and 8 bytes float64) and NaN, also
@@ -39,12 +39,12 @@ def masked(data: Xarray, hidden: xr.DataArray, nodata: float | None = None) -> X
     has no such value as `nodata`, SceneError if a declared one is no number.
     """
     if isinstance(data, xr.DataArray):
-        return _masked(data, hidden, nodata)
-    return data.assign({name: _masked(layer, hidden, nodata) for name, layer in layers(data).items()})
+        return _hide_layer(data, hidden, nodata)  # pyright: ignore[reportReturnType]  a DataArray, as `data` is
+    return data.assign({name: _hide_layer(layer, hidden, nodata) for name, layer in list_layers(data).items()})
 
 
-def _masked(layer: xr.DataArray, hidden: xr.DataArray, nodata: float | None) -> xr.DataArray:
-    plain = one_nodata(str(layer.name or "The cube"), layer)
+def _hide_layer(layer: xr.DataArray, hidden: xr.DataArray, nodata: float | None) -> xr.DataArray:
+    plain = merge_nodata(str(layer.name or "The cube"), layer)
     fill = plain.attrs.pop("_FillValue", None)
     kept = ~hidden if fill is None or np.isnan(fill) else ~hidden & (plain != plain.dtype.type(fill))
     if nodata is None or plain.dtype.kind == "f":

@@ -10,7 +10,7 @@ import numpy as np
 from kappamask.models import LEVELS, SceneError
 from kappamask.udf.radiometry import MODES
 
-__all__ = ["attributes", "packing", "sensed"]
+__all__ = ["attributes", "packing", "parse_sensing_time"]
 
 PACKINGS: dict[tuple[float, float], str] = {pair: mode for mode, pair in MODES.items() if mode != "reflectance"}
 """(scale, offset) to reflectance -> name of the reading."""
@@ -56,10 +56,10 @@ def _level(name: str, tag: Any, asked: str | None) -> str | None:
 def _datetime(name: str, tags: Mapping[str, Any]) -> str | None:
     if tags.get("datetime"):
         return _iso(name, str(tags["datetime"]))
-    return sensed(name) or _tiff_date(str(tags.get("tifftag_datetime", "")))
+    return parse_sensing_time(name) or _tiff_date(str(tags.get("tifftag_datetime", "")))
 
 
-def sensed(name: str) -> str | None:
+def parse_sensing_time(name: str) -> str | None:
     """The first date in a name, ISO 8601, UTC; in names of Sentinel-2 products and their bands the sensing time."""
     dates = (_date(match.groups()) for match in _DATE.finditer(name))
     return next((date for date in dates if date), None)

@@ -9,11 +9,11 @@ import xarray as xr
 from rasterio.transform import Affine
 
 from kappamask.models import SceneError
-from kappamask.models.schemes import OWN
-from kappamask.scenes.cube import located
+from kappamask.models.schemes import KAPPAMASK
+from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import NODATA, legend
 from kappamask.scenes.grid import Grid
-from kappamask.scenes.metadata import sensed
+from kappamask.scenes.metadata import parse_sensing_time
 from kappamask.scenes.writers.masks import read_mask
 
 __all__ = ["mask_cube", "mosaic", "mosaic_of_scores"]
@@ -30,7 +30,7 @@ def mosaic(paths: Files, *, band: int | None = None) -> xr.DataArray:
     SceneError if the files differ in CRS, pixel size or classes, if their pixels do not coincide, or if they are no
     bytes.
     """
-    return _laid(paths, _frame(paths, band), band)
+    return _stack_masks(paths, _frame(paths, band), band)
 
 
 def mosaic_of_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
@@ -54,7 +54,7 @@ def mask_cube(paths: Files) -> xr.DataArray:
     if not by_date:
         raise SceneError("No mask files are given.")
     frame = _frame(paths)
-    layers = [_laid(by_date[date], frame) for date in sorted(by_date)]
+    layers = [_stack_masks(by_date[date], frame) for date in sorted(by_date)]
     _check_alike([by_date[date][0] for date in sorted(by_date)], layers)
     dates = np.array([np.datetime64(date, "ns") for date in sorted(by_date)])
     return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
@@ -74,7 +74,7 @@ def _frame(paths: Files, band: int | None = None) -> Grid:
     return Grid(first.crs, first.transform @ Affine.translation(left, top), right - left, bottom - top)
 
 
-def _laid(paths: Files, frame: Grid, band: int | None = None) -> xr.DataArray:
+def _stack_masks(paths: Files, frame: Grid, band: int | None = None) -> xr.DataArray:
     """Masks on the pixels of `frame`, the first on top."""
     masks = [read_mask(path, band=band) for path in paths]
     whole = dask.array.full((frame.height, frame.width), NODATA, np.uint8)
@@ -86,7 +86,7 @@ def _laid(paths: Files, frame: Grid, band: int | None = None) -> xr.DataArray:
     _check_alike(paths, masks)
     coords = {"y": frame.y, "x": frame.x}
     made = xr.DataArray(whole.astype(np.uint8), dims=("y", "x"), coords=coords, attrs=masks[0].attrs, name="mask")
-    return located(made, frame)
+    return write_grid(made, frame)
 
 
 def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
@@ -101,7 +101,7 @@ def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
 
 
 def _classes(mask: xr.DataArray) -> tuple[str, list[tuple[int, str]]]:
-    return str(mask.attrs.get("scheme", OWN)), [(one.value, one.name) for one in legend(mask)]
+    return str(mask.attrs.get("scheme", KAPPAMASK)), [(one.value, one.name) for one in legend(mask)]
 
 
 def _grid(mask: xr.DataArray) -> Grid:
@@ -120,7 +120,7 @@ def _place(first: Affine, other: Affine) -> tuple[int, int]:
 
 
 def _date(path: Path) -> str:
-    found = read_mask(path).attrs.get("datetime") or sensed(path.name)
+    found = read_mask(path).attrs.get("datetime") or parse_sensing_time(path.name)
     if not found:
         raise SceneError(f"{path.name} tells no date: needed is one in its name, as mask_2018-02-02.tif.")
     return str(found).removesuffix("Z")

@@ -16,10 +16,20 @@ from rasterio.windows import Window
 from scipy.sparse import csr_array
 
 from kappamask.models import SceneError
-from kappamask.scenes.grid import DEGREE, Grid, grid_of, pixel_size, read_window
+from kappamask.scenes.grid import DEGREE, Grid, pixel_size, read_grid, read_window
 from kappamask.udf.resampling import Kernel, kernel_weights
 
-__all__ = ["FINEST", "KERNELS", "aligned", "finer_lines", "half_cube", "halved", "on_grid", "upsampled", "weighed"]
+__all__ = [
+    "FINEST",
+    "KERNELS",
+    "apply_weights",
+    "halve_cube",
+    "halve_pixels",
+    "is_aligned",
+    "line_weights",
+    "resample_aligned",
+    "resample_window",
+]
 
 FINEST: Final = 10.0
 """Metres: Sentinel-2's finest pixels, which alone are halved."""
@@ -43,7 +53,7 @@ Read = Callable[[slice, slice], NDArray[Any]]
 """Rows and columns -> pixels (y, x)."""
 
 
-def halved(values: NDArray[Any], nodata: float) -> NDArray[Any]:
+def halve_pixels(values: NDArray[Any], nodata: float) -> NDArray[Any]:
     """Means of 2 x 2 pixels of `values` (y, x), same dtype; `nodata` where one of them is. Odd ends go."""
     rows, columns = (length // 2 for length in values.shape)
     fours = values[: rows * 2, : columns * 2].reshape(rows, 2, columns, 2)
@@ -52,7 +62,7 @@ def halved(values: NDArray[Any], nodata: float) -> NDArray[Any]:
     return np.asarray(np.rint(means) if values.dtype.kind in "ui" else means, values.dtype)
 
 
-def half_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | None = None) -> xr.DataArray:
+def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | None = None) -> xr.DataArray:
     """`cube` (…, y, x) as it is where `metres` is 10, or what its pixels have; else means of 2 x 2 of 10 m, lazy.
 
     A pixel is without data where one of the four is. Pixels in degrees are of the size that their mean side is nearest
@@ -61,9 +71,9 @@ def half_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | Non
     size = pixel_size(cube) if pixel_m is None else (pixel_m, pixel_m, "m")
     if size is not None and size[2] == "degree":
         size = _mean_metres(size, float(cube["y"].mean()), metres) or size
-    if metres == FINEST or _is(size, metres):
+    if metres == FINEST or _has_size(size, metres):
         return cube
-    if not _is(size, FINEST):
+    if not _has_size(size, FINEST):
         told = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS tells)'}"
         said = "" if size is not None and size[2] else ", or say their side with --pixel-m 10 (pixel_m=10)"
         raise SceneError(f"{name}: pixels are {told}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
@@ -86,29 +96,29 @@ def _mean_metres(size: tuple[float, float, str], latitude: float, metres: float)
     return None if near is None else (near, near, "m")
 
 
-def _is(size: tuple[float, float, str] | None, metres: float) -> bool:
+def _has_size(size: tuple[float, float, str] | None, metres: float) -> bool:
     return size is not None and size[2] == "m" and all(abs(side - metres) <= TOLERANCE_M for side in size[:2])
 
 
-def upsampled(
+def resample_window(
     dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
 ) -> NDArray[Any]:
     """Bands (numbered from 1) of `dataset`, (band, y, x) on the `window` of `target`; `nodata` takes no part in it.
 
     Raises SceneError where sinc is asked for and pixels do not hold whole pixels of the target.
     """
-    source, wanted = grid_of(dataset), window.toslices()
-    if not aligned(source, target):
-        return _warped(dataset, bands, window, target, kernel, nodata)
+    source, wanted = read_grid(dataset), window.toslices()
+    if not is_aligned(source, target):
+        return _warp(dataset, bands, window, target, kernel, nodata)
 
     def layer(number: int) -> NDArray[Any]:
         read: Read = lambda y, x: read_window(dataset, number, y, x)  # noqa: E731
-        return on_grid(read, source, target, wanted, kernel, nodata)
+        return resample_aligned(read, source, target, wanted, kernel, nodata)
 
     return np.stack([layer(number) for number in bands])
 
 
-def _warped(
+def _warp(
     dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
 ) -> NDArray[Any]:
     if kernel not in GDAL_KERNELS:
@@ -119,7 +129,7 @@ def _warped(
         return np.asarray(warped.read(bands, window=window))
 
 
-def aligned(source: Grid, target: Grid) -> bool:
+def is_aligned(source: Grid, target: Grid) -> bool:
     """Whether `source` covers `target`, and its square pixels hold whole ones of that."""
     if source.crs != target.crs or any(grid.transform.e != -grid.transform.a for grid in (source, target)):
         return False
@@ -129,17 +139,17 @@ def aligned(source: Grid, target: Grid) -> bool:
     return whole and ratio >= 1 - TOLERANCE_PX and min(row, column, *left) >= -TOLERANCE_PX
 
 
-def on_grid(
+def resample_aligned(
     read: Read, source: Grid, target: Grid, wanted: tuple[slice, slice], kernel: str, nodata: float
 ) -> NDArray[Any]:
-    """Rows and columns `wanted` of `target`, (y, x), from an image on an `aligned` grid; `nodata` takes no part."""
+    """Rows and columns `wanted` of `target`, (y, x), from an image on an `is_aligned` grid; `nodata` takes no part."""
     ratio = round(source.transform.a / target.transform.a)
     lengths = (source.height, source.width)
     (rows, down), (columns, across) = (
-        finer_lines(part.start + round(begin), part.stop - part.start, ratio, length, kernel)
+        line_weights(part.start + round(begin), part.stop - part.start, ratio, length, kernel)
         for part, begin, length in zip(wanted, _begin(source, target), lengths, strict=True)
     )
-    return weighed(read(rows, columns), down, across, nodata)
+    return apply_weights(read(rows, columns), down, across, nodata)
 
 
 def _begin(source: Grid, target: Grid) -> tuple[float, float]:
@@ -149,13 +159,13 @@ def _begin(source: Grid, target: Grid) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=256)
-def finer_lines(first: int, count: int, ratio: int, length: int, kernel: str) -> Lines:
+def line_weights(first: int, count: int, ratio: int, length: int, kernel: str) -> Lines:
     """See `kernel_weights`; kept, for all bands of a size are made of the same lines."""
     lines, weights = kernel_weights(first, count, ratio, length, KERNELS[kernel])
     return lines, csr_array(weights.astype(np.float32))
 
 
-def weighed(read: NDArray[Any], down: Any, across: Any, nodata: float) -> NDArray[Any]:
+def apply_weights(read: NDArray[Any], down: Any, across: Any, nodata: float) -> NDArray[Any]:
     """Coarse pixels `read` (y, x) on finer lines, same dtype: `down` (fine, coarse) along y, `across` along x.
 
     Pixels without data, `nodata` or NaN, take no part, and stay without: their finer pixels are `nodata`. No others
@@ -163,11 +173,11 @@ def weighed(read: NDArray[Any], down: Any, across: Any, nodata: float) -> NDArra
     """
     there = np.isfinite(read) & (read != nodata)
     if there.all():
-        return _stored(_product(down, read, across), read.dtype, nodata)
+        return _to_dtype(_product(down, read, across), read.dtype, nodata)
     held = there.astype(np.float32)
     values = _product(down, np.where(there, read, 0), across) / np.maximum(_product(down, held, across), HALF)
-    stored = _stored(values, read.dtype, nodata)
-    return np.where(_repeated(down, there, across), stored, stored.dtype.type(nodata))
+    stored = _to_dtype(values, read.dtype, nodata)
+    return np.where(_repeat_mask(down, there, across), stored, stored.dtype.type(nodata))
 
 
 def _product(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32]:
@@ -176,7 +186,7 @@ def _product(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32
     return np.asarray(down @ np.ascontiguousarray(wide.T))
 
 
-def _repeated(down: Any, there: NDArray[np.bool_], across: Any) -> NDArray[np.bool_]:
+def _repeat_mask(down: Any, there: NDArray[np.bool_], across: Any) -> NDArray[np.bool_]:
     """Whether the coarse pixel that a fine one lies in holds data."""
     rows, columns = (np.asarray(weights.argmax(axis=1)) for weights in (down, across))
     return np.asarray(there[np.ix_(rows, columns)])
@@ -187,7 +197,7 @@ def _cubic(away: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(away <= 1, near, np.where(away < 2, far, 0))
 
 
-def _stored(values: NDArray[Any], dtype: np.dtype[Any], nodata: float) -> NDArray[Any]:
+def _to_dtype(values: NDArray[Any], dtype: np.dtype[Any], nodata: float) -> NDArray[Any]:
     if dtype.kind not in "ui":
         return values.astype(dtype)
     limits = np.iinfo(dtype)

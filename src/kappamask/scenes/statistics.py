@@ -10,10 +10,10 @@ from kappamask.models import ClassValue, SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes.encoding import NODATA, legend
-from kappamask.scenes.xarray_interop import needed_mask, ours, provenance, theirs
-from kappamask.udf.schemes import MISSING, UNDEFINED, in_own_scheme
+from kappamask.scenes.xarray_interop import provenance, require_mask, restore_dims, to_canonical_dims
+from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
-__all__ = ["class_pixels", "class_statistics", "has_bits", "in_classes"]
+__all__ = ["class_pixels", "class_statistics", "has_bits", "to_classes"]
 
 NOTES = {
     "share": "share of the valid pixels",
@@ -30,7 +30,7 @@ def class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
     A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the legend does
     not name.
     """
-    mask = in_classes(mask)
+    mask = to_classes(mask)
     classes = legend(mask)
     sums = [(mask == value).sum() for value in (*(one.value for one in classes), NODATA)]
     *pixels, outside = (int(one) for one in dask.compute(*sums))
@@ -44,9 +44,9 @@ def class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
     return dict(zip(classes, pixels, strict=True)), outside
 
 
-def in_classes(mask: xr.DataArray) -> xr.DataArray:
+def to_classes(mask: xr.DataArray) -> xr.DataArray:
     """The mask as it is; one of bits, which combine in a pixel, in KappaMask's classes."""
-    return in_own_scheme(mask) if has_bits(mask) else mask
+    return to_kappamask(mask) if has_bits(mask) else mask
 
 
 def has_bits(mask: xr.DataArray) -> bool:
@@ -76,7 +76,7 @@ def class_statistics(
         >>> round(float(found.share.sel({"class": "clear"})), 2), int(found.pixels)
         (0.26, 351)
     """
-    named, own = needed_mask(mask), ours(mask)[1]
+    named, own = require_mask(mask), to_canonical_dims(mask)[1]
     counts = _counts(named, geometry, crs, all_touched)
     kept = [name for code, name in enumerate(CLASSES) if code not in (UNDEFINED, MISSING)]
     classes, pixels = counts.sel({"class": kept}), counts.sum("class")
@@ -89,17 +89,17 @@ def class_statistics(
         "class_pixels": classes,
     }
     described = {name: one.assign_attrs(long_name=NOTES[name], units="1") for name, one in found.items()}
-    return theirs(xr.Dataset(described, attrs=provenance(named)), own)
+    return restore_dims(xr.Dataset(described, attrs=provenance(named)), own)
 
 
 def _counts(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> xr.DataArray:
     """Pixels (…, class) of every class, int64."""
     inside = None
     if geometry is not None:
-        from kappamask.scenes.area import clipped
+        from kappamask.scenes.area import clip_to_area
 
-        mask, inside = clipped(mask, geometry, crs, all_touched=all_touched)
-    codes = in_own_scheme(mask).drop_vars(["y", "x"], errors="ignore")
+        mask, inside = clip_to_area(mask, geometry, crs, all_touched=all_touched)
+    codes = to_kappamask(mask).drop_vars(["y", "x"], errors="ignore")
     if inside is not None:
         codes = codes.where(inside, np.uint8(NODATA_CODE))
     counts = [(codes == code).sum(("y", "x"), dtype=np.int64) for code in range(len(CLASSES))]

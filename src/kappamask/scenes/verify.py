@@ -13,10 +13,10 @@ from rasterio.transform import Affine
 
 from kappamask.models import SceneError
 from kappamask.scenes.encoding import NODATA
-from kappamask.scenes.grid import grid_of
+from kappamask.scenes.grid import read_grid
 from kappamask.scenes.readers.raster import local_raster
 
-__all__ = ["Bounds", "unexplained", "verify_cover", "verify_mask"]
+__all__ = ["Bounds", "missing_within_swath", "verify_cover", "verify_mask"]
 
 MAX_SIDE = 1024
 """Pixels of the thinned mask's longer side: a hole of a pixel in a thousand is seen all the same."""
@@ -29,7 +29,7 @@ SCORES = range(101)
 NEAR = 1e-6
 
 
-def unexplained(path: Path) -> float:
+def missing_within_swath(path: Path) -> float:
     """Share of the pixels of a rectangular mask file that have no data though the satellite saw them; 0 to 1.
 
     The swath of an orbit has straight edges, so within a rectangle what was seen is convex: what lies between pixels
@@ -65,12 +65,12 @@ def verify_mask(
     "EPSG:32631"), or if its pixels are not `pixel` metres wide on a grid of whole pixels, as Sentinel-2's are.
     """
     with local_raster(path) as dataset:
-        grid, kinds = grid_of(dataset), set(dataset.dtypes)
+        grid, kinds = read_grid(dataset), set(dataset.dtypes)
         empty, wrong = 0, kinds != {"uint8"}
         for _, window in dataset.block_windows(1) if not wrong else ():
             mask, *scores = dataset.read(window=window)
             empty += int(np.count_nonzero(mask == NODATA))
-            wrong |= _others(mask, codes) or any(_others(score, SCORES) for score in scores)
+            wrong |= _has_unknown_codes(mask, codes) or any(_has_unknown_codes(score, SCORES) for score in scores)
     if wrong:
         known = ", ".join(map(str, sorted({*codes, NODATA})))
         raise SceneError(f"{path.name} is no mask: needed is uint8 of the codes {known}.")
@@ -94,29 +94,29 @@ def verify_cover(
     box. Raises SceneError, which says what is covered, otherwise.
     """
     beyond = max(asked[0] - found[0], asked[1] - found[1], found[2] - asked[2], found[3] - asked[3])
-    share = _shared(found, asked) / _shared(asked, asked)
+    share = _overlap_area(found, asked) / _overlap_area(asked, asked)
     if not share or beyond > pixel * (1 + NEAR):
-        raise SceneError(f"{name} lies elsewhere: it covers {_told(found)}; asked for was {_told(asked)}.")
+        raise SceneError(f"{name} lies elsewhere: it covers {_as_text(found)}; asked for was {_as_text(asked)}.")
     if share > 1 - NEAR or partly or (stated and all(abs(a - b) < pixel for a, b in zip(stated, found, strict=True))):
         return
     raise SceneError(
         f"{name} covers {share:.0%} of its part and the back-end does not say that it has no more: it reaches over "
-        f"{_told(found)}; asked for was {_told(asked)}. Fetch it again (kappamask resume), or take it as it is with "
+        f"{_as_text(found)}; asked for was {_as_text(asked)}. Fetch it again (kappamask resume), or accept it with "
         "--allow-holes."
     )
 
 
-def _shared(one: Bounds, other: Bounds) -> float:
+def _overlap_area(one: Bounds, other: Bounds) -> float:
     """Square metres that two boxes share."""
     width, height = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
     return max(0.0, width) * max(0.0, height)
 
 
-def _told(bounds: Bounds) -> str:
+def _as_text(bounds: Bounds) -> str:
     return "W,S,E,N " + ",".join(f"{edge:.0f}" for edge in bounds)
 
 
-def _others(layer: NDArray[np.uint8], known: Collection[int]) -> bool:
+def _has_unknown_codes(layer: NDArray[np.uint8], known: Collection[int]) -> bool:
     """Whether `layer` holds a number that is neither known nor nodata."""
     found = np.flatnonzero(np.bincount(layer.ravel(), minlength=NODATA + 1))
     return not {*found.tolist()} <= {*known, NODATA}

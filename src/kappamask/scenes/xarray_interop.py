@@ -8,10 +8,19 @@ import xarray as xr
 
 from kappamask.models import CubeError
 from kappamask.scenes.band_names import are_numbered, band_name, band_names
-from kappamask.scenes.readers.netcdf import AXES, BAND_DIMS, cube_of
+from kappamask.scenes.readers.netcdf import AXES, BAND_DIMS, to_cube
 from kappamask.udf import cloud_mask
 
-__all__ = ["Xarray", "fitted", "given_mask", "made_mask", "needed_mask", "ours", "provenance", "theirs"]
+__all__ = [
+    "Xarray",
+    "align_mask",
+    "as_mask",
+    "compute_mask",
+    "provenance",
+    "require_mask",
+    "restore_dims",
+    "to_canonical_dims",
+]
 
 Xarray = TypeVar("Xarray", xr.DataArray, xr.Dataset, xr.DataArray | xr.Dataset)
 NAMES = AXES | dict.fromkeys((*BAND_DIMS, "variable"), "bands")
@@ -21,8 +30,8 @@ AWAY = 0.01
 """Pixels by which the coordinates of a mask may lie beside those of its cube: numbers are rounded in files."""
 
 
-def ours(data: Xarray) -> tuple[Xarray, dict[str, str]]:
-    """`data` with dims of `DIMS`, and for each that was renamed its own name, which `theirs` gives it back.
+def to_canonical_dims(data: Xarray) -> tuple[Xarray, dict[str, str]]:
+    """`data` with dims of `DIMS`, and for each that was renamed its own name, which `restore_dims` gives it back.
 
     Raises CubeError if it is nothing of xarray, or lacks the dims y and x.
     """
@@ -35,45 +44,49 @@ def ours(data: Xarray) -> tuple[Xarray, dict[str, str]]:
     return named, own
 
 
-def theirs(made: Xarray, own: Mapping[str, str]) -> Xarray:
-    """`made` with the names of dims that `ours` took away."""
+def restore_dims(made: Xarray, own: Mapping[str, str]) -> Xarray:
+    """`made` with the names of dims that `to_canonical_dims` took away."""
     return made.rename({new: old for new, old in own.items() if new in made.dims})
 
 
-def made_mask(data: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArray | xr.Dataset:
-    """What `cloud_mask` makes of a cube, or of a dataset with a variable a band, named as `ours` names it."""
-    named, _ = ours(data)
+def compute_mask(data: xr.DataArray | xr.Dataset, **options: Any) -> xr.DataArray | xr.Dataset:
+    """Mask a cube, or a dataset with one variable per band, by `cloud_mask`.
+
+    Dims of the result are those of `to_canonical_dims`.
+    """
+    named, _ = to_canonical_dims(data)
     if isinstance(named, xr.DataArray):
-        return cloud_mask(_labelled(named), **options)
-    return cloud_mask(_joined(named, options.pop("bands", None)), **options)
+        return cloud_mask(_assign_labels(named), **options)
+    return cloud_mask(_to_cube(named, options.pop("bands", None)), **options)
 
 
-def given_mask(data: Any) -> xr.DataArray | None:
+def as_mask(data: Any) -> xr.DataArray | None:
     """`data` where it is a mask itself, or the variable `mask` of a dataset without bands; None where it is neither."""
-    named, _ = ours(data)
+    named, _ = to_canonical_dims(data)
     if isinstance(named, xr.Dataset) and "mask" in named and not _has_bands(named):
         named = named["mask"]
-    is_mask = isinstance(named, xr.DataArray) and set(named.dims) - {"t"} == {"y", "x"}
-    return named if is_mask else None
+    if isinstance(named, xr.DataArray) and set(named.dims) - {"t"} == {"y", "x"}:
+        return named
+    return None
 
 
-def needed_mask(data: Any) -> xr.DataArray:
-    """`given_mask`, or CubeError."""
-    found = given_mask(data)
+def require_mask(data: Any) -> xr.DataArray:
+    """`as_mask`, or CubeError."""
+    found = as_mask(data)
     if found is None:
         raise CubeError(f"A mask has dims (y, x) or (t, y, x), not ({', '.join(map(str, data.dims))}).")
     return found
 
 
-def fitted(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    """`mask`, or the variable `mask` in it, on the coordinates of `data`, both as `ours` names them.
+def align_mask(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    """`mask`, or the variable `mask` in it, on the coordinates of `data`, both as `to_canonical_dims` names them.
 
     Rows and columns that run the other way are turned. Raises CubeError unless pixels and dates are the same: xarray
     would leave out in silence what differs.
     """
-    named = _turned_as(needed_mask(mask), data)
+    named = _align_axes(require_mask(mask), data)
     for dim in map(str, named.dims):
-        if dim not in data.dims or named.sizes[dim] != data.sizes[dim] or not _same(named, data, dim):
+        if dim not in data.dims or named.sizes[dim] != data.sizes[dim] or not _same_coordinates(named, data, dim):
             raise CubeError(
                 f"The mask has {dict(named.sizes)} pixels, the data {dict(data.sizes)}, or their {dim} differ; "
                 "needed is the mask of these data."
@@ -82,7 +95,7 @@ def fitted(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     return bare.assign_coords({dim: data[dim] for dim in bare.dims if dim in data.coords})
 
 
-def _turned_as(mask: xr.DataArray, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
+def _align_axes(mask: xr.DataArray, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """`mask` with its y and x in the order of those of `data`."""
     both = [dim for dim in ("y", "x") if dim in mask.coords and dim in data.coords and mask.sizes[dim] > 1]
     against = [dim for dim in both if data.sizes[dim] > 1 and _grows(mask[dim]) != _grows(data[dim])]
@@ -100,7 +113,7 @@ def provenance(mask: xr.DataArray) -> dict[str, Any]:
     }
 
 
-def _same(mask: xr.DataArray, data: xr.DataArray | xr.Dataset, dim: str) -> bool:
+def _same_coordinates(mask: xr.DataArray, data: xr.DataArray | xr.Dataset, dim: str) -> bool:
     if dim not in mask.coords or dim not in data.coords:
         return True
     first, second = mask[dim].values, data[dim].values
@@ -110,7 +123,7 @@ def _same(mask: xr.DataArray, data: xr.DataArray | xr.Dataset, dim: str) -> bool
     return bool((np.abs(first - second) <= AWAY * step).all())
 
 
-def _labelled(cube: xr.DataArray) -> xr.DataArray:
+def _assign_labels(cube: xr.DataArray) -> xr.DataArray:
     """`cube` with band labels as this project writes them, from its labels or as rioxarray keeps descriptions."""
     described = cube.attrs.get("long_name")
     labels = [str(label) for label in cube["bands"].values] if "bands" in cube.coords and cube["bands"].ndim else []
@@ -119,15 +132,15 @@ def _labelled(cube: xr.DataArray) -> xr.DataArray:
     return cube.assign_coords(bands=labels) if labels else cube
 
 
-def _joined(dataset: xr.Dataset, bands: Any = None) -> xr.DataArray:
+def _to_cube(dataset: xr.Dataset, bands: Any = None) -> xr.DataArray:
     """The bands of a dataset as one cube; names as rioxarray's `band_as_variable` has them are in `long_name`."""
     labels = {name: _label(variable) for name, variable in dataset.data_vars.items()}
-    if are_numbered([str(name) for name in dataset.data_vars]) and not any(_described(dataset)):
-        return cube_of("Dataset", dataset, bands, None)
-    return cube_of("Dataset", dataset.rename({name: label for name, label in labels.items() if label}), bands, None)
+    if are_numbered([str(name) for name in dataset.data_vars]) and not any(_bands_of_descriptions(dataset)):
+        return to_cube("Dataset", dataset, bands, None)
+    return to_cube("Dataset", dataset.rename({name: label for name, label in labels.items() if label}), bands, None)
 
 
-def _described(dataset: xr.Dataset) -> list[str | None]:
+def _bands_of_descriptions(dataset: xr.Dataset) -> list[str | None]:
     return [band_name(str(variable.attrs.get("long_name", ""))) for variable in dataset.data_vars.values()]
 
 

@@ -1,1 +1,1 @@
-"""Simulated clouds over real surfaces, and the trainer of the compact network."""
+"""Simulate clouds over real surfaces and train networks on them."""

@@ -1,4 +1,4 @@
-"""Networks by name: our compact U-Net, and the grid of Domnich et al. (2021).
+"""Build networks by name: the compact U-Net, and the grid of Domnich et al. (2021).
 
 All take `image` float32 (n, 14, y, x), z-scores of 13 bands and the level's plane, y and x multiples of `stride`, and
 give logits (n, 4, y, x). The paper's own networks have 6 classes and no level plane.
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from kappamask.training.simulator.spectra import BANDS
 
-__all__ = ["DEPTHS", "FILTERS", "UNet", "UNetPlusPlus", "build", "check_name", "names"]
+__all__ = ["DEPTHS", "FILTERS", "UNet", "UNetPlusPlus", "build_network", "check_name", "list_names"]
 
 CHANNELS: Final = 14
 CLASSES: Final = ("clear", "shadow", "semi_transparent", "cloud")
@@ -32,48 +32,55 @@ NAMED: Final = r"(unet-[567]|unetpp-5)-[1-9]\d{0,2}"
 DROPOUT: Final = 0.5
 
 
-def convolution(inputs: int, outputs: int, size: int = 3, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU."""
+def build_convolution(inputs: int, outputs: int, size: int = 3, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    """Build a convolution with batch normalisation and ReLU."""
     padding = dilation * (size - stride + 1) // 2 if stride > 1 else dilation * (size // 2)
     layer = nn.Conv2d(inputs, outputs, size, stride, padding, dilation, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):
-    """Two convolutions beside the identity."""
+    """Two convolutions with a skip connection."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(convolution(width, width // 2, 1), convolution(width // 2, width, dilation=dilation))
+        self.body = nn.Sequential(
+            build_convolution(width, width // 2, 1), build_convolution(width // 2, width, dilation=dilation)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, width, y, x) to the same shape."""
+        """Map (n, width, y, x) to the same shape."""
         changed: Tensor = self.body(x)
         return x + changed
 
 
 class Compact(nn.Module):
-    """`image` float32 (n, 14, y, x), z-scores of 13 bands and the level's plane, to logits (n, 4, y, x).
+    """The compact U-Net, which classifies 13 bands and the level in four classes.
+
+    `image` float32 (n, 14, y, x), z-scores of 13 bands and the level's plane, to logits (n, 4, y, x).
 
     y and x are multiples of 16; what is below -2 or above 8 is clipped.
     """
+
+    gain: Tensor
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         self.stride = STRIDE
         a, b, c, d = widths
         self.register_buffer("gain", torch.tensor(GAIN)[:, None, None])
-        self.stem = nn.Sequential(convolution(CHANNELS, a, 4, stride=2), convolution(a, a))
+        self.stem = nn.Sequential(build_convolution(CHANNELS, a, 4, stride=2), build_convolution(a, a))
         self.down = nn.ModuleList(
-            nn.Sequential(convolution(i, o, 4, stride=2), convolution(o, o)) for i, o in ((a, b), (b, c), (c, d))
+            nn.Sequential(build_convolution(i, o, 4, stride=2), build_convolution(o, o))
+            for i, o in ((a, b), (b, c), (c, d))
         )
         self.context = nn.Sequential(*(Residual(d, dilation) for dilation in DILATIONS))
-        self.narrow = nn.ModuleList(convolution(i, o, 1) for i, o in ((d, c), (c, b), (b, a)))
-        self.join = nn.ModuleList(convolution(2 * w, w) for w in (c, b, a))
-        self.head = nn.Sequential(convolution(a, 32), nn.Conv2d(32, 4 * len(CLASSES), 1), nn.PixelShuffle(2))
+        self.narrow = nn.ModuleList(build_convolution(i, o, 1) for i, o in ((d, c), (c, b), (b, a)))
+        self.join = nn.ModuleList(build_convolution(2 * w, w) for w in (c, b, a))
+        self.head = nn.Sequential(build_convolution(a, 32), nn.Conv2d(32, 4 * len(CLASSES), 1), nn.PixelShuffle(2))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of the four classes."""
+        """Return the logits of the four classes."""
         x = self.stem(torch.clamp(image, LOWEST, HIGHEST) * self.gain)
         skips = []
         for down in self.down:
@@ -88,19 +95,22 @@ class Compact(nn.Module):
 
 
 class Scores(nn.Module):
-    """A network with softmax behind it, as it is exported; `temperature` makes the scores honest, not other classes."""
+    """A network with softmax behind it, as it is exported.
+
+    `temperature` calibrates the scores and does not change the classes.
+    """
 
     def __init__(self, network: nn.Module, temperature: float = 1.0) -> None:
         super().__init__()
         self.network, self.temperature = network, temperature
 
     def forward(self, image: Tensor) -> Tensor:
-        """Scores (n, 4, y, x) that sum to 1 over the classes."""
+        """Return scores (n, 4, y, x) that sum to 1 over the classes."""
         return torch.softmax(self.network(image) / self.temperature, dim=1)
 
 
-def multiply_adds(network: nn.Module, size: int = 512) -> int:
-    """Multiply-adds of all convolutions for one image of `size` x `size`."""
+def count_multiply_adds(network: nn.Module, size: int = 512) -> int:
+    """Count the multiply-adds of all convolutions for one image of `size` x `size`."""
     total = 0
 
     def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
@@ -116,19 +126,25 @@ def multiply_adds(network: nn.Module, size: int = 512) -> int:
     return total
 
 
-def names() -> list[str]:
-    """What `build` knows: compact, unet-DEPTH-FILTERS, unetpp-5-64."""
+def list_names() -> list[str]:
+    """List the names that `build_network` knows: compact, unet-DEPTH-FILTERS, unetpp-5-64."""
     return ["compact", *(f"unet-{depth}-{filters}" for depth in DEPTHS for filters in FILTERS), "unetpp-5-64"]
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError for a name that `names` does not list; of filters there may be any number."""
+    """Raise ValueError for a name that is no architecture.
+
+    U-Nets may have any number of filters, also those that `list_names` leaves out.
+    """
     if name != "compact" and not re.fullmatch(NAMED, name):
-        raise ValueError(f"No architecture {name!r}: known are {', '.join(names())}.")
+        raise ValueError(f"No architecture {name!r}: known are {', '.join(list_names())}.")
 
 
-def build(name: str) -> nn.Module:
-    """A network with fresh weights. Raises ValueError as `check_name` does."""
+def build_network(name: str) -> nn.Module:
+    """Build a network with fresh weights.
+
+    Raises ValueError as `check_name` does.
+    """
     check_name(name)
     if name == "compact":
         return Compact()
@@ -137,7 +153,9 @@ def build(name: str) -> nn.Module:
 
 
 class UNet(nn.Module):
-    """U-Net of Ronneberger et al. (2015) as the paper uses it: no batch normalisation, nearest upsampling.
+    """U-Net of Ronneberger et al. (2015) as the paper uses it.
+
+    No batch normalisation, nearest upsampling.
 
     Two 3 x 3 convolutions on each of `depth` levels of `filters`, 2 `filters`, …; dropout of 0.5 on the last two.
     Depth 5 with 64 filters has 31.0 million parameters.
@@ -147,14 +165,14 @@ class UNet(nn.Module):
         super().__init__()
         widths = [filters * 2**level for level in range(depth)]
         self.stride = 2 ** (depth - 1)
-        self.down = nn.ModuleList(_pair(i, o) for i, o in zip([CHANNELS, *widths], widths, strict=False))
-        self.up = nn.ModuleList(_up(2 * w, w) for w in reversed(widths[:-1]))
-        self.join = nn.ModuleList(_pair(2 * w, w) for w in reversed(widths[:-1]))
+        self.down = nn.ModuleList(_build_pair(i, o) for i, o in zip([CHANNELS, *widths], widths, strict=False))
+        self.up = nn.ModuleList(_build_upsampling(2 * w, w) for w in reversed(widths[:-1]))
+        self.join = nn.ModuleList(_build_pair(2 * w, w) for w in reversed(widths[:-1]))
         self.drop = nn.Dropout2d(DROPOUT)
         self.head = nn.Conv2d(filters, len(CLASSES), 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of the four classes."""
+        """Return the logits of the four classes."""
         x, skips = torch.clamp(image, LOWEST, HIGHEST), []
         for level, pair in enumerate(self.down):
             x = pair(x if level == 0 else nn.functional.max_pool2d(x, 2))
@@ -167,20 +185,23 @@ class UNet(nn.Module):
 
 
 class UNetPlusPlus(nn.Module):
-    """U-Net++ of Zhou et al. (2018) without deep supervision: node (i, j) sees all earlier nodes of its level."""
+    """U-Net++ of Zhou et al. (2018) without deep supervision.
+
+    Node (i, j) sees all earlier nodes of its level.
+    """
 
     def __init__(self, depth: int, filters: int) -> None:
         super().__init__()
         widths = [filters * 2**level for level in range(depth)]
         self.depth, self.stride = depth, 2 ** (depth - 1)
-        self.down = nn.ModuleList(_pair(i, o) for i, o in zip([CHANNELS, *widths], widths, strict=False))
+        self.down = nn.ModuleList(_build_pair(i, o) for i, o in zip([CHANNELS, *widths], widths, strict=False))
         nodes = [(i, j) for j in range(1, depth) for i in range(depth - j)]
-        self.up = nn.ModuleDict({f"{i}-{j}": _up(widths[i + 1], widths[i]) for i, j in nodes})
-        self.join = nn.ModuleDict({f"{i}-{j}": _pair((j + 1) * widths[i], widths[i]) for i, j in nodes})
+        self.up = nn.ModuleDict({f"{i}-{j}": _build_upsampling(widths[i + 1], widths[i]) for i, j in nodes})
+        self.join = nn.ModuleDict({f"{i}-{j}": _build_pair((j + 1) * widths[i], widths[i]) for i, j in nodes})
         self.head = nn.Conv2d(filters, len(CLASSES), 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of the four classes."""
+        """Return the logits of the four classes."""
         column = []
         x = torch.clamp(image, LOWEST, HIGHEST)
         for level, pair in enumerate(self.down):
@@ -194,21 +215,25 @@ class UNetPlusPlus(nn.Module):
         return logits
 
 
-def _pair(inputs: int, outputs: int) -> nn.Sequential:
+def _build_pair(inputs: int, outputs: int) -> nn.Sequential:
     layers = [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(), nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU()]
-    return _started(nn.Sequential(*layers))
+    return _initialise_weights(nn.Sequential(*layers))
 
 
-def _up(inputs: int, outputs: int) -> nn.Sequential:
-    """Nearest upsampling and a 2 x 2 convolution, padded below and to the right."""
+def _build_upsampling(inputs: int, outputs: int) -> nn.Sequential:
+    """Build nearest upsampling and a 2 x 2 convolution, padded below and to the right."""
     layers = [nn.Upsample(scale_factor=2), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, outputs, 2), nn.ReLU()]
-    return _started(nn.Sequential(*layers))
+    return _initialise_weights(nn.Sequential(*layers))
 
 
-def _started(layers: nn.Sequential) -> nn.Sequential:
-    """Weights drawn as He et al. (2015) say for ReLU, for there is no batch normalisation to mend their scale."""
+def _initialise_weights(layers: nn.Sequential) -> nn.Sequential:
+    """Draw weights as He et al. (2015) do for ReLU.
+
+    There is no batch normalisation that could correct their scale.
+    """
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     return layers

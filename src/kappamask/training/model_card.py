@@ -1,4 +1,4 @@
-"""Write the card of a network that was trained with this project: whose it is, how it was made, how good it is."""
+"""Write the card of a network that was trained with this project."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from kappamask.models.catalog import SHA256_MULTIHASH, load_card
 
-__all__ = ["MOMENTS", "card_document", "write_card"]
+__all__ = ["MOMENTS", "build_card", "write_card"]
 
 MOMENTS: dict[str, tuple[int, int]] = {
     "B01": (2104, 1612), "B02": (1861, 1638), "B03": (1697, 1645), "B04": (1612, 1822), "B05": (1848, 1815),
@@ -47,7 +47,7 @@ UNKNOWN_LICENCE = "other"
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose a network is: what its card says of it."""
+    """Title, author and licence of a network."""
 
     title: str = ""
     """Left out, the id of the network."""
@@ -57,7 +57,7 @@ class Owner:
 
     @property
     def provenance(self) -> str:
-        """Sentence that says who trained the weights, and that KappaZeta did not."""
+        """Say who trained the weights, and that KappaZeta did not."""
         who = f"Weights of {self.author}, trained" if self.author else "Weights trained"
         return f"{who} with kappamask-openeo under KappaMask's class scheme; {NOT_KAPPAZETA}"
 
@@ -66,8 +66,11 @@ NOBODY: Final = Owner()
 """Of networks whose makers have not said who they are."""
 
 
-def card_document(network: bytes, name: str, facts: dict[str, Any], date: str, owner: Owner) -> dict[str, Any]:
-    """Describe `network`, stored as `name`.onnx, as a STAC Item with the MLM extension; `facts` are the trainer's."""
+def build_card(network: bytes, name: str, facts: dict[str, Any], date: str, owner: Owner) -> dict[str, Any]:
+    """Describe `network`, stored as `name`.onnx, as a STAC Item with the MLM extension.
+
+    facts: the trainer's, as `export.collect_facts` returns them.
+    """
     weights = {
         "href": f"./{name}.onnx",
         "title": "Network with trained weights",
@@ -83,13 +86,13 @@ def card_document(network: bytes, name: str, facts: dict[str, Any], date: str, o
         "stac_extensions": list(EXTENSIONS),
         "id": name,
         "geometry": None,
-        "properties": {"datetime": f"{date}T00:00:00Z", **_properties(facts, name, owner)},
+        "properties": {"datetime": f"{date}T00:00:00Z", **_build_properties(facts, name, owner)},
         "links": [],
         "assets": {"weights": weights},
     }
 
 
-def _properties(facts: dict[str, Any], name: str, owner: Owner) -> dict[str, Any]:
+def _build_properties(facts: dict[str, Any], name: str, owner: Owner) -> dict[str, Any]:
     scaling = [
         {"type": "z-score", "mean": m / QUANTIFICATION, "stddev": s / QUANTIFICATION} for m, s in MOMENTS.values()
     ]
@@ -140,9 +143,9 @@ def _properties(facts: dict[str, Any], name: str, owner: Owner) -> dict[str, Any
 
 
 def write_card(network: Path, facts: dict[str, Any], folder: Path, date: str, name: str, owner: Owner) -> Path:
-    """Put network and card side by side into `folder`, read the card back, and return its path."""
+    """Write network and card to `folder`, check the card, and return its path."""
     data = network.read_bytes()
-    document = card_document(data, name, facts, date, owner)
+    document = build_card(data, name, facts, date, owner)
     (folder / f"{name}.onnx").write_bytes(data)
     path = folder / f"{name}.json"
     path.write_text(json.dumps(document, indent=2) + "\n")

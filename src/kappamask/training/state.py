@@ -1,4 +1,4 @@
-"""What a training run is told (`Plan`), what changes while it runs (`State`), and what it minimises (`loss`)."""
+"""Plan of a training run (`Plan`), its state (`State`) and its loss (`compute_loss`)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from kappamask.models import WeightsError
-from kappamask.training.architectures import CHANNELS, build
+from kappamask.training.architectures import CHANNELS, build_network
 from kappamask.training.batches import SIDES, Batch, Batches, Sides
-from kappamask.training.weights import take_weights
+from kappamask.training.weights import load_pretrained
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does; `steps` (if given) or `minutes` end it, whichever comes first."""
+    """Settings of a run; `steps` (if given) or `minutes` end it, whichever comes first."""
 
     data: Path
     tiles: Path
@@ -58,7 +58,7 @@ class State:
     """Whether this process has made a step; not saved."""
 
     def save(self, path: Path) -> None:
-        """Write beside, then rename."""
+        """Write to a temporary file and rename it."""
         parts = {
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -70,28 +70,33 @@ class State:
         path.with_suffix(".part").rename(path)
 
     def load(self, path: Path, architecture: str = "compact") -> None:
-        """Take everything from a file of `save`. Raises ValueError if it holds another architecture."""
-        saved = _read(path, architecture)
+        """Restore everything from a file of `save`.
+
+        Raises ValueError if it holds another architecture.
+        """
+        saved = _read_for_architecture(path, architecture)
         for name in ("network", "averaged", "optimiser"):
             getattr(self, name).load_state_dict(saved[name])
         self.step, self.seconds, self.best = saved["step"], saved["seconds"], saved["best"]
         self.history, self.origin = saved["history"], saved["origin"]
 
 
-def new_state(plan: Plan, source: Batches | None = None) -> State:
-    """Fresh weights from the seed (or those of `plan.start`), or the run found in `plan.out`.
+def create_state(plan: Plan, source: Batches | None = None) -> State:
+    """Create a state with new weights, or restore the run found in `plan.out`.
+
+    New weights are drawn from the seed, or are those of `plan.start`.
 
     A start from an ONNX file looks at a batch of `source`.
     """
     torch.manual_seed(plan.seed)
-    network = build(plan.architecture).to(plan.device)
+    network = build_network(plan.architecture).to(plan.device)
     for weight in network.parameters():
         if weight.dim() == 4:
             weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     origin: dict[str, Any] = {"seed": plan.seed, "architecture": plan.architecture}
     origin |= {"datasets": [name for name, _ in plan.datasets]}
     if plan.start:
-        origin["started_from"] = _start(network, plan, plan.start, source)
+        origin["started_from"] = _load_start(network, plan, plan.start, source)
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=0.01)
     state = State(network, copy.deepcopy(network), optimiser, origin=origin)
     if (plan.out / "last.pt").exists():
@@ -100,36 +105,42 @@ def new_state(plan: Plan, source: Batches | None = None) -> State:
 
 
 def check_start(plan: Plan) -> None:
-    """Raises for architecture, start and a run in `plan.out` what `new_state` would, before tiles are made."""
-    network = build(plan.architecture)
+    """Raise the errors of `create_state` before tiles are made.
+
+    That is for the architecture, the start and a run in `plan.out`.
+    """
+    network = build_network(plan.architecture)
     for path in (plan.start, plan.out / "last.pt"):
         if path and path.suffix == ".onnx":
-            take_weights(network, path, torch.zeros(1, CHANNELS, 64, 64))
+            load_pretrained(network, path, torch.zeros(1, CHANNELS, 64, 64))
         elif path and (path == plan.start or path.exists()):
-            _read(path, plan.architecture)
+            _read_for_architecture(path, plan.architecture)
 
 
-def _start(network: nn.Module, plan: Plan, path: Path, source: Batches | None) -> dict[str, Any]:
-    """Give `network` the weights of a checkpoint or of a released network; returns what is known of them."""
+def _load_start(network: nn.Module, plan: Plan, path: Path, source: Batches | None) -> dict[str, Any]:
+    """Load the weights of a checkpoint or ONNX file; return its training record."""
     if path.suffix == ".onnx":
         assert source is not None
-        take_weights(network, path, source.batch(plan.seed, 0, plan.batch).on(plan.device).image)
+        load_pretrained(network, path, source.batch(plan.seed, 0, plan.batch).on(plan.device).image)
         return {"onnx_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    start = _read(path, plan.architecture)
+    start = _read_for_architecture(path, plan.architecture)
     network.load_state_dict(start["averaged"])
     return {name: start[name] for name in ("origin", "step", "seconds", "history")}
 
 
-def _read(path: Path, architecture: str) -> dict[str, Any]:
+def _read_for_architecture(path: Path, architecture: str) -> dict[str, Any]:
     saved = read_checkpoint(path)
-    made = architecture_of(saved)
+    made = get_architecture(saved)
     if made != architecture:
         raise ValueError(f"{path} holds {made}, not {architecture}: name that architecture, or another folder.")
     return saved
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What `State.save` wrote to `path`. Raises WeightsError if that is something else, or only a part of it."""
+    """Read a file that `State.save` wrote.
+
+    Raises WeightsError if it is something else, or incomplete.
+    """
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except (pickle.UnpicklingError, RuntimeError, LookupError, EOFError, ValueError) as error:
@@ -137,13 +148,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return saved
 
 
-def architecture_of(saved: dict[str, Any]) -> str:
-    """What a checkpoint holds; the first ones did not say, and are compact."""
+def get_architecture(saved: dict[str, Any]) -> str:
+    """Return the architecture of a checkpoint; the first ones did not say, and are compact."""
     return str(saved.get("origin", {}).get("architecture", "compact"))
 
 
-def loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Return cross-entropy of the classes that a pixel may be of, plus region dice of clear, shadow and any cloud.
+def compute_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Return the cross-entropy over allowed classes plus the region dice loss.
+
+    The dice is that of clear, shadow and any cloud.
 
     Classes count alike: shadow 2 or 3 times drew it over clear land (rounds 12 and 16), so did semi-transparent cloud.
     A pixel is part of a dice where its set says whether it is of that class.
@@ -155,12 +168,15 @@ def loss(logits: Tensor, batch: Batch) -> Tensor:
     chosen = torch.logsumexp(logs.masked_fill(~allowed, -1e4), dim=1)
     entropy = -(chosen * judged).sum() / judged.sum().clamp(min=1)
     scores = logs.exp()
-    overlaps = [_overlap(scores[:, part].sum(dim=1), allowed, judged, part) for part in ([0], [1], [2, 3])]
+    overlaps = [_compute_dice(scores[:, part].sum(dim=1), allowed, judged, part) for part in ([0], [1], [2, 3])]
     return entropy + 0.5 * (1 - torch.stack(overlaps).mean())
 
 
-def _overlap(score: Tensor, allowed: Tensor, judged: Tensor, part: list[int]) -> Tensor:
-    """Dice of `score` (n, y, x) with the pixels whose class is certain to be in `part`, over those where it is told."""
+def _compute_dice(score: Tensor, allowed: Tensor, judged: Tensor, part: list[int]) -> Tensor:
+    """Return the dice of `score` (n, y, x) with pixels certain to be in `part`.
+
+    Pixels that may be in it or not are left out.
+    """
     within = allowed[:, part].any(dim=1)
     others = [i for i in range(allowed.shape[1]) if i not in part]
     inside = judged & within & ~allowed[:, others].any(dim=1)

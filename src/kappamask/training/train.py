@@ -24,53 +24,66 @@ import torch
 from torch import nn
 
 from kappamask.datasets import Patch, open_dataset
-from kappamask.training.batches import Batch, Batches, LabelledSets, LoadedPatches, Source
+from kappamask.training.batches import Batch, Batches, TileBatches
 from kappamask.training.gpu.batches import DeviceSource
+from kappamask.training.labelled import LabelledSets, LoadedPatches
 from kappamask.training.simulator.materials import check_data, read_clear_scenes
-from kappamask.training.simulator.tiles import write_parts, write_tiles
-from kappamask.training.state import Plan, State, check_start, loss, new_state
+from kappamask.training.simulator.tiles import write_components, write_tiles
+from kappamask.training.state import Plan, State, check_start, compute_loss, create_state
 from kappamask.training.validate import judge_scenes, validate
 
 FIRST_TILES = 64
 #: Folder of skies and grounds beside the tiles.
 PARTS = "parts"
 OWN_SCENES = "arrays"
-Judge = Callable[[nn.Module], dict[str, float]]
+Validator = Callable[[nn.Module], dict[str, float]]
 
 
-def on_device(plan: Plan) -> bool:
-    """Whether the batches of `plan` are made where its network is: labelled sets are read by the CPU."""
+def uses_device_source(plan: Plan) -> bool:
+    """Return whether the batches of `plan` are made on the GPU.
+
+    Labelled sets are read by the CPU.
+    """
     return plan.device != "cpu" and not plan.datasets
 
 
-def source_of(plan: Plan) -> Batches:
-    """What `plan` trains on. Raises SceneError where a data set is absent or has no part to train on."""
-    if on_device(plan):
-        return DeviceSource(parts_of(plan)[1], plan.data, plan.device, sides=plan.sides)
-    return Source(plan.tiles, plan.data, LabelledSets(labelled_sets(plan)), plan.real_share, plan.sides)
+def open_batches(plan: Plan) -> Batches:
+    """Open the training batches of `plan`.
+
+    Raises SceneError where a data set is absent or has no part to train on.
+    """
+    if uses_device_source(plan):
+        return DeviceSource(choose_tile_writer(plan)[1], plan.data, plan.device, sides=plan.sides)
+    return TileBatches(plan.tiles, plan.data, LabelledSets(open_labelled_sets(plan)), plan.real_share, plan.sides)
 
 
-def labelled_sets(plan: Plan) -> list[Sequence[Patch]]:
-    """The parts to train on of the labelled sets of `plan`. Raises SceneError where one is absent or has none."""
+def open_labelled_sets(plan: Plan) -> list[Sequence[Patch]]:
+    """Open the training parts of the labelled sets of `plan`.
+
+    Raises SceneError where a set is absent or has none.
+    """
     parts = [(name, open_dataset(name, folder).part("train")) for name, folder in plan.datasets]
     return [LoadedPatches(part) if name == OWN_SCENES else part for name, part in parts]
 
 
-def judge_of(plan: Plan) -> Judge:
-    """Return what chooses between checkpoints: own scenes set apart for validation, else the scenes of `plan.data`."""
+def choose_validator(plan: Plan) -> Validator:
+    """Choose how checkpoints are scored: on own validation scenes, or those of `plan.data`."""
     own = [open_dataset(name, folder).part("validation") for name, folder in plan.datasets if name == OWN_SCENES]
     patches = [patch for part in own for patch in part]
     return partial(judge_scenes, patches=patches) if patches else partial(validate, data=plan.data)
 
 
-def learning_rate(plan: Plan, step: int, seconds: float) -> float:
-    """Warm-up over 100 steps, then a cosine down to 1 % at the end of the plan."""
+def compute_learning_rate(plan: Plan, step: int, seconds: float) -> float:
+    """Warm up over 100 steps, then follow a cosine down to 1 %."""
     done = seconds / 60 / plan.minutes if plan.steps is None else step / plan.steps
     return plan.rate * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * (1 + math.cos(math.pi * min(1.0, done))) / 2)
 
 
-def ahead(source: Batches, plan: Plan, step: int) -> Generator[Batch]:
-    """The batches of `plan` from `step` on; the next one is made while the last one is trained on."""
+def prefetch_batches(source: Batches, plan: Plan, step: int) -> Generator[Batch]:
+    """Yield the batches of `plan` from `step` on.
+
+    The next one is made while the last one is trained on.
+    """
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(source.batch, plan.seed, step, plan.batch)
         while True:
@@ -80,28 +93,31 @@ def ahead(source: Batches, plan: Plan, step: int) -> Generator[Batch]:
 
 
 def train_step(plan: Plan, state: State, batch: Batch) -> float:
-    """One batch; returns its loss. Raises FloatingPointError rather than go on with a loss that is not finite."""
+    """Train on one batch; return its loss.
+
+    Raises FloatingPointError rather than go on with a loss that is not finite.
+    """
     for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(plan, state.step, state.seconds)
+        group["lr"] = compute_learning_rate(plan, state.step, state.seconds)
     state.network.train()
     batch = batch.on(plan.device)
     with torch.autocast(plan.device, torch.bfloat16, enabled=plan.bfloat16):
         logits = state.network(batch.image.to(memory_format=torch.channels_last))
-    value = loss(logits.float(), batch)
+    value = compute_loss(logits.float(), batch)
     if not torch.isfinite(value):
         raise FloatingPointError(f"Loss is {value.item()} at step {state.step}; lower the rate below {plan.rate}.")
     state.optimiser.zero_grad()
     torch.autograd.backward(value)
     nn.utils.clip_grad_norm_(state.network.parameters(), 1.0)
     state.optimiser.step()
-    average(state.averaged, state.network, min(plan.averaging, (1 + state.step) / (10 + state.step)))
+    update_average(state.averaged, state.network, min(plan.averaging, (1 + state.step) / (10 + state.step)))
     state.step += 1
     state.trained_now = True
     return float(value.item())
 
 
-def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
-    """Move the running mean of weights and statistics towards those of `network`."""
+def update_average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
+    """Move the running average of weights and statistics towards those of `network`."""
     with torch.no_grad():
         for old, new in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
             if old.dtype.is_floating_point:
@@ -110,8 +126,8 @@ def average(averaged: nn.Module, network: nn.Module, keep: float) -> None:
                 old.copy_(new)
 
 
-def check(plan: Plan, state: State, mean_loss: float, judge: Judge) -> dict[str, Any]:
-    """Judge the averaged weights, log a line and return it, save, and keep the best."""
+def validate_and_save(plan: Plan, state: State, mean_loss: float, judge: Validator) -> dict[str, Any]:
+    """Score the averaged weights, log and return a line, save, and keep the best."""
     figures = judge(state.averaged)
     line = {"step": state.step, "minutes": round(state.seconds / 60, 1), "loss": round(mean_loss, 4)}
     line |= {name: round(value, 4) for name, value in figures.items()}
@@ -127,48 +143,57 @@ def check(plan: Plan, state: State, mean_loss: float, judge: Judge) -> dict[str,
 
 def train(
     plan: Plan,
-    tell: Callable[[dict[str, Any]], None] = lambda _: None,
+    report: Callable[[dict[str, Any]], None] = lambda _: None,
     *,
-    show: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
     source: Batches | None = None,
-    judge: Judge | None = None,
+    judge: Validator | None = None,
 ) -> State:
-    """Run `plan` from where it stands to its end; return the last state.
+    """Run `plan` from its saved state to its end; return the last state.
 
-    tell: called with each validation's line. show: called after each step with how much is done, and of how much:
+    report: called with each validation's line. progress: called after each step with how much is done, and of how much:
     steps, or seconds where `plan` has no steps.
-    source: left out, what `source_of` gives. judge: figures of a network, of which `score` chooses between
-    checkpoints; left out, what `judge_of` gives.
+    source: left out, what `open_batches` gives. judge: figures of a network, of which `score` chooses between
+    checkpoints; left out, what `choose_validator` gives.
     """
     plan.out.mkdir(parents=True, exist_ok=True)
-    source = source or source_of(plan)
-    judge = judge or judge_of(plan)
-    state = new_state(plan, source)
+    source = source or open_batches(plan)
+    judge = judge or choose_validator(plan)
+    state = create_state(plan, source)
     losses: list[float] = []
     checked = state.seconds
-    with closing(ahead(source, plan, state.step)) as batches:
+    with closing(prefetch_batches(source, plan, state.step)) as batches:
         while state.seconds < 60 * plan.minutes and (plan.steps is None or state.step < plan.steps):
             began = time.monotonic()
             losses.append(train_step(plan, state, next(batches)))
             state.seconds += time.monotonic() - began
-            show(*((state.step, plan.steps) if plan.steps else (int(state.seconds), int(60 * plan.minutes))))
+            progress(*((state.step, plan.steps) if plan.steps else (int(state.seconds), int(60 * plan.minutes))))
             if state.seconds - checked > 60 * plan.validate_minutes:
-                tell(check(plan, state, sum(losses) / len(losses), judge))
+                report(validate_and_save(plan, state, sum(losses) / len(losses), judge))
                 losses, checked = [], state.seconds
                 source.refresh()
     if losses:
-        tell(check(plan, state, sum(losses) / len(losses), judge))
+        report(validate_and_save(plan, state, sum(losses) / len(losses), judge))
     return state
 
 
-def parts_of(plan: Plan) -> tuple[Callable[..., None], Path, str]:
-    """What writes the simulator's files for `plan`, where to, and the pattern of the names of those written last."""
-    return (write_parts, plan.tiles / PARTS, "sky-*.npz") if on_device(plan) else (write_tiles, plan.tiles, "*.npy")
+def choose_tile_writer(plan: Plan) -> tuple[Callable[..., None], Path, str]:
+    """Return the function, folder and file pattern of the simulated files of `plan`.
+
+    The pattern is that of the files written last.
+    """
+    return (
+        (write_components, plan.tiles / PARTS, "sky-*.npz")
+        if uses_device_source(plan)
+        else (write_tiles, plan.tiles, "*.npy")
+    )
 
 
 @contextmanager
-def making_tiles(plan: Plan, count: int) -> Iterator[None]:
-    """While the block runs, tiles 0 to `count - 1` of `plan` are made in processes beside it; enough to begin exist.
+def simulate_in_background(plan: Plan, count: int) -> Iterator[None]:
+    """Simulate tiles 0 to `count - 1` of `plan` in other processes during the block.
+
+    The block begins when there are enough to start.
 
     Where batches are made on a GPU these are skies and grounds, and all cores but two make them: it uses up more.
     """
@@ -176,9 +201,9 @@ def making_tiles(plan: Plan, count: int) -> Iterator[None]:
     if plan.grounds:
         read_clear_scenes(plan.grounds)
     check_start(plan)
-    labelled_sets(plan)
-    write, folder, pattern = parts_of(plan)
-    makers = max(1, (os.cpu_count() or 1) - 2) if on_device(plan) else 1
+    open_labelled_sets(plan)
+    write, folder, pattern = choose_tile_writer(plan)
+    makers = max(1, (os.cpu_count() or 1) - 2) if uses_device_source(plan) else 1
     limits = [count * i // makers for i in range(makers + 1)]
     ranges = [(plan.data, folder, first, last - first, None, plan.grounds) for first, last in pairwise(limits)]
     running = [multiprocessing.get_context("spawn").Process(target=write, args=part, daemon=True) for part in ranges]

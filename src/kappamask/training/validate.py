@@ -14,7 +14,7 @@ from torch import nn
 from kappamask.datasets import Patch
 from kappamask.evaluation.scene_kinds import score_scenes, summarise
 from kappamask.training.architectures import STRIDE
-from kappamask.training.batches import to_input
+from kappamask.training.augmentation import to_input
 from kappamask.training.simulator.materials import (
     BACKGROUNDS,
     LANDSAT,
@@ -34,7 +34,7 @@ SUBSETS: Final = (
     ("B02", "B03", "B04", "B08"),
     ("B02", "B03", "B04"),
 )
-#: Classes as `dice` and as cards name them; both kinds of cloud are one, for the scene's labels do not part them.
+#: Class names of `compute_dice` -> those of cards; the scene's labels do not separate the two kinds of cloud.
 CARD_NAMES: Final = {"clear": "clear", "shadow": "cloud_shadow", "cloud": "cloud"}
 #: Side of the chip of one colour that a single pixel is judged as, and the highest code that is no cloud.
 CHIP, SHADOW = 64, 2
@@ -44,8 +44,11 @@ BINS: Final = 15
 FIRST_SEED, TILES, STEP = 50_000_000, 24, 7
 
 
-def logits(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> FloatArray:
-    """Logits (4, y, x) for `reflectance` (13, y, x), mirrored at its end to multiples of the stride."""
+def predict_logits(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> FloatArray:
+    """Predict logits (4, y, x) for `reflectance` (13, y, x).
+
+    The image is mirrored at its end to multiples of the stride.
+    """
     height, width = reflectance.shape[1:]
     stride = getattr(network, "stride", STRIDE)
     pads = ((0, 0), (0, -height % stride), (0, -width % stride))
@@ -56,13 +59,16 @@ def logits(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> F
         return np.asarray(network(image.to(device))[0, :, :height, :width].cpu().numpy())
 
 
-def predict(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> NDArray[np.uint8]:
-    """Codes 1 to 4 (y, x) for `reflectance` (13, y, x)."""
-    return np.asarray(logits(network, reflectance, level).argmax(axis=0) + 1, np.uint8)
+def predict_classes(network: nn.Module, reflectance: FloatArray, level: str = "L1C") -> NDArray[np.uint8]:
+    """Predict codes 1 to 4 (y, x) for `reflectance` (13, y, x)."""
+    return np.asarray(predict_logits(network, reflectance, level).argmax(axis=0) + 1, np.uint8)
 
 
-def dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
-    """Dice of clear, shadow and cloud, the two kinds of cloud merged; pixels of truth 0 are left out."""
+def compute_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
+    """Return the dice of clear, shadow and cloud, both kinds of cloud merged.
+
+    Pixels of truth 0 are left out.
+    """
     judged = truth > 0
     a, b = np.minimum(found[judged], 3), np.minimum(truth[judged], 3)
     return {
@@ -72,7 +78,9 @@ def dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]
 
 
 def validate(network: nn.Module, data: Path) -> dict[str, float]:
-    """Dice by class on the validation scene, and that of cloud and shadow on the Landsat scenes.
+    """Return the dice on the validation scene and on the Landsat scenes.
+
+    Of the Landsat scenes, that of cloud and shadow.
 
     `score` chooses between checkpoints: the mean dice of cloud and shadow over the three scenes, because one easy scene
     proves nothing.
@@ -81,14 +89,17 @@ def validate(network: nn.Module, data: Path) -> dict[str, float]:
     for name, label in ((VALIDATION, ""), (LANDSAT[0], "landsat5_"), (LANDSAT[1], "landsat7_")):
         scene, truth = read_scene(data / name)
         assert truth is not None
-        figures |= {label + key: value for key, value in dice(predict(network, scene), truth).items()}
+        figures |= {label + key: value for key, value in compute_dice(predict_classes(network, scene), truth).items()}
     judged = [value for key, value in figures.items() if not key.endswith("clear")]
     return figures | {"score": float(np.mean(judged))}
 
 
 def score_by_kind(network: nn.Module, patches: Sequence[Patch]) -> list[dict[str, Any]]:
-    """Score a network on labelled scenes as a card has it: mean and worst place by measure and bands."""
-    found = summarise(score_scenes(lambda patch: predict(network, patch.stack(BANDS), patch.level), patches))
+    """Score a network on labelled scenes as a card has it.
+
+    Mean and worst place by measure and bands.
+    """
+    found = summarise(score_scenes(lambda patch: predict_classes(network, patch.stack(BANDS), patch.level), patches))
     return [
         {"measure": measure, "bands": subset, "mean": round(mean, 4), "worst": round(worst, 4)}
         for measure, subsets in found.items() for subset, (mean, worst) in subsets.items()
@@ -96,14 +107,16 @@ def score_by_kind(network: nn.Module, patches: Sequence[Patch]) -> list[dict[str
 
 
 def judge_scenes(network: nn.Module, patches: Sequence[Patch]) -> dict[str, float]:
-    """Score a network on labelled scenes by what they show, each measure as its mean over places and its worst place.
+    """Score a network on labelled scenes by what they show.
+
+    Each measure as its mean over places and its worst place.
 
     `score` chooses between checkpoints: the mean over measures of the mean and the worst, half and half, so that a
     network that fails at one kind of place is not chosen for being good at the others.
     """
 
     def classify(patch: Patch) -> NDArray[np.uint8]:
-        return predict(network, patch.stack(BANDS), patch.level)
+        return predict_classes(network, patch.stack(BANDS), patch.level)
 
     found = summarise(score_scenes(classify, patches))
     figures: dict[str, float] = {}
@@ -114,46 +127,61 @@ def judge_scenes(network: nn.Module, patches: Sequence[Patch]) -> dict[str, floa
     return figures | {"score": float(np.mean(list(figures.values())))}
 
 
-def by_bands(network: nn.Module, data: Path) -> list[dict[str, Any]]:
-    """For each of `SUBSETS`, the dice of the validation scene of which no other band is shown, as a card has it."""
+def score_by_bands(network: nn.Module, data: Path) -> list[dict[str, Any]]:
+    """Return the dice on the validation scene with only each of `SUBSETS` given."""
     scene, truth = read_scene(data / VALIDATION)
     assert truth is not None
     found = []
     for bands in SUBSETS:
         shown = np.where(np.isin(BANDS, bands)[:, None, None], scene, np.float32(np.nan))
-        figures = {CARD_NAMES[name]: round(value, 4) for name, value in dice(predict(network, shown), truth).items()}
+        figures = {
+            CARD_NAMES[name]: round(value, 4)
+            for name, value in compute_dice(predict_classes(network, shown), truth).items()
+        }
         found.append({"bands": list(bands), "scene": VALIDATION, "dice": figures})
     return found
 
 
-def pixels(network: nn.Module, data: Path) -> dict[str, float]:
-    """Share of the set-aside pixels found cloudy or not as labelled, each as a chip of one colour; mean of both."""
+def score_pixels(network: nn.Module, data: Path) -> dict[str, float]:
+    """Classify the held-out pixels, each as a chip of one colour.
+
+    Returns the shares of cloudy and other pixels found as labelled, and the mean of both.
+    """
     table = read_pixels(data, aside=True)
-    found = [predict(network, np.broadcast_to(row[:, None, None], (13, CHIP, CHIP))) for row in table.spectra]
+    found = [predict_classes(network, np.broadcast_to(row[:, None, None], (13, CHIP, CHIP))) for row in table.spectra]
     cloudy = np.array([codes[CHIP // 2, CHIP // 2] > SHADOW for codes in found])
     right = {"cloud": float(cloudy[table.cloudy].mean()), "not_cloud": float((~cloudy)[~table.cloudy].mean())}
     return right | {"balanced": (right["cloud"] + right["not_cloud"]) / 2, "count": float(len(cloudy))}
 
 
-def sanity(network: nn.Module, data: Path) -> dict[str, dict[str, float]]:
-    """Share kept clear of each clear background (trained on), and `pixels`."""
+def score_backgrounds(network: nn.Module, data: Path) -> dict[str, dict[str, float]]:
+    """Return the share of each clear background classified as clear, and `score_pixels`.
+
+    The backgrounds are trained on.
+    """
     report = {}
     for name, level in BACKGROUNDS.items():
-        found = predict(network, read_scene(data / name)[0], level)
+        found = predict_classes(network, read_scene(data / name)[0], level)
         report[name] = {"clear": float((found == 1).mean())}
-    return report | {PIXELS: pixels(network, data)}
+    return report | {PIXELS: score_pixels(network, data)}
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Judged pixels: `logits` float32 (4, n), `truth` (n,) codes 1 to 4; if `merged`, 4 stands for 3 as well."""
+class CalibrationSample:
+    """Logits and true classes of labelled pixels.
+
+    `logits` float32 (4, n), `truth` (n,) codes 1 to 4; if `merged`, 4 stands for 3 as well.
+    """
 
     logits: FloatArray
     truth: NDArray[np.int64]
     merged: bool
 
     def scores(self, temperature: float) -> FloatArray:
-        """Scores (class, n) of clear, shadow and the kinds of cloud, which are one class if they are merged."""
+        """Return scores (class, n) of clear, shadow and the kinds of cloud.
+
+        The kinds of cloud are one class if they are merged.
+        """
         scaled = self.logits / np.float32(temperature)
         share = np.exp(scaled - scaled.max(axis=0))
         share /= share.sum(axis=0)
@@ -161,47 +189,57 @@ class Sample:
 
     @property
     def index(self) -> NDArray[np.int64]:
-        """Which of the classes of `scores` (n,) is true."""
+        """Index (n,) of the true class in `scores`."""
         return np.minimum(self.truth - 1, 2) if self.merged else self.truth - 1
 
 
-def samples(network: nn.Module, data: Path, ground: Ground) -> list[Sample]:
-    """What the temperature is fitted to: both Landsat scenes and fresh simulated tiles, each as much as the other."""
+def collect_samples(network: nn.Module, data: Path, ground: Ground) -> list[CalibrationSample]:
+    """Collect the samples that the temperature is fitted to.
+
+    Both Landsat scenes and new simulated tiles, each with the same weight.
+    """
     tiles = [make_tile(ground, FIRST_SEED + i, 256) for i in range(TILES)]
     painted = [
-        _sample(network, t[:13].astype(np.float32) / np.float32(1e4), t[13] % ONLY_B10, merged=False) for t in tiles
+        _take_sample(network, t[:13].astype(np.float32) / np.float32(1e4), t[13] % ONLY_B10, merged=False)
+        for t in tiles
     ]
-    return [labelled(network, data / name) for name in LANDSAT] + painted
+    return [sample_labelled(network, data / name) for name in LANDSAT] + painted
 
 
-def labelled(network: nn.Module, path: Path) -> Sample:
-    """The judged pixels of a labelled scene, whose labels do not part the clouds."""
+def sample_labelled(network: nn.Module, path: Path) -> CalibrationSample:
+    """Sample a labelled scene whose labels do not separate the kinds of cloud."""
     scene, truth = read_scene(path)
     assert truth is not None
-    return _sample(network, scene, truth, merged=True)
+    return _take_sample(network, scene, truth, merged=True)
 
 
-def _sample(network: nn.Module, scene: FloatArray, truth: NDArray[Any], *, merged: bool) -> Sample:
-    found, codes = logits(network, scene)[:, ::STEP, ::STEP], truth[::STEP, ::STEP].astype(np.int64)
-    return Sample(found[:, codes > 0], codes[codes > 0], merged)
+def _take_sample(network: nn.Module, scene: FloatArray, truth: NDArray[Any], *, merged: bool) -> CalibrationSample:
+    found, codes = predict_logits(network, scene)[:, ::STEP, ::STEP], truth[::STEP, ::STEP].astype(np.int64)
+    return CalibrationSample(found[:, codes > 0], codes[codes > 0], merged)
 
 
-def fit_temperature(judged: list[Sample]) -> float:
-    """The temperature that makes the true classes likeliest (Guo et al. 2017); every sample counts the same."""
+def fit_temperature(judged: list[CalibrationSample]) -> float:
+    """Fit the temperature that maximises the likelihood of the true classes.
+
+    See Guo et al. 2017; every sample has the same weight.
+    """
 
     def unlikely(log_temperature: float) -> float:
-        return float(np.mean([_loss(sample, float(np.exp(log_temperature))) for sample in judged]))
+        return float(np.mean([_compute_log_loss(sample, float(np.exp(log_temperature))) for sample in judged]))
 
     return float(np.exp(minimize_scalar(unlikely, bounds=np.log(RANGE), method="bounded").x))
 
 
-def _loss(sample: Sample, temperature: float) -> float:
+def _compute_log_loss(sample: CalibrationSample, temperature: float) -> float:
     share = sample.scores(temperature)[sample.index, np.arange(len(sample.truth))]
     return float(-np.log(np.maximum(share, 1e-7)).mean())
 
 
-def calibration_error(sample: Sample, temperature: float) -> float:
-    """Expected calibration error: mean distance of score and share of right pixels over 15 bins of the best score."""
+def compute_calibration_error(sample: CalibrationSample, temperature: float) -> float:
+    """Return the expected calibration error over 15 bins of the best score.
+
+    The mean distance between the score and the share of correct pixels.
+    """
     scores = sample.scores(temperature)
     best, right = scores.max(axis=0), scores.argmax(axis=0) == sample.index
     where = np.minimum((best * BINS).astype(int), BINS - 1)
@@ -211,11 +249,14 @@ def calibration_error(sample: Sample, temperature: float) -> float:
 
 
 def calibrate(network: nn.Module, data: Path, ground: Ground) -> dict[str, float]:
-    """The fitted `temperature`, and the calibration error on the validation scene before and after it."""
-    temperature = fit_temperature(samples(network, data, ground))
-    judged = labelled(network, data / VALIDATION)
+    """Fit the `temperature`; also return the calibration error before and after it.
+
+    The error is that on the validation scene.
+    """
+    temperature = fit_temperature(collect_samples(network, data, ground))
+    judged = sample_labelled(network, data / VALIDATION)
     return {
         "temperature": temperature,
-        "validation_error_before": calibration_error(judged, 1.0),
-        "validation_error": calibration_error(judged, temperature),
+        "validation_error_before": compute_calibration_error(judged, 1.0),
+        "validation_error": compute_calibration_error(judged, temperature),
     }

@@ -17,17 +17,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from kappamask.models import WeightsError
 from kappamask.training.architectures import CLASSES
 
-__all__ = ["folded", "mean", "shift_odds"]
+__all__ = ["average_weights", "fold_batch_norm", "shift_class_odds"]
 
 
-def take_weights(network: nn.Module, path: Path, images: Tensor) -> None:
-    """Give `network` the weights of the ONNX file at `path`, which `export` wrote of the same architecture.
+def load_pretrained(network: nn.Module, path: Path, images: Tensor) -> None:
+    """Load the weights of the ONNX file at `path` into `network`.
+
+    `export_onnx` wrote it, of the same architecture.
 
     Export folds every batch normalisation into its convolution. What it normalises by is measured anew on `images`,
     float32 (n, 14, y, x), and undone by its scale and shift, so the network answers as the file does and a first
     training step starts from there. Raises WeightsError for a file of another architecture, or no ONNX.
     """
-    stored = _convolutions(path)
+    stored = _read_convolutions(path)
 
     def fill(layer: nn.Module, _: Any) -> None:
         weight, bias = next(stored, (torch.empty(0), torch.empty(0)))
@@ -59,8 +61,8 @@ def take_weights(network: nn.Module, path: Path, images: Tensor) -> None:
         handle.remove()
 
 
-def _convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    """Weight and bias of each convolution, in the order in which they are reached."""
+def _read_convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield weight and bias of each convolution, in the order of the graph."""
     try:
         graph = onnx.load(path, load_external_data=False).graph
     except DecodeError as error:
@@ -72,8 +74,11 @@ def _convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor]]:
             yield weight, bias
 
 
-def folded(network: nn.Module) -> nn.Module:
-    """`network` itself, for use only: each batch normalisation becomes part of the convolution before it."""
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Fold each batch normalisation into the convolution before it, in place.
+
+    The network is returned; it cannot be trained any more.
+    """
     for parts in [part for part in network.eval().modules() if isinstance(part, nn.Sequential)]:
         for i, (layer, following) in enumerate(pairwise(parts)):
             if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
@@ -81,8 +86,10 @@ def folded(network: nn.Module) -> nn.Module:
     return network
 
 
-def mean(networks: Sequence[nn.Module], shares: Sequence[float]) -> nn.Module:
-    """The mean by `shares` (their sum is 1) of folded `networks` of one architecture, trained from one another.
+def average_weights(networks: Sequence[nn.Module], shares: Sequence[float]) -> nn.Module:
+    """Average the weights of folded networks of one architecture.
+
+    shares: their weights, with the sum 1. The networks were trained from one another.
 
     It generalises better than either (Wortsman et al. 2022, "Model soups"). Statistics of batch normalisation have no
     mean that means anything: between a released network and one trained on from it, dice of cloud was 0.88 without
@@ -96,8 +103,8 @@ def mean(networks: Sequence[nn.Module], shares: Sequence[float]) -> nn.Module:
     return network
 
 
-def shift_odds(network: nn.Module, odds: Mapping[str, float]) -> nn.Module:
-    """Multiply the odds of classes against all others in the logits of `network`, which is returned.
+def shift_class_odds(network: nn.Module, odds: Mapping[str, float]) -> nn.Module:
+    """Multiply the odds of classes in the logits of `network`, and return it.
 
     Simulated tiles, with patchworks of pixels, hold 0.10 of shadow for 1 of clear, KappaMask's test scenes 0.286 (8 and
     28 %, derived from Domnich et al. 2021): for scenes of that mix Bayes' rule gives 2.7 (Saerens et al. 2002). No

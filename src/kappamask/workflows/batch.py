@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kappamask.models import JobError
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 from kappamask.workflows.batch_results import attributes_of, driver_of
 from kappamask.workflows.progress import BatchProgress, Say, unheard
 
@@ -55,7 +55,7 @@ def run_parts(
     waiting = [part for part in parts if not part.state.ended]
     if not waiting:
         return
-    with extra("client"), progress.watch(shown) as tell:
+    with require_extra("client"), progress.watch(shown) as tell:
         for backend, own in by_backend(waiting).items():
             driver_of(book, backend, at_once, tell, partly).run([part.fingerprint for part in own], once=once)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, ModelCard, load_card
-from kappamask.models.schemes import OWN, is_own, scheme_of
+from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
 from kappamask.openeo_process.jobs.journal import Journal, Part
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def _scored(part: "Part") -> list[str]:
 
 def holes(parts: "Iterable[Part]") -> dict[str, float]:
     """Share of pixels of each fetched file that lack data though the satellite saw them, where it is above nothing."""
-    from kappamask.scenes.verify import unexplained
+    from kappamask.scenes.verify import missing_within_swath
 
-    found = {str(path): round(unexplained(path), 6) for part in parts for path, _ in _masks(part)}
+    found = {str(path): round(missing_within_swath(path), 6) for part in parts for path, _ in _masks(part)}
     return {path: share for path, share in found.items() if share}
 
 
@@ -133,11 +133,11 @@ def _catalogue(masks: list[Path], parts: "list[Part]") -> list[Path]:
     return [write_collection(masks, masks[0].with_name("collection.json"), title="KappaMask", about=about)]
 
 
-def attributes_of(card: ModelCard, scheme: str = OWN) -> str:
+def attributes_of(card: ModelCard, scheme: str = KAPPAMASK) -> str:
     """JSON of what masks of this network in this class scheme say of both; to be kept with their parts."""
     from kappamask.udf.schemes import flag_attributes, scheme_attributes
 
-    classes = flag_attributes(card) if is_own(scheme) else scheme_attributes(scheme_of(scheme))
+    classes = flag_attributes(card) if is_kappamask(scheme) else scheme_attributes(find_scheme(scheme))
     made_by = {"model_id": card.id, "model_sha256": card.sha256}
     return json.dumps({**classes, **made_by}, default=lambda values: values.tolist())
 
@@ -145,7 +145,7 @@ def attributes_of(card: ModelCard, scheme: str = OWN) -> str:
 def _attributes(part: "Part") -> dict[str, Any]:
     """What the mask says of itself: classes, network, and where it was made."""
     said = asked_of(part)
-    kept = part.attributes or attributes_of(load_card(said.get("model", "compact")), said.get("scheme", OWN))
+    kept = part.attributes or attributes_of(load_card(said.get("model", "compact")), said.get("scheme", KAPPAMASK))
     known = {key: said[key] for key in ("level", "radiometry") if key in said}
     return {**json.loads(kept), "backend": part.backend, "job": part.job, **known}
 
@@ -198,11 +198,13 @@ def _check(part: "Part", path: Path, asset: "Asset", partly: bool = False) -> No
     from kappamask.openeo_process.results import is_geotiff, names_geotiff
     from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
 
-    graph, name = json.loads(part.graph), asked_of(part).get("scheme", OWN)
+    graph, name = json.loads(part.graph), asked_of(part).get("scheme", KAPPAMASK)
     area: dict[str, Any] = next((one["extent"] for one in arguments_of(graph, "filter_bbox")), {})
     if not (names_geotiff(asset.name) or is_geotiff(path)):
         return
-    found = verify_mask(path, crs=area.get("crs"), codes=OWN_CODES if is_own(name) else scheme_of(name).readings)
+    found = verify_mask(
+        path, crs=area.get("crs"), codes=OWN_CODES if is_kappamask(name) else find_scheme(name).classes_by_code
+    )
     if area:
         asked = (area["west"], area["south"], area["east"], area["north"])
         verify_cover(asset.name, found["bounds"], asked, asset.bounds, partly=partly)

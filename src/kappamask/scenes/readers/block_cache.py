@@ -95,7 +95,7 @@ def window(
             held = kept.get((key, y.start, x.start), partial(decode, y, x))
             if found is None:
                 found = np.empty((rows.stop - rows.start, columns.stop - columns.start), held.dtype)
-            found[into_y, into_x] = held[_from(rows, y), _from(columns, x)]
+            found[into_y, into_x] = held[_slice_block(rows, y), _slice_block(columns, x)]
     assert found is not None
     return found
 
@@ -105,10 +105,10 @@ def _cuts(wanted: slice, length: int, side: int) -> list[tuple[slice, slice]]:
     step = side * max(1, LARGE_ENOUGH // side)
     first = range(wanted.start // step * step, wanted.stop, step)
     blocks = [slice(start, min(start + step, length)) for start in first]
-    return [(block, _from(block, wanted)) for block in blocks]
+    return [(block, _slice_block(block, wanted)) for block in blocks]
 
 
-def _from(outer: slice, inner: slice) -> slice:
+def _slice_block(outer: slice, inner: slice) -> slice:
     """The part that two stretches share, counted from the start of `inner`."""
     start, stop = max(outer.start, inner.start), min(outer.stop, inner.stop)
     return slice(start - inner.start, stop - inner.start)

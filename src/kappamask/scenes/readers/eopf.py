@@ -18,15 +18,15 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import band_name, baseline, choose, product_facts, whole
-from kappamask.scenes.cube import located, make_cube
+from kappamask.scenes.band_names import band_name, choose, parse_baseline, product_facts, require_all_bands
+from kappamask.scenes.cube import make_cube, write_grid
 from kappamask.scenes.grid import Grid, check_regular
 from kappamask.scenes.metadata import attributes, packing
-from kappamask.scenes.readers.lazy_variables import finer, halves
-from kappamask.scenes.readers.netcdf import packing_of, shared_nodata
+from kappamask.scenes.readers.lazy_variables import lazy_halve, lazy_upsample
+from kappamask.scenes.readers.netcdf import common_nodata, read_packing
 from kappamask.scenes.readers.raster import NODATA
-from kappamask.scenes.readers.stac_providers import by_baseline, settled
-from kappamask.scenes.readers.zarr import attributes_of, checked, open_group
+from kappamask.scenes.readers.stac_providers import radiometry_of_baseline, resolve_radiometry
+from kappamask.scenes.readers.zarr import check_store, open_group, read_attributes
 from kappamask.scenes.resample import FINEST
 from kappamask.udf.radiometry import AUXILIARY
 
@@ -34,11 +34,11 @@ __all__ = [
     "BANDS",
     "CLASSES",
     "ZarrImage",
-    "fitting",
-    "images",
+    "choose_resolution",
     "is_eopf",
+    "list_images",
+    "nested_mapping",
     "open_eopf",
-    "part_of",
     "read_classification",
 ]
 
@@ -72,7 +72,7 @@ class ZarrImage:
     half: bool = False
     """Whether means of 2 x 2 pixels are read."""
 
-    def on(self, target: Grid, nodata: float, kernel: str) -> Array:
+    def resample_to(self, target: Grid, nodata: float, kernel: str) -> Array:
         """A dask array (y, x) on `target`, of pixels that those of the image hold whole; resampled by `kernel`.
 
         Raises SceneError if it covers another area; computing raises it where the image is damaged.
@@ -85,12 +85,12 @@ class ZarrImage:
                 "use a whole product, or cut all groups at whole pixels of 60 m."
             )
         if self.half:
-            return halves(self.source, self.product, self.variable, nodata)
-        return finer(self.source, self.product, self.variable, ratio, nodata, kernel)
+            return lazy_halve(self.source, self.product, self.variable, nodata)
+        return lazy_upsample(self.source, self.product, self.variable, ratio, nodata, kernel)
 
 
-def images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
-    """What a group of a `checked` product holds, by label, each at all its resolutions, the finest first."""
+def list_images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
+    """What a group of a `check_store` product holds, by label, each at all its resolutions, the finest first."""
     found: dict[str, list[ZarrImage]] = {}
     crs = _crs(path)
     for resolution in RESOLUTIONS:
@@ -106,7 +106,7 @@ def images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
     return found
 
 
-def fitting(choice: list[ZarrImage], metres: float) -> ZarrImage:
+def choose_resolution(choice: list[ZarrImage], metres: float) -> ZarrImage:
     """The finest of a band's images that is no finer than `metres`; where all are, the coarsest, halved.
 
     Of 10 m, as fine as can be, simply the finest.
@@ -122,7 +122,7 @@ def fitting(choice: list[ZarrImage], metres: float) -> ZarrImage:
     return replace(last, half=True, grid=Grid(last.grid.crs, corner, last.grid.width // 2, last.grid.height // 2))
 
 
-def part_of(facts: Any, *keys: str) -> Mapping[str, Any]:
+def nested_mapping(facts: Any, *keys: str) -> Mapping[str, Any]:
     """A mapping inside mappings, empty where something else is there."""
     for key in keys:
         facts = facts.get(key) if isinstance(facts, Mapping) else None
@@ -145,8 +145,8 @@ def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> Grid:
 
 def _crs(path: Path) -> CRS | None:
     """The one coordinate reference system that the root attributes name; SceneError for several, or for nonsense."""
-    facts = attributes_of(path)
-    places = (part_of(facts, "other_metadata"), part_of(facts, "stac_discovery", "properties"))
+    facts = read_attributes(path)
+    places = (nested_mapping(facts, "other_metadata"), nested_mapping(facts, "stac_discovery", "properties"))
     codes = {str(place[key]) for place in places for key in CRS_KEYS if place.get(key)}
     try:
         found = {CRS.from_epsg(int(code.upper().removeprefix("EPSG:"))).to_epsg() for code in codes}
@@ -163,22 +163,24 @@ def is_eopf(path: Path) -> bool:
 
 
 def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str, metres: float) -> xr.DataArray:
-    """See `open_scene`, for a `checked` Zarr folder. AOT and WVP of Level-2A are bands too.
+    """See `open_scene`, for a `check_store` Zarr folder. AOT and WVP of Level-2A are bands too.
 
     Without `bands`, SceneError if the product lacks one of its level.
     """
-    held = {band: choice for group in BANDS for band, choice in images(path, group).items()}
+    held = {band: choice for group in BANDS for band, choice in list_images(path, group).items()}
     if not held:
         raise SceneError(f"{path.name} holds no bands: needed is {BANDS[0]}/r10m/b02 and the like.")
-    chosen = {band: fitting(held[band], metres) for band in SENTINEL2_BANDS if band in held}
+    chosen = {band: choose_resolution(held[band], metres) for band in SENTINEL2_BANDS if band in held}
     reflective = {band: image.variable for band, image in chosen.items() if band not in AUXILIARY}
     attrs = _facts(path, reflective, level)
     labels = choose(
-        path.name, list(chosen), whole(path.name, list(chosen), attrs.get("level")) if bands is None else bands
+        path.name,
+        list(chosen),
+        require_all_bands(path.name, list(chosen), attrs.get("level")) if bands is None else bands,
     )
     target = min((image.grid for image in chosen.values()), key=lambda grid: grid.transform.a)
-    nodata = shared_nodata(path.name, reflective.values()).get("_FillValue", NODATA)
-    layers = [chosen[label].on(target, nodata, kernel)[None] for label in labels]
+    nodata = common_nodata(path.name, reflective.values()).get("_FillValue", NODATA)
+    layers = [chosen[label].resample_to(target, nodata, kernel)[None] for label in labels]
     return make_cube(da.concatenate(layers), labels, target, attrs, nodata)
 
 
@@ -187,13 +189,13 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
 
     None where the product has none. Raises SceneError if the folder is unsafe or damaged, or does not cover `like`.
     """
-    held = images(checked(path), CLASSES).get("SCL")
+    held = list_images(check_store(path), CLASSES).get("SCL")
     if held is None:
         return None
     image = held[0]
-    codes = image.on(image.grid, NODATA, "nearest").astype(np.uint8)
+    codes = image.resample_to(image.grid, NODATA, "nearest").astype(np.uint8)
     places = {"y": image.grid.y, "x": image.grid.x}
-    classes = located(xr.DataArray(codes, dims=("y", "x"), coords=places, name="SCL"), image.grid)
+    classes = write_grid(xr.DataArray(codes, dims=("y", "x"), coords=places, name="SCL"), image.grid)
     try:
         near = classes.sel(y=like["y"], x=like["x"], method="nearest", tolerance=image.grid.transform.a / 2)
     except KeyError as error:
@@ -203,16 +205,16 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
 
 
 def _facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None) -> dict[str, Any]:
-    facts = attributes_of(path)
-    name = str(part_of(facts, "stac_discovery").get("id") or path.resolve().stem)
-    texts, told = f"{path.resolve().name} {name}", part_of(facts, "stac_discovery", "properties")
-    version = baseline(texts)
+    facts = read_attributes(path)
+    name = str(nested_mapping(facts, "stac_discovery").get("id") or path.resolve().stem)
+    texts, told = f"{path.resolve().name} {name}", nested_mapping(facts, "stac_discovery", "properties")
+    version = parse_baseline(texts)
     tags = {"datetime": told.get("datetime") or told.get("start_datetime"), "processing_baseline": version}
     known = {key: value for key, value in tags.items() if value}
-    packed = packing(path.name, [packing_of(path.name, band) for band in bands.values()])
+    packed = packing(path.name, [read_packing(path.name, band) for band in bands.values()])
     if packed is None and all(band.dtype.kind == "f" for band in bands.values()):
         packed, version = "reflectance", None
-    signals = {"scale and offset": packed, f"processing baseline {version}": by_baseline(version)}
+    signals = {"scale and offset": packed, f"processing baseline {version}": radiometry_of_baseline(version)}
     if "radiometry" in facts:
         known, signals = known | {"radiometry": facts["radiometry"]}, {}
-    return attributes(texts, known, level, settled(path.name, signals, REMEDY)) | product_facts(name)
+    return attributes(texts, known, level, resolve_radiometry(path.name, signals, REMEDY)) | product_facts(name)

@@ -9,7 +9,7 @@ from rasterio.enums import ColorInterp
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import grid_of
+from kappamask.scenes.grid import read_grid
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.raster import lazy_bands, local_raster
 from kappamask.udf.radiometry import AUXILIARY
@@ -30,7 +30,7 @@ def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> 
         ]
         radiometry = packing(path.name, packed)
         attrs = attributes(path.name, dataset.tags(), level, radiometry)
-        grid, nodata = grid_of(dataset), dataset.nodata
+        grid, nodata = read_grid(dataset), dataset.nodata
     return make_cube(lazy_bands(path, indexes), labels, grid, attrs, nodata)
 
 

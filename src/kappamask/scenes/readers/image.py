@@ -11,10 +11,10 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
-from kappamask.scenes.grid import Grid, grid_of, read_window
+from kappamask.scenes.grid import Grid, read_grid, read_window
 from kappamask.scenes.readers import block_cache
 from kappamask.scenes.readers.raster import CHUNK, NODATA, local_raster, number_type
-from kappamask.scenes.resample import aligned, halved, on_grid, upsampled
+from kappamask.scenes.resample import halve_pixels, is_aligned, resample_aligned, resample_window
 
 __all__ = ["Image"]
 
@@ -46,14 +46,14 @@ class Image:
     """When the file was last changed, nanoseconds."""
 
     @classmethod
-    def of(cls, source: Source, band: int = 1, *, half: bool = False) -> "Image":
+    def open(cls, source: Source, band: int = 1, *, half: bool = False) -> "Image":
         """Raises SceneError if the file cannot be read, has no such band, or is not north-up.
 
         `half`: the first reduced level of JPEG 2000, of which each pixel stands for 2 x 2, centred a quarter of a pixel
         to the north-west of them; of other files, the means of 2 x 2.
         """
         with local_raster(source) as dataset:
-            grid, dtype, block = grid_of(dataset), number_type(dataset, band), dataset.block_shapes[band - 1]
+            grid, dtype, block = read_grid(dataset), number_type(dataset, band), dataset.block_shapes[band - 1]
             level = half and dataset.driver == "JP2OpenJPEG" and bool(dataset.overviews(band))
         if level:
             with local_raster(source, overview_level=0) as dataset:
@@ -63,14 +63,14 @@ class Image:
         file = source.archive if isinstance(source, Member) else source
         return cls(source, band, half, level, grid, dtype, block, file.stat().st_mtime_ns)
 
-    def lazy(self, target: Grid, kernel: str = "bilinear") -> Array:
+    def to_dask(self, target: Grid, kernel: str = "bilinear") -> Array:
         """The band as a dask array (1, y, x) on `target`, in chunks of CHUNK pixels a side.
 
         Where the grids differ, it is resampled by `kernel`; pixels of value 0, nodata, take no part in that.
         Computing raises SceneError where the file is damaged.
         """
         band: Array = da.map_blocks(
-            _piece,
+            _read_chunk,
             image=self,
             target=target,
             kernel=kernel,
@@ -89,19 +89,19 @@ class Image:
             for part, length in zip((rows, columns), (self.grid.height, self.grid.width), strict=True)
         ]
         inner = [slice(a.start - b.start, a.stop - b.start) for a, b in zip((rows, columns), wide, strict=True)]
-        return _unmixed(self._window(*wide))[inner[0], inner[1]]
+        return _hide_mixed(self._window(*wide))[inner[0], inner[1]]
 
     def _window(self, rows: slice, columns: slice) -> NDArray[Any]:
         key = (self.source, self.version, self.band, self.half)
         shape = (self.grid.height, self.grid.width)
-        return block_cache.window(self._decoded, key, rows, columns, shape=shape, block=self.block)
+        return block_cache.window(self._decode, key, rows, columns, shape=shape, block=self.block)
 
-    def _decoded(self, rows: slice, columns: slice) -> NDArray[Any]:
+    def _decode(self, rows: slice, columns: slice) -> NDArray[Any]:
         finer = 2 if self.half and not self.level else 1
         within = [slice(part.start * finer, part.stop * finer) for part in (rows, columns)]
         with local_raster(self.source, **self.options) as dataset:
             pixels = read_window(dataset, self.band, *within)
-        return halved(pixels, NODATA) if finer > 1 else pixels
+        return halve_pixels(pixels, NODATA) if finer > 1 else pixels
 
     @property
     def options(self) -> dict[str, int]:
@@ -109,17 +109,17 @@ class Image:
         return {"overview_level": 0} if self.level else {}
 
 
-def _piece(image: Image, target: Grid, kernel: str, block_info: Any) -> NDArray[Any]:
+def _read_chunk(image: Image, target: Grid, kernel: str, block_info: Any) -> NDArray[Any]:
     _, rows, columns = (slice(*ends) for ends in block_info[None]["array-location"])
     if image.grid == target:
         return image.read(rows, columns)[None]
-    if aligned(image.grid, target):
-        return on_grid(image.read, image.grid, target, (rows, columns), kernel, NODATA)[None]
+    if is_aligned(image.grid, target):
+        return resample_aligned(image.read, image.grid, target, (rows, columns), kernel, NODATA)[None]
     with local_raster(image.source, **image.options) as dataset:
-        return upsampled(dataset, [image.band], Window.from_slices(rows, columns), target, kernel, NODATA)
+        return resample_window(dataset, [image.band], Window.from_slices(rows, columns), target, kernel, NODATA)
 
 
-def _unmixed(values: NDArray[Any]) -> NDArray[Any]:
+def _hide_mixed(values: NDArray[Any]) -> NDArray[Any]:
     """`values` of a reduced level without the pixels around nodata, of which the wavelets make mixtures."""
     empty = values == NODATA
     if not empty.any():

@@ -12,15 +12,15 @@ from rasterio.transform import Affine
 
 from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import band_name, choose, tile
+from kappamask.scenes.band_names import band_name, choose, parse_tile
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import Grid
-from kappamask.scenes.metadata import attributes, sensed
+from kappamask.scenes.metadata import attributes, parse_sensing_time
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA
 from kappamask.scenes.resample import FINEST
 
-__all__ = ["band_files", "files_by_band", "joined", "open_folder"]
+__all__ = ["band_files", "files_by_band", "open_folder", "stack_bands"]
 
 da: Any = dask.array  # its annotations are partial
 EDGE: Final = 1e-6
@@ -37,7 +37,7 @@ def files_by_band(files: Iterable[Source]) -> dict[str, list[Source]]:
     return found
 
 
-def joined(
+def stack_bands(
     name: str, files: Mapping[str, Sequence[Source]], labels: Sequence[str], kernel: str, metres: float
 ) -> tuple[Array, Grid]:
     """The bands `labels` as a dask array (band, y, x), and the grid that they lie on, the same for all `labels`.
@@ -47,24 +47,24 @@ def joined(
     `kernel`. The grid is the finest of those, cut to the area that all bands cover.
     Raises SceneError if a file cannot be read, if the bands are not of one scene, or not of `metres`.
     """
-    images = {label: _fitting(name, label, sources, metres) for label, sources in files.items()}
-    target = _common(name, {label: image.grid for label, image in images.items()})
-    return da.concatenate([images[label].lazy(target, kernel) for label in labels]), target
+    images = {label: _choose_image(name, label, sources, metres) for label, sources in files.items()}
+    target = _common_grid(name, {label: image.grid for label, image in images.items()})
+    return da.concatenate([images[label].to_dask(target, kernel) for label in labels]), target
 
 
-def _fitting(name: str, label: str, sources: Sequence[Source], metres: float) -> Image:
-    images = sorted((Image.of(source) for source in sources), key=lambda image: image.grid.transform.a)
+def _choose_image(name: str, label: str, sources: Sequence[Source], metres: float) -> Image:
+    images = sorted((Image.open(source) for source in sources), key=lambda image: image.grid.transform.a)
     coarse = [image for image in images if metres <= FINEST or image.grid.transform.a >= metres - EDGE]
     if coarse:
         return coarse[0]
-    half = Image.of(images[-1].source, half=True)
+    half = Image.open(images[-1].source, half=True)
     if abs(half.grid.transform.a - metres) > EDGE:
         own = half.grid.transform.a / 2
         raise SceneError(f"{name}: {label} has pixels of {own:g}, which are not halved to {metres:g} m.")
     return half
 
 
-def _common(name: str, grids: dict[str, Grid]) -> Grid:
+def _common_grid(name: str, grids: dict[str, Grid]) -> Grid:
     """The finest grid, cut to what all bands cover; SceneError if the bands are not of one scene.
 
     Crops of a product cut each resolution at whole pixels, so edges may differ by up to one pixel of the coarser.
@@ -79,10 +79,10 @@ def _common(name: str, grids: dict[str, Grid]) -> Grid:
             raise SceneError(f"{name}: {label} covers {grid.bounds}, {first} {finest.bounds}; use bands of one scene.")
     if finest.crs is None and len(set(grids.values())) > 1:
         raise SceneError(f"{name}: the files are not georeferenced, so bands of several resolutions cannot be aligned.")
-    return _cut(finest, list(grids.values()))
+    return _intersect_grids(finest, list(grids.values()))
 
 
-def _cut(finest: Grid, grids: list[Grid]) -> Grid:
+def _intersect_grids(finest: Grid, grids: list[Grid]) -> Grid:
     west, south, east, north = zip(*(grid.bounds for grid in grids), strict=True)
     size = finest.transform.a
     left, right = (max(west) - finest.transform.c) / size, (min(east) - finest.transform.c) / size
@@ -101,7 +101,7 @@ def open_folder(
         raise SceneError(f"Folder {folder} holds no band files: needed are JP2s whose names hold B01 … B12, B8A.")
     labels = choose(folder.name, [band for band in SENTINEL2_BANDS if band in files], bands)
     _check_one_scene(folder.name, files)
-    data, grid = joined(folder.name, files, labels, kernel, metres)
+    data, grid = stack_bands(folder.name, files, labels, kernel, metres)
     names = sorted(source.name for sources in files.values() for source in sources)
     texts = " ".join([folder.resolve().name, *names])
     return make_cube(data, labels, grid, attributes(texts, {}, level), NODATA)
@@ -115,7 +115,7 @@ def band_files(folder: Path) -> dict[str, list[Source]]:
 def _check_one_scene(name: str, files: Mapping[str, Sequence[Source]]) -> None:
     """SceneError if the names of the band files tell of several dates or tiles; names that tell nothing pass."""
     names = [source.name for sources in files.values() for source in sources]
-    for what, told in (("dates", sensed), ("tiles", tile)):
+    for what, told in (("dates", parse_sensing_time), ("tiles", parse_tile)):
         found = {fact: one for one in names if (fact := told(one))}
         if len(found) > 1:
             listed = ", ".join(f"{fact} ({one})" for fact, one in sorted(found.items()))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from kappamask.models import SceneError
 from kappamask.scenes.readers.raster import CHUNK
-from kappamask.scenes.resample import finer_lines, halved, weighed
+from kappamask.scenes.resample import apply_weights, halve_pixels, line_weights
 
-__all__ = ["finer", "halves", "lazily"]
+__all__ = ["lazy_halve", "lazy_upsample", "to_dask"]
 
 da: Any = dask.array  # its annotations are partial
 PLANE = 2
@@ -24,16 +24,16 @@ Slices = tuple[slice, ...]
 Reader = Callable[[Slices], NDArray[Any]]
 
 
-def lazily(source: Path, name: str, dataset: xr.Dataset) -> xr.Dataset:
+def to_dask(source: Path, name: str, dataset: xr.Dataset) -> xr.Dataset:
     """`dataset` with its images as dask arrays; computing raises SceneError, which says `name`, where it is damaged.
 
     `source`: the file or folder that it lies in.
     """
     planes = {key: v for key, v in dataset.data_vars.items() if v.ndim >= PLANE}
-    return dataset.assign({key: v.copy(data=_lazy(source, name, v)) for key, v in planes.items()})
+    return dataset.assign({key: v.copy(data=_lazy_array(source, name, v)) for key, v in planes.items()})
 
 
-def _stored(name: str, variable: xr.DataArray) -> Reader:
+def _stored_reader(name: str, variable: xr.DataArray) -> Reader:
     """A function from slices to the numbers of `variable` as they lie in the file; SceneError where it is damaged."""
     native, dtype = np.dtype(variable.dtype.newbyteorder("=")), _dtype(variable)
 
@@ -46,41 +46,41 @@ def _stored(name: str, variable: xr.DataArray) -> Reader:
     return read
 
 
-def finer(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float, kernel: str) -> Array:
+def lazy_upsample(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float, kernel: str) -> Array:
     """A coarse image (y, x) on lines `ratio` times as dense, by `kernel`, as a dask array of the same dtype.
 
     Pixels of value `nodata`, or NaN, take no part. Computing raises SceneError where the image is damaged.
     """
-    coarse = _stored(name, variable)
+    coarse = _stored_reader(name, variable)
     shape = tuple(ratio * length for length in variable.shape)
 
     def read(where: Slices) -> NDArray[Any]:
         (rows, down), (columns, across) = (
-            finer_lines(part.start, part.stop - part.start, ratio, length, kernel)
+            line_weights(part.start, part.stop - part.start, ratio, length, kernel)
             for part, length in zip(where, variable.shape, strict=True)
         )
-        return weighed(coarse((rows, columns)), down, across, nodata)
+        return apply_weights(coarse((rows, columns)), down, across, nodata)
 
     return _blocks(source, (variable.name, ratio, kernel), read, shape, _sides(variable, ratio), _dtype(variable))
 
 
-def halves(source: Path, name: str, variable: xr.DataArray, nodata: float) -> Array:
-    """Means of 2 x 2 pixels of an image (y, x), see `halved`, as a dask array of the same dtype.
+def lazy_halve(source: Path, name: str, variable: xr.DataArray, nodata: float) -> Array:
+    """Means of 2 x 2 pixels of an image (y, x), see `halve_pixels`, as a dask array of the same dtype.
 
     Computing raises SceneError where the image is damaged.
     """
-    fine = _stored(name, variable)
+    fine = _stored_reader(name, variable)
     shape = tuple(length // 2 for length in variable.shape)
 
     def read(where: Slices) -> NDArray[Any]:
-        return halved(fine(tuple(slice(2 * part.start, 2 * part.stop) for part in where)), nodata)
+        return halve_pixels(fine(tuple(slice(2 * part.start, 2 * part.stop) for part in where)), nodata)
 
     sides = [-(-side // 2) for side in _sides(variable)]
     return _blocks(source, (variable.name, "half"), read, shape, sides, _dtype(variable))
 
 
-def _lazy(source: Path, name: str, variable: xr.DataArray) -> Array:
-    read = _stored(name, variable)
+def _lazy_array(source: Path, name: str, variable: xr.DataArray) -> Array:
+    read = _stored_reader(name, variable)
     return _blocks(source, variable.name, read, variable.shape, _sides(variable), _dtype(variable))
 
 
@@ -108,9 +108,9 @@ def _sides(variable: xr.DataArray, ratio: int = 1) -> list[int]:
 
 def _dtype(variable: xr.DataArray) -> np.dtype[Any]:
     native = np.dtype(variable.dtype.newbyteorder("="))
-    return np.dtype(f"u{native.itemsize}") if _unsigned(variable) else native
+    return np.dtype(f"u{native.itemsize}") if _is_unsigned(variable) else native
 
 
-def _unsigned(variable: xr.DataArray) -> bool:
+def _is_unsigned(variable: xr.DataArray) -> bool:
     """Classic netCDF has no unsigned numbers, and this attribute (a convention of Unidata's) in their place."""
     return variable.dtype.kind == "i" and str(variable.attrs.get("_Unsigned")).lower() == "true"

@@ -11,28 +11,28 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rioxarray.exceptions import RioXarrayError
 
-from kappamask.files.atomic import spelt
+from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise
-from kappamask.scenes.grid import check_regular, north_up
+from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import attributes, packing
-from kappamask.scenes.readers.lazy_variables import lazily
+from kappamask.scenes.readers.lazy_variables import to_dask
 from kappamask.udf.cube import has_number
-from kappamask.udf.mask import NODATA_ATTRIBUTES
+from kappamask.udf.prepare import NODATA_ATTRIBUTES
 from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = [
     "AS_STORED",
-    "crs_of",
-    "cube_of",
+    "common_nodata",
     "fits",
-    "one_nodata",
+    "merge_nodata",
     "open_dataset",
     "open_dates",
     "open_netcdf",
-    "packing_of",
-    "renamed",
-    "shared_nodata",
+    "read_crs",
+    "read_packing",
+    "rename_dims",
+    "to_cube",
 ]
 
 AS_STORED: dict[str, Any] = {"mask_and_scale": False, "decode_coords": "all"}
@@ -43,13 +43,13 @@ ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
 """By a file's first bytes. The netCDF C library may crash on a damaged file where these raise an exception."""
 
 
-def packing_of(name: str, variable: xr.DataArray) -> tuple[float, float]:
+def read_packing(name: str, variable: xr.DataArray) -> tuple[float, float]:
     """`scale_factor` and `add_offset`; SceneError if one is not a number."""
     scale, offset = (_numbers(name, variable, key) for key in ("scale_factor", "add_offset"))
     return scale[0] if scale else 1.0, offset[0] if offset else 0.0
 
 
-def one_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
+def merge_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
     """`variable` with one nodata value, its `_FillValue`: pixels of further declared values are set to it, lazily.
 
     Values that no pixel can have, for the dtype lacks them, are left out. SceneError if one is not a number.
@@ -58,22 +58,22 @@ def one_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
     distinct = list(dict.fromkeys(value for value in declared if fits(value, variable.dtype)))
     attrs = {key: value for key, value in variable.attrs.items() if key not in NODATA_ATTRIBUTES}
     if not distinct:
-        return _with(variable, attrs)
+        return _replace_attrs(variable, attrs)
     fill, *others = distinct
     others = [value for value in others if not np.isnan(value)]
     merged = variable.where(~variable.isin(np.array(others, variable.dtype)), variable.dtype.type(fill))
-    return _with(merged if others else variable, attrs | {"_FillValue": fill})
+    return _replace_attrs(merged if others else variable, attrs | {"_FillValue": fill})
 
 
-def shared_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:
-    """The `_FillValue` that bands made by `one_nodata` share; SceneError if they declare different ones."""
+def common_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:
+    """The `_FillValue` that bands made by `merge_nodata` share; SceneError if they declare different ones."""
     fills = {str(v.attrs["_FillValue"]): v.attrs["_FillValue"] for v in variables if "_FillValue" in v.attrs}
     if len(fills) > 1:
         raise SceneError(f"{name} declares several nodata values ({', '.join(fills)}); all bands need the same.")
     return {"_FillValue": float(next(iter(fills.values())))} if fills else {}
 
 
-def crs_of(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
+def read_crs(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
     """The coordinate reference system, None where none is declared; SceneError if it cannot be understood."""
     try:
         return dataset.rio.crs
@@ -101,22 +101,22 @@ def _numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:
     return numbers
 
 
-def _with(variable: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:
+def _replace_attrs(variable: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:
     changed = variable.copy(deep=False)
     changed.attrs = attrs
     return changed
 
 
-def renamed(dataset: xr.Dataset) -> xr.Dataset:
+def rename_dims(dataset: xr.Dataset) -> xr.Dataset:
     """`dataset` with its dimensions named t, y, x; a dimension t of one date is dropped, its coordinate stays."""
     dataset = dataset.rename({old: new for old, new in AXES.items() if old in dataset.dims and new not in dataset.dims})
     return dataset.isel(t=0) if dataset.sizes.get("t") == 1 else dataset
 
 
-def cube_of(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
-    """The cube in a `renamed` dataset: see `open_scene`; (t, bands, y, x) where it holds several dates."""
+def to_cube(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
+    """The cube in a `rename_dims` dataset: see `open_scene`; (t, bands, y, x) where it holds several dates."""
     bands = None if bands is None else list(bands)
-    cube = _labelled(name, _dated(name, dataset), bands)
+    cube = _stack_bands(name, _check_dates(name, dataset), bands)
     labels = choose(name, [str(label) for label in cube["bands"].values], bands)
     cube = cube.sel(bands=labels).transpose(*(["t"] if "t" in cube.dims else []), "bands", "y", "x")
     radiometry = packing(name, cube.attrs.pop("packings"))
@@ -127,11 +127,11 @@ def cube_of(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: 
     check_regular(name, cube)
     located = (cube if "t" in cube.dims else cube.drop_vars("t", errors="ignore")).rename("dn")
     located.attrs = attrs | nodata
-    crs = crs_of(name, dataset)
+    crs = read_crs(name, dataset)
     return located.rio.write_crs(crs) if crs else located
 
 
-def _dated(name: str, dataset: xr.Dataset) -> xr.Dataset:
+def _check_dates(name: str, dataset: xr.Dataset) -> xr.Dataset:
     """`dataset` as it is; SceneError if it holds several dates and does not say which."""
     if "t" not in dataset.dims or ("t" in dataset.coords and _is_time(dataset["t"])):
         return dataset
@@ -141,36 +141,36 @@ def _dated(name: str, dataset: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _labelled(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr.DataArray:
+def _stack_bands(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr.DataArray:
     """The bands as one array with dims [t,] bands, y, x; attribute `packings` lists (scale, offset)."""
     flat = {key: variable for key, variable in dataset.data_vars.items() if set(variable.dims) - {"t"} == {"y", "x"}}
     named = {key: label for key in flat if (label := band_name(str(key)))}
     numbered = [key for key in flat if key in named or has_number(str(key))]
     if are_numbered([*map(str, numbered)]):
-        named = dict(zip(numbered, _given(name, [*map(str, numbered)], wanted), strict=True))
+        named = dict(zip(numbered, _name_layers(name, [*map(str, numbered)], wanted), strict=True))
     single = {label: flat[key] for key, label in named.items()}
     if single:
-        return _joined(name, single)
+        return _concat_bands(name, single)
     stacks = [v for v in dataset.data_vars.values() if {"y", "x"} < set(v.dims) and set(v.dims) & set(BAND_DIMS)]
     if len(stacks) != 1:
         raise SceneError(
             f"{name} has no bands: needed are variables B02, B03, … with dims y, x, or one variable with a dimension "
             f"'bands' and labels; it has {', '.join(map(str, dataset.data_vars)) or 'no variables'}."
         )
-    return _stacked(name, stacks[0], wanted)
+    return _select_bands(name, stacks[0], wanted)
 
 
-def _joined(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray:
+def _concat_bands(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray:
     still = [label for label, variable in single.items() if "t" not in variable.dims]
     if 0 < len(still) < len(single):
         raise SceneError(f"{name}: {', '.join(still)} have no dimension t, other bands have; give all bands the same.")
-    layers = [one_nodata(name, variable) for variable in single.values()]
+    layers = [merge_nodata(name, variable) for variable in single.values()]
     cube = xr.concat(layers, xr.Variable("bands", list(single)), combine_attrs="drop_conflicts")
-    packings = [packing_of(name, variable) for label, variable in single.items() if label not in AUXILIARY]
-    return cube.assign_attrs(packings=packings, **shared_nodata(name, layers))
+    packings = [read_packing(name, variable) for label, variable in single.items() if label not in AUXILIARY]
+    return cube.assign_attrs(packings=packings, **common_nodata(name, layers))
 
 
-def _given(name: str, texts: list[str], wanted: list[str] | None) -> list[str]:
+def _name_layers(name: str, texts: list[str], wanted: list[str] | None) -> list[str]:
     """The names that the caller gives to layers which are only numbered; SceneError if there is not one for each."""
     if wanted is None or len(wanted) != len(texts):
         raise SceneError(
@@ -180,17 +180,17 @@ def _given(name: str, texts: list[str], wanted: list[str] | None) -> list[str]:
     return normalise(wanted)
 
 
-def _stacked(name: str, stack: xr.DataArray, wanted: list[str] | None) -> xr.DataArray:
+def _select_bands(name: str, stack: xr.DataArray, wanted: list[str] | None) -> xr.DataArray:
     dim = next(d for d in BAND_DIMS if d in stack.dims)
     texts = [t.decode() if isinstance(t, bytes) else str(t) for t in stack[dim].values] if dim in stack.coords else []
     if are_numbered(texts):
-        texts = _given(name, texts, wanted)
+        texts = _name_layers(name, texts, wanted)
     labels = [band_name(text) for text in texts]
     kept = [i for i, label in enumerate(labels) if label]
     if not kept:
         raise SceneError(f"{name}: dimension '{dim}' has no Sentinel-2 band names as labels, such as B02, B03, ….")
-    cube = one_nodata(name, stack).isel({dim: kept}).rename({dim: "bands"} if dim != "bands" else {})
-    return cube.assign_coords(bands=[labels[i] for i in kept]).assign_attrs(packings=[packing_of(name, stack)])
+    cube = merge_nodata(name, stack).isel({dim: kept}).rename({dim: "bands"} if dim != "bands" else {})
+    return cube.assign_coords(bands=[labels[i] for i in kept]).assign_attrs(packings=[read_packing(name, stack)])
 
 
 def _date(dataset: xr.Dataset) -> dict[str, str]:
@@ -205,7 +205,7 @@ def _is_time(coordinate: xr.DataArray) -> bool:
 
 def open_netcdf(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
     """See `open_scene`."""
-    return north_up(cube_of(path.name, open_dates(path), bands, level))
+    return sort_north_up(to_cube(path.name, open_dates(path), bands, level))
 
 
 def open_dataset(path: Path) -> xr.Dataset:
@@ -218,7 +218,7 @@ def open_dataset(path: Path) -> xr.Dataset:
 
 def open_dates(path: Path) -> xr.Dataset:
     """The same, where it may hold several dates, along t."""
-    if not spelt(path).is_file():
+    if not check_utf8(path).is_file():
         raise SceneError(f"No file {path}.")
     try:
         dataset = xr.open_dataset(path.resolve(), engine=_engine(path), **AS_STORED)
@@ -226,7 +226,7 @@ def open_dates(path: Path) -> xr.Dataset:
         raise
     except Exception as error:  # parsers of damaged bytes raise all kinds
         raise SceneError(f"{path.name} cannot be read as netCDF: {error or type(error).__name__}.") from error
-    return lazily(path, path.name, renamed(dataset))
+    return to_dask(path, path.name, rename_dims(dataset))
 
 
 def _engine(path: Path) -> str:

@@ -8,23 +8,23 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from kappamask.files.atomic import spelt
+from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
-from kappamask.scenes.grid import north_up
+from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.eopf import is_eopf, open_eopf, read_classification
 from kappamask.scenes.readers.geotiff import open_geotiff
 from kappamask.scenes.readers.jp2 import band_files, open_folder
-from kappamask.scenes.readers.lazy_variables import lazily
-from kappamask.scenes.readers.netcdf import cube_of, open_dataset, open_netcdf, renamed
+from kappamask.scenes.readers.lazy_variables import to_dask
+from kappamask.scenes.readers.netcdf import open_dataset, open_netcdf, rename_dims, to_cube
 from kappamask.scenes.readers.raster import local_raster
 from kappamask.scenes.readers.safe import is_safe, open_safe, read_classes
 from kappamask.scenes.readers.stac import open_item
 from kappamask.scenes.readers.vrt import open_vrt
-from kappamask.scenes.readers.zarr import checked, is_zarr, open_group
-from kappamask.scenes.resample import KERNELS, half_cube
+from kappamask.scenes.readers.zarr import check_store, is_zarr, open_group
+from kappamask.scenes.resample import KERNELS, halve_cube
 from kappamask.udf.schemes import to_scheme
-from kappamask.udf.series import with_facts
+from kappamask.udf.series import add_scene_facts
 
 __all__ = ["open_scene", "open_zarr", "read_scl", "scan"]
 
@@ -42,10 +42,10 @@ KINDS = (
 
 def open_zarr(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str, metres: float) -> xr.DataArray:
     """See `open_scene`; the rules of netCDF hold for cubes, whose pixels stay as they are."""
-    checked(path)
+    check_store(path)
     if is_eopf(path):
         return open_eopf(path, bands, level, kernel, metres)
-    return north_up(cube_of(path.name, lazily(path, path.name, renamed(open_group(path))), bands, level))
+    return sort_north_up(to_cube(path.name, to_dask(path, path.name, rename_dims(open_group(path))), bands, level))
 
 
 def open_scene(
@@ -85,14 +85,16 @@ def open_scene(
     if resolution not in RESOLUTIONS:
         raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
     if address := _address(path):
-        return with_facts(open_item(address, bands, level, resampling, resolution))
-    if not spelt(scene).exists():
+        return add_scene_facts(open_item(address, bands, level, resampling, resolution))
+    if not check_utf8(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
     if is_safe(scene):
-        return with_facts(open_safe(scene, bands, level, resampling, resolution))
+        return add_scene_facts(open_safe(scene, bands, level, resampling, resolution))
     if scene.is_dir() and not is_zarr(scene):
-        return with_facts(open_folder(scene, bands, level, resampling, resolution))
-    return with_facts(half_cube(scene.name, _opened(scene, bands, level, resampling, resolution), resolution, pixel_m))
+        return add_scene_facts(open_folder(scene, bands, level, resampling, resolution))
+    return add_scene_facts(
+        halve_cube(scene.name, _open_file(scene, bands, level, resampling, resolution), resolution, pixel_m)
+    )
 
 
 def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
@@ -103,14 +105,14 @@ def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
     Raises SceneError if the product is damaged, or does not cover `like`; computing raises it as well.
     """
     scene = Path(path)
-    if _address(path) or not spelt(scene).exists():
+    if _address(path) or not check_utf8(scene).exists():
         return None
     read = read_classes if is_safe(scene) else read_classification if scene.is_dir() and is_eopf(scene) else None
     found = read(scene, like) if read else None
     return None if found is None else found.assign_attrs(to_scheme(xr.DataArray(np.uint8(0)), "SCL").attrs)
 
 
-def _opened(
+def _open_file(
     scene: Path, bands: Iterable[str] | None, level: str | None, resampling: str, metres: float
 ) -> xr.DataArray:
     if scene.is_dir():

@@ -21,23 +21,23 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
-from kappamask.files.atomic import spelt
+from kappamask.files.atomic import check_utf8
 from kappamask.models import MissingExtraError, SceneError
-from kappamask.scenes.grid import Grid, grid_of, stored_window, turn_north_up
+from kappamask.scenes.grid import Grid, read_grid, to_stored_window, turn_north_up
 
 __all__ = [
     "GDAL_ERRORS",
-    "fetched",
+    "fetch_bytes",
+    "fill_value",
     "has_mask",
     "hidden_pixels",
+    "is_url",
     "lazy_bands",
     "local_raster",
     "number_type",
-    "opened",
-    "resolved",
-    "shown",
-    "value_of_hidden",
-    "web",
+    "open_raster",
+    "redact",
+    "resolve",
 ]
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
@@ -95,7 +95,7 @@ def local_raster(source: Source, **options: Any) -> Iterator[DatasetReader]:
 
     `options` are those of the driver, and `overview_level`.
     """
-    name, driver = _opening(source)
+    name, driver = _choose_driver(source)
     try:
         with rasterio.Env(**ENVIRONMENT), rasterio.open(name, driver=driver, **options) as dataset:
             yield dataset
@@ -104,15 +104,15 @@ def local_raster(source: Source, **options: Any) -> Iterator[DatasetReader]:
         raise SceneError(f"{source.name} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
 
 
-def _opening(source: Source) -> tuple[str | Path, str]:
+def _choose_driver(source: Source) -> tuple[str | Path, str]:
     """What GDAL calls a file, and the one driver that may open it; in products in archives all images are JPEG 2000."""
     path = source.archive if isinstance(source, Member) else source
-    if not spelt(path).is_file():
+    if not check_utf8(path).is_file():
         raise SceneError(f"No file {path}.")
-    return (source.gdal, "JP2OpenJPEG") if isinstance(source, Member) else (source.resolve(), _driver(source))
+    return (source.gdal, "JP2OpenJPEG") if isinstance(source, Member) else (source.resolve(), _driver_of_file(source))
 
 
-def _driver(path: Path) -> str:
+def _driver_of_file(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(max(map(len, DRIVERS)))
     found = [driver for magic, driver in DRIVERS.items() if head.startswith(magic)]
@@ -136,7 +136,7 @@ def lazy_bands(path: Path, indexes: list[int]) -> Array:
     Computing raises SceneError where the file is damaged.
     """
     with local_raster(path) as dataset:
-        grid, dtype = grid_of(dataset), number_type(dataset, indexes[0])
+        grid, dtype = read_grid(dataset), number_type(dataset, indexes[0])
         by_band = dataset.interleaving is None or dataset.interleaving.name == "band"
         height, width = _chunk(dataset.block_shapes[0], grid)
     band_chunks = (1,) * len(indexes) if by_band else (len(indexes),)
@@ -162,11 +162,11 @@ def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]
     (first, last), *ends = block_info[None]["array-location"]
     rows, columns = (slice(*pair) for pair in ends)
     with local_raster(path) as dataset:
-        window = stored_window(dataset, rows, columns)
+        window = to_stored_window(dataset, rows, columns)
         values = np.asarray(dataset.read(list(indexes[first:last]), window=window))
         hidden = hidden_pixels(dataset, path, indexes[0], window)
         if hidden is not None:
-            values = np.where(hidden, value_of_hidden(dataset, values.dtype), values)
+            values = np.where(hidden, fill_value(dataset, values.dtype), values)
         return turn_north_up(dataset, values)
 
 
@@ -193,7 +193,7 @@ def hidden_pixels(dataset: DatasetReader, path: Path | str, band: int, window: W
         return np.asarray(mask.read(band if mask.count > 1 else 1, window=window) == 0)
 
 
-def value_of_hidden(dataset: DatasetReader, dtype: np.dtype[Any]) -> Any:
+def fill_value(dataset: DatasetReader, dtype: np.dtype[Any]) -> Any:
     """The number that stands for pixels that a mask hides: the file's nodata value, else NaN or 0."""
     if dataset.nodata is not None:
         return dtype.type(dataset.nodata)
@@ -205,40 +205,40 @@ def _mask_beside(path: Path | str) -> Path | None:
     return beside if beside and beside.is_file() else None
 
 
-def web(href: str) -> bool:
+def is_url(href: str) -> bool:
     """Whether an href is an address and no file."""
     return "://" in href
 
 
-def shown(href: str | Path) -> str:
+def redact(href: str | Path) -> str:
     """An href as messages may show it: without the query, in which signatures are secrets."""
     return str(href).split("?", 1)[0]
 
 
-def resolved(href: str, base: str | Path, *, loopback: bool = False) -> str | Path:
+def resolve(href: str, base: str | Path, *, loopback: bool = False) -> str | Path:
     """The address or the file that `href` of an item at `base` (an address, or the item's file) means.
 
     `loopback`: allow plain HTTP to this machine. Raises SceneError for other schemes, for addresses that lack a
     signature, and for files outside the item's folder.
     """
-    if isinstance(base, Path) and not web(href):
-        return _beside(href, base)
+    if isinstance(base, Path) and not is_url(href):
+        return _resolve_file(href, base)
     address = urljoin(str(base), href)
     parts = urlsplit(address)
     allowed = parts.scheme == "https" or (loopback and parts.scheme == "http" and parts.hostname in LOOPBACK)
     if not allowed or not parts.hostname or not address.isprintable() or " " in address:
         raise SceneError(
-            f"{shown(href)} is no HTTPS address: take an item with https hrefs, or download the product and open that."
+            f"{redact(href)} is no HTTPS address: take an item with https hrefs, or download the product and open that."
         )
     host, key, remedy = SIGNED
     if parts.hostname.endswith(f".{host}") and f"{key}=" not in parts.query:
-        raise SceneError(f"{shown(address)} lacks a signature: {remedy}.")
+        raise SceneError(f"{redact(address)} lacks a signature: {remedy}.")
     return address
 
 
 @contextmanager
-def opened(source: str | Path) -> Iterator[DatasetReader]:
-    """Open what `resolved` gave, as GeoTIFF or JPEG 2000; GDAL's complaints become SceneError."""
+def open_raster(source: str | Path) -> Iterator[DatasetReader]:
+    """Open what `resolve` gave, as GeoTIFF or JPEG 2000; GDAL's complaints become SceneError."""
     if isinstance(source, Path):
         with local_raster(source) as dataset:
             yield dataset
@@ -249,10 +249,10 @@ def opened(source: str | Path) -> Iterator[DatasetReader]:
             yield dataset
     except (*GDAL_ERRORS, OSError) as error:
         _forget(source, driver)
-        if REFUSED.search(str(error.__cause__ or error)) and (ended := _ended(source)):
-            raise SceneError(_expired(source, ended)) from error
-        reason = str(error.__cause__ or error).replace(source, shown(source)).split("?", 1)[0].rstrip(".")
-        raise SceneError(f"{shown(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
+        if REFUSED.search(str(error.__cause__ or error)) and (ended := _signature_end(source)):
+            raise SceneError(_expiry_message(source, ended)) from error
+        reason = str(error.__cause__ or error).replace(source, redact(source)).split("?", 1)[0].rstrip(".")
+        raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
 
 
 def _forget(source: str, driver: str) -> None:
@@ -266,7 +266,7 @@ def _forget(source: str, driver: str) -> None:
         pass
 
 
-def _ended(address: str) -> datetime | None:
+def _signature_end(address: str) -> datetime | None:
     """When the signature in an address ended, None where it has none, or one that holds still.
 
     Known are those of Azure (`se`), of S3 (`X-Amz-Date` and `X-Amz-Expires`) and of older stores (`Expires`).
@@ -286,36 +286,38 @@ def _ended(address: str) -> datetime | None:
     return end if end < datetime.now(UTC) else None
 
 
-def _expired(address: str, ended: datetime) -> str:
+def _expiry_message(address: str, ended: datetime) -> str:
     return (
-        f"{shown(address)} cannot be had: its signature expired at {ended.isoformat(timespec='seconds')}; search or "
+        f"{redact(address)} cannot be had: its signature expired at {ended.isoformat(timespec='seconds')}; search or "
         "sign the item again, and open it anew."
     )
 
 
-def fetched(address: str, most: int) -> bytes:
-    """The whole answer of an address that `resolved` gave, up to `most` bytes; SceneError for any other answer."""
+def fetch_bytes(address: str, most: int) -> bytes:
+    """The whole answer of an address that `resolve` gave, up to `most` bytes; SceneError for any other answer."""
     try:
         import requests
     except ModuleNotFoundError as error:
         raise MissingExtraError("Addresses need requests: pip install 'kappamask-openeo[stac]'.") from error
     try:
         with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
-            if answer.status_code in (400, 401, 403) and (ended := _ended(address)):
-                raise SceneError(_expired(address, ended))
+            if answer.status_code in (400, 401, 403) and (ended := _signature_end(address)):
+                raise SceneError(_expiry_message(address, ended))
             if answer.status_code != requests.codes.ok:
-                raise SceneError(f"{shown(address)} cannot be had: the answer is {answer.status_code} {answer.reason}.")
+                raise SceneError(
+                    f"{redact(address)} cannot be had: the answer is {answer.status_code} {answer.reason}."
+                )
             data = bytearray()
             for piece in answer.iter_content(PIECE):  # answer.raw would raise errors of urllib3
                 data += piece
                 if len(data) > most:
-                    raise SceneError(f"{shown(address)} is longer than {most >> 20} MiB, which no item is.")
+                    raise SceneError(f"{redact(address)} is longer than {most >> 20} MiB, which no item is.")
     except requests.RequestException as error:
-        raise SceneError(f"{shown(address)} cannot be had: {type(error).__name__}.") from error
+        raise SceneError(f"{redact(address)} cannot be had: {type(error).__name__}.") from error
     return bytes(data)
 
 
-def _beside(href: str, item: Path) -> Path:
+def _resolve_file(href: str, item: Path) -> Path:
     folder = item.parent.resolve()
     file = (folder / href).resolve()
     if folder not in file.parents:

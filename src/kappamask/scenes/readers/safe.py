@@ -13,18 +13,18 @@ import xarray as xr
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from kappamask.files.archives import Source, members, read_bytes
+from kappamask.files.archives import Source, list_members, read_bytes
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import baseline, choose, tile, whole
-from kappamask.scenes.cube import located, make_cube
+from kappamask.scenes.band_names import choose, parse_baseline, parse_tile, require_all_bands
+from kappamask.scenes.cube import make_cube, write_grid
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.image import Image
-from kappamask.scenes.readers.jp2 import files_by_band, joined
+from kappamask.scenes.readers.jp2 import files_by_band, stack_bands
 from kappamask.scenes.readers.raster import NODATA
-from kappamask.scenes.readers.stac_providers import by_baseline, settled
+from kappamask.scenes.readers.stac_providers import radiometry_of_baseline, resolve_radiometry
 
-__all__ = ["Product", "facts", "is_safe", "open_safe", "product_at", "read_classes"]
+__all__ = ["Product", "find_product", "is_safe", "open_safe", "read_classes", "read_facts"]
 
 METADATA: Final = re.compile(r"(?:MTD_MSI|S2[A-Z]_\w{4}_MTD_SAF)(L1C|L2A)\w*\.xml")
 """Names of the metadata file, since December 2016 and before (Products Specification Document)."""
@@ -76,10 +76,10 @@ def is_safe(path: Path) -> bool:
     return root.suffix.lower() == ".safe" or any(METADATA.fullmatch(file.name) for file in root.glob("*.xml"))
 
 
-def product_at(path: Path) -> Product:
+def find_product(path: Path) -> Product:
     """The parts of what `is_safe`; SceneError if some are missing, or if it is of several tiles and none is chosen."""
     root, granule = _root(path)
-    files = _zipped(root) if root.is_file() else _on_disk(root)
+    files = _list_zip(root) if root.is_file() else _list_folder(root)
     metadata = {name: found[1] for name in files if (found := METADATA.fullmatch(name))}
     if len(metadata) != 1:
         held = " and ".join(sorted(metadata)) or "no metadata"
@@ -88,7 +88,7 @@ def product_at(path: Path) -> Product:
     for name, source in files.items():
         if found := IMAGE.fullmatch(name):
             images.setdefault(found[1], []).append(source)
-    granule = granule or _only(root, sorted(images))
+    granule = granule or _require_one_granule(root, sorted(images))
     if granule not in images:
         raise SceneError(f"{root.name} holds no images in GRANULE/{granule}/IMG_DATA; get the product anew.")
     (file, level), *_ = metadata.items()
@@ -103,14 +103,14 @@ def _root(path: Path) -> tuple[Path, str | None]:
     return (place.parents[1], place.name) if place.parent.name == "GRANULE" else (place, None)
 
 
-def _on_disk(root: Path) -> dict[str, Source]:
+def _list_folder(root: Path) -> dict[str, Source]:
     """Path in the product -> file, of metadata and images."""
     return {str(PurePosixPath(*file.relative_to(root).parts)): file for glob in PARTS for file in root.glob(glob)}
 
 
-def _zipped(path: Path) -> dict[str, Source]:
+def _list_zip(path: Path) -> dict[str, Source]:
     """The same, of a product in an archive, wherever in that it lies."""
-    held = members(path)
+    held = list_members(path)
     tops = {str(PurePosixPath(name).parent) for name in held if METADATA.fullmatch(PurePosixPath(name).name)}
     if len(tops) > 1:
         raise SceneError(f"{path.name} holds several products: {', '.join(sorted(tops))}; unzip it, and give one.")
@@ -121,18 +121,18 @@ def _zipped(path: Path) -> dict[str, Source]:
 @lru_cache(maxsize=256)
 def _is_zipped(path: Path, _changed: int) -> bool:
     try:
-        held = [PurePosixPath(name).name for name in members(path)]
+        held = [PurePosixPath(name).name for name in list_members(path)]
     except SceneError:
         held = []
     return PRODUCT.match(path.name) is not None or any(map(METADATA.fullmatch, held))
 
 
-def _only(root: Path, granules: list[str]) -> str:
+def _require_one_granule(root: Path, granules: list[str]) -> str:
     if len(granules) == 1:
         return granules[0]
     if not granules:
         return "*"
-    tiles = ", ".join(tile(granule) or granule for granule in granules)
+    tiles = ", ".join(parse_tile(granule) or granule for granule in granules)
     first = "" if root.is_dir() else "unzip it, and "
     raise SceneError(
         f"{root.name} holds {len(granules)} tiles: {tiles}; {first}give the folder of one, as {_name(root.name)}.SAFE/"
@@ -145,24 +145,28 @@ def _name(text: str) -> str:
     return re.sub(r"(\.SAFE|\.zip)+$", "", text, flags=re.IGNORECASE)
 
 
-def facts(product: Product, level: str | None) -> dict[str, str | int]:
-    """The attributes of a product's cube, as `open_scene` says: also `product`, `platform`, `tile` and `orbit`.
+def read_facts(product: Product, level: str | None) -> dict[str, str | int]:
+    """The attributes of a product's cube, as `open_scene` says: also `product`, `platform`, `parse_tile` and `orbit`.
 
     Raises SceneError if the metadata is damaged, contradicts itself, the product's name or `level`, or does not say
     what the numbers mean.
     """
-    root = _parsed(product)
+    root = _parse_metadata(product)
     grade = _level(product, root)
     version = _text(root, "PROCESSING_BASELINE")
     tags = {"level": grade, "datetime": _text(root, "PRODUCT_START_TIME"), "processing_baseline": version}
     known = {key: text for key, text in tags.items() if text}
     told: dict[str, str | int] = dict(attributes(product.name, known, level, _radiometry(product, root, version)))
-    told |= {"product": product.name, "platform": _text(root, "SPACECRAFT_NAME"), "tile": tile(product.granule) or ""}
+    told |= {
+        "product": product.name,
+        "platform": _text(root, "SPACECRAFT_NAME"),
+        "tile": parse_tile(product.granule) or "",
+    }
     orbit = _text(root, "SENSING_ORBIT_NUMBER")
     return {key: value for key, value in told.items() if value} | ({"orbit": int(orbit)} if orbit.isdecimal() else {})
 
 
-def _parsed(product: Product) -> Element:
+def _parse_metadata(product: Product) -> Element:
     text = read_bytes(product.metadata, LONGEST)
     try:
         root: Element = fromstring(text, forbid_dtd=True)
@@ -193,10 +197,10 @@ def _radiometry(product: Product, root: Element, version: str) -> str | None:
     listed = packing(product.name, [(scale, scale * offset) for offset in offsets.values() or (0.0,)], REMEDY)
     signals = {
         "list of offsets" if offsets else "lack of offsets": listed,
-        f"baseline {version}": by_baseline(version),
-        "name": by_baseline(baseline(product.name)),
+        f"baseline {version}": radiometry_of_baseline(version),
+        "name": radiometry_of_baseline(parse_baseline(product.name)),
     }
-    return settled(product.name, signals, REMEDY)
+    return resolve_radiometry(product.name, signals, REMEDY)
 
 
 def _offsets(product: Product, root: Element) -> dict[str, float]:
@@ -234,27 +238,31 @@ def open_safe(path: Path, bands: Iterable[str] | None, level: str | None, kernel
 
     Without `bands`, SceneError if the product lacks one of its level.
     """
-    product = product_at(path)
-    attrs = facts(product, level)
+    product = find_product(path)
+    attrs = read_facts(product, level)
     files = files_by_band(product.images)
     held = [band for band in SENTINEL2_BANDS if band in files]
-    labels = whole(product.name, held, str(attrs["level"])) if bands is None else choose(product.name, held, bands)
-    data, grid = joined(product.name, files, labels, kernel, metres)
+    labels = (
+        require_all_bands(product.name, held, str(attrs["level"]))
+        if bands is None
+        else choose(product.name, held, bands)
+    )
+    data, grid = stack_bands(product.name, files, labels, kernel, metres)
     return make_cube(data, labels, grid, attrs, NODATA)
 
 
 def read_classes(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     """Sen2Cor's classes of a Level-2A product on the grid of `like`; see `read_scl`."""
-    product = product_at(path)
-    images = [Image.of(source) for source in product.images if CLASSES in source.name]
+    product = find_product(path)
+    images = [Image.open(source) for source in product.images if CLASSES in source.name]
     if not images:
         return None
     finest = min(images, key=lambda image: image.grid.transform.a)
     grid = Grid(like.rio.crs, like.rio.transform(recalc=True), like.sizes["x"], like.sizes["y"])
     if finest.grid.crs != grid.crs or not _covers(finest.grid, grid):
         raise SceneError(f"{product.name}: its classification does not cover the cube; use those of one product.")
-    codes = finest.lazy(grid, "nearest")[0]
-    return located(xr.DataArray(codes, dims=("y", "x"), coords={"y": like["y"], "x": like["x"]}, name="SCL"), grid)
+    codes = finest.to_dask(grid, "nearest")[0]
+    return write_grid(xr.DataArray(codes, dims=("y", "x"), coords={"y": like["y"], "x": like["x"]}, name="SCL"), grid)
 
 
 def _covers(outer: Grid, inner: Grid) -> bool:

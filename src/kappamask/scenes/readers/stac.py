@@ -12,15 +12,15 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 
-from kappamask.files.geojson import boxes
+from kappamask.files.geojson import split_box
 from kappamask.models import MissingExtraError, SceneError
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import DEGREE, Grid, grid_of
+from kappamask.scenes.grid import DEGREE, Grid, read_grid
 from kappamask.scenes.metadata import attributes
 from kappamask.scenes.readers.netcdf import fits
-from kappamask.scenes.readers.raster import NODATA, number_type, opened, resolved
-from kappamask.scenes.readers.stac_driver import Driver, load_pixels, numbered
+from kappamask.scenes.readers.raster import NODATA, number_type, open_raster, resolve
+from kappamask.scenes.readers.stac_driver import Driver, append_band_number, load_pixels
 from kappamask.scenes.readers.stac_items import StacItem, read_item
 from kappamask.scenes.readers.stac_providers import baseline_of, item_radiometry
 from kappamask.scenes.resample import KERNELS
@@ -55,7 +55,7 @@ def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] 
         raise SceneError(f"The items lie in several CRS ({', '.join({str(g.crs) for g in grids})}); open them apart.")
     edges = list(zip(*(grid.bounds for grid in grids), strict=True))
     covered = (min(edges[0]), min(edges[1]), max(edges[2]), max(edges[3]))
-    asked = covered if bbox is None else _projected(_degrees(bbox), crs)
+    asked = covered if bbox is None else _project_boxes(_check_bbox(bbox), crs)
     west, south, east, north = covered
     across, down = _sides(grids[0], resolution)
     left = max(0, floor((asked[0] - west) / across + EDGE))
@@ -84,19 +84,19 @@ def _sides(grid: Grid, resolution: float) -> tuple[float, float]:
     return own if near else (side, side)
 
 
-def _projected(pieces: Sequence[Bounds], crs: CRS) -> Bounds:
+def _project_boxes(pieces: Sequence[Bounds], crs: CRS) -> Bounds:
     """The box around all `pieces`, degrees, in `crs`."""
     west, south, east, north = zip(*(transform_bounds(LONLAT, crs, *piece) for piece in pieces), strict=True)
     return min(west), min(south), max(east), max(north)
 
 
-def _degrees(bbox: Sequence[float]) -> list[Bounds]:
+def _check_bbox(bbox: Sequence[float]) -> list[Bounds]:
     """The box, or its two parts where it crosses the antimeridian."""
     try:
         west, south, east, north = (float(edge) for edge in bbox)
         if not (-90 <= south < north <= 90):
             raise ValueError("south must be less than north")
-        return boxes(west, south, east, north)
+        return split_box(west, south, east, north)
     except (TypeError, ValueError) as error:
         raise SceneError(f"The bbox is {bbox}; needed are west, south, east, north in degrees.") from error
 
@@ -135,7 +135,8 @@ def open_stac(
     grids, dtypes, fills = zip(*(_anchor(one, loopback) for one in items), strict=True)
     target = common_grid(list(grids), resolution, bbox)
     sources = [
-        {label: numbered(one.source(label, loopback=loopback), one.number(label)) for label in labels} for one in items
+        {label: append_band_number(one.source(label, loopback=loopback), one.number(label)) for label in labels}
+        for one in items
     ]
     stated = {source[label]: one.nodata(label) for one, source in zip(items, sources, strict=True) for label in labels}
     nodata = _common_nodata(fills, stated.values(), dtypes[0])
@@ -172,7 +173,7 @@ def search(
         from pystac_client.exceptions import APIError
     except ModuleNotFoundError as error:
         raise MissingExtraError("Searching needs pystac-client: pip install 'kappamask-openeo[stac]'.") from error
-    address = str(resolved(url, "", loopback=loopback))
+    address = str(resolve(url, "", loopback=loopback))
     try:
         client = Client.open(address)
         asked = client.search(collections=[collection], bbox=list(bbox), datetime=dates, max_items=most)
@@ -206,8 +207,8 @@ def _check_words(radiometry: str | None, resampling: str, resolution: float) -> 
 def _anchor(item: StacItem, loopback: bool) -> tuple[Grid, np.dtype[Any], float]:
     """Grid, dtype and nodata value of the item's band that stands for all."""
     label = next(band for band in (*ANCHORS, *item.assets) if band in item.assets)
-    with opened(item.source(label, loopback=loopback)) as dataset:
-        grid, dtype, nodata = grid_of(dataset), number_type(dataset, item.number(label)), dataset.nodata
+    with open_raster(item.source(label, loopback=loopback)) as dataset:
+        grid, dtype, nodata = read_grid(dataset), number_type(dataset, item.number(label)), dataset.nodata
         fitting = [value for value in item.nodata(label) if fits(value, dtype)]
         nodata = next(iter(fitting), None) if nodata is None else nodata
     if grid.crs is None:

@@ -18,10 +18,19 @@ from rasterio.windows import Window
 from kappamask.models import MissingExtraError, SceneError
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.readers.netcdf import fits
-from kappamask.scenes.readers.raster import CHUNK, NODATA, has_mask, hidden_pixels, number_type, opened, shown, web
-from kappamask.scenes.resample import upsampled
+from kappamask.scenes.readers.raster import (
+    CHUNK,
+    NODATA,
+    has_mask,
+    hidden_pixels,
+    is_url,
+    number_type,
+    open_raster,
+    redact,
+)
+from kappamask.scenes.resample import resample_window
 
-__all__ = ["Driver", "load_pixels", "numbered"]
+__all__ = ["Driver", "append_band_number", "load_pixels"]
 
 PROJECTION: Final = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 AROUND: Final = 64
@@ -68,7 +77,7 @@ def _bare_item(number: int, assets: Mapping[str, str], target: Grid, wkt: str) -
     return item
 
 
-def numbered(source: str | Path, band: int) -> str:
+def append_band_number(source: str | Path, band: int) -> str:
     """A source as text, with the number of a band in it where that is not the first."""
     return str(source) if band == 1 else f"{source}{BAND}{band}"
 
@@ -114,7 +123,7 @@ class _Reader:
     def __init__(self, uri: str, driver: Driver) -> None:
         self.uri = uri
         name, _, band = uri.partition(BAND)
-        self.source: str | Path = name if web(name) else Path(name)
+        self.source: str | Path = name if is_url(name) else Path(name)
         self.band = int(band or 1)
         self.driver = driver
 
@@ -124,32 +133,32 @@ class _Reader:
         """The pixels of a piece of the target, and which part of it they are: all."""
         height, width = dst_geobox.shape
         target = Grid(CRS.from_wkt(dst_geobox.crs.to_wkt()), dst_geobox.transform, width, height)
-        with opened(self.source) as dataset:
+        with open_raster(self.source) as dataset:
             if number_type(dataset, self.band) != self.driver.dtype:
-                held = f"{shown(self.source)} holds {dataset.dtypes[self.band - 1]}"
+                held = f"{redact(self.source)} holds {dataset.dtypes[self.band - 1]}"
                 raise SceneError(f"{held}, other bands {self.driver.dtype}; all need the same.")
             window = Window(0, 0, width, height)
-            pixels = self._measured(dataset, window, target)
+            pixels = self._read_measured(dataset, window, target)
         whole = (slice(0, height), slice(0, width))
         if dst is not None:
             np.copyto(dst[whole], pixels)
         return whole, pixels
 
-    def _measured(self, dataset: DatasetReader, window: Window, target: Grid) -> NDArray[Any]:
+    def _read_measured(self, dataset: DatasetReader, window: Window, target: Grid) -> NDArray[Any]:
         """Read pixels (y, x) of `target`, the driver's nodata where the file's mask or own nodata values hide them."""
         driver, stated = self.driver, self.driver.stated.get(self.uri, ())
         declared = [*stated, *([] if dataset.nodata is None else [dataset.nodata])]
         own = [value for value in dict.fromkeys(declared) if fits(value, driver.dtype)] or [NODATA]
         if own == [driver.nodata] and not has_mask(dataset, self.source, self.band):
-            return np.asarray(upsampled(dataset, [self.band], window, target, driver.kernel, driver.nodata)[0])
-        needed = _needed(dataset, target)
+            return np.asarray(resample_window(dataset, [self.band], window, target, driver.kernel, driver.nodata)[0])
+        needed = _source_window(dataset, target)
         if needed is None:
             return np.full((target.height, target.width), driver.nodata, driver.dtype)
-        with _filled(dataset, self.source, self.band, needed, own, driver.nodata) as filled:
-            return np.asarray(upsampled(filled, [1], window, target, driver.kernel, driver.nodata)[0])
+        with _fill_hidden(dataset, self.source, self.band, needed, own, driver.nodata) as filled:
+            return np.asarray(resample_window(filled, [1], window, target, driver.kernel, driver.nodata)[0])
 
 
-def _needed(dataset: DatasetReader, target: Grid) -> Window | None:
+def _source_window(dataset: DatasetReader, target: Grid) -> Window | None:
     """The pixels of a file that those of `target` are made of, and some more; None if it has none of them."""
     west, south, east, north = transform_bounds(target.crs, dataset.crs, *target.bounds)
     corners = [~dataset.transform @ corner for corner in ((west, north), (east, south))]
@@ -162,7 +171,7 @@ def _needed(dataset: DatasetReader, target: Grid) -> Window | None:
 
 
 @contextmanager
-def _filled(
+def _fill_hidden(
     dataset: DatasetReader, source: str | Path, band: int, needed: Window, own: Sequence[float], nodata: float
 ) -> Iterator[DatasetReader]:
     """A copy in memory of a part of a file with one nodata value, in place of its mask and its `own` values."""

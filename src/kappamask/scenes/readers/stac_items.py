@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from kappamask.files.atomic import spelt
+from kappamask.files.atomic import check_utf8
 from kappamask.models import SENTINEL2_BANDS, MissingExtraError, SceneError
 from kappamask.scenes.band_names import band_name
-from kappamask.scenes.readers.raster import fetched, resolved, shown, web
+from kappamask.scenes.readers.raster import fetch_bytes, is_url, redact, resolve
 
 __all__ = ["StacItem", "read_item"]
 
@@ -66,8 +66,8 @@ class StacItem:
             raise SceneError(f"Item {self.id} states a nodata value of {label} that is no number: {error}.") from error
 
     def source(self, label: str, *, loopback: bool) -> str | Path:
-        """Where a band's pixels lie; SceneError if that may not be read, see `resolved`."""
-        return resolved(str(self.asset(label)["href"]), self.base, loopback=loopback)
+        """Where a band's pixels lie; SceneError if that may not be read, see `resolve`."""
+        return resolve(str(self.asset(label)["href"]), self.base, loopback=loopback)
 
 
 def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacItem:
@@ -76,8 +76,8 @@ def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacIt
     `resolution`: metres; of assets that hold the same band, the coarsest that is no coarser is taken.
     Raises SceneError if it cannot be had, is no item, or has no band.
     """
-    raw, base = _found(item, loopback)
-    kept = _validated(raw, base)
+    raw, base = _load_item(item, loopback)
+    kept = _validate_item(raw, base)
     try:
         assets = _bands(kept["assets"], resolution)
     except (AttributeError, TypeError, ValueError) as error:
@@ -90,17 +90,17 @@ def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacIt
     return StacItem(kept, base, assets)
 
 
-def _found(item: Any, loopback: bool) -> tuple[Any, str | Path]:
+def _load_item(item: Any, loopback: bool) -> tuple[Any, str | Path]:
     if isinstance(item, Mapping):
         return item, _own_address(item)
     if hasattr(item, "to_dict"):
         raw = item.to_dict(include_self_link=True, transform_hrefs=False)
         own = str(item.get_self_href() or "")
-        return raw, own if web(own) or not own else Path(own)
-    if web(str(item)):
-        address = resolved(str(item), "", loopback=loopback)
-        return _json(shown(address), fetched(str(address), LONGEST)), str(address)
-    path = spelt(Path(item))
+        return raw, own if is_url(own) or not own else Path(own)
+    if is_url(str(item)):
+        address = resolve(str(item), "", loopback=loopback)
+        return _json(redact(address), fetch_bytes(str(address), LONGEST)), str(address)
+    path = check_utf8(Path(item))
     if not path.is_file() or path.stat().st_size > LONGEST:
         raise SceneError(f"{path} is no file of a STAC item (JSON, up to {LONGEST >> 20} MiB).")
     return _json(path.name, path.read_bytes()), path
@@ -109,7 +109,7 @@ def _found(item: Any, loopback: bool) -> tuple[Any, str | Path]:
 def _own_address(raw: Mapping[str, Any]) -> str:
     """The address in an item's own link, "" where it has none."""
     hrefs = (str(link.get("href")) for link in raw.get("links") or [] if link.get("rel") == "self")
-    return next(filter(web, hrefs), "")
+    return next(filter(is_url, hrefs), "")
 
 
 def _json(name: str, data: bytes) -> Any:
@@ -119,12 +119,12 @@ def _json(name: str, data: bytes) -> Any:
         raise SceneError(f"{name} is no STAC item: {error}.") from error
 
 
-def _validated(raw: Any, base: str | Path) -> dict[str, Any]:
+def _validate_item(raw: Any, base: str | Path) -> dict[str, Any]:
     try:
         import pystac
     except ModuleNotFoundError as error:
         raise MissingExtraError("STAC items need pystac: pip install 'kappamask-openeo[stac]'.") from error
-    name = shown(base) or "The object"
+    name = redact(base) or "The object"
     if not isinstance(raw, Mapping) or raw.get("type") != "Feature" or not isinstance(raw.get("assets"), Mapping):
         raise SceneError(f"{name} is no STAC item: its type is not Feature, or it has no assets.")
     try:
@@ -142,10 +142,10 @@ def _bands(assets: Mapping[str, Mapping[str, Any]], resolution: float) -> dict[s
             found.setdefault(label, []).append(key)
     ranked = {label: sorted(keys, key=lambda key: _rank(key, assets[key], resolution)) for label, keys in found.items()}
     single = {band: tuple(assets[key] for key in ranked[band]) for band in SENTINEL2_BANDS if band in ranked}
-    return single or _together(assets)
+    return single or _bands_of_stacks(assets)
 
 
-def _together(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], ...]]:
+def _bands_of_stacks(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], ...]]:
     """The bands of assets that hold several, each as an asset of its own that says its `NUMBER`."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for key, asset in assets.items():
@@ -154,7 +154,7 @@ def _together(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Mappin
         if not _image(asset) or words & {*PICTURES} or len(described) < 2:
             continue
         for place, one in enumerate(described):
-            if label := _described(one):
+            if label := _band_of_description(one):
                 own = {name: [asset[name][place]] for name in LISTS if len(asset.get(name) or []) == len(described)}
                 found.setdefault(label, []).append({**asset, **own, NUMBER: place + 1})
     return {band: tuple(found[band]) for band in SENTINEL2_BANDS if band in found}
@@ -167,10 +167,10 @@ def _label(key: str, asset: Mapping[str, Any]) -> str | None:
     described = asset.get("eo:bands") or asset.get("bands") or []
     if len(described) != 1:
         return None
-    return _described(described[0])
+    return _band_of_description(described[0])
 
 
-def _described(band: Mapping[str, Any]) -> str | None:
+def _band_of_description(band: Mapping[str, Any]) -> str | None:
     common = str(band.get("common_name", band.get("eo:common_name")))
     return band_name(str(band.get("name"))) or band_name(common)
 
@@ -183,7 +183,7 @@ def _image(asset: Mapping[str, Any]) -> bool:
 def _rank(key: str, asset: Mapping[str, Any], resolution: float) -> tuple[bool, bool, float, bool]:
     """Smaller is better: what can be reached, is not too coarse, is coarsest, and needs no JPEG 2000."""
     href, metres = str(asset.get("href")), _metres(key, asset)
-    reachable = not web(href) or href.startswith(("https:", "http:"))
+    reachable = not is_url(href) or href.startswith(("https:", "http:"))
     return not reachable, metres > resolution, metres if metres > resolution else -metres, href.lower().endswith("jp2")
 
 

@@ -10,19 +10,19 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import baseline
+from kappamask.scenes.band_names import parse_baseline
 from kappamask.scenes.metadata import packing
-from kappamask.udf.radiometry import AUXILIARY, decide
+from kappamask.udf.radiometry import AUXILIARY, decide_radiometry
 
 __all__ = [
     "PROVIDERS",
     "UNKNOWN",
     "Provider",
     "baseline_of",
-    "by_baseline",
     "item_radiometry",
     "provider_of",
-    "settled",
+    "radiometry_of_baseline",
+    "resolve_radiometry",
 ]
 
 Item = Mapping[str, Any]
@@ -84,13 +84,13 @@ def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
     flagged = any(flag in _properties(item) for flag in FLAGS)
     asked = ("flag",) if flagged and provider is UNKNOWN else provider.signals
     told = {name: SIGNALS[name](item, reflective) for name in asked}
-    mode = settled(f"Item {item.get('id')} ({provider.name})", told, REMEDY)
+    mode = resolve_radiometry(f"Item {item.get('id')} ({provider.name})", told, REMEDY)
     if mode == "dn_offset" and not provider.raw and not told.get("offset"):
         return None
     return mode
 
 
-def settled(name: str, told: Mapping[str, str | None], remedy: str) -> str | None:
+def resolve_radiometry(name: str, told: Mapping[str, str | None], remedy: str) -> str | None:
     """The one reading that all signals give; None where none gives one; SceneError, naming both, where they differ.
 
     `remedy`: how to say which, for the error.
@@ -106,12 +106,12 @@ def baseline_of(item: Item) -> str | None:
     """The processing baseline that an item states, else that of the product whose name it bears."""
     properties = _properties(item)
     stated = next((str(properties[key]) for key in BASELINES if properties.get(key)), None)
-    return stated or baseline(f"{properties.get('s2:product_uri', '')} {item.get('id')}")
+    return stated or parse_baseline(f"{properties.get('s2:product_uri', '')} {item.get('id')}")
 
 
-def by_baseline(baseline: Any) -> str | None:
+def radiometry_of_baseline(baseline: Any) -> str | None:
     """What pixels are as ESA made them at this processing baseline ("05.11"); None where it does not say."""
-    mode = decide("auto", {"processing_baseline": baseline}, {}, []).mode
+    mode = decide_radiometry("auto", {"processing_baseline": baseline}, {}, []).mode
     return None if mode == "unknown" else mode
 
 
@@ -121,7 +121,7 @@ def _properties(item: Item) -> Mapping[str, Any]:
 
 
 def _baseline(item: Item, _: Mapping[str, Item]) -> str | None:
-    return by_baseline(baseline_of(item))
+    return radiometry_of_baseline(baseline_of(item))
 
 
 def _flag(item: Item, assets: Mapping[str, Item]) -> str | None:
@@ -137,7 +137,7 @@ def _offset(item: Item, assets: Mapping[str, Item]) -> str | None:
 
 
 def _collection(item: Item, _: Mapping[str, Item]) -> str | None:
-    mode = decide("auto", {"collection": item.get("collection")}, {}, []).mode
+    mode = decide_radiometry("auto", {"collection": item.get("collection")}, {}, []).mode
     return None if mode == "unknown" else mode
 
 

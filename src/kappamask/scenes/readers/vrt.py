@@ -15,11 +15,11 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
-from kappamask.files.atomic import spelt
+from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import Grid, grid_of
+from kappamask.scenes.grid import Grid, read_grid
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.geotiff import band_labels
 from kappamask.scenes.readers.image import Image
@@ -88,7 +88,7 @@ def read_vrt(path: Path) -> Stack:
 
 
 def _root(path: Path) -> Element:
-    if not spelt(path).is_file():
+    if not check_utf8(path).is_file():
         raise SceneError(f"No file {path}.")
     if path.stat().st_size > LONGEST:
         raise SceneError(f"{path.name} is longer than {LONGEST >> 20} MiB; a stack of bands is some 20 KB.")
@@ -133,7 +133,7 @@ def _layer(path: Path, number: int, layer: Element) -> Layer:
     nodata = _text(layer, "NoDataValue")
     return Layer(
         description=_text(layer, "Description"),
-        file=_beside(path, sources[0]),
+        file=_resolve_file(path, sources[0]),
         number=int(_text(sources[0], "SourceBand") or 1),
         inside=_rectangle(sources[0].find("SrcRect")),
         place=_rectangle(sources[0].find("DstRect")),
@@ -142,7 +142,7 @@ def _layer(path: Path, number: int, layer: Element) -> Layer:
     )
 
 
-def _beside(path: Path, source: Element) -> Path:
+def _resolve_file(path: Path, source: Element) -> Path:
     named, folder = _text(source, "SourceFilename"), path.parent.resolve()
     file = (folder / named).resolve()
     if source.find("SourceFilename[@relativeToVRT='1']") is None or folder not in file.parents:
@@ -176,7 +176,7 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
     Each band is one of a GeoTIFF or JPEG 2000 in the VRT's folder or below; coarser ones are resampled by `kernel`.
     """
     stack = read_vrt(path)
-    files = [_opened(path.name, layer, stack.grid) for layer in stack.layers]
+    files = [_check_file(path.name, layer, stack.grid) for layer in stack.layers]
     labels, numbers = band_labels(path.name, [file.text for file in files], bands)
     chosen = {label: stack.layers[number - 1] for label, number in zip(labels, numbers, strict=True)}
     packed = packing(path.name, [layer.packing for label, layer in chosen.items() if label not in AUXILIARY])
@@ -189,12 +189,12 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
     return make_cube(da.concatenate(pixels), labels, stack.grid, attrs, nodata)
 
 
-def _opened(name: str, layer: Layer, grid: Grid) -> _File:
+def _check_file(name: str, layer: Layer, grid: Grid) -> _File:
     with local_raster(layer.file) as dataset:
         if not 1 <= layer.number <= dataset.count:
             raise SceneError(f"{name}: {layer.file.name} has no band {layer.number}, only 1 to {dataset.count}.")
-        own, described = grid_of(dataset), dataset.descriptions[layer.number - 1]
-    if not _agree(layer, own, grid):
+        own, described = read_grid(dataset), dataset.descriptions[layer.number - 1]
+    if not _is_placed_right(layer, own, grid):
         raise SceneError(
             f"{name} puts {layer.file.name} elsewhere than its georeference does, or cuts it; make it a GeoTIFF first "
             f"(gdal_translate {name} scene.tif)."
@@ -203,7 +203,7 @@ def _opened(name: str, layer: Layer, grid: Grid) -> _File:
     return _File(own, next((text for text in texts if band_name(text)), None))
 
 
-def _agree(layer: Layer, own: Grid, grid: Grid) -> bool:
+def _is_placed_right(layer: Layer, own: Grid, grid: Grid) -> bool:
     """Whether a VRT puts the pixels of a file where its georeference does, and leaves out none that it has room for."""
     whole, all_over = (0.0, 0.0, own.width, own.height), (0.0, 0.0, grid.width, grid.height)
     inside, place = layer.inside or whole, layer.place or all_over
@@ -231,4 +231,4 @@ def _pixels(name: str, stack: Stack, number: int, own: Grid, nodata: float, kern
     layer = stack.layers[number - 1]
     if own != stack.grid and nodata != NODATA:
         raise SceneError(f"{name} needs bands resampled, which keeps the nodata value 0 only, not {nodata:g}.")
-    return Image.of(layer.file, layer.number).lazy(stack.grid, kernel)
+    return Image.open(layer.file, layer.number).to_dask(stack.grid, kernel)

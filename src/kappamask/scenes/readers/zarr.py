@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from kappamask.files.atomic import spelt
+from kappamask.files.atomic import check_utf8
 from kappamask.models import MissingExtraError, SceneError
 from kappamask.scenes.readers.netcdf import AS_STORED
 
-__all__ = ["attributes_of", "checked", "is_zarr", "open_group"]
+__all__ = ["check_store", "is_zarr", "open_group", "read_attributes"]
 
 CODECS: Final = frozenset(
     {"adler32", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "fixedscaleoffset", "gzip", "lz4"}
@@ -37,9 +37,9 @@ def is_zarr(path: Path) -> bool:
     return path.suffix.lower() == ".zarr" or any((path / name).exists() for name in (".zgroup", ".zarray", "zarr.json"))
 
 
-def checked(path: Path) -> Path:
+def check_store(path: Path) -> Path:
     """`path` as it is; SceneError unless it is a folder of plain files, all arrays with `CODECS` and modest chunks."""
-    if not spelt(path).is_dir():
+    if not check_utf8(path).is_dir():
         raise SceneError(f"{path.name} is no folder; needed is a Zarr folder, not zipped.")
     for entry in _entries(path):
         if entry.name in METADATA:
@@ -48,7 +48,7 @@ def checked(path: Path) -> Path:
 
 
 def open_group(path: Path, group: str = "") -> xr.Dataset:
-    """One group of a `checked` Zarr folder, numbers as stored; SceneError if there is none or it is damaged."""
+    """One group of a `check_store` Zarr folder, numbers as stored; SceneError if there is none or it is damaged."""
     try:
         return xr.open_dataset(_store(path), engine="zarr", group=group or None, consolidated=False, **AS_STORED)
     except Exception as error:  # parsers of damaged bytes raise all kinds
@@ -56,8 +56,8 @@ def open_group(path: Path, group: str = "") -> xr.Dataset:
         raise SceneError(f"{path.name} cannot be read as Zarr: {where} fails with {error or type(error)}.") from error
 
 
-def attributes_of(path: Path) -> dict[str, Any]:
-    """The attributes of the root of a `checked` Zarr folder, format 2 or 3."""
+def read_attributes(path: Path) -> dict[str, Any]:
+    """The attributes of the root of a `check_store` Zarr folder, format 2 or 3."""
     old, new = path / ".zattrs", path / "zarr.json"
     if old.exists():
         return dict(_json(path, old))

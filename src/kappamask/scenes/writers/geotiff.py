@@ -19,13 +19,13 @@ from rasterio.io import DatasetWriter
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
-from kappamask.scenes.encoding import NODATA, category_names, colormap, in_percent, legend
-from kappamask.scenes.grid import check_regular, north_up
+from kappamask.scenes.encoding import NODATA, category_names, colormap, legend, to_percent
+from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS, local_raster
 
-__all__ = ["check_geotiff", "patient_threads", "scores_path", "write_geotiff"]
+__all__ = ["check_geotiff", "joined_threads", "scores_path", "write_geotiff"]
 
 da: Any = dask.array  # its annotations are partial
 BLOCK = 512
@@ -53,7 +53,7 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
     if scores is not None:
         layers[scores_path(path)] = _score_layer(scores)
     with ExitStack() as stack:
-        finals = {target: stack.enter_context(written_whole(target, GDAL_ERRORS)) for target in layers}
+        finals = {target: stack.enter_context(atomic_write(target, GDAL_ERRORS)) for target in layers}
         drafts = {target: final.with_name("draft.tif") for target, final in finals.items()}
         _fill([(drafts[target], layer) for target, layer in layers.items()])
         for target, draft in drafts.items():
@@ -101,13 +101,13 @@ def _checksums(path: Path) -> list[int]:
 
 def _fill(layers: list[tuple[Path, xr.DataArray]]) -> None:
     with ExitStack() as stack:
-        targets = [_Layer(stack.enter_context(_created(path, layer))) for path, layer in layers]
-        with patient_threads():
+        targets = [_Layer(stack.enter_context(_create_geotiff(path, layer))) for path, layer in layers]
+        with joined_threads():
             da.store([da.asarray(layer.data) for _, layer in layers], targets, lock=True)
 
 
 @contextmanager
-def _created(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
+def _create_geotiff(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
     profile = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "bigtiff": "IF_SAFER"}
     count, height, width = layer.shape
     size = {"count": count, "height": height, "width": width, "dtype": layer.dtype, "nodata": layer.attrs["_FillValue"]}
@@ -125,12 +125,12 @@ def _created(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
 def _mask_layer(mask: xr.DataArray) -> xr.DataArray:
     flags = {key: _text(mask.attrs[key]) for key in FLAGS if key in mask.attrs}
     extra = {"_FillValue": NODATA, "classes": legend(mask), "flags": flags, "tags": _tags(mask), "overviews": "MODE"}
-    layer = north_up(_one_date(mask)).expand_dims(layer=["KappaMask class"]).transpose("layer", "y", "x")
+    layer = sort_north_up(_one_date(mask)).expand_dims(layer=["KappaMask class"]).transpose("layer", "y", "x")
     return layer.assign_attrs(extra)
 
 
 def _score_layer(scores: xr.DataArray) -> xr.DataArray:
-    layer = north_up(_one_date(in_percent(scores))).rename({"class": "layer"}).transpose("layer", "y", "x")
+    layer = sort_north_up(_one_date(to_percent(scores))).rename({"class": "layer"}).transpose("layer", "y", "x")
     return layer.assign_attrs(tags=_tags(scores), overviews="AVERAGE")
 
 
@@ -154,7 +154,7 @@ def _text(value: Any) -> str:
 
 
 @contextmanager
-def patient_threads() -> Iterator[None]:
+def joined_threads() -> Iterator[None]:
     """Compute dask graphs in threads, and do not leave the block before the last task has ended.
 
     After a failure dask alone lets running tasks go on, and they would write into a file that is being closed.

@@ -10,14 +10,14 @@ import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
-from kappamask.scenes.cube import located
-from kappamask.scenes.encoding import in_percent
-from kappamask.scenes.grid import grid_of, north_up
-from kappamask.scenes.readers.netcdf import AXES, crs_of, open_dates
+from kappamask.scenes.cube import write_grid
+from kappamask.scenes.encoding import to_percent
+from kappamask.scenes.grid import read_grid, sort_north_up
+from kappamask.scenes.readers.netcdf import AXES, open_dates, read_crs
 from kappamask.scenes.readers.raster import GDAL_ERRORS, lazy_bands, local_raster, number_type
-from kappamask.scenes.writers.geotiff import check_geotiff, patient_threads, scores_path, write_geotiff
+from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, scores_path, write_geotiff
 
 __all__ = ["MASK_SUFFIXES", "check_mask", "outputs", "read_mask", "write_mask", "write_netcdf"]
 
@@ -34,18 +34,18 @@ def write_netcdf(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) ->
     ended, which `to_netcdf` does not wait for when one fails. The lock is xarray's, for the scene that is being read
     may be a netCDF too, and the library beneath knows one thread only.
     """
-    layers = {"mask": mask} if scores is None else {"mask": mask, "score": in_percent(scores)}
+    layers = {"mask": mask} if scores is None else {"mask": mask, "score": to_percent(scores)}
     dataset = xr.Dataset(layers, attrs={"Conventions": CONVENTIONS})
     dataset = dataset.rio.write_crs(mask.rio.crs) if mask.rio.crs else dataset
-    with written_whole(path, GDAL_ERRORS) as draft:
+    with atomic_write(path, GDAL_ERRORS) as draft:
         dataset.drop_vars(list(layers)).to_netcdf(draft, engine="netcdf4")
-        with netCDF4.Dataset(draft, "a") as file, patient_threads():
-            targets = [_created(file, name, layer) for name, layer in layers.items()]
+        with netCDF4.Dataset(draft, "a") as file, joined_threads():
+            targets = [_create_variable(file, name, layer) for name, layer in layers.items()]
             da.store([da.asarray(layer.data) for layer in layers.values()], targets, lock=NETCDF4_PYTHON_LOCK)
     return [path]
 
 
-def _created(file: Any, name: str, layer: xr.DataArray) -> Any:
+def _create_variable(file: Any, name: str, layer: xr.DataArray) -> Any:
     """A variable for `layer`. Codes have no fill value, because readers would turn them into floats."""
     fill = layer.attrs.get("_FillValue", False)
     for dim in set(layer.dims) - set(file.dimensions):  # those without coordinates
@@ -70,13 +70,13 @@ def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | N
     Lazy masks are computed chunk by chunk. The file appears whole or not at all. Raises SceneError if it cannot be
     written, or if the mask is no uint8 mask.
     """
-    target, mask = Path(path), _named(mask)
-    scores = None if scores is None else _named(scores)
+    target, mask = Path(path), _rename_dims(mask)
+    scores = None if scores is None else _rename_dims(scores)
     check_mask(mask, target)
     return write_netcdf(mask, target, scores) if _is_netcdf(target) else write_geotiff(mask, target, scores)
 
 
-def _named(array: xr.DataArray) -> xr.DataArray:
+def _rename_dims(array: xr.DataArray) -> xr.DataArray:
     """`array` with dims named t, y, x, where it has other libraries' names of them."""
     return array.rename({old: new for old, new in AXES.items() if old in array.dims and new not in array.dims})
 
@@ -112,7 +112,7 @@ def _is_netcdf(path: Path) -> bool:
 
 def _read_geotiff(path: Path, band: int | None) -> xr.DataArray:
     with local_raster(path) as dataset:
-        grid, count, dtype = grid_of(dataset), dataset.count, number_type(dataset, 1)
+        grid, count, dtype = read_grid(dataset), dataset.count, number_type(dataset, 1)
         attrs = dataset.tags() | dataset.tags(1)
     fits, needed = (count == 1, "one") if band is None else (1 <= band <= count, f"band {band}")
     if not fits or dtype.kind not in "ui":
@@ -121,7 +121,7 @@ def _read_geotiff(path: Path, band: int | None) -> xr.DataArray:
         )
     coords = {"y": grid.y, "x": grid.x}
     mask = xr.DataArray(lazy_bands(path, [band or 1])[0], dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
-    return located(mask, grid)
+    return write_grid(mask, grid)
 
 
 def _read_netcdf(path: Path) -> xr.DataArray:
@@ -130,5 +130,5 @@ def _read_netcdf(path: Path) -> xr.DataArray:
     if "mask" not in dataset and len(codes) != 1:
         raise SceneError(f"{path.name} is no mask: needed is one variable of whole numbers with dims y, x.")
     mask = (dataset["mask"] if "mask" in dataset else codes[0]).transpose(..., "y", "x").rename("mask")
-    crs = crs_of(path.name, dataset)
-    return north_up(mask.rio.write_crs(crs) if crs else mask)
+    crs = read_crs(path.name, dataset)
+    return sort_north_up(mask.rio.write_crs(crs) if crs else mask)

@@ -14,13 +14,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from kappamask.files.atomic import written_whole
+from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.encoding import NODATA, colormap, legend
-from kappamask.scenes.grid import north_up
+from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 
-__all__ = ["RGB", "Preview", "coloured", "quicklook", "red_green_blue", "stretched", "thinned", "true_colour"]
+__all__ = [
+    "RGB",
+    "Preview",
+    "colour_codes",
+    "quicklook",
+    "red_green_blue",
+    "stretch_contrast",
+    "subsample",
+    "true_colour",
+]
 
 RGB = ("B04", "B03", "B02")
 MAX_SIDE = 1200
@@ -47,8 +56,8 @@ def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: x
     """
     target = Path(path)
     if all("y" in one.coords for one in (cube, mask, truth) if one is not None):  # else only the order of rows tells
-        cube, mask, truth = north_up(cube), north_up(mask), None if truth is None else north_up(truth)
-    colour = true_colour(thinned(cube, MAX_SIDE))
+        cube, mask, truth = sort_north_up(cube), sort_north_up(mask), None if truth is None else sort_north_up(truth)
+    colour = true_colour(subsample(cube, MAX_SIDE))
     classes = legend(mask)
     panels = {"KappaMask": _codes(mask, cube)} | ({} if truth is None else {"Truth": _codes(truth, cube)})
     figure = Figure(figsize=(5.5 * (1 + len(panels)), 6), layout="constrained", dpi=DPI)
@@ -60,18 +69,18 @@ def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: x
         _classes(ax, title, codes, classes)
     for ax in axes:
         ax.set_axis_off()
-    with written_whole(target, GDAL_ERRORS) as draft:
+    with atomic_write(target, GDAL_ERRORS) as draft:
         figure.savefig(draft, format="png", bbox_inches="tight")
     return target
 
 
 def true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
-    """The picture of a cube (bands, y, x) of any dtype: `stretched` by the cube's own pixels.
+    """The picture of a cube (bands, y, x) of any dtype: `stretch_contrast` by the cube's own pixels.
 
     Computes the cube's B04, B03 and B02, so thin a large one first. Raises SceneError if one of them is lacking.
     """
     image = red_green_blue(cube)
-    return stretched([image], image)[0]
+    return stretch_contrast([image], image)[0]
 
 
 def red_green_blue(cube: xr.DataArray) -> NDArray[np.float32]:
@@ -84,7 +93,7 @@ def red_green_blue(cube: xr.DataArray) -> NDArray[np.float32]:
     return np.where(valid[..., None], image, np.float32(np.nan))
 
 
-def stretched(images: Sequence[NDArray[np.float32]], of: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def stretch_contrast(images: Sequence[NDArray[np.float32]], of: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Images (y, x, 3) as 0 to 1, black where NaN, all with one stretch, so that they compare.
 
     of: pixels (…, 3) that are to be told apart; those with NaN do not count.
@@ -96,13 +105,13 @@ def stretched(images: Sequence[NDArray[np.float32]], of: NDArray[np.float32]) ->
     return [np.nan_to_num(np.clip((one - low) / scale, 0, 1) ** GAMMA).astype(np.float32) for one in images]
 
 
-def thinned(array: xr.DataArray, longest: int) -> xr.DataArray:
+def subsample(array: xr.DataArray, longest: int) -> xr.DataArray:
     """Every n-th row and column of `array` (…, y, x), so that no side has more than `longest` pixels."""
     step = -(-max(array.sizes["y"], array.sizes["x"]) // longest)
     return array.isel(y=slice(None, None, step), x=slice(None, None, step))
 
 
-def coloured(codes: NDArray[np.integer], classes: tuple[ClassValue, ...]) -> NDArray[np.uint8]:
+def colour_codes(codes: NDArray[np.integer], classes: tuple[ClassValue, ...]) -> NDArray[np.uint8]:
     """Codes (y, x) in the colours of their classes: uint8 (y, x, 4), red, green, blue, alpha; others transparent."""
     table = np.zeros((256, 4), np.uint8)
     for value, rgba in colormap(classes).items():
@@ -113,11 +122,11 @@ def coloured(codes: NDArray[np.integer], classes: tuple[ClassValue, ...]) -> NDA
 def _codes(mask: xr.DataArray, cube: xr.DataArray) -> NDArray[np.uint8]:
     if (mask.sizes["y"], mask.sizes["x"]) != (cube.sizes["y"], cube.sizes["x"]):
         raise SceneError(f"The mask has {dict(mask.sizes)} pixels, the scene {dict(cube.sizes)}; one grid is needed.")
-    return np.asarray(thinned(mask.transpose("y", "x"), MAX_SIDE).values)
+    return np.asarray(subsample(mask.transpose("y", "x"), MAX_SIDE).values)
 
 
 def _classes(ax: Axes, title: str, codes: NDArray[np.uint8], classes: tuple[ClassValue, ...]) -> None:
-    ax.imshow(coloured(codes, classes), interpolation="nearest")
+    ax.imshow(colour_codes(codes, classes), interpolation="nearest")
     ax.set_title(title)
     shares = {c: float(np.mean(codes == c.value)) for c in classes}
     shown = [
@@ -148,7 +157,7 @@ class Preview:
         *dates, (first, last), y, x = block_info[0]["array-location"]
         held = [number for number, band in enumerate(self._bands) if first <= band < last]
         if held and all(start <= date < stop for date, (start, stop) in zip(self._first, dates, strict=True)):
-            (rows, into_y), (columns, into_x) = (_every(self._step, *ends) for ends in (y, x))
+            (rows, into_y), (columns, into_x) = (_lines_of_step(self._step, *ends) for ends in (y, x))
             image = block[-1] if dates else block
             for number in held:
                 self._pixels[number, into_y, into_x] = image[self._bands[number] - first, rows, columns]
@@ -161,7 +170,7 @@ class Preview:
         return like.copy(data=wide[:, : like.sizes["y"], : like.sizes["x"]])
 
 
-def _every(step: int, start: int, stop: int) -> tuple[slice, slice]:
+def _lines_of_step(step: int, start: int, stop: int) -> tuple[slice, slice]:
     """Which of the lines [start, stop) are multiples of `step`: in the block, and as a part of all that are."""
     first, last = -(-start // step), -(-stop // step)
     return slice(first * step - start, None, step), slice(first, last)

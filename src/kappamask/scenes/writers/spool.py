@@ -10,17 +10,17 @@ import xarray as xr
 from dask.array import Array
 from numpy.typing import NDArray
 
-from kappamask.scenes.encoding import percents
-from kappamask.udf.stream import Piece, Shown, Stream
+from kappamask.scenes.encoding import round_to_percent
+from kappamask.udf.stream import Piece, ProgressCallback, Stream
 
-__all__ = ["Made", "made_in_strips"]
+__all__ = ["SpooledMask", "spool_to_disk"]
 
 da: Any = dask.array  # its annotations are partial
 ROWS = 512
 """Of a chunk that is read again: whole blocks of the GeoTIFF that will hold it."""
 
 
-class Made(NamedTuple):
+class SpooledMask(NamedTuple):
     """Lazy arrays that read files of the folder in which they were made."""
 
     mask: xr.DataArray
@@ -29,27 +29,27 @@ class Made(NamedTuple):
     """In percent, uint8 ([t,] class, y, x), 255 where missing."""
 
 
-def made_in_strips(stream: Stream, folder: Path, *, scores: bool, show: Shown) -> Made:
+def spool_to_disk(stream: Stream, folder: Path, *, scores: bool, show: ProgressCallback) -> SpooledMask:
     """Make a mask in `folder`; dims, coordinates and attributes are those of `kappamask.udf.cloud_mask`."""
-    like = stream.like()
+    like = stream.template()
     with (folder / "mask").open("wb") as masks, (folder / "score").open("wb") as kept:
-        strips = [_Strips(masks, like["mask"].shape[-1:])]
+        strips = [_RowWriter(masks, like["mask"].shape[-1:])]
         if scores:
-            strips.append(_Strips(kept, like["score"].shape[-3:-2] + like["score"].shape[-1:]))
+            strips.append(_RowWriter(kept, like["score"].shape[-3:-2] + like["score"].shape[-1:]))
 
         def write(piece: Piece) -> None:
             strips[0].add(piece, piece.mask)
             if scores:
-                strips[1].add(piece, percents(piece.scores).transpose(1, 0, 2))
+                strips[1].add(piece, round_to_percent(piece.scores).transpose(1, 0, 2))
 
         stream.run(write, show)
-    mask = like["mask"].copy(data=_stored(folder / "mask", like["mask"].shape))
+    mask = like["mask"].copy(data=_lazy_bytes(folder / "mask", like["mask"].shape))
     lines = like["score"].transpose(..., "y", "class", "x")
-    stored = lines.copy(data=_stored(folder / "score", lines.shape, ndim=3)).transpose(*like["score"].dims)
-    return Made(mask, stored if scores else None)
+    stored = lines.copy(data=_lazy_bytes(folder / "score", lines.shape, ndim=3)).transpose(*like["score"].dims)
+    return SpooledMask(mask, stored if scores else None)
 
 
-class _Strips:
+class _RowWriter:
     """Pieces side by side, put together to whole rows and appended to a file."""
 
     def __init__(self, file: BinaryIO, line: tuple[int, ...]) -> None:
@@ -65,14 +65,14 @@ class _Strips:
             self.file.write(self.rows.data)
 
 
-def _stored(path: Path, shape: tuple[int, ...], ndim: int = 2) -> Array:
+def _lazy_bytes(path: Path, shape: tuple[int, ...], ndim: int = 2) -> Array:
     """Bytes of a file as a dask array: `ndim` axes, of which the first is y, or dates of these."""
     height, *line = shape[-ndim:]
-    dates = [_lines(path, date * height, height, tuple(line)) for date in range(math.prod(shape[:-ndim]))]
+    dates = [_lazy_rows(path, date * height, height, tuple(line)) for date in range(math.prod(shape[:-ndim]))]
     return da.stack(dates).reshape(shape) if len(shape) > ndim else dates[0]
 
 
-def _lines(path: Path, first: int, height: int, line: tuple[int, ...]) -> Array:
+def _lazy_rows(path: Path, first: int, height: int, line: tuple[int, ...]) -> Array:
     chunks = da.core.normalize_chunks((ROWS, *([-1] * len(line))), shape=(height, *line))
     meta = np.empty((0,) * (1 + len(line)), dtype=np.uint8)
     lazy: Array = da.map_blocks(_read, path=path, first=first, chunks=chunks, dtype=np.uint8, meta=meta)

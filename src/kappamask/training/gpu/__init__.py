@@ -1,1 +1,1 @@
-"""The simulator and its batches on the GPU."""
+"""Simulate and batch training data on the GPU."""

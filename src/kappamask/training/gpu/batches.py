@@ -14,35 +14,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from kappamask.datasets import class_sets
-from kappamask.training.batches import (
-    AROUND_PX,
+from kappamask.training.augmentation import (
     FILL,
-    FLAT,
     GAIN,
-    GRAIN,
     L2A_SHARE,
     LEVELS,
     OFFSETS,
-    PATCHES,
-    PIXEL_SHARE,
-    RIM_PX,
-    SIDES,
     SNOW_B02,
     SNOW_B11,
     UNLIT,
-    Batch,
-    Sides,
-    ceilings,
     draw_air,
-    keep_bands,
+    draw_bands,
+    draw_saturation,
 )
-from kappamask.training.gpu.images import generator, lose_wedges, planes_of, to_like, turn_each, zoom
-from kappamask.training.gpu.paint import paint, vapour_ratios
+from kappamask.training.batches import PIXEL_SHARE, SIDES, Batch, Sides
+from kappamask.training.gpu.images import create_generator, drop_nodata_corners, to_like, to_planes, turn_each, zoom
+from kappamask.training.gpu.paint import measure_vapour_ratios, paint_batch
+from kappamask.training.samples import AROUND_PX, FLAT, GRAIN, PATCHES, RIM_PX
 from kappamask.training.simulator.clouds import EDGE_PX
 from kappamask.training.simulator.materials import load_ground, read_pixels
 from kappamask.training.simulator.paint import CLOUD, ONLY_B10, THIN
-from kappamask.training.simulator.spectra import B02, B10, B11, MEAN, STD, FloatArray, surface_factors
-from kappamask.training.simulator.tiles import LAYERS, SIZE, Numbers, read_sky
+from kappamask.training.simulator.spectra import B02, B10, B11, MEAN, STD, FloatArray, compute_surface_factors
+from kappamask.training.simulator.tiles import LAYERS, SIZE, SkyParameters, read_sky
 
 #: Share of the free memory that parts may take.
 MEMORY_SHARE: Final = 0.4
@@ -50,26 +43,29 @@ MEMORY_SHARE: Final = 0.4
 MOST_CHIPS: Final = 4
 
 
-class Store:
-    """Arrays of one shape in the device's memory, as many as there is room for."""
+class TensorStore:
+    """Arrays of one shape in the device's memory, as many as fit."""
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
         self.memory, self.names = torch.empty(shape, dtype=dtype, device=device), set[str]()
 
     def new(self, folder: Path, pattern: str) -> list[Path]:
-        """Files that have come and find room. Raises FileNotFoundError if there is none, and none has come before."""
+        """List new files as far as there is room.
+
+        Raises FileNotFoundError if there is none, and none was stored before.
+        """
         come = [path for path in sorted(folder.glob(pattern)) if path.name not in self.names]
         if not come and not self.names:
             raise FileNotFoundError(f"No {pattern} in {folder}; kappamask train --device cuda makes some.")
         return come[: len(self.memory) - len(self.names)]
 
     def add(self, path: Path, array: NDArray[Any]) -> None:
-        """Keep `array`, which `path` holds."""
+        """Store `array`, the content of `path`."""
         self.memory[len(self.names)] = torch.from_numpy(array)
         self.names.add(path.name)
 
     def cut(self, count: int, width: int, height: int, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.int64]]:
-        """Pieces (n, planes, height, width) of arrays drawn at random, and the arrays' numbers (n,)."""
+        """Crop pieces (n, planes, height, width) of random arrays; also return their numbers."""
         rows, columns = self.memory.shape[-2:]
         which = rng.integers(len(self.names), size=count)
         y, x = rng.integers(rows - height + 1, size=count), rng.integers(columns - width + 1, size=count)
@@ -77,28 +73,34 @@ class Store:
         return torch.stack(cut), which
 
 
-def room_on(device: str) -> int:
-    """Pairs of a ground and a sky that fit into the free memory of a CUDA device; each takes two bytes a value."""
+def count_capacity(device: str) -> int:
+    """Count the pairs of ground and sky that fit into a CUDA device's free memory.
+
+    Each takes two bytes a value.
+    """
     each = 2 * SIZE * (13 * SIZE + (2 * LAYERS + 1) * (SIZE + 2 * EDGE_PX))
     return int(MEMORY_SHARE * torch.cuda.mem_get_info(device)[0] / each)
 
 
 class DeviceSource:
-    """As `Source` without labelled scenes, on `device`, from the parts in a folder; takes `capacity`, or what fits."""
+    """Make batches on `device` from simulated skies and grounds, without labelled scenes.
+
+    Otherwise as `TileBatches`. capacity: pairs to hold; left out, as many as fit.
+    """
 
     def __init__(self, parts: Path, data: Path, device: str, capacity: int | None = None, sides: Sides = SIDES) -> None:
         self.folder, self.device, self.sides = parts, device, sides
         pixels, self.thick = read_pixels(data), load_ground(data).clouds
         self.spectra = torch.from_numpy(pixels.spectra).to(device)
         self.cloudy = pixels.cloudy
-        room = capacity or room_on(device)
-        self.grounds = Store((room, 13, SIZE, SIZE), torch.int16, device)
-        self.skies = Store((room, 2 * LAYERS + 1, SIZE + 2 * EDGE_PX, SIZE), torch.float16, device)
-        self.numbers: list[Numbers] = []
+        room = capacity or count_capacity(device)
+        self.grounds = TensorStore((room, 13, SIZE, SIZE), torch.int16, device)
+        self.skies = TensorStore((room, 2 * LAYERS + 1, SIZE + 2 * EDGE_PX, SIZE), torch.float16, device)
+        self.numbers: list[SkyParameters] = []
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in parts that have come; raises FileNotFoundError if there are none."""
+        """Store new skies and grounds; raises FileNotFoundError if there are none."""
         for path in self.grounds.new(self.folder, "ground-*.npy"):
             self.grounds.add(path, np.load(path))
         for path in self.skies.new(self.folder, "sky-*.npz"):
@@ -107,7 +109,10 @@ class DeviceSource:
             self.numbers.append(numbers)
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
-        """Batch number `step`: `count` samples of the largest size, or as many pixels in smaller ones; one zoom."""
+        """Make batch number `step` of `count` samples of the largest size.
+
+        Of smaller sizes there are more samples; all have one zoom.
+        """
         rng = np.random.default_rng([seed, step])
         sides, shares = zip(*self.sides, strict=True)
         side, size = sides[int(rng.choice(len(sides), p=shares))]
@@ -115,20 +120,23 @@ class DeviceSource:
         works = int(rng.binomial(count, PIXEL_SHARE))
         parts = self._crops(count - works, side, rng), self._works(works, side, rng)
         scene, sets = (torch.cat(both) for both in zip(*parts, strict=True))
-        unsure = np.arange(count) < count - works
-        image, sets = turn_each(self._observe(scene, sets, unsure, rng), rng)
-        return lose_wedges(Batch(*zoom(image, sets, size)), rng)
+        has_surroundings = np.arange(count) < count - works
+        image, sets = turn_each(self._observe(scene, sets, has_surroundings, rng), rng)
+        return drop_nodata_corners(Batch(*zoom(image, sets, size)), rng)
 
     def _crops(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Lay pieces of skies over pieces of grounds: reflectance (n, 13, y, x) and sets of classes (n, y, x)."""
+        """Paint pieces of skies over pieces of grounds.
+
+        Returns reflectance (n, 13, y, x) and sets of classes (n, y, x).
+        """
         ground = self.grounds.cut(count, side, side, rng)[0].float() / 1e4
         ground = turn_each((ground,), rng)[0]
         planes, which = self.skies.cut(count, side, side + 2 * EDGE_PX, rng)
-        scene, truth = paint(ground, planes, [self.numbers[i] for i in which], self.thick, rng)
+        scene, truth = paint_batch(ground, planes, [self.numbers[i] for i in which], self.thick, rng)
         return scene, to_sets(truth)
 
     def _works(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Make patchworks of labelled pixels, as `batches.make_patchwork` does."""
+        """Make patchworks of labelled pixels, as `samples.make_patchwork` does."""
         most = max(PATCHES)
         chosen = np.array([self._pixels(most, rng) for _ in range(count)], np.int64).reshape(count, most)
         seeds = rng.uniform(0, side, (count, most, 2))
@@ -137,7 +145,7 @@ class DeviceSource:
         at = to_like(seeds.astype(np.float32), grid)[..., None]
         near = ((grid - at[:, :, 0])[..., None] ** 2 + (grid - at[:, :, 1])[:, :, None] ** 2).argmin(dim=1)
         which = to_like(chosen, near).gather(1, near.flatten(1)).view(near.shape)
-        noise = torch.randn(near.shape, generator=generator(near.device, rng), device=near.device)
+        noise = torch.randn(near.shape, generator=create_generator(near.device, rng), device=near.device)
         grain = to_like(rng.uniform(0, GRAIN, (count, 1, 1)).astype(np.float32), near) * noise
         cloudy = to_like(self.cloudy, near)[which]
         sets = torch.where(cloudy, class_sets.CLOUD_OF_EITHER_KIND, class_sets.CLEAR)
@@ -148,38 +156,44 @@ class DeviceSource:
         return rng.choice(np.flatnonzero((self.cloudy == bool(kind)) | (kind == 2)), count)
 
     def _observe(
-        self, scene: Tensor, sets: Tensor, unsure: NDArray[np.bool_], rng: np.random.Generator
+        self, scene: Tensor, sets: Tensor, has_surroundings: NDArray[np.bool_], rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Make the network's input (n, 14, y, x) and its sets of classes, as `batches.observe` does."""
+        """Make input (n, 14, y, x) and class sets, as `augmentation.observe` does."""
         count = len(scene)
         level = self._to_surface(scene, np.flatnonzero(rng.random(count) < L2A_SHARE), rng)
-        spread = np.where(unsure & (rng.random(count) < UNLIT[0]), UNLIT[1], GAIN[0])[:, None]
+        spread = np.where(has_surroundings & (rng.random(count) < UNLIT[0]), UNLIT[1], GAIN[0])[:, None]
         gain = np.exp(spread * rng.standard_normal((count, 1)) + rng.normal(0, GAIN[1], (count, 13)))
         gain, offset = gain.astype(np.float32), (rng.normal(0, 1, (count, 13)) * OFFSETS).astype(np.float32)
-        kept = np.stack([keep_bands(rng) for _ in range(count)])
+        kept = np.stack([draw_bands(rng) for _ in range(count)])
         kept[:, B10] &= level == LEVELS["L1C"]
-        low, mean = np.stack([ceilings(rng) for _ in range(count)]), MEAN[None]
-        seen = torch.minimum(scene * planes_of(gain, scene) + planes_of(offset, scene), planes_of(low, scene))
+        low, mean = np.stack([draw_saturation(rng) for _ in range(count)]), MEAN[None]
+        seen = torch.minimum(scene * to_planes(gain, scene) + to_planes(offset, scene), to_planes(low, scene))
         image = torch.where(
-            planes_of(kept, scene) > 0, (seen - planes_of(mean, scene)) / planes_of(STD[None], scene), float(FILL)
+            to_planes(kept, scene) > 0, (seen - to_planes(mean, scene)) / to_planes(STD[None], scene), float(FILL)
         )
         plane = to_like(level, scene)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
-        return torch.cat((image, plane), dim=1), seen_sets(sets, seen, to_like(kept, scene))
+        return torch.cat((image, plane), dim=1), restrict_sets(sets, seen, to_like(kept, scene))
 
     def _to_surface(self, scene: Tensor, which: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
-        """Turns those of `scene` numbered `which` into L2A; returns every sample's level as the network has it."""
+        """Convert the samples numbered `which` to L2A; return every sample's level.
+
+        The level is encoded as the network has it.
+        """
         level = np.full(len(scene), LEVELS["L1C"], np.float32)
         if len(which):
             level[which] = LEVELS["L2A"]
             part = scene[to_like(which, scene)]
-            pairs = [surface_factors(float(r), *draw_air(rng)) for r in vapour_ratios(part)]
-            air, scale = (planes_of(np.stack(values), scene) for values in zip(*pairs, strict=True))
+            pairs = [compute_surface_factors(float(r), *draw_air(rng)) for r in measure_vapour_ratios(part)]
+            air, scale = (to_planes(np.stack(values), scene) for values in zip(*pairs, strict=True))
             scene[to_like(which, scene)] = ((part - air) / scale).clamp(min=1e-4)
         return level
 
 
 def to_sets(truth: Tensor) -> Tensor:
-    """Convert the simulator's codes (n, y, x) to sets, as `batches.cut_tile` does; `ONLY_B10` stays added."""
+    """Convert the simulator's codes (n, y, x) to sets, as `samples.crop_tile` does.
+
+    `ONLY_B10` stays added.
+    """
     thick = truth == CLOUD
     near = functional.max_pool2d(thick.float()[:, None], RIM_PX * 2 + 1, 1, RIM_PX)[:, 0] > 0
     only_b10 = torch.where(truth >= ONLY_B10, ONLY_B10, 0)
@@ -188,8 +202,8 @@ def to_sets(truth: Tensor) -> Tensor:
     return torch.where((codes == THIN) & near, class_sets.CLOUD_OF_EITHER_KIND, sets + only_b10)
 
 
-def seen_sets(sets: Tensor, scene: Tensor, kept: Tensor) -> Tensor:
-    """Return the classes (n, y, x) that pixels may be of where only the bands `kept` (n, 13) are seen."""
+def restrict_sets(sets: Tensor, scene: Tensor, kept: Tensor) -> Tensor:
+    """Return the class sets (n, y, x) seen with the bands `kept` (n, 13)."""
     only_b10, blind = sets >= ONLY_B10, ~kept[:, B10, None, None]
     sets = torch.where(only_b10, torch.where(blind, class_sets.CLEAR_OR_SEMI_TRANSPARENT, sets - ONLY_B10), sets)
     snowy = torch.where(kept[:, B11, None, None], scene[:, B11], 1.0) > SNOW_B11
@@ -198,7 +212,7 @@ def seen_sets(sets: Tensor, scene: Tensor, kept: Tensor) -> Tensor:
 
 
 def find_flat(blue: Tensor) -> Tensor:
-    """Find pixels (n, y, x) about which `blue` hardly deviates, as `batches.find_flat` does."""
+    """Find pixels (n, y, x) where `blue` hardly varies, as `samples.find_flat` does."""
     mean, square = (
         functional.avg_pool2d(values[:, None], AROUND_PX, 1, AROUND_PX // 2, count_include_pad=False)[:, 0]
         for values in (blue, blue**2)

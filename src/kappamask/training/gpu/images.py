@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kappamask.training.batches import FILL, NODATA_SHARE, Batch
+from kappamask.training.augmentation import FILL, NODATA_SHARE
+from kappamask.training.batches import Batch
 from kappamask.training.simulator.clouds import EDGE_PX
 from kappamask.training.simulator.resample import KERNELS
 from kappamask.training.simulator.spectra import MEAN, NATIVE_M
@@ -17,15 +18,18 @@ from kappamask.training.simulator.spectra import MEAN, NATIVE_M
 MODES: Final = {"nearest": "nearest", "bilinear": "bilinear", "cubic": "bicubic", "sinc": "bicubic"}
 
 
-def moved(plane: Tensor, rows: Any) -> Tensor:
-    """`plane` (n, y + 48, x) as each band sees it, (n, 13, y, x), moved by `rows` (n, 13)."""
+def shift_bands(plane: Tensor, rows: Any) -> Tensor:
+    """Shift `plane` (n, y + 48, x) by `rows` (n, 13), once per band.
+
+    Returns (n, 13, y, x).
+    """
     count, height = len(plane), plane.shape[1] - 2 * EDGE_PX
     index = to_like(rows, plane).long()[..., None] + EDGE_PX + torch.arange(height, device=plane.device)
     return plane[torch.arange(count, device=plane.device)[:, None, None], index]
 
 
 def blur(plane: Tensor, sigma: float) -> Tensor:
-    """Gaussian of deviation `sigma` px over `plane` (n, y, x), to four deviations."""
+    """Blur `plane` (n, y, x) by a Gaussian of `sigma` px, cut at four deviations."""
     reach = int(4 * sigma + 0.5)
     line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=plane.device) / sigma) ** 2)
     kernel = (line / line.sum())[None, None, None]
@@ -33,8 +37,8 @@ def blur(plane: Tensor, sigma: float) -> Tensor:
     return functional.conv2d(functional.conv2d(wide, kernel), kernel.transpose(2, 3))[:, 0]
 
 
-def to_native(scene: Tensor, pixel_m: Sequence[float], rng: np.random.Generator) -> Tensor:
-    """As `resample.blur_to_native`, with a kernel for each sample."""
+def resample_to_native(scene: Tensor, pixel_m: Sequence[float], rng: np.random.Generator) -> Tensor:
+    """Resample as `resample.blur_to_native` does, with a kernel for each sample."""
     kinds = [(size, str(rng.choice(list(KERNELS)))) for size in pixel_m]
     out = scene.clone()
     for size, kernel in sorted(set(kinds)):
@@ -42,11 +46,11 @@ def to_native(scene: Tensor, pixel_m: Sequence[float], rng: np.random.Generator)
         for step in {round(native / size) for native in NATIVE_M} - {0, 1}:
             bands = torch.tensor([b for b, native in enumerate(NATIVE_M) if round(native / size) == step])
             index = which[:, None], bands.to(scene.device)[None]
-            out[index] = _resampled(scene[index], step, MODES[kernel])
+            out[index] = _average_and_enlarge(scene[index], step, MODES[kernel])
     return out.clip(min=1e-4)
 
 
-def _resampled(image: Tensor, step: int, mode: str) -> Tensor:
+def _average_and_enlarge(image: Tensor, step: int, mode: str) -> Tensor:
     height, width = image.shape[-2:]
     whole = functional.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
     coarse = functional.avg_pool2d(whole, step)
@@ -55,7 +59,7 @@ def _resampled(image: Tensor, step: int, mode: str) -> Tensor:
 
 
 def turn_each(wholes: Sequence[Tensor], rng: np.random.Generator) -> list[Tensor]:
-    """Each sample turned by a multiple of 90 degrees and perhaps flipped, as `batches.turn` does with one."""
+    """Rotate and flip each sample at random, as `augmentation.rotate` does with one."""
     ways, turned = rng.integers(8, size=len(wholes[0])), [whole.clone() for whole in wholes]
     for way in range(1, 8):
         which = torch.from_numpy(np.flatnonzero(ways == way)).to(wholes[0].device)
@@ -66,7 +70,10 @@ def turn_each(wholes: Sequence[Tensor], rng: np.random.Generator) -> list[Tensor
 
 
 def zoom(image: Tensor, truth: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Both at `size` pixels: means or lines between values for the image, the nearest pixel for the truth."""
+    """Resize both to `size` pixels.
+
+    The image by means or bilinearly, the truth to the nearest pixel.
+    """
     side = image.shape[-1]
     if side == size:
         return image, truth
@@ -75,8 +82,8 @@ def zoom(image: Tensor, truth: Tensor, size: int) -> tuple[Tensor, Tensor]:
     return functional.interpolate(image, (size, size), mode=mode), truth[:, index][:, :, index]
 
 
-def lose_wedges(batch: Batch, rng: np.random.Generator) -> Batch:
-    """One side of a slanted line is filled in some samples, and not judged."""
+def drop_nodata_corners(batch: Batch, rng: np.random.Generator) -> Batch:
+    """Fill one side of a slanted line in some samples; it is not judged."""
     size, count = batch.image.shape[-1], len(batch.image)
     angle, offset = rng.uniform(0, 2 * np.pi, count), rng.uniform(0.0, 0.45, count)
     offset[rng.random(count) >= NODATA_SHARE] = 2.0
@@ -89,15 +96,16 @@ def lose_wedges(batch: Batch, rng: np.random.Generator) -> Batch:
     return Batch(image, torch.where(lost, 0, batch.sets))
 
 
-def generator(device: torch.device, rng: np.random.Generator) -> torch.Generator:
-    """Random numbers of `device` that follow from `rng`."""
+def create_generator(device: torch.device, rng: np.random.Generator) -> torch.Generator:
+    """Create a random generator on `device`, seeded from `rng`."""
     return torch.Generator(device).manual_seed(int(rng.integers(2**62)))
 
 
 def to_like(array: Any, like: Tensor) -> Tensor:
+    """Copy `array` to the device of `like`."""
     return torch.from_numpy(np.asarray(array)).to(like.device)
 
 
-def planes_of(array: Any, like: Tensor) -> Tensor:
-    """Numbers (n, bands) as float32 (n, bands, 1, 1) on the device of `like`."""
+def to_planes(array: Any, like: Tensor) -> Tensor:
+    """Copy numbers (n, bands) as float32 (n, bands, 1, 1) to the device of `like`."""
     return to_like(np.asarray(array, np.float32), like)[:, :, None, None]

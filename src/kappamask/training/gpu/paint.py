@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kappamask.training.gpu.images import blur, generator, moved, planes_of, to_like, to_native
+from kappamask.training.gpu.images import blur, create_generator, resample_to_native, shift_bands, to_like, to_planes
 from kappamask.training.simulator import clouds, illumination, tiles
 from kappamask.training.simulator import paint as simulate
 from kappamask.training.simulator.clouds import EDGE_PX, Layer
@@ -24,18 +24,20 @@ from kappamask.training.simulator.spectra import (
     B11,
     BRIGHT_B8A,
     FloatArray,
-    path,
-    sky_light,
-    vapour,
-    water_from,
+    diffuse_share,
+    path_reflectance,
+    vapour_transmission,
+    water_from_ratio,
 )
-from kappamask.training.simulator.tiles import LAYERS, Numbers
+from kappamask.training.simulator.tiles import LAYERS, SkyParameters
 
 
-def paint(
-    ground: Tensor, planes: Tensor, numbers: Sequence[Numbers], spectra: FloatArray, rng: np.random.Generator
+def paint_batch(
+    ground: Tensor, planes: Tensor, numbers: Sequence[SkyParameters], spectra: FloatArray, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """`planes` (n, 5, y + 48, x) of skies over `ground` (n, 13, y, x), TOA reflectance.
+    """Paint skies over `ground` (n, 13, y, x), TOA reflectance.
+
+    planes: (n, 5, y + 48, x), as `tiles` stores them.
 
     Returns scenes like `ground`, and their truth, int64 (n, y, x).
     """
@@ -44,100 +46,124 @@ def paint(
     planes = torch.where(clear[:, None, None, None], 0.0, planes.float())
     beam = torch.where(clear[:, None, None], 1.0, planes[:, -1, EDGE_PX:-EDGE_PX])
     scene, aot = light_ground(ground, numbers, rng)
-    waters = water(scene, numbers)
-    scene, drop = darken(scene, beam, numbers, aot, rng)
+    waters = measure_water(scene, numbers)
+    scene, drop = cast_shadows(scene, beam, numbers, aot, rng)
     through, b10 = torch.ones_like(beam), torch.zeros_like(beam)
     for number in range(LAYERS):
         depth, slopes = planes[:, 2 * number], planes[:, 2 * number + 1]
-        scene, opacity, cirrus = overlay(scene, depth, slopes, number, numbers, waters, spectra, rng)
+        scene, opacity, cirrus = overlay_layer(scene, depth, slopes, number, numbers, waters, spectra, rng)
         through, b10 = through * (1 - opacity) ** 2, b10 + cirrus
-    truth = label(blur(through, simulate.BLUR_PX), b10, beam, drop)
-    scene = to_native(scene, [n.pixel_m for n in numbers], rng)
-    noise = torch.randn(scene.shape, generator=generator(device, rng), device=device) * tiles.noise_of(scene)
+    truth = label_truth(blur(through, simulate.BLUR_PX), b10, beam, drop)
+    scene = resample_to_native(scene, [n.pixel_m for n in numbers], rng)
+    noise = torch.randn(scene.shape, generator=create_generator(device, rng), device=device) * tiles.compute_noise(
+        scene
+    )
     return (scene + noise).clip(1e-4, 3.0), truth
 
 
-def light_ground(scene: Tensor, numbers: Sequence[Numbers], rng: np.random.Generator) -> tuple[Tensor, FloatArray]:
-    """Brighter or darker land, dim light, haze; returns the scene, and the aerosol (n,) over its shadows."""
+def light_ground(
+    scene: Tensor, numbers: Sequence[SkyParameters], rng: np.random.Generator
+) -> tuple[Tensor, FloatArray]:
+    """Change brightness, light and haze of the ground.
+
+    Returns the scene, and the aerosol (n,) over its shadows.
+    """
     count = len(scene)
-    scene = (scene * planes_of(np.stack([tiles.shade(rng)[:, 0, 0] for _ in numbers]), scene)).clip(1e-4, 1.2)
+    scene = (scene * to_planes(np.stack([tiles.draw_brightness(rng)[:, 0, 0] for _ in numbers]), scene)).clip(1e-4, 1.2)
     left = np.where(rng.random(count) < tiles.DIM, rng.uniform(*tiles.DIM_TO, count), 1.0)
-    air = torch.minimum(planes_of(np.stack([path(n.zenith_deg, tiles.CLEAR_AIR) for n in numbers]), scene), 0.9 * scene)
-    scene = air + (scene - air) * planes_of(left[:, None], scene)
-    hazy, aot = rng.random(count) < tiles.HAZY, _between(tiles.HAZE, count, rng)
-    drawn = _between(illumination.AOT, count, rng)
-    pairs = [tiles.haze(n.zenith_deg, a if h else tiles.CLEAR_AIR) for n, a, h in zip(numbers, aot, hazy, strict=True)]
-    light, loss = (planes_of(np.stack(values), scene) for values in zip(*pairs, strict=True))
+    air = torch.minimum(
+        to_planes(np.stack([path_reflectance(n.zenith_deg, tiles.CLEAR_AIR) for n in numbers]), scene), 0.9 * scene
+    )
+    scene = air + (scene - air) * to_planes(left[:, None], scene)
+    hazy, aot = rng.random(count) < tiles.HAZY, draw_log_uniform(tiles.HAZE, count, rng)
+    drawn = draw_log_uniform(illumination.AOT, count, rng)
+    pairs = [
+        tiles.compute_haze(n.zenith_deg, a if h else tiles.CLEAR_AIR)
+        for n, a, h in zip(numbers, aot, hazy, strict=True)
+    ]
+    light, loss = (to_planes(np.stack(values), scene) for values in zip(*pairs, strict=True))
     return light + loss * scene, np.where(hazy, aot, drawn).astype(np.float32)
 
 
-def _between(limits: tuple[float, float], count: int, rng: np.random.Generator) -> FloatArray:
-    """Numbers (n,) whose logarithms lie anywhere between those of `limits`."""
+def draw_log_uniform(limits: tuple[float, float], count: int, rng: np.random.Generator) -> FloatArray:
+    """Draw numbers (n,) whose logarithms are uniform between those of `limits`."""
     low, high = (float(np.log(limit)) for limit in limits)
     return np.exp(rng.uniform(low, high, count)).astype(np.float32)
 
 
-def water(scene: Tensor, numbers: Sequence[Numbers]) -> list[float]:
-    """Water vapour in cm of each scene, as `spectra.water_column`."""
-    ratios = vapour_ratios(scene)
-    return [water_from(float(r), n.zenith_deg) for r, n in zip(ratios, numbers, strict=True)]
+def measure_water(scene: Tensor, numbers: Sequence[SkyParameters]) -> list[float]:
+    """Estimate the water vapour in cm of each scene, as `spectra.estimate_water` does."""
+    ratios = measure_vapour_ratios(scene)
+    return [water_from_ratio(float(r), n.zenith_deg) for r, n in zip(ratios, numbers, strict=True)]
 
 
-def vapour_ratios(scene: Tensor) -> FloatArray:
-    """Median B09 / B8A of each scene's bright pixels (n,), as `spectra.vapour_ratio`; every fourth row and column."""
+def measure_vapour_ratios(scene: Tensor) -> FloatArray:
+    """Return the median B09 / B8A of each scene's bright pixels (n,).
+
+    As `spectra.measure_vapour_ratio`, but over every fourth row and column.
+    """
     part = scene[:, :, ::4, ::4]
     ratio = torch.where(part[:, B8A] > BRIGHT_B8A, part[:, B09] / part[:, B8A], torch.nan)
     return np.asarray(ratio.flatten(1).nanmedian(dim=1).values.cpu().numpy())
 
 
-def darken(
-    scene: Tensor, beam: Tensor, numbers: Sequence[Numbers], aot: FloatArray, rng: np.random.Generator
+def cast_shadows(
+    scene: Tensor, beam: Tensor, numbers: Sequence[SkyParameters], aot: FloatArray, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Shadows on the ground, and the largest relative drop (n, y, x), as `illumination.darken`."""
+    """Cast shadows on the ground; also return the largest relative drop (n, y, x).
+
+    As `illumination.cast_shadows`.
+    """
     sides = rng.uniform(*illumination.SIDES, len(scene))
-    pairs = [(path(n.zenith_deg, a), sky_light(n.zenith_deg, a)) for n, a in zip(numbers, aot, strict=True)]
+    pairs = [
+        (path_reflectance(n.zenith_deg, a), diffuse_share(n.zenith_deg, a)) for n, a in zip(numbers, aot, strict=True)
+    ]
     light, sky = (np.stack(values) for values in zip(*pairs, strict=True))
-    air = torch.minimum(planes_of(light, scene), 0.95 * scene.amin(dim=(2, 3), keepdim=True))
-    share = planes_of(np.minimum(sky + sides[:, None], 0.9), scene)
-    shaded = illumination.lit(scene, air, share, beam[:, None])
+    air = torch.minimum(to_planes(light, scene), 0.95 * scene.amin(dim=(2, 3), keepdim=True))
+    share = to_planes(np.minimum(sky + sides[:, None], 0.9), scene)
+    shaded = illumination.illuminate(scene, air, share, beam[:, None])
     seen = list(SEEN)
     before, fallen = scene[:, seen], (scene - shaded)[:, seen]
     drop = torch.where(fallen > illumination.LEAST_DROP, fallen / before.clip(min=1e-4), 0).amax(dim=1)
     return shaded, drop
 
 
-def overlay(
-    scene: Tensor, depth: Tensor, slopes: Tensor, number: int, numbers: Sequence[Numbers], waters: Sequence[float],
+def overlay_layer(
+    scene: Tensor, depth: Tensor, slopes: Tensor, number: int, numbers: Sequence[SkyParameters],
+    waters: Sequence[float],
     spectra: FloatArray, rng: np.random.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Layer `number` of each sky over `scene`; also its opacity in B02 and its light in B10, both (n, y, x)."""
+    """Paint layer `number` of each sky over `scene`.
+
+    Also returns its opacity in B02 and its light in B10, both (n, y, x).
+    """
     layers = [n.layer(number) for n in numbers]
     pairs = zip(layers, numbers, waters, strict=True)
-    colour = np.stack([_colour(layer, n.zenith_deg, w, spectra, rng) for layer, n, w in pairs])
-    rows = np.stack([clouds.parallax(n.base_km[number], n.pixel_m, rng) for n in numbers])
+    colour = np.stack([_draw_colour(layer, n.zenith_deg, w, spectra, rng) for layer, n, w in pairs])
+    rows = np.stack([clouds.shift_by_parallax(n.base_km[number], n.pixel_m, rng) for n in numbers])
     back = np.array([BACKSCATTER[layer.kind.ice] for layer in layers], np.float32)[:, None, None]
     strength = rng.uniform(*simulate.RELIEF, (len(layers), 1, 1)).astype(np.float32)
-    opacity = moved(illumination.two_stream(to_like(back, depth) * depth), rows)
-    bright = moved(1 + to_like(strength, slopes) * slopes, rows)
-    tint = planes_of(colour, scene).expand_as(opacity).clone()
+    opacity = shift_bands(illumination.two_stream_reflectance(to_like(back, depth) * depth), rows)
+    bright = shift_bands(1 + to_like(strength, slopes) * slopes, rows)
+    tint = to_planes(colour, scene).expand_as(opacity).clone()
     thin = illumination.THINNEST + (1 - illumination.THINNEST) * opacity[:, B11:]
     tint[:, B11:] = tint[:, B11:] ** thin
     light = opacity * tint * bright
-    return light + illumination.below(scene, opacity), opacity[:, B02], light[:, B10]
+    return light + illumination.transmit_through_cloud(scene, opacity), opacity[:, B02], light[:, B10]
 
 
-def _colour(
+def _draw_colour(
     layer: Layer, zenith_deg: float, water_cm: float, spectra: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
-    colour = illumination.real_colour(layer, spectra, rng)
+    colour = illumination.draw_real_colour(layer, spectra, rng)
     if colour is None:
-        above = vapour(water_cm, layer.base_km + 0.6 * layer.thick_km, zenith_deg)
-        colour = illumination.cloud_colour(layer, rng) * above
+        above = vapour_transmission(water_cm, layer.base_km + 0.6 * layer.thick_km, zenith_deg)
+        colour = illumination.draw_table_colour(layer, rng) * above
     return np.asarray(colour, np.float32)
 
 
-def label(through: Tensor, b10: Tensor, beam: Tensor, drop: Tensor) -> Tensor:
-    """Label (n, y, x) as `paint.label` does; shadow is 0, not judged, where hardly any ground is in the sun."""
+def label_truth(through: Tensor, b10: Tensor, beam: Tensor, drop: Tensor) -> Tensor:
+    """Label (n, y, x) as the NumPy simulator does; ambiguous shadow is 0."""
     dark = ((beam < simulate.BEAM) & (drop > simulate.DROP)).float()[:, None]
     near = functional.avg_pool2d(functional.pad(dark, (1, 1, 1, 1), mode="replicate"), 3, 1)[:, 0]
     truth = torch.where(near > 0.5, SHADOW, CLEAR)

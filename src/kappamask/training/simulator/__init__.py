@@ -1,1 +1,1 @@
-"""Simulated clouds and shadows over real ground."""
+"""Simulate clouds and shadows over real ground."""

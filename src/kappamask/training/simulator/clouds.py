@@ -1,4 +1,4 @@
-"""Fields of cloud optical depth by kind, and where cloud layers and the sun stand."""
+"""Draw fields of cloud optical depth by kind, and the position of layers and sun."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ EDGE_PX, LONGEST_PX = 24, 384
 
 @dataclass(frozen=True)
 class CloudKind:
-    """Ranges that one kind of cloud is drawn from: heights and thickness in km, cell size in m, the rest unitless."""
+    """Ranges of the parameters of one kind of cloud.
+
+    Heights and thickness in km, cell size in m, the rest unitless.
+    """
 
     name: str
     weight: float
@@ -63,12 +66,15 @@ OVERCAST: Final = 0.999
 
 
 #: Share of the layers whose clouds stand in a thin ragged veil.
-VEILED: Final = 0.5
+VEIL_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer on its canvas: optical `depth` and relative `height` in [0, 1], both float32 (y, x)."""
+    """One cloud layer on its canvas.
+
+    Optical `depth` and relative `height` in [0, 1], both float32 (y, x).
+    """
 
     kind: CloudKind
     base_km: float
@@ -82,10 +88,13 @@ class Layer:
         return self.base_km + self.thick_km
 
 
-def fractal(
+def draw_fractal(
     shape: tuple[int, int], slope: float, cell_px: float, rng: np.random.Generator, *, stretch: float = 1.0
 ) -> FloatArray:
-    """Gaussian random field, float32 (y, x), mean 0, deviation 1, power k**-slope within `cell_px`, stretched."""
+    """Draw a Gaussian random field, float32 (y, x), mean 0, standard deviation 1.
+
+    Its power is k**-slope within `cell_px`; it is stretched in a random direction.
+    """
     y, x = (fft.next_fast_len(n, real=True) for n in shape)
     ky, kx = fft.fftfreq(y)[:, None], fft.rfftfreq(x)[None, :]
     angle = rng.uniform(0, np.pi)
@@ -97,8 +106,11 @@ def fractal(
     return np.asarray((field - field.mean()) / (field.std() + 1e-6), np.float32)
 
 
-def lines(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> FloatArray:
-    """One to three straight trails about `cell_px` wide, float32 (y, x): 0 on the nearest one, negative beside it."""
+def draw_trails(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> FloatArray:
+    """Draw one to three straight trails about `cell_px` wide, float32 (y, x).
+
+    0 on the nearest one, negative beside it.
+    """
     y, x = np.ogrid[: shape[0], : shape[1]]
     far = np.full(shape, np.inf)
     for _ in range(int(rng.integers(1, 4))):
@@ -108,7 +120,7 @@ def lines(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> F
 
 
 def draw_kind(rng: np.random.Generator, pool: Sequence[CloudKind] = KINDS) -> CloudKind:
-    """One kind of `pool`, by weight."""
+    """Draw a kind of `pool`, by weight."""
     weights = np.array([kind.weight for kind in pool])
     return pool[int(rng.choice(len(pool), p=weights / weights.sum()))]
 
@@ -122,30 +134,33 @@ def draw_layer(
     coverage: float | None = None,
     highest_km: float = 20.0,
 ) -> Layer:
-    """A layer of `kind` on a canvas of `shape`, over a share `coverage` (drawn if None), tops below `highest_km`."""
+    """Draw a layer of `kind` on a canvas of `shape`.
+
+    coverage: share of the canvas that it covers, drawn if None. highest_km: height that its tops stay below.
+    """
     cover = float(rng.uniform(*kind.cover)) if coverage is None else coverage
     # At 20 and 30 m the drawn sizes would be a pixel or two: part of such tiles has larger clouds.
     larger = float(rng.uniform(1, pixel_m / 10)) if pixel_m > 10 else 1.0
     cell_px = float(np.exp(rng.uniform(*np.log(kind.cell_m)))) * larger / pixel_m
     slope, stretch = float(rng.uniform(*kind.slope)), float(rng.uniform(*kind.stretch))
-    noise = fractal(shape, slope, max(cell_px, 4.0), rng, stretch=stretch)
-    noise += np.float32(rng.uniform(0, 0.8)) * fractal(shape, 3.5, 6 * max(cell_px, 4.0), rng)
+    noise = draw_fractal(shape, slope, max(cell_px, 4.0), rng, stretch=stretch)
+    noise += np.float32(rng.uniform(0, 0.8)) * draw_fractal(shape, 3.5, 6 * max(cell_px, 4.0), rng)
     if kind.line:
-        noise = lines(shape, max(cell_px, 3.0), rng) + np.float32(0.4) * noise
+        noise = np.asarray(draw_trails(shape, max(cell_px, 3.0), rng) + np.float32(0.4) * noise, np.float32)
     deepest = float(np.exp(rng.uniform(*np.log(kind.depth))))
-    depth, height = _shape(noise, cover, deepest, float(rng.uniform(*kind.edge)))
-    if rng.random() < VEILED:
-        veil = _shape(noise, min(1.0, cover * float(rng.uniform(1.0, 1.6))), float(rng.uniform(0.3, 4.0)), 1.5)[0]
-        depth += veil * np.exp(0.5 * fractal(shape, 2.8, max(cell_px / 2, 4.0), rng)).astype(np.float32)
-    depth *= np.exp(0.25 * fractal(shape, 2.6, max(cell_px / 4, 3.0), rng)).astype(np.float32)
+    depth, height = _shape_layer(noise, cover, deepest, float(rng.uniform(*kind.edge)))
+    if rng.random() < VEIL_SHARE:
+        veil = _shape_layer(noise, min(1.0, cover * float(rng.uniform(1.0, 1.6))), float(rng.uniform(0.3, 4.0)), 1.5)[0]
+        depth += veil * np.exp(0.5 * draw_fractal(shape, 2.8, max(cell_px / 2, 4.0), rng)).astype(np.float32)
+    depth *= np.exp(0.25 * draw_fractal(shape, 2.6, max(cell_px / 4, 3.0), rng)).astype(np.float32)
     if cover >= OVERCAST:
         depth = np.maximum(depth, np.float32(12))
     base = min(float(rng.uniform(*kind.base_km)), 0.6 * highest_km)
     return Layer(kind, base, min(float(rng.uniform(*kind.thick_km)), highest_km - base), depth, height)
 
 
-def _shape(noise: FloatArray, cover: float, deepest: float, edge: float) -> tuple[FloatArray, FloatArray]:
-    """Optical depth and relative height of the part of `noise` above the quantile that leaves `cover`."""
+def _shape_layer(noise: FloatArray, cover: float, deepest: float, edge: float) -> tuple[FloatArray, FloatArray]:
+    """Return optical depth and relative height of a share `cover` of `noise`."""
     if cover >= OVERCAST:
         floor = float(noise.min()) - 0.5 * float(np.ptp(noise))
     else:
@@ -155,8 +170,11 @@ def _shape(noise: FloatArray, cover: float, deepest: float, edge: float) -> tupl
     return deepest * height ** np.float32(edge), np.sqrt(np.minimum(height, 1))
 
 
-def relief(layer: Layer, toward_sun: tuple[float, float], pixel_m: float, strength: float) -> FloatArray:
-    """Factor (y, x) on the cloud's brightness: sides that face the sun are brighter, the others darker."""
+def shade_relief(layer: Layer, toward_sun: tuple[float, float], pixel_m: float, strength: float) -> FloatArray:
+    """Return the factor (y, x) on a cloud's brightness that its relief gives.
+
+    Sides that face the sun are brighter, the others darker.
+    """
     metres = ndimage.gaussian_filter(layer.height, max(1.0, 20 / pixel_m)) * layer.thick_km * 1000 / pixel_m
     slope_y, slope_x = np.gradient(metres)
     facing = -(slope_y * toward_sun[0] + slope_x * toward_sun[1])
@@ -169,7 +187,10 @@ OPAQUE_KINDS: Final = tuple(kind for kind in KINDS if kind.depth[1] >= 20)
 
 @dataclass(frozen=True)
 class Sun:
-    """Direction to the sun in degrees: zenith from the vertical, azimuth clockwise from north (up in the image)."""
+    """Direction to the sun in degrees.
+
+    Zenith from the vertical, azimuth clockwise from north (up in the image).
+    """
 
     zenith_deg: float
     azimuth_deg: float
@@ -187,28 +208,37 @@ class Sun:
 
 
 def draw_sun(rng: np.random.Generator) -> Sun:
-    """Any azimuth, from 18 to 70 degrees from the zenith."""
+    """Draw any azimuth, and a zenith angle from 18 to 70 degrees."""
     return Sun(float(rng.uniform(18, 70)), float(rng.uniform(0, 360)))
 
 
 @dataclass(frozen=True)
-class View:
-    """Where the tile lies on the layers' canvas: the tile's shape and corner, and pixels of shadow per km of height."""
+class CanvasView:
+    """Position of the tile on the canvas of the layers.
+
+    The tile's shape and corner, and pixels of shadow per km of height.
+    """
 
     shape: tuple[int, int]
     corner: tuple[int, int]
     step: tuple[float, float]
 
     def cut(self, canvas: FloatArray, height_km: float = 0.0, rows: int = 0) -> FloatArray:
-        """Part of `canvas` between the sun and the tile at `height_km` (0: straight above), moved by `rows`."""
+        """Cut the part of `canvas` that shades the tile from `height_km`.
+
+        At 0 it is the part straight above. rows: by how many rows to move it.
+        """
         y, x = (round(c + height_km * s) for c, s in zip(self.corner, self.step, strict=True))
         return canvas[y + rows : y + rows + self.shape[0], x : x + self.shape[1]]
 
 
 def draw_sky(
     shape: tuple[int, ...], sun: Sun, pixel_m: float, rng: np.random.Generator, coverage: float | None
-) -> tuple[list[Layer], View]:
-    """One or two layers on a canvas that holds every cloud whose shadow can fall on a tile of `shape`."""
+) -> tuple[list[Layer], CanvasView]:
+    """Draw one or two layers on a canvas large enough for all shadows.
+
+    It holds every cloud whose shadow can fall on a tile of `shape`.
+    """
     step = (1000 * sun.tangent * sun.toward[0] / pixel_m, 1000 * sun.tangent * sun.toward[1] / pixel_m)
     highest = LONGEST_PX * pixel_m / 1000 / max(sun.tangent, 0.05)
     if coverage is None:
@@ -223,10 +253,13 @@ def draw_sky(
     layers = [
         draw_layer(k, canvas, pixel_m, rng, coverage=coverage, highest_km=20.0 if k.ice else reach) for k in kinds
     ]
-    return sorted(layers, key=lambda layer: layer.base_km), View((shape[0], shape[1]), (y, x), step)
+    return sorted(layers, key=lambda layer: layer.base_km), CanvasView((shape[0], shape[1]), (y, x), step)
 
 
-def parallax(base_km: float, pixel_m: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rows (13,) by which each band sees a cloud at `base_km` moved, up the image or down."""
+def shift_by_parallax(base_km: float, pixel_m: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows (13,) by which each band sees a cloud at `base_km` moved.
+
+    All up the image, or all down.
+    """
     rows = np.round(PARALLAX * (base_km * 1000 / pixel_m) / 2 * rng.choice((-1, 1)))
     return np.asarray(rows.clip(-EDGE_PX, EDGE_PX), np.int64)

@@ -18,7 +18,10 @@ CODES: Final = (1, 2, 3, 4)
 
 
 def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
-    """Write a PNG of `tiles` (14, y, x), three views of each side by side. Raises OSError if it cannot be written."""
+    """Write a PNG of `tiles` (14, y, x), three views of each side by side.
+
+    Raises OSError if it cannot be written.
+    """
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -31,7 +34,7 @@ def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
     colours = ListedColormap([f"#{colour}" for _, _, colour, _ in CLASSES])
     for i, tile in enumerate(tiles):
         for j, (title, bands, full) in enumerate(VIEWS):
-            axes[3 * i + j].imshow(_view(tile, bands, full))
+            axes[3 * i + j].imshow(_to_colours(tile, bands, full))
             axes[3 * i + j].set_title(title, fontsize=6)
         axes[3 * i + 2].imshow(
             tile[13] % ONLY_B10, vmin=0, vmax=len(CLASSES) - 1, cmap=colours, interpolation="nearest"
@@ -46,8 +49,11 @@ def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
     beside.replace(path)
 
 
-def _view(tile: NDArray[np.uint16], bands: tuple[int, ...], full: tuple[float, ...] | None) -> NDArray[Any]:
-    """Colours (y, x, 3); without `full`, the brightest of the picture but for 3 % is white."""
+def _to_colours(tile: NDArray[np.uint16], bands: tuple[int, ...], full: tuple[float, ...] | None) -> NDArray[Any]:
+    """Return the colours (y, x, 3) of three bands.
+
+    full: reflectance shown as white; left out, the 97th percentile of the picture.
+    """
     light = tile[list(bands)].transpose(1, 2, 0) / np.float32(1e4)
     top = np.array(full or max(0.2, float(np.percentile(light, 97))), np.float32)
     return np.clip(light / top, 0, 1) ** np.float32(0.7)

@@ -1,11 +1,11 @@
-"""Reflectance and transmittance of clouds, and the shadows that they cast."""
+"""Compute reflectance and transmittance of clouds, and the shadows that they cast."""
 
 from typing import Any, Final
 
 import numpy as np
 from scipy import ndimage
 
-from kappamask.training.simulator.clouds import Layer, Sun, View
+from kappamask.training.simulator.clouds import CanvasView, Layer, Sun
 from kappamask.training.simulator.spectra import (
     ABSORPTION_SPREAD,
     B02,
@@ -18,8 +18,8 @@ from kappamask.training.simulator.spectra import (
     ICE_CLOUD,
     WATER_CLOUD,
     FloatArray,
-    path,
-    sky_light,
+    diffuse_share,
+    path_reflectance,
 )
 
 #: Backscattered share (1 - g) of cloud droplets and of ice crystals (asymmetry 0.85 and 0.77).
@@ -41,23 +41,35 @@ SIDES: Final = (0.02, 0.28)
 AOT: Final = (0.03, 0.5)
 
 
-def reflect(depth: FloatArray, ice: bool) -> FloatArray:
-    """Reflectance of a layer of optical `depth` without absorption: the two-stream formula s t / (2 + s t)."""
-    return np.asarray(two_stream(np.float32(BACKSCATTER[ice]) * depth))
+def compute_reflectance(depth: FloatArray, ice: bool) -> FloatArray:
+    """Return the reflectance of a layer of optical `depth` without absorption.
+
+    The two-stream formula s t / (2 + s t).
+    """
+    return np.asarray(two_stream_reflectance(np.float32(BACKSCATTER[ice]) * depth))
 
 
-def two_stream(back: Any) -> Any:
-    """Reflectance of a layer that scatters `back` of its optical depth back; an array or a tensor."""
+def two_stream_reflectance(back: Any) -> Any:
+    """Return the reflectance of a layer that scatters `back` of its depth back.
+
+    back: an array or a tensor.
+    """
     return back / (2 + back)
 
 
-def below(scene: Any, opacity: Any) -> Any:
-    """Light of `scene` that comes through a layer twice, and to and fro between the two; arrays or tensors."""
+def transmit_through_cloud(scene: Any, opacity: Any) -> Any:
+    """Return the light of `scene` that passes a layer twice, multiple reflections included.
+
+    Arrays or tensors.
+    """
     return (1 - opacity) ** 2 * scene / (1 - opacity * scene.clip(max=0.95))
 
 
-def cloud_colour(layer: Layer, rng: np.random.Generator) -> FloatArray:
-    """Colour (13,) of a layer: its phase's table, from water towards ice with height, and the spread of real clouds."""
+def draw_table_colour(layer: Layer, rng: np.random.Generator) -> FloatArray:
+    """Draw the colour (13,) of a layer from the table of its phase.
+
+    From water towards ice with height, and with the spread of real clouds.
+    """
     table = ICE_CLOUD if layer.kind.ice else WATER_CLOUD
     if not layer.kind.ice and layer.base_km > 2.5:
         table = table + np.float32(rng.uniform(0, 0.8)) * (ICE_CLOUD - WATER_CLOUD)
@@ -68,8 +80,11 @@ def cloud_colour(layer: Layer, rng: np.random.Generator) -> FloatArray:
     return np.asarray(table * np.exp(jitter), np.float32)
 
 
-def real_colour(layer: Layer, spectra: FloatArray | None, rng: np.random.Generator) -> FloatArray | None:
-    """Colour (13,) of a real cloud of about the layer's height, vapour above it included; None half of the time."""
+def draw_real_colour(layer: Layer, spectra: FloatArray | None, rng: np.random.Generator) -> FloatArray | None:
+    """Draw the colour (13,) of a real cloud of about the layer's height.
+
+    Vapour above it is included. None half of the time, and where no cloud fits.
+    """
     if spectra is None or rng.random() < 0.5:
         return None
     low, high = HEIGHT_B10[2 if layer.kind.ice else int(layer.base_km > 2.5)]
@@ -81,11 +96,14 @@ def real_colour(layer: Layer, spectra: FloatArray | None, rng: np.random.Generat
     return np.asarray(real / real[B03] * np.exp(rng.normal(0, 0.02, len(BANDS))), np.float32)
 
 
-def sunbeam(layers: list[Layer], view: View, sun: Sun, pixel_m: float) -> FloatArray:
-    """Share (y, x) of the direct beam that reaches the ground; three cuts give a layer thickness."""
+def compute_sunbeam(layers: list[Layer], view: CanvasView, sun: Sun, pixel_m: float) -> FloatArray:
+    """Return the share (y, x) of the direct beam that reaches the ground.
+
+    Three cuts give a layer thickness.
+    """
     depth = np.zeros(view.shape, np.float32)
     for layer in layers:
-        if layer.kind.ice and _outside(layer, view):
+        if layer.kind.ice and _is_outside_canvas(layer, view):
             continue
         parts = [
             view.cut(layer.depth * (layer.height >= 0.85 * part), layer.base_km + part * layer.thick_km)
@@ -96,27 +114,38 @@ def sunbeam(layers: list[Layer], view: View, sun: Sun, pixel_m: float) -> FloatA
     return np.asarray(ndimage.gaussian_filter(beam, max(0.4, 9 / pixel_m)))
 
 
-def _outside(layer: Layer, view: View) -> bool:
-    """True where the shadow of a high layer would come from beyond the canvas: thin ice casts none that can be seen."""
+def _is_outside_canvas(layer: Layer, view: CanvasView) -> bool:
+    """Return whether the shadow of a high layer would come from beyond the canvas.
+
+    Thin ice casts none that can be seen.
+    """
     start = [round(c + layer.top_km * s) for c, s in zip(view.corner, view.step, strict=True)]
     return any(a < 0 or a + n > m for a, n, m in zip(start, view.shape, layer.depth.shape, strict=True))
 
 
-def darken(scene: FloatArray, beam: FloatArray, sun: Sun, sides: float, aot: float) -> tuple[FloatArray, FloatArray]:
-    """Scene (13, y, x) with less direct light, and the largest relative drop (y, x) over B02, B03 and B08.
+def cast_shadows(
+    scene: FloatArray, beam: FloatArray, sun: Sun, sides: float, aot: float
+) -> tuple[FloatArray, FloatArray]:
+    """Reduce the direct light on `scene` (13, y, x).
+
+    Also returns the largest relative drop (y, x) over B02, B03 and B08.
 
     sides: light from cloud sides, a share of full sunlight. aot: aerosol at 550 nm, which lights shadows too.
     """
     air = np.minimum(
-        path(sun.zenith_deg, aot)[:, None, None], np.nanmin(scene, axis=(1, 2), initial=9.0)[:, None, None] * 0.95
+        path_reflectance(sun.zenith_deg, aot)[:, None, None],
+        np.nanmin(scene, axis=(1, 2), initial=9.0)[:, None, None] * 0.95,
     )
-    share = np.minimum(sky_light(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
-    shaded = lit(scene, air, share, beam)
+    share = np.minimum(diffuse_share(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
+    shaded = illuminate(scene, air, share, beam)
     fallen = scene - shaded
     drop = np.max([np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in SEEN], axis=0)
     return shaded.astype(np.float32), drop
 
 
-def lit(scene: Any, air: Any, share: Any, beam: Any) -> Any:
-    """`scene` where the sky gives `share` of the ground's light and the sun `beam` of the rest; arrays or tensors."""
+def illuminate(scene: Any, air: Any, share: Any, beam: Any) -> Any:
+    """Return `scene` under reduced direct light.
+
+    The sky gives `share` of the ground's light and the sun `beam` of the rest; arrays or tensors.
+    """
     return air + (scene - air) * (share + (1 - share) * beam)

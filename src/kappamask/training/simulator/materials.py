@@ -1,4 +1,4 @@
-"""Clear scenes and labelled pixels that the simulator builds on."""
+"""Read the clear scenes and labelled pixels that the simulator builds on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,19 @@ from numpy.typing import NDArray
 
 from kappamask.datasets.arrays import read_clear
 from kappamask.models import SceneError
-from kappamask.training.simulator.spectra import B02, B03, B04, B09, B8A, B10, B11, BANDS, FloatArray, to_top, vapour
+from kappamask.training.simulator.spectra import (
+    B02,
+    B03,
+    B04,
+    B09,
+    B8A,
+    B10,
+    B11,
+    BANDS,
+    FloatArray,
+    to_top,
+    vapour_transmission,
+)
 
 #: Clear scenes: file of `dn` (y, x, band) and the level it is given in.
 BACKGROUNDS: Final = {
@@ -21,7 +33,7 @@ BACKGROUNDS: Final = {
 #: Reflectance in B02 above which a cloudy pixel shows the cloud's own colour, hardly the ground's.
 THICK: Final = 0.45
 PIXELS: Final = "labelled_l1c_pixels_13band.csv"
-#: Labelled scenes that are never trained on unless told to: the clouds of their labels are not told apart.
+#: Labelled scenes that are never trained on by default; their labels do not separate the kinds of cloud.
 VALIDATION: Final = "labelled_l1c_cumulus_6band.npz"
 LANDSAT: Final = ("labelled_landsat5_6band.npz", "labelled_landsat7_6band.npz")
 #: Side in pixels that a clear scene is brought to, so that tiles can be cut from it without being enlarged.
@@ -32,7 +44,9 @@ ASIDE: Final = 0
 
 @dataclass(frozen=True)
 class Ground:
-    """Real material: TOA `scenes`, float32 (13, y, x); clear `spectra`, float32 (n, 13), and their `group` (n,).
+    """Real clear scenes and spectra to build grounds from.
+
+    TOA `scenes`, float32 (13, y, x); clear `spectra`, float32 (n, 13), and their `group` (n,).
 
     `clouds`, float32 (m, 13): spectra of thick clouds.
     """
@@ -45,7 +59,10 @@ class Ground:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Labelled pixels: TOA `spectra`, float32 (n, 13), whether `cloudy` (n,), and their scene's number `group` (n,)."""
+    """Labelled pixels of several scenes.
+
+    TOA `spectra`, float32 (n, 13), whether `cloudy` (n,), and their scene's number `group` (n,).
+    """
 
     spectra: FloatArray
     cloudy: NDArray[np.bool_]
@@ -53,19 +70,19 @@ class Pixels:
 
 
 def check_data(folder: Path) -> None:
-    """Raises SceneError if a file that the simulator draws from is not in `folder`."""
+    """Raise SceneError if a file that the simulator needs is not in `folder`."""
     lacking = [name for name in (*BACKGROUNDS, PIXELS) if not (folder / name).is_file()]
     if lacking:
         raise SceneError(f"{folder} lacks {', '.join(lacking)}: real scenes and pixels, see docs/training-rounds.md.")
 
 
 def load_ground(folder: Path, more: Path | None = None) -> Ground:
-    """Read the backgrounds and the clear pixels under `folder`, and the clear scenes of the folder `more`.
+    """Read the backgrounds and clear pixels under `folder`, and clear scenes under `more`.
 
     more: archives as `datasets.arrays` describes, without labels. Raises SceneError where a file is absent.
     """
     check_data(folder)
-    scenes = tuple(_read_scene(folder / name, level) for name, level in BACKGROUNDS.items())
+    scenes = tuple(_read_background(folder / name, level) for name, level in BACKGROUNDS.items())
     if more is not None:
         # Scenes of one's own are many and alike for the most part: the four large ones count twice.
         scenes = (*scenes, *scenes, *read_clear_scenes(more))
@@ -75,7 +92,9 @@ def load_ground(folder: Path, more: Path | None = None) -> Ground:
 
 
 def read_clear_scenes(folder: Path) -> tuple[FloatArray, ...]:
-    """Read clear scenes of one's own as TOA reflectance (13, y, x), small ones repeated mirrored to `LEAST_PX`.
+    """Read clear scenes of the user's own as TOA reflectance (13, y, x).
+
+    Small ones are repeated mirrored to `LEAST_PX`.
 
     Raises SceneError if the folder holds no archive, or one of them cannot be read.
     """
@@ -87,28 +106,40 @@ def read_clear_scenes(folder: Path) -> tuple[FloatArray, ...]:
 
 
 def read_pixels(folder: Path, *, aside: bool = False) -> Pixels:
-    """The labelled pixels under `folder` that are trained on; if `aside`, all those of the scenes set aside."""
+    """Read the labelled pixels under `folder` that are trained on.
+
+    aside: read those of the scenes held out for testing instead.
+    """
     table = np.genfromtxt(folder / PIXELS, delimiter=",", skip_header=1, dtype=np.float32)
     spectra, cloudy, group = table[:, :13], table[:, 13] > 0, table[:, 14].astype(np.int64)
-    doubtful = ~cloudy & (_shaded(spectra) | _veiled(spectra))
+    doubtful = ~cloudy & (_find_shaded(spectra) | _find_cirrus(spectra))
     keep = group % 3 == ASIDE if aside else (group % 3 != ASIDE) & ~doubtful
     return Pixels(spectra[keep], cloudy[keep], group[keep])
 
 
-def _shaded(spectra: FloatArray) -> NDArray[Any]:
-    """True where a pixel (n, 13) looks like shaded plants: the sample's clear class holds shadows too."""
+def _find_shaded(spectra: FloatArray) -> NDArray[Any]:
+    """Find pixels (n, 13) that look like shaded plants.
+
+    The sample's clear class holds shadows too.
+    """
     return (spectra[:, B8A] < 0.14) & (spectra[:, B8A] > 1.1 * spectra[:, B04])
 
 
-def _veiled(spectra: FloatArray) -> NDArray[Any]:
-    """True where land without snow (n, 13) is bright in B10: cirrus above it, or a wrong label; snow to 0.03 only."""
+def _find_cirrus(spectra: FloatArray) -> NDArray[Any]:
+    """Find pixels (n, 13) that are too bright in B10 for clear land.
+
+    There is cirrus above, or the label is wrong; snow may reach 0.03.
+    """
     green, infrared = spectra[:, B03], spectra[:, B11]
     snow = (green - infrared > 0.3 * (green + infrared)) & (green > 0.15)
     return np.where(snow, spectra[:, B10] > 0.03, spectra[:, B10] > 0.004)
 
 
 def read_scene(path: Path) -> tuple[FloatArray, NDArray[np.uint8] | None]:
-    """Reflectance (13, y, x), NaN where absent, and truth (y, x) or None of an archive of `dn`, `bands`, `gt_kappa`."""
+    """Read reflectance (13, y, x), NaN where absent, and truth (y, x) or None.
+
+    path: an archive of `dn`, `bands` and `gt_kappa`.
+    """
     with np.load(path) as archive:
         dn, truth = archive["dn"], archive.get("gt_kappa")
         names = [str(b) for b in archive["bands"]]
@@ -118,7 +149,7 @@ def read_scene(path: Path) -> tuple[FloatArray, NDArray[np.uint8] | None]:
     return scene, truth
 
 
-def _read_scene(path: Path, level: str) -> FloatArray:
+def _read_background(path: Path, level: str) -> FloatArray:
     with np.load(path) as archive:
         found = {str(b): archive["dn"][..., i] / np.float32(1e4) for i, b in enumerate(archive["bands"])}
     scene = np.stack([found.get(b, np.full_like(found["B02"], np.nan)) for b in BANDS]).astype(np.float32)
@@ -126,11 +157,16 @@ def _read_scene(path: Path, level: str) -> FloatArray:
 
 
 def _to_complete_top(scene: FloatArray, level: str) -> FloatArray:
-    return complete(scene if level == "L1C" else to_top(complete(scene, surface=True), 32.0, 0.1, 1.2))
+    return fill_absent_bands(
+        scene if level == "L1C" else to_top(fill_absent_bands(scene, surface=True), 32.0, 0.1, 1.2)
+    )
 
 
 def _fill_holes(scene: FloatArray) -> FloatArray:
-    """Give pixels without a number the least one, in bands that are there: 0 in an archive of dark water."""
+    """Give pixels without a number the least reflectance, in bands that are there.
+
+    They are 0 in an archive of dark water.
+    """
     there = np.isfinite(scene).any(axis=(1, 2), keepdims=True)
     return np.where(there & np.isnan(scene), np.float32(1e-4), scene)
 
@@ -143,13 +179,16 @@ def _mirror(scene: FloatArray) -> FloatArray:
     return scene
 
 
-def complete(scene: FloatArray, *, surface: bool = False) -> FloatArray:
-    """Fill absent (all NaN) B01, B09 and B10 of `scene` (13, y, x) from their neighbours' physics."""
+def fill_absent_bands(scene: FloatArray, *, surface: bool = False) -> FloatArray:
+    """Derive absent (all NaN) B01, B09 and B10 of `scene` from other bands.
+
+    scene: reflectance (13, y, x).
+    """
     out = scene.copy()
     if np.isnan(out[0]).all():
         out[0] = np.maximum(out[B02] * 0.9, 0.001) if surface else 1.15 * out[B02] - 0.05 * out[B04]
     if np.isnan(out[B09]).all():
-        out[B09] = out[B8A] if surface else out[B8A] * vapour(1.2, 0.0, 35.0)[B09]
+        out[B09] = out[B8A] if surface else out[B8A] * vapour_transmission(1.2, 0.0, 35.0)[B09]
     if np.isnan(out[B10]).all():
-        out[B10] = out[B11] if surface else 0.0012 + out[B11] * vapour(1.2, 0.0, 35.0)[B10]
+        out[B10] = out[B11] if surface else 0.0012 + out[B11] * vapour_transmission(1.2, 0.0, 35.0)[B10]
     return out

@@ -6,19 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kappamask.training.simulator.clouds import Layer, Sun, View, draw_sky, draw_sun, parallax, relief
+from kappamask.training.simulator.clouds import (
+    CanvasView,
+    Layer,
+    Sun,
+    draw_sky,
+    draw_sun,
+    shade_relief,
+    shift_by_parallax,
+)
 from kappamask.training.simulator.illumination import (
     AOT,
     SIDES,
     THINNEST,
-    below,
-    cloud_colour,
-    darken,
-    real_colour,
-    reflect,
-    sunbeam,
+    cast_shadows,
+    compute_reflectance,
+    compute_sunbeam,
+    draw_real_colour,
+    draw_table_colour,
+    transmit_through_cloud,
 )
-from kappamask.training.simulator.spectra import B02, B10, B11, BANDS, FloatArray, vapour, water_column
+from kappamask.training.simulator.spectra import B02, B10, B11, BANDS, FloatArray, estimate_water, vapour_transmission
 
 CLEAR, SHADOW, THIN, CLOUD = 1, 2, 3, 4
 #: Added to the code of semi-transparent cloud that B10 shows and B02 does not.
@@ -77,40 +85,48 @@ def paint_clouds(
 def paint_layers(
     scene: FloatArray,
     layers: list[Layer],
-    view: View,
+    view: CanvasView,
     sun: Sun,
     pixel_m: float,
     rng: np.random.Generator,
     spectra: FloatArray | None = None,
     aot: float | None = None,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
-    """Shadows on the ground first, then the layers from the lowest up; returns the scene and its truth."""
-    water = water_column(scene, sun.zenith_deg)
-    beam = sunbeam(layers, view, sun, pixel_m)
+    """Cast shadows on the ground, then paint the layers from the lowest up.
+
+    Returns the scene and its truth.
+    """
+    water = estimate_water(scene, sun.zenith_deg)
+    beam = compute_sunbeam(layers, view, sun, pixel_m)
     sides, drawn = float(rng.uniform(*SIDES)), float(np.exp(rng.uniform(*np.log(AOT))))
-    scene, drop = darken(scene, beam, sun, sides, drawn if aot is None else aot)
+    scene, drop = cast_shadows(scene, beam, sun, sides, drawn if aot is None else aot)
     through, b10 = np.ones(view.shape, np.float32), np.zeros(view.shape, np.float32)
     strength = float(rng.uniform(*RELIEF))
     for layer in layers:
-        colour = real_colour(layer, spectra, rng)
+        colour = draw_real_colour(layer, spectra, rng)
         if colour is None:
-            colour = cloud_colour(layer, rng) * vapour(water, layer.base_km + 0.6 * layer.thick_km, sun.zenith_deg)
-        bright = relief(layer, sun.toward, pixel_m, strength)
-        rows = parallax(layer.base_km, pixel_m, rng)
+            colour = draw_table_colour(layer, rng) * vapour_transmission(
+                water, layer.base_km + 0.6 * layer.thick_km, sun.zenith_deg
+            )
+        bright = shade_relief(layer, sun.toward, pixel_m, strength)
+        rows = shift_by_parallax(layer.base_km, pixel_m, rng)
         for band in range(len(BANDS)):
-            opacity = reflect(view.cut(layer.depth, rows=int(rows[band])), layer.kind.ice)
+            opacity = compute_reflectance(view.cut(layer.depth, rows=int(rows[band])), layer.kind.ice)
             tint = colour[band] ** (THINNEST + (1 - THINNEST) * opacity) if band >= B11 else colour[band]
             light = opacity * tint * view.cut(bright, rows=int(rows[band]))
-            scene[band] = light + below(scene[band], opacity)
+            scene[band] = light + transmit_through_cloud(scene[band], opacity)
             if band == B02:
                 through *= (1 - opacity) ** 2
             elif band == B10:
                 b10 += light
-    return scene, label(ndimage.gaussian_filter(through, BLUR_PX), b10, beam, drop)
+    return scene, label_truth(ndimage.gaussian_filter(through, BLUR_PX), b10, beam, drop)
 
 
-def label(through: FloatArray, b10: FloatArray, beam: FloatArray, drop: FloatArray) -> NDArray[np.uint8]:
-    """Label cloud over semi-transparent cloud over shadow over clear, codes (y, x); see `ONLY_B10`."""
+def label_truth(through: FloatArray, b10: FloatArray, beam: FloatArray, drop: FloatArray) -> NDArray[np.uint8]:
+    """Label each pixel (y, x): cloud before semi-transparent cloud, shadow and clear.
+
+    See `ONLY_B10`.
+    """
     shaded = ndimage.median_filter((beam < BEAM) & (drop > DROP), 3)  # nobody draws a shadow of one pixel
     truth = np.where(shaded, SHADOW, CLEAR)
     truth = np.where(b10 > VISIBLE_B10, THIN + ONLY_B10, truth)

@@ -1,4 +1,4 @@
-"""Compare simulated tiles with real scenes: moments, histograms, dark shadows, a peer."""
+"""Compare simulated tiles with real scenes: moments, histograms, shadows, another network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ SIX: Final = (B02, B03, B04, B08, B11, B12)
 
 
 @dataclass(frozen=True)
-class Gate:
+class Check:
     """One comparison: what, the figure, its bar, and whether the bar is met."""
 
     what: str
@@ -35,7 +35,10 @@ class Gate:
 
 
 def read_tiles(folder: Path, count: int) -> list[NDArray[np.uint16]]:
-    """Up to `count` tiles, evenly from all under `folder`. Raises FileNotFoundError if there is none."""
+    """Read up to `count` tiles, evenly from all under `folder`.
+
+    Raises FileNotFoundError if there is none.
+    """
     paths = sorted(folder.glob("*.npy"))
     if not paths:
         raise FileNotFoundError(f"No tiles in {folder}; make some with kappamask simulate -o {folder}.")
@@ -43,59 +46,73 @@ def read_tiles(folder: Path, count: int) -> list[NDArray[np.uint16]]:
 
 
 def read_labelled(folder: Path) -> list[tuple[FloatArray, NDArray[np.uint8]]]:
-    """Scene (13, y, x) and truth (y, x) of the labelled scenes under `folder`, that tiles are compared with."""
+    """Read scene (13, y, x) and truth (y, x) of the labelled scenes under `folder`."""
     scenes = [read_scene(folder / name) for name in (VALIDATION, *LANDSAT)]
     return [(scene, truth) for scene, truth in scenes if truth is not None]
 
 
-def moments(tiles: Sequence[NDArray[np.uint16]]) -> list[Gate]:
-    """Mean and deviation of each band against those that KappaZeta published of its labelled L1C scenes."""
+def check_moments(tiles: Sequence[NDArray[np.uint16]]) -> list[Check]:
+    """Compare mean and standard deviation of each band with KappaZeta's published ones.
+
+    Those are of its labelled L1C scenes.
+    """
     values = np.concatenate([t[:13, ::4, ::4].reshape(13, -1) for t in tiles], axis=1) / np.float32(1e4)
     return [
-        _within(f"{kind} of {band}", float(found[i]), float(published[i]))
+        _check_moment(f"{kind} of {band}", float(found[i]), float(published[i]))
         for kind, found, published in (("mean", values.mean(axis=1), MEAN), ("deviation", values.std(axis=1), STD))
         for i, band in enumerate(BANDS)
     ]
 
 
-def _within(what: str, found: float, published: float) -> Gate:
+def _check_moment(what: str, found: float, published: float) -> Check:
     share = found / published - 1
-    return Gate(what, round(share, 3), f"{MOMENT_BAR:.0%} of {published:.4f} or nearer", abs(share) <= MOMENT_BAR)
+    return Check(what, round(share, 3), f"{MOMENT_BAR:.0%} of {published:.4f} or nearer", abs(share) <= MOMENT_BAR)
 
 
-def covered(tiles: Sequence[NDArray[np.uint16]], scene: FloatArray, truth: NDArray[np.uint8]) -> list[Gate]:
-    """Share of a real scene's pixels, by class, that lie where the simulator puts pixels of that class as well."""
+def check_histograms(tiles: Sequence[NDArray[np.uint16]], scene: FloatArray, truth: NDArray[np.uint8]) -> list[Check]:
+    """Measure how far the simulator covers a real scene's colours, by class.
+
+    The share of its pixels in bins where tiles have pixels of the same class.
+    """
     painted = np.concatenate([t[:, ::3, ::3].reshape(14, -1) for t in tiles], axis=1)
-    gates = []
+    checks = []
     for name, codes in (("clear", (1,)), ("shadow", (2,)), ("cloud", (3, 4))):
         ours, theirs = np.isin(painted[13] % ONLY_B10, codes), np.isin(truth, codes)
         for a, b in PAIRS:
-            known = _histogram(painted[a, ours] / 1e4, painted[b, ours] / 1e4) > 0
-            real = _histogram(scene[a, theirs], scene[b, theirs])
+            known = _count_pairs(painted[a, ours] / 1e4, painted[b, ours] / 1e4) > 0
+            real = _count_pairs(scene[a, theirs], scene[b, theirs])
             share = float(real[known].sum() / max(1.0, real.sum()))
-            gates.append(Gate(f"{name}: {BANDS[a]} and {BANDS[b]}", round(share, 4), "0.95 or more", share >= 0.95))
-    return gates
+            checks.append(Check(f"{name}: {BANDS[a]} and {BANDS[b]}", round(share, 4), "0.95 or more", share >= 0.95))
+    return checks
 
 
-def _histogram(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+def _count_pairs(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.histogram2d(a, b, bins=BINS, range=((0, 1), (0, 1)))[0])
 
 
-def darkness(tiles: Sequence[NDArray[np.uint16]], real: Sequence[tuple[FloatArray, NDArray[np.uint8]]]) -> list[Gate]:
-    """What the median shadow keeps of the light of clear land about it, against the span of real labelled scenes."""
+def check_shadows(
+    tiles: Sequence[NDArray[np.uint16]], real: Sequence[tuple[FloatArray, NDArray[np.uint8]]]
+) -> list[Check]:
+    """Compare the relative brightness of simulated shadows with that of real ones.
+
+    The median over clear land around it, against the range of labelled scenes.
+    """
     painted = [(tile[:13] / np.float32(1e4), tile[13] % ONLY_B10) for tile in tiles]
-    gates = []
+    checks = []
     for band in DARK:
-        found = float(np.median(np.concatenate([shade(scene[band], truth) for scene, truth in painted])))
-        medians = [float(np.median(shade(scene[band], truth))) for scene, truth in real]
+        found = float(np.median(np.concatenate([measure_shadows(scene[band], truth) for scene, truth in painted])))
+        medians = [float(np.median(measure_shadows(scene[band], truth))) for scene, truth in real]
         low, high = min(medians) * (1 - MOMENT_BAR), max(medians) * (1 + MOMENT_BAR)
         bar = f"{low:.2f} to {high:.2f}: real scenes, {MOMENT_BAR:.0%} more or less"
-        gates.append(Gate(f"shadow keeps of {BANDS[band]}", round(found, 3), bar, low <= found <= high))
-    return gates
+        checks.append(Check(f"shadow keeps of {BANDS[band]}", round(found, 3), bar, low <= found <= high))
+    return checks
 
 
-def shade(band: FloatArray, truth: NDArray[Any]) -> NDArray[Any]:
-    """Reflectance of each shadow pixel (n,) that has clear ones within 50 pixels, relative to their mean."""
+def measure_shadows(band: FloatArray, truth: NDArray[Any]) -> NDArray[Any]:
+    """Return each shadow pixel's reflectance (n,) relative to clear ones around it.
+
+    Those within 50 pixels; a shadow pixel that has none is left out.
+    """
     clear = (truth == 1) & np.isfinite(band)
     near = ndimage.uniform_filter(clear.astype(np.float64), AROUND_PX)
     light = ndimage.uniform_filter(np.where(clear, band, 0.0), AROUND_PX) / np.maximum(near, 1e-6)
@@ -103,8 +120,10 @@ def shade(band: FloatArray, truth: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(band[judged] / light[judged])
 
 
-def peer(tiles: Sequence[NDArray[np.uint16]]) -> list[Gate]:
-    """Dice of ukis-csmask (Apache-2.0, trained on real scenes; six bands, L1C) on the tiles, thick cloud as cloud.
+def check_peer(tiles: Sequence[NDArray[np.uint16]]) -> list[Check]:
+    """Return the dice of ukis-csmask on the tiles, thick cloud as cloud.
+
+    It is Apache-2.0, trained on real scenes; six bands, L1C.
 
     Thin cloud is not judged: that network has no class for it. Raises ModuleNotFoundError if it is not installed.
     """
@@ -120,6 +139,6 @@ def peer(tiles: Sequence[NDArray[np.uint16]]) -> list[Gate]:
         counts += np.bincount(3 * truth[judged] + found[judged].astype(int), minlength=9).reshape(3, 3)
     dice = 2 * np.diag(counts) / np.maximum(1, counts.sum(axis=0) + counts.sum(axis=1))
     return [
-        Gate(f"ukis-csmask, dice of {name}", round(float(dice[i]), 3), f"above {bar}", bool(dice[i] > bar))
+        Check(f"ukis-csmask, dice of {name}", round(float(dice[i]), 3), f"above {bar}", bool(dice[i] > bar))
         for i, name, bar in ((1, "thick cloud", CLOUD_BAR), (2, "shadow", SHADOW_BAR))
     ]

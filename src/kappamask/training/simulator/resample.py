@@ -10,7 +10,9 @@ from kappamask.training.simulator.spectra import NATIVE_M, FloatArray
 
 
 def blur_to_native(tile: FloatArray, pixel_m: float, kernel: str) -> FloatArray:
-    """Tile (13, y, x) as a sensor of 10, 20 and 60 m sees it, each band brought back to `pixel_m` by one of `KERNELS`.
+    """Resample each band of `tile` (13, y, x) to its native grid and back.
+
+    pixel_m: pixel size in metres. kernel: name of one of `KERNELS`.
 
     Nobody knows how a user resamples, so all of the usual kernels are trained on.
     """
@@ -18,12 +20,12 @@ def blur_to_native(tile: FloatArray, pixel_m: float, kernel: str) -> FloatArray:
     for band, native in enumerate(NATIVE_M):
         step = round(native / pixel_m)
         if step > 1:
-            out[band] = _resample(tile[band], step, kernel)
+            out[band] = _average_and_enlarge(tile[band], step, kernel)
     return np.maximum(out, np.float32(1e-4))
 
 
-def _resample(image: FloatArray, step: int, kernel: str) -> FloatArray:
-    """Image (y, x) averaged over squares of `step` pixels, and enlarged to its size again."""
+def _average_and_enlarge(image: FloatArray, step: int, kernel: str) -> FloatArray:
+    """Average `image` (y, x) over squares of `step` pixels, and enlarge it again."""
     height, width = image.shape
     whole = np.pad(image, ((0, -height % step), (0, -width % step)), mode="symmetric")
     coarse = whole.reshape(whole.shape[0] // step, step, whole.shape[1] // step, step).mean(axis=(1, 3))
@@ -31,18 +33,21 @@ def _resample(image: FloatArray, step: int, kernel: str) -> FloatArray:
     return np.asarray(fine[:height, :width], np.float32)
 
 
-def _spline(order: int) -> Callable[[FloatArray, int], FloatArray]:
+def _make_spline(order: int) -> Callable[[FloatArray, int], FloatArray]:
     return lambda image, step: ndimage.zoom(image, step, order=order, mode="nearest", grid_mode=True)
 
 
-def _sinc(image: FloatArray, step: int) -> FloatArray:
-    """Lanczos's window of three lobes, along one axis and then along the other."""
-    rows, columns = (_lanczos(count, step) for count in image.shape)
+def _resample_sinc(image: FloatArray, step: int) -> FloatArray:
+    """Enlarge by Lanczos's window of three lobes, along one axis and then the other."""
+    rows, columns = (_build_lanczos_weights(count, step) for count in image.shape)
     return np.asarray(rows @ image @ columns.T, np.float32)
 
 
-def _lanczos(count: int, step: int) -> FloatArray:
-    """Weights (count * step, count) of `count` samples on a grid `step` times as fine; the ends are repeated."""
+def _build_lanczos_weights(count: int, step: int) -> FloatArray:
+    """Build the weights (count * step, count) from a grid to one `step` times finer.
+
+    The ends are repeated.
+    """
     where = (np.arange(count * step) + 0.5)[:, None] / step - 0.5
     near = np.floor(where).astype(int) + np.arange(-2, 4)
     weight = np.sinc(where - near) * np.sinc((where - near) / 3)
@@ -54,5 +59,5 @@ def _lanczos(count: int, step: int) -> FloatArray:
 
 #: How 20 and 60 m bands come to the 10 m grid.
 KERNELS: Final[dict[str, Callable[[FloatArray, int], FloatArray]]] = {
-    "nearest": _spline(0), "bilinear": _spline(1), "cubic": _spline(3), "sinc": _sinc,
+    "nearest": _make_spline(0), "bilinear": _make_spline(1), "cubic": _make_spline(3), "sinc": _resample_sinc,
 }  # fmt: skip

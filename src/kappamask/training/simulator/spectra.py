@@ -1,4 +1,4 @@
-"""Spectra of air, cloud and shadow in Sentinel-2's 13 bands.
+"""Model spectra of air, cloud and shadow in Sentinel-2's 13 bands.
 
 All reflectances are unitless (1.0 = white), all arrays follow the order of `BANDS`.
 """
@@ -27,7 +27,7 @@ WAVELENGTH_UM: Final[FloatArray] = np.array(
     [0.443, 0.492, 0.560, 0.665, 0.704, 0.741, 0.783, 0.833, 0.865, 0.945, 1.373, 1.614, 2.202], np.float32
 )
 RAYLEIGH: Final[FloatArray] = (0.008735 * WAVELENGTH_UM**-4.08).astype(np.float32)
-#: Two-way transmission of ozone, oxygen and methane in mid-latitude air, rounded; water vapour is apart in `vapour`.
+#: Two-way transmission of ozone, oxygen and methane in mid-latitude air, rounded, without water vapour.
 GAS: Final[FloatArray] = np.array([0.99, 0.98, 0.93, 0.96, 0.97, 0.97, 0.98, 0.97, 0.99, 1, 1, 0.97, 0.95], np.float32)
 #: Strength of water vapour in the square-root law exp(-k sqrt(m W)), W in cm; fitted to B09/B8A and B10 of the public
 #: pixel sample named in docs/training-rounds.md (snow reaches B10 = 0.05 in dry air, clouds at 2 km stay below 0.008).
@@ -52,19 +52,25 @@ PARALLAX: Final[FloatArray] = np.array(
 )
 
 
-def air_mass(sun_zenith_deg: float) -> float:
-    """Two-way relative air mass for a nadir view: 1/cos(zenith) + 1."""
+def compute_air_mass(sun_zenith_deg: float) -> float:
+    """Return the two-way relative air mass for a nadir view: 1/cos(zenith) + 1."""
     return float(1 / np.cos(np.radians(sun_zenith_deg)) + 1)
 
 
-def vapour(water_cm: float, height_km: float, sun_zenith_deg: float) -> FloatArray:
-    """Two-way transmission (13,) of the water vapour above `height_km`; scale height 2 km."""
-    column = water_cm * np.exp(-height_km / 2) * air_mass(sun_zenith_deg)
+def vapour_transmission(water_cm: float, height_km: float, sun_zenith_deg: float) -> FloatArray:
+    """Return the two-way transmission (13,) of water vapour above `height_km`.
+
+    Its scale height is 2 km.
+    """
+    column = water_cm * np.exp(-height_km / 2) * compute_air_mass(sun_zenith_deg)
     return np.asarray(np.exp(-VAPOUR * np.sqrt(column)), np.float32)
 
 
-def path(sun_zenith_deg: float, aot: float) -> FloatArray:
-    """Reflectance (13,) of clear air above black ground: molecules and aerosol (`aot` at 550 nm) scatter once."""
+def path_reflectance(sun_zenith_deg: float, aot: float) -> FloatArray:
+    """Return the reflectance (13,) of clear air above black ground.
+
+    Molecules and aerosol (`aot` at 550 nm) scatter once.
+    """
     cosine = np.cos(np.radians(sun_zenith_deg))
     molecules = RAYLEIGH * 0.75 * (1 + cosine**2) / (4 * cosine)
     aerosol = 0.06 * aot * (WAVELENGTH_UM / 0.55) ** -1.3 / cosine
@@ -73,51 +79,72 @@ def path(sun_zenith_deg: float, aot: float) -> FloatArray:
     return np.asarray(dry * np.where(VAPOUR > 0.5, 0.5, 1.0), np.float32)
 
 
-def sky_light(sun_zenith_deg: float, aot: float) -> FloatArray:
-    """Share (13,) of the light on the ground that is the sky's: half of what molecules scatter, 4/5 of aerosol's."""
+def diffuse_share(sun_zenith_deg: float, aot: float) -> FloatArray:
+    """Return the share (13,) of the light on the ground that is the sky's.
+
+    Half of what molecules scatter, 4/5 of aerosol's.
+    """
     scattered = 0.5 * RAYLEIGH + 0.8 * aot * (WAVELENGTH_UM / 0.55) ** -1.3
     return np.asarray(1 - np.exp(-scattered / np.cos(np.radians(sun_zenith_deg))), np.float32)
 
 
-def transmission(sun_zenith_deg: float, aot: float) -> FloatArray:
-    """Two-way transmission (13,) of air without vapour; half the molecules' light is lost, a sixth of the aerosol's."""
+def air_transmission(sun_zenith_deg: float, aot: float) -> FloatArray:
+    """Return the two-way transmission (13,) of air without vapour.
+
+    Half the molecules' light is lost, a sixth of the aerosol's.
+    """
     depth = 0.5 * RAYLEIGH + 0.16 * aot * (WAVELENGTH_UM / 0.55) ** -1.3
-    return np.asarray(GAS * np.exp(-depth * air_mass(sun_zenith_deg)), np.float32)
+    return np.asarray(GAS * np.exp(-depth * compute_air_mass(sun_zenith_deg)), np.float32)
 
 
-def water_column(reflectance: FloatArray, sun_zenith_deg: float) -> float:
-    """Water vapour in cm from the median B09 / B8A of `reflectance` (13, y, x); 1.2 cm where the scene cannot tell."""
-    return water_from(vapour_ratio(reflectance), sun_zenith_deg)
+def estimate_water(reflectance: FloatArray, sun_zenith_deg: float) -> float:
+    """Estimate the water vapour in cm of `reflectance` (13, y, x).
+
+    From the median B09 / B8A; 1.2 cm where that is not possible.
+    """
+    return water_from_ratio(measure_vapour_ratio(reflectance), sun_zenith_deg)
 
 
-def vapour_ratio(reflectance: FloatArray) -> float:
-    """Median B09 / B8A where `reflectance` (13, y, x) is bright in B8A; NaN where nothing is."""
+def measure_vapour_ratio(reflectance: FloatArray) -> float:
+    """Return the median B09 / B8A of pixels that are bright in B8A.
+
+    NaN where none is.
+    """
     bright = reflectance[B8A] > BRIGHT_B8A
     return float(np.nanmedian(reflectance[B09][bright] / reflectance[B8A][bright])) if bright.any() else float("nan")
 
 
-def water_from(ratio: float, sun_zenith_deg: float) -> float:
-    """Water vapour in cm from the median B09 / B8A of bright pixels; 1.2 cm where that cannot be, or is NaN."""
+def water_from_ratio(ratio: float, sun_zenith_deg: float) -> float:
+    """Convert the median B09 / B8A of bright pixels to water vapour in cm.
+
+    1.2 cm where that cannot be, or is NaN.
+    """
     if not 0.02 < ratio < 0.95:
         return USUAL_WATER_CM
-    return float((np.log(ratio) / VAPOUR[B09]) ** 2 / air_mass(sun_zenith_deg))
+    return float((np.log(ratio) / VAPOUR[B09]) ** 2 / compute_air_mass(sun_zenith_deg))
 
 
-def surface_factors(ratio: float, sun_zenith_deg: float, aot: float) -> tuple[FloatArray, FloatArray]:
-    """What L1C has more than L2A, both (13,): the light of the air, and the factor of the ground's light."""
-    vapours = vapour(water_from(ratio, sun_zenith_deg), 0.0, sun_zenith_deg)
-    return path(sun_zenith_deg, aot), transmission(sun_zenith_deg, aot) * np.maximum(vapours, 0.05)
+def compute_surface_factors(ratio: float, sun_zenith_deg: float, aot: float) -> tuple[FloatArray, FloatArray]:
+    """Return path reflectance and transmission, both (13,), between L2A and L1C."""
+    vapours = vapour_transmission(water_from_ratio(ratio, sun_zenith_deg), 0.0, sun_zenith_deg)
+    return path_reflectance(sun_zenith_deg, aot), air_transmission(sun_zenith_deg, aot) * np.maximum(vapours, 0.05)
 
 
 def to_surface(toa: FloatArray, sun_zenith_deg: float, aot: float) -> FloatArray:
-    """Approximate L2A from L1C, both (13, y, x): path taken off, air divided out; B10 becomes 0 and means absent."""
-    air, scale = surface_factors(vapour_ratio(toa), sun_zenith_deg, aot)
+    """Approximate L2A from L1C, both (13, y, x).
+
+    Path reflectance is subtracted, transmission divided out; B10 becomes 0 and means absent.
+    """
+    air, scale = compute_surface_factors(measure_vapour_ratio(toa), sun_zenith_deg, aot)
     surface = np.maximum((toa - air[:, None, None]) / scale[:, None, None], 0.0001)
     surface[B10] = 0.0
     return np.asarray(surface, np.float32)
 
 
 def to_top(surface: FloatArray, sun_zenith_deg: float, aot: float, water_cm: float) -> FloatArray:
-    """L1C from surface reflectance, both (13, y, x); the inverse of `to_surface` with B10 made from vapour."""
-    scale = transmission(sun_zenith_deg, aot) * vapour(water_cm, 0.0, sun_zenith_deg)
-    return np.asarray(path(sun_zenith_deg, aot)[:, None, None] + scale[:, None, None] * surface, np.float32)
+    """Approximate L1C from surface reflectance, both (13, y, x).
+
+    The inverse of `to_surface`, with B10 made from vapour.
+    """
+    scale = air_transmission(sun_zenith_deg, aot) * vapour_transmission(water_cm, 0.0, sun_zenith_deg)
+    return np.asarray(path_reflectance(sun_zenith_deg, aot)[:, None, None] + scale[:, None, None] * surface, np.float32)

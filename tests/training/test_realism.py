@@ -1,11 +1,11 @@
-"""The simulator's gates on tiles of known colour."""
+"""The simulator's checks on tiles of known colour."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kappamask.training.simulator.realism import covered, darkness, moments, read_tiles
+from kappamask.training.simulator.realism import check_histograms, check_moments, check_shadows, read_tiles
 from kappamask.training.simulator.spectra import BANDS, MEAN, STD
 
 pytest.importorskip("scipy")
@@ -19,11 +19,11 @@ def tile(values: np.ndarray, code: int = 1) -> np.ndarray:
 
 def test_moments_are_compared_with_the_published_ones() -> None:
     noise = np.where(np.random.default_rng(0).random((13, 32, 32)) < 0.5, -1, 1) * STD[:, None, None]
-    gates = moments([tile(MEAN[:, None, None] + noise)])
-    told = {gate.what: gate for gate in gates}
-    assert len(gates) == 2 * len(BANDS)
+    checks = check_moments([tile(MEAN[:, None, None] + noise)])
+    told = {check.what: check for check in checks}
+    assert len(checks) == 2 * len(BANDS)
     assert told["deviation of B02"].met and abs(told["deviation of B02"].figure) < 0.1
-    dark = {gate.what: gate for gate in moments([tile(MEAN / 2)])}
+    dark = {check.what: check for check in check_moments([tile(MEAN / 2)])}
     assert dark["mean of B08"].figure == pytest.approx(-0.5, abs=0.01) and not dark["mean of B08"].met
     assert not dark["deviation of B08"].met
 
@@ -32,9 +32,11 @@ def test_a_real_colour_that_is_never_painted_shows() -> None:
     grey, white = np.full(13, 0.12, np.float32), np.full(13, 0.72, np.float32)
     scene = np.concatenate([np.full((13, 1, 30), 0.12), np.full((13, 1, 10), 0.4)], axis=2).astype(np.float32)
     truth = np.ones((1, 40), np.uint8)
-    shares = [g.figure for g in covered([tile(grey), tile(white, 4)], scene, truth) if g.what.startswith("clear")]
+    shares = [
+        g.figure for g in check_histograms([tile(grey), tile(white, 4)], scene, truth) if g.what.startswith("clear")
+    ]
     assert shares == [0.75] * 3
-    both = covered([tile(grey), tile(np.full(13, 0.4, np.float32))], scene, truth)
+    both = check_histograms([tile(grey), tile(np.full(13, 0.4, np.float32))], scene, truth)
     assert all(g.met for g in both if g.what.startswith("clear"))
 
 
@@ -50,9 +52,9 @@ def shaded(keeps: float) -> tuple[np.ndarray, np.ndarray]:
 def test_shadows_are_as_dark_as_real_ones_or_it_shows(keeps: float, met: bool) -> None:
     scene, truth = shaded(keeps)
     painted = np.concatenate([scene * 10000, truth[None]]).round().astype(np.uint16)
-    gates = darkness([painted], [shaded(0.5), shaded(0.55)])
-    assert [gate.figure for gate in gates] == pytest.approx([keeps] * 3, abs=0.01)
-    assert [gate.met for gate in gates] == [met] * 3
+    checks = check_shadows([painted], [shaded(0.5), shaded(0.55)])
+    assert [check.figure for check in checks] == pytest.approx([keeps] * 3, abs=0.01)
+    assert [check.met for check in checks] == [met] * 3
 
 
 def test_no_tiles_is_an_error(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import xarray as xr
 from networks import brightness_network, write_model
 
 from kappamask.models import CardError
-from kappamask.udf.resampling import KERNELS, interpolated, kernel_weights
+from kappamask.udf.resampling import KERNELS, interpolate_bands, kernel_weights
 
 BANDS = ["B02", "B05", "B10"]
 SAID: list[str] = []
@@ -44,7 +44,7 @@ def test_repeated_bands_are_what_the_kernel_makes_of_the_coarse_ones(tmp_path, k
     twenty, sixty, side = coarse(40), coarse(20, 1), 60
     fine = coarse(side, 2)
     cube = as_cube(fine, repeated(twenty, 2, y, x, side), repeated(sixty, 6, y, x, side))
-    found = interpolated(cube, card, SAID.append)
+    found = interpolate_bands(cube, card, SAID.append)
     np.testing.assert_array_equal(found[0], fine)
     for plane, cells, ratio in ((found[1], twenty, 2), (found[2], sixty, 6)):
         down, rows = kernel_weights(y, side, ratio, len(cells), kernel)
@@ -58,14 +58,14 @@ def test_repeated_bands_are_what_the_kernel_makes_of_the_coarse_ones(tmp_path, k
 def test_without_proof_bands_stay_and_one_warning_is_given(wants_sinc):
     fine, flat, ramp = coarse(60), np.full((60, 60), 900, np.float32), coarse(60, 3)
     said: list[str] = []
-    found = interpolated(as_cube(fine, ramp, flat), wants_sinc, said.append)
+    found = interpolate_bands(as_cube(fine, ramp, flat), wants_sinc, said.append)
     np.testing.assert_array_equal(found, np.stack([fine, ramp, flat]))
     assert len(said) == 1 and said[0].startswith("B05, B10: no proof")
 
 
 def test_a_card_without_a_kernel_leaves_all_as_it_is(tmp_path):
     cube = as_cube(coarse(60), repeated(coarse(40), 2, 0, 0, 60), repeated(coarse(20), 6, 0, 0, 60))
-    assert interpolated(cube, write_model(tmp_path), SAID.append) is cube
+    assert interpolate_bands(cube, write_model(tmp_path), SAID.append) is cube
 
 
 def test_pixels_without_data_stay_so_and_do_not_bleed(wants_sinc):
@@ -77,7 +77,9 @@ def test_pixels_without_data_stay_so_and_do_not_bleed(wants_sinc):
     lost[:6], zero[:6] = np.nan, 0
     for gone in (lost, zero):
         plane = repeated(gone, 2, 0, 0, 60)
-        found = interpolated(as_cube(plane, plane, repeated(cells, 6, 0, 0, 60)), wants_sinc, SAID.append)[1].values
+        found = interpolate_bands(as_cube(plane, plane, repeated(cells, 6, 0, 0, 60)), wants_sinc, SAID.append)[
+            1
+        ].values
         np.testing.assert_array_equal(found[:12], plane[:12])
         assert np.isfinite(found[12:]).all() and found[12:].min() > 1500 and found[12:].max() < 3100
 
@@ -85,24 +87,26 @@ def test_pixels_without_data_stay_so_and_do_not_bleed(wants_sinc):
 def test_a_cube_in_another_order_of_dimensions_is_interpolated_too(wants_sinc):
     cube = as_cube(coarse(60), repeated(coarse(40), 2, 0, 0, 60), repeated(coarse(20), 6, 0, 0, 60))
     turned = cube.copy(data=np.asfortranarray(cube.values))
-    found = interpolated(turned, wants_sinc, SAID.append)
-    np.testing.assert_array_equal(found, interpolated(cube, wants_sinc, SAID.append))
+    found = interpolate_bands(turned, wants_sinc, SAID.append)
+    np.testing.assert_array_equal(found, interpolate_bands(cube, wants_sinc, SAID.append))
     np.testing.assert_array_equal(turned, cube)
     assert (found != cube).any()
 
 
 def test_a_chunk_without_data_is_no_reason_to_warn(wants_sinc):
     said: list[str] = []
-    assert np.isnan(interpolated(as_cube(*np.full((3, 60, 60), np.nan)), wants_sinc, said.append)).all() and not said
+    assert (
+        np.isnan(interpolate_bands(as_cube(*np.full((3, 60, 60), np.nan)), wants_sinc, said.append)).all() and not said
+    )
 
 
 def test_several_dates_are_each_looked_at(wants_sinc):
     dates = [
         as_cube(coarse(60), repeated(coarse(40, s), 2, 0, 0, 60), repeated(coarse(20, s), 6, 0, 0, 60)) for s in (1, 2)
     ]
-    together = interpolated(xr.concat(dates, "t"), wants_sinc, SAID.append)
+    together = interpolate_bands(xr.concat(dates, "t"), wants_sinc, SAID.append)
     for date, alone in zip(together, dates, strict=True):
-        np.testing.assert_array_equal(date, interpolated(alone, wants_sinc, SAID.append))
+        np.testing.assert_array_equal(date, interpolate_bands(alone, wants_sinc, SAID.append))
 
 
 def test_a_kernel_that_is_not_known_is_told(tmp_path):

@@ -1,17 +1,18 @@
-"""Windows in lanes: in order, few ahead, no thread left, and the same mask from any number of threads."""
+"""Windows in parallel: in order, few ahead, no thread left, and the same mask from any number of threads."""
 
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from kappamask.models import load_card
 from kappamask.udf import eager
-from kappamask.udf.inference import Scores, in_order, shared_out
+from kappamask.udf.inference import Scores, ordered_results, split_threads
 from kappamask.udf.mask import mask_cube
+from kappamask.udf.options import MaskOptions
 
 WINDOWS = "kappamask-window"
 
@@ -32,24 +33,24 @@ def slower_first(drawn: list[int], count: int = 9) -> Iterator[Callable[[], Scor
         yield job
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 4])
-def test_results_come_in_order_and_few_are_drawn_ahead(lanes: int) -> None:
+@pytest.mark.parametrize("parallel", [1, 2, 4])
+def test_results_come_in_order_and_few_are_drawn_ahead(parallel: int) -> None:
     drawn: list[int] = []
-    for place, found in enumerate(in_order(slower_first(drawn), lanes)):
+    for place, found in enumerate(ordered_results(slower_first(drawn), parallel)):
         assert found.item() == place
-        assert len(drawn) <= place + 1 + (lanes if lanes > 1 else 0)
+        assert len(drawn) <= place + 1 + (parallel if parallel > 1 else 0)
     assert drawn == [*range(9)]
     assert not at_work()
 
 
-def test_one_lane_works_in_the_callers_thread() -> None:
+def test_one_window_at_a_time_works_in_the_callers_thread() -> None:
     where: list[int] = []
 
     def job() -> Scores:
         where.append(threading.get_ident())
         return np.zeros((1, 1, 1), np.float32)
 
-    next(in_order([job], 1))
+    next(ordered_results([job], 1))
     assert where == [threading.get_ident()]
 
 
@@ -57,7 +58,7 @@ def test_an_error_arrives_where_its_result_would_have() -> None:
     def bad() -> Scores:
         raise ValueError("window 3")
 
-    results = in_order([*slower_first([], 2), bad, *slower_first([], 5)], 2)
+    results = ordered_results([*slower_first([], 2), bad, *slower_first([], 5)], 2)
     assert [next(results).item(), next(results).item()] == [0, 1]
     with pytest.raises(ValueError, match="window 3"):
         next(results)
@@ -66,7 +67,7 @@ def test_an_error_arrives_where_its_result_would_have() -> None:
 
 def test_what_waits_is_dropped_when_nobody_asks_any_more() -> None:
     drawn: list[int] = []
-    results = in_order(slower_first(drawn), 2)
+    results = ordered_results(slower_first(drawn), 2)
     next(results)
     results.close()
     assert len(drawn) == 3
@@ -76,24 +77,23 @@ def test_what_waits_is_dropped_when_nobody_asks_any_more() -> None:
 @pytest.mark.parametrize(
     ("threads", "windows", "expected"), [(1, 9, (1, 1)), (2, 9, (2, 1)), (2, 1, (1, 2)), (3, 9, (1, 3)), (8, 2, (2, 4))]
 )
-def test_an_even_number_of_cores_makes_two_lanes(threads: int, windows: int, expected: tuple[int, int]) -> None:
-    assert shared_out(threads, windows) == expected
+def test_an_even_number_of_cores_makes_two_parallel(threads: int, windows: int, expected: tuple[int, int]) -> None:
+    assert split_threads(threads, windows) == expected
 
 
-def test_the_mask_does_not_depend_on_the_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mask_does_not_depend_on_the_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
 
-    def noted(jobs: Iterable[Callable[[], Scores]], lanes: int) -> Generator[Scores]:
-        used.append(lanes)
-        return in_order(jobs, lanes)
+    def noted(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Generator[Scores]:
+        used.append(parallel)
+        return ordered_results(jobs, parallel)
 
-    monkeypatch.setattr(eager, "in_order", noted)
+    monkeypatch.setattr(eager, "ordered_results", noted)
     values = np.random.default_rng(7).uniform(0.02, 0.6, (3, 200, 1300)).astype(np.float32)
     values[:, :90, 1100:] = np.nan
     cube = xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04"]})
-    one, two = (
-        mask_cube(cube, load_card("compact"), "L1C", "reflectance", scores=True, threads=threads) for threads in (1, 2)
-    )
+    options = MaskOptions(level="L1C", radiometry="reflectance", scores=True)
+    one, two = (mask_cube(cube, replace(options, threads=threads)) for threads in (1, 2))
     assert used == [1, 2]
     xr.testing.assert_identical(one, two)
     assert {1, 5} <= set(np.unique(one["mask"]))

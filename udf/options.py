@@ -1,0 +1,34 @@
+"""Options of a mask, shared by Python, the command and the UDF."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kappamask.models import ModelCard
+
+__all__ = ["MaskOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions:
+    """Options that decide the class of every pixel.
+
+    The command and the UDF extend it with what only they know. All fields may be left out.
+    """
+
+    level: str | None = None
+    """Product level, "L1C" or "L2A"; None where bands, the attribute `level` or the card decide."""
+    model: str | Path | ModelCard = "compact"
+    """Id of a card, path of a card, or the card itself."""
+    radiometry: str = "auto"
+    """What the numbers mean: "auto", "reflectance", "dn_harmonized" or "dn_offset"."""
+    bands: tuple[str, ...] | None = None
+    """Names of the bands in order, where a cube has none; of a cube with names, the bands to use."""
+    scores: bool = False
+    """Return the score of each class, too."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Class name to the score from which a pixel is of that class."""
+    mosaic: str = "blended"
+    """How windows are joined: "blended", or "vendor" as the network's own tool does ("own" is its earlier name)."""
+    threads: int = 0
+    """Threads of ONNX Runtime; 0 is one for each core. The mask does not depend on it."""

@@ -1,0 +1,163 @@
+"""Prepare a cube for the network: select bands, decide level and radiometry, turn rows north-up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
+from kappamask.udf import eager, lazy
+from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
+from kappamask.udf.options import MaskOptions
+from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics
+from kappamask.udf.preprocess import InputSpec
+from kappamask.udf.radiometry import (
+    Decision,
+    check_radiometry,
+    decide_radiometry,
+    lacks_offset,
+    radiometry_from_metadata,
+)
+
+__all__ = ["NODATA_ATTRIBUTES", "PreparedCube", "find_flipped_axes", "flip_axes", "prepare_inputs"]
+
+MOSAICS = {"blended": False, "vendor": True, "own": True}
+"""Word -> whether windows lie as the network's own tool lays them; "own" is the earlier word for "vendor"."""
+NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
+"""As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
+NORTH_UP = {"y": False, "x": True}
+"""Axis -> whether its coordinate grows along a north-up image."""
+
+
+@dataclass(frozen=True)
+class PreparedCube:
+    """A cube, and everything that is decided before the network runs."""
+
+    cube: xr.DataArray
+    """Dims ([t,] bands, y, x), numpy or dask, north-up; the bands that the network takes, numbers as given."""
+    spec: InputSpec
+    decision: Decision
+    """What the numbers mean, and why."""
+    flipped: tuple[str, ...] = ()
+    """Axes along which the caller's cube runs the other way."""
+
+    @property
+    def is_lazy(self) -> bool:
+        """True for dask."""
+        return self.cube.chunks is not None
+
+    @property
+    def dates(self) -> list[xr.DataArray]:
+        """Each date as (bands, y, x)."""
+        return list_dates(self.cube)
+
+
+def list_dates(cube: xr.DataArray) -> list[xr.DataArray]:
+    """List the dates of a cube ([t,] bands, y, x), each (bands, y, x)."""
+    return [cube.isel(t=i) for i in range(cube.sizes["t"])] if "t" in cube.dims else [cube]
+
+
+def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str], None] | None = None) -> PreparedCube:
+    """Decide everything that the network needs to know of a cube.
+
+    Pixels of a dask cube are computed only where nothing else tells what they mean; they are checked when used.
+
+    warn: called with a sentence where the pixels speak against the radiometry without proof; left out, that is a
+        RadiometryError.
+
+    Raises CubeError (dimensions, labels, bands, level, thresholds, mosaic), RadiometryError, and CardError for an
+    unknown network.
+    """
+    card = load_card(options.model)
+    cube = normalise_cube(cube, options.bands)
+    cube = select_bands(cube, options.bands) if options.bands else cube
+    level = resolve_level(cube, card, options.level)
+    flipped = find_flipped_axes(cube)
+    cube = flip_axes(select_model_bands(cube, card), flipped)
+    spec = InputSpec(
+        card,
+        bands=tuple(str(band) for band in cube.coords["bands"].values),
+        level=level,
+        mode=options.radiometry,
+        nodata=_declared_nodata(cube),
+        threads=options.threads,
+        thresholds=check_thresholds(card, options.thresholds),
+        mosaic=_find_mosaic(options.mosaic, card),
+    )
+    decision = _decide(cube, spec, warn)
+    return PreparedCube(cube, replace(spec, mode=decision.mode), decision, flipped)
+
+
+def _decide(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | None) -> Decision:
+    """Decide the radiometry, and hold it against the pixels that are in memory."""
+    said = radiometry_from_metadata(cube.attrs, cube.encoding)
+    known = spec.mode != "auto" or (said is not None and not lacks_offset(said, cube.encoding))
+    seen = [NO_PIXELS] if known and cube.chunks is not None else [_sample_date(d, spec) for d in list_dates(cube)]
+    decision = decide_radiometry(spec.mode, cube.attrs, cube.encoding, seen)
+    for statistics in seen:
+        message = check_radiometry(decision, statistics, certain_only=warn is not None)
+        if message and warn:
+            warn(message)
+    return decision
+
+
+def _sample_date(date: xr.DataArray, spec: InputSpec) -> PixelStatistics:
+    if date.chunks is not None:
+        return lazy.sample_statistics(date.data, spec)
+    return eager.sample_statistics(date.data, spec, eager.sampling_step(date.sizes["y"] * date.sizes["x"]))
+
+
+def flip_axes(array: xr.DataArray, axes: tuple[str, ...]) -> xr.DataArray:
+    """Reverse an array along some axes, coordinates included; numpy arrays stay contiguous."""
+    if not axes:
+        return array
+    made = array.isel({axis: slice(None, None, -1) for axis in axes})
+    made.encoding = array.encoding
+    return made if made.chunks is not None else made.copy(data=np.ascontiguousarray(made.data))
+
+
+def find_flipped_axes(cube: xr.DataArray) -> tuple[str, ...]:
+    """Find the axes whose coordinate runs against a north-up image.
+
+    A network has learnt where shadows lie from images with north above.
+    Numbers of pixels (0, 1, 2, …, or their centres) are no coordinates of a map, and say nothing.
+    """
+    return tuple(axis for axis, grows in NORTH_UP.items() if _is_map_axis(cube, axis) and _grows(cube, axis) != grows)
+
+
+def _is_map_axis(cube: xr.DataArray, axis: str) -> bool:
+    if axis not in cube.coords or cube.coords[axis].dims != (axis,) or cube.coords[axis].dtype.kind not in "iuf":
+        return False
+    values = np.asarray(cube.coords[axis].values, dtype=np.float64)
+    steps = np.diff(values)
+    counted = values[0] in (0.0, 0.5, 1.0) and bool((steps == 1).all())
+    return bool((steps > 0).all() or (steps < 0).all()) and not counted
+
+
+def _grows(cube: xr.DataArray, axis: str) -> bool:
+    return bool(cube.coords[axis][0] < cube.coords[axis][-1])
+
+
+def _find_mosaic(word: str, card: ModelCard) -> Mosaic | None:
+    if word not in MOSAICS:
+        raise CubeError(f"No mosaic {word!r}: known are {', '.join(MOSAICS)}.")
+    if MOSAICS[word] and card.mosaic is None:
+        raise CubeError(f"{card.id} has no mosaic of its own: its card lacks kappamask:mosaic; say mosaic='blended'.")
+    return card.mosaic if MOSAICS[word] else None
+
+
+def _declared_nodata(cube: xr.DataArray) -> tuple[float, ...]:
+    """List every nodata value that the attributes declare, whatever the library that wrote them."""
+    found: set[float] = set()
+    for key in NODATA_ATTRIBUTES:
+        declared: Any = cube.attrs.get(key)
+        if declared is None:
+            continue
+        try:
+            values = np.asarray(declared, dtype=np.float64).ravel()
+        except (TypeError, ValueError) as error:
+            raise CubeError(f"The cube's attribute '{key}' is {declared!r}; needed is a number.") from error
+        found.update(float(value) for value in values if np.isfinite(value))
+    return tuple(sorted(found))
