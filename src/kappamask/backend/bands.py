@@ -7,17 +7,17 @@ from openeo.metadata import Band
 
 from kappamask.backend.errors import api_error
 from kappamask.backend.pixel_math import decode_nodata
-from kappamask.udf.cube import COMMON
+from kappamask.udf.cube import COMMON_NAMES
 
 __all__ = ["check_target_band", "compute_ndvi", "describe_band"]
 
-COMMON_NAMES = {band: "rededge" if name.startswith("rededge") else name for name, band in COMMON.items()}
+EO_NAMES = {band: "rededge" if name.startswith("rededge") else name for name, band in COMMON_NAMES.items()}
 """Sentinel-2 band -> its common name in the STAC extension eo, version 1, which three bands share."""
 
 
 def describe_band(name: str) -> Band:
     """Describe a band with its common name, if it has one."""
-    return Band(name=name, common_name=COMMON_NAMES.get(name))
+    return Band(name=name, common_name=EO_NAMES.get(name))
 
 
 def compute_ndvi(cube: xr.DataArray, nir: str, red: str, target_band: str | None) -> xr.DataArray:
@@ -50,6 +50,6 @@ def _find_band(names: list[str], wanted: str, code: str) -> int:
     """Find a band's position by its name, else by its common name."""
     if wanted in names:
         return names.index(wanted)
-    if COMMON.get(wanted) in names:
-        return names.index(COMMON[wanted])
+    if COMMON_NAMES.get(wanted) in names:
+        return names.index(COMMON_NAMES[wanted])
     raise api_error(code, f"No band is named {wanted}, by name or common name; there are {', '.join(names)}.")
