@@ -28,8 +28,12 @@ PLATFORM = "manylinux_2_28_x86_64"
 """Of openEO's workers; the oldest that current ONNX Runtime wheels support."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold; one time for all files makes archives reproducible."""
-UNUSED = ("onnxruntime/tools/", "onnxruntime/transformers/", "onnxruntime/quantization/", "onnxruntime/datasets/")
-"""Parts of ONNX Runtime that prepare networks, not run them: 300 of the 318 files of version 1.32."""
+UNUSED = (
+    "onnxruntime/tools/", "onnxruntime/transformers/", "onnxruntime/quantization/", "onnxruntime/datasets/",
+    "onnxruntime/backend/", "onnxruntime/capi/libonnxruntime.so",
+)  # fmt: skip
+"""Parts of ONNX Runtime that are not loaded to run a network on a CPU: those that prepare networks or need the package
+onnx, and the shared library for other languages (35 MB), of which the Python module has its own copy."""
 WORKER_HAS = ("numpy", "xarray", "pandas", "packaging", "python-dateutil", "six", "pytz", "tzdata")
 """What xarray needs to be imported; every openEO worker has these."""
 TRIAL = """

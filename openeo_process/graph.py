@@ -15,7 +15,7 @@ from kappamask.models.cleaning import CleaningOptions, read_cleaning
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
 from kappamask.openeo_process.chunks import chunk_arguments, enlarged, overlap_for
 
-__all__ = ["chunk_arguments", "cloud_mask", "load", "udf", "unusable"]
+__all__ = ["chunk_arguments", "cloud_mask", "level_from_collection", "load", "udf", "unusable"]
 
 CONTEXT_SCHEMA = 1
 TOP = 250
@@ -86,7 +86,7 @@ def cloud_mask(
     """KappaMask classes of every pixel of `datacube`, as a cube with the band `mask`.
 
     datacube: Sentinel-2 on a 10 m grid, bands B01 … B12, B8A; other bands are ignored.
-    level: "L1C" or "L2A"; left out, the cube's bands or the card decide.
+    level: "L1C" or "L2A"; left out, the cube's bands, its collection's name or the card decide.
     radiometry: what the back-end serves; Copernicus Data Space serves "dn_harmonized".
     thresholds: class name to score, as {"cloud": 0.3}: taken where its score reaches that, and only there.
     scheme: class scheme of the mask, such as "SCL"; see `kappamask.udf.to_scheme`.
@@ -97,12 +97,14 @@ def cloud_mask(
         enlarged so that chunks are cleaned as the whole image would be. Give the same to `load`.
 
     On the back-end codes are exact and NaN means no data; saved as GTiff the mask is uint8 with nodata 255.
-    Raises CubeError if chunk sizes or level do not fit, for an unknown scheme, and for cleaning that chunks cannot do
-    as the whole image would be; CardError for an unknown model.
+    Raises CubeError if chunk sizes do not fit, if the level contradicts the cube's bands or collection, for an unknown
+    scheme, for cleaning that chunks cannot do as the whole image would be, and for a cube of openEO's local processing;
+    CardError for an unknown model.
     """
     card = load_card(model)
+    _refuse_local(datacube)
     code = udf(
-        model=card, level=level or _level(datacube, card), radiometry=radiometry, scores=scores,
+        model=card, level=_resolve_level(datacube, level, card), radiometry=radiometry, scores=scores,
         thresholds=thresholds, scheme=scheme, python=python, package=package, **cleaning,
     )  # fmt: skip
     arguments = chunk_arguments(card, size, overlap, read_cleaning(cleaning))
@@ -131,7 +133,7 @@ def udf(
     card = load_card(model)
     context: dict[str, Any] = {"schema": CONTEXT_SCHEMA, "model": card.id, "radiometry": radiometry}
     if level is not None:
-        context["level"] = _checked(level, card)
+        context["level"] = _check_level(level, card)
     if scores:
         context["scores"] = True
     if thresholds:
@@ -157,15 +159,58 @@ def unusable(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) -> openeo
     return mask.apply(lambda x: reduce(or_, [x == code for code in codes]))
 
 
-def _level(datacube: openeo.DataCube, card: ModelCard) -> str:
+def level_from_collection(collection: str) -> str | None:
+    """Read the level off a collection's name, as SENTINEL2_L1C; None if it names none, or both."""
+    named = [level for level in LEVELS if level in collection.upper()]
+    return named[0] if len(named) == 1 else None
+
+
+def _resolve_level(datacube: openeo.DataCube, level: str | None, card: ModelCard) -> str:
+    """Return the level that bands, collection, card and the caller agree on.
+
+    Raises CubeError if they contradict each other, or none tells.
+    """
+    level = None if level is None else _check_level(level, card)
+    sources = {**_levels_from_collections(datacube), **_levels_from_bands(datacube)}
+    found = set(sources.values())
+    if wrong := [source for source, one in sources.items() if one != (level or one)]:
+        raise CubeError(
+            f"level={level!r} contradicts {wrong[0]}, which is of level {sources[wrong[0]]}: leave level out, or load "
+            "the other collection."
+        )
+    if len(found) > 1:
+        raise CubeError(f"The cube has both levels, of {' and of '.join(sources)}: load one collection.")
+    if level is None:
+        found = found or set(card.levels)
+        if len(found) != 1:
+            raise CubeError("Bands and collection do not tell the level: say level='L1C' or level='L2A' (--level).")
+        level = found.pop()
+    return level
+
+
+def _levels_from_bands(datacube: openeo.DataCube) -> dict[str, str]:
     bands = (datacube.metadata.band_names or []) if datacube.metadata and datacube.metadata.has_band_dimension() else []
-    shown = {LEVEL_BANDS[band] for band in bands if band in LEVEL_BANDS} or set(card.levels)
-    if len(shown) != 1:
-        raise CubeError("The cube's bands do not tell its product level: say level='L1C' or level='L2A' (--level).")
-    return shown.pop()
+    return {f"band {band}": LEVEL_BANDS[band] for band in bands if band in LEVEL_BANDS}
 
 
-def _checked(level: str, card: ModelCard) -> str:
+def _levels_from_collections(datacube: openeo.DataCube) -> dict[str, str]:
+    """Levels of the collections that the graph loads; of sources without a level in their names, none."""
+    nodes = datacube.flat_graph().values()
+    names = [str(node["arguments"]["id"]) for node in nodes if node["process_id"] == "load_collection"]
+    return {f"collection {name}": level for name in names if (level := level_from_collection(name))}
+
+
+def _refuse_local(datacube: openeo.DataCube) -> None:
+    """Raise CubeError for a cube of openEO's client-side processing, which cannot run the graph."""
+    if type(datacube.connection).__module__.startswith("openeo.local"):
+        raise CubeError(
+            "openEO's LocalConnection does not run UDFs in apply_neighborhood. For files on this machine use "
+            "kappamask.udf.cloud_mask(cube.execute(), level=…), kappamask.workflows.mask_scene(path, 'mask.tif'), or "
+            "the back-end of `kappamask serve --scenes FOLDER`."
+        )
+
+
+def _check_level(level: str, card: ModelCard) -> str:
     if level not in card.levels or level not in LEVELS:
         raise CubeError(f"{card.id} is for {' and '.join(card.levels)}, not for level {level!r}.")
     return level

@@ -14,7 +14,7 @@ from uuid import uuid4
 from kappamask.models import JobError
 from kappamask.openeo_process.jobs.record import Part, State, fingerprint, mark, unsigned
 
-__all__ = ["Journal", "Part", "State", "fingerprint", "mark", "unsigned"]
+__all__ = ["Journal", "Part", "State", "fingerprint", "locate_journal", "mark", "unsigned"]
 
 COLUMNS = tuple(field.name for field in fields(Part))
 SCHEMA = f"""
@@ -32,6 +32,12 @@ PRIVATE = 0o600
 """A new journal is its owner's: job options may hold a signed link."""
 BUSY_S = 30.0
 """How long to wait for another client that writes."""
+
+
+def locate_journal() -> Path:
+    """Return the path of the user's journal."""
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "kappamask" / "jobs.sqlite"
 
 
 class Journal:

@@ -18,7 +18,7 @@ from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.job_options import Load
 from kappamask.openeo_process.jobs.areas import Cell
-from kappamask.openeo_process.jobs.journal import Part, fingerprint
+from kappamask.openeo_process.jobs.journal import Part, fingerprint, unsigned
 
 __all__ = ["CANARY", "Request", "batch_id", "canary", "chunks_of", "named_cells", "part_of"]
 
@@ -59,6 +59,11 @@ class Request:
     def job_options(self) -> dict[str, Any]:
         """Every option of the jobs."""
         return job_options(self.archive, self.load, **dict(self.options))
+
+    @property
+    def public_job_options(self) -> dict[str, Any]:
+        """The same without signatures of links."""
+        return dict(json.loads(unsigned(json.dumps(self.job_options))))
 
     @property
     def load(self) -> Load:

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kappamask.scenes import open_scene, write_mask
     from kappamask.udf import cloud_mask
+    from kappamask.workflows import mask_scene
 
     __version__: str
 
-__all__ = ["__version__", "cloud_mask", "open_scene", "write_mask"]
+__all__ = ["__version__", "cloud_mask", "mask_scene", "open_scene", "write_mask"]
 
-_HOMES = {"cloud_mask": "kappamask.udf", "open_scene": "kappamask.scenes", "write_mask": "kappamask.scenes"}
+_HOMES = {
+    "cloud_mask": "kappamask.udf",
+    "mask_scene": "kappamask.workflows",
+    "open_scene": "kappamask.scenes",
+    "write_mask": "kappamask.scenes",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -140,7 +140,7 @@ def test_a_scene_without_coordinates_is_masked(kappamask, tmp_path: Path, bright
         ({"transform": from_origin(500_000, 6_500_000, 60, 60)}, "60 x 60 m;"),
         ({"transform": from_origin(500_000, 6_500_000, 10, 20)}, "10 x 20 m;"),
         ({"transform": from_origin(10, 50, 1e-4, 1e-4), "crs": "EPSG:4326"}, "0.0001 x 0.0001 degree;"),
-        ({"transform": from_origin(0, 0, 60, 60), "crs": None}, "60 x 60 (no CRS tells the unit);"),
+        ({"transform": from_origin(0, 0, 60, 60), "crs": None}, "60 x 60 (no CRS says the unit);"),
         ({}, None),
     ],
 )

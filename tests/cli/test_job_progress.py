@@ -7,8 +7,8 @@ from contextlib import ExitStack
 import pytest
 from rich.console import Console
 
-from kappamask.cli.progress import shown_parts, view
 from kappamask.openeo_process.jobs.journal import Part, State
+from kappamask.workflows.display import job_table, render_jobs
 
 JOB = "j-2611272126461630dd294474"
 """As long as the ids of Copernicus Data Space."""
@@ -21,7 +21,7 @@ def part(number: int, state: State = State.PLANNED, **values) -> Part:
 
 def screen(parts, rows: int = 20, width: int = 80) -> str:
     file = io.StringIO()
-    Console(file=file, width=width, force_terminal=True, color_system=None).print(view(parts, rows))
+    Console(file=file, width=width, force_terminal=True, color_system=None).print(render_jobs(parts, rows))
     return file.getvalue()
 
 
@@ -65,7 +65,7 @@ def test_of_many_parts_those_that_changed_last_are_listed_and_all_are_counted():
 
 def test_who_interrupts_is_told_how_to_go_on(capsys):
     shown = ExitStack()
-    show = shown.enter_context(shown_parts([part(1)]))
+    show = shown.enter_context(job_table([part(1)]))
     show(part(1, State.STARTED, job=JOB))
     assert not shown.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None), "it goes on its way"
     said = capsys.readouterr().err

@@ -20,8 +20,9 @@ from kappamask.models import ModelCard
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
 from kappamask.udf import clean, cloud_mask, to_scheme
-from kappamask.workflows import mask_many
-from kappamask.workflows.mask_options import Asked, targets
+from kappamask.workflows import many_scenes
+from kappamask.workflows.mask_files import list_targets
+from kappamask.workflows.scene_options import SceneOptions
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_one_damaged_scene_stops_no_other(
 
 
 def test_a_scheduler_that_is_not_there_is_told(kappamask, scenes: list[Path], tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(mask_many, "WAIT_S", 1)
+    monkeypatch.setattr(many_scenes, "WAIT_S", 1)
     monkeypatch.setenv("COLUMNS", "200")
     for url in ("tcp://127.0.0.1:9", "nonsense://x"):
         done = kappamask("mask", *scenes, "-o", tmp_path / "m", "--engine", "dask", "--scheduler", url)
@@ -119,7 +120,7 @@ def test_a_mask_is_named_by_its_product_from_inside_too(tmp_path: Path, monkeypa
     (product / "GRANULE").mkdir(parents=True)
     (product / "MTD_MSIL1C.xml").touch()
     monkeypatch.chdir(product / within)
-    ((_, mask),) = targets([scene], tmp_path, Asked())
+    ((_, mask),) = list_targets([scene], tmp_path, SceneOptions())
     assert mask == tmp_path / "S2A_MSIL1C_20180202_mask.tif"
 
 

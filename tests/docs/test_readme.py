@@ -25,6 +25,15 @@ def test_python_on_a_file(tmp_path, monkeypatch, capsys):
     assert "compact dn_harmonized" in capsys.readouterr().out
 
 
+def test_one_call_on_a_file(tmp_path, monkeypatch):
+    (text,) = blocks(README, "python", "mask_scene")
+    write_scene(tmp_path / SCENE)
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    exec(text, space)
+    assert (tmp_path / "mask.tif").is_file() and space["found"]["files"] == ["mask.tif"]
+
+
 def test_shell_on_a_file(tmp_path):
     (line,) = commands(README, "kappamask mask")
     write_scene(tmp_path / SCENE)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import rasterio
 import xarray as xr
+from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 CRS = "EPSG:32635"
@@ -57,3 +58,35 @@ def cube(values: np.ndarray | None = None, names: tuple[str, ...] = BANDS, **att
     y, x = NORTH - 10 * (np.arange(values.shape[1]) + 0.5), WEST + 10 * (np.arange(values.shape[2]) + 0.5)
     made = xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": list(names), "y": y, "x": x}, attrs=attrs)
     return made.rio.write_crs(CRS)
+
+
+SHAPE = (96, 80)
+
+
+def hole() -> np.ndarray:
+    """Where the mask of a file says that it has data: not in its north-western corner."""
+    there = np.full(SHAPE, 255, np.uint8)
+    there[:20, :30] = 0
+    return there
+
+
+def masked_file(path: Path, values: np.ndarray, how: str, driver: str, west: float = WEST) -> None:
+    """A file of one band, with its mask inside, next to it, or as an alpha band."""
+    options = {"driver": driver, "height": SHAPE[0], "width": SHAPE[1], "dtype": "uint16", "crs": CRS}
+    options |= {"QUALITY": "100", "REVERSIBLE": "YES"} if driver == "JP2OpenJPEG" else {}
+    alpha = how == "alpha"
+    options |= {"ALPHA": "YES"} if alpha and driver == "GTiff" else {}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=how == "internal"),
+        rasterio.open(path, "w", count=1 + alpha, transform=from_origin(west, NORTH, 10, 10), **options) as file,
+    ):
+        if alpha:
+            file.colorinterp = [ColorInterp.gray, ColorInterp.alpha]
+            file.write(np.stack([values, hole().astype(np.uint16) * 257]))
+        else:
+            file.write(values, 1)
+        if how == "internal":
+            file.write_mask(hole())
+    if how == "beside":
+        with rasterio.open(f"{path}.msk", "w", driver="GTiff", count=1, height=96, width=80, dtype="uint8") as mask:
+            mask.write(hole(), 1)

@@ -70,7 +70,7 @@ def back_end(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
     monkeypatch.setattr(graph.cloud_mask, "__kwdefaults__", {**graph.cloud_mask.__kwdefaults__, "python": python()})
     with running_server(scenes) as server:
 
-        def connect(url):
+        def connect(url, **_options):
             asked.append(url)
             connection = real(server.url)
             log_in = connection.authenticate_basic
@@ -79,6 +79,8 @@ def back_end(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
             return connection
 
         monkeypatch.setattr(openeo, "connect", connect)
+        monkeypatch.setattr("kappamask.openeo_process.connection.is_local", lambda _url: True)  # asked every second
+        monkeypatch.setenv("XDG_DATA_HOME", str(scenes.parent / "home"))
         yield asked
 
 

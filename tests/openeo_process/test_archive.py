@@ -26,6 +26,16 @@ def test_it_holds_the_udf_the_card_and_the_network_and_no_other_room(tmp_path):
     assert not any("__pycache__" in name for name in names)
 
 
+def test_it_leaves_out_the_library_that_no_network_needs(tmp_path):
+    """The Python module of ONNX Runtime holds all of it; `smoke_test` masks a cube with what is left."""
+    path = build(tmp_path)
+    with zipfile.ZipFile(path) as content:
+        libraries = [name for name in content.namelist() if ".so" in name]
+    assert len([name for name in libraries if "onnxruntime_pybind11_state" in name]) == 1
+    assert not [name for name in libraries if "libonnxruntime.so" in name]
+    smoke_test(path)
+
+
 def test_the_hash_of_the_package_is_that_of_what_the_archive_unpacks_to(tmp_path, monkeypatch):
     card = load_card("compact")
     wanted = package_hash(package_files(card))

@@ -12,8 +12,8 @@ from kappamask.openeo_process.jobs.driver import Driver
 from kappamask.openeo_process.jobs.journal import Journal, Part, State
 from kappamask.openeo_process.jobs.request import CANARY
 from kappamask.openeo_process.jobs.retry import Patience
-from kappamask.workflows import batch
-from kappamask.workflows.batch import drive
+from kappamask.workflows import batch_driving
+from kappamask.workflows.batch_driving import drive_batches
 
 PATIENCE = Patience(poll_s=0.01, first_s=0.01, most_s=0.01)
 PART = Part("a" * 16, "batch", "part", "https://example.org", "{}", "{}", "out", job="j-1")
@@ -58,9 +58,11 @@ def book(tmp_path):
 
 @pytest.fixture
 def back_end(monkeypatch):
-    """What `drive` finds at every address: here a job that is started fails."""
+    """What `drive_batches` finds at every address: here a job that is started fails."""
     found = BackEnd(**{"j-1": "running", "j-2": "error"})
-    monkeypatch.setattr(batch, "driver_of", lambda book, *_: Driver(book, lambda: found, at_once=9, patience=PATIENCE))
+    monkeypatch.setattr(
+        batch_driving, "make_driver", lambda book, *_: Driver(book, lambda: found, at_once=9, patience=PATIENCE)
+    )
     return found
 
 
@@ -72,7 +74,7 @@ def batch_of(book, pilot, *others, **values):
     return book.plan([replace(part, max_credits=40) for part in asked])
 
 
-def planned(book, state, **values):
+def plan_masks(book, state, **values):
     (part,) = book.plan([PART])
     return book.change(part, state=state, job="j-1", **values)
 
@@ -83,13 +85,13 @@ def driver(book, back_end):
 
 @pytest.mark.parametrize("state", [State.CREATED, State.STARTED, State.FINISHED])
 def test_a_job_that_was_deleted_on_the_back_end_ends_its_part(book, state):
-    planned(book, state)
+    plan_masks(book, state)
     (after,) = driver(book, BackEnd()).run([PART.fingerprint])
     assert (after.state, after.message) == (State.FAILED, "The back-end knows no job j-1 any more.")
 
 
 def test_a_job_that_was_deleted_on_the_back_end_can_be_canceled(book):
-    planned(book, State.STARTED)
+    plan_masks(book, State.STARTED)
     (after,) = driver(book, BackEnd()).cancel([PART.fingerprint])
     assert after.state is State.CANCELED
 
@@ -97,14 +99,14 @@ def test_a_job_that_was_deleted_on_the_back_end_can_be_canceled(book):
 @pytest.mark.parametrize("state", [State.PLANNED, State.CREATED, State.STARTED])
 def test_who_only_fetches_starts_nothing(book, state):
     """Not even a job whose start was lost on the way, so that the back-end calls it `created`."""
-    planned(book, state)
+    plan_masks(book, state)
     back_end = BackEnd(**{"j-1": "created"})
     driver(book, back_end).run([PART.fingerprint], once=True)
     assert back_end.asked == []
 
 
 def test_who_only_fetches_does_not_wait_for_another_client(book, tmp_path):
-    planned(book, State.STARTED)
+    plan_masks(book, State.STARTED)
     other = Journal(tmp_path / "j")
     assert other.claim(PART.fingerprint)
     (after,) = driver(book, BackEnd(**{"j-1": "running"})).run([PART.fingerprint], once=True)
@@ -113,7 +115,7 @@ def test_who_only_fetches_does_not_wait_for_another_client(book, tmp_path):
 
 def test_why_a_part_was_left_is_forgotten_once_it_goes_on(book):
     """By a new state, and by a look at a job that runs; the time of the last state stays."""
-    left = planned(book, State.CREATED, message="left for resume: no route to host")
+    left = plan_masks(book, State.CREATED, message="left for resume: no route to host")
     started = book.change(left, state=State.STARTED)
     assert started.message == ""
     left = book.change(started, message="left for resume: no route to host")
@@ -123,13 +125,13 @@ def test_why_a_part_was_left_is_forgotten_once_it_goes_on(book):
 
 @pytest.mark.parametrize("pilot", [State.FAILED, State.CANCELED])
 def test_after_a_canary_that_failed_nothing_is_started_and_what_was_is_watched(book, back_end, pilot):
-    drive(book, [batch_of(book, pilot, State.PLANNED, State.CREATED, State.STARTED)], 1)
+    drive_batches(book, [batch_of(book, pilot, State.PLANNED, State.CREATED, State.STARTED)], 1)
     assert back_end.asked == []
     assert [part.state for part in book.parts()] == [pilot, State.PLANNED, State.CREATED, State.FAILED]
 
 
 def test_after_a_canary_that_came_back_the_rest_is_started(book, back_end):
-    drive(book, [batch_of(book, State.FETCHED, State.PLANNED)], 1)
+    drive_batches(book, [batch_of(book, State.FETCHED, State.PLANNED)], 1)
     assert back_end.asked == ["create p0", "start"]
 
 
@@ -140,7 +142,7 @@ def test_what_a_batch_may_cost_holds_for_resume_too(book, back_end, tmp_path, mo
     file = {"name": "m.tif", "size": 5, "sha256": sha256(b"mask!").hexdigest()}
     write_manifest(tmp_path, {"job": "j-1"}, [file])
     parts = batch_of(book, State.FETCHED, State.PLANNED, costs=7.0, folder=str(tmp_path))
-    drive(book, [parts], 1, most=most)
+    drive_batches(book, [parts], 1, limit=most)
     assert back_end.asked == asked
     dear = "left for resume: About 54 credits (from a pilot job) are more than --max-credits"
     assert book.get("0").message.startswith(dear) == (not asked)

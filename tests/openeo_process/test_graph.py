@@ -236,14 +236,38 @@ def test_products_that_say_they_are_cloudier_are_left_out(connection):
     )
 
 
-def test_level_is_read_off_the_bands_or_asked_for(connection):
+def test_level_follows_from_the_bands_or_the_collection_or_is_asked_for(backend, connection):
+    def level_of(mask):
+        process = nodes(mask)["apply_neighborhood"]["arguments"]["process"]["process_graph"]
+        return process["runudf1"]["arguments"]["context"]["level"]
+
+    backend.setup_collection("MY_SENTINEL2", bands=["B02", "B03", "B04", "B10"])
     plain = load(connection, "SENTINEL2_L2A", area=AREA, dates=DATES, bands=["B02", "B03", "B04"])
+    assert level_of(cloud_mask(plain)) == "L2A"
+    assert level_of(cloud_mask(load(connection, "MY_SENTINEL2", area=AREA, dates=DATES))) == "L1C"
+    other = load(connection, "MY_SENTINEL2", area=AREA, dates=DATES, bands=["B02", "B03", "B04"])
     with pytest.raises(CubeError, match="say level="):
-        cloud_mask(plain)
+        cloud_mask(other)
     with pytest.raises(CubeError, match="not for level 'L3'"):
         cloud_mask(plain, level="L3")
     callback = nodes(cloud_mask(plain, level="L2A"))["apply_neighborhood"]["arguments"]["process"]["process_graph"]
     assert callback["runudf1"]["arguments"]["context"]["level"] == "L2A"
+
+
+def test_a_level_that_contradicts_collection_or_bands_is_refused_when_the_graph_is_built(backend, connection):
+    backend.setup_collection("MY_SENTINEL2", bands=["B02", "B03", "B04", "B10"])
+    with pytest.raises(CubeError, match=r"'L1C' contradicts collection SENTINEL2_L2A"):
+        cloud_mask(load(connection, "SENTINEL2_L2A", area=AREA, dates=DATES), level="L1C")
+    with pytest.raises(CubeError, match=r"'L2A' contradicts band B10"):
+        cloud_mask(load(connection, "MY_SENTINEL2", area=AREA, dates=DATES), level="L2A")
+
+
+def test_a_cube_of_local_processing_is_told_what_to_use_instead(connection):
+    cube = load(connection, COLLECTION, area=AREA, dates=DATES)
+    local = type("LocalConnection", (type(connection),), {"__module__": "openeo.local.connection"})
+    connection.__class__ = local
+    with pytest.raises(CubeError, match=r"LocalConnection.*kappamask\.udf\.cloud_mask.*mask_scene"):
+        cloud_mask(cube)
 
 
 def test_27_job_options_are_explicit(backend, connection):

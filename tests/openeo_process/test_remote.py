@@ -20,14 +20,14 @@ from faults import Prices, Script, Weather, spoilt
 from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
-from kappamask.cli.submit import told_by
 from kappamask.models import load_card
 from kappamask.openeo_process.archive import build
+from kappamask.openeo_process.graph import level_from_collection
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.journal import Journal, Part, State
 from kappamask.openeo_process.jobs.retry import Patience
-from kappamask.workflows.batch import moved
-from kappamask.workflows.batch_results import whole_or_fetched_again
+from kappamask.workflows.batch_driving import move_results
+from kappamask.workflows.batch_results import refetch_if_damaged
 
 ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
@@ -323,12 +323,12 @@ def test_the_same_request_with_another_folder_comes_there_and_is_not_paid_again(
 def test_what_another_client_works_on_stays_in_its_folder(tmp_path):
     part = Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path / "a" / "p"))
     one, other = Journal(tmp_path / "j"), Journal(tmp_path / "j")
-    planned, asked = one.plan([part]), [replace(part, folder=str(tmp_path / "b" / "p"))]
+    plan_masks, asked = one.plan([part]), [replace(part, folder=str(tmp_path / "b" / "p"))]
     assert other.claim("k")
-    assert moved(one, planned, asked) == planned
+    assert move_results(one, plan_masks, asked) == plan_masks
     with other.claimed("k"):
         pass
-    assert [now.folder for now in moved(one, planned, asked)] == [asked[0].folder]
+    assert [now.folder for now in move_results(one, plan_masks, asked)] == [asked[0].folder]
     assert one.get("k").folder == asked[0].folder and not (tmp_path / "b").exists()
 
 
@@ -413,7 +413,7 @@ def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
     ("collection", "level"), [("SENTINEL2_L1C", "L1C"), ("sentinel-2-l2a", "L2A"), ("S2", None), ("L1C_AND_L2A", None)]
 )
 def test_the_collections_name_tells_the_level(collection, level):
-    assert told_by(collection) == level
+    assert level_from_collection(collection) == level
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])
@@ -425,6 +425,6 @@ def test_a_part_of_whose_files_one_is_lost_or_damaged_is_fetched_again(tmp_path,
     write_manifest(tmp_path, {"job": "j-1"}, entries)
     book = Journal(tmp_path / "j")
     (part,) = book.plan([Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path), State.FETCHED, "j-1")])
-    assert whole_or_fetched_again(book, part).state is State.FETCHED
+    assert refetch_if_damaged(book, part).state is State.FETCHED
     damage(tmp_path / names[0])
-    assert whole_or_fetched_again(book, part).state is State.FINISHED
+    assert refetch_if_damaged(book, part).state is State.FINISHED

@@ -6,7 +6,7 @@ import pytest
 import rasterio.crs
 import rasterio.shutil
 from command import one_sentence
-from files import BANDS, CRS, NORTH, WEST, digits, geotiff, jp2
+from files import BANDS, CRS, NORTH, WEST, digits, geotiff, hole, jp2, masked_file
 
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
@@ -162,3 +162,13 @@ def test_a_cut_file_of_a_stack_gives_an_error_and_no_zeros(tmp_path: Path) -> No
 def test_a_cog_is_a_geotiff(tmp_path: Path) -> None:
     geotiff(tmp_path / "s.tif", digits(4, 600, 600), driver="COG", blocksize=256)
     np.testing.assert_array_equal(open_scene(tmp_path / "s.tif").values, digits(4, 600, 600))
+
+
+@pytest.mark.parametrize("how", ["internal", "alpha", "beside"])
+@pytest.mark.parametrize("declared", [None, 7])
+def test_a_vrt_hides_what_the_masks_of_its_files_hide(tmp_path: Path, how: str, declared: int | None) -> None:
+    values = digits(1)[0]
+    masked_file(tmp_path / "one_B02.tif", values, how, "GTiff")
+    extra = "" if declared is None else f"<NoDataValue>{declared}</NoDataValue>"
+    scene = open_scene(vrt(tmp_path / "s.vrt", band(1, source("one_B02.tif"), extra)))
+    np.testing.assert_array_equal(scene.values[0], np.where(hole() == 0, declared or 0, values))

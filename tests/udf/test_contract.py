@@ -140,7 +140,7 @@ def test_09_bands_by_label():
 
 
 def test_09_a_missing_band_is_named():
-    with pytest.raises(CubeError, match=r"lacks bands B03; compact needs B02, B03, B04 and the cube has B02, B04"):
+    with pytest.raises(CubeError, match=r"B03; compact needs B02, B03, B04 .* B02, B04"):
         run(chunk_cube(bands=[b for b in BANDS if b != "B03"]))
 
 
@@ -313,7 +313,7 @@ def test_22_a_cleaning_beyond_the_overlap_is_refused():
     """compact's network needs 64 of the 80 px; 16 px, 160 m, are left."""
     given = {**CONTEXT, "overlap": 80}
     assert run(chunk_cube(), {**given, "buffer_m": 160}).equals(run(chunk_cube(), {**CONTEXT, "buffer_m": 160}))
-    with pytest.raises(CubeError, match=r"reaches 17 px, but chunks with 80 px overlap, .* such as a buffer .* 160 m"):
+    with pytest.raises(CubeError, match=r"17 px.* 80 px .*buffer .* 160 m"):
         run(chunk_cube(), {**given, "buffer_m": 170})
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kappamask.cli.options import AsJson, Model, say
+from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import load_card
 from kappamask.models.errors import require_extra
 from kappamask.models.package import package_files, package_hash
@@ -35,4 +35,4 @@ def archive(
     size = path.stat().st_size
     told = "tried in a clean environment" if tried else "not tried: it is for another Python or platform"
     result = {"archive": str(path), "bytes": size, "model": model, "tried": tried}
-    say(result, [f"{path}: {size / 1e6:.1f} MB, {told}"], as_json)
+    print_result(result, [f"{path}: {size / 1e6:.1f} MB, {told}"], as_json)

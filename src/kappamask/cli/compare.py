@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, say
+from kappamask.cli.options import AsJson, print_result
 from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def compare(
     Writes comparison.json, .md, .csv, .tex and .html. A mask that cannot be made is told, and the others go on.
     """
     with require_extra("datasets"):
-        from kappamask.cli.progress import shown
         from kappamask.evaluation.comparison import judge
+        from kappamask.workflows.display import progress_bar
     with require_extra("report"):
         import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
     named = [name.strip() for name in peers.split(",") if name.strip()]
@@ -105,11 +105,11 @@ def compare(
     check_folder(output)
     judged = []
     for one in data:
-        with shown(f"judge {one}") as show:
+        with progress_bar(f"judge {one}") as show:
             judged.append(judge(one, named, split=split, limit=limit, merge_thin=merge_thin, report=show))
     written = write_files(output, NAME, judged, title="Cloud masks compared", command="kappamask compare")
     result = {**document(judged), "files": [str(path) for path in written]}
-    say(result, [*(line for one in judged for line in _lines(one.found)), *result["files"]], as_json)
+    print_result(result, [*(line for one in judged for line in _lines(one.found)), *result["files"]], as_json)
 
 
 def _lines(found: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, say
+from kappamask.cli.options import AsJson, print_result
 from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
         written.append(quicklook(shown, mask, output / "quicklook.png", truth=truth))
         written.append(write_report(output / "report.html", written[-1], mask, judged, job, log))
     result = {"job": job["id"], "files": [str(path) for path in written], "classes": shares(mask).fractions, **judged}
-    say(result, _lines(result), as_json)
+    print_result(result, _lines(result), as_json)
 
 
 def _run_job(scene: "DemoScene", archive: Path, output: Path) -> tuple[dict[str, Any], list[str], list[Path]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from kappamask.cli.options import AsJson, Model, say
+from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import KappaMaskError, ModelCard, load_card, read_weights
 
 __all__ = ["doctor"]
@@ -56,7 +56,7 @@ def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
         "extras": {name: {"present": not lacking, "missing": lacking} for name, lacking in extras.items()},
         "model": trial,
     }
-    say(result, _lines(result), as_json)
+    print_result(result, _lines(result), as_json)
     if not trial["works"]:
         raise typer.Exit(1)
 

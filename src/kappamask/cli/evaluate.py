@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kappamask.cli.compare import check_folder, write_files
-from kappamask.cli.options import AsJson, Level, Model, say
+from kappamask.cli.options import AsJson, Level, Model, print_result
 from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def evaluate(
         written = []
         scores, merged = evaluate_pair(str(truth), str(mask), merge_thin=merge_thin)
     files = {"files": written} if written else {}
-    say(
+    print_result(
         {**scores, "merge_thin": merged, **files},
         [*_table(scores, merged, told=merge_thin is not None), *written],
         as_json,

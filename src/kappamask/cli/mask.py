@@ -6,19 +6,32 @@ from typing import Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, Level, Model, Radiometry, bands_of, cleaning_of, limits_of, say, scheme_of
-from kappamask.cli.progress import echo, shown, warn
+from kappamask.cli.options import (
+    SHAPES,
+    AsJson,
+    Buffer,
+    FillHoles,
+    Level,
+    MinObject,
+    Model,
+    Radiometry,
+    Scheme,
+    parse_bands,
+    parse_cleaning,
+    parse_scheme,
+    parse_thresholds,
+    print_result,
+)
 from kappamask.models import SceneError
-from kappamask.workflows.mask_many import Failures, here, on_cluster, planned
-from kappamask.workflows.mask_options import EXTRAS, Asked, targets
+from kappamask.workflows.display import print_line, print_warning
+from kappamask.workflows.many_scenes import RunOptions, ScenesFailedError, mask_many
+from kappamask.workflows.mask_files import list_targets
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 __all__ = [
     "Bands",
-    "Buffer",
     "DryRun",
     "Engine",
-    "FillHoles",
-    "MinObject",
     "Mosaic",
     "OfLevel",
     "Output",
@@ -31,7 +44,6 @@ __all__ = [
     "Resolution",
     "Scenes",
     "Scheduler",
-    "Scheme",
     "Scores",
     "ShadowLength",
     "Stac",
@@ -40,10 +52,8 @@ __all__ = [
     "Thresholds",
     "Where",
     "mask",
-    "told",
 ]
 
-SHAPES = "Classes and cleaning"
 BESIDE = "Beside the mask"
 RUNNING = "Running"
 EXAMPLE = "kappamask mask S2_L1C_20210527.tif -o mask.tif"
@@ -104,32 +114,6 @@ Mosaic = Annotated[str, typer.Option(help="blended, or own: as the network's own
 
 
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]
-
-
-Scheme = Annotated[
-    str,
-    typer.Option(help="Classes of another mask: SCL, CMIX, Fmask, …, or bits.", metavar="NAME", rich_help_panel=SHAPES),
-]
-
-
-Buffer = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Let cloud and shadow grow by METRES, or one class by CLASS=METRES.",
-        metavar="METRES",
-        rich_help_panel=SHAPES,
-    ),
-]
-
-
-MinObject = Annotated[
-    float, typer.Option(help="Smaller clouds and shadows become clear.", metavar="AREA", rich_help_panel=SHAPES)
-]
-
-
-FillHoles = Annotated[
-    float, typer.Option(help="Smaller clear areas inside clouds are filled.", metavar="AREA", rich_help_panel=SHAPES)
-]
 
 
 ShadowLength = Annotated[
@@ -216,40 +200,47 @@ def mask(
     """
     if scheduler and engine is not Engine.DASK:
         raise typer.BadParameter("is for --engine dask", param_hint="--scheduler")
-    wanted = {"quicklook": quicklook, "report": report, "style": style, "stac": stac}
-    asked = Asked(
+    extras = {"quicklook": quicklook, "report": report, "style": style, "stac": stac}
+    options = SceneOptions(
         level=level.value if level else None,
         model=model,
         radiometry=radiometry.value,
-        bands=bands_of(bands),
+        bands=parse_bands(bands),
         scores=scores,
-        thresholds=limits_of(threshold or []),
+        thresholds=parse_thresholds(threshold or []),
         mosaic=mosaic,
         resampling=resampling,
         resolution=resolution,
-        scheme=scheme_of(scheme),
-        cleaning=cleaning_of(buffer_m or [], min_object_m2, fill_holes_m2, shadow_length_m),
+        scheme=parse_scheme(scheme),
+        cleaning=parse_cleaning(buffer_m or [], min_object_m2, fill_holes_m2, shadow_length_m),
         pixel_m=pixel_m,
         threads=threads,
-        extras=tuple(word for word in EXTRAS if wanted[word]),
+        extras=tuple(word for word in EXTRAS if extras[word]),
     )
     try:
-        jobs = targets(scenes, output, asked)
+        list_targets(scenes, output, options)
     except SceneError as error:
         raise typer.BadParameter(str(error), param_hint="--output") from error
-    failures = Failures(jobs, lambda message: echo(f"kappamask: {message}"))
-    if dry_run:
-        done = planned(jobs, asked, failures, anew=overwrite)
-    elif engine is Engine.DASK:
-        done = on_cluster(jobs, asked, failures, anew=overwrite, scheduler=scheduler, tell=shown, warn=warn)
-    else:
-        done = here(jobs, asked, failures, anew=overwrite, tell=shown, warn=warn)
-    result: Any = done[0] if len(jobs) == 1 else [*done, *failures.told]
-    say(result, [line for one in done for line in (told(one) if dry_run else _lines(one))], as_json)
-    failures.settle()
+    run = RunOptions(overwrite, dry_run, engine is Engine.DASK, scheduler, _print_error, print_warning)
+    try:
+        _print_results(mask_many(scenes, output, options, run=run), dry_run, as_json)
+    except ScenesFailedError as error:
+        _print_results(error.results, dry_run, as_json, lone=False)
+        raise
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _print_error(message: str) -> None:
+    print_line(f"kappamask: {message}")
+
+
+def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, *, lone: bool = True) -> None:
+    """Print a lone result as an object, several as a list; errors were printed as they came."""
+    format_one = format_plan if dry_run else _format_result
+    lines = [line for one in results if "error" not in one for line in format_one(one)]
+    print_result(results[0] if lone and len(results) == 1 else results, lines, as_json)
+
+
+def _format_result(result: dict[str, Any]) -> list[str]:
     files = ", ".join(result["files"])
     if result.get("skipped"):
         return [f"{files}: there already, made of this scene with these options; --overwrite makes it anew"]
@@ -259,8 +250,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     return [f"{files}: {size}, {result['level']}, {result['model_id']}, {reading}", shares]
 
 
-def told(found: dict[str, Any]) -> list[str]:
-    """The same for people."""
+def format_plan(found: dict[str, Any]) -> list[str]:
+    """Format what a dry run found as lines."""
     size = f"{found['width']} x {found['height']} px" + (f", {found['dates']} dates" if found["dates"] > 1 else "")
     reading = f"{found['radiometry'] or 'radiometry'} ({found['radiometry_reason']})"
     bands = f"{len(found['used_bands'])} of {len(found['bands'])} bands"

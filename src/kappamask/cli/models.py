@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, Level, say
+from kappamask.cli.options import AsJson, Level, print_result
 from kappamask.models import KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
 from kappamask.models.errors import require_extra
 
@@ -34,7 +34,7 @@ def list_all(as_json: AsJson = False) -> None:
     errors: list[KappaMaskError] = []
     cards = list_cards(errors.append)
     lines = [f"{c.id:<24}{'+'.join(c.levels):<10}{len(c.bands):>3} bands  {c.licence:<12} {c.title}" for c in cards]
-    say([_facts(card) for card in cards], lines, as_json)
+    print_result([_facts(card) for card in cards], lines, as_json)
     _settle(errors)
 
 
@@ -42,7 +42,7 @@ def list_all(as_json: AsJson = False) -> None:
 def show(model: Which = "compact", as_json: AsJson = False) -> None:
     """Show what a model's card says."""
     facts = _facts(load_card(model))
-    say(facts, [f"{key:<12}{_text(value)}" for key, value in facts.items()], as_json)
+    print_result(facts, [f"{key:<12}{_text(value)}" for key, value in facts.items()], as_json)
 
 
 @models.command(epilog="Example: kappamask models verify compact")
@@ -59,7 +59,9 @@ def verify(
             errors.append(WeightsError(f"{card.id}: {error}"))
         else:
             found.append({"id": card.id, "sha256": card.sha256, "bytes": size, "verified": True})
-    say(found, [f"{one['id']}: verified, {one['bytes']} bytes, sha256 {one['sha256']}" for one in found], as_json)
+    print_result(
+        found, [f"{one['id']}: verified, {one['bytes']} bytes, sha256 {one['sha256']}" for one in found], as_json
+    )
     _settle(errors)
 
 
@@ -107,7 +109,7 @@ def export(
     wanted = ReleaseOptions(name, made, Owner(title, author, licence), odds, labelled)
     facts = write_release(checkpoints, data, tiles, output, wanted)
     told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256", "scenes")}
-    say(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
+    print_result(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
 
 
 @models.command(
@@ -137,7 +139,7 @@ def convert(
             facts["int8"] = _quantised(card, plain, quantise, output.with_name(f"{output.name}-int8"))
         lines.append("{folder}: {same_class:.2%} of classes the same, {times_faster:.2f} times as fast, "
                      "peak {peak_mb:.0f} MB".format(**facts["int8"]))  # fmt: skip
-    say(facts, [*lines, f"kappamask mask SCENE -o mask.tif --model {output}"], as_json)
+    print_result(facts, [*lines, f"kappamask mask SCENE -o mask.tif --model {output}"], as_json)
 
 
 def _quantised(card: ModelCard, plain: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
@@ -162,12 +164,12 @@ def fetch(
         from kappamask.conversion import fetch as run
         from kappamask.conversion.fetch import BUCKET
 
-    from kappamask.cli.progress import shown
+    from kappamask.workflows.display import progress_bar
 
-    with shown(name) as show:
+    with progress_bar(name) as show:
         card = run(name, mirror=mirror or BUCKET, source=source, insecure=insecure, show=show)
     lines = [f"{card.folder}: {card.id}, sha256 {card.sha256}", f"kappamask mask SCENE -o mask.tif --model {card.id}"]
-    say(_facts(card), lines, as_json)
+    print_result(_facts(card), lines, as_json)
 
 
 def _facts(card: ModelCard) -> dict[str, Any]:

@@ -8,22 +8,33 @@ from typing import Annotated, Any
 
 import typer
 
+from kappamask.openeo_process.jobs.journal import locate_journal
+
 __all__ = [
+    "JOURNAL",
+    "SHAPES",
     "AllowHoles",
     "AsJson",
     "AtOnce",
+    "Buffer",
+    "FillHoles",
     "JournalFile",
     "Level",
+    "MinObject",
     "Model",
     "Radiometry",
-    "bands_of",
-    "cleaning_of",
-    "limits_of",
-    "say",
-    "scheme_of",
+    "Scheme",
+    "parse_bands",
+    "parse_cleaning",
+    "parse_scheme",
+    "parse_thresholds",
+    "print_result",
 ]
 
-JournalFile = Annotated[Path, typer.Option("--journal", help="File in which jobs are written down.")]
+SHAPES = "Classes and cleaning"
+"""Panel of the help."""
+JOURNAL = locate_journal()
+JournalFile = Annotated[Path, typer.Option("--journal", help="File in which jobs are recorded.")]
 AllowHoles = Annotated[
     bool, typer.Option("--allow-holes", help="Take masks that lack data, or a part of their area, without a reason.")
 ]
@@ -52,12 +63,38 @@ Model = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def say(result: dict[str, Any] | list[Any], lines: list[str], as_json: bool) -> None:
+Scheme = Annotated[
+    str,
+    typer.Option(help="Classes of another mask: SCL, CMIX, Fmask, …, or bits.", metavar="NAME", rich_help_panel=SHAPES),
+]
+
+
+Buffer = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Let cloud and shadow grow by METRES, or one class by CLASS=METRES.",
+        metavar="METRES",
+        rich_help_panel=SHAPES,
+    ),
+]
+
+
+MinObject = Annotated[
+    float, typer.Option(help="Smaller clouds and shadows become clear.", metavar="AREA", rich_help_panel=SHAPES)
+]
+
+
+FillHoles = Annotated[
+    float, typer.Option(help="Smaller clear areas inside clouds are filled.", metavar="AREA", rich_help_panel=SHAPES)
+]
+
+
+def print_result(result: dict[str, Any] | list[Any], lines: list[str], as_json: bool) -> None:
     """Print `result` as JSON, or `lines` for people."""
     typer.echo(json.dumps(result, indent=2) if as_json else "\n".join(lines))
 
 
-def scheme_of(text: str) -> str:
+def parse_scheme(text: str) -> str:
     """A class scheme as its table spells it."""
     from kappamask.models import CubeError
     from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
@@ -68,7 +105,7 @@ def scheme_of(text: str) -> str:
         raise typer.BadParameter(str(error), param_hint="--scheme") from error
 
 
-def bands_of(text: str | None) -> tuple[str, ...] | None:
+def parse_bands(text: str | None) -> tuple[str, ...] | None:
     """B02,B03,… as labels."""
     from kappamask.models import SceneError
     from kappamask.scenes.band_names import normalise
@@ -81,12 +118,12 @@ def bands_of(text: str | None) -> tuple[str, ...] | None:
         raise typer.BadParameter(str(error), param_hint="--bands") from error
 
 
-def limits_of(texts: Iterable[str]) -> dict[str, float]:
+def parse_thresholds(texts: Iterable[str]) -> dict[str, float]:
     """CLASS=SCORE, several."""
     return dict(_pair(text, "--threshold", "CLASS=SCORE, such as cloud=0.3") for text in texts)
 
 
-def cleaning_of(
+def parse_cleaning(
     buffers: Iterable[str], min_object_m2: float, fill_holes_m2: float, shadow_length_m: float
 ) -> dict[str, Any]:
     """Options of `kappamask.udf.clean`, those that do anything; METRES or CLASS=METRES, several, as `buffers`."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kappamask.cli.options import AsJson, Model, say
+from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import load_card
 from kappamask.models.cleaning import MAX_BUFFER_M
 from kappamask.models.errors import require_extra
@@ -48,4 +48,4 @@ def publish(
     written = write_publication(made, output)
     if store:
         reached(backend).put(f"/process_graphs/{PROCESS_ID}", json=made.process, expected_status=200)
-    say({"files": [str(path) for path in written], "stored": store}, [str(path) for path in written], as_json)
+    print_result({"files": [str(path) for path in written], "stored": store}, [str(path) for path in written], as_json)

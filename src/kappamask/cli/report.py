@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, say
+from kappamask.cli.options import AsJson, print_result
 from kappamask.models import SceneError
 from kappamask.models.errors import require_extra
 
@@ -61,7 +61,7 @@ def report(
     else:
         _refuse({"--csv": table}, "a series: a folder of masks, or a cube with t")
         result, lost = _one(mask, output, _opened(scene, named), scores, stac=stac, style=style)
-    say(result, _lines(result), as_json)
+    print_result(result, _lines(result), as_json)
     if lost:
         raise SceneError(lost)
 
@@ -87,15 +87,15 @@ def _one(
     style: bool,
 ) -> tuple[dict[str, Any], str | None]:
     """What is written and found, and what could not be."""
-    from kappamask.cli.progress import dask_progress
     from kappamask.reports import shares, stac_item, write_page, write_stac, write_style
     from kappamask.scenes import read_mask
+    from kappamask.workflows.display import dask_progress_bar
 
     cube, scl = scene
     lost = _lacking_time(mask, cube) if stac else None
     if stac and not lost:
         stac_item(mask, scene=cube)  # what else it lacks must not come out after the page is written
-    with dask_progress("draw the page"):
+    with dask_progress_bar("draw the page"):
         files = {"page": write_page(output, mask, scene=cube, scl=scl, scores_file=scores)}
     files |= {"style": write_style(mask)} if style else {}
     given = {"scores": scores} if scores else {}
@@ -121,11 +121,11 @@ def _series(
     masks: Path, output: Path, scenes: Path | None, bands: list[str] | None, table: Path | None
 ) -> tuple[dict[str, Any], str | None]:
     """What is written and found, and which masks could not be read."""
-    from kappamask.cli.progress import shown
     from kappamask.reports import read_series, rows, scenes_of, write_series, write_table
+    from kappamask.workflows.display import progress_bar
 
     failed: dict[str, str] = {}
-    with shown("count the classes") as show:
+    with progress_bar("count the classes") as show:
         dates = read_series(masks, report=show, failed=lambda name, error: failed.update({name: str(error)}))
     for name, why in failed.items():
         typer.echo(f"kappamask: {name}: {why}", err=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kappamask.cli.options import AsJson, say
+from kappamask.cli.options import AsJson, print_result
 from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
@@ -50,15 +50,15 @@ def simulate(
         from kappamask.training.simulator.realism import read_tiles
         from kappamask.training.simulator.tiles import write_tiles
 
-    from kappamask.cli.progress import shown
+    from kappamask.workflows.display import progress_bar
 
-    with shown("simulate") as show:
+    with progress_bar("simulate") as show:
         write_tiles(data, output, first, count, show, grounds)
     if gallery:
         draw_gallery(read_tiles(output, SHOWN), gallery)
     checks = _run_checks(data, output) if check else []
     result = {"tiles": str(output), "count": count, "first": first, "gates": [vars(one) for one in checks]}
-    say(result, [f"{output}: {count} tiles from seed {first}", *map(_format_check, checks)], as_json)
+    print_result(result, [f"{output}: {count} tiles from seed {first}", *map(_format_check, checks)], as_json)
 
 
 def _run_checks(data: Path, tiles: Path) -> list["Check"]:

@@ -1,39 +1,31 @@
 """`kappamask submit`: an area and a period in, masks out, through an openEO back-end."""
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from kappamask.cli.jobs import finish
-from kappamask.cli.mask import Buffer, FillHoles, MinObject, Scheme
+from kappamask.cli.jobs import print_batch
 from kappamask.cli.options import (
+    JOURNAL,
     AllowHoles,
     AsJson,
     AtOnce,
+    Buffer,
+    FillHoles,
     JournalFile,
     Level,
+    MinObject,
     Model,
-    bands_of,
-    cleaning_of,
-    say,
-    scheme_of,
+    Scheme,
+    parse_bands,
+    parse_cleaning,
+    parse_scheme,
+    print_result,
 )
-from kappamask.cli.progress import BATCH_PROGRESS, echo
-from kappamask.models import JobError, ModelCard, load_card
-from kappamask.models.errors import require_extra
-from kappamask.workflows.batch import drive, moved
-from kappamask.workflows.batch_results import HOME, journal_at, whole_or_fetched_again
-
-if TYPE_CHECKING:
-    import openeo
-
-    from kappamask.openeo_process.jobs.cost import Sparing
-    from kappamask.openeo_process.jobs.request import Request
-    from kappamask.workflows.batch import Submission
+from kappamask.workflows import BatchOptions, BatchPlan, OptionError, plan_batch, submit_batch
 
 __all__ = ["submit"]
 
@@ -80,76 +72,39 @@ def submit(
     ] = 250,
     part_km: Annotated[float, typer.Option(min=1, max=120, help="Largest side of a job's area, km.")] = 50,
     option: Options = None,
-    journal: JournalFile = HOME,
+    journal: JournalFile = JOURNAL,
     at_once: AtOnce = 2,
-    canary: Annotated[bool, typer.Option(help="Prove UDF and archive by a job on one chunk first.")] = True,
+    canary: Annotated[bool, typer.Option(help="Run a test job on one chunk first.")] = True,
     allow_holes: AllowHoles = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what it would take, and show the graph.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only estimate jobs and credits, and print the graph.")] = False,
     max_credits: Annotated[float | None, typer.Option(min=0, help="Refuse if it would cost more.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Mask an area on an openEO back-end: plan, prove, submit, watch, fetch, verify; Ctrl-C, then `kappamask resume`.
+    """Mask an area on an openEO back-end: plan, test, submit, watch, fetch, verify; Ctrl-C, then `kappamask resume`.
 
-    Each part of the area is a batch job in its own UTM zone. What is done is written down before it is done, so the
-    same command typed again goes on and pays nothing twice.
+    Each part of the area is a batch job in its own UTM zone. Each step is recorded before it is taken, so
+    the same command typed again goes on, and no job is paid twice.
     """
-    with require_extra("client"):
-        from kappamask.openeo_process.connection import probe, reached
-        from kappamask.openeo_process.jobs.areas import cells, read_area
-        from kappamask.openeo_process.jobs.request import Request
-        from kappamask.workflows.batch import Submission, archive_for, runtime_of
-
-    card, pieces, runtime = load_card(model), cells(read_area(area, crs), part_km), python or runtime_of(backend)
-    if not plan:
-        _check_number(len(pieces), max_jobs)
-    changes = tuple(_pair(text) for text in option or [])
-    cleaning, wanted = cleaning_of(buffer_m or (), min_object_m2, fill_holes_m2, 0.0), bands_of(bands)
-    request = Request(
-        backend, collection, _period(dates), card, runtime, level or told_by(collection), scores, wanted or card.bands,
-        options=changes, only=tuple(only or ()), max_cloud_cover=max_cloud_cover, scheme=scheme_of(scheme),
-        cleaning=tuple(cleaning.items()),
+    options = BatchOptions(
+        backend=backend, collection=collection, model=model, level=level.value if level else None,
+        bands=parse_bands(bands), scores=scores, scheme=parse_scheme(scheme),
+        cleaning=parse_cleaning(buffer_m or (), min_object_m2, fill_holes_m2, 0.0), only=tuple(only or ()),
+        max_cloud_cover=max_cloud_cover, crs=crs, archive=archive, python=python,
+        job_options=dict(_parse_option(text) for text in option or []), part_km=part_km, max_jobs=max_jobs,
+        test_job=canary, max_credits=max_credits, at_once=at_once, allow_holes=allow_holes, journal=journal,
     )  # fmt: skip
-    asked = Submission(request, pieces, max_credits, canary)
-    if not plan:
-        asked.plan().check(max_credits)
-    connection = reached(backend)
-    offered = tuple(probe(connection, collection, card, runtime, days=bool(only)))
-    request = replace(request, bands=_chosen(wanted or offered, offered, card))
-    if plan:
-        asked = replace(asked, request=request)
-        _print_plan(asked, connection, offered, as_json)
-        asked.plan().check(max_credits)
-        return
-    asked = replace(asked, request=archive_for(archive, request, connection, output))
-    book = journal_at(journal, new=True)
-    jobs = asked.parts(connection, output)
-    parts = [whole_or_fetched_again(book, part) for part in moved(book, book.plan(jobs), jobs, echo)]
-    drive(book, [parts], at_once, allow_holes, progress=BATCH_PROGRESS)
-    finish(book, [parts], as_json, allow_holes)
+    try:
+        if plan:
+            found = plan_batch(area, dates, options)
+            print_result(found.as_json(), [*_format_plan(found)], as_json)
+            found.cost.check(max_credits)
+        else:
+            print_batch(lambda: submit_batch(area, dates, output, options), as_json)
+    except OptionError as error:
+        raise typer.BadParameter(str(error), param_hint=error.option) from error
 
 
-def _check_number(jobs: int, most: int) -> None:
-    """Ask before thousands of jobs are paid: an area that is not cut at the antimeridian spans the world."""
-    if jobs > most:
-        raise JobError(
-            f"The area would become {jobs} jobs; look at it with --plan, and if it is meant say --max-jobs {jobs}. "
-            "Across the antimeridian a box has its west larger than its east (179,-18,-179,-16), and a polygon is cut "
-            "at 180 degrees."
-        )
-
-
-def told_by(collection: str) -> Level | None:
-    """The level that a collection's name holds, as SENTINEL2_L1C does; None if it holds none, or both."""
-    named = [level for level in Level if level.value in collection.upper()]
-    return named[0] if len(named) == 1 else None
-
-
-def _period(text: str) -> tuple[str, str]:
-    first, _, last = text.partition("/")
-    return first, last
-
-
-def _pair(text: str) -> tuple[str, Any]:
+def _parse_option(text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign:
         raise typer.BadParameter(f"{text!r} is no NAME=VALUE, such as executor-memory=3G", param_hint="--option")
@@ -159,55 +114,33 @@ def _pair(text: str) -> tuple[str, Any]:
         return name, value
 
 
-def _chosen(wanted: tuple[str, ...], offered: tuple[str, ...], card: ModelCard) -> tuple[str, ...]:
-    unknown = [band for band in wanted if band not in offered]
-    if unknown:
-        raise typer.BadParameter(f"{', '.join(unknown)} not among {', '.join(offered)}", param_hint="--bands")
-    if lacking := sorted(card.required - {*wanted}):
-        raise typer.BadParameter(f"{card.id} needs {', '.join(lacking)} as well", param_hint="--bands")
-    return wanted
-
-
-def _print_plan(asked: "Submission", connection: "openeo.Connection", offered: Sequence[str], as_json: bool) -> None:
-    """Print the plan, and the graph of the first job; offered: bands that the network takes and there are."""
-    from kappamask.openeo_process.jobs.cost import sparing
-    from kappamask.openeo_process.jobs.journal import unsigned
-
-    plan, options = asked.plan(), unsigned(json.dumps(asked.request.job_options))
-    spared = sparing(asked.cells, asked.request, offered)
-    graph = asked.request.graph(connection, asked.cells[0])
-    load = asked.request.load
-    result = {
-        **asdict(plan),
-        "worker_gigabytes": round(load.python / 2**30, 2),
-        "bands": asked.request.bands,
-        "job_options": json.loads(options),
-        "graph": graph,
-    }
-    zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in asked.cells}))
-    size = f"{plan.chunks} chunks, {plan.megapixels:.1f} Mpx, about {plan.dates} dates"
-    first = ", one on a single chunk first" if plan.parts > len(asked.cells) else ""
-    lines = [
-        f"{plan.parts} jobs in {zones}{first}: {size}",
-        f"about {plan.credits:.0f} credits, {plan.basis}",
-        *_about_bands(asked.request, offered, spared),
+def _format_plan(found: BatchPlan) -> Iterator[str]:
+    cost, request = found.cost, found.submission.request
+    zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in found.submission.cells}))
+    first = ", one on a single chunk first" if cost.parts > len(found.submission.cells) else ""
+    size = f"{cost.chunks} chunks, {cost.megapixels:.1f} Mpx, about {cost.dates} dates"
+    yield f"{cost.parts} jobs in {zones}{first}: {size}"
+    yield f"about {cost.credits:.0f} credits, {cost.basis}"
+    yield from _format_bands(found)
+    load = request.load
+    yield (
         f"a worker needs about {load.python / 2**30:.1f} GB for {load.pixels**0.5:.0f} px, {load.bands} bands and "
-        f"{load.weights / 1e6:.0f} MB of weights",
-        f"job options {options}",
-        f"graph of the first job {json.dumps(graph)}",
-    ]
-    say({**result, "sparing": asdict(spared)}, lines, as_json)
+        f"{load.weights / 1e6:.0f} MB of weights"
+    )
+    yield f"job options {json.dumps(request.public_job_options)}"
+    yield f"graph of the first job {json.dumps(found.graph)}"
 
 
-def _about_bands(request: "Request", offered: Sequence[str], spared: "Sparing") -> "Iterator[str]":
-    """Which bands are loaded, what that saves, and what it costs in accuracy."""
-    fewer = len(offered) - len(request.bands)
-    saved = f" ({fewer} fewer than there are: saves about {spared.credits:.0f} credits)" if fewer else ""
+def _format_bands(found: BatchPlan) -> Iterator[str]:
+    """Format which bands are loaded, what that saves, and what it costs in accuracy."""
+    request, savings = found.submission.request, found.savings
+    fewer = len(found.offered) - len(request.bands)
+    saved = f" ({fewer} fewer than there are: saves about {savings.credits:.0f} credits)" if fewer else ""
     yield f"bands {','.join(request.bands)}{saved}"
-    if spared.measured is None or spared.best is None:
+    if savings.measured is None or savings.best is None:
         yield f"accuracy of {request.card.id} with these bands was not measured"
         return
-    yield f"accuracy on {spared.measured.scene} with {','.join(spared.measured.bands)}, dice: {spared.measured}"
-    if spared.measured != spared.best:
-        lost = ", ".join(f"{name} {value:.3f}" for name, value in spared.measured.dice_loss(spared.best).items())
-        yield f"lower than with {','.join(spared.best.bands)} by: {lost}"
+    yield f"accuracy on {savings.measured.scene} with {','.join(savings.measured.bands)}, dice: {savings.measured}"
+    if savings.measured != savings.best:
+        lost = ", ".join(f"{name} {value:.3f}" for name, value in savings.measured.dice_loss(savings.best).items())
+        yield f"lower than with {','.join(savings.best.bands)} by: {lost}"

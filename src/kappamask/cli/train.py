@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.progress import shown
 from kappamask.models import KappaMaskError
 from kappamask.models.errors import require_extra
+from kappamask.workflows.display import progress_bar
 
 if TYPE_CHECKING:
     from kappamask.training.architecture_table import Predict
@@ -41,7 +41,7 @@ def run_grid(plan: "Plan", names: Sequence[str], tile_count: int | None) -> None
 
     if tile_count is not None:
         write, folder, _ = choose_tile_writer(plan)
-        with shown("simulate") as show:
+        with progress_bar("simulate") as show:
             write(plan.data, folder, 0, tile_count, show)
     rows: list[Row] = []
     for row in train_architectures(plan, names, _dice, _print_row, simulated=tile_count is not None):
@@ -215,7 +215,7 @@ def _run(plan: "Plan", tile_count: int) -> None:
     from kappamask.training.train import simulate_in_background
     from kappamask.training.train import train as run
 
-    with simulate_in_background(plan, tile_count), shown("train") as show:
+    with simulate_in_background(plan, tile_count), progress_bar("train") as show:
         typer.echo(_first_words(plan, tile_count), err=True)
         state = run(plan, _print_line, progress=show)
     if not state.trained_now:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import dask
+import dask.array
 import numpy as np
 import xarray as xr
 
@@ -89,7 +90,22 @@ def class_statistics(
         "class_pixels": classes,
     }
     described = {name: one.assign_attrs(long_name=NOTES[name], units="1") for name, one in found.items()}
-    return restore_dims(xr.Dataset(described, attrs=provenance(named)), own)
+    return restore_dims(xr.Dataset(described, attrs=provenance(named)).map(_allow_item, keep_attrs=True), own)
+
+
+class _LazyScalar(dask.array.Array):  # type: ignore[misc]  # dask is partly typed
+    """A dask array without dims that has `item`, as NumPy's have, so that `DataArray.item` works."""
+
+    def item(self) -> Any:
+        return self.compute().item()
+
+
+def _allow_item(value: xr.DataArray) -> xr.DataArray:
+    """Return `value`, still lazy, with data that have `item` where it has no dims."""
+    lazy: Any = value.data
+    if value.ndim or value.chunks is None:
+        return value
+    return value.copy(data=_LazyScalar(lazy.dask, lazy.name, lazy.chunks, dtype=lazy.dtype, meta=lazy._meta))
 
 
 def _counts(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> xr.DataArray:

@@ -1,206 +1,266 @@
-"""Plan, submit and drive the jobs of a batch."""
+"""Submit a batch, go on with it in any process on any day, and fetch its masks.
 
-import platform
-import shutil
+Every request that costs something is recorded in a journal before it is sent, so nothing is paid twice.
+"""
+
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError
 from kappamask.models.errors import require_extra
-from kappamask.workflows.batch_results import attributes_of, driver_of
-from kappamask.workflows.progress import BatchProgress, Say, unheard
+from kappamask.openeo_process.jobs.journal import locate_journal
+from kappamask.openeo_process.jobs.record import Part, State
+from kappamask.workflows.batch_driving import drive_batches, drive_jobs, group_by_backend, move_results
+from kappamask.workflows.batch_options import (
+    BatchOptions,
+    Submission,
+    choose_bands,
+    prepare_submission,
+    resolve_archive,
+)
+from kappamask.workflows.batch_results import (
+    assemble,
+    check_holes,
+    list_rows,
+    make_driver,
+    measure_holes,
+    open_journal,
+    refetch_if_damaged,
+)
+from kappamask.workflows.display import BATCH_PROGRESS
+from kappamask.workflows.progress import BatchProgress
 
 if TYPE_CHECKING:
-    import openeo
+    from kappamask.openeo_process.jobs.cost import Plan, Sparing
+    from kappamask.openeo_process.jobs.journal import Journal
 
-    from kappamask.openeo_process.jobs.areas import Cell
-    from kappamask.openeo_process.jobs.cost import Plan
-    from kappamask.openeo_process.jobs.journal import Journal, Part
-    from kappamask.openeo_process.jobs.request import Request
-
-__all__ = ["NO_ARCHIVE", "Submission", "archive_for", "by_backend", "drive", "moved", "run_parts", "runtime_of"]
-
-NO_ARCHIVE, UPLOAD = "none", "upload"
-"""Given where the back-end's workers have the package, and where it keeps files for its users."""
-
-QUIET = BatchProgress()
-
-
-def drive(
-    book: "Journal", batches: "Sequence[Sequence[Part]]", at_once: int, partly: bool = False, most: float | None = None,
-    progress: BatchProgress = QUIET,
-) -> None:  # fmt: skip
-    """Take every part of these batches as far as it goes.
-
-    Of each batch the canary goes first, or the first part where there is none. Unless it came back whole, and by what
-    it cost the batch stays within its `max_credits`, nothing else of the batch is started; what was started before is
-    watched and fetched all the same. partly: masks that do not cover their part are taken as well. most: credits, in
-    place of those that the batches were submitted with.
-    """
-    first = [_pilot(parts) for parts in batches]
-    run_parts(book, first, first, at_once, partly, progress=progress)
-    rest = [part for parts in batches for part in _allowed(book, parts, most, progress.say)]
-    shown = [book.get(part.fingerprint) for parts in batches for part in parts]
-    run_parts(book, rest, shown, at_once, partly, progress=progress)
-
-
-def run_parts(
-    book: "Journal", parts: "Sequence[Part]", shown: "Sequence[Part]", at_once: int, partly: bool, once: bool = False,
-    progress: BatchProgress = QUIET,
-) -> None:  # fmt: skip
-    """Drive those parts that have not ended. shown: parts of which the progress is told. once: see `Driver.run`."""
-    waiting = [part for part in parts if not part.state.ended]
-    if not waiting:
-        return
-    with require_extra("client"), progress.watch(shown) as tell:
-        for backend, own in by_backend(waiting).items():
-            driver_of(book, backend, at_once, tell, partly).run([part.fingerprint for part in own], once=once)
-
-
-def by_backend(parts: "Iterable[Part]") -> "dict[str, list[Part]]":
-    """The parts of each back-end, by its URL."""
-    found: dict[str, list[Part]] = {}
-    for part in parts:
-        found.setdefault(part.backend, []).append(part)
-    return found
-
-
-def _pilot(parts: "Sequence[Part]") -> "Part":
-    from kappamask.openeo_process.jobs.request import CANARY
-
-    return next((part for part in parts if part.name == CANARY), parts[0])
-
-
-def _allowed(book: "Journal", parts: "Sequence[Part]", most: float | None, say: Say) -> "list[Part]":
-    """Those of a batch that may go on, now that its pilot has been driven; others are told why not."""
-    from kappamask.openeo_process.jobs.journal import State
-
-    now = [book.get(part.fingerprint) for part in parts]
-    pilot = _pilot(now)
-    others = [part for part in now if part is not pilot and not part.state.ended]
-    refusal = _refusal(pilot, now, most, say) if others and pilot.state is State.FETCHED else None
-    if pilot.state is State.FETCHED and refusal is None:
-        return others
-    held = [part for part in others if not part.state.under_way]
-    if refusal and held:
-        book.change(held[0], message=f"left for resume: {refusal}")
-    return [part for part in others if part.state.under_way]
-
-
-def _refusal(pilot: "Part", parts: "Sequence[Part]", most: float | None, say: Say) -> str | None:
-    """Why the batch is too dear by what its pilot cost; None if it is not, or nobody knows."""
-    from kappamask.openeo_process.jobs.cost import SEEN, check_credits, seen_credits
-    from kappamask.openeo_process.jobs.download import fetched
-    from kappamask.openeo_process.results import collect_dates
-
-    dates = len(collect_dates(fetched(Path(pilot.folder), str(pilot.job))))
-    price = seen_credits(pilot, parts, dates)
-    if price is None:
-        return None
-    say(f"about {price:.0f} credits for {len(parts)} jobs, {SEEN}")
-    try:
-        check_credits(price, SEEN, pilot.max_credits if most is None else most)
-    except JobError as error:
-        return str(error)
-    return None
-
-
-def moved(book: "Journal", parts: "Sequence[Part]", asked: "Sequence[Part]", say: Say = unheard) -> "list[Part]":
-    """The journal's `parts`, each with the folder of its like in `asked`; what was fetched elsewhere is copied.
-
-    The files of the earlier folder stay; the journal knows the new ones only. A part that another client works on
-    stays where that one wants it.
-    """
-    after = [_moved(book, part, one.folder) for part, one in zip(parts, asked, strict=True)]
-    old = [part for part, now in zip(parts, after, strict=True) if part.folder != now.folder]
-    if old:
-        day, place, now = datetime.fromtimestamp(old[0].changed, tz=UTC).date(), old[0].folder, asked[0].folder
-        say(
-            f"the same was submitted before, last at work on {day}, for {Path(place).parent}: its masks come to "
-            f"{Path(now).parent} as well, and nothing is paid again"
-        )
-    return after
-
-
-def _moved(book: "Journal", part: "Part", folder: str) -> "Part":
-    if part.folder == folder:
-        return part
-    with book.claimed(part.fingerprint) as mine:
-        if mine is None:
-            return part
-        _copy(mine, Path(folder))
-        return book.change(mine, folder=folder)
-
-
-def _copy(part: "Part", folder: Path) -> None:
-    """What the part has fetched, and last its manifest."""
-    from kappamask.openeo_process.jobs.download import MANIFEST, fetched
-
-    names = [path.name for path in fetched(Path(part.folder), str(part.job))]
-    for name in [*names, MANIFEST] if names else []:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{name}.part"
-        shutil.copyfile(Path(part.folder) / name, draft)
-        draft.replace(folder / name)
+__all__ = ["BatchFailedError", "BatchPlan", "BatchResult", "cancel", "fetch", "list_jobs", "plan_batch", "resume",
+           "submit_batch"]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Submission:
-    """One batch, before it is driven."""
+class BatchResult:
+    """Where the jobs stand, and the files of whole batches."""
 
-    request: "Request"
-    cells: "Sequence[Cell]"
-    max_credits: float | None
-    proven: bool
-    """Whether a job on one chunk goes first."""
+    jobs: list[Part]
+    files: list[Path]
+    """Masks, their scores, and collections."""
+    holes: dict[str, float]
+    """Share of each file's pixels that lack data though the satellite saw them, where there are any."""
 
-    def plan(self) -> "Plan":
-        """What it takes, the canary included; see `make_plan`."""
-        from kappamask.openeo_process.jobs.cost import make_plan
-        from kappamask.openeo_process.jobs.request import named_cells
-
-        jobs = [cell for cell, _ in named_cells(self.cells, self.request, self.proven)]
-        return make_plan(jobs, self.request)
-
-    def parts(self, connection: "openeo.Connection", output: Path) -> "list[Part]":
-        """The batch's parts; if `proven`, the first is of one chunk, and fails unless the archive is the right one.
-
-        It is the canary, or the first cell where that is no larger.
-        """
-        from kappamask.openeo_process.jobs import request as batch
-
-        key, folder = batch.batch_id(self.cells, self.request), output.resolve()
-        named = batch.named_cells(self.cells, self.request, self.proven)
-        parts = [
-            batch.part_of(self.request, connection, cell, folder, name, key, proves=self.proven and not place)
-            for place, (cell, name) in enumerate(named)
-        ]
-        attributes = attributes_of(self.request.card, self.request.scheme)
-        return [replace(part, attributes=attributes, max_credits=self.max_credits) for part in parts]
+    def as_json(self) -> dict[str, Any]:
+        """Return what the command prints as JSON."""
+        return {"parts": list_rows(self.jobs), "files": [str(file) for file in self.files], "holes": self.holes}
 
 
-def archive_for(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":
-    """The request with the archive that was given, or with one that is made for a back-end here, or uploaded."""
-    from kappamask.openeo_process.archive import build
-    from kappamask.openeo_process.connection import is_local, upload
+class BatchFailedError(JobError):
+    """A job was not fetched, or a mask has holes; `result` has what there is."""
 
-    if given not in (None, UPLOAD):
-        return replace(request, archive=None if given == NO_ARCHIVE else given)
-    if given is None and not is_local(request.backend):
+    def __init__(self, message: str, result: BatchResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """What a batch would take, from the back-end's own bands."""
+
+    submission: Submission
+    cost: "Plan"
+    offered: tuple[str, ...]
+    """Bands that the network takes and the collection has."""
+    savings: "Sparing"
+    graph: dict[str, Any]
+    """Flat process graph of the first job."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the command prints as JSON, without signatures of links."""
+        request = self.submission.request
+        return {
+            **asdict(self.cost), "worker_gigabytes": round(request.load.python / 2**30, 2), "bands": request.bands,
+            "job_options": request.public_job_options, "graph": self.graph, "sparing": asdict(self.savings),
+        }  # fmt: skip
+
+
+def plan_batch(area: str, dates: str | tuple[str, str], options: BatchOptions, **changes: Any) -> BatchPlan:
+    """Estimate jobs, chunks, dates and credits of a batch; nothing is submitted. See `submit_batch`."""
+    options = replace(options, **changes)
+    submission = prepare_submission(area, _split_period(dates), options)
+    submission, offered, connection = _ask_back_end(submission, options)
+    from kappamask.openeo_process.jobs.cost import sparing
+
+    savings = sparing(submission.cells, submission.request, offered)
+    graph = submission.request.graph(connection, submission.cells[0])
+    return BatchPlan(submission, submission.plan(), offered, savings, graph)
+
+
+def submit_batch(
+    area: str,
+    dates: str | tuple[str, str],
+    output: str | Path,
+    options: BatchOptions,
+    *,
+    progress: BatchProgress = BATCH_PROGRESS,
+    **changes: Any,
+) -> BatchResult:
+    """Mask an area on an openEO back-end, as `kappamask submit` does, and wait for the masks.
+
+    area: "W,S,E,N", WKT, or the path of a GeoJSON or GeoPackage. dates: from the first day to before the last, as
+    "2018-02-01/2018-02-28" or two days. output: folder for mask_DATE_ZONE.tif, uint8 with nodata 255. changes: fields
+    of `BatchOptions`, in place of those of `options`.
+
+    The same call again, also after an interruption or in another process, goes on; no job is paid twice.
+    Raises BatchFailedError, which has the result, if a job was not fetched or a mask has holes; OptionError for bands
+    that do not suit; JobError for too many jobs or credits, and for what the back-end lacks.
+    """
+    options = replace(options, **changes)
+    submission = prepare_submission(area, _split_period(dates), options)
+    _check_number(len(submission.cells), options.max_jobs)
+    submission.plan().check(options.max_credits)
+    submission, _, connection = _ask_back_end(submission, options)
+    request = resolve_archive(options.archive, submission.request, connection, Path(output))
+    wanted = replace(submission, request=request).records(connection, Path(output))
+    journal = open_journal(options.journal or locate_journal(), new=True)
+    moved = move_results(journal, journal.plan(wanted), wanted, progress.notify)
+    jobs = [refetch_if_damaged(journal, one) for one in moved]
+    drive_batches(journal, [jobs], options.at_once, options.allow_holes, progress=progress)
+    return _collect_results(journal, [jobs], options.allow_holes, progress)
+
+
+def resume(
+    batch: str | None = None,
+    *,
+    journal: Path | None = None,
+    at_once: int = 2,
+    max_credits: float | None = None,
+    allow_holes: bool = False,
+    progress: BatchProgress = BATCH_PROGRESS,
+) -> BatchResult:
+    """Go on with a batch, or with all: create, start, watch and fetch what has not ended.
+
+    batch: as `list_jobs` names it. max_credits: in place of those that the batch was submitted with.
+    Raises BatchFailedError as `submit_batch` does, and JobError for an unknown batch or journal.
+    """
+    opened = open_journal(journal or locate_journal())
+    batches = _find_batches(opened, batch)
+    drive_batches(opened, batches, at_once, allow_holes, max_credits, progress)
+    return _collect_results(opened, batches, allow_holes, progress)
+
+
+def fetch(
+    batch: str | None = None,
+    *,
+    journal: Path | None = None,
+    allow_holes: bool = False,
+    progress: BatchProgress = BATCH_PROGRESS,
+) -> BatchResult:
+    """Download what is finished on the back-end and not yet here; nothing is started.
+
+    Raises BatchFailedError if a job failed or a mask has holes, and JobError for an unknown batch or journal.
+    """
+    opened = open_journal(journal or locate_journal())
+    batches = _find_batches(opened, batch)
+    jobs = [*chain.from_iterable(batches)]
+    drive_jobs(opened, jobs, jobs, 1, allow_holes, once=True, progress=progress)
+    return _collect_results(opened, batches, allow_holes, progress, all_ended=False)
+
+
+def list_jobs(batch: str | None = None, *, journal: Path | None = None) -> list[Part]:
+    """List the jobs of a batch, or of all, as the journal knows them."""
+    return _find_jobs(open_journal(journal or locate_journal()), batch)
+
+
+def cancel(batch: str | None = None, *, journal: Path | None = None) -> list[Part]:
+    """End jobs on the back-end that have not ended, and return them; fetched files stay."""
+    opened = open_journal(journal or locate_journal())
+    waiting = [one for one in _find_jobs(opened, batch) if not one.state.ended]
+    ended: list[Part] = []
+    with require_extra("client"):
+        for backend, jobs in group_by_backend(waiting).items():
+            ended += make_driver(opened, backend, 1, lambda _: None).cancel(one.fingerprint for one in jobs)
+    return ended
+
+
+def _split_period(dates: str | tuple[str, str]) -> tuple[str, str]:
+    first, last = dates.partition("/")[::2] if isinstance(dates, str) else dates
+    return first, last
+
+
+def _check_number(jobs: int, limit: int) -> None:
+    """Raise JobError for more than `limit` jobs: an area not cut at the antimeridian spans the world."""
+    if jobs > limit:
         raise JobError(
-            "The back-end needs the dependency archive: try --archive upload, or make it (kappamask archive), "
-            "put it where the back-end can read it, and give its URL with --archive."
+            f"The area would become {jobs} jobs; look at it with --plan, and if it is meant say --max-jobs {jobs}. "
+            "Across the antimeridian a box has its west larger than its east (179,-18,-179,-16), and a polygon is cut "
+            "at 180 degrees."
         )
-    made = build(output / "archive", model=request.card, python=request.python).resolve()
-    return replace(request, archive=str(made) if given is None else upload(connection, made))
 
 
-def runtime_of(backend: str) -> str:
-    """The Python of the back-end's UDFs, where the user does not say."""
-    from kappamask.openeo_process.connection import is_local
-    from kappamask.openeo_process.graph import PYTHON
+def _ask_back_end(submission: Submission, options: BatchOptions) -> tuple[Submission, tuple[str, ...], Any]:
+    """Connect, check what the back-end offers, and choose the bands; the connection is returned last."""
+    from kappamask.openeo_process.connection import probe, reached
 
-    return platform.python_version().rpartition(".")[0] if is_local(backend) else PYTHON
+    request = submission.request
+    connection = reached(options.backend)
+    offered = tuple(probe(connection, options.collection, request.card, request.python, days=bool(options.only)))
+    request = replace(request, bands=choose_bands(options.bands, offered, request.card))
+    return replace(submission, request=request), offered, connection
+
+
+def _find_jobs(journal: "Journal", batch: str | None) -> list[Part]:
+    found = journal.parts(batch=batch) if batch else journal.parts()
+    if batch and not found:
+        raise JobError(f"The journal {journal.path} knows no batch {batch}; kappamask jobs lists them.")
+    return found
+
+
+def _find_batches(journal: "Journal", batch: str | None) -> list[list[Part]]:
+    """Group the jobs by batch; those whose files are damaged are to be fetched again."""
+    found: dict[str, list[Part]] = {}
+    for one in _find_jobs(journal, batch):
+        found.setdefault(one.batch, []).append(refetch_if_damaged(journal, one))
+    return [*found.values()]
+
+
+def _collect_results(
+    journal: "Journal",
+    batches: Sequence[Sequence[Part]],
+    allow_holes: bool,
+    progress: BatchProgress,
+    *,
+    all_ended: bool = True,
+) -> BatchResult:
+    """Put the masks of whole batches together.
+
+    all_ended: False where jobs may still run. Raises BatchFailedError if a job is missing or a mask has holes.
+    """
+    now = [[journal.get(one.fingerprint) for one in jobs] for jobs in batches]
+    whole = [jobs for jobs in now if all(one.state is State.FETCHED for one in jobs)]
+    if whole:
+        progress.notify("putting the masks together")
+    files = [file for jobs in whole for file in assemble(jobs)]
+    result = BatchResult([*chain.from_iterable(now)], files, measure_holes(chain.from_iterable(whole)))
+    try:
+        _check_fetched(result.jobs, all_ended)
+        if not allow_holes:
+            check_holes(result.holes)
+    except JobError as error:
+        raise BatchFailedError(str(error), result) from error
+    return result
+
+
+def _check_fetched(jobs: Iterable[Part], all_ended: bool) -> None:
+    jobs = list(jobs)
+    missing = [one for one in jobs if one.state is not State.FETCHED and (all_ended or _has_failed(one))]
+    if missing:
+        first = next((one for one in missing if one.message), missing[0])
+        why = first.message or f"it is {first.state}"
+        raise JobError(f"{len(missing)} of {len(jobs)} parts did not come: {first.name}: {why}")
+
+
+def _has_failed(job: Part) -> bool:
+    """Tell whether a job failed, or was left though it was started."""
+    return job.state is State.FAILED or (job.state.under_way and job.message != "")

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,69 +19,71 @@ if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.driver import Driver
 
 __all__ = [
-    "arguments_of",
-    "asked_of",
     "assemble",
-    "attributes_of",
     "check_holes",
-    "driver_of",
-    "holes",
-    "journal_at",
-    "row",
-    "rows",
-    "whole_or_fetched_again",
+    "describe_classes",
+    "list_rows",
+    "make_driver",
+    "measure_holes",
+    "open_journal",
+    "refetch_if_damaged",
 ]
 
-MOST_HOLES = 0.01
+MAX_HOLE_SHARE = 0.01
 """Share of a file's pixels that may lack data inside the swath before it is an error."""
 MASK, SCORE = "mask", "score_"
 """A job's bands, as `ModelCard.result_bands` names them."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-HOME = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "kappamask" / "jobs.sqlite"
 
 
 def assemble(parts: "Iterable[Part]") -> list[Path]:
-    """For each date and UTM zone the mask of all fetched parts, with scores where asked for, and the collection.
+    """Mosaic fetched jobs into a mask for each date and UTM zone, and write the collection.
 
     Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel. Returns the
     files but for the STAC items, which lie beside the masks.
     """
     parts = list(parts)
-    by_target, made_by = _targets(parts)
-    made = {target: _assembled(files, target, made_by[target]) for target, files in sorted(by_target.items())}
-    return [*chain.from_iterable(made.values()), *_catalogue([*made], parts)]
+    by_target, made_by = _group_by_target(parts)
+    made = {target: _write_mosaic(files, target, made_by[target]) for target, files in sorted(by_target.items())}
+    return [*chain.from_iterable(made.values()), *_write_collection([*made], parts)]
 
 
-def _assembled(files: list[Path], target: Path, part: "Part") -> list[Path]:
-    """Write the mask at `target`, and beside it the scores, which follow the mask in the files of jobs."""
+def _write_mosaic(files: list[Path], target: Path, part: "Part") -> list[Path]:
+    """Write the mask at `target`, and the scores beside it.
+
+    Scores are the bands after the mask in the files of jobs.
+    """
     from kappamask.scenes import write_mask
     from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
 
     date = _DATE.search(target.name)
     assert date
-    said = _attributes(part) | {"datetime": f"{date[0]}T00:00:00Z"}
-    classes = _scored(part)
-    scores = mosaic_of_scores(files, classes).assign_attrs(said) if classes else None
-    return write_mask(mosaic(files, band=1).assign_attrs(said), target, scores=scores)
+    attributes = _mask_attributes(part) | {"datetime": f"{date[0]}T00:00:00Z"}
+    classes = _scored_classes(part)
+    scores = mosaic_of_scores(files, classes).assign_attrs(attributes) if classes else None
+    return write_mask(mosaic(files, band=1).assign_attrs(attributes), target, scores=scores)
 
 
-def _scored(part: "Part") -> list[str]:
-    """The classes whose scores the part's files hold, in the order of their bands."""
-    _mask, *bands = next((one["target"] for one in arguments_of(json.loads(part.graph), "rename_labels")), [MASK])
+def _scored_classes(part: "Part") -> list[str]:
+    """List the classes whose scores the job's files hold, in the order of their bands."""
+    _mask, *bands = next((one["target"] for one in find_arguments(json.loads(part.graph), "rename_labels")), [MASK])
     return [band.removeprefix(SCORE) for band in bands]
 
 
-def holes(parts: "Iterable[Part]") -> dict[str, float]:
-    """Share of pixels of each fetched file that lack data though the satellite saw them, where it is above nothing."""
+def measure_holes(parts: "Iterable[Part]") -> dict[str, float]:
+    """Measure the share of pixels that lack data though the satellite saw them.
+
+    Returns path -> share of each fetched file that has any.
+    """
     from kappamask.scenes.verify import missing_within_swath
 
-    found = {str(path): round(missing_within_swath(path), 6) for part in parts for path, _ in _masks(part)}
+    found = {str(path): round(missing_within_swath(path), 6) for part in parts for path, _ in _list_masks(part)}
     return {path: share for path, share in found.items() if share}
 
 
 def check_holes(found: Mapping[str, float]) -> None:
-    """Raises JobError if a file has more than `MOST_HOLES`."""
-    bad = {path: share for path, share in found.items() if share > MOST_HOLES}
+    """Raise JobError if a file has more than `MAX_HOLE_SHARE`."""
+    bad = {path: share for path, share in found.items() if share > MAX_HOLE_SHARE}
     if bad:
         path, share = max(bad.items(), key=lambda one: one[1])
         raise JobError(
@@ -91,19 +92,19 @@ def check_holes(found: Mapping[str, float]) -> None:
         )
 
 
-def _targets(parts: "Iterable[Part]") -> "tuple[dict[Path, list[Path]], dict[Path, Part]]":
+def _group_by_target(parts: "Iterable[Part]") -> "tuple[dict[Path, list[Path]], dict[Path, Part]]":
     by_target: dict[Path, list[Path]] = defaultdict(list)
     made_by: dict[Path, Part] = {}
     for part in parts:
-        for path, date in _masks(part):
+        for path, date in _list_masks(part):
             target = path.parents[1] / f"mask_{date}_{part.name.split('_')[0]}.tif"
             by_target[target].append(path)
             made_by[target] = part
     return by_target, made_by
 
 
-def _masks(part: "Part") -> Iterator[tuple[Path, str]]:
-    """The masks that a part has fetched, and their dates; the canary's only prove that it works."""
+def _list_masks(part: "Part") -> Iterator[tuple[Path, str]]:
+    """Yield the masks that a job has fetched, and their dates; none of the test job."""
     from kappamask.openeo_process.jobs.download import fetched
     from kappamask.openeo_process.jobs.request import CANARY
     from kappamask.openeo_process.results import find_masks
@@ -112,29 +113,29 @@ def _masks(part: "Part") -> Iterator[tuple[Path, str]]:
         yield from find_masks(fetched(Path(part.folder), part.job))
 
 
-def _catalogue(masks: list[Path], parts: "list[Part]") -> list[Path]:
+def _write_collection(masks: list[Path], parts: "list[Part]") -> list[Path]:
     from kappamask.openeo_process.jobs.journal import unsigned
     from kappamask.reports.stac import write_collection
 
     if not masks:
         return []
     part = parts[0]
-    code = next(arguments_of(json.loads(part.graph), "run_udf"))["udf"]
+    code = next(find_arguments(json.loads(part.graph), "run_udf"))["udf"]
     known = [one.costs for one in parts if one.costs is not None]
     about = {
         "backend": part.backend,
         "batch": part.batch,
         "job_options": json.loads(unsigned(part.options)),
         "udf_sha256": hashlib.sha256(code.encode()).hexdigest(),
-        "context": asked_of(part),
+        "context": udf_context(part),
         "jobs": [{"part": one.name, "job": one.job, "costs": one.costs} for one in parts],
         "costs": sum(known) if known else None,
     }
     return [write_collection(masks, masks[0].with_name("collection.json"), title="KappaMask", about=about)]
 
 
-def attributes_of(card: ModelCard, scheme: str = KAPPAMASK) -> str:
-    """JSON of what masks of this network in this class scheme say of both; to be kept with their parts."""
+def describe_classes(card: ModelCard, scheme: str = KAPPAMASK) -> str:
+    """Describe network and class scheme as JSON, which the records of jobs keep."""
     from kappamask.udf.schemes import flag_attributes, scheme_attributes
 
     classes = flag_attributes(card) if is_kappamask(scheme) else scheme_attributes(find_scheme(scheme))
@@ -142,31 +143,36 @@ def attributes_of(card: ModelCard, scheme: str = KAPPAMASK) -> str:
     return json.dumps({**classes, **made_by}, default=lambda values: values.tolist())
 
 
-def _attributes(part: "Part") -> dict[str, Any]:
-    """What the mask says of itself: classes, network, and where it was made."""
-    said = asked_of(part)
-    kept = part.attributes or attributes_of(load_card(said.get("model", "compact")), said.get("scheme", KAPPAMASK))
-    known = {key: said[key] for key in ("level", "radiometry") if key in said}
+def _mask_attributes(part: "Part") -> dict[str, Any]:
+    """Return the attributes of a mask: classes, network, back-end and job."""
+    context = udf_context(part)
+    kept = part.attributes or describe_classes(
+        load_card(context.get("model", "compact")), context.get("scheme", KAPPAMASK)
+    )
+    known = {key: context[key] for key in ("level", "radiometry") if key in context}
     return {**json.loads(kept), "backend": part.backend, "job": part.job, **known}
 
 
-def asked_of(part: "Part") -> dict[str, Any]:
-    """The context of the part's UDF; empty for a graph without one."""
-    return next((one["context"] for one in arguments_of(json.loads(part.graph), "run_udf")), {})
+def udf_context(part: "Part") -> dict[str, Any]:
+    """Return the context of the job's UDF; empty for a graph without one."""
+    return next((one["context"] for one in find_arguments(json.loads(part.graph), "run_udf")), {})
 
 
-def arguments_of(graph: dict[str, Any], process: str) -> Iterator[dict[str, Any]]:
-    """The arguments of each node of this process, in callbacks too."""
+def find_arguments(graph: dict[str, Any], process: str) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of each node of this process, in callbacks too."""
     for node in graph.values():
         if node["process_id"] == process:
             yield node["arguments"]
         for argument in node["arguments"].values():
             if isinstance(argument, dict) and "process_graph" in argument:
-                yield from arguments_of(argument["process_graph"], process)
+                yield from find_arguments(argument["process_graph"], process)
 
 
-def journal_at(path: Path, *, new: bool = False) -> "Journal":
-    """The journal at `path`. Raises JobError if there is none, unless a `new` one may be made."""
+def open_journal(path: Path, *, new: bool = False) -> "Journal":
+    """Open the journal at `path`.
+
+    Raises JobError if there is none, unless a `new` one may be made.
+    """
     from kappamask.openeo_process.jobs.journal import Journal
 
     if not new and not path.is_file():
@@ -174,8 +180,11 @@ def journal_at(path: Path, *, new: bool = False) -> "Journal":
     return Journal(path)
 
 
-def driver_of(journal: "Journal", backend: str, at_once: int, tell: Any, partly: bool = False) -> "Driver":
-    """What takes parts of this back-end to their end. partly: masks that do not cover their part are taken as well."""
+def make_driver(journal: "Journal", backend: str, at_once: int, report: Any, allow_partial: bool = False) -> "Driver":
+    """Make the driver of this back-end's jobs.
+
+    report: called with each job whose state changes. allow_partial: accept masks that do not cover their area.
+    """
     from kappamask.openeo_process.connection import connect
     from kappamask.openeo_process.jobs.driver import Driver
     from kappamask.openeo_process.jobs.retry import Patience
@@ -183,7 +192,7 @@ def driver_of(journal: "Journal", backend: str, at_once: int, tell: Any, partly:
     patience = Patience(poll_s=1.0) if _is_local(backend) else Patience()
     return Driver(
         journal, lambda: connect(backend, patience), at_once=at_once, patience=patience,
-        check=partial(_check, partly=partly), tell=tell,
+        check=partial(_check_file, allow_partial=allow_partial), tell=report,
     )  # fmt: skip
 
 
@@ -193,38 +202,37 @@ def _is_local(backend: str) -> bool:
     return is_local(backend)
 
 
-def _check(part: "Part", path: Path, asset: "Asset", partly: bool = False) -> None:
-    """Rasters must be masks of the part's grid and area; what else a back-end sends is kept as it is."""
+def _check_file(part: "Part", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
+    """Check that a raster is a mask of the job's grid and area; other files pass."""
     from kappamask.openeo_process.results import is_geotiff, names_geotiff
     from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
 
-    graph, name = json.loads(part.graph), asked_of(part).get("scheme", KAPPAMASK)
-    area: dict[str, Any] = next((one["extent"] for one in arguments_of(graph, "filter_bbox")), {})
+    graph, name = json.loads(part.graph), udf_context(part).get("scheme", KAPPAMASK)
+    area: dict[str, Any] = next((one["extent"] for one in find_arguments(graph, "filter_bbox")), {})
     if not (names_geotiff(asset.name) or is_geotiff(path)):
         return
     found = verify_mask(
         path, crs=area.get("crs"), codes=OWN_CODES if is_kappamask(name) else find_scheme(name).classes_by_code
     )
     if area:
-        asked = (area["west"], area["south"], area["east"], area["north"])
-        verify_cover(asset.name, found["bounds"], asked, asset.bounds, partly=partly)
+        wanted = (area["west"], area["south"], area["east"], area["north"])
+        verify_cover(asset.name, found["bounds"], wanted, asset.bounds, partly=allow_partial)
 
 
-def rows(parts: Iterable["Part"]) -> list[dict[str, Any]]:
-    """Parts for programs."""
-    return [row(part) for part in parts]
+def list_rows(parts: Iterable["Part"]) -> list[dict[str, Any]]:
+    """List jobs as JSON objects."""
+    return [_make_row(part) for part in parts]
 
 
-def row(part: "Part") -> dict[str, Any]:
-    """One part for programs."""
+def _make_row(part: "Part") -> dict[str, Any]:
     return {
         "batch": part.batch, "part": part.name, "state": part.state.value, "job": part.job, "backend": part.backend,
         "folder": part.folder, "costs": part.costs, "message": part.message, "fingerprint": part.fingerprint,
     }  # fmt: skip
 
 
-def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":
-    """The part; one of whose files any is gone or changed, or none is a mask by name, is to be fetched again.
+def refetch_if_damaged(journal: "Journal", part: "Part") -> "Part":
+    """Return the job, to be fetched again if a file is missing or changed, or none is a mask.
 
     Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
     """
@@ -233,4 +241,4 @@ def whole_or_fetched_again(book: "Journal", part: "Part") -> "Part":
     from kappamask.openeo_process.results import find_masks
 
     useless = part.state is State.FETCHED and not find_masks(list_whole_files(Path(part.folder), str(part.job)))
-    return book.change(part, state=State.FINISHED) if useless else part
+    return journal.change(part, state=State.FINISHED) if useless else part

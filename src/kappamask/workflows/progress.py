@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.journal import Part
 
-__all__ = ["BatchProgress", "Say", "Shown", "Telling", "of_dask", "unheard", "unseen"]
+__all__ = ["BatchProgress", "Notify", "Progress", "ProgressFactory", "dask_progress", "ignore_message", "no_progress"]
 
-Shown = Callable[[int, int], None]
-"""Is told how much is done, and how much there is."""
-Telling = Callable[[str], AbstractContextManager[Shown]]
-"""Given the name of a task, yields the callback for it; such as `unseen`."""
-Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is."""
+ProgressFactory = Callable[[str], AbstractContextManager[Progress]]
+"""Given the name of a task, yields the callback for it, as `no_progress` does."""
+Notify = Callable[[str], None]
 """Called with a sentence for the user."""
 STATES = ("ready", "waiting", "running")
 
 
 @contextmanager
-def of_dask(show: Shown) -> Iterator[None]:
-    """Show how far the dask computations inside the block are."""
+def dask_progress(show: Progress) -> Iterator[None]:
+    """Report how far the dask computations inside the block are."""
     import dask.callbacks
 
     callback: Any = dask.callbacks.Callback  # not annotated
@@ -35,25 +35,25 @@ def of_dask(show: Shown) -> Iterator[None]:
 
 
 @contextmanager
-def unseen(_label: str) -> Iterator[Shown]:
-    """Progress that is not shown."""
+def no_progress(_label: str) -> Iterator[Progress]:
+    """Show nothing."""
     yield lambda _done, _total: None
 
 
-def unheard(_message: str) -> None:
-    """Drop a message."""
+def ignore_message(_message: str) -> None:
+    """Ignore a message."""
 
 
 @contextmanager
-def unwatched(_parts: "Iterable[Part]") -> "Iterator[Callable[[Part], None]]":
-    """Drop the changes of jobs."""
+def ignore_jobs(_parts: "Iterable[Part]") -> "Iterator[Callable[[Part], None]]":
+    """Ignore changes of jobs."""
     yield lambda _part: None
 
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How a batch says where it stands."""
+    """Callbacks by which a batch reports where it stands."""
 
-    say: Say = unheard
-    watch: "Callable[[Iterable[Part]], AbstractContextManager[Callable[[Part], None]]]" = unwatched
-    """Given the jobs, yields a callback for each job whose state has changed."""
+    notify: Notify = ignore_message
+    watch: "Callable[[Iterable[Part]], AbstractContextManager[Callable[[Part], None]]]" = ignore_jobs
+    """Given the jobs, yields a callback for each job whose state changes."""

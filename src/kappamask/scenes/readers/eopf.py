@@ -97,13 +97,21 @@ def list_images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
         folder = path.joinpath(*group.split("/"), resolution)
         if not folder.is_dir():
             continue
-        dataset = open_group(path, f"{group}/{resolution}")
+        dataset = _sort_axes(open_group(path, f"{group}/{resolution}"))
         grid = _grid(path.name, dataset, crs)
         for key, variable in dataset.data_vars.items():
             label = LABELS.get(str(key)) or band_name(str(key))
             if label and variable.dims == ("y", "x"):
                 found.setdefault(label, []).append(ZarrImage(path.name, folder / str(key), variable, grid))
     return found
+
+
+def _sort_axes(dataset: xr.Dataset) -> xr.Dataset:
+    """Turn rows that run northwards and columns that run westwards, as their coordinates say."""
+    signs = {"y": -1, "x": 1}
+    wrong = [axis for axis, sign in signs.items() if dataset.sizes.get(axis, 0) >= ENOUGH and axis in dataset.coords]
+    wrong = [axis for axis in wrong if (dataset[axis].values[-1] - dataset[axis].values[0]) * signs[axis] < 0]
+    return dataset.isel({axis: slice(None, None, -1) for axis in wrong})
 
 
 def choose_resolution(choice: list[ZarrImage], metres: float) -> ZarrImage:

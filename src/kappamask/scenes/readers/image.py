@@ -7,13 +7,15 @@ import dask.array
 import numpy as np
 from dask.array import Array
 from numpy.typing import NDArray
+from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
-from kappamask.scenes.grid import Grid, read_grid, read_window
+from kappamask.scenes.grid import Grid, read_grid, read_window, to_stored_window, turn_north_up
 from kappamask.scenes.readers import block_cache
-from kappamask.scenes.readers.raster import CHUNK, NODATA, local_raster, number_type
+from kappamask.scenes.readers.raster import CHUNK, NODATA, has_mask, hidden_pixels, local_raster, number_type
+from kappamask.scenes.readers.stac_driver import fill_hidden, source_window
 from kappamask.scenes.resample import halve_pixels, is_aligned, resample_aligned, resample_window
 
 __all__ = ["Image"]
@@ -44,9 +46,13 @@ class Image:
     """Height and width, of the pixels that are read."""
     version: int
     """When the file was last changed, nanoseconds."""
+    masked: bool
+    """Whether a mask, in the file or next to it, or an alpha band says where it has data."""
+    nodata: float
+    """What pixels are that the mask hides."""
 
     @classmethod
-    def open(cls, source: Source, band: int = 1, *, half: bool = False) -> "Image":
+    def open(cls, source: Source, band: int = 1, *, half: bool = False, nodata: float | None = None) -> "Image":
         """Raises SceneError if the file cannot be read, has no such band, or is not north-up.
 
         `half`: the first reduced level of JPEG 2000, of which each pixel stands for 2 x 2, centred a quarter of a pixel
@@ -54,14 +60,16 @@ class Image:
         """
         with local_raster(source) as dataset:
             grid, dtype, block = read_grid(dataset), number_type(dataset, band), dataset.block_shapes[band - 1]
-            level = half and dataset.driver == "JP2OpenJPEG" and bool(dataset.overviews(band))
+            empty = np.nan if dtype.kind == "f" else NODATA
+            fill, masked = empty if nodata is None else nodata, has_mask(dataset, source, band)
+            level = half and not masked and dataset.driver == "JP2OpenJPEG" and bool(dataset.overviews(band))
         if level:
             with local_raster(source, overview_level=0) as dataset:
                 block = dataset.block_shapes[band - 1]
         if half:
             grid = Grid(grid.crs, grid.transform @ Affine.scale(2), grid.width // 2, grid.height // 2)
         file = source.archive if isinstance(source, Member) else source
-        return cls(source, band, half, level, grid, dtype, block, file.stat().st_mtime_ns)
+        return cls(source, band, half, level, grid, dtype, block, file.stat().st_mtime_ns, masked, fill)
 
     def to_dask(self, target: Grid, kernel: str = "bilinear") -> Array:
         """The band as a dask array (1, y, x) on `target`, in chunks of CHUNK pixels a side.
@@ -92,7 +100,7 @@ class Image:
         return _hide_mixed(self._window(*wide))[inner[0], inner[1]]
 
     def _window(self, rows: slice, columns: slice) -> NDArray[Any]:
-        key = (self.source, self.version, self.band, self.half)
+        key = (self.source, self.version, self.band, self.half, self.nodata)
         shape = (self.grid.height, self.grid.width)
         return block_cache.window(self._decode, key, rows, columns, shape=shape, block=self.block)
 
@@ -100,8 +108,17 @@ class Image:
         finer = 2 if self.half and not self.level else 1
         within = [slice(part.start * finer, part.stop * finer) for part in (rows, columns)]
         with local_raster(self.source, **self.options) as dataset:
-            pixels = read_window(dataset, self.band, *within)
+            pixels = self._hide(dataset, read_window(dataset, self.band, *within), *within)
         return halve_pixels(pixels, NODATA) if finer > 1 else pixels
+
+    def _hide(self, dataset: DatasetReader, pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[Any]:
+        """Set the pixels (y, x) that the file's mask hides to `nodata`."""
+        if not self.masked:
+            return pixels
+        hidden = hidden_pixels(dataset, self.source, self.band, to_stored_window(dataset, rows, columns))
+        if hidden is None:
+            return pixels
+        return np.where(turn_north_up(dataset, hidden), pixels.dtype.type(self.nodata), pixels)
 
     @property
     def options(self) -> dict[str, int]:
@@ -115,8 +132,18 @@ def _read_chunk(image: Image, target: Grid, kernel: str, block_info: Any) -> NDA
         return image.read(rows, columns)[None]
     if is_aligned(image.grid, target):
         return resample_aligned(image.read, image.grid, target, (rows, columns), kernel, NODATA)[None]
+    window = Window.from_slices(rows, columns)
     with local_raster(image.source, **image.options) as dataset:
-        return resample_window(dataset, [image.band], Window.from_slices(rows, columns), target, kernel, NODATA)
+        if not image.masked:
+            return resample_window(dataset, [image.band], window, target, kernel, NODATA)
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        place = target.transform @ Affine.translation(columns.start, rows.start)
+        part = Grid(target.crs, place, width, height)
+        needed = source_window(dataset, part)
+        if needed is None:
+            return np.full((1, height, width), NODATA, image.dtype)
+        with fill_hidden(dataset, image.source, image.band, needed, [NODATA], NODATA) as filled:
+            return resample_window(filled, [1], Window(0, 0, width, height), part, kernel, NODATA)
 
 
 def _hide_mixed(values: NDArray[Any]) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """Read a folder of JPEG 2000 files, one band each, on one grid."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil, floor
 from pathlib import Path
@@ -12,13 +13,14 @@ from rasterio.transform import Affine
 
 from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import band_name, choose, parse_tile
+from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise, parse_tile
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.metadata import attributes, parse_sensing_time
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA
 from kappamask.scenes.resample import FINEST
+from kappamask.udf.cube import has_number
 
 __all__ = ["band_files", "files_by_band", "open_folder", "stack_bands"]
 
@@ -29,9 +31,12 @@ EDGE: Final = 1e-6
 
 def files_by_band(files: Iterable[Source]) -> dict[str, list[Source]]:
     """Band label -> the files whose names hold it; a product has some bands at several resolutions."""
+    files = list(files)
+    stems = [file.name.rpartition(".")[0] for file in files]
+    counted = are_numbered([stem for stem in stems if band_name(stem) or has_number(stem)])
     found: dict[str, list[Source]] = {}
     for file in sorted(files, key=lambda file: file.name):
-        label = band_name(file.name.rpartition(".")[0])
+        label = None if counted else band_name(file.name.rpartition(".")[0])
         if label:
             found.setdefault(label, []).append(file)
     return found
@@ -96,7 +101,8 @@ def open_folder(
     folder: Path, bands: Iterable[str] | None, level: str | None, kernel: str, metres: float
 ) -> xr.DataArray:
     """See `open_scene`. The grid is the same whichever bands are asked for."""
-    files = band_files(folder)
+    bands = None if bands is None else list(bands)
+    files = band_files(folder) or _name_numbered_files(folder, bands)
     if not files:
         raise SceneError(f"Folder {folder} holds no band files: needed are JP2s whose names hold B01 … B12, B8A.")
     labels = choose(folder.name, [band for band in SENTINEL2_BANDS if band in files], bands)
@@ -105,6 +111,22 @@ def open_folder(
     names = sorted(source.name for sources in files.values() for source in sources)
     texts = " ".join([folder.resolve().name, *names])
     return make_cube(data, labels, grid, attributes(texts, {}, level), NODATA)
+
+
+def _name_numbered_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, list[Source]]:
+    """Give the JP2s of `folder` that are only numbered the names `wanted`, in order; {} where none is numbered.
+
+    Raises SceneError unless there is one name for each.
+    """
+    numbered = [file for file in folder.glob("*.[jJ][pP]2") if has_number(file.stem)]
+    numbered.sort(key=lambda file: int(re.findall(r"\d+", file.stem)[-1]))
+    if numbered and len(wanted or ()) != len(numbered):
+        raise SceneError(
+            f"Folder {folder} has files with numbers only ({', '.join(file.name for file in numbered[:3])}, …), which "
+            f"are no Sentinel-2 band names: name all {len(numbered)} in order with bands=[…] (on the command line "
+            "--bands B02,B03,…)."
+        )
+    return {label: [file] for label, file in zip(normalise(wanted or ()), numbered, strict=True)} if numbered else {}
 
 
 def band_files(folder: Path) -> dict[str, list[Source]]:

@@ -170,12 +170,12 @@ def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]
         return turn_north_up(dataset, values)
 
 
-def has_mask(dataset: DatasetReader, path: Path | str, band: int) -> bool:
+def has_mask(dataset: DatasetReader, path: Source | str, band: int) -> bool:
     """Tell whether a mask, in the file, in an alpha band, or beside it (.msk), says where a band has data."""
     return MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1] or _mask_beside(path) is not None
 
 
-def hidden_pixels(dataset: DatasetReader, path: Path | str, band: int, window: Window) -> NDArray[np.bool_] | None:
+def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window: Window) -> NDArray[np.bool_] | None:
     """Read which pixels (y, x) of a window the file's mask hides (GDAL RFC 15); None where it has no mask.
 
     Raises SceneError if a mask beside the file is of another size.
@@ -188,7 +188,7 @@ def hidden_pixels(dataset: DatasetReader, path: Path | str, band: int, window: W
     with catch_warnings(action="ignore", category=NotGeoreferencedWarning), local_raster(beside) as mask:
         if mask.shape != dataset.shape:
             raise SceneError(
-                f"{beside.name} is a mask of other pixels than those of {Path(path).name}: remove or mend it."
+                f"{beside.name} is a mask of other pixels than those of {Path(dataset.name).name}: remove or mend it."
             )
         return np.asarray(mask.read(band if mask.count > 1 else 1, window=window) == 0)
 
@@ -200,7 +200,7 @@ def fill_value(dataset: DatasetReader, dtype: np.dtype[Any]) -> Any:
     return dtype.type(np.nan if dtype.kind == "f" else NODATA)
 
 
-def _mask_beside(path: Path | str) -> Path | None:
+def _mask_beside(path: Source | str) -> Path | None:
     beside = Path(f"{path}.msk") if isinstance(path, Path) else None
     return beside if beside and beside.is_file() else None
 

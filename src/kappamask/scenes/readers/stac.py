@@ -25,6 +25,7 @@ from kappamask.scenes.readers.stac_items import StacItem, read_item
 from kappamask.scenes.readers.stac_providers import baseline_of, item_radiometry
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf.radiometry import MODES
+from kappamask.udf.series import add_scene_facts
 
 __all__ = ["common_grid", "open_item", "open_stac", "search"]
 
@@ -142,7 +143,7 @@ def open_stac(
     nodata = _common_nodata(fills, stated.values(), dtypes[0])
     pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling, stated))
     facts = [_facts(one, labels, level, radiometry) for one in items]
-    cubes = [make_cube(pixels[i], labels, target, known, nodata) for i, known in enumerate(facts)]
+    cubes = [add_scene_facts(make_cube(pixels[i], labels, target, known, nodata)) for i, known in enumerate(facts)]
     return cubes[0] if not isinstance(item, list) else _series(cubes)
 
 

@@ -15,6 +15,7 @@ from rasterio.io import DatasetReader, MemoryFile
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
+from kappamask.files.archives import Source
 from kappamask.models import MissingExtraError, SceneError
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.readers.netcdf import fits
@@ -30,7 +31,7 @@ from kappamask.scenes.readers.raster import (
 )
 from kappamask.scenes.resample import resample_window
 
-__all__ = ["Driver", "append_band_number", "load_pixels"]
+__all__ = ["Driver", "append_band_number", "fill_hidden", "load_pixels", "source_window"]
 
 PROJECTION: Final = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 AROUND: Final = 64
@@ -151,14 +152,14 @@ class _Reader:
         own = [value for value in dict.fromkeys(declared) if fits(value, driver.dtype)] or [NODATA]
         if own == [driver.nodata] and not has_mask(dataset, self.source, self.band):
             return np.asarray(resample_window(dataset, [self.band], window, target, driver.kernel, driver.nodata)[0])
-        needed = _source_window(dataset, target)
+        needed = source_window(dataset, target)
         if needed is None:
             return np.full((target.height, target.width), driver.nodata, driver.dtype)
-        with _fill_hidden(dataset, self.source, self.band, needed, own, driver.nodata) as filled:
+        with fill_hidden(dataset, self.source, self.band, needed, own, driver.nodata) as filled:
             return np.asarray(resample_window(filled, [1], window, target, driver.kernel, driver.nodata)[0])
 
 
-def _source_window(dataset: DatasetReader, target: Grid) -> Window | None:
+def source_window(dataset: DatasetReader, target: Grid) -> Window | None:
     """The pixels of a file that those of `target` are made of, and some more; None if it has none of them."""
     west, south, east, north = transform_bounds(target.crs, dataset.crs, *target.bounds)
     corners = [~dataset.transform @ corner for corner in ((west, north), (east, south))]
@@ -171,8 +172,8 @@ def _source_window(dataset: DatasetReader, target: Grid) -> Window | None:
 
 
 @contextmanager
-def _fill_hidden(
-    dataset: DatasetReader, source: str | Path, band: int, needed: Window, own: Sequence[float], nodata: float
+def fill_hidden(
+    dataset: DatasetReader, source: str | Source, band: int, needed: Window, own: Sequence[float], nodata: float
 ) -> Iterator[DatasetReader]:
     """A copy in memory of a part of a file with one nodata value, in place of its mask and its `own` values."""
     values = dataset.read(band, window=needed)

@@ -231,4 +231,4 @@ def _pixels(name: str, stack: Stack, number: int, own: Grid, nodata: float, kern
     layer = stack.layers[number - 1]
     if own != stack.grid and nodata != NODATA:
         raise SceneError(f"{name} needs bands resampled, which keeps the nodata value 0 only, not {nodata:g}.")
-    return Image.open(layer.file, layer.number).to_dask(stack.grid, kernel)
+    return Image.open(layer.file, layer.number, nodata=layer.nodata).to_dask(stack.grid, kernel)

@@ -5,11 +5,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import typer
-
-from kappamask.workflows.progress import BatchProgress, Shown, of_dask
+from kappamask.workflows.progress import BatchProgress, Progress, dask_progress
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -17,9 +16,17 @@ if TYPE_CHECKING:
 
     from kappamask.openeo_process.jobs.journal import Part
 
-__all__ = ["BATCH_PROGRESS", "dask_progress", "echo", "shown", "shown_parts", "view", "warn"]
+__all__ = [
+    "BATCH_PROGRESS",
+    "dask_progress_bar",
+    "job_table",
+    "print_line",
+    "print_warning",
+    "progress_bar",
+    "render_jobs",
+]
 
-STEP = 25
+STEP_PERCENT = 25
 """Percent between two plain lines."""
 ROWS, AROUND = 20, 10
 """Parts listed on a terminal, those that changed last; and lines that the rest needs, in which no part has place."""
@@ -34,27 +41,33 @@ INTERRUPTED = (
 )
 
 
-def echo(message: str) -> None:
+def print_line(message: str) -> None:
     """Print a line on stderr."""
-    typer.echo(message, err=True)
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
 
 
-def warn(message: str) -> None:
+def print_warning(message: str) -> None:
     """Print a warning on stderr."""
-    echo(f"kappamask: warning: {message}")
+    print_line(f"kappamask: warning: {message}")
 
 
 @contextmanager
-def dask_progress(label: str) -> Iterator[None]:
-    """Both together."""
-    with shown(label) as show, of_dask(show):
+def dask_progress_bar(label: str) -> Iterator[None]:
+    """Show a bar of the dask computations inside the block."""
+    with progress_bar(label) as show, dask_progress(show):
         yield
 
 
+def _has_terminal() -> bool:
+    """Tell whether a bar can be drawn: on a terminal, with rich installed."""
+    return sys.stderr.isatty() and find_spec("rich") is not None
+
+
 @contextmanager
-def shown(label: str) -> Iterator[Shown]:
-    """Yield a function of how much is done and how much there is."""
-    if not sys.stderr.isatty():
+def progress_bar(label: str) -> Iterator[Progress]:
+    """Yield a callback that draws a bar on a terminal, and prints lines elsewhere."""
+    if not _has_terminal():
         yield _Lines(label)
         return
     from rich.console import Console
@@ -66,29 +79,29 @@ def shown(label: str) -> Iterator[Shown]:
 
 
 class _Lines:
-    """One line for every `STEP` percent."""
+    """Prints one line for every `STEP_PERCENT` percent."""
 
     def __init__(self, label: str) -> None:
-        self.label, self.next = label, STEP
+        self.label, self.next = label, STEP_PERCENT
 
     def __call__(self, done: int, total: int) -> None:
         percent = 100 * done // max(total, 1)
         if percent >= self.next:
-            typer.echo(f"{self.label}: {percent} %", err=True)
-            self.next = percent - percent % STEP + STEP
+            print_line(f"{self.label}: {percent} %")
+            self.next = percent - percent % STEP_PERCENT + STEP_PERCENT
 
 
 @contextmanager
-def shown_parts(parts: Iterable["Part"]) -> Iterator[Callable[["Part"], None]]:
-    """Yield a function that shows a part's new state; who interrupts the block is told how to go on."""
+def job_table(parts: Iterable["Part"]) -> Iterator[Callable[["Part"], None]]:
+    """Yield a callback that shows a job's new state; Ctrl-C prints how to go on."""
     try:
-        if not sys.stderr.isatty():
-            yield _line
+        if not _has_terminal():
+            yield _print_job
         else:
             with _live({part.fingerprint: part for part in parts}) as show:
                 yield show
     except KeyboardInterrupt:
-        typer.echo(INTERRUPTED, err=True)
+        print_line(INTERRUPTED)
         raise
 
 
@@ -99,29 +112,29 @@ def _live(known: dict[str, "Part"]) -> Iterator[Callable[["Part"], None]]:
 
     console = Console(stderr=True)
 
-    def drawn() -> "Group":
-        return view(list(known.values()), min(ROWS, max(1, console.height - AROUND)))
+    def draw() -> "Group":
+        return render_jobs(list(known.values()), min(ROWS, max(1, console.height - AROUND)))
 
     def show(part: "Part") -> None:
         known[part.fingerprint] = part
 
-    with Live(get_renderable=drawn, console=console, refresh_per_second=4):
+    with Live(get_renderable=draw, console=console, refresh_per_second=4):
         yield show
 
 
-def _line(part: "Part") -> None:
+def _print_job(part: "Part") -> None:
     message = f": {part.message}" if part.message else ""
-    typer.echo(f"{part.name} {part.state} {part.job or ''}".rstrip() + message, err=True)
+    print_line(f"{part.name} {part.state} {part.job or ''}".rstrip() + message)
 
 
-def view(parts: "Sequence[Part]", rows: int) -> "Group":
-    """How many stand where and what they cost, then `rows` that changed last, then what the last ones say."""
+def render_jobs(parts: "Sequence[Part]", rows: int) -> "Group":
+    """Render counts, costs, the `rows` jobs that changed last, and the last messages."""
     from rich.console import Group
     from rich.text import Text
 
     ordered = sorted(parts, key=lambda part: (part.state != "planned", part.changed))
-    said = [Text(f"{part.name}: {part.message}") for part in ordered if part.message][-MESSAGES:]
-    return Group(Text(_summary(parts), style="bold"), _table(ordered[-rows:]), *said)
+    messages = [Text(f"{part.name}: {part.message}") for part in ordered if part.message][-MESSAGES:]
+    return Group(Text(_summary(parts), style="bold"), _table(ordered[-rows:]), *messages)
 
 
 def _summary(parts: "Sequence[Part]") -> str:
@@ -142,17 +155,17 @@ def _table(parts: "Sequence[Part]") -> "Table":
     for part in parts:
         state = Text(part.state.value, style=STYLES.get(part.state.value, ""))
         costs = "" if part.costs is None else f"{part.costs:g}"
-        table.add_row(Text(part.name), state, _since(part), costs, Text(part.job or ""))
+        table.add_row(Text(part.name), state, _format_duration(part), costs, Text(part.job or ""))
     return table
 
 
-def _since(part: "Part") -> str:
-    """How long it has stood so, where it is under way."""
+def _format_duration(part: "Part") -> str:
+    """Format how long a job has been in its state, where it is under way."""
     if part.state.ended or part.state == "planned":
         return ""
     seconds = max(0.0, time.time() - part.changed)
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-BATCH_PROGRESS = BatchProgress(echo, shown_parts)
+BATCH_PROGRESS = BatchProgress(print_line, job_table)
 """Of batches: messages as lines, jobs as a table or lines."""

@@ -1,0 +1,144 @@
+"""Drive the jobs of batches, the test job of each first, within its credits."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kappamask.models import JobError
+from kappamask.models.errors import require_extra
+from kappamask.workflows.batch_results import make_driver
+from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
+
+if TYPE_CHECKING:
+    from kappamask.openeo_process.jobs.journal import Journal, Part
+
+__all__ = ["drive_batches", "drive_jobs", "group_by_backend", "move_results"]
+
+SILENT = BatchProgress()
+
+
+def drive_batches(
+    journal: "Journal", batches: "Sequence[Sequence[Part]]", at_once: int, allow_partial: bool = False,
+    limit: float | None = None, progress: BatchProgress = SILENT,
+) -> None:  # fmt: skip
+    """Drive every job of these batches as far as it goes.
+
+    Of each batch the test job goes first, or the first job where there is none. Unless it came back whole, and its cost
+    predicts that the batch stays within its `max_credits`, nothing else of the batch is started; jobs that were started
+    before are watched and fetched all the same.
+    allow_partial: accept masks that do not cover their area. limit: credits of a batch, in place of `max_credits`.
+    """
+    first = [_find_pilot(parts) for parts in batches]
+    drive_jobs(journal, first, first, at_once, allow_partial, progress=progress)
+    rest = [part for parts in batches for part in _select_allowed(journal, parts, limit, progress.notify)]
+    watched = [journal.get(part.fingerprint) for parts in batches for part in parts]
+    drive_jobs(journal, rest, watched, at_once, allow_partial, progress=progress)
+
+
+def drive_jobs(
+    journal: "Journal", jobs: "Sequence[Part]", watched: "Sequence[Part]", at_once: int, allow_partial: bool,
+    once: bool = False, progress: BatchProgress = SILENT,
+) -> None:  # fmt: skip
+    """Drive those jobs that have not ended.
+
+    watched: jobs whose progress is shown. once: see `Driver.run`.
+    """
+    waiting = [one for one in jobs if not one.state.ended]
+    if not waiting:
+        return
+    with require_extra("client"), progress.watch(watched) as report:
+        for backend, own in group_by_backend(waiting).items():
+            make_driver(journal, backend, at_once, report, allow_partial).run(
+                [part.fingerprint for part in own], once=once
+            )
+
+
+def group_by_backend(jobs: "Iterable[Part]") -> "dict[str, list[Part]]":
+    """Group jobs by the URL of their back-end."""
+    found: dict[str, list[Part]] = {}
+    for part in jobs:
+        found.setdefault(part.backend, []).append(part)
+    return found
+
+
+def _find_pilot(parts: "Sequence[Part]") -> "Part":
+    from kappamask.openeo_process.jobs.request import CANARY
+
+    return next((part for part in parts if part.name == CANARY), parts[0])
+
+
+def _select_allowed(journal: "Journal", parts: "Sequence[Part]", limit: float | None, notify: Notify) -> "list[Part]":
+    """Select the jobs of a batch that may go on after its test job; record why others may not."""
+    from kappamask.openeo_process.jobs.journal import State
+
+    now = [journal.get(part.fingerprint) for part in parts]
+    pilot = _find_pilot(now)
+    others = [part for part in now if part is not pilot and not part.state.ended]
+    refusal = _credit_refusal(pilot, now, limit, notify) if others and pilot.state is State.FETCHED else None
+    if pilot.state is State.FETCHED and refusal is None:
+        return others
+    held = [part for part in others if not part.state.under_way]
+    if refusal and held:
+        journal.change(held[0], message=f"left for resume: {refusal}")
+    return [part for part in others if part.state.under_way]
+
+
+def _credit_refusal(pilot: "Part", parts: "Sequence[Part]", limit: float | None, notify: Notify) -> str | None:
+    """Return the reason to stop if the test job's cost predicts too much, else None."""
+    from kappamask.openeo_process.jobs.cost import SEEN, check_credits, seen_credits
+    from kappamask.openeo_process.jobs.download import fetched
+    from kappamask.openeo_process.results import collect_dates
+
+    dates = len(collect_dates(fetched(Path(pilot.folder), str(pilot.job))))
+    price = seen_credits(pilot, parts, dates)
+    if price is None:
+        return None
+    notify(f"about {price:.0f} credits for {len(parts)} jobs, {SEEN}")
+    try:
+        check_credits(price, SEEN, pilot.max_credits if limit is None else limit)
+    except JobError as error:
+        return str(error)
+    return None
+
+
+def move_results(
+    journal: "Journal", parts: "Sequence[Part]", wanted: "Sequence[Part]", notify: Notify = ignore_message
+) -> "list[Part]":
+    """Give each of the journal's jobs the folder of its equal in `wanted`, copying fetched files.
+
+    The files of the earlier folder stay; the journal knows the new ones only. A job that another client works on stays
+    where that one wants it.
+    """
+    after = [_move_result(journal, part, one.folder) for part, one in zip(parts, wanted, strict=True)]
+    old = [part for part, now in zip(parts, after, strict=True) if part.folder != now.folder]
+    if old:
+        day, place, now = datetime.fromtimestamp(old[0].changed, tz=UTC).date(), old[0].folder, wanted[0].folder
+        notify(
+            f"the same was submitted before, last changed on {day}, for {Path(place).parent}: its masks come to "
+            f"{Path(now).parent} as well, and nothing is paid again"
+        )
+    return after
+
+
+def _move_result(journal: "Journal", part: "Part", folder: str) -> "Part":
+    if part.folder == folder:
+        return part
+    with journal.claimed(part.fingerprint) as own:
+        if own is None:
+            return part
+        _copy_files(own, Path(folder))
+        return journal.change(own, folder=folder)
+
+
+def _copy_files(part: "Part", folder: Path) -> None:
+    """Copy what the job has fetched, and last its manifest."""
+    from kappamask.openeo_process.jobs.download import MANIFEST, fetched
+
+    names = [path.name for path in fetched(Path(part.folder), str(part.job))]
+    for name in [*names, MANIFEST] if names else []:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".{name}.part"
+        shutil.copyfile(Path(part.folder) / name, draft)
+        draft.replace(folder / name)

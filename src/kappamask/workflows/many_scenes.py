@@ -1,0 +1,291 @@
+"""Mask many scenes, here or on a dask cluster; one failure stops no other."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kappamask.models import KappaMaskError, SceneError
+from kappamask.models.errors import require_extra
+from kappamask.workflows.display import print_line, progress_bar
+from kappamask.workflows.mask_files import is_finished, list_targets, make_absolute
+from kappamask.workflows.one_scene import (
+    DEFAULTS,
+    Result,
+    check_cleaning,
+    check_extras,
+    count_cores,
+    open_cube,
+    open_stream,
+    write_mask_files,
+)
+from kappamask.workflows.progress import Notify, Progress, ProgressFactory, no_progress
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions
+
+if TYPE_CHECKING:
+    from kappamask.udf.stream import Stream
+
+__all__ = ["RunOptions", "ScenesFailedError", "mask_many", "plan_mask"]
+
+FIXED_MB = 950
+"""What a process takes beside the scene's rows: libraries, the network at work, decoded blocks that are kept, cells
+that are ahead; with it the peak of a whole product is met (benchmarks/product.py)."""
+ROWS_IN_MEMORY = 2048
+"""Of the scene, in memory at once: two blocks of a product's JP2s."""
+Target = tuple[str, Path]
+"""A scene, by path or address, and its mask."""
+CORES_PER_WORKER = 2
+"""Of a worker on this machine: while one reads, the other computes."""
+WARNINGS = "warnings"
+"""Key of what a worker sends beside its result."""
+WAIT_S = 20
+"""Until a scheduler must have answered."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and how many scenes are masked."""
+
+    overwrite: bool = False
+    """Also write masks that are there already."""
+    dry_run: bool = False
+    """Only say what would be done; no pixel is read."""
+    dask: bool = False
+    """One task for each scene, on dask workers."""
+    scheduler: str | None = None
+    """Address of a dask scheduler, tcp://HOST:PORT; left out, workers of this machine."""
+    notify: Notify = print_line
+    """Called with the error of each scene that fails."""
+    warn: Notify = warnings.warn
+    """Called with warnings."""
+
+
+RUN = RunOptions()
+
+
+def plan_mask(scene: str, output: Path, options: SceneOptions, *, overwrite: bool = False) -> Result:
+    """Describe the mask that would be made; no pixel is read.
+
+    Raises what `open_scene` and `cloud_mask` would.
+    """
+    from kappamask.scenes.writers.masks import outputs
+
+    cube = open_cube(scene, options)
+    check_extras(options.extras, output, cube)
+    reading = _describe_radiometry(cube.attrs, cube.encoding, options)
+    stream = open_stream(cube, options, reading["radiometry"] or "dn_harmonized")
+    check_cleaning(stream, options)
+    files = outputs(output, scores=options.scores)
+    skipped = not overwrite and is_finished(scene, files, options.record(scene), whole=False)
+    size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
+    return {
+        "scene": scene, "level": stream.prepared.spec.level, "bands": [str(band) for band in cube["bands"].values],
+        "used_bands": list(stream.prepared.spec.bands), **reading, **size, "windows": stream.windows,
+        "megapixels": round(size["width"] * size["height"] * size["dates"] / 1e6, 3),
+        "memory_mb": _estimate_memory_mb(stream),
+        "files": [str(path) for path in (*files, *(output.with_suffix(EXTRAS[word]) for word in options.extras))],
+        "skipped": skipped,
+    }  # fmt: skip
+
+
+def _describe_radiometry(attributes: Any, encoding: Any, options: SceneOptions) -> dict[str, str | None]:
+    from kappamask.udf.radiometry import decide_radiometry, radiometry_from_metadata
+
+    if options.radiometry == "auto" and radiometry_from_metadata(attributes, encoding) is None:
+        return {"radiometry": None, "radiometry_reason": "the pixels will tell"}
+    decision = decide_radiometry(options.radiometry, attributes, encoding, [])
+    return {"radiometry": decision.mode, "radiometry_reason": decision.reason}
+
+
+def _estimate_memory_mb(stream: "Stream") -> int:
+    cube = stream.prepared.cube
+    rows = min(ROWS_IN_MEMORY, cube.sizes["y"]) * cube.sizes["x"] * cube.sizes["bands"] * cube.dtype.itemsize
+    return int(FIXED_MB + rows / 2**20)
+
+
+class ScenesFailedError(SceneError):
+    """Some of many scenes could not be masked; the others were."""
+
+    def __init__(self, message: str, results: list[Result]) -> None:
+        super().__init__(message)
+        self.results = results
+        """Of every scene that was masked, then scene and error of each that was not."""
+
+
+class _Errors:
+    """Collects the errors of scenes, reports each as it comes, and raises one for all at the end."""
+
+    def __init__(self, total: int, notify: Notify) -> None:
+        self.total, self.notify, self.found = total, notify, list[Result]()
+
+    @contextmanager
+    def collect(self, scene: str) -> Iterator[None]:
+        """Go on after an error; a lone scene's is raised."""
+        try:
+            yield
+        except Exception as error:
+            if self.total == 1:
+                raise
+            self.found.append({"scene": scene, "error": _describe_error(error)})
+            self.notify("{scene}: {error}".format(**self.found[-1]))
+
+    def raise_if_any(self, done: list[Result]) -> None:
+        """Raise ScenesFailedError if a scene failed. done: results of the others."""
+        if self.found:
+            names = ", ".join(Path(one["scene"]).name for one in self.found)
+            message = f"{len(self.found)} of {self.total} scenes failed: {names}."
+            raise ScenesFailedError(message, [*done, *self.found])
+
+
+def _describe_error(error: Exception) -> str:
+    known = isinstance(error, KappaMaskError | OSError)
+    return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
+
+
+def mask_many(
+    scenes: Sequence[str | Path],
+    output: str | Path,
+    options: SceneOptions = DEFAULTS,
+    *,
+    run: RunOptions = RUN,
+    progress: ProgressFactory = progress_bar,
+    **changes: Any,
+) -> list[Result]:
+    """Mask several scenes, as `kappamask mask` does; one failure stops no other.
+
+    scenes: paths or addresses, or folders of scenes. output: a folder, for NAME_mask.tif of each; for one scene also
+    the mask itself. changes: fields of `SceneOptions`, or options of `kappamask.udf.clean`, in place of those of
+    `options`. run: where and how. progress: as for `mask_scene`.
+
+    Returns the result of `mask_scene` for each scene; of `plan_mask` with `run.dry_run`.
+    Raises ScenesFailedError, which has the results, if some failed; the error itself of a lone scene; SceneError for
+    outputs that collide.
+    """
+    options = options.with_changes(**changes)
+    targets = list_targets([str(scene) for scene in scenes], Path(output), options)
+    errors = _Errors(len(targets), run.notify)
+    if run.dry_run:
+        done = _plan_masks(targets, options, errors, run)
+    elif run.dask:
+        done = _mask_on_dask(targets, options, errors, run, progress)
+    else:
+        done = _mask_locally(targets, options, errors, run, progress)
+    errors.raise_if_any(done)
+    return done
+
+
+def _plan_masks(targets: list[Target], options: SceneOptions, errors: _Errors, run: RunOptions) -> list[Result]:
+    done: list[Result] = []
+    for scene, output in targets:
+        with errors.collect(scene):
+            done.append(plan_mask(scene, output, options, overwrite=run.overwrite))
+    return done
+
+
+def _mask_locally(
+    targets: list[Target], options: SceneOptions, errors: _Errors, run: RunOptions, progress: ProgressFactory
+) -> list[Result]:
+    """Mask scene after scene in this process."""
+    _make_folder(targets)
+    done: list[Result] = []
+    for scene, output in targets:
+        show = progress if len(targets) == 1 else partial(_named_progress, progress, Path(scene).name)
+        with errors.collect(scene):
+            done.append(write_mask_files(scene, output, options, show, overwrite=run.overwrite, warn=run.warn))
+    return done
+
+
+def _named_progress(progress: ProgressFactory, name: str, label: str) -> AbstractContextManager[Progress]:
+    return progress(f"{name}: {label}")
+
+
+def _mask_on_dask(
+    targets: list[Target], options: SceneOptions, errors: _Errors, run: RunOptions, progress: ProgressFactory
+) -> list[Result]:
+    """Mask scenes on the workers of a scheduler, which see the same files, or of this machine."""
+    with require_extra("backend"):
+        from distributed import as_completed
+
+    _make_folder(targets)
+    done: dict[str, Result] = {}
+    with _client(run.scheduler, len(targets)) as (client, threads), progress("masks") as show:
+        options = replace(options, threads=options.threads or threads, model=make_absolute(options.model))
+        tasks = {
+            client.submit(
+                _mask_at_worker, make_absolute(scene), output.absolute(), options, run.overwrite, pure=False
+            ): scene
+            for scene, output in targets
+        }
+        for number, task in enumerate(as_completed(tasks, loop=client.loop), 1):
+            with errors.collect(tasks[task]):
+                done[tasks[task]] = _unpack_result(task.result(), run.warn) | {"scene": tasks[task]}
+            show(number, len(targets))
+    return [done[scene] for scene, _ in targets if scene in done]
+
+
+@contextmanager
+def _client(scheduler: str | None, count: int) -> Iterator[tuple[Any, int]]:
+    """Yield a client, and the threads of each task; 0 where only the worker knows."""
+    from distributed import Client, LocalCluster
+
+    if scheduler:
+        with _connect(scheduler) as client:
+            yield client, 0
+        return
+    workers = max(1, min(count, count_cores() // CORES_PER_WORKER))
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]  documented: no dashboard
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client, max(1, count_cores() // workers)
+
+
+def _connect(scheduler: str) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=WAIT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise SceneError(f"No dask scheduler answers at {scheduler} ({error}): see `dask scheduler --help`.") from error
+
+
+def _mask_at_worker(scene: str, output: Path, options: SceneOptions, overwrite: bool) -> Result:
+    """Mask one scene on a worker and return the result and its warnings.
+
+    An error is returned in words, because errors that have causes may not travel.
+    """
+    import dask
+    from distributed import get_client, get_worker
+
+    get_client()  # whoever asks first makes it, and with it the whole process computes on the cluster
+    if not options.threads:
+        options = replace(options, threads=max(1, count_cores() // get_worker().state.nthreads))
+    warned: list[str] = []
+    try:
+        with dask.config.set(scheduler="threads"):
+            result = write_mask_files(scene, output, options, no_progress, overwrite=overwrite, warn=warned.append)
+            return result | {WARNINGS: warned}
+    except Exception as error:  # noqa: BLE001  raised where it arrives
+        return {"error": _describe_error(error), WARNINGS: warned}
+
+
+def _unpack_result(result: Result, warn: Notify) -> Result:
+    """Pass a worker's warnings on and raise its error."""
+    for warning in result.pop(WARNINGS):
+        warn(warning)
+    if "error" in result:
+        raise SceneError(result["error"])
+    return result
+
+
+def _make_folder(targets: list[Target]) -> None:
+    """Make the folder of several masks."""
+    if len(targets) > 1:
+        targets[0][1].parent.mkdir(parents=True, exist_ok=True)

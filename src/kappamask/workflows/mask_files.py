@@ -1,0 +1,129 @@
+"""Output files of masks: where they go, and whether they are up to date."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kappamask.models import SceneError
+
+if TYPE_CHECKING:
+    from kappamask.workflows.scene_options import SceneOptions
+
+__all__ = ["is_finished", "list_targets", "make_absolute", "scene_fingerprint"]
+
+SCENE_SUFFIXES = (".zip", ".safe", ".zarr", ".tif", ".tiff", ".nc", ".vrt", ".json", ".jp2", ".xml")
+"""Suffixes that say what a scene is, not which."""
+METADATA = "MTD_"
+"""How the metadata file begins that stands for the product in whose folder it lies."""
+GEOTIFF = (".tif", ".tiff")
+
+
+def make_absolute(text: str) -> str:
+    """Make a path that exists absolute, so that workers find it; leave other words and addresses."""
+    path = Path(text)
+    return str(path.absolute()) if path.exists() else text
+
+
+def list_targets(scenes: Sequence[str], output: Path, options: "SceneOptions") -> list[tuple[str, Path]]:
+    """List each scene with its mask: `output`, or in a folder NAME_mask.tif.
+
+    A folder that is no scene stands for the scenes in it. Raises SceneError for an output of a wrong kind, two scenes
+    of a name, or a mask that would replace a scene.
+    """
+    from kappamask.scenes.writers.masks import MASK_SUFFIXES
+
+    found = [path for scene in scenes for path in _list_scenes(scene)]
+    single = len(found) == 1 and not output.is_dir()
+    if single and output.suffix.lower() not in MASK_SUFFIXES:
+        raise SceneError(f"{output} must end in {' or '.join(MASK_SUFFIXES)}")
+    if len(found) > 1 and output.suffix.lower() in MASK_SUFFIXES:
+        raise SceneError(f"{output} is a file; for {len(found)} scenes name a folder")
+    targets = [(scene, output if single else output / f"{_scene_name(scene)}_mask.tif") for scene in found]
+    _check_targets(targets, options)
+    return targets
+
+
+def _list_scenes(scene: str) -> list[str]:
+    from kappamask.scenes import scan
+
+    if not Path(scene).is_dir():
+        return [scene]
+    try:
+        return [str(path) for path in scan(scene)]
+    except SceneError:
+        return [scene]  # whose own error says more
+
+
+def _scene_name(scene: str) -> str:
+    path = Path(os.path.abspath(scene))  # noqa: PTH100  (a link keeps its own name)
+    path = path.parent if path.name.startswith(METADATA) else path
+    while path.suffix.lower() in SCENE_SUFFIXES:
+        path = path.with_suffix("")
+    return path.name
+
+
+def _check_targets(targets: list[tuple[str, Path]], options: "SceneOptions") -> None:
+    from kappamask.scenes.writers.masks import outputs
+    from kappamask.workflows.scene_options import EXTRAS
+
+    sources = {os.path.realpath(scene): scene for scene, _ in targets}
+    written = set[str]()
+    for scene, output in targets:
+        beside = [output.with_suffix(EXTRAS[word]) for word in options.extras]
+        for path in map(os.path.realpath, (*outputs(output, scores=options.scores), *beside)):
+            if path in sources:
+                raise SceneError("the mask, or its scores, must not replace the scene")
+            if path in written:
+                raise SceneError(f"two scenes have one name, {_scene_name(scene)}; mask them apart")
+            written.add(path)
+
+
+def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = True) -> bool:
+    """Tell whether a mask and its scores exist, with these options, and are newer than the scene.
+
+    scene: its path, or an address, whose age is not asked. files: the mask, then its scores if there are any.
+    options: `SceneOptions.record`. whole: also read every pixel, for disks and copies fail.
+    """
+    from kappamask.scenes.writers.masks import read_mask
+
+    try:
+        if not all(path.is_file() for path in files) or read_mask(files[0]).attrs.get("options") != options:
+            return False
+        if _changed_ns(scene) > files[0].stat().st_mtime_ns:
+            return False
+        return not whole or all(map(_is_whole, files))
+    except (SceneError, OSError):
+        return False
+
+
+def _is_whole(path: Path) -> bool:
+    from kappamask.scenes.readers.netcdf import open_dates
+    from kappamask.scenes.readers.raster import local_raster
+
+    if path.suffix.lower() not in GEOTIFF:
+        open_dates(path).max().compute()  # of scores, too
+        return True
+    with local_raster(path) as dataset:
+        for _, window in dataset.block_windows(1):
+            dataset.read(window=window)
+    return True
+
+
+def scene_fingerprint(scene: str) -> list[str | int]:
+    """Return a scene's name, size in bytes and change time in ns; of a URL, the URL."""
+    path = Path(scene)
+    if not path.exists():
+        return [scene]
+    size = sum(file.stat().st_size for file in _list_files(path) if file.is_file())
+    return [path.resolve().name, size, _changed_ns(scene)]
+
+
+def _changed_ns(scene: str) -> int:
+    """Return when a scene, or the latest file in its folder, was changed; 0 for an address."""
+    path = Path(scene)
+    return max(file.stat().st_mtime_ns for file in _list_files(path)) if path.exists() else 0
+
+
+def _list_files(path: Path) -> list[Path]:
+    return [path, *(path.rglob("*") if path.is_dir() else ())]
