@@ -3,9 +3,6 @@
 Every message says what was given, what is needed and what to do.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 __all__ = [
     "CardError",
     "ConversionError",
@@ -17,7 +14,6 @@ __all__ = [
     "RadiometryError",
     "SceneError",
     "WeightsError",
-    "require_extra",
 ]
 
 
@@ -58,15 +54,6 @@ class DownloadError(KappaMaskError):
 
 class MissingExtraError(KappaMaskError, ImportError):
     """An optional library is needed that is not installed; the message names the extra."""
-
-
-@contextmanager
-def require_extra(name: str) -> Iterator[None]:
-    """Where imports need an optional library: if it is missing, say which extra brings it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"This needs {error.name}: pip install 'kappamask-openeo[{name}]'.") from error
 
 
 class ConversionError(KappaMaskError):

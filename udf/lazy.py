@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.models import MissingExtraError
+from kappamask.models.extras import missing_extra
 from kappamask.udf import eager, windows
 from kappamask.udf.pixel_evidence import PixelStatistics
 from kappamask.udf.preprocess import InputSpec
@@ -85,7 +85,7 @@ def _import_dask() -> tuple[Any, Any]:
         import dask
         import dask.array
     except ImportError as error:
-        raise MissingExtraError("Lazy cubes need dask: pip install 'kappamask-openeo[scenes]'.") from error
+        raise missing_extra("dask", "scenes", user="A lazy cube") from error
     return dask.array, dask
 
 

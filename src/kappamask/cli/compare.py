@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, print_result
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import Judged
@@ -48,7 +48,7 @@ def write_files(folder: Path, name: str, judged: "Sequence[Judged]", *, title: s
     from kappamask.evaluation.tables import csv_text, latex, markdown
     from kappamask.files.atomic import atomic_write
 
-    with require_extra("report"):
+    with require_extra("scenes"):
         from kappamask.reports.comparison import write_comparison
     folder.mkdir(parents=True, exist_ok=True)
     page = write_comparison(folder / f"{name}.html", judged, title=title, eyebrow=command)
@@ -97,7 +97,7 @@ def compare(
     with require_extra("datasets"):
         from kappamask.evaluation.comparison import judge
         from kappamask.workflows.display import progress_bar
-    with require_extra("report"):
+    with require_extra("scenes"):
         import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
     named = [name.strip() for name in peers.split(",") if name.strip()]
     if not named:

@@ -7,7 +7,7 @@ import typer
 
 from kappamask.cli.compare import check_folder, write_files
 from kappamask.cli.options import AsJson, Level, Model, print_result
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import Judged

@@ -10,7 +10,7 @@ import typer
 
 from kappamask.cli.options import AsJson, Level, print_result
 from kappamask.models import KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 __all__ = ["models"]
 

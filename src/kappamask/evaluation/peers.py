@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from kappamask.datasets import Patch
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.models import CardError, CubeError, MissingExtraError, ModelCard, SceneError, WeightsError, load_card
+from kappamask.models import CardError, CubeError, ModelCard, SceneError, WeightsError, load_card
+from kappamask.models.extras import missing_extra
 from kappamask.models.schemes import find_scheme, is_kappamask, scheme_names
 from kappamask.scenes import read_mask
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
@@ -224,7 +225,7 @@ def _imported(module: str, extra: str) -> Any:
         return import_module(module)
     except (ImportError, OSError) as error:  # OSError: a library of the system that it loads, as libgomp
         needed = getattr(error, "name", None) or f"{module} ({error})"
-        raise MissingExtraError(f"It needs {needed}: pip install 'kappamask-openeo[{extra}]'.") from error
+        raise missing_extra(needed, extra, user="It") from error
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from kappamask.files.atomic import check_utf8
-from kappamask.models import MissingExtraError, SceneError
+from kappamask.models import SceneError
+from kappamask.models.extras import missing_extra
 from kappamask.scenes.readers.netcdf import AS_STORED
 
 __all__ = ["check_store", "is_zarr", "open_group", "read_attributes"]
@@ -70,7 +71,7 @@ def _store(path: Path) -> Any:
     try:
         import zarr.storage as storage
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Zarr scenes need zarr: pip install 'kappamask-openeo[zarr]'.") from error
+        raise missing_extra("zarr", "zarr", user="A Zarr scene") from error
     if hasattr(storage, "LocalStore"):
         return storage.LocalStore(path.resolve(), read_only=True)
     if (path / "zarr.json").exists():
