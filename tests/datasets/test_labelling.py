@@ -8,7 +8,7 @@ import pytest
 from kappamask.datasets import arrays, class_sets, labelling
 from kappamask.datasets.labelling import BANDS, Limits
 from kappamask.datasets.real_scenes import label_scene, read_rows, read_scene
-from kappamask.evaluation.scene_kinds import Figure, score_scenes, show_bands, summarise
+from kappamask.evaluation.scene_kinds import Figure, score_scenes, show_bands, summarise_figures
 from kappamask.models import SceneError
 
 B02, B08, B8A, B10, B11 = (BANDS.index(band) for band in ("B02", "B08", "B8A", "B10", "B11"))
@@ -182,4 +182,4 @@ def test_bands_are_shown_only_where_a_scene_has_them(tmp_path: Path) -> None:
 
 def test_the_worst_place_is_told_beside_the_mean() -> None:
     figures = [Figure("closed", place, "3", value, 10) for place, value in (("a", 1.0), ("b", 0.2))]
-    assert summarise(figures)["closed"] == {"3": (pytest.approx(0.6), pytest.approx(0.2))}
+    assert summarise_figures(figures)["closed"] == {"3": (pytest.approx(0.6), pytest.approx(0.2))}

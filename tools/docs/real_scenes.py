@@ -8,7 +8,7 @@ from typing import Any, Final
 import jinja2
 
 from kappamask.datasets.real_scenes import read_rows
-from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, Figure, summarise
+from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, Figure, summarise_figures
 from kappamask.models import load_card
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -37,7 +37,7 @@ def make_page(found: Mapping[str, Any], shipped: str) -> str:
 
 
 def _table(masks: Mapping[str, list[Figure]], measure: str) -> dict[str, dict[str, tuple[float, float]]]:
-    return {name: table for name, figures in masks.items() if (table := summarise(figures)[measure])}
+    return {name: table for name, figures in masks.items() if (table := summarise_figures(figures)[measure])}
 
 
 def _find_weak(figures: Iterable[Figure]) -> list[Figure]:
