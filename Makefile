@@ -67,7 +67,6 @@ conformance: $(READY)
 	@test -n "$(SUITE)" || { echo "make conformance SUITE=CHECKOUT of github.com/Open-EO/openeo-test-suite"; exit 2; }
 	$(BIN)/python tools/conformance/run.py $(SUITE)
 
-# Remote batches through foul weather: 200 seeds, two parts each, of which `make test` runs the first few.
 # Remote batches against a back-end with faults: 200 seeds, two parts each, of which `make test` runs the first few.
 faults: $(READY)
 	mkdir -p build

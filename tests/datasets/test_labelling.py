@@ -94,7 +94,7 @@ def test_cirrus_is_labelled_for_those_who_see_b10() -> None:
 
 def test_cirrus_as_bright_as_haze_is_thin_cloud_without_b10_too() -> None:
     scene = clear_land()
-    scene[B10, :32] = 0.025
+    scene[B10, :32] = 0.035
     found = labelling.label_cirrus(scene, np.full((SIDE, SIDE), class_sets.CLEAR, np.uint8))
     assert (found.without_b10[:32] == class_sets.SEMI_TRANSPARENT).all()
     assert (found.without_b10[32:] == class_sets.CLEAR).all()

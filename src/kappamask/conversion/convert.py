@@ -16,6 +16,7 @@ from kappamask.conversion.cards import write_document
 from kappamask.conversion.keras_file import read_layers
 from kappamask.conversion.onnx_graph import Graph, WeightReader
 from kappamask.conversion.releases import OFFICIAL
+from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard, load_card
 from kappamask.models.errors import ConversionError
 
@@ -59,6 +60,5 @@ def put_card(folder: Path, card: dict[str, object]) -> ModelCard:
 
 def _write_atomically(path: Path, content: bytes) -> None:
     """Beside its place first, then renamed: what is there is whole."""
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_bytes(content)
-    draft.replace(path)
+    with atomic_write(path) as draft:
+        draft.write_bytes(content)

@@ -10,6 +10,7 @@ from typing import Final
 
 from kappamask.conversion.convert import convert
 from kappamask.conversion.releases import OFFICIAL, RELEASE
+from kappamask.files.atomic import atomic_write
 from kappamask.files.download import Show, download
 from kappamask.models import CACHE, ModelCard
 from kappamask.models.errors import ConversionError
@@ -79,6 +80,5 @@ def _check_pin(pins: Path, name: str, file: Path) -> dict[str, str]:
 
 
 def _write_pins(pins: Path, known: dict[str, str]) -> None:
-    draft = pins.with_suffix(".part")
-    draft.write_text(json.dumps(known, indent=2) + "\n")
-    draft.replace(pins)
+    with atomic_write(pins) as draft:
+        draft.write_text(json.dumps(known, indent=2) + "\n")

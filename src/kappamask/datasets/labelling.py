@@ -50,7 +50,7 @@ BODY_EXCESS, CORE_EXCESS = 0.12, 0.25
 """The body of a cumulus: this bright 2 px and more inside its outline, with a core as bright as the second number."""
 RIM_PX: Final = 4
 """Thin cloud so near to thick cloud is its rim: cloud of either kind."""
-HIGH_B10, CIRRUS_B10, MAYBE_B10, VISIBLE_B10 = 0.006, 0.009, 0.0045, 0.02
+HIGH_B10, CIRRUS_B10, MAYBE_B10, VISIBLE_B10 = 0.006, 0.009, 0.0045, 0.03
 """B10 of clouds that are no cumulus; of cirrus for certain; from which on ground may lie under cirrus; of cirrus that
 adds as much light to B02 at least, for vapour takes some of B10, so that one sees it without B10."""
 DARK: Final = 0.72

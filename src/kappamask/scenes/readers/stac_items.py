@@ -1,6 +1,5 @@
 """Read STAC items from files, URLs or memory, and find their band assets."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kappamask.files.atomic import check_utf8
+from kappamask.files.untrusted import parse_json
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import band_name
@@ -115,8 +115,8 @@ def _own_address(raw: Mapping[str, Any]) -> str:
 
 def _json(name: str, data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parse_json(data, max_bytes=LONGEST, allow_nan=True)
+    except ValueError as error:
         raise SceneError(f"{name} is no STAC item: {error}.") from error
 
 
