@@ -73,7 +73,7 @@ def make_page(found: Mapping[str, Any], shipped: str) -> str:
         "weak": sorted(_find_weak(masks["compact"]), key=lambda one: one.value),
         "places": _places(), "sheets": sorted(path.name for path in SHEETS.glob("*.jpg")),
     }  # fmt: skip
-    return _templates().get_template(TEMPLATE).render(facts)
+    return make_templates().get_template(TEMPLATE).render(facts)
 
 
 def _table(masks: Mapping[str, list[Figure]], measure: str) -> dict[str, dict[str, tuple[float, float]]]:
@@ -101,7 +101,7 @@ def _places() -> list[tuple[str, str, str, int]]:
     return out
 
 
-def _templates() -> jinja2.Environment:
+def make_templates() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     return jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701  Markdown
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-from real_scenes import FIGURES, read_figures
+from real_scenes import FIGURES, make_templates, read_figures
 
 from kappamask.evaluation.scene_kinds import summarise_figures
 
@@ -28,12 +27,8 @@ def main() -> None:
 
 def make_page(found: Json, accuracy: Json, times: Json) -> str:
     """Make the page, Markdown, from scores of real scenes, of labelled files, and times."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    templates = jinja2.Environment(
-        loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )  # noqa: S701  Markdown
     facts = {"scores": _read_scores(found), "pixels": _read_pixels(accuracy), "seconds": _read_seconds(times)}
-    return templates.get_template(TEMPLATE).render(facts)
+    return make_templates().get_template(TEMPLATE).render(facts)
 
 
 def _read_scores(found: Json) -> dict[str, dict[str, dict[str, float]]]:
