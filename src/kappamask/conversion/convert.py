@@ -46,19 +46,15 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
 
 
 def _write_files(folder: Path, data: bytes, card: dict[str, object]) -> ModelCard:
-    """Both files, the card last."""
+    """Write the network, then the card."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_atomically(folder / "model.onnx", data)
+    with atomic_write(folder / "model.onnx") as draft:
+        draft.write_bytes(data)
     return put_card(folder, card)
 
 
 def put_card(folder: Path, card: dict[str, object]) -> ModelCard:
     """Write `folder`/card.json, whole or not at all, and read it."""
-    _write_atomically(folder / "card.json", (json.dumps(card, indent=2) + "\n").encode())
+    with atomic_write(folder / "card.json") as draft:
+        draft.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return load_card(folder / "card.json")
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Beside its place first, then renamed: what is there is whole."""
-    with atomic_write(path) as draft:
-        draft.write_bytes(content)

@@ -59,9 +59,8 @@ def fetch(
 
 
 def _copy(source: Path, weights: Path) -> None:
-    draft = weights.with_name(f".{weights.name}.copy")
-    shutil.copyfile(source, draft)
-    draft.replace(weights)
+    with atomic_write(weights) as draft:
+        shutil.copyfile(source, draft)
 
 
 def _check_pin(pins: Path, name: str, file: Path) -> dict[str, str]:
