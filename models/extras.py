@@ -1,4 +1,4 @@
-"""Optional libraries: which extra brings them, and the line that installs it the way this package was installed."""
+"""Name the extra of an optional library, and the line that installs it."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def install_command(extra: str) -> str:
 
 
 def missing_extra(library: str | None, extra: str, *, user: str = "This") -> MissingExtraError:
-    """Return the error that says `user` needs `library`, and how to install `extra`, which brings it."""
+    """Make the error that says how to install the `library` that `user` needs."""
     return MissingExtraError(f"{user} needs {library}: {install_command(extra)}")
 
 
@@ -45,7 +45,7 @@ def require_extra(name: str, *, user: str = "This") -> Iterator[None]:
 
 
 def _read_origin() -> dict[str, Any]:
-    """Read where pip says that the package was installed from; empty if from an index, or not by pip."""
+    """Read where the package was installed from; empty if not known to pip."""
     try:
         text = distribution(DISTRIBUTION).read_text("direct_url.json")
     except PackageNotFoundError:

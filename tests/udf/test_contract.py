@@ -305,7 +305,7 @@ def test_22_a_package_that_is_another_than_the_senders_is_refused(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     right = package_hash(package_files(load_card("compact")))
     assert run(chunk_cube(), {**CONTEXT, "package": right}).equals(run(chunk_cube()))
-    with pytest.raises(JobError, match=r"needed is 0{12}…; build the archive anew with kappamask archive"):
+    with pytest.raises(JobError, match=r"needed is 0{12}…; build the archive again with kappamask archive"):
         run(chunk_cube(), {**CONTEXT, "package": "0" * 64})
 
 
@@ -449,7 +449,7 @@ def test_21_one_message_per_process(caplog):
         ({"thresholds": 0.5}, "needed is Mapping"),
         ({"thresholds": {"cloud": 2}}, "above 0 and up to 1"),
         ({"schema": True}, "needed is int"),
-        ({"level": "L3"}, "say level="),
+        ({"level": "L3"}, 'say "level": "L1C"'),
         ({"model": "kappamask-9000"}, "known ids are"),
         ({"radiometry": "dn"}, "known are auto"),
         ({"scheme": "Sen2Cor"}, "No class scheme 'Sen2Cor': known are KappaMask, SCL"),

@@ -1,4 +1,4 @@
-"""Check that a release may go out, and print the manual steps left.
+"""Check that a release may go out, and print what remains to be done.
 
     python tools/release/check.py [--offline]
 

@@ -1,6 +1,4 @@
-"""Run the steps of the Dockerfile without Docker.
-
-A new virtual environment stands for the base image.
+"""Run the steps of the Dockerfile in a new virtual environment, without Docker.
 
     python tools/release/run_dockerfile.py
 
@@ -28,10 +26,7 @@ def read_steps(text: str) -> list[tuple[str, str]]:
 
 
 def run_steps(steps: list[tuple[str, str]], image: Path) -> None:
-    """Run the steps in order below the folder `image`.
-
-    Raises ValueError for an instruction that it does not know.
-    """
+    """Run the steps in order below the folder `image`; ValueError for unknown instructions."""
     environment = os.environ | {"PATH": f"{image / 'venv' / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": ""}
     last: list[str] = []
     for name, argument in steps:

@@ -14,6 +14,7 @@ import xarray as xr
 from kappamask.files.archives import Source, list_members, read_bytes
 from kappamask.files.untrusted import parse_xml
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.hints import option
 from kappamask.scenes.band_names import choose, parse_baseline, parse_tile, require_all_bands
 from kappamask.scenes.cube import make_cube, write_grid
 from kappamask.scenes.grid import Grid
@@ -42,7 +43,7 @@ QUANTIFICATIONS: Final = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE", "L
 """Digital numbers per unit of reflectance: Level-1C, Level-2A, and Level-2A before baseline 02.07."""
 REMEDY: Final = (
     "get the product anew, or, if you know what its numbers mean, open the folder of its images (IMG_DATA, of Level-2A "
-    "IMG_DATA/R10m) and say radiometry=…"
+    f"IMG_DATA/R10m) and say with {option('radiometry')} what the numbers mean"
 )
 CLASSES: Final = "_SCL_"
 """In the name of Sen2Cor's scene classification."""
