@@ -11,9 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from kappamask.conversion.cards import CLASSES, build_item
+from kappamask.conversion.cards import TASK, build_item, describe_input, describe_output, list_classes
 from kappamask.conversion.keras_file import Layer, read_layers
 from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, WeightReader, to_onnx_kernel
+from kappamask.files.onnx_metadata import DeepnessModel, make_deepness_metadata
+from kappamask.models.card import MISSING_CODE
 from kappamask.models.errors import ConversionError
 
 NAME: Final = "dl-l8s2-uv"
@@ -53,6 +55,8 @@ def convert_weights(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
     bands, reader, graph = _choose_bands(weights.name, layers), WeightReader(weights.name, layers, LAYERS), Graph()
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": NAME, "level": LEVEL, "head": HEAD}
+    deepness = DeepnessModel(("clear", "cloud"), [(0.0, 1.0)] * len(bands), bands, WINDOW, OVERLAP)
+    facts |= make_deepness_metadata(deepness)
     data = graph.model(add_network(graph, reader, len(bands)), len(bands), len(OUTPUT_CODES), facts).SerializeToString()
     return data, build_item(f"{NAME}-{len(bands)}b", _build_properties(bands, source), data)
 
@@ -123,37 +127,18 @@ def _double(graph: Graph, reader: WeightReader, name: str, x: str, level: int) -
 
 
 def _build_properties(bands: tuple[str, ...], source: str) -> dict[str, Any]:
-    dims, shape = ["batch", "channel", "height", "width"], [-1, len(bands), -1, -1]
-    classes = [
-        {"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES if v in (*OUTPUT_CODES, 5)
-    ]
-    result = {"shape": [-1, len(OUTPUT_CODES), -1, -1], "dim_order": dims, "data_type": "float32"}
+    classes = list_classes((*OUTPUT_CODES, MISSING_CODE))
     return {
         "datetime": "2021-03-06T00:00:00Z",
         "description": "DL_L8S2_UV, converted from HDF5: cloud or clear, trained on Landsat 8.",
         "license": "MIT",
         "mlm:name": f"DL_L8S2_UV, {len(bands)} bands",
         "mlm:architecture": "U-Net of separable convolutions",
-        "mlm:tasks": ["semantic-segmentation"],
-        "mlm:framework": "ONNX",
-        "mlm:pretrained": True,
+        **TASK,
         "mlm:input": [
-            {
-                "name": "Sentinel-2 L1C reflectance",
-                "bands": list(bands),
-                "input": {"shape": shape, "dim_order": dims, "data_type": "float32"},
-                "value_scaling": [{"type": "scale", "value": 1.0}] * len(bands),
-                "pre_processing_function": None,
-            }
+            describe_input("Sentinel-2 L1C reflectance", bands, [{"type": "scale", "value": 1.0}] * len(bands))
         ],
-        "mlm:output": [
-            {
-                "name": "probability of clear and of cloud",
-                "tasks": ["semantic-segmentation"],
-                "result": result,
-                "classification:classes": classes,
-            }
-        ],
+        "mlm:output": [describe_output("probability of clear and of cloud", classes, len(OUTPUT_CODES))],
         "kappamask:levels": [LEVEL],
         "kappamask:required_bands": list(bands),
         "kappamask:fill": 0.0,

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from kappamask.conversion.convert import put_card
+from kappamask.conversion.hdf5_weights import put_card
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard
 from kappamask.models.errors import ConversionError
@@ -62,6 +62,7 @@ def quantise(path: Path, out: Path, images: Iterable[FloatArray]) -> None:
         )  # fmt: skip
         model = onnx.load(draft)
         model.ir_version = whole.ir_version
+        onnx.helper.set_model_props(model, {one.key: one.value for one in whole.metadata_props})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, draft)
 

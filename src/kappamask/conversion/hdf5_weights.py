@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Final
 
 from kappamask.conversion import deeplab, dl_l8s2_uv, unet
-from kappamask.conversion.cards import write_document
+from kappamask.conversion.cards import describe_for_deepness, write_document
 from kappamask.conversion.keras_file import read_layers
 from kappamask.conversion.onnx_graph import Graph, WeightReader
 from kappamask.conversion.releases import OFFICIAL
@@ -41,6 +41,7 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
     scores = built.add_network(graph, reader, len(release.bands))
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": str(built.HEAD)}
+    facts |= describe_for_deepness(release)
     data = graph.model(scores, len(release.bands), built.CLASSES, facts).SerializeToString()
     return _write_files(folder, data, write_document(data, architecture, level, release, built, source))
 
