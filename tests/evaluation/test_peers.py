@@ -163,4 +163,4 @@ def test_every_tool_has_an_extra_of_its_own() -> None:
     setup.read(ROOT / "setup.cfg")
     extras = setup["options.extras_require"]
     for extra, package in (("ukis", "ukis-csmask"), ("s2cloudless", "s2cloudless")):
-        assert package in extras[extra] and f"%({extra})s" in extras["bench"]
+        assert package in extras[extra] and f"kappamask-openeo[{extra}]" in extras["bench"]
