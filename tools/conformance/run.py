@@ -1,4 +1,6 @@
-"""Run openEO's test suite and JavaScript client against `kappamask serve`; write the results.
+"""Run openEO's test suite and the JavaScript client against `kappamask serve`.
+
+The results are written.
 
     python tools/conformance/run.py SUITE -o docs/results/conformance.md
 

@@ -1,4 +1,4 @@
-"""Write scenes for openEO's test suite, with its fixed place and month, in random numbers."""
+"""Write random scenes of the place and month in openEO's test suite."""
 
 from pathlib import Path
 

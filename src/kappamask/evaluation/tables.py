@@ -187,9 +187,9 @@ def _list_figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
 def _list_strata_figures(found: Mapping[str, Any], peer: Mapping[str, Any]) -> Iterator[list[Any]]:
     for name, one in peer["strata"].items():
         bounds = one["intervals"]
-        told = [(found["view"], "dice", key, v, bounds.get("dice", {}).get(key)) for key, v in one["dice"].items()]
-        told += [("cloud", error, "cloud", one[error], bounds.get(error)) for error in ERRORS]
-        for *what, value, span in told:
+        rows = [(found["view"], "dice", key, v, bounds.get("dice", {}).get(key)) for key, v in one["dice"].items()]
+        rows += [("cloud", error, "cloud", one[error], bounds.get(error)) for error in ERRORS]
+        for *what, value, span in rows:
             who = [found["dataset"], found["split"], peer["name"], *what]
             low, high = span or ("", "")
             rest = [one["scenes"], name, found.get("folder", "")]
