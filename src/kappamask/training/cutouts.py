@@ -29,6 +29,8 @@ SHADOW_SIGMA_PX: Final = 1.5
 """Smoothing of a shadow's shares: less of the texture of the old ground comes along."""
 LEAST_CLEAR, LEAST_CLOUD, LEAST_SHADOW = 0.05, 0.01, 0.01
 """Shares of an image that must be clear, and cloud or shadow, to cut something out of it."""
+SHADOW_PER_CLOUD: Final = 0.15
+"""Share of the area of thick cloud that its labelled shadow must have."""
 GROUND_CLEAR: Final = 0.95
 """Share of an image that must be labelled clear to be laid under a cut-out."""
 
@@ -43,7 +45,10 @@ PLANES: Final = ("added", "passed", "shares", "weight", "sets", "sets_without_b1
 
 @dataclass(frozen=True)
 class CutOut:
-    """Cloud and shadow of one image, without its ground; planes are float16 to keep many in memory."""
+    """Cloud and shadow of one image, without its ground.
+
+    Planes are float16, to keep many in memory.
+    """
 
     place: str
     level: str
@@ -65,7 +70,10 @@ class CutOut:
         return replace(self, **planes)
 
     def lay_over(self, ground: FloatArray) -> FloatArray:
-        """Return the clear scene `ground` (13, y, x) of the same size below this cloud and shadow."""
+        """Put this cloud and shadow over the clear scene `ground` (13, y, x).
+
+        Both have the same size.
+        """
         shaded = ground * self.shares.astype(np.float32)
         clouded = self.added.astype(np.float32) + self.passed * shaded
         return np.asarray(shaded + self.weight * (clouded - shaded), np.float32)
@@ -74,13 +82,17 @@ class CutOut:
 def cut_out(patch: Patch) -> CutOut | None:
     """Cut the labelled clouds and shadows out of a patch.
 
-    None where less than `LEAST_CLEAR` is clear ground, or less than `LEAST_CLOUD` cloud and `LEAST_SHADOW` shadow.
+    None where less than `LEAST_CLEAR` is clear ground, or less than `LEAST_CLOUD` cloud and `LEAST_SHADOW` shadow, or
+    where the shadows of thick cloud are not labelled: around such a cut-out, clear ground would be taught for shadow.
     """
     sets, unseen = patch.class_sets(), patch.class_sets(with_b10=False)
     cloud = ((sets & class_sets.CLOUD_OF_EITHER_KIND) > 0) & ((sets & class_sets.CLEAR_OR_SHADOW) == 0)
     shadow = sets == class_sets.SHADOW
     clear = sets == class_sets.CLEAR
+    thick = (sets == class_sets.CLOUD).mean()
     if clear.mean() < LEAST_CLEAR or (cloud.mean() < LEAST_CLOUD and shadow.mean() < LEAST_SHADOW):
+        return None
+    if thick > LEAST_CLOUD and shadow.mean() < SHADOW_PER_CLOUD * thick:
         return None
     scene = patch.stack(BANDS)
     ground = _estimate_ground(scene, clear)
@@ -98,7 +110,10 @@ def cut_out(patch: Patch) -> CutOut | None:
 
 
 def _estimate_ground(scene: FloatArray, clear: NDArray[np.bool_]) -> FloatArray:
-    """Estimate the ground (13, y, x) below clouds from the clear pixels around, near ones counting most."""
+    """Estimate the ground (13, y, x) below clouds from clear pixels around.
+
+    Near ones count most.
+    """
     known = ndimage.gaussian_filter(clear.astype(np.float32), GROUND_SIGMA_PX) + 1e-6
     near = known / (known + 1e-3)
     planes = []
@@ -124,7 +139,10 @@ def _fade(mask: NDArray[np.bool_]) -> FloatArray:
 
 
 class CutOuts:
-    """Cut-outs and clear scenes of labelled patches, of which each place is drawn as often as the others."""
+    """Cut-outs and clear scenes of labelled patches.
+
+    Each place is drawn as often as the others.
+    """
 
     def __init__(self, patches: Sequence[Patch]) -> None:
         self.grounds = [p for p in patches if np.mean(p.class_sets() == class_sets.CLEAR) >= GROUND_CLEAR]
@@ -140,7 +158,10 @@ class CutOuts:
         return len(self.cutouts)
 
     def draw(self, rng: np.random.Generator) -> Patch:
-        """Lay a random cut-out over a random clear scene of its level, each turned on its own."""
+        """Lay a random cut-out over a random clear scene of its level.
+
+        Each is turned on its own.
+        """
         cutout = self.cutouts[int(rng.choice(len(self.cutouts), p=self.shares))]
         ground = self.grounds[int(rng.choice(len(self.grounds), p=self.ground_shares[cutout.level]))]
         size = min(*cutout.sets.shape, *ground.truth.shape)
@@ -163,7 +184,10 @@ class CutOuts:
 
 
 def _draw_square(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return a function that cuts a random square of `size` from planes (…, y, x) and turns and flips it."""
+    """Return a function that cuts a random square from planes (…, y, x).
+
+    It has `size` pixels a side, and is turned and flipped.
+    """
     (y, x), quarter, flip = rng.integers(0, np.array(shape) - size + 1), int(rng.integers(4)), int(rng.choice((-1, 1)))
     return lambda planes: np.rot90(planes[..., y : y + size, x : x + size], quarter, (-2, -1))[..., ::flip]
 
