@@ -10,7 +10,7 @@ from typing import Any
 from kappamask.models import CubeError, ModelCard
 from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
 
-__all__ = ["chunk_arguments", "enlarged", "overlap_for"]
+__all__ = ["chunk_arguments", "enlarge_extent", "overlap_for"]
 
 PIXEL = 10.0
 """Metres; the grid of KappaMask."""
@@ -27,7 +27,7 @@ BLOCK = 16
 NOTHING = Cleaning()
 
 
-def enlarged(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
+def enlarge_extent(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
     """`extent` (west, south, east, north, crs as openEO has them) with a margin of at least `pixels` of 10 m.
 
     crs: EPSG:4326 (also if left out) or a UTM zone of WGS 84. Raises CubeError for another, or for no area.

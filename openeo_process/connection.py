@@ -9,9 +9,9 @@ import openeo
 import requests
 
 from kappamask.models import JobError, MissingExtraError, ModelCard
-from kappamask.openeo_process.jobs.retry import Patience
+from kappamask.openeo_process.jobs.retry import RetryPolicy
 
-__all__ = ["connect", "is_local", "probe", "reached", "upload"]
+__all__ = ["connect", "connect_or_explain", "is_local", "probe", "upload"]
 
 METHOD, USER, PASSWORD = "OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"
 """The first is openEO's own: "client_credentials" (with OPENEO_AUTH_CLIENT_ID, …_SECRET, …_PROVIDER_ID); or "basic"."""
@@ -32,7 +32,7 @@ def is_local(url: str) -> bool:
     return urlsplit(url if "://" in url else f"https://{url}").hostname in LOOPBACK
 
 
-def reached(url: str) -> openeo.Connection:
+def connect_or_explain(url: str) -> openeo.Connection:
     """`connect`, for a user who waits: JobError in plain words where nothing answers at `url`."""
     try:
         return connect(url)
@@ -40,8 +40,8 @@ def reached(url: str) -> openeo.Connection:
         raise JobError(f"Nothing answers at {url}: is the address right, and are you connected?") from error
 
 
-def connect(url: str, patience: Patience | None = None) -> openeo.Connection:
-    """A connection to `url` that is logged in, whose requests end after `patience.request_s` and are not repeated.
+def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
+    """A connection to `url` that is logged in, whose requests end after `policy.request_s` and are not repeated.
 
     Basic where OPENEO_AUTH_METHOD says so or KAPPAMASK_USER is set and the back-end is on this machine; else OpenID
     Connect as openEO's client does it: a stored refresh token, client credentials, or a code to type in a browser.
@@ -49,7 +49,7 @@ def connect(url: str, patience: Patience | None = None) -> openeo.Connection:
     """
     if url.startswith("http://") and not is_local(url):
         raise JobError(f"{url} is not encrypted, so a token could be read on the way: give an https:// address.")
-    timeout = (patience or Patience()).request_s
+    timeout = (policy or RetryPolicy()).request_s
     connection = openeo.connect(url, retry=False, default_timeout=timeout, auto_validate=False)
     if os.environ.get(METHOD) != "basic" and not (is_local(url) and os.environ.get(USER)):
         return connection.authenticate_oidc()

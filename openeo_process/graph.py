@@ -13,7 +13,7 @@ from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_th
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
-from kappamask.openeo_process.chunks import chunk_arguments, enlarged, overlap_for
+from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, overlap_for
 
 __all__ = ["chunk_arguments", "cloud_mask", "level_from_collection", "load", "udf", "unusable"]
 
@@ -53,7 +53,7 @@ def load(
         bands = [band for band in card.bands if band in offered]
     cube = connection.load_collection(
         collection,
-        spatial_extent=enlarged(area, overlap_for(card, overlap, read_cleaning(cleaning))),
+        spatial_extent=enlarge_extent(area, overlap_for(card, overlap, read_cleaning(cleaning))),
         temporal_extent=list(dates),
         bands=bands,
         max_cloud_cover=max_cloud_cover,

@@ -9,9 +9,9 @@ import openeo
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
-from kappamask.openeo_process.job_options import Load, check_trio, gigabytes, largest_load, trio
-from kappamask.openeo_process.jobs.download import Asset, LinkError, assets_of, download, remove_halves
-from kappamask.openeo_process.jobs.failures import reason
+from kappamask.openeo_process.job_options import Load, check_memory, largest_load, memory_options, parse_gigabytes
+from kappamask.openeo_process.jobs.download import Asset, LinkError, download, list_assets, remove_partial_files
+from kappamask.openeo_process.jobs.failures import explain_failure
 from kappamask.openeo_process.jobs.retry import FAULTS
 from kappamask.openeo_process.results import check_rasters
 
@@ -46,10 +46,10 @@ def job_options(archive: str | None = None, load: Load | None = None, **changes:
     archives = {"udf-dependency-archives": [f"{archive}#{FOLDER}"]} if archive else {}
     asked = {**JOB_OPTIONS, **archives, **changes}
     asked["stac-version"] = str(asked["stac-version"])  # back-ends compare it with a text, and 1.1 typed is a number
-    needed = trio(load, _tasks(asked)) if load else {}
+    needed = memory_options(load, _tasks(asked)) if load else {}
     more = {name: text for name, text in needed.items() if text != asked[name] and name not in changes}
-    asked |= {name: text for name, text in more.items() if gigabytes(text) > gigabytes(asked[name])}
-    check_trio(asked)
+    asked |= {name: text for name, text in more.items() if parse_gigabytes(text) > parse_gigabytes(asked[name])}
+    check_memory(asked)
     return asked
 
 
@@ -92,7 +92,7 @@ def submit(
     job.start_and_wait(print=quiet, max_poll_interval=15, require_success=False, show_error_logs=False)
     status = job.status()
     if status != "finished":
-        raise JobError(f"Job {job.job_id} ended with status '{status}': {reason(job)}")
+        raise JobError(f"Job {job.job_id} ended with status '{status}': {explain_failure(job)}")
     return job
 
 
@@ -105,9 +105,9 @@ def fetch(job: openeo.BatchJob, folder: str | Path) -> list[Path]:
     target, job_id = Path(folder), str(job.job_id)
     key = sha256(job_id.encode()).hexdigest()[:16]
     try:
-        files = [_fetch(job.connection, asset, target, key) for asset in assets_of(job.connection, job_id)]
+        files = [_fetch(job.connection, asset, target, key) for asset in list_assets(job.connection, job_id)]
     finally:
-        remove_halves(target, key)
+        remove_partial_files(target, key)
     check_rasters(files, job_id)
     return files
 

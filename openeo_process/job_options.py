@@ -10,7 +10,7 @@ from typing import Any
 
 from kappamask.models import JobError, ModelCard
 
-__all__ = ["Load", "check_trio", "gigabytes", "largest_load", "trio"]
+__all__ = ["Load", "check_memory", "largest_load", "memory_options", "parse_gigabytes"]
 
 HEAP, OVERHEAD, PYTHON = "executor-memory", "executor-memoryOverhead", "python-memory"
 """Of an executor: the JVM's heap; what else it takes, Python too; and a limit of Python's, which is virtual."""
@@ -83,17 +83,17 @@ def largest_load(card: ModelCard) -> Load:
     return Load(card, len(card.bands), len(card.result_bands(scores=True)))
 
 
-def trio(load: Load, tasks: int = 1) -> dict[str, str]:
+def memory_options(load: Load, tasks: int = 1) -> dict[str, str]:
     """The two amounts that the load needs where an executor has so many `tasks` at once; Python's limit is disabled."""
     heap = HEAP_BASE + HEAP_COPIES * load.chunk * tasks
     overhead = MARGIN * load.python * tasks + max(SPARK_LEAST, SPARK_SHARE * heap)
     return {HEAP: f"{ceil(heap / GB)}G", OVERHEAD: f"{ceil(overhead / GB)}G", PYTHON: DISABLED}
 
 
-def check_trio(options: Mapping[str, Any]) -> None:
+def check_memory(options: Mapping[str, Any]) -> None:
     """Raises JobError if the three are more than back-ends give, or if Python's limit is below what libraries take."""
-    limit = 0.0 if options[PYTHON] == DISABLED else gigabytes(options[PYTHON])
-    total = gigabytes(options[HEAP]) + gigabytes(options[OVERHEAD]) + limit
+    limit = 0.0 if options[PYTHON] == DISABLED else parse_gigabytes(options[PYTHON])
+    total = parse_gigabytes(options[HEAP]) + parse_gigabytes(options[OVERHEAD]) + limit
     if total > MOST:
         raise JobError(
             f"The job options ask for {total:g} GB ({HEAP} {options[HEAP]}, {OVERHEAD} {options[OVERHEAD]}, {PYTHON} "
@@ -107,7 +107,7 @@ def check_trio(options: Mapping[str, Any]) -> None:
         )
 
 
-def gigabytes(text: str) -> float:
+def parse_gigabytes(text: str) -> float:
     """An amount of memory such as 3G or 500m."""
     number, unit = str(text)[:-1], str(text)[-1:].upper()
     if unit not in UNITS or not number.replace(".", "", 1).isdigit():

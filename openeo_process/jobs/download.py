@@ -18,12 +18,12 @@ __all__ = [
     "MANIFEST",
     "Asset",
     "LinkError",
-    "assets_of",
+    "check_plain_name",
     "download",
-    "fetched",
+    "iter_valid_files",
+    "list_assets",
     "list_whole_files",
-    "plain_name",
-    "remove_halves",
+    "remove_partial_files",
     "write_manifest",
 ]
 
@@ -55,7 +55,7 @@ class Asset:
         return {self.name, self.name + ".tif"}
 
 
-def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
+def list_assets(connection: openeo.Connection, job_id: str) -> list[Asset]:
     """List the files of a finished job, named after their paths, with links signed anew.
 
     Results of STAC 1.0 and 1.1 are read alike. Raises JobError if there is none, or no address of one.
@@ -68,7 +68,7 @@ def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
     return [Asset(names[key], links[key], one.get("file:size"), find_bounds(one)) for key, one in listed.items()]
 
 
-def plain_name(name: str) -> str:
+def check_plain_name(name: str) -> str:
     """`name`, which comes from outside; JobError if it leads to another folder, or is that of the manifest."""
     if name != Path(name).name or "\\" in name or not name.strip(". ") or name == MANIFEST:
         raise JobError(f"The back-end offers a file named {name!r}, which is not a plain name.")
@@ -102,7 +102,7 @@ def download(
     return {"name": place_file(part, target).name, "size": size, "sha256": digest}
 
 
-def remove_halves(folder: Path, key: str) -> None:
+def remove_partial_files(folder: Path, key: str) -> None:
     """Remove what is left of files that were half fetched under this key."""
     for half in folder.glob(f".*.{key}.part"):
         half.unlink()
@@ -145,7 +145,7 @@ def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, An
     return target
 
 
-def fetched(folder: Path, job_id: str) -> Iterator[Path]:
+def iter_valid_files(folder: Path, job_id: str) -> Iterator[Path]:
     """The files of this job that lie in `folder` as its manifest describes them; those that changed are left out."""
     return (path for path, same in _compared(folder, job_id) if same)
 
@@ -163,6 +163,6 @@ def _compared(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
     except (OSError, ValueError):
         return
     for entry in manifest["files"] if manifest.get("job") == job_id else []:
-        path = folder / plain_name(entry["name"])
+        path = folder / check_plain_name(entry["name"])
         there = path.is_file() and path.stat().st_size == entry["size"]
         yield path, there and _sha256(path) == entry["sha256"]

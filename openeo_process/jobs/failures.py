@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import openeo
 
-__all__ = ["FAILURES", "Failure", "advice", "reason"]
+__all__ = ["FAILURES", "Failure", "explain_failure", "find_hint"]
 
 
 class Failure(NamedTuple):
@@ -63,15 +63,15 @@ LOG_LINES = 200
 """The last errors of a log, of which the last one is told and all are searched for known failures."""
 
 
-def reason(job: openeo.BatchJob) -> str:
-    """The last error of the job's log in one line, and what to change where that is known."""
+def explain_failure(job: openeo.BatchJob) -> str:
+    """Explain in one line why a job failed, and what to change."""
     messages = [str(entry["message"]).strip() for entry in job.logs(level="error")][-LOG_LINES:]
     last = messages[-1].splitlines()[-1] if messages and messages[-1] else "its log holds no error"
     last = _CLASS.sub("", last)
-    hint = advice("\n".join(messages))
+    hint = find_hint("\n".join(messages))
     return f"{last} ({hint})" if hint else last
 
 
-def advice(log: str) -> str | None:
-    """What to change, if the log holds a failure that is known."""
+def find_hint(log: str) -> str | None:
+    """Find what to change in a log that holds a known failure, else None."""
     return next((known.advice for known in FAILURES if re.search(known.pattern, log, re.IGNORECASE)), None)

@@ -12,18 +12,18 @@ from typing import Any
 from uuid import uuid4
 
 from kappamask.models import JobError
-from kappamask.openeo_process.jobs.record import Part, State, fingerprint, mark, unsigned
+from kappamask.openeo_process.jobs.record import JobRecord, State, fingerprint, redact_urls, title_tag
 
-__all__ = ["Journal", "Part", "State", "fingerprint", "locate_journal", "mark", "unsigned"]
+__all__ = ["JobRecord", "Journal", "State", "fingerprint", "locate_journal", "redact_urls", "title_tag"]
 
-COLUMNS = tuple(field.name for field in fields(Part))
+COLUMNS = tuple(field.name for field in fields(JobRecord))
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DEFAULT 0, PRIMARY KEY (fingerprint));
 PRAGMA user_version = 1;
 """
 ADDED = {"attributes": "''", "chunks": "0", "max_credits": "NULL"}
 """Columns that journals of earlier versions lack -> the SQL of what their parts get."""
-ANEW = """
+UPDATE_PLANNED_AGAIN = """
 UPDATE part SET chunks = :chunks, max_credits = :max_credits,
     attributes = CASE attributes WHEN '' THEN :attributes ELSE attributes END WHERE fingerprint = :fingerprint;
 """
@@ -65,7 +65,7 @@ class Journal:
         except sqlite3.Error as error:
             raise JobError(f"The journal {self.path} cannot be used: {error}. Give another with --journal.") from error
 
-    def plan(self, parts: Iterable[Part]) -> list[Part]:
+    def plan(self, parts: Iterable[JobRecord]) -> list[JobRecord]:
         """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order.
 
         Parts that their batches no longer have, because it is asked for with another archive, are struck out. A batch
@@ -81,24 +81,24 @@ class Journal:
                 file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
                 values = {**_row(part), "changed": time.time()}
                 file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
-                file.execute(ANEW, values)
+                file.execute(UPDATE_PLANNED_AGAIN, values)
         return [self.get(part.fingerprint) for part in given]
 
-    def get(self, key: str) -> Part:
+    def get(self, key: str) -> JobRecord:
         """One part."""
         found = self.parts(fingerprint=key)
         if not found:
             raise JobError(f"The journal {self.path} knows no part {key}; it may have been submitted anew meanwhile.")
         return found[0]
 
-    def parts(self, **where: str) -> list[Part]:
+    def parts(self, **where: str) -> list[JobRecord]:
         """All parts that have these values, the first planned first."""
         condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
         with self._open() as file:
             rows = file.execute(f"SELECT {', '.join(COLUMNS)} FROM part WHERE {condition} ORDER BY rowid", where)  # noqa: S608
             return [_part(row) for row in rows]
 
-    def change(self, part: Part, **values: Any) -> Part:
+    def change(self, part: JobRecord, **values: Any) -> JobRecord:
         """Write down what became of a part; what was said of its last state does not hold for a new one."""
         if "state" in values:
             values = {"message": "", **values, "changed": time.time()}
@@ -108,7 +108,7 @@ class Journal:
         return self.get(part.fingerprint)
 
     @contextmanager
-    def claimed(self, key: str) -> Iterator[Part | None]:
+    def hold(self, key: str) -> Iterator[JobRecord | None]:
         """The part, which no other client touches inside the block; None if another has it."""
         if not self.claim(key):
             yield None
@@ -144,7 +144,7 @@ def _complete(file: sqlite3.Connection) -> None:
         file.execute(f"ALTER TABLE part ADD COLUMN {name} DEFAULT {ADDED[name]}")
 
 
-def _take_over(file: sqlite3.Connection, given: list[Part]) -> None:
+def _take_over(file: sqlite3.Connection, given: list[JobRecord]) -> None:
     """Rename batches of which every part is among those given: the same was asked for in other words, or more of it.
 
     Otherwise what is planned anew and what is there already would be two batches, and each a mask with holes.
@@ -156,7 +156,7 @@ def _take_over(file: sqlite3.Connection, given: list[Part]) -> None:
         file.execute("UPDATE part SET batch = ? WHERE fingerprint = ?", (batches[key], key))
 
 
-def _strike_out(file: sqlite3.Connection, given: list[Part]) -> None:
+def _strike_out(file: sqlite3.Connection, given: list[JobRecord]) -> None:
     """Remove what is left of an earlier plan of the same batches: what runs goes on, and what is fetched stays.
 
     Only a result of the same name goes, for its files are replaced by those of its successor.
@@ -184,10 +184,10 @@ def _is_dead(owner: str) -> bool:
     return False
 
 
-def _row(part: Part) -> dict[str, Any]:
+def _row(part: JobRecord) -> dict[str, Any]:
     return {name: getattr(part, name) for name in COLUMNS}
 
 
-def _part(row: tuple[Any, ...]) -> Part:
+def _part(row: tuple[Any, ...]) -> JobRecord:
     values = dict(zip(COLUMNS, row, strict=True))
-    return Part(**{**values, "state": State(values["state"])})
+    return JobRecord(**{**values, "state": State(values["state"])})

@@ -7,16 +7,16 @@ from contextlib import ExitStack
 import pytest
 from rich.console import Console
 
-from kappamask.openeo_process.jobs.journal import Part, State
+from kappamask.openeo_process.jobs.journal import JobRecord, State
 from kappamask.workflows.display import job_table, render_jobs
 
 JOB = "j-2611272126461630dd294474"
 """As long as the ids of Copernicus Data Space."""
 
 
-def part(number: int, state: State = State.PLANNED, **values) -> Part:
+def part(number: int, state: State = State.PLANNED, **values) -> JobRecord:
     name = f"32635_500280_{6_486_000 + 60 * number}"
-    return Part(f"{number:016x}", "9dc63b8c", name, "https://example.org", "{}", "{}", "out", state, **values)
+    return JobRecord(f"{number:016x}", "9dc63b8c", name, "https://example.org", "{}", "{}", "out", state, **values)
 
 
 def screen(parts, rows: int = 20, width: int = 80) -> str:

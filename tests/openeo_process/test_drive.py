@@ -9,14 +9,14 @@ from openeo.rest import OpenEoApiError
 
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.driver import Driver
-from kappamask.openeo_process.jobs.journal import Journal, Part, State
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.request import CANARY
-from kappamask.openeo_process.jobs.retry import Patience
+from kappamask.openeo_process.jobs.retry import RetryPolicy
 from kappamask.workflows import batch_driving
 from kappamask.workflows.batch_driving import drive_batches
 
-PATIENCE = Patience(poll_s=0.01, first_s=0.01, most_s=0.01)
-PART = Part("a" * 16, "batch", "part", "https://example.org", "{}", "{}", "out", job="j-1")
+POLICY = RetryPolicy(poll_s=0.01, first_s=0.01, most_s=0.01)
+PART = JobRecord("a" * 16, "batch", "part", "https://example.org", "{}", "{}", "out", job="j-1")
 
 
 class BackEnd:
@@ -61,7 +61,7 @@ def back_end(monkeypatch):
     """What `drive_batches` finds at every address: here a job that is started fails."""
     found = BackEnd(**{"j-1": "running", "j-2": "error"})
     monkeypatch.setattr(
-        batch_driving, "make_driver", lambda book, *_: Driver(book, lambda: found, at_once=9, patience=PATIENCE)
+        batch_driving, "make_driver", lambda book, *_: Driver(book, lambda: found, at_once=9, policy=POLICY)
     )
     return found
 
@@ -80,7 +80,7 @@ def plan_masks(book, state, **values):
 
 
 def driver(book, back_end):
-    return Driver(book, lambda: back_end, patience=PATIENCE)
+    return Driver(book, lambda: back_end, policy=POLICY)
 
 
 @pytest.mark.parametrize("state", [State.CREATED, State.STARTED, State.FINISHED])

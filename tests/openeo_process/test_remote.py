@@ -24,8 +24,8 @@ from kappamask.models import load_card
 from kappamask.openeo_process.archive import build
 from kappamask.openeo_process.graph import level_from_collection
 from kappamask.openeo_process.jobs.download import write_manifest
-from kappamask.openeo_process.jobs.journal import Journal, Part, State
-from kappamask.openeo_process.jobs.retry import Patience
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
+from kappamask.openeo_process.jobs.retry import RetryPolicy
 from kappamask.workflows.batch_driving import move_results
 from kappamask.workflows.batch_results import refetch_if_damaged
 
@@ -110,7 +110,7 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     assert not (tmp_path / "j").exists()
 
 
-@pytest.mark.parametrize(("name", "codes"), [("SCL", {3, 4, 9, 10, 255}), ("bits", {4, 8, 16, 64, 255})])
+@pytest.title_tag.parametrize(("name", "codes"), [("SCL", {3, 4, 9, 10, 255}), ("bits", {4, 8, 16, 64, 255})])
 def test_masks_come_in_the_scheme_that_is_asked_for(kappamask, server, account, tmp_path, name, codes):
     done = kappamask(*words(server.url, tmp_path, "--scheme", name.lower(), "--min-object-m2", 300, "--json"))
     assert done.code == 0, done.err
@@ -161,7 +161,7 @@ def test_days_are_chosen_by_label_and_clouds_widened(kappamask, server, account,
     assert other.code == 1 and "no date fulfils it" in other.err
 
 
-@pytest.mark.parametrize(
+@pytest.title_tag.parametrize(
     ("change", "told"),
     [
         (["--collection", "SENTINEL3"], "collection SENTINEL3"),
@@ -284,7 +284,7 @@ def test_a_mask_of_half_its_part_is_refused_unless_the_back_end_says_so(
     kappamask, server, account, tmp_path, monkeypatch
 ):
     """West of the scene there is no image, and the back-end cuts there; it tells so, but here the message is lost."""
-    monkeypatch.setattr(Patience, "wait", lambda *_: 0.1)
+    monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.1)
     with spoilt(server.url, Silent(0, 0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-13")
         done = kappamask(*asked)
@@ -321,12 +321,12 @@ def test_the_same_request_with_another_folder_comes_there_and_is_not_paid_again(
 
 
 def test_what_another_client_works_on_stays_in_its_folder(tmp_path):
-    part = Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path / "a" / "p"))
+    part = JobRecord("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path / "a" / "p"))
     one, other = Journal(tmp_path / "j"), Journal(tmp_path / "j")
     plan_masks, asked = one.plan([part]), [replace(part, folder=str(tmp_path / "b" / "p"))]
     assert other.claim("k")
     assert move_results(one, plan_masks, asked) == plan_masks
-    with other.claimed("k"):
+    with other.hold("k"):
         pass
     assert [now.folder for now in move_results(one, plan_masks, asked)] == [asked[0].folder]
     assert one.get("k").folder == asked[0].folder and not (tmp_path / "b").exists()
@@ -409,14 +409,14 @@ def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
     assert done.code == 1 and "https://" in done.err and one_sentence(done.err)
 
 
-@pytest.mark.parametrize(
+@pytest.title_tag.parametrize(
     ("collection", "level"), [("SENTINEL2_L1C", "L1C"), ("sentinel-2-l2a", "L2A"), ("S2", None), ("L1C_AND_L2A", None)]
 )
 def test_the_collections_name_tells_the_level(collection, level):
     assert level_from_collection(collection) == level
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])
+@pytest.title_tag.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])
 def test_a_part_of_whose_files_one_is_lost_or_damaged_is_fetched_again(tmp_path, damage):
     names = ("mask_2018-02-02.tif", "mask_2018-02-05.tif")
     for name in names:
@@ -424,7 +424,9 @@ def test_a_part_of_whose_files_one_is_lost_or_damaged_is_fetched_again(tmp_path,
     entries = [{"name": name, "size": 5, "sha256": sha256(b"mask!").hexdigest()} for name in names]
     write_manifest(tmp_path, {"job": "j-1"}, entries)
     book = Journal(tmp_path / "j")
-    (part,) = book.plan([Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path), State.FETCHED, "j-1")])
+    (part,) = book.plan(
+        [JobRecord("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path), State.FETCHED, "j-1")]
+    )
     assert refetch_if_damaged(book, part).state is State.FETCHED
     damage(tmp_path / names[0])
     assert refetch_if_damaged(book, part).state is State.FINISHED

@@ -22,7 +22,7 @@ from files import geotiff
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
 from kappamask.openeo_process.jobs.download import fetched
-from kappamask.openeo_process.jobs.journal import Journal, Part, State, fingerprint, mark
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint, mark
 
 RUNS = int(os.environ.get("KAPPAMASK_FAULT_RUNS", "6"))
 PARTS, KILLS, SHARE = 2, 3, 0.3
@@ -61,10 +61,10 @@ def python() -> str:
     return platform.python_version().rpartition(".")[0]
 
 
-def planned(server: Server, url: str, run: int, folder: Path) -> list[Part]:
+def planned(server: Server, url: str, run: int, folder: Path) -> list[JobRecord]:
     asked = json.dumps(graph(server, run))
     return [
-        Part(
+        JobRecord(
             fingerprint(url, json.loads(asked), {"part": i}), "run", f"part{i}", url, asked, "{}", str(folder / f"{i}")
         )
         for i in range(PARTS)

@@ -21,7 +21,7 @@ from remote import DATE, DATES, WIDE, back_end, jobs_of, logged_in
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
-from kappamask.openeo_process.jobs.download import assets_of
+from kappamask.openeo_process.jobs.download import list_assets
 from kappamask.openeo_process.jobs.journal import Journal, State, fingerprint
 from kappamask.openeo_process.jobs.record import UNSAID
 from kappamask.openeo_process.jobs.request import CANARY
@@ -278,7 +278,7 @@ def test_names_lead_nowhere_else(path, tmp_path):
     job = job_with((f"../{path}", path, TIFF))
     (found,) = fetch(job, tmp_path / "out")
     assert [*tmp_path.rglob("*.*")] == [found] and found.parent == tmp_path / "out"
-    (asset,) = assets_of(job.connection, "j-1")
+    (asset,) = list_assets(job.connection, "j-1")
     assert found.name in asset.names and len(asset.name) <= LONGEST
     assert not asset.name.startswith(".") and asset.name != MANIFEST and "secret" not in asset.name
 

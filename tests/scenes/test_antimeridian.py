@@ -107,7 +107,9 @@ def test_an_area_in_metres_across_the_antimeridian() -> None:
 def test_an_area_that_spans_the_world_is_asked_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("kappamask.openeo_process.connection.reached", lambda _: pytest.fail("the back-end was asked"))
+    monkeypatch.setattr(
+        "kappamask.openeo_process.connection.connect_or_explain", lambda _: pytest.fail("the back-end was asked")
+    )
     words = ("--backend", "http://127.0.0.1:9", "--collection", "SENTINEL2_L2A", "--dates", "2024-06-01/2024-06-02")
     area = "POLYGON((179.97 -18.1,-179.99 -18.1,-179.99 -18.0,179.97 -18.0,179.97 -18.1))"
     told = runner(monkeypatch, capsys)("submit", *words, "--area", area, "-o", tmp_path)

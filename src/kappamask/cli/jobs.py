@@ -12,7 +12,7 @@ from kappamask.workflows.batch import cancel as cancel_jobs
 from kappamask.workflows.batch_results import list_rows
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.jobs.record import Part
+    from kappamask.openeo_process.jobs.record import JobRecord
 
 __all__ = ["cancel", "fetch", "jobs", "print_batch", "resume"]
 
@@ -81,7 +81,7 @@ def _print_batch(result: BatchResult, as_json: bool) -> None:
     print_result(result.as_json(), lines or ["nothing was submitted"], as_json)
 
 
-def _format_job(job: "Part") -> str:
+def _format_job(job: "JobRecord") -> str:
     costs = "" if job.costs is None else f" {job.costs:g} credits"
     message = f"  {job.message}" if job.message else ""
     return f"{job.batch} {job.name:<20} {job.state:<8} {job.job or '-'}{costs}{message}"

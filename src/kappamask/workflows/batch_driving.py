@@ -12,7 +12,7 @@ from kappamask.workflows.batch_results import make_driver
 from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.jobs.journal import Journal, Part
+    from kappamask.openeo_process.jobs.journal import JobRecord, Journal
 
 __all__ = ["drive_batches", "drive_jobs", "group_by_backend", "move_results"]
 
@@ -20,7 +20,7 @@ SILENT = BatchProgress()
 
 
 def drive_batches(
-    journal: "Journal", batches: "Sequence[Sequence[Part]]", at_once: int, allow_partial: bool = False,
+    journal: "Journal", batches: "Sequence[Sequence[JobRecord]]", at_once: int, allow_partial: bool = False,
     limit: float | None = None, progress: BatchProgress = SILENT,
 ) -> None:  # fmt: skip
     """Drive every job of these batches as far as it goes.
@@ -38,7 +38,7 @@ def drive_batches(
 
 
 def drive_jobs(
-    journal: "Journal", jobs: "Sequence[Part]", watched: "Sequence[Part]", at_once: int, allow_partial: bool,
+    journal: "Journal", jobs: "Sequence[JobRecord]", watched: "Sequence[JobRecord]", at_once: int, allow_partial: bool,
     once: bool = False, progress: BatchProgress = SILENT,
 ) -> None:  # fmt: skip
     """Drive those jobs that have not ended.
@@ -55,21 +55,23 @@ def drive_jobs(
             )
 
 
-def group_by_backend(jobs: "Iterable[Part]") -> "dict[str, list[Part]]":
+def group_by_backend(jobs: "Iterable[JobRecord]") -> "dict[str, list[JobRecord]]":
     """Group jobs by the URL of their back-end."""
-    found: dict[str, list[Part]] = {}
+    found: dict[str, list[JobRecord]] = {}
     for part in jobs:
         found.setdefault(part.backend, []).append(part)
     return found
 
 
-def _find_pilot(parts: "Sequence[Part]") -> "Part":
+def _find_pilot(parts: "Sequence[JobRecord]") -> "JobRecord":
     from kappamask.openeo_process.jobs.request import CANARY
 
     return next((part for part in parts if part.name == CANARY), parts[0])
 
 
-def _select_allowed(journal: "Journal", parts: "Sequence[Part]", limit: float | None, notify: Notify) -> "list[Part]":
+def _select_allowed(
+    journal: "Journal", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
+) -> "list[JobRecord]":
     """Select the jobs of a batch that may go on after its test job; record why others may not."""
     from kappamask.openeo_process.jobs.journal import State
 
@@ -85,14 +87,16 @@ def _select_allowed(journal: "Journal", parts: "Sequence[Part]", limit: float | 
     return [part for part in others if part.state.under_way]
 
 
-def _credit_refusal(pilot: "Part", parts: "Sequence[Part]", limit: float | None, notify: Notify) -> str | None:
+def _credit_refusal(
+    pilot: "JobRecord", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
+) -> str | None:
     """Return the reason to stop if the test job's cost predicts too much, else None."""
-    from kappamask.openeo_process.jobs.cost import SEEN, check_credits, seen_credits
-    from kappamask.openeo_process.jobs.download import fetched
+    from kappamask.openeo_process.jobs.cost import SEEN, check_credits, measured_credits
+    from kappamask.openeo_process.jobs.download import iter_valid_files
     from kappamask.openeo_process.results import collect_dates
 
-    dates = len(collect_dates(fetched(Path(pilot.folder), str(pilot.job))))
-    price = seen_credits(pilot, parts, dates)
+    dates = len(collect_dates(iter_valid_files(Path(pilot.folder), str(pilot.job))))
+    price = measured_credits(pilot, parts, dates)
     if price is None:
         return None
     notify(f"about {price:.0f} credits for {len(parts)} jobs, {SEEN}")
@@ -104,8 +108,8 @@ def _credit_refusal(pilot: "Part", parts: "Sequence[Part]", limit: float | None,
 
 
 def move_results(
-    journal: "Journal", parts: "Sequence[Part]", wanted: "Sequence[Part]", notify: Notify = ignore_message
-) -> "list[Part]":
+    journal: "Journal", parts: "Sequence[JobRecord]", wanted: "Sequence[JobRecord]", notify: Notify = ignore_message
+) -> "list[JobRecord]":
     """Give each of the journal's jobs the folder of its equal in `wanted`, copying fetched files.
 
     The files of the earlier folder stay; the journal knows the new ones only. A job that another client works on stays
@@ -122,21 +126,21 @@ def move_results(
     return after
 
 
-def _move_result(journal: "Journal", part: "Part", folder: str) -> "Part":
+def _move_result(journal: "Journal", part: "JobRecord", folder: str) -> "JobRecord":
     if part.folder == folder:
         return part
-    with journal.claimed(part.fingerprint) as own:
+    with journal.hold(part.fingerprint) as own:
         if own is None:
             return part
         _copy_files(own, Path(folder))
         return journal.change(own, folder=folder)
 
 
-def _copy_files(part: "Part", folder: Path) -> None:
+def _copy_files(part: "JobRecord", folder: Path) -> None:
     """Copy what the job has fetched, and last its manifest."""
-    from kappamask.openeo_process.jobs.download import MANIFEST, fetched
+    from kappamask.openeo_process.jobs.download import MANIFEST, iter_valid_files
 
-    names = [path.name for path in fetched(Path(part.folder), str(part.job))]
+    names = [path.name for path in iter_valid_files(Path(part.folder), str(part.job))]
     for name in [*names, MANIFEST] if names else []:
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{name}.part"

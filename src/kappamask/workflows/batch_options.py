@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kappamask.models import ModelCard
     from kappamask.openeo_process.jobs.areas import Cell
     from kappamask.openeo_process.jobs.cost import Plan
-    from kappamask.openeo_process.jobs.record import Part
+    from kappamask.openeo_process.jobs.record import JobRecord
     from kappamask.openeo_process.jobs.request import Request
 
 __all__ = ["BatchOptions", "OptionError", "Submission", "choose_bands", "prepare_submission", "resolve_archive"]
@@ -94,12 +94,12 @@ class Submission:
     def plan(self) -> "Plan":
         """Estimate chunks, dates and credits, the test job included."""
         from kappamask.openeo_process.jobs.cost import make_plan
-        from kappamask.openeo_process.jobs.request import named_cells
+        from kappamask.openeo_process.jobs.request import name_cells
 
-        jobs = [cell for cell, _ in named_cells(self.cells, self.request, self.test_job)]
+        jobs = [cell for cell, _ in name_cells(self.cells, self.request, self.test_job)]
         return make_plan(jobs, self.request)
 
-    def records(self, connection: "openeo.Connection", output: Path) -> "list[Part]":
+    def records(self, connection: "openeo.Connection", output: Path) -> "list[JobRecord]":
         """Make the records of the jobs.
 
         With `test_job` the first is of one chunk, or of the first cell where that is no larger, and it fails unless the
@@ -107,10 +107,10 @@ class Submission:
         """
         from kappamask.openeo_process.jobs import request as batch
 
-        key, folder = batch.batch_id(self.cells, self.request), output.resolve()
-        named = batch.named_cells(self.cells, self.request, self.test_job)
+        key, folder = batch.compute_batch_id(self.cells, self.request), output.resolve()
+        named = batch.name_cells(self.cells, self.request, self.test_job)
         records = [
-            batch.part_of(self.request, connection, cell, folder, name, key, proves=self.test_job and not place)
+            batch.make_record(self.request, connection, cell, folder, name, key, proves=self.test_job and not place)
             for place, (cell, name) in enumerate(named)
         ]
         attributes = describe_classes(self.request.card, self.request.scheme)

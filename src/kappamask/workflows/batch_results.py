@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
-from kappamask.openeo_process.jobs.journal import Journal, Part
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.download import Asset
@@ -36,7 +36,7 @@ MASK, SCORE = "mask", "score_"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def assemble(parts: "Iterable[Part]") -> list[Path]:
+def assemble(parts: "Iterable[JobRecord]") -> list[Path]:
     """Mosaic fetched jobs into a mask for each date and UTM zone, and write the collection.
 
     Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel. Returns the
@@ -48,7 +48,7 @@ def assemble(parts: "Iterable[Part]") -> list[Path]:
     return [*chain.from_iterable(made.values()), *_write_collection([*made], parts)]
 
 
-def _write_mosaic(files: list[Path], target: Path, part: "Part") -> list[Path]:
+def _write_mosaic(files: list[Path], target: Path, part: "JobRecord") -> list[Path]:
     """Write the mask at `target`, and the scores beside it.
 
     Scores are the bands after the mask in the files of jobs.
@@ -64,13 +64,13 @@ def _write_mosaic(files: list[Path], target: Path, part: "Part") -> list[Path]:
     return write_mask(mosaic(files, band=1).assign_attrs(attributes), target, scores=scores)
 
 
-def _scored_classes(part: "Part") -> list[str]:
+def _scored_classes(part: "JobRecord") -> list[str]:
     """List the classes whose scores the job's files hold, in the order of their bands."""
     _mask, *bands = next((one["target"] for one in find_arguments(json.loads(part.graph), "rename_labels")), [MASK])
     return [band.removeprefix(SCORE) for band in bands]
 
 
-def measure_holes(parts: "Iterable[Part]") -> dict[str, float]:
+def measure_holes(parts: "Iterable[JobRecord]") -> dict[str, float]:
     """Measure the share of pixels that lack data though the satellite saw them.
 
     Returns path -> share of each fetched file that has any.
@@ -92,9 +92,9 @@ def check_holes(found: Mapping[str, float]) -> None:
         )
 
 
-def _group_by_target(parts: "Iterable[Part]") -> "tuple[dict[Path, list[Path]], dict[Path, Part]]":
+def _group_by_target(parts: "Iterable[JobRecord]") -> "tuple[dict[Path, list[Path]], dict[Path, JobRecord]]":
     by_target: dict[Path, list[Path]] = defaultdict(list)
-    made_by: dict[Path, Part] = {}
+    made_by: dict[Path, JobRecord] = {}
     for part in parts:
         for path, date in _list_masks(part):
             target = path.parents[1] / f"mask_{date}_{part.name.split('_')[0]}.tif"
@@ -103,18 +103,18 @@ def _group_by_target(parts: "Iterable[Part]") -> "tuple[dict[Path, list[Path]], 
     return by_target, made_by
 
 
-def _list_masks(part: "Part") -> Iterator[tuple[Path, str]]:
+def _list_masks(part: "JobRecord") -> Iterator[tuple[Path, str]]:
     """Yield the masks that a job has fetched, and their dates; none of the test job."""
-    from kappamask.openeo_process.jobs.download import fetched
+    from kappamask.openeo_process.jobs.download import iter_valid_files
     from kappamask.openeo_process.jobs.request import CANARY
     from kappamask.openeo_process.results import find_masks
 
     if part.name != CANARY and part.job is not None:
-        yield from find_masks(fetched(Path(part.folder), part.job))
+        yield from find_masks(iter_valid_files(Path(part.folder), part.job))
 
 
-def _write_collection(masks: list[Path], parts: "list[Part]") -> list[Path]:
-    from kappamask.openeo_process.jobs.journal import unsigned
+def _write_collection(masks: list[Path], parts: "list[JobRecord]") -> list[Path]:
+    from kappamask.openeo_process.jobs.journal import redact_urls
     from kappamask.reports.stac import write_collection
 
     if not masks:
@@ -125,7 +125,7 @@ def _write_collection(masks: list[Path], parts: "list[Part]") -> list[Path]:
     about = {
         "backend": part.backend,
         "batch": part.batch,
-        "job_options": json.loads(unsigned(part.options)),
+        "job_options": json.loads(redact_urls(part.options)),
         "udf_sha256": hashlib.sha256(code.encode()).hexdigest(),
         "context": udf_context(part),
         "jobs": [{"part": one.name, "job": one.job, "costs": one.costs} for one in parts],
@@ -143,7 +143,7 @@ def describe_classes(card: ModelCard, scheme: str = KAPPAMASK) -> str:
     return json.dumps({**classes, **made_by}, default=lambda values: values.tolist())
 
 
-def _mask_attributes(part: "Part") -> dict[str, Any]:
+def _mask_attributes(part: "JobRecord") -> dict[str, Any]:
     """Return the attributes of a mask: classes, network, back-end and job."""
     context = udf_context(part)
     kept = part.attributes or describe_classes(
@@ -153,7 +153,7 @@ def _mask_attributes(part: "Part") -> dict[str, Any]:
     return {**json.loads(kept), "backend": part.backend, "job": part.job, **known}
 
 
-def udf_context(part: "Part") -> dict[str, Any]:
+def udf_context(part: "JobRecord") -> dict[str, Any]:
     """Return the context of the job's UDF; empty for a graph without one."""
     return next((one["context"] for one in find_arguments(json.loads(part.graph), "run_udf")), {})
 
@@ -187,11 +187,11 @@ def make_driver(journal: "Journal", backend: str, at_once: int, report: Any, all
     """
     from kappamask.openeo_process.connection import connect
     from kappamask.openeo_process.jobs.driver import Driver
-    from kappamask.openeo_process.jobs.retry import Patience
+    from kappamask.openeo_process.jobs.retry import RetryPolicy
 
-    patience = Patience(poll_s=1.0) if _is_local(backend) else Patience()
+    policy = RetryPolicy(poll_s=1.0) if _is_local(backend) else RetryPolicy()
     return Driver(
-        journal, lambda: connect(backend, patience), at_once=at_once, patience=patience,
+        journal, lambda: connect(backend, policy), at_once=at_once, policy=policy,
         check=partial(_check_file, allow_partial=allow_partial), tell=report,
     )  # fmt: skip
 
@@ -202,7 +202,7 @@ def _is_local(backend: str) -> bool:
     return is_local(backend)
 
 
-def _check_file(part: "Part", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
+def _check_file(part: "JobRecord", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
     """Check that a raster is a mask of the job's grid and area; other files pass."""
     from kappamask.openeo_process.results import is_geotiff, names_geotiff
     from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
@@ -219,19 +219,19 @@ def _check_file(part: "Part", path: Path, asset: "Asset", allow_partial: bool = 
         verify_cover(asset.name, found["bounds"], wanted, asset.bounds, partly=allow_partial)
 
 
-def list_rows(parts: Iterable["Part"]) -> list[dict[str, Any]]:
+def list_rows(parts: Iterable["JobRecord"]) -> list[dict[str, Any]]:
     """List jobs as JSON objects."""
     return [_make_row(part) for part in parts]
 
 
-def _make_row(part: "Part") -> dict[str, Any]:
+def _make_row(part: "JobRecord") -> dict[str, Any]:
     return {
         "batch": part.batch, "part": part.name, "state": part.state.value, "job": part.job, "backend": part.backend,
         "folder": part.folder, "costs": part.costs, "message": part.message, "fingerprint": part.fingerprint,
     }  # fmt: skip
 
 
-def refetch_if_damaged(journal: "Journal", part: "Part") -> "Part":
+def refetch_if_damaged(journal: "Journal", part: "JobRecord") -> "JobRecord":
     """Return the job, to be fetched again if a file is missing or changed, or none is a mask.
 
     Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
