@@ -55,13 +55,13 @@ results: $(READY)
 	$(BIN)/python tools/docs/results.py
 	$(BIN)/python tools/docs/real_scenes.py
 
-# Every figure of accuracy anew, from the labelled files of docs/results.md; commit first, for the figures name the commit.
+# Measure all accuracies again, from the labelled files of docs/results.md; commit first, for the figures name the commit.
 DATA ?= ../shared/data
 judge: $(VENV)/bench
 	$(BIN)/python tools/docs/judge.py $(DATA)
 	$(BIN)/python tools/docs/results.py
 
-# Remote batches through foul weather: 200 seeds, two parts each, of which `make test` runs the first few.
+# Remote batches against a back-end with faults: 200 seeds, two parts each, of which `make test` runs the first few.
 faults: $(READY)
 	mkdir -p build
 	KAPPAMASK_FAULT_RUNS=200 $(BIN)/python -m pytest tests/openeo_process/test_remote_faults.py -q -s 2>build/faults.log

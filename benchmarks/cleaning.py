@@ -1,4 +1,6 @@
-"""What changing and cleaning a mask costs: `python benchmarks/cleaning.py [SIDE]`, 10980 px if left out.
+"""Measure what changing and cleaning a mask costs: `python benchmarks/cleaning.py [SIDE]`.
+
+SIDE: 10980 px if left out.
 
 One thread. The mask has a third of cloud and shadow in blobs with specks, which is harder than most. CPU seconds, so
 that other work on the machine counts little; the memory is what the process grew by.
@@ -7,13 +9,13 @@ that other work on the machine counts little; the memory is what the process gre
 from __future__ import annotations
 
 import resource
-import sys
 from collections.abc import Callable
 from time import process_time
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from arguments import make_parser
 from scipy.ndimage import gaussian_filter
 
 from kappamask.udf import clean, from_scheme, to_scheme, unusable_pixels
@@ -42,8 +44,8 @@ WORK: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
 }
 
 
-def cloudy(side: int) -> xr.DataArray:
-    """A mask of blobs some 100 m wide; the tile repeats, its specks do not."""
+def make_cloudy_mask(side: int) -> xr.DataArray:
+    """Make a mask of blobs some 100 m wide; only its specks do not repeat."""
     rng = np.random.default_rng(0)
     tile = gaussian_filter(rng.standard_normal((TILE, TILE), dtype=np.float32), 4, mode="wrap")
     limits = np.quantile(tile, SHARES)
@@ -60,7 +62,7 @@ def peak_gb() -> float:
 
 
 def main(side: int = SIDE) -> None:
-    mask = cloudy(side)
+    mask = make_cloudy_mask(side)
     before = peak_gb()
     print(f"{side} x {side} px\n{'':24} {'CPU s':>7} {'Mpx/s':>7} {'GB':>6}")
     for name, work in WORK.items():
@@ -71,4 +73,8 @@ def main(side: int = SIDE) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    arguments = make_parser(__doc__)
+    arguments.add_argument(
+        "side", type=int, nargs="?", default=SIDE, help="side of the mask in pixels; default %(default)s"
+    )
+    main(**vars(arguments.parse_args()))

@@ -1,4 +1,4 @@
-"""100 jobs, 4 at a time, through the embedded back-end: `python load.py [JOBS [AT_ONCE]]`.
+"""Run 100 jobs, 4 at a time, through the embedded back-end: `python load.py [JOBS [AT_ONCE]]`.
 
 Prints how many were fetched whole, how many ran at the same time at most, and seconds for each.
 """
@@ -6,7 +6,6 @@ Prints how many were fetched whole, how many ran at the same time at most, and s
 from __future__ import annotations
 
 import platform
-import sys
 import tempfile
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import openeo
 import rasterio
+from arguments import make_parser
 from rasterio.transform import from_origin
 
 from kappamask.backend.server import Server, running_server
@@ -38,8 +38,8 @@ def write_scene(path: Path, side: int = 96) -> None:
         file.update_tags(datetime="2018-02-02T10:50:00Z", level="L1C")
 
 
-def parts_for(server: Server, count: int, folder: Path) -> list[JobRecord]:
-    """Parts that ask for the same and are told apart by their names."""
+def make_parts(server: Server, count: int, folder: Path) -> list[JobRecord]:
+    """Make parts with the same request and different names."""
     connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
     cube = connection.load_collection("SENTINEL2_L1C", temporal_extent=["2018-02-01", "2018-02-03"])
     graph = cloud_mask(cube, level="L1C", python=PYTHON).save_result("GTiff").to_json()
@@ -52,8 +52,8 @@ def parts_for(server: Server, count: int, folder: Path) -> list[JobRecord]:
     ]
 
 
-def most_at_once(server: Server, done: threading.Event, seen: list[int]) -> None:
-    """Ask the back-end again and again how many jobs run."""
+def count_running_jobs(server: Server, done: threading.Event, seen: list[int]) -> None:
+    """Record again and again how many jobs the back-end runs."""
     connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
     while not done.wait(0.3):
         jobs = connection.list_jobs(limit=1000)
@@ -68,8 +68,8 @@ def main(count: int, at_once: int) -> None:
         write_scene(folder / "scenes" / "scene_L1C_20180202.tif")
         with running_server(folder / "scenes") as server:
             journal = Journal(folder / "journal.sqlite")
-            parts = journal.plan(parts_for(server, count, folder / "out"))
-            watcher = threading.Thread(target=most_at_once, args=(server, done, seen))
+            parts = journal.plan(make_parts(server, count, folder / "out"))
+            watcher = threading.Thread(target=count_running_jobs, args=(server, done, seen))
             watcher.start()
             began = time.perf_counter()
 
@@ -88,4 +88,7 @@ def main(count: int, at_once: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in (sys.argv[1:] + ["100", "4"][len(sys.argv) - 1 :])))
+    arguments = make_parser(__doc__)
+    arguments.add_argument("count", type=int, nargs="?", default=100, metavar="JOBS", help="default %(default)s")
+    arguments.add_argument("at_once", type=int, nargs="?", default=4, metavar="AT_ONCE", help="default %(default)s")
+    main(**vars(arguments.parse_args()))

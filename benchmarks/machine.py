@@ -1,4 +1,4 @@
-"""What a time was measured on: without it a time means nothing."""
+"""Describe the machine that a time was measured on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, Final
 PACKAGES: Final = ("numpy", "onnxruntime", "rasterio", "xarray", "dask", "ukis-csmask", "s2cloudless", "lightgbm")
 
 
-def machine() -> dict[str, Any]:
-    """CPU, cores that this process may use, memory, load over the last minute, versions of what does the work."""
+def describe_machine() -> dict[str, Any]:
+    """Return CPU, usable cores, memory, load over the last minute, and versions."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
@@ -27,7 +27,10 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of this checkout, with "+" if it was changed since; None outside of one."""
+    """Return the commit of this checkout, with "+" if it was changed.
+
+    None outside of one.
+    """
     words = [which("git") or "git", "describe", "--always", "--abbrev=40", "--dirty=+"]
     here = Path(__file__).resolve().parent
     told = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)  # noqa: S603  a fixed command
@@ -40,7 +43,10 @@ def free_mb() -> float:
 
 
 def memory_mb(field: str, process: int | str = "self") -> float:
-    """VmRSS, VmPeak or VmHWM (the largest so far) of a process; 0 of one that has ended."""
+    """Return VmRSS, VmPeak or VmHWM (the largest so far) of a process.
+
+    0 of one that has ended.
+    """
     lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     return int(next((line.split()[1] for line in lines if line.startswith(field)), 0)) / 1024
 

@@ -1,4 +1,4 @@
-"""Multiply-adds of an ONNX network, counted from the shapes that it has when it runs."""
+"""Count the multiply-adds of an ONNX network from its shapes at run time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import onnxruntime
 
 
 def gmac_per_megapixel(path: Path, side: int = 256) -> float:
-    """Billions of multiply-adds of all convolutions for a million pixels of input, windows without overlap.
+    """Count billions of multiply-adds for a million pixels of input.
+
+    Of all convolutions, windows without overlap.
 
     An output pixel of a convolution takes one product for each weight of its filter.
     """

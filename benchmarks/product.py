@@ -1,4 +1,6 @@
-"""A whole product from JPEG 2000 to a mask on disk: reading alone, inference alone, and the command that does both.
+"""Time a whole product from JPEG 2000 to a mask on disk.
+
+Reading alone, inference alone, and the command that does both.
 
 `python benchmarks/product.py [FOLDER] [RESOLUTION …]` writes a product into FOLDER, once, and measures at 10 and 20 m.
 Wall time is what a user waits; CPU seconds (user and system, of all threads) tell whether a busy machine inflates it.
@@ -16,6 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import rasterio
+from arguments import make_parser
 from machine import memory_mb
 from rasterio.transform import from_origin
 from reading import WRITTEN
@@ -66,7 +69,10 @@ class Cost(NamedTuple):
 
 
 def write(folder: Path) -> None:
-    """Thirteen lossless JPEG 2000 files in the sizes and blocks of a product, from real pixels under painted clouds."""
+    """Write thirteen lossless JPEG 2000 files with a product's sizes and blocks.
+
+    From real pixels under painted clouds.
+    """
     from kappamask.workflows.demo import paint
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +98,7 @@ def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Ge
         target.write(np.clip(np.rint(image), 1, 65_535).astype(np.uint16), 1)
 
 
-def cost(command: list[str]) -> Cost:
+def measure_cost(command: list[str]) -> Cost:
     """Run a command, which must succeed."""
     began, peak, ended = perf_counter(), 0.0, 0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603  our own code
@@ -119,9 +125,13 @@ def measure(folder: Path, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
             "kappamask mask": [*mask, "--resolution", metres],
         }
         for name, command in parts.items():
-            print(f"{metres:>4} m  {name:<22}{cost(command)}", flush=True)
+            print(f"{metres:>4} m  {name:<22}{measure_cost(command)}", flush=True)
 
 
 if __name__ == "__main__":
-    place, *chosen = sys.argv[1:] or [str(Path(tempfile.gettempdir()) / "kappamask-product")]
-    measure(Path(place), tuple(map(int, chosen)) or RESOLUTIONS)
+    arguments = make_parser(__doc__)
+    default = Path(tempfile.gettempdir()) / "kappamask-product"
+    arguments.add_argument("folder", type=Path, nargs="?", default=default, help="where the product is written")
+    arguments.add_argument("resolution", type=int, nargs="*", help="metres; default 10 and 20")
+    given = arguments.parse_args()
+    measure(given.folder, tuple(given.resolution) or RESOLUTIONS)

@@ -1,4 +1,4 @@
-"""A product: what it is, its bands as one array, and what reading them costs."""
+"""Describe a product, read its bands as one array, and time that."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ ROWS = 1024
 
 
 def read_whole(product: Path, target: Path, side: int) -> list[str]:
-    """Write a square of the product as a .npy of uint16 (band, y, x) at 10 m, row by row; its bands."""
+    """Write a square of the product as .npy; return its bands.
+
+    uint16 (band, y, x) at 10 m, row by row.
+    """
     cube = open_scene(product, level="L1C")
     bands = [str(band) for band in cube["bands"].values]
     out = np.lib.format.open_memmap(target, "w+", np.uint16, (len(bands), side, side))
@@ -30,8 +33,11 @@ def read_whole(product: Path, target: Path, side: int) -> list[str]:
     return bands
 
 
-def readings(product: Path, found: list[dict[str, Any]], side: int, repeat: int) -> Iterator[dict[str, Any]]:
-    """Seconds to decode and resample the bands of each peer; of peers with the same bands once."""
+def time_reading(product: Path, found: list[dict[str, Any]], side: int, repeat: int) -> Iterator[dict[str, Any]]:
+    """Time decoding and resampling of each peer's bands.
+
+    Of peers with the same bands once.
+    """
     for bands in dict.fromkeys(tuple(row["bands"]) for row in found):
         seconds = []
         for _ in range(repeat):
@@ -43,8 +49,8 @@ def readings(product: Path, found: list[dict[str, Any]], side: int, repeat: int)
         yield {"bands": list(bands), "seconds": seconds, "median": median(seconds)}
 
 
-def described(product: Path) -> dict[str, Any]:
-    """Name, files and a hash of their bytes: which product it was, and whether `product.py` wrote it."""
+def describe_product(product: Path) -> dict[str, Any]:
+    """Return name, files and a hash of their bytes, and whether `product.py` wrote it."""
     files = sorted(product.rglob("*.jp2")) if product.is_dir() else [product]
     digest = hashlib.sha256()
     for path in files:

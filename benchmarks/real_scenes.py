@@ -27,8 +27,8 @@ from PIL import Image, ImageDraw
 from kappamask.datasets import Patch, arrays
 from kappamask.datasets.labelling import BANDS, Planes
 from kappamask.datasets.real_scenes import Row, find_file, label_scene, read_rows, read_scene, read_sources
-from kappamask.evaluation.peers import csmask
-from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, score_scenes, show_bands, summarise
+from kappamask.evaluation.peers import make_csmask_peer
+from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, score_scenes, show_bands, summarise_figures
 from kappamask.models import SceneError, load_card
 from kappamask.udf import cloud_mask
 
@@ -102,7 +102,7 @@ def _ask(scene: Planes, level: str, bands: dict[str, str]) -> NDArray[np.uint8]:
     wide = np.pad(planes, frame, mode="symmetric")
     truth = np.zeros(wide.shape[1:], np.uint8)
     patch = Patch("x", "x", "test", level, None, tuple(bands), wide, truth, merged=True)
-    return csmask().run(patch).mask[:height, :width]
+    return make_csmask_peer().run(patch).mask[:height, :width]
 
 
 def run_network(model: str, patch: Patch) -> NDArray[np.uint8]:
@@ -141,7 +141,7 @@ def score(
         figures = score_scenes(predict, patches)
         found["compact" if name == model else name] = [figure._asdict() for figure in figures]
         typer.echo(name)
-        for measure, by_subset in summarise(figures).items():
+        for measure, by_subset in summarise_figures(figures).items():
             cells = "  ".join(f"{key} {mean:.3f} (worst {worst:.3f})" for key, (mean, worst) in by_subset.items())
             typer.echo(f"  {MEASURES[measure]}: {cells}")
     if output:

@@ -1,4 +1,4 @@
-"""What the compact network costs, beside its peers and the machine's own limit.
+"""Time the compact network next to its peers and the machine's own limit.
 
 `make bench` times everything in one run, so compare the rows with each other, not with another day's. With `--product`
 (`make bench PRODUCT=1`) also a whole product of 10980 x 10980 px from JPEG 2000, reading apart.
@@ -18,9 +18,10 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from entrants import BANDS, ENTRANTS
+from arguments import make_parser
+from competitors import BANDS, COMPETITORS
 from macs import gmac_per_megapixel
-from stand_in import stand_in
+from random_weights import resolve_peer
 
 HERE = Path(__file__).resolve().parent
 PRODUCT_MPX = 10980**2 / 1e6
@@ -50,7 +51,7 @@ print(json.dumps([ready, min(times), before, peak()]))
 
 
 def prepare(folder: Path) -> None:
-    """The array (the demo's real scene under painted clouds), and the networks that are made for the occasion."""
+    """Write the array, the demo's real scene under painted clouds, and the networks."""
     from kappamask.models import load_card
     from kappamask.workflows.demo import paint
 
@@ -61,12 +62,12 @@ def prepare(folder: Path) -> None:
     if importlib.util.find_spec("ukis_csmask"):
         found = importlib.util.find_spec("ukis_csmask").submodule_search_locations[0]
         (folder / "ukis.onnx").write_bytes((Path(found) / "model_6b_l1c.onnx").read_bytes())
-    stand_in("official-l1c-unet", folder, plain=True)
+    resolve_peer("official-l1c-unet", folder, plain=True)
     if importlib.util.find_spec("torch"):
-        _quantised(folder, array)
+        _quantise(folder, array)
 
 
-def _quantised(folder: Path, array: np.ndarray[Any, Any]) -> None:
+def _quantise(folder: Path, array: np.ndarray[Any, Any]) -> None:
     from kappamask.conversion.quantise import quantise
     from kappamask.training.augmentation import to_input
 
@@ -75,15 +76,15 @@ def _quantised(folder: Path, array: np.ndarray[Any, Any]) -> None:
     quantise(folder / "compact.onnx", folder / "int8.onnx", images)
 
 
-def timed(command: list[str]) -> dict[str, Any] | str:
-    """What the worker measured, or the last thing that it said."""
+def run_worker(command: list[str]) -> dict[str, Any] | str:
+    """Return what the worker measured, or the last thing that it printed."""
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=HERE)  # noqa: S603  our own code
     said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
     return json.loads(said[-1]) if done.returncode == 0 else (said[-1] if said else f"exit {done.returncode}")
 
 
-def least(function: Callable[[], Any], repeats: int = 3) -> float:
-    """Least of several times in seconds."""
+def find_least(function: Callable[[], Any], repeats: int = 3) -> float:
+    """Return the least of several times in seconds."""
     times = []
     for _ in range(repeats):
         began = perf_counter()
@@ -93,15 +94,18 @@ def least(function: Callable[[], Any], repeats: int = 3) -> float:
 
 
 def matmul_gflops(n: int = 3072) -> float:
-    """The machine's limit: products of large matrices, in billions of multiplications and additions in a second."""
+    """Measure the machine's limit by products of large matrices.
+
+    Billions of multiplications and additions in a second.
+    """
     a = np.random.default_rng(0).random((n, n), dtype=np.float32)
-    return 2 * n**3 / least(lambda: a @ a) / 1e9
+    return 2 * n**3 / find_least(lambda: a @ a) / 1e9
 
 
-def row(name: str, folder: Path, limit: float, ours: float | None) -> dict[str, Any]:
-    """Measured figures of one entrant, with its share of the machine's limit."""
-    counted = ENTRANTS[name][1]
-    if not (found := timed([sys.executable, "worker.py", name, str(folder)])) or isinstance(found, str):
+def make_row(name: str, folder: Path, limit: float, ours: float | None) -> dict[str, Any]:
+    """Measure one competitor, with its share of the machine's limit."""
+    counted = COMPETITORS[name][1]
+    if not (found := run_worker([sys.executable, "worker.py", name, str(folder)])) or isinstance(found, str):
         return {"name": name, "failed": found}
     gmac = gmac_per_megapixel(folder / counted) if counted else None
     pace = found["seconds_per_megapixel"]
@@ -109,19 +113,19 @@ def row(name: str, folder: Path, limit: float, ours: float | None) -> dict[str, 
     return {"name": name, "gmac_per_megapixel": gmac, "of_limit": share, "against_ours": pace / (ours or pace)} | found
 
 
-def table(folder: Path) -> list[dict[str, Any]]:
-    """All entrants; the first one is ours, and the others are compared with it."""
+def make_table(folder: Path) -> list[dict[str, Any]]:
+    """Measure all competitors; the first one is ours, the others are compared with it."""
     limit, rows = matmul_gflops(), []
     print(f"{platform.processor() or platform.machine()}, matrix multiply {limit:.0f} GFLOPS on all cores")
     titles = ("s/Mpx", "product", "ratio", "GMAC/Mpx", "of limit", "start", "idle", "peak")
     print(" " * 16 + "".join(f"{title:>{width}}" for title, width in zip(titles, WIDTHS, strict=True)))
-    for name in ENTRANTS:
-        rows.append(row(name, folder, limit, rows[0].get("seconds_per_megapixel") if rows else None))
-        print(_line(rows[-1]), flush=True)
+    for name in COMPETITORS:
+        rows.append(make_row(name, folder, limit, rows[0].get("seconds_per_megapixel") if rows else None))
+        print(_format_line(rows[-1]), flush=True)
     return rows
 
 
-def _line(row: dict[str, Any]) -> str:
+def _format_line(row: dict[str, Any]) -> str:
     if "failed" in row:
         return f"{row['name']:<16}did not run: {row['failed']}"
     pace, gmac = row["seconds_per_megapixel"], row["gmac_per_megapixel"]
@@ -133,23 +137,25 @@ def _line(row: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def main(*, with_product: bool = False) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
-        rows = table(folder)
+        rows = make_table(folder)
         command = [sys.executable, "-c", CHUNK, str(folder / "array.npy"), json.dumps(list(BANDS))]
-        ready, chunk, before, after = timed(command)
+        ready, chunk, before, after = run_worker(command)
     print(
         f"UDF, one 512 px chunk, one thread: {chunk:.3f} s; worker: start {ready:.2f} s, {before:.0f} to {after:.0f} MB"
     )
     whole = rows[0].get("seconds_per_megapixel", float("nan")) * PRODUCT_MPX
     print(f"compact on a whole product: {whole:.0f} s at 10 m, {whole / 4:.0f} s at 20 m, reading apart")
-    if "--product" in sys.argv:
+    if with_product:
         from product import measure
 
         measure()
 
 
 if __name__ == "__main__":
-    main()
+    arguments = make_parser(__doc__)
+    arguments.add_argument("--product", action="store_true", help="also a whole product from JPEG 2000")
+    main(with_product=arguments.parse_args().product)

@@ -1,4 +1,6 @@
-"""One peer over one size in a process of its own: `python timed.py JSON`; prints JSON. `times.py` calls it.
+"""Time one peer over one size in a process of its own.
+
+`python timed.py JSON`; prints JSON. `times.py` calls it.
 
 JSON: `peer`, `array` (a .npy of digital numbers, uint16 (band, y, x), L1C), `bands` of it, `side`, `block` (or null),
 `repeat`, `patience`.
@@ -28,8 +30,11 @@ WARM = 512
 """Pixels of a first run that is not counted: networks plan their memory then."""
 
 
-def runner(peer: str, bands: list[str]) -> Callable[[Array], Any]:
-    """What makes a mask of an array: networks as a user would, other tools as `kappamask compare` runs them."""
+def make_runner(peer: str, bands: list[str]) -> Callable[[Array], Any]:
+    """Return the function that masks an array by a peer.
+
+    Networks as a user would run them, other tools as `kappamask compare` runs them.
+    """
     try:
         card = load_card(peer)
     except CardError:
@@ -47,8 +52,8 @@ def _patch(array: Array, bands: list[str]) -> Patch:
     return Patch("product", "product", "test", "L1C", 10.0, tuple(bands), array / np.float32(1e4), truth, merged=False)
 
 
-def whole(run: Callable[[Array], Any], array: Array, block: int | None) -> None:
-    """Mask all of it, in squares of `block` px side by side where it is given."""
+def mask_whole(run: Callable[[Array], Any], array: Array, block: int | None) -> None:
+    """Mask all of it, in squares of `block` px if that is given."""
     height, width = array.shape[1:]
     step = block or max(height, width)
     for y in range(0, height, step):
@@ -59,11 +64,11 @@ def whole(run: Callable[[Array], Any], array: Array, block: int | None) -> None:
 def main(asked: dict[str, Any]) -> None:
     side = asked["side"]
     array = np.ascontiguousarray(np.load(asked["array"], mmap_mode="r")[asked["index"], :side, :side])
-    run, seconds = runner(asked["peer"], asked["bands"]), []
+    run, seconds = make_runner(asked["peer"], asked["bands"]), []
     run(array[:, :WARM, :WARM])
     while len(seconds) < asked["repeat"] and sum(seconds) < asked["patience"]:
         began = perf_counter()
-        whole(run, array, asked["block"])
+        mask_whole(run, array, asked["block"])
         seconds.append(round(perf_counter() - began, 3))
     print(json.dumps({"seconds": seconds, "peak_mb": round(memory_mb("VmHWM"))}))
 

@@ -1,4 +1,6 @@
-"""The KappaMask paper's table of times: one whole product, all peers, CPU, one machine, one run.
+"""Make the KappaMask paper's table of times: one whole product, all peers, CPU.
+
+One machine, one run.
 
 `python benchmarks/times.py PRODUCT -o docs/results/times.json`, PRODUCT as `kappamask mask` takes it; `product.py`
 writes one. Inference is timed on digital numbers in memory, reading apart, each in a process of its own, medians of
@@ -8,7 +10,6 @@ its arithmetic is the same. A peer that would not fit into memory runs over bloc
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -20,11 +21,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from machine import commit, free_mb, machine
-from product import cost
-from reading import described, read_whole, readings
+from arguments import make_parser
+from machine import commit, describe_machine, free_mb
+from product import measure_cost
+from random_weights import resolve_peer
+from reading import describe_product, read_whole, time_reading
 from run import matmul_gflops
-from stand_in import stand_in
 
 from kappamask.evaluation.peers import S2CLOUDLESS, UKIS, WEIGHTS
 from kappamask.files.atomic import atomic_write
@@ -48,23 +50,23 @@ def main(
     longest: float = inf,
 ) -> None:  # fmt: skip
     for name in {*peers} - {*TOOLS} - {*WEIGHTS}:
-        load_card(name)  # an unknown one is told now, not after hours
+        load_card(name)  # report an unknown one now, not after hours
     document: dict[str, Any] = {
-        "commit": commit(), "date": datetime.now(UTC).date().isoformat(), "machine": machine(),
-        "matmul_gflops": round(matmul_gflops()), "product": described(product), "repeat": repeat, "patience": patience,
-        "longest": longest if isfinite(longest) else None, "rows": [], "reading": [],
+        "commit": commit(), "date": datetime.now(UTC).date().isoformat(), "machine": describe_machine(),
+        "matmul_gflops": round(matmul_gflops()), "product": describe_product(product), "repeat": repeat,
+        "patience": patience, "longest": longest if isfinite(longest) else None, "rows": [], "reading": [],
     }  # fmt: skip
     sides = [side for side in SIDES if side <= largest]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bands = read_whole(product, folder / "array.npy", sides[-1])
-        for row in rows(folder, bands, peers, sides, repeat, patience, longest):
+        for row in make_rows(folder, bands, peers, sides, repeat, patience, longest):
             document["rows"].append(row)
             save(document, output)
     ran = [row for row in document["rows"] if row["sizes"]]
-    document["reading"] = [*readings(product, ran, sides[-1], repeat)]
+    document["reading"] = [*time_reading(product, ran, sides[-1], repeat)]
     if sides[-1] == SIDES[-1]:
-        document["command"] = command(product, repeat)
+        document["command"] = time_command(product, repeat)
     save(document, output)
     if not output:
         print(json.dumps(document, indent=1, ensure_ascii=False))
@@ -77,47 +79,50 @@ def save(document: dict[str, Any], output: Path | None) -> None:
             draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def rows(
+def make_rows(
     folder: Path, bands: list[str], peers: Sequence[str], sides: list[int], repeat: int, patience: float,
     longest: float = inf,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """For each peer its bands and its times by size, or why it has none."""
     for name in peers:
-        peer, random = stand_in(name, folder)
-        used = [band for band in _bands(peer) if band in bands]
+        peer, random = resolve_peer(name, folder)
+        used = [band for band in _list_bands(peer) if band in bands]
         asked = {"array": str(folder / "array.npy"), "index": [bands.index(band) for band in used], "bands": used}
         asked |= {"peer": peer, "repeat": repeat, "patience": patience}
-        row: dict[str, Any] = {"peer": name, **_network(peer, random=random), "bands": used, "sizes": []}
+        row: dict[str, Any] = {"peer": name, **_describe_network(peer, random=random), "bands": used, "sizes": []}
         for side in sides:
-            if too_long := longer(row["sizes"], side, longest):
+            if too_long := explain_skip(row["sizes"], side, longest):
                 row["failed"] = too_long
                 break
-            found = timed(asked | {"side": side, "block": block_of(row["sizes"], side)})
+            found = run_timed(asked | {"side": side, "block": choose_block(row["sizes"], side)})
             if isinstance(found, str):
                 row["failed"] = found
                 break
             row["sizes"].append(found)
-            tell(name, found)
+            print_line(name, found)
         yield row
 
 
-def longer(before: list[dict[str, Any]], side: int, longest: float) -> str | None:
-    """Why a square of `side` px is not run: by the smaller one it would take more than `longest` seconds."""
+def explain_skip(before: list[dict[str, Any]], side: int, longest: float) -> str | None:
+    """Explain why a square of `side` px is not run, or return None.
+
+    By the smaller one it would take more than `longest` seconds.
+    """
     guess = before[-1]["median"] * side**2 / before[-1]["side"] ** 2 if before else 0.0
     if guess <= longest:
         return None
     return f"{side**2 / 1e6:.0f} Mpx would take about {guess:.0f} s, by the smaller ones; {longest:.0f} s were allowed."
 
 
-def tell(name: str, found: dict[str, Any]) -> None:
+def print_line(name: str, found: dict[str, Any]) -> None:
     """A line about one size, on stderr."""
     blocks = "  in blocks" if found["block"] else ""
     line = f"{name:<28}{found['mpx']:>7.1f} Mpx{found['median']:>9.2f} s{found['peak_mb']:>7} MB{blocks}"
     print(line, file=sys.stderr, flush=True)
 
 
-def timed(asked: dict[str, Any]) -> dict[str, Any] | str:
-    """Times and memory of one peer over one size, or the last thing that it said."""
+def run_timed(asked: dict[str, Any]) -> dict[str, Any] | str:
+    """Return times and memory of one peer over one size, or its last message."""
     done = subprocess.run(  # noqa: S603  our own code
         [sys.executable, "timed.py", json.dumps(asked)], check=False, capture_output=True, text=True, cwd=HERE
     )
@@ -129,8 +134,11 @@ def timed(asked: dict[str, Any]) -> dict[str, Any] | str:
     return {"side": side, "mpx": side**2 / 1e6, "block": block, "median": median(found["seconds"]), **found}
 
 
-def block_of(before: list[dict[str, Any]], side: int) -> int | None:
-    """None if a square of `side` px fits into memory by what smaller ones took, else the largest side that did."""
+def choose_block(before: list[dict[str, Any]], side: int) -> int | None:
+    """Return None if a square of `side` px fits into memory.
+
+    By what smaller ones took; else the largest side that did fit.
+    """
     if not before:
         return None
     last = before[-1]
@@ -139,29 +147,32 @@ def block_of(before: list[dict[str, Any]], side: int) -> int | None:
     return None if last["peak_mb"] * side**2 / last["side"] ** 2 < ROOM * free_mb() else int(last["side"])
 
 
-def _bands(peer: str) -> tuple[str, ...]:
+def _list_bands(peer: str) -> tuple[str, ...]:
     return TOOLS[peer] if peer in TOOLS else load_card(peer).bands
 
 
-def _network(peer: str, *, random: bool) -> dict[str, Any]:
-    """Which network it was, so that its times are not taken for those of another."""
+def _describe_network(peer: str, *, random: bool) -> dict[str, Any]:
+    """Describe the network, so that its times are not confused with those of another."""
     if peer in TOOLS:
         return {"random_weights": False}
     return {"random_weights": random, "sha256": load_card(peer).sha256}
 
 
-def command(product: Path, repeat: int) -> dict[str, Any]:
-    """The whole of `kappamask mask`, from files to a file: reading and inference at the same time."""
+def time_command(product: Path, repeat: int) -> dict[str, Any]:
+    """Time the whole of `kappamask mask`, from files to a file.
+
+    Reading and inference run at the same time.
+    """
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "kappamask.cli", "mask", str(product), "-o", f"{folder}/mask.tif"]
         words += ["--level", "L1C", "--radiometry", "dn_harmonized", "--overwrite"]
-        runs = [cost(words) for _ in range(repeat)]
+        runs = [measure_cost(words) for _ in range(repeat)]
     seconds = [round(one.wall, 3) for one in runs]
     return {"seconds": seconds, "median": median(seconds), "peak_mb": round(max(one.peak_mb for one in runs))}
 
 
 if __name__ == "__main__":
-    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given = make_parser(__doc__)
     given.add_argument("product", type=Path, metavar="PRODUCT")
     given.add_argument("-o", "--output", type=Path, help="JSON file; printed if left out")
     given.add_argument("--peers", default=",".join(PEERS), help="with commas; %(default)s")

@@ -1,4 +1,6 @@
-"""Memory of a back-end's worker that runs the UDF: `python udf_memory.py MODEL --side 640 --dates 4`; prints JSON.
+"""Measure the memory of a worker that runs the UDF.
+
+`python udf_memory.py MODEL --side 640 --dates 4`; prints JSON.
 
 One process for each setting: what counts is the largest that a process ever held. docs/design/0006 rests on it.
 """
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arguments import make_parser
 from machine import memory_mb
 from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import run_udf_code
@@ -21,7 +24,10 @@ from kappamask.openeo_process import udf
 
 
 def chunk(card: ModelCard, side: int, bands: int, dates: int) -> xr.DataArray:
-    """Noise as a back-end hands it over: float32 (bands, y, x), or (t, bands, y, x) of several dates."""
+    """Make noise as a back-end hands it over, float32 (bands, y, x).
+
+    (t, bands, y, x) of several dates.
+    """
     names = sorted(card.bands, key=lambda band: band not in card.required)[:bands]
     values = np.empty((dates, len(names), side, side), np.float32)
     random = np.random.default_rng(0)
@@ -33,7 +39,10 @@ def chunk(card: ModelCard, side: int, bands: int, dates: int) -> xr.DataArray:
 
 
 def main(asked: argparse.Namespace) -> Iterator[tuple[str, float]]:
-    """The chunk, MB; resident memory before the UDF has run, and at most after `calls` chunks; address space."""
+    """Print sizes in MB: the chunk, and memory before and after the UDF.
+
+    Resident memory before it has run, and at most after `calls` chunks; address space.
+    """
     card = load_card(asked.model)
     process = udf(model=card, level=card.levels[0], scores=asked.scores)
     cube = chunk(card, asked.side or card.window, asked.bands, asked.dates)
@@ -47,7 +56,7 @@ def main(asked: argparse.Namespace) -> Iterator[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    options = argparse.ArgumentParser(description=__doc__)
+    options = make_parser(__doc__)
     options.add_argument("model", help="id of a card, or its path")
     options.add_argument("--side", type=int, help="px of the chunk, overlap included; the card's window if left out")
     for name, default in (("--bands", 99), ("--dates", 1), ("--calls", 4)):

@@ -1,4 +1,7 @@
-"""One entrant in a process of its own: `python worker.py NAME FOLDER`, an array in FOLDER/array.npy; prints JSON."""
+"""Time one competitor in a process of its own: `python worker.py NAME FOLDER`.
+
+FOLDER holds array.npy; prints JSON.
+"""
 
 import json
 import sys
@@ -8,7 +11,7 @@ from time import perf_counter
 started = perf_counter()
 
 import numpy as np  # noqa: E402
-from entrants import ENTRANTS  # noqa: E402
+from competitors import COMPETITORS  # noqa: E402
 from machine import memory_mb  # noqa: E402
 
 #: Runs of which the least counts; a run that takes longer than this many seconds is not repeated.
@@ -17,7 +20,7 @@ REPEATS, LONG = 3, 15.0
 
 def main(name: str, folder: Path) -> None:
     array = np.load(folder / "array.npy")
-    run = ENTRANTS[name][0](folder)
+    run = COMPETITORS[name][0](folder)
     run(array[:, :64, :64])
     ready, idle, seconds = perf_counter() - started, memory_mb("VmRSS"), []
     while len(seconds) < REPEATS and sum(seconds) < LONG:

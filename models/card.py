@@ -1,6 +1,6 @@
-"""Model cards: everything about a network that code would otherwise have to know.
+"""Define model cards: all that code has to know about a network.
 
-A card is a STAC Item in the words of the machine learning model (MLM) extension, stored as JSON beside
+A card is a STAC Item in the words of the machine learning model (MLM) extension, stored as JSON next to
 the network. Facts without an MLM word carry the prefix `kappamask:`. Adding a network adds a card and a
 file of weights, and touches no Python.
 """
@@ -56,7 +56,7 @@ LOCATION_FIELDS = ("folder", "document")
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Dice of each class on one labelled scene, of which only `bands` were shown to the network."""
+    """Dice of each class on one labelled scene, with only `bands`."""
 
     bands: tuple[str, ...]
     dice: tuple[tuple[str, float], ...]
@@ -68,20 +68,23 @@ class Accuracy:
         return ", ".join(f"{name} {value:.3f}" for name, value in self.dice)
 
     def dice_loss(self, other: "Accuracy") -> Mapping[str, float]:
-        """By how much the dice of each class is lower than with the bands of `other`."""
+        """Return how much lower each dice is than with the bands of `other`."""
         best = dict(other.dice)
         return {name: best[name] - value for name, value in self.dice if name in best}
 
 
 def find_accuracy(measured: Sequence[Accuracy], bands: Collection[str]) -> Accuracy | None:
-    """Of what was measured, that with most of `bands` and no other band; None if nothing was measured with so few."""
+    """Find the measurement whose bands are the largest subset of `bands`, or None."""
     within = [one for one in measured if set(one.bands) <= set(bands)]
     return max(within, key=lambda one: len(one.bands), default=None)
 
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Windows of `ModelCard.window` px every `step` px, the first one beginning `before` px outside the image."""
+    """How the network's own tool lays its windows.
+
+    Windows of `ModelCard.window` px lie every `step` px; the first begins `before` px outside the image.
+    """
 
     step: int
     before: int
@@ -105,7 +108,10 @@ class Mosaic:
 
 @dataclass(frozen=True)
 class Scaling:
-    """`gain * value + bias`, then never below `lower`; value in reflectance (DN / 10000 for AOT and WVP)."""
+    """Scaling of one band: `gain * value + bias`, and never below `lower`.
+
+    value: reflectance, or the stored number / 10000 for AOT and WVP.
+    """
 
     gain: float
     bias: float
@@ -169,7 +175,7 @@ class ModelCard:
     licence: str
     provenance: str
     file: str
-    """Name of the network's file, beside the card."""
+    """Name of the network's file, next to the card."""
     sha256: str
     activation: str = "none"
     """What turns the network's output into scores: "none" or "softmax" over the classes."""
@@ -215,7 +221,10 @@ class ModelCard:
             (self.activation in ACTIVATIONS, f"activation must be one of {', '.join(ACTIVATIONS)}"),
             (self.resampling in (None, *RESAMPLINGS), f"resampling must be one of {', '.join(RESAMPLINGS)}"),
             (self.mosaic is None or self.mosaic.step <= self.window, "the mosaic's step must fit in the window"),
-            (PurePath(self.file).name == self.file and self.file.endswith(".onnx"), "file must be NAME.onnx beside it"),
+            (
+                PurePath(self.file).name == self.file and self.file.endswith(".onnx"),
+                "file must be NAME.onnx in its folder",
+            ),
             (all({*one.bands} <= {*self.bands} for one in self.accuracy), "accuracy must be of the card's own bands"),
             (_is_hex(self.sha256, 64), "file:checksum must be a sha256 multihash (1220 and 64 hex digits)"),
         ]
@@ -234,7 +243,7 @@ class ModelCard:
         return tuple(next(c.name for c in self.classes if c.value == value) for value in self.output)
 
     def result_bands(self, scores: bool = False) -> list[str]:
-        """Labels of the bands that the UDF returns: `mask`, and with `scores` one for each output channel."""
+        """List the bands that the UDF returns: `mask`, and scores if asked for."""
         return ["mask", *(f"score_{name}" for name in self.output_names)] if scores else ["mask"]
 
 
@@ -248,7 +257,10 @@ def _check(holds: bool, broken: str) -> None:
 
 
 def card_digest(card: ModelCard) -> str:
-    """Sha256, 64 hex digits, over every field of the card but where it lies; the same in any process."""
+    """Return the SHA-256 of a card's content, 64 hex digits.
+
+    Two masks with equal digests come from the same network.
+    """
     said = {key: value for key, value in asdict(card).items() if key not in LOCATION_FIELDS}
     text = json.dumps(said, sort_keys=True, default=sorted)  # sets, whose order Python changes with each process
     return hashlib.sha256(text.encode()).hexdigest()

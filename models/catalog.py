@@ -32,7 +32,7 @@ _SCALINGS: dict[str, tuple[tuple[str, ...], Callable[..., tuple[float, float]]]]
 
 
 def load_card(model: str | Path | ModelCard = "compact") -> ModelCard:
-    """The card with this id (of the package or fetched), or in this file, or `card.json` in this folder.
+    """Load a card by id, by its file, or by the folder of `card.json`.
 
     Raises CardError that lists the known ids, or says what is wrong with the file.
     """
@@ -40,9 +40,9 @@ def load_card(model: str | Path | ModelCard = "compact") -> ModelCard:
 
 
 def list_cards(broken: Callable[[CardError], None] | None = None) -> list[ModelCard]:
-    """The cards that come with the package, and those that were fetched, by id.
+    """List the cards of the package, and those that were fetched, by id.
 
-    broken: is told of each card that cannot be read; left out, the first such CardError is raised.
+    broken: called with the error of each card that cannot be read; left out, the first such CardError is raised.
     """
     cards = []
     for path in _card_paths().values():
@@ -87,7 +87,7 @@ def _read_card(path: Path) -> ModelCard:
 
 
 def parse_card(document: Any, name: str = "The document") -> ModelCard:
-    """A card from its JSON document (a STAC Item); CardError names the key that is wrong."""
+    """Parse a card's JSON document (STAC Item); CardError names the wrong key."""
     try:
         return _parse_document(document)
     except (KeyError, TypeError, IndexError, ValueError, ArithmeticError, AttributeError) as error:
@@ -160,7 +160,7 @@ _TYPE_NAMES = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 def _check_type(value: Any, kind: type[T]) -> T:
-    """`value` if it is of just this type: JSON's true is no number."""
+    """Return `value` if it is of just this type: JSON's true is no number."""
     if type(value) is not kind:
         raise CardError(f"{value!r} stands where {_TYPE_NAMES[kind]} is needed")
     return value

@@ -9,6 +9,7 @@ from math import ceil, floor, isfinite, radians, sqrt, tan
 from typing import Any, TypedDict
 
 from kappamask.models.errors import CubeError
+from kappamask.models.hints import option
 
 __all__ = [
     "CLEANED_CLASSES",
@@ -49,7 +50,7 @@ pay for the widest: with this, 14 % more pixels than without a buffer (chunks of
 
 
 class CleaningOptions(TypedDict, total=False):
-    """Options of `clean`; every one may be left out, and then nothing of the kind is done."""
+    """Options of `clean`; a step whose option is left out is not done."""
 
     buffer_m: float | Mapping[str, float]
     """Metres by which cloud, semi-transparent cloud and shadow grow; or class name to metres."""
@@ -86,14 +87,14 @@ class Cleaning:
         return ", ".join(said + ([f"sun {self.sun[0]:g} {self.sun[1]:g}"] if self.sun else []))
 
     def min_pixels(self, pixel_m: Pixel) -> tuple[int, int]:
-        """Pixels of the smallest object, and of the smallest hole, that is left as it is."""
+        """Return the pixels of the smallest object, and hole, that is kept."""
         height, width = pixel_sides(pixel_m)
         areas = (self.min_object_m2, self.fill_holes_m2)
         objects, holes = (ceil(area / (height * width) * (1 - ROUNDING_TOLERANCE)) for area in areas)
         return objects, holes
 
     def support_px(self, pixel_m: Pixel) -> int:
-        """Pixels along x or y beyond which nothing has a say in what becomes of a pixel."""
+        """Return the radius in pixels of the neighbourhood that cleaning needs."""
         buffer = max((metres for _, metres in self.buffers), default=0.0)
         shapes, finest = sum(max(0, least - 1) for least in self.min_pixels(pixel_m)), min(pixel_sides(pixel_m))
         return self._shadow_support_px(pixel_m) + shapes + floor(buffer / finest * (1 + ROUNDING_TOLERANCE))
@@ -109,12 +110,14 @@ class Cleaning:
 
 
 def pixel_sides(pixel_m: Pixel) -> tuple[float, float]:
-    """Height and width of a pixel, metres."""
+    """Return height and width of a pixel, metres."""
     return pixel_m if isinstance(pixel_m, tuple) else (pixel_m, pixel_m)
 
 
 def shadow_wedge_steps(length: float, zenith: float, ratio: float = 1.0) -> list[tuple[float, float]]:
-    """(shift, radius): a set united with itself grown by a disc and shifted, time and again, becomes a wedge.
+    """Return the (shift, radius) steps that turn a set into its shadow wedge.
+
+    In each step the set is united with itself, dilated by a disc of this radius and shifted.
 
     The unit is a pixel's width, of which its height is `ratio`. The wedge is `length` long and as wide at each distance
     as clouds are displaced when seen aslant, and half a pixel's diagonal more at each step, for shifts are rounded to
@@ -129,7 +132,10 @@ def shadow_wedge_steps(length: float, zenith: float, ratio: float = 1.0) -> list
 
 
 def read_cleaning(options: Mapping[str, Any]) -> Cleaning:
-    """Options as `CleaningOptions` has them. Raises CubeError for an unknown one or for no sensible number."""
+    """Check options as `CleaningOptions` has them.
+
+    Raises CubeError for an unknown option, and for a number that makes no sense.
+    """
     unknown = sorted(set(options) - set(CleaningOptions.__annotations__))
     if unknown:
         raise CubeError(
@@ -172,15 +178,17 @@ def _parse_sun(given: Any) -> tuple[float, float] | None:
 
 def _parse_number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
-        raise CubeError(f"{name} is {value!r}; needed is a number, 0 or more.")
+        raise CubeError(f"{option(name)} is {value!r}; needed is a number, 0 or more.")
     most = PRODUCT_SIDE_M**2 if name.endswith("_m2") else PRODUCT_SIDE_M
     if value > most:
-        raise CubeError(f"{name} is {value:g}; {most:g} at most, for no product of Sentinel-2 is larger.")
+        raise CubeError(f"{option(name)} is {value:g}; {most:g} at most, for no product of Sentinel-2 is larger.")
     return float(value)
 
 
 def check_overlap(cleaning: Cleaning, most: int, chunks: str) -> None:
-    """Raises CubeError, which says what can be had, if `cleaning` reaches beyond `most` pixels around a chunk.
+    """Raise CubeError if `cleaning` needs more than `limit_px` pixels around a chunk.
+
+    The message says what is possible.
 
     chunks: which ones, in words that follow "chunks".
     """

@@ -1,10 +1,9 @@
-"""What can go wrong, one class for each thing that a caller may want to catch.
+"""Define the errors of the project, a class for each kind of failure.
 
 Every message says what was given, what is needed and what to do.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from kappamask.models.hints import Door, render_hints
 
 __all__ = [
     "CardError",
@@ -17,12 +16,21 @@ __all__ = [
     "RadiometryError",
     "SceneError",
     "WeightsError",
-    "require_extra",
 ]
 
 
 class KappaMaskError(Exception):
-    """Any error that this project raises on purpose."""
+    """Any error that this project raises on purpose.
+
+    Its message names options as they are typed at the door in use, see `kappamask.models.hints`.
+    """
+
+    def __str__(self) -> str:
+        return self.message()
+
+    def message(self, door: Door | None = None) -> str:
+        """Return the message as `door` shows it; None is the door in use."""
+        return render_hints(str(self.args[0]), door) if self.args else ""
 
 
 class CardError(KappaMaskError, ValueError):
@@ -30,10 +38,7 @@ class CardError(KappaMaskError, ValueError):
 
 
 class WeightsError(KappaMaskError, OSError):
-    """A network file is missing, is not what its card says, or is not safe to load."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
+    """A network file is missing, is another than its card says, or unsafe."""
 
 
 class CubeError(KappaMaskError, ValueError):
@@ -45,7 +50,7 @@ class RadiometryError(KappaMaskError, ValueError):
 
 
 class SceneError(KappaMaskError, ValueError):
-    """A file or folder cannot be read as a scene, or a mask cannot be written."""
+    """A scene cannot be read, or a mask cannot be written."""
 
 
 class JobError(KappaMaskError):
@@ -60,14 +65,8 @@ class MissingExtraError(KappaMaskError, ImportError):
     """An optional library is needed that is not installed; the message names the extra."""
 
 
-@contextmanager
-def require_extra(name: str) -> Iterator[None]:
-    """Where imports need an optional library: if it is missing, say which extra brings it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"This needs {error.name}: pip install 'kappamask-openeo[{name}]'.") from error
-
-
 class ConversionError(KappaMaskError):
-    """A file of weights is not what it was said to be; the message names the file and what was expected."""
+    """A file of weights is another than it was said to be.
+
+    The message names the file and what was expected.
+    """

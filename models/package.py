@@ -1,4 +1,4 @@
-"""What of this package a back-end's worker needs, and the hash by which a worker tells whether it has the same.
+"""List and hash the files of this package that a back-end's worker needs.
 
 The standard library only: the client builds and hashes the archive with it, and the worker hashes what it was given.
 """
@@ -18,7 +18,7 @@ FOLDER = "kappamask_deps"
 INSTALLED = Path(__file__).resolve().parents[1]
 PACKAGES = ("models", "udf")
 REBUILD_HINT = (
-    "build the archive anew with kappamask archive, put it where the back-end can read it and give its URL again"
+    "build the archive again with kappamask archive, put it where the back-end can read it and give its URL again"
 )
 OWN_PACKAGE_HINT = (
     "it comes before the archive's: install the same version here, or ask the back-end to do without its own"
@@ -28,7 +28,9 @@ HASH_DIGITS = 12
 
 
 def package_files(card: ModelCard) -> Iterator[tuple[str, bytes]]:
-    """Name in the archive and bytes of each file: `models` and `udf` as they are installed, and this network alone.
+    """Yield the name in the archive and the bytes of each file.
+
+    These are `models` and `udf` as they are installed, and this network alone.
 
     Raises WeightsError if the network is not that of its card.
     """
@@ -40,13 +42,13 @@ def package_files(card: ModelCard) -> Iterator[tuple[str, bytes]]:
 
 
 def package_hash(files: Iterable[tuple[str, bytes]]) -> str:
-    """Sha256, 64 hex digits, over names and bytes, in the order of names."""
+    """Return the SHA-256, 64 hex digits, over names and bytes, ordered by name."""
     each = ((name, hashlib.sha256(data).hexdigest()) for name, data in files)
     return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(each)).encode()).hexdigest()
 
 
 def check_package(card: ModelCard, wanted: str) -> None:
-    """Raises JobError unless the package that runs here, and the unpacked archive, have the hash `wanted`.
+    """Raise JobError unless installed package and unpacked archive have the hash `wanted`.
 
     They are the same files, but where a worker has a package of its own, which comes before the archive's.
     """

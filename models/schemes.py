@@ -34,13 +34,13 @@ CLASSES = ("undefined", "clear", "cloud_shadow", "semi_transparent_cloud", "clou
 UNUSABLE = ("cloud_shadow", "semi_transparent_cloud", "cloud", "missing")
 """What most users leave out of an analysis."""
 DILATED_BIT = 2
-"""In the scheme `bits`: beside cloud or shadow, no part of it before the mask was cleaned."""
+"""In the scheme `bits`: next to cloud or shadow, and no part of it before the mask was cleaned."""
 Thresholds = tuple[tuple[str, float], ...]
 """Class names of a card, each with the score, above 0 and up to 1, from which a pixel is of that class."""
 
 
 class Code(NamedTuple):
-    """A code of a scheme, its name, its colour as RRGGBB, and the KappaMask class that it is read as."""
+    """A code of a scheme: name, colour as RRGGBB, and its KappaMask class."""
 
     value: int
     name: str
@@ -50,7 +50,7 @@ class Code(NamedTuple):
 
 @dataclass(frozen=True)
 class Scheme:
-    """One class scheme. 255 is nodata in each, as in a GeoTIFF mask, and is in no row."""
+    """One class scheme; 255 is nodata in each, and is in no row."""
 
     name: str
     source: str
@@ -65,7 +65,10 @@ class Scheme:
 
     @property
     def classes_by_code(self) -> dict[int, int]:
-        """KappaMask class of each code. 255 stays so, but is missing where the scheme writes missing pixels as 255."""
+        """KappaMask class of each code.
+
+        255 stays so, but is missing where the scheme writes missing pixels as 255.
+        """
         nodata = MISSING_CODE if self.codes[MISSING_CODE] == NODATA_CODE else NODATA_CODE
         return {row.value: row.kappamask_code for row in self.rows} | self._bit_classes() | {NODATA_CODE: nodata}
 
@@ -181,22 +184,25 @@ SCHEMES: dict[str, Scheme] = {
 
 
 def scheme_names() -> tuple[str, ...]:
-    """All that `--scheme` and `to_scheme` take."""
+    """List the names of all schemes."""
     return (KAPPAMASK, *SCHEMES)
 
 
 def is_kappamask(name: str) -> bool:
-    """Whether `name` is KappaMask's own scheme. Raises CubeError, which lists all, if it is none."""
+    """Tell whether `name` is KappaMask's own scheme; CubeError for an unknown name."""
     return _check_name(name) == KAPPAMASK
 
 
 def find_scheme(name: str) -> Scheme:
-    """Another mask's scheme; upper and lower case are the same. Raises CubeError, which lists all, for no such."""
+    """Find another mask's scheme by name, in upper or lower case.
+
+    Raises CubeError, which lists all, for an unknown name.
+    """
     return SCHEMES[_check_name(name)]
 
 
 def class_codes(names: Iterable[str]) -> tuple[int, ...]:
-    """KappaMask's codes of class names. Raises CubeError, which lists all, for no such name."""
+    """Return the codes of KappaMask class names; CubeError for an unknown name."""
     given = [names] if isinstance(names, str) else list(names)
     unknown = [repr(name) for name in given if name not in CLASSES]
     if unknown:
@@ -205,7 +211,10 @@ def class_codes(names: Iterable[str]) -> tuple[int, ...]:
 
 
 def list_losses(name: str) -> list[str]:
-    """Sentences: what becomes one on the way to a scheme and back, and what else to know. CubeError for no such."""
+    """List, as sentences, what a conversion to `name` and back merges.
+
+    Notes of the scheme follow. Raises CubeError for an unknown name.
+    """
     if is_kappamask(name):
         return []
     scheme = find_scheme(name)
@@ -225,7 +234,7 @@ def _check_name(name: str) -> str:
 
 
 def _list_merged(pairs: list[tuple[str, str]]) -> list[str]:
-    """'a and b become x' for each x that several become."""
+    """List 'a and b become x' for each x that several become."""
     sources: dict[str, list[str]] = {}
     for target, source in pairs:
         sources.setdefault(target, []).append(source)
@@ -233,7 +242,10 @@ def _list_merged(pairs: list[tuple[str, str]]) -> list[str]:
 
 
 def check_thresholds(card: ModelCard, given: Mapping[str, Any] | None) -> Thresholds:
-    """`given` (class name -> score) in the card's order. Raises CubeError for another class or score."""
+    """Check thresholds (class name -> score) and bring them to the card's order.
+
+    Raises CubeError for another class or score.
+    """
     names = card.output_names
     unknown = sorted(map(str, set(given or {}) - set(names)))
     if unknown:

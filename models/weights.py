@@ -1,7 +1,7 @@
 """Read the network of a card, after checking its hash and its ONNX graph.
 
 ONNX is Protocol Buffers. Only the wire format and the few fields below are needed to refuse what a network
-from a stranger must not carry: tensors in other files, operators from other libraries, local functions.
+from an untrusted source must not carry: tensors in other files, operators from other libraries, local functions.
 
 Networks are loaded from bytes whose hash was compared, never from a path: what was checked is what runs.
 """
@@ -44,7 +44,7 @@ def check_onnx(data: bytes) -> None:
 
 
 def _check_message(data: memoryview, message: str, depth: int) -> set[str]:
-    """Visit one message; the kinds of field seen in it."""
+    """Check one message; return the kinds of field in it."""
     if depth > MAX_GRAPH_DEPTH:
         raise ValueError("graphs are nested too deeply")
     seen = set()
@@ -97,7 +97,7 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
 
 
 def read_weights(model: str | Path | ModelCard = "compact") -> bytes:
-    """The network's file, verified against the sha256 in its card; read once per process.
+    """Read the network's file, verified by its card's sha256; once per process.
 
     Raises WeightsError if the file is missing, has another hash, is no ONNX, or is not self-contained.
     """
@@ -108,12 +108,12 @@ def read_weights(model: str | Path | ModelCard = "compact") -> bytes:
 @lru_cache(maxsize=8)
 def _read_verified(path: Path, sha256: str) -> bytes:
     if not path.is_file():
-        raise WeightsError(f"No weights: there is no file {path.name} beside its card. Install the package again.")
+        raise WeightsError(f"No weights: there is no file {path.name} next to its card. Install the package again.")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise WeightsError(f"No weights: {path.name} is not readable beside its card ({error.strerror}).") from error
+        raise WeightsError(f"No weights: {path.name} is not readable next to its card ({error.strerror}).") from error
     if len(data) > MAX_BYTES:
         raise WeightsError(f"{path.name} has more than {MAX_BYTES / 1e9} GB; ONNX files have at most 2.")
     found = hashlib.sha256(data).hexdigest()

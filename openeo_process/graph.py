@@ -12,6 +12,7 @@ from openeo.processes import or_, text_begins
 from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
+from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
 from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, overlap_for
 
@@ -175,15 +176,17 @@ def _resolve_level(datacube: openeo.DataCube, level: str | None, card: ModelCard
     found = set(sources.values())
     if wrong := [source for source, one in sources.items() if one != (level or one)]:
         raise CubeError(
-            f"level={level!r} contradicts {wrong[0]}, which is of level {sources[wrong[0]]}: leave level out, or load "
-            "the other collection."
+            f"{option('level', level)} contradicts {wrong[0]}, which is of level {sources[wrong[0]]}: "
+            "leave level out, or load the other collection."
         )
     if len(found) > 1:
         raise CubeError(f"The cube has both levels, of {' and of '.join(sources)}: load one collection.")
     if level is None:
         found = found or set(card.levels)
         if len(found) != 1:
-            raise CubeError("Bands and collection do not tell the level: say level='L1C' or level='L2A' (--level).")
+            raise CubeError(
+                f"Bands and collection do not tell the level: say {option('level', 'L1C')} or {option('level', 'L2A')}."
+            )
         level = found.pop()
     return level
 

@@ -14,6 +14,7 @@ from openeo.api.process import Parameter
 from openeo.internal.graph_building import PGNode
 from openeo.rest.udp import build_process_dict
 
+from kappamask.files.atomic import atomic_write
 from kappamask.models import LEVEL_BANDS, ModelCard
 from kappamask.models.cleaning import MAX_BUFFER_M, Cleaning, read_cleaning
 from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
@@ -152,9 +153,8 @@ def write_publication(made: Publication, folder: Path) -> list[Path]:
     for name, document in places.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_suffix(".part")
-        draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        draft.replace(target)
+        with atomic_write(target) as draft:
+            draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         written.append(target)
     return written
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import xarray
 
-from kappamask.models import ModelCard, load_card
+from kappamask.models import KappaMaskError, ModelCard, load_card
 from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
+from kappamask.models.hints import Door, render_hints
 from kappamask.models.package import check_package
 from kappamask.udf.cleaning import clean_mask
 from kappamask.udf.context import ContextOptions, read_context
@@ -44,6 +45,14 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     Raises CubeError, RadiometryError, CardError or WeightsError, and JobError if the archive is not the one that the
     key `package` tells of; never turns an error into NaN.
     """
+    try:
+        return _mask_chunk(cube, context)
+    except KappaMaskError as error:
+        error.args = (error.message(Door.CONTEXT), *error.args[1:])
+        raise
+
+
+def _mask_chunk(cube: xarray.DataArray, context: dict[str, Any]) -> xarray.DataArray:
     options = read_context(context)
     card = load_card(options.model)
     card = replace(card, local_window=card.window)  # a larger chunk, too: memory is asked for by the window
@@ -57,7 +66,7 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
 
 @lru_cache(maxsize=1)
 def _check_job(card: ModelCard, package: str | None, overlap: int | None, cleaning: Cleaning) -> None:
-    """Check what does not depend on the pixels: once for a process, because a package's hash takes a while."""
+    """Check package and overlap, once for a process: hashing a package takes a while."""
     if package is not None:
         check_package(card, package)
     if overlap is not None:
@@ -101,4 +110,4 @@ def _given_warnings() -> set[str]:
 def _warn_once(kind: str, message: str) -> None:
     if kind not in _given_warnings():
         _given_warnings().add(kind)
-        _log.warning("%s (said once; later chunks are not reported)", message)
+        _log.warning("%s (said once; later chunks are not reported)", render_hints(message, Door.CONTEXT))

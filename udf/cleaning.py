@@ -19,6 +19,7 @@ from kappamask.models.cleaning import (
     read_cleaning,
     shadow_wedge_steps,
 )
+from kappamask.models.hints import option
 from kappamask.models.schemes import class_codes
 from kappamask.udf.morphology import dilate_disc, find_components
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SHADOW, to_kappamask
@@ -39,11 +40,14 @@ WKT_UNIT = re.compile(r'(?<![A-Z])(?:LENGTH)?UNIT\["[^"]*",\s*([0-9.eE+-]+)')
 """Metres of a unit of length in the text of a CRS (OGC 01-009, 18-010); the last is that of the coordinates."""
 WKT_NEXT_CRS = re.compile(r"VERT_?C|TARGETCRS")
 """What begins another CRS in the text of one: heights, and what coordinates can be changed to."""
-PIXEL_HINT = "say pixel_m=10 (--pixel-m 10), or what its side is in metres"
+PIXEL_HINT = f"say {option('pixel_m', 10)}, or what its side is in metres"
 
 
 def clean_codes(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> Codes:
-    """`codes` (y, x) after all steps of `cleaning`; see `kappamask.udf.clean` for what each does and in which order."""
+    """Apply all steps of `cleaning` to codes (y, x).
+
+    `kappamask.udf.clean` says what each step does, and in which order.
+    """
     framed = np.pad(codes, 1, constant_values=MISSING)
     steps: tuple[Callable[[Codes, Cleaning, Pixel], None], ...] = (
         _remove_uncast_shadow,
@@ -57,7 +61,7 @@ def clean_codes(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> Codes:
 
 
 def _remove_uncast_shadow(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
-    """Shadow that no cloud casts becomes clear; what is missing may be cloud."""
+    """Set shadow to clear where no cloud, or missing pixel, could cast it."""
     if not cleaning.shadow_length_m or not (codes == SHADOW).any():
         return
     (height, width), source = pixel_sides(pixel_m), (codes != CLEAR) & (codes != SHADOW)
@@ -70,7 +74,10 @@ def _remove_uncast_shadow(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> N
 
 
 def _shadow_wedge(source: Bools, length: float, sun: tuple[float, float], margin: float, ratio: float) -> Bools:
-    """Where the shadow of `source` may fall with the sun at zenith and azimuth, up to `length` pixels' widths away."""
+    """Find where the shadow of `source` may fall.
+
+    The sun stands at zenith and azimuth; shadows are up to `length` pixels' widths long.
+    """
     shade, (zenith, azimuth) = dilate_disc(source, margin, ratio), sun
     for step, radius in shadow_wedge_steps(length, zenith, ratio):
         down, right = round(step * cos(radians(azimuth)) / ratio), round(-step * sin(radians(azimuth)))
@@ -79,7 +86,7 @@ def _shadow_wedge(source: Bools, length: float, sun: tuple[float, float], margin
 
 
 def _shift(image: Bools, down: int, right: int) -> Bools:
-    """`image` moved; what comes in from outside is True."""
+    """Move `image`; what comes in from outside is True."""
     moved = np.ones_like(image)
     height, width = image.shape
     if abs(down) < height and abs(right) < width:
@@ -91,7 +98,7 @@ def _shift(image: Bools, down: int, right: int) -> Bools:
 
 
 def _remove_small_objects(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
-    """Connected cloud and shadow of too few pixels becomes clear."""
+    """Set connected cloud and shadow of too few pixels to clear."""
     least, _ = cleaning.min_pixels(pixel_m)
     if least > 1:
         runs = find_components((codes >= SHADOW) & (codes <= CLOUD), diagonal=True)
@@ -99,7 +106,7 @@ def _remove_small_objects(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> N
 
 
 def _fill_small_holes(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
-    """Clear areas of too few pixels within cloud and shadow take the strongest class that touches them."""
+    """Fill small clear areas within cloud and shadow with the strongest class around them."""
     _, least = cleaning.min_pixels(pixel_m)
     if least > 1:
         runs = find_components(codes == CLEAR, diagonal=False)
@@ -109,7 +116,10 @@ def _fill_small_holes(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
 
 
 def _max_of_neighbours(codes: Codes) -> Codes:
-    """The highest code of each pixel's four neighbours, where all that is neither clear nor cloud counts as missing."""
+    """Return the highest code of each pixel's four neighbours.
+
+    All that is neither clear, shadow nor cloud counts as missing.
+    """
     ranked = np.where((codes >= CLEAR) & (codes <= CLOUD), codes, np.uint8(MISSING))
     found, before, after = ranked.copy(), slice(None, -1), slice(1, None)
     for here, there in ((before, after), (after, before)):
@@ -119,7 +129,7 @@ def _max_of_neighbours(codes: Codes) -> Codes:
 
 
 def _add_buffers(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
-    """Each class grows over what is weaker than itself."""
+    """Grow each class over the classes that are weaker."""
     before, (height, width) = codes.copy(), pixel_sides(pixel_m)
     for name, metres in cleaning.buffers:
         (code,) = class_codes([name])
@@ -137,7 +147,7 @@ def clean(
     sun: Sequence[float] | None = None,
     pixel_m: float | None = None,
 ) -> xr.DataArray:
-    """A mask cleaned in this order: shadows that no cloud casts, small objects, holes, buffers.
+    """Clean a mask: shadows that no cloud casts, small objects, holes, then buffers.
 
     mask: KappaMask codes, or the scheme that its attribute `scheme` names; dims (y, x) and any others, numpy or dask.
     shadow_length_m: metres; shadow farther than this from any cloud becomes clear; 0 leaves shadows alone.
@@ -172,7 +182,7 @@ def clean(
 
 
 def clean_mask(mask: xr.DataArray, cleaning: Cleaning, pixel_m: Pixel) -> xr.DataArray:
-    """What `clean` does with a mask in KappaMask codes and options that are checked already."""
+    """Clean a mask in KappaMask codes with options that are checked already."""
     planes = mask.transpose(..., "y", "x")
 
     def block(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -186,7 +196,10 @@ def clean_mask(mask: xr.DataArray, cleaning: Cleaning, pixel_m: Pixel) -> xr.Dat
 
 
 def _map_overlap(block: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], data: Any, reach: int) -> Any:
-    """`block` of each chunk of a dask array with all the neighbours that have a say, so as on the whole array."""
+    """Apply `block` to each chunk with the neighbours that it needs.
+
+    The result is that of the whole array.
+    """
     plane = (data.ndim - 2, data.ndim - 1)
     data = data.rechunk({axis: -1 for axis in plane if reach >= data.shape[axis]})
     depth = {axis: reach if data.numblocks[axis] > 1 else 0 for axis in plane}
@@ -202,7 +215,7 @@ def _check_axis_order(mask: xr.DataArray) -> None:
 
 
 def infer_pixel_m(array: xr.DataArray) -> Pixel:
-    """Metres of a pixel, from the coordinates x and y and their CRS; CubeError where these do not tell.
+    """Infer a pixel's metres from coordinates and CRS; CubeError where these do not suffice.
 
     Of degrees, and of maps that stretch towards the poles, it is the pixel in the middle.
     """
@@ -231,7 +244,7 @@ def infer_pixel_m(array: xr.DataArray) -> Pixel:
 
 
 def _crs_wkt(array: xr.DataArray) -> str:
-    """The text of the CRS that a coordinate holds, as CF and GDAL write it; "" where none does."""
+    """Return the WKT of the CRS that a coordinate holds, or ""."""
     texts = [coord.attrs.get("crs_wkt") or coord.attrs.get("spatial_ref") for coord in array.coords.values()]
     found = next((str(text) for text in texts if text), "")
     if not found and any(c.attrs.get("grid_mapping_name") == "latitude_longitude" for c in array.coords.values()):
@@ -240,7 +253,7 @@ def _crs_wkt(array: xr.DataArray) -> str:
 
 
 def _degrees_to_metres(across: float, down: float, latitude: float) -> tuple[float, float]:
-    """Height and width in metres at a latitude (WGS 84, by the series of its arcs)."""
+    """Convert degrees to height and width in metres at a latitude (WGS 84)."""
     phi = radians(latitude)
     high = 111_132.95 - 559.85 * cos(2 * phi) + 1.175 * cos(4 * phi)
     wide = 111_412.88 * cos(phi) - 93.5 * cos(3 * phi) + 0.118 * cos(5 * phi)
@@ -253,7 +266,7 @@ def _mercator_to_metres(across: float, down: float, northing: float) -> tuple[fl
 
 
 def _check_uniform(found: list[tuple[float, float]]) -> tuple[float, float]:
-    """The first of pixels, in the middle; CubeError if those at the ends have another size."""
+    """Return the size of the middle pixel; CubeError if those at the ends differ."""
     middle, *ends = found
     if min(middle) <= 0 or any(abs(end[1] - middle[1]) > MAX_SIZE_CHANGE * middle[1] for end in ends):
         raise CubeError(
@@ -264,5 +277,5 @@ def _check_uniform(found: list[tuple[float, float]]) -> tuple[float, float]:
 
 def _check_pixel_m(pixel_m: float) -> float:
     if isinstance(pixel_m, bool) or not isinstance(pixel_m, int | float) or not 0 < pixel_m < inf:
-        raise CubeError(f"pixel_m is {pixel_m!r}; needed are metres, such as 10.")
+        raise CubeError(f"{option('pixel_m')} is {pixel_m!r}; needed are metres, such as 10.")
     return float(pixel_m)

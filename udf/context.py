@@ -1,4 +1,4 @@
-"""The UDF's context: JSON with a schema version, in which an unknown key is an error."""
+"""Read the UDF's context: JSON with a schema version; unknown keys are errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, CubeError, ModelCard
+from kappamask.models.hints import by_door, option
 
 __all__ = [
     "COMMON_NAMES",
@@ -32,6 +33,12 @@ COMMON_NAMES = {
 }  # fmt: skip
 """Asset keys of Earth Search, and common names of the STAC extension eo (1 and 2) that mean one band of Sentinel-2; its
 plain `rededge` means three of them, and is left to the band's name."""
+LOAD_HINT = by_door(
+    python="Load them, as with bands=[…] of open_scene or load_collection, or rename the labels",
+    command="Take a scene that has them, or name its bands with --bands",
+    context="Load them with load_collection(bands=[…]), or rename the labels",
+)
+L1C_HINT, L2A_HINT = option("level", "L1C"), option("level", "L2A")
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
 _NUMBER = re.compile(r"(?:^|[^A-Z0-9])(?:B|BAND|LAYER)?[ _-]?(0|[1-9]\d*)$")
 """How programs that know no names number layers: 1, b1, band_1, Band 1, image_b1, SR_B1."""
@@ -51,7 +58,7 @@ def band_name(text: str | None) -> str | None:
 
 
 def band_names(texts: Sequence[str | None]) -> list[str | None]:
-    """Give the band that each layer's text names, all None where the texts only number the layers."""
+    """Give the band that each text names; all None if they only count."""
     return [None] * len(texts) if are_numbered(texts) else [band_name(text) for text in texts]
 
 
@@ -61,7 +68,7 @@ def has_number(text: str) -> bool:
 
 
 def are_numbered(texts: Sequence[str | None]) -> bool:
-    """Tell whether the texts of a scene's layers only count them, from 0 or 1 on, without leading zeros.
+    """Tell whether the texts of a scene's layers only count them.
 
     b1, b2, b3 are three layers of any scene, so they name no band; B02 does, and so do B2, B3, B4. All bands of a
     product have B8A among them. SR_B1 and the like are bands of Landsat.
@@ -75,7 +82,7 @@ def are_numbered(texts: Sequence[str | None]) -> bool:
 
 
 def normalise_cube(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.DataArray:
-    """`cube` with dims ([t,] bands, y, x) in this order and a text label on every band.
+    """Bring a cube to dims ([t,] bands, y, x) and label its bands.
 
     Labels become B02 and the like; `labels`, one for each band, are used only where the cube has none, or where its own
     only number the layers. Raises CubeError for other dimensions, missing or
@@ -98,7 +105,7 @@ def normalise_cube(cube: xr.DataArray, labels: Sequence[str] | None = None) -> x
 
 
 def _compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:
-    """`cube` with chunks of known size; where dask does not know one, the cube is computed once to count."""
+    """Make the sizes of dask chunks known; the cube is computed once to count."""
     if cube.chunks is None or not np.isnan([float(n) for sizes in cube.chunks for n in sizes]).any():
         return cube
     counted = cube.data.copy().compute_chunk_sizes()
@@ -120,20 +127,22 @@ def _label_bands(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArr
 
 
 def _name_bands(cube: xr.DataArray, found: Sequence[str], labels: Sequence[str] | None) -> list[str]:
-    """Names for a cube whose layers have none, or only numbers."""
+    """Name the bands of a cube whose layers have no names, or only numbers."""
     if not labels:
         what = f"are only numbered ({', '.join(found[:3])}, …), which names no band" if found else "have no labels"
-        raise CubeError(
-            f"The cube's bands {what}: name all {cube.sizes['bands']} in order with bands=['B02', …] or "
-            "cube.assign_coords(bands=['B02', …]), or in a UDF with the context key 'bands'."
+        how = by_door(
+            python="bands=['B02', …], or with cube.assign_coords(bands=['B02', …])",
+            command="--bands B02,…",
+            context='"bands": ["B02", …]',
         )
+        raise CubeError(f"The cube's bands {what}: name all {cube.sizes['bands']} in order with {how}.")
     if len(labels) != cube.sizes["bands"]:
         raise CubeError(f"{len(labels)} labels were given for {cube.sizes['bands']} bands.")
     return [band_name(label) or label for label in labels]
 
 
 def select_bands(cube: xr.DataArray, bands: Sequence[str]) -> xr.DataArray:
-    """Keep the `bands` of a labelled cube, in that order; CubeError if one is not there."""
+    """Keep the `bands` of a labelled cube, in that order; CubeError for others."""
     held = [str(name) for name in cube.coords["bands"].values]
     wanted = [band_name(name) or name for name in bands]
     if lacking := [name for name in wanted if name not in held]:
@@ -142,7 +151,7 @@ def select_bands(cube: xr.DataArray, bands: Sequence[str]) -> xr.DataArray:
 
 
 def select_model_bands(cube: xr.DataArray, card: ModelCard) -> xr.DataArray:
-    """The bands of `cube` that the network knows, in the card's order; others are left out.
+    """Select the bands that the network takes, in the card's order.
 
     Raises CubeError that lists what is lacking if a required band is not there.
     """
@@ -151,7 +160,7 @@ def select_model_bands(cube: xr.DataArray, card: ModelCard) -> xr.DataArray:
     if lacking:
         raise CubeError(
             f"Cube lacks bands {', '.join(lacking)}; {card.id} needs {', '.join(sorted(card.required))} "
-            f"and the cube has {', '.join(found)}. Load them with bands=[…], or rename the labels."
+            f"and the cube has {', '.join(found)}. {LOAD_HINT}."
         )
     positions = [found.index(band) for band in card.bands if band in found]
     if positions == list(range(len(found))):
@@ -160,7 +169,7 @@ def select_model_bands(cube: xr.DataArray, card: ModelCard) -> xr.DataArray:
 
 
 def resolve_level(cube: xr.DataArray, card: ModelCard, level: str | None) -> str:
-    """The product level: as given, else as the bands, the attribute `level` or the card decide.
+    """Decide the product level: as given, else by bands, attribute `level` or card.
 
     Raises CubeError if nothing decides, if bands and level contradict, or if the network is not for that level.
     """
@@ -172,11 +181,13 @@ def resolve_level(cube: xr.DataArray, card: ModelCard, level: str | None) -> str
         stated = card.levels[0]
     if not isinstance(stated, str) or stated not in LEVELS:
         given = "not known" if stated is None else repr(stated)
-        raise CubeError(f"The product level is {given}: say level='L1C' or level='L2A' (command line: --level L1C).")
+        raise CubeError(f"The product level is {given}: say {L1C_HINT} or {L2A_HINT}.")
     if stated not in card.levels:
-        raise CubeError(f"{card.id} is for {' and '.join(card.levels)}, not for {stated}: choose another model.")
+        raise CubeError(
+            f"{card.id} is for {' and '.join(card.levels)}, not for {stated}: choose another with {option('model')}."
+        )
     if stated == "L2A" and "L1C" in shown:
-        raise CubeError("level is L2A, but the cube has B10, which only L1C has: say level='L1C', or leave B10 out.")
+        raise CubeError(f"level is L2A, but the cube has B10, which only L1C has: say {L1C_HINT}, or leave B10 out.")
     if stated == "L1C" and "L2A" in shown:
-        raise CubeError("level is L1C, but the cube has AOT, WVP or SCL, which only L2A has: say level='L2A'.")
+        raise CubeError(f"level is L1C, but the cube has AOT, WVP or SCL, which only L2A has: say {L2A_HINT}.")
     return str(stated)

@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 
 from kappamask.udf import inference, windows
 from kappamask.udf.inference import classify, ordered_results, split_threads
-from kappamask.udf.pixel_evidence import REFLECTANCE_MEDIAN, PixelStatistics, compute_statistics
+from kappamask.udf.pixel_evidence import (
+    MIN_PIXELS,
+    REFLECTANCE_MEDIAN,
+    PixelStatistics,
+    compute_statistics,
+    find_zero_bands,
+)
 from kappamask.udf.preprocess import InputSpec, find_valid, to_float32, to_tensor, valid_extent
+from kappamask.udf.radiometry import AUXILIARY
 from kappamask.udf.schemes import MISSING
 
 __all__ = [
@@ -33,31 +40,52 @@ Scores = NDArray[np.float32]
 
 
 def sample_statistics(values: NDArray[Any], spec: InputSpec, step: int = 1) -> PixelStatistics:
-    """Evidence from every `step`th row and column of numbers (band, y, x). If none is valid, all are asked."""
+    """Compute statistics of every `step`th row and column of numbers (band, y, x).
+
+    If none of these pixels is valid, all are used.
+    """
     seen = pixel_statistics(subsample(values, step), spec)
     return sample_statistics(values, spec) if seen.empty and step > 1 else seen
 
 
 def subsample(values: NDArray[Any], step: int) -> NDArray[np.float32]:
-    """Every `step`th row and column of numbers (band, y, x), as (band, pixel)."""
+    """Take every `step`th row and column of numbers (band, y, x), as (band, pixel)."""
     return to_float32(values[:, ::step, ::step]).reshape(len(values), -1)
 
 
 def pixel_statistics(flat: NDArray[np.float32], spec: InputSpec) -> PixelStatistics:
-    """Evidence from numbers (band, pixel). Whatever they are held to mean, each that any meaning allows counts."""
-    seen = compute_statistics(flat, spec.bands, find_valid(flat, replace(spec, mode="auto")))
+    """Compute statistics of numbers (band, pixel), of all that any radiometry would take for measurements."""
+    seen = _statistics_as("auto", flat, spec)
     if not seen.empty and seen.fractional and seen.median < REFLECTANCE_MEDIAN:  # -999 among them is a nodata value
-        return compute_statistics(flat, spec.bands, find_valid(flat, replace(spec, mode="reflectance")))
+        return _statistics_as("reflectance", flat, spec)
     return seen
 
 
+def _statistics_as(mode: str, flat: NDArray[np.float32], spec: InputSpec) -> PixelStatistics:
+    valid = find_valid(flat, replace(spec, mode=mode))
+    return replace(compute_statistics(flat, spec.bands, valid), zero_bands=_find_zero_bands(flat, valid, spec))
+
+
+def _find_zero_bands(
+    flat: NDArray[np.float32], valid: NDArray[np.bool_], spec: InputSpec
+) -> tuple[tuple[str, float], ...]:
+    """Find required bands in which many pixels hold the declared nodata 0."""
+    if 0.0 not in spec.nodata or np.count_nonzero(valid) < MIN_PIXELS:
+        return ()
+    required = [i for i, band in enumerate(spec.bands) if band in spec.card.required and band not in AUXILIARY]
+    return find_zero_bands(flat[required][:, valid], [spec.bands[i] for i in required])
+
+
 def sampling_step(pixels: int) -> int:
-    """Which rows and columns to look at, so that of `pixels` about `SAMPLE_PIXELS` are seen."""
+    """Return the step between rows and columns at which about `SAMPLE_PIXELS` of `pixels` are sampled."""
     return max(1, int(np.sqrt(pixels / SAMPLE_PIXELS)))
 
 
 def mask_date(values: NDArray[Any], spec: InputSpec, scores: bool) -> tuple[Mask, Scores | None]:
-    """Mask (y, x) and, if asked for, scores (class, y, x) of the numbers (band, y, x) of one date."""
+    """Classify the numbers (band, y, x) of one date.
+
+    Returns the mask (y, x) and, with `scores`, scores (class, y, x).
+    """
     rows, columns = (spec.windows(n) for n in values.shape[1:])
     parallel, threads = (
         split_threads(spec.threads, len(rows) * len(columns)) if spec.uses_local_window else (1, spec.threads)
@@ -74,7 +102,10 @@ def mask_windows(
     *,
     parallel: int = 1,
 ) -> tuple[Mask, Scores | None]:
-    """Mask and scores of `values` (band, y, x) from these rows and columns of windows, as many at a time as `lanes`."""
+    """Classify `values` (band, y, x) by these rows and columns of windows.
+
+    As many windows run at a time as `parallel` says.
+    """
     shape = (values.shape[1], values.shape[2])
     mask = np.empty(shape, dtype=np.uint8)
     kept = np.empty((len(spec.card.output), *shape), dtype=np.float32) if scores else None
@@ -93,7 +124,7 @@ def iter_pieces(
     *,
     parallel: int = 1,
 ) -> Iterator[tuple[slice, slice, Mask, Scores]]:
-    """Rows, columns, mask (y, x) and scores (class, y, x), NaN where missing, of piece after piece.
+    """Yield rows, columns, mask (y, x) and scores (class, y, x) of each piece.
 
     `read(y, x)` gives the numbers (band, y, x) of one window; each is read once, from left to right, then downwards.
     """
@@ -105,7 +136,7 @@ def iter_pieces(
 
 
 def _score_window(values: NDArray[Any], spec: InputSpec) -> Scores:
-    """Scores (class, y, x) of one window; NaN where it is not valid.
+    """Score one window: (class, y, x), NaN where it is not valid.
 
     The network sees the smallest rectangle that holds its valid pixels, reflected up to the stride, so a chunk padded
     with NaN gives what its inside alone gives; windows of a network's own mosaic are fed whole.

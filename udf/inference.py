@@ -24,7 +24,9 @@ Scores = NDArray[np.float32]
 
 
 def run_network(card: ModelCard, image: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-    """Scores (class, y, x) of `image` (channel, y, x), whose sides are multiples of `card.stride`.
+    """Score `image` (channel, y, x), whose sides are multiples of `card.stride`.
+
+    Returns float32 (class, y, x).
 
     `threads` is what ONNX Runtime may use: 0 all cores, 1 in a back-end worker.
     """
@@ -49,7 +51,7 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=4)
 def open_session(card: ModelCard, threads: int) -> "onnxruntime.InferenceSession":
-    """The session of a card, opened once. Raises WeightsError if ONNX Runtime refuses the network.
+    """Open the session of a card, once; WeightsError if ONNX Runtime refuses it.
 
     Threads do not spin while they wait (on a shared machine that costs 15 % of the CPU), and with one
     thread no pool is made, whose stacks would count against a worker's RLIMIT_AS.
@@ -80,7 +82,9 @@ def _check_input(card: ModelCard, shapes: list[list[int | str]]) -> None:
 
 
 def classify(scores: NDArray[np.float32], spec: InputSpec) -> NDArray[np.uint8]:
-    """Index of the class (y, x) from `scores` (class, y, x): the highest, unless `reading` has thresholds.
+    """Choose the class (y, x) from `scores` (class, y, x).
+
+    It is the index of the highest score, unless `spec` has thresholds.
 
     A class with a threshold is taken where its score reaches it; of several, the one furthest above, as a ratio. Else
     the best of the classes without threshold; if all have one, the nearest to its own.
@@ -96,7 +100,7 @@ def classify(scores: NDArray[np.float32], spec: InputSpec) -> NDArray[np.uint8]:
 
 
 def _argmax(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """What `scores.argmax(axis=0)` gives where no score is NaN, sooner: it goes through whole planes."""
+    """Return `scores.argmax(axis=0)`, faster, for scores without NaN."""
     index, top = np.zeros(scores.shape[1:], dtype=np.uint8), scores[0].copy()
     for number, plane in enumerate(scores[1:], 1):
         index[plane > top] = number
@@ -105,10 +109,12 @@ def _argmax(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def split_threads(threads: int, windows: int) -> tuple[int, int]:
-    """How many lanes there are for so many `windows`, and the threads of each; `threads` is 0 for all cores.
+    """Split threads between parallel windows: their number, and the threads of each.
 
-    Two lanes share an even number of cores: while one reads or blends, which takes one core, the other convolves. Over
-    9 Mpx in memory, `compact` took 2.9 s so and 3.3 s in one lane, on two cores, and 0.5 GB more.
+    `threads` is 0 for all cores.
+
+    Two windows share an even number of cores: while one reads or blends, which takes one core, the other convolves.
+    Over 9 Mpx in memory, `compact` took 2.9 s so and 3.3 s one at a time, on two cores, and 0.5 GB more.
     """
     cores = threads or _count_cores()
     return (1, threads) if windows == 1 or cores % 2 else (2, cores // 2)
@@ -119,9 +125,11 @@ def _count_cores() -> int:
 
 
 def ordered_results(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Generator[Scores]:
-    """What `jobs` return, or raise, in their order; as many as there are `lanes` are at work, and one waits.
+    """Yield the results of `jobs` in their order.
 
-    Jobs are drawn in the caller's thread; with one lane they are done there too. Closing drops those that wait.
+    As many run at a time as `parallel` says, and one waits. What a job raises comes in its place.
+
+    Jobs are drawn in the caller's thread; with one at a time they are done there too. Closing drops those that wait.
     """
     if parallel == 1:
         yield from (job() for job in jobs)

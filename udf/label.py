@@ -52,7 +52,7 @@ def _provenance(prepared: PreparedCube) -> dict[str, Any]:
 
 
 def join_dates(masks: list[Any]) -> Any:
-    """Join masks of dates that were each read in their own way; what differs is listed date by date."""
+    """Join masks of dates; attributes that differ are listed date by date."""
     joined = xr.concat(masks, "t", combine_attrs="drop_conflicts")
     for key in ("radiometry", "radiometry_reason", "level"):
         values = [str(mask.attrs[key]) for mask in masks]

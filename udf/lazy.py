@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.models import MissingExtraError
+from kappamask.models.extras import missing_extra
 from kappamask.udf import eager, windows
 from kappamask.udf.pixel_evidence import PixelStatistics
 from kappamask.udf.preprocess import InputSpec
@@ -23,7 +23,7 @@ SAMPLE_BLOCKS = 3
 
 
 def mask_date(values: Any, spec: InputSpec, scores: bool) -> tuple[Any, Any]:
-    """Lazy mask (y, x) and scores (class, y, x) of a dask array (band, y, x); equal to the eager ones bit for bit.
+    """Classify a dask array (band, y, x) lazily, equal to `eager.mask_date`.
 
     Tasks of `values` stay as they are, so that what else is made of them in one computation shares them.
     """
@@ -33,17 +33,17 @@ def mask_date(values: Any, spec: InputSpec, scores: bool) -> tuple[Any, Any]:
 
 
 def stack_dates(arrays: list[Any]) -> Any:
-    """Dates on a new first axis."""
+    """Stack dates on a new first axis."""
     return _import_dask()[0].stack(arrays)
 
 
 def lazy_zeros(shape: tuple[int, ...], dtype: Any) -> Any:
-    """An array whose numbers are made when they are asked for."""
+    """Make a lazy array of zeros."""
     return _import_dask()[0].zeros(shape, dtype=dtype)
 
 
 def compute_all(arrays: list[Any]) -> list[NDArray[Any]]:
-    """Several arrays, all at once."""
+    """Compute several arrays at once."""
     return [*_import_dask()[1].compute(*arrays)]
 
 
@@ -54,7 +54,10 @@ def _block_edges(length: int, spec: InputSpec) -> list[tuple[int, int]]:
 
 
 def _lazy_block(values: Any, rows: tuple[int, int], columns: tuple[int, int], spec: InputSpec, scores: bool) -> Any:
-    """A lazy block (1, y, x), codes, or with `scores` (1 + class, y, x), float32: codes first, then scores."""
+    """Make a lazy block (1, y, x), or with `scores` (1 + class, y, x).
+
+    With scores it is float32: codes first, then scores.
+    """
     cuts, plans, inner = [], [], []
     for (first, last), length in zip((rows, columns), values.shape[1:], strict=True):
         spans = windows.intersecting_windows(spec.windows(length), first, last)
@@ -74,7 +77,7 @@ def _mask_block(
     values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], spec: InputSpec, scores: bool
 ) -> NDArray[Any]:
     seen = eager.sample_statistics(values, spec, eager.sampling_step(values.shape[1] * values.shape[2]))
-    check_radiometry(Decision(spec.mode, "decided for the whole cube"), seen)
+    check_radiometry(Decision(spec.mode, spec.mode_reason), seen)
     mask, score = eager.mask_windows(values, spec, scores, *plans)
     y, x = inner
     return mask[None, y, x] if score is None else np.concatenate([mask[None, y, x], score[:, y, x]])
@@ -85,12 +88,15 @@ def _import_dask() -> tuple[Any, Any]:
         import dask
         import dask.array
     except ImportError as error:
-        raise MissingExtraError("Lazy cubes need dask: pip install 'kappamask-openeo[scenes]'.") from error
+        raise missing_extra("dask", "scenes", user="A lazy cube") from error
     return dask.array, dask
 
 
 def read_blocks(values: Any) -> tuple[list[slice], list[slice]]:
-    """Rows and columns that divide a dask array (band, y, x) along its chunks; low and wide chunks stay so."""
+    """Divide a dask array (band, y, x) into rows and columns along its chunks.
+
+    Low and wide chunks stay so.
+    """
     _, rows, columns = values.chunks
     across = _merge_chunks(columns, BLOCK_SIDE_PX)
     widest = max(part.stop - part.start for part in across)
@@ -98,7 +104,10 @@ def read_blocks(values: Any) -> tuple[list[slice], list[slice]]:
 
 
 def _merge_chunks(chunks: tuple[int, ...], least: int) -> list[slice]:
-    """Chunks along an axis, joined until each part has `least` pixels; the last may have fewer."""
+    """Join chunks along an axis until each part has `least` pixels.
+
+    The last part may have fewer.
+    """
     edges = [0]
     for edge in np.cumsum(chunks).tolist():
         if edge - edges[-1] >= least or edge == sum(chunks):
@@ -107,12 +116,12 @@ def _merge_chunks(chunks: tuple[int, ...], least: int) -> list[slice]:
 
 
 def compute_block(values: Any, y: slice, x: slice) -> NDArray[Any]:
-    """The numbers (band, y, x) in a block of a dask array, computed in this thread."""
+    """Compute the numbers (band, y, x) of a block in this thread."""
     return np.asarray(values[:, y, x].compute(scheduler="synchronous"))
 
 
 def sample_statistics(values: Any, spec: InputSpec) -> PixelStatistics:
-    """Evidence from a few blocks of a dask array (band, y, x), spread evenly.
+    """Compute statistics of a few blocks of a dask array (band, y, x), spread evenly.
 
     If none of their pixels is valid, it is that of the first block that has some.
     """

@@ -1,4 +1,6 @@
-"""The same chunk for the older UDF API of `openeo-udf` (extra `legacy`), whose cubes wrap an xarray.DataArray.
+"""Serve the older UDF API of `openeo-udf` (extra `legacy`).
+
+Its cubes wrap an xarray.DataArray.
 
 Like `chunk`, this module must not postpone annotations.
 """
@@ -13,5 +15,5 @@ __all__ = ["apply_datacube"]
 
 
 def apply_datacube(cube: DataCube, context: Dict) -> DataCube:  # type: ignore[type-arg]  # noqa: UP006
-    """`chunk.apply_datacube` on the array inside `cube`."""
+    """Run `chunk.apply_datacube` on the array inside `cube`."""
     return DataCube(chunk.apply_datacube(cube.get_array(), context))

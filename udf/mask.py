@@ -66,7 +66,7 @@ def cloud_mask(
 def mask_cube(
     cube: xr.DataArray, options: MaskOptions, *, warn: Callable[[str], None] | None = None
 ) -> xr.DataArray | xr.Dataset:
-    """Make the mask of a cube as `options` say; see `cloud_mask` for cube, result and errors.
+    """Make the mask of a cube; see `cloud_mask` for cube, result and errors.
 
     warn: called with a sentence where the pixels speak against the radiometry without proof; left out, that is a
         RadiometryError.

@@ -15,7 +15,7 @@ Numbers = NDArray[np.intp]
 
 
 def dilate_disc(where: Bools, radius: float, ratio: float = 1.0) -> Bools:
-    """Pixels (y, x) whose centre is at most `radius` from the centre of a pixel in `where`.
+    """Dilate an image (y, x) by a disc, measured between pixel centres.
 
     The unit is a pixel's width, of which its height is `ratio`.
     """
@@ -23,7 +23,7 @@ def dilate_disc(where: Bools, radius: float, ratio: float = 1.0) -> Bools:
     out = where.copy()
     if reach == across == 0:
         return out
-    beside = _row_distance(where, across)
+    distance = _row_distance(where, across)
     widths = [floor(sqrt(max(0.0, radius**2 - (down * ratio) ** 2))) for down in range(reach + 1)]
     occupied = np.asarray(where.any(axis=1))
     for top in range(0, len(where), STRIP_ROWS):
@@ -33,12 +33,15 @@ def dilate_disc(where: Bools, radius: float, ratio: float = 1.0) -> Bools:
         for down in range(-reach, reach + 1):
             first, last = max(top + down, 0), max(min(top + len(strip) + down, len(where)), 0)
             target = strip[first - top - down : max(last - top - down, 0)]
-            np.logical_or(target, beside[first:last] <= widths[abs(down)], out=target)
+            np.logical_or(target, distance[first:last] <= widths[abs(down)], out=target)
     return out
 
 
 def _row_distance(where: Bools, reach: int) -> NDArray[Any]:
-    """Pixels along the row to the nearest in `where`; `reach` + 1 stands for all that is more."""
+    """Count the pixels along the row to the nearest in `where`.
+
+    `reach` + 1 stands for all that is more.
+    """
     out = np.empty(where.shape, dtype=np.min_scalar_type(2 * reach + 1))
     for top in range(0, len(where), STRIP_ROWS):
         strip = out[top : top + STRIP_ROWS]
@@ -49,7 +52,7 @@ def _row_distance(where: Bools, reach: int) -> NDArray[Any]:
 
 
 def _propagate_distance(away: NDArray[Any], reach: int) -> None:
-    """Lower `away` (y, x) to what the pixels before say: one more for each pixel from them, in doubling steps."""
+    """Lower `away` (y, x) to the distance from the pixels before, in doubling steps."""
     step = 1
     while step <= min(reach, away.shape[1] - 1):
         np.minimum(away[:, step:], away[:, :-step] + away.dtype.type(step), out=away[:, step:])
@@ -57,7 +60,7 @@ def _propagate_distance(away: NDArray[Any], reach: int) -> None:
 
 
 class ConnectedComponents(NamedTuple):
-    """Stretches of an image's rows, each with the number of the object that it is part of."""
+    """Connected components of an image, as runs along its rows."""
 
     start: Numbers
     """First pixel of each, counted through all rows."""
@@ -67,12 +70,12 @@ class ConnectedComponents(NamedTuple):
     """Number of its object: that of one of the object's runs."""
 
     def sizes(self) -> Numbers:
-        """Pixels of the object of each run."""
+        """Count the pixels of the component of each run."""
         sizes = np.bincount(self.label, weights=self.stop - self.start, minlength=len(self.label))
         return np.asarray(sizes[self.label], dtype=np.intp)
 
     def max_per_component(self, values: NDArray[Any]) -> NDArray[Any]:
-        """For each run the highest of `values` (flat, one a pixel) in its object."""
+        """Return for each run the highest of `values` (flat) in its component."""
         ends = np.column_stack((self.start, self.stop)).ravel()
         of_run = np.maximum.reduceat(values, ends)[::2] if len(ends) else values[:0]
         found = np.zeros(len(self.label), dtype=values.dtype)
@@ -80,13 +83,15 @@ class ConnectedComponents(NamedTuple):
         return found[self.label]
 
     def positions(self, chosen: NDArray[np.bool_]) -> Numbers:
-        """Flat positions of all pixels of the chosen runs, in order."""
+        """List the flat positions of all pixels of the chosen runs, in order."""
         start, length = self.start[chosen], (self.stop - self.start)[chosen]
         return np.asarray(np.arange(length.sum()) + np.repeat(start - (np.cumsum(length) - length), length))
 
 
 def find_components(where: NDArray[np.bool_], *, diagonal: bool) -> ConnectedComponents:
-    """The connected objects of an image (y, x), as runs; pixels that meet at a corner are connected if `diagonal`.
+    """Find the connected components of an image (y, x).
+
+    Pixels that meet at a corner are connected if `diagonal`.
 
     The image's outermost pixels must be False.
     """
@@ -102,7 +107,7 @@ def find_components(where: NDArray[np.bool_], *, diagonal: bool) -> ConnectedCom
 
 
 def _join_labels(count: int, one: Numbers, other: Numbers) -> Numbers:
-    """Number of the component of each of `count` things, of which one[i] and other[i] belong together.
+    """Number the components of `count` things, where one[i] and other[i] are connected.
 
     Each root that has a lower neighbour is hung on it and paths are shortened, until no pair is apart.
     """

@@ -5,6 +5,7 @@ serve them as they are, with the 1000 taken away ("harmonised"), or as reflectan
 every reflectance by 0.1, so each reading is held against the pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
 from typing import NamedTuple
@@ -24,6 +25,7 @@ __all__ = [
     "doubt_offset",
     "find_constant",
     "find_contradiction",
+    "find_zero_bands",
     "infer_radiometry",
 ]
 
@@ -58,13 +60,15 @@ MIN_BANDS = 3
 """In fewer bands the same number may be chance."""
 CONSTANT_SHARE = 0.05
 """So many pixels that hold one number in all bands are no surface, but a nodata value that nobody declared."""
+ZERO_SHARE = 0.2
+"""So many pixels that hold declared nodata in one required band, but not in others, are no dark water."""
 CLIPPED_BRIGHT = (0.5, 2.0)
 """Reflectances at which programs clip clouds and snow: one number in all bands may be measured there."""
 
 
 @dataclass(frozen=True)
 class PixelStatistics:
-    """Figures of the valid pixels of a sample, in the numbers as given; NaN where there are none.
+    """Statistics of the valid pixels of a sample; NaN where there are none.
 
     Numbers that are exactly 0 are left out: they are nodata, or the padding of a single band.
     """
@@ -89,6 +93,8 @@ class PixelStatistics:
     constant: float = nan
     """A number that a large part of the pixels hold in all bands; they count for no other figure."""
     constant_share: float = 0.0
+    zero_bands: tuple[tuple[str, float], ...] = ()
+    """Required bands in which many pixels hold 0 although 0 is declared nodata and other bands have data; shares."""
 
     @property
     def empty(self) -> bool:
@@ -106,8 +112,16 @@ class PixelStatistics:
         """Too many numbers are below what the offset alone comes to."""
         return self.dark < MIN_DARK_WITH_OFFSET or self.cirrus < MIN_WITH_OFFSET
 
+    @property
+    def may_hold_offset(self) -> bool:
+        """Hardly any number is below what the offset alone comes to."""
+        return not self.p0_1 < MIN_WITH_OFFSET
+
     def lies_below_zero(self, scale: float) -> bool:
-        """Tell whether the dark end, times `scale`, is where only an offset taken away twice puts it."""
+        """Tell whether the dark end shows that the offset was taken away twice.
+
+        `scale` makes reflectances of the numbers.
+        """
         return self.dark * scale < MIN_DARK
 
     @property
@@ -133,7 +147,7 @@ class Contradiction(NamedTuple):
 def compute_statistics(
     values: NDArray[np.float32], bands: tuple[str, ...], valid: NDArray[np.bool_]
 ) -> PixelStatistics:
-    """Evidence from `values` (band, pixel), of which the `valid` (pixel) ones count."""
+    """Compute statistics of the `valid` (pixel) ones of `values` (band, pixel)."""
     seen = values[:, valid]
     constant, where = find_constant(seen)
     share = float(where.mean()) if where.size else 0.0
@@ -161,7 +175,9 @@ def compute_statistics(
 
 
 def find_constant(seen: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
-    """Find the number that many pixels of `seen` (band, pixel) hold in all bands; NaN where there is none.
+    """Find the number that many pixels hold in all bands, else NaN.
+
+    seen: (band, pixel). Also returns which pixels hold it.
 
     Pixels of 0 are nodata anyway, and where all pixels are alike there is nothing to tell them from.
     """
@@ -178,6 +194,17 @@ def find_constant(seen: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
     return float(numbers[most]), flat & (seen[0] == numbers[most])
 
 
+def find_zero_bands(values: NDArray[np.float32], bands: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """Find the bands of `values` (band, pixel) in which many pixels hold 0.
+
+    Returns each with the share of these pixels.
+
+    B10 is left out: harmonised, it is 0 over most clear ground.
+    """
+    shares = [(band, float((plane == 0).mean())) for band, plane in zip(bands, values, strict=True) if plane.size]
+    return tuple((band, share) for band, share in shares if share >= ZERO_SHARE and band != "B10")
+
+
 def _drop_zeros(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(values[np.isfinite(values) & (values != 0)])
 
@@ -187,7 +214,7 @@ def _percentiles(values: NDArray[np.float32], *q: float) -> list[float]:
 
 
 def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None:
-    """How the pixels contradict `mode`, if they do.
+    """Find how the pixels contradict `mode`, if they do.
 
     Certain is only the confusion of reflectances with digital numbers, which differ ten-thousandfold; the
     offset is a matter of percentiles, which a small or odd piece of a scene may have by chance.
@@ -238,7 +265,7 @@ def doubt_offset(seen: PixelStatistics) -> str:
 
 
 def infer_radiometry(seen: PixelStatistics) -> tuple[str, str] | None:
-    """(mode, why) where the pixels alone leave no doubt, else None."""
+    """Infer (mode, why) where the pixels alone leave no doubt, else None."""
     if not seen.fractional and seen.lies_below_zero(1e-4):
         return "dn_harmonized", _why_no_offset(seen)
     if seen.median < REFLECTANCE_MEDIAN:

@@ -17,7 +17,7 @@ Prediction = tuple[Any, Any]
 
 
 def predict_dates(prepared: PreparedCube, *, scores: bool) -> list[Prediction]:
-    """Predict each date of a cube; lazy where the cube is, and equal to the eager result bit for bit."""
+    """Predict each date of a cube, lazily where the cube is lazy."""
     compute = lazy.mask_date if prepared.is_lazy else eager.mask_date
     return [_predict_date(compute, date.data, prepared.spec, scores) for date in prepared.dates]
 
@@ -29,7 +29,10 @@ def _predict_date(compute: Callable[..., Prediction], values: Any, spec: InputSp
 
 
 def pad_for_mosaic(values: Any, spec: InputSpec) -> tuple[Any, slice, slice]:
-    """Pad `values` (band, y, x) as the mosaic of the network's vendor needs; rows and columns of the image in that."""
+    """Pad `values` (band, y, x) as the vendor's mosaic needs.
+
+    Also returns the rows and columns of the image in that.
+    """
     mosaic = spec.mosaic
     if mosaic is None:
         return values, slice(0, values.shape[1]), slice(0, values.shape[2])

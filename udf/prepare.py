@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
+from kappamask.models.hints import option
 from kappamask.udf import eager, lazy
 from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
 from kappamask.udf.options import MaskOptions
@@ -87,7 +88,7 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
         mosaic=_find_mosaic(options.mosaic, card),
     )
     decision = _decide(cube, spec, warn)
-    return PreparedCube(cube, replace(spec, mode=decision.mode), decision, flipped)
+    return PreparedCube(cube, replace(spec, mode=decision.mode, mode_reason=decision.reason), decision, flipped)
 
 
 def _decide(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | None) -> Decision:
@@ -144,7 +145,9 @@ def _find_mosaic(word: str, card: ModelCard) -> Mosaic | None:
     if word not in MOSAICS:
         raise CubeError(f"No mosaic {word!r}: known are {', '.join(MOSAICS)}.")
     if MOSAICS[word] and card.mosaic is None:
-        raise CubeError(f"{card.id} has no mosaic of its own: its card lacks kappamask:mosaic; say mosaic='blended'.")
+        raise CubeError(
+            f"{card.id} has no mosaic of its own: its card lacks kappamask:mosaic; say {option('mosaic', 'blended')}."
+        )
     return card.mosaic if MOSAICS[word] else None
 
 

@@ -15,7 +15,7 @@ __all__ = ["InputSpec", "find_valid", "to_float32", "to_tensor", "valid_extent"]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How the numbers of a cube are read: shared by all its windows."""
+    """What a cube holds and how its numbers are read."""
 
     card: ModelCard
     bands: tuple[str, ...]
@@ -27,30 +27,32 @@ class InputSpec:
     threads: int
     thresholds: Thresholds = ()
     """Of classes that are taken from a score on, not where they score best."""
+    mode_reason: str = ""
+    """Why the numbers are read so, as a message tells it."""
     mosaic: Mosaic | None = None
     """Windows as the network's own tool lays them, instead of blended ones."""
 
     @property
     def uses_local_window(self) -> bool:
-        """Whether the network has a window of its own for machines with more memory than a worker's, and it is used."""
+        """True if the larger `local_window` is used, never in a back-end's worker."""
         return self.mosaic is None and self.card.local_window > self.card.window
 
     def windows(self, length: int) -> list[Span]:
-        """The windows along an axis of `length` pixels (framed for a mosaic)."""
+        """Lay windows along an axis of `length` pixels (padded for a mosaic)."""
         if self.mosaic:
             return vendor_windows(length, self.card.window, self.mosaic)
         return plan_windows(length, self.card.local_window, self.card.overlap, self.card.stride)
 
 
 def to_float32(values: Any) -> NDArray[np.float32]:
-    """`values` as plain float32, NaN where a masked array hides them."""
+    """Convert `values` to float32, NaN where a masked array hides them."""
     if isinstance(values, np.ma.MaskedArray):
         return np.asarray(np.ma.filled(values.astype(np.float32), np.nan))
     return np.asarray(values, dtype=np.float32)
 
 
 def find_valid(values: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
-    """Which pixels (y, x) of `values` (band, y, x), of any dtype, hold data.
+    """Find the pixels (y, x) of `values` (band, y, x) that hold data.
 
     Not valid: in any required band NaN, infinite, a declared nodata value, or beyond what a reflectance can be;
     0 in all reflective bands (Sentinel-2's nodata, as numbers are stored); with the offset not yet applied, 0 in
@@ -77,13 +79,16 @@ def _find_measured(plane: NDArray[np.float32], band: str, spec: InputSpec) -> ND
 
 
 def _nodata_numbers(band: str, spec: InputSpec) -> tuple[float, ...]:
-    """Numbers of one band that are no measurements: those declared, and 0 where the offset is still in the numbers."""
+    """List the numbers of one band that are no measurements.
+
+    Those are declared nodata, and 0 where the offset is still in the numbers.
+    """
     declared = tuple(nodata for nodata in spec.nodata if nodata != 0)
     return (0.0, *declared) if spec.mode == "dn_offset" and band not in AUXILIARY else declared
 
 
 def valid_extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The smallest window that holds every valid pixel; there must be one."""
+    """Return the smallest rectangle that holds every valid pixel; there must be one."""
     return _extent_along(valid, 1), _extent_along(valid, 0)
 
 
@@ -93,7 +98,9 @@ def _extent_along(valid: NDArray[np.bool_], axis: int) -> slice:
 
 
 def to_tensor(values: NDArray[Any], valid: NDArray[np.bool_], spec: InputSpec) -> NDArray[np.float32]:
-    """Network input (channel, y, x) of `values` (band, y, x), of any dtype: scaled, filled, reflected.
+    """Make the network's input (channel, y, x) from `values` (band, y, x).
+
+    values: of any dtype. They are scaled, filled and reflected.
 
     Sides are then multiples of the stride, and the card's least side at least. The network never sees a NaN: absent
     bands, pixels that are not valid, and numbers that are no measurements hold the card's fill value.
@@ -115,7 +122,10 @@ def to_tensor(values: NDArray[Any], valid: NDArray[np.bool_], spec: InputSpec) -
 
 
 def _is_all_measured(plane: NDArray[Any], band: str, spec: InputSpec) -> bool:
-    """Whether all of a plane are measurements, by its extremes: in products, whole numbers without declared nodata."""
+    """Tell by its extremes whether a whole plane holds measurements.
+
+    So it is in products of whole numbers without declared nodata.
+    """
     if plane.dtype.kind != "u" or isinstance(plane, np.ma.MaskedArray) or any(spec.nodata):
         return False
     low, high = plausible_range(spec.mode)

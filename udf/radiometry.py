@@ -1,4 +1,6 @@
-"""What the numbers of a cube mean: reflectance, or digital numbers with or without the radiometric offset.
+"""Decide what the numbers of a cube mean.
+
+They are reflectances, or digital numbers with or without the radiometric offset.
 
 Metadata is believed first, the pixels are asked second, and where the two disagree or both are silent the
 answer is an error that names the readings (rules: docs/design/0003-radiometry.md).
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kappamask.models import RadiometryError
+from kappamask.models.hints import by_door, option
 from kappamask.udf.pixel_evidence import (
     CLIPPED_BRIGHT,
     OFFSET_LEFT_IN,
@@ -71,21 +74,24 @@ AUXILIARY = ("AOT", "WVP")
 
 @dataclass(frozen=True)
 class Decision:
-    """A mode and the ground for it; `mode` is "unknown" only where no pixel is valid."""
+    """A mode and its reason; "unknown" only where no pixel is valid."""
 
     mode: str
     reason: str
 
 
 def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
-    """(scale, offset) that turns a number of `band` into reflectance; AOT and WVP are only divided by 10000."""
+    """Return the (scale, offset) that turns a number of `band` into reflectance.
+
+    AOT and WVP are only divided by 10000.
+    """
     if band in AUXILIARY:
         return QUANTIFICATION, 0.0
     return MODES.get(mode, MODES["reflectance"])
 
 
 def plausible_range(mode: str) -> tuple[float, float]:
-    """The lowest and the highest number that can be a measurement."""
+    """Return the lowest and the highest number that can be a measurement."""
     if mode not in MODES:
         return PLAUSIBLE_NUMBERS
     scale, offset = MODES[mode]
@@ -98,7 +104,7 @@ GIVEN_REASON = "given by the caller"
 def decide_radiometry(
     mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any], dates: list[PixelStatistics]
 ) -> Decision:
-    """Resolve "auto" from metadata, else from the pixels of each date; what is given otherwise stands.
+    """Resolve "auto" from metadata, else from the pixels of each date.
 
     Raises RadiometryError if mode is no known word, or if "auto" finds neither metadata nor a clear answer
     in the pixels, or answers that differ between dates. Whether pixels contradict the decision is for `check`.
@@ -114,7 +120,7 @@ def decide_radiometry(
             _check_offset(date)
     if said is None and not seen:
         return Decision("unknown", "no valid pixel")
-    return said or _from_pixels(seen)
+    return said or _from_pixels(dates)
 
 
 def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False) -> str:
@@ -125,7 +131,7 @@ def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only:
     against = find_contradiction(decision.mode, seen)
     if against is None:
         # Who says how the numbers are to be read vouches for them; a back-end's chunk may be dark and smooth.
-        return "" if decision.reason == GIVEN_REASON else check_constant(decision, seen, certain_only=certain_only)
+        return "" if decision.reason == GIVEN_REASON else _check_fill(decision, seen, certain_only)
     message = (
         f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.looks_like}: "
         f"{against.why}. {_hint(decision.mode, against.looks_like)}"
@@ -135,69 +141,126 @@ def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only:
     return message
 
 
+def _say(mode: str) -> str:
+    return option("radiometry", mode)
+
+
 def _hint(mode: str, looks_like: str) -> str:
-    """What to type where the numbers look like `looks_like`."""
+    """Say what to do where numbers given as `mode` look like something else."""
     step = "0.1" if mode == "reflectance" else "1000"
     if looks_like == OFFSET_LEFT_IN:
         return (
             "Needed is reflectance without the offset: take 0.1 away from all bands but AOT and WVP (cube - 0.1), or "
-            "give the digital numbers and say radiometry='dn_offset'."
+            f"give the digital numbers and say {_say('dn_offset')}."
         )
     if looks_like == OFFSET_TAKEN_TWICE:
         return (
             f"Needed are numbers that the offset was taken from once: add {step} to all bands but AOT and WVP "
-            f"(cube + {step}), or give the digital numbers as they are in the product and say radiometry='dn_offset'."
+            f"(cube + {step}), or give the digital numbers as they are in the product and say {_say('dn_offset')}."
         )
     return (
-        "Say which it is with radiometry='reflectance', 'dn_harmonized' or 'dn_offset'; if they are unlike any "
-        "other scene, turn them into reflectance and say radiometry='reflectance'."
+        f"Say which it is with {_say('reflectance')}, {_say('dn_harmonized')} or {_say('dn_offset')}; if they are "
+        f"unlike any other scene, turn them into reflectance and say {_say('reflectance')}."
     )
 
 
-def check_constant(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False) -> str:
-    """Raise RadiometryError if a large area holds one number in all bands; see `check` for `certain_only`."""
-    scale, offset = scale_and_offset("", decision.mode)
-    low, high = CLIPPED_BRIGHT
-    if not seen.constant_share or low <= seen.constant * scale + offset <= high:
-        return ""
-    message = (
-        f"{seen.constant_share:.0%} of the pixels hold {seen.constant:g} in all bands, which no surface does. If that "
-        f"is no data, declare it: cube.attrs['nodata'] = {seen.constant:g}, or in a GeoTIFF gdal_edit.py -a_nodata "
-        f"{seen.constant:g} FILE; else cut the area away, or set it to NaN."
-    )
-    if not certain_only:
+def _check_fill(decision: Decision, seen: PixelStatistics, certain_only: bool) -> str:
+    """Raise RadiometryError for a large area that may be no data; see `check_radiometry` for `certain_only`."""
+    message = _doubt_constant(decision, seen) or _doubt_zeros(decision, seen)
+    if message and not certain_only:
         raise RadiometryError(message)
     return message
 
 
-def _from_pixels(dates: list[PixelStatistics]) -> Decision:
-    """The one answer of all dates that give one; a date wholly under cloud gives none, and follows the others."""
-    found = [answer for answer in map(infer_radiometry, dates) if answer]
-    for answer, date in zip(map(infer_radiometry, dates), dates, strict=True):
-        if answer and answer[0] == "reflectance":
-            _check_offset(date)
-    modes = {mode for mode, _ in found}
-    if len(modes) == 1:
-        return Decision(found[0][0], f"from the pixels: {found[0][1]}")
-    if modes:
-        raise RadiometryError(
-            f"The dates differ: some hold {', others '.join(sorted(modes))}. Mask them apart, each with its radiometry."
-        )
-    raise RadiometryError(
-        "The numbers may be dn_harmonized or dn_offset, or neither: no metadata says which, and the pixels, from "
-        f"{dates[0].p0_1:.4g} to {dates[0].p99:.4g}, leave it open, as under full cloud. "
-        "Say which it is with radiometry='dn_harmonized', radiometry='dn_offset' or radiometry='reflectance'."
+def _doubt_zeros(decision: Decision, seen: PixelStatistics) -> str:
+    """Say which required bands hold declared nodata 0 where others have data.
+
+    Returns "" if none does.
+
+    With the offset in the numbers 0 is never a measurement, and such pixels are missing anyway.
+    """
+    if not seen.zero_bands or decision.mode == "dn_offset":
+        return ""
+    bands = ", ".join(f"{band} ({share:.0%} of the pixels)" for band, share in seen.zero_bands)
+    how = by_door(
+        python="set it to NaN in these bands",
+        command="write NaN, or a nodata value below -2000, in these bands",
+    )
+    return (
+        f"0 is declared as no data, and {bands} hold 0 where other bands have data. If that is no data, {how}; "
+        f"if 0 was measured, say {_say(decision.mode)}."
     )
 
 
+def _doubt_constant(decision: Decision, seen: PixelStatistics) -> str:
+    """Say which number a large area holds in all bands; "" if there is none."""
+    scale, offset = scale_and_offset("", decision.mode)
+    low, high = CLIPPED_BRIGHT
+    if not seen.constant_share or low <= seen.constant * scale + offset <= high:
+        return ""
+    how = by_door(
+        python=f"cube.attrs['nodata'] = {seen.constant:g}",
+        command=f"in a GeoTIFF gdal_edit.py -a_nodata {seen.constant:g} FILE",
+    )
+    return (
+        f"{seen.constant_share:.0%} of the pixels hold {seen.constant:g} in all bands, which no surface does. If that "
+        f"is no data, declare it: {how}; else cut the area away, or set it to NaN."
+    )
+
+
+def _from_pixels(dates: list[PixelStatistics]) -> Decision:
+    """Return the one answer of all dates.
+
+    A date that gives none, as under full cloud, follows the others only where it cannot hold the offset.
+    """
+    answers = [None if date.empty else infer_radiometry(date) for date in dates]
+    for answer, date in zip(answers, dates, strict=True):
+        if answer and answer[0] == "reflectance":
+            _check_offset(date)
+    found = [answer for answer in answers if answer]
+    modes = {mode for mode, _ in found}
+    if len(modes) > 1:
+        raise RadiometryError(
+            f"The dates differ: some hold {', others '.join(sorted(modes))}. Mask them apart, each with its radiometry."
+        )
+    if not found:
+        first = next(date for date in dates if not date.empty)
+        raise RadiometryError(
+            "The numbers may be dn_harmonized or dn_offset, or neither: no metadata says which, and the pixels, from "
+            f"{first.p0_1:.4g} to {first.p99:.4g}, leave it open, as under full cloud. "
+            f"Say which it is with {_say('dn_harmonized')}, {_say('dn_offset')} or {_say('reflectance')}."
+        )
+    mode, why = found[0]
+    open_dates = [
+        number
+        for number, (answer, date) in enumerate(zip(answers, dates, strict=True), 1)
+        if answer is None and not date.empty and not _can_follow(mode, date)
+    ]
+    if open_dates:
+        raise RadiometryError(
+            f"Dates {', '.join(map(str, open_dates))} of {len(dates)} may be dn_harmonized or dn_offset: no metadata "
+            f"says which, and their pixels leave it open, as under full cloud. The others look like {mode}; if all are "
+            f"alike say {_say(mode)}, else mask them apart."
+        )
+    return Decision(mode, f"from the pixels: {why}")
+
+
+def _can_follow(mode: str, date: PixelStatistics) -> bool:
+    """Tell whether a date without an answer can only be read like the others.
+
+    One source may mix baselines.
+    """
+    return mode == "reflectance" or (mode == "dn_harmonized" and not date.may_hold_offset)
+
+
 def radiometry_from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
-    """What the metadata say, if they do."""
+    """Return what the metadata say of the radiometry, if they do."""
     readers = (_from_attribute, _from_encoding, _from_packing, _from_collection, _from_baseline)
     return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
 
 
 def lacks_offset(said: Decision | None, encoding: Mapping[str, Any]) -> bool:
-    """Tell whether numbers were decoded by a scale alone, as where a file does not declare the offset."""
+    """Tell whether numbers were decoded by a scale alone, without an offset."""
     decoded = said is not None and said.reason == DECODED_REASON
     return decoded and _single_number(encoding.get("add_offset", 0.0)) in (0.0, None)
 
@@ -206,7 +269,7 @@ def _check_offset(seen: PixelStatistics) -> None:
     if why := doubt_offset(seen):
         raise RadiometryError(
             f"The numbers look like {OFFSET_LEFT_IN}: {why}. {_hint('reflectance', OFFSET_LEFT_IN)} If they are right, "
-            "as over sand or under closed cloud, say radiometry='reflectance'."
+            f"as over sand or under closed cloud, say {_say('reflectance')}."
         )
 
 
@@ -245,7 +308,7 @@ def _from_baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decis
 
 
 def _single_number(value: Any) -> float | None:
-    """One number from a scalar or from a list whose entries are all equal."""
+    """Return one number from a scalar, or from a list of equal entries."""
     try:
         numbers = np.unique(np.asarray(value, dtype=float))
     except (TypeError, ValueError):

@@ -32,7 +32,9 @@ Plane = NDArray[np.floating[Any]]
 
 
 def interpolate_bands(cube: xr.DataArray, card: ModelCard, warn: Callable[[str], None]) -> xr.DataArray:
-    """`cube` ([t,] bands, y, x) with its repeated bands interpolated by the card's kernel, if it names one.
+    """Interpolate the repeated bands of a cube by the card's kernel.
+
+    cube: ([t,] bands, y, x); it comes back as it is if the card names no kernel.
 
     A band whose phase is not proven, as in a cube of one colour or of other resampling, stays as it is, with a warning.
     """
@@ -46,9 +48,10 @@ def interpolate_bands(cube: xr.DataArray, card: ModelCard, warn: Callable[[str],
             if known and not _interpolate_plane(plane, BAND_RATIOS[name], card.resampling):
                 doubtful.append(name)
     if doubtful:
-        told = ", ".join(dict.fromkeys(doubtful))
+        uncertain = ", ".join(dict.fromkeys(doubtful))
         warn(
-            f"{told}: no proof that pixels are repeated, so they are used as they are; {card.id} wants them resampled."
+            f"{uncertain}: no proof that pixels are repeated, so they are used as they are; "
+            f"{card.id} wants them resampled."
         )
     return cube.copy(data=values)
 
@@ -76,7 +79,10 @@ def _interpolate_plane(plane: Plane, ratio: int, kernel: str) -> bool:
 
 
 def _find_phase(plane: Plane, ratio: int) -> int | None:
-    """The row, below `ratio`, at which coarse pixels begin; None where steps lie at several phases or hardly any."""
+    """Find the row, below `ratio`, at which coarse pixels begin.
+
+    Returns None where steps lie at several phases, or there are hardly any.
+    """
     steps = np.flatnonzero((np.diff(np.nan_to_num(plane, nan=-1.0), axis=0) != 0).any(axis=1)) + 1
     phases = np.unique(steps % ratio)
     return int(phases[0]) if len(phases) == 1 and len(steps) >= MIN_STEPS else None
@@ -85,7 +91,9 @@ def _find_phase(plane: Plane, ratio: int) -> int | None:
 def kernel_weights(
     first: int, count: int, ratio: int, length: int, kernel: str | Kernel
 ) -> tuple[slice, NDArray[np.float64]]:
-    """Which of `length` coarse pixels `count` fine ones from `first` on are made of, and their weights (fine, coarse).
+    """Return the coarse pixels that fine ones are made of, and weights (fine, coarse).
+
+    The fine pixels are `count` from `first` on; there are `length` coarse ones.
 
     `ratio` fine pixels lie along a coarse one; `kernel` is one of `KERNELS`, or another. Weights sum to 1, at the ends
     over the pixels that are there.

@@ -43,7 +43,7 @@ MAX_LISTED = 16
 
 
 def flag_attributes(card: ModelCard) -> dict[str, Any]:
-    """CF flag attributes (CF conventions 3.5) for a mask with the classes of `card`."""
+    """Return CF flag attributes (CF conventions 3.5) for the classes of `card`."""
     return {
         "flag_values": np.array([c.value for c in card.classes], dtype=np.uint8),
         "flag_meanings": " ".join(c.name for c in card.classes),
@@ -52,7 +52,9 @@ def flag_attributes(card: ModelCard) -> dict[str, Any]:
 
 
 def to_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
-    """A KappaMask mask in another class scheme, with that scheme's names and colours as CF flag attributes.
+    """Convert a KappaMask mask to another class scheme.
+
+    Names and colours of the scheme become CF flag attributes.
 
     mask: codes 0 to 5 and 255, whole numbers of any type or floats with NaN (no data), any dims, numpy or dask.
     name: SCL, CMIX, Fmask, S2cloudless, FMSC, MAJA, DL_L8S2_UV, CloudSEN12, bits, or KappaMask, which changes nothing;
@@ -71,7 +73,9 @@ def to_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
 
 
 def from_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
-    """A mask in another class scheme as KappaMask codes, uint8; the other way of `to_scheme`, which see.
+    """Convert a mask in another class scheme to KappaMask codes, uint8.
+
+    It is the inverse of `to_scheme`, which says what masks may be.
 
     Raises CubeError for a code that the scheme does not have, or if the attribute `scheme` names another scheme.
     """
@@ -88,14 +92,14 @@ def from_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
 
 
 def to_kappamask(mask: xr.DataArray) -> xr.DataArray:
-    """The mask in KappaMask codes, uint8, from whatever scheme its attribute `scheme` names."""
+    """Convert a mask from the scheme in its attributes to KappaMask codes, uint8."""
     if not is_kappamask(_scheme_name(mask)):
         return from_scheme(mask, _scheme_name(mask))
     return _recode(mask, _code_table(KAPPAMASK), KAPPAMASK)
 
 
 def unusable_pixels(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr.DataArray:
-    """Which pixels to leave out, as openEO's `mask` wants it: True (not zero) is masked.
+    """Find the pixels to leave out, True as openEO's `mask` wants it.
 
     mask: as for `to_scheme`, or in the scheme that its attribute `scheme` names.
     classes: names of KappaMask classes. Nodata (255, NaN) is always True.
@@ -110,7 +114,9 @@ def unusable_pixels(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr
 
 
 def to_bits(mask: xr.DataArray, before: xr.DataArray | None = None) -> xr.DataArray:
-    """A bit-packed quality band, uint8 with CF flag_masks, the bits placed as in Landsat Collection 2's QA_PIXEL.
+    """Pack a mask into a quality band of bits, as Landsat's QA_PIXEL has them.
+
+    The result is uint8 with CF flag_masks; Landsat's Collection 2 has the same bits.
 
     1 missing, 2 dilated, 4 semi-transparent cloud, 8 cloud, 16 cloud shadow, 64 clear, 128 undefined; 255 nodata.
     mask: as for `unusable`. before: the mask before `clean`; where that was clear and this is not, 2 is added.
@@ -123,7 +129,7 @@ def to_bits(mask: xr.DataArray, before: xr.DataArray | None = None) -> xr.DataAr
 
 
 def scheme_attributes(scheme: Scheme) -> dict[str, Any]:
-    """CF flag attributes of a mask in this scheme."""
+    """Return the CF flag attributes of a mask in this scheme."""
     values = np.array([row.value for row in scheme.rows], dtype=np.uint8)
     masks = {"flag_masks": values} if scheme.name == "bits" else {}
     return {
@@ -137,7 +143,7 @@ def scheme_attributes(scheme: Scheme) -> dict[str, Any]:
 
 
 def _code_table(name: str) -> dict[int, int]:
-    """KappaMask class, or nodata, of each code of a scheme."""
+    """Return the KappaMask class, or nodata, of each code of a scheme."""
     own = {code: code for code in (*range(len(CLASSES)), NODATA_CODE)}
     return own if is_kappamask(name) else find_scheme(name).classes_by_code
 
@@ -148,14 +154,14 @@ def _scheme_name(mask: xr.DataArray) -> str:
 
 
 def _dtype_kind(mask: xr.DataArray) -> str:
-    """Kind of the mask's numbers, as numpy names it."""
+    """Return the kind of the mask's numbers, as numpy names it."""
     if not isinstance(mask, xr.DataArray):
         raise CubeError(f"A mask must be an xarray.DataArray of class codes, not {type(mask).__name__}.")
     return str(mask.dtype.kind)
 
 
 def _recode(mask: xr.DataArray, table: Mapping[int, int], scheme: str) -> xr.DataArray:
-    """`mask` with each code replaced as `table` says, as uint8."""
+    """Replace each code of `mask` as `table` says; uint8."""
     if _dtype_kind(mask) not in "uif":
         raise CubeError(f"The mask holds {mask.dtype}; needed are class codes, whole numbers.")
     # bytes.translate reads a table eight times faster than an index array does, which numpy makes 64 bits wide.
@@ -172,7 +178,10 @@ def _recode(mask: xr.DataArray, table: Mapping[int, int], scheme: str) -> xr.Dat
 
 
 def _to_bytes(block: NDArray[Any]) -> bytes | None:
-    """The codes in C order, NaN as nodata; None if one is no whole number from 0 to 255."""
+    """Return the codes as bytes in C order, NaN as nodata.
+
+    Returns None if one is no whole number from 0 to 255.
+    """
     if block.dtype == np.uint8:
         return block.tobytes()
     whole = np.nan_to_num(block, nan=NODATA_CODE) if block.dtype.kind == "f" else block

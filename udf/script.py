@@ -1,4 +1,6 @@
-"""KappaMask for openEO: this text is uploaded as the UDF; the work is done by the package it finds.
+"""Find the KappaMask package on a back-end and mask chunks with it.
+
+This text is uploaded as the UDF.
 
 The package, ONNX Runtime and the network come as a dependency archive, unpacked in the folder
 `kappamask_deps` of the worker's current directory, or are installed.

@@ -1,4 +1,4 @@
-"""Facts of one scene that survive when xarray joins it with others along t, and the dates of such a series apart."""
+"""Keep the facts of each scene when xarray joins scenes along t."""
 
 import json
 from typing import Any
@@ -20,14 +20,17 @@ def add_scene_facts(cube: xr.DataArray) -> xr.DataArray:
 
 
 def split_dates(cube: xr.DataArray) -> list[xr.DataArray]:
-    """Give each date of a series of scenes with its own attributes; [] where all dates have the same."""
+    """Split a series into dates with attributes of their own.
+
+    Returns [] where all dates have the same.
+    """
     if SCENE_FACTS not in cube.coords or cube.coords[SCENE_FACTS].ndim != 1:
         return []
     dim = cube.coords[SCENE_FACTS].dims[0]
-    told = [str(text) for text in cube.coords[SCENE_FACTS].values]
-    if len(set(told)) == 1:
+    texts = [str(text) for text in cube.coords[SCENE_FACTS].values]
+    if len(set(texts)) == 1:
         return []
-    return [_restore_attributes(cube.isel({dim: [i]}), json.loads(text)) for i, text in enumerate(told)]
+    return [_restore_attributes(cube.isel({dim: [i]}), json.loads(text)) for i, text in enumerate(texts)]
 
 
 def _restore_attributes(date: xr.DataArray, facts: dict[str, Any]) -> xr.DataArray:

@@ -32,7 +32,7 @@ __all__ = ["READER_THREADS", "Piece", "Prefetcher", "ProgressCallback", "Stream"
 MAX_READERS = 4
 """Threads; GDAL decodes a block of JPEG 2000 in several of its own, and each reader's blocks take memory."""
 PREFETCH = 2
-"""Blocks that may be ready ahead of the window that is read, beside those that are at work."""
+"""Blocks that may be ready ahead of the window that is read, besides those that are being computed."""
 READER_THREADS = "kappamask-read"
 """What the threads' names begin with."""
 Window = tuple[slice, slice]
@@ -41,7 +41,7 @@ Block = tuple[int, int]
 Mask = NDArray[np.uint8]
 Scores = NDArray[np.float32]
 ProgressCallback = Callable[[int, int], None]
-"""Is told how much is done, and how much there is."""
+"""Called with how much is done, and how much there is."""
 
 
 class _LoadedBlock(NamedTuple):
@@ -52,7 +52,9 @@ class _LoadedBlock(NamedTuple):
 
 
 class Prefetcher:
-    """Numbers (band, y, x) of a dask array, window by window, in the order in which `windows` announces them.
+    """Compute a dask array (band, y, x) ahead of the windows that read it.
+
+    The order is that of `windows`.
 
     That is row by row, the rows from top to bottom. A context manager: leaving it waits for what is at work, and drops
     the rest.
@@ -80,7 +82,7 @@ class Prefetcher:
         self._pool.shutdown(cancel_futures=True)
 
     def read(self, y: slice, x: slice) -> NDArray[Any]:
-        """The next window. Raises what computing the array raises."""
+        """Read the next window. Raises what computing the array raises."""
         needed = self._blocks_of(y, x)
         self._start(needed)
         window = np.empty((len(self._values), y.stop - y.start, x.stop - x.start), dtype=self._values.dtype)
@@ -112,7 +114,7 @@ class Prefetcher:
         return self._loaded[block]
 
     def _forget(self, block: Block, loaded: _LoadedBlock) -> None:
-        """Let go of a block, or of the rows above the next window, when its last window of a row has been read."""
+        """Free a block, or its rows above the next window, when they were read."""
         tops = self._window_tops[block]
         top = tops.popleft()
         if not tops:
@@ -123,7 +125,7 @@ class Prefetcher:
 
 
 def overlap_slices(one: slice, other: slice) -> tuple[slice, slice]:
-    """What two parts of an axis share: where it lies in the one, and where in the other."""
+    """Return where two parts of an axis overlap, in the one and the other."""
     first, last = max(one.start, other.start), min(one.stop, other.stop)
     return slice(first - one.start, last - one.start), slice(first - other.start, last - other.start)
 
@@ -142,13 +144,13 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Stream:
-    """A mask that is not made yet: at most a sample of the cube has been computed."""
+    """A mask that is prepared but not computed yet."""
 
     prepared: PreparedCube
     """A dask cube."""
 
     def template(self) -> xr.Dataset:
-        """Give `mask` and `score` as their pieces will add up: dims, coordinates and attributes, but no values."""
+        """Make `mask` and `score` with dims, coordinates and attributes, but no values."""
         shape, planes = self.prepared.cube.shape[-2:], len(self.prepared.spec.card.output)
         empty = (lazy.lazy_zeros(shape, np.uint8), lazy.lazy_zeros((planes, *shape), np.float32))
         result = label_result([empty] * len(self.prepared.dates), self.prepared, scores=True)

@@ -1,4 +1,4 @@
-"""Overlapping windows: where they lie, and how their scores become one image.
+"""Lay overlapping windows and blend their scores to one image.
 
 Along each axis there are as few windows as cover the image, all of one size, no larger than that takes; they lie
 `size - 2 * overlap` apart, and the last one is moved back to end with the image. Scores are blended with weights that
@@ -18,14 +18,14 @@ __all__ = ["Piece", "Span", "blend_windows", "intersecting_windows", "padded_len
 
 Scores = NDArray[np.float32]
 MIN_WEIGHT = 1e-6
-"""Beside a weight near 1 it moves no float32 score by more than its rounding."""
+"""Next to a weight near 1 it moves no float32 score by more than its rounding."""
 
 CACHE_CONFLICT_PX = 128
 """Pixels: rows of a multiple of it lie so in the processor's cache that convolutions take an eighth longer (measured
 with `compact`, on Intel Xeon)."""
 
 NEGLIGIBLE_WEIGHT = 1e-12
-"""Beside a weight of 1 it is rounded away; alone, beyond the pixels that a block is for, nothing is divided by 0."""
+"""Next to a weight of 1 it is rounded away; alone, beyond the pixels that a block is for, nothing is divided by 0."""
 
 
 Piece = tuple[slice, slice, Scores]
@@ -33,7 +33,7 @@ Piece = tuple[slice, slice, Scores]
 
 
 class Span(NamedTuple):
-    """One window along one axis: its first pixel, and the weight of each of its pixels."""
+    """One window along one axis: first pixel, and the weight of each pixel."""
 
     start: int
     weight: Scores
@@ -50,7 +50,9 @@ class Span(NamedTuple):
 
 
 def plan_windows(length: int, size: int, overlap: int, stride: int = 1) -> list[Span]:
-    """The windows along an axis of `length` pixels; a single one if the axis is not longer than `size`.
+    """Lay windows along an axis of `length` pixels.
+
+    It is a single one if the axis is not longer than `size`.
 
     No window is larger than `size`, and each is a multiple of `stride`, as `size` is.
     """
@@ -62,14 +64,16 @@ def plan_windows(length: int, size: int, overlap: int, stride: int = 1) -> list[
 
 
 def _smallest_size(length: int, size: int, overlap: int, stride: int) -> int:
-    """The size at which no more windows are needed than at `size`."""
+    """Return the smallest size that needs no more windows than `size` does."""
     count = -(-(length - 2 * overlap) // (size - 2 * overlap))
     least = -(-(length + (count - 1) * 2 * overlap) // (count * stride)) * stride
     return least + stride if least % CACHE_CONFLICT_PX == 0 and least + stride <= size else least
 
 
 def _blend_weight(start: int, length: int, size: int, overlap: int) -> Scores:
-    """1 inside, almost 0 over the outer overlap / 2, linear between; 1 up to an edge that is the image's own.
+    """Weigh the pixels of a window for blending.
+
+    1 inside, almost 0 over the outer overlap / 2, linear between; 1 up to an edge of the image.
 
     Scores near a window's edge lack context, so there the neighbour's are taken.
     """
@@ -81,7 +85,10 @@ def _blend_weight(start: int, length: int, size: int, overlap: int) -> Scores:
 
 
 def vendor_windows(length: int, size: int, mosaic: Mosaic) -> list[Span]:
-    """The windows that a network's own tool lays along an axis that `framed` has made `length` pixels long."""
+    """Lay windows along an axis as the network's own tool does.
+
+    length: as `padded_length` gives it.
+    """
     starts = range(0, length - size + 1, mosaic.step)
     weights = np.tile(_vendor_weight(size, mosaic), (len(starts), 1))
     if mosaic.taper == "crop":
@@ -91,12 +98,12 @@ def vendor_windows(length: int, size: int, mosaic: Mosaic) -> list[Span]:
 
 
 def padded_length(length: int, size: int, mosaic: Mosaic) -> int:
-    """What an axis of `length` pixels grows to, so that whole windows of `own` cover it."""
+    """Return the length to which `vendor_windows` wants an axis padded."""
     return (-(-(mosaic.before + length) // mosaic.step) - 1) * mosaic.step + size
 
 
 def _vendor_weight(size: int, mosaic: Mosaic) -> Scores:
-    """Weights (size,) of one window: 1 in the middle, nothing over its ends, or less and less."""
+    """Weigh the pixels of a window as the vendor's tool does, shape (size,)."""
     from_end = np.minimum(np.arange(size), np.arange(size)[::-1])
     if mosaic.taper == "crop":
         weight = (from_end >= mosaic.amount).astype(np.float64)
@@ -107,7 +114,7 @@ def _vendor_weight(size: int, mosaic: Mosaic) -> Scores:
 
 
 def intersecting_windows(spans: list[Span], first: int, last: int) -> list[Span]:
-    """The windows that hold any pixel of [first, last)."""
+    """Select the windows that hold any pixel of [first, last)."""
     return [span for span in spans if span.start < last and span.stop > first]
 
 
@@ -134,7 +141,10 @@ def blend_windows(rows: list[Span], columns: list[Span], score: Callable[[slice,
 def _blend_row(
     row: Span, columns: list[Span], score: Callable[[slice, slice], Scores]
 ) -> Iterator[tuple[slice, Scores]]:
-    """One row of windows, piece by piece: plane 0 sums the weights, the others the weighted scores."""
+    """Yield one row of windows, piece by piece.
+
+    Plane 0 sums the weights, the others the weighted scores.
+    """
     left: Scores | None = None
     for column, right in zip(columns, [*columns[1:], None], strict=True):
         found = score(row.pixels, column.pixels)

@@ -16,6 +16,7 @@ import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
 from kappamask.files.geojson import list_geometries, parse_crs_name, split_box
+from kappamask.files.untrusted import parse_json
 from kappamask.models import CubeError, MissingExtraError
 
 __all__ = ["Cell", "cells", "read_area", "zones"]
@@ -29,6 +30,8 @@ TURN, HALF = 360.0, 180.0
 """Degrees around the globe, and to the antimeridian."""
 VERTEX = 0.05
 """Degrees between vertices that are added before edges are projected: 5 km, which bends by less than a metre."""
+MAX_AREA_BYTES = 2**27
+"""Of a GeoJSON file: fields of a country are some 50 MB."""
 GEOPACKAGE = b"SQLite format 3\0"
 """The first bytes of a GeoPackage (OGC 12-128); other files are read as GeoJSON."""
 SPECIAL = (
@@ -151,7 +154,7 @@ def _of_file(path: Path) -> tuple[BaseGeometry, str | None]:
         head = file.read(16)
     if head == GEOPACKAGE:
         return _of_geopackage(path)
-    document = json.loads(path.read_text(encoding="utf-8"))
+    document = parse_json(path.read_bytes(), max_bytes=MAX_AREA_BYTES)
     return _united([shapely.from_geojson(json.dumps(one)) for one in list_geometries(document)]), parse_crs_name(
         document
     )

@@ -50,7 +50,7 @@ def test_weights_that_are_computed_are_counted_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("side", [100, 480, 512, 1000])
 def test_official_windows_cover_an_array_once(side: int) -> None:
-    from entrants import OFFICIAL_STEP, windows
+    from competitors import OFFICIAL_STEP, windows
 
     array = np.arange(side * side, dtype=np.uint16).reshape(1, side, side)
     found = list(windows(array))
@@ -61,24 +61,26 @@ def test_official_windows_cover_an_array_once(side: int) -> None:
 
 
 def test_figures_of_accuracy_are_those_of_a_hand() -> None:
-    from accuracy import judged
+    from accuracy import compute_scores
 
     truth = np.array([[1, 1, 2, 2], [3, 4, 4, 0]], np.uint8)
     found = np.array([[1, 2, 2, 2], [4, 4, 1, 4]], np.uint8)
-    figures = judged(found, truth)
+    figures = compute_scores(found, truth)
     assert figures["clear"] == pytest.approx(2 / 4) and figures["shadow"] == pytest.approx(4 / 5)
     assert figures["cloud"] == pytest.approx(4 / 5) and figures["cloud balanced"] == pytest.approx((2 / 3 + 1) / 2)
 
 
 def test_only_the_bands_of_a_subset_are_shown(tmp_path: Path) -> None:
-    from accuracy import BANDS, SUBSETS, masked
+    from accuracy import BANDS, SUBSETS, classify_scene
 
     card = write_model(tmp_path, brightness_network())
     scene = np.random.default_rng(0).uniform(0.02, 0.6, (13, 40, 40)).astype(np.float32)
     other = scene.copy()
     other[[BANDS.index("B11"), BANDS.index("B12")]] = 0.9
-    for subset in ("four", "three"):
-        np.testing.assert_array_equal(*(masked(s, "L1C", SUBSETS[subset], str(card.folder)) for s in (scene, other)))
+    for subset in ("4", "3"):
+        np.testing.assert_array_equal(
+            *(classify_scene(s, "L1C", SUBSETS[subset], str(card.folder)) for s in (scene, other))
+        )
 
 
 # networks whose weights are not here
@@ -86,9 +88,9 @@ def test_only_the_bands_of_a_subset_are_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["official-l1c-unet", "official-l2a-unet", "official-l1c-deeplabv3plus", "dl-l8s2-uv"])
 def test_stand_ins_are_converted_as_the_real_ones_are(name: str, tmp_path: Path) -> None:
-    from stand_in import stand_in
+    from random_weights import resolve_peer
 
-    peer, random = stand_in(name, tmp_path)
+    peer, random = resolve_peer(name, tmp_path)
     card = load_card(peer)
     assert random and card.id.startswith(name)
     image = np.zeros((1, len(card.bands), 288, 288), np.float32)
@@ -98,10 +100,10 @@ def test_stand_ins_are_converted_as_the_real_ones_are(name: str, tmp_path: Path)
 
 
 def test_what_is_here_needs_no_stand_in(tmp_path: Path) -> None:
-    from stand_in import stand_in
+    from random_weights import resolve_peer
 
-    assert stand_in("compact", tmp_path) == ("compact", False)
-    assert stand_in("threshold", tmp_path) == ("threshold", False)
+    assert resolve_peer("compact", tmp_path) == ("compact", False)
+    assert resolve_peer("threshold", tmp_path) == ("threshold", False)
     assert not any(tmp_path.iterdir())
 
 
@@ -110,11 +112,11 @@ def test_the_official_architecture_is_counted_without_haste(tmp_path: Path) -> N
 
     Enlarging takes 4 products for 4 pixels, and 16 for each pixel and channel that it makes.
     """
-    from entrants import OFFICIAL
+    from competitors import OFFICIAL
     from macs import gmac_per_megapixel
-    from stand_in import stand_in
+    from random_weights import resolve_peer
 
-    stand_in("official-l1c-unet", tmp_path, plain=True)
+    resolve_peer("official-l1c-unet", tmp_path, plain=True)
     widths = [64 * 2**level for level in range(5)]
     down = [
         (9 * (before * now + now * now), level)
@@ -133,38 +135,38 @@ def test_peers_that_would_not_fit_run_in_blocks(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(times, "free_mb", lambda: 10_000.0)
     one = {"side": 1000, "peak_mb": 400, "block": None}
-    assert times.block_of([], 1000) is None
-    assert times.block_of([one], 4000) is None
-    assert times.block_of([one], 8000) == 1000
-    assert times.block_of([one, {"side": 8000, "peak_mb": 900, "block": 1000}], 10980) == 1000
+    assert times.choose_block([], 1000) is None
+    assert times.choose_block([one], 4000) is None
+    assert times.choose_block([one], 8000) == 1000
+    assert times.choose_block([one, {"side": 8000, "peak_mb": 900, "block": 1000}], 10980) == 1000
 
 
 def test_a_product_that_was_written_for_it_is_told_from_a_real_one(tmp_path: Path) -> None:
-    from reading import WRITTEN, described
+    from reading import WRITTEN, describe_product
 
     for name, repeated in ((f"{WRITTEN}_B02.jp2", True), ("T35VLF_20200529T094041_B02.jp2", False)):
         (tmp_path / name[:3]).mkdir()
         (tmp_path / name[:3] / name).write_bytes(b"jp2")
-        facts = described(tmp_path / name[:3])
+        facts = describe_product(tmp_path / name[:3])
         assert (facts["repeated"], facts["files"], facts["bytes"]) == (repeated, 1, 3)
 
 
 def test_the_memory_of_a_command_is_its_own() -> None:
-    from product import cost
+    from product import measure_cost
 
     ours = np.ones(300 * 2**17)
-    taken = cost([sys.executable, "-c", "import time; held = bytearray(60 * 2**20); time.sleep(0.3)"])
+    taken = measure_cost([sys.executable, "-c", "import time; held = bytearray(60 * 2**20); time.sleep(0.3)"])
     assert 60 < taken.peak_mb < 150 < ours.nbytes / 2**20
     with pytest.raises(SystemExit, match="ended with 3"):
-        cost([sys.executable, "-c", "raise SystemExit(3)"])
+        measure_cost([sys.executable, "-c", "raise SystemExit(3)"])
 
 
 def test_a_size_that_would_take_too_long_is_not_begun_and_told() -> None:
     import times
 
     before = [{"side": 1000, "median": 10.0}]
-    assert times.longer([], 1000, 1.0) is None and times.longer(before, 2000, 40.0) is None
-    told = times.longer(before, 4000, 100.0)
+    assert times.explain_skip([], 1000, 1.0) is None and times.explain_skip(before, 2000, 40.0) is None
+    told = times.explain_skip(before, 4000, 100.0)
     assert told and "16 Mpx would take about 160 s" in told and "100 s were allowed" in told
 
 

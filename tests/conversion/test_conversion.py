@@ -15,8 +15,8 @@ pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamas
 from command import one_sentence
 
 from kappamask.conversion import ConversionError, convert, deeplab, unet, winograd
-from kappamask.conversion.keras_file import read
-from kappamask.conversion.onnx_graph import Convolution, Graph, Supply
+from kappamask.conversion.keras_file import read_layers
+from kappamask.conversion.onnx_graph import Convolution, Graph, WeightReader
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.evaluation.comparison import judge
 from kappamask.models import load_card, read_weights
@@ -113,8 +113,8 @@ def test_the_card_says_what_the_release_does_to_its_bands(weights, tmp_path: Pat
 def test_all_layouts_of_keras_give_the_same_layers(tmp_path: Path, monkeypatch, layout) -> None:
     monkeypatch.setattr(official, "UNET", (8, 16))
     monkeypatch.setattr(official, "SEPARABLE", [(8, 16)] * 12)
-    plain = read(official.write(tmp_path / "a.hdf5", "unet", 13))
-    other = read(official.write(tmp_path / "b.hdf5", "unet", 13, **layout))
+    plain = read_layers(official.write(tmp_path / "a.hdf5", "unet", 13))
+    other = read_layers(official.write(tmp_path / "b.hdf5", "unet", 13, **layout))
     assert plain.keys() == other.keys() == {"conv2d"}
     for one, two in zip(plain["conv2d"], other["conv2d"], strict=True):
         for part in ("kernel", "bias"):
@@ -129,7 +129,7 @@ def test_a_list_of_layers_that_keras_has_cut_is_joined(tmp_path: Path) -> None:
             group = file.create_group(name)
             group.attrs["weight_names"] = [f"{name}/bias:0"]
             group[f"{name}/bias:0"] = np.full(1, i, np.float32)
-    assert [float(layer.weights["bias"][0]) for layer in read(tmp_path / "cut.hdf5")["conv2d"]] == [*range(12)]
+    assert [float(layer.weights["bias"][0]) for layer in read_layers(tmp_path / "cut.hdf5")["conv2d"]] == [*range(12)]
 
 
 def small(path: Path, change) -> Path:
@@ -166,23 +166,23 @@ def beyond(group) -> None:
 )
 def test_hostile_files_are_refused(tmp_path: Path, change, message: str) -> None:
     with pytest.raises(ConversionError, match=message):
-        read(small(tmp_path / "w.hdf5", change))
+        read_layers(small(tmp_path / "w.hdf5", change))
 
 
 def test_files_that_are_none_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="No file"):
-        read(tmp_path / "none.hdf5")
+        read_layers(tmp_path / "none.hdf5")
     (tmp_path / "text.hdf5").write_text("text")
     with pytest.raises(ConversionError, match="cannot be read as HDF5"):
-        read(tmp_path / "text.hdf5")
+        read_layers(tmp_path / "text.hdf5")
     whole = small(tmp_path / "w.hdf5", lambda g: g.create_dataset("conv2d/kernel:0", data=np.ones(9999, np.float32)))
     (tmp_path / "cut.hdf5").write_bytes(whole.read_bytes()[:6000])
     with pytest.raises(ConversionError, match="cannot be read as HDF5"):
-        read(tmp_path / "cut.hdf5")
+        read_layers(tmp_path / "cut.hdf5")
     with h5py.File(tmp_path / "bare.hdf5", "w") as file:
         file["x"] = 1
     with pytest.raises(ConversionError, match="no Keras weights"):
-        read(tmp_path / "bare.hdf5")
+        read_layers(tmp_path / "bare.hdf5")
 
 
 def test_another_architecture_level_or_a_missing_layer_is_told(weights, tmp_path: Path) -> None:
@@ -193,10 +193,10 @@ def test_another_architecture_level_or_a_missing_layer_is_told(weights, tmp_path
         convert(weights("deeplabv3plus", 13), "deeplabv3plus", "L2A", tmp_path / "out")
     with pytest.raises(ConversionError, match="No official network unet L1B; there are unet L1C"):
         convert(path, "unet", "L1B", tmp_path / "out")
-    layers = read(path)
+    layers = read_layers(path)
     del layers["conv2d"][3]
     with pytest.raises(ConversionError, match="23 conv2d; the architecture has 24"):
-        Supply("w.hdf5", layers, unet.LAYERS)
+        WeightReader("w.hdf5", layers, unet.LAYERS)
     assert not (tmp_path / "out").exists()
 
 
@@ -218,7 +218,7 @@ def test_winograd_is_the_plain_convolution(height: int, width: int) -> None:
     plain, quick = Graph(), Graph()
     models = [
         plain.model(layer.apply(plain, "image", pads=[1, 1, 1, 1]), 3, 5, {}),
-        quick.model(winograd.winograd(quick, "image", layer), 3, 5, {}),
+        quick.model(winograd.apply_winograd(quick, "image", layer), 3, 5, {}),
     ]
     one, two = (onnxruntime.InferenceSession(m.SerializeToString()).run(None, {"image": image})[0] for m in models)
     assert one.shape == two.shape == (1, 5, height, width)
@@ -232,7 +232,7 @@ def test_enlarging_by_quarters_is_the_plain_way() -> None:
     plain, quick = Graph(), Graph()
     models = [
         plain.model(layer.apply(plain, plain.enlarged("image", 2, "nearest"), pads=[0, 0, 1, 1]), 3, 5, {}),
-        quick.model(winograd.enlarged(quick, "image", layer), 3, 5, {}),
+        quick.model(winograd.apply_upsampling(quick, "image", layer), 3, 5, {}),
     ]
     one, two = (onnxruntime.InferenceSession(m.SerializeToString()).run(None, {"image": image})[0] for m in models)
     np.testing.assert_allclose(one, two, atol=1e-5)

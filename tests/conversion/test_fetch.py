@@ -14,7 +14,7 @@ import official
 from command import one_sentence
 
 from kappamask.conversion import ConversionError, fetch
-from kappamask.conversion.fetch import names
+from kappamask.conversion.fetch import list_official
 from kappamask.files import download
 from kappamask.files.download import TRIES
 from kappamask.models import catalog, load_card
@@ -194,7 +194,7 @@ def test_what_is_no_network_is_not_pinned_and_spoils_nothing(server: Server, wei
 
 def test_the_command_says_what_is_wrong(kappamask, tmp_path: Path) -> None:
     done = kappamask("models", "fetch", "official-l3-unet")
-    assert done.code == 1 and one_sentence(done.err) and all(name in done.err for name in names())
+    assert done.code == 1 and one_sentence(done.err) and all(name in done.err for name in list_official())
     done = kappamask("models", "fetch", "official-l1c-unet", "--from", tmp_path / "none")
     assert done.code == 1 and one_sentence(done.err) and "No file" in done.err
     done = kappamask("models", "fetch", "official-l1c-unet", "--mirror", "http://127.0.0.1:9")

@@ -9,7 +9,7 @@ import xarray as xr
 from networks import write_model
 
 from kappamask.conversion import deeplab, unet
-from kappamask.conversion.cards import document
+from kappamask.conversion.cards import write_document
 from kappamask.conversion.releases import OFFICIAL
 from kappamask.models.catalog import parse_card
 from kappamask.udf import cloud_mask
@@ -21,7 +21,7 @@ NETWORKS = [pytest.param(*key, id="-".join(key)) for key in OFFICIAL]
 
 def reading(architecture, level, mode):
     release = OFFICIAL[architecture, level]
-    card = parse_card(document(b"", architecture, level, release, BUILT[architecture], "source"))
+    card = parse_card(write_document(b"", architecture, level, release, BUILT[architecture], "source"))
     return InputSpec(card, release.bands, level, mode, (), 1), np.array(release.largest)[:, None, None]
 
 

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from networks import BANDS, write_model
 
-from kappamask.conversion.quantise import quantised
+from kappamask.conversion.quantise import quantise_card
 from kappamask.models import load_card, read_weights
 from kappamask.models.errors import ConversionError
 from kappamask.udf import cloud_mask
@@ -24,7 +24,7 @@ def scene(side):
 def test_classes_hardly_change_and_the_card_is_its_own(tmp_path):
     whole = write_model(tmp_path / "whole").folder
     card = load_card((whole / "card.json").rename(whole / "mine.json"))
-    small, measured = quantised(card, scene(300), tmp_path / "small")
+    small, measured = quantise_card(card, scene(300), tmp_path / "small")
     assert small.id == "brightness-int8" and small.sha256 != card.sha256
     kinds = {node.op_type for node in onnx.load_from_string(read_weights(small)).graph.node}
     assert "DequantizeLinear" in kinds
@@ -36,5 +36,5 @@ def test_classes_hardly_change_and_the_card_is_its_own(tmp_path):
 
 def test_a_scene_of_one_window_cannot_both_calibrate_and_judge(tmp_path):
     with pytest.raises(ConversionError, match=r"1 windows of 64 px that hold data; needed are two"):
-        quantised(write_model(tmp_path / "whole"), scene(100), tmp_path / "small")
+        quantise_card(write_model(tmp_path / "whole"), scene(100), tmp_path / "small")
     assert not (tmp_path / "small").exists()

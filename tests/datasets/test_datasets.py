@@ -10,7 +10,7 @@ pytest.importorskip("pyarrow", reason="pyarrow is not installed (pip install 'ka
 from labelled import L1C, cloudsen12, kappazeta
 
 from kappamask.datasets import DATASETS, open_dataset
-from kappamask.datasets.patch import split_of
+from kappamask.datasets.patch import assign_split
 from kappamask.models import SceneError
 
 NORTH = "S2A_MSIL1C_20200529T094041_N0209_R036_T35VLF_20200529T101010_tile_3_18.nc"
@@ -107,10 +107,10 @@ def test_own_archives(tmp_path: Path) -> None:
 
 
 def test_a_product_is_in_one_part_only_and_the_parts_are_as_large_as_planned() -> None:
-    parts = [split_of(f"T35VLF_{i}") for i in range(4000)]
+    parts = [assign_split(f"T35VLF_{i}") for i in range(4000)]
     shares = [parts.count(name) / 4000 for name in ("train", "validation", "test")]
     np.testing.assert_allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
-    assert split_of("T35VLF_1") == split_of("T35VLF_1")
+    assert assign_split("T35VLF_1") == assign_split("T35VLF_1")
 
 
 def test_both_sets_of_kappazeta_have_a_tile_in_the_same_part() -> None:

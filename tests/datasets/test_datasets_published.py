@@ -16,7 +16,7 @@ from shown import ROOT
 
 from kappamask.datasets import DATASETS, open_dataset
 from kappamask.datasets.pixbox import PRODUCTS
-from kappamask.datasets.products import low_sun, zenith
+from kappamask.datasets.products import compute_sun_zenith, is_low_sun
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes import open_scene
 
@@ -326,9 +326,9 @@ def test_every_set_has_its_place_in_the_how_to() -> None:
     ],
 )  # fmt: skip
 def test_the_sun_stands_where_it_should(longitude: float, latitude: float, when: datetime, expected: float) -> None:
-    assert zenith(longitude, latitude, when) == pytest.approx(expected, abs=0.7)
-    assert low_sun(longitude, latitude, when) == (expected > 70)
+    assert compute_sun_zenith(longitude, latitude, when) == pytest.approx(expected, abs=0.7)
+    assert is_low_sun(longitude, latitude, when) == (expected > 70)
 
 
 def test_the_product_s_date_is_a_bright_day() -> None:
-    assert not low_sun(11.5, 45.1, datetime.fromisoformat(f"{SENSED[:4]}-05-27T10:20:21"))
+    assert not is_low_sun(11.5, 45.1, datetime.fromisoformat(f"{SENSED[:4]}-05-27T10:20:21"))

@@ -8,7 +8,7 @@ import pytest
 from kappamask.datasets import arrays, class_sets, labelling
 from kappamask.datasets.labelling import BANDS, Limits
 from kappamask.datasets.real_scenes import label_scene, read_rows, read_scene
-from kappamask.evaluation.scene_kinds import Figure, score_scenes, show_bands, summarise
+from kappamask.evaluation.scene_kinds import Figure, score_scenes, show_bands, summarise_figures
 from kappamask.models import SceneError
 
 B02, B08, B8A, B10, B11 = (BANDS.index(band) for band in ("B02", "B08", "B8A", "B10", "B11"))
@@ -94,7 +94,7 @@ def test_cirrus_is_labelled_for_those_who_see_b10() -> None:
 
 def test_cirrus_as_bright_as_haze_is_thin_cloud_without_b10_too() -> None:
     scene = clear_land()
-    scene[B10, :32] = 0.025
+    scene[B10, :32] = 0.035
     found = labelling.label_cirrus(scene, np.full((SIDE, SIDE), class_sets.CLEAR, np.uint8))
     assert (found.without_b10[:32] == class_sets.SEMI_TRANSPARENT).all()
     assert (found.without_b10[32:] == class_sets.CLEAR).all()
@@ -182,4 +182,4 @@ def test_bands_are_shown_only_where_a_scene_has_them(tmp_path: Path) -> None:
 
 def test_the_worst_place_is_told_beside_the_mean() -> None:
     figures = [Figure("closed", place, "3", value, 10) for place, value in (("a", 1.0), ("b", 0.2))]
-    assert summarise(figures)["closed"] == {"3": (pytest.approx(0.6), pytest.approx(0.2))}
+    assert summarise_figures(figures)["closed"] == {"3": (pytest.approx(0.6), pytest.approx(0.2))}

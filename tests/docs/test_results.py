@@ -61,14 +61,14 @@ def timed(sha256: str) -> dict:
 
 
 def test_the_pages_are_what_the_committed_results_give(accuracy: dict) -> None:
-    from results import page, unseen
-    from weaknesses import replaced
+    from results import drop_trained_sets, page
+    from weaknesses import replace_section
 
     times = json.loads(TIMES.read_text(encoding="utf-8")) if TIMES.exists() else None
     shipped = load_card("compact").sha256
     assert page(accuracy, times, shipped) == (DOCS / "results.md").read_text(encoding="utf-8"), AGAIN
     weak = (DOCS / "weaknesses.md").read_text(encoding="utf-8")
-    assert replaced(weak, unseen(accuracy), shipped) == weak, AGAIN
+    assert replace_section(weak, drop_trained_sets(accuracy), shipped) == weak, AGAIN
 
 
 def test_the_page_of_real_scenes_is_what_the_committed_figures_give() -> None:
@@ -136,21 +136,21 @@ def test_times_stand_apart_from_reading_with_what_is_odd_about_them(accuracy: di
 
 
 def test_no_shadow_is_told_of_labels_without_shadow(accuracy: dict) -> None:
-    from figures import dice, further
+    from figures import dice, further_tables
 
     blind = next(one for one in accuracy["sets"] if one["without_shadow"] == one["scenes"])
     assert "shadow" not in dice(blind).lower()
-    assert not [title for title, _, rows in further(blind) for row in rows if "hadow" in row[0] + title]
+    assert not [title for title, _, rows in further_tables(blind) for row in rows if "hadow" in row[0] + title]
 
 
 def test_judging_keeps_hashes_and_rounded_figures(tmp_path: Path) -> None:
-    from judge import Part, found
+    from judge import Part, judge_parts
 
     truth = np.repeat([2, 1, 4], 20)[:, None] * np.ones(61, np.uint8)
     dn = np.select([truth == 4, truth == 2], [5000, 200], 1500)[..., None].astype(np.uint16)
     np.savez(tmp_path / "labelled_x.npz", dn=dn, bands=np.array(["B04"]), gt_kappa=truth.astype(np.uint8))
     part = Part("labelled_x.npz", "arrays", "A field", "nothing", trained_on=True, peers=("threshold",))
-    kept = found(tmp_path, [part])
+    kept = judge_parts(tmp_path, [part])
     assert len(kept["data"]["labelled_x.npz"]) == 64
     (one,) = kept["sets"]
     assert (one["file"], one["what"], one["trained_on"]) == ("labelled_x.npz", "A field", True)

@@ -1,7 +1,7 @@
 """Sentences and tables of the page of known weaknesses follow from the numbers."""
 
 import pytest
-from weaknesses import BEGIN, END, replaced, weaknesses
+from weaknesses import BEGIN, END, replace_section, weaknesses
 
 
 def result(**strata: dict) -> dict:
@@ -44,8 +44,8 @@ def test_intervals_are_told_and_another_network_is_marked() -> None:
 
 def test_only_what_lies_between_the_marks_is_made_anew() -> None:
     found = result(snow=stratum(0.5, 0.1))
-    page = replaced(f"head\n\n{BEGIN}\nold\n{END}\n\ntail\n", found)
+    page = replace_section(f"head\n\n{BEGIN}\nold\n{END}\n\ntail\n", found)
     assert page.startswith(f"head\n\n{BEGIN}\n\nMeasured 2026-11-25") and page.endswith(f"{END}\n\ntail\n")
-    assert "old" not in page and replaced(page, found) == page
+    assert "old" not in page and replace_section(page, found) == page
     with pytest.raises(ValueError, match="needs the lines"):
-        replaced("head", found)
+        replace_section("head", found)

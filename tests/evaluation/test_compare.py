@@ -24,7 +24,7 @@ from kappamask.evaluation import peers as tools
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.comparison import judge
 from kappamask.evaluation.metrics import RATES
-from kappamask.evaluation.peers import Answer, Peer, classes_of, fitted, open_peer
+from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer, repeat_to_shape
 from kappamask.evaluation.tables import csv_text, latex, markdown, tables
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
 
@@ -61,7 +61,7 @@ def test_a_network_is_run_at_its_level_and_gives_its_scores(brightness: ModelCar
     ],
 )  # fmt: skip
 def test_what_rasters_can_tell_follows_from_their_scheme(scheme: str, tells: set[int]) -> None:
-    assert classes_of(scheme) == tells
+    assert list_classes(scheme) == tells
 
 
 def test_rasters_beside_the_scenes_are_found_and_translated(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_window_of_a_product_is_cut_from_the_products_raster(tmp_path: Path) -
 @pytest.mark.parametrize("shape", [(24, 16), (47, 48), (96, 96)])
 def test_only_whole_multiples_fit(shape: tuple[int, int]) -> None:
     with pytest.raises(SceneError, match="warp it"):
-        fitted(np.zeros(shape, np.uint8), (48, 48))
+        repeat_to_shape(np.zeros(shape, np.uint8), (48, 48))
 
 
 def test_unknown_peers_and_folders_are_refused(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn
 
 from kappamask.evaluation import confusion, rates
-from kappamask.evaluation.boundary import boundary_f1, edge_counts, edges, without_band
+from kappamask.evaluation.boundary import boundary_f1, count_edge_pixels, find_edges, remove_edge_band
 from kappamask.evaluation.class_groups import VIEWS
-from kappamask.evaluation.confidence import bootstrap, dice_of, interval, paired
-from kappamask.evaluation.counts import BINS, Tally, block_counts, calibration_error, reliability
+from kappamask.evaluation.confidence import bootstrap, bootstrap_difference, compute_dice, percentile_interval
+from kappamask.evaluation.counts import BINS, ConfusionCounts, calibration_error, count_blocks, reliability
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.evaluation.strata import by_cloud, strata
-from kappamask.evaluation.summary import share_of_patches, spread
+from kappamask.evaluation.strata import classify_by_cloud, strata
+from kappamask.evaluation.summary import score_distribution, share_of_patches
 from kappamask.models import CubeError
 
 JUDGED = st.sampled_from([1, 2, 3, 4])
@@ -118,13 +118,13 @@ def test_edges_are_where_judged_neighbours_differ(codes: np.ndarray) -> None:
             for x in range(line.shape[1]):
                 if {one[x], other[x]} <= {1, 2, 4} and one[x] != other[x]:
                     out[y : y + 2, x] = True
-    np.testing.assert_array_equal(edges(codes), expected)
+    np.testing.assert_array_equal(find_edges(codes), expected)
 
 
 @given(SMALL, st.sampled_from([1, 2, 5]))
 def test_bands_reach_so_many_pixels_on_either_side(codes: np.ndarray, width: int) -> None:
-    ys, xs = np.nonzero(edges(codes))
-    found = without_band(codes, width)
+    ys, xs = np.nonzero(find_edges(codes))
+    found = remove_edge_band(codes, width)
     for y, x in np.ndindex(codes.shape):
         near = len(ys) and np.hypot(ys - y, xs - x).min() <= width - 1
         assert found[y, x] == (0 if near else codes[y, x])
@@ -133,23 +133,23 @@ def test_bands_reach_so_many_pixels_on_either_side(codes: np.ndarray, width: int
 def test_a_straight_edge_loses_a_band_on_both_sides() -> None:
     truth = np.repeat([[1] * 8 + [4] * 8], 5, axis=0).astype(np.uint8)
     for width in (1, 2, 5):
-        assert (without_band(truth, width) == 0).sum(axis=1).tolist() == [2 * width] * 5
-    np.testing.assert_array_equal(without_band(truth, 0), truth)
+        assert (remove_edge_band(truth, width) == 0).sum(axis=1).tolist() == [2 * width] * 5
+    np.testing.assert_array_equal(remove_edge_band(truth, 0), truth)
 
 
 def test_an_edge_is_found_two_pixels_off_and_lost_at_four() -> None:
     truth = np.repeat([[1] * 20 + [4] * 20], 12, axis=0).astype(np.uint8)
     for off, expected in ((0, 1.0), (2, 1.0), (4, 0.0)):
         mask = np.repeat([[1] * (20 + off) + [4] * (20 - off)], 12, axis=0).astype(np.uint8)
-        assert boundary_f1(edge_counts(truth, mask))["cloud"] == expected
-    assert boundary_f1(edge_counts(truth, truth)) == {
+        assert boundary_f1(count_edge_pixels(truth, mask))["cloud"] == expected
+    assert boundary_f1(count_edge_pixels(truth, truth)) == {
         "clear": 1.0, "shadow": None, "semi_transparent": None, "cloud": 1.0, "all": 1.0
     }  # fmt: skip
 
 
 def test_edges_worked_by_hand() -> None:
     truth, mask = np.array([[1, 1, 1, 1, 1, 1, 1, 4, 4]], np.uint8), np.array([[4, 1, 1, 1, 1, 1, 4, 4, 4]], np.uint8)
-    counts = edge_counts(truth, mask)
+    counts = count_edge_pixels(truth, mask)
     assert counts[3].tolist() == [1, 2, 1, 1], "of two edges of cloud in the mask one is near that of the truth"
     assert boundary_f1(counts)["cloud"] == pytest.approx(2 * 0.5 * 1 / 1.5)
 
@@ -158,9 +158,9 @@ def test_edges_worked_by_hand() -> None:
 
 
 def test_patches_are_low_middling_and_high() -> None:
-    found = spread([0.0, 0.05, 0.1, 0.5, 0.9, None, 1.0, 0.95])
+    found = score_distribution([0.0, 0.05, 0.1, 0.5, 0.9, None, 1.0, 0.95])
     assert found == {"median": 0.5, "low": 2 / 7, "middle": 2 / 7, "high": 3 / 7, "patches": 7}
-    assert spread([None])["patches"] == 0
+    assert score_distribution([None])["patches"] == 0
 
 
 def test_shares_of_patches_are_of_the_questions_that_a_mask_answers() -> None:
@@ -179,9 +179,9 @@ def test_shares_of_patches_are_of_the_questions_that_a_mask_answers() -> None:
 def test_scenes_are_sorted_by_the_cloud_of_their_truth() -> None:
     truths = {"all_clear": [1, 1], "all_cloud": [3, 4], "thin_cloud_only": [1, 3], "mixed": [1, 4]}
     for name, truth in truths.items():
-        assert by_cloud(confusion(truth, [1, 4])) == {name}
-    assert by_cloud(confusion([3, 3], [1, 4])) == {"all_cloud", "thin_cloud_only"}
-    assert by_cloud(confusion([1, 2], [1, 1])) == {"mixed"}, "shadow without its cloud is not all clear"
+        assert classify_by_cloud(confusion(truth, [1, 4])) == {name}
+    assert classify_by_cloud(confusion([3, 3], [1, 4])) == {"all_cloud", "thin_cloud_only"}
+    assert classify_by_cloud(confusion([1, 2], [1, 1])) == {"mixed"}, "shadow without its cloud is not all clear"
 
 
 def test_false_alarms_over_clear_ground_are_told_apart() -> None:
@@ -240,11 +240,11 @@ def stacked_dice(matrices: np.ndarray) -> np.ndarray:
 
 def test_equal_scenes_have_no_spread_and_differing_ones_enclose_the_pooled_score() -> None:
     same_scene = confusion([1, 1, 4, 4], [1, 4, 4, 4])
-    low, high = interval(bootstrap([same_scene] * 5, stacked_dice, 50))
+    low, high = percentile_interval(bootstrap([same_scene] * 5, stacked_dice, 50))
     np.testing.assert_allclose(low, dice(same_scene))
     np.testing.assert_allclose(high, dice(same_scene))
     scenes = [confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [4, 4, 4, 4], [1, 1, 1, 4], [1, 1, 4, 4])]
-    low, high = interval(bootstrap(scenes, stacked_dice, 400))
+    low, high = percentile_interval(bootstrap(scenes, stacked_dice, 400))
     pooled = dice(sum(scenes))
     defined = np.isfinite(pooled)
     assert (low[defined] < pooled[defined]).all() and (pooled[defined] < high[defined]).all()
@@ -261,7 +261,7 @@ def test_the_spread_of_a_share_is_the_binomial_s() -> None:
 def test_pairing_takes_the_same_scenes_for_both() -> None:
     hard, easy = confusion([1, 4], [4, 4]), confusion([1, 4], [1, 4])
     ours = [hard, easy, easy, hard, easy]
-    difference = paired(ours, ours, stacked_dice, 100)
+    difference = bootstrap_difference(ours, ours, stacked_dice, 100)
     assert (difference[np.isfinite(difference)] == 0).all()
 
 
@@ -273,7 +273,7 @@ def test_statistics_of_stacked_counts_are_those_of_each() -> None:
     for view in VIEWS.values():
         for tells in ((1, 2, 3, 4), (1, 4)):
             judged = view.judged(tells)
-            found = dice_of(view, judged)(counts)
+            found = compute_dice(view, judged)(counts)
             for one, values in zip(counts, found, strict=True):
                 expected = rates(view.merged(one), view.groups, judged)["dice"].values()
                 np.testing.assert_allclose(values, [np.nan if v is None else v for v in expected])
@@ -285,7 +285,7 @@ def test_statistics_of_stacked_counts_are_those_of_each() -> None:
 @given(arrays(np.uint8, (23, 17), elements=st.sampled_from([0, 1, 2, 3, 4, 255])), st.integers(0, 9))
 def test_squares_are_the_confusion_of_each_part(truth: np.ndarray, seed: int) -> None:
     mask = np.random.default_rng(seed).choice(np.array([0, 1, 2, 3, 4, 5, 255], np.uint8), truth.shape)
-    found, parts = block_counts(truth, mask, 8), []
+    found, parts = count_blocks(truth, mask, 8), []
     for y in range(0, 23, 8):
         for x in range(0, 17, 8):
             try:
@@ -296,7 +296,7 @@ def test_squares_are_the_confusion_of_each_part(truth: np.ndarray, seed: int) ->
 
 
 def test_products_are_drawn_and_of_one_alone_its_squares() -> None:
-    tally, truth = Tally(), np.ones((200, 300), np.uint8)
+    tally, truth = ConfusionCounts(), np.ones((200, 300), np.uint8)
     tally.add("a", truth, truth, group="p")
     assert tally.drawn().told() == {"of": "blocks", "number": 6}
     tally.add("b", truth, truth, group="q")
@@ -310,7 +310,7 @@ def test_products_are_drawn_and_of_one_alone_its_squares() -> None:
 
 @given(st.lists(st.tuples(PAIRS, st.sampled_from("ab")), min_size=1, max_size=5))
 def test_a_tally_pools_scenes_and_groups(scenes: list) -> None:
-    tally = Tally()
+    tally = ConfusionCounts()
     for i, ((truth, mask), group) in enumerate(scenes):
         tally.add(str(i), truth[None], mask[None], group=group)
     whole = [np.concatenate([pair[k] for pair, _ in scenes]) for k in (0, 1)]
@@ -323,14 +323,14 @@ def test_a_tally_pools_scenes_and_groups(scenes: list) -> None:
 
 
 def test_a_scene_that_cannot_be_counted_leaves_no_trace() -> None:
-    tally = Tally()
+    tally = ConfusionCounts()
     with pytest.raises(CubeError, match="labels no pixel"):
         tally.add("x", np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8))
     assert not tally.scenes and not tally.pooled.any() and not tally.edges.any()
 
 
 def test_merged_truth_sees_no_edge_between_clouds() -> None:
-    tally, truth = Tally(), np.array([[4, 4, 4, 4, 4, 4]], np.uint8)
+    tally, truth = ConfusionCounts(), np.array([[4, 4, 4, 4, 4, 4]], np.uint8)
     tally.add("x", truth, np.array([[3, 3, 3, 4, 4, 4]], np.uint8), merge_thin=True)
     assert tally.pooled[3, 3] == tally.bands[5][3, 3] == 6
     assert not tally.edges.any()

@@ -67,7 +67,7 @@ def test_its_scaling_layer_may_have_the_name_of_its_code(tmp_path: Path) -> None
     one, two = (session.run(None, {"image": image}) for session in sessions)
     np.testing.assert_array_equal(one, two)
     both = valencia.write(tmp_path / "both.hdf5", trained | {"normalization": made["normalization"]})
-    with pytest.raises(ConversionError, match=r"both\.hdf5 holds one of 4 and 4 bands; needed is"):
+    with pytest.raises(ConversionError, match=r"both\.hdf5 .*4 and 4 bands"):
         convert(both, "dl-l8s2-uv", "L1C", tmp_path / "both")
 
 
@@ -88,7 +88,7 @@ def test_files_that_are_not_its_weights_are_told(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="L1C only"):
         convert(valencia.write(tmp_path / "w.hdf5", made), "dl-l8s2-uv", "L2A", tmp_path / "out")
     del made["up2_conv_2"]
-    with pytest.raises(ConversionError, match="1 up2_conv, 1 upconv1, 1 upconv2; the architecture"):
+    with pytest.raises(ConversionError, match="1 up2_conv, 1 upconv1, 1 upconv2"):
         convert(valencia.write(tmp_path / "w.hdf5", made), "dl-l8s2-uv", "L1C", tmp_path / "out")
     needed = "needed is a DL_L8S2_UV network of 4 or 6 bands, landsatbiomeRGBI6.hdf5 or"
     with pytest.raises(ConversionError, match=f"holds one of 5 bands; {needed}"):

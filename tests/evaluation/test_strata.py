@@ -12,7 +12,7 @@ from kappamask.datasets import Patch
 from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.peers import Answer, Peer
-from kappamask.evaluation.strata import COLOURS, STRATA, grounds
+from kappamask.evaluation.strata import COLOURS, STRATA, find_land_cover
 from kappamask.evaluation.summary import summary
 from kappamask.evaluation.tables import LABELS, csv_text, markdown, tables
 from kappamask.models import CubeError
@@ -40,28 +40,30 @@ def patch(ground: tuple[float, ...], share: float = 1.0, name: str = "a", **fact
     [(SNOW, {"snow"}), (LAKE, {"water"}), (SAND, {"desert"}), (WOODS, {"forest"}), (FIELD, set()), (ROOFS, set())],
 )
 def test_ground_is_told_by_its_colour(ground: tuple[float, ...], expected: set[str]) -> None:
-    assert grounds(patch(ground)) == expected
+    assert find_land_cover(patch(ground)) == expected
 
 
 def test_a_tenth_is_enough_and_cloud_is_no_ground() -> None:
-    assert grounds(patch(LAKE, 0.1)) == {"water"}
-    assert grounds(patch(LAKE, 0.09)) == frozenset()
+    assert find_land_cover(patch(LAKE, 0.1)) == {"water"}
+    assert find_land_cover(patch(LAKE, 0.09)) == frozenset()
     lake = patch(LAKE)
-    assert grounds(replace(lake, truth=5 - lake.truth)) == frozenset(), "only what the truth calls clear is looked at"
+    assert find_land_cover(replace(lake, truth=5 - lake.truth)) == frozenset(), (
+        "only what the truth calls clear is looked at"
+    )
 
 
 def test_what_the_data_set_says_goes_before_colour() -> None:
-    assert grounds(patch(SNOW, tags={"snow": False, "urban": True})) == {"urban"}
-    assert grounds(patch(SNOW, tags={"low_sun": True})) == {"snow", "low_sun"}
+    assert find_land_cover(patch(SNOW, tags={"snow": False, "urban": True})) == {"urban"}
+    assert find_land_cover(patch(SNOW, tags={"low_sun": True})) == {"snow", "low_sun"}
 
 
 def test_without_bands_or_clear_pixels_nothing_is_said() -> None:
     few = patch(SNOW, bands=("B03", "B04", "B8A", "X", "Y"))
-    assert grounds(few) == frozenset()
-    assert grounds(patch((0.0,) * 5)) == frozenset(), "without light no index is defined"
+    assert find_land_cover(few) == frozenset()
+    assert find_land_cover(patch((0.0,) * 5)) == frozenset(), "without light no index is defined"
     empty = patch(SNOW)
     empty.reflectance[:] = np.nan
-    assert grounds(empty) == frozenset()
+    assert find_land_cover(empty) == frozenset()
 
 
 def test_every_stratum_has_words_and_every_colour_is_one() -> None:
@@ -138,7 +140,7 @@ def test_shadow_is_not_judged_where_it_is_not_labelled() -> None:
 
 
 def test_the_page_tells_strata_and_what_is_not_labelled(tmp_path: Path) -> None:
-    from kappamask.evaluation.comparison import Judged
+    from kappamask.evaluation.comparison import DatasetResult
     from kappamask.reports.comparison import write_comparison
 
     def cannot(_: Patch) -> Answer:
@@ -148,7 +150,9 @@ def test_the_page_tells_strata_and_what_is_not_labelled(tmp_path: Path) -> None:
     peers = [told("one", patches[0].truth), Peer("two", "two", frozenset({1, 4}), cannot)]
     facts = {"dataset": "x", "title": "X", "split": "test", "source": "s", "licence": "l", "judges": "cloud only"}
     compared = compare(patches, peers)
-    page = write_comparison(tmp_path / "page.html", [Judged(facts | summary(compared), patches, (peers[0],), {"a": 0})])
+    page = write_comparison(
+        tmp_path / "page.html", [DatasetResult(facts | summary(compared), patches, (peers[0],), {"a": 0})]
+    )
     text = page.read_text()
     assert "The labels tell cloud only." in text
     assert "Snow, ice" in text and "Low sun</th>" not in text

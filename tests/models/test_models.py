@@ -180,7 +180,7 @@ def test_a_file_that_is_no_card(tmp_path, text):
 
 def test_a_file_that_is_too_large_for_a_card(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(card_document("a" * 64, note="x" * 1_000_000)))
-    with pytest.raises(CardError, match=r"/card\.json cannot be read as a model card: it has more than 1 MB\.$"):
+    with pytest.raises(CardError, match=r"/card\.json .*1 MB"):
         load_card(tmp_path)
 
 
@@ -205,7 +205,7 @@ def test_weights_tampered_with_truncated_or_gone(tmp_path):
     with pytest.raises(WeightsError, match="is not the network of its card"):
         read_weights(card)
     path.unlink()
-    with pytest.raises(WeightsError, match=r"there is no file model\.onnx beside its card"):
+    with pytest.raises(WeightsError, match=r"there is no file model\.onnx next to its card"):
         read_weights(card)
     path.write_bytes(whole)
     assert read_weights(card) == whole

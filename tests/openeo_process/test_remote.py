@@ -187,7 +187,7 @@ def test_the_canary_refuses_an_archive_of_another_version(kappamask, server, acc
     done = kappamask(*asked, "--archive", stale)
     assert done.code == 1 and one_sentence(done.err.splitlines(keepends=True)[-1])
     assert "not the KappaMask that sent this job: package hash" in done.err
-    assert "build the archive anew with kappamask archive" in done.err and "give its URL again" in done.err
+    assert "build the archive again with kappamask archive" in done.err and "give its URL again" in done.err
     first, other = Journal(tmp_path / "j").parts()
     assert (first.state, other.state) == (State.FAILED, State.PLANNED), "nothing else is paid"
     assert ('"package"' in first.graph, '"package"' in other.graph) == (True, False)

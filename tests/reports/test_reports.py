@@ -77,7 +77,7 @@ def test_shares_are_of_the_valid_pixels(values: list[int], lazy: bool) -> None:
 
 
 def test_a_code_without_a_name_is_an_error() -> None:
-    with pytest.raises(SceneError, match="2 pixels of the mask have codes other than 0, 1, 2, 3, 4, 5 and 255"):
+    with pytest.raises(SceneError, match=r"2 pixels .*0, 1, 2, 3, 4, 5 and 255"):
         shares(mask_of(np.array([[1, 7, 9]], np.uint8)))
 
 

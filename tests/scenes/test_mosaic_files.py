@@ -63,9 +63,9 @@ def test_scores_behind_the_masks_are_put_together_as_the_masks_are(tmp_path):
     assert scores.dims == ("class", "y", "x") and scores.dtype == np.uint8 and scores.chunks is not None
     assert scores.rio.crs == "EPSG:32631" and [*scores["class"].values] == ["clear", "cloud"]
     np.testing.assert_array_equal(scores.values, [[[90, 255, 0]], [[10, 255, 100]]])
-    with pytest.raises(SceneError, match="it has 3 bands of uint8; needed is one of whole numbers"):
+    with pytest.raises(SceneError, match="3 bands of uint8"):
         mosaic([one, two])
-    with pytest.raises(SceneError, match="it has 3 bands of uint8; needed is band 4 of whole numbers"):
+    with pytest.raises(SceneError, match=r"3 bands of uint8.* band 4 "):
         mosaic([one, two], band=4)
 
 

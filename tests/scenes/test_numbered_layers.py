@@ -94,7 +94,7 @@ def test_names_that_a_named_cube_lacks(brightness):
 
 def test_a_udf_takes_the_names_of_its_context():
     chunk = numbers().astype("float32").assign_coords(bands=["b1", "b2", "b3", "b4"])
-    with pytest.raises(CubeError, match="context key 'bands'"):
+    with pytest.raises(CubeError, match='"bands": '):
         apply_datacube(chunk, {"level": "L1C"})
     made = apply_datacube(chunk, {"level": "L1C", "bands": BANDS})
     assert (made.values == apply_datacube(numbers().astype("float32"), {"level": "L1C"}).values).all()

@@ -97,7 +97,7 @@ def test_products_from_before_december_2016_are_read(tmp_path: Path, level: str,
 
 def test_of_several_tiles_one_is_chosen_by_its_granule(tmp_path: Path) -> None:
     path = safe(tmp_path, layout="long", baseline="02.01", tile="T32TQM,T33TUG")
-    with pytest.raises(SceneError, match=r"holds 2 tiles: 32TQM, 33TUG; give the folder of one, as \w+\.SAFE/GRANULE/"):
+    with pytest.raises(SceneError, match=r"32TQM, 33TUG.*\.SAFE/GRANULE/"):
         open_scene(path)
     scene = open_scene(next(path.glob("GRANULE/*T33TUG*")))
     assert (scene.attrs["tile"], str(scene.rio.crs)) == ("33TUG", "EPSG:32633")

@@ -78,7 +78,7 @@ def test_the_level_asked_for_is_that_of_the_product(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["S2A_MSIL2A_20210527T102021_N0511_R065_T32TQM_20210527T123456.SAFE", "x_L2A.SAFE"])
 def test_the_level_of_a_products_name_counts(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SceneError, match="is of level L1C by its metadata, L2A by its name"):
+    with pytest.raises(SceneError, match="L1C by its metadata, L2A by its name"):
         open_scene(safe(tmp_path).rename(tmp_path / name))
 
 
@@ -94,7 +94,7 @@ def test_folders_that_are_no_whole_product_are_told_so(tmp_path: Path) -> None:
         open_scene(tmp_path / "empty.SAFE")
     path = safe(tmp_path)
     (path / "MTD_MSIL2A.xml").write_text("<x/>")
-    with pytest.raises(SceneError, match=r"holds MTD_MSIL1C\.xml and MTD_MSIL2A\.xml; a product has one"):
+    with pytest.raises(SceneError, match=r"MTD_MSIL1C\.xml and MTD_MSIL2A\.xml"):
         open_scene(path)
     other = safe(tmp_path / "other")
     (other / "GRANULE").rename(other / "GRANULES")
@@ -114,7 +114,7 @@ def test_metadata_without_end_is_not_read(tmp_path: Path) -> None:
     path = safe(tmp_path)
     with (path / "MTD_MSIL1C.xml").open("a") as file:
         file.write(" " * 2**24)
-    with pytest.raises(SceneError, match=r"MTD_MSIL1C\.xml is not read: it has more than 16 MiB"):
+    with pytest.raises(SceneError, match=r"MTD_MSIL1C\.xml .*16 MiB"):
         open_scene(path)
 
 

@@ -140,7 +140,7 @@ def test_09_bands_by_label():
 
 
 def test_09_a_missing_band_is_named():
-    with pytest.raises(CubeError, match=r"lacks bands B03; compact needs B02, B03, B04 and the cube has B02, B04"):
+    with pytest.raises(CubeError, match=r"B03; compact needs B02, B03, B04 .* B02, B04"):
         run(chunk_cube(bands=[b for b in BANDS if b != "B03"]))
 
 
@@ -305,7 +305,7 @@ def test_22_a_package_that_is_another_than_the_senders_is_refused(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     right = package_hash(package_files(load_card("compact")))
     assert run(chunk_cube(), {**CONTEXT, "package": right}).equals(run(chunk_cube()))
-    with pytest.raises(JobError, match=r"needed is 0{12}…; build the archive anew with kappamask archive"):
+    with pytest.raises(JobError, match=r"needed is 0{12}…; build the archive again with kappamask archive"):
         run(chunk_cube(), {**CONTEXT, "package": "0" * 64})
 
 
@@ -313,7 +313,7 @@ def test_22_a_cleaning_beyond_the_overlap_is_refused():
     """compact's network needs 64 of the 80 px; 16 px, 160 m, are left."""
     given = {**CONTEXT, "overlap": 80}
     assert run(chunk_cube(), {**given, "buffer_m": 160}).equals(run(chunk_cube(), {**CONTEXT, "buffer_m": 160}))
-    with pytest.raises(CubeError, match=r"reaches 17 px, but chunks with 80 px overlap, .* such as a buffer .* 160 m"):
+    with pytest.raises(CubeError, match=r"17 px.* 80 px .*buffer .* 160 m"):
         run(chunk_cube(), {**given, "buffer_m": 170})
 
 
@@ -449,7 +449,7 @@ def test_21_one_message_per_process(caplog):
         ({"thresholds": 0.5}, "needed is Mapping"),
         ({"thresholds": {"cloud": 2}}, "above 0 and up to 1"),
         ({"schema": True}, "needed is int"),
-        ({"level": "L3"}, "say level="),
+        ({"level": "L3"}, 'say "level": "L1C"'),
         ({"model": "kappamask-9000"}, "known ids are"),
         ({"radiometry": "dn"}, "known are auto"),
         ({"scheme": "Sen2Cor"}, "No class scheme 'Sen2Cor': known are KappaMask, SCL"),

@@ -95,7 +95,7 @@ def test_fill_values_are_no_evidence_that_the_offset_is_gone(brightness, fill):
 def test_one_number_in_all_bands_of_an_area_is_asked_about_and_can_be_declared(brightness, fill):
     cube = numbers()
     cube[:, :, :20] = fill
-    with pytest.raises(RadiometryError, match=rf"31% of the pixels hold {fill} .*attrs\['nodata'\] = {fill},"):
+    with pytest.raises(RadiometryError, match=rf"31% of the pixels hold {fill} .*attrs\['nodata'\] = {fill};"):
         masked(cube, brightness)
     assert (masked(cube.assign_attrs(nodata=fill), brightness)[:, :20] == 5).all()
 

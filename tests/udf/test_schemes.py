@@ -118,7 +118,7 @@ def test_dask_is_equal_and_stays_lazy(values, name, chunk):
 
 def test_an_unknown_code_in_a_lazy_mask_is_found_when_computed():
     lazy = to_scheme(mask_of(np.array([[1, 77]], np.uint8)).chunk(), "SCL")
-    with pytest.raises(CubeError, match="holds 77, which KappaMask does not have; known are 0, 1, 2, 3, 4, 5, 255"):
+    with pytest.raises(CubeError, match=r"\b77\b.*KappaMask.* 0, 1, 2, 3, 4, 5, 255"):
         lazy.compute()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 __all__ = ["check_docstrings", "check_file", "check_names", "check_words", "load_rules", "main"]
 
 ROOT = Path(__file__).parents[2]
-TEXTS = {".py", ".md", ".jinja", ".html", ".toml", ".cfg", ".yml"}
+TEXTS = {".py", ".md", ".jinja", ".html", ".toml", ".cfg", ".yml", ".yaml", ""}
 TABLE = "tools/checks/words.toml"
 """It has to spell the words that it forbids."""
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

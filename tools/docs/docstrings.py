@@ -1,4 +1,4 @@
-"""Docstrings as this project writes them, for mkdocstrings: lines `name: what it is` become a list, examples code."""
+"""Read docstrings for mkdocstrings: lines `name: what it is` become a list, examples code."""
 
 import re
 from textwrap import dedent
@@ -22,7 +22,7 @@ class Docstrings(griffe.Extension):
             known = {parameter.name for parameter in getattr(obj, "parameters", ())}
             pieces = _EXAMPLE.split(obj.docstring.value)
             obj.docstring.value = "\n".join(
-                _code(piece) if i % 2 else _listed(piece, known) for i, piece in enumerate(pieces)
+                _code(piece) if i % 2 else _list_parameters(piece, known) for i, piece in enumerate(pieces)
             )
 
 
@@ -30,7 +30,7 @@ def _code(example: str) -> str:
     return f"\n```pycon\n{dedent(example)}\n```\n"
 
 
-def _listed(text: str, known: set[str]) -> str:
+def _list_parameters(text: str, known: set[str]) -> str:
     def item(match: re.Match[str]) -> str:
         names = match[1].replace("`", "").split(", ")
         return f"\n- {', '.join(f'**`{name}`**' for name in names)}: " if set(names) <= known else match[0]

@@ -1,4 +1,4 @@
-"""Figures of the page of results as tables and words, from the JSON that they are kept in."""
+"""Write figures of the page of results as tables and words, from their JSON."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -33,8 +33,8 @@ def dice(found: Json) -> str:
     return markdown(["", *(peer["name"] for peer in found["peers"])], rows)
 
 
-def further(found: Json) -> list[Table]:
-    """Tables in the paper's layout but that of dice, and the views; where no shadow is labelled, none of it."""
+def further_tables(found: Json) -> list[Table]:
+    """Give the other tables in the paper's layout; shadow only where it is labelled."""
     blind = found["without_shadow"] == found["scenes"]
     made = [one for one in tables(found)[1:] if "stratum" not in one[0]]
     seen = [one for one in made if not (blind and one[0].startswith(OF_SHADOW))]
@@ -42,21 +42,21 @@ def further(found: Json) -> list[Table]:
 
 
 def _with_bounds(value: float | None, bounds: Sequence[float] | None) -> str:
-    told = percent(None if value is None else 100 * value)
-    return told if not bounds else f"{told} <small>{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}</small>"
+    text = percent(None if value is None else 100 * value)
+    return text if not bounds else f"{text} <small>{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}</small>"
 
 
 def points(value: float, bounds: Sequence[float] | None) -> str:
     """A difference in percentage points."""
-    told = f"{100 * value:+.1f}"
-    return told if not bounds else f"{told} ({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f}) points"
+    text = f"{100 * value:+.1f}"
+    return text if not bounds else f"{text} ({100 * bounds[0]:+.1f} to {100 * bounds[1]:+.1f}) points"
 
 
-def drawn(told: Json) -> str:
+def describe_samples(drawn: Json) -> str:
     """What an interval rests on, in words."""
-    if told["of"] == "groups":
-        return f"{told['number']} products or places"
-    return f"{told['number']} squares of {SIDE} px of the one scene: of this scene, not of others"
+    if drawn["of"] == "groups":
+        return f"{drawn['number']} products or places"
+    return f"{drawn['number']} squares of {SIDE} px of the one scene: of this scene, not of others"
 
 
 def cost(times: Json) -> str:
@@ -93,7 +93,7 @@ def _star(size: Json) -> str:
     return clock(size["median"]) + (" *" if size["block"] else "")
 
 
-def blocked(times: Json) -> bool:
+def has_blocks(times: Json) -> bool:
     """Whether a mask was made in blocks."""
     return any(size["block"] for row in times["rows"] for size in row["sizes"])
 

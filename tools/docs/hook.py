@@ -1,4 +1,4 @@
-"""What mkdocs does not find in docs/: references of the command and of class schemes, notebooks with what they show.
+"""Give mkdocs the pages that are not in docs/: references, and notebooks with outputs.
 
 All are made at every build, so that none can be older than the code.
 """
@@ -23,12 +23,12 @@ AT_ONCE = 2
 
 def on_config(config: MkDocsConfig) -> None:
     """Patterns in `nav` become the pages that fit; mkdocs takes their titles from the pages."""
-    config.nav = _found(config.nav, Path(config.docs_dir))
+    config.nav = _expand_entry(config.nav, Path(config.docs_dir))
 
 
-def _found(entry: Any, docs: Path) -> Any:
+def _expand_entry(entry: Any, docs: Path) -> Any:
     if isinstance(entry, dict):
-        return {title: _found(inside, docs) for title, inside in entry.items()}
+        return {title: _expand_entry(inside, docs) for title, inside in entry.items()}
     if isinstance(entry, list):
         return [page for inside in entry for page in _pages_of(inside, docs)]
     return entry
@@ -37,7 +37,7 @@ def _found(entry: Any, docs: Path) -> Any:
 def _pages_of(entry: Any, docs: Path) -> list[Any]:
     if isinstance(entry, str) and "*" in entry:
         return [page.relative_to(docs).as_posix() for page in sorted(docs.glob(entry))]
-    return [_found(entry, docs)]
+    return [_expand_entry(entry, docs)]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:

@@ -1,7 +1,7 @@
-"""Make docs/results/accuracy.json, which the pages of results and of weaknesses are made from: `make judge DATA=…`.
+"""Make docs/results/accuracy.json, the source of two pages: `make judge DATA=…`.
 
 DATA: the folder of the files of `PARTS`, which are not part of the project, and of `weights/dl_l8s2_uv/`.
-Peers that are not installed, or whose weights are not there, are told.
+Peers that are not installed, or whose weights are not there, are listed.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ DIGITS: Final = 6
 
 
 class Part(NamedTuple):
-    """A labelled file: what it is, what the first peer knows of it, and who is asked."""
+    """A labelled file, what the first peer knows of it, and which peers mask it."""
 
     file: str
     dataset: str
@@ -68,12 +68,12 @@ def main(data: Path) -> None:
     absent = [part.file for part in PARTS if not (data / part.file).is_file()]
     if absent:
         raise SystemExit(f"{data} lacks {', '.join(absent)}; name their folder: make judge DATA=FOLDER")
-    kept = {"commit": _commit(), **found(data)}
+    kept = {"commit": _commit(), **judge_parts(data)}
     with atomic_write(KEPT) as draft:
         draft.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def found(data: Path, parts: Sequence[Part] = PARTS) -> dict[str, Any]:
+def judge_parts(data: Path, parts: Sequence[Part] = PARTS) -> dict[str, Any]:
     """What the peers are worth on each part, with hashes of the data."""
     head = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -82,25 +82,25 @@ def found(data: Path, parts: Sequence[Part] = PARTS) -> dict[str, Any]:
     }  # fmt: skip
     with TemporaryDirectory() as folder:
         cards = _convert_published(data, Path(folder))
-        return head | {"sets": [_judged(data, part, cards) for part in parts]}
+        return head | {"sets": [_judge_part(data, part, cards) for part in parts]}
 
 
 def _convert_published(data: Path, folder: Path) -> dict[str, list[str]]:
-    """Convert the published weights that lie in `data`; gives a peer's name -> its cards, the better one first."""
+    """Convert the published weights in `data`: peer -> its cards, the better one first."""
     files = [data / "weights" / "dl_l8s2_uv" / name for name in reversed(dl_l8s2_uv.FILES.values())]
     cards = [convert(file, dl_l8s2_uv.NAME, dl_l8s2_uv.LEVEL, folder / file.stem) for file in files if file.is_file()]
     return {dl_l8s2_uv.NAME: [str(card.folder) for card in cards]} if cards else {}
 
 
-def _judged(data: Path, part: Part, cards: Mapping[str, list[str]]) -> dict[str, Any]:
+def _judge_part(data: Path, part: Part, cards: Mapping[str, list[str]]) -> dict[str, Any]:
     split = "all" if part.dataset == "arrays" else "test"
     peers = [spec for name in part.peers for spec in cards.get(name, [name])]
-    one = judge(f"{part.dataset}={data / part.file}", peers, split=split, report=_told(part.file)).found
-    told = {key: getattr(part, key) for key in ("file", "what", "known", "trained_on", "left_out")}
-    return told | _rounded(one)
+    one = judge(f"{part.dataset}={data / part.file}", peers, split=split, report=_print_progress(part.file)).found
+    facts = {key: getattr(part, key) for key in ("file", "what", "known", "trained_on", "left_out")}
+    return facts | _round_floats(one)
 
 
-def _told(name: str) -> Any:
+def _print_progress(name: str) -> Any:
     def report(done: int, count: int) -> None:
         if done * 10 // count > (done - 1) * 10 // count:
             print(f"{name}: {done} of {count}", file=sys.stderr, flush=True)  # noqa: T201
@@ -108,12 +108,12 @@ def _told(name: str) -> Any:
     return report
 
 
-def _rounded(value: Any) -> Any:
+def _round_floats(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, DIGITS)
     if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list) else value
+        return {key: _round_floats(one) for key, one in value.items()}
+    return [_round_floats(one) for one in value] if isinstance(value, list) else value
 
 
 def _commit() -> str:

@@ -1,4 +1,4 @@
-"""Notebooks: run from top to bottom, then turned into a page with what they printed and drew."""
+"""Run notebooks from top to bottom, and turn them into pages with their outputs."""
 
 import re
 import tempfile
@@ -32,11 +32,11 @@ class Notebook:
     executed: str
     """JSON of the notebook with its outputs."""
     pictures: dict[str, bytes]
-    """File name beside the page -> PNG."""
+    """File name next to the page -> PNG."""
 
 
 def render(source: Path) -> Notebook:
-    """Run a notebook (jupytext, percent format) in an empty folder; an error in a cell is raised as it is."""
+    """Run a notebook (jupytext, percent format) in an empty folder; errors of cells are raised."""
     notebook = jupytext.read(source)
     with tempfile.TemporaryDirectory(prefix="kappamask-docs-") as folder:
         NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}}).execute()
@@ -45,7 +45,7 @@ def render(source: Path) -> Notebook:
     page, resources = MarkdownExporter().from_notebook_node(
         notebook, {"unique_key": name, "output_files_dir": f"{name}_files"}
     )
-    return Notebook(name, _finished(page, name), nbformat.writes(notebook), resources["outputs"])
+    return Notebook(name, _clean_page(page, name), nbformat.writes(notebook), resources["outputs"])
 
 
 def _without_stderr(notebook: Any) -> None:
@@ -55,7 +55,7 @@ def _without_stderr(notebook: Any) -> None:
             cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
 
 
-def _finished(page: str, name: str) -> str:
+def _clean_page(page: str, name: str) -> str:
     for pattern, clean in CLEANED:
         page = pattern.sub(clean, page)
     title, _, rest = page.lstrip().partition("\n")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import jinja2
 
 from kappamask.datasets.real_scenes import read_rows
-from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, Figure, summarise
+from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, Figure, summarise_figures
 from kappamask.models import load_card
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -30,18 +30,18 @@ def make_page(found: Mapping[str, Any], shipped: str) -> str:
     facts = {
         "found": found, "stale": found["sha256"] != shipped, "subsets": list(SUBSETS),
         "tables": {words: _table(masks, measure) for measure, words in MEASURES.items()},
-        "weak": sorted(_weak(masks["compact"]), key=lambda one: one.value),
+        "weak": sorted(_find_weak(masks["compact"]), key=lambda one: one.value),
         "places": _places(), "sheets": sorted(path.name for path in SHEETS.glob("*.jpg")),
     }  # fmt: skip
     return _templates().get_template(TEMPLATE).render(facts)
 
 
 def _table(masks: Mapping[str, list[Figure]], measure: str) -> dict[str, dict[str, tuple[float, float]]]:
-    return {name: table for name, figures in masks.items() if (table := summarise(figures)[measure])}
+    return {name: table for name, figures in masks.items() if (table := summarise_figures(figures)[measure])}
 
 
-def _weak(figures: Iterable[Figure]) -> list[Figure]:
-    """Return places with the lowest score of each, where it is below `WEAK`; dice of shadow is weak everywhere."""
+def _find_weak(figures: Iterable[Figure]) -> list[Figure]:
+    """Return the lowest score of each place, where it is below `WEAK`."""
     lowest: dict[tuple[str, str], Figure] = {}
     for one in figures:
         key = (one.measure, one.place)

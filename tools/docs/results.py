@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import figures
 import jinja2
-from weaknesses import replaced
+from weaknesses import replace_section
 
 from kappamask.evaluation.paper import paper
 from kappamask.models import load_card
@@ -29,11 +29,13 @@ def main() -> None:
     shipped = load_card(OURS).sha256
     (DOCS / "results.md").write_text(page(accuracy, times, shipped), encoding="utf-8")
     weak = DOCS / "weaknesses.md"
-    weak.write_text(replaced(weak.read_text(encoding="utf-8"), unseen(accuracy), shipped), encoding="utf-8")
+    weak.write_text(
+        replace_section(weak.read_text(encoding="utf-8"), drop_trained_sets(accuracy), shipped), encoding="utf-8"
+    )
 
 
-def unseen(accuracy: Json) -> Json:
-    """The sets that the network was not trained on."""
+def drop_trained_sets(accuracy: Json) -> Json:
+    """Keep the sets that the network was not trained on."""
     return {**accuracy, "sets": [one for one in accuracy["sets"] if not one["trained_on"]]}
 
 
@@ -56,7 +58,7 @@ def _rows(times: Json | None) -> Sequence[Json]:
 
 
 def _network(rows: Iterable[Json], key: str) -> str | None:
-    """sha256 of our network, "" where it is not told, None where it was not run."""
+    """Find the sha256 of our network: "" where unknown, None where it was not run."""
     return next((row.get("sha256", "") for row in rows if row[key] == OURS), None)
 
 
@@ -65,7 +67,18 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    named = ("blocked", "clock", "cost", "dice", "drawn", "further", "markdown", "points", "sizes", "versions")
+    named = (
+        "has_blocks",
+        "clock",
+        "cost",
+        "dice",
+        "describe_samples",
+        "further_tables",
+        "markdown",
+        "points",
+        "sizes",
+        "versions",
+    )
     found.globals |= {name: getattr(figures, name) for name in named}
     return found
 

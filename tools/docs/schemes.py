@@ -11,7 +11,7 @@ What each KappaMask class is written as; 255 is nodata in every scheme.
 
 
 def scheme_reference() -> str:
-    """One table of all schemes, then for each its codes, how they are read, and what is lost; Markdown."""
+    """Write a table of all schemes, then codes, reading and losses of each, as Markdown."""
     classes = [f"{code} {name}" for code, name in enumerate(CLASSES)]
     overview = _table(["scheme", *classes], ([one.name, *one.codes] for one in SCHEMES.values()))
     return "\n\n".join([HEAD, overview, *map(_section, SCHEMES.values())])

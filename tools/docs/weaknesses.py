@@ -7,7 +7,7 @@ from kappamask.evaluation.strata import STRATA
 from kappamask.evaluation.tables import ERRORS, LABELS, markdown_table
 from kappamask.reports.render import percent
 
-__all__ = ["BEGIN", "END", "replaced", "weaknesses"]
+__all__ = ["BEGIN", "END", "replace_section", "weaknesses"]
 
 BEGIN: Final = "<!-- By stratum: made from docs/results/accuracy.json by make results. -->"
 END: Final = "<!-- The end of what is made. -->"
@@ -22,8 +22,9 @@ WHOLE: Final = {"false": "no_cloud", "missed": "cloud"}
 
 
 def weaknesses(found: Mapping[str, Any], shipped: str | None = None) -> str:
-    """Sentences and a table for each data set of a comparison, as `kappamask compare` writes it in comparison.json.
+    """Write sentences and a table for each data set of a comparison.
 
+    found: the comparison, as `kappamask compare` writes it in comparison.json.
     shipped: sha256 of the network that it should be about; of another one it is said.
     """
     head = f"Measured {found['made'][:10]} with {found['software']}; in brackets intervals of 95 %."
@@ -33,8 +34,8 @@ def weaknesses(found: Mapping[str, Any], shipped: str | None = None) -> str:
     return "\n\n".join([head, *("\n\n".join(_section(one)) for one in found["sets"])])
 
 
-def replaced(page: str, found: Mapping[str, Any], shipped: str | None = None) -> str:
-    """The Markdown page with what stands between `BEGIN` and `END` made anew. Raises ValueError without the two."""
+def replace_section(page: str, found: Mapping[str, Any], shipped: str | None = None) -> str:
+    """Write the page again between `BEGIN` and `END`; ValueError without the two."""
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:

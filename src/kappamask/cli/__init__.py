@@ -2,9 +2,11 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 from kappamask.models import KappaMaskError
+from kappamask.models.hints import Door, use_door
 
 __all__ = ["main"]
 
@@ -22,11 +24,17 @@ def main() -> None:
         _end(f"The command needs {error.name}: pip install 'kappamask-openeo[cli]'.")
     before = signal.signal(signal.SIGTERM, _on_sigterm)
     try:
+        with use_door(Door.COMMAND):
+            _run(app)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(app: Callable[[], None]) -> None:
+    try:
         app()
     except _told() as error:
         _end(str(error))
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _told() -> tuple[type[Exception], ...]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, print_result
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 if TYPE_CHECKING:
-    from kappamask.evaluation.comparison import Judged
+    from kappamask.evaluation.comparison import DatasetResult
 
 __all__ = ["check_folder", "compare", "document", "write_files"]
 
@@ -36,19 +36,19 @@ def check_folder(output: Path) -> None:
         raise typer.BadParameter(f"{there} is no folder that can be written to", param_hint="--output")
 
 
-def document(judged: "Sequence[Judged]") -> dict[str, Any]:
+def document(judged: "Sequence[DatasetResult]") -> dict[str, Any]:
     """What was found, as JSON holds it."""
     made = datetime.now(UTC).isoformat(timespec="seconds")
     software = f"kappamask-openeo {version('kappamask-openeo')}"
     return {"software": software, "made": made, "sets": [one.found for one in judged]}
 
 
-def write_files(folder: Path, name: str, judged: "Sequence[Judged]", *, title: str, command: str) -> list[Path]:
+def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, title: str, command: str) -> list[Path]:
     """Write NAME.html, .json, .md, .csv and .tex into the folder, which is made; returns their paths."""
     from kappamask.evaluation.tables import csv_text, latex, markdown
     from kappamask.files.atomic import atomic_write
 
-    with require_extra("report"):
+    with require_extra("scenes"):
         from kappamask.reports.comparison import write_comparison
     folder.mkdir(parents=True, exist_ok=True)
     page = write_comparison(folder / f"{name}.html", judged, title=title, eyebrow=command)
@@ -97,7 +97,7 @@ def compare(
     with require_extra("datasets"):
         from kappamask.evaluation.comparison import judge
         from kappamask.workflows.display import progress_bar
-    with require_extra("report"):
+    with require_extra("scenes"):
         import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
     named = [name.strip() for name in peers.split(",") if name.strip()]
     if not named:

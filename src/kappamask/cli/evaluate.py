@@ -7,10 +7,10 @@ import typer
 
 from kappamask.cli.compare import check_folder, write_files
 from kappamask.cli.options import AsJson, Level, Model, print_result
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 if TYPE_CHECKING:
-    from kappamask.evaluation.comparison import Judged
+    from kappamask.evaluation.comparison import DatasetResult
     from kappamask.evaluation.metrics import Scores
 
 __all__ = ["evaluate"]
@@ -64,7 +64,7 @@ def evaluate(
     )
 
 
-def _written(output: Path, judged: "Judged") -> list[str]:
+def _written(output: Path, judged: "DatasetResult") -> list[str]:
     files = write_files(output, NAME, [judged], title="A cloud mask judged", command="kappamask evaluate")
     return [str(path) for path in files]
 

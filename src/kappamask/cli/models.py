@@ -10,7 +10,7 @@ import typer
 
 from kappamask.cli.options import AsJson, Level, print_result
 from kappamask.models import KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 __all__ = ["models"]
 
@@ -144,10 +144,10 @@ def convert(
 
 def _quantised(card: ModelCard, plain: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
     with require_extra("scenes"):
-        from kappamask.conversion.quantise import quantised
+        from kappamask.conversion.quantise import quantise_card
         from kappamask.scenes import open_scene
 
-    _, measured = quantised(card, open_scene(scene, level=card.levels[0]), folder, plain)
+    _, measured = quantise_card(card, open_scene(scene, level=card.levels[0]), folder, plain)
     return {"folder": str(folder), **measured}
 
 

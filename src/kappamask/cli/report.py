@@ -7,7 +7,7 @@ import typer
 
 from kappamask.cli.options import AsJson, print_result
 from kappamask.models import SceneError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -49,7 +49,7 @@ def report(
     One mask: pictures, share of each class, scores, how the numbers were read, provenance, and how far it agrees with
     the product's own mask, where --scene has one. A series: cloud cover over time, a contact sheet, a table.
     """
-    with require_extra("report"):
+    with require_extra("scenes"):
         from kappamask.reports import is_series
 
     if output.suffix.lower() != ".html":

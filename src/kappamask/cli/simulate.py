@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kappamask.cli.options import AsJson, print_result
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 
 if TYPE_CHECKING:
     from kappamask.training.simulator.realism import Check

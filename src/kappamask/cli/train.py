@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.models import KappaMaskError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.display import progress_bar
 
 if TYPE_CHECKING:
@@ -191,13 +191,13 @@ def train(
     with require_extra("train"):
         import torch  # pyright: ignore[reportMissingImports]  an extra that `make lint` does without
 
-        from kappamask.datasets import named
+        from kappamask.datasets import parse_dataset
         from kappamask.training.architecture_table import RATE, parse_architectures
         from kappamask.training.state import Plan
 
     torch.set_num_threads(threads or torch.get_num_threads())
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.AUTO else device.value
-    own = named(data) if grid else None
+    own = parse_dataset(data) if grid else None
     plan = Plan(
         own[1] if own else Path(data), tiles or out / "tiles", out, minutes, steps, seed, batch,
         rate or (RATE if grid else Plan.rate), architecture, where, start=start,

@@ -1,4 +1,4 @@
-"""KappaZeta's official weights as ONNX: HDF5 in, a network and its card out, without TensorFlow."""
+"""Convert KappaZeta's official weights, HDF5, to ONNX with a card, without TensorFlow."""
 
 from kappamask.conversion.convert import convert
 from kappamask.conversion.fetch import fetch

@@ -1,4 +1,4 @@
-"""The card of a converted network: facts of its release, and where the weights come from."""
+"""Write the card of a converted network: facts of its release and weights."""
 
 from __future__ import annotations
 
@@ -31,16 +31,19 @@ QUANTIFICATION: Final = 10_000
 SHA256_MULTIHASH: Final = "1220"
 
 
-def document(
+def write_document(
     data: bytes, architecture: str, level: str, release: Official, built: ModuleType, source: str
 ) -> dict[str, Any]:
-    """The card as JSON. data: the ONNX file. source: sha256 of the HDF5 file."""
-    properties = _properties(architecture, level, release, built, source)
-    return item(f"official-{level.lower()}-{architecture}", properties, data)
+    """Return the card as JSON.
+
+    data: the ONNX file. source: sha256 of the HDF5 file.
+    """
+    properties = _build_properties(architecture, level, release, built, source)
+    return build_item(f"official-{level.lower()}-{architecture}", properties, data)
 
 
-def item(name: str, properties: dict[str, Any], data: bytes) -> dict[str, Any]:
-    """A STAC Item about the ONNX file `data`, which lies beside it as `model.onnx`."""
+def build_item(name: str, properties: dict[str, Any], data: bytes) -> dict[str, Any]:
+    """Build a STAC Item about the ONNX file `data`, stored next to it as `model.onnx`."""
     weights = {
         "href": "./model.onnx",
         "type": "application/octet-stream; framework=onnx",
@@ -60,7 +63,9 @@ def item(name: str, properties: dict[str, Any], data: bytes) -> dict[str, Any]:
     }
 
 
-def _properties(architecture: str, level: str, release: Official, built: ModuleType, source: str) -> dict[str, Any]:
+def _build_properties(
+    architecture: str, level: str, release: Official, built: ModuleType, source: str
+) -> dict[str, Any]:
     dims, shape = ["batch", "channel", "height", "width"], [-1, len(release.bands), -1, -1]
     largest = [value * FULL / QUANTIFICATION for value in release.largest]
     return {

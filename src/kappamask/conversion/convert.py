@@ -1,4 +1,7 @@
-"""From HDF5 weights, KappaZeta's or those of DL_L8S2_UV, to a folder with `model.onnx` and `card.json`."""
+"""Convert HDF5 weights to a folder with `model.onnx` and `card.json`.
+
+Those of KappaZeta, or of DL_L8S2_UV.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from types import ModuleType
 from typing import Final
 
 from kappamask.conversion import deeplab, dl_l8s2_uv, unet
-from kappamask.conversion.cards import document
-from kappamask.conversion.keras_file import read
-from kappamask.conversion.onnx_graph import Graph, Supply
+from kappamask.conversion.cards import write_document
+from kappamask.conversion.keras_file import read_layers
+from kappamask.conversion.onnx_graph import Graph, WeightReader
 from kappamask.conversion.releases import OFFICIAL
+from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard, load_card
 from kappamask.models.errors import ConversionError
 
@@ -24,38 +28,37 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
 
     architecture: "unet", "deeplabv3plus", or "dl-l8s2-uv", which is not KappaZeta's. level: "L1C" or "L2A", which
         decides the bands and their scaling; of dl-l8s2-uv L1C, and its weights decide the bands.
-    plain: leave convolutions as they are, slower, but fit for `quantised`.
+    plain: leave convolutions as they are, slower, but fit for `quantise_card`.
     Returns the card. Raises ConversionError if the file is damaged, or not of that architecture and level.
     """
     if architecture == dl_l8s2_uv.NAME:
-        return _written(folder, *dl_l8s2_uv.converted(weights, level))
+        return _write_files(folder, *dl_l8s2_uv.convert_weights(weights, level))
     if (architecture, level) not in OFFICIAL:
         known = ", ".join(f"{a} {lv}" for a, lv in OFFICIAL)
         raise ConversionError(f"No official network {architecture} {level}; there are {known}.")
     release, built = OFFICIAL[architecture, level], ARCHITECTURES[architecture]
-    supply, graph = Supply(weights.name, read(weights), built.LAYERS), Graph(plain=plain)
-    scores = built.build(graph, supply, len(release.bands))
+    reader, graph = WeightReader(weights.name, read_layers(weights), built.LAYERS), Graph(plain=plain)
+    scores = built.add_network(graph, reader, len(release.bands))
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": str(built.HEAD)}
     data = graph.model(scores, len(release.bands), built.CLASSES, facts).SerializeToString()
-    return _written(folder, data, document(data, architecture, level, release, built, source))
+    return _write_files(folder, data, write_document(data, architecture, level, release, built, source))
 
 
-def _written(folder: Path, data: bytes, card: dict[str, object]) -> ModelCard:
+def _write_files(folder: Path, data: bytes, card: dict[str, object]) -> ModelCard:
     """Both files, the card last."""
     folder.mkdir(parents=True, exist_ok=True)
-    _put(folder / "model.onnx", data)
+    _write_atomically(folder / "model.onnx", data)
     return put_card(folder, card)
 
 
 def put_card(folder: Path, card: dict[str, object]) -> ModelCard:
     """Write `folder`/card.json, whole or not at all, and read it."""
-    _put(folder / "card.json", (json.dumps(card, indent=2) + "\n").encode())
+    _write_atomically(folder / "card.json", (json.dumps(card, indent=2) + "\n").encode())
     return load_card(folder / "card.json")
 
 
-def _put(path: Path, content: bytes) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
     """Beside its place first, then renamed: what is there is whole."""
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_bytes(content)
-    draft.replace(path)
+    with atomic_write(path) as draft:
+        draft.write_bytes(content)

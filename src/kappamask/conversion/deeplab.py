@@ -1,4 +1,4 @@
-"""The official DeepLabv3+: an aligned Xception at a sixteenth of the resolution, pyramid pooling, softmax.
+"""Build the official DeepLabv3+: aligned Xception at 1/16, pyramid pooling, softmax.
 
 After architectures.py of km_predict (2022). Its shortcuts come from the shortcut before, not from the sum, and its
 middle blocks end in a ReLU; both are kept, because the weights were trained so.
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from kappamask.conversion import winograd
-from kappamask.conversion.onnx_graph import Convolution, Graph, Separable, Supply
+from kappamask.conversion.onnx_graph import Convolution, Graph, Separable, WeightReader
 
 ENTRY: Final = (128, 256, 728)
 MIDDLE, MIDDLE_BLOCKS = 728, 8
@@ -26,79 +26,84 @@ LEAST_SIDE: Final = 288
 HEAD: Final = "softmax"
 
 
-def build(graph: Graph, supply: Supply, channels: int) -> str:
-    """Adds the network behind the input `image` (n, channels, y, x), y and x multiples of 16, 288 px at least.
+def add_network(graph: Graph, reader: WeightReader, channels: int) -> str:
+    """Add the network behind the input `image` (n, channels, y, x).
+
+    y and x are multiples of 16, 288 px at least.
 
     Returns its scores. The pooled part sees the whole image, so scores depend on the size of the window.
     """
-    x = _strided(graph, supply, "image", channels, 32)
-    shortcut = graph.relu(_padded(graph, supply, graph.relu(x), 32, 64))
+    x = _apply_strided(graph, reader, "image", channels, 32)
+    shortcut = graph.relu(_apply_padded(graph, reader, graph.relu(x), 32, 64))
     x, low = shortcut, ""
     for i, (inputs, filters) in enumerate(zip((64, *ENTRY), ENTRY, strict=False)):
-        body = _separable(graph, supply, graph.relu(x) if i else x, inputs, filters)
-        body = _separable(graph, supply, graph.relu(body), filters, filters)
+        body = _apply_separable(graph, reader, graph.relu(x) if i else x, inputs, filters)
+        body = _apply_separable(graph, reader, graph.relu(body), filters, filters)
         low = body if i == 1 else low
-        shortcut = Convolution.take(supply, inputs, filters, 1, bias=False, norm=True).apply(
+        shortcut = Convolution.read(reader, inputs, filters, 1, bias=False, norm=True).apply(
             graph, shortcut, strides=[2, 2]
         )
-        x = graph.add("Add", shortcut, _pooled(graph, body))
-    x = _exit(graph, supply, _middle(graph, supply, x))
-    x = _pyramid(graph, supply, x)
-    low = graph.relu(Convolution.take(supply, ENTRY[1], LOW_LEVEL, 1, bias=False, norm=True).apply(graph, low))
+        x = graph.add("Add", shortcut, _apply_max_pooling(graph, body))
+    x = _add_exit_flow(graph, reader, _add_middle_flow(graph, reader, x))
+    x = _add_pyramid(graph, reader, x)
+    low = graph.relu(Convolution.read(reader, ENTRY[1], LOW_LEVEL, 1, bias=False, norm=True).apply(graph, low))
     x = graph.concatenated(graph.enlarged(x, 4, "linear"), low)
     for inputs in (PYRAMID + LOW_LEVEL, PYRAMID):
-        layer = Convolution.take(supply, inputs, PYRAMID, 3, bias=False, norm=True)
-        x = graph.relu(winograd.convolved(graph, x, layer, mirrored=True))
+        layer = Convolution.read(reader, inputs, PYRAMID, 3, bias=False, norm=True)
+        x = graph.relu(winograd.apply_convolution(graph, x, layer, mirrored=True))
     # A 1 x 1 convolution and an interpolation can change places; before it, the convolution costs a sixteenth.
-    head = Convolution.take(supply, PYRAMID, CLASSES, 1, bias=True).apply(graph, x)
+    head = Convolution.read(reader, PYRAMID, CLASSES, 1, bias=True).apply(graph, x)
     return graph.add("Softmax", graph.enlarged(head, 4, "linear"), axis=1)
 
 
-def _strided(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
-    layer = Convolution.take(supply, inputs, filters, 3, bias=False, norm=True)
+def _apply_strided(graph: Graph, reader: WeightReader, x: str, inputs: int, filters: int) -> str:
+    layer = Convolution.read(reader, inputs, filters, 3, bias=False, norm=True)
     return layer.apply(graph, graph.edge_padded(x, 0, 1), strides=[2, 2])
 
 
-def _padded(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
-    layer = Convolution.take(supply, inputs, filters, 3, bias=False, norm=True)
+def _apply_padded(graph: Graph, reader: WeightReader, x: str, inputs: int, filters: int) -> str:
+    layer = Convolution.read(reader, inputs, filters, 3, bias=False, norm=True)
     return layer.apply(graph, graph.edge_padded(x, 1, 1))
 
 
-def _separable(graph: Graph, supply: Supply, x: str, inputs: int, filters: int) -> str:
-    return Separable.take(supply, inputs, filters).apply(graph, x)
+def _apply_separable(graph: Graph, reader: WeightReader, x: str, inputs: int, filters: int) -> str:
+    return Separable.read(reader, inputs, filters).apply(graph, x)
 
 
-def _pooled(graph: Graph, x: str) -> str:
-    """The largest of 3 x 3; a repeated border changes no maximum, so plain padding is the same."""
+def _apply_max_pooling(graph: Graph, x: str) -> str:
+    """Return the largest of 3 x 3 pixels.
+
+    A repeated border changes no maximum, so plain padding is the same.
+    """
     return graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1])
 
 
-def _middle(graph: Graph, supply: Supply, x: str) -> str:
+def _add_middle_flow(graph: Graph, reader: WeightReader, x: str) -> str:
     for _ in range(MIDDLE_BLOCKS):
         body = x
         for _ in range(3):
-            body = _separable(graph, supply, graph.relu(body), MIDDLE, MIDDLE)
+            body = _apply_separable(graph, reader, graph.relu(body), MIDDLE, MIDDLE)
         x = graph.add("Add", x, graph.relu(body))
     return x
 
 
-def _exit(graph: Graph, supply: Supply, x: str) -> str:
+def _add_exit_flow(graph: Graph, reader: WeightReader, x: str) -> str:
     for inputs, filters in zip((MIDDLE, *EXIT), EXIT, strict=False):
-        x = _separable(graph, supply, graph.relu(x), inputs, filters)
+        x = _apply_separable(graph, reader, graph.relu(x), inputs, filters)
     return x
 
 
-def _pyramid(graph: Graph, supply: Supply, x: str) -> str:
+def _add_pyramid(graph: Graph, reader: WeightReader, x: str) -> str:
     """The mean of the image, a 1 x 1 convolution and three dilated ones, joined."""
     mean = graph.add("GlobalAveragePool", x)
-    pooled = graph.relu(Convolution.take(supply, EXIT[-1], PYRAMID, 1, bias=True, norm=True).apply(graph, mean))
-    parts = [graph.relu(Convolution.take(supply, EXIT[-1], PYRAMID, 1, bias=False, norm=True).apply(graph, x))]
+    pooled = graph.relu(Convolution.read(reader, EXIT[-1], PYRAMID, 1, bias=True, norm=True).apply(graph, mean))
+    parts = [graph.relu(Convolution.read(reader, EXIT[-1], PYRAMID, 1, bias=False, norm=True).apply(graph, x))]
     for rate in RATES:
-        layer = Convolution.take(supply, EXIT[-1], PYRAMID, 3, bias=False, norm=True)
+        layer = Convolution.read(reader, EXIT[-1], PYRAMID, 3, bias=False, norm=True)
         parts.append(graph.relu(layer.apply(graph, graph.symmetric(x, rate), dilations=[rate, rate])))
     spread = graph.add("Mul", pooled, _ones_like(graph, x))
     joined = graph.concatenated(spread, *parts)
-    return graph.relu(Convolution.take(supply, PYRAMID * 5, PYRAMID, 1, bias=False, norm=True).apply(graph, joined))
+    return graph.relu(Convolution.read(reader, PYRAMID * 5, PYRAMID, 1, bias=False, norm=True).apply(graph, joined))
 
 
 def _ones_like(graph: Graph, x: str) -> str:

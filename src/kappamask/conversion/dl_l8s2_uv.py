@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from kappamask.conversion.cards import CLASSES, item
-from kappamask.conversion.keras_file import Layer, read
-from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, Supply, turned
+from kappamask.conversion.cards import CLASSES, build_item
+from kappamask.conversion.keras_file import Layer, read_layers
+from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, WeightReader, to_onnx_kernel
 from kappamask.models.errors import ConversionError
 
 NAME: Final = "dl-l8s2-uv"
@@ -40,33 +40,40 @@ TOLD: Final = (1, 4)
 """Clear and cloud: its probability of cloud is held against 0.5."""
 
 
-def converted(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
-    """The ONNX file and the card of the HDF5 file `weights`; the number of bands follows from it.
+def convert_weights(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
+    """Convert the HDF5 file `weights` to an ONNX file and a card.
+
+    The number of bands follows from the file.
 
     Raises ConversionError if the file is damaged or of another network, or the level is not L1C.
     """
     if level != LEVEL:
         raise ConversionError(f"{NAME} is for {LEVEL} only, not {level}.")
-    layers = _rename_scaling(read(weights))
-    bands, supply, graph = _choose_bands(weights.name, layers), Supply(weights.name, layers, LAYERS), Graph()
+    layers = _rename_scaling(read_layers(weights))
+    bands, reader, graph = _choose_bands(weights.name, layers), WeightReader(weights.name, layers, LAYERS), Graph()
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": NAME, "level": LEVEL, "head": HEAD}
-    data = graph.model(build(graph, supply, len(bands)), len(bands), len(TOLD), facts).SerializeToString()
-    return data, item(f"{NAME}-{len(bands)}b", _properties(bands, source), data)
+    data = graph.model(add_network(graph, reader, len(bands)), len(bands), len(TOLD), facts).SerializeToString()
+    return data, build_item(f"{NAME}-{len(bands)}b", _build_properties(bands, source), data)
 
 
-def build(graph: Graph, supply: Supply, channels: int) -> str:
-    """Adds the network behind the input `image` (n, channels, y, x); returns scores of clear and cloud, sum 1."""
-    w = supply.take(SCALING[0], kernel=(1, 1, channels, channels), bias=(channels,))
-    first = _block(graph, supply, "input", graph.convolution("image", turned(w["kernel"]), w["bias"]), channels, 0)
-    second = _block(graph, supply, "pool1", _halved(graph, first), WIDTHS[0], 1)
-    third = _block(graph, supply, "pool2", _halved(graph, second), WIDTHS[1], 2)
-    up = graph.concatenated(_doubled(graph, supply, "upconv1", third, 2), second)
-    fourth = _block(graph, supply, "up1", up, WIDTHS[2], 1)
-    up = graph.concatenated(_doubled(graph, supply, "upconv2", fourth, 1), first)
-    last = _block(graph, supply, "up2", up, WIDTHS[1], 0)
-    w = supply.take("linear_model", kernel=(1, 1, WIDTHS[0], 1), bias=(1,))
-    cloud = graph.add("Sigmoid", graph.convolution(last, turned(w["kernel"]), w["bias"]))
+def add_network(graph: Graph, reader: WeightReader, channels: int) -> str:
+    """Add the network behind the input `image` (n, channels, y, x).
+
+    Returns scores of clear and cloud, sum 1.
+    """
+    w = reader.next_layer(SCALING[0], kernel=(1, 1, channels, channels), bias=(channels,))
+    first = _add_block(
+        graph, reader, "input", graph.convolution("image", to_onnx_kernel(w["kernel"]), w["bias"]), channels, 0
+    )
+    second = _add_block(graph, reader, "pool1", _halve(graph, first), WIDTHS[0], 1)
+    third = _add_block(graph, reader, "pool2", _halve(graph, second), WIDTHS[1], 2)
+    up = graph.concatenated(_double(graph, reader, "upconv1", third, 2), second)
+    fourth = _add_block(graph, reader, "up1", up, WIDTHS[2], 1)
+    up = graph.concatenated(_double(graph, reader, "upconv2", fourth, 1), first)
+    last = _add_block(graph, reader, "up2", up, WIDTHS[1], 0)
+    w = reader.next_layer("linear_model", kernel=(1, 1, WIDTHS[0], 1), bias=(1,))
+    cloud = graph.add("Sigmoid", graph.convolution(last, to_onnx_kernel(w["kernel"]), w["bias"]))
     return graph.concatenated(graph.add("Sub", graph.constant(np.ones(1, np.float32)), cloud), cloud)
 
 
@@ -90,32 +97,32 @@ def _choose_bands(name: str, layers: dict[str, list[Layer]]) -> tuple[str, ...]:
     )
 
 
-def _block(graph: Graph, supply: Supply, block: str, x: str, inputs: int, level: int) -> str:
+def _add_block(graph: Graph, reader: WeightReader, block: str, x: str, inputs: int, level: int) -> str:
     """Two separable convolutions, each with its normalisation folded into the pointwise part."""
     outputs = WIDTHS[level]
     for size in (inputs, outputs):
         shapes = {"depthwise_kernel": (3, 3, size, 1), "pointwise_kernel": (1, 1, size, outputs), "bias": (outputs,)}
-        w = supply.take(f"{block}_conv", **shapes)
-        norm = Norm.take(supply, outputs, f"{block}_bn")
+        w = reader.next_layer(f"{block}_conv", **shapes)
+        norm = Norm.read(reader, outputs, f"{block}_bn")
         depthwise = w["depthwise_kernel"].transpose(2, 3, 0, 1)
         x = graph.convolution(x, depthwise, group=size, pads=[1, 1, 1, 1])
-        x = graph.relu(Convolution(turned(w["pointwise_kernel"]), w["bias"]).normalised(norm).apply(graph, x))
+        x = graph.relu(Convolution(to_onnx_kernel(w["pointwise_kernel"]), w["bias"]).normalised(norm).apply(graph, x))
     return x
 
 
-def _halved(graph: Graph, x: str) -> str:
+def _halve(graph: Graph, x: str) -> str:
     return graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
 
 
-def _doubled(graph: Graph, supply: Supply, name: str, x: str, level: int) -> str:
+def _double(graph: Graph, reader: WeightReader, name: str, x: str, level: int) -> str:
     """A transposed convolution of 2 x 2 pixels: each pixel becomes four of its own."""
     inputs, outputs = WIDTHS[level], WIDTHS[level - 1]
-    w = supply.take(name, kernel=(2, 2, outputs, inputs), bias=(outputs,))
-    tensors = [graph.constant(turned(w["kernel"])), graph.constant(w["bias"])]
+    w = reader.next_layer(name, kernel=(2, 2, outputs, inputs), bias=(outputs,))
+    tensors = [graph.constant(to_onnx_kernel(w["kernel"])), graph.constant(w["bias"])]
     return graph.add("ConvTranspose", x, *tensors, kernel_shape=[2, 2], strides=[2, 2])
 
 
-def _properties(bands: tuple[str, ...], source: str) -> dict[str, Any]:
+def _build_properties(bands: tuple[str, ...], source: str) -> dict[str, Any]:
     dims, shape = ["batch", "channel", "height", "width"], [-1, len(bands), -1, -1]
     classes = [{"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES if v in (*TOLD, 5)]
     result = {"shape": [-1, len(TOLD), -1, -1], "dim_order": dims, "data_type": "float32"}

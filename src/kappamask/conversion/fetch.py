@@ -1,4 +1,4 @@
-"""Official networks by name: fetched once, pinned by hash, converted, and found by every door from then on."""
+"""Fetch official networks by name: pinned by hash, converted, and cached."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Final
 
 from kappamask.conversion.convert import convert
 from kappamask.conversion.releases import OFFICIAL, RELEASE
+from kappamask.files.atomic import atomic_write
 from kappamask.files.download import Show, download
 from kappamask.models import CACHE, ModelCard
 from kappamask.models.errors import ConversionError
@@ -18,8 +19,8 @@ from kappamask.models.errors import ConversionError
 BUCKET: Final = f"https://kappamask.s3.eu-central-1.amazonaws.com/model_weights/{RELEASE}"
 
 
-def names() -> dict[str, tuple[str, str]]:
-    """What can be fetched: id of the card, and its architecture and level."""
+def list_official() -> dict[str, tuple[str, str]]:
+    """List what can be fetched: id of the card, and its architecture and level."""
     return {f"official-{level.lower()}-{kind}": (kind, level) for kind, level in OFFICIAL}
 
 
@@ -27,7 +28,7 @@ def fetch(
     name: str, *, mirror: str = BUCKET, source: Path | None = None, insecure: bool = False,
     cache: Path = CACHE, show: Show = lambda *_: None,
 ) -> ModelCard:  # fmt: skip
-    """The card of the official network `name`, downloaded and converted if it is not in the cache yet.
+    """Return the card of the official network `name`, downloaded and converted if needed.
 
     mirror: URL of the folder that holds `l1c_unet.hdf5` and the others. source: a file to take instead, for machines
     without internet. insecure: allow plain HTTP. show: called with bytes done and bytes in all.
@@ -36,35 +37,38 @@ def fetch(
     Raises DownloadError for a failed download, and ConversionError for an unknown name, or a file that has changed or
     is no such network.
     """
-    if name not in names():
-        raise ConversionError(f"No official network {name!r}; there are {', '.join(names())}.")
-    kind, level = names()[name]
+    if name not in list_official():
+        raise ConversionError(f"No official network {name!r}; there are {', '.join(list_official())}.")
+    kind, level = list_official()[name]
     weights, pins = cache / f"{level.lower()}_{kind}.hdf5", cache / "pins.json"
     if source and not source.is_file():
         raise ConversionError(f"No file {source}.")
     if not source and not weights.exists():
         download(f"{mirror.rstrip('/')}/{weights.name}", weights, insecure=insecure, show=show)
     try:
-        known = _compared(pins, weights.name, source or weights)
+        known = _check_pin(pins, weights.name, source or weights)
         card = convert(source or weights, kind, level, cache / name)
     except ConversionError:
         if not source:
             weights.unlink(missing_ok=True)
         raise
     if source:
-        _copied(source, weights)
+        _copy(source, weights)
     _write_pins(pins, known)
     return card
 
 
-def _copied(source: Path, weights: Path) -> None:
+def _copy(source: Path, weights: Path) -> None:
     draft = weights.with_name(f".{weights.name}.copy")
     shutil.copyfile(source, draft)
     draft.replace(weights)
 
 
-def _compared(pins: Path, name: str, file: Path) -> dict[str, str]:
-    """The hashes that are known with that of `file`; ConversionError if another one was written down for `name`."""
+def _check_pin(pins: Path, name: str, file: Path) -> dict[str, str]:
+    """Compare the hash of `file` with the known one; return the known hashes.
+
+    Raises ConversionError if another one was recorded for `name`.
+    """
     known: dict[str, str] = json.loads(pins.read_text()) if pins.exists() else {}
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if known.setdefault(name, found) != found:
@@ -76,6 +80,5 @@ def _compared(pins: Path, name: str, file: Path) -> dict[str, str]:
 
 
 def _write_pins(pins: Path, known: dict[str, str]) -> None:
-    draft = pins.with_suffix(".part")
-    draft.write_text(json.dumps(known, indent=2) + "\n")
-    draft.replace(pins)
+    with atomic_write(pins) as draft:
+        draft.write_text(json.dumps(known, indent=2) + "\n")

@@ -23,7 +23,10 @@ EPSILON: Final = 1e-3
 
 
 class Graph:
-    """Nodes in the order in which they were added; `plain` ones keep convolutions as they are, for eight bits."""
+    """Nodes in the order in which they were added.
+
+    `plain` ones keep convolutions as they are, for eight bits.
+    """
 
     def __init__(self, *, plain: bool = False) -> None:
         self.plain = plain
@@ -73,7 +76,10 @@ class Graph:
         return self.add("Pad", x, self.whole(0, 0, before, before, 0, 0, after, after), mode="edge")
 
     def symmetric(self, x: str, width: int) -> str:
-        """TensorFlow's SYMMETRIC for any width: the border is mirrored with its own pixel; ONNX has no word for it."""
+        """Pad as TensorFlow's SYMMETRIC does, for any width.
+
+        The border is mirrored with its own pixel; ONNX has no operator for it.
+        """
         for axis in (2, 3):
             first = self._slice(x, width - 1, -(2**31), axis)
             last = self._slice(x, -1, -width - 1, axis)
@@ -85,7 +91,10 @@ class Graph:
         return self.add("Slice", x, self.whole(start), self.whole(stop), self.whole(axis), self.whole(-1))
 
     def model(self, result: str, channels: int, classes: int, facts: dict[str, str]) -> onnx.ModelProto:
-        """A checked model with input `image` (n, channels, y, x) and output `score` (n, classes, y, x)."""
+        """Return a checked model with input `image` and output `score`.
+
+        (n, channels, y, x) and (n, classes, y, x).
+        """
         self.nodes[[node.output[0] for node in self.nodes].index(result)].output[0] = "score"
         ends = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", count, "y", "x"])
@@ -100,20 +109,23 @@ class Graph:
         return model
 
 
-class Supply:
-    """Layers of a file in order, each checked against the shape that the architecture asks for."""
+class WeightReader:
+    """Layers of a file in order, checked against the shapes of the architecture."""
 
     def __init__(self, name: str, layers: dict[str, list[Layer]], expected: dict[str, int]) -> None:
         found = {kind: len(layers.get(kind, ())) for kind in {*expected, *layers}}
         if found != expected:
             raise ConversionError(
-                f"{name} holds {_counted(found)}; the architecture has {_counted(expected)}: another file."
+                f"{name} holds {_format_count(found)}; the architecture has {_format_count(expected)}: another file."
             )
         self.name = name
         self.waiting: dict[str, Iterator[Layer]] = {kind: iter(found) for kind, found in layers.items()}
 
-    def take(self, kind: str, **shapes: tuple[int, ...]) -> dict[str, Array]:
-        """The next layer of `kind`. Raises ConversionError if its weights have other names or shapes than `shapes`."""
+    def next_layer(self, kind: str, **shapes: tuple[int, ...]) -> dict[str, Array]:
+        """Return the weights of the next layer of `kind`.
+
+        Raises ConversionError if they have other names or shapes than `shapes`.
+        """
         layer = next(self.waiting[kind])
         found = {key: array.shape for key, array in layer.weights.items()}
         if found != shapes:
@@ -123,7 +135,7 @@ class Supply:
         return layer.weights
 
 
-def _counted(kinds: dict[str, int]) -> str:
+def _format_count(kinds: dict[str, int]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()) if count) or "no layers"
 
 
@@ -135,16 +147,16 @@ class Norm:
     shift: Array
 
     @classmethod
-    def take(cls, supply: Supply, channels: int, kind: str = "batch_normalization") -> Norm:
-        """The next one of the file."""
+    def read(cls, reader: WeightReader, channels: int, kind: str = "batch_normalization") -> Norm:
+        """Read the next one of the file."""
         names = ("gamma", "beta", "moving_mean", "moving_variance")
-        w = supply.take(kind, **dict.fromkeys(names, (channels,)))
+        w = reader.next_layer(kind, **dict.fromkeys(names, (channels,)))
         gain = w["gamma"].astype(np.float64) / np.sqrt(w["moving_variance"].astype(np.float64) + EPSILON)
         return cls(gain.astype(np.float32), (w["beta"] - w["moving_mean"] * gain).astype(np.float32))
 
 
-def turned(kernel: Array) -> Array:
-    """Keras's (y, x, in, out) as (out, in, y, x)."""
+def to_onnx_kernel(kernel: Array) -> Array:
+    """Convert Keras's (y, x, in, out) to (out, in, y, x)."""
     return kernel.transpose(3, 2, 0, 1)
 
 
@@ -156,14 +168,14 @@ class Convolution:
     bias: Array
 
     @classmethod
-    def take(
-        cls, supply: Supply, inputs: int, outputs: int, size: int, *, bias: bool, norm: bool = False
+    def read(
+        cls, reader: WeightReader, inputs: int, outputs: int, size: int, *, bias: bool, norm: bool = False
     ) -> Convolution:
-        """The next one of the file, and the next normalisation."""
+        """Read the next one of the file, and the next normalisation."""
         shapes: dict[str, tuple[int, ...]] = {"kernel": (size, size, inputs, outputs)}
-        w = supply.take("conv2d", **shapes, **({"bias": (outputs,)} if bias else {}))
-        plain = cls(turned(w["kernel"]), w.get("bias", np.zeros(outputs, np.float32)))
-        return plain.normalised(Norm.take(supply, outputs)) if norm else plain
+        w = reader.next_layer("conv2d", **shapes, **({"bias": (outputs,)} if bias else {}))
+        plain = cls(to_onnx_kernel(w["kernel"]), w.get("bias", np.zeros(outputs, np.float32)))
+        return plain.normalised(Norm.read(reader, outputs)) if norm else plain
 
     def normalised(self, norm: Norm) -> Convolution:
         """The same with `norm` after it."""
@@ -182,13 +194,13 @@ class Separable:
     pointwise: Convolution
 
     @classmethod
-    def take(cls, supply: Supply, inputs: int, outputs: int) -> Separable:
-        """The next one of the file, 3 x 3, with its normalisation."""
-        w = supply.take(
+    def read(cls, reader: WeightReader, inputs: int, outputs: int) -> Separable:
+        """Read the next one of the file, 3 x 3, with its normalisation."""
+        w = reader.next_layer(
             "separable_conv2d", depthwise_kernel=(3, 3, inputs, 1), pointwise_kernel=(1, 1, inputs, outputs)
         )
-        plain = Convolution(turned(w["pointwise_kernel"]), np.zeros(outputs, np.float32))
-        return cls(w["depthwise_kernel"].transpose(2, 3, 0, 1), plain.normalised(Norm.take(supply, outputs)))
+        plain = Convolution(to_onnx_kernel(w["pointwise_kernel"]), np.zeros(outputs, np.float32))
+        return cls(w["depthwise_kernel"].transpose(2, 3, 0, 1), plain.normalised(Norm.read(reader, outputs)))
 
     def apply(self, graph: Graph, x: str) -> str:
         """Adds both to `graph`, the border pixel repeated around `x`."""

@@ -1,4 +1,4 @@
-"""Weights and activations of a network in eight bits: faster on some processors, slightly less exact."""
+"""Quantise a network to eight bits: faster on some processors, slightly less exact."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kappamask.udf.options import MaskOptions
 from kappamask.udf.prepare import prepare_inputs
 from kappamask.udf.preprocess import find_valid, to_float32, to_tensor
 
-__all__ = ["quantise", "quantised"]
+__all__ = ["quantise", "quantise_card"]
 
 #: The operators that cost something; the rest stays in 32 bits.
 OPERATORS: Final = ["Conv"]
@@ -45,7 +45,9 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime is n
 
 
 def quantise(path: Path, out: Path, images: Iterable[FloatArray]) -> None:
-    """Write the network at `path` to `out` with convolutions of eight bits, their ranges measured on `images`.
+    """Write the network at `path` to `out` with convolutions of eight bits.
+
+    Their ranges are measured on `images`.
 
     images: float32 (channel, y, x) as the network takes them. Weights are signed, one scale for each filter, and seven
     bits wide, because processors without VNNI add pairs of products in 16 bits, which eight would overflow.
@@ -64,10 +66,12 @@ def quantise(path: Path, out: Path, images: Iterable[FloatArray]) -> None:
     beside.rename(out)
 
 
-def quantised(
+def quantise_card(
     card: ModelCard, cube: xr.DataArray, folder: Path, plain: ModelCard | None = None
 ) -> tuple[ModelCard, dict[str, float]]:
-    """The network of `card` in eight bits, with a card of its own, in `folder`; and what was measured of both.
+    """Quantise the network of `card` to `folder`, with a card of its own.
+
+    Also returns what was measured of both.
 
     cube: a scene with at least two windows of the network that hold data, numbers as `cloud_mask` takes them. One half
     of up to eight windows calibrates, the other judges: `same_class` is the share of its pixels that keep their class,
@@ -75,24 +79,24 @@ def quantised(
     plain: the same network with its convolutions as they are, which eight bits are then made of.
     Raises ConversionError where the scene is too small, CubeError and RadiometryError as `cloud_mask` does.
     """
-    images = _windows(card, cube)
+    images = _cut_windows(card, cube)
     folder.mkdir(parents=True, exist_ok=True)
     source = plain or card
     quantise(source.folder / source.file, folder / "model.onnx", images[::2])
     document = json.loads((card.folder / card.document).read_text())
     data = (folder / "model.onnx").read_bytes()
     document["id"] = f"{card.id}-int8"
-    document["assets"]["weights"] |= _asset(data)
+    document["assets"]["weights"] |= _describe_asset(data)
     small = put_card(folder, document)
-    return small, _compared(card, small, images[1::2])
+    return small, _compare_classes(card, small, images[1::2])
 
 
-def _asset(data: bytes) -> dict[str, Any]:
+def _describe_asset(data: bytes) -> dict[str, Any]:
     return {"href": "./model.onnx", "file:checksum": "1220" + hashlib.sha256(data).hexdigest(), "file:size": len(data)}
 
 
-def _windows(card: ModelCard, cube: xr.DataArray) -> list[FloatArray]:
-    """Up to twice `CALIBRATED` windows of the scene, spread over it, as the network takes them."""
+def _cut_windows(card: ModelCard, cube: xr.DataArray) -> list[FloatArray]:
+    """Cut up to twice `CALIBRATED` windows, spread over the scene, as network input."""
     prepared = prepare_inputs(cube, MaskOptions(model=card))
     cube, spec = prepared.cube, prepared.spec
     rows, columns = (range(0, cube.sizes[axis] - card.window + 1, card.window) for axis in ("y", "x"))
@@ -108,15 +112,15 @@ def _windows(card: ModelCard, cube: xr.DataArray) -> list[FloatArray]:
     return images
 
 
-def _compared(card: ModelCard, small: ModelCard, images: list[FloatArray]) -> dict[str, float]:
-    found = {one.id: [_timed(one, image) for image in images] for one in (card, small)}
+def _compare_classes(card: ModelCard, small: ModelCard, images: list[FloatArray]) -> dict[str, float]:
+    found = {one.id: [_time_inference(one, image) for image in images] for one in (card, small)}
     (exact, slow), (rough, fast) = (zip(*runs, strict=True) for runs in found.values())
     same = np.mean([(a == b).mean() for a, b in zip(exact, rough, strict=True)])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"same_class": float(same), "times_faster": min(slow) / min(fast), "peak_mb": peak}
 
 
-def _timed(card: ModelCard, image: FloatArray) -> tuple[NDArray[np.intp], float]:
+def _time_inference(card: ModelCard, image: FloatArray) -> tuple[NDArray[np.intp], float]:
     """Classes of `image`, and seconds with one thread, the network open before."""
     inference.open_session(card, 1)
     began = perf_counter()

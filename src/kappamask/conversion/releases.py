@@ -1,4 +1,4 @@
-"""What the weights do not say: bands in order, and the largest value of each, by architecture and level.
+"""Band order and largest values by architecture and level, which the weights lack.
 
 Of the release of 2022-09-13 (data_generator.py of km_predict): inputs are DN / 65535 / max, negatives become 0.
 """
@@ -19,7 +19,7 @@ L2A: Final = ("AOT", *(band for band in L1C if band != "B10"), "WVP")
 
 @dataclass(frozen=True)
 class Official:
-    """One of the four official networks: its bands in order, and for each the largest DN / 65535."""
+    """An official network: its bands in order, and for each the largest DN / 65535."""
 
     bands: tuple[str, ...]
     largest: tuple[float, ...]

@@ -37,34 +37,40 @@ JOIN: Final = np.array(
 )  # fmt: skip
 
 
-def convolved(graph: Graph, x: str, layer: Convolution, *, mirrored: bool = False) -> str:
-    """`layer`, 3 x 3, on `x`, the quicker way; around it zeros, or its border again if `mirrored`."""
-    if not graph.plain and _pays(layer):
-        return winograd(graph, x, layer, mirrored=mirrored)
+def apply_convolution(graph: Graph, x: str, layer: Convolution, *, mirrored: bool = False) -> str:
+    """Apply `layer`, 3 x 3, to `x`, by the faster algorithm.
+
+    Padding is zeros, or the border again if `mirrored`.
+    """
+    if not graph.plain and _is_worthwhile(layer):
+        return apply_winograd(graph, x, layer, mirrored=mirrored)
     padded = graph.edge_padded(x, 1, 1) if mirrored else x
     return layer.apply(graph, padded, pads=[int(not mirrored)] * 4)
 
 
-def _pays(layer: Convolution) -> bool:
-    """True where there are so many channels that Winograd's transforms are worth it."""
+def _is_worthwhile(layer: Convolution) -> bool:
+    """Return whether there are enough channels for Winograd's transforms to pay."""
     return layer.kernel.shape[2:] == (3, 3) and min(layer.kernel.shape[:2]) >= PAYS_FROM
 
 
-def winograd(graph: Graph, x: str, layer: Convolution, *, mirrored: bool = False) -> str:
-    """`layer`, 3 x 3, on `x` (1, channel, y, x) of any size; around it zeros, or its border again if `mirrored`."""
+def apply_winograd(graph: Graph, x: str, layer: Convolution, *, mirrored: bool = False) -> str:
+    """Apply `layer`, 3 x 3, to `x` (1, channel, y, x) of any size.
+
+    Padding is zeros, or the border again if `mirrored`.
+    """
     outputs, inputs = layer.kernel.shape[:2]
-    tiles = _tiles(graph, x, inputs, mirrored=mirrored)
+    tiles = _transform_tiles(graph, x, inputs, mirrored=mirrored)
     flat = graph.add("Reshape", tiles, graph.whole(inputs, TILE**2, -1))
-    products = graph.add("MatMul", _kernels(graph, layer), graph.add("Transpose", flat, perm=[1, 0, 2]))
+    products = graph.add("MatMul", _transform_kernels(graph, layer), graph.add("Transpose", flat, perm=[1, 0, 2]))
     columns = graph.add("Reshape", products, graph.whole(TILE**2, -1))
     back = graph.constant(np.kron(OUTPUT, OUTPUT).astype(np.float32))
-    blocks = graph.add("Reshape", graph.add("MatMul", back, columns), _shape(graph, tiles, STEP**2 * outputs))
+    blocks = graph.add("Reshape", graph.add("MatMul", back, columns), _read_shape(graph, tiles, STEP**2 * outputs))
     whole = graph.add("DepthToSpace", blocks, blocksize=STEP, mode="DCR")
     biased = graph.add("Add", whole, graph.constant(layer.bias[:, None, None]))
-    return _cut(graph, biased, x)
+    return _crop_like(graph, biased, x)
 
 
-def _tiles(graph: Graph, x: str, inputs: int, *, mirrored: bool) -> str:
+def _transform_tiles(graph: Graph, x: str, inputs: int, *, mirrored: bool) -> str:
     """Transformed squares of 6 x 6, 4 apart: (1, inputs * 36, tiles, tiles)."""
     transform = np.kron(INPUT, INPUT).reshape(TILE**2, 1, TILE, TILE).astype(np.float32)
     kernel = np.tile(transform, (inputs, 1, 1, 1))
@@ -74,35 +80,44 @@ def _tiles(graph: Graph, x: str, inputs: int, *, mirrored: bool) -> str:
     return graph.convolution(padded, kernel, group=inputs, strides=[STEP, STEP], pads=pads)
 
 
-def _kernels(graph: Graph, layer: Convolution) -> str:
-    """Transformed kernels (36, out, in); the file holds the plain ones, ONNX Runtime folds the rest when opening."""
+def _transform_kernels(graph: Graph, layer: Convolution) -> str:
+    """Transform the kernels to (36, out, in).
+
+    The file holds the plain ones; ONNX Runtime folds the rest when opening.
+    """
     outputs, inputs = layer.kernel.shape[:2]
     transform = graph.constant(np.kron(KERNEL, KERNEL).astype(np.float32))
     plain = graph.constant(layer.kernel.reshape(outputs * inputs, 9).T)
     return graph.add("Reshape", graph.add("MatMul", transform, plain), graph.whole(TILE**2, outputs, inputs))
 
 
-def _shape(graph: Graph, tiles: str, channels: int) -> str:
+def _read_shape(graph: Graph, tiles: str, channels: int) -> str:
     return graph.concatenated(graph.whole(1, channels), graph.add("Shape", tiles, start=2), axis=0)
 
 
-def _cut(graph: Graph, x: str, like: str) -> str:
+def _crop_like(graph: Graph, x: str, like: str) -> str:
     """`x` cut to the height and width of `like`."""
     return graph.add("Slice", x, graph.whole(0, 0), graph.add("Shape", like, start=2), graph.whole(2, 3))
 
 
-def enlarged(graph: Graph, x: str, layer: Convolution) -> str:
-    """`x` twice as large by the nearest pixel, then `layer`, 2 x 2 with a border of zeros after."""
+def apply_upsampling(graph: Graph, x: str, layer: Convolution) -> str:
+    """Enlarge `x` twice by the nearest pixel, then apply `layer`, 2 x 2.
+
+    Zeros are padded after.
+    """
     outputs = layer.kernel.shape[0]
-    parts = graph.convolution(x, _sums(layer.kernel))
+    parts = graph.convolution(x, _sum_kernels(layer.kernel))
     joined = graph.convolution(
         parts, np.tile(JOIN, (outputs, 1, 1, 1)), np.repeat(layer.bias, 4), group=outputs, pads=[0, 0, 1, 1]
     )
     return graph.add("DepthToSpace", joined, blocksize=2, mode="CRD")
 
 
-def _sums(kernel: Array) -> Array:
-    """1 x 1 kernels (4 * out, in, 1, 1): of each output all taps, those to the right, those below, the one at both."""
+def _sum_kernels(kernel: Array) -> Array:
+    """Sum taps to 1 x 1 kernels (4 * out, in, 1, 1).
+
+    Of each output all taps, those to the right, those below, the one at both.
+    """
     right, below = kernel[..., 1:].sum(axis=(2, 3)), kernel[:, :, 1:].sum(axis=(2, 3))
     sums = np.stack([kernel.sum(axis=(2, 3)), right, below, kernel[:, :, 1, 1]], axis=1)
     return np.asarray(sums.reshape(-1, kernel.shape[1], 1, 1), np.float32)

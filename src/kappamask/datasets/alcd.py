@@ -1,4 +1,6 @@
-"""Reference masks by active learning (Baetens, Desjardins and Hagolle 2019): whole tiles; products come apart.
+"""Read the reference masks of Baetens, Desjardins and Hagolle 2019: whole tiles.
+
+They were made by active learning (ALCD). Products are downloaded separately.
 
 Layout and codes, as the record's own description has them (Zenodo 1460961): a folder for each scene, named as its L1C
 product, with `Classification/classification_map.tif`; 0 no data, 1 not used, 2 low clouds, 3 high clouds, 4 cloud
@@ -17,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from kappamask.datasets.patch import ENOUGH, Patch, split_of, translated
-from kappamask.datasets.products import low_over, products_in, reflectance
+from kappamask.datasets.patch import ENOUGH, Patch, assign_split, translate_codes
+from kappamask.datasets.products import find_products, read_reflectance, tag_low_sun
 from kappamask.models import SceneError
 from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
@@ -37,7 +39,7 @@ NEAR: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Place:
+class ClassifiedScene:
     """A classified scene: the map, the product that it is of, and its tile."""
 
     path: Path
@@ -50,51 +52,60 @@ class Place:
         return self.tile or self.product.name
 
 
-def find(folder: Path) -> Iterator[Place]:
-    """The maps under `folder` whose product lies there, too: as NAME.SAFE, a zip of it, under whatever folder.
+def find(folder: Path) -> Iterator[ClassifiedScene]:
+    """Find the maps under `folder` whose product is there, too.
+
+    As NAME.SAFE or a zip of it, in any folder below.
 
     Raises SceneError if there are maps, and no product of any of them.
     """
     maps = sorted(folder.rglob(MAP))
-    held = products_in(folder) if maps else {}
-    wanted = [(path, *_scene(path)) for path in maps]
-    found = [Place(path, held[name], tile) for path, name, tile in wanted if name in held]
+    held = find_products(folder) if maps else {}
+    wanted = [(path, *_parse_scene(path)) for path in maps]
+    found = [ClassifiedScene(path, held[name], tile) for path, name, tile in wanted if name in held]
     if maps and not found:
         raise SceneError(f"{folder} has {len(maps)} maps and none of their products; get {wanted[0][1]}.SAFE beside.")
     yield from found
 
 
-def split(place: Place) -> str:
-    """By tile: the set was published whole."""
-    return split_of(place.group)
+def split(place: ClassifiedScene) -> str:
+    """Assign the part by tile: the set was published whole."""
+    return assign_split(place.group)
 
 
-def read(place: Place) -> Patch:
-    """The scene on the grid of its map. Raises SceneError if map and product do not fit, or one is damaged."""
+def read(place: ClassifiedScene) -> Patch:
+    """Read the scene on the grid of its map.
+
+    Raises SceneError if map and product do not fit, or one is damaged.
+    """
     name = place.path.parents[1].name
     with local_raster(place.path) as dataset:
         grid = read_grid(dataset)
         labels = read_window(dataset, 1, slice(0, grid.height), slice(0, grid.width))
-    cube = _on_grid(_opened(place, grid), grid, name)
-    truth = translated(labels, CODES)
+    cube = _average_to_grid(_open_cube(place, grid), grid, name)
+    truth = translate_codes(labels, CODES)
     clear = max(int((truth == 1).sum()), 1)
     ground = {tag: bool((labels == code).sum() / clear >= ENOUGH) for tag, code in GROUND.items()}
     bands = tuple(map(str, cube["bands"].values))
     return Patch(
-        name, place.group, split(place), str(cube.attrs["level"]), grid.transform.a, bands, reflectance(cube, name),
-        truth, merged=True, tags={**ground, **low_over(cube)},
+        name, place.group, split(place), str(cube.attrs["level"]), grid.transform.a, bands,
+        read_reflectance(cube, name),
+        truth, merged=True, tags={**ground, **tag_low_sun(cube)},
     )  # fmt: skip
 
 
-def _scene(path: Path) -> tuple[str, str | None]:
-    """Name of the product and its tile, by the file beside the map, or by the folder's name."""
+def _parse_scene(path: Path) -> tuple[str, str | None]:
+    """Return the product's name and tile.
+
+    From the file next to the map, or from the folder's name.
+    """
     folder, told = path.parents[1].name, path.with_name(PARAMETERS)
-    given = _parameters(told) if told.exists() else {}
+    given = _read_parameters(told) if told.exists() else {}
     name = str(given.get("cloudy_product_name") or folder).removesuffix(".SAFE")
     return name, str(given.get("tile") or "").removeprefix("T") or named.parse_tile(name)
 
 
-def _parameters(path: Path) -> dict[str, Any]:
+def _read_parameters(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -102,15 +113,21 @@ def _parameters(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _opened(place: Place, grid: Grid) -> xr.DataArray:
-    """The cube, of the granule that is meant where a product of before December 2016 has several."""
+def _open_cube(place: ClassifiedScene, grid: Grid) -> xr.DataArray:
+    """Open the cube, of the right granule of products with several.
+
+    Those are of before December 2016.
+    """
     granules = sorted(place.product.glob(f"GRANULE/*_T{place.tile}_*"))
     finest = next((metres for metres in FINEST if grid.transform.a % metres == 0), FINEST[-1])
     return open_scene(granules[0] if len(granules) == 1 else place.product, resolution=finest)
 
 
-def _on_grid(cube: xr.DataArray, grid: Grid, name: str) -> xr.DataArray:
-    """Means of the cube's pixels in each pixel of the map; without data where one of them is."""
+def _average_to_grid(cube: xr.DataArray, grid: Grid, name: str) -> xr.DataArray:
+    """Average the cube's pixels in each pixel of the map.
+
+    Without data where one of them is.
+    """
     west, south, east, north = cube.rio.bounds()
     apart = np.abs(np.subtract((west, south, east, north), grid.bounds)).max()
     times = round(grid.transform.a / (float(cube["x"][1]) - float(cube["x"][0])))

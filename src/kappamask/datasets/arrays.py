@@ -5,7 +5,7 @@ An archive may say more: `sets_without_b10` (y, x), `level`, `place`, `kinds`, `
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.datasets import class_sets
-from kappamask.datasets.patch import DIGITAL, Patch, chip
+from kappamask.datasets.patch import DIGITAL, Patch, make_chip
 from kappamask.models import LEVELS, SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.udf.schemes import SEMI_TRANSPARENT
@@ -31,7 +31,10 @@ ASIDE: Final = 3
 
 
 def find(folder: Path) -> Iterator[Path]:
-    """Find archives named `labelled_…` in `folder` and its parts `train` and `validation`; or the one file it is."""
+    """Find archives named `labelled_…` in `folder`, or the one file it is.
+
+    Its folders `train` and `validation` are searched, too.
+    """
     if folder.is_file():
         yield folder
         return
@@ -40,8 +43,11 @@ def find(folder: Path) -> Iterator[Path]:
 
 
 def split(path: Path) -> str:
-    """Return the part that the archive names, else `train`: who gives a scene of their own means it."""
-    return str(_read_archive(path).get("split", "train"))
+    """Return the part that the archive names, else `train`.
+
+    Only that name is read. Scenes of the user's own are for training.
+    """
+    return str(_read_archive(path, keys=("split",)).get("split", "train"))
 
 
 def read_clear(path: Path) -> Patch:
@@ -69,41 +75,45 @@ def _to_patch(path: Path, found: dict[str, NDArray[Any]]) -> Patch:
     sets = found["sets"].astype(np.uint8) if "sets" in found else None
     truth = found["gt_kappa"].astype(np.uint8) if sets is None else class_sets.to_codes(sets)
     return Patch(
-        path.stem, str(found.get("place", path.stem)), str(found.get("split", "train")), _level(path, found), None,
+        path.stem, str(found.get("place", path.stem)), str(found.get("split", "train")), _get_level(path, found), None,
         tuple(map(str, names)), np.where(planes == 0, np.nan, planes / DIGITAL).astype(np.float32), truth,
         merged="gt_kappa" in found and not bool((truth == SEMI_TRANSPARENT).any()), sets=sets,
         sets_without_b10=found.get("sets_without_b10"), kinds=tuple(map(str, found.get("kinds", ()))),
     )  # fmt: skip
 
 
-def _level(path: Path, found: dict[str, NDArray[Any]]) -> str:
-    return str(found["level"]) if "level" in found else level_in(path) or LEVELS[0]
+def _get_level(path: Path, found: dict[str, NDArray[Any]]) -> str:
+    return str(found["level"]) if "level" in found else parse_level(path) or LEVELS[0]
 
 
-def level_in(path: Path) -> str | None:
-    """L1C or L2A where one of them is a word of the file's name, else None."""
+def parse_level(path: Path) -> str | None:
+    """Return L1C or L2A where the file's name has that word, else None."""
     words = path.stem.upper().split("_")
     return next((level for level in LEVELS if level in words), None)
 
 
-def _read_archive(path: Path, *, needs_labels: bool = True) -> dict[str, NDArray[Any]]:
+def _read_archive(
+    path: Path, *, needs_labels: bool = True, keys: Collection[str] = (*KEYS, *LABELS, *MORE)
+) -> dict[str, NDArray[Any]]:
+    """Read the arrays `keys` of an archive that has pixels, and labels if needed."""
     needed = f"needed is a .npz with {', '.join(KEYS)} and one of {', '.join(LABELS)}"
     if path.is_file() and not is_zipfile(path):
         raise SceneError(f"{path} is no labelled image; {needed}.")
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {key: file[key] for key in (*KEYS, *LABELS, *MORE) if key in file.files}
+            names = file.files
+            found = {key: file[key] for key in keys if key in names}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise SceneError(f"{path} cannot be read as a labelled image: {error}; {needed}.") from error
-    lacking = [key for key in KEYS if key not in found]
-    if lacking or (needs_labels and not any(key in found for key in LABELS)):
+    lacking = [key for key in KEYS if key not in names]
+    if lacking or (needs_labels and not any(key in names for key in LABELS)):
         raise SceneError(f"{path} lacks {', '.join(lacking) or 'labels'}; {needed}.")
     return found
 
 
 @dataclass(frozen=True)
-class Place:
-    """A row of a table: where it stands, and what it says."""
+class TableRow:
+    """A labelled pixel: a row of a table."""
 
     path: Path
     line: int
@@ -113,30 +123,33 @@ class Place:
     scene: int
 
 
-def find_tables(folder: Path) -> Iterator[Place]:
-    """The rows of the tables under `folder`, or of the one table that it is. Raises SceneError at a damaged row."""
+def find_tables(folder: Path) -> Iterator[TableRow]:
+    """Find the rows of the tables under `folder`, or of one table.
+
+    Raises SceneError at a damaged row.
+    """
     for path in [folder] if folder.is_file() else sorted(folder.glob("labelled_*.csv")):
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
             columns = {name: band for name in rows.fieldnames or () if (band := band_name(name))}
             for line, row in enumerate(rows, 2):
-                yield _place(path, line, columns, row)
+                yield _parse_row(path, line, columns, row)
 
 
-def _place(path: Path, line: int, columns: dict[str, str], row: dict[str, str]) -> Place:
+def _parse_row(path: Path, line: int, columns: dict[str, str], row: dict[str, str]) -> TableRow:
     try:
         spectrum = tuple(float(row[name]) for name in columns)
-        return Place(path, line, (*columns.values(),), spectrum, CODES[int(float(row["cloud"]))], int(row["scene"]))
+        return TableRow(path, line, (*columns.values(),), spectrum, CODES[int(float(row["cloud"]))], int(row["scene"]))
     except (KeyError, ValueError, TypeError) as error:
         raise SceneError(f"{path.name}, line {line}: bands, cloud (0 or 1) and scene are needed: {error}.") from error
 
 
-def split_tables(place: Place) -> str:
-    """By scene."""
+def split_tables(place: TableRow) -> str:
+    """Assign the part by scene."""
     return "train" if place.scene % ASIDE else "test"
 
 
-def read_tables(place: Place) -> Patch:
-    """The pixel as a chip."""
+def read_tables(place: TableRow) -> Patch:
+    """Read the pixel as a chip."""
     name, group = f"{place.path.stem}:{place.line}", f"{place.path.stem}:{place.scene}"
-    return chip(name, group, split_tables(place), place.spectrum, place.code, place.bands, merged=True)
+    return make_chip(name, group, split_tables(place), place.spectrum, place.code, place.bands, merged=True)

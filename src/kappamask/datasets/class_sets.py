@@ -51,7 +51,7 @@ def from_codes(codes: NDArray[Any], *, merged: bool = False, tells_shadow: bool 
 
 
 def to_codes(sets: Sets) -> NDArray[np.uint8]:
-    """Convert sets to class codes; 0, not judged, where a set holds more than one class."""
+    """Convert sets to class codes; 0, not judged, for sets of several classes."""
     codes = np.zeros(sets.shape, np.uint8)
     for code, one in enumerate((CLEAR, SHADOW, SEMI_TRANSPARENT, CLOUD), start=1):
         codes[sets == one] = code
@@ -59,7 +59,10 @@ def to_codes(sets: Sets) -> NDArray[np.uint8]:
 
 
 def is_certain(sets: Sets, wanted: int) -> NDArray[np.bool_]:
-    """Find pixels whose class is known to be in `wanted`, a set: every class that they may have is in it."""
+    """Find pixels whose class is certain to be in the set `wanted`.
+
+    Every class that they may have is in it.
+    """
     return np.asarray((sets > 0) & ((sets & ~np.uint8(wanted)) == 0))
 
 

@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.datasets.patch import DIGITAL, Patch, split_of, translated, without_data
-from kappamask.datasets.products import low_sun
+from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing, translate_codes
+from kappamask.datasets.products import is_low_sun
 from kappamask.models import SENTINEL2_BANDS, SceneError
 
 MAGIC: Final = (b"#y", b"WX")
@@ -39,7 +39,7 @@ POINT: Final = re.compile(r"POINT \(([-.\d]+) ([-.\d]+)\)")
 
 
 @dataclass(frozen=True)
-class Entry:
+class TacoFile:
     """One file inside of `path`: where it lies, and its row of the table."""
 
     path: Path
@@ -57,12 +57,12 @@ class Entry:
         """Its name for GDAL, which reads the bytes where they lie."""
         return f"/vsisubfile/{self.offset}_{self.length},{self.path}"
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TacoFile]:
         """What lies inside of it, if it is a tortilla."""
-        return entries(self.path, self.offset, self.length)
+        return read_entries(self.path, self.offset, self.length)
 
 
-def entries(path: Path, offset: int = 0, length: int | None = None) -> list[Entry]:
+def read_entries(path: Path, offset: int = 0, length: int | None = None) -> list[TacoFile]:
     """The files in `path`, or in the tortilla that lies in it at `offset`.
 
     Raises SceneError where it is no tortilla, its table is damaged, or an entry would lie outside of it.
@@ -75,11 +75,11 @@ def entries(path: Path, offset: int = 0, length: int | None = None) -> list[Entr
         if header[:2] not in MAGIC or not 0 < count <= min(LARGEST, size) or start + count > size:
             raise SceneError(f"{path.name} is not a tortilla or TACO file of version 1, or it is cut off.")
         stream.seek(offset + start)
-        rows = _rows(path, stream.read(count))
-    return [_entry(path, offset, size, row) for row in rows]
+        rows = _read_rows(path, stream.read(count))
+    return [_make_entry(path, offset, size, row) for row in rows]
 
 
-def _rows(path: Path, table: bytes) -> list[dict[str, Any]]:
+def _read_rows(path: Path, table: bytes) -> list[dict[str, Any]]:
     import pyarrow
     from pyarrow import parquet
 
@@ -90,60 +90,69 @@ def _rows(path: Path, table: bytes) -> list[dict[str, Any]]:
     return rows
 
 
-def _entry(path: Path, offset: int, size: int, row: dict[str, Any]) -> Entry:
+def _make_entry(path: Path, offset: int, size: int, row: dict[str, Any]) -> TacoFile:
     """Offsets in a table count from the file that the table belongs to."""
     start, length = (int(row.get(f"tortilla:{key}", -1)) for key in ("offset", "length"))
     if start < 0 or length <= 0 or start + length > size or "tortilla:id" not in row:
         raise SceneError(f"{path.name} is damaged: its table names a file outside of it.")
-    return Entry(path, offset + start, length, row)
+    return TacoFile(path, offset + start, length, row)
 
 
-def find(folder: Path) -> Iterator[Entry]:
-    """The hand-labelled patches in the TACO files under `folder`, or in the one file that it is."""
+def find(folder: Path) -> Iterator[TacoFile]:
+    """Find the hand-labelled patches in the TACO files under `folder`.
+
+    Or in the one file that it is.
+    """
     for path in [folder] if folder.is_file() else sorted(folder.rglob("*.taco")):
-        for entry in entries(path):
+        for entry in read_entries(path):
             if all(entry.row.get(key, value) == value for key, value in WANTED.items()):
                 yield entry
 
 
-def split(entry: Entry) -> str:
-    """As published; by place where the table does not say."""
-    return str(entry.row.get("tortilla:data_split") or split_of(_place(entry)))
+def split(entry: TacoFile) -> str:
+    """Return the published part; by place where the table does not say."""
+    return str(entry.row.get("tortilla:data_split") or assign_split(_get_place(entry)))
 
 
-def read(entry: Entry) -> Patch:
-    """The patch `entry`. Raises SceneError where it does not hold an image of 13 or 14 bands and its labels."""
+def read(entry: TacoFile) -> Patch:
+    """Read the patch `entry`.
+
+    Raises SceneError where it does not hold an image of 13 or 14 bands and its labels.
+    """
     inside = entry.entries()
     if len(inside) <= LABELS:
         raise SceneError(
             f"{entry.path.name}: {entry.id} holds {len(inside)} files; an image and its labels are needed."
         )
-    numbers, labels = _pixels(inside[IMAGE]), _pixels(inside[LABELS])[0]
+    numbers, labels = _read_pixels(inside[IMAGE]), _read_pixels(inside[LABELS])[0]
     if len(numbers) not in ORDER or labels.shape != numbers.shape[1:]:
         raise SceneError(f"{entry.path.name}: {entry.id} has an image {numbers.shape} and labels {labels.shape}.")
     level, bands = ORDER[len(numbers)]
-    empty = without_data(numbers[[i for i, band in enumerate(bands) if band in L1C]], 0, FILL)
+    empty = find_missing(numbers[[i for i, band in enumerate(bands) if band in L1C]], 0, FILL)
     reflectance = np.where(empty, np.nan, numbers / DIGITAL).astype(np.float32)
-    truth = np.where(empty, 0, translated(labels, CODES)).astype(np.uint8)
+    truth = np.where(empty, 0, translate_codes(labels, CODES)).astype(np.uint8)
     return Patch(
-        f"{entry.id}_{level}", _place(entry), split(entry), level, 10.0, bands, reflectance, truth, merged=False,
-        tags=_sun(entry),
+        f"{entry.id}_{level}", _get_place(entry), split(entry), level, 10.0, bands, reflectance, truth, merged=False,
+        tags=_get_sun_tag(entry),
     )  # fmt: skip
 
 
-def _place(entry: Entry) -> str:
+def _get_place(entry: TacoFile) -> str:
     return str(entry.row.get("roi_id") or entry.id)
 
 
-def _sun(entry: Entry) -> dict[str, bool]:
-    """The tag `low_sun`, where the table has a place (a point in WKT) and a time (seconds since 1970)."""
+def _get_sun_tag(entry: TacoFile) -> dict[str, bool]:
+    """Return the tag `low_sun`, where the table has a place and a time.
+
+    A point in WKT, and seconds since 1970.
+    """
     place, seconds = POINT.match(str(entry.row.get(CENTROID))), entry.row.get(TIME)
     if not place or not isinstance(seconds, int | float):
         return {}
-    return {"low_sun": low_sun(float(place[1]), float(place[2]), datetime.fromtimestamp(seconds, UTC))}
+    return {"low_sun": is_low_sun(float(place[1]), float(place[2]), datetime.fromtimestamp(seconds, UTC))}
 
 
-def _pixels(entry: Entry) -> NDArray[Any]:
+def _read_pixels(entry: TacoFile) -> NDArray[Any]:
     import rasterio
     from rasterio.errors import RasterioError
 

@@ -1,4 +1,6 @@
-"""Sentinel-2 Cloud Mask Catalogue (Francis et al. 2020): numpy arrays of 1022 x 1022 px at 20 m, L1C of 2018.
+"""Read the Sentinel-2 Cloud Mask Catalogue (Francis et al. 2020), NumPy arrays.
+
+1022 x 1022 px at 20 m, L1C of 2018.
 
 Layout, as three public readers of Zenodo 4172871 agree on it: `subscenes/SCENE.npy` float32 (y, x, 13), TOA
 reflectance, bands B01 to B08, B8A, B09 to B12; `masks/SCENE.npy` bool (y, x, 3), one of clear, cloud, cloud shadow;
@@ -16,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.datasets.patch import Patch, split_of, without_data
+from kappamask.datasets.patch import Patch, assign_split, find_missing
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes.band_names import parse_tile
 
@@ -38,8 +40,8 @@ THIN, THICK = "thin", "thick"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A subscene: its two files, its row of tags, and the part of the set that its tile belongs to."""
+class Subscene:
+    """A subscene: its two files, its row of tags, and its part of the set."""
 
     image: Path
     mask: Path
@@ -52,54 +54,59 @@ class Place:
         return parse_tile(self.image.stem) or self.image.stem
 
 
-def find(folder: Path) -> Iterator[Place]:
-    """The subscenes under `folder` that have a mask, by their names. Raises SceneError if a scene has no tags.
+def find(folder: Path) -> Iterator[Subscene]:
+    """Find the subscenes under `folder` that have a mask, by their names.
+
+    Raises SceneError if a scene has no tags.
 
     The set was published whole. A tile is in one part; those with a scene whose shadows are not marked are for tests,
     because 1 means clear or shadow there.
     """
     images = sorted(folder.glob("subscenes/*.npy"))
-    rows = _rows(folder / TAGS) if images else {}
+    rows = _read_rows(folder / TAGS) if images else {}
     if lacking := [path.stem for path in images if path.stem not in rows]:
         raise SceneError(f"{TAGS} has no row of {lacking[0]}; get both from the same record.")
     unmarked = {parse_tile(name) for name, row in rows.items() if row[SHADOWS] != "1"}
     for path in images:
         place = parse_tile(path.stem)
-        part = "test" if place in unmarked else split_of(place or path.stem)
+        part = "test" if place in unmarked else assign_split(place or path.stem)
         mask = folder / "masks" / path.name
         if mask.exists():
-            yield Place(path, mask, rows[path.stem], part)
+            yield Subscene(path, mask, rows[path.stem], part)
 
 
-def split(place: Place) -> str:
-    """By tile; see `find`."""
+def split(place: Subscene) -> str:
+    """Assign the part by tile; see `find`."""
     return place.part
 
 
-def read(place: Place) -> Patch:
-    """The subscene. Raises SceneError where the arrays are not what the set's README says."""
-    image, planes = _array(place.image), _array(place.mask)
+def read(place: Subscene) -> Patch:
+    """Read the subscene.
+
+    Raises SceneError where the arrays are not what the set's README says.
+    """
+    image, planes = _read_array(place.image), _read_array(place.mask)
     if image.ndim != 3 or image.shape[2] != len(BANDS) or planes.shape != (*image.shape[:2], len(CODES)):
         raise SceneError(f"{place.image.name} has an image {image.shape} and a mask {planes.shape}; (y, x, 13 and 3).")
     chosen = planes.astype(np.uint8).sum(axis=2)
     if chosen.max(initial=0) > 1:
         raise SceneError(f"{place.mask.name} has pixels of two classes; one or none is needed.")
     numbers = image.transpose(2, 0, 1).astype(np.float32)
-    empty = without_data(numbers, 0)
+    empty = find_missing(numbers, 0)
     truth = np.where(empty | (chosen == 0), 0, CODES[planes.argmax(axis=2)]).astype(np.uint8)
     marked = place.row[SHADOWS] == "1"
     return Patch(
         place.image.stem, place.group, place.part, "L1C", PIXEL_M, BANDS, np.where(empty, np.nan, numbers), truth,
-        merged=True, tells_shadow=marked, tags=_tags(place.row),
+        merged=True, tells_shadow=marked, tags=_read_tags(place.row),
     )  # fmt: skip
 
 
-def _tags(row: Mapping[str, str]) -> dict[str, bool]:
+def _read_tags(row: Mapping[str, str]) -> dict[str, bool]:
     ground = {name: any(row.get(tag) == "1" for tag in theirs) for name, theirs in GROUND.items()}
     return ground | {"thin_cloud_only": row.get(THIN) == "1" and row.get(THICK) != "1"}
 
 
-def _rows(path: Path) -> dict[str, dict[str, str]]:
+def _read_rows(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -108,7 +115,7 @@ def _rows(path: Path) -> dict[str, dict[str, str]]:
         raise SceneError(f"{path} is needed, with the columns scene and {SHADOWS}: {error}.") from error
 
 
-def _array(path: Path) -> NDArray[Any]:
+def _read_array(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:

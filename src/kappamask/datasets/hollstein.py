@@ -1,4 +1,6 @@
-"""Hollstein et al. 2016: 5.6 million labelled spectra of Sentinel-2A, 2015 and 2016, in one HDF5 file.
+"""Read the labelled spectra of Hollstein et al. 2016, in one HDF5 file.
+
+5.6 million spectra of Sentinel-2A, 2015 and 2016.
 
 Layout, as four public readers of the GFZ file take it: `spectra` (n, 13), TOA reflectance, with the bands' names in
 `band`; `classes` (n,) 10 clear, 20 water, 30 shadow, 40 cirrus, 50 cloud, 60 snow; `product_id`, `granule_id` (n,), and
@@ -16,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.datasets.patch import Patch, chip
+from kappamask.datasets.patch import Patch, make_chip
 from kappamask.datasets.products import LOW
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
@@ -30,7 +32,7 @@ MOST: Final = 20_000
 
 
 @dataclass(frozen=True)
-class Place:
+class Spectrum:
     """A labelled spectrum."""
 
     path: Path
@@ -42,46 +44,49 @@ class Place:
     sun: float | None
 
 
-def find(folder: Path) -> Iterator[Place]:
-    """Spectra of the files under `folder`, or of the one that it is. Raises SceneError if a file is not as above."""
+def find(folder: Path) -> Iterator[Spectrum]:
+    """Find the spectra of the files under `folder`, or of the one that it is.
+
+    Raises SceneError if a file has another layout.
+    """
     for path in [folder] if folder.is_file() else sorted(folder.glob("*_s2_manual_classification_data.h5")):
-        table = _read(path)
-        bands = tuple(filter(None, (band_name(f"B{_text(name)}") for name in table["band"])))
+        table = _read_file(path)
+        bands = tuple(filter(None, (band_name(f"B{_to_text(name)}") for name in table["band"])))
         if table["spectra"].shape[1:] != (len(table["band"]),) or len({*bands}) != len(table["band"]):
             raise SceneError(f"{path.name} has spectra {table['spectra'].shape} of the bands {', '.join(bands)}.")
         if unknown := set(table["classes"].tolist()) - {*CODES}:
             raise SceneError(f"{path.name} has the classes {sorted(unknown)}; known are {', '.join(map(str, CODES))}.")
-        yield from _places(path, bands, table)
+        yield from _list_spectra(path, bands, table)
 
 
-def split(_: Place) -> str:
-    """Single pixels are for tests."""
+def split(_: Spectrum) -> str:
+    """Return `test`: single pixels are for tests."""
     return "test"
 
 
-def read(place: Place) -> Patch:
-    """The spectrum as a chip."""
+def read(place: Spectrum) -> Patch:
+    """Read the spectrum as a chip."""
     sun = {} if place.sun is None else {"low_sun": place.sun > LOW}
     clear = CODES[place.theirs] == 1
     ground = {tag: clear and place.theirs == code for tag, code in GROUND.items()}
     name = f"{place.path.stem}:{place.index}"
-    return chip(
+    return make_chip(
         name, place.group, split(place), place.spectrum, CODES[place.theirs], place.bands, merged=False,
         tags={**ground, **sun},
     )  # fmt: skip
 
 
-def _places(path: Path, bands: tuple[str, ...], table: dict[str, Any]) -> Iterator[Place]:
+def _list_spectra(path: Path, bands: tuple[str, ...], table: dict[str, Any]) -> Iterator[Spectrum]:
     suns = table.get(SUN)
     for i, (theirs, product, granule) in enumerate(
         zip(table["classes"], table["product_id"], table["granule_id"], strict=True)
     ):
-        group, spectrum = f"{_text(product)}:{_text(granule)}", table["spectra"][i].astype(np.float32)
+        group, spectrum = f"{_to_text(product)}:{_to_text(granule)}", table["spectra"][i].astype(np.float32)
         sun = None if suns is None or not np.isfinite(suns[i]) else float(suns[i])
-        yield Place(path, i * table["step"], group, bands, spectrum, int(theirs), sun)
+        yield Spectrum(path, i * table["step"], group, bands, spectrum, int(theirs), sun)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     import h5py
 
     try:
@@ -96,5 +101,5 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,4 +1,6 @@
-"""KappaZeta's two sets: netCDF files of 512 x 512 px, a variable for each band and `Label`, in KappaMask's codes.
+"""Read KappaZeta's two sets: netCDF files of 512 x 512 px.
+
+A variable for each band, and `Label` in KappaMask's codes.
 
 Layout: as third parties read Zenodo 5095024 and 7100327; numbers are digital numbers / 65535.
 """
@@ -14,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.datasets.patch import DIGITAL, Patch, split_of, translated, without_data
+from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing, translate_codes
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.readers.netcdf import open_dataset
@@ -29,23 +31,28 @@ PRODUCT: Final = re.compile(r"(S2[A-D]_MSIL1C_\d{8}T\d{6}_N(\d{4})_R\d{3}_)?(T\d
 
 
 def find(folder: Path) -> Iterator[Path]:
-    """The netCDF files under `folder`, folders of months included, in order of their names."""
+    """Find the netCDF files under `folder` and folders of months, in order of names."""
     yield from sorted(folder.rglob("*.nc"))
 
 
-def group_of(path: Path) -> str:
+def parse_group(path: Path) -> str:
     """Tile and date in the file's name; the name itself where it has none."""
     found = PRODUCT.search(path.name)
     return found[3] if found else path.stem
 
 
 def split(path: Path) -> str:
-    """By tile, in both sets alike, for they share tiles: neither was published in parts."""
-    return split_of(group_of(path).partition("_")[0])
+    """Assign the part by tile, in both sets alike, for they share tiles.
+
+    Neither was published in parts.
+    """
+    return assign_split(parse_group(path).partition("_")[0])
 
 
 def read(path: Path) -> Patch:
-    """The patch in `path`. Raises SceneError where it lacks labels or bands, or its numbers cannot be what they say.
+    """Read the patch in `path`.
+
+    Raises SceneError where it lacks labels or bands, or its numbers cannot be what they say.
 
     Where a name has no baseline the offset is 0, as in both published sets.
     """
@@ -54,18 +61,18 @@ def read(path: Path) -> Patch:
     if "Label" not in dataset or not planes:
         raise SceneError(f"{path.name} has no bands or no Label; it has {', '.join(map(str, dataset.data_vars))}.")
     bands = tuple(planes)
-    numbers = np.stack([_digital(path, planes[band]) for band in bands])
+    numbers = np.stack([_to_digital_numbers(path, planes[band]) for band in bands])
     labels = np.asarray(dataset["Label"].values).squeeze()
     if labels.shape != numbers.shape[1:]:
         raise SceneError(f"{path.name}: Label is {labels.shape}, the bands are {numbers.shape[1:]}.")
-    empty = without_data(numbers, 0)
-    reflectance = np.where(empty, np.nan, (numbers - _offset(path)) / DIGITAL).astype(np.float32)
-    truth = np.where(empty, 0, translated(labels, CODES)).astype(np.uint8)
-    return Patch(path.stem, group_of(path), split(path), "L1C", 10.0, bands, reflectance, truth, merged=False)
+    empty = find_missing(numbers, 0)
+    reflectance = np.where(empty, np.nan, (numbers - _get_offset(path)) / DIGITAL).astype(np.float32)
+    truth = np.where(empty, 0, translate_codes(labels, CODES)).astype(np.uint8)
+    return Patch(path.stem, parse_group(path), split(path), "L1C", 10.0, bands, reflectance, truth, merged=False)
 
 
-def _digital(path: Path, variable: xr.DataArray) -> NDArray[np.float32]:
-    """Digital numbers of a band that is stored as such, or as a share of 65535."""
+def _to_digital_numbers(path: Path, variable: xr.DataArray) -> NDArray[np.float32]:
+    """Return the digital numbers of a band stored as such, or as share of 65535."""
     values: NDArray[Any] = np.asarray(variable.values).squeeze()
     if values.dtype.kind in "ui":
         return values.astype(np.float32)
@@ -74,7 +81,10 @@ def _digital(path: Path, variable: xr.DataArray) -> NDArray[np.float32]:
     return np.asarray(np.round(np.nan_to_num(values) * FULL), np.float32)
 
 
-def _offset(path: Path) -> np.float32:
-    """The offset in the numbers by the baseline in the name; both sets hold products of 2020, which had none."""
+def _get_offset(path: Path) -> np.float32:
+    """Return the radiometric offset by the baseline in the name.
+
+    Both sets hold products of 2020, which had none.
+    """
     found = PRODUCT.search(path.name)
     return OFFSET if found and found[2] and int(found[2]) >= OFFSET_SINCE else np.float32(0)

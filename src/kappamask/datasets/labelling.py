@@ -1,4 +1,4 @@
-"""Label real scenes by rules that anyone can run again; what a rule does not decide is not judged.
+"""Label real scenes by reproducible rules; what a rule does not decide is not judged.
 
 Reflectances are float32 (13, y, x) in the order of `SENTINEL2_BANDS`, NaN where a band is absent. Labels are sets of
 classes (`class_sets`). Thresholds are this project's choice, made by looking at every labelled image beside its scene;
@@ -50,7 +50,7 @@ BODY_EXCESS, CORE_EXCESS = 0.12, 0.25
 """The body of a cumulus: this bright 2 px and more inside its outline, with a core as bright as the second number."""
 RIM_PX: Final = 4
 """Thin cloud so near to thick cloud is its rim: cloud of either kind."""
-HIGH_B10, CIRRUS_B10, MAYBE_B10, VISIBLE_B10 = 0.006, 0.009, 0.0045, 0.02
+HIGH_B10, CIRRUS_B10, MAYBE_B10, VISIBLE_B10 = 0.006, 0.009, 0.0045, 0.03
 """B10 of clouds that are no cumulus; of cirrus for certain; from which on ground may lie under cirrus; of cirrus that
 adds as much light to B02 at least, for vapour takes some of B10, so that one sees it without B10."""
 DARK: Final = 0.72
@@ -63,7 +63,7 @@ SURE_SHADOW_PX: Final = 110
 
 
 class Labels(NamedTuple):
-    """Sets of classes (y, x) for one who sees B10, and for one who does not."""
+    """Sets of classes (y, x), with B10 and without it."""
 
     with_b10: Sets
     without_b10: Sets
@@ -94,13 +94,13 @@ def label_by_teacher(scene: Planes, teachers: tuple[Plane, Plane], limits: Limit
     """
     agree = [(teachers[0] == code) & (teachers[1] == code) for code in (1, 2, 4)]
     clear, shadow, cloud = agree
-    blue, cloudy = _band(scene, "B02"), (teachers[0] == 4) | (teachers[1] == 4)
+    blue, cloudy = _get_band(scene, "B02"), (teachers[0] == 4) | (teachers[1] == 4)
     shady = (teachers[0] == 2) | (teachers[1] == 2)
     excess = np.nan_to_num(blue - _ground_blue(blue, clear, limits.usual_blue))
     cloud = _remove_specks(cloud & (blue > limits.least_blue) & (excess > 0.03), SPECK_PX)
     sets = np.full(blue.shape, NOT_JUDGED, np.uint8)
     sure = _erode(cloud, 2) | (cloud & (excess > 0.15))
-    sets[sure] = _split_kinds(cloud, excess, _band(scene, "B10"), limits.thin_excess)[sure]
+    sets[sure] = _split_kinds(cloud, excess, _get_band(scene, "B10"), limits.thin_excess)[sure]
     sets[clear & ~_dilate(cloudy | shady, 4)] = CLEAR
     water = _find_water(scene) & ~_dilate(cloudy, RIM_PX)
     sets[_erode(_select_lit(scene, water), 1)] = CLEAR
@@ -114,7 +114,9 @@ def label_by_teacher(scene: Planes, teachers: tuple[Plane, Plane], limits: Limit
 
 
 def label_by_outline(scene: Planes, codes: Plane, teachers: tuple[Plane, Plane], limits: Limits) -> Sets:
-    """Label a scene with coarse outlines: cloud and clear ground where outline and both networks agree.
+    """Label a scene with coarse outlines where outline and both networks agree.
+
+    Cloud and clear ground.
 
     codes: 4 cloud of either kind, 1 anything else, shadow as well, for which the networks are believed.
     """
@@ -123,18 +125,21 @@ def label_by_outline(scene: Planes, codes: Plane, teachers: tuple[Plane, Plane],
 
 
 def label_by_difference(scene: Planes, ground: Planes, *, shadow: bool = True) -> Sets:
-    """Label a date of a series by how it differs from its clear `ground` (13, y, x), the median of near clear dates."""
-    added = ndimage.median_filter(_band(scene, "B02") - _band(ground, "B02"), 3)
-    kept = [_band(scene, band) / _band(ground, band) for band in ("B08", "B11")]
+    """Label a date of a series by its difference from clear `ground` (13, y, x).
+
+    That is the median of near clear dates.
+    """
+    added = ndimage.median_filter(_get_band(scene, "B02") - _get_band(ground, "B02"), 3)
+    kept = [_get_band(scene, band) / _get_band(ground, band) for band in ("B08", "B11")]
     cloud = _remove_specks(added > 0.05, SPECK_PX)
-    sets = np.where(cloud, _split_kinds(cloud, added, _band(scene, "B10")), NOT_JUDGED).astype(np.uint8)
+    sets = np.where(cloud, _split_kinds(cloud, added, _get_band(scene, "B10")), NOT_JUDGED).astype(np.uint8)
     dark = (kept[0] < DARK) & (kept[1] < DARK) & (added < 0.012)
-    dark = _remove_specks(ndimage.binary_opening(dark, _disc(1)), 25)
+    dark = _remove_specks(ndimage.binary_opening(dark, _make_disc(1)), 25)
     if shadow:
         sets[_erode(dark, 1) & _dilate(cloud, SURE_SHADOW_PX) & ~_dilate(cloud, 2)] = SHADOW
     same = (np.abs(added) < 0.02) & (kept[0] > 0.75) & (kept[1] > 0.75)
     sets[same & ~_dilate(added > 0.03, 6) & ~_dilate(dark, 5)] = CLEAR
-    return _drop_missing(sets, _band(scene, "B02"))
+    return _drop_missing(sets, _get_band(scene, "B02"))
 
 
 def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_thin: bool = True) -> Labels:
@@ -146,19 +151,19 @@ def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_thin
     sets = from_codes(codes)
     if not tells_thin:
         sets[codes == 3] = CLOUD_OF_EITHER_KIND
-    cloud, infrared = codes >= 3, _band(scene, "B08")
+    cloud, infrared = codes >= 3, _get_band(scene, "B08")
     if cloud.any() and not tells_shadow and (codes == 1).any():
         sets[(codes == 1) & (infrared < 0.85 * np.median(infrared[codes == 1]))] = CLEAR_OR_SHADOW
     sets[_dilate(codes == 4, 2) & _dilate(codes == 1, 2) & cloud] = CLOUD_OF_EITHER_KIND
     sets[_dilate(cloud, 1) & _dilate(~cloud, 1)] = NOT_JUDGED
-    maybe = (sets == CLEAR) & (np.nan_to_num(_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
+    maybe = (sets == CLEAR) & (np.nan_to_num(_get_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
     with_b10 = np.where(maybe, np.uint8(CLEAR_OR_SEMI_TRANSPARENT), sets)
-    return Labels(*(_drop_missing(one, _band(scene, "B02")) for one in (with_b10, sets)))
+    return Labels(*(_drop_missing(one, _get_band(scene, "B02")) for one in (with_b10, sets)))
 
 
 def label_cirrus(scene: Planes, sets: Sets) -> Labels:
     """Add cirrus that B10 shows to labels; faint cirrus is clear or thin without B10."""
-    b10, snowy = np.nan_to_num(_band(scene, "B10"), nan=-1.0), find_snow(scene)
+    b10, snowy = np.nan_to_num(_get_band(scene, "B10"), nan=-1.0), find_snow(scene)
     maybe, sure = (b10 > MAYBE_B10) & ~snowy, (b10 > CIRRUS_B10) & ~snowy
     seen, unseen = sets.copy(), sets.copy()
     for out in (seen, unseen):
@@ -171,26 +176,32 @@ def label_cirrus(scene: Planes, sets: Sets) -> Labels:
 
 
 def find_snow(scene: Planes) -> Mask:
-    """Find snow and ice (y, x): NDSI above 0.4 and B03 above 0.15; nowhere where B11 is absent."""
-    green, infrared = _band(scene, "B03"), _band(scene, "B11")
+    """Find snow and ice (y, x): NDSI above 0.4 and B03 above 0.15.
+
+    Nowhere where B11 is absent.
+    """
+    green, infrared = _get_band(scene, "B03"), _get_band(scene, "B11")
     return np.asarray(((green - infrared) / (green + infrared + 1e-6) > 0.4) & (green > 0.15))
 
 
 def _find_water(scene: Planes) -> Mask:
     """Find water (y, x), which networks take for shadow."""
-    green, infrared = _band(scene, "B03"), _band(scene, "B08")
+    green, infrared = _get_band(scene, "B03"), _get_band(scene, "B08")
     ndwi = (green - infrared) / (green + infrared + 1e-6)
-    return np.asarray((ndwi > WATER_NDWI) & (np.nan_to_num(_band(scene, "B11")) < WATER_B11))
+    return np.asarray((ndwi > WATER_NDWI) & (np.nan_to_num(_get_band(scene, "B11")) < WATER_B11))
 
 
 def _select_lit(scene: Planes, water: Mask) -> Mask:
     """Select the part of `water` (y, x) that lies in the sun: not much darker than most of it."""
-    green = _band(scene, "B03")
+    green = _get_band(scene, "B03")
     return water & (green > LIT * np.median(green[water])) if water.any() else water
 
 
 def _split_kinds(cloud: Mask, excess: Plane, b10: Plane, thin_excess: float = THIN_EXCESS) -> Sets:
-    """Tell thin from thick cloud by the brightness above the ground; near the line it is cloud of either kind."""
+    """Separate thin from thick cloud by the brightness above the ground.
+
+    Near the line it is cloud of either kind.
+    """
     objects, count = ndimage.label(cloud)
     brightest = np.asarray(ndimage.maximum(excess, objects, np.arange(count + 1)))[objects] if count else excess
     body = _erode(cloud, 2) & (brightest >= CORE_EXCESS) & (excess >= BODY_EXCESS) & ~(b10 > HIGH_B10)
@@ -209,13 +220,13 @@ def _ground_blue(blue: Plane, clear: Mask, usual: float) -> float:
 
 def _is_dark(scene: Planes, clear: Mask) -> Mask:
     """Find pixels that are dark in the infrared beside clear ground."""
-    infrared = _band(scene, "B8A") if np.isfinite(_band(scene, "B8A")).any() else _band(scene, "B08")
+    infrared = _get_band(scene, "B8A") if np.isfinite(_get_band(scene, "B8A")).any() else _get_band(scene, "B08")
     if clear.mean() <= 0.02:
         return np.ones(clear.shape, bool)
     return np.asarray(infrared < DARK * np.nanmedian(infrared[clear]))
 
 
-def _band(scene: Planes, name: str) -> Plane:
+def _get_band(scene: Planes, name: str) -> Plane:
     return np.asarray(scene[BANDS.index(name)])
 
 
@@ -223,7 +234,7 @@ def _drop_missing(sets: Sets, blue: Plane) -> Sets:
     return np.where(np.isnan(blue), np.uint8(NOT_JUDGED), sets).astype(np.uint8)
 
 
-def _disc(radius: int) -> Mask:
+def _make_disc(radius: int) -> Mask:
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return np.asarray(y**2 + x**2 <= radius**2)
 

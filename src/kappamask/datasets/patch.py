@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kappamask.datasets import class_sets
 
-__all__ = ["SIDE", "chip"]
+__all__ = ["SIDE", "make_chip"]
 
 NOT_JUDGED: Final = 0
 DIGITAL: Final = np.float32(1e4)
@@ -66,13 +66,16 @@ class Patch:
     """What the scene shows, the most important first: closed, cirrus, cumulus, snow, city …"""
 
     def class_sets(self, *, with_b10: bool = True) -> NDArray[np.uint8]:
-        """Return the classes (y, x) that each pixel may be of, for one who sees B10 or does not."""
+        """Return the classes (y, x) that each pixel may have, with B10 or without it."""
         if self.sets is None:
             return class_sets.from_codes(self.truth, merged=self.merged, tells_shadow=self.tells_shadow)
         return self.sets if with_b10 or self.sets_without_b10 is None else self.sets_without_b10
 
     def stack(self, bands: Sequence[str]) -> NDArray[np.float32]:
-        """Reflectance (band, y, x) of `bands` in that order; NaN where the patch has no such band."""
+        """Return reflectance (band, y, x) of `bands` in that order.
+
+        NaN where the patch has no such band.
+        """
         out = np.full((len(bands), *self.truth.shape), np.nan, np.float32)
         for i, band in enumerate(bands):
             if band in self.bands:
@@ -80,24 +83,33 @@ class Patch:
         return out
 
 
-def translated(labels: NDArray[Any], codes: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Labels in KappaMask's codes by the table `codes`; what it does not name is not judged."""
+def translate_codes(labels: NDArray[Any], codes: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Translate labels to KappaMask's codes by the table `codes`.
+
+    What it does not name is not judged.
+    """
     out = np.full(labels.shape, NOT_JUDGED, np.uint8)
     for theirs, ours in codes.items():
         out[labels == theirs] = ours
     return out
 
 
-def without_data(numbers: NDArray[Any], *absent: int) -> NDArray[np.bool_]:
-    """True (y, x) where all bands of `numbers` (band, y, x) are one and the same of the values `absent`."""
+def find_missing(numbers: NDArray[Any], *absent: int) -> NDArray[np.bool_]:
+    """Find pixels (y, x) where all bands have the same value of `absent`.
+
+    numbers: (band, y, x).
+    """
     return np.asarray(np.any([(numbers == value).all(axis=0) for value in absent], axis=0), bool)
 
 
-def chip(
+def make_chip(
     name: str, group: str, split: str, spectrum: ArrayLike, code: int, bands: Sequence[str], *,
     merged: bool, tells_shadow: bool = False, tags: Mapping[str, bool] | None = None,
 ) -> Patch:  # fmt: skip
-    """A patch (band, 64, 64) of one spectrum, reflectance (band,), whose truth is `code` in the middle and 0 around."""
+    """Make a patch (band, 64, 64) of one spectrum, reflectance (band,).
+
+    Its truth is `code` in the middle and 0 around.
+    """
     plane = np.asarray(spectrum, np.float32)[:, None, None]
     truth = np.zeros((SIDE, SIDE), np.uint8)
     truth[SIDE // 2, SIDE // 2] = code
@@ -105,7 +117,7 @@ def chip(
     return Patch(name, group, split, "L1C", None, tuple(bands), whole, truth, merged, tells_shadow, tags or {})
 
 
-def split_of(group: str) -> str:
-    """Part that `group` (a product, a place) belongs to: by its hash, so always the same."""
+def assign_split(group: str) -> str:
+    """Return the part of `group` (a product, a place) by its hash, always the same."""
     share = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") / 2**64
     return next(name for end, name in PARTS if share < end)

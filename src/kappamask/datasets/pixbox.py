@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from kappamask.datasets.patch import NOT_JUDGED, Patch, split_of
-from kappamask.datasets.products import low_over, products_in, reflectance
+from kappamask.datasets.patch import NOT_JUDGED, Patch, assign_split
+from kappamask.datasets.products import find_products, read_reflectance, tag_low_sun
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.band_names import parse_tile
@@ -68,8 +68,11 @@ Labels = Mapping[tuple[int, int], int]
 
 
 @dataclass(frozen=True)
-class Place:
-    """A window of a product: its first row and column, and the labels (row, column) -> code inside of it."""
+class PixelWindow:
+    """A window of a product with labelled pixels.
+
+    Its first row and column, and the labels (row, column) -> code inside of it.
+    """
 
     product: Path
     name: str
@@ -82,28 +85,33 @@ class Place:
         return parse_tile(self.name) or self.name
 
 
-def find(folder: Path) -> Iterator[Place]:
-    """The windows with labels of the products that lie under `folder`, beside the table, as NAME.SAFE or its zip.
+def find(folder: Path) -> Iterator[PixelWindow]:
+    """Find the windows with labels of the products under `folder`, next to the table.
+
+    As NAME.SAFE or its zip.
 
     Pixels of products that are not there are left out. Raises SceneError if none is, or the table is not as above.
     """
     tables = sorted(folder.rglob("pixbox_sentinel2_cmix_*.csv"))
-    held = products_in(folder) if tables else {}
-    labels = {name: one for path in tables for name, one in _labels(path).items()}
+    held = find_products(folder) if tables else {}
+    labels = {name: one for path in tables for name, one in _read_labels(path).items()}
     if tables and not labels.keys() & held.keys():
         raise SceneError(f"{folder} has PixBox's table and none of its products; get {min(labels)}.SAFE beside it.")
     for name in sorted(labels.keys() & held.keys()):
-        for corner, inside in sorted(_windows(labels[name]).items()):
-            yield Place(held[name], name, corner, inside)
+        for corner, inside in sorted(_split_windows(labels[name]).items()):
+            yield PixelWindow(held[name], name, corner, inside)
 
 
-def split(place: Place) -> str:
-    """By tile: the set was published whole."""
-    return split_of(place.group)
+def split(place: PixelWindow) -> str:
+    """Assign the part by tile: the set was published whole."""
+    return assign_split(place.group)
 
 
-def read(place: Place) -> Patch:
-    """The window at 10 m; only the labelled pixels are judged. Raises SceneError where a label lies outside."""
+def read(place: PixelWindow) -> Patch:
+    """Read the window at 10 m; only the labelled pixels are judged.
+
+    Raises SceneError where a label lies outside.
+    """
     whole = open_scene(place.product)
     y, x = place.corner
     cube = whole.isel(y=slice(y, y + SIDE), x=slice(x, x + SIDE))
@@ -115,22 +123,22 @@ def read(place: Place) -> Patch:
     bands = tuple(map(str, cube["bands"].values))
     return Patch(
         f"{place.name}:{y},{x}", place.group, split(place), str(cube.attrs["level"]), 10.0, bands,
-        reflectance(cube, place.name), truth, merged=False,
-        window=(place.name, place.corner), tags=low_over(cube),
+        read_reflectance(cube, place.name), truth, merged=False,
+        window=(place.name, place.corner), tags=tag_low_sun(cube),
     )  # fmt: skip
 
 
-def _labels(path: Path) -> dict[str, dict[tuple[int, int], int]]:
+def _read_labels(path: Path) -> dict[str, dict[tuple[int, int], int]]:
     """Product -> labels; pixels that are labelled twice, and not the same, are not judged."""
     found: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8") as file:
         for line, row in enumerate(csv.DictReader(file), 2):
-            name, pixel, code = _label(path, line, row)
+            name, pixel, code = _parse_label(path, line, row)
             found[name][pixel] = code if found[name].get(pixel, code) == code else NOT_JUDGED
     return found
 
 
-def _label(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, tuple[int, int], int]:
+def _parse_label(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, tuple[int, int], int]:
     try:
         product, y, x, cloud, shadow = (int(row[column]) for column in COLUMNS)
         name = PRODUCTS[str(product)]
@@ -144,7 +152,7 @@ def _label(path: Path, line: int, row: Mapping[str, str]) -> tuple[str, tuple[in
     return name, (y, x), 2 if shadow == CAST and code == 1 else code
 
 
-def _windows(labels: Labels) -> dict[tuple[int, int], dict[tuple[int, int], int]]:
+def _split_windows(labels: Labels) -> dict[tuple[int, int], dict[tuple[int, int], int]]:
     found: dict[tuple[int, int], dict[tuple[int, int], int]] = defaultdict(dict)
     for (y, x), code in labels.items():
         if code != NOT_JUDGED:

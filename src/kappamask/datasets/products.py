@@ -13,20 +13,25 @@ from numpy.typing import NDArray
 from kappamask.models import SceneError
 from kappamask.udf.radiometry import MODES, scale_and_offset
 
-__all__ = ["LOW", "low_over", "low_sun", "products_in", "reflectance", "zenith"]
+__all__ = ["LOW", "compute_sun_zenith", "find_products", "is_low_sun", "read_reflectance", "tag_low_sun"]
 
 LOW: Final = 70.0
 """Degrees from the zenith beyond which the sun is low: Sen2Cor's tables of the atmosphere end there (its ATBD)."""
 ENDINGS: Final = (".SAFE.zip", ".SAFE", ".zip")
 
 
-def low_sun(longitude: float, latitude: float, when: datetime) -> bool:
-    """Whether the sun stood lower than 20 degrees above the horizon; arguments as those of `zenith`."""
-    return zenith(longitude, latitude, when) > LOW
+def is_low_sun(longitude: float, latitude: float, when: datetime) -> bool:
+    """Return whether the sun was lower than 20 degrees above the horizon.
+
+    Arguments as those of `compute_sun_zenith`.
+    """
+    return compute_sun_zenith(longitude, latitude, when) > LOW
 
 
-def zenith(longitude: float, latitude: float, when: datetime) -> float:
-    """Degrees between the sun and the zenith, to about half a degree (Fourier series of Spencer 1971).
+def compute_sun_zenith(longitude: float, latitude: float, when: datetime) -> float:
+    """Compute the sun's zenith angle in degrees, to about half a degree.
+
+    Fourier series of Spencer 1971.
 
     longitude, latitude: degrees east and north. when: taken as UTC if it has no time zone.
     """
@@ -52,16 +57,16 @@ def _declination(year: float) -> float:
     )  # fmt: skip
 
 
-def products_in(folder: Path) -> dict[str, Path]:
-    """Name without .SAFE -> product, for all products under `folder`, as folders or zip archives."""
+def find_products(folder: Path) -> dict[str, Path]:
+    """Find all products under `folder`: name without .SAFE -> folder or zip archive."""
     found: dict[str, Path] = {}
     for ending in reversed(ENDINGS):
         found |= {path.name.removesuffix(ending): path for path in sorted(folder.rglob(f"S2*{ending}"))}
     return {name.removesuffix(".SAFE"): path for name, path in found.items()}
 
 
-def reflectance(cube: xr.DataArray, name: str) -> NDArray[np.float32]:
-    """Reflectance (band, y, x) of a product's cube, NaN where a number is its nodata.
+def read_reflectance(cube: xr.DataArray, name: str) -> NDArray[np.float32]:
+    """Read reflectance (band, y, x) of a product's cube, NaN for nodata.
 
     Raises SceneError where the product does not say what its numbers mean.
     """
@@ -74,8 +79,11 @@ def reflectance(cube: xr.DataArray, name: str) -> NDArray[np.float32]:
     return np.where(empty, np.nan, numbers * steps[:, 0] + steps[:, 1]).astype(np.float32)
 
 
-def low_over(cube: xr.DataArray) -> Mapping[str, bool]:
-    """The tag `low_sun` at the middle of a cube with a CRS and a date; empty where it lacks one of them."""
+def tag_low_sun(cube: xr.DataArray) -> Mapping[str, bool]:
+    """Return the tag `low_sun` at the middle of a cube with CRS and date.
+
+    Empty where it lacks one of them.
+    """
     when = cube.attrs.get("datetime")
     if not when or cube.rio.crs is None:
         return {}
@@ -83,4 +91,4 @@ def low_over(cube: xr.DataArray) -> Mapping[str, bool]:
 
     x, y = (float(cube[axis][[0, -1]].mean()) for axis in ("x", "y"))
     longitude, latitude = Transformer.from_crs(cube.rio.crs, 4326, always_xy=True).transform(x, y)
-    return {"low_sun": low_sun(longitude, latitude, datetime.fromisoformat(str(when)))}
+    return {"low_sun": is_low_sun(longitude, latitude, datetime.fromisoformat(str(when)))}

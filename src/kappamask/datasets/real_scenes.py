@@ -1,4 +1,6 @@
-"""The real scenes that a network is trained and judged on: place, kinds, part and rule of each, in one table.
+"""Read the table of real scenes that networks are trained and tested on.
+
+Place, kinds, part and rule of each.
 
 `real_scenes.json` names every image. Its places are either for training or for validation, never both.
 `read_scene` reads an image, `label_scene` labels it by the rule of its row.
@@ -101,7 +103,7 @@ def read_scene(row: Row, folder: Path) -> Scene:
     drawn = codes if codes is None or codes.ndim == 2 else codes[number]
     told = archive.get("shadow_labelled")
     return Scene(
-        _to_planes(archive, number), _level_of(row.file), drawn, bool(told[number]) if told is not None else True
+        _to_planes(archive, number), _parse_level(row.file), drawn, bool(told[number]) if told is not None else True
     )
 
 
@@ -118,15 +120,15 @@ def label_scene(row: Row, folder: Path, teacher: Teacher) -> Labels:
         sets = _label_whole(scene, row)
     elif row.rule == "teacher":
         sets = labelling.label_by_teacher(
-            scene.reflectance, teacher(scene.reflectance, scene.level), _limits(row, scene)
+            scene.reflectance, teacher(scene.reflectance, scene.level), _get_limits(row, scene)
         )
     elif row.rule == "difference":
-        ground = _ground(row, folder)
+        ground = _estimate_ground(row, folder)
         sets = labelling.label_by_difference(scene.reflectance, ground, shadow=row.options.get("shadow", True))
     elif row.rule == "outline":
         assert scene.codes is not None, f"{row.name} has no outlines"
         teachers = teacher(scene.reflectance, scene.level)
-        sets = labelling.label_by_outline(scene.reflectance, scene.codes, teachers, _limits(row, scene))
+        sets = labelling.label_by_outline(scene.reflectance, scene.codes, teachers, _get_limits(row, scene))
     else:
         raise SceneError(f"{row.name} has the rule {row.rule!r}; known are {', '.join(WHOLE)}, hand, teacher, "
                          "difference and outline.")  # fmt: skip
@@ -154,13 +156,13 @@ def _label_drawn(scene: Scene, row: Row) -> Labels:
     )  # fmt: skip
 
 
-def _limits(row: Row, scene: Scene) -> Limits:
+def _get_limits(row: Row, scene: Scene) -> Limits:
     known: dict[str, Any] = {"usual_blue": USUAL_BLUE[scene.level]}
     known |= {key: tuple(value) if key == "exclude" else value for key, value in row.options.items() if key != "b10"}
     return Limits(**known)
 
 
-def _ground(row: Row, folder: Path) -> Planes:
+def _estimate_ground(row: Row, folder: Path) -> Planes:
     """Median of the clear dates nearest to that of `row`, itself excepted."""
     clear = [other.index for other in read_rows() if other.file == row.file and "ground" in other.kinds]
     dates = sorted((i for i in clear if i is not None and i != row.index), key=lambda i: abs(i - (row.index or 0)))
@@ -183,7 +185,10 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def find_file(name: str, folder: Path) -> Path:
-    """Find the file `name` of the table under `folder`. Raises SceneError if it is not there."""
+    """Find the file `name` of the table under `folder`.
+
+    Raises SceneError if it is not there.
+    """
     found = next((path for path in (folder / f"{name}.npz", folder / "real" / f"{name}.npz") if path.is_file()), None)
     if found is None:
         raise SceneError(
@@ -192,5 +197,5 @@ def find_file(name: str, folder: Path) -> Path:
     return found
 
 
-def _level_of(name: str) -> str:
+def _parse_level(name: str) -> str:
     return "L2A" if "_l2a_" in f"_{name}_" else "L1C"

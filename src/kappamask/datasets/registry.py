@@ -68,7 +68,7 @@ DATASETS: Final = {
 
 
 class Patches(Sequence[Patch]):
-    """Patches that are read when they are asked for."""
+    """Patches that are read on access."""
 
     def __init__(self, dataset: DataSet, places: Sequence[Any]) -> None:
         self.dataset, self.places = dataset, places
@@ -86,18 +86,21 @@ class Patches(Sequence[Patch]):
         return self.dataset.read(self.places[index])
 
     def part(self, split: str) -> Patches:
-        """Those of `train`, `validation` or `test`."""
+        """Return those of `train`, `validation` or `test`."""
         return Patches(self.dataset, [place for place in self.places if self.dataset.split(place) == split])
 
 
-def named(text: str) -> tuple[str, Path] | None:
-    """NAME=FOLDER as both; None where `text` is a folder or file of one's own."""
+def parse_dataset(text: str) -> tuple[str, Path] | None:
+    """Split NAME=FOLDER; None where `text` is a folder or file of the user's own."""
     name, equals, folder = text.partition("=")
     return (name, Path(folder)) if equals and (name in DATASETS or not Path(text).exists()) else None
 
 
 def open_dataset(name: str, folder: Path) -> Patches:
-    """The patches of the set `name` under `folder`, lazily. Raises SceneError for an unknown name or no patch."""
+    """Open the patches of the set `name` under `folder`, lazily.
+
+    Raises SceneError for an unknown name or no patch.
+    """
     if name not in DATASETS:
         raise SceneError(f"No data set {name!r}; known are {', '.join(DATASETS)}.")
     places = list(DATASETS[name].find(folder)) if folder.exists() else []

@@ -1,4 +1,4 @@
-"""How good a mask is: scores against a truth."""
+"""Score masks against a truth."""
 
 from kappamask.evaluation.metrics import confusion, rates, scores
 

@@ -1,4 +1,4 @@
-"""Edges of classes: pixels near them, which every labeller draws elsewhere, and how well a mask finds them."""
+"""Find edges of classes, leave out pixels near them, and score edges."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from kappamask.evaluation.metrics import CLASSES, IGNORED
 from kappamask.udf.morphology import dilate_disc
 
-__all__ = ["BANDS", "NEAR", "boundary_f1", "edge_counts", "edges", "without_band"]
+__all__ = ["BANDS", "NEAR", "boundary_f1", "count_edge_pixels", "find_edges", "remove_edge_band"]
 
 Codes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
@@ -18,41 +18,49 @@ NEAR = 2
 """Pixels that an edge may be off and still be found, centre to centre."""
 
 
-def edges(codes: Codes) -> Bools:
-    """Pixels (y, x) with one of the four neighbours in another class; pixels in `IGNORED` make no edge."""
+def find_edges(codes: Codes) -> Bools:
+    """Find pixels (y, x) with one of the four neighbours in another class.
+
+    Pixels in `IGNORED` make no edge.
+    """
     judged, out = ~np.isin(codes, IGNORED), np.zeros(codes.shape, np.bool_)
-    for here, there in _neighbours(codes.ndim):
+    for here, there in _pair_neighbours(codes.ndim):
         differ = (codes[here] != codes[there]) & judged[here] & judged[there]
         out[here] |= differ
         out[there] |= differ
     return out
 
 
-def without_band(truth: Codes, width: int) -> Codes:
-    """The truth with 0, not judged, in a band of `width` pixels on either side of each edge."""
-    near = dilate_disc(edges(truth), width - 1) if width else np.zeros(truth.shape, np.bool_)
+def remove_edge_band(truth: Codes, width: int) -> Codes:
+    """Set the truth to 0 in a band of `width` pixels around each edge."""
+    near = dilate_disc(find_edges(truth), width - 1) if width else np.zeros(truth.shape, np.bool_)
     return np.where(near, 0, truth).astype(np.uint8)
 
 
-def edge_counts(truth: Codes, mask: Codes, near: float = NEAR) -> NDArray[np.int64]:
-    """Edge pixels (class, 4): of the mask those near the truth's edge and all; of the truth those near the mask's, all.
+def count_edge_pixels(truth: Codes, mask: Codes, near: float = NEAR) -> NDArray[np.int64]:
+    """Count the edge pixels of mask and truth, (class, 4).
+
+    Of the mask those near the truth's edge and all; of the truth those near the mask's, and all.
 
     Pixels that the truth does not judge are left out of both. Counts of scenes may be summed.
     """
     judged = np.where(np.isin(truth, IGNORED), 0, mask).astype(np.uint8)
-    theirs, ours = edges(truth), edges(judged)
+    theirs, ours = find_edges(truth), find_edges(judged)
     pairs = [(theirs & (truth == code), ours & (judged == code)) for code in CLASSES.values()]
-    return np.array([_counts(*pair, near) for pair in pairs], np.int64)
+    return np.array([_count_classes(*pair, near) for pair in pairs], np.int64)
 
 
 def boundary_f1(counts: NDArray[np.int64]) -> dict[str, float | None]:
-    """F1 of each class's edge from `edge_counts` (Csurka et al. 2013), and `all`, their mean; None for no edge."""
+    """Return the F1 of each class's edge, and `all`, their mean; None for no edge.
+
+    counts: from `count_edge_pixels`; see Csurka et al. 2013.
+    """
     found = dict(zip(CLASSES, map(_f1, counts.tolist()), strict=True))
     defined = [value for value in found.values() if value is not None]
     return found | {"all": sum(defined) / len(defined) if defined else None}
 
 
-def _counts(theirs: Bools, ours: Bools, near: float) -> tuple[int, int, int, int]:
+def _count_classes(theirs: Bools, ours: Bools, near: float) -> tuple[int, int, int, int]:
     hit, met = ours & dilate_disc(theirs, near), theirs & dilate_disc(ours, near)
     return int(hit.sum()), int(ours.sum()), int(met.sum()), int(theirs.sum())
 
@@ -65,10 +73,14 @@ def _f1(counts: Sequence[int]) -> float | None:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _neighbours(dims: int) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
-    """For each axis the pixels but the last, and those but the first: side by side."""
+def _pair_neighbours(dims: int) -> list[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """Yield, for each axis, the pixels but the last, and those but the first."""
     every = [slice(None)] * dims
     return [
         ((*every[:axis], slice(None, -1), *every[axis + 1 :]), (*every[:axis], slice(1, None), *every[axis + 1 :]))
         for axis in range(dims)
     ]
+
+
+# Earlier names, which the documentation showed.
+without_band = remove_edge_band

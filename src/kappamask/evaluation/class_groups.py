@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 from kappamask.evaluation.metrics import CLASSES, Scores, rates
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["MERGED", "VIEWS", "View"]
+__all__ = ["MERGED", "VIEWS", "ClassGroups"]
 
 STANDS_FOR = {SHADOW: CLEAR, SEMI_TRANSPARENT: CLOUD}
 """What a mask without the class calls such pixels: shadow clear, thin cloud cloud (scheme table of `models`)."""
 
 
 @dataclass(frozen=True)
-class View:
-    """Groups of KappaMask classes that are judged as one; together they are the classes 1 to 4."""
+class ClassGroups:
+    """Groups of KappaMask classes that are scored as one.
+
+    Together they are the classes 1 to 4.
+    """
 
     title: str
     groups: Mapping[str, tuple[int, ...]]
@@ -25,13 +28,16 @@ class View:
     """Whether one group says nothing without the other, as in yes or no."""
 
     def merged(self, matrix: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Counts (…, n, n + 1) of the groups from counts (…, 4, 5) of the classes, as `confusion` returns them."""
+        """Sum counts (…, 4, 5) of classes to groups (…, n, n + 1)."""
         codes = list(CLASSES.values())
         rows = np.array([[code in group for code in codes] for group in self.groups.values()], np.int64)
         return np.concatenate([rows @ matrix[..., :-1] @ rows.T, rows @ matrix[..., -1:]], axis=-1)
 
     def judged(self, tells: Collection[int]) -> tuple[str, ...]:
-        """The groups that a mask with the classes `tells` has; what stands for a class must be of the same group."""
+        """Return the groups that a mask with the classes `tells` has.
+
+        What stands for a class must be of the same group.
+        """
         known = tuple(
             name
             for name, group in self.groups.items()
@@ -40,24 +46,27 @@ class View:
         return () if self.question and len(known) < len(self.groups) else known
 
     def scores(self, matrix: NDArray[np.int64], tells: Collection[int] = tuple(CLASSES.values())) -> Scores:
-        """`rates` of the groups from counts (4, 5) of the classes; None for what a mask of `tells` cannot say."""
+        """Return `rates` of the groups from counts (4, 5) of the classes.
+
+        None for what a mask of `tells` cannot say.
+        """
         return rates(self.merged(matrix), self.groups, self.judged(tells))
 
 
 VIEWS = {
-    "classes": View("All classes", {name: (code,) for name, code in CLASSES.items()}),
-    "merged": View(
+    "classes": ClassGroups("All classes", {name: (code,) for name, code in CLASSES.items()}),
+    "merged": ClassGroups(
         "Semi-transparent cloud counted as cloud",
         {"clear": (CLEAR,), "shadow": (SHADOW,), "cloud": (SEMI_TRANSPARENT, CLOUD)},
     ),
-    "cloud": View(
+    "cloud": ClassGroups(
         "Cloud of either kind against all else",
         {"no_cloud": (CLEAR, SHADOW), "cloud": (SEMI_TRANSPARENT, CLOUD)}, question=True,
     ),
-    "shadow": View(
+    "shadow": ClassGroups(
         "Shadow against all else", {"no_shadow": (CLEAR, SEMI_TRANSPARENT, CLOUD), "shadow": (SHADOW,)}, question=True
     ),
-    "valid": View(
+    "valid": ClassGroups(
         "Clear against cloud and shadow", {"valid": (CLEAR,), "invalid": (SHADOW, SEMI_TRANSPARENT, CLOUD)},
         question=True,
     ),
@@ -67,3 +76,7 @@ VIEWS = {
 
 MERGED = "merged"
 """The view of truths that do not tell thin cloud from thick."""
+
+
+# Earlier names, which the documentation showed.
+View = ClassGroups

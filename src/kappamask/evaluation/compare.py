@@ -1,4 +1,4 @@
-"""Many masks over one data set, patch by patch: each patch is read once and forgotten."""
+"""Compare many masks over one data set; each patch is read once."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -8,23 +8,23 @@ from time import perf_counter
 import numpy as np
 
 from kappamask.datasets import Patch
-from kappamask.evaluation.counts import Tally
+from kappamask.evaluation.counts import ConfusionCounts
 from kappamask.evaluation.metrics import IGNORED
 from kappamask.evaluation.peers import Peer
-from kappamask.evaluation.strata import grounds
+from kappamask.evaluation.strata import find_land_cover
 from kappamask.models import KappaMaskError, SceneError
 
-__all__ = ["Comparison", "Standing", "compare"]
+__all__ = ["Comparison", "PeerRecord", "compare"]
 
 MEGAPIXEL = 1e6
 
 
 @dataclass
-class Standing:
-    """How one peer stands."""
+class PeerRecord:
+    """Counts, times and failures of one peer."""
 
     peer: Peer
-    tally: Tally = field(default_factory=Tally)
+    tally: ConfusionCounts = field(default_factory=ConfusionCounts)
     failures: Counter[str] = field(default_factory=Counter)
     """Why it could not -> at how many patches."""
     seconds: float = 0.0
@@ -33,7 +33,7 @@ class Standing:
     _first: tuple[float, int] | None = None
 
     def judge(self, patch: Patch, name: str) -> None:
-        """Mask the patch and count it as `name`; what goes wrong is written down."""
+        """Mask the patch and count it as `name`; record failures."""
         try:
             start = perf_counter()
             answer = self.peer.run(patch)
@@ -52,7 +52,10 @@ class Standing:
 
     @property
     def seconds_per_megapixel(self) -> float | None:
-        """Seconds of the mask alone; None where nothing was masked, or was not made here. Of one patch with loading."""
+        """Return the seconds of the mask alone, or None where nothing was timed.
+
+        Of one patch the time of loading is included.
+        """
         seconds, pixels = (self.seconds, self.pixels) if self.pixels else self._first or (0.0, 0)
         return seconds / pixels * MEGAPIXEL if pixels and self.peer.timed else None
 
@@ -61,7 +64,7 @@ class Standing:
 class Comparison:
     """All peers over a data set."""
 
-    standings: list[Standing]
+    standings: list[PeerRecord]
     scenes: dict[str, int] = field(default_factory=dict)
     """Names of the patches that were judged, and their places in the data set; of two of one name the second has its
     place in its name."""
@@ -84,7 +87,7 @@ class Comparison:
         name = patch.name if patch.name not in self.scenes else f"{patch.name} #{place}"
         self.scenes[name] = place
         self.groups.add(patch.group)
-        self.grounds[name] = grounds(patch)
+        self.grounds[name] = find_land_cover(patch)
         self.without_shadow += not patch.tells_shadow
         self.merged |= patch.merged
         for standing in self.standings:
@@ -100,7 +103,7 @@ def compare(
 ) -> Comparison:
     """Mask every patch by every peer, and count against the truth.
 
-    A peer that cannot mask a patch leaves the others running: `Standing.failures` says why. report: is called with
+    A peer that cannot mask a patch leaves the others running: `PeerRecord.failures` says why. report: is called with
     how many patches are done and how many there are. merge_thin: whether thin cloud counts as cloud; None: where the
     patches say that their labels do not tell it. Raises SceneError if a patch cannot be read, two peers have one name,
     or nothing could be judged.
@@ -108,17 +111,17 @@ def compare(
     names = Counter(peer.name for peer in peers)
     if max(names.values(), default=0) > 1:
         raise SceneError(f"Peers are told apart by their names; {names.most_common(1)[0][0]} is given twice.")
-    found = Comparison([Standing(peer) for peer in peers])
+    found = Comparison([PeerRecord(peer) for peer in peers])
     for done in range(len(patches)):
         patch = patches[done]
         found.add(done, patch if merge_thin is None else replace(patch, merged=merge_thin))
         if report:
             report(done + 1, len(patches))
-    _check(found)
+    _check_peers(found)
     return found
 
 
-def _check(found: Comparison) -> None:
+def _check_peers(found: Comparison) -> None:
     if not found.scenes:
         raise SceneError(f"The truth of all {found.unjudged} patches labels no pixel; there is nothing to judge.")
     if not any(one.tally.scenes for one in found.standings):

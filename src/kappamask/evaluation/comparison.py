@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kappamask.datasets import DATASETS, Patch, Patches, named, open_dataset
+from kappamask.datasets import DATASETS, Patch, Patches, open_dataset, parse_dataset
 from kappamask.evaluation.class_groups import MERGED
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.metrics import Scores
@@ -13,7 +13,7 @@ from kappamask.evaluation.peers import Peer, open_peer
 from kappamask.evaluation.summary import summary
 from kappamask.models import MissingExtraError, SceneError, WeightsError
 
-__all__ = ["OWN_FILES", "SPLITS", "Judged", "judge", "judged"]
+__all__ = ["OWN_FILES", "SPLITS", "DatasetResult", "judge", "judge_patches"]
 
 OWN_FILES = "arrays"
 """Data set of scenes of one's own, which are not split."""
@@ -21,8 +21,8 @@ SPLITS = ("test", "validation", "train", "all")
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was found on a data set, and what is needed to draw its scenes."""
+class DatasetResult:
+    """The result of a comparison on a data set, with its scenes."""
 
     found: dict[str, Any]
     """`summary`, with `dataset`, `title`, `source`, `licence`, `judges` (what the labels tell) and `split`."""
@@ -34,7 +34,10 @@ class Judged:
 
     @property
     def scores(self) -> Scores:
-        """Of the first mask, by class; where thin cloud counts as cloud, it is no class."""
+        """Scores of the first mask, by class.
+
+        Where thin cloud counts as cloud, it is no class.
+        """
         return dict(self.found["peers"][0]["views"]["classes"])
 
     @property
@@ -56,7 +59,7 @@ def judge(
     limit: int | None = None,
     merge_thin: bool | None = None,
     report: Callable[[int, int], None] | None = None,
-) -> Judged:
+) -> DatasetResult:
     """Judge peers on a data set.
 
     data: NAME=FOLDER with a name of `datasets.DATASETS`, or a folder (or file) of labelled arrays.
@@ -66,18 +69,18 @@ def judge(
     merge_thin: whether thin cloud counts as cloud; None: where the labels do not tell it.
     Raises SceneError for an unknown data set or peer, if nothing is found, if no peer could mask anything.
     """
-    name, folder = named(data) or (OWN_FILES, Path(data))
+    name, folder = parse_dataset(data) or (OWN_FILES, Path(data))
     chosen = split or ("all" if name == OWN_FILES else SPLITS[0])
-    patches = _part(open_dataset(name, folder), chosen, limit)
-    opened, absent = _opened(peers, folder if folder.is_dir() else folder.parent)
+    patches = _select_part(open_dataset(name, folder), chosen, limit)
+    opened, absent = _open_peers(peers, folder if folder.is_dir() else folder.parent)
     if not opened:
         raise SceneError(f"No peer can run. {' '.join(f'{who}: {why}' for who, why in absent.items())}")
     facts = {key: getattr(DATASETS[name], key) for key in ("title", "source", "licence", "judges")}
     facts = {"dataset": name, "folder": folder.name, **facts, "split": chosen}
-    return judged(patches, opened, facts, absent=absent, merge_thin=merge_thin, report=report)
+    return judge_patches(patches, opened, facts, absent=absent, merge_thin=merge_thin, report=report)
 
 
-def judged(
+def judge_patches(
     patches: Sequence[Patch],
     peers: Sequence[Peer],
     facts: Mapping[str, str],
@@ -85,16 +88,19 @@ def judged(
     absent: Mapping[str, str] | None = None,
     merge_thin: bool | None = None,
     report: Callable[[int, int], None] | None = None,
-) -> Judged:
-    """Judge opened peers on patches; `facts` and `absent` (peer -> why it cannot run) as `Judged.found` has them."""
+) -> DatasetResult:
+    """Compare opened peers on patches.
+
+    facts, absent (peer -> why it cannot run): as `DatasetResult.found` has them.
+    """
     compared = compare(patches, peers, report, merge_thin=merge_thin)
     found = summary(compared)
     found = {**facts, **found, "absent": {**(absent or {}), **found["absent"]}}
     ran = tuple(one.peer for one in compared.standings if one.tally.scenes)
-    return Judged(found, patches, ran, compared.scenes)
+    return DatasetResult(found, patches, ran, compared.scenes)
 
 
-def _part(patches: Patches, split: str, limit: int | None) -> Patches:
+def _select_part(patches: Patches, split: str, limit: int | None) -> Patches:
     found = patches if split == "all" else patches.part(split)
     if not len(found):
         parts = ", ".join(part for part in SPLITS[:-1] if len(patches.part(part)))
@@ -102,7 +108,7 @@ def _part(patches: Patches, split: str, limit: int | None) -> Patches:
     return found[:: max(1, -(-len(found) // limit))] if limit else found
 
 
-def _opened(specs: Sequence[str], folder: Path) -> tuple[list[Peer], dict[str, str]]:
+def _open_peers(specs: Sequence[str], folder: Path) -> tuple[list[Peer], dict[str, str]]:
     found, absent = [], {}
     for spec in specs:
         try:
@@ -110,3 +116,8 @@ def _opened(specs: Sequence[str], folder: Path) -> tuple[list[Peer], dict[str, s
         except (MissingExtraError, WeightsError) as error:
             absent[spec] = str(error)
     return found, absent
+
+
+# Earlier names, which the documentation showed.
+Judged = DatasetResult
+judged = judge_patches

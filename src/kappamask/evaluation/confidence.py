@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.evaluation.class_groups import VIEWS, View
-from kappamask.evaluation.counts import FEWEST, Drawn
-from kappamask.evaluation.metrics import RATES, mean, ratios
+from kappamask.evaluation.class_groups import VIEWS, ClassGroups
+from kappamask.evaluation.counts import FEWEST, ResamplingUnits
+from kappamask.evaluation.metrics import RATES, mean_defined, ratios
 
 __all__ = [
     "CONFIDENCE",
@@ -16,11 +16,11 @@ __all__ = [
     "RESAMPLES",
     "Statistic",
     "bootstrap",
-    "dice_of",
-    "difference",
-    "errors_of",
-    "interval",
-    "paired",
+    "bootstrap_difference",
+    "compare_scores",
+    "compute_dice",
+    "compute_errors",
+    "percentile_interval",
     "score_intervals",
     "stratum_intervals",
 ]
@@ -38,43 +38,56 @@ Bounds = list[float] | None
 
 
 def bootstrap(scenes: Sequence[Counts], statistic: Statistic, resamples: int = RESAMPLES) -> NDArray[np.float64]:
-    """The statistic of the pooled counts of scenes drawn with replacement: (resamples, …), NaN where not defined.
+    """Return the statistic of resampled scenes' pooled counts: (resamples, …).
+
+    NaN where it is not defined.
 
     scenes: counts of each scene, all of one shape. The draws depend on the number of scenes alone, so those of two
     masks of the same scenes are paired.
     """
-    return statistic(np.tensordot(_times(len(scenes), resamples), np.stack(scenes), 1))
+    return statistic(np.tensordot(_draw_counts(len(scenes), resamples), np.stack(scenes), 1))
 
 
-def paired(
+def bootstrap_difference(
     ours: Sequence[Counts], theirs: Sequence[Counts], statistic: Statistic, resamples: int = RESAMPLES
 ) -> NDArray[np.float64]:
-    """The statistic of `ours` less that of `theirs`, both of the same scenes in each draw."""
+    """Return the statistic of `ours` less that of `theirs`.
+
+    Both are of the same scenes in each draw.
+    """
     return bootstrap(ours, statistic, resamples) - bootstrap(theirs, statistic, resamples)
 
 
-def interval(draws: NDArray[np.float64], confidence: float = CONFIDENCE) -> NDArray[np.float64]:
-    """Percentile interval (2, …) of draws along their first axis; NaN where fewer than two draws are defined."""
+def percentile_interval(draws: NDArray[np.float64], confidence: float = CONFIDENCE) -> NDArray[np.float64]:
+    """Return the percentile interval (2, …) of draws along their first axis.
+
+    NaN where fewer than two draws are defined.
+    """
     tail = 50 * (1 - confidence)
     few = np.isfinite(draws).sum(axis=0) < 2
     bounds = np.nanpercentile(np.where(few, 0, draws), [tail, 100 - tail], axis=0)
     return np.where(few, np.nan, bounds)
 
 
-def _times(scenes: int, resamples: int) -> Counts:
-    """How often each scene is drawn: (resamples, scenes)."""
+def _draw_counts(scenes: int, resamples: int) -> Counts:
+    """Draw how often each scene occurs in each resample: (resamples, scenes)."""
     rng = np.random.default_rng(SEED)
     return np.stack([np.bincount(rng.integers(scenes, size=scenes), minlength=scenes) for _ in range(resamples)])
 
 
-def dice_of(view: View, judged: Collection[str]) -> Statistic:
-    """Dice (…, class and all) of the groups `judged`, of counts (…, 4, 5); NaN where not defined."""
-    table = _table_of(view, judged)
+def compute_dice(view: ClassGroups, judged: Collection[str]) -> Statistic:
+    """Return the dice (…, class and all) of groups from counts (…, 4, 5).
+
+    NaN where not defined.
+    """
+    table = _compute_rates(view, judged)
     return lambda counts: np.asarray(table(counts)[..., RATES.index("dice"), :])
 
 
-def errors_of(tells: Collection[int]) -> Statistic:
-    """`ERRORS` (…, 2) of cloud of either kind, of counts (…, 4, 5), as shares; NaN where not defined.
+def compute_errors(tells: Collection[int]) -> Statistic:
+    """Return `ERRORS` (…, 2) of cloud of either kind, of counts (…, 4, 5).
+
+    Shares; NaN where not defined.
 
     The first is of the pixels without cloud those that are called cloud, the second of those with cloud the others.
     """
@@ -88,48 +101,65 @@ def errors_of(tells: Collection[int]) -> Statistic:
     return errors
 
 
-def score_intervals(drawn: Drawn, view: View, judged: Collection[str]) -> dict[str, dict[str, Bounds]]:
-    """Score -> class -> bounds of 95 %; nothing where there is too little to draw from."""
+def score_intervals(drawn: ResamplingUnits, view: ClassGroups, judged: Collection[str]) -> dict[str, dict[str, Bounds]]:
+    """Return 95 % bounds: score -> class -> bounds.
+
+    Empty where there is too little to draw from.
+    """
     if len(drawn.counts) < FEWEST:
         return {}
-    bounds = interval(bootstrap(drawn.counts, _table_of(view, judged)))
-    return {rate: _bounds([*view.groups, "all"], bounds[:, i].T) for i, rate in enumerate(RATES)}
+    bounds = percentile_interval(bootstrap(drawn.counts, _compute_rates(view, judged)))
+    return {rate: _compute_bounds([*view.groups, "all"], bounds[:, i].T) for i, rate in enumerate(RATES)}
 
 
-def stratum_intervals(drawn: Drawn, tells: Collection[int], view: View, judged: Collection[str]) -> dict[str, Any]:
-    """Bounds of 95 % of `false`, `missed` and of the dice of each class `judged`; nothing as above."""
+def stratum_intervals(
+    drawn: ResamplingUnits, tells: Collection[int], view: ClassGroups, judged: Collection[str]
+) -> dict[str, Any]:
+    """Return 95 % bounds of `false`, `missed` and of the dice of each class `judged`.
+
+    Empty as above.
+    """
     if len(drawn.counts) < FEWEST:
         return {}
-    errors = _bounds(ERRORS, interval(bootstrap(drawn.counts, errors_of(tells))).T)
-    dice = interval(bootstrap(drawn.counts, dice_of(view, judged))).T
-    return {**errors, "dice": _bounds([*view.groups, "all"], dice)}
+    errors = _compute_bounds(ERRORS, percentile_interval(bootstrap(drawn.counts, compute_errors(tells))).T)
+    dice = percentile_interval(bootstrap(drawn.counts, compute_dice(view, judged))).T
+    return {**errors, "dice": _compute_bounds([*view.groups, "all"], dice)}
 
 
-def difference(ours: Drawn, theirs: Drawn, statistic: Statistic, names: Iterable[str]) -> dict[str, Any]:
-    """What `ours` has more than `theirs` of the same scenes, by name, and `intervals` of it, drawn in pairs."""
+def compare_scores(
+    ours: ResamplingUnits, theirs: ResamplingUnits, statistic: Statistic, names: Iterable[str]
+) -> dict[str, Any]:
+    """Return what `ours` has more than `theirs` of the same scenes, by name.
+
+    `intervals` of it are drawn in pairs.
+    """
     listed = list(names)
     one, other = (statistic(np.sum(each.counts, axis=0)) for each in (ours, theirs))
     enough = len(ours.counts) >= FEWEST
-    bounds = interval(paired(ours.counts, theirs.counts, statistic)) if enough else np.full((2, len(listed)), np.nan)
+    bounds = (
+        percentile_interval(bootstrap_difference(ours.counts, theirs.counts, statistic))
+        if enough
+        else np.full((2, len(listed)), np.nan)
+    )
     named = {name: float(v) if np.isfinite(v) else None for name, v in zip(listed, one - other, strict=True)}
-    return {"values": named, "intervals": _bounds(listed, bounds.T)}
+    return {"values": named, "intervals": _compute_bounds(listed, bounds.T)}
 
 
-def _table_of(view: View, judged: Collection[str]) -> Statistic:
+def _compute_rates(view: ClassGroups, judged: Collection[str]) -> Statistic:
     """`RATES` (…, 6, class and all)."""
     known = np.array([name in judged for name in view.groups])
 
     def table(counts: Counts) -> NDArray[np.float64]:
         values = np.where(known, np.moveaxis(ratios(view.merged(counts)), 0, -2), np.nan)
-        return np.concatenate([values, mean(values)], axis=-1)
+        return np.concatenate([values, mean_defined(values)], axis=-1)
 
     return table
 
 
-def _bounds(names: Iterable[str], bounds: NDArray[np.float64]) -> dict[str, Bounds]:
-    """None also where no draw differs, as where no error was made: that tells of what is there, not how sure it is."""
-    return {name: _pair(*pair) for name, pair in zip(names, bounds.tolist(), strict=True)}
+def _compute_bounds(names: Iterable[str], bounds: NDArray[np.float64]) -> dict[str, Bounds]:
+    """Return None if all draws agree: a zero-width interval would suggest certainty."""
+    return {name: _to_list(*pair) for name, pair in zip(names, bounds.tolist(), strict=True)}
 
 
-def _pair(low: float, high: float) -> Bounds:
+def _to_list(low: float, high: float) -> Bounds:
     return [low, high] if low < high else None

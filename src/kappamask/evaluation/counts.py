@@ -1,4 +1,4 @@
-"""Confusion counts by scene and square, and reliability of scores."""
+"""Count confusion by scene and block, and the reliability of scores."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -7,11 +7,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.evaluation.boundary import BANDS, edge_counts, without_band
+from kappamask.evaluation.boundary import BANDS, count_edge_pixels, remove_edge_band
 from kappamask.evaluation.metrics import CLASSES, IGNORED, confusion
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["BINS", "FEWEST", "SIDE", "Drawn", "Tally", "block_counts", "calibration_error", "reliability"]
+__all__ = [
+    "BINS",
+    "FEWEST",
+    "SIDE",
+    "ConfusionCounts",
+    "ResamplingUnits",
+    "calibration_error",
+    "count_blocks",
+    "reliability",
+]
 
 BINS = 15
 """Of the highest score (Guo et al. 2017)."""
@@ -29,7 +38,9 @@ FEWEST = 2
 def reliability(
     scores: NDArray[np.floating], truth: NDArray[np.uint8], *, merge_thin: bool = False
 ) -> NDArray[np.float64]:
-    """For each of `BINS` of the highest score: pixels, the sum of that score, and how many of them are right: (bin, 3).
+    """Count pixels by the highest score, in `BINS`: (bin, 3).
+
+    Columns: pixels, the sum of that score, and how many pixels are right.
 
     scores: of the classes 1 to 4, (4, y, x), NaN where there is no data; scaled to sum to 1. truth: codes (y, x).
     merge_thin: semi-transparent cloud and cloud are one class, with the sum of their scores. May be summed over scenes.
@@ -47,23 +58,31 @@ def reliability(
 
 
 def calibration_error(bins: NDArray[np.float64]) -> float | None:
-    """Expected calibration error of `reliability`: mean distance of score and share of right pixels; None for none."""
+    """Return the expected calibration error of `reliability`; None for no pixel.
+
+    The mean distance of score and share of right pixels.
+    """
     pixels, score, right = bins.T
     return float(np.abs(score - right).sum() / pixels.sum()) if pixels.sum() else None
 
 
-def block_counts(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.int64]:
-    """`confusion` of every square of `side` px, row by row: (block, 4, 5); squares without a judged pixel are left out.
+def count_blocks(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.int64]:
+    """Count `confusion` of every square of `side` px, row by row: (block, 4, 5).
+
+    Squares without a judged pixel are left out.
 
     truth, mask: codes 0 to 5 and 255, (y, x). The truth alone decides which squares are kept, so that those of two
     masks go together.
     """
     rows = range(0, truth.shape[0], side)
-    return np.concatenate([_row(truth[y : y + side], mask[y : y + side], side) for y in rows])
+    return np.concatenate([_count_row(truth[y : y + side], mask[y : y + side], side) for y in rows])
 
 
-def _row(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> NDArray[np.int64]:
-    """Of the squares side by side; row by row, for a whole product takes gigabytes otherwise."""
+def _count_row(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> NDArray[np.int64]:
+    """Count the squares of one row.
+
+    Row by row, because a whole product at once takes gigabytes.
+    """
     across = -(-truth.shape[1] // side)
     judged = ~np.isin(truth, IGNORED)
     places = np.broadcast_to(np.arange(truth.shape[1]) // side, truth.shape)[judged]
@@ -74,8 +93,11 @@ def _row(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int) -> NDArra
     return counts[counts.any(axis=(1, 2))]
 
 
-class Drawn(NamedTuple):
-    """What an interval rests on: `of` "groups" (products or places) or "blocks" (squares of the one that there is)."""
+class ResamplingUnits(NamedTuple):
+    """The units that bootstrap draws from.
+
+    `of` "groups" (products or places) or "blocks" (squares of the only one).
+    """
 
     of: str
     counts: list[NDArray[np.int64]]
@@ -86,24 +108,27 @@ class Drawn(NamedTuple):
         return {"of": self.of, "number": len(self.counts)}
 
 
-def _bands() -> dict[int, Counts]:
+def _row_slices() -> dict[int, Counts]:
     return {width: np.zeros(EMPTY, np.int64) for width in BANDS}
 
 
 @dataclass
-class Tally:
-    """Counts of one mask: pooled over scenes, but for 160 bytes a scene and 160 a square of it, for intervals."""
+class ConfusionCounts:
+    """Counts of one mask, pooled over scenes, and for intervals by scene and block.
+
+    They take 160 bytes a scene and 160 a block.
+    """
 
     scenes: dict[str, Counts] = field(default_factory=dict)
     """Scene -> `confusion` (4, 5)."""
     group_of: dict[str, str] = field(default_factory=dict)
     """Scene -> its product or place: scenes of one are not independent."""
     blocks: dict[str, Counts] = field(default_factory=dict)
-    """Scene -> `block_counts` (block, 4, 5)."""
-    bands: dict[int, Counts] = field(default_factory=_bands)
+    """Scene -> `count_blocks` (block, 4, 5)."""
+    bands: dict[int, Counts] = field(default_factory=_row_slices)
     """Pixels on either side of edges that are left out -> the same of all scenes."""
     edges: Counts = field(default_factory=lambda: np.zeros((len(CLASSES), 4), np.int64))
-    """`edge_counts` of all scenes."""
+    """`count_edge_pixels` of all scenes."""
     bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((BINS, 3)))
     """`reliability` of all scenes."""
 
@@ -113,20 +138,26 @@ class Tally:
         return sum(self.scenes.values(), np.zeros(EMPTY, np.int64))
 
     def by_group(self, scenes: Collection[str] | None = None) -> list[Counts]:
-        """`confusion` (4, 5) of each product or place, in the order of their names; of these scenes alone if given."""
+        """Return `confusion` (4, 5) of each product or place, in the order of their names.
+
+        scenes: count these alone.
+        """
         summed: dict[str, Counts] = {}
         for name in self.scenes if scenes is None else scenes:
             group = self.group_of[name]
             summed[group] = summed.get(group, 0) + self.scenes[name]
         return [summed[group] for group in sorted(summed)]
 
-    def drawn(self, scenes: Collection[str] | None = None) -> Drawn:
-        """What intervals of these scenes, or of all, are drawn from; of two masks of the same scenes the same."""
+    def drawn(self, scenes: Collection[str] | None = None) -> ResamplingUnits:
+        """Return the units that intervals of these scenes, or of all, are drawn from.
+
+        They are the same for two masks of the same scenes.
+        """
         groups = self.by_group(scenes)
         if len(groups) >= FEWEST:
-            return Drawn("groups", groups)
+            return ResamplingUnits("groups", groups)
         kept = sorted(self.scenes if scenes is None else scenes)
-        return Drawn("blocks", [one for name in kept for one in self.blocks[name]])
+        return ResamplingUnits("blocks", [one for name in kept for one in self.blocks[name]])
 
     def add(
         self,
@@ -139,7 +170,9 @@ class Tally:
         merge_thin: bool = False,
         merge_shadow: bool = False,
     ) -> None:
-        """Count a scene: truth and mask in KappaMask codes (y, x), `scores` (4, y, x) of the classes where there are.
+        """Count a scene: truth and mask in KappaMask codes (y, x).
+
+        `scores` (4, y, x) of the classes where there are.
 
         group: the product or place; left out, the scene is one of its own. merge_thin: thin cloud counts as cloud.
         merge_shadow: shadow counts as clear, and `scores` are not looked at, for they part the two.
@@ -147,22 +180,22 @@ class Tally:
         """
         merged = {SEMI_TRANSPARENT: CLOUD} if merge_thin else {}
         merged |= {SHADOW: CLEAR} if merge_shadow else {}
-        true, found = (_merged(codes, merged) for codes in (truth, mask))
+        true, found = (_merge_clouds(codes, merged) for codes in (truth, mask))
         matrix = confusion(true, found)
         self.scenes[scene] = self.scenes.get(scene, 0) + matrix
-        blocks = block_counts(true, found)
+        blocks = count_blocks(true, found)
         self.blocks[scene] = np.concatenate([self.blocks[scene], blocks]) if scene in self.blocks else blocks
         self.group_of[scene] = group or scene
         for width, counts in self.bands.items():
-            inner = without_band(true, width)
+            inner = remove_edge_band(true, width)
             if not np.isin(inner, IGNORED).all():
                 counts += confusion(inner, found)
-        self.edges += edge_counts(true, found)
+        self.edges += count_edge_pixels(true, found)
         if scores is not None and not merge_shadow:
             self.bins += reliability(scores, true, merge_thin=merge_thin)
 
 
-def _merged(codes: Codes, classes: Mapping[int, int]) -> Codes:
+def _merge_clouds(codes: Codes, classes: Mapping[int, int]) -> Codes:
     out = codes
     for one, other in classes.items():
         out = np.where(out == one, np.uint8(other), out)

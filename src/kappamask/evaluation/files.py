@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from kappamask.datasets import DATASETS, Patch
 from kappamask.datasets.arrays import read
-from kappamask.evaluation.comparison import OWN_FILES, Judged, judged
+from kappamask.evaluation.comparison import OWN_FILES, DatasetResult, judge_patches
 from kappamask.evaluation.metrics import CLASSES, IGNORED, Scores, scores
 from kappamask.evaluation.peers import Answer, Peer, open_peer
 from kappamask.evaluation.tables import LABELS
@@ -40,18 +40,21 @@ def evaluate_pair(truth: str | Path, mask: str | Path, *, merge_thin: bool | Non
 
 
 def merges_thin(truth: ArrayLike) -> bool:
-    """Whether thin cloud must count as cloud: the truth holds none, so it does not part them."""
+    """Return whether thin cloud must count as cloud, because the truth holds none."""
     return not bool((np.asarray(truth) == SEMI_TRANSPARENT).any())
 
 
 def read_pair(truth: str | Path, mask: str | Path) -> tuple[xr.DataArray, xr.DataArray]:
-    """Both files as KappaMask codes (y, x). Raises SceneError if a file is no mask or the grids differ."""
+    """Read both files as KappaMask codes (y, x).
+
+    Raises SceneError if a file is no mask or the grids differ.
+    """
     true, found = (to_kappamask(read_mask(one)) for one in (truth, mask))
-    _same_grid(true, found)
+    _check_same_grid(true, found)
     return true, found
 
 
-def _same_grid(true: xr.DataArray, found: xr.DataArray) -> None:
+def _check_same_grid(true: xr.DataArray, found: xr.DataArray) -> None:
     if true.shape != found.shape:
         raise SceneError(
             f"The truth has {true.shape} pixels (y, x), the mask {found.shape}; warp one to the other's grid."
@@ -63,8 +66,10 @@ def _same_grid(true: xr.DataArray, found: xr.DataArray) -> None:
         raise SceneError(f"The truth covers {places[0]}, the mask {places[1]}; warp one to the other's grid.")
 
 
-def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> Judged:
-    """The mask file against the truth file, KappaMask codes on one grid; what made it is not known, nor what it cost.
+def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> DatasetResult:
+    """Score the mask file against the truth file, KappaMask codes on one grid.
+
+    What made it is not known, nor what it cost.
 
     merge_thin: None merges where the truth holds no thin cloud.
     Raises SceneError if a file is no mask, the grids differ, or the truth labels no pixel.
@@ -85,25 +90,27 @@ def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None 
         merged=merges_thin(codes) if merge_thin is None else merge_thin,
     )
     peer = Peer(made, f"Mask file {Path(mask).name}", ALL, lambda _: Answer(found), timed=False)
-    return judged([patch], [peer], _facts(f"{made} against {place}", codes))
+    return judge_patches([patch], [peer], _collect_facts(f"{made} against {place}", codes))
 
 
 def judge_labelled(
     path: str | Path, *, model: str = "compact", level: str | None = None, merge_thin: bool | None = None
-) -> Judged:
-    """`model` on the labelled image, a `.npz` of `dn` (y, x, band), `bands` (names) and `gt_kappa` (y, x).
+) -> DatasetResult:
+    """Score `model` on a labelled image.
+
+    A `.npz` of `dn` (y, x, band), `bands` (names) and `gt_kappa` (y, x).
 
     level: left out, as the file's name says, else L1C. merge_thin: None merges where no thin cloud is told.
     Raises SceneError for the file, what `open_peer` raises, and SceneError where the network cannot mask it.
     """
     patch = read(Path(path))
     peer = open_peer(model, Path(path).parent)
-    facts = _facts(f"{peer.name} on {patch.name}", patch.truth)
-    return judged([replace(patch, level=level or patch.level)], [peer], facts, merge_thin=merge_thin)
+    facts = _collect_facts(f"{peer.name} on {patch.name}", patch.truth)
+    return judge_patches([replace(patch, level=level or patch.level)], [peer], facts, merge_thin=merge_thin)
 
 
-def _facts(dataset: str, codes: np.ndarray) -> dict[str, str]:
-    """As a data set has them; of one's own files only the labels tell what they can judge."""
+def _collect_facts(dataset: str, codes: np.ndarray) -> dict[str, str]:
+    """Describe a file as a data set; only its labels say what they can judge."""
     own = DATASETS[OWN_FILES]
     there = [LABELS[name].lower() for name, code in CLASSES.items() if (codes == code).any()]
     told = {"title": "One mask against one truth", "source": own.source, "licence": own.licence}

@@ -1,4 +1,4 @@
-"""Scores of a mask against a truth, from one confusion matrix pooled over all pixels."""
+"""Compute scores of a mask from one confusion matrix pooled over all pixels."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from kappamask.models import CubeError
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["CLASSES", "IGNORED", "RATES", "Scores", "confusion", "mean", "rates", "ratios", "scores"]
+__all__ = ["CLASSES", "IGNORED", "RATES", "Scores", "confusion", "mean_defined", "rates", "ratios", "scores"]
 
 CLASSES = {"clear": CLEAR, "shadow": SHADOW, "semi_transparent": SEMI_TRANSPARENT, "cloud": CLOUD}
 """The classes that are scored, as in the KappaMask paper's tables."""
@@ -22,7 +22,9 @@ Scores = dict[str, dict[str, float | None]]
 
 
 def confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) -> NDArray[np.int64]:
-    """Pixel counts (4, 5): rows are classes 1 to 4 of the truth, columns those of the mask, then anything else.
+    """Count pixels (4, 5): rows are true classes 1 to 4, columns the mask's.
+
+    The last column is anything else.
 
     Pixels whose truth is in `IGNORED` are left out. A mask that says undefined or missing where the truth has a
     class is wrong there, hence the fifth column. `merge_thin` makes semi-transparent cloud (3) cloud (4) in both,
@@ -38,13 +40,15 @@ def confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) ->
     counted = ~np.isin(true, IGNORED)
     if not counted.any():
         raise CubeError("The truth labels no pixel: it holds only 0, 5 or 255.")
-    rows, columns = _places(true[counted], merge_thin), _places(found[counted], merge_thin)
+    rows, columns = _class_indices(true[counted], merge_thin), _class_indices(found[counted], merge_thin)
     flat = np.bincount(rows * (len(CLASSES) + 1) + columns, minlength=len(CLASSES) * (len(CLASSES) + 1))
     return flat.reshape(len(CLASSES), len(CLASSES) + 1)
 
 
 def scores(truth: ArrayLike, mask: ArrayLike, merge_thin: bool = False) -> Scores:
-    """Scores of each class as `rates` gives them, and `all`, their plain mean over the classes that are defined.
+    """Return the scores of each class as `rates` does, and `all`, their plain mean.
+
+    The mean is over the classes that are defined.
 
     truth, mask: KappaMask codes of the same shape. Definitions: sections 5 and 6 of the metrics in Domnich et al. 2021
     (KappaMask), pooled over pixels. Raises CubeError as `confusion` does.
@@ -53,7 +57,9 @@ def scores(truth: ArrayLike, mask: ArrayLike, merge_thin: bool = False) -> Score
 
 
 def rates(matrix: NDArray[np.int64], names: Iterable[str] = CLASSES, judged: Collection[str] | None = None) -> Scores:
-    """Scores of each class in `names`, 0 to 1 or None, and `all`, their plain mean, of a matrix (n, n + 1) of counts.
+    """Return the scores of each class in `names`, and `all`, their plain mean.
+
+    counts: a matrix (n, n + 1). Scores are 0 to 1 or None.
 
     matrix: as `confusion` returns it, or a sum of such. judged: the classes that the mask can tell; the others are
     None and no part of `all`, as the dashes in the tables of Domnich et al. 2021.
@@ -65,12 +71,17 @@ def rates(matrix: NDArray[np.int64], names: Iterable[str] = CLASSES, judged: Col
     listed = list(names)
     table = np.where([judged is None or name in judged for name in listed], ratios(matrix), np.nan)
     counts: dict[str, float | None] = {name: int(n) for name, n in zip(listed, matrix.sum(axis=1), strict=True)}
-    named = {key: _named(values, listed) for key, values in zip(RATES, table, strict=True)}
+    named = {key: _name_values(values, listed) for key, values in zip(RATES, table, strict=True)}
     return named | {"pixels": counts | {"all": int(matrix.sum())}}
 
 
 def ratios(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
-    """`RATES` (6, …, class) of counts (…, n, n + 1) as `confusion` returns them, NaN where not defined."""
+    """Return `RATES` (6, …, class) of counts (…, n, n + 1).
+
+    NaN where not defined.
+
+    counts: as `confusion` returns them.
+    """
     hit = np.diagonal(matrix, axis1=-2, axis2=-1).astype(float)
     true, found = matrix.sum(axis=-1), matrix[..., :-1].sum(axis=-2)
     either, total = true + found, true.sum(axis=-1, keepdims=True)
@@ -83,20 +94,20 @@ def ratios(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
         )
 
 
-def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Plain mean along the last axis, which stays, over what is defined; NaN where nothing is."""
+def mean_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average along the last axis, which stays, over what is defined; else NaN."""
     known = np.isfinite(values)
     total, count = np.where(known, values, 0).sum(axis=-1, keepdims=True), known.sum(axis=-1, keepdims=True)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _places(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
+def _class_indices(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
     """Class 1 to 4 -> 0 to 3, anything else -> 4."""
     merged = np.where(codes == SEMI_TRANSPARENT, CLOUD, codes) if merge_thin else codes
     places = merged.astype(np.int64) - CLEAR
     return np.where((places >= 0) & (places < len(CLASSES)), places, len(CLASSES))
 
 
-def _named(values: NDArray[np.float64], names: list[str]) -> dict[str, float | None]:
-    listed = zip([*names, "all"], [*values, *mean(values)], strict=True)
+def _name_values(values: NDArray[np.float64], names: list[str]) -> dict[str, float | None]:
+    listed = zip([*names, "all"], [*values, *mean_defined(values)], strict=True)
     return {name: float(v) if np.isfinite(v) else None for name, v in listed}

@@ -1,4 +1,4 @@
-"""The tables of Domnich et al. 2021 (KappaMask) as data, and which of their cells contradict each other."""
+"""The tables of Domnich et al. 2021 (KappaMask) as data, and their contradictions."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Table = Mapping[str, Mapping[str, float]]
 
 
 class Contradiction(NamedTuple):
-    """A cell that its neighbours do not allow: percent, and the lowest and highest that they do."""
+    """A cell that other cells do not allow: percent, and the bounds that they do."""
 
     table: str
     mask: str
@@ -37,16 +37,18 @@ def paper() -> dict[str, Any]:
 
 
 def contradictions(tables: Mapping[str, Table] | None = None) -> list[Contradiction]:
-    """Cells of dice that cannot follow from precision and recall, and means of classes that are not, rounding granted.
+    """Find cells of dice or means that do not follow from others, rounding allowed.
 
     tables: as `paper` returns them; left out, those of the paper.
     """
     given = paper() if tables is None else tables
-    return _contradicted_dice(given) + [found for name in TABLES for found in _contradicted_means(name, given[name])]
+    return _find_wrong_dice(given) + [found for name in TABLES for found in _find_wrong_means(name, given[name])]
 
 
 def class_mix(mask: str, tables: Mapping[str, Table] | None = None) -> dict[str, float]:
-    """Share of each class in the truth of the paper's test set that a mask's precision, recall and accuracy imply.
+    """Derive each class's share of the paper's test set from a mask's scores.
+
+    From its precision, recall and accuracy.
 
     Of what is wrong, 1 - OA, the part (1 - R) + R (1 - P) / P for each share of the class is missed or false.
     """
@@ -59,28 +61,28 @@ def _prevalence(precision: float, recall: float, accuracy: float) -> float:
     return (1 - accuracy) / ((1 - recall) + recall * (1 - precision) / precision)
 
 
-def _contradicted_dice(tables: Mapping[str, Table]) -> list[Contradiction]:
+def _find_wrong_dice(tables: Mapping[str, Table]) -> list[Contradiction]:
     found = []
     for mask, classes in tables["dice"].items():
         for name in classes.keys() - {"all"}:
             precision, recall = tables["precision"][mask][name], tables["recall"][mask][name]
             low, high = (_harmonic(precision + off, recall + off) for off in (-ROUNDING, ROUNDING))
             found.append(Contradiction("dice", mask, name, classes[name], low, high))
-    return [one for one in found if _apart(one)]
+    return [one for one in found if _distance(one)]
 
 
-def _contradicted_means(name: str, table: Table) -> list[Contradiction]:
+def _find_wrong_means(name: str, table: Table) -> list[Contradiction]:
     found = []
     for mask, classes in table.items():
         values = [value for key, value in classes.items() if key != "all"]
         mean = sum(values) / len(values)
         found.append(Contradiction(name, mask, "all", classes["all"], mean - ROUNDING, mean + ROUNDING))
-    return [one for one in found if _apart(one)]
+    return [one for one in found if _distance(one)]
 
 
 def _harmonic(one: float, other: float) -> float:
     return 2 * one * other / (one + other)
 
 
-def _apart(one: Contradiction) -> bool:
+def _distance(one: Contradiction) -> bool:
     return not one.low - ROUNDING <= one.printed <= one.high + ROUNDING

@@ -1,4 +1,4 @@
-"""Masks to compare, under one interface: networks, other tools, rasters."""
+"""Open masks to compare, under one interface: networks, other tools, rasters."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,14 +15,25 @@ from numpy.typing import NDArray
 
 from kappamask.datasets import Patch
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.models import CardError, CubeError, MissingExtraError, ModelCard, SceneError, WeightsError, load_card
+from kappamask.models import CardError, CubeError, ModelCard, SceneError, WeightsError, load_card
+from kappamask.models.extras import missing_extra
 from kappamask.models.schemes import find_scheme, is_kappamask, scheme_names
 from kappamask.scenes import read_mask
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
 from kappamask.udf import from_scheme
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SHADOW
 
-__all__ = ["Answer", "Peer", "classes_of", "csmask", "fitted", "open_peer", "read_rasters", "s2cloudless", "threshold"]
+__all__ = [
+    "Answer",
+    "Peer",
+    "list_classes",
+    "make_csmask_peer",
+    "make_s2cloudless_peer",
+    "make_threshold_peer",
+    "open_peer",
+    "read_rasters",
+    "repeat_to_shape",
+]
 
 ALL: Final = frozenset(CLASSES.values())
 _FETCHED: Final = [f"official-{level}-{kind}" for level in ("l1c", "l2a") for kind in ("unet", "deeplabv3plus")]
@@ -48,7 +59,10 @@ Planes = NDArray[np.float32]
 
 
 class Answer(NamedTuple):
-    """A mask of a patch, KappaMask codes (y, x), and where the peer has them the scores of classes 1 to 4 (4, y, x)."""
+    """A mask of a patch, KappaMask codes (y, x), and perhaps scores.
+
+    Scores of classes 1 to 4, (4, y, x).
+    """
 
     mask: NDArray[np.uint8]
     scores: NDArray[np.float32] | None = None
@@ -79,32 +93,32 @@ def open_peer(spec: str, data: Path) -> Peer:
     Raises MissingExtraError if the tool is not installed, WeightsError if a network's weights are not here or its card
     is damaged, SceneError for no such peer.
     """
-    if spec in _tools():
-        return _tools()[spec]()
+    if spec in _list_tools():
+        return _list_tools()[spec]()
     name, _, folder = spec.partition("=")
     if scheme := {known.casefold(): known for known in scheme_names()}.get(name.casefold()):
-        return _of_rasters(scheme, Path(folder) if folder else data)
+        return _open_rasters(scheme, Path(folder) if folder else data)
     try:
-        return _of_card(load_card(spec))
+        return _open_card(load_card(spec))
     except CardError as error:
         if spec in WEIGHTS:
             raise WeightsError(f"Its weights are not here: {WEIGHTS[spec]}.") from error
         if Path(spec).exists():
             raise WeightsError(str(error)) from error
-        known = ", ".join([*_tools(), *scheme_names(), *WEIGHTS])
+        known = ", ".join([*_list_tools(), *scheme_names(), *WEIGHTS])
         raise SceneError(f"No peer {spec!r}: known are {known}, SCHEME=FOLDER, and networks. {error}") from error
 
 
-def classes_of(scheme: str) -> frozenset[int]:
-    """KappaMask classes 1 to 4 that a mask in this scheme can tell, by the table of schemes."""
+def list_classes(scheme: str) -> frozenset[int]:
+    """List the KappaMask classes 1 to 4 that a mask in this scheme distinguishes."""
     return ALL if is_kappamask(scheme) else ALL & {*find_scheme(scheme).classes_by_code.values()}
 
 
-def _of_card(card: ModelCard) -> Peer:
-    return Peer(card.id, card.title, ALL & {*card.output}, partial(_network, card), sha256=card.sha256)
+def _open_card(card: ModelCard) -> Peer:
+    return Peer(card.id, card.title, ALL & {*card.output}, partial(_open_network, card), sha256=card.sha256)
 
 
-def _network(card: ModelCard, patch: Patch) -> Answer:
+def _open_network(card: ModelCard, patch: Patch) -> Answer:
     from kappamask.udf import cloud_mask
 
     cube = xr.DataArray(patch.reflectance, dims=("bands", "y", "x"), coords={"bands": list(patch.bands)})
@@ -114,14 +128,14 @@ def _network(card: ModelCard, patch: Patch) -> Answer:
     return Answer(made["mask"].values, scores)
 
 
-def _tools() -> Mapping[str, Callable[[], Peer]]:
+def _list_tools() -> Mapping[str, Callable[[], Peer]]:
 
-    return {"ukis-csmask": csmask, "s2cloudless": s2cloudless, "threshold": threshold}
+    return {"ukis-csmask": make_csmask_peer, "s2cloudless": make_s2cloudless_peer, "threshold": make_threshold_peer}
 
 
-def _of_rasters(scheme: str, folder: Path) -> Peer:
+def _open_rasters(scheme: str, folder: Path) -> Peer:
 
-    return Peer(scheme, f"Rasters of {scheme}", classes_of(scheme), read_rasters(scheme, folder), timed=False)
+    return Peer(scheme, f"Rasters of {scheme}", list_classes(scheme), read_rasters(scheme, folder), timed=False)
 
 
 def read_rasters(scheme: str, folder: Path) -> Callable[[Patch], Answer]:
@@ -140,14 +154,17 @@ def read_rasters(scheme: str, folder: Path) -> Callable[[Patch], Answer]:
         if path is None:
             raise SceneError(f"There is no {scene}_{scheme}.tif under {folder.name}.")
         codes = from_scheme(read_mask(path), scheme)
-        cut = codes if corner is None else _cut(codes, corner, patch, path.name)
-        return Answer(fitted(np.asarray(cut.values), patch.truth.shape, path.name))
+        cut = codes if corner is None else _crop_to_patch(codes, corner, patch, path.name)
+        return Answer(repeat_to_shape(np.asarray(cut.values), patch.truth.shape, path.name))
 
     return read
 
 
-def _cut(codes: xr.DataArray, corner: tuple[int, int], patch: Patch, name: str) -> xr.DataArray:
-    """The patch's window of a whole product's codes (y, x), whose pixels may be coarser by a whole number."""
+def _crop_to_patch(codes: xr.DataArray, corner: tuple[int, int], patch: Patch, name: str) -> xr.DataArray:
+    """Crop a whole product's codes (y, x) to the patch's window.
+
+    Its pixels may be coarser by a whole number.
+    """
     times = float(codes["x"][1] - codes["x"][0]) / (patch.pixel_m or np.nan)
     spans = [(start, start + size) for start, size in zip(corner, patch.truth.shape, strict=True)]
     if not times >= 1 or any(edge % times for span in spans for edge in span):
@@ -156,57 +173,66 @@ def _cut(codes: xr.DataArray, corner: tuple[int, int], patch: Patch, name: str) 
     return codes.isel(y=y, x=x)
 
 
-def fitted(codes: NDArray[np.uint8], shape: tuple[int, ...], name: str = "mask") -> NDArray[np.uint8]:
-    """Codes (y, x) repeated to `shape`, as SCL of 20 m is to 10 m. Raises SceneError if it is no whole multiple."""
+def repeat_to_shape(codes: NDArray[np.uint8], shape: tuple[int, ...], name: str = "mask") -> NDArray[np.uint8]:
+    """Repeat codes (y, x) to `shape`, as SCL of 20 m is to 10 m.
+
+    Raises SceneError if it is no whole multiple.
+    """
     times = [wanted // given for wanted, given in zip(shape, codes.shape, strict=True)]
     if min(times) < 1 or tuple(n * t for n, t in zip(codes.shape, times, strict=True)) != shape or len({*times}) > 1:
         raise SceneError(f"{name} has {codes.shape} pixels (y, x), the patch {shape}; warp it to the patch's grid.")
     return codes.repeat(times[0], axis=0).repeat(times[0], axis=1)
 
 
-def threshold() -> Peer:
-    """Cloud where B04 is brighter than `BRIGHT`, clear elsewhere: who is worse than this need not be run."""
-    return Peer("threshold", f"B04 above {BRIGHT}", classes_of("S2cloudless"), _threshold)
+def make_threshold_peer() -> Peer:
+    """Make the peer that calls cloud what is brighter than `BRIGHT` in B04.
+
+    A mask that is worse than this is of no use.
+    """
+    return Peer("threshold", f"B04 above {BRIGHT}", list_classes("S2cloudless"), _run_threshold)
 
 
-def csmask() -> Peer:
-    """ukis-csmask, of DLR: cloud and shadow. Raises MissingExtraError."""
-    module = _imported("ukis_csmask.mask", "ukis")
+def make_csmask_peer() -> Peer:
+    """Make the peer ukis-csmask, of DLR: cloud and shadow. Raises MissingExtraError."""
+    module = _import_or_explain("ukis_csmask.mask", "ukis")
     tells = frozenset(UKIS_CODES.tolist())
-    return Peer("ukis-csmask", "ukis-csmask 1.0 of DLR, its own networks", tells, partial(_csmask, module.CSmask))
+    return Peer("ukis-csmask", "ukis-csmask 1.0 of DLR, its own networks", tells, partial(_run_csmask, module.CSmask))
 
 
-def s2cloudless() -> Peer:
-    """s2cloudless, of Sinergise: cloud or not, pixel by pixel. Raises MissingExtraError."""
-    detector = _imported("s2cloudless", "s2cloudless").S2PixelCloudDetector(**SETTINGS)
+def make_s2cloudless_peer() -> Peer:
+    """Make the peer s2cloudless, of Sinergise: cloud or not, pixel by pixel.
+
+    Raises MissingExtraError.
+    """
+    detector = _import_or_explain("s2cloudless", "s2cloudless").S2PixelCloudDetector(**SETTINGS)
     title = "s2cloudless of Sinergise, threshold 0.4, averaged over 4 px, widened by 2 px"
-    return Peer("s2cloudless", title, classes_of("S2cloudless"), partial(_s2cloudless, detector))
+    return Peer("s2cloudless", title, list_classes("S2cloudless"), partial(_run_s2cloudless, detector))
 
 
-def _threshold(patch: Patch) -> Answer:
-    (red,) = _planes(patch, ("B04",), "threshold")
-    return _answer(np.where(red > BRIGHT, np.uint8(CLOUD), np.uint8(CLEAR)), red[None])
+def _run_threshold(patch: Patch) -> Answer:
+    (red,) = _stack_reflectance(patch, ("B04",), "threshold")
+    return _to_answer(np.where(red > BRIGHT, np.uint8(CLOUD), np.uint8(CLEAR)), red[None])
 
 
-def _csmask(tool: Callable[..., Any], patch: Patch) -> Answer:
+def _run_csmask(tool: Callable[..., Any], patch: Patch) -> Answer:
     bands = [band for band in UKIS if band in patch.bands]
     used = bands if len(bands) == len(UKIS) else [*UKIS][:UKIS_NEEDS]
-    planes = _planes(patch, used, "ukis-csmask")
+    planes = _stack_reflectance(patch, used, "ukis-csmask")
     image = np.ascontiguousarray(np.nan_to_num(planes).transpose(1, 2, 0))
     names = [UKIS[band] for band in used]
-    with _foreign("ukis-csmask"):
+    with _translate_errors("ukis-csmask"):
         found = tool(img=image, band_order=names, nodata_value=0, product_level=patch.level.lower()).csm[..., 0]
-    return _answer(UKIS_CODES[found.astype(np.uint8)], planes)
+    return _to_answer(UKIS_CODES[found.astype(np.uint8)], planes)
 
 
-def _s2cloudless(detector: Any, patch: Patch) -> Answer:
-    planes = _planes(patch, S2CLOUDLESS, "s2cloudless")
-    with _foreign("s2cloudless"):
+def _run_s2cloudless(detector: Any, patch: Patch) -> Answer:
+    planes = _stack_reflectance(patch, S2CLOUDLESS, "s2cloudless")
+    with _translate_errors("s2cloudless"):
         found = detector.get_cloud_masks(np.nan_to_num(planes).transpose(1, 2, 0)[None])[0]
-    return _answer(S2CLOUDLESS_CODES[found.astype(np.uint8)], planes)
+    return _to_answer(S2CLOUDLESS_CODES[found.astype(np.uint8)], planes)
 
 
-def _planes(patch: Patch, bands: Sequence[str], name: str) -> Planes:
+def _stack_reflectance(patch: Patch, bands: Sequence[str], name: str) -> Planes:
     """Reflectance (band, y, x). Raises CubeError where the patch lacks a band."""
     lacking = [band for band in bands if band not in patch.bands]
     if lacking:
@@ -214,23 +240,24 @@ def _planes(patch: Patch, bands: Sequence[str], name: str) -> Planes:
     return patch.stack(bands)
 
 
-def _answer(codes: NDArray[np.uint8], planes: Planes) -> Answer:
+def _to_answer(codes: NDArray[np.uint8], planes: Planes) -> Answer:
     """`codes`, missing where a band has no data."""
     return Answer(np.where(np.isfinite(planes).all(axis=0), codes, np.uint8(MISSING)))
 
 
-def _imported(module: str, extra: str) -> Any:
+def _import_or_explain(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except (ImportError, OSError) as error:  # OSError: a library of the system that it loads, as libgomp
         needed = getattr(error, "name", None) or f"{module} ({error})"
-        raise MissingExtraError(f"It needs {needed}: pip install 'kappamask-openeo[{extra}]'.") from error
+        raise missing_extra(needed, extra, user="It") from error
 
 
 @contextmanager
-def _foreign(name: str) -> Iterator[None]:
-    """Code of others, which may fail in its own ways: a CubeError with its words. What it warns of at every patch is
-    not told, for a thousand lines of it would hide all else.
+def _translate_errors(name: str) -> Iterator[None]:
+    """Turn errors of other tools into a CubeError with their words.
+
+    Warnings are silenced: a thousand lines at every patch would hide all else.
     """
     try:
         with catch_warnings():

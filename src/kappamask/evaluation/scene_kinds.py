@@ -1,4 +1,4 @@
-"""Score a mask on real scenes by what they show: closed cloud, cirrus, cumulus, clear ground of many kinds.
+"""Score a mask on real scenes by what they show: cloud types and clear ground.
 
 Labels are sets of classes (`datasets.class_sets`): a pixel counts only where its labels decide the question.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch, class_sets
 from kappamask.models import SENTINEL2_BANDS
 
-__all__ = ["MEASURES", "SUBSETS", "Figure", "Predict", "score_scenes", "show_bands", "summarise"]
+__all__ = ["MEASURES", "SUBSETS", "Figure", "Predict", "score_scenes", "show_bands", "summarise_figures"]
 
 BANDS: Final = SENTINEL2_BANDS[:13]
 SUBSETS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -44,7 +44,10 @@ Predict = Callable[[Patch], Codes]
 
 
 class Figure(NamedTuple):
-    """A score of one place with one subset of bands, 0 to 1, and the pixels that it rests on."""
+    """A score of one place with one subset of bands, 0 to 1.
+
+    `pixels` is the number that it rests on.
+    """
 
     measure: str
     place: str
@@ -73,7 +76,7 @@ class _Counts:
 
 
 def score_scenes(predict: Predict, patches: Iterable[Patch]) -> list[Figure]:
-    """Score the class codes (y, x) that `predict` gives, on every scene with every subset of its bands.
+    """Score the codes (y, x) of `predict` on every scene with every band subset.
 
     A subset of which `predict` raises KeyError, because the mask needs other bands, has no figures.
     """
@@ -127,8 +130,8 @@ def _count(counts: _Counts, patch: Patch, codes: Codes, sets: Codes, subset: str
     counts.add_dice(("shadow dice", place, subset), codes == 2, sets, class_sets.SHADOW)
 
 
-def summarise(figures: Iterable[Figure]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return for each measure and subset the mean over places and the worst place, both 0 to 1."""
+def summarise_figures(figures: Iterable[Figure]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return mean and worst place by measure and subset, both 0 to 1."""
     grouped: dict[tuple[str, str], list[float]] = {}
     for figure in figures:
         grouped.setdefault((figure.measure, figure.subset), []).append(figure.value)

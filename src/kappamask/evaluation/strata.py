@@ -11,13 +11,23 @@ from numpy.typing import NDArray
 
 from kappamask.datasets import Patch
 from kappamask.datasets.patch import ENOUGH, GROUNDS
-from kappamask.evaluation.class_groups import VIEWS, View
-from kappamask.evaluation.confidence import ERRORS, errors_of, stratum_intervals
-from kappamask.evaluation.counts import Drawn
+from kappamask.evaluation.class_groups import VIEWS, ClassGroups
+from kappamask.evaluation.confidence import ERRORS, compute_errors, stratum_intervals
+from kappamask.evaluation.counts import ResamplingUnits
 from kappamask.evaluation.metrics import CLASSES, rates
 from kappamask.udf.schemes import CLEAR
 
-__all__ = ["CLOUDS", "COLOURS", "MIXED", "STRATA", "Colour", "by_cloud", "grounds", "members", "strata"]
+__all__ = [
+    "CLOUDS",
+    "COLOURS",
+    "MIXED",
+    "STRATA",
+    "LandCover",
+    "classify_by_cloud",
+    "find_land_cover",
+    "group_scenes",
+    "strata",
+]
 
 Planes = Mapping[str, NDArray[np.float32]]
 Counts = NDArray[np.int64]
@@ -34,14 +44,20 @@ STRATA = tuple(dict.fromkeys([*CLOUDS, MIXED, *GROUNDS]))
 """Those by cloud and those by ground; a scene may be in several: one wholly of thin cloud is also all cloud."""
 
 
-class Colour:
-    """A kind of ground by its colour: the bands that it takes, and the rule (band -> reflectance) -> bool."""
+class LandCover:
+    """A kind of ground by its colour.
+
+    The bands that it takes, and the rule (band -> reflectance) -> bool.
+    """
 
     def __init__(self, bands: str, rule: Callable[[Planes], NDArray[np.bool_]]) -> None:
         self.bands, self.rule = tuple(bands.split()), rule
 
     def share(self, patch: Patch) -> float | None:
-        """Share of the clear pixels of this colour; None without a band or a clear pixel with data."""
+        """Return the share of the clear pixels of this colour.
+
+        None without a band or a clear pixel with data.
+        """
         if not {*self.bands} <= {*patch.bands}:
             return None
         planes = patch.stack(self.bands)[:, patch.truth == CLEAR]
@@ -49,43 +65,52 @@ class Colour:
         return float(self.rule(dict(zip(self.bands, planes, strict=True))).mean()) if planes.size else None
 
 
-def _index(planes: Planes, one: str, other: str) -> NDArray[np.float32]:
+def _normalised_difference(planes: Planes, one: str, other: str) -> NDArray[np.float32]:
     """Normalised difference, 0 where both are 0."""
     total = planes[one] + planes[other]
     return np.asarray((planes[one] - planes[other]) / np.where(total == 0, 1, total), np.float32)
 
 
-def _snow(planes: Planes) -> NDArray[np.bool_]:
-    """Hall, Riggs and Salomonson 1995: NDSI above 0.4, and near infrared above 0.11, which parts it from water."""
-    return np.asarray((_index(planes, "B03", "B11") > 0.4) & (planes["B08"] > 0.11))
+def _is_snow(planes: Planes) -> NDArray[np.bool_]:
+    """NDSI above 0.4, and near infrared above 0.11, which separates snow from water.
+
+    Hall, Riggs and Salomonson 1995.
+    """
+    return np.asarray((_normalised_difference(planes, "B03", "B11") > 0.4) & (planes["B08"] > 0.11))
 
 
-def _water(planes: Planes) -> NDArray[np.bool_]:
-    """McFeeters 1996: NDWI of green and near infrared above 0; what is snow is not water."""
-    return np.asarray((_index(planes, "B03", "B08") > 0) & ~_snow(planes))
+def _is_water(planes: Planes) -> NDArray[np.bool_]:
+    """NDWI of green and near infrared above 0 (McFeeters 1996), without snow."""
+    return np.asarray((_normalised_difference(planes, "B03", "B08") > 0) & ~_is_snow(planes))
 
 
-def _desert(planes: Planes) -> NDArray[np.bool_]:
-    """Irish 2000, Zhu and Woodcock 2012: B08 / B11 below 0.75 is rock and sand; Sobrino et al. 2004: NDVI below 0.2."""
-    return np.asarray((planes["B08"] < 0.75 * planes["B11"]) & (_index(planes, "B08", "B04") < 0.2))
+def _is_desert(planes: Planes) -> NDArray[np.bool_]:
+    """B08 / B11 below 0.75 is rock and sand, if NDVI is below 0.2.
+
+    Irish 2000, Zhu and Woodcock 2012; Sobrino et al. 2004.
+    """
+    return np.asarray((planes["B08"] < 0.75 * planes["B11"]) & (_normalised_difference(planes, "B08", "B04") < 0.2))
 
 
-def _forest(planes: Planes) -> NDArray[np.bool_]:
-    """Kaufman et al. 1997: reflectance at 2.2 um below 0.05 is dark dense vegetation; NDVI above 0.4 as in Sen2Cor."""
-    return np.asarray((planes["B12"] < 0.05) & (_index(planes, "B08", "B04") > 0.4))
+def _is_forest(planes: Planes) -> NDArray[np.bool_]:
+    """Reflectance at 2.2 um below 0.05 is dark vegetation, if NDVI is above 0.4.
+
+    Kaufman et al. 1997; NDVI as in Sen2Cor.
+    """
+    return np.asarray((planes["B12"] < 0.05) & (_normalised_difference(planes, "B08", "B04") > 0.4))
 
 
 COLOURS: Final = {
-    "snow": Colour("B03 B08 B11", _snow),
-    "water": Colour("B03 B08 B11", _water),
-    "desert": Colour("B04 B08 B11", _desert),
-    "forest": Colour("B04 B08 B12", _forest),
+    "snow": LandCover("B03 B08 B11", _is_snow),
+    "water": LandCover("B03 B08 B11", _is_water),
+    "desert": LandCover("B04 B08 B11", _is_desert),
+    "forest": LandCover("B04 B08 B12", _is_forest),
 }
 """Stratum -> its colour."""
 
 
-def grounds(patch: Patch) -> frozenset[str]:
-    """The strata of `datasets.patch.GROUNDS` that a patch is of; it may be of several, or of none.
+def find_land_cover(patch: Patch) -> frozenset[str]:
+    """Return the strata of `datasets.patch.GROUNDS` of a patch: several, or none.
 
     What the data set tells counts; of the others a patch is, if `ENOUGH` of its clear pixels have that colour.
     """
@@ -94,18 +119,22 @@ def grounds(patch: Patch) -> frozenset[str]:
     return frozenset(told | {name for name, colour in asked.items() if (colour.share(patch) or 0) >= ENOUGH})
 
 
-def by_cloud(counts: Counts) -> set[str]:
-    """The strata by cloud of a scene from its counts (4, 5), whose rows are the truth."""
+def classify_by_cloud(counts: Counts) -> set[str]:
+    """Return the cloud strata of a scene from its counts (4, 5), rows the truth."""
     pixels = dict(zip(_ORDER, counts.sum(axis=1).tolist(), strict=True))
     return {name for name, fits in CLOUDS.items() if fits(pixels)} or {MIXED}
 
 
-def members(scenes: Mapping[str, Counts], grounds: Mapping[str, Collection[str]] | None = None) -> dict[str, list[str]]:
-    """Stratum -> the scenes that are of it, in the order of `STRATA`; those without a scene are left out.
+def group_scenes(
+    scenes: Mapping[str, Counts], grounds: Mapping[str, Collection[str]] | None = None
+) -> dict[str, list[str]]:
+    """Return the scenes of each stratum, in the order of `STRATA`.
+
+    Those without a scene are left out.
 
     scenes: name -> counts (4, 5). grounds: name -> its strata by ground.
     """
-    of = {name: {*by_cloud(counts), *(grounds or {}).get(name, ())} for name, counts in scenes.items()}
+    of = {name: {*classify_by_cloud(counts), *(grounds or {}).get(name, ())} for name, counts in scenes.items()}
     found = {one: [name for name in scenes if one in of[name]] for one in STRATA}
     return {one: names for one, names in found.items() if names}
 
@@ -114,12 +143,14 @@ def strata(
     scenes: Mapping[str, Counts],
     tells: Collection[int] = tuple(CLASSES.values()),
     *,
-    view: View = VIEWS["classes"],
+    view: ClassGroups = VIEWS["classes"],
     grounds: Mapping[str, Collection[str]] | None = None,
     groups: Mapping[str, str] | None = None,
-    drawn: Callable[[Collection[str]], Drawn] | None = None,
+    drawn: Callable[[Collection[str]], ResamplingUnits] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """For each stratum that occurs: `scenes`, `groups`, `dice` by `view`, and of cloud of any kind `false`, `missed`.
+    """Return counts and scores of each stratum that occurs.
+
+    `scenes`, `groups`, `dice` by `view`, and of cloud of any kind `false` and `missed`.
 
     scenes: name -> counts (4, 5). grounds: name -> its strata by ground. groups: name -> its product or place.
     dice: of the classes that the truth has there, and `all`, their mean. false: share of the pixels without cloud that
@@ -128,9 +159,9 @@ def strata(
     `intervals` of 95 % of `false`, `missed` and `dice`.
     """
     found = {}
-    for one, names in members(scenes, grounds).items():
+    for one, names in group_scenes(scenes, grounds).items():
         pooled = np.sum([scenes[name] for name in names], axis=0)
-        judged = _there(pooled, tells, view)
+        judged = _list_present(pooled, tells, view)
         known = len({(groups or {}).get(name, name) for name in names})
         found[one] = {"scenes": len(names), "groups": known, "dice": _dice(pooled, view, judged)}
         found[one] |= _errors(pooled, tells)
@@ -140,16 +171,23 @@ def strata(
     return found
 
 
-def _there(pooled: Counts, tells: Collection[int], view: View) -> list[str]:
-    """Classes that the truth has: over clear ground the dice of cloud is 0, whether a pixel is wrong or all."""
+def _list_present(pooled: Counts, tells: Collection[int], view: ClassGroups) -> list[str]:
+    """List the classes that the truth has.
+
+    Over clear ground the dice of cloud is 0, whether a pixel is wrong or all.
+    """
     there = dict(zip(view.groups, view.merged(pooled).sum(axis=1), strict=True))
     return [name for name in view.judged(tells) if there[name]]
 
 
-def _dice(pooled: Counts, view: View, judged: Collection[str]) -> dict[str, float | None]:
+def _dice(pooled: Counts, view: ClassGroups, judged: Collection[str]) -> dict[str, float | None]:
     return rates(view.merged(pooled), view.groups, judged)["dice"]
 
 
 def _errors(pooled: Counts, tells: Collection[int]) -> dict[str, float | None]:
-    shares = errors_of(tells)(pooled).tolist()
+    shares = compute_errors(tells)(pooled).tolist()
     return {name: None if share != share else share for name, share in zip(ERRORS, shares, strict=True)}
+
+
+# Earlier names, which the documentation showed.
+grounds = find_land_cover

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.evaluation.boundary import boundary_f1
-from kappamask.evaluation.class_groups import MERGED, VIEWS, View
-from kappamask.evaluation.compare import Comparison, Standing
-from kappamask.evaluation.confidence import ERRORS, dice_of, difference, errors_of, score_intervals
+from kappamask.evaluation.class_groups import MERGED, VIEWS, ClassGroups
+from kappamask.evaluation.compare import Comparison, PeerRecord
+from kappamask.evaluation.confidence import ERRORS, compare_scores, compute_dice, compute_errors, score_intervals
 from kappamask.evaluation.counts import calibration_error
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.evaluation.strata import members, strata
+from kappamask.evaluation.strata import group_scenes, strata
 
-__all__ = ["LIMITS", "QUESTIONS", "share_of_patches", "spread", "summary"]
+__all__ = ["LIMITS", "QUESTIONS", "score_distribution", "share_of_patches", "summary"]
 
 LIMITS = (0.1, 0.9)
 """Below the first a patch is low, from the second on high (Aybar et al. 2022, table 6, as remembered by others)."""
@@ -31,18 +31,25 @@ Summary = dict[str, Any]
 def share_of_patches(
     patches: Sequence[NDArray[np.int64]], tells: Collection[int] = tuple(CLASSES.values())
 ) -> dict[str, dict[str, Spread]]:
-    """`spread` of `SPREAD` of cloud, shadow and invalid over counts (4, 5) of patches."""
+    """Return `score_distribution` of `SPREAD` over counts (4, 5) of patches.
+
+    Of cloud, shadow and invalid.
+    """
     return {
-        group: _spreads([VIEWS[view].scores(one, tells) for one in patches], group) for view, group in QUESTIONS.items()
+        group: _score_distributions([VIEWS[view].scores(one, tells) for one in patches], group)
+        for view, group in QUESTIONS.items()
     }
 
 
-def _spreads(scored: Sequence[dict[str, dict[str, float | None]]], group: str) -> dict[str, Spread]:
-    return {rate: spread([one[rate][group] for one in scored]) for rate in SPREAD}
+def _score_distributions(scored: Sequence[dict[str, dict[str, float | None]]], group: str) -> dict[str, Spread]:
+    return {rate: score_distribution([one[rate][group] for one in scored]) for rate in SPREAD}
 
 
-def spread(values: Sequence[float | None]) -> Spread:
-    """`median`, `low`, `middle` and `high` (shares of the patches, which sum to 1) and `patches` with a value."""
+def score_distribution(values: Sequence[float | None]) -> Spread:
+    """Return `median`, `low`, `middle` and `high` (shares of the patches) and `patches`.
+
+    The shares sum to 1; `patches` counts those with a value.
+    """
     known = np.array([value for value in values if value is not None])
     if not known.size:
         return {"median": None, "low": None, "middle": None, "high": None, "patches": 0}
@@ -71,16 +78,18 @@ def summary(found: Comparison) -> Summary:
         "groups": len(found.groups),
         "unjudged": found.unjudged,
         "without_shadow": found.without_shadow,
-        "peers": [_peer(one, VIEWS[name], found.grounds) for one in ran],
+        "peers": [_summarise_peer(one, VIEWS[name], found.grounds) for one in ran],
         "differences": [
-            _difference(ran[0], other, VIEWS[name], found.grounds) for other in ran[1:] if _shared(ran[0], other)
+            _summarise_difference(ran[0], other, VIEWS[name], found.grounds)
+            for other in ran[1:]
+            if _shared_classes(ran[0], other)
         ],
         "absent": {one.peer.name: next(iter(one.failures)) for one in found.standings if not one.tally.scenes},
-        "worst": _worst(ran, VIEWS[name]),
+        "worst": _find_worst(ran, VIEWS[name]),
     }
 
 
-def _peer(one: Standing, view: View, grounds: Mapping[str, Collection[str]]) -> Summary:
+def _summarise_peer(one: PeerRecord, view: ClassGroups, grounds: Mapping[str, Collection[str]]) -> Summary:
     tally, tells = one.tally, one.peer.tells
     return {
         "name": one.peer.name,
@@ -96,29 +105,31 @@ def _peer(one: Standing, view: View, grounds: Mapping[str, Collection[str]]) -> 
         "intervals": score_intervals(tally.drawn(), view, view.judged(tells)),
         "confusion": view.merged(tally.pooled).tolist(),
         "without_edges": {str(width): view.scores(counts, tells)["dice"] for width, counts in tally.bands.items()},
-        "edge_f1": _told(boundary_f1(tally.edges), view.judged(tells)),
+        "edge_f1": _select_scores(boundary_f1(tally.edges), view.judged(tells)),
         "patches": share_of_patches(list(tally.scenes.values()), tells),
         "strata": strata(tally.scenes, tells, view=view, grounds=grounds, groups=tally.group_of, drawn=tally.drawn),
         "calibration_error": calibration_error(tally.bins),
     }
 
 
-def _told(values: dict[str, float | None], judged: Collection[str]) -> dict[str, float | None]:
+def _select_scores(values: dict[str, float | None], judged: Collection[str]) -> dict[str, float | None]:
     """Values of the classes that a peer is judged by, and their mean."""
     kept = {name: value for name, value in values.items() if name in judged}
     known = [value for value in kept.values() if value is not None]
     return kept | {"all": sum(known) / len(known) if known else None}
 
 
-def _shared(ours: Standing, theirs: Standing) -> list[str]:
+def _shared_classes(ours: PeerRecord, theirs: PeerRecord) -> list[str]:
     return [name for name in ours.tally.scenes if name in theirs.tally.scenes]
 
 
-def _difference(ours: Standing, theirs: Standing, view: View, grounds: Mapping[str, Collection[str]]) -> Summary:
-    shared = _shared(ours, theirs)
+def _summarise_difference(
+    ours: PeerRecord, theirs: PeerRecord, view: ClassGroups, grounds: Mapping[str, Collection[str]]
+) -> Summary:
+    shared = _shared_classes(ours, theirs)
     judged = [name for name in view.judged(ours.peer.tells) if name in view.judged(theirs.peer.tells)]
     mine, other = (one.tally.drawn(shared) for one in (ours, theirs))
-    dice = difference(mine, other, dice_of(view, judged), [*view.groups, "all"])
+    dice = compare_scores(mine, other, compute_dice(view, judged), [*view.groups, "all"])
     return {
         "peer": ours.peer.name,
         "against": theirs.peer.name,
@@ -126,30 +137,33 @@ def _difference(ours: Standing, theirs: Standing, view: View, grounds: Mapping[s
         "drawn": mine.told(),
         "dice": dice["values"],
         "intervals": dice["intervals"],
-        "strata": _strata_apart(ours, theirs, shared, grounds),
+        "strata": _compare_strata(ours, theirs, shared, grounds),
     }
 
 
-def _strata_apart(
-    ours: Standing, theirs: Standing, shared: list[str], grounds: Mapping[str, Collection[str]]
+def _compare_strata(
+    ours: PeerRecord, theirs: PeerRecord, shared: list[str], grounds: Mapping[str, Collection[str]]
 ) -> Summary:
-    """Stratum -> `scenes`, `drawn`, errors of cloud of `ours` less those of `theirs`, and their `intervals`."""
-    both = errors_of(ours.peer.tells & theirs.peer.tells)
+    """Return, by stratum, errors of cloud of `ours` less those of `theirs`.
+
+    With `scenes`, `drawn` and `intervals`.
+    """
+    both = compute_errors(ours.peer.tells & theirs.peer.tells)
     found = {}
-    for name, scenes in members({one: ours.tally.scenes[one] for one in shared}, grounds).items():
+    for name, scenes in group_scenes({one: ours.tally.scenes[one] for one in shared}, grounds).items():
         mine, other = (one.tally.drawn(scenes) for one in (ours, theirs))
-        apart = difference(mine, other, both, ERRORS)
+        apart = compare_scores(mine, other, both, ERRORS)
         found[name] = {"scenes": len(scenes), "drawn": mine.told(), **apart["values"]}
         found[name]["intervals"] = apart["intervals"]
     return found
 
 
-def _worst(ran: list[Standing], view: View) -> list[Summary]:
+def _find_worst(ran: list[PeerRecord], view: ClassGroups) -> list[Summary]:
     dice = {one.peer.name: {name: _dice(counts, one, view) for name, counts in one.tally.scenes.items()} for one in ran}
     first = {name: value for name, value in dice[ran[0].peer.name].items() if value is not None}
     lowest = sorted(first, key=lambda name: (first[name], name))[:WORST]
     return [{"scene": name, "dice": {peer: values.get(name) for peer, values in dice.items()}} for name in lowest]
 
 
-def _dice(counts: NDArray[np.int64], one: Standing, view: View) -> float | None:
+def _dice(counts: NDArray[np.int64], one: PeerRecord, view: ClassGroups) -> float | None:
     return view.scores(counts, one.peer.tells)["dice"]["all"]

@@ -1,4 +1,4 @@
-"""A comparison as tables in the paper's layout: Markdown, LaTeX, and CSV with one row a figure."""
+"""Format a comparison as tables in the paper's layout: Markdown, LaTeX and CSV."""
 
 import csv
 import io
@@ -48,7 +48,10 @@ Table = tuple[str, list[str], list[list[str]]]
 
 
 def tables(found: Mapping[str, Any]) -> list[Table]:
-    """For each score the table of a data set's `summary`: title, head, rows; percent with one decimal."""
+    """Return the tables of a data set's `summary`, one a score: title, head, rows.
+
+    Percent with one decimal.
+    """
     head = [peer["name"] for peer in found["peers"]]
     main = [
         (LABELS[score], [LABELS[score], *head], _rows(found, found["view"], score, [*found["classes"], "all"]))
@@ -58,66 +61,77 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
         (f"{title}: dice coefficient", [title, *head], _rows(found, view, "dice", _groups(found, view)))
         for view, title in QUESTIONS.items()
     ]
-    return main + [table for table in [*asked, *_strata(found)] if any(c != NONE for row in table[2] for c in row[1:])]
+    return main + [
+        table for table in [*asked, *_make_strata_table(found)] if any(c != NONE for row in table[2] for c in row[1:])
+    ]
 
 
 def markdown(sets: Sequence[Mapping[str, Any]]) -> str:
-    """All tables of all data sets."""
+    """Format all tables of all data sets as Markdown."""
     return "\n".join(line for found in sets for line in _markdown(found))
 
 
 def latex(sets: Sequence[Mapping[str, Any]]) -> str:
-    """The same for LaTeX, a `tabular` each, with no packages."""
+    """Format all tables as LaTeX, a `tabular` each, with no packages."""
     return "\n".join(line for found in sets for line in _latex(found))
 
 
 def csv_text(sets: Sequence[Mapping[str, Any]]) -> str:
-    """Every score of every view: one row a figure, 0 to 1, with its interval of 95 % where there is one."""
+    """Format every score of every view as CSV, one row a figure.
+
+    0 to 1, with its interval of 95 % where there is one.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     for found in sets:
-        writer.writerows(_figures(found))
+        writer.writerows(_list_figures(found))
     return out.getvalue()
 
 
 def _rows(found: Mapping[str, Any], view: str, score: str, names: Sequence[str]) -> list[list[str]]:
-    return [[LABELS[name], *(_percent(peer["views"][view][score][name]) for peer in found["peers"])] for name in names]
+    return [
+        [LABELS[name], *(_format_percent(peer["views"][view][score][name]) for peer in found["peers"])]
+        for name in names
+    ]
 
 
-def _strata(found: Mapping[str, Any]) -> Iterator[Table]:
+def _make_strata_table(found: Mapping[str, Any]) -> Iterator[Table]:
     """Errors of cloud in each stratum, with the number of its scenes."""
     head = [peer["name"] for peer in found["peers"]]
     for error, title in ERRORS.items():
         there = [name for name in STRATA if any(name in peer["strata"] for peer in found["peers"])]
-        yield f"{title}, by stratum", [title, *head], [_stratum(found, name, error) for name in there]
+        yield f"{title}, by stratum", [title, *head], [_format_stratum(found, name, error) for name in there]
 
 
-def _stratum(found: Mapping[str, Any], name: str, error: str) -> list[str]:
+def _format_stratum(found: Mapping[str, Any], name: str, error: str) -> list[str]:
     each = [peer["strata"].get(name) for peer in found["peers"]]
     count = max(one["scenes"] for one in each if one)
-    return [f"{LABELS[name]} ({count})", *(_percent(one and one[error]) for one in each)]
+    return [f"{LABELS[name]} ({count})", *(_format_percent(one and one[error]) for one in each)]
 
 
 def _groups(found: Mapping[str, Any], view: str) -> list[str]:
     return list(found["peers"][0]["views"][view]["dice"])[:-1]
 
 
-def _percent(value: float | None) -> str:
+def _format_percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
-def _title(found: Mapping[str, Any]) -> str:
+def _make_title(found: Mapping[str, Any]) -> str:
     return f"{set_name(found)}, {found['split']}: {found['scenes']} scenes of {found['groups']} products or places"
 
 
 def set_name(found: Mapping[str, Any]) -> str:
-    """The data set and the folder that it was in: of one's own there may be several."""
+    """Name the data set and the folder that it was in.
+
+    Of the user's own sets there may be several.
+    """
     return f"{found['dataset']} in {found['folder']}" if found.get("folder") else str(found["dataset"])
 
 
 def shortcomings(found: Mapping[str, Any]) -> list[str]:
-    """A line for each peer that could not run, or was not judged on every scene, and why."""
+    """Return a line for each peer that could not run everywhere, and why."""
     absent = [f"{name} could not run: {reason}" for name, reason in found["absent"].items()]
     return absent + [
         f"{peer['name']} is judged on {peer['scenes']} of {found['scenes']} scenes; {times} times: {reason}"
@@ -127,7 +141,7 @@ def shortcomings(found: Mapping[str, Any]) -> list[str]:
 
 
 def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"# {_title(found)}", "")
+    yield from (f"# {_make_title(found)}", "")
     for title, head, rows in tables(found):
         yield from (f"## {title}", "", *markdown_table(head, rows), "")
     for line in shortcomings(found):
@@ -136,16 +150,16 @@ def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Lines of one table, all columns but the first to the right."""
-    yield from (_line(head), _line(["---"] + ["--:"] * (len(head) - 1)), *map(_line, rows))
+    yield from (_format_line(head), _format_line(["---"] + ["--:"] * (len(head) - 1)), *map(_format_line, rows))
 
 
-def _line(cells: Sequence[str]) -> str:
+def _format_line(cells: Sequence[str]) -> str:
     escaped = [cell.replace("|", r"\|") for cell in cells]
     return f"| {' | '.join(escaped)} |"
 
 
 def _latex(found: Mapping[str, Any]) -> Iterator[str]:
-    for line in (_title(found), *shortcomings(found)):
+    for line in (_make_title(found), *shortcomings(found)):
         yield f"% {' '.join(line.split())}"
     for _, head, rows in tables(found):
         yield rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
@@ -156,7 +170,7 @@ def _row(cells: Sequence[str]) -> str:
     return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
 
 
-def _figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
+def _list_figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
     for peer in found["peers"]:
         for view, scores in peer["views"].items():
             bounds = peer["intervals"] if view == found["view"] else {}
@@ -165,10 +179,10 @@ def _figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
                     low, high = bounds.get(score, {}).get(name) or ("", "")
                     who = [found["dataset"], found["split"], peer["name"], view, score, name]
                     yield [*who, "" if value is None else value, low, high, peer["scenes"], "", found.get("folder", "")]
-        yield from _of_strata(found, peer)
+        yield from _list_strata_figures(found, peer)
 
 
-def _of_strata(found: Mapping[str, Any], peer: Mapping[str, Any]) -> Iterator[list[Any]]:
+def _list_strata_figures(found: Mapping[str, Any], peer: Mapping[str, Any]) -> Iterator[list[Any]]:
     for name, one in peer["strata"].items():
         bounds = one["intervals"]
         told = [(found["view"], "dice", key, v, bounds.get("dice", {}).get(key)) for key, v in one["dice"].items()]

@@ -1,6 +1,6 @@
 """What people look at: STAC items, styles, pages of one scene and of a time series."""
 
-from kappamask.models import MissingExtraError
+from kappamask.models.extras import missing_extra
 
 try:
     from kappamask.reports.class_shares import shares
@@ -10,7 +10,7 @@ try:
     from kappamask.reports.series_page import write_series
     from kappamask.reports.stac import stac_item, write_stac
 except ModuleNotFoundError as error:
-    raise MissingExtraError(f"Reports need {error.name}: pip install 'kappamask-openeo[report]'.") from error
+    raise missing_extra(error.name, "scenes", user="A report") from error
 
 __all__ = [
     "is_series",

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.datasets import DATASETS, Patch
-from kappamask.evaluation.comparison import OWN_FILES, Judged
+from kappamask.evaluation.comparison import OWN_FILES, DatasetResult
 from kappamask.evaluation.counts import SIDE as SQUARE
 from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import STRATA
@@ -58,7 +58,7 @@ class Scene:
 
 def write_comparison(
     target: str | Path,
-    judged: Sequence[Judged],
+    judged: Sequence[DatasetResult],
     *,
     title: str = "Cloud masks compared",
     eyebrow: str = "kappamask compare",
@@ -128,7 +128,7 @@ def _ticks(peers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
         yield 100 * (power - first) / (last - first), f"{10.0**power:g}"
 
 
-def _scenes(judged: Judged) -> Iterator[Scene]:
+def _scenes(judged: DatasetResult) -> Iterator[Scene]:
     for one, patch in judged.worst():
         yield Scene(
             one["scene"], one["dice"], (*_patch_pictures(patch), *(_peer_picture(peer, patch) for peer in judged.peers))

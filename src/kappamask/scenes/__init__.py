@@ -5,7 +5,7 @@ Importing it gives xarray's cubes, datasets and masks the accessor `.kappamask`.
 
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models import MissingExtraError
+from kappamask.models.extras import missing_extra
 
 try:
     from kappamask.scenes.accessor import KappaMaskAccessor
@@ -15,7 +15,7 @@ try:
     from kappamask.scenes.statistics import class_statistics
     from kappamask.scenes.writers.masks import read_mask, write_mask
 except ModuleNotFoundError as error:
-    raise MissingExtraError(f"Scenes need {error.name}: pip install 'kappamask-openeo[scenes]'.") from error
+    raise missing_extra(error.name, "scenes", user="Reading scenes") from error
 
 if TYPE_CHECKING:
     from kappamask.scenes.writers.quicklook import quicklook

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.hints import option
 from kappamask.udf.cube import are_numbered, band_name, band_names
 
 __all__ = [
@@ -58,8 +59,8 @@ def require_all_bands(product: str, have: Sequence[str], level: str | None) -> l
     missing = [band for band in SENTINEL2_BANDS if band not in have and band not in lacking]
     if missing:
         raise SceneError(
-            f"{product} lacks {', '.join(missing)}; get it anew, or name the bands to use with bands=[…] (on the "
-            "command line --bands B02,B03,…)."
+            f"{product} lacks {', '.join(missing)}; get it anew, or name the bands to use with "
+            f"{option('bands', ['B02', '…'])}."
         )
     return list(have)
 

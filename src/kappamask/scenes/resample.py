@@ -16,6 +16,7 @@ from rasterio.windows import Window
 from scipy.sparse import csr_array
 
 from kappamask.models import SceneError
+from kappamask.models.hints import option
 from kappamask.scenes.grid import DEGREE, Grid, pixel_size, read_grid, read_window
 from kappamask.udf.resampling import Kernel, kernel_weights
 
@@ -75,7 +76,7 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
         return cube
     if not _has_size(size, FINEST):
         told = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS tells)'}"
-        said = "" if size is not None and size[2] else ", or say their side with --pixel-m 10 (pixel_m=10)"
+        said = "" if size is not None and size[2] else f", or say their side with {option('pixel_m', 10)}"
         raise SceneError(f"{name}: pixels are {told}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
     nodata = cube.attrs.get("_FillValue")
     known = cube if nodata is None else cube.where(cube != nodata)

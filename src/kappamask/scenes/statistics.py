@@ -105,7 +105,8 @@ def _allow_item(value: xr.DataArray) -> xr.DataArray:
     lazy: Any = value.data
     if value.ndim or value.chunks is None:
         return value
-    return value.copy(data=_LazyScalar(lazy.dask, lazy.name, lazy.chunks, dtype=lazy.dtype, meta=lazy._meta))
+    make: Any = _LazyScalar  # dask takes these in `__new__`, which pyright does not see
+    return value.copy(data=make(lazy.dask, lazy.name, lazy.chunks, dtype=lazy.dtype, meta=lazy._meta))
 
 
 def _counts(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> xr.DataArray:

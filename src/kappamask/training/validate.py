@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from kappamask.datasets import Patch
-from kappamask.evaluation.scene_kinds import score_scenes, summarise
+from kappamask.evaluation.scene_kinds import SUBSETS, score_scenes, summarise_figures
 from kappamask.training.architectures import STRIDE
 from kappamask.training.augmentation import to_input
 from kappamask.training.simulator.materials import (
@@ -28,12 +28,8 @@ from kappamask.training.simulator.paint import ONLY_B10
 from kappamask.training.simulator.spectra import BANDS, FloatArray
 from kappamask.training.simulator.tiles import make_tile
 
-#: Bands that a user may do with, the fewest last; the validation scene has no more than the first.
-SUBSETS: Final = (
-    ("B02", "B03", "B04", "B08", "B11", "B12"),
-    ("B02", "B03", "B04", "B08"),
-    ("B02", "B03", "B04"),
-)
+#: Subsets of bands that a card has figures of, the fewest last; the validation scene has no more than the first.
+CARD_SUBSETS: Final = tuple(SUBSETS[name] for name in ("6", "4", "3"))
 #: Class names of `compute_dice` -> those of cards; the scene's labels do not separate the two kinds of cloud.
 CARD_NAMES: Final = {"clear": "clear", "shadow": "cloud_shadow", "cloud": "cloud"}
 #: Side of the chip of one colour that a single pixel is judged as, and the highest code that is no cloud.
@@ -99,7 +95,9 @@ def score_by_kind(network: nn.Module, patches: Sequence[Patch]) -> list[dict[str
 
     Mean and worst place by measure and bands.
     """
-    found = summarise(score_scenes(lambda patch: predict_classes(network, patch.stack(BANDS), patch.level), patches))
+    found = summarise_figures(
+        score_scenes(lambda patch: predict_classes(network, patch.stack(BANDS), patch.level), patches)
+    )
     return [
         {"measure": measure, "bands": subset, "mean": round(mean, 4), "worst": round(worst, 4)}
         for measure, subsets in found.items() for subset, (mean, worst) in subsets.items()
@@ -118,7 +116,7 @@ def judge_scenes(network: nn.Module, patches: Sequence[Patch]) -> dict[str, floa
     def classify(patch: Patch) -> NDArray[np.uint8]:
         return predict_classes(network, patch.stack(BANDS), patch.level)
 
-    found = summarise(score_scenes(classify, patches))
+    found = summarise_figures(score_scenes(classify, patches))
     figures: dict[str, float] = {}
     for measure, subsets in found.items():
         if subsets:
@@ -128,11 +126,11 @@ def judge_scenes(network: nn.Module, patches: Sequence[Patch]) -> dict[str, floa
 
 
 def score_by_bands(network: nn.Module, data: Path) -> list[dict[str, Any]]:
-    """Return the dice on the validation scene with only each of `SUBSETS` given."""
+    """Return the dice on the validation scene with only each of `CARD_SUBSETS` given."""
     scene, truth = read_scene(data / VALIDATION)
     assert truth is not None
     found = []
-    for bands in SUBSETS:
+    for bands in CARD_SUBSETS:
         shown = np.where(np.isin(BANDS, bands)[:, None, None], scene, np.float32(np.nan))
         figures = {
             CARD_NAMES[name]: round(value, 4)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.openeo_process.jobs.journal import locate_journal
 from kappamask.openeo_process.jobs.record import JobRecord, State
 from kappamask.workflows.batch_driving import drive_batches, drive_jobs, group_by_backend, move_results

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kappamask.models import JobError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.batch_results import make_driver
 from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
 

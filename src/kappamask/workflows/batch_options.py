@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, load_card
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.workflows.batch_results import describe_classes
 

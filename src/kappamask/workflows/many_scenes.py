@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import KappaMaskError, SceneError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.display import print_line, progress_bar
 from kappamask.workflows.mask_files import is_finished, list_targets, make_absolute
 from kappamask.workflows.one_scene import (

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import SceneError
-from kappamask.models.errors import require_extra
+from kappamask.models.extras import require_extra
 from kappamask.workflows.display import progress_bar
 from kappamask.workflows.mask_files import is_finished, list_targets
 from kappamask.workflows.progress import Notify, ProgressFactory, dask_progress
@@ -59,7 +59,7 @@ def _pixel_size_warning(cube: "xr.DataArray", wanted_m: float) -> str | None:
 def check_extras(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
     """Raise SceneError if an item is wanted and the scene has no date."""
     if "stac" in wanted:
-        with require_extra("report"):
+        with require_extra("scenes"):
             from kappamask.reports.provenance import sensing_time
 
         sensing_time(output.name, cube.attrs)
@@ -87,7 +87,7 @@ def _add_extra(word: str, scene: str, cube: "xr.DataArray", files: list[Path], w
         from kappamask.scenes import quicklook, read_mask
 
         return quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]))
-    with require_extra("report"):
+    with require_extra("scenes"):
         from kappamask.reports import write_page, write_stac, write_style
     if word == "report":
         from kappamask.scenes.readers.open import read_scl

@@ -7,6 +7,7 @@ import xarray as xr
 from rasterio.enums import ColorInterp
 
 from kappamask.models import SceneError
+from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import read_grid
@@ -47,7 +48,7 @@ def band_labels(name: str, texts: Sequence[str | None], wanted: Iterable[str] | 
     if not named:
         raise SceneError(
             f"{name} has no Sentinel-2 band names{_numbers(texts)}: write band descriptions (B02, B03, …), or "
-            f"name all {len(texts)} in order with bands=[…] (on the command line --bands B02,B03,…)."
+            f"name all {len(texts)} in order with {option('bands', ['B02', '…'])}."
         )
     labels = choose(name, list(named.values()), asked)
     numbers = {label: i for i, label in named.items()}

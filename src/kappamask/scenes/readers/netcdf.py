@@ -13,6 +13,7 @@ from rioxarray.exceptions import RioXarrayError
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
+from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import attributes, packing
@@ -175,7 +176,7 @@ def _name_layers(name: str, texts: list[str], wanted: list[str] | None) -> list[
     if wanted is None or len(wanted) != len(texts):
         raise SceneError(
             f"{name} has no Sentinel-2 band names, only numbers ({', '.join(texts[:3])}, …): name all {len(texts)} in "
-            "order with bands=[…] (on the command line --bands B02,B03,…)."
+            f"order with {option('bands', ['B02', '…'])}."
         )
     return normalise(wanted)
 

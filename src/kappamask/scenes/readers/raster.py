@@ -22,7 +22,8 @@ from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import check_utf8
-from kappamask.models import MissingExtraError, SceneError
+from kappamask.models import SceneError
+from kappamask.models.extras import missing_extra
 from kappamask.scenes.grid import Grid, read_grid, to_stored_window, turn_north_up
 
 __all__ = [
@@ -298,7 +299,7 @@ def fetch_bytes(address: str, most: int) -> bytes:
     try:
         import requests
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Addresses need requests: pip install 'kappamask-openeo[stac]'.") from error
+        raise missing_extra("requests", "stac", user="Reading an address") from error
     try:
         with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
             if answer.status_code in (400, 401, 403) and (ended := _signature_end(address)):

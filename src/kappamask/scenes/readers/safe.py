@@ -7,14 +7,14 @@ from functools import lru_cache
 from math import isfinite, nan
 from pathlib import Path, PurePosixPath
 from typing import Final
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import xarray as xr
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from kappamask.files.archives import Source, list_members, read_bytes
+from kappamask.files.untrusted import parse_xml
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.hints import option
 from kappamask.scenes.band_names import choose, parse_baseline, parse_tile, require_all_bands
 from kappamask.scenes.cube import make_cube, write_grid
 from kappamask.scenes.grid import Grid
@@ -43,7 +43,7 @@ QUANTIFICATIONS: Final = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE", "L
 """Digital numbers per unit of reflectance: Level-1C, Level-2A, and Level-2A before baseline 02.07."""
 REMEDY: Final = (
     "get the product anew, or, if you know what its numbers mean, open the folder of its images (IMG_DATA, of Level-2A "
-    "IMG_DATA/R10m) and say radiometry=…"
+    f"IMG_DATA/R10m) and say with {option('radiometry')} what the numbers mean"
 )
 CLASSES: Final = "_SCL_"
 """In the name of Sen2Cor's scene classification."""
@@ -169,12 +169,9 @@ def read_facts(product: Product, level: str | None) -> dict[str, str | int]:
 def _parse_metadata(product: Product) -> Element:
     text = read_bytes(product.metadata, LONGEST)
     try:
-        root: Element = fromstring(text, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        harmful = isinstance(error, DefusedXmlException)
-        reason = "it defines entities, which a product does not" if harmful else error
-        raise SceneError(f"{product.metadata.name} of {product.name} cannot be read: {reason}.") from error
-    return root
+        return parse_xml(text, max_bytes=LONGEST)
+    except ValueError as error:
+        raise SceneError(f"{product.metadata.name} of {product.name} cannot be read: {error}.") from error
 
 
 def _level(product: Product, root: Element) -> str:

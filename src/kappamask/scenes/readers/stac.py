@@ -13,7 +13,8 @@ from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 
 from kappamask.files.geojson import split_box
-from kappamask.models import MissingExtraError, SceneError
+from kappamask.models import SceneError
+from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import DEGREE, Grid, read_grid
@@ -173,7 +174,7 @@ def search(
         from pystac_client import Client
         from pystac_client.exceptions import APIError
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Searching needs pystac-client: pip install 'kappamask-openeo[stac]'.") from error
+        raise missing_extra("pystac-client", "stac", user="Searching") from error
     address = str(resolve(url, "", loopback=loopback))
     try:
         client = Client.open(address)

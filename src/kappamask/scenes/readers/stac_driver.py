@@ -16,7 +16,8 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from kappamask.files.archives import Source
-from kappamask.models import MissingExtraError, SceneError
+from kappamask.models import SceneError
+from kappamask.models.extras import missing_extra
 from kappamask.scenes.grid import Grid
 from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import (
@@ -49,7 +50,7 @@ def load_pixels(sources: Sequence[Mapping[str, str]], target: Grid, driver: "Dri
         from odc.geo.geobox import GeoBox
         from odc.stac import load
     except ModuleNotFoundError as error:
-        raise MissingExtraError("STAC items need odc-stac: pip install 'kappamask-openeo[stac]'.") from error
+        raise missing_extra("odc-stac", "stac", user="A STAC item") from error
     labels, wkt = list(sources[0]), target.crs.to_wkt() if target.crs else ""
     loaded = load(
         [_bare_item(number, assets, target, wkt) for number, assets in enumerate(sources)],

@@ -1,6 +1,5 @@
 """Read STAC items from files, URLs or memory, and find their band assets."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kappamask.files.atomic import check_utf8
-from kappamask.models import SENTINEL2_BANDS, MissingExtraError, SceneError
+from kappamask.files.untrusted import parse_json
+from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.readers.raster import fetch_bytes, is_url, redact, resolve
 
@@ -114,8 +115,8 @@ def _own_address(raw: Mapping[str, Any]) -> str:
 
 def _json(name: str, data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
+        return parse_json(data, max_bytes=LONGEST, allow_nan=True)
+    except ValueError as error:
         raise SceneError(f"{name} is no STAC item: {error}.") from error
 
 
@@ -123,7 +124,7 @@ def _validate_item(raw: Any, base: str | Path) -> dict[str, Any]:
     try:
         import pystac
     except ModuleNotFoundError as error:
-        raise MissingExtraError("STAC items need pystac: pip install 'kappamask-openeo[stac]'.") from error
+        raise missing_extra("pystac", "stac", user="A STAC item") from error
     name = redact(base) or "The object"
     if not isinstance(raw, Mapping) or raw.get("type") != "Feature" or not isinstance(raw.get("assets"), Mapping):
         raise SceneError(f"{name} is no STAC item: its type is not Feature, or it has no assets.")

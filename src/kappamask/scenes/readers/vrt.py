@@ -4,18 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import dask.array
 import xarray as xr
 from dask.array import Array
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from kappamask.files.atomic import check_utf8
+from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.cube import make_cube
@@ -93,9 +92,9 @@ def _root(path: Path) -> Element:
     if path.stat().st_size > LONGEST:
         raise SceneError(f"{path.name} is longer than {LONGEST >> 20} MiB; a stack of bands is some 20 KB.")
     try:
-        root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise SceneError(f"{path.name} cannot be read as a VRT: {error or type(error).__name__}.") from error
+        root = parse_xml(path.read_bytes(), max_bytes=LONGEST)
+    except ValueError as error:
+        raise SceneError(f"{path.name} cannot be read as a VRT: {error}.") from error
     if root.tag != "VRTDataset":
         raise SceneError(f"{path.name} cannot be read as a VRT: it begins with <{root.tag}>, not <VRTDataset>.")
     return root

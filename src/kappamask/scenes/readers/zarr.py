@@ -1,6 +1,5 @@
 """Check untrusted Zarr folders before any library reads them."""
 
-import json
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
@@ -10,7 +9,9 @@ import numpy as np
 import xarray as xr
 
 from kappamask.files.atomic import check_utf8
-from kappamask.models import MissingExtraError, SceneError
+from kappamask.files.untrusted import parse_json
+from kappamask.models import SceneError
+from kappamask.models.extras import missing_extra
 from kappamask.scenes.readers.netcdf import AS_STORED
 
 __all__ = ["check_store", "is_zarr", "open_group", "read_attributes"]
@@ -70,7 +71,7 @@ def _store(path: Path) -> Any:
     try:
         import zarr.storage as storage
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Zarr scenes need zarr: pip install 'kappamask-openeo[zarr]'.") from error
+        raise missing_extra("zarr", "zarr", user="A Zarr scene") from error
     if hasattr(storage, "LocalStore"):
         return storage.LocalStore(path.resolve(), read_only=True)
     if (path / "zarr.json").exists():
@@ -123,9 +124,9 @@ def _json(path: Path, file: Path) -> Mapping[str, Any]:
     try:
         if file.stat().st_size > LONGEST:
             raise ValueError("it is too long")
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parse_json(file.read_bytes(), max_bytes=LONGEST, allow_nan=True)
         if not isinstance(found, dict):
             raise ValueError("it is no object")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise SceneError(f"{path.name} cannot be read as Zarr: {file.relative_to(path)}: {error}.") from error
     return found

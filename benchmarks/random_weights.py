@@ -1,4 +1,6 @@
-"""Networks whose weights are not here, with random ones in their places: a time does not depend on them.
+"""Build networks with random weights where the real ones are not available.
+
+A time does not depend on them.
 
 Which layers there are, and their shapes, is what the converter itself asks for; they are written as Keras would, and
 converted as anybody's file is.
@@ -28,41 +30,41 @@ ONES: Final = ("gamma", "moving_variance")
 Weights = dict[str, NDArray[np.float32]]
 
 
-class Asked:
-    """Stands for the file's layers: gives random weights of whatever shape is asked for, and remembers them."""
+class RandomWeightReader:
+    """Give random weights of the shapes that are asked for, and remember them."""
 
     def __init__(self) -> None:
         self.layers: dict[str, Weights] = {}
         self.numbers: Counter[str] = Counter()
         self.random = np.random.default_rng(0)
 
-    def take(self, kind: str, **shapes: tuple[int, ...]) -> Weights:
-        """As `conversion.layers.Supply` does."""
+    def next_layer(self, kind: str, **shapes: tuple[int, ...]) -> Weights:
+        """Return random weights, as `conversion.onnx_graph.WeightReader` returns a file's."""
         number = self.numbers[kind]
         self.numbers[kind] += 1
-        weights = {part: self._drawn(part, shape) for part, shape in shapes.items()}
+        weights = {part: self._draw_kernels(part, shape) for part, shape in shapes.items()}
         self.layers[f"{kind}_{number}" if number else kind] = weights
         return weights
 
-    def _drawn(self, part: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Kernels that keep the signal's size, for numbers that are nearly 0 are slow."""
+    def _draw_kernels(self, part: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Draw kernels that keep the signal's size, because numbers near 0 are slow."""
         if len(shape) == 1:
             return np.full(shape, part in ONES, np.float32)
         inputs = prod(shape[:2]) * (1 if part == "depthwise_kernel" else shape[2])
         return self.random.standard_normal(shape, np.float32) * np.float32(sqrt(2 / inputs))
 
 
-def stand_in(name: str, folder: Path, *, plain: bool = False) -> tuple[str, bool]:
-    """The peer to run, and whether its weights are random because the real ones are not here.
+def resolve_peer(name: str, folder: Path, *, plain: bool = False) -> tuple[str, bool]:
+    """Return the peer to run, and whether its weights are random.
 
     plain: without Winograd's convolutions, whose products `macs` does not count.
     """
     if name not in WEIGHTS or _is_card(name):
         return name, False
-    kind, level = (dl_l8s2_uv.NAME, dl_l8s2_uv.LEVEL) if name == dl_l8s2_uv.NAME else _official(name)
+    kind, level = (dl_l8s2_uv.NAME, dl_l8s2_uv.LEVEL) if name == dl_l8s2_uv.NAME else _parse_official(name)
     channels = UV_CHANNELS if kind == dl_l8s2_uv.NAME else len(OFFICIAL[kind, level].bands)
-    asked: Any = Asked()
-    ARCHITECTURES[kind].build(Graph(), asked, channels)
+    asked: Any = RandomWeightReader()
+    ARCHITECTURES[kind].add_network(Graph(), asked, channels)
     file = folder / f"{name}.hdf5"
     _write(file, asked.layers)
     convert(file, kind, level, folder / name, plain=plain)
@@ -70,7 +72,7 @@ def stand_in(name: str, folder: Path, *, plain: bool = False) -> tuple[str, bool
     return str(folder / name), True
 
 
-def _official(name: str) -> tuple[str, str]:
+def _parse_official(name: str) -> tuple[str, str]:
     """Architecture and level of `official-LEVEL-ARCHITECTURE`."""
     _, level, kind = name.split("-")
     return kind, level.upper()

@@ -1,4 +1,4 @@
-"""What is timed: each entrant is opened once and then masks an array of digital numbers, uint16 (13, y, x), L1C.
+"""Open each competitor once and mask arrays, uint16 (13, y, x), L1C.
 
 Each does what its own documentation shows, on all cores.
 """
@@ -23,7 +23,7 @@ Array = NDArray[np.uint16]
 Run = Callable[[Array], Any]
 #: Window and step of the official tool: 512 px with 2 x 16 px of overlap.
 OFFICIAL_SIDE, OFFICIAL_STEP = 512, 480
-#: Where `stand_in` puts the official network.
+#: Where `random_weights` puts the official network.
 OFFICIAL: Final = "official-l1c-unet/model.onnx"
 
 
@@ -34,18 +34,21 @@ def cube(array: Array) -> xr.DataArray:
 
 def compact(_: Path) -> Run:
     """Our network through `cloud_mask`, windows, blending and all."""
-    return _masked(load_card("compact"))
+    return _mask_windows(load_card("compact"))
 
 
 def compact_int8(folder: Path) -> Run:
     """The same with convolutions of eight bits, which `prepare` has put into `folder`."""
     card, path = load_card("compact"), folder / "int8.onnx"
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return _masked(dataclasses.replace(card, file=path.name, sha256=sha256, folder=folder))
+    return _mask_windows(dataclasses.replace(card, file=path.name, sha256=sha256, folder=folder))
 
 
 def official(folder: Path) -> Run:
-    """The official U-Net, converted, with plain convolutions, in its own tool's windows; its weights are random."""
+    """Open the official U-Net with random weights, in its own tool's windows.
+
+    It is converted with plain convolutions.
+    """
     session = open_session(folder / OFFICIAL)
 
     def run(array: Array) -> None:
@@ -79,7 +82,7 @@ def s2cloudless(_: Path) -> Run:
 
 
 #: Name, how it is opened, the ONNX file whose multiply-adds are counted, what it gives.
-ENTRANTS: Final[dict[str, tuple[Callable[[Path], Run], str | None, str]]] = {
+COMPETITORS: Final[dict[str, tuple[Callable[[Path], Run], str | None, str]]] = {
     "compact": (compact, "compact.onnx", "4 classes"),
     "compact int8": (compact_int8, "compact.onnx", "4 classes"),
     "official U-Net": (official, OFFICIAL, "6 classes, random weights"),
@@ -102,7 +105,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-def _masked(card: ModelCard) -> Run:
+def _mask_windows(card: ModelCard) -> Run:
     from kappamask.udf import cloud_mask, inference
 
     inference.open_session(card, 0)
