@@ -110,7 +110,7 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     assert not (tmp_path / "j").exists()
 
 
-@pytest.title_tag.parametrize(("name", "codes"), [("SCL", {3, 4, 9, 10, 255}), ("bits", {4, 8, 16, 64, 255})])
+@pytest.mark.parametrize(("name", "codes"), [("SCL", {3, 4, 9, 10, 255}), ("bits", {4, 8, 16, 64, 255})])
 def test_masks_come_in_the_scheme_that_is_asked_for(kappamask, server, account, tmp_path, name, codes):
     done = kappamask(*words(server.url, tmp_path, "--scheme", name.lower(), "--min-object-m2", 300, "--json"))
     assert done.code == 0, done.err
@@ -161,7 +161,7 @@ def test_days_are_chosen_by_label_and_clouds_widened(kappamask, server, account,
     assert other.code == 1 and "no date fulfils it" in other.err
 
 
-@pytest.title_tag.parametrize(
+@pytest.mark.parametrize(
     ("change", "told"),
     [
         (["--collection", "SENTINEL3"], "collection SENTINEL3"),
@@ -409,14 +409,14 @@ def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
     assert done.code == 1 and "https://" in done.err and one_sentence(done.err)
 
 
-@pytest.title_tag.parametrize(
+@pytest.mark.parametrize(
     ("collection", "level"), [("SENTINEL2_L1C", "L1C"), ("sentinel-2-l2a", "L2A"), ("S2", None), ("L1C_AND_L2A", None)]
 )
 def test_the_collections_name_tells_the_level(collection, level):
     assert level_from_collection(collection) == level
 
 
-@pytest.title_tag.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])
 def test_a_part_of_whose_files_one_is_lost_or_damaged_is_fetched_again(tmp_path, damage):
     names = ("mask_2018-02-02.tif", "mask_2018-02-05.tif")
     for name in names:
