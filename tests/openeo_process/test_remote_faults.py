@@ -21,7 +21,7 @@ from files import geotiff
 
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
-from kappamask.openeo_process.jobs.download import fetched
+from kappamask.openeo_process.jobs.download import iter_valid_files
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint, mark
 
 RUNS = int(os.environ.get("KAPPAMASK_FAULT_RUNS", "6"))
@@ -105,7 +105,7 @@ def test_nothing_is_lost_or_done_twice(server, seed, tmp_path):
         assert [job["id"] for job in own if job["status"] != "created"] == [part.job], "paid once"
         TALLY["jobs left unstarted"] += len(own) - 1
         TALLY["posts"] += part.posts
-        (path,) = fetched(Path(part.folder), part.job)
+        (path,) = iter_valid_files(Path(part.folder), part.job)
         with rasterio.open(path) as file:
             masks.add(file.read().tobytes())
         assert not list(Path(part.folder).glob(".*"))
