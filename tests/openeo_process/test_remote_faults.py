@@ -22,7 +22,7 @@ from files import geotiff
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
 from kappamask.openeo_process.jobs.download import iter_valid_files
-from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint, mark
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint, title_tag
 
 RUNS = int(os.environ.get("KAPPAMASK_FAULT_RUNS", "6"))
 PARTS, KILLS, SHARE = 2, 3, 0.3
@@ -101,7 +101,7 @@ def test_nothing_is_lost_or_done_twice(server, seed, tmp_path):
     masks = set()
     for part in book.parts():
         assert part.state is State.FETCHED, part.message
-        own = [job for job in jobs if mark(part.fingerprint) in job["title"]]
+        own = [job for job in jobs if title_tag(part.fingerprint) in job["title"]]
         assert [job["id"] for job in own if job["status"] != "created"] == [part.job], "paid once"
         TALLY["jobs left unstarted"] += len(own) - 1
         TALLY["posts"] += part.posts
