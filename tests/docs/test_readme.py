@@ -85,7 +85,7 @@ def test_make_targets_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)h][^)]*)\)", TEXT))
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)h#][^)]*)\)", TEXT))
 def test_links_lead_somewhere(link):
     assert (ROOT / link).exists()
 
@@ -96,3 +96,9 @@ def test_extras_that_it_names_exist():
     assert named
     for extra in named:
         assert re.search(rf"^{extra} =", setup, re.MULTILINE)
+
+
+@pytest.mark.parametrize("anchor", re.findall(r"\]\(#([^)]+)\)", TEXT))
+def test_anchors_lead_to_a_heading(anchor):
+    headings = re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
+    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}

@@ -78,6 +78,13 @@ def test_the_page_of_real_scenes_is_what_the_committed_figures_give() -> None:
     assert make_page(json.loads(FIGURES.read_text(encoding="utf-8")), shipped) == PAGE.read_text("utf-8"), AGAIN
 
 
+def test_the_table_of_the_readme_is_what_the_committed_figures_give() -> None:
+    from real_scenes import FIGURES, README, fill_readme
+
+    text = README.read_text(encoding="utf-8")
+    assert fill_readme(text, json.loads(FIGURES.read_text(encoding="utf-8"))) == text, AGAIN
+
+
 def test_the_results_tell_commit_data_and_date(accuracy: dict) -> None:
     from judge import PARTS
 
