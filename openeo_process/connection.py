@@ -11,7 +11,7 @@ import requests
 from kappamask.models import JobError, MissingExtraError, ModelCard
 from kappamask.openeo_process.jobs.retry import RetryPolicy
 
-__all__ = ["connect", "connect_or_explain", "is_local", "probe", "upload"]
+__all__ = ["check_backend", "connect", "connect_or_explain", "is_local", "upload"]
 
 METHOD, USER, PASSWORD = "OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"
 """The first is openEO's own: "client_credentials" (with OPENEO_AUTH_CLIENT_ID, …_SECRET, …_PROVIDER_ID); or "basic"."""
@@ -41,10 +41,11 @@ def connect_or_explain(url: str) -> openeo.Connection:
 
 
 def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
-    """A connection to `url` that is logged in, whose requests end after `policy.request_s` and are not repeated.
+    """Connect to `url` and log in.
 
-    Basic where OPENEO_AUTH_METHOD says so or KAPPAMASK_USER is set and the back-end is on this machine; else OpenID
-    Connect as openEO's client does it: a stored refresh token, client credentials, or a code to type in a browser.
+    Requests end after `policy.request_s` seconds and are not repeated. Basic where OPENEO_AUTH_METHOD says so or
+    KAPPAMASK_USER is set and the back-end is on this machine; else OpenID Connect as openEO's client does it: a stored
+    refresh token, client credentials, or a code to type in a browser.
     Raises JobError for plain HTTP to another machine, and where user or password are missing.
     """
     if url.startswith("http://") and not is_local(url):
@@ -59,30 +60,32 @@ def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
     return connection.authenticate_basic(user, password)
 
 
-def probe(
+def check_backend(
     connection: openeo.Connection, collection: str, card: ModelCard, python: str, *, days: bool = False
 ) -> list[str]:
-    """The bands of `collection` that the network takes. Raises JobError that says all that the back-end lacks.
+    """Check that the back-end can run the graph; return the bands that the network takes.
+
+    Raises JobError that lists all that the back-end lacks.
 
     days: whether single days will be chosen.
     """
     needed = (*PROCESSES, *(OF_DAYS if days else ()))
     lacks = [
-        *_missing("processes", needed, (process["id"] for process in connection.list_processes())),
-        *_missing("output format", [FORMAT.upper()], map(str.upper, connection.list_file_formats()["output"])),
+        *_list_missing("processes", needed, (process["id"] for process in connection.list_processes())),
+        *_list_missing("output format", [FORMAT.upper()], map(str.upper, connection.list_file_formats()["output"])),
         *_runtime(connection, python),
     ]
     known = [entry["id"] for entry in connection.list_collections()]
-    lacks += _missing("collection", [collection], known)
+    lacks += _list_missing("collection", [collection], known)
     bands = (connection.collection_metadata(collection).band_names or []) if collection in known else []
     if collection in known:
-        lacks += _missing("bands", sorted(card.required), bands)
+        lacks += _list_missing("bands", sorted(card.required), bands)
     if lacks:
         raise JobError(f"{connection.root_url} cannot run {card.id}: it lacks {'; '.join(lacks)}.")
     return [band for band in card.bands if band in bands]
 
 
-def _missing(what: str, needed: Iterable[str], offered: Iterable[str]) -> list[str]:
+def _list_missing(what: str, needed: Iterable[str], offered: Iterable[str]) -> list[str]:
     have = set(offered)
     lacking = [name for name in needed if name not in have]
     return [f"{what} {', '.join(lacking)}"] if lacking else []
@@ -96,8 +99,9 @@ def _runtime(connection: openeo.Connection, python: str) -> list[str]:
 
 
 def upload(connection: openeo.Connection, archive: Path) -> str:
-    """Upload `archive` to the back-end's store of artifacts (openEO's client, extra `artifacts`); a signed URL of it.
+    """Upload `archive` to the back-end's store of artifacts and return its signed URL.
 
+    Uses openEO's client with its extra `artifacts`.
     Raises JobError if the back-end offers no such store or refuses the file, MissingExtraError without boto3.
     """
     try:

@@ -26,7 +26,7 @@ ACTIVATIONS = 2048
 COPIES = 3
 """Times the numbers that go in and come out. Measured: 2.1 to 2.5."""
 MARGIN = 1.5
-"""On all of that: other versions, fragments, a worker that Spark keeps beside the one at work."""
+"""On all of that: other versions, fragments, a worker that Spark keeps besides the active one."""
 HEAP_BASE, HEAP_COPIES = GB, 8
 """Of the JVM: itself, and times the chunk as it is read, cut, padded and handed over. Not measured: a guess."""
 SPARK_SHARE, SPARK_LEAST = 0.1, 384 * MB
@@ -79,19 +79,25 @@ class Load:
 
 
 def largest_load(card: ModelCard) -> Load:
-    """A chunk with all bands that the network takes, and with all that it gives."""
+    """Return the load of a chunk with all bands of the network, in and out."""
     return Load(card, len(card.bands), len(card.result_bands(scores=True)))
 
 
 def memory_options(load: Load, tasks: int = 1) -> dict[str, str]:
-    """The two amounts that the load needs where an executor has so many `tasks` at once; Python's limit is disabled."""
+    """Return the memory options that `load` needs with `tasks` at once in an executor.
+
+    Python's own limit is disabled.
+    """
     heap = HEAP_BASE + HEAP_COPIES * load.chunk * tasks
     overhead = MARGIN * load.python * tasks + max(SPARK_LEAST, SPARK_SHARE * heap)
     return {HEAP: f"{ceil(heap / GB)}G", OVERHEAD: f"{ceil(overhead / GB)}G", PYTHON: DISABLED}
 
 
 def check_memory(options: Mapping[str, Any]) -> None:
-    """Raises JobError if the three are more than back-ends give, or if Python's limit is below what libraries take."""
+    """Raise JobError if the memory options are more than back-ends give.
+
+    Also if Python's limit is below what libraries take.
+    """
     limit = 0.0 if options[PYTHON] == DISABLED else parse_gigabytes(options[PYTHON])
     total = parse_gigabytes(options[HEAP]) + parse_gigabytes(options[OVERHEAD]) + limit
     if total > MOST:
@@ -108,7 +114,10 @@ def check_memory(options: Mapping[str, Any]) -> None:
 
 
 def parse_gigabytes(text: str) -> float:
-    """An amount of memory such as 3G or 500m."""
+    """Parse an amount of memory such as 3G or 500m, in gigabytes.
+
+    Raises JobError for another text.
+    """
     number, unit = str(text)[:-1], str(text)[-1:].upper()
     if unit not in UNITS or not number.replace(".", "", 1).isdigit():
         raise JobError(f"The job option {text!r} is no amount of memory, such as 3G or 500m.")

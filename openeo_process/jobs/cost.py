@@ -8,6 +8,7 @@ from typing import Any
 
 from kappamask.models import JobError
 from kappamask.models.card import Accuracy, find_accuracy
+from kappamask.models.hints import option
 from kappamask.openeo_process.job_options import parse_gigabytes
 from kappamask.openeo_process.jobs.areas import Cell
 from kappamask.openeo_process.jobs.journal import JobRecord
@@ -24,7 +25,7 @@ __all__ = [
     "measured_credits",
 ]
 
-SEEN = "from a pilot job"
+SEEN = "from the test job"
 """Basis of `measured_credits`."""
 REVISIT_DAYS = 2.5
 """Days between two images of a place, on average over latitudes up to 55 degrees, two satellites: 5 at the equator
@@ -34,7 +35,7 @@ GB_HOUR_CREDITS, CPU_HOUR_CREDITS = 1.0, 1.5
 """Copernicus Data Space: credits for each batch job, for each gigabyte of memory and core, for each hour."""
 CHUNK_S, BAND_S = 7.0, 1.0
 """Core seconds for a chunk of one date, and for each band in it: reading, shuffling, handing over, writing. Guesses
-on the safe side (inference alone takes 0.2 to 0.5 s), until a pilot job's costs are known."""
+on the safe side (inference alone takes 0.2 to 0.5 s), until a test job's costs are known."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Plan:
 def check_credits(price: float, basis: str, most: float | None) -> None:
     """Raise JobError if `price` is above `most` credits. basis: where the price comes from."""
     if most is not None and price > most:
+        limit = int(most) if most == int(most) else most
         raise JobError(
-            f"About {price:.0f} credits ({basis}) are more than --max-credits {most:g}: "
+            f"About {price:.0f} credits ({basis}) are more than {option('max_credits', limit)}: "
             "ask for a smaller area or fewer dates, or allow more."
         )
 
@@ -78,14 +80,14 @@ def make_plan(cells: Sequence[Cell], request: Request) -> Plan:
     return Plan(len(cells), chunks, megapixels, count, price, f"if a chunk takes {seconds:g} s")
 
 
-def measured_credits(pilot: JobRecord, parts: Sequence[JobRecord], dates: int) -> float | None:
+def measured_credits(test_job: JobRecord, parts: Sequence[JobRecord], dates: int) -> float | None:
     """Estimate the cost of `parts` from the test job's cost, or return None.
 
     None if the cost or the number of chunks is unknown. dates: how many the test job had.
     """
-    if pilot.costs is None or not dates or not all(part.chunks for part in parts):
+    if test_job.costs is None or not dates or not all(part.chunks for part in parts):
         return None
-    each = max(0.0, pilot.costs - JOB_CREDITS) / dates / pilot.chunks
+    each = max(0.0, test_job.costs - JOB_CREDITS) / dates / test_job.chunks
     return _price(len(parts), sum(part.chunks for part in parts) * dates, each)
 
 
@@ -123,7 +125,7 @@ def estimate_acquisitions(dates: tuple[str, str]) -> int:
         first = last = date.min
     if not first < last:
         raise JobError(
-            f"--dates {'/'.join(dates)}: needed are two days, as 2025-05-01/2025-06-01; the last is left out."
+            f"{option('dates', '/'.join(dates))}: needed are two days, as 2025-05-01/2025-06-01; the last is left out."
         )
     return ceil((last - first).days / REVISIT_DAYS)
 

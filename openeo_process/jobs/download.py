@@ -34,7 +34,7 @@ OK, PARTIAL, BEYOND = 200, 206, 416
 
 
 class LinkError(Exception):
-    """A link to a result that is refused or broken, as signed ones are once they have expired; ask for new ones."""
+    """A link to a result is refused or broken, as signed ones after they expire."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Asset:
 
 
 def list_assets(connection: openeo.Connection, job_id: str) -> list[Asset]:
-    """List the files of a finished job, named after their paths, with links signed anew.
+    """List the files of a finished job, named after their paths, with links signed again.
 
     Results of STAC 1.0 and 1.1 are read alike. Raises JobError if there is none, or no address of one.
     """
@@ -69,7 +69,10 @@ def list_assets(connection: openeo.Connection, job_id: str) -> list[Asset]:
 
 
 def check_plain_name(name: str) -> str:
-    """`name`, which comes from outside; JobError if it leads to another folder, or is that of the manifest."""
+    """Return an untrusted file name if it is plain.
+
+    Raises JobError if it leads to another folder, or is that of the manifest.
+    """
     if name != Path(name).name or "\\" in name or not name.strip(". ") or name == MANIFEST:
         raise JobError(f"The back-end offers a file named {name!r}, which is not a plain name.")
     return name
@@ -79,7 +82,7 @@ def download(
     connection: openeo.Connection, asset: Asset, folder: Path, key: str, check: Callable[[Path], None],
     progress: Callable[[], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Fetch one file into `folder`; its line of the manifest.
+    """Fetch one file into `folder` and return its entry in the manifest.
 
     key: what is half fetched is kept under the asset's name and this, and gone on with. check: raises a KappaMaskError
     if the whole file is not what it should be; then the half is thrown away. progress: called as bytes come in.
@@ -137,7 +140,7 @@ def _sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, Any]]) -> Path:
-    """Write down what was fetched, whole or not at all; the manifest's path."""
+    """Write what was fetched into the manifest and return its path."""
     target = folder / MANIFEST
     draft = target.with_name(f".{MANIFEST}.part")
     draft.write_text(json.dumps({**about, "files": files}, indent=2), encoding="utf-8")
@@ -146,18 +149,18 @@ def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, An
 
 
 def iter_valid_files(folder: Path, job_id: str) -> Iterator[Path]:
-    """The files of this job that lie in `folder` as its manifest describes them; those that changed are left out."""
-    return (path for path, same in _compared(folder, job_id) if same)
+    """Yield the files of this job that are in `folder` as its manifest describes them."""
+    return (path for path, same in _compare_files(folder, job_id) if same)
 
 
 def list_whole_files(folder: Path, job_id: str) -> list[Path]:
-    """List the files of this job; none unless all lie in `folder` as its manifest says."""
-    found = [*_compared(folder, job_id)]
+    """List the files of this job if all are as the manifest says, else none."""
+    found = [*_compare_files(folder, job_id)]
     return [path for path, _ in found] if all(same for _, same in found) else []
 
 
-def _compared(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
-    """Each file of the manifest, and whether it is there and as it was."""
+def _compare_files(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
+    """Yield each file of the manifest, and whether it is there and unchanged."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -47,7 +47,9 @@ class Driver:
         check: Callable[[JobRecord, Path, Asset], None] = lambda _part, _path, _asset: None,
         tell: Callable[[JobRecord], None] = lambda _: None,
     ) -> None:
-        """connect: a connection that is logged in and does not retry; made anew when a token has expired.
+        """Make a driver of the jobs in `journal`.
+
+        connect: makes a connection that is logged in and does not retry; called again when a token has expired.
 
         at_once: jobs that may run at the same time. check: raises a KappaMaskError unless a part's file is the
         whole mask that an asset stands for. tell: called at each change of state.
@@ -106,10 +108,10 @@ class Driver:
         except NoMaskError as error:  # what was paid can be had by a later version
             return self._fault(part.fingerprint, schedule, error)
         except JobError as error:
-            return self._failed(part, one_line(error))
+            return self._fail(part, one_line(error))
         except (KappaMaskError, LinkError, OSError, openeo.BaseOpenEoException) as error:
             if is_gone(error):
-                return self._failed(part, f"The back-end knows no job {part.job} any more.")
+                return self._fail(part, f"The back-end knows no job {part.job} any more.")
             return self._fault(part.fingerprint, schedule, error)
         schedule.waits = after.state is part.state
         if not schedule.waits:
@@ -120,7 +122,7 @@ class Driver:
         schedule.faults, schedule.since = 0, time.monotonic()
         return after.state.ended
 
-    def _failed(self, part: JobRecord, message: str) -> bool:
+    def _fail(self, part: JobRecord, message: str) -> bool:
         self.tell(self.journal.change(part, state=State.FAILED, message=message))
         return True
 

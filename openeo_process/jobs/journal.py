@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from kappamask.models import JobError
+from kappamask.models.hints import option
 from kappamask.openeo_process.jobs.record import JobRecord, State, fingerprint, redact_urls, title_tag
 
 __all__ = ["JobRecord", "Journal", "State", "fingerprint", "locate_journal", "redact_urls", "title_tag"]
@@ -41,10 +42,16 @@ def locate_journal() -> Path:
 
 
 class Journal:
-    """Parts in a file that several clients may have open. Raises JobError if the file is no journal."""
+    """Job records in a file that several clients may have open.
+
+    Raises JobError if the file is no journal.
+    """
 
     def __init__(self, path: Path, *, lease_s: float = 180.0) -> None:
-        """lease_s: a client that dies without a trace holds a part for so long, longer than any request takes."""
+        """Open the journal, or make it.
+
+        lease_s: seconds that a client that died keeps its hold on a record; longer than any request takes.
+        """
         self.path, self.lease_s = path, lease_s
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +70,15 @@ class Journal:
             finally:
                 file.close()
         except sqlite3.Error as error:
-            raise JobError(f"The journal {self.path} cannot be used: {error}. Give another with --journal.") from error
+            raise JobError(
+                f"The journal {self.path} cannot be used: {error}. Give another with {option('journal')}."
+            ) from error
 
     def plan(self, parts: Iterable[JobRecord]) -> list[JobRecord]:
-        """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order.
+        """Record jobs that are new, failed or canceled; return all as the journal has them.
 
-        Parts that their batches no longer have, because it is asked for with another archive, are struck out. A batch
-        of which every part is asked for anew goes into the new one. What a batch may cost is what was said last.
+        Jobs that their batch no longer has, because it is requested with another archive, are deleted. A batch of which
+        every job is requested again becomes part of the new one. The last limit of credits counts.
         """
         given = list(parts)
         marks = ", ".join(f":{name}" for name in COLUMNS)
@@ -85,21 +94,21 @@ class Journal:
         return [self.get(part.fingerprint) for part in given]
 
     def get(self, key: str) -> JobRecord:
-        """One part."""
+        """Return one record. Raises JobError if there is none."""
         found = self.parts(fingerprint=key)
         if not found:
-            raise JobError(f"The journal {self.path} knows no part {key}; it may have been submitted anew meanwhile.")
+            raise JobError(f"The journal {self.path} knows no part {key}; it may have been submitted again meanwhile.")
         return found[0]
 
     def parts(self, **where: str) -> list[JobRecord]:
-        """All parts that have these values, the first planned first."""
+        """List the records that have these values, in the order of planning."""
         condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
         with self._open() as file:
             rows = file.execute(f"SELECT {', '.join(COLUMNS)} FROM part WHERE {condition} ORDER BY rowid", where)  # noqa: S608
             return [_part(row) for row in rows]
 
     def change(self, part: JobRecord, **values: Any) -> JobRecord:
-        """Write down what became of a part; what was said of its last state does not hold for a new one."""
+        """Change fields of a record and return it; a new state clears the message."""
         if "state" in values:
             values = {"message": "", **values, "changed": time.time()}
         assigned = ", ".join(f"{name} = :{name}" for name in values)
@@ -109,7 +118,7 @@ class Journal:
 
     @contextmanager
     def hold(self, key: str) -> Iterator[JobRecord | None]:
-        """The part, which no other client touches inside the block; None if another has it."""
+        """Yield the record, locked against other clients; None if another client has it."""
         if not self.claim(key):
             yield None
             return
@@ -120,7 +129,10 @@ class Journal:
                 file.execute("UPDATE part SET owner = NULL WHERE fingerprint = ? AND owner = ?", (key, self.owner))
 
     def claim(self, key: str) -> bool:
-        """Take a part that nobody has, or whose owner is dead or overdue, or renew one's own claim."""
+        """Lock a record, or renew the lock; True if it is this client's.
+
+        A lock whose owner is dead or overdue is taken over.
+        """
         now = time.time()
         with self._open() as file:
             file.execute("BEGIN IMMEDIATE")
@@ -145,9 +157,9 @@ def _complete(file: sqlite3.Connection) -> None:
 
 
 def _take_over(file: sqlite3.Connection, given: list[JobRecord]) -> None:
-    """Rename batches of which every part is among those given: the same was asked for in other words, or more of it.
+    """Rename batches whose jobs are all among those given.
 
-    Otherwise what is planned anew and what is there already would be two batches, and each a mask with holes.
+    Otherwise the new jobs and those that exist would be two batches, and each a mask with holes.
     """
     batches, members = {part.fingerprint: part.batch for part in given}, dict[str, set[str]]()
     for key, batch in file.execute("SELECT fingerprint, batch FROM part").fetchall():
@@ -157,9 +169,9 @@ def _take_over(file: sqlite3.Connection, given: list[JobRecord]) -> None:
 
 
 def _strike_out(file: sqlite3.Connection, given: list[JobRecord]) -> None:
-    """Remove what is left of an earlier plan of the same batches: what runs goes on, and what is fetched stays.
+    """Delete records of an earlier plan of the same batches; running and fetched jobs stay.
 
-    Only a result of the same name goes, for its files are replaced by those of its successor.
+    Of the fetched ones only a result of the same name goes, because the new job replaces its files.
     """
     keys, names = {part.fingerprint for part in given}, {(part.batch, part.name) for part in given}
     for batch in {part.batch for part in given}:
@@ -171,7 +183,10 @@ def _strike_out(file: sqlite3.Connection, given: list[JobRecord]) -> None:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the owner was a process of this machine that has ended; where that cannot be told, no."""
+    """Tell whether the owner was a process of this machine that has ended.
+
+    False where that is not known.
+    """
     host, pid, _ = owner.rsplit(":", 2)
     if host != socket.gethostname() or os.name != "posix":
         return False

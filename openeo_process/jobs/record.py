@@ -38,7 +38,7 @@ class State(StrEnum):
 
     @property
     def under_way(self) -> bool:
-        """Whether the job was started, and nothing is left to do but to look and to fetch."""
+        """Whether the job was started and not fetched yet."""
         return self in (State.STARTED, State.FINISHED)
 
 
@@ -74,15 +74,21 @@ class JobRecord:
     """What its batch may cost."""
 
     @property
+    def has_own_graph(self) -> bool:
+        """Whether it is a job of the caller's own graph, not of a batch."""
+        return self.batch == self.fingerprint[:8]
+
+    @property
     def title(self) -> str:
-        """The job's title."""
-        return f"KappaMask {self.name} {title_tag(self.fingerprint)}"
+        """The job's title, with the tag by which it is found again."""
+        name = self.name if self.has_own_graph else f"KappaMask {self.name}"
+        return f"{name} {title_tag(self.fingerprint)}"
 
 
 def fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
     """Hash back-end URL, graph and options to 64 bits, as 16 hex digits.
 
-    Signatures of URLs in the options do not count: a link that is signed anew leads to the same archive. Nor do
+    Signatures of URLs in the options do not count: a link that is signed again leads to the same archive. Nor do
     options that jobs of earlier versions had unsaid.
     """
     said = {name: value for name, value in options.items() if UNSAID.get(name) != value}

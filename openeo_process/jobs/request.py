@@ -1,4 +1,4 @@
-"""Turn an area and a period into a job for each cell, plus a test job."""
+"""Make a job for each cell of an area, plus a test job."""
 
 import json
 from collections.abc import Sequence
@@ -20,10 +20,10 @@ from kappamask.openeo_process.job_options import Load
 from kappamask.openeo_process.jobs.areas import Cell
 from kappamask.openeo_process.jobs.journal import JobRecord, fingerprint, redact_urls
 
-__all__ = ["CANARY", "Request", "canary", "compute_batch_id", "count_chunks", "make_record", "name_cells"]
+__all__ = ["TEST_JOB", "Request", "compute_batch_id", "count_chunks", "crop_to_chunk", "make_record", "name_cells"]
 
-CANARY = "canary"
-"""Name of the job on one chunk that proves UDF, archive and memory before the rest is paid for."""
+TEST_JOB = "canary"
+"""Name in journals of the test job on one chunk, which proves UDF, archive and memory before the rest is paid for."""
 PIXEL = 10
 """Metres; the grid of KappaMask."""
 APART = ("archive", "backend", "card", "options")
@@ -77,11 +77,14 @@ class Request:
 
     @property
     def package(self) -> str | None:
-        """Hash that the archive must have; None without an archive, for then the back-end's package is all there is."""
+        """Hash that the archive must have; None without an archive."""
         return package_hash(package_files(self.card)) if self.archive else None
 
     def graph(self, connection: openeo.Connection, cell: Cell, proves: bool = False) -> dict[str, Any]:
-        """The flat process graph that masks `cell`; with `proves`, only if the archive is that of this package."""
+        """Build the flat process graph that masks `cell`.
+
+        proves: the UDF fails unless the archive is that of this package.
+        """
         cleaning: dict[str, Any] = dict(self.cleaning)
         cube = load(
             connection, self.collection, area=cell.extent, dates=self.dates, bands=list(self.bands), model=self.card,
@@ -127,11 +130,11 @@ def name_cells(cells: Sequence[Cell], request: Request, proven: bool) -> list[tu
     It is left out where the first cell is no larger than one chunk.
     """
     named = [(cell, cell.name) for cell in cells]
-    small = canary(cells[0], request)
-    return [(small, CANARY), *named] if proven and small != cells[0] else named
+    small = crop_to_chunk(cells[0], request)
+    return [(small, TEST_JOB), *named] if proven and small != cells[0] else named
 
 
-def canary(cell: Cell, request: Request) -> Cell:
+def crop_to_chunk(cell: Cell, request: Request) -> Cell:
     """Return the middle of `cell`, one chunk large with its margin."""
     side = (request.card.window - 2 * request.overlap) * PIXEL // 2 // 60 * 60
     west = cell.west + max(0, (cell.east - cell.west - side) // 2) // 60 * 60

@@ -42,7 +42,7 @@ class RetryPolicy:
     create_grace_s: float = 20.0
     """How long a lost request to create a job may still take effect; then the list of jobs is believed."""
     max_file_retries: int = 5
-    """How often in a row a link is signed anew, or a file fetched anew that is not what it should be."""
+    """How often in a row a link is signed again, or a wrong file is fetched again."""
     deadline_s: float = 6 * 3600.0
     """A part that fares no better for so long is left for `resume`."""
 

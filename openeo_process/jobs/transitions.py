@@ -38,7 +38,10 @@ LISTED = 1000
 
 
 class Transitions:
-    """The steps of parts of one journal; JobError where a part cannot go on, other errors where it may later."""
+    """The steps of the jobs of one journal.
+
+    A step raises JobError where a job cannot go on, and another error where it may later.
+    """
 
     def __init__(
         self,
@@ -46,9 +49,15 @@ class Transitions:
         connect: Callable[[], openeo.Connection],
         policy: RetryPolicy,
         check: Callable[[JobRecord, Path, Asset], None],
+        *,
+        watch: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
-        """See `Driver`."""
+        """See `Driver`.
+
+        watch: called with what the back-end says of a job whenever it was asked.
+        """
         self.journal, self.connect, self.policy, self.check = journal, connect, policy, check
+        self.watch = watch
         self._connection: openeo.Connection | None = None
         self.of: dict[State, Callable[[JobRecord], JobRecord]] = {
             State.PLANNED: self._adopt_or_create,
@@ -71,15 +80,16 @@ class Transitions:
 
     def _adopt_or_create(self, part: JobRecord) -> JobRecord:
         """Adopt a job with this fingerprint, of another journal or day; else create one."""
-        return self._adopt_existing(part) or self._create(part)
+        return self._adopt_existing(part) or self.create(part)
 
     def _recover_created(self, part: JobRecord) -> JobRecord:
-        """Find the job after a request without answer, once that can take no effect any more."""
+        """Find the job after a request without answer, when that can no longer take effect."""
         if time.time() - part.changed < self.policy.create_grace_s:
             return part
-        return self._adopt_existing(part) or self._create(part)
+        return self._adopt_existing(part) or self.create(part)
 
-    def _create(self, part: JobRecord) -> JobRecord:
+    def create(self, part: JobRecord) -> JobRecord:
+        """Create the job; raises JobError if the back-end refuses it."""
         connection = self.connection  # logged in before the intent is written
         part = self.journal.change(part, state=State.POSTING, posts=part.posts + 1)
         graph, options = json.loads(part.graph), json.loads(part.options)
@@ -96,14 +106,14 @@ class Transitions:
 
     def _adopt_existing(self, part: JobRecord) -> JobRecord | None:
         """Adopt the job whose title has the tag; of several, the one furthest on."""
-        found = [job for job in self._listed(part) if job["status"] not in ENDED]
+        found = [job for job in self._list_own(part) if job["status"] not in ENDED]
         if not found:
             return None
         best = max(found, key=lambda job: (job["status"] != "created", job["id"]))
         state = State.CREATED if best["status"] == "created" else State.STARTED
         return self.journal.change(part, state=state, job=best["id"])
 
-    def _listed(self, part: JobRecord) -> list[dict[str, Any]]:
+    def _list_own(self, part: JobRecord) -> list[dict[str, Any]]:
         jobs = self.connection.list_jobs(limit=LISTED)
         return [dict(job) for job in jobs if title_tag(part.fingerprint) in str(job.get("title"))]
 
@@ -116,6 +126,7 @@ class Transitions:
     def _watch(self, part: JobRecord) -> JobRecord:
         job = self.connection.job(str(part.job))
         found = job.describe()
+        self.watch(found)
         status, costs = found["status"], found.get("costs")
         if status == "created":  # a start that was lost on the way
             return self.journal.change(part, state=State.CREATED)
@@ -131,7 +142,7 @@ class Transitions:
         assets = list_assets(self.connection, job_id)
         names = {path.name for path in iter_valid_files(folder, job_id)}
         if not all(names & asset.names for asset in assets):
-            entries = [self._download(asset, folder, part) for asset in assets]
+            entries = [self.download(asset, folder, part) for asset in assets]
             about = {"job": part.job, "backend": part.backend, "fingerprint": part.fingerprint}
             write_manifest(folder, about, entries)
             names = {entry["name"] for entry in entries}
@@ -140,7 +151,9 @@ class Transitions:
         check_masks((folder / name for name in names), job_id)
         return self.journal.change(part, state=State.FETCHED)
 
-    def _download(self, asset: Asset, folder: Path, part: JobRecord) -> dict[str, Any]:
+    def download(self, asset: Asset, folder: Path, part: JobRecord) -> dict[str, Any]:
+        """Fetch and check one file of a job; return its entry in the manifest."""
+
         def check(path: Path) -> None:
             self.check(part, path, asset)
 
@@ -151,16 +164,16 @@ class Transitions:
 
     def _delete_duplicates(self, part: JobRecord) -> None:
         """Delete duplicates of the job, which were never started and cost nothing."""
-        for job in self._listed(part) if part.posts > 1 else []:
+        for job in self._list_own(part) if part.posts > 1 else []:
             if job["id"] != part.job and job["status"] == "created":
-                with _or_gone():
+                with _ignore_gone():
                     self.connection.job(job["id"]).delete()
 
     def cancel(self, part: JobRecord) -> JobRecord:
         """End a part, on the back-end too."""
         part = (self._adopt_existing(part) if part.state is State.POSTING else None) or part
         if part.job:
-            with _or_gone():
+            with _ignore_gone():
                 _end(self.connection.job(part.job))
         return self.journal.change(part, state=State.CANCELED, message="canceled by kappamask cancel")
 
@@ -174,7 +187,7 @@ def _end(job: openeo.BatchJob) -> None:
 
 
 @contextmanager
-def _or_gone() -> Iterator[None]:
+def _ignore_gone() -> Iterator[None]:
     """Ignore that the back-end does not know a job any more."""
     try:
         yield

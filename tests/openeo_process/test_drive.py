@@ -10,7 +10,7 @@ from openeo.rest import OpenEoApiError
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.driver import Driver
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
-from kappamask.openeo_process.jobs.request import CANARY
+from kappamask.openeo_process.jobs.request import TEST_JOB
 from kappamask.openeo_process.jobs.retry import RetryPolicy
 from kappamask.workflows import batch_driving
 from kappamask.workflows.batch_driving import drive_batches
@@ -68,7 +68,7 @@ def back_end(monkeypatch):
 
 def batch_of(book, pilot, *others, **values):
     """A batch with a canary in the state `pilot`, and other parts, each 9 chunks large."""
-    asked = [replace(PART, fingerprint=CANARY, name=CANARY, state=pilot, chunks=1, **values)]
+    asked = [replace(PART, fingerprint=TEST_JOB, name=TEST_JOB, state=pilot, chunks=1, **values)]
     for number, state in enumerate(others):
         asked.append(replace(PART, fingerprint=f"{number}", name=f"p{number}", state=state, job="j-2", chunks=9))
     return book.plan([replace(part, max_credits=40) for part in asked])
@@ -144,7 +144,7 @@ def test_what_a_batch_may_cost_holds_for_resume_too(book, back_end, tmp_path, mo
     parts = batch_of(book, State.FETCHED, State.PLANNED, costs=7.0, folder=str(tmp_path))
     drive_batches(book, [parts], 1, limit=most)
     assert back_end.asked == asked
-    dear = "left for resume: About 54 credits (from a pilot job) are more than --max-credits"
+    dear = "left for resume: About 54 credits (from the test job) are more than max_credits="
     assert book.get("0").message.startswith(dear) == (not asked)
 
 

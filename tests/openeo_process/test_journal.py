@@ -65,7 +65,7 @@ def test_a_batch_that_is_asked_for_with_another_archive_forgets_what_came_to_not
     book.plan([replace(part("new-fetched"), name=State.FETCHED)])
     assert "old-fetched" not in {one.fingerprint for one in book.parts()}, "its files are about to be replaced"
     assert not book.claim("old-fetched")
-    with pytest.raises(JobError, match="submitted anew meanwhile"):
+    with pytest.raises(JobError, match="submitted again meanwhile"):
         book.get("old-fetched")
 
 

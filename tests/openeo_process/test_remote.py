@@ -136,12 +136,12 @@ def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tm
     with spoilt(server.url, Prices(30.0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, "--max-credits", 40, area=WIDE)
         done = kappamask(*asked)
-        assert done.code == 1 and "from a pilot job" in done.err, done.err
+        assert done.code == 1 and "from the test job" in done.err, done.err
         parts = Journal(tmp_path / "j").parts()
         assert [part.state for part in parts[:1]] == [State.FETCHED] and parts[0].costs == 30.0
         assert {part.state for part in parts[1:]} == {State.PLANNED}, "nothing else was started"
         allowed = kappamask(*asked[:-1], 400)
-        assert allowed.code == 0 and "credits for 2 jobs, from a pilot job" in allowed.err
+        assert allowed.code == 0 and "credits for 2 jobs, from the test job" in allowed.err
         told = json.loads((tmp_path / "out" / "collection.json").read_text())["kappamask:costs"]
         assert told == sum(part.costs for part in Journal(tmp_path / "j").parts()) > 30
     assert len([job for job in jobs_of(server) if job["id"] == parts[0].job]) == 1

@@ -10,20 +10,20 @@ from types import SimpleNamespace
 import pytest
 
 from kappamask.models import JobError, load_card
-from kappamask.openeo_process.connection import probe
+from kappamask.openeo_process.connection import check_backend
 from kappamask.openeo_process.jobs.areas import Cell
 from kappamask.openeo_process.jobs.cost import estimate_acquisitions, estimate_savings, make_plan, measured_credits
 from kappamask.openeo_process.jobs.failures import FAILURES, explain_failure, find_hint
 from kappamask.openeo_process.jobs.journal import JobRecord
-from kappamask.openeo_process.jobs.request import CANARY, Request, canary, count_chunks
+from kappamask.openeo_process.jobs.request import TEST_JOB, Request, count_chunks, crop_to_chunk
 from kappamask.openeo_process.jobs.transitions import one_line
 
 CARD = load_card("compact")
 ASKED = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), CARD, "3.11")
 LOGS = {
     "KappaMask's dependency archive is not usable here (No module named 'onnxruntime').": "kappamask archive",
-    "The dependency archive is not the KappaMask that sent this job: package hash 0f3a…": "build it anew",
-    "CubeError: Unknown key in the UDF's context: package; known are schema, level": "build it anew",
+    "The dependency archive is not the KappaMask that sent this job: package hash 0f3a…": "build it again",
+    "CubeError: Unknown key in the UDF's context: package; known are schema, level": "build it again",
     "OpenEO batch job failed: UDF Exception: No UDF found.": "UDF's text",
     "terminate called after throwing an instance of 'std::bad_alloc'": "python-memory",
     "Container killed: OOMKilled, exit code 137": "executor-memoryOverhead",
@@ -75,21 +75,21 @@ class Bare:
 @pytest.mark.parametrize("days", [False, True])
 def test_all_that_a_back_end_lacks_is_told_at_once(days):
     with pytest.raises(JobError, match=r"bare\.example cannot run compact") as said:
-        probe(Bare(), "SENTINEL2_L1C", CARD, "3.11", days=days)
+        check_backend(Bare(), "SENTINEL2_L1C", CARD, "3.11", days=days)
     for lack in ("processes apply_neighborhood", "run_udf", "format GTIFF", "Python 3.11 .it has 3.8", "bands B04"):
         assert re.search(lack, str(said.value))
     assert ("filter_labels" in str(said.value)) == days
     with pytest.raises(JobError, match="collection SENTINEL2_L2A"):
-        probe(Bare(), "SENTINEL2_L2A", CARD, "3.8")
+        check_backend(Bare(), "SENTINEL2_L2A", CARD, "3.8")
 
 
 def test_a_canary_is_one_chunk_inside_the_area():
     whole = Cell(32631, 600_000, 5_600_000, 660_000, 5_654_000)
-    small = canary(whole, ASKED)
+    small = crop_to_chunk(whole, ASKED)
     assert count_chunks(small, ASKED) == 1
     assert whole.west <= small.west < small.east <= whole.east
     assert whole.south <= small.south < small.north <= whole.north
-    assert count_chunks(canary(Cell(32631, 0, 0, 120, 60), ASKED), ASKED) == 1
+    assert count_chunks(crop_to_chunk(Cell(32631, 0, 0, 120, 60), ASKED), ASKED) == 1
 
 
 def test_a_plan_counts_what_is_computed():
@@ -99,7 +99,7 @@ def test_a_plan_counts_what_is_computed():
     assert (plan.parts, plan.chunks, plan.dates) == (1, 20 * 20, 4)
     assert plan.megapixels == pytest.approx(100.04, abs=0.01)
     assert plan.credits == pytest.approx(2 + 400 * 4 * 20 / 3600 * (5 * 1.0 + 1.5))
-    with pytest.raises(JobError, match="--max-credits 10"):
+    with pytest.raises(JobError, match="max_credits 10"):
         plan.check(10)
     plan.check(None)
     wide = replace(ASKED, cleaning=(("buffer_m", 500),))
@@ -134,7 +134,7 @@ def test_the_same_request_is_the_same_batch_in_every_process():
 
 
 def test_what_a_pilot_cost_is_the_price_of_its_chunks():
-    pilot = JobRecord("a", "b", CANARY, "https://example.org", "{}", "{}", "out", costs=3.0, chunks=1)
+    pilot = JobRecord("a", "b", TEST_JOB, "https://example.org", "{}", "{}", "out", costs=3.0, chunks=1)
     other = replace(pilot, name="other", costs=None, chunks=400)
     assert measured_credits(pilot, [pilot, other], dates=4) == pytest.approx(2 * 2 + 401 * 4 * 0.25)
     assert measured_credits(replace(pilot, costs=1.0), [pilot, other], dates=4) == 4, "a job costs two credits at least"

@@ -41,7 +41,10 @@ def resume(
     allow_holes: AllowHoles = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with all that has not ended: create, start, watch, fetch. Nothing is created or paid twice."""
+    """Continue all that has not ended: create, start, watch, fetch.
+
+    Nothing is created or paid twice.
+    """
     print_batch(
         lambda: workflows.resume(
             batch, journal=journal, at_once=at_once, max_credits=max_credits, allow_holes=allow_holes
@@ -64,7 +67,7 @@ def cancel(batch: Batch = None, journal: JournalFile = JOURNAL, as_json: AsJson 
 
 
 def print_batch(run: Callable[[], BatchResult], as_json: bool) -> None:
-    """Run a workflow and print its result, also that of one that failed, whose error is raised."""
+    """Run a workflow and print its result; after a failure too, before the error."""
     try:
         result = run()
     except BatchFailedError as error:

@@ -54,7 +54,7 @@ __all__ = [
     "mask",
 ]
 
-BESIDE = "Beside the mask"
+EXTRA_FILES = "Files next to the mask"
 RUNNING = "Running"
 EXAMPLE = "kappamask mask S2_L1C_20210527.tif -o mask.tif"
 
@@ -130,20 +130,20 @@ PixelSize = Annotated[
 ]
 
 
-Quicklook = Annotated[bool, typer.Option("--quicklook", help="A picture: OUT.png.", rich_help_panel=BESIDE)]
+Quicklook = Annotated[bool, typer.Option("--quicklook", help="A picture: OUT.png.", rich_help_panel=EXTRA_FILES)]
 
 
-Report = Annotated[bool, typer.Option("--report", help="A page: OUT.html.", rich_help_panel=BESIDE)]
+Report = Annotated[bool, typer.Option("--report", help="A page: OUT.html.", rich_help_panel=EXTRA_FILES)]
 
 
-Style = Annotated[bool, typer.Option("--style", help="A style for QGIS: OUT.qml.", rich_help_panel=BESIDE)]
+Style = Annotated[bool, typer.Option("--style", help="A style for QGIS: OUT.qml.", rich_help_panel=EXTRA_FILES)]
 
 
-Stac = Annotated[bool, typer.Option("--stac", help="A STAC item: OUT.json.", rich_help_panel=BESIDE)]
+Stac = Annotated[bool, typer.Option("--stac", help="A STAC item: OUT.json.", rich_help_panel=EXTRA_FILES)]
 
 
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Make masks anew that are there already.", rich_help_panel=RUNNING)
+    bool, typer.Option("--overwrite", help="Make masks again that are there already.", rich_help_panel=RUNNING)
 ]
 
 
@@ -193,7 +193,9 @@ def mask(
     scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the cloud mask of a scene: 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing.
+    """Write the cloud mask of a scene, or of many.
+
+    Classes: 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing.
 
     A mask that is there already, made with the same network, card and options, and younger than its scene, is not made
     again.
@@ -234,7 +236,10 @@ def _print_error(message: str) -> None:
 
 
 def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, *, lone: bool = True) -> None:
-    """Print a lone result as an object, several as a list; errors were printed as they came."""
+    """Print a lone result as an object, several as a list.
+
+    Errors were printed as they came.
+    """
     format_one = format_plan if dry_run else _format_result
     lines = [line for one in results if "error" not in one for line in format_one(one)]
     print_result(results[0] if lone and len(results) == 1 else results, lines, as_json)
@@ -243,7 +248,7 @@ def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, 
 def _format_result(result: dict[str, Any]) -> list[str]:
     files = ", ".join(result["files"])
     if result.get("skipped"):
-        return [f"{files}: there already, made of this scene with these options; --overwrite makes it anew"]
+        return [f"{files}: there already, made of this scene with these options; --overwrite makes it again"]
     size = f"{result['width']} x {result['height']} px in {result['seconds']:.1f} s"
     reading = f"{result['radiometry']} ({result['radiometry_reason']})"
     shares = ", ".join(f"{name} {share:.1%}" for name, share in result["classes"].items() if share)

@@ -32,9 +32,10 @@ def publish(
     store: Annotated[bool, typer.Option("--store", help="Also keep the process in your account there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the user-defined process, its APEx record and a benchmark scenario; with --store, keep it on a back-end.
+    """Write the user-defined process, its APEx record and a benchmark scenario.
 
-    Then: connection.datacube_from_process("kappamask", namespace=URL, spatial_extent=…, temporal_extent=…).
+    With --store, also keep the process on a back-end. Then:
+    connection.datacube_from_process("kappamask", namespace=URL, spatial_extent=…, temporal_extent=…).
     """
     with require_extra("client"):
         from kappamask.openeo_process.connection import connect_or_explain

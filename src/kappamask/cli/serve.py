@@ -14,7 +14,7 @@ EXAMPLE = "kappamask serve --scenes scenes/ --port 8080"
 
 
 class Engine(StrEnum):
-    """Where chunks are computed: in the process that each job has of its own, or by dask workers."""
+    """Where chunks are computed: in the job's own process, or by dask workers."""
 
     SERIAL = "serial"
     DASK = "dask"
@@ -27,7 +27,10 @@ def serve(
         Engine, typer.Option(help="What computes: the process of a job, or dask workers.")
     ] = Engine.SERIAL,
 ) -> None:
-    """Serve a folder of scenes as an openEO back-end on this machine; the first line printed is its URL."""
+    """Serve a folder of scenes as an openEO back-end on this machine.
+
+    The first line printed is its URL; then the lines that log in, to be typed in another terminal.
+    """
     with require_extra("backend"):
         from kappamask.backend.server import run_server
 

@@ -80,10 +80,14 @@ def submit(
     max_credits: Annotated[float | None, typer.Option(min=0, help="Refuse if it would cost more.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Mask an area on an openEO back-end: plan, test, submit, watch, fetch, verify; Ctrl-C, then `kappamask resume`.
+    """Mask an area on an openEO back-end: plan, test, submit, watch, fetch, verify.
 
-    Each part of the area is a batch job in its own UTM zone. Each step is recorded before it is taken, so
-    the same command typed again goes on, and no job is paid twice.
+    Each part of the area is a batch job in its own UTM zone. Each step is recorded before it is taken: after Ctrl-C
+    `kappamask resume`, or the same command, continues, and no job is paid twice.
+
+    To log in: OPENEO_AUTH_METHOD=client_credentials with OPENEO_AUTH_CLIENT_ID, OPENEO_AUTH_CLIENT_SECRET and
+    OPENEO_AUTH_PROVIDER_ID; for `kappamask serve` KAPPAMASK_USER and KAPPAMASK_PASSWORD; else a code to type in a
+    browser.
     """
     options = BatchOptions(
         backend=backend, collection=collection, model=model, level=level.value if level else None,

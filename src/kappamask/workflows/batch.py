@@ -1,4 +1,4 @@
-"""Submit a batch, go on with it in any process on any day, and fetch its masks.
+"""Submit a batch, continue it in any process, and fetch its masks.
 
 Every request that costs something is recorded in a journal before it is sent, so nothing is paid twice.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError
 from kappamask.models.extras import require_extra
+from kappamask.models.hints import by_door, option
 from kappamask.openeo_process.jobs.journal import locate_journal
 from kappamask.openeo_process.jobs.record import JobRecord, State
 from kappamask.workflows.batch_driving import drive_batches, drive_jobs, group_by_backend, move_results
@@ -106,7 +107,9 @@ def submit_batch(
     progress: BatchProgress = BATCH_PROGRESS,
     **changes: Any,
 ) -> BatchResult:
-    """Mask an area on an openEO back-end, as `kappamask submit` does, and wait for the masks.
+    """Mask an area on an openEO back-end and wait for the masks.
+
+    This is what `kappamask submit` does.
 
     area: "W,S,E,N", WKT, or the path of a GeoJSON or GeoPackage. dates: from the first day to before the last, as
     "2018-02-01/2018-02-28" or two days. output: folder for mask_DATE_ZONE.tif, uint8 with nodata 255. changes: fields
@@ -139,7 +142,7 @@ def resume(
     allow_holes: bool = False,
     progress: BatchProgress = BATCH_PROGRESS,
 ) -> BatchResult:
-    """Go on with a batch, or with all: create, start, watch and fetch what has not ended.
+    """Continue a batch, or all: create, start, watch and fetch its jobs.
 
     batch: as `list_jobs` names it. max_credits: in place of those that the batch was submitted with.
     Raises BatchFailedError as `submit_batch` does, and JobError for an unknown batch or journal.
@@ -190,10 +193,14 @@ def _split_period(dates: str | tuple[str, str]) -> tuple[str, str]:
 
 
 def _check_number(jobs: int, limit: int) -> None:
-    """Raise JobError for more than `limit` jobs: an area not cut at the antimeridian spans the world."""
+    """Raise JobError for more than `limit` jobs.
+
+    An area that is not cut at the antimeridian spans the world.
+    """
     if jobs > limit:
         raise JobError(
-            f"The area would become {jobs} jobs; look at it with --plan, and if it is meant say --max-jobs {jobs}. "
+            f"The area would become {jobs} jobs; look at it with "
+            f"{by_door(python='plan_batch', command='--dry-run')}, and if it is meant say {option('max_jobs', jobs)}. "
             "Across the antimeridian a box has its west larger than its east (179,-18,-179,-16), and a polygon is cut "
             "at 180 degrees."
         )
@@ -201,11 +208,13 @@ def _check_number(jobs: int, limit: int) -> None:
 
 def _ask_back_end(submission: Submission, options: BatchOptions) -> tuple[Submission, tuple[str, ...], Any]:
     """Connect, check what the back-end offers, and choose the bands; the connection is returned last."""
-    from kappamask.openeo_process.connection import connect_or_explain, probe
+    from kappamask.openeo_process.connection import check_backend, connect_or_explain
 
     request = submission.request
     connection = connect_or_explain(options.backend)
-    offered = tuple(probe(connection, options.collection, request.card, request.python, days=bool(options.only)))
+    offered = tuple(
+        check_backend(connection, options.collection, request.card, request.python, days=bool(options.only))
+    )
     request = replace(request, bands=choose_bands(options.bands, offered, request.card))
     return replace(submission, request=request), offered, connection
 
@@ -213,15 +222,26 @@ def _ask_back_end(submission: Submission, options: BatchOptions) -> tuple[Submis
 def _find_jobs(journal: "Journal", batch: str | None) -> list[JobRecord]:
     found = journal.parts(batch=batch) if batch else journal.parts()
     if batch and not found:
-        raise JobError(f"The journal {journal.path} knows no batch {batch}; kappamask jobs lists them.")
+        raise JobError(
+            f"The journal {journal.path} knows no batch {batch}; "
+            f"{by_door(python='list_jobs()', command='kappamask jobs')} lists them."
+        )
     return found
 
 
 def _find_batches(journal: "Journal", batch: str | None) -> list[list[JobRecord]]:
-    """Group the jobs by batch; those whose files are damaged are to be fetched again."""
+    """Group the jobs by batch; those whose files are damaged are to be fetched again.
+
+    Jobs of the caller's own graphs are left out: only the caller knows where their files go.
+    """
     found: dict[str, list[JobRecord]] = {}
     for one in _find_jobs(journal, batch):
-        found.setdefault(one.batch, []).append(refetch_if_damaged(journal, one))
+        if not one.has_own_graph:
+            found.setdefault(one.batch, []).append(refetch_if_damaged(journal, one))
+    if batch and not found:
+        raise JobError(
+            f"{batch} is a job of openeo_process.submit: call that again, or openeo_process.fetch(job, folder)."
+        )
     return [*found.values()]
 
 

@@ -30,7 +30,7 @@ def drive_batches(
     before are watched and fetched all the same.
     allow_partial: accept masks that do not cover their area. limit: credits of a batch, in place of `max_credits`.
     """
-    first = [_find_pilot(parts) for parts in batches]
+    first = [_find_test_job(parts) for parts in batches]
     drive_jobs(journal, first, first, at_once, allow_partial, progress=progress)
     rest = [part for parts in batches for part in _select_allowed(journal, parts, limit, progress.notify)]
     watched = [journal.get(part.fingerprint) for parts in batches for part in parts]
@@ -63,23 +63,23 @@ def group_by_backend(jobs: "Iterable[JobRecord]") -> "dict[str, list[JobRecord]]
     return found
 
 
-def _find_pilot(parts: "Sequence[JobRecord]") -> "JobRecord":
-    from kappamask.openeo_process.jobs.request import CANARY
+def _find_test_job(parts: "Sequence[JobRecord]") -> "JobRecord":
+    from kappamask.openeo_process.jobs.request import TEST_JOB
 
-    return next((part for part in parts if part.name == CANARY), parts[0])
+    return next((part for part in parts if part.name == TEST_JOB), parts[0])
 
 
 def _select_allowed(
     journal: "Journal", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
 ) -> "list[JobRecord]":
-    """Select the jobs of a batch that may go on after its test job; record why others may not."""
+    """Select the jobs that may go on after the test job; record the reason otherwise."""
     from kappamask.openeo_process.jobs.journal import State
 
     now = [journal.get(part.fingerprint) for part in parts]
-    pilot = _find_pilot(now)
-    others = [part for part in now if part is not pilot and not part.state.ended]
-    refusal = _credit_refusal(pilot, now, limit, notify) if others and pilot.state is State.FETCHED else None
-    if pilot.state is State.FETCHED and refusal is None:
+    test_job = _find_test_job(now)
+    others = [part for part in now if part is not test_job and not part.state.ended]
+    refusal = _credit_refusal(test_job, now, limit, notify) if others and test_job.state is State.FETCHED else None
+    if test_job.state is State.FETCHED and refusal is None:
         return others
     held = [part for part in others if not part.state.under_way]
     if refusal and held:
@@ -88,20 +88,20 @@ def _select_allowed(
 
 
 def _credit_refusal(
-    pilot: "JobRecord", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
+    test_job: "JobRecord", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
 ) -> str | None:
     """Return the reason to stop if the test job's cost predicts too much, else None."""
     from kappamask.openeo_process.jobs.cost import SEEN, check_credits, measured_credits
     from kappamask.openeo_process.jobs.download import iter_valid_files
     from kappamask.openeo_process.results import collect_dates
 
-    dates = len(collect_dates(iter_valid_files(Path(pilot.folder), str(pilot.job))))
-    price = measured_credits(pilot, parts, dates)
+    dates = len(collect_dates(iter_valid_files(Path(test_job.folder), str(test_job.job))))
+    price = measured_credits(test_job, parts, dates)
     if price is None:
         return None
     notify(f"about {price:.0f} credits for {len(parts)} jobs, {SEEN}")
     try:
-        check_credits(price, SEEN, pilot.max_credits if limit is None else limit)
+        check_credits(price, SEEN, test_job.max_credits if limit is None else limit)
     except JobError as error:
         return str(error)
     return None
@@ -110,7 +110,9 @@ def _credit_refusal(
 def move_results(
     journal: "Journal", parts: "Sequence[JobRecord]", wanted: "Sequence[JobRecord]", notify: Notify = ignore_message
 ) -> "list[JobRecord]":
-    """Give each of the journal's jobs the folder of its equal in `wanted`, copying fetched files.
+    """Give each job of the journal the folder of its equal in `wanted`.
+
+    Fetched files are copied.
 
     The files of the earlier folder stay; the journal knows the new ones only. A job that another client works on stays
     where that one wants it.

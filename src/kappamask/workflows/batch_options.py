@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, load_card
 from kappamask.models.extras import require_extra
+from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.workflows.batch_results import describe_classes
 
@@ -124,11 +125,11 @@ def prepare_submission(area: str, dates: tuple[str, str], options: BatchOptions)
     """
     with require_extra("client"):
         from kappamask.openeo_process.graph import level_from_collection
-        from kappamask.openeo_process.jobs.areas import cells, read_area
+        from kappamask.openeo_process.jobs.areas import read_area, split_into_cells
         from kappamask.openeo_process.jobs.request import Request
 
     card = load_card(options.model)
-    pieces = cells(read_area(area, options.crs), options.part_km)
+    pieces = split_into_cells(read_area(area, options.crs), options.part_km)
     request = Request(
         options.backend, options.collection, dates, card, options.python or _runtime_version(options.backend),
         options.level or level_from_collection(options.collection), options.scores, options.bands or card.bands,
@@ -153,7 +154,7 @@ def choose_bands(wanted: Sequence[str] | None, offered: Sequence[str], card: "Mo
 
 
 def resolve_archive(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":
-    """Return the request with the given archive, or with one that is built, and uploaded where asked."""
+    """Return the request with the given archive, or with one that is built or uploaded."""
     from kappamask.openeo_process.archive import build
     from kappamask.openeo_process.connection import is_local, upload
 
@@ -161,8 +162,8 @@ def resolve_archive(given: str | None, request: "Request", connection: "openeo.C
         return replace(request, archive=None if given == NO_ARCHIVE else given)
     if given is None and not is_local(request.backend):
         raise JobError(
-            "The back-end needs the dependency archive: try --archive upload, or make it (kappamask archive), "
-            "put it where the back-end can read it, and give its URL with --archive."
+            f"The back-end needs the dependency archive: try {option('archive', UPLOAD)}, or make it (kappamask "
+            f"archive), put it where the back-end can read it, and give its URL with {option('archive')}."
         )
     built = build(output / "archive", model=request.card, python=request.python).resolve()
     return replace(request, archive=str(built) if given is None else upload(connection, built))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, ModelCard, load_card
+from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal
 
@@ -37,10 +38,11 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def assemble(parts: "Iterable[JobRecord]") -> list[Path]:
-    """Mosaic fetched jobs into a mask for each date and UTM zone, and write the collection.
+    """Mosaic fetched jobs into a mask for each date and UTM zone.
 
+    Also writes the collection.
     Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel. Returns the
-    files but for the STAC items, which lie beside the masks.
+    files but for the STAC items, which lie next to the masks.
     """
     parts = list(parts)
     by_target, made_by = _group_by_target(parts)
@@ -49,7 +51,7 @@ def assemble(parts: "Iterable[JobRecord]") -> list[Path]:
 
 
 def _write_mosaic(files: list[Path], target: Path, part: "JobRecord") -> list[Path]:
-    """Write the mask at `target`, and the scores beside it.
+    """Write the mask at `target`, and the scores next to it.
 
     Scores are the bands after the mask in the files of jobs.
     """
@@ -88,7 +90,8 @@ def check_holes(found: Mapping[str, float]) -> None:
         path, share = max(bad.items(), key=lambda one: one[1])
         raise JobError(
             f"{share:.1%} of {path} have no data though the satellite saw them: the back-end may have failed to read "
-            "images; submit again later, or take it as it is with --allow-holes."
+            "images; submit again later, or take it as it is with "
+            f"{option('allow_holes', True)}."
         )
 
 
@@ -104,12 +107,12 @@ def _group_by_target(parts: "Iterable[JobRecord]") -> "tuple[dict[Path, list[Pat
 
 
 def _list_masks(part: "JobRecord") -> Iterator[tuple[Path, str]]:
-    """Yield the masks that a job has fetched, and their dates; none of the test job."""
+    """Yield the masks that a job has fetched, with dates; none of the test job."""
     from kappamask.openeo_process.jobs.download import iter_valid_files
-    from kappamask.openeo_process.jobs.request import CANARY
+    from kappamask.openeo_process.jobs.request import TEST_JOB
     from kappamask.openeo_process.results import find_masks
 
-    if part.name != CANARY and part.job is not None:
+    if part.name != TEST_JOB and part.job is not None:
         yield from find_masks(iter_valid_files(Path(part.folder), part.job))
 
 
@@ -176,7 +179,7 @@ def open_journal(path: Path, *, new: bool = False) -> "Journal":
     from kappamask.openeo_process.jobs.journal import Journal
 
     if not new and not path.is_file():
-        raise JobError(f"There is no journal {path}: nothing was submitted yet, or say which with --journal.")
+        raise JobError(f"There is no journal {path}: nothing was submitted yet, or name it with {option('journal')}.")
     return Journal(path)
 
 
@@ -203,7 +206,7 @@ def _is_local(backend: str) -> bool:
 
 
 def _check_file(part: "JobRecord", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
-    """Check that a raster is a mask of the job's grid and area; other files pass."""
+    """Check that a raster is a mask on the job's grid; other files pass."""
     from kappamask.openeo_process.results import is_geotiff, names_geotiff
     from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
 
@@ -232,7 +235,7 @@ def _make_row(part: "JobRecord") -> dict[str, Any]:
 
 
 def refetch_if_damaged(journal: "Journal", part: "JobRecord") -> "JobRecord":
-    """Return the job, to be fetched again if a file is missing or changed, or none is a mask.
+    """Mark a job to be fetched again if its files are damaged; return it.
 
     Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
     """

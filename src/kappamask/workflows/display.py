@@ -31,7 +31,7 @@ STEP_PERCENT = 25
 ROWS, AROUND = 20, 10
 """Parts listed on a terminal, those that changed last; and lines that the rest needs, in which no part has place."""
 MESSAGES = 3
-"""Told in full below the table."""
+"""Shown in full below the table."""
 STYLES = {"failed": "red", "canceled": "yellow", "fetched": "green"}
 COLUMNS = ("part", "state", "for", "credits")
 """Never cut; the job's id is, where the terminal is narrower than 80 characters."""
@@ -98,7 +98,7 @@ def job_table(parts: Iterable["JobRecord"]) -> Iterator[Callable[["JobRecord"], 
         if not _has_terminal():
             yield _print_job
         else:
-            with _live({part.fingerprint: part for part in parts}) as show:
+            with _show_live({part.fingerprint: part for part in parts}) as show:
                 yield show
     except KeyboardInterrupt:
         print_line(INTERRUPTED)
@@ -106,7 +106,7 @@ def job_table(parts: Iterable["JobRecord"]) -> Iterator[Callable[["JobRecord"], 
 
 
 @contextmanager
-def _live(known: dict[str, "JobRecord"]) -> Iterator[Callable[["JobRecord"], None]]:
+def _show_live(known: dict[str, "JobRecord"]) -> Iterator[Callable[["JobRecord"], None]]:
     from rich.console import Console
     from rich.live import Live
 
@@ -140,7 +140,7 @@ def render_jobs(parts: "Sequence[JobRecord]", rows: int) -> "Group":
 def _summary(parts: "Sequence[JobRecord]") -> str:
     counts = ", ".join(f"{count} {state}" for state, count in Counter(part.state.value for part in parts).items())
     costs = [part.costs for part in parts if part.costs is not None]
-    spent = f"{sum(costs):g} credits so far" if costs else "no credits told yet"
+    spent = f"{sum(costs):g} credits so far" if costs else "no credits reported yet"
     return f"{len(parts)} part{'s' * (len(parts) != 1)}: {counts}; {spent}"
 
 
