@@ -99,7 +99,7 @@ def test_a_plan_counts_what_is_computed():
     assert (plan.parts, plan.chunks, plan.dates) == (1, 20 * 20, 4)
     assert plan.megapixels == pytest.approx(100.04, abs=0.01)
     assert plan.credits == pytest.approx(2 + 400 * 4 * 20 / 3600 * (5 * 1.0 + 1.5))
-    with pytest.raises(JobError, match="max_credits 10"):
+    with pytest.raises(JobError, match="max_credits=10"):
         plan.check(10)
     plan.check(None)
     wide = replace(ASKED, cleaning=(("buffer_m", 500),))
