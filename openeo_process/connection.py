@@ -1,20 +1,30 @@
 """Connect to a back-end, check what it can do, and upload the archive."""
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import openeo
 import requests
+from openeo.rest.auth.oidc import OidcException
 
 from kappamask.models import JobError, MissingExtraError, ModelCard
-from kappamask.openeo_process.jobs.retry import RetryPolicy
+from kappamask.openeo_process.jobs.retry import LoginError, RetryPolicy
 
 __all__ = ["check_backend", "connect", "connect_or_explain", "is_local", "upload"]
 
 METHOD, USER, PASSWORD = "OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"
 """The first is openEO's own: "client_credentials" (with OPENEO_AUTH_CLIENT_ID, …_SECRET, …_PROVIDER_ID); or "basic"."""
+REFUSED = (400, 401, 403)
+"""HTTP: what a wrong secret, password or token is answered with (RFC 6749, RFC 9110)."""
+SERVE_PRINTS = "`kappamask serve` prints the lines to type"
+HOW_TO_LOG_IN = (
+    f"set {METHOD}=client_credentials with OPENEO_AUTH_CLIENT_ID, OPENEO_AUTH_CLIENT_SECRET and "
+    f"OPENEO_AUTH_PROVIDER_ID; or {METHOD}=basic with {USER} and {PASSWORD} ({SERVE_PRINTS}); or set none of them, and "
+    "type the code that is shown in a browser"
+)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 PROCESSES = ("load_collection", "apply_neighborhood", "run_udf", "rename_labels", "apply", "linear_scale_range",
              "filter_bbox", "save_result")  # fmt: skip
@@ -46,18 +56,48 @@ def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
     Requests end after `policy.request_s` seconds and are not repeated. Basic where OPENEO_AUTH_METHOD says so or
     KAPPAMASK_USER is set and the back-end is on this machine; else OpenID Connect as openEO's client does it: a stored
     refresh token, client credentials, or a code to type in a browser.
-    Raises JobError for plain HTTP to another machine, and where user or password are missing.
+    Raises JobError for plain HTTP to another machine; LoginError where user or password are missing, or the login is
+    refused; other errors of openEO's client where the provider does not answer.
     """
     if url.startswith("http://") and not is_local(url):
         raise JobError(f"{url} is not encrypted, so a token could be read on the way: give an https:// address.")
     timeout = (policy or RetryPolicy()).request_s
     connection = openeo.connect(url, retry=False, default_timeout=timeout, auto_validate=False)
-    if os.environ.get(METHOD) != "basic" and not (is_local(url) and os.environ.get(USER)):
-        return connection.authenticate_oidc()
+    try:
+        return _log_in(connection, url)
+    except (openeo.BaseOpenEoException, OidcException) as error:
+        if (reason := _find_refusal(error)) is None:
+            raise
+        raise LoginError(f"{url} refuses the login ({reason}): {HOW_TO_LOG_IN}.") from error
+
+
+def _log_in(connection: openeo.Connection, url: str) -> openeo.Connection:
     user, password = os.environ.get(USER), os.environ.get(PASSWORD)
+    basic = os.environ.get(METHOD) == "basic" or (is_local(url) and bool(user or password))
+    if not basic and is_local(url) and not _offers_oidc(connection):
+        basic = True
+    if not basic:
+        return connection.authenticate_oidc()
     if not user or not password:
-        raise JobError(f"{url} wants a user and a password: set {USER} and {PASSWORD}.")
+        raise LoginError(f"{url} wants a user and a password: set {USER} and {PASSWORD}; {SERVE_PRINTS}.")
     return connection.authenticate_basic(user, password)
+
+
+def _offers_oidc(connection: openeo.Connection) -> bool:
+    if not connection.capabilities().supports_endpoint("/credentials/oidc"):
+        return False
+    return bool(connection.get("/credentials/oidc", expected_status=200).json().get("providers"))
+
+
+def _find_refusal(error: Exception) -> str | None:
+    """Find why a login was refused; None where it may succeed later."""
+    status = getattr(error, "http_status_code", None)
+    if isinstance(error, OidcException):
+        found = re.search(r": (4\d\d) ", str(error))
+        status = int(found[1]) if found else None
+    elif status is None and type(error) is openeo.rest.OpenEoClientException:
+        return "it offers no way to log in that is set up here"
+    return f"HTTP {status}" if status in REFUSED else None
 
 
 def check_backend(

@@ -10,7 +10,7 @@ import openeo
 from kappamask.models import JobError, KappaMaskError
 from kappamask.openeo_process.jobs.download import Asset, LinkError
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
-from kappamask.openeo_process.jobs.retry import RetryPolicy, is_gone, is_transient, needs_login
+from kappamask.openeo_process.jobs.retry import LoginError, RetryPolicy, is_gone, is_transient, needs_login
 from kappamask.openeo_process.jobs.transitions import Transitions, one_line
 from kappamask.openeo_process.results import NoMaskError
 
@@ -61,6 +61,7 @@ class Driver:
     def run(self, keys: Iterable[str], *, once: bool = False) -> list[JobRecord]:
         """Drive the jobs with these fingerprints until each has ended, and return them.
 
+        Raises LoginError if the back-end refuses the login; no job is changed by it.
         once: look and fetch only: nothing is created or started, and no job that runs is waited for. A part whose
         faults do not pass is left as it stands, with the reason as its message, for another run.
         """
@@ -105,6 +106,8 @@ class Driver:
     def _step(self, part: JobRecord, schedule: _Schedule) -> bool:
         try:
             after = self.transitions.of[part.state](part)
+        except LoginError:  # no job is at fault
+            raise
         except NoMaskError as error:  # what was paid can be had by a later version
             return self._fault(part.fingerprint, schedule, error)
         except JobError as error:

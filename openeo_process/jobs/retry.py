@@ -7,7 +7,9 @@ import requests
 from openeo.rest import OpenEoApiPlainError
 from openeo.rest.auth.oidc import OidcException
 
-__all__ = ["FAULTS", "RetryPolicy", "is_gone", "is_refusal", "is_transient", "needs_login"]
+from kappamask.models import JobError
+
+__all__ = ["FAULTS", "LoginError", "RetryPolicy", "is_gone", "is_refusal", "is_transient", "needs_login"]
 
 TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 """Too many requests, and the server's or a gateway's own faults (RFC 9110, RFC 6585): the same request may succeed."""
@@ -26,6 +28,10 @@ FAULTS = (
 """No answer, a late one, or half of one; or none of the provider that tokens are renewed by."""
 SPREAD = 0.25
 """Share by which waits vary, so that many clients do not come back at once."""
+
+
+class LoginError(JobError):
+    """The back-end or its provider refuses the login, or what it needs is missing."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import shlex
 import signal
 import tempfile
 import threading
@@ -139,7 +140,7 @@ def running_server(scenes: Path | str, **options: Unpack[Options]) -> Iterator[S
 def run_server(scenes: Path | str, **options: Unpack[Options]) -> None:
     """`running_server` until SIGINT or SIGTERM.
 
-    Prints the URL on the first line, and on the second, only if it was made up, the password.
+    Prints the URL on the first line. A random password follows, with the lines that a shell takes to log in.
     """
     stop = threading.Event()
 
@@ -151,7 +152,10 @@ def run_server(scenes: Path | str, **options: Unpack[Options]) -> None:
     with running_server(scenes, **options) as server:
         print(server.url, flush=True)  # noqa: T201
         if not _password(options):
-            print(f"user {server.user}, password {server.password}", flush=True)  # noqa: T201
+            print(f"user {server.user}, password {server.password}")  # noqa: T201
+            print("# in the other terminal:")  # noqa: T201
+            for name, value in ((USER_VARIABLE, server.user), (PASSWORD_VARIABLE, server.password)):
+                print(f"export {name}={shlex.quote(value)}", flush=True)  # noqa: T201
         stop.wait()
 
 
