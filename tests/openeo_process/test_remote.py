@@ -27,7 +27,7 @@ from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.retry import RetryPolicy
 from kappamask.workflows.batch_driving import move_results
-from kappamask.workflows.batch_results import refetch_if_damaged
+from kappamask.workflows.batch_results import JOB_FILES, refetch_if_damaged
 
 ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
@@ -310,8 +310,8 @@ def test_the_same_request_with_another_folder_comes_there_and_is_not_paid_again(
     assert {mask.parent, collection.parent} == {tmp_path / "other"}
     assert mask.read_bytes() == (tmp_path / "out" / mask.name).read_bytes(), "what was there stays there"
     (part,) = Journal(tmp_path / "j").parts()
-    assert Path(part.folder).parent == tmp_path / "other"
-    (tmp_path / "other" / part.name / "manifest.json").unlink()
+    assert Path(part.folder).parent == tmp_path / "other" / JOB_FILES
+    (Path(part.folder) / "manifest.json").unlink()
     asked[out] = tmp_path / "third"
     again = kappamask(*asked)
     assert again.code == 0 and (tmp_path / "third" / mask.name).is_file(), "what is gone is fetched anew"
@@ -373,7 +373,7 @@ def test_cancel_ends_jobs_on_the_back_end(kappamask, server, account, tmp_path):
     assert part.state is State.CANCELED
     assert {job["status"] for job in jobs_of(server) if job["id"] == part.job} <= {"canceled", "finished"}
     listed = kappamask("jobs", "--journal", tmp_path / "j")
-    assert "canceled" in listed.out
+    assert "canceled" in listed.out and all(word in listed.out for word in ("credits", "age", DATES, "127.0.0.1:"))
 
 
 def test_a_back_end_that_takes_no_files_is_told(kappamask, server, account, tmp_path):

@@ -1,7 +1,9 @@
 """`kappamask jobs`, `resume`, `fetch`, `cancel`: what was submitted, from any process on any day."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -9,7 +11,7 @@ from kappamask import workflows
 from kappamask.cli.options import JOURNAL, AllowHoles, AsJson, AtOnce, JournalFile, print_result
 from kappamask.workflows.batch import BatchFailedError, BatchResult, list_jobs
 from kappamask.workflows.batch import cancel as cancel_jobs
-from kappamask.workflows.batch_results import list_rows
+from kappamask.workflows.batch_results import list_dates, list_rows
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.record import JobRecord
@@ -22,13 +24,15 @@ EXAMPLES = {
     "fetch": "kappamask fetch 3f2a9c41",
     "cancel": "kappamask cancel 3f2a9c41",
 }
+HEADER = ("batch", "job", "state", "age", "credits", "dates", "back-end", "id", "message")
+"""Of `kappamask jobs`; the age is that of the state."""
 Batch = Annotated[str | None, typer.Argument(help="A batch, as `kappamask jobs` lists it; all if left out.")]
 
 
 def jobs(batch: Batch = None, journal: JournalFile = JOURNAL, as_json: AsJson = False) -> None:
     """List what was submitted and where it stands, as the journal knows it."""
     found = list_jobs(batch, journal=journal)
-    print_result(list_rows(found), [_format_job(one) for one in found] or ["nothing was submitted"], as_json)
+    print_result(list_rows(found), [*_format_table(found)] if found else ["nothing was submitted"], as_json)
 
 
 def resume(
@@ -82,6 +86,22 @@ def _print_batch(result: BatchResult, as_json: bool) -> None:
     ]
     lines = [*map(_format_job, result.jobs), *map(str, result.files), *holes]
     print_result(result.as_json(), lines or ["nothing was submitted"], as_json)
+
+
+def _format_table(found: "Sequence[JobRecord]") -> Iterator[str]:
+    """Format jobs as lines of a table with a header."""
+    rows = [HEADER, *map(_make_row, found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _make_row(job: "JobRecord") -> tuple[str, ...]:
+    costs = "-" if job.costs is None else f"{job.costs:g}"
+    days = (time.time() - job.changed) / 86400
+    age = f"{days:.0f} d" if days >= 2 else f"{days * 24:.0f} h" if days >= 1 / 12 else f"{days * 1440:.0f} min"
+    backend = urlsplit(job.backend).netloc or job.backend
+    return job.batch, job.name, job.state.value, age, costs, list_dates(job), backend, job.job or "-", job.message
 
 
 def _format_job(job: "JobRecord") -> str:

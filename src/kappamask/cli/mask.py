@@ -62,7 +62,7 @@ EXAMPLE = "kappamask mask S2_L1C_20210527.tif -o mask.tif"
 class Engine(StrEnum):
     """Where masks are made."""
 
-    HERE = "here"
+    LOCAL = "local"
     DASK = "dask"
 
 
@@ -189,7 +189,7 @@ def mask(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     threads: Threads = 0,
-    engine: Where = Engine.HERE,
+    engine: Where = Engine.LOCAL,
     scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:

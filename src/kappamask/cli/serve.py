@@ -16,7 +16,7 @@ EXAMPLE = "kappamask serve --scenes scenes/ --port 8080"
 class Engine(StrEnum):
     """Where chunks are computed: in the job's own process, or by dask workers."""
 
-    SERIAL = "serial"
+    LOCAL = "local"
     DASK = "dask"
 
 
@@ -25,7 +25,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     engine: Annotated[
         Engine, typer.Option(help="What computes: the process of a job, or dask workers.")
-    ] = Engine.SERIAL,
+    ] = Engine.LOCAL,
 ) -> None:
     """Serve a folder of scenes as an openEO back-end on this machine.
 
@@ -34,4 +34,4 @@ def serve(
     with require_extra("backend"):
         from kappamask.backend.server import run_server
 
-    run_server(scenes, port=port, engine=engine.value)
+    run_server(scenes, port=port, engine="dask" if engine is Engine.DASK else "serial")

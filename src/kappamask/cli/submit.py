@@ -31,7 +31,7 @@ __all__ = ["submit"]
 
 EXAMPLE = (
     "kappamask submit --backend openeo.dataspace.copernicus.eu --collection SENTINEL2_L1C --bbox 5.00,51.20,5.05,51.23 "
-    "--dates 2018-02-01/2018-02-28 --archive https://example.org/kappamask-deps-compact-cp311.zip -o masks --plan"
+    "--dates 2018-02-01/2018-02-28 --archive https://example.org/kappamask-deps-compact-cp311.zip -o masks --dry-run"
 )
 Area = Annotated[
     str, typer.Option("--bbox", "--area", help="W,S,E,N, WKT, or a GeoJSON or GeoPackage file.", show_default=False)
@@ -76,7 +76,9 @@ def submit(
     at_once: AtOnce = 2,
     canary: Annotated[bool, typer.Option(help="Run a test job on one chunk first.")] = True,
     allow_holes: AllowHoles = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Only estimate jobs and credits, and print the graph.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only estimate jobs and credits, and print the graph.")
+    ] = False,
     max_credits: Annotated[float | None, typer.Option(min=0, help="Refuse if it would cost more.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +100,7 @@ def submit(
         test_job=canary, max_credits=max_credits, at_once=at_once, allow_holes=allow_holes, journal=journal,
     )  # fmt: skip
     try:
-        if plan:
+        if dry_run:
             found = plan_batch(area, dates, options)
             print_result(found.as_json(), [*_format_plan(found)], as_json)
             found.cost.check(max_credits)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_grid", "train"]
 
-EXAMPLE = "kappamask train --data data/ --out run1/ --minutes 60"
+EXAMPLE = "kappamask train --data data/ -o run1/ --minutes 60"
 
 
 def run_grid(plan: "Plan", names: Sequence[str], tile_count: int | None) -> None:
@@ -60,7 +60,9 @@ Data = Annotated[
 ]
 
 
-Out = Annotated[Path, typer.Option(help="Folder of checkpoints; a run found there goes on.", show_default=False)]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of checkpoints; a run found there goes on.", show_default=False)
+]
 
 
 Sets = Annotated[
@@ -85,19 +87,19 @@ Grid = Annotated[
     typer.Option(
         metavar="paper|NAMES",
         help="Train these architectures one after another, each for --steps, judge them on the test part and print the "
-        "table of the KappaMask paper; OUT/grid.md and grid.json.",
+        "table of the KappaMask paper; OUTPUT/grid.md and grid.json.",
     ),
 ]
 
 
 def train(
     data: Data,
-    out: Out,
+    output: Output,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time spent in training steps.")] = 60,
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps (repeatable to the bit).")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     architecture: Annotated[str, typer.Option(help="compact, unet-5-64, … (DEPTH-FILTERS), unetpp-5-64.")] = "compact",
-    tiles: Annotated[Path | None, typer.Option(help="Folder of simulated tiles; OUT/tiles if left out.")] = None,
+    tiles: Annotated[Path | None, typer.Option(help="Folder of simulated tiles; OUTPUT/tiles if left out.")] = None,
     tile_count: Annotated[int, typer.Option(min=0, help="Tiles to have; missing ones are made meanwhile.")] = 1200,
     grid: Grid = None,
     rate: Annotated[
@@ -122,7 +124,7 @@ def train(
     """Train a network, or continue a run that was interrupted.
 
     The same command typed again continues; three minutes at most are lost. Checkpoints are judged on real labelled
-    scenes in DATA that are never trained on, a line for each on stdout. Then: kappamask models export OUT/best.pt.
+    scenes in DATA that are never trained on, a line for each on stdout. Then: kappamask models export OUTPUT/best.pt.
     """
     with require_extra("train"):
         import torch  # pyright: ignore[reportMissingImports]  an extra that `make lint` does without
@@ -135,7 +137,7 @@ def train(
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.AUTO else device.value
     own = parse_dataset(data) if grid else None
     plan = Plan(
-        own[1] if own else Path(data), tiles or out / "tiles", out, minutes, steps, seed, batch,
+        own[1] if own else Path(data), tiles or output / "tiles", output, minutes, steps, seed, batch,
         rate or (RATE if grid else Plan.rate), architecture, where, start=start,
         datasets=(*([own] if own else []), *_sets(datasets or [])), real_share=real_share,
         bfloat16=bfloat16, grounds=grounds, validate_minutes=validate_minutes,

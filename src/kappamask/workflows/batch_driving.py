@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kappamask.models import JobError
 from kappamask.models.extras import require_extra
-from kappamask.workflows.batch_results import make_driver
+from kappamask.workflows.batch_results import make_driver, output_folder
 from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
 
 if TYPE_CHECKING:
@@ -117,25 +117,25 @@ def move_results(
     The files of the earlier folder stay; the journal knows the new ones only. A job that another client works on stays
     where that one wants it.
     """
-    after = [_move_result(journal, part, one.folder) for part, one in zip(parts, wanted, strict=True)]
+    after = [_move_result(journal, part, one) for part, one in zip(parts, wanted, strict=True)]
     old = [part for part, now in zip(parts, after, strict=True) if part.folder != now.folder]
     if old:
-        day, place, now = datetime.fromtimestamp(old[0].changed, tz=UTC).date(), old[0].folder, wanted[0].folder
+        day = datetime.fromtimestamp(old[0].changed, tz=UTC).date()
         notify(
-            f"the same was submitted before, last changed on {day}, for {Path(place).parent}: its masks come to "
-            f"{Path(now).parent} as well, and nothing is paid again"
+            f"the same was submitted before, last changed on {day}, for {output_folder(old[0])}: its masks come to "
+            f"{output_folder(wanted[0])} as well, and nothing is paid again"
         )
     return after
 
 
-def _move_result(journal: "Journal", part: "JobRecord", folder: str) -> "JobRecord":
-    if part.folder == folder:
+def _move_result(journal: "Journal", part: "JobRecord", wanted: "JobRecord") -> "JobRecord":
+    if part.folder == wanted.folder or output_folder(part) == output_folder(wanted):
         return part
     with journal.hold(part.fingerprint) as own:
         if own is None:
             return part
-        _copy_files(own, Path(folder))
-        return journal.change(own, folder=folder)
+        _copy_files(own, Path(wanted.folder))
+        return journal.change(own, folder=wanted.folder)
 
 
 def _copy_files(part: "JobRecord", folder: Path) -> None:

@@ -10,7 +10,7 @@ from kappamask.models import JobError, load_card
 from kappamask.models.extras import require_extra
 from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK
-from kappamask.workflows.batch_results import describe_classes
+from kappamask.workflows.batch_results import JOB_FILES, describe_classes
 
 if TYPE_CHECKING:
     import openeo
@@ -108,7 +108,7 @@ class Submission:
         """
         from kappamask.openeo_process.jobs import request as batch
 
-        key, folder = batch.compute_batch_id(self.cells, self.request), output.resolve()
+        key, folder = batch.compute_batch_id(self.cells, self.request), output.resolve() / JOB_FILES
         named = batch.name_cells(self.cells, self.request, self.test_job)
         records = [
             batch.make_record(self.request, connection, cell, folder, name, key, proves=self.test_job and not place)

@@ -20,16 +20,21 @@ if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.driver import Driver
 
 __all__ = [
+    "JOB_FILES",
     "assemble",
     "check_holes",
     "describe_classes",
+    "list_dates",
     "list_rows",
     "make_driver",
     "measure_holes",
     "open_journal",
+    "output_folder",
     "refetch_if_damaged",
 ]
 
+JOB_FILES = "job_files"
+"""Folder below the output in which each job has a folder of its own; earlier versions put those into the output."""
 MAX_HOLE_SHARE = 0.01
 """Share of a file's pixels that may lack data inside the swath before it is an error."""
 MASK, SCORE = "mask", "score_"
@@ -100,10 +105,16 @@ def _group_by_target(parts: "Iterable[JobRecord]") -> "tuple[dict[Path, list[Pat
     made_by: dict[Path, JobRecord] = {}
     for part in parts:
         for path, date in _list_masks(part):
-            target = path.parents[1] / f"mask_{date}_{part.name.split('_')[0]}.tif"
+            target = output_folder(part) / f"mask_{date}_{part.name.split('_')[0]}.tif"
             by_target[target].append(path)
             made_by[target] = part
     return by_target, made_by
+
+
+def output_folder(part: "JobRecord") -> Path:
+    """Return the folder that the masks of a job's batch go to."""
+    parent = Path(part.folder).parent
+    return parent.parent if parent.name == JOB_FILES else parent
 
 
 def _list_masks(part: "JobRecord") -> Iterator[tuple[Path, str]]:
@@ -225,6 +236,12 @@ def _check_file(part: "JobRecord", path: Path, asset: "Asset", allow_partial: bo
 def list_rows(parts: Iterable["JobRecord"]) -> list[dict[str, Any]]:
     """List jobs as JSON objects."""
     return [_make_row(part) for part in parts]
+
+
+def list_dates(part: "JobRecord") -> str:
+    """Return the period of a job as A/B, or "-" if its graph loads nothing of a period."""
+    found = [one.get("temporal_extent") for one in find_arguments(json.loads(part.graph), "load_collection")]
+    return "/".join(str(day)[:10] for day in found[0]) if found and found[0] else "-"
 
 
 def _make_row(part: "JobRecord") -> dict[str, Any]:
