@@ -2,7 +2,7 @@
 
 import openeo
 import pytest
-from faults import spoilt
+from faults import Script, spoilt
 from remote import DATES, PYTHON, back_end, jobs_of
 
 from kappamask.openeo_process import cloud_mask, fetch, submit
