@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from kappamask.cli.options import (
+    PIXELS,
+    RUNNING,
     SHAPES,
     AsJson,
     Buffer,
@@ -55,7 +57,6 @@ __all__ = [
 ]
 
 EXTRA_FILES = "Files next to the mask"
-RUNNING = "Running"
 EXAMPLE = "kappamask mask S2_L1C_20210527.tif -o mask.tif"
 
 
@@ -86,31 +87,45 @@ Output = Annotated[
 OfLevel = Annotated[Level | None, typer.Option("--level", help="Product level, if the scene does not say.")]
 
 
-Reading = Annotated[Radiometry, typer.Option("--radiometry", help="What the numbers mean.")]
+Reading = Annotated[Radiometry, typer.Option("--radiometry", help="What the numbers mean.", rich_help_panel=PIXELS)]
 
 
 Bands = Annotated[
-    str | None, typer.Option(help="Bands to use, B02,B03,…; names them, in order, if the scene does not.")
+    str | None,
+    typer.Option(help="Bands to use, B02,B03,…; names them, in order, if the scene does not.", rich_help_panel=PIXELS),
 ]
 
 
 Thresholds = Annotated[
     list[str] | None,
     typer.Option(
-        help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.", metavar="CLASS=SCORE"
+        help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.",
+        metavar="CLASS=SCORE",
+        rich_help_panel=PIXELS,
     ),
 ]
 
 
 Resampling = Annotated[
-    str, typer.Option(help="Of coarser bands: nearest, bilinear, cubic, sinc (KappaZeta's tool's).", metavar="WORD")
+    str,
+    typer.Option(
+        help="Of coarser bands: nearest, bilinear, cubic, sinc (KappaZeta's tool's).",
+        metavar="WORD",
+        rich_help_panel=PIXELS,
+    ),
 ]
 
 
-Resolution = Annotated[int, typer.Option(help="10, or 20: quicker, but less sure of small clouds.", metavar="METRES")]
+Resolution = Annotated[
+    int,
+    typer.Option(help="10, or 20: quicker, but less sure of small clouds.", metavar="METRES", rich_help_panel=PIXELS),
+]
 
 
-Mosaic = Annotated[str, typer.Option(help="blended, or own: as the network's own tool does.", metavar="WORD")]
+Mosaic = Annotated[
+    str,
+    typer.Option(help="blended, or vendor: as the network's own tool does.", metavar="WORD", rich_help_panel=PIXELS),
+]
 
 
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]

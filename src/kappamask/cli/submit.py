@@ -10,6 +10,8 @@ import typer
 from kappamask.cli.jobs import print_batch
 from kappamask.cli.options import (
     JOURNAL,
+    PIXELS,
+    RUNNING,
     AllowHoles,
     AsJson,
     AtOnce,
@@ -41,9 +43,15 @@ Archive = Annotated[
     typer.Option(help="URL at which the back-end finds what `kappamask archive` made, upload, or none."),
 ]
 Cover = Annotated[
-    float | None, typer.Option(min=0, max=100, help="Leave out products that say they are cloudier, percent.")
+    float | None,
+    typer.Option(
+        min=0, max=100, help="Leave out products that say they are cloudier, percent.", rich_help_panel=PIXELS
+    ),
 ]
-Options = Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="A job option; repeatable.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="A job option; repeatable.", rich_help_panel=RUNNING),
+]
 
 
 def submit(
@@ -52,29 +60,50 @@ def submit(
     area: Area,
     dates: Annotated[str, typer.Option(metavar="A/B", help="From day A to before day B.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the masks.", show_default=False)],
-    crs: Annotated[str | None, typer.Option(help="Of the area's coordinates; EPSG:4326 if left out.")] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="Of the area's coordinates; EPSG:4326 if left out.", rich_help_panel=PIXELS)
+    ] = None,
     model: Model = "compact",
     level: Annotated[
-        Level | None, typer.Option(help="Product level, if neither the collection's name nor the bands tell.")
+        Level | None,
+        typer.Option(
+            help="Product level, if neither the collection's name nor the bands tell.", rich_help_panel=PIXELS
+        ),
     ] = None,
-    bands: Annotated[str | None, typer.Option(help="Bands to load, B02,B03,…; all that the network takes.")] = None,
-    scores: Annotated[bool, typer.Option("--scores", help="Also the score of each class, in percent.")] = False,
+    bands: Annotated[
+        str | None, typer.Option(help="Bands to load, B02,B03,…; all that the network takes.", rich_help_panel=PIXELS)
+    ] = None,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Also the score of each class, in percent.", rich_help_panel=PIXELS)
+    ] = False,
     scheme: Scheme = "KappaMask",
     buffer_m: Buffer = None,
     min_object_m2: MinObject = 0.0,
     fill_holes_m2: FillHoles = 0.0,
-    only: Annotated[list[str] | None, typer.Option(help="A day that is wanted, 2018-02-02; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A day that is wanted, 2018-02-02; repeatable.", rich_help_panel=PIXELS)
+    ] = None,
     max_cloud_cover: Cover = None,
     archive: Archive = None,
-    python: Annotated[str | None, typer.Option(help="Python of the back-end's UDFs; 3.11, or this one's here.")] = None,
+    python: Annotated[
+        str | None,
+        typer.Option(help="Python of the back-end's UDFs; 3.11, or this one's here.", rich_help_panel=RUNNING),
+    ] = None,
     max_jobs: Annotated[
-        int, typer.Option(min=1, help="Refuse an area that takes more; one that is larger than meant takes thousands.")
+        int,
+        typer.Option(
+            min=1,
+            help="Refuse an area that takes more; one that is larger than meant takes thousands.",
+            rich_help_panel=RUNNING,
+        ),
     ] = 250,
-    part_km: Annotated[float, typer.Option(min=1, max=120, help="Largest side of a job's area, km.")] = 50,
+    part_km: Annotated[
+        float, typer.Option(min=1, max=120, help="Largest side of a job's area, km.", rich_help_panel=RUNNING)
+    ] = 50,
     option: Options = None,
     journal: JournalFile = JOURNAL,
     at_once: AtOnce = 2,
-    canary: Annotated[bool, typer.Option(help="Run a test job on one chunk first.")] = True,
+    canary: Annotated[bool, typer.Option(help="Run a test job on one chunk first.", rich_help_panel=RUNNING)] = True,
     allow_holes: AllowHoles = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate jobs and credits, and print the graph.")
