@@ -139,8 +139,12 @@ class SingleJob:
         with self.journal.hold(record.fingerprint) as held:
             if held is None or held.state is not record.state:  # another process is at it
                 return self.journal.get(record.fingerprint)
-            after: JobRecord = self._retry(lambda: self.transitions.of[held.state](self.journal.get(held.fingerprint)))
+            after: JobRecord = self._retry(partial(self._take_step, held.fingerprint))
             return after
+
+    def _take_step(self, key: str) -> JobRecord:
+        record = self.journal.get(key)  # a request without answer has changed it
+        return self.transitions.of[record.state](record)
 
     def _retry(self, step: Callable[[], Any]) -> Any:
         faults = 0

@@ -20,7 +20,7 @@ def server(tmp_path_factory):
 
 
 def mask_of(server, url=None):
-    connection = openeo.connect(url or server.url, retry=False).authenticate_basic(server.user, server.password)
+    connection = openeo.connect(url or server.url).authenticate_basic(server.user, server.password)
     loaded = connection.load_collection("SENTINEL2_L1C", temporal_extent=DATES.split("/"))
     return cloud_mask(loaded, level="L1C", python=PYTHON)
 
