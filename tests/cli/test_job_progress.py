@@ -59,7 +59,7 @@ def test_a_narrow_terminal_cuts_the_job_and_nothing_else():
 def test_of_many_parts_those_that_changed_last_are_listed_and_all_are_counted():
     parts = [part(number, State.FETCHED, changed=float(number)) for number in range(90)] + [part(99)]
     shown = screen(parts, rows=3)
-    assert "91 parts: 90 fetched, 1 planned; no credits told yet" in shown
+    assert "91 parts: 90 fetched, 1 planned; no credits reported yet" in shown
     assert [number for number in range(100) if part(number).name in shown] == [87, 88, 89]
 
 
