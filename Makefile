@@ -9,7 +9,7 @@ PACKAGE ?= -e .
 # left out, those tests are skipped: pip may take a CUDA build of several gigabytes, and one peer's networks are 145 MB.
 TRAIN ?=
 
-.PHONY: demo test quick lint bench results judge faults docs goldens official-speed clean
+.PHONY: demo test quick lint bench results judge faults conformance docs goldens official-speed clean
 .DELETE_ON_ERROR:
 
 $(READY): setup.cfg pyproject.toml
@@ -54,12 +54,19 @@ docs: $(READY)
 results: $(READY)
 	$(BIN)/python tools/docs/results.py
 	$(BIN)/python tools/docs/real_scenes.py
+	$(BIN)/python tools/docs/which_mask.py
 
 # Measure all accuracies again, from the labelled files of docs/results.md; commit first, for the figures name the commit.
 DATA ?= ../shared/data
 judge: $(VENV)/bench
 	$(BIN)/python tools/docs/judge.py $(DATA)
 	$(BIN)/python tools/docs/results.py
+
+# The embedded back-end under openEO's test suite and the JavaScript client (Node.js 20): `make conformance SUITE=CHECKOUT`,
+# a checkout of github.com/Open-EO/openeo-test-suite; with its submodules more of it is run.
+conformance: $(READY)
+	@test -n "$(SUITE)" || { echo "make conformance SUITE=CHECKOUT of github.com/Open-EO/openeo-test-suite"; exit 2; }
+	$(BIN)/python tools/conformance/run.py $(SUITE)
 
 # Remote batches against a back-end with faults: 200 seeds, two parts each, of which `make test` runs the first few.
 faults: $(READY)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openeo.rest._testing import DummyBackend
 from openeo.rest.connection import Connection
 
-from kappamask.backend.callbacks import callback
+from kappamask.backend.callbacks import Callback
 from kappamask.models import CubeError, JobError, load_card
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf, unusable
@@ -149,7 +149,7 @@ def test_what_is_left_out_of_a_cube_is_what_mask_wants(connection):
     for classes, expected in [(None, [0, 1, 1, 1, np.nan]), (["cloud"], [0, 0, 0, 1, np.nan])]:
         chosen = unusable(mask, classes) if classes else unusable(mask)
         process = chosen.flat_graph()["apply2"]["arguments"]["process"]
-        np.testing.assert_array_equal(callback("apply", process["process_graph"])(codes), expected)
+        np.testing.assert_array_equal(Callback.parse("apply", process["process_graph"])(x=codes), expected)
     with pytest.raises(CubeError, match="No class 'clouds'"):
         unusable(mask, ["clouds"])
     with pytest.raises(CubeError, match="missing pixels have no data"):

@@ -1,179 +1,165 @@
-"""Callbacks of `apply` and `reduce_dimension`: per-pixel arithmetic, reducers, and `linear_scale_range`."""
+"""Evaluate callbacks, the child process graphs of `apply`, `reduce_dimension`, `merge_cubes` and the like."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from openeo_driver.errors import ProcessParameterInvalidException
 
-__all__ = ["ELEMENTWISE", "REDUCERS", "callback", "numbers"]
+from kappamask.backend.pixel_math import ELEMENTWISE, REDUCERS, VALUE_DIM, decode_nodata, stack_values
+from kappamask.backend.scale_range import ScaleRange
 
-NODATA = 255
-"""Nodata of uint8 results (OpenEOProcessScriptBuilder.scala, `linear_scale_range`)."""
-LARGEST = 254
-"""Outputs must stay below this for the result to become uint8 (same source)."""
-ROUNDING = 1e-4
-"""float32 arithmetic may put a whole number this much below itself, and cutting off fractions would lose one."""
+__all__ = ["Callback"]
 
-ELEMENTWISE: dict[str, Callable[[Any, Any], Any]] = {
-    "eq": operator.eq, "neq": operator.ne, "gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le,
-    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": operator.truediv,
-    "and": lambda x, y: (x != 0) & (y != 0), "or": lambda x, y: (x != 0) | (y != 0),
-}  # fmt: skip
-"""openEO process with arguments x and y -> function; no data in, no data out."""
-REDUCERS: dict[str, Callable[[xr.DataArray, str], xr.DataArray]] = {
-    "max": lambda data, dim: data.max(dim), "min": lambda data, dim: data.min(dim),
-    "mean": lambda data, dim: data.mean(dim), "median": lambda data, dim: data.median(dim),
-    "sum": lambda data, dim: data.sum(dim, min_count=1),
-    "first": lambda data, dim: data.bfill(dim).isel({dim: 0}, drop=True),
-    "last": lambda data, dim: data.ffill(dim).isel({dim: -1}, drop=True),
-}  # fmt: skip
-"""openEO reducer -> function; no data is left out, as openEO's `ignore_nodata` has it."""
-
-
-def numbers(cube: xr.DataArray) -> xr.DataArray:
-    """The cube with NaN where bytes, as `linear_scale_range` leaves them, hold their nodata value."""
-    if "_FillValue" not in cube.attrs:
-        return cube
-    held = cube.astype(np.float32).where(cube != cube.attrs["_FillValue"])
-    held.attrs = {key: value for key, value in cube.attrs.items() if key != "_FillValue"}
-    return held
-
-
-def callback(
-    parent: str, process: dict[str, Any], dimension: str | None = None
-) -> Callable[[xr.DataArray], xr.DataArray]:
-    """A child process graph as a function of a cube; for a reducer, of the cube along `dimension`.
-
-    The result is float32, or uint8 where `linear_scale_range` ends the graph and its limits call for it.
-    Raises openEO's ProcessParameterInvalid, when built, for a process that is not in the tables.
-    """
-    results = [node for node in process.values() if node.get("result")]
-    if len(results) != 1:
-        raise _invalid(parent, f"{len(results)} nodes are marked as the result, needed is one")
-    graph = _Graph(parent, process, dimension)
-    graph.check()
-    last = results[0]
-    if last["process_id"] == "linear_scale_range":
-        scale = _scale(parent, last["arguments"])
-        return lambda cube: scale(graph.value(last["arguments"]["x"], numbers(cube)))
-    return lambda cube: graph.node(last, numbers(cube)).astype(np.float32).drop_attrs(deep=False)
+Nodes = Mapping[str, dict[str, Any]]
+WITHOUT_EFFECT = ("delta", "return_nodata")
+"""Arguments that change a result elsewhere and are not implemented here: they are refused."""
 
 
 @dataclass(frozen=True)
-class _Graph:
+class Callback:
+    """A checked child process graph, as a function of cubes.
+
+    dimension: what reducers run along; None where the callback sees single pixels.
+    constants: values of the graph's other parameters, such as `context`.
+    """
+
     parent: str
-    nodes: Mapping[str, dict[str, Any]]
-    dimension: str | None
+    nodes: Nodes
+    dimension: str | None = None
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
-    def check(self) -> None:
-        """Refuse what is not offered before any pixel is read."""
-        offered = {**ELEMENTWISE, "not": None, "linear_scale_range": None}
-        if self.dimension:
-            offered |= {**REDUCERS, "array_element": None}
-        unknown = sorted({node["process_id"] for node in self.nodes.values()} - offered.keys())
-        if unknown:
-            raise _invalid(
-                self.parent, f"the callback uses {', '.join(unknown)}; on offer are {', '.join(sorted(offered))}"
-            )
-        extra = sorted(
-            {key for node in self.nodes.values() for key in node["arguments"]}
-            & {"delta", "ignore_nodata", "return_nodata"}
-        )
-        if extra:
-            raise _invalid(
-                self.parent,
-                f"the callback uses the argument {', '.join(extra)}, which has no effect here; leave it out",
+    @classmethod
+    def parse(
+        cls,
+        parent: str,
+        process: Nodes,
+        dimension: str | None = None,
+        constants: Mapping[str, Any] | None = None,
+    ) -> Callback:
+        """Check a graph before any pixel is read.
+
+        Raises openEO's ProcessParameterInvalid for a process or an argument that is not implemented.
+        """
+        graph = cls(parent, process, dimension, constants or {})
+        graph._check_result()
+        graph._check_processes()
+        return graph
+
+    def __call__(self, **cubes: xr.DataArray) -> xr.DataArray:
+        """Evaluate the graph with its parameters by name (x; data; x and y).
+
+        Returns float32, or uint8 where `linear_scale_range` ends the graph and its limits call for it.
+        """
+        evaluation = _Evaluation(self, {name: decode_nodata(cube) for name, cube in cubes.items()})
+        last = self._result()
+        if last["process_id"] == "linear_scale_range":
+            scale = ScaleRange.parse(self.parent, last["arguments"])
+            return scale(evaluation.array(last["arguments"]["x"]))
+        result = evaluation.node(last)
+        if not isinstance(result, xr.DataArray):
+            result = xr.full_like(next(iter(evaluation.cubes.values())), result)
+        return result.astype(np.float32).drop_attrs(deep=False)
+
+    def _result(self) -> dict[str, Any]:
+        return next(node for node in self.nodes.values() if node.get("result"))
+
+    def _check_result(self) -> None:
+        count = sum(bool(node.get("result")) for node in self.nodes.values())
+        if count != 1:
+            raise self.invalid(f"{count} nodes are marked as the result, needed is one")
+
+    def _check_processes(self) -> None:
+        names = {node["process_id"] for node in self.nodes.values()}
+        if "run_udf" in names:
+            raise self.invalid("run_udf must be the only process of a callback")
+        offered = {*ELEMENTWISE, *REDUCERS, "linear_scale_range"} | ({"array_element"} if self.dimension else set())
+        if unknown := sorted(names - offered):
+            raise self.invalid(f"the callback uses {', '.join(unknown)}; on offer are {', '.join(sorted(offered))}")
+        given = {key for node in self.nodes.values() for key in node["arguments"]}
+        if extra := sorted(given.intersection(WITHOUT_EFFECT)):
+            raise self.invalid(
+                f"the callback uses the argument {', '.join(extra)}, which has no effect here; leave it out"
             )
 
-    def node(self, node: dict[str, Any], cube: xr.DataArray) -> xr.DataArray:
-        """The value of a node."""
-        name, given = node["process_id"], node["arguments"]
+    def invalid(self, reason: str) -> ProcessParameterInvalidException:
+        """Make the error that names the parent process and its callback."""
+        return ProcessParameterInvalidException(process=self.parent, parameter="process", reason=f"{reason}.")
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """One run of a callback."""
+
+    callback: Callback
+    cubes: Mapping[str, xr.DataArray]
+
+    def node(self, node: dict[str, Any]) -> Any:
+        """Compute the value of a node: a cube, or a number where all arguments are numbers."""
+        name, arguments = node["process_id"], node["arguments"]
         if name in ELEMENTWISE:
-            x, y = self.value(given["x"], cube), self.value(given["y"], cube)
-            result: xr.DataArray = xr.zeros_like(cube if self.dimension is None else x + y) + ELEMENTWISE[name](x, y)
-            for side in (x, y):
-                result = result.where(side.notnull()) if isinstance(side, xr.DataArray) else result
-            return result
-        if name == "not":
-            x = self.value(given["x"], cube)
-            return cast(xr.DataArray, (x == 0).where(x.notnull()))
+            return self._elementwise(name, arguments)
+        if name in REDUCERS:
+            return self._reduce(name, arguments)
         if name == "linear_scale_range":
-            return _scale(self.parent, given).floats(self.value(given["x"], cube))
-        data = self.value(given["data"], cube)
-        assert self.dimension is not None
-        return (
-            _element(self.parent, data, self.dimension, given)
-            if name == "array_element"
-            else REDUCERS[name](data, self.dimension)
-        )
+            return ScaleRange.parse(self.callback.parent, arguments).scale(self.array(arguments["x"]))
+        return self._element(arguments)
 
-    def value(self, argument: Any, cube: xr.DataArray) -> Any:
-        """An argument: a number, the cube, or another node's value."""
+    def value(self, argument: Any) -> Any:
+        """Resolve an argument: a literal, a parameter, another node's value, or a list of these."""
+        if isinstance(argument, list):
+            return stack_values([self.value(item) for item in argument])
         if not isinstance(argument, dict):
             return argument
         if "from_node" in argument:
-            named = argument.get("node") or self.nodes[argument["from_node"]]
-            return self.node(named, cube)
-        return cube
+            return self.node(argument.get("node") or self.callback.nodes[argument["from_node"]])
+        return self._parameter(str(argument.get("from_parameter")))
 
+    def array(self, argument: Any) -> xr.DataArray:
+        """Resolve an argument that must be a cube."""
+        value = self.value(argument)
+        if isinstance(value, xr.DataArray):
+            return value
+        raise self.callback.invalid(f"a process got {value!r} where it needs pixels")
 
-def _element(parent: str, data: xr.DataArray, dimension: str, given: dict[str, Any]) -> xr.DataArray:
-    labels = [str(v) for v in data[dimension].values]
-    label, index = given.get("label"), given.get("index")
-    position = labels.index(str(label)) if str(label) in labels else index
-    if position is None or not 0 <= position < len(labels):
-        raise _invalid(
-            parent, f"array_element asks for {label if label is not None else index}; there are {', '.join(labels)}"
-        )
-    return data.isel({dimension: position}, drop=True)
+    def _parameter(self, name: str) -> Any:
+        known = {**self.callback.constants, **self.cubes}
+        if name not in known:
+            raise self.callback.invalid(f"the callback has no parameter {name}; there are {', '.join(sorted(known))}")
+        return known[name]
 
+    def _elementwise(self, name: str, arguments: dict[str, Any]) -> Any:
+        names, function = ELEMENTWISE[name]
+        if missing := [key for key in names if key not in arguments]:
+            raise self.callback.invalid(f"{name} lacks {', '.join(missing)}")
+        values = [self.value(arguments[key]) for key in names]
+        arrays = [value for value in values if isinstance(value, xr.DataArray)]
+        if not arrays:
+            return float(function(*values))
+        # comparisons give booleans, which cannot hold NaN
+        result: xr.DataArray = xr.zeros_like(sum(arrays[1:], arrays[0])) + function(*values)
+        for array in arrays:
+            result = result.where(array.notnull())
+        return result
 
-@dataclass(frozen=True)
-class _ScaleRange:
-    """`linear_scale_range` as a function of a cube."""
+    def _reduce(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
+        given = arguments.get("data")
+        data = self.array(given)
+        dimension = VALUE_DIM if isinstance(given, list) else self.callback.dimension
+        if dimension is None or dimension not in data.dims:
+            raise self.callback.invalid(f"{name} needs a list of values, and got a single one")
+        return REDUCERS[name](data, dimension, arguments.get("ignore_nodata", True))
 
-    input_min: float
-    input_max: float
-    output_min: float
-    output_max: float
-
-    @property
-    def to_bytes(self) -> bool:
-        """Whether the Copernicus back-end stores the result as uint8: whole output limits from 0 to 253."""
-        limits = (self.output_min, self.output_max)
-        return all(isinstance(v, int) for v in limits) and self.output_min >= 0 and self.output_max < LARGEST
-
-    def floats(self, cube: xr.DataArray) -> xr.DataArray:
-        """Clamped to the input range and scaled, float64, NaN kept."""
-        share = (cube.astype(np.float64).clip(self.input_min, self.input_max) - self.input_min) / (
-            self.input_max - self.input_min
-        )
-        return (share * (self.output_max - self.output_min) + self.output_min).drop_attrs(deep=False)
-
-    def __call__(self, cube: xr.DataArray) -> xr.DataArray:
-        """float32 with NaN, or uint8 (fractions cut off) with nodata 255."""
-        scaled = self.floats(cube)
-        if not self.to_bytes:
-            return scaled.astype(np.float32)
-        whole: xr.DataArray = (scaled + ROUNDING) // 1
-        return whole.fillna(NODATA).astype(np.uint8).assign_attrs(_FillValue=NODATA)
-
-
-def _scale(parent: str, given: dict[str, Any]) -> _ScaleRange:
-    try:
-        limits = given["inputMin"], given["inputMax"], given.get("outputMin", 0.0), given.get("outputMax", 1.0)
-    except KeyError as error:
-        raise _invalid(parent, f"linear_scale_range lacks {error}") from None
-    if not all(isinstance(v, (int, float)) for v in limits) or limits[0] >= limits[1]:
-        raise _invalid(parent, f"linear_scale_range got {limits}; it needs numbers with inputMin below inputMax")
-    return _ScaleRange(*limits)
-
-
-def _invalid(parent: str, reason: str) -> ProcessParameterInvalidException:
-    return ProcessParameterInvalidException(process=parent, parameter="process", reason=f"{reason}.")
+    def _element(self, arguments: dict[str, Any]) -> xr.DataArray:
+        data, dimension = self.array(arguments.get("data")), str(self.callback.dimension)
+        labels = [str(label) for label in data[dimension].values]
+        label, index = arguments.get("label"), arguments.get("index")
+        position = labels.index(str(label)) if str(label) in labels else index
+        if position is None or not 0 <= position < len(labels):
+            wanted = label if label is not None else index
+            raise self.callback.invalid(f"array_element asks for {wanted}; there are {', '.join(labels)}")
+        return data.isel({dimension: position}, drop=True)

@@ -83,6 +83,7 @@ def apply_neighborhood(
     retain_nodata_tiles: bool = False,
     buffer_from_data: bool = True,
     strict: bool = True,
+    flat_results: bool = False,
     engine: Engine = serial,
     read_ahead: int = READ_AHEAD,
     progress: Callable[[int, int], None] | None = None,
@@ -103,6 +104,7 @@ def apply_neighborhood(
         nothing and is cropped all the same, and a result of the wrong size is cropped blindly. An overlap above `size`
         is then computed as the openEO process says, whereas the back-end shifts or fails
         (openeo-geopyspark-driver#1191).
+    flat_results: take a result (y, x) of one date as one band, as the back-end does in `reduce_dimension`.
     engine: runs the chunks, see `serial`.
     read_ahead: bytes of float32 to read at once, in whole rows of chunks; 0 reads chunk by chunk.
     progress: called with (chunks done, chunks in all).
@@ -117,7 +119,7 @@ def apply_neighborhood(
     window = _window(size, overlap, buffer_from_data, strict)
     cube = _in_order(cube)
     plan = _plan(cube, size, per_date)
-    call = Udf.of(udf, context, cube, window, epsg, retain_nodata_tiles)
+    call = Udf.of(udf, context, cube, window, epsg, retain_nodata_tiles, flat_results)
     results = Results(cube, size, per_date)
     for done, (chunk, piece) in enumerate(engine(call, _jobs(cube, plan, window, read_ahead)), start=1):
         if piece is not None:

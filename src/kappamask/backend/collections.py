@@ -9,6 +9,7 @@ from openeo_driver.backend import AbstractCollectionCatalog, LoadParameters
 from openeo_driver.errors import CollectionNotFoundException, OpenEOApiException
 from openeo_driver.utils import EvalEnv
 
+from kappamask.backend.bands import describe_band
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.load import Request, load
@@ -79,6 +80,9 @@ def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
     boxes = [scene.lonlat() for scene in scenes] or [(-180.0, -90.0, 180.0, 90.0)]
     bbox = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
     interval = [_iso(scenes[0].datetime), _iso(scenes[-1].datetime)] if scenes else [None, None]
+    described = [
+        {key: value for key, value in describe_band(band)._asdict().items() if value is not None} for band in bands
+    ]
     system = pd.Series([scene.epsg for scene in scenes] or [4326]).mode()[0]
     return {
         "stac_version": "1.0.0",
@@ -95,7 +99,7 @@ def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
             "t": {"type": "temporal", "extent": interval},
             "bands": {"type": "bands", "values": bands},
         },
-        "summaries": {"eo:bands": [{"name": band} for band in bands], "bands": [{"name": band} for band in bands]},
+        "summaries": {"eo:bands": described, "bands": [{"name": band} for band in bands]},
         "links": [],
     }
 

@@ -7,27 +7,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import rioxarray  # noqa: F401  (registers the .rio accessor)
-import shapely
 import xarray as xr
-from openeo.metadata import Band, BandDimension, CubeMetadata, SpatialDimension, TemporalDimension
-from openeo_driver.datacube import DriverDataCube, DriverVectorCube
+from openeo.metadata import BandDimension, CubeMetadata, SpatialDimension, TemporalDimension
+from openeo_driver.datacube import DriverDataCube
 from openeo_driver.datastructs import StacAsset
-from openeo_driver.errors import OpenEOApiException, ProcessParameterInvalidException
 from openeo_driver.utils import EvalEnv
-from pyproj import Transformer
-from rasterio.features import geometry_mask
 
-from kappamask.backend.callbacks import callback, numbers
+from kappamask.backend.bands import compute_ndvi, describe_band
+from kappamask.backend.callbacks import Callback
 from kappamask.backend.engines import Run
-from kappamask.backend.filters import METHODS, kept, resample
+from kappamask.backend.errors import api_error, invalid_parameter
+from kappamask.backend.filters import kept
 from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
+from kappamask.backend.masking import hide_masked, hide_polygon, is_inside
+from kappamask.backend.merging import merge
 from kappamask.backend.neighborhood import Neighborhood
+from kappamask.backend.resampling import METHODS, match_grid, resample
 from kappamask.backend.save import write
+from kappamask.backend.temporal import aggregate_intervals
+from kappamask.backend.udf_dimension import run_along, run_per_pixel, run_reducer
+from kappamask.backend.udf_node import UdfNode
 
-__all__ = ["SceneCube"]
+__all__ = ["ONLY_UDF", "SceneCube"]
 
-TOLERANCE = 1e-3
-"""Distance in units of the CRS within which pixel centres of two cubes are the same."""
+ONLY_UDF = "apply_dimension: only callbacks with a single run_udf are supported."
 
 
 class SceneCube(DriverDataCube):  # type: ignore[misc]
@@ -52,7 +55,9 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         have = [str(b) for b in self.array.bands.values]
         missing = [band for band in bands if band not in have]
         if missing:
-            raise _invalid("filter_bands", "bands", f"no band {', '.join(missing)}; there are {', '.join(have)}")
+            raise invalid_parameter(
+                "filter_bands", "bands", f"no band {', '.join(missing)}; there are {', '.join(have)}"
+            )
         return self._with(self.array.sel(bands=bands))
 
     def filter_temporal(self, start: str | None, end: str | None) -> SceneCube:
@@ -63,19 +68,19 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         keep = np.flatnonzero((t >= first) & (t < after))
         if not keep.size:
             have = ", ".join(f"{day:%Y-%m-%d}" for day in t)
-            raise _invalid("filter_temporal", "extent", f"no date lies in [{start}, {end}); there are {have}")
+            raise invalid_parameter("filter_temporal", "extent", f"no date lies in [{start}, {end}); there are {have}")
         return self._with(self.array.isel(t=keep))
 
     def filter_labels(self, condition: dict[str, Any], dimension: str, **_unused: Any) -> SceneCube:
         """Dates whose label, such as 2018-02-02T00:00:00Z, fulfils the condition."""
         if dimension != "t":
-            raise _invalid(
+            raise invalid_parameter(
                 "filter_labels", "dimension", f"labels of {dimension!r} cannot be filtered, those of 't' can"
             )
         labels = [f"{day:%Y-%m-%dT%H:%M:%SZ}" for day in pd.DatetimeIndex(self.array.t.values)]
         keep = np.flatnonzero(kept(labels, condition))
         if not keep.size:
-            raise _invalid("filter_labels", "condition", f"no date fulfils it; there are {', '.join(labels)}")
+            raise invalid_parameter("filter_labels", "condition", f"no date fulfils it; there are {', '.join(labels)}")
         return self._with(self.array.isel(t=keep))
 
     def filter_bbox(self, west: float, south: float, east: float, north: float, crs: Any = None) -> SceneCube:
@@ -83,30 +88,25 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         box = transform_bounds((west, south, east, north), crs or 4326, self.epsg)
         inside = intersection(box, self.area)
         if inside[0] >= inside[2] or inside[1] >= inside[3]:
-            raise _invalid("filter_bbox", "extent", f"{box} (EPSG:{self.epsg}) lies outside the cube, {self.area}")
+            raise invalid_parameter(
+                "filter_bbox", "extent", f"{box} (EPSG:{self.epsg}) lies outside the cube, {self.area}"
+            )
         grid = PixelGrid.of(self.array, inside)
         return self._with(crop(self.array, grid.grown(self._margin)), grid.bounds)
 
     def filter_spatial(self, geometries: Any) -> SceneCube:
-        """Pixels whose centre lies in the geometries; the others become NaN."""
-        shape, crs = geometries, 4326
-        if isinstance(geometries, DriverVectorCube):
-            shape, crs = geometries.to_multipolygon(), geometries.get_crs() or 4326
-        to_cube = Transformer.from_crs(crs, self.epsg, always_xy=True).transform
-        local = shapely.transform(shapely.geometry.shape(shape), lambda xy: np.column_stack(to_cube(*xy.T)))
-        west, south, east, north = local.bounds
-        outside = geometry_mask([local], (self.array.sizes["y"], self.array.sizes["x"]), self.array.rio.transform())
-        masked = self.array.where(~xr.DataArray(outside, dims=("y", "x")))
-        return self._with(masked).filter_bbox(west, south, east, north, crs=self.epsg)
+        """Pixels whose centre lies in the geometries; the others become NaN, and the cube is cut to their box."""
+        inside, bounds = is_inside(self.array, geometries)
+        west, south, east, north = bounds
+        return self._with(self.array.where(inside)).filter_bbox(west, south, east, north, crs=self.epsg)
 
     def resample_spatial(
         self, resolution: Any = 0, projection: Any = None, method: str = "near", align: str = "upper-left"
     ) -> SceneCube:
         """Other pixel size or CRS; 0 and None keep what the cube has."""
         if align != "upper-left":
-            raise _invalid("resample_spatial", "align", f"{align!r} is not supported; there is upper-left")
-        if method not in METHODS:
-            raise _invalid("resample_spatial", "method", f"{method!r} is not supported; there are {', '.join(METHODS)}")
+            raise invalid_parameter("resample_spatial", "align", f"{align!r} is not supported; there is upper-left")
+        _check_method("resample_spatial", method)
         x, y = resolution if isinstance(resolution, (list, tuple)) else (resolution, resolution)
         step = (float(x), float(y)) if x and y else None
         target = projection or self.epsg
@@ -114,6 +114,12 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
             return self
         warped = resample(self.array, target, step, METHODS[method])
         return self._with(warped, transform_bounds(self.area, self.epsg, target))
+
+    def resample_cube_spatial(self, target: SceneCube, method: str = "near") -> SceneCube:
+        """Bring the pixels to the grid of `target`; NaN where this cube does not reach."""
+        _check_method("resample_cube_spatial", method)
+        matched = match_grid(self.array, target.array, METHODS[method])
+        return SceneCube(matched, target.area, target._margin, self._run)
 
     def apply_neighborhood(
         self,
@@ -126,41 +132,84 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     ) -> SceneCube:
         """One UDF over chunks, as `chunks.apply_neighborhood` describes."""
         plan = Neighborhood.parse(process, size, overlap or [], context, env)
-        return self._with(plan.run(self.array, self.epsg, self._run).rio.write_crs(self.epsg))
+        return self._with(plan.run(self.array, self._run))
 
-    def apply(self, process: dict[str, Any], *, context: Any = None, env: EvalEnv) -> SceneCube:  # noqa: ARG002
-        """Arithmetic for each pixel, and `linear_scale_range`; see `callbacks`."""
-        return self._with(callback("apply", process)(self.array))
+    def apply(self, process: dict[str, Any], *, context: Any = None, env: EvalEnv) -> SceneCube:
+        """Arithmetic for each pixel, `linear_scale_range`, or one UDF."""
+        if node := UdfNode.parse("apply", process, context, env):
+            return self._with(run_per_pixel(node, self.array, self._run))
+        return self._with(Callback.parse("apply", process, None, _constants(context, env))(x=self.array))
 
-    def reduce_dimension(
+    def apply_dimension(
         self,
-        reducer: dict[str, Any],
+        process: dict[str, Any],
         *,
         dimension: str,
-        context: Any = None,  # noqa: ARG002
-        env: EvalEnv,  # noqa: ARG002
+        target_dimension: str | None = None,
+        context: Any = None,
+        env: EvalEnv,
     ) -> SceneCube:
-        """The cube without its bands or dates; see `callbacks`."""
-        if dimension not in ("t", "bands"):
-            raise _invalid("reduce_dimension", "dimension", f"{dimension} cannot be reduced; t and bands can")
-        return self._with(callback("reduce_dimension", reducer, dimension)(self.array))
+        """One UDF along `t` or `bands`, as `udf_dimension` describes; other callbacks are refused."""
+        node = UdfNode.parse("apply_dimension", process, context, env)
+        if node is None:
+            raise api_error("FeatureUnsupported", ONLY_UDF)
+        return self._with(run_along(node, self.array, self._run, dimension, target_dimension))
 
-    def merge_cubes(self, other: SceneCube, overlap_resolver: str | None = None) -> SceneCube:
-        """The bands of both cubes; they must differ, and so must no pixel grid."""
-        mine, theirs = [str(b) for b in self.array.bands.values], [str(b) for b in other.array.bands.values]
-        both = [band for band in mine if band in theirs]
-        if both or overlap_resolver:
-            reason = f"both cubes have {', '.join(both)}" if both else "resolvers are not supported"
-            raise _invalid("merge_cubes", "overlap_resolver", f"{reason}; rename the bands first")
-        near = other.array.reindex(y=self.array.y, x=self.array.x, method="nearest", tolerance=TOLERANCE)
-        if near.notnull().sum() == 0:
-            raise _invalid("merge_cubes", "cube2", "the cubes share no pixel; load both for the same area")
-        return self._with(xr.concat([self.array, near], "bands", join="outer").rio.write_crs(self.epsg))
+    def reduce_dimension(
+        self, reducer: dict[str, Any], *, dimension: str, context: Any = None, env: EvalEnv
+    ) -> SceneCube:
+        """The cube without its bands or dates, by reducers and arithmetic or by one UDF."""
+        if node := UdfNode.parse("reduce_dimension", reducer, context, env):
+            return self._with(run_reducer(node, self.array, self._run, dimension))
+        if dimension not in ("t", "bands"):
+            raise invalid_parameter("reduce_dimension", "dimension", f"{dimension} cannot be reduced; t and bands can")
+        callback = Callback.parse("reduce_dimension", reducer, dimension, _constants(context, env))
+        return self._with(callback(data=self.array))
+
+    def aggregate_temporal(
+        self,
+        intervals: list[Any],
+        reducer: dict[str, Any],
+        labels: list[Any] | None = None,
+        dimension: str | None = "t",
+        context: Any = None,
+        reduce: bool = True,  # noqa: ARG002
+    ) -> SceneCube:
+        """One date for each interval; see `temporal.aggregate_intervals`."""
+        self._check_dimension(dimension or "t", allowed=("t",))
+        callback = Callback.parse("aggregate_temporal", reducer, "t", {"context": context})
+        return self._with(aggregate_intervals(self.array, intervals, labels, lambda cube: callback(data=cube)))
+
+    def drop_dimension(self, name: str) -> SceneCube:
+        """The cube without a dimension of one label."""
+        self._check_dimension(name, allowed=("t", "bands"))
+        if self.array.sizes[name] != 1:
+            raise api_error(
+                "DimensionLabelCountMismatch",
+                f"The dimension {name} has {self.array.sizes[name]} labels and only one of 1 can be dropped; use "
+                "reduce_dimension or a filter first.",
+            )
+        return self._with(self.array.isel({name: 0}, drop=True))
+
+    def _check_dimension(self, name: str, allowed: tuple[str, ...]) -> None:
+        have = [dim for dim in allowed if dim in self.array.dims]
+        if name not in have:
+            listed = f"there is {' and '.join(have)}" if have else "the cube has none that fits"
+            raise api_error("DimensionNotAvailable", f"No dimension {name} can be used here; {listed}.")
+
+    def ndvi(self, nir: str = "nir", red: str = "red", target_band: str | None = None) -> SceneCube:
+        """The vegetation index, alone or as an added band; see `bands.compute_ndvi`."""
+        return self._with(compute_ndvi(self.array, nir, red, target_band))
+
+    def merge_cubes(self, other: SceneCube, overlap_resolver: dict[str, Any] | None = None) -> SceneCube:
+        """The labels of both cubes on this one's pixels; see `merging.merge`."""
+        resolver = Callback.parse("merge_cubes", overlap_resolver) if overlap_resolver else None
+        return self._with(merge(self.array, other.array, resolver).rio.write_crs(self.epsg))
 
     def rename_labels(self, dimension: str, target: list[Any], source: list[Any] | None = None) -> SceneCube:
         """New names for all bands, or for those in `source`."""
         if dimension != "bands" or "bands" not in self.array.dims:
-            raise _invalid(
+            raise invalid_parameter(
                 "rename_labels", "dimension", f"{dimension} cannot be renamed; bands can, if the cube has any"
             )
         have, new = [str(band) for band in self.array.bands.values], [str(label) for label in target]
@@ -169,19 +218,16 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
             new = [names.get(band, band) for band in have]
         if len(new) != len(have) or len(set(new)) != len(new):
             reason = f"{target} does not give {len(have)} distinct labels to {', '.join(have)}"
-            raise _invalid("rename_labels", "target", reason)
+            raise invalid_parameter("rename_labels", "target", reason)
         return self._with(self.array.assign_coords(bands=new))
 
     def mask(self, mask: SceneCube, replacement: float | None = None) -> SceneCube:
-        """Where the mask holds a number other than 0, `replacement` or NaN."""
-        other = numbers(mask.array)
-        other = other.squeeze("bands", drop=True) if other.sizes.get("bands") == 1 else other
-        near = other.reindex(y=self.array.y, x=self.array.x, method="nearest", tolerance=TOLERANCE)
-        hit = (near != 0) & near.notnull()
-        missing: Any = False  # xarray takes any value, and declares a sentinel
-        aligned = hit.reindex({d: self.array[d] for d in ("t", "bands") if d in hit.dims}, fill_value=missing)
-        kept = numbers(self.array).where(~aligned, np.nan if replacement is None else replacement)
-        return self._with(kept.transpose(*self.array.dims).astype(np.float32))
+        """Where the mask is not 0, `replacement` or NaN; see `masking.hide_masked`."""
+        return self._with(hide_masked(self.array, mask.array, replacement))
+
+    def mask_polygon(self, mask: Any, replacement: float | None = None, inside: bool = False) -> SceneCube:
+        """Outside the polygons, or inside them, `replacement` or NaN; see `masking.hide_polygon`."""
+        return self._with(hide_polygon(self.array, mask, replacement, inside))
 
     @property
     def epsg(self) -> int:
@@ -204,9 +250,15 @@ def _metadata(array: xr.DataArray) -> CubeMetadata:
     if "t" in array.dims:
         dims.append(TemporalDimension(name="t", extent=[]))
     if "bands" in array.dims:
-        dims.append(BandDimension(name="bands", bands=[Band(name=str(b)) for b in array.bands.values]))
+        dims.append(BandDimension(name="bands", bands=[describe_band(str(b)) for b in array.bands.values]))
     return CubeMetadata(dimensions=dims)
 
 
-def _invalid(process: str, parameter: str, reason: str) -> OpenEOApiException:
-    return ProcessParameterInvalidException(process=process, parameter=parameter, reason=f"{reason}.")
+def _constants(context: Any, env: EvalEnv | None) -> dict[str, Any]:
+    """Values that a callback may refer to beside its pixels: parameters of the graph, and its context."""
+    return {**(env.collect_parameters() if env else {}), "context": context}
+
+
+def _check_method(process: str, method: str) -> None:
+    if method not in METHODS:
+        raise invalid_parameter(process, "method", f"{method!r} is not supported; there are {', '.join(METHODS)}")

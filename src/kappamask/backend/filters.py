@@ -1,16 +1,12 @@
-"""The processes `filter_labels` and `resample_spatial`."""
+"""The condition of the openEO process `filter_labels`."""
 
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-import rioxarray  # noqa: F401  (registers the .rio accessor)
-import xarray as xr
 from openeo_driver.errors import ProcessParameterInvalidException
-from rasterio.enums import Resampling
 
-__all__ = ["CONDITIONS", "METHODS", "kept", "resample"]
+__all__ = ["CONDITIONS", "kept"]
 
 CONDITIONS: dict[str, tuple[tuple[str, str], Callable[[Any, Any], bool]]] = {
     "eq": (("x", "y"), operator.eq),
@@ -22,13 +18,6 @@ CONDITIONS: dict[str, tuple[tuple[str, str], Callable[[Any, Any], bool]]] = {
     "text_contains": (("data", "pattern"), lambda text, part: str(part) in str(text)),
 }
 """openEO process -> its two arguments, and the function."""
-METHODS = {
-    "near": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic,
-    "cubicspline": Resampling.cubic_spline, "lanczos": Resampling.lanczos, "average": Resampling.average,
-    "mode": Resampling.mode, "max": Resampling.max, "min": Resampling.min, "med": Resampling.med,
-    "q1": Resampling.q1, "q3": Resampling.q3,
-}  # fmt: skip
-"""Resampling by openEO name. The Copernicus back-end takes any other name for `near`; here it is an error."""
 
 
 def kept(labels: Iterable[str], condition: dict[str, Any]) -> list[bool]:
@@ -54,16 +43,3 @@ def _value(argument: Any, graph: dict[str, Any], label: str) -> Any:
 
 def _invalid(reason: str) -> ProcessParameterInvalidException:
     return ProcessParameterInvalidException(process="filter_labels", parameter="condition", reason=f"{reason}.")
-
-
-def resample(array: xr.DataArray, target: Any, step: tuple[float, float] | None, method: Resampling) -> xr.DataArray:
-    """Each date warped to one grid; rioxarray takes three dims at most."""
-    nodata = array.attrs.get("_FillValue", np.nan)
-
-    def warp(one: xr.DataArray) -> xr.DataArray:
-        warped: xr.DataArray = one.rio.write_nodata(nodata).rio.reproject(target, resolution=step, resampling=method)
-        return warped
-
-    if "t" not in array.dims:
-        return warp(array)
-    return xr.concat([warp(array.isel(t=i)) for i in range(array.sizes["t"])], array.t)

@@ -110,9 +110,9 @@ def job_log(path: Path, level: str = "info") -> Iterator[None]:
 
 
 def read(
-    path: Path, offset: str | None = None, limit: int | None = None, level: str | None = None
+    path: Path, offset: int | None = None, limit: int | None = None, level: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Entries behind the one with id `offset`, at least as severe as `level`."""
+    """Read the entries behind the one with id `offset`, at least as severe as `level`."""
     if not path.exists():
         return
     least, left = LEVELS.get(level or "debug", 10), limit
@@ -121,7 +121,7 @@ def read(
             if not line.endswith("\n"):  # another process is writing it
                 return
             item = {"id": str(number), **_parsed(line)}
-            if (offset is not None and number <= int(offset)) or LEVELS[item["level"]] < least:
+            if (offset is not None and number <= offset) or LEVELS[item["level"]] < least:
                 continue
             if left is not None and left <= 0:
                 return

@@ -2,8 +2,9 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from openeo_driver.backend import BatchJobMetadata, BatchJobs, JobListing
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 DAMAGE = (JobError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading records raises that are no records: a job's UDF can write into the job's folder."""
 _ID = re.compile(r"j-[0-9a-f]{1,64}")
+_OFFSET = re.compile(r"[0-9]{1,18}")
+"""Ids of log entries: line numbers."""
 
 
 def describe(folder: JobFolder, status: str) -> BatchJobMetadata:
@@ -130,20 +133,29 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         return describe(folder, self._runner.status(folder))
 
     def get_user_jobs(
-        self,
-        user_id: str,
-        limit: int | None = None,
-        request_parameters: dict[str, Any] | None = None,  # noqa: ARG002
+        self, user_id: str, limit: int | None = None, request_parameters: Mapping[str, Any] | None = None
     ) -> JobListing:
-        """A user's jobs, the newest first."""
+        """List a user's jobs, the newest first, in pages of `limit`.
+
+        The `next` link of a page carries `after`, the id of its last job, so that jobs that are created meanwhile shift
+        nothing. Raises the openEO error QueryParameterInvalid (400) for a `limit` below 1.
+        """
+        parameters = request_parameters or {}
+        if parameters.get("limit") and (limit is None or limit < 1):
+            raise _invalid_query("limit", parameters["limit"], "a whole number from 1 on")
+        after = parameters.get("after")
         names = sorted((path.name for path in self._runner.jobs.iterdir()), reverse=True)
-        found = []
+        page = list(islice(self._list(user_id, (n for n in names if not after or n < after)), limit and limit + 1))
+        if limit is None or len(page) <= limit:
+            return JobListing(page)
+        return JobListing(page[:limit], next_parameters={"limit": limit, "after": page[limit - 1].id})
+
+    def _list(self, user_id: str, names: Iterable[str]) -> Iterator[BatchJobMetadata]:
         for name in names:
             try:
-                found.append(self.get_job_info(name, user_id))
+                yield self.get_job_info(name, user_id)
             except JobNotFoundException:
                 continue
-        return JobListing(found[:limit])
 
     def start_job(self, job_id: str, user: User) -> None:
         """Start at once: jobs do not queue."""
@@ -172,10 +184,26 @@ class Jobs(BatchJobs):  # type: ignore[misc]
     def get_log_entries(
         self, job_id: str, *, user_id: str, offset: str | None = None, limit: int | None = None, level: str = "debug"
     ) -> Iterator[dict[str, Any]]:
-        """Log of a job, UDF's `inspect()` and tracebacks included."""
+        """Read a job's log, with the UDF's `inspect()` and tracebacks.
+
+        offset: id of the last entry that the client has; None or empty for the whole log. Raises the openEO error
+        OffsetInvalid (400), as Copernicus does, for anything else.
+        """
         folder = self._folder(job_id, user_id)
+        if offset and not _OFFSET.fullmatch(offset):
+            raise OpenEOApiException(
+                f"The query parameter offset is {offset[:100]!r}; give the id of a log entry, such as 12.",
+                code="OffsetInvalid", status_code=400,
+            )  # fmt: skip
         self._status(folder)
-        return job_store.read(folder.log, offset, limit, level)
+        return job_store.read(folder.log, int(offset) if offset else None, limit, level)
+
+
+def _invalid_query(name: str, value: Any, needed: str) -> OpenEOApiException:
+    return OpenEOApiException(
+        f"The query parameter {name} is {str(value)[:100]!r}; it needs {needed}.",
+        code="QueryParameterInvalid", status_code=400,
+    )  # fmt: skip
 
 
 def checked_options(options: Any) -> dict[str, Any]:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import xarray as xr
-from openeo.metadata import Band, BandDimension, CubeMetadata
-from openeo.udf.run_code import load_module_from_string
-from openeo_driver.errors import OpenEOApiException, ProcessParameterInvalidException
-from openeo_driver.ProcessGraphDeserializer import _get_udf, convert_node
-from openeo_driver.util.pgparsing import SingleRunUDFProcessGraph
+from openeo_driver.errors import OpenEOApiException
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.chunks import MINIMUM_SIZE, apply_neighborhood
+from kappamask.backend.chunks import MINIMUM_SIZE
 from kappamask.backend.engines import Run
-from kappamask.models import KappaMaskError
+from kappamask.backend.errors import invalid_parameter
+from kappamask.backend.udf_node import UdfNode
 
 __all__ = ["Neighborhood"]
 
@@ -28,8 +24,7 @@ PER_DATE = "P1D"
 class Neighborhood:
     """A checked `apply_neighborhood` node."""
 
-    code: str
-    context: dict[str, Any]
+    udf: UdfNode
     size: int
     overlap: int
     per_date: bool
@@ -56,39 +51,14 @@ class Neighborhood:
                 "overlap",
                 f"{border} px exceeds the size of {edge} px, for which the Copernicus back-end shifts its output",
             )
-        code, own = _udf(process, context, env)
-        return cls(code, own, edge, border, _per_date(sizes.get("t")))
+        udf = UdfNode.parse("apply_neighborhood", process, context, env)
+        if udf is None:
+            raise _invalid("process", "only callbacks with a single run_udf are supported")
+        return cls(udf, edge, border, _per_date(sizes.get("t")))
 
-    def run(self, cube: xr.DataArray, epsg: int, run: Run) -> xr.DataArray:
-        """The result cube, float32; errors of the UDF become openEO's with its message."""
-        try:
-            result = apply_neighborhood(
-                cube, self.code, self.size, self.overlap, self.context,
-                per_date=self.per_date, epsg=epsg, engine=run.engine, progress=run.progress, read_ahead=run.read_ahead,
-            )  # fmt: skip
-            names = self._announced(cube)
-        except KappaMaskError as error:
-            raise OpenEOApiException(str(error), code="UdfError", status_code=500) from error
-        except Exception as error:
-            raise OpenEOApiException(
-                f"The UDF failed: {type(error).__name__}: {error}", code="UdfError", status_code=500
-            ) from error
-        return result.assign_coords(bands=names) if names else result
-
-    def _announced(self, cube: xr.DataArray) -> list[str] | None:
-        """Band names from the UDF's `apply_metadata`; the mere word triggers it per date, a definition in a series."""
-        found = (
-            "apply_metadata" in self.code
-            if self.per_date
-            else re.search(r"^def\s+apply_metadata\s*\(", self.code, re.MULTILINE)
-        )
-        if not found:
-            return None
-        bands = [Band(name=str(b)) for b in cube.bands.values]
-        metadata = load_module_from_string(self.code)["apply_metadata"](
-            CubeMetadata([BandDimension("bands", bands)]), self.context
-        )
-        return list(metadata.band_names)
+    def run(self, cube: xr.DataArray, run: Run) -> xr.DataArray:
+        """Run the UDF; float32, errors as `UdfNode.run` raises them."""
+        return self.udf.run(cube, run, size=self.size, overlap=self.overlap, per_date=self.per_date)
 
 
 def _by_dimension(parameter: str, entries: Any) -> dict[str, dict[str, Any]]:
@@ -132,22 +102,5 @@ def _per_date(entry: dict[str, Any] | None) -> bool:
     return value == PER_DATE
 
 
-def _udf(process: dict[str, Any], context: Any, env: EvalEnv) -> tuple[str, dict[str, Any]]:
-    """Text and context of the single `run_udf` node."""
-    single = SingleRunUDFProcessGraph.parse_or_none(process)
-    if single is None:
-        raise _invalid("process", "only callbacks with a single run_udf are supported")
-    inner = env.push_parameters({"context": context})
-    node: dict[str, Any] = convert_node(
-        {"udf": single.udf, "runtime": single.runtime, "version": single.version, "context": single.context}, env=inner
-    )
-    code, _ = _get_udf(node, env=env)
-    try:
-        compile(code, "udf", "exec")
-    except (SyntaxError, ValueError, TypeError) as error:
-        raise _invalid("process", f"the UDF is no Python text: {error}. Put the text itself into the graph") from error
-    return code, dict(node["context"] or {})
-
-
-def _invalid(parameter: str, reason: str) -> ProcessParameterInvalidException:
-    return ProcessParameterInvalidException(process="apply_neighborhood", parameter=parameter, reason=f"{reason}.")
+def _invalid(parameter: str, reason: str) -> OpenEOApiException:
+    return invalid_parameter("apply_neighborhood", parameter, reason)

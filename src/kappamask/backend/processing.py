@@ -9,35 +9,34 @@ from typing import Any
 from openeo_driver.backend import LoadParameters, OpenEoBackendImplementation
 from openeo_driver.config import OpenEoBackendConfig
 from openeo_driver.errors import OpenEOApiException
-from openeo_driver.processes import ProcessArgs, ProcessRegistry
+from openeo_driver.processes import ProcessRegistry
 from openeo_driver.ProcessGraphDeserializer import ConcreteProcessing, process_registry_2xx
 from openeo_driver.specs import SPECS_ROOT
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.callbacks import ELEMENTWISE, REDUCERS
+from kappamask.backend.checked_processes import CHECKED
 from kappamask.backend.collections import Catalog, cube_of
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.filters import CONDITIONS
 from kappamask.backend.job_store import Settings
-from kappamask.backend.neighborhood import Neighborhood
+from kappamask.backend.pixel_math import ELEMENTWISE, REDUCERS
 from kappamask.backend.services import PythonRuntime, StoredProcesses, check_namespaces, keep_to_this_machine
-from kappamask.backend.stac import check_source, stac_scenes
+from kappamask.backend.stac import stac_scenes
 
 __all__ = ["GraphProcessing", "SceneBackend"]
 
 PROCESSES = (
     "load_collection", "load_stac", "filter_bands", "filter_bbox", "filter_temporal", "filter_spatial",
-    "resample_spatial", "apply_neighborhood", "apply", "reduce_dimension", "merge_cubes", "rename_labels", "mask",
+    "resample_spatial", "resample_cube_spatial", "apply_neighborhood", "apply", "apply_dimension", "reduce_dimension",
+    "aggregate_temporal", "drop_dimension", "merge_cubes", "rename_labels", "mask", "mask_polygon", "ndvi",
     "save_result", "filter_labels", "if",
 )  # fmt: skip
 """Processes at the top level of a graph."""
 VALUES = ("eq",)
 """Processes of values, at the top level and in callbacks."""
-CALLBACKS = tuple(
-    {"run_udf", "linear_scale_range", "not", "array_element", *ELEMENTWISE, *REDUCERS, *CONDITIONS} - {*VALUES}
-)
-"""Processes inside `apply_neighborhood`, `apply` and `reduce_dimension`."""
+CALLBACKS = tuple({"run_udf", "linear_scale_range", "array_element", *ELEMENTWISE, *REDUCERS, *CONDITIONS} - {*VALUES})
+"""Processes inside `apply`, `reduce_dimension` and other processes that take a callback."""
 
 
 @lru_cache(maxsize=1)
@@ -48,33 +47,13 @@ def registry() -> ProcessRegistry:
         argument_names=["args", "env"],
         target_version=process_registry_2xx.target_version,
     )
-    checked = {"load_stac": _load_stac, "apply_neighborhood": _apply_neighborhood}
     for name in (*PROCESSES, *VALUES):
-        function = checked.get(name, process_registry_2xx.get_function(name))
+        function = CHECKED.get(name, process_registry_2xx.get_function(name))
         offered.add_process(name, function=function, spec=process_registry_2xx.get_spec(name))
     for name in CALLBACKS:
         offered.add_process(name, spec=process_registry_2xx.get_spec(name))
     offered.add_hidden(process_registry_2xx.get_function("collect"), name="collect")
     return offered
-
-
-def _load_stac(args: ProcessArgs, env: EvalEnv) -> Any:
-    """openeo-driver's own, but it would open any URL already in the dry run."""
-    check_source(args.get_required("url", expected_type=str), env.backend_implementation.scenes)
-    return process_registry_2xx.get_function("load_stac")(args, env)
-
-
-def _apply_neighborhood(args: ProcessArgs, env: EvalEnv) -> Any:
-    """openeo-driver's own, with the arguments checked in dry run and validation too."""
-    process = args.get_deep("process", "process_graph", expected_type=dict)
-    Neighborhood.parse(
-        process,
-        args.get_required("size"),
-        args.get_optional("overlap") or [],
-        args.get_optional("context", default=None),
-        env,
-    )
-    return process_registry_2xx.get_function("apply_neighborhood")(args, env)
 
 
 class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]

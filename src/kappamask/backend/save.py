@@ -28,6 +28,8 @@ DEFLATE_LEVEL = 6
 """ZLEVEL runs from 1, fast, to 9, small (zlib)."""
 _PREFIX = re.compile(r"\w[\w.\- ]{0,59}")
 """A plain name; with four bytes a letter, date and suffix, below the 255 bytes that a file's name may have."""
+GRID_MAPPING = "spatial_ref"
+"""Name of the netCDF variable that holds the CRS: what rioxarray and GDAL look for first."""
 UNNAMED = "var"
 """Name of the one band of a cube without a band dimension."""
 
@@ -101,13 +103,14 @@ def _one_gtiff(cube: xr.DataArray, path: Path, level: int) -> dict[str, Any]:
 
 
 def _netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[str, dict[str, Any]]:
-    """One variable for each band, with the CRS as grid mapping."""
+    """Write one variable for each band, georeferenced as CF and GDAL expect it."""
     cube = cube.compute()
-    crs, nodata = cube.rio.crs, _nodata(cube)
-    named = cube.assign_coords(bands=[str(b) for b in cube.bands.values]).drop_attrs()
-    data = named.to_dataset(dim="bands").rio.write_crs(crs, grid_mapping_name="crs")
-    data.attrs.update({"Conventions": "CF-1.9", "institution": "kappamask embedded openEO back-end"})
-    encoding = {name: {"zlib": True, "complevel": level, "_FillValue": nodata} for name in data.data_vars}
+    data = _cf_dataset(cube)
+    encoding: dict[str, dict[str, Any]] = {
+        str(name): {"zlib": True, "complevel": level, "_FillValue": _nodata(cube), "grid_mapping": GRID_MAPPING}
+        for name in data.data_vars
+    }
+    encoding |= {axis: {"_FillValue": None} for axis in ("x", "y")}
     path = folder / f"{prefix}.nc"
     _beside(path, lambda part: data.to_netcdf(part, engine="netcdf4", encoding=encoding))
     facts = _facts(cube, path, NETCDF)
@@ -118,6 +121,21 @@ def _netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[s
             "end_datetime": f"{days.max():%Y-%m-%d}T00:00:00Z",
         }
     return {path.name: facts}
+
+
+def _cf_dataset(cube: xr.DataArray) -> xr.Dataset:
+    """Turn a cube into a CF dataset: bands as variables, axes with standard names, the CRS as `spatial_ref`."""
+    plain = cube.reset_coords(drop=True)
+    plain = plain.assign_coords(bands=[str(b) for b in cube.bands.values]).drop_attrs()
+    data = plain.to_dataset(dim="bands").rio.write_crs(cube.rio.crs, grid_mapping_name=GRID_MAPPING)
+    data = data.rio.write_transform(cube.rio.transform()).rio.write_coordinate_system()
+    for name, variable in data.data_vars.items():
+        variable.attrs["long_name"] = str(name)
+    if "t" in data.coords:
+        data.t.attrs.update({"standard_name": "time", "long_name": "time", "axis": "T"})
+    attrs = {"Conventions": "CF-1.9", "institution": "kappamask embedded openEO back-end"}
+    located: xr.Dataset = data.assign_attrs(attrs)
+    return located
 
 
 def _beside(path: Path, fill: Callable[[Path], object]) -> None:

@@ -40,6 +40,8 @@ class Udf:
     nodata: float | None
     epsg: int | None
     keep_nodata: bool
+    flat_results: bool = False
+    """Whether a result (y, x) of one date is one band."""
 
     @classmethod
     def of(
@@ -50,6 +52,7 @@ class Udf:
         window: Window,
         epsg: int | None,
         keep_nodata: bool,
+        flat_results: bool = False,
     ) -> Udf:
         """Take the UDF's text and context, and the labels of a cube with dims ("t",) "bands", "y", "x"."""
         code = udf.code if isinstance(udf, openeo.UDF) else udf
@@ -67,6 +70,7 @@ class Udf:
             nodata=None if nodata is None else float(nodata),
             epsg=epsg,
             keep_nodata=keep_nodata,
+            flat_results=flat_results,
         )
 
     def __call__(self, chunk: Chunk, block: NDArray[Any]) -> Piece | None:
@@ -120,6 +124,8 @@ class Udf:
     def _single(self, result: xr.DataArray) -> Piece:
         """One date: the back-end takes the raw values as (bands, y, x), whatever the dims are called."""
         values = np.asarray(result.values, np.float32)
+        if values.ndim == 2 and self.flat_results:
+            values = values[np.newaxis]
         if values.ndim != 3:
             raise CubeError(
                 f"The UDF returned an array of shape {values.shape}; for one date it must have three dims: bands, y, x."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from openeo_driver.errors import OpenEOApiException
-from openeo_driver.save_result import ImageCollectionResult, SaveResult, to_save_result
+from openeo_driver.save_result import ImageCollectionResult, JSONResult, SaveResult, to_save_result
 from openeo_driver.users import User
 from openeo_driver.utils import EvalEnv
 
@@ -76,8 +76,10 @@ def _write(found: list[Any], results: Path) -> dict[str, Any]:
         result = one if isinstance(one, SaveResult) else to_save_result(one)
         if not isinstance(result, ImageCollectionResult):
             raise OpenEOApiException(
-                f"The graph ends in a {type(one).__name__}; this back-end saves raster cubes only.", status_code=400
-            )
+                f"The graph ends in a value of type {_kind(one)}; this back-end returns raster cubes only. "
+                "End the graph with save_result of a cube.",
+                code="FeatureUnsupported", status_code=400,
+            )  # fmt: skip
         written = result.write_assets(results)
         clash = assets.keys() & written.keys()
         if clash:
@@ -86,6 +88,11 @@ def _write(found: list[Any], results: Path) -> dict[str, Any]:
             )
         assets.update(written)
     return assets
+
+
+def _kind(result: Any) -> str:
+    """Name the type of a result, without the wrapping that openEO's `save_result` puts round a value."""
+    return type(result.data if isinstance(result, JSONResult) else result).__name__
 
 
 def _describe(error: BaseException) -> dict[str, Any]:

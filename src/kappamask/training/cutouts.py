@@ -32,8 +32,8 @@ LEAST_CLEAR, LEAST_CLOUD, LEAST_SHADOW = 0.05, 0.01, 0.01
 GROUND_CLEAR: Final = 0.95
 """Share of an image that must be labelled clear to be laid under a cut-out."""
 
-VISIBLE_CHANGE, VISIBLE_B10 = 0.015, 0.0045
-"""Change of reflectance below which cloud or shadow is not judged: shadow on black water, thin cloud on white snow."""
+VISIBLE_CHANGE, VISIBLE_HAZE, VISIBLE_B10 = 0.015, 0.03, 0.0045
+"""Change of reflectance below which nothing is judged: shadow on black water; thin cloud, by B02; cirrus, by B10."""
 SNOW_B02, SNOW_CHANGE = 0.45, 0.05
 """On ground so bright in B02, cloud and shadow are judged where they change B02 by so much: with few bands, flat snow
 and cloud look alike."""
@@ -150,6 +150,8 @@ class CutOuts:
         clouded = piece.lay_over(scene)
         change = np.nan_to_num(np.abs(clouded - scene))
         seen = (change[SHOWING].max(axis=0) > VISIBLE_CHANGE) & ((scene[B02] < SNOW_B02) | (change[B02] > SNOW_CHANGE))
+        thin = piece.sets == class_sets.SEMI_TRANSPARENT
+        seen &= ~thin | (change[B02] > VISIBLE_HAZE)
         sets, unseen = (
             np.where(np.where(one == class_sets.CLEAR, clear, shown), one, class_sets.NOT_JUDGED).astype(np.uint8)
             for one, shown in ((piece.sets, seen | (change[B10] > VISIBLE_B10)), (piece.sets_without_b10, seen))

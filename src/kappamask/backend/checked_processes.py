@@ -1,0 +1,102 @@
+"""openEO processes whose arguments are checked in dry run and validation, before any pixel is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from openeo_driver.processes import ProcessArgs
+from openeo_driver.ProcessGraphDeserializer import process_registry_2xx
+from openeo_driver.utils import EvalEnv
+
+from kappamask.backend.bands import check_target_band
+from kappamask.backend.callbacks import Callback
+from kappamask.backend.cube import ONLY_UDF
+from kappamask.backend.errors import api_error
+from kappamask.backend.neighborhood import Neighborhood
+from kappamask.backend.stac import check_source
+from kappamask.backend.udf_node import UdfNode
+
+__all__ = ["CHECKED"]
+
+Function = Callable[[ProcessArgs, EvalEnv], Any]
+
+
+def _run_original(name: str, args: ProcessArgs, env: EvalEnv) -> Any:
+    return process_registry_2xx.get_function(name)(args, env)
+
+
+def _load_stac(args: ProcessArgs, env: EvalEnv) -> Any:
+    """Check the address: openeo-driver would open any URL already in the dry run."""
+    check_source(args.get_required("url", expected_type=str), env.backend_implementation.scenes)
+    return _run_original("load_stac", args, env)
+
+
+def _apply_neighborhood(args: ProcessArgs, env: EvalEnv) -> Any:
+    process = args.get_deep("process", "process_graph", expected_type=dict)
+    sizes, overlaps = args.get_required("size"), args.get_optional("overlap") or []
+    Neighborhood.parse(process, sizes, overlaps, args.get("context"), env)
+    return _run_original("apply_neighborhood", args, env)
+
+
+def _apply(args: ProcessArgs, env: EvalEnv) -> Any:
+    graph = args.get_deep("process", "process_graph", expected_type=dict)
+    if UdfNode.parse("apply", graph, args.get("context"), env) is None:
+        Callback.parse("apply", graph)
+    return _run_original("apply", args, env)
+
+
+def _apply_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
+    graph = args.get_deep("process", "process_graph", expected_type=dict)
+    if UdfNode.parse("apply_dimension", graph, args.get("context"), env) is None:
+        raise api_error("FeatureUnsupported", ONLY_UDF)
+    return _run_original("apply_dimension", args, env)
+
+
+def _reduce_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
+    graph = args.get_deep("reducer", "process_graph", expected_type=dict)
+    if UdfNode.parse("reduce_dimension", graph, args.get("context"), env) is None:
+        Callback.parse("reduce_dimension", graph, args.get_required("dimension", expected_type=str))
+    return _run_original("reduce_dimension", args, env)
+
+
+def _aggregate_temporal(args: ProcessArgs, env: EvalEnv) -> Any:
+    """Check the reducer; take null for a parameter that is left out, as the specification's default is null."""
+    Callback.parse("aggregate_temporal", args.get_deep("reducer", "process_graph", expected_type=dict), "t")
+    given = {name: value for name, value in args.items() if value is not None}
+    return _run_original("aggregate_temporal", ProcessArgs(given, process_id="aggregate_temporal"), env)
+
+
+def _merge_cubes(args: ProcessArgs, env: EvalEnv) -> Any:  # noqa: ARG001
+    """Hand over the whole resolver, of which openeo-driver takes only the process id."""
+    first, second = args.get_required("cube1"), args.get_required("cube2")
+    resolver = args.get("overlap_resolver")
+    graph = args.get_deep("overlap_resolver", "process_graph", expected_type=dict) if resolver else None
+    if graph:
+        Callback.parse("merge_cubes", graph)
+    return first.merge_cubes(second, graph)
+
+
+def _drop_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
+    """Check the name: openEO's DimensionNotAvailable where openeo-driver fails without a code."""
+    cube, name = args.get_required("data"), args.get_required("name", expected_type=str)
+    have = cube.get_dimension_names()
+    if name not in have:
+        raise api_error("DimensionNotAvailable", f"drop_dimension: no dimension {name}; there are {', '.join(have)}.")
+    return _run_original("drop_dimension", args, env)
+
+
+def _ndvi(args: ProcessArgs, env: EvalEnv) -> Any:
+    """Check the added band's name: openEO's BandExists where openeo-driver's dry run fails without a code."""
+    metadata = args.get_required("data").metadata
+    check_target_band(metadata.band_names if metadata.has_band_dimension() else [], args.get("target_band"))
+    return _run_original("ndvi", args, env)
+
+
+CHECKED: dict[str, Function] = {
+    "load_stac": _load_stac, "apply_neighborhood": _apply_neighborhood, "apply": _apply,
+    "apply_dimension": _apply_dimension, "reduce_dimension": _reduce_dimension,
+    "aggregate_temporal": _aggregate_temporal, "merge_cubes": _merge_cubes, "drop_dimension": _drop_dimension,
+    "ndvi": _ndvi,
+}  # fmt: skip
+"""openEO process -> the function that checks its arguments and then calls openeo-driver's."""

@@ -1,0 +1,66 @@
+"""Bring cubes to other pixel grids: `resample_spatial`, `resample_cube_spatial` and the alignment that others imply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers the .rio accessor)
+import xarray as xr
+from rasterio.enums import Resampling
+
+__all__ = ["METHODS", "align", "covered", "match_grid", "resample"]
+
+METHODS = {
+    "near": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic,
+    "cubicspline": Resampling.cubic_spline, "lanczos": Resampling.lanczos, "average": Resampling.average,
+    "mode": Resampling.mode, "max": Resampling.max, "min": Resampling.min, "med": Resampling.med,
+    "q1": Resampling.q1, "q3": Resampling.q3,
+}  # fmt: skip
+"""Resampling by openEO name. The Copernicus back-end takes any other name for `near`; here it is an error."""
+SNAP_TOLERANCE_PX = 1e-4
+"""Share of a pixel within which pixel centres of two cubes are the same."""
+
+
+def resample(array: xr.DataArray, target: Any, step: tuple[float, float] | None, method: Resampling) -> xr.DataArray:
+    """Warp each date to another CRS or pixel size."""
+    return _per_date(array, lambda one: one.rio.reproject(target, resolution=step, resampling=method))
+
+
+def match_grid(array: xr.DataArray, like: xr.DataArray, method: Resampling) -> xr.DataArray:
+    """Warp each date to the very pixels of `like`; nodata where `array` does not reach."""
+    warped = _per_date(array, lambda one: one.rio.reproject_match(like, resampling=method))
+    return warped.assign_coords(x=like.x, y=like.y)
+
+
+def _per_date(array: xr.DataArray, warp: Callable[[xr.DataArray], xr.DataArray]) -> xr.DataArray:
+    """Apply `warp` to each date: rioxarray takes three dims at most."""
+    nodata = array.attrs.get("_FillValue", np.nan)
+    if "t" not in array.dims:
+        return warp(array.rio.write_nodata(nodata))
+    dates = [warp(array.isel(t=i).rio.write_nodata(nodata)) for i in range(array.sizes["t"])]
+    return xr.concat(dates, array.t)
+
+
+def align(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
+    """Bring a float cube to the pixels of `like`, by the nearest neighbour; NaN where it does not reach."""
+    if not _share_lattice(array, like):
+        return match_grid(array, like, Resampling.nearest)
+    tolerance = SNAP_TOLERANCE_PX * abs(like.rio.resolution()[0])
+    return array.reindex(y=like.y, x=like.x, method="nearest", tolerance=tolerance)
+
+
+def covered(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
+    """Tell which pixels of `like` the cube `array` reaches, whatever it holds there; bool (y, x)."""
+    plane = array.isel({dim: 0 for dim in array.dims if dim not in ("y", "x")}, drop=True)
+    ones = xr.ones_like(plane, np.float32).drop_attrs(deep=False).rio.write_crs(array.rio.crs)
+    return align(ones, like).notnull()
+
+
+def _share_lattice(a: xr.DataArray, b: xr.DataArray) -> bool:
+    """Tell whether both cubes have pixels of one size, at whole steps from each other, in one CRS."""
+    if a.rio.crs != b.rio.crs or not np.allclose(a.rio.resolution(), b.rio.resolution(), rtol=1e-6, atol=0):
+        return False
+    steps = [float(a[dim][0] - b[dim][0]) / abs(b.rio.resolution()[0]) for dim in ("x", "y")]
+    return all(abs(step - round(step)) < SNAP_TOLERANCE_PX for step in steps)
