@@ -239,7 +239,7 @@ def list_rows(parts: Iterable["JobRecord"]) -> list[dict[str, Any]]:
 
 
 def list_dates(part: "JobRecord") -> str:
-    """Return the period of a job as A/B, or "-" if its graph loads nothing of a period."""
+    """Return the period that a job loads as A/B, or "-" if there is none."""
     found = [one.get("temporal_extent") for one in find_arguments(json.loads(part.graph), "load_collection")]
     return "/".join(str(day)[:10] for day in found[0]) if found and found[0] else "-"
 
