@@ -20,6 +20,7 @@ METHOD, USER, PASSWORD = "OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASS
 REFUSED = (400, 401, 403)
 """HTTP: what a wrong secret, password or token is answered with (RFC 6749, RFC 9110)."""
 SERVE_PRINTS = "`kappamask serve` prints the lines to type"
+NEEDS_USER = f"{{url}} wants a user and a password: set {USER} and {PASSWORD}; {SERVE_PRINTS}."
 HOW_TO_LOG_IN = (
     f"set {METHOD}=client_credentials with OPENEO_AUTH_CLIENT_ID, OPENEO_AUTH_CLIENT_SECRET and "
     f"OPENEO_AUTH_PROVIDER_ID; or {METHOD}=basic with {USER} and {PASSWORD} ({SERVE_PRINTS}); or set none of them, and "
@@ -66,6 +67,8 @@ def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
     try:
         return _log_in(connection, url)
     except (openeo.BaseOpenEoException, OidcException) as error:
+        if is_local(url) and not os.environ.get(USER) and not _offers_oidc(connection):
+            raise LoginError(NEEDS_USER.format(url=url)) from error
         if (reason := _find_refusal(error)) is None:
             raise
         raise LoginError(f"{url} refuses the login ({reason}): {HOW_TO_LOG_IN}.") from error
@@ -74,12 +77,10 @@ def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
 def _log_in(connection: openeo.Connection, url: str) -> openeo.Connection:
     user, password = os.environ.get(USER), os.environ.get(PASSWORD)
     basic = os.environ.get(METHOD) == "basic" or (is_local(url) and bool(user or password))
-    if not basic and is_local(url) and not _offers_oidc(connection):
-        basic = True
     if not basic:
         return connection.authenticate_oidc()
     if not user or not password:
-        raise LoginError(f"{url} wants a user and a password: set {USER} and {PASSWORD}; {SERVE_PRINTS}.")
+        raise LoginError(NEEDS_USER.format(url=url))
     return connection.authenticate_basic(user, password)
 
 
