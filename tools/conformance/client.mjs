@@ -48,7 +48,7 @@ await check("process builder", async () => {
     return this.divide(this.subtract(data["B08"], data["B04"]), this.add(data["B08"], data["B04"]));
   }, "bands");
   builder.save_result(builder.apply(index, function (x) { return this.clip(x, 0, 1); }), "GTiff").result = true;
-  process_graph = builder;
+  process_graph = builder.toJSON();
 });
 await check("validate", async () => {
   const errors = await connection.validateProcess(process_graph);

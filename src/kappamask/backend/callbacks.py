@@ -10,7 +10,15 @@ import numpy as np
 import xarray as xr
 from openeo_driver.errors import ProcessParameterInvalidException
 
-from kappamask.backend.pixel_math import ELEMENTWISE, REDUCERS, VALUE_DIM, decode_nodata, stack_values
+from kappamask.backend.pixel_math import (
+    ARRAYS,
+    ELEMENTWISE,
+    REDUCERS,
+    VALUE_DIM,
+    compute_array,
+    decode_nodata,
+    stack_values,
+)
 from kappamask.backend.scale_range import ScaleRange
 
 __all__ = ["Callback"]
@@ -77,7 +85,9 @@ class Callback:
         names = {node["process_id"] for node in self.nodes.values()}
         if "run_udf" in names:
             raise self.invalid("run_udf must be the only process of a callback")
-        offered = {*ELEMENTWISE, *REDUCERS, "linear_scale_range"} | ({"array_element"} if self.dimension else set())
+        offered = {*ELEMENTWISE, *REDUCERS, "linear_scale_range"}
+        if self.dimension:
+            offered |= {"array_element", *(ARRAYS if self.parent == "apply_dimension" else ())}
         if unknown := sorted(names - offered):
             raise self.invalid(f"the callback uses {', '.join(unknown)}; on offer are {', '.join(sorted(offered))}")
         given = {key for node in self.nodes.values() for key in node["arguments"]}
@@ -105,6 +115,8 @@ class _Evaluation:
             return self._elementwise(name, arguments)
         if name in REDUCERS:
             return self._reduce(name, arguments)
+        if name in ARRAYS:
+            return self._array(name, arguments)
         if name == "linear_scale_range":
             return ScaleRange.parse(self.callback.parent, arguments).scale(self.array(arguments["x"]))
         return self._element(arguments)
@@ -153,6 +165,24 @@ class _Evaluation:
         if dimension is None or dimension not in data.dims:
             raise self.callback.invalid(f"{name} needs a list of values, and got a single one")
         return REDUCERS[name](data, dimension, arguments.get("ignore_nodata", True))
+
+    def _array(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
+        """Compute an array along the callback's dimension, which its first argument must have."""
+        first, second = ARRAYS[name]
+        if missing := [key for key in (first, second) if key not in arguments]:
+            raise self.callback.invalid(f"{name} lacks {', '.join(missing)}")
+        data, dimension = self.array(arguments[first]), str(self.callback.dimension)
+        if dimension not in data.dims:
+            raise self.callback.invalid(f"{name} needs an array along {dimension}, and got a single value")
+        other = self._check_probabilities(arguments[second]) if name == "quantiles" else self.value(arguments[second])
+        return compute_array(name, data, other, dimension, arguments.get("ignore_nodata", True))
+
+    def _check_probabilities(self, given: Any) -> Any:
+        if isinstance(given, int) and not isinstance(given, bool) and given >= 2:
+            return given
+        if isinstance(given, list) and given and all(isinstance(p, int | float) and 0 <= p <= 1 for p in given):
+            return given
+        raise self.callback.invalid(f"quantiles got {given!r}; give numbers from 0 to 1, or the number of parts")
 
     def _element(self, arguments: dict[str, Any]) -> xr.DataArray:
         data, dimension = self.array(arguments.get("data")), str(self.callback.dimension)

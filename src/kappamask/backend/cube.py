@@ -15,22 +15,23 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.bands import compute_ndvi, describe_band
 from kappamask.backend.callbacks import Callback
+from kappamask.backend.dimensions import add_dimension, apply_along, check_target, list_labels
 from kappamask.backend.engines import Run
 from kappamask.backend.errors import api_error, invalid_parameter
 from kappamask.backend.filters import kept
 from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
+from kappamask.backend.kernel import convolve
 from kappamask.backend.masking import hide_masked, hide_polygon, is_inside
 from kappamask.backend.merging import merge
 from kappamask.backend.neighborhood import Neighborhood
+from kappamask.backend.periods import list_periods
 from kappamask.backend.resampling import METHODS, match_grid, resample
 from kappamask.backend.save import write
 from kappamask.backend.temporal import aggregate_intervals
 from kappamask.backend.udf_dimension import run_along, run_per_pixel, run_reducer
 from kappamask.backend.udf_node import UdfNode
 
-__all__ = ["ONLY_UDF", "SceneCube"]
-
-ONLY_UDF = "apply_dimension: only callbacks with a single run_udf are supported."
+__all__ = ["SceneCube"]
 
 
 class SceneCube(DriverDataCube):  # type: ignore[misc]
@@ -149,11 +150,12 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         context: Any = None,
         env: EvalEnv,
     ) -> SceneCube:
-        """One UDF along `t` or `bands`, as `udf_dimension` describes; other callbacks are refused."""
-        node = UdfNode.parse("apply_dimension", process, context, env)
-        if node is None:
-            raise api_error("FeatureUnsupported", ONLY_UDF)
-        return self._with(run_along(node, self.array, self._run, dimension, target_dimension))
+        """Other values along `t` or `bands`, by one UDF or by arithmetic and arrays."""
+        if node := UdfNode.parse("apply_dimension", process, context, env):
+            return self._with(run_along(node, self.array, self._run, dimension, target_dimension))
+        check_target(dimension, target_dimension)
+        callback = Callback.parse("apply_dimension", process, dimension, _constants(context, env))
+        return self._with(apply_along(self.array, callback, dimension))
 
     def reduce_dimension(
         self, reducer: dict[str, Any], *, dimension: str, context: Any = None, env: EvalEnv
@@ -179,6 +181,27 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         self._check_dimension(dimension or "t", allowed=("t",))
         callback = Callback.parse("aggregate_temporal", reducer, "t", {"context": context})
         return self._with(aggregate_intervals(self.array, intervals, labels, lambda cube: callback(data=cube)))
+
+    def aggregate_temporal_period(
+        self, period: str, reducer: dict[str, Any], dimension: str | None = None, context: Any = None
+    ) -> SceneCube:
+        """One date, its start, for each calendar period from the first date to the last; see `periods`."""
+        self._check_dimension(dimension or "t", allowed=("t",))
+        intervals = list_periods(pd.DatetimeIndex(self.array.t.values), period)
+        return self.aggregate_temporal(intervals, reducer, dimension=dimension, context=context)
+
+    def apply_kernel(self, kernel: Any, factor: float = 1, border: Any = 0, replace_invalid: float = 0) -> SceneCube:
+        """Weighted sums of the pixels round each pixel of the area; see `kernel.convolve`."""
+        return self._with(convolve(crop(self.array, self.area), kernel, factor, border, replace_invalid))
+
+    def add_dimension(self, name: str, label: Any, type: str = "other") -> SceneCube:  # noqa: A002
+        """The cube with `t` or `bands` of one label."""
+        return self._with(add_dimension(self.array, name, label, type))
+
+    def dimension_labels(self, dimension: str) -> list[Any]:
+        """The labels of a dimension, x and y without the pixels beyond the area."""
+        self._check_dimension(dimension, allowed=("t", "bands", "y", "x"))
+        return list_labels(crop(self.array, self.area), dimension)
 
     def drop_dimension(self, name: str) -> SceneCube:
         """The cube without a dimension of one label."""
