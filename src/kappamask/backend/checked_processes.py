@@ -1,4 +1,4 @@
-"""openEO processes whose arguments are checked in dry run and validation, before any pixel is read."""
+"""Check the arguments of openEO processes in dry run and validation, before pixels are read."""
 
 from __future__ import annotations
 
@@ -66,14 +66,17 @@ def _reduce_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
 
 
 def _aggregate_temporal(args: ProcessArgs, env: EvalEnv) -> Any:
-    """Check the reducer; take null for a parameter that is left out, as the specification's default is null."""
+    """Check the reducer, and take null for a parameter that is left out."""
     Callback.parse("aggregate_temporal", args.get_deep("reducer", "process_graph", expected_type=dict), "t")
     given = {name: value for name, value in args.items() if value is not None}
     return _run_original("aggregate_temporal", ProcessArgs(given, process_id="aggregate_temporal"), env)
 
 
 def _aggregate_temporal_period(args: ProcessArgs, env: EvalEnv) -> Any:  # noqa: ARG001
-    """Check period and reducer; openeo-driver would ask for the extent of dates, which only pixels tell here."""
+    """Check period and reducer.
+
+    openeo-driver would need the extent of dates in the metadata, which have none here.
+    """
     cube, period = args.get_required("data"), args.get_required("period", expected_type=str)
     graph = args.get_deep("reducer", "process_graph", expected_type=dict)
     dimension, context = args.get("dimension") or "t", args.get("context")
@@ -100,7 +103,7 @@ def _add_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
 
 
 def _dimension_labels(args: ProcessArgs, env: EvalEnv) -> Any:
-    """Give bands from the metadata in a dry run, and no other labels: they are known once pixels are."""
+    """List the labels; in a dry run only bands, as others need the scenes."""
     cube, name = args.get_required("data"), args.get_required("dimension", expected_type=str)
     _check_dimension("dimension_labels", cube, name)
     if isinstance(cube, SceneCube):

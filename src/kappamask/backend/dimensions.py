@@ -47,7 +47,7 @@ def add_dimension(cube: xr.DataArray, name: str, label: Any, kind: str) -> xr.Da
 
 
 def list_labels(cube: xr.DataArray, dimension: str) -> list[Any]:
-    """List a dimension's labels: text for bands, dates such as 2018-02-02T00:00:00Z, coordinates of x and y."""
+    """List a dimension's labels: bands, dates as 2018-02-02T00:00:00Z, or coordinates."""
     values = cube[dimension].values
     if dimension == "t":
         return [f"{date:%Y-%m-%dT%H:%M:%SZ}" for date in pd.DatetimeIndex(values)]
@@ -74,13 +74,13 @@ def apply_along(cube: xr.DataArray, callback: Callback, dimension: str) -> xr.Da
     """
     result = callback(data=cube)
     if dimension not in result.dims:
-        raise callback.invalid(f"it returns a single value for the dimension {dimension}; use reduce_dimension")
+        raise callback.make_error(f"it returns a single value for the dimension {dimension}; use reduce_dimension")
     labels, count = cube[dimension], result.sizes[dimension]
     if count == labels.size:
         named = result.assign_coords({dimension: labels.values})
     elif dimension == "bands":
         named = result.assign_coords(bands=np.arange(count).astype(str))
     else:
-        raise callback.invalid(f"it returns {count} values for {labels.size} dates, and numbers are no dates")
+        raise callback.make_error(f"it returns {count} values for {labels.size} dates, and numbers are no dates")
     around = {name: values for name, values in cube.coords.items() if dimension not in values.dims}
     return named.assign_coords(around).transpose(*cube.dims)

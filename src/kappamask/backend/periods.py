@@ -15,7 +15,7 @@ Start = Callable[[pd.Timestamp], pd.Timestamp]
 
 
 def _months(count: int, offset: int) -> Start:
-    """Make the function for periods of `count` months, one of which starts `offset` months after January of year 0."""
+    """Make a period of `count` months, starting `offset` months after the year 0."""
 
     def start(date: pd.Timestamp) -> pd.Timestamp:
         month = date.year * 12 + date.month - 1
@@ -53,9 +53,10 @@ def check_period(period: str) -> None:
 
 
 def list_periods(dates: pd.DatetimeIndex, period: str) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
-    """List start and end of all periods from the first date's to the last one's, also those without a date.
+    """List start and end of all periods between the first date and the last.
 
-    The end is the next period's start and not part of the period. Weeks start on Monday (ISO 8601).
+    Periods without a date are listed too. The end is the next period's start and not part of the period. Weeks start
+    on Monday (ISO 8601).
     """
     check_period(period)
     find_start, step = PERIODS[period]

@@ -1,4 +1,4 @@
-"""Tables of the openEO processes that callbacks may use: per pixel, and over the values of a dimension."""
+"""List the openEO processes of callbacks: per pixel, and over a dimension's values."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ REDUCERS: dict[str, Reducer] = {
 
 
 def _concat(first: xr.DataArray, second: xr.DataArray, dim: str) -> xr.DataArray:
-    """Concatenate two arrays of values; a single value, without the dimension, counts as an array of one."""
+    """Concatenate two arrays; a value without the dimension counts as one element."""
     parts = [part.drop_vars(dim, errors="ignore") for part in (first, second)]
     parts = [part if dim in part.dims else part.expand_dims(dim) for part in parts]
     return xr.concat(parts, dim, coords="minimal", compat="override")

@@ -43,7 +43,7 @@ CALLBACKS = tuple(
 
 
 @lru_cache(maxsize=1)
-def registry() -> ProcessRegistry:
+def build_registry() -> ProcessRegistry:
     """openeo-driver's processes, cut down to those that work here."""
     offered = ProcessRegistry(
         spec_root=SPECS_ROOT / "openeo-processes/2.x",
@@ -64,7 +64,7 @@ class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]
 
     def get_process_registry(self, api_version: Any) -> ProcessRegistry:  # noqa: ARG002
         """The processes on offer."""
-        return registry()
+        return build_registry()
 
     def evaluate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> Any:
         """The graph's result: a cube, or what its `save_result` nodes hold."""
@@ -72,7 +72,8 @@ class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]
         return super().evaluate(process_graph, env)
 
     def validate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> list[dict[str, Any]]:
-        """Errors of a graph, from a dry run without pixels; openeo-driver fails at a node that is no object."""
+        """Find a graph's errors in a dry run without pixels."""
+        # openeo-driver fails without a code at a node that is no object
         if not isinstance(process_graph, dict) or not all(isinstance(node, dict) for node in process_graph.values()):
             message = "The process graph is no object of nodes; each node is an object with process_id and arguments."
             return [{"code": "ProcessGraphInvalid", "message": message}]

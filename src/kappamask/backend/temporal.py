@@ -68,7 +68,7 @@ def _parse_labels(labels: Sequence[Any] | None, starts: list[pd.Timestamp]) -> l
 
 
 def parse_date(value: Any, process: str, parameter: str) -> pd.Timestamp:
-    """Read a date without time zone (UTC); openEO's ProcessParameterInvalid if it is none, or out of range."""
+    """Read a date as UTC; openEO's ProcessParameterInvalid if it is none."""
     try:
         stamp = pd.Timestamp(value).as_unit("ns")
     except (ValueError, TypeError, AttributeError) as error:
