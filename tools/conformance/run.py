@@ -1,4 +1,4 @@
-"""Run openEO's test suite and the JavaScript client against `kappamask serve`, and write what came of it.
+"""Run openEO's test suite and JavaScript client against `kappamask serve`, and write the outcomes.
 
     python tools/conformance/run.py SUITE -o docs/results/conformance.md
 

@@ -1,4 +1,4 @@
-"""Write the scenes that openEO's test suite asks for: its fixed place and month, in random numbers."""
+"""Write random scenes at the place and in the month of openEO's test suite."""
 
 from pathlib import Path
 
