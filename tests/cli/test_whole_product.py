@@ -18,8 +18,8 @@ from networks import brightness_network, write_model
 
 from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.scenes import open_scene, read_mask
-from kappamask.scenes.writers import quicklook
-from kappamask.scenes.writers.quicklook import subsample
+from kappamask.scenes.writers import preview
+from kappamask.scenes.writers.natural_colour import subsample
 from kappamask.scenes.writers.spool import spool_to_disk
 from kappamask.udf import cloud_mask
 from kappamask.udf import lazy as lazy_cubes
@@ -127,10 +127,10 @@ def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCar
 
 
 def test_a_preview_is_gathered_while_blocks_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brightness) -> None:
-    monkeypatch.setattr(quicklook, "LONGEST", 40)
+    monkeypatch.setattr(preview, "LONGEST", 40)
     numbers = cube(digits(4, 190, 130), level="L1C")
     lazy, reads = watched(numbers, bands=1, y=32, x=50)
-    seen = quicklook.Preview(lazy)
+    seen = preview.Preview(lazy)
     pieced(seen.watched, tmp_path, model=brightness, radiometry="dn_harmonized")
     picture = seen.cube()
     assert set(reads.values()) == {1}

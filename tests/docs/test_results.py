@@ -85,6 +85,14 @@ def test_the_table_of_the_readme_is_what_the_committed_figures_give() -> None:
     assert fill_readme(text, json.loads(FIGURES.read_text(encoding="utf-8"))) == text, AGAIN
 
 
+def test_the_page_on_other_masks_is_what_the_committed_figures_give(accuracy: dict) -> None:
+    from real_scenes import FIGURES
+    from which_mask import PAGE, make_page
+
+    found, times = (json.loads(path.read_text(encoding="utf-8")) for path in (FIGURES, TIMES))
+    assert make_page(found, accuracy, times) == PAGE.read_text(encoding="utf-8"), AGAIN
+
+
 def test_the_results_tell_commit_data_and_date(accuracy: dict) -> None:
     from judge import PARTS
 

@@ -119,10 +119,10 @@ def test_masks_scores_and_what_is_made_of_them(tmp_path: Path, way: str) -> None
 @ways
 def test_pictures_and_pages_show_north_above(tmp_path: Path, way: str) -> None:
     part = WAYS[way][0]
-    straight = quicklook(cube(), mask(), tmp_path / "a.png")
+    straight = quicklook(cube(), mask(), tmp_path / "a.png", title="scene")
     pairs = [(cube()[part], mask()), (cube(), mask()[part]), (cube()[part], mask()[part])]
     for number, (scene, found) in enumerate(pairs):
-        turned = quicklook(scene, found, tmp_path / f"{number}.png")
+        turned = quicklook(scene, found, tmp_path / f"{number}.png", title="scene")
         np.testing.assert_array_equal(matplotlib.image.imread(turned), matplotlib.image.imread(straight))
     written = write_mask(mask(), tmp_path / "mask.tif")[0]
     pages = [write_page(tmp_path / f"{n}.html", written, scene=s) for n, s in enumerate((cube(), cube()[part]))]

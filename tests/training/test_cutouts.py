@@ -68,6 +68,11 @@ def test_nothing_is_cut_out_of_closed_cloud_or_clear_ground():
         assert cut_out(make_patch(scene, np.full((SIDE, SIDE), one, np.uint8))) is None
 
 
+def test_thick_cloud_without_a_labelled_shadow_is_left_where_it_is(cloudy):
+    sets = np.where(cloudy.sets == class_sets.SHADOW, class_sets.NOT_JUDGED, cloudy.sets).astype(np.uint8)
+    assert cut_out(make_patch(cloudy.reflectance, sets)) is None
+
+
 def test_drawn_patches_keep_level_and_labels_of_what_shows(cloudy):
     black = make_patch(np.full((13, SIDE, SIDE), 0.01, np.float32), np.full((SIDE, SIDE), 1, np.uint8), place="lake")
     other = make_patch(np.full((13, SIDE, SIDE), 0.2, np.float32), np.full((SIDE, SIDE), 1, np.uint8), level="L2A")

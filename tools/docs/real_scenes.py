@@ -45,7 +45,7 @@ def main() -> None:
 def fill_readme(text: str, found: Mapping[str, Any]) -> str:
     """Return the README with the table of scores between its marks."""
     before, rest = text.split(START)
-    return "".join([before, START, "\n\n", _make_short_table(_read_figures(found)), "\n", END, rest.split(END)[1]])
+    return "".join([before, START, "\n\n", _make_short_table(read_figures(found)), "\n", END, rest.split(END)[1]])
 
 
 def _make_short_table(masks: Mapping[str, list[Figure]]) -> str:
@@ -60,20 +60,20 @@ def _make_short_table(masks: Mapping[str, list[Figure]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _read_figures(found: Mapping[str, Any]) -> dict[str, list[Figure]]:
+def read_figures(found: Mapping[str, Any]) -> dict[str, list[Figure]]:
     return {name: [Figure(**one) for one in rows] for name, rows in found["masks"].items()}
 
 
 def make_page(found: Mapping[str, Any], shipped: str) -> str:
     """Make the page, Markdown. shipped: sha256 of the network that comes with the package."""
-    masks = _read_figures(found)
+    masks = read_figures(found)
     facts = {
         "found": found, "stale": found["sha256"] != shipped, "subsets": list(SUBSETS),
         "tables": {words: _table(masks, measure) for measure, words in MEASURES.items()},
         "weak": sorted(_find_weak(masks["compact"]), key=lambda one: one.value),
         "places": _places(), "sheets": sorted(path.name for path in SHEETS.glob("*.jpg")),
     }  # fmt: skip
-    return _templates().get_template(TEMPLATE).render(facts)
+    return make_templates().get_template(TEMPLATE).render(facts)
 
 
 def _table(masks: Mapping[str, list[Figure]], measure: str) -> dict[str, dict[str, tuple[float, float]]]:
@@ -101,7 +101,7 @@ def _places() -> list[tuple[str, str, str, int]]:
     return out
 
 
-def _templates() -> jinja2.Environment:
+def make_templates() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     return jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)  # noqa: S701  Markdown
 

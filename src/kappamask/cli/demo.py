@@ -37,7 +37,7 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
         from kappamask.openeo_process.archive import build
         from kappamask.reports import shares
         from kappamask.scenes import quicklook, write_mask
-        from kappamask.workflows.demo import paint, write_report
+        from kappamask.workflows.demo import TITLE, paint, write_report
 
     output.mkdir(parents=True, exist_ok=True)
     with _step("Paint clouds and their shadows over a clear Sentinel-2 scene"):
@@ -51,8 +51,9 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
         judged = scores(truth.values, mask.values)
         written = [*write_mask(mask, output / "mask.tif"), *write_mask(mask, output / "mask.nc")]
         shown = scene.cube.sel(x=mask.x, y=mask.y, method="nearest", tolerance=1)
-        written.append(quicklook(shown, mask, output / "quicklook.png", truth=truth))
-        written.append(write_report(output / "report.html", written[-1], mask, judged, job, log))
+        written.append(quicklook(shown, mask, output / "quicklook.png", truth, title=TITLE))
+        seen = {"scene": shown, "truth": truth}
+        written.append(write_report(output / "report.html", mask, **seen, judged=judged, job={**job, "log": log}))
     result = {"job": job["id"], "files": [str(path) for path in written], "classes": shares(mask).fractions, **judged}
     print_result(result, _lines(result), as_json)
 

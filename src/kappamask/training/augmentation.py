@@ -35,10 +35,16 @@ BLIND, CEILING = 0.08, (0.35, 1.2)
 #: Standard deviation of the constant added to each band; B10 has no path radiance, which makes the others uncertain.
 OFFSETS: Final = np.where(np.array(BANDS) == "B10", 0.0003, 0.003)
 L2A_SHARE, NODATA_SHARE = 0.28, 0.08
-#: Share of the samples with cirrus that only B10 shows that keep all bands: few others teach what B10 means.
-CIRRUS_KEPT: Final = 0.6
+#: Share of the samples with cirrus in B10 that keep all bands: few others teach what B10 means; and B10 of cirrus.
+CIRRUS_KEPT, CIRRUS_B10 = 0.6, 0.0045
 #: Clear ground brighter than this in B02 and B11 is not labelled where no texture distinguishes snow from cloud.
 SNOW_B02, SNOW_B11 = 0.45, 0.13
+
+
+def shows_cirrus(sample: Sample) -> bool:
+    """Return whether B10 shows semi-transparent cloud anywhere in a sample."""
+    thin = sample.sets == class_sets.SEMI_TRANSPARENT
+    return bool((thin & (np.nan_to_num(sample.scene[B10]) > CIRRUS_B10)).any())
 
 
 def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArray[np.int64]]:
@@ -58,7 +64,7 @@ def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArr
     scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
     scene = np.minimum(scene, draw_saturation(rng)[:, None, None])
     kept = draw_bands(rng)
-    if (sample.sets != sample.sets_without_b10).any() and rng.random() < CIRRUS_KEPT:
+    if shows_cirrus(sample) and rng.random() < CIRRUS_KEPT:
         kept[:] = True
     scene[~kept] = np.nan
     sets = sample.sets_without_b10 if np.isnan(scene[B10]).all() else sample.sets

@@ -29,11 +29,13 @@ SHADOW_SIGMA_PX: Final = 1.5
 """Smoothing of a shadow's shares: less of the texture of the old ground comes along."""
 LEAST_CLEAR, LEAST_CLOUD, LEAST_SHADOW = 0.05, 0.01, 0.01
 """Shares of an image that must be clear, and cloud or shadow, to cut something out of it."""
+SHADOW_PER_CLOUD: Final = 0.15
+"""Share of the area of thick cloud that its labelled shadow must have."""
 GROUND_CLEAR: Final = 0.95
 """Share of an image that must be labelled clear to be laid under a cut-out."""
 
-VISIBLE_CHANGE, VISIBLE_B10 = 0.015, 0.0045
-"""Change of reflectance below which cloud or shadow is not judged: shadow on black water, thin cloud on white snow."""
+VISIBLE_CHANGE, VISIBLE_HAZE, VISIBLE_B10 = 0.015, 0.03, 0.0045
+"""Change of reflectance below which nothing is judged: shadow on black water; thin cloud, by B02; cirrus, by B10."""
 SNOW_B02, SNOW_CHANGE = 0.45, 0.05
 """On ground so bright in B02, cloud and shadow are judged where they change B02 by so much: with few bands, flat snow
 and cloud look alike."""
@@ -74,13 +76,17 @@ class CutOut:
 def cut_out(patch: Patch) -> CutOut | None:
     """Cut the labelled clouds and shadows out of a patch.
 
-    None where less than `LEAST_CLEAR` is clear ground, or less than `LEAST_CLOUD` cloud and `LEAST_SHADOW` shadow.
+    None where less than `LEAST_CLEAR` is clear ground, or less than `LEAST_CLOUD` cloud and `LEAST_SHADOW` shadow, or
+    where the shadows of thick cloud are not labelled: around such a cut-out, clear ground would be taught for shadow.
     """
     sets, unseen = patch.class_sets(), patch.class_sets(with_b10=False)
     cloud = ((sets & class_sets.CLOUD_OF_EITHER_KIND) > 0) & ((sets & class_sets.CLEAR_OR_SHADOW) == 0)
     shadow = sets == class_sets.SHADOW
     clear = sets == class_sets.CLEAR
+    thick = (sets == class_sets.CLOUD).mean()
     if clear.mean() < LEAST_CLEAR or (cloud.mean() < LEAST_CLOUD and shadow.mean() < LEAST_SHADOW):
+        return None
+    if thick > LEAST_CLOUD and shadow.mean() < SHADOW_PER_CLOUD * thick:
         return None
     scene = patch.stack(BANDS)
     ground = _estimate_ground(scene, clear)
@@ -150,6 +156,8 @@ class CutOuts:
         clouded = piece.lay_over(scene)
         change = np.nan_to_num(np.abs(clouded - scene))
         seen = (change[SHOWING].max(axis=0) > VISIBLE_CHANGE) & ((scene[B02] < SNOW_B02) | (change[B02] > SNOW_CHANGE))
+        thin = piece.sets == class_sets.SEMI_TRANSPARENT
+        seen &= ~thin | (change[B02] > VISIBLE_HAZE)
         sets, unseen = (
             np.where(np.where(one == class_sets.CLEAR, clear, shown), one, class_sets.NOT_JUDGED).astype(np.uint8)
             for one, shown in ((piece.sets, seen | (change[B10] > VISIBLE_B10)), (piece.sets_without_b10, seen))

