@@ -33,8 +33,8 @@ def commit() -> str | None:
     """
     words = [which("git") or "git", "describe", "--always", "--abbrev=40", "--dirty=+"]
     here = Path(__file__).resolve().parent
-    told = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)  # noqa: S603  a fixed command
-    return told.stdout.strip() or None
+    done = subprocess.run(words, cwd=here, capture_output=True, text=True, check=False)  # noqa: S603  a fixed command
+    return done.stdout.strip() or None
 
 
 def free_mb() -> float:

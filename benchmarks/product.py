@@ -33,8 +33,8 @@ BLOCK: Final = {10: 1024, 20: 640, 60: 192}
 """Sides of the blocks of ESA's JP2s."""
 PIECE: Final = 1020
 """Pixels of 10 m that are repeated, mirrored: whole pixels of 60 m."""
-BESIDE: Final = "piece.npy"
-"""The piece, beside the product."""
+PIECE_FILE: Final = "piece.npy"
+"""File name of the piece, in the folder of the product."""
 NOISE: Final = 2.0
 """Standard deviation in digital numbers: with it bands compress to 7 to 9 bits a pixel, as ESA's do."""
 RESOLUTIONS: Final = (10, 20)
@@ -78,7 +78,7 @@ def write(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         array = paint(Path(scratch), 8).cube.values[:, :PIECE, :PIECE]
-    np.save(folder / BESIDE, array)
+    np.save(folder / PIECE_FILE, array)
     random = np.random.default_rng(0)
     for values, (band, metres) in zip(array, NATIVE_M.items(), strict=True):
         _write_band(folder / f"{WRITTEN}_{band}.jp2", values[:: metres // 10, :: metres // 10], metres, random)
@@ -121,7 +121,7 @@ def measure(folder: Path, resolutions: tuple[int, ...] = RESOLUTIONS) -> None:
         mask = [python, "-m", "kappamask.cli", "mask", str(folder), "-o", str(folder / f"mask{metres}.tif"), *words]
         parts = {
             "reading": [python, "-c", READING, str(folder), metres],
-            "inference": [python, "-c", INFERENCE, str(folder / BESIDE), metres, ",".join(NATIVE_M)],
+            "inference": [python, "-c", INFERENCE, str(folder / PIECE_FILE), metres, ",".join(NATIVE_M)],
             "kappamask mask": [*mask, "--resolution", metres],
         }
         for name, command in parts.items():

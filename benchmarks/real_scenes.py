@@ -133,7 +133,7 @@ def score(
     peer: bool = True,
     output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
 ) -> None:
-    """Score a network, and ukis-csmask beside it, on the validation places."""
+    """Score a network and ukis-csmask on the validation places."""
     patches = read_patches(labelled / "validation")
     found: dict[str, Any] = {}
     card = load_card(model)

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import inf, isfinite
 from pathlib import Path
@@ -45,28 +46,46 @@ ROOM: Final = 0.8
 """Share of the free memory that a peer may be expected to take."""
 
 
-def main(
-    product: Path, output: Path | None, peers: Sequence[str], repeat: int, patience: float, largest: int,
-    longest: float = inf,
-) -> None:  # fmt: skip
+@dataclass(frozen=True)
+class TimingOptions:
+    """How often, how long and how large to time."""
+
+    repeat: int = 3
+    """Runs of each, of which the median counts."""
+    patience: float = 1800.0
+    """Seconds after which no further run begins."""
+    largest: int = SIDES[-1]
+    """Largest side of a square, px."""
+    longest: float = inf
+    """Seconds that a size may be expected to take."""
+
+    @property
+    def sides(self) -> list[int]:
+        """Sides of the squares to time, px."""
+        return [side for side in SIDES if side <= self.largest]
+
+
+def main(product: Path, output: Path | None, peers: Sequence[str], options: TimingOptions) -> None:
+    """Time `peers` on `product`; write JSON to `output`, or print it."""
     for name in {*peers} - {*TOOLS} - {*WEIGHTS}:
         load_card(name)  # report an unknown one now, not after hours
     document: dict[str, Any] = {
         "commit": commit(), "date": datetime.now(UTC).date().isoformat(), "machine": describe_machine(),
-        "matmul_gflops": round(matmul_gflops()), "product": describe_product(product), "repeat": repeat,
-        "patience": patience, "longest": longest if isfinite(longest) else None, "rows": [], "reading": [],
+        "matmul_gflops": round(matmul_gflops()), "product": describe_product(product), "repeat": options.repeat,
+        "patience": options.patience, "longest": options.longest if isfinite(options.longest) else None,
+        "rows": [], "reading": [],
     }  # fmt: skip
-    sides = [side for side in SIDES if side <= largest]
+    sides = options.sides
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bands = read_whole(product, folder / "array.npy", sides[-1])
-        for row in make_rows(folder, bands, peers, sides, repeat, patience, longest):
+        for row in make_rows(folder, bands, peers, options):
             document["rows"].append(row)
             save(document, output)
     ran = [row for row in document["rows"] if row["sizes"]]
-    document["reading"] = [*time_reading(product, ran, sides[-1], repeat)]
+    document["reading"] = [*time_reading(product, ran, sides[-1], options.repeat)]
     if sides[-1] == SIDES[-1]:
-        document["command"] = time_command(product, repeat)
+        document["command"] = time_command(product, options.repeat)
     save(document, output)
     if not output:
         print(json.dumps(document, indent=1, ensure_ascii=False))
@@ -79,19 +98,16 @@ def save(document: dict[str, Any], output: Path | None) -> None:
             draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def make_rows(
-    folder: Path, bands: list[str], peers: Sequence[str], sides: list[int], repeat: int, patience: float,
-    longest: float = inf,
-) -> Iterator[dict[str, Any]]:  # fmt: skip
-    """For each peer its bands and its times by size, or why it has none."""
+def make_rows(folder: Path, bands: list[str], peers: Sequence[str], options: TimingOptions) -> Iterator[dict[str, Any]]:
+    """Yield each peer's bands and its times by size, or why it has none."""
     for name in peers:
         peer, random = resolve_peer(name, folder)
         used = [band for band in _list_bands(peer) if band in bands]
         asked = {"array": str(folder / "array.npy"), "index": [bands.index(band) for band in used], "bands": used}
-        asked |= {"peer": peer, "repeat": repeat, "patience": patience}
+        asked |= {"peer": peer, "repeat": options.repeat, "patience": options.patience}
         row: dict[str, Any] = {"peer": name, **_describe_network(peer, random=random), "bands": used, "sizes": []}
-        for side in sides:
-            if too_long := explain_skip(row["sizes"], side, longest):
+        for side in options.sides:
+            if too_long := explain_skip(row["sizes"], side, options.longest):
                 row["failed"] = too_long
                 break
             found = run_timed(asked | {"side": side, "block": choose_block(row["sizes"], side)})
@@ -181,7 +197,5 @@ if __name__ == "__main__":
     given.add_argument("--largest", type=int, default=SIDES[-1], help="largest side, px; %(default)s")
     given.add_argument("--longest", type=float, default=inf, help="seconds that a size may be expected to take")
     words = given.parse_args()
-    main(
-        words.product, words.output, words.peers.split(","), words.repeat, words.patience, words.largest,
-        words.longest,
-    )  # fmt: skip
+    options = TimingOptions(words.repeat, words.patience, words.largest, words.longest)
+    main(words.product, words.output, words.peers.split(","), options)

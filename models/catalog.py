@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,13 +13,34 @@ from typing import Any, TypeVar
 from kappamask.models.card import Accuracy, ClassValue, ModelCard, Mosaic, Scaling
 from kappamask.models.errors import CardError
 
-__all__ = ["CACHE", "FOLDER", "list_cards", "load_card", "parse_card"]
+__all__ = [
+    "CACHE",
+    "DEFAULT_COLOR",
+    "DEFAULT_COLORS",
+    "FOLDER",
+    "OFFICIAL_NETWORKS",
+    "fetch_command",
+    "list_cards",
+    "load_card",
+    "parse_card",
+    "suggest_nearest",
+]
 
 FOLDER = Path(__file__).resolve().parent
 CACHE = Path(
     os.environ.get("KAPPAMASK_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kappamask"
 )
 """Where fetched networks lie, each in a folder of its id."""
+OFFICIAL_NETWORKS = {
+    f"official-{level.lower()}-{architecture}": (architecture, level)
+    for architecture in ("unet", "deeplabv3plus")
+    for level in ("L1C", "L2A")
+}
+"""Networks that `kappamask models fetch` downloads: id -> architecture and level."""
+DEFAULT_COLORS = dict(enumerate(("000000", "7fb069", "355070", "b8c0cc", "ffffff", "d1495b")))
+"""KappaMask's codes -> colour, RRGGBB, of a class whose card gives none."""
+DEFAULT_COLOR = "808080"
+"""The same of all other codes."""
 MAX_CARD_BYTES = 1_000_000
 SHA256_MULTIHASH = "1220"
 """Multihash prefix of a sha256, as `file:checksum` of the STAC file extension wants it."""
@@ -29,6 +51,24 @@ _SCALINGS: dict[str, tuple[tuple[str, ...], Callable[..., tuple[float, float]]]]
     "scale": (("value",), lambda value: (1 / value, 0.0)),
 }
 """MLM `value_scaling` types: their parameters, and the (gain, bias) that they amount to."""
+_INPUT, _OUTPUT = ("properties", "mlm:input", 0), ("properties", "mlm:output", 0)
+_REQUIRED_KEYS: tuple[tuple[str | int, ...], ...] = (
+    ("id",),
+    ("properties", "mlm:name"),
+    ("properties", "license"),
+    (*_INPUT, "bands"),
+    (*_INPUT, "value_scaling"),
+    (*_OUTPUT, "classification:classes"),
+    *(
+        ("properties", f"kappamask:{key}")
+        for key in (
+            "levels", "required_bands", "fill", "window", "overlap", "stride", "output_values", "provenance",
+        )
+    ),
+    ("assets", "weights", "href"),
+    ("assets", "weights", "file:checksum"),
+)  # fmt: skip
+"""Where each key is that has no default."""
 
 
 def load_card(model: str | Path | ModelCard = "compact") -> ModelCard:
@@ -68,12 +108,42 @@ def _find_card(model: str) -> Path:
         if path.suffix == ".json" and path.is_file():
             return path.resolve()
     raise CardError(
-        f"No model '{model[:80]}': known ids are {', '.join(sorted(known))}; or give the path of a card (…/card.json)."
+        f"No model '{model[:80]}'{_suggest_model(model[:80], known)}: known ids are {', '.join(sorted(known))}; "
+        "or give the path of a card (…/card.json)."
     )
 
 
-@lru_cache(maxsize=64)
+def _suggest_model(model: str, known: Mapping[str, Path]) -> str:
+    if model in OFFICIAL_NETWORKS:
+        return f", which is not downloaded yet ({fetch_command(model)})"
+    found = get_close_matches(model, [*known, *OFFICIAL_NETWORKS], n=1)
+    hint = f"; did you mean {found[0]}?" if found else ""
+    return hint + (f" ({fetch_command(found[0])})" if found and found[0] not in known else "")
+
+
+def suggest_nearest(word: str, known: Iterable[str]) -> str:
+    """Return "; did you mean X?" for the nearest known word, or an empty text."""
+    found = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def fetch_command(model: str) -> str:
+    """Return the command that downloads an official network."""
+    return f"kappamask models fetch {model}"
+
+
 def _read_card(path: Path) -> ModelCard:
+    """Read a card; one that has not changed since is not parsed again."""
+    try:
+        found = path.stat()
+        version = (found.st_mtime_ns, found.st_size)
+    except OSError:
+        version = (0, 0)
+    return _read_version(path, version)
+
+
+@lru_cache(maxsize=64)
+def _read_version(path: Path, _: tuple[int, int]) -> ModelCard:
     name = f"{path.parent.name}/{path.name}"
     try:
         with path.open("rb") as file:
@@ -89,10 +159,27 @@ def _read_card(path: Path) -> ModelCard:
 def parse_card(document: Any, name: str = "The document") -> ModelCard:
     """Parse a card's JSON document (STAC Item); CardError names the wrong key."""
     try:
+        if missing := list(_find_missing_keys(document)):
+            raise CardError(f"it lacks {', '.join(missing)}; kappamask models card NETWORK.onnx writes a whole card")
         return _parse_document(document)
     except (KeyError, TypeError, IndexError, ValueError, ArithmeticError, AttributeError) as error:
         reason = f"{error}" if isinstance(error, CardError) else f"{type(error).__name__}: {error}"
         raise CardError(f"{name} is not a valid model card: {reason}.") from error
+
+
+def _find_missing_keys(document: Any) -> Iterator[str]:
+    """Yield each required key that is not there, as `properties.mlm:input[0].bands`."""
+    for path in _REQUIRED_KEYS:
+        found = document
+        for key in path:
+            if (isinstance(found, dict) and key not in found) or (isinstance(found, list) and not found):
+                yield _format_path(path)
+                break
+            found = found[key]
+
+
+def _format_path(path: tuple[str | int, ...]) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 
 def _parse_document(document: dict[str, Any]) -> ModelCard:
@@ -107,7 +194,7 @@ def _parse_document(document: dict[str, Any]) -> ModelCard:
         required=frozenset(properties["kappamask:required_bands"]),
         scaling=tuple(_parse_scaling(s) for s in source["value_scaling"]),
         fill=float(properties["kappamask:fill"]),
-        level_plane=_check_bool(properties["kappamask:level_plane"]),
+        level_plane=_check_bool(properties.get("kappamask:level_plane", False)),
         window=_check_int(properties["kappamask:window"]),
         local_window=_check_int(properties.get("kappamask:local_window", properties["kappamask:window"])),
         overlap=_check_int(properties["kappamask:overlap"]),
@@ -150,7 +237,7 @@ def _parse_class(entry: dict[str, Any]) -> ClassValue:
     return ClassValue(
         _check_int(entry["value"]),
         _check_text(entry["name"]),
-        _check_text(entry["color_hint"]),
+        _check_text(entry.get("color_hint", DEFAULT_COLORS.get(entry["value"], DEFAULT_COLOR))),
         _check_text(entry.get("description", "")),
     )
 

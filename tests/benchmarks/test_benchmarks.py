@@ -180,7 +180,8 @@ def test_times_tell_which_network_and_on_what(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(times, "matmul_gflops", lambda: 1.0)
     monkeypatch.setattr(times, "SIDES", (64, 128, 10980))
     out = tmp_path / "times.json"
-    times.main(tmp_path / "small_L1C_20180202.tif", out, ["compact", "threshold", "s2cloudless"], 2, 60, 128)
+    options = times.TimingOptions(repeat=2, patience=60, largest=128)
+    times.main(tmp_path / "small_L1C_20180202.tif", out, ["compact", "threshold", "s2cloudless"], options)
     found = json.loads(out.read_text(encoding="utf-8"))
     compact, threshold, lacking = found["rows"]
     assert compact["sha256"] == load_card("compact").sha256 and "sha256" not in threshold

@@ -203,7 +203,7 @@ def test_another_architecture_level_or_a_missing_layer_is_told(weights, tmp_path
 @pytest.mark.parametrize("width", [1, 6, 18])
 def test_the_symmetric_border_is_numpys(width: int) -> None:
     graph = Graph()
-    model = graph.model(graph.symmetric("image", width), 2, 2, {})
+    model = graph.model(graph.pad_symmetric("image", width), 2, 2, {})
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     image = np.random.default_rng(0).random((1, 2, 20, 31), np.float32)
     expected = np.pad(image, ((0, 0), (0, 0), (width, width), (width, width)), mode="symmetric")
@@ -231,7 +231,7 @@ def test_enlarging_by_quarters_is_the_plain_way() -> None:
     image = rng.random((1, 3, 6, 9), np.float32)
     plain, quick = Graph(), Graph()
     models = [
-        plain.model(layer.apply(plain, plain.enlarged("image", 2, "nearest"), pads=[0, 0, 1, 1]), 3, 5, {}),
+        plain.model(layer.apply(plain, plain.resize("image", 2, "nearest"), pads=[0, 0, 1, 1]), 3, 5, {}),
         quick.model(winograd.apply_upsampling(quick, "image", layer), 3, 5, {}),
     ]
     one, two = (onnxruntime.InferenceSession(m.SerializeToString()).run(None, {"image": image})[0] for m in models)

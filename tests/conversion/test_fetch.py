@@ -14,7 +14,7 @@ import official
 from command import one_sentence
 
 from kappamask.conversion import ConversionError, fetch
-from kappamask.conversion.fetch import list_official
+from kappamask.conversion.official_networks import list_official
 from kappamask.files import download
 from kappamask.files.download import TRIES
 from kappamask.models import catalog, load_card

@@ -156,7 +156,7 @@ def test_maps_without_products_or_of_other_places_are_told(tmp_path: Path) -> No
     product = safe(tmp_path / "products", values=steps())
     name = product.name.removesuffix(".SAFE")
     alcd(tmp_path / "absent", name, np.full((18, 18), 5))
-    with pytest.raises(SceneError, match=rf"1 maps and none of their products; get {name}\.SAFE beside"):
+    with pytest.raises(SceneError, match=rf"1 maps and none of their products; get {name}\.SAFE into"):
         open_dataset("alcd", tmp_path / "absent")
     alcd(tmp_path, name, np.full((18, 18), 5), west=CORNER[0] + 60)
     (tmp_path / "absent" / name / "Classification" / "classification_map.tif").unlink()

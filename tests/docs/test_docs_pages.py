@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import typer
 from command import runner
-from networks import write_model
+from networks import brightness_network, write_model
 from products import safe
 from shown import ROOT, back_end, blocks, called, commands, words, write_scene
 from stacs import cogs, raw_item, scaled
@@ -84,6 +84,8 @@ def scenes(tmp_path_factory) -> Path:
         write_mask(cloud_mask(open_scene(folder / SCENE)), path)
     for name in ("my-network", "uv"):
         write_model(folder / name)
+    (folder / "mine").mkdir()
+    (folder / "mine" / "net.onnx").write_bytes(brightness_network(3))
     dn, truth = np.full((64, 64, 3), 1500, np.uint16), np.ones((64, 64), np.uint8)
     np.savez(folder / "labelled_l1c_mine.npz", dn=dn, bands=np.array(["B02", "B03", "B04"]), gt_kappa=truth)
     (folder / "item.json").write_text(json.dumps(raw_item(scaled(cogs(folder), 0.0))))

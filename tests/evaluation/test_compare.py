@@ -4,6 +4,7 @@ import csv
 import gc
 import io
 import json
+import re
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from kappamask.evaluation.metrics import RATES
 from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer, repeat_to_shape
 from kappamask.evaluation.tables import csv_text, latex, markdown, tables
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
+from kappamask.models.extras import install_command
 
 FILES = ["comparison.csv", "comparison.html", "comparison.json", "comparison.md", "comparison.tex"]
 OF_ONE = [name.replace("comparison", "evaluation") for name in FILES]
@@ -45,7 +47,7 @@ def test_the_floor_is_a_threshold_of_red() -> None:
 
 def test_a_network_is_run_at_its_level_and_gives_its_scores(brightness: ModelCard) -> None:
     peer = open_peer(str(brightness.folder), Path())
-    assert (peer.name, peer.tells) == ("brightness", {1, 2, 3, 4})
+    assert (peer.name, peer.predicts) == ("brightness", {1, 2, 3, 4})
     answer = peer.run(patch())
     assert answer.scores is not None
     assert answer.scores.shape == (4, 48, 48)
@@ -54,14 +56,14 @@ def test_a_network_is_run_at_its_level_and_gives_its_scores(brightness: ModelCar
 
 
 @pytest.mark.parametrize(
-    ("scheme", "tells"),
+    ("scheme", "predicts"),
     [
         ("SCL", {1, 2, 3, 4}), ("Fmask", {1, 2, 4}), ("S2cloudless", {1, 4}), ("MAJA", {1, 2, 3, 4}),
         ("DL_L8S2_UV", {1, 4}), ("FMSC", {1, 2, 4}), ("KappaMask", {1, 2, 3, 4}),
     ],
 )  # fmt: skip
-def test_what_rasters_can_tell_follows_from_their_scheme(scheme: str, tells: set[int]) -> None:
-    assert list_classes(scheme) == tells
+def test_what_rasters_can_tell_follows_from_their_scheme(scheme: str, predicts: set[int]) -> None:
+    assert list_classes(scheme) == predicts
 
 
 def test_rasters_beside_the_scenes_are_found_and_translated(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_unknown_peers_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="No peer 'FOO="):
         open_peer(f"FOO={tmp_path}", tmp_path)
     assert open_peer("scl", tmp_path).name == "SCL"
-    assert open_peer(f"s2cloudless={tmp_path}", tmp_path).tells == {1, 4}
+    assert open_peer(f"s2cloudless={tmp_path}", tmp_path).predicts == {1, 4}
     with pytest.raises(SceneError, match=r"no a_SCL\.tif under .*no"):
         open_peer(f"SCL={tmp_path / 'no'}", tmp_path).run(patch("a"))
 
@@ -141,7 +143,7 @@ def test_a_tool_that_is_not_there_says_what_to_install(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(tools, "import_module", absent)
     for name, extra in (("ukis-csmask", "ukis"), ("s2cloudless", "s2cloudless")):
-        with pytest.raises(MissingExtraError, match=rf"pip install 'kappamask-openeo\[{extra}\]'"):
+        with pytest.raises(MissingExtraError, match=re.escape(install_command(extra))):
             open_peer(name, Path())
 
 
@@ -173,13 +175,13 @@ def test_a_tool_that_fails_in_its_own_way_is_a_failure_of_one_patch(
 # patch by patch
 
 
-def told(name: str, mask: np.ndarray | None, tells: tuple[int, ...] = (1, 2, 3, 4)) -> Peer:
+def told(name: str, mask: np.ndarray | None, predicts: tuple[int, ...] = (1, 2, 3, 4)) -> Peer:
     def run(given: Patch) -> Answer:
         if mask is None or given.name == "hard":
             raise CubeError(f"{name} does not like it.")
         return Answer(mask)
 
-    return Peer(name, name, frozenset(tells), run)
+    return Peer(name, name, frozenset(predicts), run)
 
 
 def test_peers_are_judged_and_those_that_cannot_leave_the_others_running() -> None:

@@ -13,7 +13,14 @@ from kappamask.evaluation import confusion, rates
 from kappamask.evaluation.boundary import boundary_f1, count_edge_pixels, find_edges, remove_edge_band
 from kappamask.evaluation.class_groups import VIEWS
 from kappamask.evaluation.confidence import bootstrap, bootstrap_difference, compute_dice, percentile_interval
-from kappamask.evaluation.counts import BINS, ConfusionCounts, calibration_error, count_blocks, reliability
+from kappamask.evaluation.counts import (
+    BINS,
+    ConfusionCounts,
+    MergedClasses,
+    calibration_error,
+    count_blocks,
+    reliability,
+)
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.evaluation.strata import classify_by_cloud, strata
 from kappamask.evaluation.summary import score_distribution, share_of_patches
@@ -83,7 +90,7 @@ def test_missing_pixels_of_a_mask_stay_wrong_in_every_view() -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "tells", "judged"),
+    ("view", "predicts", "judged"),
     [
         ("classes", (1, 4), ("clear", "cloud")),
         ("classes", (1, 2, 4), ("clear", "shadow", "cloud")),
@@ -94,9 +101,9 @@ def test_missing_pixels_of_a_mask_stay_wrong_in_every_view() -> None:
         ("shadow", (1, 4), ()),
     ],
 )
-def test_a_mask_is_judged_by_the_classes_that_it_has(view: str, tells: tuple, judged: tuple) -> None:
-    assert VIEWS[view].judged(tells) == judged
-    found = VIEWS[view].scores(confusion([1, 2, 3, 4], [1, 1, 4, 4]), tells)
+def test_a_mask_is_judged_by_the_classes_that_it_has(view: str, predicts: tuple, judged: tuple) -> None:
+    assert VIEWS[view].scored_groups(predicts) == judged
+    found = VIEWS[view].scores(confusion([1, 2, 3, 4], [1, 1, 4, 4]), predicts)
     assert tuple(name for name, value in found["recall"].items() if value is not None and name != "all") == judged
 
 
@@ -271,11 +278,11 @@ def test_statistics_of_stacked_counts_are_those_of_each() -> None:
     counts = rng.integers(0, 50, (6, 4, 5))
     counts[0, 1], counts[1] = 0, 0
     for view in VIEWS.values():
-        for tells in ((1, 2, 3, 4), (1, 4)):
-            judged = view.judged(tells)
+        for predicts in ((1, 2, 3, 4), (1, 4)):
+            judged = view.scored_groups(predicts)
             found = compute_dice(view, judged)(counts)
             for one, values in zip(counts, found, strict=True):
-                expected = rates(view.merged(one), view.groups, judged)["dice"].values()
+                expected = rates(view.merge_counts(one), view.groups, judged)["dice"].values()
                 np.testing.assert_allclose(values, [np.nan if v is None else v for v in expected])
 
 
@@ -298,11 +305,11 @@ def test_squares_are_the_confusion_of_each_part(truth: np.ndarray, seed: int) ->
 def test_products_are_drawn_and_of_one_alone_its_squares() -> None:
     tally, truth = ConfusionCounts(), np.ones((200, 300), np.uint8)
     tally.add("a", truth, truth, group="p")
-    assert tally.drawn().told() == {"of": "blocks", "number": 6}
+    assert tally.resampling_units().as_json() == {"of": "blocks", "number": 6}
     tally.add("b", truth, truth, group="q")
-    assert tally.drawn().told() == {"of": "groups", "number": 2}
-    assert tally.drawn(["b"]).told() == {"of": "blocks", "number": 6}
-    np.testing.assert_array_equal(sum(tally.drawn(["b"]).counts), tally.scenes["b"])
+    assert tally.resampling_units().as_json() == {"of": "groups", "number": 2}
+    assert tally.resampling_units(["b"]).as_json() == {"of": "blocks", "number": 6}
+    np.testing.assert_array_equal(sum(tally.resampling_units(["b"]).counts), tally.scenes["b"])
 
 
 # a tally
@@ -331,6 +338,6 @@ def test_a_scene_that_cannot_be_counted_leaves_no_trace() -> None:
 
 def test_merged_truth_sees_no_edge_between_clouds() -> None:
     tally, truth = ConfusionCounts(), np.array([[4, 4, 4, 4, 4, 4]], np.uint8)
-    tally.add("x", truth, np.array([[3, 3, 3, 4, 4, 4]], np.uint8), merge_thin=True)
+    tally.add("x", truth, np.array([[3, 3, 3, 4, 4, 4]], np.uint8), merge=MergedClasses(thin=True))
     assert tally.pooled[3, 3] == tally.bands[5][3, 3] == 6
     assert not tally.edges.any()

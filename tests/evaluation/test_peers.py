@@ -46,7 +46,7 @@ def test_the_layout_has_as_many_weights_as_the_published_one(channels: int) -> N
 def test_dl_l8s2_uv_gives_what_its_layers_give(uv, channels: int) -> None:
     folder, made = uv
     card = open_peer(str(folder), Path())
-    assert (card.name, card.tells) == (f"dl-l8s2-uv-{channels}b", {1, 4})
+    assert (card.name, card.predicts) == (f"dl-l8s2-uv-{channels}b", {1, 4})
     image = np.random.default_rng(1).uniform(0, 0.8, (channels, 40, 24)).astype(np.float32)
     data = (folder / "model.onnx").read_bytes()
     found = onnxruntime.InferenceSession(data).run(None, {"image": image[None]})[0][0]
@@ -117,7 +117,7 @@ def test_the_command_converts_it(kappamask, tmp_path: Path) -> None:
 def test_an_official_network_is_a_peer(tmp_path: Path) -> None:
     card = convert(official.write(tmp_path / "w.hdf5", "unet", 13), "unet", "L1C", tmp_path / "official")
     peer = open_peer(str(tmp_path / "official"), tmp_path)
-    assert (peer.name, peer.tells) == ("official-l1c-unet", {1, 2, 3, 4})
+    assert (peer.name, peer.predicts) == ("official-l1c-unet", {1, 2, 3, 4})
     bands, truth = SENTINEL2_BANDS[:13], patch().truth
     planes = np.random.default_rng(0).uniform(0.02, 0.6, (13, 48, 48)).astype(np.float32)
     one = Patch("x", "x", "test", "L1C", 10.0, bands, planes, truth, merged=False)
@@ -163,4 +163,4 @@ def test_every_tool_has_an_extra_of_its_own() -> None:
     setup.read(ROOT / "setup.cfg")
     extras = setup["options.extras_require"]
     for extra, package in (("ukis", "ukis-csmask"), ("s2cloudless", "s2cloudless")):
-        assert package in extras[extra] and f"%({extra})s" in extras["bench"]
+        assert package in extras[extra] and f"kappamask-openeo[{extra}]" in extras["bench"]

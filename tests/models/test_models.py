@@ -89,6 +89,40 @@ def test_an_unknown_model_lists_the_known(name):
         load_card(name)
 
 
+def test_a_wrong_id_names_the_nearest_and_how_to_get_it():
+    with pytest.raises(CardError, match=r"did you mean compact\?"):
+        load_card("compakt")
+    with pytest.raises(CardError, match=r"did you mean official-l2a-unet\?.*kappamask models fetch official-l2a-unet"):
+        load_card("official-l2a-unte")
+    with pytest.raises(CardError, match=r"not downloaded.*kappamask models fetch official-l1c-unet"):
+        load_card("official-l1c-unet")
+
+
+def test_all_missing_keys_of_a_card_are_named_at_once():
+    document = card_document("a" * 64)
+    removed = ("kappamask:levels", "license", "mlm:output")
+    document["properties"] = {key: value for key, value in document["properties"].items() if key not in removed}
+    del document["assets"]["weights"]["file:checksum"]
+    with pytest.raises(CardError) as caught:
+        parse_card(document)
+    for key in (*removed[:2], "mlm:output[0].classification:classes", "assets.weights.file:checksum"):
+        assert key in str(caught.value)
+    assert "kappamask:fill" not in str(caught.value) and "kappamask models card" in str(caught.value)
+
+
+def test_level_plane_and_colours_have_defaults():
+    document = copy.deepcopy(card_document("a" * 64))
+    plain = parse_card(document)
+    del document["properties"]["kappamask:level_plane"]
+    for one in document["properties"]["mlm:output"][0]["classification:classes"]:
+        del one["color_hint"]
+    found = parse_card(document)
+    assert found.level_plane is False
+    assert {c.value: c.color_hint for c in found.classes} == {
+        c.value: c.color_hint for c in load_card("compact").classes if c.value in {p.value for p in plain.classes}
+    }
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -107,7 +141,7 @@ def test_an_unknown_model_lists_the_known(name):
         ({"kappamask:output_values": [1, 1]}, "same class"),
         ({"kappamask:fill": 1e308}, "fill must be finite"),
         ({"license": None}, "a text is needed"),
-        ({"mlm:input": []}, "IndexError"),
+        ({"mlm:input": []}, r"mlm:input\[0\]\.bands.*mlm:input\[0\]\.value_scaling"),
     ],
 )
 def test_a_card_that_contradicts_itself_is_refused(change, says):

@@ -141,10 +141,7 @@ def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch)
     scene, depth = field(32, 1), np.random.default_rng(1).uniform(0, 20, (32 + 2 * EDGE_PX, 32)).astype(np.float32)
     found, opacity, cirrus = paint.overlay_layer(
         tensor(scene),
-        tensor(depth),
-        tensor(np.zeros_like(depth)),
-        0,
-        [sky(40)],
+        paint.LayerBatch(tensor(depth), tensor(np.zeros_like(depth)), 0, [sky(40)]),
         [1.0],
         colour[None],
         np.random.default_rng(0),

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("scipy")
 
 from kappamask.training.simulator import clouds, paint, spectra, tiles
-from kappamask.training.simulator.clouds import KINDS, CanvasView, CloudKind, Layer, Sun, draw_sky
+from kappamask.training.simulator.clouds import KINDS, CanvasView, CloudKind, Layer, Sky, Sun, draw_sky
 from kappamask.training.simulator.paint import paint_clouds, paint_layers
 from kappamask.training.simulator.spectra import B02, B08, B10, BANDS, FloatArray
 
@@ -75,7 +75,7 @@ def test_shadow_lies_away_from_the_sun(azimuth: float, zenith: float, height_km:
     step = (sun.toward[0] * sun.tangent * 100, sun.toward[1] * sun.tangent * 100)
     view = CanvasView((size, size), (120, 120), step)
     cloud = disc(KIND["cumulus"], height_km, 40, 400, (200, 200))
-    _, truth = paint_layers(land(size), [cloud], view, sun, pixel_m, np.random.default_rng(1))
+    _, truth = paint_layers(land(size), Sky([cloud], view, sun, pixel_m), np.random.default_rng(1))
     shift = height_km * 1000 * np.tan(np.radians(zenith)) / pixel_m
     expected = 80 + np.cos(np.radians(azimuth)) * shift, 80 - np.sin(np.radians(azimuth)) * shift
     assert centroid(truth == paint.CLOUD) == pytest.approx((80, 80), abs=1)
@@ -86,7 +86,7 @@ def test_shadow_falls_into_a_tile_that_does_not_hold_its_cloud() -> None:
     sun = Sun(60, 90)
     view = CanvasView((100, 100), (50, 50), (0.0, sun.tangent * 100))
     cloud = disc(KIND["cumulus"], 0.5, 40, 300, (100, 50 + 100 + 20))
-    _, truth = paint_layers(land(100), [cloud], view, sun, 10.0, np.random.default_rng(1))
+    _, truth = paint_layers(land(100), Sky([cloud], view, sun, 10.0), np.random.default_rng(1))
     assert not (truth >= paint.THIN).any()
     assert (truth == paint.SHADOW).sum() > 150
 
@@ -106,9 +106,8 @@ def test_cloud_is_brighter_and_shadow_darker_than_land() -> None:
 def test_cirrus_band_sees_high_cloud_only(name: str, base_km: float, depth: float, low: float, high: float) -> None:
     sun = Sun(40, 150)
     layer = disc(KIND[name], base_km, depth, 200, (100, 100), 20)
-    scene, truth = paint_layers(
-        land(100), [layer], CanvasView((100, 100), (50, 50), (0, 0)), sun, 10.0, np.random.default_rng(0)
-    )
+    view = CanvasView((100, 100), (50, 50), (0, 0))
+    scene, truth = paint_layers(land(100), Sky([layer], view, sun, 10.0), np.random.default_rng(0))
     assert truth[50, 50] == (paint.THIN if name == "cirrus" else paint.CLOUD)
     assert low < scene[B10, 50, 50] - LAND[B10] < high
 
@@ -117,11 +116,11 @@ def test_sky_reaches_far_enough_for_the_longest_shadow() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         sun = Sun(float(rng.uniform(18, 75)), float(rng.uniform(0, 360)))
-        layers, view = draw_sky((64, 64), sun, 10.0, rng, None)
-        for layer in layers:
+        sky = draw_sky((64, 64), sun, 10.0, rng, None)
+        for layer in sky.layers:
             assert layer.depth.shape == layer.height.shape
             if not layer.kind.ice:
-                assert view.cut(layer.depth, layer.top_km).shape == (64, 64)
+                assert sky.view.cut(layer.depth, layer.top_km).shape == (64, 64)
 
 
 def test_field_is_a_standard_one_and_stretches() -> None:

@@ -1,4 +1,6 @@
-"""Run openEO's test suite and the JavaScript client against `kappamask serve`, and write what came of it.
+"""Run openEO's test suite and the JavaScript client against `kappamask serve`.
+
+The results are written.
 
     python tools/conformance/run.py SUITE -o docs/results/conformance.md
 

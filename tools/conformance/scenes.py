@@ -1,4 +1,4 @@
-"""Write the scenes that openEO's test suite asks for: its fixed place and month, in random numbers."""
+"""Write random scenes of the place and month in openEO's test suite."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`kappamask models`: which networks are there, what they are, and whether their files are whole."""
+"""`kappamask models`: list, show, verify, download, convert and export networks, and write their cards."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from kappamask.cli.options import AsJson, Level, print_result
-from kappamask.models import KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
+from kappamask.cli.options import AsJson, Level, parse_bands, print_result
+from kappamask.models import CardError, KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
 from kappamask.models.extras import require_extra
+from kappamask.workflows.networks import describe_network, format_network, format_networks, list_networks
 
 __all__ = ["models"]
 
-models = typer.Typer(help="List, show and verify networks.", no_args_is_help=True)
+models = typer.Typer(help="List, show, verify and add networks.", no_args_is_help=True)
 
 
 class Architecture(StrEnum):
@@ -30,26 +31,28 @@ Which = Annotated[str, typer.Argument(help="A model's id, or the path of a card.
 
 @models.command("list", epilog="Example: kappamask models list --json")
 def list_all(as_json: AsJson = False) -> None:
-    """List the networks that come with the package, and those that were fetched."""
+    """List the networks that are here, and those that can be downloaded."""
     errors: list[KappaMaskError] = []
-    cards = list_cards(errors.append)
-    lines = [f"{c.id:<24}{'+'.join(c.levels):<10}{len(c.bands):>3} bands  {c.licence:<12} {c.title}" for c in cards]
-    print_result([_facts(card) for card in cards], lines, as_json)
-    _settle(errors)
+    networks = list_networks(errors.append)
+    print_result(networks, format_networks(networks), as_json)
+    _raise_errors(errors)
 
 
 @models.command(epilog="Example: kappamask models show compact")
 def show(model: Which = "compact", as_json: AsJson = False) -> None:
-    """Show what a model's card says."""
-    facts = _facts(load_card(model))
-    print_result(facts, [f"{key:<12}{_text(value)}" for key, value in facts.items()], as_json)
+    """Show a network's bands and classes, training, scores, limits and licence."""
+    facts = describe_network(load_card(model))
+    print_result(facts, format_network(facts), as_json)
 
 
 @models.command(epilog="Example: kappamask models verify compact")
 def verify(
     model: Annotated[str | None, typer.Argument(help="All models if left out.")] = None, as_json: AsJson = False
 ) -> None:
-    """Compare the network's file with the sha256 in its card, and look for what a network must not carry."""
+    """Check the network's file against its card.
+
+    Its sha256 must be the card's, and it must hold nothing that a network may not carry.
+    """
     errors: list[KappaMaskError] = []
     found = []
     for card in [load_card(model)] if model else list_cards(errors.append):
@@ -62,11 +65,11 @@ def verify(
     print_result(
         found, [f"{one['id']}: verified, {one['bytes']} bytes, sha256 {one['sha256']}" for one in found], as_json
     )
-    _settle(errors)
+    _raise_errors(errors)
 
 
-def _settle(errors: list[KappaMaskError]) -> None:
-    """After what could be told, what is wrong with the others."""
+def _raise_errors(errors: list[KappaMaskError]) -> None:
+    """Raise the errors of single networks as one, if there are any."""
     if errors:
         raise KappaMaskError(" ".join(map(str, errors)))
 
@@ -99,7 +102,10 @@ def export(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a trained network as ONNX, its scores calibrated, with a card of how it was made and how good it is."""
+    """Write a trained network as ONNX with a card.
+
+    Its scores are calibrated. The card says how the network was made and how good it is.
+    """
     with require_extra("train"):
         from kappamask.training.export import ReleaseOptions, write_release
         from kappamask.training.model_card import Owner
@@ -108,8 +114,8 @@ def export(
     odds = {"shadow": shadow_odds, "cloud": cloud_odds}
     wanted = ReleaseOptions(name, made, Owner(title, author, licence), odds, labelled)
     facts = write_release(checkpoints, data, tiles, output, wanted)
-    told = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256", "scenes")}
-    print_result(facts, [f"{key:<24}{value}" for key, value in told.items()], as_json)
+    short = {key: value for key, value in facts.items() if key not in ("runs", "data_sha256", "scenes")}
+    print_result(facts, [f"{key:<24}{value}" for key, value in short.items()], as_json)
 
 
 @models.command(
@@ -128,21 +134,21 @@ def convert(
     """Convert official KappaMask weights, or DL_L8S2_UV's, to ONNX with their card; TensorFlow is not needed."""
     with require_extra("convert"):
         from kappamask.conversion import convert as run
-        from kappamask.conversion.convert import ARCHITECTURES
+        from kappamask.conversion.hdf5_weights import ARCHITECTURES
 
     card = run(weights, architecture.value, level.value, output)
-    facts = _facts(card) | {"head": ARCHITECTURES[architecture.value].HEAD}
+    facts = describe_network(card) | {"head": ARCHITECTURES[architecture.value].HEAD}
     lines = [f"{card.file}: {card.id}, {facts['head']} scores, sha256 {card.sha256}"]
     if quantise:
         with TemporaryDirectory() as scratch:
             plain = run(weights, architecture.value, level.value, Path(scratch), plain=True)
-            facts["int8"] = _quantised(card, plain, quantise, output.with_name(f"{output.name}-int8"))
+            facts["int8"] = _quantise(card, plain, quantise, output.with_name(f"{output.name}-int8"))
         lines.append("{folder}: {same_class:.2%} of classes the same, {times_faster:.2f} times as fast, "
                      "peak {peak_mb:.0f} MB".format(**facts["int8"]))  # fmt: skip
     print_result(facts, [*lines, f"kappamask mask SCENE -o mask.tif --model {output}"], as_json)
 
 
-def _quantised(card: ModelCard, plain: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
+def _quantise(card: ModelCard, plain: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
     with require_extra("scenes"):
         from kappamask.conversion.quantise import quantise_card
         from kappamask.scenes import open_scene
@@ -159,37 +165,79 @@ def fetch(
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow plain HTTP.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Download an official network, convert it, and keep it for every later use; a cut download is resumed."""
+    """Download an official network, convert it and keep it.
+
+    A download that was cut off is resumed.
+    """
     with require_extra("convert"):
         from kappamask.conversion import fetch as run
-        from kappamask.conversion.fetch import BUCKET
+        from kappamask.conversion.official_networks import BUCKET
 
     from kappamask.workflows.display import progress_bar
 
     with progress_bar(name) as show:
         card = run(name, mirror=mirror or BUCKET, source=source, insecure=insecure, show=show)
     lines = [f"{card.folder}: {card.id}, sha256 {card.sha256}", f"kappamask mask SCENE -o mask.tif --model {card.id}"]
-    print_result(_facts(card), lines, as_json)
+    print_result(describe_network(card), lines, as_json)
 
 
-def _facts(card: ModelCard) -> dict[str, Any]:
-    return {
-        "id": card.id,
-        "title": card.title,
-        "levels": list(card.levels),
-        "bands": list(card.bands),
-        "required": [band for band in card.bands if band in card.required],
-        "window": card.window,
-        "overlap": card.overlap,
-        "classes": {c.name: c.value for c in card.classes},
-        "licence": card.licence,
-        "provenance": card.provenance,
-        "file": str(card.folder / card.file),
-        "sha256": card.sha256,
-    }
+@models.command(
+    epilog="Example: kappamask models card net.onnx --bands B02,B03,B04 --classes clear,cloud_shadow,cloud",
+)
+def card(
+    network: Annotated[Path, typer.Argument(metavar="NETWORK.onnx", help="The network.", show_default=False)],
+    bands: Annotated[str, typer.Option(help="Band of each input channel, as B02,B03,B04.", show_default=False)],
+    classes: Annotated[
+        str,
+        typer.Option(
+            help="Class of each output channel, as clear,cloud; NAME=CODE for one that KappaMask has not.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The card; left out, card.json next to the network.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Id; left out, the name of the file.")] = "",
+    level: Annotated[list[Level] | None, typer.Option(help="Level that it takes; left out, both.")] = None,
+    required: Annotated[str, typer.Option(help="Bands that must be there; left out, all.")] = "",
+    mean: Annotated[str, typer.Option(help="Mean of each band, in reflectance, with --std.")] = "",
+    std: Annotated[str, typer.Option(help="Standard deviation of each band, in reflectance.")] = "",
+    softmax: Annotated[bool, typer.Option("--softmax", help="The network gives logits.")] = False,
+    licence: Annotated[str, typer.Option("--license", help="SPDX name of the licence of the weights.")] = "other",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the card of an ONNX network, with defaults for all else."""
+    from kappamask.conversion.onnx_card import OnnxCardOptions, write_onnx_card
+
+    target = output or network.with_name("card.json")
+    if target.exists() and not overwrite:
+        raise CardError(f"{target} is there already; --overwrite replaces it.")
+    options = OnnxCardOptions(
+        name=name,
+        levels=[one.value for one in level or Level],
+        required=parse_bands(required or None) or (),
+        moments=_parse_moments(mean, std),
+        softmax=softmax,
+        licence=licence,
+    )
+    made = write_onnx_card(network, parse_bands(bands) or (), _split_words(classes), target, options)
+    facts = describe_network(made)
+    print_result(facts, [*format_network(facts), f"kappamask mask SCENE -o mask.tif --model {target}"], as_json)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{number} {name}" for name, number in value.items())
-    return ", ".join(value) if isinstance(value, list) else str(value)
+def _parse_moments(mean: str, std: str) -> list[tuple[float, float]]:
+    """Parse the numbers of two options that need each other."""
+    try:
+        means, deviations = ([float(word) for word in _split_words(text)] for text in (mean, std))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--mean, --std") from error
+    if len(means) != len(deviations):
+        raise typer.BadParameter(
+            f"{len(means)} means and {len(deviations)} deviations were given.", param_hint="--mean, --std"
+        )
+    return list(zip(means, deviations, strict=True))
+
+
+def _split_words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any, Final
 
 from kappamask.conversion.releases import FULL, RELEASE, Official
+from kappamask.files.onnx_metadata import DeepnessModel, make_deepness_metadata
 
 EXTENSIONS: Final = (
     "https://stac-extensions.github.io/mlm/v1.5.0/schema.json",
@@ -29,6 +31,12 @@ WINDOW, OVERLAP = 512, 16
 MOSAIC: Final = {"step": 480, "before": 0, "padding": "constant", "taper": "crop", "amount": 16}
 QUANTIFICATION: Final = 10_000
 SHA256_MULTIHASH: Final = "1220"
+DIMENSIONS: Final = ("batch", "channel", "height", "width")
+TASK: Final[dict[str, Any]] = {
+    "mlm:tasks": ["semantic-segmentation"],
+    "mlm:framework": "ONNX",
+    "mlm:pretrained": True,
+}
 
 
 def write_document(
@@ -42,10 +50,10 @@ def write_document(
     return build_item(f"official-{level.lower()}-{architecture}", properties, data)
 
 
-def build_item(name: str, properties: dict[str, Any], data: bytes) -> dict[str, Any]:
-    """Build a STAC Item about the ONNX file `data`, stored next to it as `model.onnx`."""
+def build_item(name: str, properties: dict[str, Any], data: bytes, file: str = "model.onnx") -> dict[str, Any]:
+    """Build a STAC Item about the ONNX file `data`, stored next to it as `file`."""
     weights = {
-        "href": "./model.onnx",
+        "href": f"./{file}",
         "type": "application/octet-stream; framework=onnx",
         "roles": ["mlm:model"],
         "file:checksum": SHA256_MULTIHASH + hashlib.sha256(data).hexdigest(),
@@ -63,41 +71,53 @@ def build_item(name: str, properties: dict[str, Any], data: bytes) -> dict[str, 
     }
 
 
+def describe_input(
+    name: str, bands: Sequence[str], scaling: Sequence[dict[str, Any]], channels: int | None = None
+) -> dict[str, Any]:
+    """Describe the input of a network in the words of the MLM extension.
+
+    channels: with those that are no bands; left out, one for each band.
+    """
+    shape = [-1, channels or len(bands), -1, -1]
+    return {
+        "name": name,
+        "bands": list(bands),
+        "input": {"shape": shape, "dim_order": list(DIMENSIONS), "data_type": "float32"},
+        "value_scaling": list(scaling),
+        "pre_processing_function": None,
+    }
+
+
+def describe_output(name: str, classes: Sequence[dict[str, Any]], channels: int) -> dict[str, Any]:
+    """Describe the scores of a network in the words of the MLM extension."""
+    return {
+        "name": name,
+        "tasks": ["semantic-segmentation"],
+        "result": {"shape": [-1, channels, -1, -1], "dim_order": list(DIMENSIONS), "data_type": "float32"},
+        "classification:classes": list(classes),
+    }
+
+
+def list_classes(codes: Iterable[int]) -> list[dict[str, Any]]:
+    """List the rows of `CLASSES` with these codes as a card has them."""
+    wanted = {*codes}
+    return [{"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES if v in wanted]
+
+
 def _build_properties(
     architecture: str, level: str, release: Official, built: ModuleType, source: str
 ) -> dict[str, Any]:
-    dims, shape = ["batch", "channel", "height", "width"], [-1, len(release.bands), -1, -1]
-    largest = [value * FULL / QUANTIFICATION for value in release.largest]
+    name = f"Sentinel-2 {level}: DN / {FULL}, divided by the band's largest value, not below 0"
+    codes = [value for value, *_ in CLASSES]
     return {
         "datetime": f"{RELEASE}T00:00:00Z",
         "description": f"KappaZeta's official KappaMask weights ({level}), converted from HDF5.",
         "license": "Apache-2.0",
         "mlm:name": f"KappaMask {level} {TITLES[architecture]}",
         "mlm:architecture": TITLES[architecture],
-        "mlm:tasks": ["semantic-segmentation"],
-        "mlm:framework": "ONNX",
-        "mlm:pretrained": True,
-        "mlm:input": [
-            {
-                "name": f"Sentinel-2 {level}: DN / 65535, divided by the band's largest value, not below 0",
-                "bands": list(release.bands),
-                "input": {"shape": shape, "dim_order": dims, "data_type": "float32"},
-                "value_scaling": [
-                    {"type": "min-max", "minimum": 0.0, "maximum": value, "kappamask:lower": 0.0} for value in largest
-                ],
-                "pre_processing_function": None,
-            }
-        ],
-        "mlm:output": [
-            {
-                "name": f"{built.HEAD} score of each class",
-                "tasks": ["semantic-segmentation"],
-                "result": {"shape": [-1, len(CLASSES), -1, -1], "dim_order": dims, "data_type": "float32"},
-                "classification:classes": [
-                    {"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES
-                ],
-            }
-        ],
+        **TASK,
+        "mlm:input": [describe_input(name, release.bands, _list_scalings(release))],
+        "mlm:output": [describe_output(f"{built.HEAD} score of each class", list_classes(codes), len(codes))],
         "kappamask:levels": [level],
         "kappamask:required_bands": list(release.bands),
         "kappamask:fill": 0.0,
@@ -108,6 +128,24 @@ def _build_properties(
         "kappamask:mosaic": MOSAIC,
         "kappamask:stride": built.STRIDE,
         "kappamask:least_side": built.LEAST_SIDE,
-        "kappamask:output_values": [value for value, *_ in CLASSES],
+        "kappamask:output_values": codes,
         "kappamask:provenance": f"KappaZeta, release of {RELEASE}; sha256 of the HDF5 file {source}",
     }
+
+
+def _list_scalings(release: Official) -> list[dict[str, Any]]:
+    return [
+        {"type": "min-max", "minimum": 0.0, "maximum": value, "kappamask:lower": 0.0} for value in list_maxima(release)
+    ]
+
+
+def list_maxima(release: Official) -> list[float]:
+    """List the largest value of each band, in reflectance."""
+    return [value * FULL / QUANTIFICATION for value in release.largest]
+
+
+def describe_for_deepness(release: Official) -> dict[str, str]:
+    """Return the metadata by which QGIS's Deepness plugin reads an official network."""
+    names = [name for _, name, *_ in CLASSES]
+    moments = [(0.0, value) for value in list_maxima(release)]
+    return make_deepness_metadata(DeepnessModel(names, moments, release.bands, WINDOW, OVERLAP))

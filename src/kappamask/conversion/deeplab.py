@@ -47,23 +47,23 @@ def add_network(graph: Graph, reader: WeightReader, channels: int) -> str:
     x = _add_exit_flow(graph, reader, _add_middle_flow(graph, reader, x))
     x = _add_pyramid(graph, reader, x)
     low = graph.relu(Convolution.read(reader, ENTRY[1], LOW_LEVEL, 1, bias=False, norm=True).apply(graph, low))
-    x = graph.concatenated(graph.enlarged(x, 4, "linear"), low)
+    x = graph.concatenate(graph.resize(x, 4, "linear"), low)
     for inputs in (PYRAMID + LOW_LEVEL, PYRAMID):
         layer = Convolution.read(reader, inputs, PYRAMID, 3, bias=False, norm=True)
         x = graph.relu(winograd.apply_convolution(graph, x, layer, mirrored=True))
     # A 1 x 1 convolution and an interpolation can change places; before it, the convolution costs a sixteenth.
     head = Convolution.read(reader, PYRAMID, CLASSES, 1, bias=True).apply(graph, x)
-    return graph.add("Softmax", graph.enlarged(head, 4, "linear"), axis=1)
+    return graph.add("Softmax", graph.resize(head, 4, "linear"), axis=1)
 
 
 def _apply_strided(graph: Graph, reader: WeightReader, x: str, inputs: int, filters: int) -> str:
     layer = Convolution.read(reader, inputs, filters, 3, bias=False, norm=True)
-    return layer.apply(graph, graph.edge_padded(x, 0, 1), strides=[2, 2])
+    return layer.apply(graph, graph.pad_edge(x, 0, 1), strides=[2, 2])
 
 
 def _apply_padded(graph: Graph, reader: WeightReader, x: str, inputs: int, filters: int) -> str:
     layer = Convolution.read(reader, inputs, filters, 3, bias=False, norm=True)
-    return layer.apply(graph, graph.edge_padded(x, 1, 1))
+    return layer.apply(graph, graph.pad_edge(x, 1, 1))
 
 
 def _apply_separable(graph: Graph, reader: WeightReader, x: str, inputs: int, filters: int) -> str:
@@ -100,14 +100,14 @@ def _add_pyramid(graph: Graph, reader: WeightReader, x: str) -> str:
     parts = [graph.relu(Convolution.read(reader, EXIT[-1], PYRAMID, 1, bias=False, norm=True).apply(graph, x))]
     for rate in RATES:
         layer = Convolution.read(reader, EXIT[-1], PYRAMID, 3, bias=False, norm=True)
-        parts.append(graph.relu(layer.apply(graph, graph.symmetric(x, rate), dilations=[rate, rate])))
+        parts.append(graph.relu(layer.apply(graph, graph.pad_symmetric(x, rate), dilations=[rate, rate])))
     spread = graph.add("Mul", pooled, _ones_like(graph, x))
-    joined = graph.concatenated(spread, *parts)
+    joined = graph.concatenate(spread, *parts)
     return graph.relu(Convolution.read(reader, PYRAMID * 5, PYRAMID, 1, bias=False, norm=True).apply(graph, joined))
 
 
 def _ones_like(graph: Graph, x: str) -> str:
     """Ones (1, 1, y, x) in the size of `x`."""
     shape = graph.add("Shape", x, start=2)
-    whole = graph.concatenated(graph.whole(1, 1), shape, axis=0)
+    whole = graph.concatenate(graph.integers(1, 1), shape, axis=0)
     return graph.add("Expand", graph.constant(np.ones((1, 1, 1, 1), np.float32)), whole)

@@ -11,9 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from kappamask.conversion.cards import CLASSES, build_item
+from kappamask.conversion.cards import TASK, build_item, describe_input, describe_output, list_classes
 from kappamask.conversion.keras_file import Layer, read_layers
 from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, WeightReader, to_onnx_kernel
+from kappamask.files.onnx_metadata import DeepnessModel, make_deepness_metadata
+from kappamask.models.card import MISSING_CODE
 from kappamask.models.errors import ConversionError
 
 NAME: Final = "dl-l8s2-uv"
@@ -36,7 +38,7 @@ STRIDE: Final = 8
 """Its tool pads to multiples of 8, though two halvings need 4 only."""
 WINDOW, LOCAL_WINDOW, OVERLAP = 544, 1056, 16
 """Its tool's patches are 1024 px and 16 px at each side; for workers half as large."""
-TOLD: Final = (1, 4)
+OUTPUT_CODES: Final = (1, 4)
 """Clear and cloud: its probability of cloud is held against 0.5."""
 
 
@@ -53,7 +55,9 @@ def convert_weights(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
     bands, reader, graph = _choose_bands(weights.name, layers), WeightReader(weights.name, layers, LAYERS), Graph()
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": NAME, "level": LEVEL, "head": HEAD}
-    data = graph.model(add_network(graph, reader, len(bands)), len(bands), len(TOLD), facts).SerializeToString()
+    deepness = DeepnessModel(("clear", "cloud"), [(0.0, 1.0)] * len(bands), bands, WINDOW, OVERLAP)
+    facts |= make_deepness_metadata(deepness)
+    data = graph.model(add_network(graph, reader, len(bands)), len(bands), len(OUTPUT_CODES), facts).SerializeToString()
     return data, build_item(f"{NAME}-{len(bands)}b", _build_properties(bands, source), data)
 
 
@@ -68,13 +72,13 @@ def add_network(graph: Graph, reader: WeightReader, channels: int) -> str:
     )
     second = _add_block(graph, reader, "pool1", _halve(graph, first), WIDTHS[0], 1)
     third = _add_block(graph, reader, "pool2", _halve(graph, second), WIDTHS[1], 2)
-    up = graph.concatenated(_double(graph, reader, "upconv1", third, 2), second)
+    up = graph.concatenate(_double(graph, reader, "upconv1", third, 2), second)
     fourth = _add_block(graph, reader, "up1", up, WIDTHS[2], 1)
-    up = graph.concatenated(_double(graph, reader, "upconv2", fourth, 1), first)
+    up = graph.concatenate(_double(graph, reader, "upconv2", fourth, 1), first)
     last = _add_block(graph, reader, "up2", up, WIDTHS[1], 0)
     w = reader.next_layer("linear_model", kernel=(1, 1, WIDTHS[0], 1), bias=(1,))
     cloud = graph.add("Sigmoid", graph.convolution(last, to_onnx_kernel(w["kernel"]), w["bias"]))
-    return graph.concatenated(graph.add("Sub", graph.constant(np.ones(1, np.float32)), cloud), cloud)
+    return graph.concatenate(graph.add("Sub", graph.constant(np.ones(1, np.float32)), cloud), cloud)
 
 
 def _rename_scaling(layers: dict[str, list[Layer]]) -> dict[str, list[Layer]]:
@@ -106,7 +110,7 @@ def _add_block(graph: Graph, reader: WeightReader, block: str, x: str, inputs: i
         norm = Norm.read(reader, outputs, f"{block}_bn")
         depthwise = w["depthwise_kernel"].transpose(2, 3, 0, 1)
         x = graph.convolution(x, depthwise, group=size, pads=[1, 1, 1, 1])
-        x = graph.relu(Convolution(to_onnx_kernel(w["pointwise_kernel"]), w["bias"]).normalised(norm).apply(graph, x))
+        x = graph.relu(Convolution(to_onnx_kernel(w["pointwise_kernel"]), w["bias"]).fold_norm(norm).apply(graph, x))
     return x
 
 
@@ -123,35 +127,18 @@ def _double(graph: Graph, reader: WeightReader, name: str, x: str, level: int) -
 
 
 def _build_properties(bands: tuple[str, ...], source: str) -> dict[str, Any]:
-    dims, shape = ["batch", "channel", "height", "width"], [-1, len(bands), -1, -1]
-    classes = [{"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES if v in (*TOLD, 5)]
-    result = {"shape": [-1, len(TOLD), -1, -1], "dim_order": dims, "data_type": "float32"}
+    classes = list_classes((*OUTPUT_CODES, MISSING_CODE))
     return {
         "datetime": "2021-03-06T00:00:00Z",
         "description": "DL_L8S2_UV, converted from HDF5: cloud or clear, trained on Landsat 8.",
         "license": "MIT",
         "mlm:name": f"DL_L8S2_UV, {len(bands)} bands",
         "mlm:architecture": "U-Net of separable convolutions",
-        "mlm:tasks": ["semantic-segmentation"],
-        "mlm:framework": "ONNX",
-        "mlm:pretrained": True,
+        **TASK,
         "mlm:input": [
-            {
-                "name": "Sentinel-2 L1C reflectance",
-                "bands": list(bands),
-                "input": {"shape": shape, "dim_order": dims, "data_type": "float32"},
-                "value_scaling": [{"type": "scale", "value": 1.0}] * len(bands),
-                "pre_processing_function": None,
-            }
+            describe_input("Sentinel-2 L1C reflectance", bands, [{"type": "scale", "value": 1.0}] * len(bands))
         ],
-        "mlm:output": [
-            {
-                "name": "probability of clear and of cloud",
-                "tasks": ["semantic-segmentation"],
-                "result": result,
-                "classification:classes": classes,
-            }
-        ],
+        "mlm:output": [describe_output("probability of clear and of cloud", classes, len(OUTPUT_CODES))],
         "kappamask:levels": [LEVEL],
         "kappamask:required_bands": list(bands),
         "kappamask:fill": 0.0,
@@ -160,6 +147,6 @@ def _build_properties(bands: tuple[str, ...], source: str) -> dict[str, Any]:
         "kappamask:local_window": LOCAL_WINDOW,
         "kappamask:overlap": OVERLAP,
         "kappamask:stride": STRIDE,
-        "kappamask:output_values": list(TOLD),
+        "kappamask:output_values": list(OUTPUT_CODES),
         "kappamask:provenance": f"University of Valencia, IPL-UV/DL-L8S2-UV; sha256 of the HDF5 file {source}",
     }

@@ -3,7 +3,7 @@
 `save_weights` or a whole model.
 
 Files name their layers `conv2d`, `conv2d_1`, … by kind; the numbers begin anywhere if other networks were built in the
-same process before, and files list layers in one of two orders. So layers are told apart by kind and rank alone.
+same process before, and files list layers in one of two orders. So kind and rank alone identify a layer.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def _sort_layers(path: Path, root: Any) -> dict[str, list[Layer]]:
 
 
 def _read_texts(node: Any, key: str) -> Iterator[str]:
-    """An attribute that lists names; Keras cuts a long one into `key0`, `key1`, …"""
+    """Read an attribute that lists names.
+
+    Keras cuts a long one into `key0`, `key1`, …
+    """
     whole = (
         [key] if key in node.attrs else sorted((a for a in node.attrs if re.fullmatch(key + r"\d+", a)), key=_last_part)
     )

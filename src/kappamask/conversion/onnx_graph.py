@@ -48,7 +48,7 @@ class Graph:
             self.constants[key] = numpy_helper.from_array(array, name)
         return str(self.constants[key].name)
 
-    def whole(self, *numbers: int) -> str:
+    def integers(self, *numbers: int) -> str:
         """A vector of whole numbers."""
         return self.constant(np.array(numbers, np.int64))
 
@@ -62,20 +62,20 @@ class Graph:
     def relu(self, x: str) -> str:
         return self.add("Relu", x)
 
-    def concatenated(self, *parts: str, axis: int = 1) -> str:
+    def concatenate(self, *parts: str, axis: int = 1) -> str:
         return self.add("Concat", *parts, axis=axis)
 
-    def enlarged(self, x: str, times: int, mode: str) -> str:
+    def resize(self, x: str, times: int, mode: str) -> str:
         """mode: nearest, or linear with the pixel centres of TensorFlow 2."""
         scales = self.constant(np.array([1, 1, times, times], np.float32))
         how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"} if mode == "nearest" else {}
         return self.add("Resize", x, "", scales, mode=mode, **how)
 
-    def edge_padded(self, x: str, before: int, after: int) -> str:
+    def pad_edge(self, x: str, before: int, after: int) -> str:
         """The border pixel repeated: for a width of 1 what TensorFlow calls SYMMETRIC."""
-        return self.add("Pad", x, self.whole(0, 0, before, before, 0, 0, after, after), mode="edge")
+        return self.add("Pad", x, self.integers(0, 0, before, before, 0, 0, after, after), mode="edge")
 
-    def symmetric(self, x: str, width: int) -> str:
+    def pad_symmetric(self, x: str, width: int) -> str:
         """Pad as TensorFlow's SYMMETRIC does, for any width.
 
         The border is mirrored with its own pixel; ONNX has no operator for it.
@@ -83,12 +83,12 @@ class Graph:
         for axis in (2, 3):
             first = self._slice(x, width - 1, -(2**31), axis)
             last = self._slice(x, -1, -width - 1, axis)
-            x = self.concatenated(first, x, last, axis=axis)
+            x = self.concatenate(first, x, last, axis=axis)
         return x
 
     def _slice(self, x: str, start: int, stop: int, axis: int) -> str:
         """Backwards along `axis`, from `start` to before `stop`."""
-        return self.add("Slice", x, self.whole(start), self.whole(stop), self.whole(axis), self.whole(-1))
+        return self.add("Slice", x, self.integers(start), self.integers(stop), self.integers(axis), self.integers(-1))
 
     def model(self, result: str, channels: int, classes: int, facts: dict[str, str]) -> onnx.ModelProto:
         """Return a checked model with input `image` and output `score`.
@@ -175,9 +175,9 @@ class Convolution:
         shapes: dict[str, tuple[int, ...]] = {"kernel": (size, size, inputs, outputs)}
         w = reader.next_layer("conv2d", **shapes, **({"bias": (outputs,)} if bias else {}))
         plain = cls(to_onnx_kernel(w["kernel"]), w.get("bias", np.zeros(outputs, np.float32)))
-        return plain.normalised(Norm.read(reader, outputs)) if norm else plain
+        return plain.fold_norm(Norm.read(reader, outputs)) if norm else plain
 
-    def normalised(self, norm: Norm) -> Convolution:
+    def fold_norm(self, norm: Norm) -> Convolution:
         """The same with `norm` after it."""
         return Convolution(self.kernel * norm.gain[:, None, None, None], self.bias * norm.gain + norm.shift)
 
@@ -200,9 +200,9 @@ class Separable:
             "separable_conv2d", depthwise_kernel=(3, 3, inputs, 1), pointwise_kernel=(1, 1, inputs, outputs)
         )
         plain = Convolution(to_onnx_kernel(w["pointwise_kernel"]), np.zeros(outputs, np.float32))
-        return cls(w["depthwise_kernel"].transpose(2, 3, 0, 1), plain.normalised(Norm.read(reader, outputs)))
+        return cls(w["depthwise_kernel"].transpose(2, 3, 0, 1), plain.fold_norm(Norm.read(reader, outputs)))
 
     def apply(self, graph: Graph, x: str) -> str:
         """Adds both to `graph`, the border pixel repeated around `x`."""
-        padded = graph.edge_padded(x, 1, 1)
+        padded = graph.pad_edge(x, 1, 1)
         return self.pointwise.apply(graph, graph.convolution(padded, self.depthwise, group=len(self.depthwise)))

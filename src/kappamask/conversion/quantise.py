@@ -17,7 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from kappamask.conversion.convert import put_card
+from kappamask.conversion.hdf5_weights import put_card
+from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard
 from kappamask.models.errors import ConversionError
 from kappamask.udf import inference
@@ -53,17 +54,17 @@ def quantise(path: Path, out: Path, images: Iterable[FloatArray]) -> None:
     bits wide, because processors without VNNI add pairs of products in 16 bits, which eight would overflow.
     """
     whole = onnx.load(path)
-    beside = out.with_suffix(".part")
-    quantize_static(
-        str(path), str(beside), _Images(whole.graph.input[0].name, images), QuantFormat.QDQ, OPERATORS,
-        per_channel=True, reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        extra_options={"CalibMovingAverage": True},
-    )  # fmt: skip
-    model = onnx.load(beside)
-    model.ir_version = whole.ir_version
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, beside)
-    beside.rename(out)
+    with atomic_write(out) as draft:
+        quantize_static(
+            str(path), str(draft), _Images(whole.graph.input[0].name, images), QuantFormat.QDQ, OPERATORS,
+            per_channel=True, reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            extra_options={"CalibMovingAverage": True},
+        )  # fmt: skip
+        model = onnx.load(draft)
+        model.ir_version = whole.ir_version
+        onnx.helper.set_model_props(model, {one.key: one.value for one in whole.metadata_props})
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save(model, draft)
 
 
 def quantise_card(
@@ -107,8 +108,8 @@ def _cut_windows(card: ModelCard, cube: xr.DataArray) -> list[FloatArray]:
         if (valid := find_valid(values, spec)).any():
             images.append(to_tensor(values, valid, spec))
     if len(images) < 2:
-        told = f"The scene has {len(images)} windows of {card.window} px that hold data"
-        raise ConversionError(f"{told}; needed are two or more, one to calibrate and one to judge.")
+        count = f"The scene has {len(images)} windows of {card.window} px that hold data"
+        raise ConversionError(f"{count}; needed are two or more, one to calibrate and one to judge.")
     return images
 
 

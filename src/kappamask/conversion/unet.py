@@ -35,7 +35,7 @@ def add_network(graph: Graph, reader: WeightReader, channels: int) -> str:
         up = Convolution.read(reader, 2 * filters, filters, 2, bias=True)
         # Keras's "same" for an even kernel pads after, not before.
         x = graph.relu(winograd.apply_upsampling(graph, x, up))
-        x = _add_pair(graph, reader, graph.concatenated(skip, x), 2 * filters, filters)
+        x = _add_pair(graph, reader, graph.concatenate(skip, x), 2 * filters, filters)
     x = _add_convolution(graph, reader, x, FILTERS[0], BOTTLENECK)
     head = Convolution.read(reader, BOTTLENECK, CLASSES, 1, bias=True)
     return graph.add("Sigmoid", head.apply(graph, x))

@@ -44,7 +44,7 @@ def apply_convolution(graph: Graph, x: str, layer: Convolution, *, mirrored: boo
     """
     if not graph.plain and _is_worthwhile(layer):
         return apply_winograd(graph, x, layer, mirrored=mirrored)
-    padded = graph.edge_padded(x, 1, 1) if mirrored else x
+    padded = graph.pad_edge(x, 1, 1) if mirrored else x
     return layer.apply(graph, padded, pads=[int(not mirrored)] * 4)
 
 
@@ -60,9 +60,9 @@ def apply_winograd(graph: Graph, x: str, layer: Convolution, *, mirrored: bool =
     """
     outputs, inputs = layer.kernel.shape[:2]
     tiles = _transform_tiles(graph, x, inputs, mirrored=mirrored)
-    flat = graph.add("Reshape", tiles, graph.whole(inputs, TILE**2, -1))
+    flat = graph.add("Reshape", tiles, graph.integers(inputs, TILE**2, -1))
     products = graph.add("MatMul", _transform_kernels(graph, layer), graph.add("Transpose", flat, perm=[1, 0, 2]))
-    columns = graph.add("Reshape", products, graph.whole(TILE**2, -1))
+    columns = graph.add("Reshape", products, graph.integers(TILE**2, -1))
     back = graph.constant(np.kron(OUTPUT, OUTPUT).astype(np.float32))
     blocks = graph.add("Reshape", graph.add("MatMul", back, columns), _read_shape(graph, tiles, STEP**2 * outputs))
     whole = graph.add("DepthToSpace", blocks, blocksize=STEP, mode="DCR")
@@ -75,7 +75,7 @@ def _transform_tiles(graph: Graph, x: str, inputs: int, *, mirrored: bool) -> st
     transform = np.kron(INPUT, INPUT).reshape(TILE**2, 1, TILE, TILE).astype(np.float32)
     kernel = np.tile(transform, (inputs, 1, 1, 1))
     # One pixel of border before; after it as many as the last square can need, of which the first is seen.
-    padded = graph.edge_padded(x, 1, 1) if mirrored else x
+    padded = graph.pad_edge(x, 1, 1) if mirrored else x
     pads = [0, 0, STEP - 1, STEP - 1] if mirrored else [1, 1, STEP, STEP]
     return graph.convolution(padded, kernel, group=inputs, strides=[STEP, STEP], pads=pads)
 
@@ -88,16 +88,16 @@ def _transform_kernels(graph: Graph, layer: Convolution) -> str:
     outputs, inputs = layer.kernel.shape[:2]
     transform = graph.constant(np.kron(KERNEL, KERNEL).astype(np.float32))
     plain = graph.constant(layer.kernel.reshape(outputs * inputs, 9).T)
-    return graph.add("Reshape", graph.add("MatMul", transform, plain), graph.whole(TILE**2, outputs, inputs))
+    return graph.add("Reshape", graph.add("MatMul", transform, plain), graph.integers(TILE**2, outputs, inputs))
 
 
 def _read_shape(graph: Graph, tiles: str, channels: int) -> str:
-    return graph.concatenated(graph.whole(1, channels), graph.add("Shape", tiles, start=2), axis=0)
+    return graph.concatenate(graph.integers(1, channels), graph.add("Shape", tiles, start=2), axis=0)
 
 
 def _crop_like(graph: Graph, x: str, like: str) -> str:
     """`x` cut to the height and width of `like`."""
-    return graph.add("Slice", x, graph.whole(0, 0), graph.add("Shape", like, start=2), graph.whole(2, 3))
+    return graph.add("Slice", x, graph.integers(0, 0), graph.add("Shape", like, start=2), graph.integers(2, 3))
 
 
 def apply_upsampling(graph: Graph, x: str, layer: Convolution) -> str:

@@ -4,7 +4,7 @@ They were made by active learning (ALCD). Products are downloaded separately.
 
 Layout and codes, as the record's own description has them (Zenodo 1460961): a folder for each scene, named as its L1C
 product, with `Classification/classification_map.tif`; 0 no data, 1 not used, 2 low clouds, 3 high clouds, 4 cloud
-shadows, 5 land, 6 water, 7 snow. `used_parameters.json` beside it names the product and the tile
+shadows, 5 land, 6 water, 7 snow. `used_parameters.json` in the same folder names the product and the tile
 (`cloudy_product_name`, `tile`), as two public readers take it. Maps have 60 m; the grid is taken from the file.
 """
 
@@ -35,7 +35,7 @@ GROUND: Final = {"water": 6, "snow": 7}
 FINEST: Final = (20.0, 10.0)
 """Metres at which a product is read, the first of which the map's pixels are a multiple."""
 NEAR: Final = 1.0
-"""Metres that the corners of a map may lie beside those of its product."""
+"""Metres that the corners of a map may differ from those of its product."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ def find(folder: Path) -> Iterator[ClassifiedScene]:
     wanted = [(path, *_parse_scene(path)) for path in maps]
     found = [ClassifiedScene(path, held[name], tile) for path, name, tile in wanted if name in held]
     if maps and not found:
-        raise SceneError(f"{folder} has {len(maps)} maps and none of their products; get {wanted[0][1]}.SAFE beside.")
+        raise SceneError(
+            f"{folder} has {len(maps)} maps and none of their products; get {wanted[0][1]}.SAFE into that folder."
+        )
     yield from found
 
 
@@ -99,8 +101,8 @@ def _parse_scene(path: Path) -> tuple[str, str | None]:
 
     From the file next to the map, or from the folder's name.
     """
-    folder, told = path.parents[1].name, path.with_name(PARAMETERS)
-    given = _read_parameters(told) if told.exists() else {}
+    folder, parameters = path.parents[1].name, path.with_name(PARAMETERS)
+    given = _read_parameters(parameters) if parameters.exists() else {}
     name = str(given.get("cloudy_product_name") or folder).removesuffix(".SAFE")
     return name, str(given.get("tile") or "").removeprefix("T") or named.parse_tile(name)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.datasets import class_sets
-from kappamask.datasets.patch import DIGITAL, Patch, make_chip
+from kappamask.datasets.patch import DIGITAL, LabelledPixel, Patch, make_chip
 from kappamask.models import LEVELS, SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.udf.schemes import SEMI_TRANSPARENT
@@ -152,4 +152,5 @@ def split_tables(place: TableRow) -> str:
 def read_tables(place: TableRow) -> Patch:
     """Read the pixel as a chip."""
     name, group = f"{place.path.stem}:{place.line}", f"{place.path.stem}:{place.scene}"
-    return make_chip(name, group, split_tables(place), place.spectrum, place.code, place.bands, merged=True)
+    pixel = LabelledPixel(place.bands, place.spectrum, place.code)
+    return make_chip(name, group, split_tables(place), pixel, merged=True)

@@ -1,4 +1,4 @@
-"""Sets of classes that a pixel may belong to, one bit for each class, for labels that leave a doubt.
+"""Represent uncertain labels as sets of classes, one bit for each class.
 
 0 is not judged. A set of one class is a certain label; `CLOUD_OF_EITHER_KIND` says cloud without telling thin from
 thick, `CLEAR_OR_SHADOW` says only that no cloud is there.

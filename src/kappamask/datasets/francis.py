@@ -119,4 +119,4 @@ def _read_array(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
-        raise SceneError(f"{path.name} is no whole numpy array of numbers; unpack it anew.") from error
+        raise SceneError(f"{path.name} is no whole numpy array of numbers; unpack it again.") from error

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.datasets.patch import Patch, make_chip
+from kappamask.datasets.patch import LabelledPixel, Patch, make_chip
 from kappamask.datasets.products import LOW
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
@@ -70,10 +70,8 @@ def read(place: Spectrum) -> Patch:
     clear = CODES[place.theirs] == 1
     ground = {tag: clear and place.theirs == code for tag, code in GROUND.items()}
     name = f"{place.path.stem}:{place.index}"
-    return make_chip(
-        name, place.group, split(place), place.spectrum, CODES[place.theirs], place.bands, merged=False,
-        tags={**ground, **sun},
-    )  # fmt: skip
+    pixel = LabelledPixel(place.bands, place.spectrum, CODES[place.theirs])
+    return make_chip(name, place.group, split(place), pixel, merged=False, tags={**ground, **sun})
 
 
 def _list_spectra(path: Path, bands: tuple[str, ...], table: dict[str, Any]) -> Iterator[Spectrum]:

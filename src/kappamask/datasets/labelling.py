@@ -1,7 +1,7 @@
 """Label real scenes by reproducible rules; what a rule does not decide is not judged.
 
 Reflectances are float32 (13, y, x) in the order of `SENTINEL2_BANDS`, NaN where a band is absent. Labels are sets of
-classes (`class_sets`). Thresholds are this project's choice, made by looking at every labelled image beside its scene;
+classes (`class_sets`). Thresholds are this project's choice, made by looking at every labelled image next to its scene;
 docs/explanation/classes.md shows where thin cloud ends on hand-labelled scenes.
 """
 
@@ -192,7 +192,10 @@ def _find_water(scene: Planes) -> Mask:
 
 
 def _select_lit(scene: Planes, water: Mask) -> Mask:
-    """Select the part of `water` (y, x) that lies in the sun: not much darker than most of it."""
+    """Select the sunlit part of `water` (y, x).
+
+    It is not much darker than most of the water.
+    """
     green = _get_band(scene, "B03")
     return water & (green > LIT * np.median(green[water])) if water.any() else water
 
@@ -219,7 +222,7 @@ def _ground_blue(blue: Plane, clear: Mask, usual: float) -> float:
 
 
 def _is_dark(scene: Planes, clear: Mask) -> Mask:
-    """Find pixels that are dark in the infrared beside clear ground."""
+    """Find pixels that are darker in the infrared than the clear ground around."""
     infrared = _get_band(scene, "B8A") if np.isfinite(_get_band(scene, "B8A")).any() else _get_band(scene, "B08")
     if clear.mean() <= 0.02:
         return np.ones(clear.shape, bool)

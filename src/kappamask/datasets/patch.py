@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from kappamask.datasets import class_sets
 
-__all__ = ["SIDE", "make_chip"]
+__all__ = ["SIDE", "LabelledPixel", "make_chip"]
 
 NOT_JUDGED: Final = 0
 DIGITAL: Final = np.float32(1e4)
@@ -102,19 +102,31 @@ def find_missing(numbers: NDArray[Any], *absent: int) -> NDArray[np.bool_]:
     return np.asarray(np.any([(numbers == value).all(axis=0) for value in absent], axis=0), bool)
 
 
-def make_chip(
-    name: str, group: str, split: str, spectrum: ArrayLike, code: int, bands: Sequence[str], *,
-    merged: bool, tells_shadow: bool = False, tags: Mapping[str, bool] | None = None,
-) -> Patch:  # fmt: skip
-    """Make a patch (band, 64, 64) of one spectrum, reflectance (band,).
+@dataclass(frozen=True)
+class LabelledPixel:
+    """The spectrum of one L1C pixel and its class."""
 
-    Its truth is `code` in the middle and 0 around.
+    bands: tuple[str, ...]
+    reflectance: ArrayLike
+    """(band,), unitless."""
+    code: int
+    """A class of `Patch.truth`."""
+
+
+def make_chip(
+    name: str, group: str, split: str, pixel: LabelledPixel, *, merged: bool, tags: Mapping[str, bool] | None = None
+) -> Patch:
+    """Make a patch (band, 64, 64) of one pixel's spectrum.
+
+    Its truth is the pixel's class in the middle and 0 around; shadow is not labelled.
     """
-    plane = np.asarray(spectrum, np.float32)[:, None, None]
+    plane = np.asarray(pixel.reflectance, np.float32)[:, None, None]
     truth = np.zeros((SIDE, SIDE), np.uint8)
-    truth[SIDE // 2, SIDE // 2] = code
-    whole = np.broadcast_to(plane, (len(bands), SIDE, SIDE)).copy()
-    return Patch(name, group, split, "L1C", None, tuple(bands), whole, truth, merged, tells_shadow, tags or {})
+    truth[SIDE // 2, SIDE // 2] = pixel.code
+    whole = np.broadcast_to(plane, (len(pixel.bands), SIDE, SIDE)).copy()
+    return Patch(
+        name, group, split, "L1C", None, pixel.bands, whole, truth, merged, tells_shadow=False, tags=tags or {}
+    )
 
 
 def assign_split(group: str) -> str:

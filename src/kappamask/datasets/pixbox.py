@@ -96,7 +96,9 @@ def find(folder: Path) -> Iterator[PixelWindow]:
     held = find_products(folder) if tables else {}
     labels = {name: one for path in tables for name, one in _read_labels(path).items()}
     if tables and not labels.keys() & held.keys():
-        raise SceneError(f"{folder} has PixBox's table and none of its products; get {min(labels)}.SAFE beside it.")
+        raise SceneError(
+            f"{folder} has PixBox's table and none of its products; get {min(labels)}.SAFE into that folder."
+        )
     for name in sorted(labels.keys() & held.keys()):
         for corner, inside in sorted(_split_windows(labels[name]).items()):
             yield PixelWindow(held[name], name, corner, inside)

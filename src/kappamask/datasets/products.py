@@ -72,7 +72,7 @@ def read_reflectance(cube: xr.DataArray, name: str) -> NDArray[np.float32]:
     """
     mode = str(cube.attrs.get("radiometry"))
     if mode not in MODES:
-        raise SceneError(f"{name} does not say what its numbers mean; get it anew.")
+        raise SceneError(f"{name} does not say what its numbers mean; download it again.")
     numbers = np.asarray(cube.values, np.float32)
     steps = np.array([scale_and_offset(str(band), mode) for band in cube["bands"].values], np.float32)[..., None, None]
     empty = numbers == cube.attrs.get("_FillValue", 0)

@@ -101,9 +101,12 @@ def read_scene(row: Row, folder: Path) -> Scene:
     number = row.index or 0
     codes = archive.get("gt_kappa")
     drawn = codes if codes is None or codes.ndim == 2 else codes[number]
-    told = archive.get("shadow_labelled")
+    has_shadow = archive.get("shadow_labelled")
     return Scene(
-        _to_planes(archive, number), _parse_level(row.file), drawn, bool(told[number]) if told is not None else True
+        _to_planes(archive, number),
+        _parse_level(row.file),
+        drawn,
+        bool(has_shadow[number]) if has_shadow is not None else True,
     )
 
 

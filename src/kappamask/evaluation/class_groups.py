@@ -27,30 +27,30 @@ class ClassGroups:
     question: bool = False
     """Whether one group says nothing without the other, as in yes or no."""
 
-    def merged(self, matrix: NDArray[np.int64]) -> NDArray[np.int64]:
+    def merge_counts(self, matrix: NDArray[np.int64]) -> NDArray[np.int64]:
         """Sum counts (…, 4, 5) of classes to groups (…, n, n + 1)."""
         codes = list(CLASSES.values())
         rows = np.array([[code in group for code in codes] for group in self.groups.values()], np.int64)
         return np.concatenate([rows @ matrix[..., :-1] @ rows.T, rows @ matrix[..., -1:]], axis=-1)
 
-    def judged(self, tells: Collection[int]) -> tuple[str, ...]:
-        """Return the groups that a mask with the classes `tells` has.
+    def scored_groups(self, predicts: Collection[int]) -> tuple[str, ...]:
+        """Return the groups that a mask with the classes `predicts` has.
 
         What stands for a class must be of the same group.
         """
         known = tuple(
             name
             for name, group in self.groups.items()
-            if all(code in tells or {STANDS_FOR.get(code)} & {*group} & {*tells} for code in group)
+            if all(code in predicts or {STANDS_FOR.get(code)} & {*group} & {*predicts} for code in group)
         )
         return () if self.question and len(known) < len(self.groups) else known
 
-    def scores(self, matrix: NDArray[np.int64], tells: Collection[int] = tuple(CLASSES.values())) -> Scores:
+    def scores(self, matrix: NDArray[np.int64], predicts: Collection[int] = tuple(CLASSES.values())) -> Scores:
         """Return `rates` of the groups from counts (4, 5) of the classes.
 
-        None for what a mask of `tells` cannot say.
+        None for what a mask of `predicts` cannot say.
         """
-        return rates(self.merged(matrix), self.groups, self.judged(tells))
+        return rates(self.merge_counts(matrix), self.groups, self.scored_groups(predicts))
 
 
 VIEWS = {

@@ -8,7 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from kappamask.datasets import Patch
-from kappamask.evaluation.counts import ConfusionCounts
+from kappamask.evaluation.counts import ConfusionCounts, MergedClasses
 from kappamask.evaluation.metrics import IGNORED
 from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import find_land_cover
@@ -38,10 +38,8 @@ class PeerRecord:
             start = perf_counter()
             answer = self.peer.run(patch)
             took = perf_counter() - start
-            self.tally.add(
-                name, patch.truth, answer.mask, group=patch.group, scores=answer.scores,
-                merge_thin=patch.merged, merge_shadow=not patch.tells_shadow,
-            )  # fmt: skip
+            merge = MergedClasses(thin=patch.merged, shadow=not patch.tells_shadow)
+            self.tally.add(name, patch.truth, answer.mask, group=patch.group, scores=answer.scores, merge=merge)
         except KappaMaskError as error:
             self.failures[str(error)] += 1
             return
@@ -110,7 +108,7 @@ def compare(
     """
     names = Counter(peer.name for peer in peers)
     if max(names.values(), default=0) > 1:
-        raise SceneError(f"Peers are told apart by their names; {names.most_common(1)[0][0]} is given twice.")
+        raise SceneError(f"Each peer needs a name of its own; {names.most_common(1)[0][0]} is given twice.")
     found = Comparison([PeerRecord(peer) for peer in peers])
     for done in range(len(patches)):
         patch = patches[done]

@@ -45,7 +45,7 @@ class DatasetResult:
         """Whether thin cloud counts as cloud."""
         return bool(self.found["view"] == MERGED)
 
-    def worst(self) -> Iterator[tuple[dict[str, Any], Patch]]:
+    def worst_scenes(self) -> Iterator[tuple[dict[str, Any], Patch]]:
         """The scenes of `found["worst"]`, read again one by one."""
         for one in self.found["worst"]:
             yield one, self.patches[self.places[one["scene"]]]
@@ -63,8 +63,8 @@ def judge(
     """Judge peers on a data set.
 
     data: NAME=FOLDER with a name of `datasets.DATASETS`, or a folder (or file) of labelled arrays.
-    peers: as `open_peer` takes them. One that is not installed, or whose files are not here or damaged, is told in
-        `absent`.
+    peers: as `open_peer` takes them. `absent` lists each one that is not installed, or whose files are missing or
+        damaged, with the reason.
     split: "test" if left out, "all" for one's own arrays. limit: only so many patches, evenly taken from all.
     merge_thin: whether thin cloud counts as cloud; None: where the labels do not tell it.
     Raises SceneError for an unknown data set or peer, if nothing is found, if no peer could mask anything.

@@ -84,7 +84,7 @@ def compute_dice(view: ClassGroups, judged: Collection[str]) -> Statistic:
     return lambda counts: np.asarray(table(counts)[..., RATES.index("dice"), :])
 
 
-def compute_errors(tells: Collection[int]) -> Statistic:
+def compute_errors(predicts: Collection[int]) -> Statistic:
     """Return `ERRORS` (…, 2) of cloud of either kind, of counts (…, 4, 5).
 
     Shares; NaN where not defined.
@@ -93,9 +93,9 @@ def compute_errors(tells: Collection[int]) -> Statistic:
     """
 
     def errors(counts: Counts) -> NDArray[np.float64]:
-        merged = VIEWS["cloud"].merged(counts)
+        merged = VIEWS["cloud"].merge_counts(counts)
         wrong, total = np.stack([merged[..., 0, 1], merged[..., 1, 0]], axis=-1), merged.sum(axis=-1)
-        known = (total > 0) & bool(VIEWS["cloud"].judged(tells))
+        known = (total > 0) & bool(VIEWS["cloud"].scored_groups(predicts))
         return np.where(known, wrong / np.maximum(total, 1), np.nan)
 
     return errors
@@ -113,7 +113,7 @@ def score_intervals(drawn: ResamplingUnits, view: ClassGroups, judged: Collectio
 
 
 def stratum_intervals(
-    drawn: ResamplingUnits, tells: Collection[int], view: ClassGroups, judged: Collection[str]
+    drawn: ResamplingUnits, predicts: Collection[int], view: ClassGroups, judged: Collection[str]
 ) -> dict[str, Any]:
     """Return 95 % bounds of `false`, `missed` and of the dice of each class `judged`.
 
@@ -121,7 +121,7 @@ def stratum_intervals(
     """
     if len(drawn.counts) < FEWEST:
         return {}
-    errors = _compute_bounds(ERRORS, percentile_interval(bootstrap(drawn.counts, compute_errors(tells))).T)
+    errors = _compute_bounds(ERRORS, percentile_interval(bootstrap(drawn.counts, compute_errors(predicts))).T)
     dice = percentile_interval(bootstrap(drawn.counts, compute_dice(view, judged))).T
     return {**errors, "dice": _compute_bounds([*view.groups, "all"], dice)}
 
@@ -150,7 +150,7 @@ def _compute_rates(view: ClassGroups, judged: Collection[str]) -> Statistic:
     known = np.array([name in judged for name in view.groups])
 
     def table(counts: Counts) -> NDArray[np.float64]:
-        values = np.where(known, np.moveaxis(ratios(view.merged(counts)), 0, -2), np.nan)
+        values = np.where(known, np.moveaxis(ratios(view.merge_counts(counts)), 0, -2), np.nan)
         return np.concatenate([values, mean_defined(values)], axis=-1)
 
     return table

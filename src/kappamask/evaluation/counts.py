@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ __all__ = [
     "FEWEST",
     "SIDE",
     "ConfusionCounts",
+    "MergedClasses",
     "ResamplingUnits",
     "calibration_error",
     "count_blocks",
@@ -103,12 +104,30 @@ class ResamplingUnits(NamedTuple):
     counts: list[NDArray[np.int64]]
     """`confusion` (4, 5) of each."""
 
-    def told(self) -> dict[str, str | int]:
+    def as_json(self) -> dict[str, str | int]:
         """For JSON."""
         return {"of": self.of, "number": len(self.counts)}
 
 
-def _row_slices() -> dict[int, Counts]:
+@dataclass(frozen=True)
+class MergedClasses:
+    """Classes that count as another one."""
+
+    thin: bool = False
+    """Thin cloud counts as cloud."""
+    shadow: bool = False
+    """Shadow counts as clear."""
+
+    @property
+    def codes(self) -> dict[int, int]:
+        """Code -> the code that it counts as."""
+        return ({SEMI_TRANSPARENT: CLOUD} if self.thin else {}) | ({SHADOW: CLEAR} if self.shadow else {})
+
+
+NOTHING_MERGED: Final = MergedClasses()
+
+
+def _create_band_counts() -> dict[int, Counts]:
     return {width: np.zeros(EMPTY, np.int64) for width in BANDS}
 
 
@@ -125,7 +144,7 @@ class ConfusionCounts:
     """Scene -> its product or place: scenes of one are not independent."""
     blocks: dict[str, Counts] = field(default_factory=dict)
     """Scene -> `count_blocks` (block, 4, 5)."""
-    bands: dict[int, Counts] = field(default_factory=_row_slices)
+    bands: dict[int, Counts] = field(default_factory=_create_band_counts)
     """Pixels on either side of edges that are left out -> the same of all scenes."""
     edges: Counts = field(default_factory=lambda: np.zeros((len(CLASSES), 4), np.int64))
     """`count_edge_pixels` of all scenes."""
@@ -148,7 +167,7 @@ class ConfusionCounts:
             summed[group] = summed.get(group, 0) + self.scenes[name]
         return [summed[group] for group in sorted(summed)]
 
-    def drawn(self, scenes: Collection[str] | None = None) -> ResamplingUnits:
+    def resampling_units(self, scenes: Collection[str] | None = None) -> ResamplingUnits:
         """Return the units that intervals of these scenes, or of all, are drawn from.
 
         They are the same for two masks of the same scenes.
@@ -167,20 +186,17 @@ class ConfusionCounts:
         *,
         group: str | None = None,
         scores: NDArray[np.floating] | None = None,
-        merge_thin: bool = False,
-        merge_shadow: bool = False,
+        merge: MergedClasses = NOTHING_MERGED,
     ) -> None:
         """Count a scene: truth and mask in KappaMask codes (y, x).
 
         `scores` (4, y, x) of the classes where there are.
 
-        group: the product or place; left out, the scene is one of its own. merge_thin: thin cloud counts as cloud.
-        merge_shadow: shadow counts as clear, and `scores` are not looked at, for they part the two.
+        group: the product or place; left out, the scene is one of its own. merge: classes that count as another one;
+        where shadow does, `scores` are not used, because they separate the two.
         Raises CubeError as `confusion` does, and then counts nothing.
         """
-        merged = {SEMI_TRANSPARENT: CLOUD} if merge_thin else {}
-        merged |= {SHADOW: CLEAR} if merge_shadow else {}
-        true, found = (_merge_clouds(codes, merged) for codes in (truth, mask))
+        true, found = (_replace_codes(codes, merge.codes) for codes in (truth, mask))
         matrix = confusion(true, found)
         self.scenes[scene] = self.scenes.get(scene, 0) + matrix
         blocks = count_blocks(true, found)
@@ -191,11 +207,11 @@ class ConfusionCounts:
             if not np.isin(inner, IGNORED).all():
                 counts += confusion(inner, found)
         self.edges += count_edge_pixels(true, found)
-        if scores is not None and not merge_shadow:
-            self.bins += reliability(scores, true, merge_thin=merge_thin)
+        if scores is not None and not merge.shadow:
+            self.bins += reliability(scores, true, merge_thin=merge.thin)
 
 
-def _merge_clouds(codes: Codes, classes: Mapping[int, int]) -> Codes:
+def _replace_codes(codes: Codes, classes: Mapping[int, int]) -> Codes:
     out = codes
     for one, other in classes.items():
         out = np.where(out == one, np.uint8(other), out)

@@ -100,7 +100,7 @@ def judge_labelled(
 
     A `.npz` of `dn` (y, x, band), `bands` (names) and `gt_kappa` (y, x).
 
-    level: left out, as the file's name says, else L1C. merge_thin: None merges where no thin cloud is told.
+    level: left out, as the file's name says, else L1C. merge_thin: None merges where the truth has no thin cloud.
     Raises SceneError for the file, what `open_peer` raises, and SceneError where the network cannot mask it.
     """
     patch = read(Path(path))
@@ -113,5 +113,5 @@ def _collect_facts(dataset: str, codes: np.ndarray) -> dict[str, str]:
     """Describe a file as a data set; only its labels say what they can judge."""
     own = DATASETS[OWN_FILES]
     there = [LABELS[name].lower() for name, code in CLASSES.items() if (codes == code).any()]
-    told = {"title": "One mask against one truth", "source": own.source, "licence": own.licence}
-    return {"dataset": dataset, **told, "judges": ", ".join(there), "split": "all"}
+    facts = {"title": "One mask against one truth", "source": own.source, "licence": own.licence}
+    return {"dataset": dataset, **facts, "judges": ", ".join(there), "split": "all"}

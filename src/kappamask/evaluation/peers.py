@@ -74,13 +74,13 @@ class Peer:
 
     name: str
     title: str
-    tells: frozenset[int]
+    predicts: frozenset[int]
     """KappaMask classes that it can say; of others it is not judged."""
     run: Callable[[Patch], Answer]
     timed: bool = True
     """Whether `run` makes the mask; False where it reads what others made, at a cost that is not known."""
     sha256: str = ""
-    """Of a network's file, so that a figure can be told from that of another one of the same name."""
+    """Of a network's file, which distinguishes figures of networks with the same name."""
 
 
 def open_peer(spec: str, data: Path) -> Peer:
@@ -195,8 +195,10 @@ def make_threshold_peer() -> Peer:
 def make_csmask_peer() -> Peer:
     """Make the peer ukis-csmask, of DLR: cloud and shadow. Raises MissingExtraError."""
     module = _import_or_explain("ukis_csmask.mask", "ukis")
-    tells = frozenset(UKIS_CODES.tolist())
-    return Peer("ukis-csmask", "ukis-csmask 1.0 of DLR, its own networks", tells, partial(_run_csmask, module.CSmask))
+    predicts = frozenset(UKIS_CODES.tolist())
+    return Peer(
+        "ukis-csmask", "ukis-csmask 1.0 of DLR, its own networks", predicts, partial(_run_csmask, module.CSmask)
+    )
 
 
 def make_s2cloudless_peer() -> Peer:

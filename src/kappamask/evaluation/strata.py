@@ -112,11 +112,11 @@ COLOURS: Final = {
 def find_land_cover(patch: Patch) -> frozenset[str]:
     """Return the strata of `datasets.patch.GROUNDS` of a patch: several, or none.
 
-    What the data set tells counts; of the others a patch is, if `ENOUGH` of its clear pixels have that colour.
+    What the data set says counts; of the others a patch is, if `ENOUGH` of its clear pixels have that colour.
     """
-    told = {name for name, is_so in patch.tags.items() if is_so}
+    tagged = {name for name, is_so in patch.tags.items() if is_so}
     asked = {name: colour for name, colour in COLOURS.items() if name not in patch.tags}
-    return frozenset(told | {name for name, colour in asked.items() if (colour.share(patch) or 0) >= ENOUGH})
+    return frozenset(tagged | {name for name, colour in asked.items() if (colour.share(patch) or 0) >= ENOUGH})
 
 
 def classify_by_cloud(counts: Counts) -> set[str]:
@@ -141,12 +141,12 @@ def group_scenes(
 
 def strata(
     scenes: Mapping[str, Counts],
-    tells: Collection[int] = tuple(CLASSES.values()),
+    predicts: Collection[int] = tuple(CLASSES.values()),
     *,
     view: ClassGroups = VIEWS["classes"],
     grounds: Mapping[str, Collection[str]] | None = None,
     groups: Mapping[str, str] | None = None,
-    drawn: Callable[[Collection[str]], ResamplingUnits] | None = None,
+    units_of: Callable[[Collection[str]], ResamplingUnits] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return counts and scores of each stratum that occurs.
 
@@ -155,37 +155,37 @@ def strata(
     scenes: name -> counts (4, 5). grounds: name -> its strata by ground. groups: name -> its product or place.
     dice: of the classes that the truth has there, and `all`, their mean. false: share of the pixels without cloud that
     are called cloud; missed: of those with cloud that are called clear or shadow; 0 to 1, None where the truth has no
-    such pixel, or the mask no such class. drawn: what intervals of some scenes rest on; with it also `drawn` and
-    `intervals` of 95 % of `false`, `missed` and `dice`.
+    such pixel, or the mask no such class. units_of: returns what intervals of some scenes rest on; with it also `drawn`
+    and `intervals` of 95 % of `false`, `missed` and `dice`.
     """
     found = {}
     for one, names in group_scenes(scenes, grounds).items():
         pooled = np.sum([scenes[name] for name in names], axis=0)
-        judged = _list_present(pooled, tells, view)
+        judged = _list_present(pooled, predicts, view)
         known = len({(groups or {}).get(name, name) for name in names})
         found[one] = {"scenes": len(names), "groups": known, "dice": _dice(pooled, view, judged)}
-        found[one] |= _errors(pooled, tells)
-        if drawn:
-            units = drawn(names)
-            found[one] |= {"drawn": units.told(), "intervals": stratum_intervals(units, tells, view, judged)}
+        found[one] |= _errors(pooled, predicts)
+        if units_of:
+            units = units_of(names)
+            found[one] |= {"drawn": units.as_json(), "intervals": stratum_intervals(units, predicts, view, judged)}
     return found
 
 
-def _list_present(pooled: Counts, tells: Collection[int], view: ClassGroups) -> list[str]:
+def _list_present(pooled: Counts, predicts: Collection[int], view: ClassGroups) -> list[str]:
     """List the classes that the truth has.
 
     Over clear ground the dice of cloud is 0, whether a pixel is wrong or all.
     """
-    there = dict(zip(view.groups, view.merged(pooled).sum(axis=1), strict=True))
-    return [name for name in view.judged(tells) if there[name]]
+    there = dict(zip(view.groups, view.merge_counts(pooled).sum(axis=1), strict=True))
+    return [name for name in view.scored_groups(predicts) if there[name]]
 
 
 def _dice(pooled: Counts, view: ClassGroups, judged: Collection[str]) -> dict[str, float | None]:
-    return rates(view.merged(pooled), view.groups, judged)["dice"]
+    return rates(view.merge_counts(pooled), view.groups, judged)["dice"]
 
 
-def _errors(pooled: Counts, tells: Collection[int]) -> dict[str, float | None]:
-    shares = compute_errors(tells)(pooled).tolist()
+def _errors(pooled: Counts, predicts: Collection[int]) -> dict[str, float | None]:
+    shares = compute_errors(predicts)(pooled).tolist()
     return {name: None if share != share else share for name, share in zip(ERRORS, shares, strict=True)}
 
 

@@ -29,14 +29,14 @@ Summary = dict[str, Any]
 
 
 def share_of_patches(
-    patches: Sequence[NDArray[np.int64]], tells: Collection[int] = tuple(CLASSES.values())
+    patches: Sequence[NDArray[np.int64]], predicts: Collection[int] = tuple(CLASSES.values())
 ) -> dict[str, dict[str, Spread]]:
     """Return `score_distribution` of `SPREAD` over counts (4, 5) of patches.
 
     Of cloud, shadow and invalid.
     """
     return {
-        group: _score_distributions([VIEWS[view].scores(one, tells) for one in patches], group)
+        group: _score_distributions([VIEWS[view].scores(one, predicts) for one in patches], group)
         for view, group in QUESTIONS.items()
     }
 
@@ -90,24 +90,26 @@ def summary(found: Comparison) -> Summary:
 
 
 def _summarise_peer(one: PeerRecord, view: ClassGroups, grounds: Mapping[str, Collection[str]]) -> Summary:
-    tally, tells = one.tally, one.peer.tells
+    tally, predicts = one.tally, one.peer.predicts
     return {
         "name": one.peer.name,
         "title": one.peer.title,
         **({"sha256": one.peer.sha256} if one.peer.sha256 else {}),
-        "tells": [name for name, code in CLASSES.items() if code in tells],
+        "tells": [name for name, code in CLASSES.items() if code in predicts],
         "scenes": len(tally.scenes),
         "groups": len(tally.by_group()),
         "failures": dict(one.failures),
         "seconds_per_megapixel": one.seconds_per_megapixel,
-        "views": {name: each.scores(tally.pooled, tells) for name, each in VIEWS.items()},
-        "drawn": tally.drawn().told(),
-        "intervals": score_intervals(tally.drawn(), view, view.judged(tells)),
-        "confusion": view.merged(tally.pooled).tolist(),
-        "without_edges": {str(width): view.scores(counts, tells)["dice"] for width, counts in tally.bands.items()},
-        "edge_f1": _select_scores(boundary_f1(tally.edges), view.judged(tells)),
-        "patches": share_of_patches(list(tally.scenes.values()), tells),
-        "strata": strata(tally.scenes, tells, view=view, grounds=grounds, groups=tally.group_of, drawn=tally.drawn),
+        "views": {name: each.scores(tally.pooled, predicts) for name, each in VIEWS.items()},
+        "drawn": tally.resampling_units().as_json(),
+        "intervals": score_intervals(tally.resampling_units(), view, view.scored_groups(predicts)),
+        "confusion": view.merge_counts(tally.pooled).tolist(),
+        "without_edges": {str(width): view.scores(counts, predicts)["dice"] for width, counts in tally.bands.items()},
+        "edge_f1": _select_scores(boundary_f1(tally.edges), view.scored_groups(predicts)),
+        "patches": share_of_patches(list(tally.scenes.values()), predicts),
+        "strata": strata(
+            tally.scenes, predicts, view=view, grounds=grounds, groups=tally.group_of, units_of=tally.resampling_units
+        ),
         "calibration_error": calibration_error(tally.bins),
     }
 
@@ -127,14 +129,16 @@ def _summarise_difference(
     ours: PeerRecord, theirs: PeerRecord, view: ClassGroups, grounds: Mapping[str, Collection[str]]
 ) -> Summary:
     shared = _shared_classes(ours, theirs)
-    judged = [name for name in view.judged(ours.peer.tells) if name in view.judged(theirs.peer.tells)]
-    mine, other = (one.tally.drawn(shared) for one in (ours, theirs))
+    judged = [
+        name for name in view.scored_groups(ours.peer.predicts) if name in view.scored_groups(theirs.peer.predicts)
+    ]
+    mine, other = (one.tally.resampling_units(shared) for one in (ours, theirs))
     dice = compare_scores(mine, other, compute_dice(view, judged), [*view.groups, "all"])
     return {
         "peer": ours.peer.name,
         "against": theirs.peer.name,
         "scenes": len(shared),
-        "drawn": mine.told(),
+        "drawn": mine.as_json(),
         "dice": dice["values"],
         "intervals": dice["intervals"],
         "strata": _compare_strata(ours, theirs, shared, grounds),
@@ -148,12 +152,12 @@ def _compare_strata(
 
     With `scenes`, `drawn` and `intervals`.
     """
-    both = compute_errors(ours.peer.tells & theirs.peer.tells)
+    both = compute_errors(ours.peer.predicts & theirs.peer.predicts)
     found = {}
     for name, scenes in group_scenes({one: ours.tally.scenes[one] for one in shared}, grounds).items():
-        mine, other = (one.tally.drawn(scenes) for one in (ours, theirs))
+        mine, other = (one.tally.resampling_units(scenes) for one in (ours, theirs))
         apart = compare_scores(mine, other, both, ERRORS)
-        found[name] = {"scenes": len(scenes), "drawn": mine.told(), **apart["values"]}
+        found[name] = {"scenes": len(scenes), "drawn": mine.as_json(), **apart["values"]}
         found[name]["intervals"] = apart["intervals"]
     return found
 
@@ -166,4 +170,4 @@ def _find_worst(ran: list[PeerRecord], view: ClassGroups) -> list[Summary]:
 
 
 def _dice(counts: NDArray[np.int64], one: PeerRecord, view: ClassGroups) -> float | None:
-    return view.scores(counts, one.peer.tells)["dice"]["all"]
+    return view.scores(counts, one.peer.predicts)["dice"]["all"]

@@ -38,7 +38,7 @@ PRINTED = RATES[:4]
 QUESTIONS = {"cloud": "Cloud or not", "shadow": "Shadow or not", "valid": "Valid or not"}
 """Views of two groups, of which dice is printed."""
 ERRORS = {"false": "Cloud where none is", "missed": "Cloud missed"}
-"""What is told of each stratum, of cloud of either kind."""
+"""Rows of each stratum, of cloud of either kind."""
 NONE = "–"
 COLUMNS = ("dataset", "split", "peer", "view", "score", "class", "value", "low", "high", "scenes", "stratum",
            "folder")  # fmt: skip
@@ -185,9 +185,9 @@ def _list_figures(found: Mapping[str, Any]) -> Iterator[list[Any]]:
 def _list_strata_figures(found: Mapping[str, Any], peer: Mapping[str, Any]) -> Iterator[list[Any]]:
     for name, one in peer["strata"].items():
         bounds = one["intervals"]
-        told = [(found["view"], "dice", key, v, bounds.get("dice", {}).get(key)) for key, v in one["dice"].items()]
-        told += [("cloud", error, "cloud", one[error], bounds.get(error)) for error in ERRORS]
-        for *what, value, span in told:
+        rows = [(found["view"], "dice", key, v, bounds.get("dice", {}).get(key)) for key, v in one["dice"].items()]
+        rows += [("cloud", error, "cloud", one[error], bounds.get(error)) for error in ERRORS]
+        for *what, value, span in rows:
             who = [found["dataset"], found["split"], peer["name"], *what]
             low, high = span or ("", "")
             rest = [one["scenes"], name, found.get("folder", "")]

@@ -129,7 +129,7 @@ def _ticks(peers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
 
 
 def _scenes(judged: DatasetResult) -> Iterator[Scene]:
-    for one, patch in judged.worst():
+    for one, patch in judged.worst_scenes():
         yield Scene(
             one["scene"], one["dice"], (*_patch_pictures(patch), *(_peer_picture(peer, patch) for peer in judged.peers))
         )

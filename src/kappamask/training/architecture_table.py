@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from kappamask.datasets import Patch, open_dataset
+from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
 from kappamask.training.architectures import DEPTHS, FILTERS, build_network, check_name
 from kappamask.training.batches import SIDES, Sides, TileBatches
@@ -167,6 +168,5 @@ def _test_architecture(plan: Plan, test: Sequence[Patch], score: Score) -> Row:
 
 
 def _write_rows(path: Path, content: Row) -> None:
-    """Write JSON to a temporary file and rename it, so that no file is incomplete."""
-    path.with_suffix(".part").write_text(json.dumps(content, indent=1) + "\n")
-    path.with_suffix(".part").rename(path)
+    with atomic_write(path) as draft:
+        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

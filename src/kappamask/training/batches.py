@@ -36,7 +36,7 @@ class Batch:
     image: Tensor
     sets: Tensor
 
-    def on(self, device: str) -> Batch:
+    def to_device(self, device: str) -> Batch:
         """Copy the batch to `device`."""
         return Batch(self.image.to(device), self.sets.to(device))
 

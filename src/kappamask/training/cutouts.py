@@ -45,7 +45,10 @@ PLANES: Final = ("added", "passed", "shares", "weight", "sets", "sets_without_b1
 
 @dataclass(frozen=True)
 class CutOut:
-    """Cloud and shadow of one image, without its ground; planes are float16 to keep many in memory."""
+    """Cloud and shadow of one image, without its ground.
+
+    Planes are float16, to keep many in memory.
+    """
 
     place: str
     level: str
@@ -67,7 +70,10 @@ class CutOut:
         return replace(self, **planes)
 
     def lay_over(self, ground: FloatArray) -> FloatArray:
-        """Return the clear scene `ground` (13, y, x) of the same size below this cloud and shadow."""
+        """Put this cloud and shadow over the clear scene `ground` (13, y, x).
+
+        Both have the same size.
+        """
         shaded = ground * self.shares.astype(np.float32)
         clouded = self.added.astype(np.float32) + self.passed * shaded
         return np.asarray(shaded + self.weight * (clouded - shaded), np.float32)
@@ -104,7 +110,10 @@ def cut_out(patch: Patch) -> CutOut | None:
 
 
 def _estimate_ground(scene: FloatArray, clear: NDArray[np.bool_]) -> FloatArray:
-    """Estimate the ground (13, y, x) below clouds from the clear pixels around, near ones counting most."""
+    """Estimate the ground (13, y, x) below clouds from clear pixels around.
+
+    Near ones count most.
+    """
     known = ndimage.gaussian_filter(clear.astype(np.float32), GROUND_SIGMA_PX) + 1e-6
     near = known / (known + 1e-3)
     planes = []
@@ -130,7 +139,10 @@ def _fade(mask: NDArray[np.bool_]) -> FloatArray:
 
 
 class CutOuts:
-    """Cut-outs and clear scenes of labelled patches, of which each place is drawn as often as the others."""
+    """Cut-outs and clear scenes of labelled patches.
+
+    Each place is drawn as often as the others.
+    """
 
     def __init__(self, patches: Sequence[Patch]) -> None:
         self.grounds = [p for p in patches if np.mean(p.class_sets() == class_sets.CLEAR) >= GROUND_CLEAR]
@@ -146,7 +158,10 @@ class CutOuts:
         return len(self.cutouts)
 
     def draw(self, rng: np.random.Generator) -> Patch:
-        """Lay a random cut-out over a random clear scene of its level, each turned on its own."""
+        """Lay a random cut-out over a random clear scene of its level.
+
+        Each is turned on its own.
+        """
         cutout = self.cutouts[int(rng.choice(len(self.cutouts), p=self.shares))]
         ground = self.grounds[int(rng.choice(len(self.grounds), p=self.ground_shares[cutout.level]))]
         size = min(*cutout.sets.shape, *ground.truth.shape)
@@ -169,7 +184,10 @@ class CutOuts:
 
 
 def _draw_square(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """Return a function that cuts a random square of `size` from planes (…, y, x) and turns and flips it."""
+    """Return a function that cuts a random square from planes (…, y, x).
+
+    It has `size` pixels a side, and is turned and flipped.
+    """
     (y, x), quarter, flip = rng.integers(0, np.array(shape) - size + 1), int(rng.integers(4)), int(rng.choice((-1, 1)))
     return lambda planes: np.rot90(planes[..., y : y + size, x : x + size], quarter, (-2, -1))[..., ::flip]
 

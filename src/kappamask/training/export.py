@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from kappamask.datasets import open_dataset
+from kappamask.files.atomic import atomic_write
 from kappamask.models import WeightsError
 from kappamask.training.architectures import CHANNELS, CLASSES, Scores, build_network, count_multiply_adds
-from kappamask.training.model_card import NOBODY, Owner, write_card
+from kappamask.training.model_card import NOBODY, Owner, describe_for_deepness, write_card
 from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.state import get_architecture, read_checkpoint
 from kappamask.training.validate import calibrate, score_backgrounds, score_by_bands, score_by_kind, validate
@@ -64,31 +65,34 @@ def _open_network(path: Path) -> tuple[nn.Module, dict[str, Any]]:
 def export_onnx(network: nn.Module, path: Path, temperature: float = 1.0) -> float:
     """Write `network` with softmax as ONNX; return its largest difference from torch.
 
+    The file has the metadata that QGIS's Deepness plugin reads.
     Raises ValueError if that is 1e-4 or more.
     """
-    beside = path.with_suffix(".part")
     axes = {0: "n", 2: "y", 3: "x"}
-    # The successor of this exporter asks for onnxscript and for a newer opset than ONNX Runtime 1.16 reads.
-    torch.onnx.export(
-        Scores(network, temperature).eval(),
-        (torch.zeros(1, CHANNELS, 64, 64),),
-        str(beside),
-        input_names=["image"],
-        output_names=["score"],
-        dynamic_axes={"image": axes, "score": axes},
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    model = onnx.load(beside)
-    model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, beside)
-    gap = measure_difference(Scores(network, temperature).eval(), beside, cast("int", network.stride))
-    if not gap < TOLERANCE:
-        raise ValueError(
-            f"ONNX differs from torch by {gap:.2e}; less than {TOLERANCE} is needed. Export again from the checkpoint."
+    scores = Scores(network, temperature).eval()
+    with atomic_write(path) as draft:
+        # The successor of this exporter asks for onnxscript and for a newer opset than ONNX Runtime 1.16 reads.
+        torch.onnx.export(
+            scores,
+            (torch.zeros(1, CHANNELS, 64, 64),),
+            str(draft),
+            input_names=["image"],
+            output_names=["score"],
+            dynamic_axes={"image": axes, "score": axes},
+            opset_version=OPSET,
+            dynamo=False,
         )
-    beside.rename(path)
+        model = onnx.load(draft)
+        model.ir_version = IR_VERSION
+        onnx.helper.set_model_props(model, describe_for_deepness())
+        onnx.checker.check_model(model, full_check=True)
+        onnx.save(model, draft)
+        gap = measure_difference(scores, draft, cast("int", network.stride))
+        if not gap < TOLERANCE:
+            raise ValueError(
+                f"ONNX differs from torch by {gap:.2e}; less than {TOLERANCE} is needed. "
+                "Export again from the checkpoint."
+            )
     return gap
 
 

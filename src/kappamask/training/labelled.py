@@ -1,4 +1,4 @@
-"""Draw patches from labelled data sets, each set and each kind of place in its share."""
+"""Draw patches from labelled data sets by shares of sets and kinds of place."""
 
 import math
 from collections import Counter

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from kappamask.files.atomic import atomic_write
+from kappamask.files.onnx_metadata import LEVEL_CHANNEL, DeepnessModel, make_deepness_metadata
 from kappamask.models.catalog import SHA256_MULTIHASH, load_card
 
-__all__ = ["MOMENTS", "build_card", "write_card"]
+__all__ = ["MOMENTS", "build_card", "describe_for_deepness", "write_card"]
 
 MOMENTS: dict[str, tuple[int, int]] = {
     "B01": (2104, 1612), "B02": (1861, 1638), "B03": (1697, 1645), "B04": (1612, 1822), "B05": (1848, 1815),
@@ -35,6 +37,8 @@ CLASSES = (
     (4, "cloud", "ffffff", "opaque cloud"),
     (5, "missing", "d1495b", "no data in a required band; from validity, not from the network"),
 )
+OUTPUT_CODES = (1, 2, 3, 4)
+DIMENSIONS = ("batch", "channel", "height", "width")
 EXTENSIONS = (
     "https://stac-extensions.github.io/mlm/v1.5.0/schema.json",
     "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
@@ -93,11 +97,6 @@ def build_card(network: bytes, name: str, facts: dict[str, Any], date: str, owne
 
 
 def _build_properties(facts: dict[str, Any], name: str, owner: Owner) -> dict[str, Any]:
-    scaling = [
-        {"type": "z-score", "mean": m / QUANTIFICATION, "stddev": s / QUANTIFICATION} for m, s in MOMENTS.values()
-    ]
-    classes = [{"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES]
-    dims = ["batch", "channel", "height", "width"]
     return {
         "description": owner.provenance,
         "license": owner.licence,
@@ -109,23 +108,8 @@ def _build_properties(facts: dict[str, Any], name: str, owner: Owner) -> dict[st
         "mlm:total_parameters": facts["parameters"],
         "mlm:pretrained": True,
         "mlm:accelerator": None,
-        "mlm:input": [
-            {
-                "name": "Sentinel-2 reflectance, L1C or L2A",
-                "bands": list(MOMENTS),
-                "input": {"shape": [-1, len(MOMENTS) + 1, -1, -1], "dim_order": dims, "data_type": "float32"},
-                "value_scaling": scaling,
-                "pre_processing_function": None,
-            }
-        ],
-        "mlm:output": [
-            {
-                "name": "softmax score of each class",
-                "tasks": ["semantic-segmentation"],
-                "result": {"shape": [-1, 4, -1, -1], "dim_order": dims, "data_type": "float32"},
-                "classification:classes": classes,
-            }
-        ],
+        "mlm:input": [_describe_input()],
+        "mlm:output": [_describe_output()],
         "kappamask:levels": ["L1C", "L2A"],
         "kappamask:required_bands": ["B02", "B03", "B04"],
         "kappamask:fill": FILL,
@@ -134,7 +118,7 @@ def _build_properties(facts: dict[str, Any], name: str, owner: Owner) -> dict[st
         "kappamask:local_window": LOCAL_WINDOW,
         "kappamask:overlap": OVERLAP,
         "kappamask:stride": facts["stride"],
-        "kappamask:output_values": [1, 2, 3, 4],
+        "kappamask:output_values": list(OUTPUT_CODES),
         "kappamask:provenance": owner.provenance,
         "kappamask:accuracy": facts.get("accuracy", []),
         "kappamask:scenes": facts.get("scenes", []),
@@ -142,12 +126,49 @@ def _build_properties(facts: dict[str, Any], name: str, owner: Owner) -> dict[st
     }
 
 
+def _describe_input() -> dict[str, Any]:
+    shape = [-1, len(MOMENTS) + 1, -1, -1]
+    return {
+        "name": "Sentinel-2 reflectance, L1C or L2A",
+        "bands": list(MOMENTS),
+        "input": {"shape": shape, "dim_order": list(DIMENSIONS), "data_type": "float32"},
+        "value_scaling": [{"type": "z-score", "mean": mean, "stddev": stddev} for mean, stddev in _list_moments()],
+        "pre_processing_function": None,
+    }
+
+
+def _describe_output() -> dict[str, Any]:
+    shape = [-1, len(OUTPUT_CODES), -1, -1]
+    return {
+        "name": "softmax score of each class",
+        "tasks": ["semantic-segmentation"],
+        "result": {"shape": shape, "dim_order": list(DIMENSIONS), "data_type": "float32"},
+        "classification:classes": [
+            {"value": v, "name": n, "color_hint": c, "description": d} for v, n, c, d in CLASSES
+        ],
+    }
+
+
+def _list_moments() -> list[tuple[float, float]]:
+    """List mean and standard deviation of each band, in reflectance."""
+    return [(mean / QUANTIFICATION, stddev / QUANTIFICATION) for mean, stddev in MOMENTS.values()]
+
+
+def describe_for_deepness() -> dict[str, str]:
+    """Return the metadata by which QGIS's Deepness plugin reads a network of this project."""
+    names = [name for code, name, *_ in CLASSES if code in OUTPUT_CODES]
+    channels = [*MOMENTS, "level (0 for L1C, 255 for L2A)"]
+    moments = [*_list_moments(), LEVEL_CHANNEL]
+    return make_deepness_metadata(DeepnessModel(names, moments, channels, WINDOW, OVERLAP))
+
+
 def write_card(network: Path, facts: dict[str, Any], folder: Path, date: str, name: str, owner: Owner) -> Path:
     """Write network and card to `folder`, check the card, and return its path."""
     data = network.read_bytes()
     document = build_card(data, name, facts, date, owner)
-    (folder / f"{name}.onnx").write_bytes(data)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(document, indent=2) + "\n")
+    for target, content in ((folder / f"{name}.onnx", data), (path, (json.dumps(document, indent=2) + "\n").encode())):
+        with atomic_write(target) as draft:
+            draft.write_bytes(content)
     load_card(path)
     return path

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kappamask.files.atomic import atomic_write
 from kappamask.models import WeightsError
 from kappamask.training.architectures import CHANNELS, build_network
 from kappamask.training.batches import SIDES, Batch, Batches, Sides
@@ -58,7 +59,10 @@ class State:
     """Whether this process has made a step; not saved."""
 
     def save(self, path: Path) -> None:
-        """Write to a temporary file and rename it."""
+        """Write the state atomically.
+
+        Raises SceneError if `path` cannot be written.
+        """
         parts = {
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -66,8 +70,8 @@ class State:
         }
         rest = {"step": self.step, "seconds": self.seconds, "best": self.best, "history": self.history}
         rest |= {"origin": self.origin}
-        torch.save(parts | rest, path.with_suffix(".part"))
-        path.with_suffix(".part").rename(path)
+        with atomic_write(path) as draft:
+            torch.save(parts | rest, draft)
 
     def load(self, path: Path, architecture: str = "compact") -> None:
         """Restore everything from a file of `save`.
@@ -121,7 +125,7 @@ def _load_start(network: nn.Module, plan: Plan, path: Path, source: Batches | No
     """Load the weights of a checkpoint or ONNX file; return its training record."""
     if path.suffix == ".onnx":
         assert source is not None
-        load_pretrained(network, path, source.batch(plan.seed, 0, plan.batch).on(plan.device).image)
+        load_pretrained(network, path, source.batch(plan.seed, 0, plan.batch).to_device(plan.device).image)
         return {"onnx_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     start = _read_for_architecture(path, plan.architecture)
     network.load_state_dict(start["averaged"])

@@ -33,7 +33,7 @@ from kappamask.training.state import Plan, State, check_start, compute_loss, cre
 from kappamask.training.validate import judge_scenes, validate
 
 FIRST_TILES = 64
-#: Folder of skies and grounds beside the tiles.
+#: Folder of skies and grounds next to that of the tiles.
 PARTS = "parts"
 OWN_SCENES = "arrays"
 Validator = Callable[[nn.Module], dict[str, float]]
@@ -100,7 +100,7 @@ def train_step(plan: Plan, state: State, batch: Batch) -> float:
     for group in state.optimiser.param_groups:
         group["lr"] = compute_learning_rate(plan, state.step, state.seconds)
     state.network.train()
-    batch = batch.on(plan.device)
+    batch = batch.to_device(plan.device)
     with torch.autocast(plan.device, torch.bfloat16, enabled=plan.bfloat16):
         logits = state.network(batch.image.to(memory_format=torch.channels_last))
     value = compute_loss(logits.float(), batch)

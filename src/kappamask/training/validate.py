@@ -222,10 +222,10 @@ def fit_temperature(judged: list[CalibrationSample]) -> float:
     See Guo et al. 2017; every sample has the same weight.
     """
 
-    def unlikely(log_temperature: float) -> float:
+    def log_loss(log_temperature: float) -> float:
         return float(np.mean([_compute_log_loss(sample, float(np.exp(log_temperature))) for sample in judged]))
 
-    return float(np.exp(minimize_scalar(unlikely, bounds=np.log(RANGE), method="bounded").x))
+    return float(np.exp(minimize_scalar(log_loss, bounds=np.log(RANGE), method="bounded").x))
 
 
 def _compute_log_loss(sample: CalibrationSample, temperature: float) -> float:

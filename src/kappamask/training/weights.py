@@ -25,7 +25,7 @@ def load_pretrained(network: nn.Module, path: Path, images: Tensor) -> None:
 
     `export_onnx` wrote it, of the same architecture.
 
-    Export folds every batch normalisation into its convolution. What it normalises by is measured anew on `images`,
+    Export folds every batch normalisation into its convolution. What it normalises by is measured again on `images`,
     float32 (n, 14, y, x), and undone by its scale and shift, so the network answers as the file does and a first
     training step starts from there. Raises WeightsError for a file of another architecture, or no ONNX.
     """

@@ -28,7 +28,14 @@ from kappamask.training.augmentation import (
     draw_saturation,
 )
 from kappamask.training.batches import PIXEL_SHARE, SIDES, Batch, Sides
-from kappamask.training.gpu.images import create_generator, drop_nodata_corners, to_like, to_planes, turn_each, zoom
+from kappamask.training.gpu.images import (
+    create_generator,
+    drop_nodata_corners,
+    to_device_of,
+    to_planes,
+    turn_each,
+    zoom,
+)
 from kappamask.training.gpu.paint import measure_vapour_ratios, paint_batch
 from kappamask.training.samples import AROUND_PX, FLAT, GRAIN, PATCHES, RIM_PX
 from kappamask.training.simulator.clouds import EDGE_PX
@@ -142,12 +149,12 @@ class DeviceSource:
         seeds = rng.uniform(0, side, (count, most, 2))
         seeds[np.arange(most) >= rng.choice(PATCHES, count)[:, None]] = 1e6
         grid = torch.arange(side, device=self.device, dtype=torch.float32)
-        at = to_like(seeds.astype(np.float32), grid)[..., None]
+        at = to_device_of(seeds.astype(np.float32), grid)[..., None]
         near = ((grid - at[:, :, 0])[..., None] ** 2 + (grid - at[:, :, 1])[:, :, None] ** 2).argmin(dim=1)
-        which = to_like(chosen, near).gather(1, near.flatten(1)).view(near.shape)
+        which = to_device_of(chosen, near).gather(1, near.flatten(1)).view(near.shape)
         noise = torch.randn(near.shape, generator=create_generator(near.device, rng), device=near.device)
-        grain = to_like(rng.uniform(0, GRAIN, (count, 1, 1)).astype(np.float32), near) * noise
-        cloudy = to_like(self.cloudy, near)[which]
+        grain = to_device_of(rng.uniform(0, GRAIN, (count, 1, 1)).astype(np.float32), near) * noise
+        cloudy = to_device_of(self.cloudy, near)[which]
         sets = torch.where(cloudy, class_sets.CLOUD_OF_EITHER_KIND, class_sets.CLEAR)
         return self.spectra[which].permute(0, 3, 1, 2) * torch.exp(grain)[:, None], sets
 
@@ -171,8 +178,8 @@ class DeviceSource:
         image = torch.where(
             to_planes(kept, scene) > 0, (seen - to_planes(mean, scene)) / to_planes(STD[None], scene), float(FILL)
         )
-        plane = to_like(level, scene)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
-        return torch.cat((image, plane), dim=1), restrict_sets(sets, seen, to_like(kept, scene))
+        plane = to_device_of(level, scene)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
+        return torch.cat((image, plane), dim=1), restrict_sets(sets, seen, to_device_of(kept, scene))
 
     def _to_surface(self, scene: Tensor, which: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
         """Convert the samples numbered `which` to L2A; return every sample's level.
@@ -182,10 +189,10 @@ class DeviceSource:
         level = np.full(len(scene), LEVELS["L1C"], np.float32)
         if len(which):
             level[which] = LEVELS["L2A"]
-            part = scene[to_like(which, scene)]
+            part = scene[to_device_of(which, scene)]
             pairs = [compute_surface_factors(float(r), *draw_air(rng)) for r in measure_vapour_ratios(part)]
             air, scale = (to_planes(np.stack(values), scene) for values in zip(*pairs, strict=True))
-            scene[to_like(which, scene)] = ((part - air) / scale).clamp(min=1e-4)
+            scene[to_device_of(which, scene)] = ((part - air) / scale).clamp(min=1e-4)
         return level
 
 

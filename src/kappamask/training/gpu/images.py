@@ -24,7 +24,7 @@ def shift_bands(plane: Tensor, rows: Any) -> Tensor:
     Returns (n, 13, y, x).
     """
     count, height = len(plane), plane.shape[1] - 2 * EDGE_PX
-    index = to_like(rows, plane).long()[..., None] + EDGE_PX + torch.arange(height, device=plane.device)
+    index = to_device_of(rows, plane).long()[..., None] + EDGE_PX + torch.arange(height, device=plane.device)
     return plane[torch.arange(count, device=plane.device)[:, None, None], index]
 
 
@@ -101,11 +101,11 @@ def create_generator(device: torch.device, rng: np.random.Generator) -> torch.Ge
     return torch.Generator(device).manual_seed(int(rng.integers(2**62)))
 
 
-def to_like(array: Any, like: Tensor) -> Tensor:
+def to_device_of(array: Any, like: Tensor) -> Tensor:
     """Copy `array` to the device of `like`."""
     return torch.from_numpy(np.asarray(array)).to(like.device)
 
 
 def to_planes(array: Any, like: Tensor) -> Tensor:
     """Copy numbers (n, bands) as float32 (n, bands, 1, 1) to the device of `like`."""
-    return to_like(np.asarray(array, np.float32), like)[:, :, None, None]
+    return to_device_of(np.asarray(array, np.float32), like)[:, :, None, None]

@@ -4,13 +4,21 @@ The formulas and tables are those of `simulate` and `tiles`; the parameters of e
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kappamask.training.gpu.images import blur, create_generator, resample_to_native, shift_bands, to_like, to_planes
+from kappamask.training.gpu.images import (
+    blur,
+    create_generator,
+    resample_to_native,
+    shift_bands,
+    to_device_of,
+    to_planes,
+)
 from kappamask.training.simulator import clouds, illumination, tiles
 from kappamask.training.simulator import paint as simulate
 from kappamask.training.simulator.clouds import EDGE_PX, Layer
@@ -50,8 +58,8 @@ def paint_batch(
     scene, drop = cast_shadows(scene, beam, numbers, aot, rng)
     through, b10 = torch.ones_like(beam), torch.zeros_like(beam)
     for number in range(LAYERS):
-        depth, slopes = planes[:, 2 * number], planes[:, 2 * number + 1]
-        scene, opacity, cirrus = overlay_layer(scene, depth, slopes, number, numbers, waters, spectra, rng)
+        layer = LayerBatch(planes[:, 2 * number], planes[:, 2 * number + 1], number, numbers)
+        scene, opacity, cirrus = overlay_layer(scene, layer, waters, spectra, rng)
         through, b10 = through * (1 - opacity) ** 2, b10 + cirrus
     truth = label_truth(blur(through, simulate.BLUR_PX), b10, beam, drop)
     scene = resample_to_native(scene, [n.pixel_m for n in numbers], rng)
@@ -128,23 +136,36 @@ def cast_shadows(
     return shaded, drop
 
 
-def overlay_layer(
-    scene: Tensor, depth: Tensor, slopes: Tensor, number: int, numbers: Sequence[SkyParameters],
-    waters: Sequence[float],
-    spectra: FloatArray, rng: np.random.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Paint layer `number` of each sky over `scene`.
+@dataclass(frozen=True)
+class LayerBatch:
+    """The layer of one number in each sky of a batch."""
 
-    Also returns its opacity in B02 and its light in B10, both (n, y, x).
+    depth: Tensor
+    """(n, y + 48, x), optical depth."""
+    slopes: Tensor
+    """(n, y + 48, x), brightness of the slopes, -1 to 1."""
+    number: int
+    """0 is the lower layer."""
+    skies: Sequence[SkyParameters]
+
+
+def overlay_layer(
+    scene: Tensor, batch: LayerBatch, waters: Sequence[float], spectra: FloatArray, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Paint a layer of each sky over `scene` (n, 13, y, x).
+
+    waters: water vapour in cm of each scene. spectra: as in `paint_batch`.
+    Also returns the layer's opacity in B02 and its light in B10, both (n, y, x).
     """
-    layers = [n.layer(number) for n in numbers]
-    pairs = zip(layers, numbers, waters, strict=True)
+    depth, slopes = batch.depth, batch.slopes
+    layers = [sky.layer(batch.number) for sky in batch.skies]
+    pairs = zip(layers, batch.skies, waters, strict=True)
     colour = np.stack([_draw_colour(layer, n.zenith_deg, w, spectra, rng) for layer, n, w in pairs])
-    rows = np.stack([clouds.shift_by_parallax(n.base_km[number], n.pixel_m, rng) for n in numbers])
+    rows = np.stack([clouds.shift_by_parallax(n.base_km[batch.number], n.pixel_m, rng) for n in batch.skies])
     back = np.array([BACKSCATTER[layer.kind.ice] for layer in layers], np.float32)[:, None, None]
     strength = rng.uniform(*simulate.RELIEF, (len(layers), 1, 1)).astype(np.float32)
-    opacity = shift_bands(illumination.two_stream_reflectance(to_like(back, depth) * depth), rows)
-    bright = shift_bands(1 + to_like(strength, slopes) * slopes, rows)
+    opacity = shift_bands(illumination.two_stream_reflectance(to_device_of(back, depth) * depth), rows)
+    bright = shift_bands(1 + to_device_of(strength, slopes) * slopes, rows)
     tint = to_planes(colour, scene).expand_as(opacity).clone()
     thin = illumination.THINNEST + (1 - illumination.THINNEST) * opacity[:, B11:]
     tint[:, B11:] = tint[:, B11:] ** thin

@@ -109,7 +109,7 @@ def draw_fractal(
 def draw_trails(shape: tuple[int, int], cell_px: float, rng: np.random.Generator) -> FloatArray:
     """Draw one to three straight trails about `cell_px` wide, float32 (y, x).
 
-    0 on the nearest one, negative beside it.
+    0 on the nearest one, negative elsewhere.
     """
     y, x = np.ogrid[: shape[0], : shape[1]]
     far = np.full(shape, np.inf)
@@ -181,7 +181,7 @@ def shade_relief(layer: Layer, toward_sun: tuple[float, float], pixel_m: float, 
     return np.asarray(1 + strength * np.tanh(0.5 * facing), np.float32)
 
 
-#: Kinds that a sky of a given coverage is made of, each as often: ice among them, lest it be taken for snow.
+#: Kinds that a sky of a given coverage is made of, each as often: ice among them, so that it is not taken for snow.
 OPAQUE_KINDS: Final = tuple(kind for kind in KINDS if kind.depth[1] >= 20)
 
 
@@ -232,9 +232,21 @@ class CanvasView:
         return canvas[y + rows : y + rows + self.shape[0], x : x + self.shape[1]]
 
 
+@dataclass(frozen=True)
+class Sky:
+    """Clouds over a tile, and the light and grid under which they are seen."""
+
+    layers: Sequence[Layer]
+    """From the lowest up."""
+    view: CanvasView
+    sun: Sun
+    pixel_m: float
+    """Size of a pixel in metres."""
+
+
 def draw_sky(
     shape: tuple[int, ...], sun: Sun, pixel_m: float, rng: np.random.Generator, coverage: float | None
-) -> tuple[list[Layer], CanvasView]:
+) -> Sky:
     """Draw one or two layers on a canvas large enough for all shadows.
 
     It holds every cloud whose shadow can fall on a tile of `shape`.
@@ -253,7 +265,8 @@ def draw_sky(
     layers = [
         draw_layer(k, canvas, pixel_m, rng, coverage=coverage, highest_km=20.0 if k.ice else reach) for k in kinds
     ]
-    return sorted(layers, key=lambda layer: layer.base_km), CanvasView((shape[0], shape[1]), (y, x), step)
+    view = CanvasView((shape[0], shape[1]), (y, x), step)
+    return Sky(sorted(layers, key=lambda layer: layer.base_km), view, sun, pixel_m)
 
 
 def shift_by_parallax(base_km: float, pixel_m: float, rng: np.random.Generator) -> NDArray[np.int64]:

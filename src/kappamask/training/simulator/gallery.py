@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.files.atomic import atomic_write
 from kappamask.training.model_card import CLASSES
 from kappamask.training.simulator.paint import ONLY_B10
 from kappamask.training.simulator.spectra import B02, B03, B04, B08, B10, B11
@@ -20,7 +21,7 @@ CODES: Final = (1, 2, 3, 4)
 def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
     """Write a PNG of `tiles` (14, y, x), three views of each side by side.
 
-    Raises OSError if it cannot be written.
+    Raises SceneError if it cannot be written.
     """
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
@@ -44,9 +45,8 @@ def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
         Patch(facecolor=f"#{colour}", edgecolor="0.5", label=name) for code, name, colour, _ in CLASSES if code in CODES
     ]
     figure.legend(handles=shown, loc="outside lower center", ncols=len(shown), frameon=False)
-    beside = path.with_name(f".{path.name}")
-    figure.savefig(beside, dpi=110, format="png")
-    beside.replace(path)
+    with atomic_write(path) as draft:
+        figure.savefig(draft, dpi=110, format="png")
 
 
 def _to_colours(tile: NDArray[np.uint16], bands: tuple[int, ...], full: tuple[float, ...] | None) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from scipy import ndimage
 
-from kappamask.training.simulator.clouds import CanvasView, Layer, Sun
+from kappamask.training.simulator.clouds import CanvasView, Layer, Sky, Sun
 from kappamask.training.simulator.spectra import (
     ABSORPTION_SPREAD,
     B02,
@@ -96,13 +96,13 @@ def draw_real_colour(layer: Layer, spectra: FloatArray | None, rng: np.random.Ge
     return np.asarray(real / real[B03] * np.exp(rng.normal(0, 0.02, len(BANDS))), np.float32)
 
 
-def compute_sunbeam(layers: list[Layer], view: CanvasView, sun: Sun, pixel_m: float) -> FloatArray:
+def compute_direct_beam(sky: Sky) -> FloatArray:
     """Return the share (y, x) of the direct beam that reaches the ground.
 
     Three cuts give a layer thickness.
     """
-    depth = np.zeros(view.shape, np.float32)
-    for layer in layers:
+    view, depth = sky.view, np.zeros(sky.view.shape, np.float32)
+    for layer in sky.layers:
         if layer.kind.ice and _is_outside_canvas(layer, view):
             continue
         parts = [
@@ -110,8 +110,8 @@ def compute_sunbeam(layers: list[Layer], view: CanvasView, sun: Sun, pixel_m: fl
             for part in (0.0, 0.5, 1.0)
         ]
         depth += np.float32(BLOCK[layer.kind.ice]) * np.max(parts, axis=0)
-    beam = np.exp(-depth / np.float32(np.cos(np.radians(sun.zenith_deg))))
-    return np.asarray(ndimage.gaussian_filter(beam, max(0.4, 9 / pixel_m)))
+    beam = np.exp(-depth / np.float32(np.cos(np.radians(sky.sun.zenith_deg))))
+    return np.asarray(ndimage.gaussian_filter(beam, max(0.4, 9 / sky.pixel_m)))
 
 
 def _is_outside_canvas(layer: Layer, view: CanvasView) -> bool:

@@ -1,5 +1,6 @@
 """Paint clouds with geometric shadows on a clear Sentinel-2 L1C scene, with truth."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -7,8 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from kappamask.training.simulator.clouds import (
-    CanvasView,
-    Layer,
+    Sky,
     Sun,
     draw_sky,
     draw_sun,
@@ -20,8 +20,8 @@ from kappamask.training.simulator.illumination import (
     SIDES,
     THINNEST,
     cast_shadows,
+    compute_direct_beam,
     compute_reflectance,
-    compute_sunbeam,
     draw_real_colour,
     draw_table_colour,
     transmit_through_cloud,
@@ -45,6 +45,25 @@ ALL_SHADE: Final = 0.75
 RELIEF, BLUR_PX = (0.1, 0.45), 0.8
 
 
+@dataclass(frozen=True)
+class SkyOptions:
+    """What is given of a sky; the rest is drawn at random."""
+
+    coverage: float | None = None
+    """Share of the canvas under cloud, 0 to 1."""
+    sun: Sun | None = None
+    pixel_m: float = 10.0
+    """Size of a pixel in metres."""
+    spectra: FloatArray | None = None
+    """float32 (n, 13), TOA reflectance of real thick clouds; half of the layers take their colour from these."""
+    aot: float | None = None
+    """Aerosol optical depth at 550 nm, whose light stays in shadows; drawn from `AOT` if None."""
+
+    def __post_init__(self) -> None:
+        if self.coverage is not None and not 0 <= self.coverage <= 1:
+            raise ValueError(f"coverage={self.coverage} was given; a share from 0 to 1 is needed.")
+
+
 def paint_clouds(
     reflectance: FloatArray,
     seed: int,
@@ -53,56 +72,50 @@ def paint_clouds(
     sun: Sun | None = None,
     pixel_m: float = 10.0,
     spectra: FloatArray | None = None,
-    aot: float | None = None,
-    mark_only_b10: bool = False,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Paint clouds and their shadows on a clear scene.
 
     reflectance: float32 (13, y, x), L1C, unitless, bands in the order of `spectra.BANDS`; NaN stays NaN.
-    seed: same seed, same clouds. coverage: share of the canvas under cloud, 0 to 1; drawn at random if None.
-    sun: its direction; drawn if None. pixel_m: size of a pixel in metres.
-    spectra: float32 (n, 13), TOA reflectance of real thick clouds; half of the layers take their colour from these.
-    aot: aerosol optical depth at 550 nm, whose light stays in shadows; drawn from `AOT` if None.
-    mark_only_b10: whether `ONLY_B10` is added to the code of cloud that only B10 shows.
+    seed: same seed, same clouds. coverage, sun, pixel_m, spectra: as in `SkyOptions`.
     Returns the painted scene, float32 (13, y, x), and the truth, uint8 (y, x): 1 clear, 2 shadow, 3 semi-transparent
     cloud, 4 cloud.
     Raises ValueError if the scene has not 13 bands or coverage is outside 0 to 1.
     """
+    scene, marked = paint_options(reflectance, seed, SkyOptions(coverage, sun, pixel_m, spectra))
+    return scene, marked % ONLY_B10
+
+
+def paint_options(reflectance: FloatArray, seed: int, options: SkyOptions) -> tuple[FloatArray, NDArray[np.uint8]]:
+    """Paint a sky of these options as `paint_clouds` does.
+
+    The truth has `ONLY_B10` added to the code of cloud that only B10 shows.
+    """
     if reflectance.ndim != 3 or reflectance.shape[0] != len(BANDS):
         raise ValueError(f"Scene has shape {reflectance.shape}; (13, y, x) is needed, bands {', '.join(BANDS)}.")
-    if coverage is not None and not 0 <= coverage <= 1:
-        raise ValueError(f"coverage={coverage} was given; a share from 0 to 1 is needed.")
     rng = np.random.default_rng(seed)
-    sun = sun or draw_sun(rng)
+    sun = options.sun or draw_sun(rng)
     scene = np.array(reflectance, np.float32)
-    if coverage == 0:
+    if options.coverage == 0:
         return scene, np.full(scene.shape[1:], CLEAR, np.uint8)
-    layers, view = draw_sky(scene.shape[1:], sun, pixel_m, rng, coverage)
-    scene, truth = paint_layers(scene, layers, view, sun, pixel_m, rng, spectra, aot)
-    return scene, truth if mark_only_b10 else truth % ONLY_B10
+    sky = draw_sky(scene.shape[1:], sun, options.pixel_m, rng, options.coverage)
+    return paint_layers(scene, sky, rng, options.spectra, options.aot)
 
 
 def paint_layers(
-    scene: FloatArray,
-    layers: list[Layer],
-    view: CanvasView,
-    sun: Sun,
-    pixel_m: float,
-    rng: np.random.Generator,
-    spectra: FloatArray | None = None,
-    aot: float | None = None,
+    scene: FloatArray, sky: Sky, rng: np.random.Generator, spectra: FloatArray | None = None, aot: float | None = None
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Cast shadows on the ground, then paint the layers from the lowest up.
 
-    Returns the scene and its truth.
+    spectra, aot: as in `SkyOptions`. Returns the scene and its truth, with `ONLY_B10`.
     """
+    sun, view, pixel_m = sky.sun, sky.view, sky.pixel_m
     water = estimate_water(scene, sun.zenith_deg)
-    beam = compute_sunbeam(layers, view, sun, pixel_m)
+    beam = compute_direct_beam(sky)
     sides, drawn = float(rng.uniform(*SIDES)), float(np.exp(rng.uniform(*np.log(AOT))))
     scene, drop = cast_shadows(scene, beam, sun, sides, drawn if aot is None else aot)
     through, b10 = np.ones(view.shape, np.float32), np.zeros(view.shape, np.float32)
     strength = float(rng.uniform(*RELIEF))
-    for layer in layers:
+    for layer in sky.layers:
         colour = draw_real_colour(layer, spectra, rng)
         if colour is None:
             colour = draw_table_colour(layer, rng) * vapour_transmission(

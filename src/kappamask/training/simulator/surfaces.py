@@ -20,7 +20,7 @@ THEMES: Final = {
 }  # fmt: skip
 #: Share of the tiles that have towns.
 TOWNS: Final = 0.25
-#: The most that the logarithm of a field's brightness deviates by: one crop, wet or dry, is no shadow beside the other.
+#: Largest deviation of the logarithm of a field's brightness: one crop, wet or dry, is no shadow next to the other.
 UNEVEN: Final = 0.35
 
 
@@ -136,9 +136,9 @@ def _draw_palette(ground: Ground, count: int, rng: np.random.Generator) -> Float
     }[theme]
     pool = np.flatnonzero(chosen) if chosen.sum() >= 5 else np.arange(len(s))
     picked, others = s[rng.choice(pool, count)], s[rng.choice(np.flatnonzero(s[:, B02] < 0.4), count)]
-    strangers = rng.random(count) < (0.0 if theme in ("scene", "any") else rng.uniform(0, 0.6))
+    foreign = rng.random(count) < (0.0 if theme in ("scene", "any") else rng.uniform(0, 0.6))
     bright = np.exp(rng.uniform(0, UNEVEN) * rng.standard_normal((count, 1)))
-    return np.asarray(np.where(strangers[:, None], others, picked) * bright, np.float32)
+    return np.asarray(np.where(foreign[:, None], others, picked) * bright, np.float32)
 
 
 def _find_plants(s: FloatArray) -> NDArray[Any]:

@@ -8,7 +8,6 @@ depth and the brightness of its slopes (-1 to 1), then the sun's beam on the gro
 `ground-<seed>.npy` holds 13 bands of digital numbers, L1C, int16 (13, 512, 512).
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,10 +17,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.files.atomic import atomic_write
 from kappamask.training.simulator.clouds import EDGE_PX, KINDS, CanvasView, Layer, Sun, draw_sky, draw_sun, shade_relief
-from kappamask.training.simulator.illumination import compute_sunbeam
+from kappamask.training.simulator.illumination import compute_direct_beam
 from kappamask.training.simulator.materials import Ground, load_ground
-from kappamask.training.simulator.paint import ALL_SHADE, CLEAR, ONLY_B10, SHADOW, paint_clouds
+from kappamask.training.simulator.paint import ALL_SHADE, CLEAR, ONLY_B10, SHADOW, SkyOptions, paint_options
 from kappamask.training.simulator.resample import KERNELS, blur_to_native
 from kappamask.training.simulator.spectra import FloatArray, air_transmission, path_reflectance
 from kappamask.training.simulator.surfaces import draw_ground
@@ -53,9 +53,7 @@ def make_tile(ground: Ground, seed: int, size: int = SIZE) -> NDArray[np.uint16]
         clear = dim_land(clear, sun, float(rng.uniform(*DIM_TO)))
     aot = float(np.exp(rng.uniform(*np.log(HAZE)))) if rng.random() < HAZY else None
     clear = clear if aot is None else add_haze(clear, sun, aot)
-    scene, truth = paint_clouds(
-        clear, seed, coverage=coverage, sun=sun, pixel_m=pixel_m, spectra=ground.clouds, aot=aot, mark_only_b10=True
-    )
+    scene, truth = paint_options(clear, seed, SkyOptions(coverage, sun, pixel_m, ground.clouds, aot))
     scene = blur_to_native(scene, pixel_m, str(rng.choice(list(KERNELS))))
     truth = ignore_ambiguous_shadow(truth)
     noise = rng.standard_normal(scene.shape, dtype=np.float32) * compute_noise(scene)
@@ -139,12 +137,7 @@ def write_tiles(
     ground = load_ground(data, grounds)
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count):
-        path = out / f"{seed:07d}.npy"
-        if not path.exists():
-            beside = path.with_suffix(f".{os.getpid()}.part")
-            with beside.open("wb") as stream:
-                np.save(stream, make_tile(ground, seed))
-            beside.rename(path)
+        _write_once(out / f"{seed:07d}.npy", partial(_save_tile, ground, seed))
         if progress:
             progress(seed - first + 1, count)
 
@@ -177,19 +170,19 @@ def draw_sky_planes(seed: int) -> tuple[Array, SkyParameters]:
     pixel_m = draw_pixel_size(rng)
     sun = draw_sun(rng)
     coverage = 1.0 if rng.random() < OVERCAST / (1 - CLOUD_FREE) else None
-    layers, view = draw_sky((SIZE, SIZE), sun, pixel_m, rng, coverage)
+    sky = draw_sky((SIZE, SIZE), sun, pixel_m, rng, coverage)
     planes = np.zeros((2 * LAYERS + 1, SIZE + 2 * EDGE_PX, SIZE), np.float16)
-    for number, layer in enumerate(layers):
-        planes[2 * number] = _cut_window(view, layer.depth)
-        planes[2 * number + 1] = _cut_window(view, shade_relief(layer, sun.toward, pixel_m, 1.0) - 1)
-    planes[-1, EDGE_PX:-EDGE_PX] = compute_sunbeam(layers, view, sun, pixel_m)
-    none = LAYERS - len(layers)
+    for number, layer in enumerate(sky.layers):
+        planes[2 * number] = _cut_window(sky.view, layer.depth)
+        planes[2 * number + 1] = _cut_window(sky.view, shade_relief(layer, sun.toward, pixel_m, 1.0) - 1)
+    planes[-1, EDGE_PX:-EDGE_PX] = compute_direct_beam(sky)
+    none = LAYERS - len(sky.layers)
     return planes, SkyParameters(
         sun.zenith_deg,
         pixel_m,
-        (*(KINDS.index(layer.kind) for layer in layers), *[-1] * none),
-        (*(layer.base_km for layer in layers), *[0.0] * none),
-        (*(layer.thick_km for layer in layers), *[0.0] * none),
+        (*(KINDS.index(layer.kind) for layer in sky.layers), *[-1] * none),
+        (*(layer.base_km for layer in sky.layers), *[0.0] * none),
+        (*(layer.thick_km for layer in sky.layers), *[0.0] * none),
     )
 
 
@@ -228,18 +221,20 @@ def write_components(
             progress(seed - first + 1, count)
 
 
-def _write_once(path: Path, save: Callable[[Any], None]) -> None:
+def _write_once(path: Path, save: Callable[[Path], None]) -> None:
     if not path.exists():
-        beside = path.with_suffix(f".{os.getpid()}.part")
-        with beside.open("wb") as stream:
-            save(stream)
-        beside.rename(path)
+        with atomic_write(path) as draft:
+            save(draft)
 
 
-def _save_ground(ground: Ground, seed: int, stream: Any) -> None:
-    np.save(stream, (draw_ground(ground, SIZE, seed) * 1e4).clip(1, 30000).round().astype(np.int16))
+def _save_tile(ground: Ground, seed: int, path: Path) -> None:
+    np.save(path, make_tile(ground, seed))
 
 
-def _save_sky(seed: int, stream: Any) -> None:
+def _save_ground(ground: Ground, seed: int, path: Path) -> None:
+    np.save(path, (draw_ground(ground, SIZE, seed) * 1e4).clip(1, 30000).round().astype(np.int16))
+
+
+def _save_sky(seed: int, path: Path) -> None:
     planes, numbers = draw_sky_planes(seed)
-    np.savez(stream, planes=planes, **asdict(numbers))
+    np.savez(path, planes=planes, **asdict(numbers))

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Final
 
 from kappamask.conversion import deeplab, dl_l8s2_uv, unet
-from kappamask.conversion.cards import write_document
+from kappamask.conversion.cards import describe_for_deepness, write_document
 from kappamask.conversion.keras_file import read_layers
 from kappamask.conversion.onnx_graph import Graph, WeightReader
 from kappamask.conversion.releases import OFFICIAL
@@ -41,24 +41,21 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
     scores = built.add_network(graph, reader, len(release.bands))
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": str(built.HEAD)}
+    facts |= describe_for_deepness(release)
     data = graph.model(scores, len(release.bands), built.CLASSES, facts).SerializeToString()
     return _write_files(folder, data, write_document(data, architecture, level, release, built, source))
 
 
 def _write_files(folder: Path, data: bytes, card: dict[str, object]) -> ModelCard:
-    """Both files, the card last."""
+    """Write the network, then the card."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_atomically(folder / "model.onnx", data)
+    with atomic_write(folder / "model.onnx") as draft:
+        draft.write_bytes(data)
     return put_card(folder, card)
 
 
 def put_card(folder: Path, card: dict[str, object]) -> ModelCard:
     """Write `folder`/card.json, whole or not at all, and read it."""
-    _write_atomically(folder / "card.json", (json.dumps(card, indent=2) + "\n").encode())
+    with atomic_write(folder / "card.json") as draft:
+        draft.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     return load_card(folder / "card.json")
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Beside its place first, then renamed: what is there is whole."""
-    with atomic_write(path) as draft:
-        draft.write_bytes(content)

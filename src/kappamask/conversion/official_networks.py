@@ -8,11 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from kappamask.conversion.convert import convert
-from kappamask.conversion.releases import OFFICIAL, RELEASE
+from kappamask.conversion.hdf5_weights import convert
+from kappamask.conversion.releases import RELEASE
 from kappamask.files.atomic import atomic_write
 from kappamask.files.download import Show, download
 from kappamask.models import CACHE, ModelCard
+from kappamask.models.catalog import OFFICIAL_NETWORKS
 from kappamask.models.errors import ConversionError
 
 #: The bucket of KappaZeta's weights; its web site speaks plain HTTP only, the storage behind it HTTPS as well.
@@ -21,7 +22,7 @@ BUCKET: Final = f"https://kappamask.s3.eu-central-1.amazonaws.com/model_weights/
 
 def list_official() -> dict[str, tuple[str, str]]:
     """List what can be fetched: id of the card, and its architecture and level."""
-    return {f"official-{level.lower()}-{kind}": (kind, level) for kind, level in OFFICIAL}
+    return dict(OFFICIAL_NETWORKS)
 
 
 def fetch(
@@ -59,9 +60,8 @@ def fetch(
 
 
 def _copy(source: Path, weights: Path) -> None:
-    draft = weights.with_name(f".{weights.name}.copy")
-    shutil.copyfile(source, draft)
-    draft.replace(weights)
+    with atomic_write(weights) as draft:
+        shutil.copyfile(source, draft)
 
 
 def _check_pin(pins: Path, name: str, file: Path) -> dict[str, str]:
