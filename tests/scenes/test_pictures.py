@@ -1,6 +1,6 @@
 """Facts about pictures: colours that people tell apart, a fixed stretch, what is written, how panels lie."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -201,11 +201,12 @@ def test_no_panel_is_more_than_half_empty(aspect: float, panels: int) -> None:
 
 def test_all_text_lies_within_the_figure() -> None:
     told = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "official-l1c-unet"}
-    for height, width in ((300, 60), (60, 300), (100, 100)):
+    sizes = ((300, 60), (60, 300), (100, 100))
+    for (height, width), has_truth in product(sizes, (False, True)):
         one = scene(height, width)
-        figure = draw_figure(
-            one, mask_like(one, **told), "S2A_MSIL1C_20180202T105249_N0206_R051_T31UFT_20180202T125111"
-        )
+        truth = mask_like(one) if has_truth else None
+        name = "S2A_MSIL1C_20180202T105249_N0206_R051_T31UFT_20180202T125111"
+        figure = draw_figure(one, mask_like(one, **told), name, truth)
         FigureCanvasAgg(figure).draw()
         texts = [*figure.texts, *figure.legends, *(ax._left_title for ax in figure.axes)]
         for box in (text.get_window_extent() for text in texts):

@@ -186,7 +186,7 @@ def _entries_in_a_row(labels: list[str], width: float) -> int:
         rows = ceil(len(labels) / columns)
         letters = sum(max(map(len, labels[first : first + rows])) + 6 for first in range(0, len(labels), rows))
         if letters * LETTER <= width:
-            return columns
+            return ceil(len(labels) / rows)  # matplotlib fills columns evenly only if all of them are needed
     return 1
 
 
