@@ -21,8 +21,8 @@ from rasterio.transform import from_origin
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
 from kappamask.openeo_process.jobs.driver import Driver
-from kappamask.openeo_process.jobs.journal import Journal, Part, fingerprint
-from kappamask.openeo_process.jobs.retry import Patience
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, fingerprint
+from kappamask.openeo_process.jobs.retry import RetryPolicy
 
 BANDS = ("B02", "B03", "B04", "B08")
 PYTHON = platform.python_version().rpartition(".")[0]
@@ -38,14 +38,16 @@ def write_scene(path: Path, side: int = 96) -> None:
         file.update_tags(datetime="2018-02-02T10:50:00Z", level="L1C")
 
 
-def make_parts(server: Server, count: int, folder: Path) -> list[Part]:
+def make_parts(server: Server, count: int, folder: Path) -> list[JobRecord]:
     """Make parts with the same request and different names."""
     connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
     cube = connection.load_collection("SENTINEL2_L1C", temporal_extent=["2018-02-01", "2018-02-03"])
     graph = cloud_mask(cube, level="L1C", python=PYTHON).save_result("GTiff").to_json()
     names = [f"job{number}" for number in range(count)]
     return [
-        Part(fingerprint(server.url, {}, {"name": name}), "load", name, server.url, graph, "{}", str(folder / name))
+        JobRecord(
+            fingerprint(server.url, {}, {"name": name}), "load", name, server.url, graph, "{}", str(folder / name)
+        )
         for name in names
     ]
 
@@ -74,7 +76,7 @@ def main(count: int, at_once: int) -> None:
             def connect() -> openeo.Connection:
                 return openeo.connect(server.url, retry=False).authenticate_basic(server.user, server.password)
 
-            ended = Driver(journal, connect, at_once=at_once, patience=Patience(poll_s=0.5)).run(
+            ended = Driver(journal, connect, at_once=at_once, policy=RetryPolicy(poll_s=0.5)).run(
                 part.fingerprint for part in parts
             )
             seconds = time.perf_counter() - began

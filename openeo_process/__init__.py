@@ -1,16 +1,17 @@
-"""Run beside the user: the process graph, the dependency archive, the job. Never imports numpy or onnxruntime itself.
+"""Build the process graph and the dependency archive, and run jobs, on the user's side.
 
-Loaded when they are asked for, so that the commands that read a journal do not wait for the openEO client.
+Never imports numpy or onnxruntime itself. Names are loaded when they are asked for, so that the commands that read a
+journal do not wait for the openEO client.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.graph import cloud_mask, load, udf, unusable
+    from kappamask.openeo_process.graph import cloud_mask, load, udf, unusable, unusable_pixels
     from kappamask.openeo_process.job import fetch, submit
 
-__all__ = ["cloud_mask", "fetch", "load", "submit", "udf", "unusable"]
+__all__ = ["cloud_mask", "fetch", "load", "submit", "udf", "unusable", "unusable_pixels"]
 
 _MODULES = {"fetch": "job", "submit": "job"}
 

@@ -122,7 +122,7 @@ def _downloaded_runtime(python: str, scratch: Path) -> Iterator[tuple[str, bytes
 
 
 def smoke_test(archive: Path, model: str = "compact", **context: Any) -> None:
-    """Unpack `archive` beside the UDF's text and mask a small cube, in a process that can see nothing else.
+    """Mask a small cube with the UDF and the archive, without other packages.
 
     context: further keys of the UDF's context. The archive must be for this process' Python.
     Raises JobError with the last line of what went wrong.
@@ -141,7 +141,7 @@ def smoke_test(archive: Path, model: str = "compact", **context: Any) -> None:
 
 
 def _clean_environment(folder: Path) -> Path:
-    """A virtual environment that sees the worker's libraries of this one, linked, and no others; its Python."""
+    """Make a virtual environment that has only the worker's libraries, linked; return its Python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)  # noqa: S603
     (site,) = folder.glob("lib/python*/site-packages")
     for source in (path for name in WORKER_HAS for path in _installed_paths(name)):
@@ -151,7 +151,10 @@ def _clean_environment(folder: Path) -> Path:
 
 
 def _installed_paths(name: str) -> set[Path]:
-    """Top-level files and folders of a distribution; none if it is not installed, as pytz beside a newer pandas."""
+    """List the top-level files and folders of a distribution.
+
+    None if it is not installed, as pytz is not with a newer pandas.
+    """
     try:
         found = distribution(name)
     except PackageNotFoundError:

@@ -10,7 +10,7 @@ from typing import Any
 from kappamask.models import CubeError, ModelCard
 from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
 
-__all__ = ["chunk_arguments", "enlarged", "overlap_for"]
+__all__ = ["chunk_arguments", "enlarge_extent", "overlap_for"]
 
 GRID = 60.0
 """Metres; a margin that is a multiple of the coarsest band's pixel leaves all grids in phase."""
@@ -25,10 +25,11 @@ BLOCK = 16
 NOTHING = Cleaning()
 
 
-def enlarged(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
-    """`extent` (west, south, east, north, crs as openEO has them) with a margin of at least `pixels` of 10 m.
+def enlarge_extent(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
+    """Enlarge an extent by a margin of at least `pixels` of 10 m.
 
-    crs: EPSG:4326 (also if left out) or a UTM zone of WGS 84. Raises CubeError for another, or for no area.
+    extent: west, south, east, north and crs, as openEO has them. crs: EPSG:4326 (also if left out) or a UTM zone of WGS
+    84. Raises CubeError for another, or for no area.
     """
     missing = [key for key in ("west", "south", "east", "north") if key not in extent]
     if missing:
@@ -94,7 +95,7 @@ def chunk_arguments(
 
 
 def overlap_for(card: ModelCard, overlap: int | None, cleaning: Cleaning) -> int:
-    """Pixels that a chunk has of its neighbours at each side: as given, or the card's and what `cleaning` needs.
+    """Return the overlap of chunks in pixels: `overlap`, or the card's and what `cleaning` needs.
 
     Raises CubeError, which says what can be had, if that does not fit in the card's window or is more than is given.
     """

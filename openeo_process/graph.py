@@ -1,4 +1,4 @@
-"""The process graph: load with a margin, mask in overlapping chunks, name, cast to bytes, clip."""
+"""Build the process graph: load with a margin, mask in overlapping chunks, rename, cast, clip."""
 
 from collections.abc import Iterable, Mapping
 from functools import reduce
@@ -14,7 +14,7 @@ from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
 from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
-from kappamask.openeo_process.chunks import chunk_arguments, enlarged, overlap_for
+from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, overlap_for
 
 __all__ = ["chunk_arguments", "cloud_mask", "level_from_collection", "load", "udf", "unusable"]
 
@@ -39,8 +39,9 @@ def load(
     only: Iterable[str] = (),
     **cleaning: Unpack[CleaningOptions],
 ) -> openeo.DataCube:
-    """A collection's cube over `area`, enlarged by the chunks' overlap; give `area` to `cloud_mask` as `clip_to`.
+    """Load a collection over `area`, enlarged by the overlap of the chunks.
 
+    Give `area` to `cloud_mask` as `clip_to`.
     bands: left out, all that the network knows and the collection offers.
     overlap, cleaning: the same as for `cloud_mask`, because cleaning needs a larger overlap.
     max_cloud_cover: percent of a product, as its own metadata tell, from which on it is left out.
@@ -54,17 +55,17 @@ def load(
         bands = [band for band in card.bands if band in offered]
     cube = connection.load_collection(
         collection,
-        spatial_extent=enlarged(area, overlap_for(card, overlap, read_cleaning(cleaning))),
+        spatial_extent=enlarge_extent(area, overlap_for(card, overlap, read_cleaning(cleaning))),
         temporal_extent=list(dates),
         bands=bands,
         max_cloud_cover=max_cloud_cover,
     )
     days = list(only)
-    return cube.filter_labels(lambda value: _one_of(value, days), dimension="t") if days else cube
+    return cube.filter_labels(lambda value: _matches_day(value, days), dimension="t") if days else cube
 
 
-def _one_of(label: Any, days: list[str]) -> Any:
-    """Labels are times; back-ends write them with or without seconds."""
+def _matches_day(label: Any, days: list[str]) -> Any:
+    """Compare a label of t with days; back-ends write labels with or without seconds."""
     return reduce(or_, (text_begins(label, day) for day in days))
 
 
@@ -127,8 +128,9 @@ def udf(
     package: str | None = None,
     **cleaning: Unpack[CleaningOptions],
 ) -> openeo.UDF:
-    """The UDF alone, for those who write `apply_neighborhood` themselves; its context is on the run_udf node.
+    """Return the UDF alone, for those who write `apply_neighborhood` themselves.
 
+    Its context is on the run_udf node.
     With cleaning, the overlap must be that of `chunk_arguments`, or results differ near the chunks' borders.
     """
     card = load_card(model)
@@ -148,11 +150,12 @@ def udf(
     return openeo.UDF(_script(), runtime="Python", version=python, context=context)
 
 
-def unusable(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) -> openeo.DataCube:
-    """1 where a cube of KappaMask classes has one of `classes`, else 0, and no data where it has none.
+def unusable_pixels(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) -> openeo.DataCube:
+    """Return 1 where a cube of KappaMask classes has one of `classes`, else 0.
 
-    What openEO's `mask` wants: `datacube.mask(unusable(mask))` leaves out cloud and shadow. mask: as `cloud_mask` gives
-    it, in KappaMask's scheme, with the band `mask` alone. Raises CubeError for an unknown class, or none but missing.
+    Where it has no data the result has none. What openEO's `mask` wants: `datacube.mask(unusable_pixels(mask))` leaves
+    out cloud and shadow. mask: as `cloud_mask` gives it, in KappaMask's scheme, with the band `mask` alone. Raises
+    CubeError for an unknown class, or none but missing.
     """
     codes = [code for code in class_codes(classes) if code != MISSING_CODE]
     if not codes:
@@ -160,8 +163,12 @@ def unusable(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) -> openeo
     return mask.apply(lambda x: reduce(or_, [x == code for code in codes]))
 
 
+unusable = unusable_pixels
+"""The name of earlier versions."""
+
+
 def level_from_collection(collection: str) -> str | None:
-    """Read the level off a collection's name, as SENTINEL2_L1C; None if it names none, or both."""
+    """Read the level from a collection's name, as SENTINEL2_L1C; None if not exactly one."""
     named = [level for level in LEVELS if level in collection.upper()]
     return named[0] if len(named) == 1 else None
 
@@ -197,7 +204,7 @@ def _levels_from_bands(datacube: openeo.DataCube) -> dict[str, str]:
 
 
 def _levels_from_collections(datacube: openeo.DataCube) -> dict[str, str]:
-    """Levels of the collections that the graph loads; of sources without a level in their names, none."""
+    """Return the levels of the collections that the graph loads, where their names have one."""
     nodes = datacube.flat_graph().values()
     names = [str(node["arguments"]["id"]) for node in nodes if node["process_id"] == "load_collection"]
     return {f"collection {name}": level for name in names if (level := level_from_collection(name))}

@@ -1,24 +1,23 @@
-"""A batch job: explicit options, submitted, waited for, fetched."""
+"""Submit and fetch a batch job of the caller's own graph, with explicit options."""
 
-from collections.abc import Callable
-from hashlib import sha256
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import openeo
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
-from kappamask.openeo_process.job_options import Load, check_trio, gigabytes, largest_load, trio
-from kappamask.openeo_process.jobs.download import Asset, LinkError, assets_of, download, remove_halves
-from kappamask.openeo_process.jobs.failures import reason
-from kappamask.openeo_process.jobs.retry import FAULTS
-from kappamask.openeo_process.results import check_rasters
+from kappamask.openeo_process.job_options import Load, check_memory, largest_load, memory_options, parse_gigabytes
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint, locate_journal
+from kappamask.openeo_process.jobs.single import SingleJob, find_record, plan_record
 
 __all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
 
-TRIES = 3
-"""How often in a row a file is asked for, from where it was cut."""
+ENDS = (State.FINISHED, State.FETCHED)
+"""States of a job that has finished."""
 JOB_OPTIONS: dict[str, Any] = {
     "driver-memory": "2G",
     "driver-memoryOverhead": "1G",
@@ -39,17 +38,18 @@ The shape of results is stated too; both are read."""
 
 
 def job_options(archive: str | None = None, load: Load | None = None, **changes: Any) -> dict[str, Any]:
-    """`JOB_OPTIONS`, with more memory where `load` needs it, the dependency archive at this URL, and `changes`.
+    """Return `JOB_OPTIONS` with the memory that `load` needs, and with `changes`.
 
+    archive: URL of the dependency archive.
     Raises JobError if that is more memory than back-ends give, or no amount of memory.
     """
     archives = {"udf-dependency-archives": [f"{archive}#{FOLDER}"]} if archive else {}
     asked = {**JOB_OPTIONS, **archives, **changes}
     asked["stac-version"] = str(asked["stac-version"])  # back-ends compare it with a text, and 1.1 typed is a number
-    needed = trio(load, _tasks(asked)) if load else {}
+    needed = memory_options(load, _tasks(asked)) if load else {}
     more = {name: text for name, text in needed.items() if text != asked[name] and name not in changes}
-    asked |= {name: text for name, text in more.items() if gigabytes(text) > gigabytes(asked[name])}
-    check_trio(asked)
+    asked |= {name: text for name, text in more.items() if parse_gigabytes(text) > parse_gigabytes(asked[name])}
+    check_memory(asked)
     return asked
 
 
@@ -73,56 +73,80 @@ def submit(
     out_format: str = "GTiff",
     options: dict[str, Any] | None = None,
     wait: bool = False,
-    report: Callable[[str], None] | None = None,
+    report: Callable[[str], None] | None = print,
+    repeat: bool = False,
+    journal: Path | None = None,
 ) -> openeo.BatchJob:
-    """Create and start a batch job that computes `datacube`; with `wait`, return when it has finished.
+    """Create and start a batch job that computes `datacube`, once; return the job.
+
+    The job is recorded in a journal before it is created, as `kappamask submit` does: the same call again, also after
+    an interruption or in another process, finds the same job, and nothing is paid twice.
 
     archive: URL, as the back-end sees it, of what `kappamask archive` wrote; None if the back-end has the package.
     model: the network in `datacube`, for whose chunks there is memory.
-    options: job options that replace those of `JOB_OPTIONS`. report: gets a line at each change of status.
+    options: job options that replace those of `JOB_OPTIONS`. wait: return when the job has finished.
+    report: gets a line at each look at the job, as openEO's client prints them; None for none.
+    repeat: create another job though the same was submitted before, as for new images.
+    journal: file in which the job is recorded; left out, the user's.
+
     Raises JobError, with the errors of the job's log, if the job ends otherwise than finished; openEO's own
     errors pass as they are.
     """
     asked = job_options(archive, largest_load(load_card(model)), **(options or {}))
-    job = datacube.create_job(out_format=out_format, title=title, job_options=asked)
-    if not wait:
-        job.start()
-        return job
-    quiet: Callable[[str], None] = report or (lambda _: None)
-    job.start_and_wait(print=quiet, max_poll_interval=15, require_success=False, show_error_logs=False)
-    status = job.status()
-    if status != "finished":
-        raise JobError(f"Job {job.job_id} ended with status '{status}': {reason(job)}")
-    return job
+    connection, book = datacube.connection, Journal(journal or locate_journal())
+    single = SingleJob(book, connection, report or _print_nothing)
+    record = plan_record(book, connection, _saved_graph(datacube, out_format), asked, title, repeat=repeat)
+    record = single.advance(single.forget_lost(record), ENDS if wait else (State.STARTED, *ENDS))
+    if record.state in (State.FAILED, State.CANCELED):
+        status = "error" if record.state is State.FAILED else "canceled"
+        raise JobError(f"Job {record.job} ended with status '{status}': {record.message}")
+    return connection.job(str(record.job))
 
 
-def fetch(job: openeo.BatchJob, folder: str | Path) -> list[Path]:
-    """Download the assets of a finished job; their paths. Each is written beside its place, then renamed.
+def fetch(
+    job: openeo.BatchJob,
+    folder: str | Path,
+    *,
+    report: Callable[[str], None] | None = print,
+    journal: Path | None = None,
+) -> list[Path]:
+    """Download the files of a finished job into `folder` and return their paths.
 
-    Files are named after the paths of their addresses, and GeoTIFFs end in .tif. Raises JobError if the job has no
-    result, if a file cannot be had whole, or if no raster is among the files, which stay where they are.
+    Files are named after the paths of their addresses, and GeoTIFFs end in .tif. A file gets its name when it is
+    complete.
+
+    report: gets a line for each file; None for none. journal: as for `submit`.
+    Raises JobError if the job has no result, if a file cannot be downloaded completely, or if no raster is among the
+    files, which stay where they are.
     """
-    target, job_id = Path(folder), str(job.job_id)
-    key = sha256(job_id.encode()).hexdigest()[:16]
-    try:
-        files = [_fetch(job.connection, asset, target, key) for asset in assets_of(job.connection, job_id)]
-    finally:
-        remove_halves(target, key)
-    check_rasters(files, job_id)
+    with _open_record(job, journal) as (book, record):
+        files = SingleJob(book, job.connection, _print_nothing).fetch(record, Path(folder))
+    for path in files if report else []:
+        (report or _print_nothing)(f"Job {job.job_id!r}: {path}")
     return files
 
 
-def _fetch(connection: openeo.Connection, asset: Asset, folder: Path, key: str) -> Path:
-    """Download one file, going on where it was cut."""
-    faults: list[Exception] = []
-    while len(faults) < TRIES:
-        try:
-            entry = download(connection, asset, folder, key, check=lambda _: None, progress=lambda: None)
-            return folder / str(entry["name"])
-        except (LinkError, *FAULTS) as error:
-            faults.append(error)
-    last = faults[-1]
-    why = str(last) if isinstance(last, LinkError) else type(last).__name__  # others tell the address, a secret
-    raise JobError(
-        f"{asset.name} could not be fetched whole: {why}; type fetch(job, {str(folder)!r}) again, which costs nothing."
-    ) from last
+def _saved_graph(datacube: openeo.DataCube, out_format: str) -> dict[str, Any]:
+    """Return the flat graph, with a save_result node."""
+    graph = dict(datacube.flat_graph())
+    if any(node["process_id"] == "save_result" for node in graph.values()):
+        return graph
+    return dict(datacube.save_result(format=out_format).flat_graph())
+
+
+@contextmanager
+def _open_record(job: openeo.BatchJob, path: Path | None) -> Iterator[tuple[Journal, JobRecord]]:
+    """Yield the journal and record of a job; temporary ones of an unknown job."""
+    job_id = str(job.job_id)
+    path = path or locate_journal()
+    book = Journal(path) if path.is_file() else None
+    if book and (record := find_record(book, job.connection, job_id)):
+        yield book, record
+        return
+    with TemporaryDirectory(prefix="kappamask-") as scratch:
+        book, key = Journal(Path(scratch) / path.name), fingerprint("", {"job": job_id}, {})
+        yield book, book.plan([JobRecord(key, key[:8], job_id, "", "{}", "{}", "", State.FINISHED, job_id)])[0]
+
+
+def _print_nothing(_line: str) -> None:
+    """Ignore a line."""

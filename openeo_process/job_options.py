@@ -10,7 +10,7 @@ from typing import Any
 
 from kappamask.models import JobError, ModelCard
 
-__all__ = ["Load", "check_trio", "gigabytes", "largest_load", "trio"]
+__all__ = ["Load", "check_memory", "largest_load", "memory_options", "parse_gigabytes"]
 
 HEAP, OVERHEAD, PYTHON = "executor-memory", "executor-memoryOverhead", "python-memory"
 """Of an executor: the JVM's heap; what else it takes, Python too; and a limit of Python's, which is virtual."""
@@ -26,7 +26,7 @@ ACTIVATIONS = 2048
 COPIES = 3
 """Times the numbers that go in and come out. Measured: 2.1 to 2.5."""
 MARGIN = 1.5
-"""On all of that: other versions, fragments, a worker that Spark keeps beside the one at work."""
+"""On all of that: other versions, fragments, a worker that Spark keeps besides the active one."""
 HEAP_BASE, HEAP_COPIES = GB, 8
 """Of the JVM: itself, and times the chunk as it is read, cut, padded and handed over. Not measured: a guess."""
 SPARK_SHARE, SPARK_LEAST = 0.1, 384 * MB
@@ -79,21 +79,27 @@ class Load:
 
 
 def largest_load(card: ModelCard) -> Load:
-    """A chunk with all bands that the network takes, and with all that it gives."""
+    """Return the load of a chunk with all bands of the network, in and out."""
     return Load(card, len(card.bands), len(card.result_bands(scores=True)))
 
 
-def trio(load: Load, tasks: int = 1) -> dict[str, str]:
-    """The two amounts that the load needs where an executor has so many `tasks` at once; Python's limit is disabled."""
+def memory_options(load: Load, tasks: int = 1) -> dict[str, str]:
+    """Return the memory options that `load` needs with `tasks` at once in an executor.
+
+    Python's own limit is disabled.
+    """
     heap = HEAP_BASE + HEAP_COPIES * load.chunk * tasks
     overhead = MARGIN * load.python * tasks + max(SPARK_LEAST, SPARK_SHARE * heap)
     return {HEAP: f"{ceil(heap / GB)}G", OVERHEAD: f"{ceil(overhead / GB)}G", PYTHON: DISABLED}
 
 
-def check_trio(options: Mapping[str, Any]) -> None:
-    """Raises JobError if the three are more than back-ends give, or if Python's limit is below what libraries take."""
-    limit = 0.0 if options[PYTHON] == DISABLED else gigabytes(options[PYTHON])
-    total = gigabytes(options[HEAP]) + gigabytes(options[OVERHEAD]) + limit
+def check_memory(options: Mapping[str, Any]) -> None:
+    """Raise JobError if the memory options are more than back-ends give.
+
+    Also if Python's limit is below what libraries take.
+    """
+    limit = 0.0 if options[PYTHON] == DISABLED else parse_gigabytes(options[PYTHON])
+    total = parse_gigabytes(options[HEAP]) + parse_gigabytes(options[OVERHEAD]) + limit
     if total > MOST:
         raise JobError(
             f"The job options ask for {total:g} GB ({HEAP} {options[HEAP]}, {OVERHEAD} {options[OVERHEAD]}, {PYTHON} "
@@ -107,8 +113,11 @@ def check_trio(options: Mapping[str, Any]) -> None:
         )
 
 
-def gigabytes(text: str) -> float:
-    """An amount of memory such as 3G or 500m."""
+def parse_gigabytes(text: str) -> float:
+    """Parse an amount of memory such as 3G or 500m, in gigabytes.
+
+    Raises JobError for another text.
+    """
     number, unit = str(text)[:-1], str(text)[-1:].upper()
     if unit not in UNITS or not number.replace(".", "", 1).isdigit():
         raise JobError(f"The job option {text!r} is no amount of memory, such as 3G or 500m.")

@@ -89,7 +89,10 @@ def _link(rel: str, title: str, href: str, media_type: str = "application/json")
 
 
 def benchmark(process_id: str, namespace: str, backend: str, options: dict[str, Any]) -> dict[str, Any]:
-    """A scenario that calls the process over a small area; APEx adds the reference data of its first run."""
+    """Make a scenario that calls the process over a small area.
+
+    APEx adds the reference data of its first run.
+    """
     node = {"process_id": process_id, "namespace": namespace, "arguments": BENCHMARK}
     saved = {"process_id": "save_result", "arguments": {"data": {"from_node": process_id}, "format": "GTiff"}}
     return {
@@ -176,10 +179,13 @@ def _parameters(card: ModelCard, largest_buffer_m: float) -> list[Parameter | di
 
 
 def _graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
-    """load_collection of the level's bands, the UDF in chunks that overlap for the `widest` cleaning, names, bytes."""
+    """Build the graph of the process: load the level's bands, run the UDF, rename, cast.
+
+    Chunks overlap for the `widest` cleaning.
+    """
     level, scores = {"from_parameter": "level"}, {"from_parameter": "scores"}
     chosen = {
-        key: _if(PGNode("eq", {"x": level, "y": "L1C"}), one, other)
+        key: _choose(PGNode("eq", {"x": level, "y": "L1C"}), one, other)
         for key, one, other in (
             ("id", COLLECTIONS["L1C"], COLLECTIONS["L2A"]),
             ("bands", _bands(card, "L1C"), _bands(card, "L2A")),
@@ -194,7 +200,7 @@ def _graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
     run = PGNode("run_udf", {"data": {"from_parameter": "data"}, **code, "context": context})
     chunks = chunk_arguments(card, cleaning=widest)
     masked = PGNode("apply_neighborhood", {"data": loaded, "process": _callback(run), **chunks})
-    names = _if(scores, card.result_bands(scores=True), card.result_bands())
+    names = _choose(scores, card.result_bands(scores=True), card.result_bands())
     named = PGNode("rename_labels", {"data": masked, "dimension": "bands", "target": names})
     limits = {"inputMin": 0, "inputMax": TOP, "outputMin": 0, "outputMax": TOP}
     scaled = PGNode("linear_scale_range", {"x": {"from_parameter": "x"}, **limits})
@@ -205,7 +211,7 @@ def _callback(node: PGNode) -> dict[str, Any]:
     return {"process_graph": node.flat_graph()}
 
 
-def _if(value: Any, accept: Any, reject: Any) -> PGNode:
+def _choose(value: Any, accept: Any, reject: Any) -> PGNode:
     return PGNode("if", {"value": value, "accept": accept, "reject": reject})
 
 

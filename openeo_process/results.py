@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kappamask.models import JobError
+from kappamask.models.hints import by_door
 
 __all__ = [
     "MANIFEST",
@@ -32,13 +33,13 @@ RASTERS = (*GEOTIFF, b"\x89HDF", b"CDF", b"\x89PNG", b"PK\x03\x04")
 LONGEST = 120
 """Characters of a name; file systems bear 255 bytes, and half-fetched files have more in their names."""
 SHOWN = 5
-"""Names of files told in a message."""
+"""Names of files listed in a message."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _UNSAFE = re.compile(r"[^\w.+@=-]+")
 
 
 class NoMaskError(JobError):
-    """A job has finished and its files are here, but none of them is a mask."""
+    """A job has finished and its files were fetched, but none is a mask."""
 
 
 def name_files(hrefs: Mapping[str, str]) -> dict[str, str]:
@@ -48,8 +49,8 @@ def name_files(hrefs: Mapping[str, str]) -> dict[str, str]:
     Those that would be the same, also where capitals do not count or once a suffix is added, bear a digest of the key.
     """
     names = {key: _name(href) for key, href in hrefs.items()}
-    taken = Counter([MANIFEST, *map(_bare, names.values())])
-    return {key: name if taken[_bare(name)] == 1 else _marked(name, key) for key, name in names.items()}
+    taken = Counter([MANIFEST, *map(_strip_suffix, names.values())])
+    return {key: name if taken[_strip_suffix(name)] == 1 else _add_digest(name, key) for key, name in names.items()}
 
 
 def _name(href: str) -> str:
@@ -59,11 +60,11 @@ def _name(href: str) -> str:
     return safe if len(safe) <= LONGEST else f"{safe[:40]}_{_digest(safe)}_{safe[-60:]}"
 
 
-def _bare(name: str) -> str:
+def _strip_suffix(name: str) -> str:
     return name.casefold().removesuffix(SUFFIXES[0])
 
 
-def _marked(name: str, key: str) -> str:
+def _add_digest(name: str, key: str) -> str:
     path = Path(name)
     return f"{path.stem}_{_digest(key)}{path.suffix}"
 
@@ -73,7 +74,7 @@ def _digest(text: str) -> str:
 
 
 def place_file(half: Path, target: Path) -> Path:
-    """Rename a whole file to `target`, with .tif added where it is a GeoTIFF; its path."""
+    """Rename a complete file to `target`, with .tif added to a GeoTIFF; return its path."""
     if is_geotiff(half) and not names_geotiff(target.name):
         target = target.with_name(target.name + SUFFIXES[0])
     return half.replace(target)
@@ -107,27 +108,28 @@ def collect_dates(files: Iterable[Path]) -> set[str]:
 
 
 def check_masks(files: Iterable[Path], job_id: str) -> None:
-    """Raise NoMaskError unless one of a job's files is a GeoTIFF with a date in its name."""
+    """Raise NoMaskError unless a file is a GeoTIFF with a date in its name."""
     files = list(files)
     if not find_masks(files):
         raise NoMaskError(
-            f"{_found(files, job_id)}; needed is a GeoTIFF with a date in its name, such as openEO_2025-09-21Z.tif. "
-            "After an update of this package, or once the back-end names its files otherwise, type kappamask resume: "
-            "it fetches them again and nothing is paid twice."
+            f"{_describe_files(files, job_id)}; needed is a GeoTIFF with a date in its name, such as "
+            "openEO_2025-09-21Z.tif. After an update of this package, or once the back-end names its files otherwise, "
+            f"{by_door(python='call kappamask.workflows.resume', command='type kappamask resume')}: it fetches them "
+            "again and nothing is paid twice."
         )
 
 
 def check_rasters(files: Iterable[Path], job_id: str) -> None:
-    """Raise NoMaskError unless one of a job's files is a raster, by what it begins with."""
+    """Raise NoMaskError unless a file is a raster, by its first bytes."""
     files = list(files)
     if not any(_begins(path, RASTERS) for path in files):
         raise NoMaskError(
-            f"{_found(files, job_id)}; needed is GeoTIFF, netCDF, PNG or zipped Zarr. Other results are fetched by "
-            "job.get_results().download_files(folder); what went wrong in the job may be in job.logs()."
+            f"{_describe_files(files, job_id)}; needed is GeoTIFF, netCDF, PNG or zipped Zarr. Other results are "
+            "fetched by job.get_results().download_files(folder); what went wrong in the job may be in job.logs()."
         )
 
 
-def _found(files: list[Path], job_id: str) -> str:
+def _describe_files(files: list[Path], job_id: str) -> str:
     names = sorted(path.name for path in files)
-    told = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    return f"Job {job_id} was fetched to {files[0].parent}, but no mask is among its files: found was {told}"
+    listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    return f"Job {job_id} was fetched to {files[0].parent}, but no mask is among its files: found was {listed}"

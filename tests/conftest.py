@@ -1,6 +1,7 @@
 import os
 import signal
 from pathlib import Path
+from uuid import uuid4
 
 import hypothesis
 import pytest
@@ -36,6 +37,14 @@ def shared_data() -> Path:
 def brightness(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
     """A network whose mask follows the brightness of B02 over 3 x 3 pixels."""
     return write_model(tmp_path_factory.mktemp("brightness"))
+
+
+@pytest.fixture(autouse=True)
+def data_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of its own for the journal of each test, made when it is first written to."""
+    folder = tmp_path_factory.getbasetemp() / f"home-{uuid4().hex[:12]}"
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from kappamask.udf.cleaning import clean
 from kappamask.udf.mask import cloud_mask
 from kappamask.udf.schemes import from_scheme, to_bits, to_scheme, unusable_pixels
 
-__all__ = ["bits", "clean", "cloud_mask", "from_scheme", "to_bits", "to_scheme", "unusable", "unusable_pixels"]
+__all__ = ["clean", "cloud_mask", "from_scheme", "to_bits", "to_scheme", "unusable_pixels"]
 
 bits, unusable = to_bits, unusable_pixels
 """Earlier names."""

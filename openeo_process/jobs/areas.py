@@ -18,8 +18,9 @@ from shapely.geometry.base import BaseGeometry
 from kappamask.files.geojson import list_geometries, parse_crs_name, split_box
 from kappamask.files.untrusted import parse_json
 from kappamask.models import CubeError, MissingExtraError
+from kappamask.models.hints import option
 
-__all__ = ["Cell", "cells", "read_area", "zones"]
+__all__ = ["Cell", "read_area", "split_by_zone", "split_into_cells"]
 
 GRID = 60
 """Metres that corners of cells are multiples of: the coarsest bands' pixels, so that all grids stay in phase."""
@@ -73,7 +74,7 @@ class Cell:
 
 
 def read_area(text: str, crs: str | None = None) -> BaseGeometry:
-    """An area in longitude and latitude (EPSG:4326) from what a user gives.
+    """Read an area, and return it in longitude and latitude (EPSG:4326).
 
     text: the path of a GeoJSON or GeoPackage, "W,S,E,N", or WKT; what exists as a file is one. crs: of its coordinates;
     left out, what the file says, else EPSG:4326. A box of degrees whose west is larger than its east crosses the
@@ -82,8 +83,8 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
     without geopandas.
     """
     try:
-        found, own = _parsed(text, crs)
-        area = _on_globe(found, crs or own or LONLAT)
+        found, own = _parse_area(text, crs)
+        area = _to_lonlat(found, crs or own or LONLAT)
     except UNREADABLE as error:
         raise CubeError(
             f"The area {text[:80]!r} cannot be read ({' '.join(str(error).split())}): give W,S,E,N, a polygon as WKT, "
@@ -99,13 +100,15 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
             f"{NORTH:g}: cut it there."
         )
     if west < -180 or east > 180 or south < SOUTH or north > NORTH:
-        raise CubeError(f"The area reaches from {west:g}, {south:g} to {east:g}, {north:g}; is its CRS given? (--crs)")
+        raise CubeError(
+            f"The area reaches from {west:g}, {south:g} to {east:g}, {north:g}; is its CRS given? ({option('crs')})"
+        )
     return area
 
 
-def _parsed(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
+def _parse_area(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
     if _is_file(text):
-        return _of_file(Path(text))
+        return _read_file(Path(text))
     if "(" in text:
         return shapely.from_wkt(text), None
     numbers = text.split(",")
@@ -113,33 +116,38 @@ def _parsed(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
         raise FileNotFoundError("there is no such file")
     degrees = crs is None or pyproj.CRS.from_user_input(crs).is_geographic
     edges = [float(number) for number in numbers]
-    inside = max(map(abs, edges[::2])) <= 360  # others are metres whose CRS is not told
+    inside = max(map(abs, edges[::2])) <= 360  # others are metres whose CRS is not given
     return shapely.union_all([shapely.box(*box) for box in split_box(*edges, degrees=degrees and inside)]), None
 
 
-def _on_globe(shape: BaseGeometry, crs: str) -> BaseGeometry:
-    """`shape` in longitude and latitude, cut at the antimeridian where it lies across it."""
+def _to_lonlat(shape: BaseGeometry, crs: str) -> BaseGeometry:
+    """Convert a shape to longitude and latitude, cut at the antimeridian."""
     if pyproj.CRS.from_user_input(crs).is_geographic:
-        return _folded(_projected(shape, crs, LONLAT))
-    return _united([_folded(_unwrapped(_projected(part, crs, LONLAT))) for part in shapely.get_parts(shape)])
+        return _wrap_longitudes(_project(shape, crs, LONLAT))
+    return _unite(
+        [_wrap_longitudes(_unwrap_longitudes(_project(part, crs, LONLAT))) for part in shapely.get_parts(shape)]
+    )
 
 
-def _unwrapped(shape: BaseGeometry) -> BaseGeometry:
-    """`shape`, narrower than half the globe, with longitudes that do not jump, so they may be beyond 180 degrees."""
+def _unwrap_longitudes(shape: BaseGeometry) -> BaseGeometry:
+    """Remove jumps in the longitudes of a shape narrower than half the globe.
+
+    They may then be beyond 180 degrees.
+    """
     if shape.is_empty or shape.bounds[2] - shape.bounds[0] <= HALF:
         return shape
     return shapely.transform(shape, lambda points: points + (points[:, :1] < 0) * (TURN, 0.0))
 
 
-def _folded(shape: BaseGeometry) -> BaseGeometry:
-    """`shape` with what lies up to a turn beyond 180 degrees, as longitudes from 0 to 360 have it, put in its place."""
+def _wrap_longitudes(shape: BaseGeometry) -> BaseGeometry:
+    """Move what lies beyond 180 degrees, as with longitudes from 0 to 360."""
     if shape.is_empty or (shape.bounds[0] >= -HALF and shape.bounds[2] <= HALF):
         return shape
     if shape.bounds[0] < -TURN or shape.bounds[2] > TURN or shape.bounds[2] - shape.bounds[0] > TURN:
         return shape
     globe = shapely.box(-HALF, -90, HALF, 90)
     moved = (shapely.affinity.translate(shape, turn) for turn in (-TURN, 0, TURN))
-    return _united([shapely.intersection(shapely.make_valid(one), globe) for one in moved])
+    return _unite([shapely.intersection(shapely.make_valid(one), globe) for one in moved])
 
 
 def _is_file(text: str) -> bool:
@@ -149,18 +157,18 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _of_file(path: Path) -> tuple[BaseGeometry, str | None]:
+def _read_file(path: Path) -> tuple[BaseGeometry, str | None]:
     with path.open("rb") as file:
         head = file.read(16)
     if head == GEOPACKAGE:
-        return _of_geopackage(path)
+        return _read_geopackage(path)
     document = parse_json(path.read_bytes(), max_bytes=MAX_AREA_BYTES)
-    return _united([shapely.from_geojson(json.dumps(one)) for one in list_geometries(document)]), parse_crs_name(
+    return _unite([shapely.from_geojson(json.dumps(one)) for one in list_geometries(document)]), parse_crs_name(
         document
     )
 
 
-def _of_geopackage(path: Path) -> tuple[BaseGeometry, str | None]:
+def _read_geopackage(path: Path) -> tuple[BaseGeometry, str | None]:
     try:
         import geopandas
     except ModuleNotFoundError as error:
@@ -168,15 +176,18 @@ def _of_geopackage(path: Path) -> tuple[BaseGeometry, str | None]:
     table = geopandas.read_file(path)
     if not isinstance(table, geopandas.GeoDataFrame):
         raise ValueError("its table holds no geometries")
-    return _united(table.geometry.values), table.crs.to_wkt() if table.crs else None
+    return _unite(table.geometry.values), table.crs.to_wkt() if table.crs else None
 
 
-def _united(shapes: Any) -> BaseGeometry:
+def _unite(shapes: Any) -> BaseGeometry:
     return shapely.union_all(shapely.make_valid(shapes))
 
 
-def zones(area: BaseGeometry) -> Iterator[tuple[int, BaseGeometry]]:
-    """EPSG code of each UTM zone that `area` (longitude, latitude) touches, and the part of `area` in it."""
+def split_by_zone(area: BaseGeometry) -> Iterator[tuple[int, BaseGeometry]]:
+    """Yield the EPSG code of each UTM zone, and the part of `area` in it.
+
+    area: in longitude and latitude.
+    """
     for code, pieces in sorted(_by_zone(area).items()):
         yield code, shapely.union_all(pieces)
 
@@ -205,21 +216,27 @@ def _strips() -> Iterator[tuple[float, float, float, float, int]]:
                 yield south, north, west, west + 6, zone
 
 
-def cells(area: BaseGeometry, side_km: float) -> list[Cell]:
-    """The cells, at most `side_km` wide and high, that cover `area` (longitude, latitude), cut to what it needs."""
+def split_into_cells(area: BaseGeometry, side_km: float) -> list[Cell]:
+    """Cover `area` with cells of at most `side_km`, cut to what it needs.
+
+    area: in longitude and latitude.
+    """
     most = max(GRID, floor(side_km * 1000 / GRID) * GRID)
-    return [cell for code, piece in zones(area) for cell in _in_zone(code, piece, most)]
+    return [cell for code, piece in split_by_zone(area) for cell in _in_zone(code, piece, most)]
 
 
 def _in_zone(code: int, piece: BaseGeometry, most: int) -> Iterator[Cell]:
-    """The bounds of `piece` in as few equal columns and rows as `most` metres allow; empty ones are left out."""
-    shape = _projected(shapely.segmentize(piece, VERTEX), LONLAT, f"EPSG:{code}")
-    west, south, east, north = _snapped(shape.bounds)
+    """Split the bounds of `piece` into equal cells of at most `most` metres.
+
+    Cells that `piece` does not touch are left out.
+    """
+    shape = _project(shapely.segmentize(piece, VERTEX), LONLAT, f"EPSG:{code}")
+    west, south, east, north = _snap_to_grid(shape.bounds)
     for left, right in _cuts(west, east, most):
         for bottom, top in _cuts(south, north, most):
             part = shapely.intersection(shape, shapely.box(left, bottom, right, top))
             if part.area > 0:
-                yield Cell(code, *_snapped(part.bounds))
+                yield Cell(code, *_snap_to_grid(part.bounds))
 
 
 def _cuts(first: int, last: int, most: int) -> list[tuple[int, int]]:
@@ -227,17 +244,17 @@ def _cuts(first: int, last: int, most: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, last)) for start in range(first, last, step)]
 
 
-def _snapped(bounds: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+def _snap_to_grid(bounds: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
     west, south, east, north = bounds
     return floor(west / GRID) * GRID, floor(south / GRID) * GRID, ceil(east / GRID) * GRID, ceil(north / GRID) * GRID
 
 
-def _projected(shape: BaseGeometry, source: str, target: str) -> BaseGeometry:
+def _project(shape: BaseGeometry, source: str, target: str) -> BaseGeometry:
     move = pyproj.Transformer.from_crs(source, target, always_xy=True)
-    return shapely.transform(shape, lambda points: points if source == target else _moved(points, move))
+    return shapely.transform(shape, lambda points: points if source == target else _transform_points(points, move))
 
 
-def _moved(points: Any, move: pyproj.Transformer) -> Any:
+def _transform_points(points: Any, move: pyproj.Transformer) -> Any:
     x, y = move.transform(points[:, 0], points[:, 1], errcheck=True)
     moved = points.copy()
     moved[:, 0], moved[:, 1] = x, y

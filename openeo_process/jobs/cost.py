@@ -8,15 +8,25 @@ from typing import Any
 
 from kappamask.models import JobError
 from kappamask.models.card import Accuracy, find_accuracy
-from kappamask.openeo_process.job_options import gigabytes
+from kappamask.models.hints import option
+from kappamask.openeo_process.job_options import parse_gigabytes
 from kappamask.openeo_process.jobs.areas import Cell
-from kappamask.openeo_process.jobs.journal import Part
-from kappamask.openeo_process.jobs.request import Request, chunks_of
+from kappamask.openeo_process.jobs.journal import JobRecord
+from kappamask.openeo_process.jobs.request import Request, count_chunks
 
-__all__ = ["SEEN", "Plan", "Sparing", "check_credits", "make_plan", "seen_credits", "sparing", "visits"]
+__all__ = [
+    "SEEN",
+    "BandSavings",
+    "Plan",
+    "check_credits",
+    "estimate_acquisitions",
+    "estimate_savings",
+    "make_plan",
+    "measured_credits",
+]
 
-SEEN = "from a pilot job"
-"""Basis of `seen_credits`."""
+SEEN = "from the test job"
+"""Basis of `measured_credits`."""
 REVISIT_DAYS = 2.5
 """Days between two images of a place, on average over latitudes up to 55 degrees, two satellites: 5 at the equator
 (Sentinel-2 User Handbook), less where orbits overlap; so dates are rather over- than underestimated."""
@@ -25,7 +35,7 @@ GB_HOUR_CREDITS, CPU_HOUR_CREDITS = 1.0, 1.5
 """Copernicus Data Space: credits for each batch job, for each gigabyte of memory and core, for each hour."""
 CHUNK_S, BAND_S = 7.0, 1.0
 """Core seconds for a chunk of one date, and for each band in it: reading, shuffling, handing over, writing. Guesses
-on the safe side (inference alone takes 0.2 to 0.5 s), until a pilot job's costs are known."""
+on the safe side (inference alone takes 0.2 to 0.5 s), until a test job's costs are known."""
 
 
 @dataclass(frozen=True)
@@ -43,40 +53,41 @@ class Plan:
     """Where the price comes from."""
 
     def check(self, most: float | None) -> None:
-        """Raises JobError if the price is above `most` credits."""
+        """Raise JobError if the price is above `most` credits."""
         check_credits(self.credits, self.basis, most)
 
 
 def check_credits(price: float, basis: str, most: float | None) -> None:
-    """Raises JobError if `price` is above `most` credits. basis: where the price comes from."""
+    """Raise JobError if `price` is above `most` credits. basis: where the price comes from."""
     if most is not None and price > most:
+        limit = int(most) if most == int(most) else most
         raise JobError(
-            f"About {price:.0f} credits ({basis}) are more than --max-credits {most:g}: "
+            f"About {price:.0f} credits ({basis}) are more than {option('max_credits', limit)}: "
             "ask for a smaller area or fewer dates, or allow more."
         )
 
 
 def make_plan(cells: Sequence[Cell], request: Request) -> Plan:
-    """What masking `cells` as `request` says takes.
+    """Estimate jobs, chunks, dates and credits of masking `cells`.
 
     The price is `JOB_CREDITS` for each job, and for each chunk and date `CHUNK_S`, and `BAND_S` for each band, of the
     cores and memory that the job options ask for.
     """
-    chunks = sum(chunks_of(cell, request) for cell in cells)
+    chunks = sum(count_chunks(cell, request) for cell in cells)
     megapixels = sum(width * height for width, height in (cell.pixels() for cell in cells)) / 1e6
-    count, seconds = visits(request.dates), CHUNK_S + BAND_S * len(request.bands)
+    count, seconds = estimate_acquisitions(request.dates), CHUNK_S + BAND_S * len(request.bands)
     price = _price(len(cells), chunks * count, seconds / 3600 * _rate(request.job_options))
     return Plan(len(cells), chunks, megapixels, count, price, f"if a chunk takes {seconds:g} s")
 
 
-def seen_credits(pilot: Part, parts: Sequence[Part], dates: int) -> float | None:
-    """What `parts`, the pilot among them, cost by what that did; None where that, or how large they are, is not told.
+def measured_credits(test_job: JobRecord, parts: Sequence[JobRecord], dates: int) -> float | None:
+    """Estimate the cost of `parts` from the test job's cost, or return None.
 
-    dates: how many the pilot had.
+    None if the cost or the number of chunks is unknown. dates: how many the test job had.
     """
-    if pilot.costs is None or not dates or not all(part.chunks for part in parts):
+    if test_job.costs is None or not dates or not all(part.chunks for part in parts):
         return None
-    each = max(0.0, pilot.costs - JOB_CREDITS) / dates / pilot.chunks
+    each = max(0.0, test_job.costs - JOB_CREDITS) / dates / test_job.chunks
     return _price(len(parts), sum(part.chunks for part in parts) * dates, each)
 
 
@@ -85,7 +96,7 @@ def _price(jobs: int, chunks: int, each: float) -> float:
 
 
 @dataclass(frozen=True)
-class Sparing:
+class BandSavings:
     """What loading fewer bands than there are saves, and what it costs."""
 
     credits: float
@@ -96,27 +107,30 @@ class Sparing:
     """The same with all bands."""
 
 
-def sparing(cells: Sequence[Cell], request: Request, offered: Sequence[str]) -> Sparing:
-    """What `request` saves and loses against loading all bands that are `offered`, by the card's accuracy."""
+def estimate_savings(cells: Sequence[Cell], request: Request, offered: Sequence[str]) -> BandSavings:
+    """Compare `request` with loading all offered bands: credits and the card's accuracy."""
     every, ours = (make_plan(cells, one).credits for one in (replace(request, bands=tuple(offered)), request))
     best, measured = (find_accuracy(request.card.accuracy, bands) for bands in (offered, request.bands))
-    return Sparing(every - ours, measured, best)
+    return BandSavings(every - ours, measured, best)
 
 
-def visits(dates: tuple[str, str]) -> int:
-    """About how many images of a place there are from the first day to before the last; JobError for no period."""
+def estimate_acquisitions(dates: tuple[str, str]) -> int:
+    """Estimate how many images of a place a period has.
+
+    dates: from the first day to before the last. Raises JobError for no period.
+    """
     try:
         first, last = (date.fromisoformat(text[:10]) for text in dates)
     except ValueError:
         first = last = date.min
     if not first < last:
         raise JobError(
-            f"--dates {'/'.join(dates)}: needed are two days, as 2025-05-01/2025-06-01; the last is left out."
+            f"{option('dates', '/'.join(dates))}: needed are two days, as 2025-05-01/2025-06-01; the last is left out."
         )
     return ceil((last - first).days / REVISIT_DAYS)
 
 
 def _rate(options: dict[str, Any]) -> float:
-    """Credits for an hour of one executor."""
-    memory = sum(gigabytes(options[key]) for key in ("executor-memory", "executor-memoryOverhead"))
+    """Compute the credits of an executor for an hour."""
+    memory = sum(parse_gigabytes(options[key]) for key in ("executor-memory", "executor-memoryOverhead"))
     return memory * GB_HOUR_CREDITS + float(options["executor-cores"]) * CPU_HOUR_CREDITS

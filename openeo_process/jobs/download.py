@@ -19,12 +19,12 @@ __all__ = [
     "MANIFEST",
     "Asset",
     "LinkError",
-    "assets_of",
+    "check_plain_name",
     "download",
-    "fetched",
+    "iter_valid_files",
+    "list_assets",
     "list_whole_files",
-    "plain_name",
-    "remove_halves",
+    "remove_partial_files",
     "write_manifest",
 ]
 
@@ -35,7 +35,7 @@ OK, PARTIAL, BEYOND = 200, 206, 416
 
 
 class LinkError(Exception):
-    """A link to a result that is refused or broken, as signed ones are once they have expired; ask for new ones."""
+    """A link to a result is refused or broken, as signed ones after they expire."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Asset:
         return {self.name, self.name + ".tif"}
 
 
-def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
-    """List the files of a finished job, named after their paths, with links signed anew.
+def list_assets(connection: openeo.Connection, job_id: str) -> list[Asset]:
+    """List the files of a finished job, named after their paths, with links signed again.
 
     Results of STAC 1.0 and 1.1 are read alike. Raises JobError if there is none, or no address of one.
     """
@@ -69,8 +69,11 @@ def assets_of(connection: openeo.Connection, job_id: str) -> list[Asset]:
     return [Asset(names[key], links[key], one.get("file:size"), find_bounds(one)) for key, one in listed.items()]
 
 
-def plain_name(name: str) -> str:
-    """`name`, which comes from outside; JobError if it leads to another folder, or is that of the manifest."""
+def check_plain_name(name: str) -> str:
+    """Return an untrusted file name if it is plain.
+
+    Raises JobError if it leads to another folder, or is that of the manifest.
+    """
     if name != Path(name).name or "\\" in name or not name.strip(". ") or name == MANIFEST:
         raise JobError(f"The back-end offers a file named {name!r}, which is not a plain name.")
     return name
@@ -80,7 +83,7 @@ def download(
     connection: openeo.Connection, asset: Asset, folder: Path, key: str, check: Callable[[Path], None],
     progress: Callable[[], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Fetch one file into `folder`; its line of the manifest.
+    """Fetch one file into `folder` and return its entry in the manifest.
 
     key: what is half fetched is kept under the asset's name and this, and gone on with. check: raises a KappaMaskError
     if the whole file is not what it should be; then the half is thrown away. progress: called as bytes come in.
@@ -103,7 +106,7 @@ def download(
     return {"name": place_file(part, target).name, "size": size, "sha256": digest}
 
 
-def remove_halves(folder: Path, key: str) -> None:
+def remove_partial_files(folder: Path, key: str) -> None:
     """Remove what is left of files that were half fetched under this key."""
     for half in folder.glob(f".*.{key}.part"):
         half.unlink()
@@ -138,7 +141,7 @@ def _sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, Any]]) -> Path:
-    """Write down what was fetched, whole or not at all; the manifest's path."""
+    """Write what was fetched into the manifest and return its path."""
     target = folder / MANIFEST
     draft = target.with_name(f".{MANIFEST}.part")
     draft.write_text(json.dumps({**about, "files": files}, indent=2), encoding="utf-8")
@@ -146,24 +149,24 @@ def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, An
     return target
 
 
-def fetched(folder: Path, job_id: str) -> Iterator[Path]:
-    """The files of this job that lie in `folder` as its manifest describes them; those that changed are left out."""
-    return (path for path, same in _compared(folder, job_id) if same)
+def iter_valid_files(folder: Path, job_id: str) -> Iterator[Path]:
+    """Yield the files of this job that are in `folder` as its manifest describes them."""
+    return (path for path, same in _compare_files(folder, job_id) if same)
 
 
 def list_whole_files(folder: Path, job_id: str) -> list[Path]:
-    """List the files of this job; none unless all lie in `folder` as its manifest says."""
-    found = [*_compared(folder, job_id)]
+    """List the files of this job if all are as the manifest says, else none."""
+    found = [*_compare_files(folder, job_id)]
     return [path for path, _ in found] if all(same for _, same in found) else []
 
 
-def _compared(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
-    """Each file of the manifest, and whether it is there and as it was."""
+def _compare_files(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
+    """Yield each file of the manifest, and whether it is there and unchanged."""
     try:
         manifest = parse_json((folder / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return
     for entry in manifest["files"] if manifest.get("job") == job_id else []:
-        path = folder / plain_name(entry["name"])
+        path = folder / check_plain_name(entry["name"])
         there = path.is_file() and path.stat().st_size == entry["size"]
         yield path, there and _sha256(path) == entry["sha256"]

@@ -9,24 +9,24 @@ import openeo
 
 from kappamask.models import JobError, KappaMaskError
 from kappamask.openeo_process.jobs.download import Asset, LinkError
-from kappamask.openeo_process.jobs.journal import Journal, Part, State
-from kappamask.openeo_process.jobs.retry import Patience, is_gone, is_transient, needs_login
-from kappamask.openeo_process.jobs.transitions import Steps, told
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
+from kappamask.openeo_process.jobs.retry import LoginError, RetryPolicy, is_gone, is_transient, needs_login
+from kappamask.openeo_process.jobs.transitions import Transitions, one_line
 from kappamask.openeo_process.results import NoMaskError
 
 __all__ = ["Driver"]
 
 ACTIVE = (State.POSTING, State.CREATED, State.STARTED)
 """States in which a part takes one of the places that the back-end grants."""
-QUIET = 3
-"""Faults in a row that nobody needs to hear of."""
+SILENT_RETRIES = 3
+"""Faults in a row that are not reported."""
 
 
 @dataclass
-class _Turn:
+class _Schedule:
     """When a part is next looked at, and how it has fared."""
 
-    due: float = 0.0
+    next_at: float = 0.0
     faults: int = 0
     waits: bool = False
     """For the back-end, which is still at it."""
@@ -43,100 +43,111 @@ class Driver:
         connect: Callable[[], openeo.Connection],
         *,
         at_once: int = 2,
-        patience: Patience | None = None,
-        check: Callable[[Part, Path, Asset], None] = lambda _part, _path, _asset: None,
-        tell: Callable[[Part], None] = lambda _: None,
+        policy: RetryPolicy | None = None,
+        check: Callable[[JobRecord, Path, Asset], None] = lambda _part, _path, _asset: None,
+        tell: Callable[[JobRecord], None] = lambda _: None,
     ) -> None:
-        """connect: a connection that is logged in and does not retry; made anew when a token has expired.
+        """Make a driver of the jobs in `journal`.
+
+        connect: makes a connection that is logged in and does not retry; called again when a token has expired.
 
         at_once: jobs that may run at the same time. check: raises a KappaMaskError unless a part's file is the
         whole mask that an asset stands for. tell: called at each change of state.
         """
         self.journal, self.at_once, self.tell = journal, at_once, tell
-        self.patience = patience or Patience()
-        self.steps = Steps(journal, connect, self.patience, check)
+        self.policy = policy or RetryPolicy()
+        self.transitions = Transitions(journal, connect, self.policy, check)
 
-    def run(self, keys: Iterable[str], *, once: bool = False) -> list[Part]:
-        """Drive the parts with these fingerprints until each has ended; as they are then.
+    def run(self, keys: Iterable[str], *, once: bool = False) -> list[JobRecord]:
+        """Drive the jobs with these fingerprints until each has ended, and return them.
 
+        Raises LoginError if the back-end refuses the login; no job is changed by it.
         once: look and fetch only: nothing is created or started, and no job that runs is waited for. A part whose
         faults do not pass is left as it stands, with the reason as its message, for another run.
         """
         order = list(keys)
-        turns = {key: _Turn() for key in order}
-        while turns:
-            key = min(turns, key=lambda one: turns[one].due)
-            time.sleep(max(0.0, turns[key].due - time.monotonic()))
-            if self._turn(key, turns, once) or (once and turns[key].waits):
-                del turns[key]
+        schedules = {key: _Schedule() for key in order}
+        while schedules:
+            key = min(schedules, key=lambda one: schedules[one].next_at)
+            time.sleep(max(0.0, schedules[key].next_at - time.monotonic()))
+            if self._take_step(key, schedules, once) or (once and schedules[key].waits):
+                del schedules[key]
         return [self.journal.get(key) for key in order]
 
-    def cancel(self, keys: Iterable[str]) -> list[Part]:
-        """End these parts, on the back-end too; what is fetched stays. JobError where another client has one."""
+    def cancel(self, keys: Iterable[str]) -> list[JobRecord]:
+        """End these jobs, on the back-end too; fetched files stay.
+
+        Raises JobError where another client has one.
+        """
         return [self._cancel(key) for key in keys]
 
-    def _cancel(self, key: str) -> Part:
-        with self.journal.claimed(key) as part:
+    def _cancel(self, key: str) -> JobRecord:
+        with self.journal.hold(key) as part:
             if part is None:
                 raise JobError(f"Another client works on part {key}: end it, or try again in a few minutes.")
-            after = part if part.state.ended else self.steps.cancel(part)
+            after = part if part.state.ended else self.transitions.cancel(part)
         self.tell(after)
         return after
 
-    def _turn(self, key: str, turns: dict[str, _Turn], once: bool) -> bool:
-        """One step of a part; whether nothing is left to do."""
-        turn = turns[key]
-        with self.journal.claimed(key) as part:
+    def _take_step(self, key: str, schedules: dict[str, _Schedule], once: bool) -> bool:
+        """Take one step of a job and return whether nothing is left to do."""
+        schedule = schedules[key]
+        with self.journal.hold(key) as part:
             if once and (part is None or not part.state.under_way):
                 return True
-            if part is None or (part.state is State.PLANNED and not self._has_place(turns)):
-                turn.due = time.monotonic() + self.patience.poll_s
+            if part is None or (part.state is State.PLANNED and not self._has_place(schedules)):
+                schedule.next_at = time.monotonic() + self.policy.poll_s
                 return self.journal.get(key).state.ended
-            return part.state.ended or self._step(part, turn)
+            return part.state.ended or self._step(part, schedule)
 
-    def _has_place(self, turns: dict[str, _Turn]) -> bool:
-        return sum(self.journal.get(key).state in ACTIVE for key in turns) < self.at_once
+    def _has_place(self, schedules: dict[str, _Schedule]) -> bool:
+        return sum(self.journal.get(key).state in ACTIVE for key in schedules) < self.at_once
 
-    def _step(self, part: Part, turn: _Turn) -> bool:
+    def _step(self, part: JobRecord, schedule: _Schedule) -> bool:
         try:
-            after = self.steps.of[part.state](part)
+            after = self.transitions.of[part.state](part)
+        except LoginError:  # no job is at fault
+            raise
         except NoMaskError as error:  # what was paid can be had by a later version
-            return self._fault(part.fingerprint, turn, error)
+            return self._fault(part.fingerprint, schedule, error)
         except JobError as error:
-            return self._failed(part, told(error))
+            return self._fail(part, one_line(error))
         except (KappaMaskError, LinkError, OSError, openeo.BaseOpenEoException) as error:
             if is_gone(error):
-                return self._failed(part, f"The back-end knows no job {part.job} any more.")
-            return self._fault(part.fingerprint, turn, error)
-        turn.waits = after.state is part.state
-        if not turn.waits:
+                return self._fail(part, f"The back-end knows no job {part.job} any more.")
+            return self._fault(part.fingerprint, schedule, error)
+        schedule.waits = after.state is part.state
+        if not schedule.waits:
             self.tell(after)
         elif part.message:  # why it was left once, which is over
             self.journal.change(part, message="")
-        turn.due = time.monotonic() + (self.patience.poll_s if turn.waits else 0.0)
-        turn.faults, turn.since = 0, time.monotonic()
+        schedule.next_at = time.monotonic() + (self.policy.poll_s if schedule.waits else 0.0)
+        schedule.faults, schedule.since = 0, time.monotonic()
         return after.state.ended
 
-    def _failed(self, part: Part, message: str) -> bool:
+    def _fail(self, part: JobRecord, message: str) -> bool:
         self.tell(self.journal.change(part, state=State.FAILED, message=message))
         return True
 
-    def _fault(self, key: str, turn: _Turn, error: Exception) -> bool:
-        """Wait for the next try, with a new login if need be, or leave the part for `resume`; True if it is left."""
-        turn.faults += 1
+    def _fault(self, key: str, schedule: _Schedule, error: Exception) -> bool:
+        """Schedule the next try, or leave the job for `resume`; True if it is left."""
+        schedule.faults += 1
         if needs_login(error):
-            self.steps.log_in_again()
-        passes = needs_login(error) or is_transient(error) or turn.faults <= self._tries(error)
-        if not passes or time.monotonic() - turn.since > self.patience.deadline_s:
-            self.tell(self.journal.change(self.journal.get(key), message=f"left for resume: {told(error)}"))
+            self.transitions.log_in_again()
+        passes = needs_login(error) or is_transient(error) or schedule.faults <= self._tries(error)
+        if not passes or time.monotonic() - schedule.since > self.policy.deadline_s:
+            self.tell(self.journal.change(self.journal.get(key), message=f"left for resume: {one_line(error)}"))
             return True
-        wait = self.patience.wait(turn.faults)
-        if turn.faults > QUIET:
-            self.tell(replace(self.journal.get(key), message=f"again in {wait:.0f} s: {told(error)}"))
-        turn.due = time.monotonic() + wait
+        wait = self.policy.wait(schedule.faults)
+        if schedule.faults > SILENT_RETRIES:
+            self.tell(replace(self.journal.get(key), message=f"again in {wait:.0f} s: {one_line(error)}"))
+        schedule.next_at = time.monotonic() + wait
         return False
 
     def _tries(self, error: Exception) -> int:
-        """How often what is no passing fault is tried again: a file may be better next time, a full disk not."""
+        """Return the retries of a fault that is not transient.
+
+        Bad files are retried, a full disk is not.
+        """
         passing = isinstance(error, LinkError | KappaMaskError) and not isinstance(error, NoMaskError)
-        return self.patience.bad_files if passing else 0
+        return self.policy.max_file_retries if passing else 0

@@ -5,25 +5,29 @@ from typing import NamedTuple
 
 import openeo
 
-__all__ = ["FAILURES", "Failure", "advice", "reason"]
+from kappamask.models.hints import by_door, option, render_hints
+
+__all__ = ["FAILURES", "Failure", "explain_failure", "find_hint"]
 
 
 class Failure(NamedTuple):
-    """A known failure: what its log holds (a regular expression, case ignored), and what to do."""
+    """A known failure and what to do about it."""
 
     pattern: str
+    """Regular expression of what its log holds, case ignored."""
     advice: str
 
 
 FAILURES = (
     Failure(
         r"kappamask's dependency archive is not usable",
-        "build the archive for the back-end's Python (kappamask archive --python 3.11) and give its URL with --archive",
+        "build the archive for the back-end's Python (kappamask archive --python 3.11) and give its URL "
+        f"with {option('archive')}",
     ),
     Failure(
         r"not the kappamask that sent this job|unknown key in the udf's context",
-        "the archive is of another KappaMask than this one: build it anew (kappamask archive) and give its URL with "
-        "--archive",
+        "the archive is of another KappaMask than this one: build it again (kappamask archive) and give its URL with "
+        f"{option('archive')}",
     ),
     Failure(
         r"no udf found",
@@ -35,21 +39,29 @@ FAILURES = (
     ),
     Failure(
         r"out of memory|oomkill|exit code:? 137|memory limit|java heap space|exceeding memory",
-        "give the job more memory: --option executor-memoryOverhead=5G",
+        "give the job more memory: "
+        + by_door(
+            python='job_options={"executor-memoryOverhead": "5G"} (of submit: options=)',
+            command="--option executor-memoryOverhead=5G",
+        ),
     ),
     Failure(
         r"no archive|(?:404|not found|no such file).*(?:archive|\.zip)|(?:archive|\.zip).*(?:404|not found)",
         "the back-end cannot read the archive: give a URL that it reaches (public or signed, and not expired)",
     ),
-    Failure(r"extenttoolarge|extent.*too large", "ask for a smaller area or a shorter time, or more parts (--part-km)"),
+    Failure(
+        r"extenttoolarge|extent.*too large",
+        f"ask for a smaller area or a shorter time, or more parts ({option('part_km')})",
+    ),
     Failure(
         r"token(?:invalid| expired| has expired)|authenticationrequired",
         "log in again, then: kappamask resume",
     ),
     Failure(
-        r"no (?:data|products?|items?) (?:available|found)|nodataavailable", "no image in that time: widen --dates"
+        r"no (?:data|products?|items?) (?:available|found)|nodataavailable",
+        f"no image in that time: widen {option('dates')}",
     ),
-    Failure(r"(?:sha256|is not the network|checksum)", "the archive holds another network: build it anew"),
+    Failure(r"(?:sha256|is not the network|checksum)", "the archive holds another network: build it again"),
     Failure(r"soft.?error|error while reading|could not read", "some images could not be read: kappamask resume later"),
 )
 """Of openeo-geopyspark-driver, Kubernetes, ONNX Runtime and this project's own errors; the first that fits counts."""
@@ -60,18 +72,22 @@ _CLASS = re.compile(r"^\w+(\.\w+)+: (?=.)")
 
 
 LOG_LINES = 200
-"""The last errors of a log, of which the last one is told and all are searched for known failures."""
+"""The last errors of a log, of which the last one is shown and all are searched for known failures."""
 
 
-def reason(job: openeo.BatchJob) -> str:
-    """The last error of the job's log in one line, and what to change where that is known."""
+def explain_failure(job: openeo.BatchJob) -> str:
+    """Explain in one line why a job failed, and what to change."""
     messages = [str(entry["message"]).strip() for entry in job.logs(level="error")][-LOG_LINES:]
     last = messages[-1].splitlines()[-1] if messages and messages[-1] else "its log holds no error"
     last = _CLASS.sub("", last)
-    hint = advice("\n".join(messages))
+    hint = find_hint("\n".join(messages))
     return f"{last} ({hint})" if hint else last
 
 
-def advice(log: str) -> str | None:
-    """What to change, if the log holds a failure that is known."""
-    return next((known.advice for known in FAILURES if re.search(known.pattern, log, re.IGNORECASE)), None)
+def find_hint(log: str) -> str | None:
+    """Find what to change in a log that holds a known failure, else None.
+
+    Options are named as they are typed where this process was started.
+    """
+    found = next((known.advice for known in FAILURES if re.search(known.pattern, log, re.IGNORECASE)), None)
+    return None if found is None else render_hints(found)

@@ -12,18 +12,19 @@ from typing import Any
 from uuid import uuid4
 
 from kappamask.models import JobError
-from kappamask.openeo_process.jobs.record import Part, State, fingerprint, mark, unsigned
+from kappamask.models.hints import option
+from kappamask.openeo_process.jobs.record import JobRecord, State, fingerprint, redact_urls, title_tag
 
-__all__ = ["Journal", "Part", "State", "fingerprint", "locate_journal", "mark", "unsigned"]
+__all__ = ["JobRecord", "Journal", "State", "fingerprint", "locate_journal", "redact_urls", "title_tag"]
 
-COLUMNS = tuple(field.name for field in fields(Part))
+COLUMNS = tuple(field.name for field in fields(JobRecord))
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DEFAULT 0, PRIMARY KEY (fingerprint));
 PRAGMA user_version = 1;
 """
 ADDED = {"attributes": "''", "chunks": "0", "max_credits": "NULL"}
 """Columns that journals of earlier versions lack -> the SQL of what their parts get."""
-ANEW = """
+UPDATE_PLANNED_AGAIN = """
 UPDATE part SET chunks = :chunks, max_credits = :max_credits,
     attributes = CASE attributes WHEN '' THEN :attributes ELSE attributes END WHERE fingerprint = :fingerprint;
 """
@@ -41,10 +42,16 @@ def locate_journal() -> Path:
 
 
 class Journal:
-    """Parts in a file that several clients may have open. Raises JobError if the file is no journal."""
+    """Job records in a file that several clients may have open.
+
+    Raises JobError if the file is no journal.
+    """
 
     def __init__(self, path: Path, *, lease_s: float = 180.0) -> None:
-        """lease_s: a client that dies without a trace holds a part for so long, longer than any request takes."""
+        """Open the journal, or make it.
+
+        lease_s: seconds that a client that died keeps its hold on a record; longer than any request takes.
+        """
         self.path, self.lease_s = path, lease_s
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +70,15 @@ class Journal:
             finally:
                 file.close()
         except sqlite3.Error as error:
-            raise JobError(f"The journal {self.path} cannot be used: {error}. Give another with --journal.") from error
+            raise JobError(
+                f"The journal {self.path} cannot be used: {error}. Give another with {option('journal')}."
+            ) from error
 
-    def plan(self, parts: Iterable[Part]) -> list[Part]:
-        """Write down parts that are new, or that failed or were canceled; each as the journal has it, in this order.
+    def plan(self, parts: Iterable[JobRecord]) -> list[JobRecord]:
+        """Record jobs that are new, failed or canceled; return all as the journal has them.
 
-        Parts that their batches no longer have, because it is asked for with another archive, are struck out. A batch
-        of which every part is asked for anew goes into the new one. What a batch may cost is what was said last.
+        Jobs that their batch no longer has, because it is requested with another archive, are deleted. A batch of which
+        every job is requested again becomes part of the new one. The last limit of credits counts.
         """
         given = list(parts)
         marks = ", ".join(f":{name}" for name in COLUMNS)
@@ -81,25 +90,25 @@ class Journal:
                 file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
                 values = {**_row(part), "changed": time.time()}
                 file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
-                file.execute(ANEW, values)
+                file.execute(UPDATE_PLANNED_AGAIN, values)
         return [self.get(part.fingerprint) for part in given]
 
-    def get(self, key: str) -> Part:
-        """One part."""
+    def get(self, key: str) -> JobRecord:
+        """Return one record. Raises JobError if there is none."""
         found = self.parts(fingerprint=key)
         if not found:
-            raise JobError(f"The journal {self.path} knows no part {key}; it may have been submitted anew meanwhile.")
+            raise JobError(f"The journal {self.path} knows no part {key}; it may have been submitted again meanwhile.")
         return found[0]
 
-    def parts(self, **where: str) -> list[Part]:
-        """All parts that have these values, the first planned first."""
+    def parts(self, **where: str) -> list[JobRecord]:
+        """List the records that have these values, in the order of planning."""
         condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
         with self._open() as file:
             rows = file.execute(f"SELECT {', '.join(COLUMNS)} FROM part WHERE {condition} ORDER BY rowid", where)  # noqa: S608
             return [_part(row) for row in rows]
 
-    def change(self, part: Part, **values: Any) -> Part:
-        """Write down what became of a part; what was said of its last state does not hold for a new one."""
+    def change(self, part: JobRecord, **values: Any) -> JobRecord:
+        """Change fields of a record and return it; a new state clears the message."""
         if "state" in values:
             values = {"message": "", **values, "changed": time.time()}
         assigned = ", ".join(f"{name} = :{name}" for name in values)
@@ -108,8 +117,8 @@ class Journal:
         return self.get(part.fingerprint)
 
     @contextmanager
-    def claimed(self, key: str) -> Iterator[Part | None]:
-        """The part, which no other client touches inside the block; None if another has it."""
+    def hold(self, key: str) -> Iterator[JobRecord | None]:
+        """Yield the record, locked against other clients; None if another client has it."""
         if not self.claim(key):
             yield None
             return
@@ -120,7 +129,10 @@ class Journal:
                 file.execute("UPDATE part SET owner = NULL WHERE fingerprint = ? AND owner = ?", (key, self.owner))
 
     def claim(self, key: str) -> bool:
-        """Take a part that nobody has, or whose owner is dead or overdue, or renew one's own claim."""
+        """Lock a record, or renew the lock; True if it is this client's.
+
+        A lock whose owner is dead or overdue is taken over.
+        """
         now = time.time()
         with self._open() as file:
             file.execute("BEGIN IMMEDIATE")
@@ -144,10 +156,10 @@ def _complete(file: sqlite3.Connection) -> None:
         file.execute(f"ALTER TABLE part ADD COLUMN {name} DEFAULT {ADDED[name]}")
 
 
-def _take_over(file: sqlite3.Connection, given: list[Part]) -> None:
-    """Rename batches of which every part is among those given: the same was asked for in other words, or more of it.
+def _take_over(file: sqlite3.Connection, given: list[JobRecord]) -> None:
+    """Rename batches whose jobs are all among those given.
 
-    Otherwise what is planned anew and what is there already would be two batches, and each a mask with holes.
+    Otherwise the new jobs and those that exist would be two batches, and each a mask with holes.
     """
     batches, members = {part.fingerprint: part.batch for part in given}, dict[str, set[str]]()
     for key, batch in file.execute("SELECT fingerprint, batch FROM part").fetchall():
@@ -156,10 +168,10 @@ def _take_over(file: sqlite3.Connection, given: list[Part]) -> None:
         file.execute("UPDATE part SET batch = ? WHERE fingerprint = ?", (batches[key], key))
 
 
-def _strike_out(file: sqlite3.Connection, given: list[Part]) -> None:
-    """Remove what is left of an earlier plan of the same batches: what runs goes on, and what is fetched stays.
+def _strike_out(file: sqlite3.Connection, given: list[JobRecord]) -> None:
+    """Delete records of an earlier plan of the same batches; running and fetched jobs stay.
 
-    Only a result of the same name goes, for its files are replaced by those of its successor.
+    Of the fetched ones only a result of the same name goes, because the new job replaces its files.
     """
     keys, names = {part.fingerprint for part in given}, {(part.batch, part.name) for part in given}
     for batch in {part.batch for part in given}:
@@ -171,7 +183,10 @@ def _strike_out(file: sqlite3.Connection, given: list[Part]) -> None:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the owner was a process of this machine that has ended; where that cannot be told, no."""
+    """Tell whether the owner was a process of this machine that has ended.
+
+    False where that is not known.
+    """
     host, pid, _ = owner.rsplit(":", 2)
     if host != socket.gethostname() or os.name != "posix":
         return False
@@ -184,10 +199,10 @@ def _is_dead(owner: str) -> bool:
     return False
 
 
-def _row(part: Part) -> dict[str, Any]:
+def _row(part: JobRecord) -> dict[str, Any]:
     return {name: getattr(part, name) for name in COLUMNS}
 
 
-def _part(row: tuple[Any, ...]) -> Part:
+def _part(row: tuple[Any, ...]) -> JobRecord:
     values = dict(zip(COLUMNS, row, strict=True))
-    return Part(**{**values, "state": State(values["state"])})
+    return JobRecord(**{**values, "state": State(values["state"])})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Part", "State", "fingerprint", "mark", "unsigned"]
+__all__ = ["JobRecord", "State", "fingerprint", "redact_urls", "title_tag"]
 
 UNSAID = {"stac-version": "1.0"}
 """Job options that earlier versions did not state, and what back-ends took for them; with these, no job is another."""
@@ -38,12 +38,12 @@ class State(StrEnum):
 
     @property
     def under_way(self) -> bool:
-        """Whether the job was started, and nothing is left to do but to look and to fetch."""
+        """Whether the job was started and not fetched yet."""
         return self in (State.STARTED, State.FINISHED)
 
 
 @dataclass(frozen=True)
-class Part:
+class JobRecord:
     """One job: what it asks for, and what became of it."""
 
     fingerprint: str
@@ -74,28 +74,34 @@ class Part:
     """What its batch may cost."""
 
     @property
+    def has_own_graph(self) -> bool:
+        """Whether it is a job of the caller's own graph, not of a batch."""
+        return self.batch == self.fingerprint[:8]
+
+    @property
     def title(self) -> str:
-        """The job's title."""
-        return f"KappaMask {self.name} {mark(self.fingerprint)}"
+        """The job's title, with the tag by which it is found again."""
+        name = self.name if self.has_own_graph else f"KappaMask {self.name}"
+        return f"{name} {title_tag(self.fingerprint)}"
 
 
 def fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
-    """16 hex digits that follow from what is asked of whom: 64 bits, so that chance makes no two alike.
+    """Hash back-end URL, graph and options to 64 bits, as 16 hex digits.
 
-    Signatures of URLs in the options do not count: a link that is signed anew leads to the same archive. Nor do
+    Signatures of URLs in the options do not count: a link that is signed again leads to the same archive. Nor do
     options that jobs of earlier versions had unsaid.
     """
     said = {name: value for name, value in options.items() if UNSAID.get(name) != value}
-    asked = [backend.rstrip("/"), graph, json.loads(unsigned(json.dumps(said)))]
+    asked = [backend.rstrip("/"), graph, json.loads(redact_urls(json.dumps(said)))]
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def unsigned(text: str) -> str:
-    """`text` without what stands behind the `?` of links in it, for that may be a signature, which is a secret."""
+def redact_urls(text: str) -> str:
+    """Remove the query of links in a text, because a signature is a secret."""
     return re.sub(r"(?<=\w)\?[^\s'\"<>()#]+", "?…", text)
 
 
-def mark(key: str) -> str:
-    """How a fingerprint stands in a title."""
+def title_tag(key: str) -> str:
+    """Format a fingerprint as it stands in a job's title."""
     return f"[km-{key}]"

@@ -1,4 +1,4 @@
-"""Turn an area and a period into a job for each cell, plus a test job."""
+"""Make a job for each cell of an area, plus a test job."""
 
 import json
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.job_options import Load
 from kappamask.openeo_process.jobs.areas import Cell
-from kappamask.openeo_process.jobs.journal import Part, fingerprint, unsigned
+from kappamask.openeo_process.jobs.journal import JobRecord, fingerprint, redact_urls
 
-__all__ = ["CANARY", "Request", "batch_id", "canary", "chunks_of", "named_cells", "part_of"]
+__all__ = ["TEST_JOB", "Request", "compute_batch_id", "count_chunks", "crop_to_chunk", "make_record", "name_cells"]
 
-CANARY = "canary"
-"""Name of the job on one chunk that proves UDF, archive and memory before the rest is paid for."""
+TEST_JOB = "canary"
+"""Name in journals of the test job on one chunk, which proves UDF, archive and memory before the rest is paid for."""
 APART = ("archive", "backend", "card", "options")
-"""Facts of a request that its batch's id leaves out, or takes otherwise than as they stand."""
+"""Request fields that are excluded from the batch id, or normalised first."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Request:
     @property
     def public_job_options(self) -> dict[str, Any]:
         """The same without signatures of links."""
-        return dict(json.loads(unsigned(json.dumps(self.job_options))))
+        return dict(json.loads(redact_urls(json.dumps(self.job_options))))
 
     @property
     def load(self) -> Load:
@@ -75,11 +75,14 @@ class Request:
 
     @property
     def package(self) -> str | None:
-        """Hash that the archive must have; None without an archive, for then the back-end's package is all there is."""
+        """Hash that the archive must have; None without an archive."""
         return package_hash(package_files(self.card)) if self.archive else None
 
     def graph(self, connection: openeo.Connection, cell: Cell, proves: bool = False) -> dict[str, Any]:
-        """The flat process graph that masks `cell`; with `proves`, only if the archive is that of this package."""
+        """Build the flat process graph that masks `cell`.
+
+        proves: the UDF fails unless the archive is that of this package.
+        """
         cleaning: dict[str, Any] = dict(self.cleaning)
         cube = load(
             connection, self.collection, area=cell.extent, dates=self.dates, bands=list(self.bands), model=self.card,
@@ -92,20 +95,25 @@ class Request:
         return dict(mask.save_result(format="GTiff").flat_graph())
 
 
-def part_of(
+def make_record(
     request: Request, connection: openeo.Connection, cell: Cell, folder: Path, name: str, batch: str, *,
     proves: bool = False,
-) -> Part:  # fmt: skip
-    """The part that masks `cell`; its files go to `folder` / `name`. proves: it fails unless the archive is right."""
+) -> JobRecord:  # fmt: skip
+    """Make the record of the job that masks `cell`.
+
+    Its files go to `folder` / `name`. proves: the job fails unless the archive is the right one.
+    """
     graph = request.graph(connection, cell, proves)
     key = fingerprint(request.backend, graph, request.job_options)
     options = json.dumps(request.job_options)
-    chunks = chunks_of(cell, request)
-    return Part(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name), chunks=chunks)
+    chunks = count_chunks(cell, request)
+    return JobRecord(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name), chunks=chunks)
 
 
-def batch_id(cells: Sequence[Cell], request: Request) -> str:
-    """8 hex digits that follow from what is asked: the same request is the same batch, in any process, on any day.
+def compute_batch_id(cells: Sequence[Cell], request: Request) -> str:
+    """Hash cells and request to 8 hex digits.
+
+    The same request is the same batch, in any process, on any day.
 
     Of the network all that its card says counts, wherever it lies; the archive does not.
     """
@@ -114,23 +122,26 @@ def batch_id(cells: Sequence[Cell], request: Request) -> str:
     return fingerprint(request.backend, asked, dict(request.options))[:8]
 
 
-def named_cells(cells: Sequence[Cell], request: Request, proven: bool) -> list[tuple[Cell, str]]:
-    """The cells of all jobs, with their names; if `proven`, a canary first, where the first cell is larger than one."""
+def name_cells(cells: Sequence[Cell], request: Request, proven: bool) -> list[tuple[Cell, str]]:
+    """Name the cells of all jobs, with `proven` a test job first.
+
+    It is left out where the first cell is no larger than one chunk.
+    """
     named = [(cell, cell.name) for cell in cells]
-    small = canary(cells[0], request)
-    return [(small, CANARY), *named] if proven and small != cells[0] else named
+    small = crop_to_chunk(cells[0], request)
+    return [(small, TEST_JOB), *named] if proven and small != cells[0] else named
 
 
-def canary(cell: Cell, request: Request) -> Cell:
-    """The middle of `cell`, so large that it is one chunk with its margin."""
+def crop_to_chunk(cell: Cell, request: Request) -> Cell:
+    """Return the middle of `cell`, one chunk large with its margin."""
     side = (request.card.window - 2 * request.overlap) * PIXEL_M // 2 // 60 * 60
     west = cell.west + max(0, (cell.east - cell.west - side) // 2) // 60 * 60
     south = cell.south + max(0, (cell.north - cell.south - side) // 2) // 60 * 60
     return Cell(cell.epsg, west, south, min(west + side, cell.east), min(south + side, cell.north))
 
 
-def chunks_of(cell: Cell, request: Request) -> int:
-    """How many chunks a date of `cell` has on a back-end, which lays them over the cell and its margin."""
+def count_chunks(cell: Cell, request: Request) -> int:
+    """Count the chunks of one date of `cell` and its margin."""
     payload = request.card.window - 2 * request.overlap
     margin = 2 * ceil(request.overlap * PIXEL_M / 60) * 60 // PIXEL_M
     across, down = (ceil((side + margin) / payload) for side in cell.pixels())

@@ -7,7 +7,9 @@ import requests
 from openeo.rest import OpenEoApiPlainError
 from openeo.rest.auth.oidc import OidcException
 
-__all__ = ["FAULTS", "Patience", "is_gone", "is_refusal", "is_transient", "needs_login"]
+from kappamask.models import JobError
+
+__all__ = ["FAULTS", "LoginError", "RetryPolicy", "is_gone", "is_refusal", "is_transient", "needs_login"]
 
 TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 """Too many requests, and the server's or a gateway's own faults (RFC 9110, RFC 6585): the same request may succeed."""
@@ -28,8 +30,12 @@ SPREAD = 0.25
 """Share by which waits vary, so that many clients do not come back at once."""
 
 
+class LoginError(JobError):
+    """The back-end or its provider refuses the login, or what it needs is missing."""
+
+
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """Seconds: between requests, for one request, and for all that goes wrong in a row."""
 
     poll_s: float = 15.0
@@ -39,27 +45,29 @@ class Patience:
     """The wait after the first fault, which doubles with each further one, and its end."""
     request_s: int = 60
     """After which a request counts as lost."""
-    settle_s: float = 20.0
+    create_grace_s: float = 20.0
     """How long a lost request to create a job may still take effect; then the list of jobs is believed."""
-    bad_files: int = 5
-    """How often in a row a link is signed anew, or a file fetched anew that is not what it should be."""
+    max_file_retries: int = 5
+    """How often in a row a link is signed again, or a wrong file is fetched again."""
     deadline_s: float = 6 * 3600.0
     """A part that fares no better for so long is left for `resume`."""
 
     def wait(self, faults: int) -> float:
-        """Seconds to wait after so many faults in a row."""
+        """Draw the seconds to wait after so many faults in a row."""
         return min(self.most_s, self.first_s * 2.0 ** min(faults - 1, 32)) * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether asking again may help."""
+    """Tell whether asking again may help."""
     if isinstance(error, OpenEoApiPlainError):
         return error.http_status_code in TRANSIENT_STATUS
     return isinstance(error, FAULTS)
 
 
 def needs_login(error: BaseException) -> bool:
-    """Whether a new connection may help: the token has expired, or the address was not found.
+    """Tell whether a new connection may help.
+
+    It may if the token has expired, or if the address was not found.
 
     openEO's client asks where the API is when it connects, and where that answer is lost it guesses, for good.
     """
@@ -72,10 +80,10 @@ def needs_login(error: BaseException) -> bool:
 
 
 def is_refusal(error: OpenEoApiPlainError) -> bool:
-    """Whether the back-end said that it did not do what was asked; its own faults (5xx) leave that open."""
+    """Tell whether the back-end refused; its own faults (5xx) leave that open."""
     return error.http_status_code is not None and 400 <= error.http_status_code < 500
 
 
 def is_gone(error: BaseException) -> bool:
-    """Whether the back-end does not know the job (any more)."""
+    """Tell whether the back-end does not know the job (any more)."""
     return getattr(error, "code", None) == GONE_CODE

@@ -16,13 +16,20 @@ import openeo
 from openeo.rest import OpenEoApiPlainError
 
 from kappamask.models import JobError
-from kappamask.openeo_process.jobs.download import Asset, assets_of, download, fetched, remove_halves, write_manifest
-from kappamask.openeo_process.jobs.failures import reason
-from kappamask.openeo_process.jobs.journal import Journal, Part, State, mark, unsigned
-from kappamask.openeo_process.jobs.retry import Patience, is_gone, is_refusal, is_transient, needs_login
+from kappamask.openeo_process.jobs.download import (
+    Asset,
+    download,
+    iter_valid_files,
+    list_assets,
+    remove_partial_files,
+    write_manifest,
+)
+from kappamask.openeo_process.jobs.failures import explain_failure
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, redact_urls, title_tag
+from kappamask.openeo_process.jobs.retry import RetryPolicy, is_gone, is_refusal, is_transient, needs_login
 from kappamask.openeo_process.results import check_masks
 
-__all__ = ["Steps", "told"]
+__all__ = ["Transitions", "one_line"]
 
 ENDED = {"error": State.FAILED, "canceled": State.CANCELED}
 """openEO's status of a job that will not finish -> state of its part."""
@@ -30,22 +37,31 @@ LISTED = 1000
 """Jobs asked for in a listing; back-ends may send fewer, the newest first."""
 
 
-class Steps:
-    """The steps of parts of one journal; JobError where a part cannot go on, other errors where it may later."""
+class Transitions:
+    """The steps of the jobs of one journal.
+
+    A step raises JobError where a job cannot go on, and another error where it may later.
+    """
 
     def __init__(
         self,
         journal: Journal,
         connect: Callable[[], openeo.Connection],
-        patience: Patience,
-        check: Callable[[Part, Path, Asset], None],
+        policy: RetryPolicy,
+        check: Callable[[JobRecord, Path, Asset], None],
+        *,
+        watch: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
-        """See `Driver`."""
-        self.journal, self.connect, self.patience, self.check = journal, connect, patience, check
+        """See `Driver`.
+
+        watch: called with what the back-end says of a job whenever it was asked.
+        """
+        self.journal, self.connect, self.policy, self.check = journal, connect, policy, check
+        self.watch = watch
         self._connection: openeo.Connection | None = None
-        self.of: dict[State, Callable[[Part], Part]] = {
-            State.PLANNED: self._create,
-            State.POSTING: self._find,
+        self.of: dict[State, Callable[[JobRecord], JobRecord]] = {
+            State.PLANNED: self._adopt_or_create,
+            State.POSTING: self._recover_created,
             State.CREATED: self._start,
             State.STARTED: self._watch,
             State.FINISHED: self._fetch,
@@ -62,17 +78,18 @@ class Steps:
         """Make a new connection for the next step."""
         self._connection = None
 
-    def _create(self, part: Part) -> Part:
+    def _adopt_or_create(self, part: JobRecord) -> JobRecord:
         """Adopt a job with this fingerprint, of another journal or day; else create one."""
-        return self._adopted(part) or self._post(part)
+        return self._adopt_existing(part) or self.create(part)
 
-    def _find(self, part: Part) -> Part:
-        """A request to create the job was made and nobody answered: wait until it has taken effect or never will."""
-        if time.time() - part.changed < self.patience.settle_s:
+    def _recover_created(self, part: JobRecord) -> JobRecord:
+        """Find the job after a request without answer, when that can no longer take effect."""
+        if time.time() - part.changed < self.policy.create_grace_s:
             return part
-        return self._adopted(part) or self._post(part)
+        return self._adopt_existing(part) or self.create(part)
 
-    def _post(self, part: Part) -> Part:
+    def create(self, part: JobRecord) -> JobRecord:
+        """Create the job; raises JobError if the back-end refuses it."""
         connection = self.connection  # logged in before the intent is written
         part = self.journal.change(part, state=State.POSTING, posts=part.posts + 1)
         graph, options = json.loads(part.graph), json.loads(part.options)
@@ -87,53 +104,56 @@ class Steps:
             raise JobError(f"The back-end refuses the job: {error}") from error
         return self.journal.change(part, state=State.CREATED, job=job.job_id)
 
-    def _adopted(self, part: Part) -> Part | None:
-        """The part with the job that bears its mark; of several, the one furthest on; the others are not started."""
-        found = [job for job in self._listed(part) if job["status"] not in ENDED]
+    def _adopt_existing(self, part: JobRecord) -> JobRecord | None:
+        """Adopt the job whose title has the tag; of several, the one furthest on."""
+        found = [job for job in self._list_own(part) if job["status"] not in ENDED]
         if not found:
             return None
         best = max(found, key=lambda job: (job["status"] != "created", job["id"]))
         state = State.CREATED if best["status"] == "created" else State.STARTED
         return self.journal.change(part, state=state, job=best["id"])
 
-    def _listed(self, part: Part) -> list[dict[str, Any]]:
+    def _list_own(self, part: JobRecord) -> list[dict[str, Any]]:
         jobs = self.connection.list_jobs(limit=LISTED)
-        return [dict(job) for job in jobs if mark(part.fingerprint) in str(job.get("title"))]
+        return [dict(job) for job in jobs if title_tag(part.fingerprint) in str(job.get("title"))]
 
-    def _start(self, part: Part) -> Part:
+    def _start(self, part: JobRecord) -> JobRecord:
         job = self.connection.job(str(part.job))
         if job.status() == "created":
             job.start()
         return self.journal.change(part, state=State.STARTED)
 
-    def _watch(self, part: Part) -> Part:
+    def _watch(self, part: JobRecord) -> JobRecord:
         job = self.connection.job(str(part.job))
         found = job.describe()
+        self.watch(found)
         status, costs = found["status"], found.get("costs")
         if status == "created":  # a start that was lost on the way
             return self.journal.change(part, state=State.CREATED)
         if status in ENDED:
-            message = reason(job) if status == "error" else "canceled on the back-end"
+            message = explain_failure(job) if status == "error" else "canceled on the back-end"
             return self.journal.change(part, state=ENDED[status], message=message, costs=costs)
         if status != "finished":
             return part
         return self.journal.change(part, state=State.FINISHED, costs=costs)
 
-    def _fetch(self, part: Part) -> Part:
+    def _fetch(self, part: JobRecord) -> JobRecord:
         folder, job_id = Path(part.folder), str(part.job)
-        assets = assets_of(self.connection, job_id)
-        names = {path.name for path in fetched(folder, job_id)}
+        assets = list_assets(self.connection, job_id)
+        names = {path.name for path in iter_valid_files(folder, job_id)}
         if not all(names & asset.names for asset in assets):
-            entries = [self._download(asset, folder, part) for asset in assets]
+            entries = [self.download(asset, folder, part) for asset in assets]
             about = {"job": part.job, "backend": part.backend, "fingerprint": part.fingerprint}
             write_manifest(folder, about, entries)
             names = {entry["name"] for entry in entries}
-        remove_halves(folder, part.fingerprint)
-        self._sweep(part)
+        remove_partial_files(folder, part.fingerprint)
+        self._delete_duplicates(part)
         check_masks((folder / name for name in names), job_id)
         return self.journal.change(part, state=State.FETCHED)
 
-    def _download(self, asset: Asset, folder: Path, part: Part) -> dict[str, Any]:
+    def download(self, asset: Asset, folder: Path, part: JobRecord) -> dict[str, Any]:
+        """Fetch and check one file of a job; return its entry in the manifest."""
+
         def check(path: Path) -> None:
             self.check(part, path, asset)
 
@@ -142,18 +162,18 @@ class Steps:
 
         return download(self.connection, asset, folder, part.fingerprint, check, progress)
 
-    def _sweep(self, part: Part) -> None:
-        """Remove what a repeated request created beside the job that ran: it was never started and costs nothing."""
-        for job in self._listed(part) if part.posts > 1 else []:
+    def _delete_duplicates(self, part: JobRecord) -> None:
+        """Delete duplicates of the job, which were never started and cost nothing."""
+        for job in self._list_own(part) if part.posts > 1 else []:
             if job["id"] != part.job and job["status"] == "created":
-                with _or_gone():
+                with _ignore_gone():
                     self.connection.job(job["id"]).delete()
 
-    def cancel(self, part: Part) -> Part:
+    def cancel(self, part: JobRecord) -> JobRecord:
         """End a part, on the back-end too."""
-        part = (self._adopted(part) if part.state is State.POSTING else None) or part
+        part = (self._adopt_existing(part) if part.state is State.POSTING else None) or part
         if part.job:
-            with _or_gone():
+            with _ignore_gone():
                 _end(self.connection.job(part.job))
         return self.journal.change(part, state=State.CANCELED, message="canceled by kappamask cancel")
 
@@ -167,8 +187,8 @@ def _end(job: openeo.BatchJob) -> None:
 
 
 @contextmanager
-def _or_gone() -> Iterator[None]:
-    """For what ends a job: one that the back-end does not know any more has ended."""
+def _ignore_gone() -> Iterator[None]:
+    """Ignore that the back-end does not know a job any more."""
     try:
         yield
     except openeo.BaseOpenEoException as error:
@@ -176,6 +196,6 @@ def _or_gone() -> Iterator[None]:
             raise
 
 
-def told(error: Exception) -> str:
-    """An error in one line, without signatures of links."""
-    return unsigned(" ".join(str(error).split()))
+def one_line(error: Exception) -> str:
+    """Format an error in one line, without signatures of links."""
+    return redact_urls(" ".join(str(error).split()))

@@ -9,7 +9,7 @@ from files import geotiff
 from openeo_driver.errors import FeatureUnsupportedException
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.scene_index import SceneRecord, filtered, record
+from kappamask.backend.scene_index import SceneRecord, filter_scenes, record
 from kappamask.backend.stac import stac_scenes
 
 TAGS = {"datetime": "2018-02-02T10:50:00Z", "level": "L1C"}
@@ -37,7 +37,7 @@ def scenes(tmp_path, *covers):
 )
 def test_scenes_that_say_they_are_too_cloudy_are_left_out(tmp_path, asked, left):
     env = EvalEnv({"parameters": {"most": 30}})
-    found = filtered(scenes(tmp_path, 0.0, 30.0, 90.0, None), {"eo:cloud_cover": asked}, env)
+    found = filter_scenes(scenes(tmp_path, 0.0, 30.0, 90.0, None), {"eo:cloud_cover": asked}, env)
     assert [one.cloud_cover for one in found] == left
 
 
@@ -50,7 +50,7 @@ def test_scenes_that_say_they_are_too_cloudy_are_left_out(tmp_path, asked, left)
 )
 def test_other_filters_are_refused(tmp_path, properties, says):
     with pytest.raises(FeatureUnsupportedException, match=says):
-        filtered(scenes(tmp_path, 1.0), properties, EvalEnv())
+        filter_scenes(scenes(tmp_path, 1.0), properties, EvalEnv())
 
 
 def test_a_geotiff_says_it_by_a_tag_and_a_stac_item_by_its_property(tmp_path):

@@ -1,11 +1,11 @@
-"""Labels are kept as a graph's condition says."""
+"""Labels stay as a graph's condition says."""
 
 import pytest
 from openeo.internal.processes.builder import convert_callable_to_pgnode
 from openeo.processes import and_, or_, text_begins, text_contains
 from openeo_driver.errors import ProcessParameterInvalidException
 
-from kappamask.backend.filters import kept
+from kappamask.backend.filters import select_labels
 
 LABELS = ["2018-02-02T00:00:00Z", "2018-02-07T00:00:00Z", "2019-02-02T00:00:00Z"]
 
@@ -24,10 +24,10 @@ def condition(function):
     ],
 )
 def test_conditions(function, expected):
-    assert kept(LABELS, condition(function)) == expected
+    assert select_labels(LABELS, condition(function)) == expected
 
 
 @pytest.mark.parametrize("graph", [{}, {"a": {"process_id": "sin", "arguments": {"x": 1}, "result": True}}])
 def test_what_is_no_condition_is_told(graph):
     with pytest.raises(ProcessParameterInvalidException, match="filter_labels"):
-        kept(LABELS, {"process_graph": graph})
+        select_labels(LABELS, {"process_graph": graph})

@@ -7,16 +7,16 @@ from contextlib import ExitStack
 import pytest
 from rich.console import Console
 
-from kappamask.openeo_process.jobs.journal import Part, State
+from kappamask.openeo_process.jobs.journal import JobRecord, State
 from kappamask.workflows.display import job_table, render_jobs
 
 JOB = "j-2611272126461630dd294474"
 """As long as the ids of Copernicus Data Space."""
 
 
-def part(number: int, state: State = State.PLANNED, **values) -> Part:
+def part(number: int, state: State = State.PLANNED, **values) -> JobRecord:
     name = f"32635_500280_{6_486_000 + 60 * number}"
-    return Part(f"{number:016x}", "9dc63b8c", name, "https://example.org", "{}", "{}", "out", state, **values)
+    return JobRecord(f"{number:016x}", "9dc63b8c", name, "https://example.org", "{}", "{}", "out", state, **values)
 
 
 def screen(parts, rows: int = 20, width: int = 80) -> str:
@@ -59,7 +59,7 @@ def test_a_narrow_terminal_cuts_the_job_and_nothing_else():
 def test_of_many_parts_those_that_changed_last_are_listed_and_all_are_counted():
     parts = [part(number, State.FETCHED, changed=float(number)) for number in range(90)] + [part(99)]
     shown = screen(parts, rows=3)
-    assert "91 parts: 90 fetched, 1 planned; no credits told yet" in shown
+    assert "91 parts: 90 fetched, 1 planned; no credits reported yet" in shown
     assert [number for number in range(100) if part(number).name in shown] == [87, 88, 89]
 
 

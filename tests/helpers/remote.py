@@ -21,11 +21,16 @@ WIDE = "26.9948,58.634,27.0150,58.638"
 """The same and a bit of what lies west of it: two parts of a kilometre at most."""
 
 
-@contextmanager
-def back_end(folder: Path, bands: tuple[str, ...] = BANDS, **options) -> Iterator[Server]:
-    """A running back-end whose one L1C scene is 96 x 96 px of noise."""
+def write_scene(folder: Path, bands: tuple[str, ...] = BANDS) -> None:
+    """Write an L1C scene of 96 x 96 px of noise."""
     values = np.random.default_rng(3).integers(300, 9000, (len(bands), 96, 96)).astype(np.uint16)
     geotiff(folder / "scene_L1C_20180202.tif", values, bands, {"datetime": f"{DATE}T10:50:00Z", "level": "L1C"})
+
+
+@contextmanager
+def back_end(folder: Path, bands: tuple[str, ...] = BANDS, **options) -> Iterator[Server]:
+    """A running back-end with the one scene of `write_scene`."""
+    write_scene(folder, bands)
     with running_server(folder, **options) as running:
         yield running
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappamask.models import CubeError, MissingExtraError
-from kappamask.openeo_process.jobs.areas import Cell, cells, read_area, zones
+from kappamask.openeo_process.jobs.areas import Cell, read_area, split_by_zone, split_into_cells
 
 BELGIUM = "5.00,51.20,5.05,51.23"
 TRIANGLE = shapely.from_wkt("POLYGON((5 51, 7 51, 6 52, 5 51))")
@@ -29,7 +29,7 @@ def lonlat(cell: Cell) -> shapely.Geometry:
 
 def test_every_place_of_the_world_is_in_one_zone():
     world = shapely.box(-180, -80, 180, 84)
-    assert sum(piece.area for _, piece in zones(world)) == pytest.approx(world.area, rel=1e-9)
+    assert sum(piece.area for _, piece in split_by_zone(world)) == pytest.approx(world.area, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_every_place_of_the_world_is_in_one_zone():
 )
 def test_zones_are_those_of_the_tiles(longitude, latitude, epsg):
     spot = shapely.box(longitude, latitude, longitude + 0.01, latitude + 0.01)
-    assert [code for code, _ in zones(spot)] == [epsg]
+    assert [code for code, _ in split_by_zone(spot)] == [epsg]
 
 
 @given(st.floats(-179, 178), st.floats(-75, 82), st.floats(0.01, 0.8), st.floats(0.01, 0.5), st.floats(5, 40))
 def test_cells_cover_the_area_and_lie_on_the_grid(west, south, width, height, side):
     area = shapely.box(west, south, west + width, south + height)
-    found = cells(area, side)
+    found = split_into_cells(area, side)
     for cell in found:
         assert not any(edge % 60 for edge in (cell.west, cell.south, cell.east, cell.north))
         assert 0 < cell.east - cell.west <= side * 1000

@@ -9,14 +9,14 @@ from openeo.rest import OpenEoApiError
 
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.driver import Driver
-from kappamask.openeo_process.jobs.journal import Journal, Part, State
-from kappamask.openeo_process.jobs.request import CANARY
-from kappamask.openeo_process.jobs.retry import Patience
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
+from kappamask.openeo_process.jobs.request import TEST_JOB
+from kappamask.openeo_process.jobs.retry import RetryPolicy
 from kappamask.workflows import batch_driving
 from kappamask.workflows.batch_driving import drive_batches
 
-PATIENCE = Patience(poll_s=0.01, first_s=0.01, most_s=0.01)
-PART = Part("a" * 16, "batch", "part", "https://example.org", "{}", "{}", "out", job="j-1")
+POLICY = RetryPolicy(poll_s=0.01, first_s=0.01, most_s=0.01)
+PART = JobRecord("a" * 16, "batch", "part", "https://example.org", "{}", "{}", "out", job="j-1")
 
 
 class BackEnd:
@@ -61,14 +61,14 @@ def back_end(monkeypatch):
     """What `drive_batches` finds at every address: here a job that is started fails."""
     found = BackEnd(**{"j-1": "running", "j-2": "error"})
     monkeypatch.setattr(
-        batch_driving, "make_driver", lambda book, *_: Driver(book, lambda: found, at_once=9, patience=PATIENCE)
+        batch_driving, "make_driver", lambda book, *_: Driver(book, lambda: found, at_once=9, policy=POLICY)
     )
     return found
 
 
 def batch_of(book, pilot, *others, **values):
     """A batch with a canary in the state `pilot`, and other parts, each 9 chunks large."""
-    asked = [replace(PART, fingerprint=CANARY, name=CANARY, state=pilot, chunks=1, **values)]
+    asked = [replace(PART, fingerprint=TEST_JOB, name=TEST_JOB, state=pilot, chunks=1, **values)]
     for number, state in enumerate(others):
         asked.append(replace(PART, fingerprint=f"{number}", name=f"p{number}", state=state, job="j-2", chunks=9))
     return book.plan([replace(part, max_credits=40) for part in asked])
@@ -80,7 +80,7 @@ def plan_masks(book, state, **values):
 
 
 def driver(book, back_end):
-    return Driver(book, lambda: back_end, patience=PATIENCE)
+    return Driver(book, lambda: back_end, policy=POLICY)
 
 
 @pytest.mark.parametrize("state", [State.CREATED, State.STARTED, State.FINISHED])
@@ -144,7 +144,7 @@ def test_what_a_batch_may_cost_holds_for_resume_too(book, back_end, tmp_path, mo
     parts = batch_of(book, State.FETCHED, State.PLANNED, costs=7.0, folder=str(tmp_path))
     drive_batches(book, [parts], 1, limit=most)
     assert back_end.asked == asked
-    dear = "left for resume: About 54 credits (from a pilot job) are more than --max-credits"
+    dear = "left for resume: About 54 credits (from the test job) are more than max_credits="
     assert book.get("0").message.startswith(dear) == (not asked)
 
 

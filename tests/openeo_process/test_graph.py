@@ -14,7 +14,7 @@ from kappamask.backend.callbacks import Callback
 from kappamask.models import CubeError, JobError, load_card
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf, unusable
-from kappamask.openeo_process.chunks import enlarged
+from kappamask.openeo_process.chunks import enlarge_extent
 from kappamask.openeo_process.graph import chunk_arguments
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
 from kappamask.udf.context import read_context
@@ -116,7 +116,7 @@ def test_23_cleaning_has_the_overlap_that_it_needs_and_the_cube_its_margin(conne
     (size,) = {s["value"] for s in arguments["size"]} - {"P1D"}
     assert overlap >= load_card("compact").overlap + read_cleaning(CLEANING).support_px(10)
     assert size + 2 * overlap == load_card("compact").window
-    assert made["load_collection"]["arguments"]["spatial_extent"] == enlarged(AREA, overlap)
+    assert made["load_collection"]["arguments"]["spatial_extent"] == enlarge_extent(AREA, overlap)
 
 
 @given(metres=st.floats(0, 5000), objects=st.floats(0, 40_000), holes=st.floats(0, 40_000))
@@ -175,7 +175,7 @@ def test_25_names_and_bytes_follow_straight_after(connection, scores):
 def test_28_loaded_with_a_margin_and_clipped_after(connection):
     made = nodes(masked(connection))
     loaded = made["load_collection"]["arguments"]["spatial_extent"]
-    assert loaded == enlarged(AREA, 64)
+    assert loaded == enlarge_extent(AREA, 64)
     assert {k: made["filter_bbox"]["arguments"]["extent"][k] for k in AREA} == AREA
     assert made["load_collection"]["arguments"]["temporal_extent"] == list(DATES)
 
@@ -189,12 +189,12 @@ def test_28_the_margin_covers_the_overlap_on_the_ground(pixels, west, south, zon
 
     if zone:
         area = {"west": 5e5, "south": 5e6, "east": 5.1e5, "north": 5.1e6, "crs": "EPSG:32633"}
-        margin = area["west"] - enlarged(area, pixels)["west"]
+        margin = area["west"] - enlarge_extent(area, pixels)["west"]
         assert margin % 60 == 0
         assert 10 * pixels <= margin < 10 * pixels + 60
         return
     area = {"west": west, "south": south, "east": west + 0.5, "north": south + 0.5}
-    made, geod = enlarged(area, pixels), Geod(ellps="WGS84")
+    made, geod = enlarge_extent(area, pixels), Geod(ellps="WGS84")
     for latitude in (south, south + 0.5):
         _, _, metres = geod.inv(made["west"], latitude, west, latitude)
         assert 10 * pixels <= metres < 1.5 * (10 * pixels + 120)
@@ -215,7 +215,7 @@ def test_28_the_margin_covers_the_overlap_on_the_ground(pixels, west, south, zon
 )
 def test_an_area_that_cannot_be_enlarged(area, says):
     with pytest.raises(CubeError, match=says):
-        enlarged(area, 32)
+        enlarge_extent(area, 32)
 
 
 def test_bands_that_the_network_knows_and_the_collection_offers_are_loaded(connection):

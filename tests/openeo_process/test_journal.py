@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from kappamask.models import JobError
-from kappamask.openeo_process.jobs.journal import ADDED, Journal, Part, State, fingerprint, mark, unsigned
+from kappamask.openeo_process.jobs.journal import ADDED, JobRecord, Journal, State, fingerprint, redact_urls, title_tag
 
 
-def part(key: str = "a" * 16, **values) -> Part:
-    return Part(key, "batch", "part", "https://example.org", "{}", "{}", "out", **values)
+def part(key: str = "a" * 16, **values) -> JobRecord:
+    return JobRecord(key, "batch", "part", "https://example.org", "{}", "{}", "out", **values)
 
 
 def hold(path, ready):
@@ -65,7 +65,7 @@ def test_a_batch_that_is_asked_for_with_another_archive_forgets_what_came_to_not
     book.plan([replace(part("new-fetched"), name=State.FETCHED)])
     assert "old-fetched" not in {one.fingerprint for one in book.parts()}, "its files are about to be replaced"
     assert not book.claim("old-fetched")
-    with pytest.raises(JobError, match="submitted anew meanwhile"):
+    with pytest.raises(JobError, match="submitted again meanwhile"):
         book.get("old-fetched")
 
 
@@ -74,7 +74,7 @@ def test_a_fingerprint_follows_from_what_is_asked():
     assert fingerprint(*asked) == fingerprint("https://example.org/", {"a": {"y": 2, "x": 1}}, {"m": "2G"})
     others = [("https://example.com", *asked[1:]), (asked[0], {}, asked[2]), (*asked[:2], {"m": "3G"})]
     assert len({fingerprint(*asked), *(fingerprint(*other) for other in others)}) == 4
-    assert mark(fingerprint(*asked)) in part(fingerprint(*asked)).title
+    assert title_tag(fingerprint(*asked)) in part(fingerprint(*asked)).title
 
 
 def test_a_link_that_is_signed_anew_asks_for_the_same(tmp_path):
@@ -82,7 +82,7 @@ def test_a_link_that_is_signed_anew_asks_for_the_same(tmp_path):
     keys = {fingerprint("https://example.org", {}, options) for options in signed}
     assert len(keys) == 1
     assert fingerprint("https://example.org", {}, {"archives": ["https://x.org/other.zip#kappamask_deps"]}) not in keys
-    assert unsigned(str(signed[0])) == "{'archives': ['https://x.org/deps.zip?…#kappamask_deps']}"
+    assert redact_urls(str(signed[0])) == "{'archives': ['https://x.org/deps.zip?…#kappamask_deps']}"
     Journal(tmp_path / "j")
     assert (tmp_path / "j").stat().st_mode & 0o077 == 0
 
@@ -90,11 +90,11 @@ def test_a_link_that_is_signed_anew_asks_for_the_same(tmp_path):
 def test_two_clients_do_not_have_the_same_part(tmp_path):
     one, two = Journal(tmp_path / "j"), Journal(tmp_path / "j")
     one.plan([part()])
-    with one.claimed("a" * 16) as mine, two.claimed("a" * 16) as none:
+    with one.hold("a" * 16) as mine, two.hold("a" * 16) as none:
         assert mine is not None
         assert none is None
         assert one.claim("a" * 16), "a claim can be renewed"
-    with two.claimed("a" * 16) as free:
+    with two.hold("a" * 16) as free:
         assert free is not None
 
 

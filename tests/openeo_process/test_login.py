@@ -1,13 +1,21 @@
 """Logging in as openEO does it, with nothing secret left behind."""
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from oidc import CLIENT, DEVICE, SECRET, USER, provider
-from remote import DATES, INSIDE, back_end
+from remote import DATES, INSIDE, back_end, write_scene
 
 from kappamask.models import JobError
 from kappamask.openeo_process.connection import connect
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
+from kappamask.openeo_process.jobs.retry import LoginError
+
+KAPPAMASK = Path(sys.executable).parent / "kappamask"
 
 
 @pytest.fixture
@@ -63,12 +71,48 @@ def test_wrong_credentials_are_told_in_one_sentence(kappamask, home, monkeypatch
     assert done.code == 1
     assert done.err.count("\n") == 1
     assert "wrong" not in done.err
+    assert all(name in done.err for name in ("OPENEO_AUTH_METHOD", "OPENEO_AUTH_CLIENT_SECRET", "KAPPAMASK_PASSWORD"))
 
 
 def test_basic_needs_user_and_password(home, monkeypatch):
     monkeypatch.setenv("OPENEO_AUTH_METHOD", "basic")
     with back_end(scenes(home)) as server, pytest.raises(JobError, match="KAPPAMASK_PASSWORD"):
         connect(server.url)
+
+
+def test_a_local_back_end_without_a_user_says_what_to_set(home):
+    with back_end(scenes(home)) as server, pytest.raises(LoginError, match="KAPPAMASK_USER and KAPPAMASK_PASSWORD"):
+        connect(server.url)
+
+
+def test_a_wrong_password_is_named_by_resume_and_changes_no_job(kappamask, home, monkeypatch):
+    with back_end(scenes(home)) as server:
+        monkeypatch.setenv("KAPPAMASK_USER", server.user)
+        monkeypatch.setenv("KAPPAMASK_PASSWORD", "guess")
+        record = JobRecord("f", "b", "p", server.url, "{}", "{}", str(home / "out" / "p"), State.STARTED, "j-1")
+        Journal(home / "j").plan([record])
+        done = kappamask("resume", "--journal", home / "j")
+    assert done.code == 1 and "HTTP 40" in done.err and "KAPPAMASK_PASSWORD" in done.err
+    assert "guess" not in done.err and Journal(home / "j").get("f").state is State.STARTED
+
+
+def test_what_serve_prints_logs_in(home):
+    """In a shell, as the user pastes it; then submit works as it is typed first."""
+    write_scene(scenes(home))
+    served = subprocess.Popen(
+        [KAPPAMASK, "serve", "--scenes", home / "scenes"], stdout=subprocess.PIPE, text=True, env={**os.environ}
+    )
+    try:
+        lines = [served.stdout.readline() for _ in range(5)]
+        typed = f"{KAPPAMASK} {' '.join(map(str, submit(lines[0].strip(), home)))}"
+        done = subprocess.run(
+            ["bash", "-c", f"{''.join(lines[2:])}{typed}"], capture_output=True, text=True, timeout=200, check=False
+        )
+    finally:
+        served.terminate()
+        served.communicate(timeout=20)
+    assert done.returncode == 0, done.stderr
+    assert [*(home / "out").glob("mask_*.tif")]
 
 
 def back_end_with(oidc, home):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.archive import FOLDER
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
-from kappamask.openeo_process.job_options import MB, Load, check_trio, gigabytes, largest_load
+from kappamask.openeo_process.job_options import MB, Load, check_memory, largest_load, parse_gigabytes
 from kappamask.openeo_process.jobs.request import Request
 from kappamask.openeo_process.publish import publication
 
@@ -41,9 +41,9 @@ def networks(tmp_path_factory):
 
 def amounts(load: Load, **changes) -> list[float]:
     options = job_options(None, load, **changes)
-    check_trio(options)
+    check_memory(options)
     assert options["python-memory"] == "disable"
-    return [gigabytes(options[name]) for name in NAMES]
+    return [parse_gigabytes(options[name]) for name in NAMES]
 
 
 sizes = st.integers(0, 400_000_000)
@@ -67,7 +67,7 @@ def test_larger_chunks_more_dates_and_heavier_networks_never_get_less(
         raise
     little = amounts(small)
     assert all(one <= other for one, other in zip(little, big, strict=True))
-    assert all(one >= gigabytes(JOB_OPTIONS[name]) for one, name in zip(little, NAMES, strict=True))
+    assert all(one >= parse_gigabytes(JOB_OPTIONS[name]) for one, name in zip(little, NAMES, strict=True))
     assert little[1] * 1024 >= 1.5 * small.python / MB, "what Python needs, and a margin"
 
 
@@ -108,7 +108,7 @@ def test_a_batch_and_the_published_process_ask_for_their_own_network(networks):
     assert asked.load == largest_load(heavy)
     options = publication(heavy, namespace="x", archive="https://example.org/a.zip", backend="x")
     for found in (asked.job_options, options.process["default_job_options"], options.benchmark["job_options"]):
-        assert gigabytes(found[NAMES[1]]) > 3
+        assert parse_gigabytes(found[NAMES[1]]) > 3
 
 
 @pytest.mark.parametrize(("bands", "dates", "side"), [(13, 1, 640), (3, 4, 320)])

@@ -24,10 +24,10 @@ from kappamask.models import load_card
 from kappamask.openeo_process.archive import build
 from kappamask.openeo_process.graph import level_from_collection
 from kappamask.openeo_process.jobs.download import write_manifest
-from kappamask.openeo_process.jobs.journal import Journal, Part, State
-from kappamask.openeo_process.jobs.retry import Patience
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
+from kappamask.openeo_process.jobs.retry import RetryPolicy
 from kappamask.workflows.batch_driving import move_results
-from kappamask.workflows.batch_results import refetch_if_damaged
+from kappamask.workflows.batch_results import JOB_FILES, refetch_if_damaged
 
 ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
@@ -136,12 +136,12 @@ def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tm
     with spoilt(server.url, Prices(30.0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, "--max-credits", 40, area=WIDE)
         done = kappamask(*asked)
-        assert done.code == 1 and "from a pilot job" in done.err, done.err
+        assert done.code == 1 and "from the test job" in done.err, done.err
         parts = Journal(tmp_path / "j").parts()
         assert [part.state for part in parts[:1]] == [State.FETCHED] and parts[0].costs == 30.0
         assert {part.state for part in parts[1:]} == {State.PLANNED}, "nothing else was started"
         allowed = kappamask(*asked[:-1], 400)
-        assert allowed.code == 0 and "credits for 2 jobs, from a pilot job" in allowed.err
+        assert allowed.code == 0 and "credits for 2 jobs, from the test job" in allowed.err
         told = json.loads((tmp_path / "out" / "collection.json").read_text())["kappamask:costs"]
         assert told == sum(part.costs for part in Journal(tmp_path / "j").parts()) > 30
     assert len([job for job in jobs_of(server) if job["id"] == parts[0].job]) == 1
@@ -284,7 +284,7 @@ def test_a_mask_of_half_its_part_is_refused_unless_the_back_end_says_so(
     kappamask, server, account, tmp_path, monkeypatch
 ):
     """West of the scene there is no image, and the back-end cuts there; it tells so, but here the message is lost."""
-    monkeypatch.setattr(Patience, "wait", lambda *_: 0.1)
+    monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.1)
     with spoilt(server.url, Silent(0, 0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-13")
         done = kappamask(*asked)
@@ -310,8 +310,8 @@ def test_the_same_request_with_another_folder_comes_there_and_is_not_paid_again(
     assert {mask.parent, collection.parent} == {tmp_path / "other"}
     assert mask.read_bytes() == (tmp_path / "out" / mask.name).read_bytes(), "what was there stays there"
     (part,) = Journal(tmp_path / "j").parts()
-    assert Path(part.folder).parent == tmp_path / "other"
-    (tmp_path / "other" / part.name / "manifest.json").unlink()
+    assert Path(part.folder).parent == tmp_path / "other" / JOB_FILES
+    (Path(part.folder) / "manifest.json").unlink()
     asked[out] = tmp_path / "third"
     again = kappamask(*asked)
     assert again.code == 0 and (tmp_path / "third" / mask.name).is_file(), "what is gone is fetched anew"
@@ -321,12 +321,12 @@ def test_the_same_request_with_another_folder_comes_there_and_is_not_paid_again(
 
 
 def test_what_another_client_works_on_stays_in_its_folder(tmp_path):
-    part = Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path / "a" / "p"))
+    part = JobRecord("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path / "a" / "p"))
     one, other = Journal(tmp_path / "j"), Journal(tmp_path / "j")
     plan_masks, asked = one.plan([part]), [replace(part, folder=str(tmp_path / "b" / "p"))]
     assert other.claim("k")
     assert move_results(one, plan_masks, asked) == plan_masks
-    with other.claimed("k"):
+    with other.hold("k"):
         pass
     assert [now.folder for now in move_results(one, plan_masks, asked)] == [asked[0].folder]
     assert one.get("k").folder == asked[0].folder and not (tmp_path / "b").exists()
@@ -373,7 +373,7 @@ def test_cancel_ends_jobs_on_the_back_end(kappamask, server, account, tmp_path):
     assert part.state is State.CANCELED
     assert {job["status"] for job in jobs_of(server) if job["id"] == part.job} <= {"canceled", "finished"}
     listed = kappamask("jobs", "--journal", tmp_path / "j")
-    assert "canceled" in listed.out
+    assert "canceled" in listed.out and all(word in listed.out for word in ("credits", "age", DATES, "127.0.0.1:"))
 
 
 def test_a_back_end_that_takes_no_files_is_told(kappamask, server, account, tmp_path):
@@ -424,7 +424,9 @@ def test_a_part_of_whose_files_one_is_lost_or_damaged_is_fetched_again(tmp_path,
     entries = [{"name": name, "size": 5, "sha256": sha256(b"mask!").hexdigest()} for name in names]
     write_manifest(tmp_path, {"job": "j-1"}, entries)
     book = Journal(tmp_path / "j")
-    (part,) = book.plan([Part("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path), State.FETCHED, "j-1")])
+    (part,) = book.plan(
+        [JobRecord("k", "b", "p", "https://example.org", "{}", "{}", str(tmp_path), State.FETCHED, "j-1")]
+    )
     assert refetch_if_damaged(book, part).state is State.FETCHED
     damage(tmp_path / names[0])
     assert refetch_if_damaged(book, part).state is State.FINISHED

@@ -21,8 +21,8 @@ from files import geotiff
 
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
-from kappamask.openeo_process.jobs.download import fetched
-from kappamask.openeo_process.jobs.journal import Journal, Part, State, fingerprint, mark
+from kappamask.openeo_process.jobs.download import iter_valid_files
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint, title_tag
 
 RUNS = int(os.environ.get("KAPPAMASK_FAULT_RUNS", "6"))
 PARTS, KILLS, SHARE = 2, 3, 0.3
@@ -61,10 +61,10 @@ def python() -> str:
     return platform.python_version().rpartition(".")[0]
 
 
-def planned(server: Server, url: str, run: int, folder: Path) -> list[Part]:
+def planned(server: Server, url: str, run: int, folder: Path) -> list[JobRecord]:
     asked = json.dumps(graph(server, run))
     return [
-        Part(
+        JobRecord(
             fingerprint(url, json.loads(asked), {"part": i}), "run", f"part{i}", url, asked, "{}", str(folder / f"{i}")
         )
         for i in range(PARTS)
@@ -101,11 +101,11 @@ def test_nothing_is_lost_or_done_twice(server, seed, tmp_path):
     masks = set()
     for part in book.parts():
         assert part.state is State.FETCHED, part.message
-        own = [job for job in jobs if mark(part.fingerprint) in job["title"]]
+        own = [job for job in jobs if title_tag(part.fingerprint) in job["title"]]
         assert [job["id"] for job in own if job["status"] != "created"] == [part.job], "paid once"
         TALLY["jobs left unstarted"] += len(own) - 1
         TALLY["posts"] += part.posts
-        (path,) = fetched(Path(part.folder), part.job)
+        (path,) = iter_valid_files(Path(part.folder), part.job)
         with rasterio.open(path) as file:
             masks.add(file.read().tobytes())
         assert not list(Path(part.folder).glob(".*"))

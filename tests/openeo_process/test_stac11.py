@@ -21,10 +21,10 @@ from remote import DATE, DATES, WIDE, back_end, jobs_of, logged_in
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
-from kappamask.openeo_process.jobs.download import assets_of
+from kappamask.openeo_process.jobs.download import list_assets
 from kappamask.openeo_process.jobs.journal import Journal, State, fingerprint
 from kappamask.openeo_process.jobs.record import UNSAID
-from kappamask.openeo_process.jobs.request import CANARY
+from kappamask.openeo_process.jobs.request import TEST_JOB
 from kappamask.openeo_process.links import find_bounds, find_link
 from kappamask.openeo_process.results import LONGEST, MANIFEST, NoMaskError, collect_dates, find_masks, name_files
 
@@ -133,11 +133,11 @@ def test_results_of_both_versions_become_the_same_mask(kappamask, server, accoun
 def test_the_canary_is_proven_and_its_dates_are_counted(kappamask, server, account, tmp_path):
     with spoilt(server.url, Stac11(costs=30.0)) as url:
         done = kappamask(*words(url, tmp_path, "--max-credits", 40, area=LARGE, part_km=50))
-        assert done.code == 1 and "from a pilot job) are more than --max-credits 40" in done.err, done.err
+        assert done.code == 1 and "from the test job) are more than --max-credits 40" in done.err, done.err
         canary, other = Journal(tmp_path / "j").parts()
-        assert (canary.name, canary.state, other.state) == (CANARY, State.FETCHED, State.PLANNED)
+        assert (canary.name, canary.state, other.state) == (TEST_JOB, State.FETCHED, State.PLANNED)
         allowed = kappamask(*words(url, tmp_path, "--max-credits", 4000, area=LARGE, part_km=50))
-    assert allowed.code == 0 and "credits for 2 jobs, from a pilot job" in allowed.err, allowed.err
+    assert allowed.code == 0 and "credits for 2 jobs, from the test job" in allowed.err, allowed.err
     assert (tmp_path / "out" / f"mask_{DATE}_32635.tif").is_file()
 
 
@@ -278,7 +278,7 @@ def test_names_lead_nowhere_else(path, tmp_path):
     job = job_with((f"../{path}", path, TIFF))
     (found,) = fetch(job, tmp_path / "out")
     assert [*tmp_path.rglob("*.*")] == [found] and found.parent == tmp_path / "out"
-    (asset,) = assets_of(job.connection, "j-1")
+    (asset,) = list_assets(job.connection, "j-1")
     assert found.name in asset.names and len(asset.name) <= LONGEST
     assert not asset.name.startswith(".") and asset.name != MANIFEST and "secret" not in asset.name
 

@@ -10,20 +10,20 @@ from types import SimpleNamespace
 import pytest
 
 from kappamask.models import JobError, load_card
-from kappamask.openeo_process.connection import probe
+from kappamask.openeo_process.connection import check_backend
 from kappamask.openeo_process.jobs.areas import Cell
-from kappamask.openeo_process.jobs.cost import make_plan, seen_credits, sparing, visits
-from kappamask.openeo_process.jobs.failures import FAILURES, advice, reason
-from kappamask.openeo_process.jobs.journal import Part
-from kappamask.openeo_process.jobs.request import CANARY, Request, canary, chunks_of
-from kappamask.openeo_process.jobs.transitions import told
+from kappamask.openeo_process.jobs.cost import estimate_acquisitions, estimate_savings, make_plan, measured_credits
+from kappamask.openeo_process.jobs.failures import FAILURES, explain_failure, find_hint
+from kappamask.openeo_process.jobs.journal import JobRecord
+from kappamask.openeo_process.jobs.request import TEST_JOB, Request, count_chunks, crop_to_chunk
+from kappamask.openeo_process.jobs.transitions import one_line
 
 CARD = load_card("compact")
 ASKED = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), CARD, "3.11")
 LOGS = {
     "KappaMask's dependency archive is not usable here (No module named 'onnxruntime').": "kappamask archive",
-    "The dependency archive is not the KappaMask that sent this job: package hash 0f3a…": "build it anew",
-    "CubeError: Unknown key in the UDF's context: package; known are schema, level": "build it anew",
+    "The dependency archive is not the KappaMask that sent this job: package hash 0f3a…": "build it again",
+    "CubeError: Unknown key in the UDF's context: package; known are schema, level": "build it again",
     "OpenEO batch job failed: UDF Exception: No UDF found.": "UDF's text",
     "terminate called after throwing an instance of 'std::bad_alloc'": "python-memory",
     "Container killed: OOMKilled, exit code 137": "executor-memoryOverhead",
@@ -35,11 +35,11 @@ LOGS = {
 
 @pytest.mark.parametrize("log", LOGS)
 def test_known_failures(log):
-    assert LOGS[log] in advice("INFO something else\n" + log)
+    assert LOGS[log] in find_hint("INFO something else\n" + log)
 
 
 def test_unknown_failures_get_no_advice():
-    assert advice("division by zero") is None
+    assert find_hint("division by zero") is None
     assert len({failure.pattern for failure in FAILURES}) == len(FAILURES)
 
 
@@ -53,12 +53,12 @@ def test_unknown_failures_get_no_advice():
 )
 def test_the_last_error_of_a_log_is_told_with_what_to_change(log, said):
     job = SimpleNamespace(logs=lambda level: [{"message": message} for message in log])
-    assert reason(job).startswith(said)
+    assert explain_failure(job).startswith(said)
 
 
 def test_errors_are_told_without_signatures():
     error = OSError("Max retries exceeded with url: /jobs/1/results/a.tif?expires=1&sig=SECRET (Caused by\n  x)")
-    assert told(error) == "Max retries exceeded with url: /jobs/1/results/a.tif?… (Caused by x)"
+    assert one_line(error) == "Max retries exceeded with url: /jobs/1/results/a.tif?… (Caused by x)"
 
 
 class Bare:
@@ -75,21 +75,21 @@ class Bare:
 @pytest.mark.parametrize("days", [False, True])
 def test_all_that_a_back_end_lacks_is_told_at_once(days):
     with pytest.raises(JobError, match=r"bare\.example cannot run compact") as said:
-        probe(Bare(), "SENTINEL2_L1C", CARD, "3.11", days=days)
+        check_backend(Bare(), "SENTINEL2_L1C", CARD, "3.11", days=days)
     for lack in ("processes apply_neighborhood", "run_udf", "format GTIFF", "Python 3.11 .it has 3.8", "bands B04"):
         assert re.search(lack, str(said.value))
     assert ("filter_labels" in str(said.value)) == days
     with pytest.raises(JobError, match="collection SENTINEL2_L2A"):
-        probe(Bare(), "SENTINEL2_L2A", CARD, "3.8")
+        check_backend(Bare(), "SENTINEL2_L2A", CARD, "3.8")
 
 
 def test_a_canary_is_one_chunk_inside_the_area():
     whole = Cell(32631, 600_000, 5_600_000, 660_000, 5_654_000)
-    small = canary(whole, ASKED)
-    assert chunks_of(small, ASKED) == 1
+    small = crop_to_chunk(whole, ASKED)
+    assert count_chunks(small, ASKED) == 1
     assert whole.west <= small.west < small.east <= whole.east
     assert whole.south <= small.south < small.north <= whole.north
-    assert chunks_of(canary(Cell(32631, 0, 0, 120, 60), ASKED), ASKED) == 1
+    assert count_chunks(crop_to_chunk(Cell(32631, 0, 0, 120, 60), ASKED), ASKED) == 1
 
 
 def test_a_plan_counts_what_is_computed():
@@ -99,7 +99,7 @@ def test_a_plan_counts_what_is_computed():
     assert (plan.parts, plan.chunks, plan.dates) == (1, 20 * 20, 4)
     assert plan.megapixels == pytest.approx(100.04, abs=0.01)
     assert plan.credits == pytest.approx(2 + 400 * 4 * 20 / 3600 * (5 * 1.0 + 1.5))
-    with pytest.raises(JobError, match="--max-credits 10"):
+    with pytest.raises(JobError, match="max_credits=10"):
         plan.check(10)
     plan.check(None)
     wide = replace(ASKED, cleaning=(("buffer_m", 500),))
@@ -112,12 +112,12 @@ from dataclasses import replace
 from pathlib import Path
 from kappamask.models import load_card
 from kappamask.openeo_process.jobs.areas import Cell
-from kappamask.openeo_process.jobs.request import Request, batch_id
+from kappamask.openeo_process.jobs.request import Request, compute_batch_id
 card = replace(load_card("compact"), folder=Path(sys.argv[1]))
 asked = Request("https://example.org", "S2", ("2025-05-01", "2025-05-11"), card, "3.11", archive=sys.argv[1])
 cleaned = replace(asked, cleaning=(("buffer_m", {"cloud": 60.0}),), options=(("executor-cores", 2),))
 cells = [Cell(32631, 0, 0, 600, 600)]
-print(*(batch_id(cells, one) for one in (asked, cleaned, replace(asked, card=replace(card, sha256="0" * 64)))))
+print(*(compute_batch_id(cells, one) for one in (asked, cleaned, replace(asked, card=replace(card, sha256="0" * 64)))))
 """
 
 
@@ -134,23 +134,23 @@ def test_the_same_request_is_the_same_batch_in_every_process():
 
 
 def test_what_a_pilot_cost_is_the_price_of_its_chunks():
-    pilot = Part("a", "b", CANARY, "https://example.org", "{}", "{}", "out", costs=3.0, chunks=1)
+    pilot = JobRecord("a", "b", TEST_JOB, "https://example.org", "{}", "{}", "out", costs=3.0, chunks=1)
     other = replace(pilot, name="other", costs=None, chunks=400)
-    assert seen_credits(pilot, [pilot, other], dates=4) == pytest.approx(2 * 2 + 401 * 4 * 0.25)
-    assert seen_credits(replace(pilot, costs=1.0), [pilot, other], dates=4) == 4, "a job costs two credits at least"
+    assert measured_credits(pilot, [pilot, other], dates=4) == pytest.approx(2 * 2 + 401 * 4 * 0.25)
+    assert measured_credits(replace(pilot, costs=1.0), [pilot, other], dates=4) == 4, "a job costs two credits at least"
     for one, all_, dates in ((other, [other], 4), (pilot, [pilot, replace(other, chunks=0)], 4), (pilot, [pilot], 0)):
-        assert seen_credits(one, all_, dates) is None
+        assert measured_credits(one, all_, dates) is None
 
 
 def test_fewer_bands_save_credits_and_cost_accuracy():
     cell = Cell(32631, 0, 0, 100_020, 100_020)
-    spared = sparing([cell], replace(ASKED, bands=("B02", "B03", "B04")), CARD.bands)
+    spared = estimate_savings([cell], replace(ASKED, bands=("B02", "B03", "B04")), CARD.bands)
     assert spared.credits == pytest.approx(400 * 4 * 10 / 3600 * (5 * 1.0 + 1.5))
     assert spared.measured is not None and spared.best is not None
     assert (len(spared.measured.bands), len(spared.best.bands)) == (3, 6)
     lost = spared.measured.dice_loss(spared.best)
     assert min(lost.values()) > 0 and max(lost, key=lost.__getitem__) == "cloud_shadow"
-    nothing = sparing([cell], replace(ASKED, card=replace(CARD, accuracy=())), CARD.bands)
+    nothing = estimate_savings([cell], replace(ASKED, card=replace(CARD, accuracy=())), CARD.bands)
     assert (nothing.measured, nothing.best) == (None, None)
 
 
@@ -159,7 +159,7 @@ def test_fewer_bands_save_credits_and_cost_accuracy():
 )
 def test_no_period_is_told(dates):
     with pytest.raises(JobError, match="two days"):
-        visits(dates)
+        estimate_acquisitions(dates)
 
 
 def test_an_amount_of_memory_that_is_none_is_told():

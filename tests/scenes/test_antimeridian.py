@@ -14,7 +14,7 @@ from stacs import raw_item, write_item
 
 from kappamask.files.geojson import split_box
 from kappamask.models import CubeError, SceneError
-from kappamask.openeo_process.jobs.areas import cells, read_area
+from kappamask.openeo_process.jobs.areas import read_area, split_into_cells
 from kappamask.reports.footprint import footprint
 from kappamask.scenes import class_statistics
 from kappamask.scenes.readers.stac import open_stac
@@ -89,9 +89,9 @@ def test_an_area_of_jobs_is_the_same_however_it_is_written() -> None:
         "((-180 -18.1,-179.9 -18.1,-179.9 -18.0,-180 -18.0,-180 -18.1)))"
     )
     counted = "POLYGON((179.9 -18.1,180.1 -18.1,180.1 -18.0,179.9 -18.0,179.9 -18.1))"
-    expected = cells(read_area(cut), 20)
+    expected = split_into_cells(read_area(cut), 20)
     assert {cell.epsg for cell in expected} == {32701, 32760}
-    assert cells(read_area(box), 20) == cells(read_area(counted), 20) == expected
+    assert split_into_cells(read_area(box), 20) == split_into_cells(read_area(counted), 20) == expected
 
 
 def test_an_area_in_metres_across_the_antimeridian() -> None:
@@ -99,7 +99,7 @@ def test_an_area_in_metres_across_the_antimeridian() -> None:
     area = read_area(f"{west - 5000},{north - 9000},{west + 5000},{north}", "EPSG:32760")
     assert area.area < 0.02
     assert (area.bounds[0], area.bounds[2]) == pytest.approx((-180, 180))
-    found = cells(area, 20)
+    found = split_into_cells(area, 20)
     assert {cell.epsg for cell in found} == {32701, 32760}
     assert sum((c.east - c.west) * (c.north - c.south) for c in found) == pytest.approx(9e7, rel=0.2)
 
@@ -107,7 +107,9 @@ def test_an_area_in_metres_across_the_antimeridian() -> None:
 def test_an_area_that_spans_the_world_is_asked_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("kappamask.openeo_process.connection.reached", lambda _: pytest.fail("the back-end was asked"))
+    monkeypatch.setattr(
+        "kappamask.openeo_process.connection.connect_or_explain", lambda _: pytest.fail("the back-end was asked")
+    )
     words = ("--backend", "http://127.0.0.1:9", "--collection", "SENTINEL2_L2A", "--dates", "2024-06-01/2024-06-02")
     area = "POLYGON((179.97 -18.1,-179.99 -18.1,-179.99 -18.0,179.97 -18.0,179.97 -18.1))"
     told = runner(monkeypatch, capsys)("submit", *words, "--area", area, "-o", tmp_path)
@@ -125,7 +127,7 @@ def test_areas_beyond_the_tiles_are_told_where_these_end(box: str, end: int) -> 
 
 def test_areas_just_below_the_ends_of_the_tiles() -> None:
     for box, codes in (("41.9,83.8,42.1,83.9", {32637, 32638}), ("5.9,-79.9,6.1,-79.8", {32731, 32732})):
-        found = cells(read_area(box), 20)
+        found = split_into_cells(read_area(box), 20)
         assert {cell.epsg for cell in found} == codes
 
 

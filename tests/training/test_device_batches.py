@@ -191,7 +191,7 @@ def test_a_gpu_gets_skies_and_grounds_in_a_folder_of_their_own(
     assert len(list((tmp_path / "tiles" / "parts").glob("sky-*.npz"))) == 2 and not list(
         (tmp_path / "tiles").glob("*.npy")
     )
-    monkeypatch.setattr("kappamask.cli.train.grid_table", lambda _: "")
+    monkeypatch.setattr("kappamask.training.architecture_report.format_table", lambda _: "")
     monkeypatch.setattr(architecture_table, "train_architectures", lambda *_, **__: iter(()))
     for folder, wanted in (("grid-gpu", ["parts"]), ("grid-cpu", ["0000000.npy"])):
         device = "cuda" if wanted == ["parts"] else "cpu"

@@ -1,6 +1,4 @@
-"""Run openEO's test suite and the JavaScript client against `kappamask serve`.
-
-The results are written.
+"""Run openEO's test suite and JavaScript client against `kappamask serve`, and write the outcomes.
 
     python tools/conformance/run.py SUITE -o docs/results/conformance.md
 
@@ -62,10 +60,12 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/results/conformance.md"))
     parser.add_argument("--python", help="a Python in which the suite is installed; by default one is made")
     parser.add_argument("--work", type=Path, default=Path("build/conformance"))
+    parser.add_argument("--part", action="append", choices=PARTS, help="a part to run, repeatable; by default all are")
     given = parser.parse_args()
     work = given.work.resolve()
     suite, python = copy_suite(given.suite, work / "suite"), given.python or install_suite(given.suite, work / "venv")
-    left_out = {part: need for part, need in NEEDS.items() if not (suite / need).exists()}
+    left_out = {part: f"needs `{need}` of a submodule" for part, need in NEEDS.items() if not (suite / need).exists()}
+    left_out |= {part: "not asked for" for part in PARTS if part not in (given.part or PARTS)}
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder:
         write_scenes(Path(folder))
@@ -73,7 +73,8 @@ def main() -> int:
             for part in [part for part in PARTS if part not in left_out]:
                 outcomes += run_suite(part, suite, python, server)
             outcomes += run_client(work / "client", server)
-    unexplained = write_page(given.output, sorted(outcomes, key=lambda o: (o.part, o.name)), left_out)
+    outcomes.sort(key=lambda one: (one.part, one.name))
+    unexplained = write_page(given.output, outcomes, left_out, list_commits(given.suite))
     print(f"{given.output}: {len(outcomes)} tests, {unexplained} failures without a reason")  # noqa: T201
     return 1 if unexplained else 0
 
@@ -140,12 +141,27 @@ def run_client(folder: Path, server: Server) -> list[Outcome]:
     return [Outcome("JavaScript client", **found) for found in json.loads(printed.splitlines()[-1])]
 
 
-def write_page(path: Path, outcomes: list[Outcome], left_out: dict[str, str]) -> int:
+def list_commits(suite: Path) -> str:
+    """List the commits of the suite and of its submodules."""
+    folders = {"openeo-test-suite": suite, "openeo-api": suite / "assets/openeo-api"}
+    folders["openeo-processes"] = suite / "assets/processes"
+    found = []
+    for name, folder in folders.items():
+        if (folder / ".git").exists():
+            command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
+            commit = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+            found.append(f"{name} {commit.strip()}")
+    return ", ".join(found) or "unknown commits"
+
+
+def write_page(path: Path, outcomes: list[Outcome], left_out: dict[str, str], commits: str) -> int:
     """Write the page; the number of failures for which `reasons.json` has no reason."""
     reasons = json.loads((HERE / "reasons.json").read_text(encoding="utf-8"))
     failed = [(one, _find_reason(one, reasons)) for one in outcomes if one.outcome == "failed"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([*_summary(outcomes, left_out), *_failures(failed), *_skips(outcomes), ""]), "utf-8")
+    path.write_text(
+        "\n".join([*_summary(outcomes, left_out, commits), *_failures(failed), *_skips(outcomes), ""]), "utf-8"
+    )
     return sum(reason is None for _, reason in failed)
 
 
@@ -154,12 +170,13 @@ def _find_reason(outcome: Outcome, reasons: list[dict[str, str]]) -> str | None:
     return next((reason["reason"] for reason in reasons if re.search(reason["pattern"], text, re.DOTALL)), None)
 
 
-def _summary(outcomes: list[Outcome], left_out: dict[str, str]) -> list[str]:
+def _summary(outcomes: list[Outcome], left_out: dict[str, str], commits: str) -> list[str]:
     lines = [
         "# Conformance of the embedded back-end",
         "",
         "`kappamask serve` under the openEO community's test suite (github.com/Open-EO/openeo-test-suite) and under",
         f"`{CLIENT}`. Written by `make conformance SUITE=…`; the scenes are random numbers at the suite's place.",
+        f"Commits: {commits}.",
         "",
         "| part | passed | failed | skipped |",
         "|---|---|---|---|",
@@ -167,7 +184,7 @@ def _summary(outcomes: list[Outcome], left_out: dict[str, str]) -> list[str]:
     for part in dict.fromkeys(one.part for one in outcomes):
         count = Counter(one.outcome for one in outcomes if one.part == part)
         lines.append(f"| {part} | {count['passed']} | {count['failed']} | {count['skipped']} |")
-    lines += [f"| {part} | not run: needs `{need}` of a submodule | | |" for part, need in left_out.items()]
+    lines += [f"| {part} | not run: {why} | | |" for part, why in left_out.items()]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Write random scenes of the place and month in openEO's test suite."""
+"""Write random scenes at the place and in the month of openEO's test suite."""
 
 from pathlib import Path
 
@@ -12,7 +12,8 @@ WEST, NORTH, EPSG = 679_000, 5_152_600, 32632
 SIDE_PX = 240
 """The suite's largest box is 960 x 840 m; this is 2400 m, so that neighbourhoods have pixels round it."""
 BANDS = ("B02", "B03", "B04", "B08", "B8A", "B11", "B12")
-DATES = ("2022-06-01", "2022-06-11", "2022-06-21")
+DATES = ("2022-06-01", "2022-06-11", "2022-06-21", "2022-06-28")
+"""The suite expects five calendar weeks in June."""
 
 
 def write_scenes(folder: Path) -> None:

@@ -26,7 +26,7 @@ _FOLDER = re.compile(r"(?!\.{1,2}$)[\w.\-]{1,60}")
 
 @dataclass(frozen=True)
 class Archive:
-    """One entry of the option: where the archive is, and the folder beside the UDF that it becomes."""
+    """Hold an entry of the option: the archive's address, and its folder."""
 
     source: str
     folder: str
@@ -45,7 +45,7 @@ class Archive:
 
 
 def unpack_all(entries: list[str], working: Path) -> None:
-    """Unpack every entry of the job option into `working`, each into a folder of its own.
+    """Unpack every entry of the job option into its own folder in `working`.
 
     Raises JobError, and leaves nothing of that archive behind, if one cannot be had, or holds absolute paths, paths
     that leave its folder, links, devices, too many files or too many bytes.
@@ -58,7 +58,7 @@ def unpack_all(entries: list[str], working: Path) -> None:
         raise JobError(f"Dependency archives share a folder ({', '.join(folders)}); give each a #folder of its own.")
     for archive in archives:
         target = working / archive.folder
-        with _local(archive.source) as file, tempfile.TemporaryDirectory(dir=working, prefix=".unpack-") as part:
+        with _open_local(archive.source) as file, tempfile.TemporaryDirectory(dir=working, prefix=".unpack-") as part:
             inner = Path(part) / "content"
             inner.mkdir()
             unpack.unpack(file, inner, archive.source)
@@ -66,8 +66,8 @@ def unpack_all(entries: list[str], working: Path) -> None:
 
 
 @contextmanager
-def _local(source: str) -> Iterator[Path]:
-    """The archive as a local file; only files and this machine's own web servers are asked."""
+def _open_local(source: str) -> Iterator[Path]:
+    """Open the archive as a local file; only this machine is asked."""
     parts = _split(source)
     if parts.scheme in ("http", "https"):
         if parts.hostname not in LOOPBACK:

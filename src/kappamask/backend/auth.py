@@ -1,4 +1,7 @@
-"""Tokens and signed links that cannot be made up: openeo-driver's own basic token is the user's name in base64."""
+"""Make tokens and signed links that cannot be guessed.
+
+openeo-driver's own basic token is the user's name in base64.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class Account:
         same_user = hmac.compare_digest(user.encode(), self.user.encode())
         return hmac.compare_digest(password.encode(), self.password.encode()) and same_user
 
-    def secure(self, handler: HttpAuthHandler) -> None:
+    def protect_handler(self, handler: HttpAuthHandler) -> None:
         """Make a handler give out signed tokens, and take no others."""
         signer = URLSafeSerializer(self.secret)
 

@@ -21,7 +21,9 @@ def describe_band(name: str) -> Band:
 
 
 def compute_ndvi(cube: xr.DataArray, nir: str, red: str, target_band: str | None) -> xr.DataArray:
-    """Compute (nir - red) / (nir + red), without a band dimension or as the added band `target_band`.
+    """Compute (nir - red) / (nir + red).
+
+    The result has no band dimension, or is added to the cube as the band `target_band`.
 
     nir, red: a band's name, or a common name. NaN where both are 0.
     Raises the openEO errors DimensionAmbiguous, NirBandAmbiguous, RedBandAmbiguous and BandExists.

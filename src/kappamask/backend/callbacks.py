@@ -10,7 +10,15 @@ import numpy as np
 import xarray as xr
 from openeo_driver.errors import ProcessParameterInvalidException
 
-from kappamask.backend.pixel_math import ELEMENTWISE, REDUCERS, VALUE_DIM, decode_nodata, stack_values
+from kappamask.backend.pixel_math import (
+    ARRAYS,
+    ELEMENTWISE,
+    REDUCERS,
+    VALUE_DIM,
+    compute_array,
+    decode_nodata,
+    stack_values,
+)
 from kappamask.backend.scale_range import ScaleRange
 
 __all__ = ["Callback"]
@@ -71,22 +79,24 @@ class Callback:
     def _check_result(self) -> None:
         count = sum(bool(node.get("result")) for node in self.nodes.values())
         if count != 1:
-            raise self.invalid(f"{count} nodes are marked as the result, needed is one")
+            raise self.make_error(f"{count} nodes are marked as the result, needed is one")
 
     def _check_processes(self) -> None:
         names = {node["process_id"] for node in self.nodes.values()}
         if "run_udf" in names:
-            raise self.invalid("run_udf must be the only process of a callback")
-        offered = {*ELEMENTWISE, *REDUCERS, "linear_scale_range"} | ({"array_element"} if self.dimension else set())
+            raise self.make_error("run_udf must be the only process of a callback")
+        offered = {*ELEMENTWISE, *REDUCERS, "linear_scale_range"}
+        if self.dimension:
+            offered |= {"array_element", *(ARRAYS if self.parent == "apply_dimension" else ())}
         if unknown := sorted(names - offered):
-            raise self.invalid(f"the callback uses {', '.join(unknown)}; on offer are {', '.join(sorted(offered))}")
+            raise self.make_error(f"the callback uses {', '.join(unknown)}; on offer are {', '.join(sorted(offered))}")
         given = {key for node in self.nodes.values() for key in node["arguments"]}
         if extra := sorted(given.intersection(WITHOUT_EFFECT)):
-            raise self.invalid(
+            raise self.make_error(
                 f"the callback uses the argument {', '.join(extra)}, which has no effect here; leave it out"
             )
 
-    def invalid(self, reason: str) -> ProcessParameterInvalidException:
+    def make_error(self, reason: str) -> ProcessParameterInvalidException:
         """Make the error that names the parent process and its callback."""
         return ProcessParameterInvalidException(process=self.parent, parameter="process", reason=f"{reason}.")
 
@@ -99,12 +109,14 @@ class _Evaluation:
     cubes: Mapping[str, xr.DataArray]
 
     def node(self, node: dict[str, Any]) -> Any:
-        """Compute the value of a node: a cube, or a number where all arguments are numbers."""
+        """Compute a node's value: a cube, or a number from numbers."""
         name, arguments = node["process_id"], node["arguments"]
         if name in ELEMENTWISE:
             return self._elementwise(name, arguments)
         if name in REDUCERS:
             return self._reduce(name, arguments)
+        if name in ARRAYS:
+            return self._array(name, arguments)
         if name == "linear_scale_range":
             return ScaleRange.parse(self.callback.parent, arguments).scale(self.array(arguments["x"]))
         return self._element(arguments)
@@ -124,18 +136,20 @@ class _Evaluation:
         value = self.value(argument)
         if isinstance(value, xr.DataArray):
             return value
-        raise self.callback.invalid(f"a process got {value!r} where it needs pixels")
+        raise self.callback.make_error(f"a process got {value!r} where it needs pixels")
 
     def _parameter(self, name: str) -> Any:
         known = {**self.callback.constants, **self.cubes}
         if name not in known:
-            raise self.callback.invalid(f"the callback has no parameter {name}; there are {', '.join(sorted(known))}")
+            raise self.callback.make_error(
+                f"the callback has no parameter {name}; there are {', '.join(sorted(known))}"
+            )
         return known[name]
 
     def _elementwise(self, name: str, arguments: dict[str, Any]) -> Any:
         names, function = ELEMENTWISE[name]
         if missing := [key for key in names if key not in arguments]:
-            raise self.callback.invalid(f"{name} lacks {', '.join(missing)}")
+            raise self.callback.make_error(f"{name} lacks {', '.join(missing)}")
         values = [self.value(arguments[key]) for key in names]
         arrays = [value for value in values if isinstance(value, xr.DataArray)]
         if not arrays:
@@ -151,8 +165,26 @@ class _Evaluation:
         data = self.array(given)
         dimension = VALUE_DIM if isinstance(given, list) else self.callback.dimension
         if dimension is None or dimension not in data.dims:
-            raise self.callback.invalid(f"{name} needs a list of values, and got a single one")
+            raise self.callback.make_error(f"{name} needs a list of values, and got a single one")
         return REDUCERS[name](data, dimension, arguments.get("ignore_nodata", True))
+
+    def _array(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
+        """Compute an array along the callback's dimension, which its first argument must have."""
+        first, second = ARRAYS[name]
+        if missing := [key for key in (first, second) if key not in arguments]:
+            raise self.callback.make_error(f"{name} lacks {', '.join(missing)}")
+        data, dimension = self.array(arguments[first]), str(self.callback.dimension)
+        if dimension not in data.dims:
+            raise self.callback.make_error(f"{name} needs an array along {dimension}, and got a single value")
+        other = self._check_probabilities(arguments[second]) if name == "quantiles" else self.value(arguments[second])
+        return compute_array(name, data, other, dimension, arguments.get("ignore_nodata", True))
+
+    def _check_probabilities(self, given: Any) -> Any:
+        if isinstance(given, int) and not isinstance(given, bool) and given >= 2:
+            return given
+        if isinstance(given, list) and given and all(isinstance(p, int | float) and 0 <= p <= 1 for p in given):
+            return given
+        raise self.callback.make_error(f"quantiles got {given!r}; give numbers from 0 to 1, or the number of parts")
 
     def _element(self, arguments: dict[str, Any]) -> xr.DataArray:
         data, dimension = self.array(arguments.get("data")), str(self.callback.dimension)
@@ -161,5 +193,5 @@ class _Evaluation:
         position = labels.index(str(label)) if str(label) in labels else index
         if position is None or not 0 <= position < len(labels):
             wanted = label if label is not None else index
-            raise self.callback.invalid(f"array_element asks for {wanted}; there are {', '.join(labels)}")
+            raise self.callback.make_error(f"array_element asks for {wanted}; there are {', '.join(labels)}")
         return data.isel({dimension: position}, drop=True)

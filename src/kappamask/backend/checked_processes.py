@@ -1,4 +1,4 @@
-"""openEO processes whose arguments are checked in dry run and validation, before any pixel is read."""
+"""Check the arguments of openEO processes in dry run and validation, before pixels are read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.bands import check_target_band
 from kappamask.backend.callbacks import Callback
-from kappamask.backend.cube import ONLY_UDF
+from kappamask.backend.cube import SceneCube
+from kappamask.backend.dimensions import check_new_dimension, check_target
 from kappamask.backend.errors import api_error
+from kappamask.backend.kernel import check_kernel
 from kappamask.backend.neighborhood import Neighborhood
+from kappamask.backend.periods import check_period
 from kappamask.backend.stac import check_source
 from kappamask.backend.udf_node import UdfNode
 
@@ -49,7 +52,9 @@ def _apply(args: ProcessArgs, env: EvalEnv) -> Any:
 def _apply_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
     graph = args.get_deep("process", "process_graph", expected_type=dict)
     if UdfNode.parse("apply_dimension", graph, args.get("context"), env) is None:
-        raise api_error("FeatureUnsupported", ONLY_UDF)
+        dimension = args.get_required("dimension", expected_type=str)
+        check_target(dimension, args.get("target_dimension"))
+        Callback.parse("apply_dimension", graph, dimension)
     return _run_original("apply_dimension", args, env)
 
 
@@ -61,10 +66,49 @@ def _reduce_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
 
 
 def _aggregate_temporal(args: ProcessArgs, env: EvalEnv) -> Any:
-    """Check the reducer; take null for a parameter that is left out, as the specification's default is null."""
+    """Check the reducer, and take null for a parameter that is left out."""
     Callback.parse("aggregate_temporal", args.get_deep("reducer", "process_graph", expected_type=dict), "t")
     given = {name: value for name, value in args.items() if value is not None}
     return _run_original("aggregate_temporal", ProcessArgs(given, process_id="aggregate_temporal"), env)
+
+
+def _aggregate_temporal_period(args: ProcessArgs, env: EvalEnv) -> Any:  # noqa: ARG001
+    """Check period and reducer.
+
+    openeo-driver would need the extent of dates in the metadata, which have none here.
+    """
+    cube, period = args.get_required("data"), args.get_required("period", expected_type=str)
+    graph = args.get_deep("reducer", "process_graph", expected_type=dict)
+    dimension, context = args.get("dimension") or "t", args.get("context")
+    check_period(period)
+    Callback.parse("aggregate_temporal_period", graph, "t")
+    _check_dimension("aggregate_temporal_period", cube, dimension)
+    if isinstance(cube, SceneCube):
+        return cube.aggregate_temporal_period(period, graph, dimension, context)
+    return cube.aggregate_temporal(intervals=[], labels=None, reducer=graph, dimension=dimension, context=context)
+
+
+def _apply_kernel(args: ProcessArgs, env: EvalEnv) -> Any:  # noqa: ARG001
+    """Check the kernel; openeo-driver takes only numbers as the border."""
+    cube, border = args.get_required("data"), args.get("border", 0)
+    kernel = check_kernel(args.get_required("kernel", expected_type=list), border)
+    factor, replacement = args.get("factor", 1), args.get("replace_invalid", 0)
+    return cube.apply_kernel(kernel=kernel, factor=factor, border=border, replace_invalid=replacement)
+
+
+def _add_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
+    have, label = args.get_required("data").get_dimension_names(), args.get_required("label")
+    check_new_dimension(have, args.get_required("name", expected_type=str), label, args.get("type", "other"))
+    return _run_original("add_dimension", args, env)
+
+
+def _dimension_labels(args: ProcessArgs, env: EvalEnv) -> Any:
+    """List the labels; in a dry run only bands, as others need the scenes."""
+    cube, name = args.get_required("data"), args.get_required("dimension", expected_type=str)
+    _check_dimension("dimension_labels", cube, name)
+    if isinstance(cube, SceneCube):
+        return _run_original("dimension_labels", args, env)
+    return cube.metadata.band_names if name == "bands" else []
 
 
 def _merge_cubes(args: ProcessArgs, env: EvalEnv) -> Any:  # noqa: ARG001
@@ -80,10 +124,14 @@ def _merge_cubes(args: ProcessArgs, env: EvalEnv) -> Any:  # noqa: ARG001
 def _drop_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
     """Check the name: openEO's DimensionNotAvailable where openeo-driver fails without a code."""
     cube, name = args.get_required("data"), args.get_required("name", expected_type=str)
+    _check_dimension("drop_dimension", cube, name)
+    return _run_original("drop_dimension", args, env)
+
+
+def _check_dimension(process: str, cube: Any, name: str) -> None:
     have = cube.get_dimension_names()
     if name not in have:
-        raise api_error("DimensionNotAvailable", f"drop_dimension: no dimension {name}; there are {', '.join(have)}.")
-    return _run_original("drop_dimension", args, env)
+        raise api_error("DimensionNotAvailable", f"{process}: no dimension {name}; there are {', '.join(have)}.")
 
 
 def _ndvi(args: ProcessArgs, env: EvalEnv) -> Any:
@@ -97,6 +145,7 @@ CHECKED: dict[str, Function] = {
     "load_stac": _load_stac, "apply_neighborhood": _apply_neighborhood, "apply": _apply,
     "apply_dimension": _apply_dimension, "reduce_dimension": _reduce_dimension,
     "aggregate_temporal": _aggregate_temporal, "merge_cubes": _merge_cubes, "drop_dimension": _drop_dimension,
-    "ndvi": _ndvi,
+    "ndvi": _ndvi, "aggregate_temporal_period": _aggregate_temporal_period, "apply_kernel": _apply_kernel,
+    "add_dimension": _add_dimension, "dimension_labels": _dimension_labels,
 }  # fmt: skip
 """openEO process -> the function that checks its arguments and then calls openeo-driver's."""

@@ -61,12 +61,12 @@ class Window:
         return self.size + 2 * above, self.size + 2 * left
 
     def rows(self, y: int, count: int, height: int) -> tuple[int, int]:
-        """First row, and the one behind the last, to read for `count` payload rows from `y` on."""
-        return _inside(y, count, self.overlap_y if self.reads_neighbours else 0, height)
+        """Find the first row to read for `count` rows from `y` on, and the end."""
+        return _limit_range(y, count, self.overlap_y if self.reads_neighbours else 0, height)
 
     def columns(self, x: int, count: int, width: int) -> tuple[int, int]:
         """The same for columns."""
-        return _inside(x, count, self.overlap_x if self.reads_neighbours else 0, width)
+        return _limit_range(x, count, self.overlap_x if self.reads_neighbours else 0, width)
 
     def pad(self, block: NDArray[np.float32], y: int, x: int) -> NDArray[np.float32]:
         """A full chunk, NaN wherever `block` (what `rows` and `columns` chose) has no pixels."""
@@ -87,12 +87,15 @@ class Window:
         return full
 
 
-def _inside(first: int, count: int, margin: int, length: int) -> tuple[int, int]:
+def _limit_range(first: int, count: int, margin: int, length: int) -> tuple[int, int]:
     return max(first - margin, 0), min(first + count + margin, length)
 
 
 class Results:
-    """Collects pieces into one array for each date; the UDF decides on bands and, in a series, on dates."""
+    """Collect pieces into one array for each date.
+
+    The UDF decides on bands and, in a series, on dates.
+    """
 
     def __init__(self, like: xr.DataArray, size: int, per_date: bool) -> None:
         self._like = like

@@ -1,4 +1,4 @@
-"""`apply_neighborhood` with a UDF on a local cube, chunk by chunk as the Copernicus Data Space back-end does it.
+"""Run a UDF of `apply_neighborhood` on a local cube, chunk by chunk as Copernicus does.
 
 The rules are those of openeo-geopyspark-driver 0.73.0 (`geopysparkdatacube.py`, `apply_tiles` and
 `apply_tiles_spatiotemporal`) and of `OpenEOProcesses.scala` (`retile`, `makeSquareTile`, `remove_overlap`):
@@ -119,7 +119,7 @@ def apply_neighborhood(
     window = _window(size, overlap, buffer_from_data, strict)
     cube = _in_order(cube)
     plan = _plan(cube, size, per_date)
-    call = Udf.of(udf, context, cube, window, epsg, retain_nodata_tiles, flat_results)
+    call = Udf.from_cube(udf, context, cube, window, epsg, retain_nodata_tiles, flat_results)
     results = Results(cube, size, per_date)
     for done, (chunk, piece) in enumerate(engine(call, _jobs(cube, plan, window, read_ahead)), start=1):
         if piece is not None:
@@ -175,7 +175,7 @@ def _plan(cube: xr.DataArray, size: int, per_date: bool) -> list[Chunk]:
 
 
 def _jobs(cube: xr.DataArray, plan: list[Chunk], window: Window, read_ahead: int) -> Iterator[Job]:
-    """Strips of whole rows of chunks, or of a part of a row where `read_ahead` holds no more."""
+    """List strips of whole rows of chunks, or of parts where `read_ahead` is small."""
     height, width = cube.sizes["y"], cube.sizes["x"]
     layers = cube.sizes["bands"] * (1 if plan and plan[0].t is not None else cube.sizes.get("t", 1))
     held = max(read_ahead // (4 * max(layers, 1) * window.size**2), 1)

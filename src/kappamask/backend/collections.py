@@ -13,7 +13,7 @@ from kappamask.backend.bands import describe_band
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.load import Request, load
-from kappamask.backend.scene_index import ANNOUNCED, COLLECTIONS, SceneRecord, filtered, index
+from kappamask.backend.scene_index import ANNOUNCED, COLLECTIONS, SceneRecord, filter_scenes, index
 from kappamask.models.cleaning import PIXEL_M
 
 __all__ = ["Catalog", "cube_of"]
@@ -22,7 +22,7 @@ TITLES = {"L1C": "Sentinel-2 top of atmosphere", "L2A": "Sentinel-2 surface refl
 
 
 class Catalog(AbstractCollectionCatalog):  # type: ignore[misc]
-    """Collections SENTINEL2_L1C and SENTINEL2_L2A over the scenes of a folder, looked up anew on each request."""
+    """Offer SENTINEL2_L1C and SENTINEL2_L2A over a folder's scenes, searched again on each request."""
 
     def __init__(self, folder: Path, run: Run) -> None:
         self._folder = folder
@@ -39,13 +39,13 @@ class Catalog(AbstractCollectionCatalog):  # type: ignore[misc]
         return collection(collection_id, index(self._folder, collection_id))
 
     def load_collection(self, collection_id: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:
-        """The part of a collection that a graph asks for, plus what its neighbourhoods need beyond."""
+        """Load what a graph asks of a collection, plus what its neighbourhoods need."""
         return cube_of(index(self._folder, collection_id), load_params, self._run, env)
 
 
 def cube_of(scenes: list[SceneRecord], params: LoadParameters, run: Run, env: EvalEnv) -> SceneCube:
-    """Load scenes as a graph asks; unknown bands are refused, and filters on other properties than cloud cover."""
-    scenes = filtered(scenes, params.properties or {}, env)
+    """Load scenes as a graph asks; other filters than cloud cover are refused."""
+    scenes = filter_scenes(scenes, params.properties or {}, env)
     known = {band for scene in scenes for band in scene.bands}
     unknown = [band for band in params.bands or [] if band not in known]
     if unknown and known:
@@ -66,7 +66,7 @@ def cube_of(scenes: list[SceneRecord], params: LoadParameters, run: Run, env: Ev
 
 
 def _margin(params: LoadParameters) -> int:
-    """Pixels of the source that a neighbourhood needs beyond the area, also where it is resampled to coarser ones."""
+    """Count the source's pixels that a neighbourhood needs beyond the area."""
     pixels = float(max(params.pixel_buffer or [0]))
     coarser = float(max(params.target_resolution or [0])) / PIXEL_M if params.pixel_buffer else 1
     return ceil(pixels * max(coarser, 1.0))

@@ -1,4 +1,4 @@
-"""The cube behind a process graph: an xarray array, the area asked for, and the processes that the back-end offers."""
+"""Hold a process graph's cube: an xarray array, its area, and the processes on it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.bands import compute_ndvi, describe_band
 from kappamask.backend.callbacks import Callback
+from kappamask.backend.dimensions import add_dimension, apply_along, check_target, list_labels
 from kappamask.backend.engines import Run
 from kappamask.backend.errors import api_error, invalid_parameter
-from kappamask.backend.filters import kept
+from kappamask.backend.filters import select_labels
 from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
+from kappamask.backend.kernel import convolve
 from kappamask.backend.masking import hide_masked, hide_polygon, is_inside
 from kappamask.backend.merging import merge
 from kappamask.backend.neighborhood import Neighborhood
+from kappamask.backend.periods import list_periods
 from kappamask.backend.resampling import METHODS, match_grid, resample
 from kappamask.backend.save import write
 from kappamask.backend.temporal import aggregate_intervals
-from kappamask.backend.udf_dimension import run_along, run_per_pixel, run_reducer
+from kappamask.backend.udf_dimension import run_along, run_by_date, run_reducer
 from kappamask.backend.udf_node import UdfNode
 
-__all__ = ["ONLY_UDF", "SceneCube"]
-
-ONLY_UDF = "apply_dimension: only callbacks with a single run_udf are supported."
+__all__ = ["SceneCube"]
 
 
 class SceneCube(DriverDataCube):  # type: ignore[misc]
-    """A cube with dims ("t",) "bands", "y", "x", float32 (or uint8 once scaled to it), NaN for no data.
+    """A cube of scenes, with NaN for no data.
 
+    Its dims are ("t",) "bands", "y", "x"; float32, or uint8 once it is scaled to it.
     `area` is what the user asked for, in the cube's CRS. The array may reach `margin` pixels further, so that
     neighbourhoods see real pixels at the area's edge; saving cuts it off.
     """
@@ -47,7 +49,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         self._run = run or Run()
         super().__init__(_metadata(array))
 
-    def _with(self, array: xr.DataArray, area: Bounds | None = None) -> SceneCube:
+    def _derive(self, array: xr.DataArray, area: Bounds | None = None) -> SceneCube:
         return SceneCube(array, self.area if area is None else area, self._margin, self._run)
 
     def filter_bands(self, bands: list[str]) -> SceneCube:
@@ -58,7 +60,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
             raise invalid_parameter(
                 "filter_bands", "bands", f"no band {', '.join(missing)}; there are {', '.join(have)}"
             )
-        return self._with(self.array.sel(bands=bands))
+        return self._derive(self.array.sel(bands=bands))
 
     def filter_temporal(self, start: str | None, end: str | None) -> SceneCube:
         """Dates from `start` up to and without `end`."""
@@ -69,7 +71,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         if not keep.size:
             have = ", ".join(f"{day:%Y-%m-%d}" for day in t)
             raise invalid_parameter("filter_temporal", "extent", f"no date lies in [{start}, {end}); there are {have}")
-        return self._with(self.array.isel(t=keep))
+        return self._derive(self.array.isel(t=keep))
 
     def filter_labels(self, condition: dict[str, Any], dimension: str, **_unused: Any) -> SceneCube:
         """Dates whose label, such as 2018-02-02T00:00:00Z, fulfils the condition."""
@@ -78,10 +80,10 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
                 "filter_labels", "dimension", f"labels of {dimension!r} cannot be filtered, those of 't' can"
             )
         labels = [f"{day:%Y-%m-%dT%H:%M:%SZ}" for day in pd.DatetimeIndex(self.array.t.values)]
-        keep = np.flatnonzero(kept(labels, condition))
+        keep = np.flatnonzero(select_labels(labels, condition))
         if not keep.size:
             raise invalid_parameter("filter_labels", "condition", f"no date fulfils it; there are {', '.join(labels)}")
-        return self._with(self.array.isel(t=keep))
+        return self._derive(self.array.isel(t=keep))
 
     def filter_bbox(self, west: float, south: float, east: float, north: float, crs: Any = None) -> SceneCube:
         """Pixels that the box touches."""
@@ -91,14 +93,14 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
             raise invalid_parameter(
                 "filter_bbox", "extent", f"{box} (EPSG:{self.epsg}) lies outside the cube, {self.area}"
             )
-        grid = PixelGrid.of(self.array, inside)
-        return self._with(crop(self.array, grid.grown(self._margin)), grid.bounds)
+        grid = PixelGrid.from_array(self.array, inside)
+        return self._derive(crop(self.array, grid.grow(self._margin)), grid.bounds)
 
     def filter_spatial(self, geometries: Any) -> SceneCube:
-        """Pixels whose centre lies in the geometries; the others become NaN, and the cube is cut to their box."""
+        """Pixels in the geometries; others become NaN, and the cube is cut."""
         inside, bounds = is_inside(self.array, geometries)
         west, south, east, north = bounds
-        return self._with(self.array.where(inside)).filter_bbox(west, south, east, north, crs=self.epsg)
+        return self._derive(self.array.where(inside)).filter_bbox(west, south, east, north, crs=self.epsg)
 
     def resample_spatial(
         self, resolution: Any = 0, projection: Any = None, method: str = "near", align: str = "upper-left"
@@ -113,7 +115,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         if target == self.epsg and step in (None, tuple(map(abs, self.array.rio.resolution()))):
             return self
         warped = resample(self.array, target, step, METHODS[method])
-        return self._with(warped, transform_bounds(self.area, self.epsg, target))
+        return self._derive(warped, transform_bounds(self.area, self.epsg, target))
 
     def resample_cube_spatial(self, target: SceneCube, method: str = "near") -> SceneCube:
         """Bring the pixels to the grid of `target`; NaN where this cube does not reach."""
@@ -132,13 +134,13 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     ) -> SceneCube:
         """One UDF over chunks, as `chunks.apply_neighborhood` describes."""
         plan = Neighborhood.parse(process, size, overlap or [], context, env)
-        return self._with(plan.run(self.array, self._run))
+        return self._derive(plan.run(self.array, self._run))
 
     def apply(self, process: dict[str, Any], *, context: Any = None, env: EvalEnv) -> SceneCube:
         """Arithmetic for each pixel, `linear_scale_range`, or one UDF."""
         if node := UdfNode.parse("apply", process, context, env):
-            return self._with(run_per_pixel(node, self.array, self._run))
-        return self._with(Callback.parse("apply", process, None, _constants(context, env))(x=self.array))
+            return self._derive(run_by_date(node, self.array, self._run))
+        return self._derive(Callback.parse("apply", process, None, _constants(context, env))(x=self.array))
 
     def apply_dimension(
         self,
@@ -149,22 +151,23 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         context: Any = None,
         env: EvalEnv,
     ) -> SceneCube:
-        """One UDF along `t` or `bands`, as `udf_dimension` describes; other callbacks are refused."""
-        node = UdfNode.parse("apply_dimension", process, context, env)
-        if node is None:
-            raise api_error("FeatureUnsupported", ONLY_UDF)
-        return self._with(run_along(node, self.array, self._run, dimension, target_dimension))
+        """Other values along `t` or `bands`, by one UDF or by arithmetic and arrays."""
+        if node := UdfNode.parse("apply_dimension", process, context, env):
+            return self._derive(run_along(node, self.array, self._run, dimension, target_dimension))
+        check_target(dimension, target_dimension)
+        callback = Callback.parse("apply_dimension", process, dimension, _constants(context, env))
+        return self._derive(apply_along(self.array, callback, dimension))
 
     def reduce_dimension(
         self, reducer: dict[str, Any], *, dimension: str, context: Any = None, env: EvalEnv
     ) -> SceneCube:
         """The cube without its bands or dates, by reducers and arithmetic or by one UDF."""
         if node := UdfNode.parse("reduce_dimension", reducer, context, env):
-            return self._with(run_reducer(node, self.array, self._run, dimension))
+            return self._derive(run_reducer(node, self.array, self._run, dimension))
         if dimension not in ("t", "bands"):
             raise invalid_parameter("reduce_dimension", "dimension", f"{dimension} cannot be reduced; t and bands can")
         callback = Callback.parse("reduce_dimension", reducer, dimension, _constants(context, env))
-        return self._with(callback(data=self.array))
+        return self._derive(callback(data=self.array))
 
     def aggregate_temporal(
         self,
@@ -178,7 +181,28 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         """One date for each interval; see `temporal.aggregate_intervals`."""
         self._check_dimension(dimension or "t", allowed=("t",))
         callback = Callback.parse("aggregate_temporal", reducer, "t", {"context": context})
-        return self._with(aggregate_intervals(self.array, intervals, labels, lambda cube: callback(data=cube)))
+        return self._derive(aggregate_intervals(self.array, intervals, labels, lambda cube: callback(data=cube)))
+
+    def aggregate_temporal_period(
+        self, period: str, reducer: dict[str, Any], dimension: str | None = None, context: Any = None
+    ) -> SceneCube:
+        """One date, its start, for each calendar period; see `periods`."""
+        self._check_dimension(dimension or "t", allowed=("t",))
+        intervals = list_periods(pd.DatetimeIndex(self.array.t.values), period)
+        return self.aggregate_temporal(intervals, reducer, dimension=dimension, context=context)
+
+    def apply_kernel(self, kernel: Any, factor: float = 1, border: Any = 0, replace_invalid: float = 0) -> SceneCube:
+        """Weighted sums of the pixels round each pixel of the area; see `kernel.convolve`."""
+        return self._derive(convolve(crop(self.array, self.area), kernel, factor, border, replace_invalid))
+
+    def add_dimension(self, name: str, label: Any, type: str = "other") -> SceneCube:  # noqa: A002
+        """The cube with `t` or `bands` of one label."""
+        return self._derive(add_dimension(self.array, name, label, type))
+
+    def dimension_labels(self, dimension: str) -> list[Any]:
+        """The labels of a dimension, x and y without the pixels beyond the area."""
+        self._check_dimension(dimension, allowed=("t", "bands", "y", "x"))
+        return list_labels(crop(self.array, self.area), dimension)
 
     def drop_dimension(self, name: str) -> SceneCube:
         """The cube without a dimension of one label."""
@@ -189,7 +213,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
                 f"The dimension {name} has {self.array.sizes[name]} labels and only one of 1 can be dropped; use "
                 "reduce_dimension or a filter first.",
             )
-        return self._with(self.array.isel({name: 0}, drop=True))
+        return self._derive(self.array.isel({name: 0}, drop=True))
 
     def _check_dimension(self, name: str, allowed: tuple[str, ...]) -> None:
         have = [dim for dim in allowed if dim in self.array.dims]
@@ -199,12 +223,12 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
 
     def ndvi(self, nir: str = "nir", red: str = "red", target_band: str | None = None) -> SceneCube:
         """The vegetation index, alone or as an added band; see `bands.compute_ndvi`."""
-        return self._with(compute_ndvi(self.array, nir, red, target_band))
+        return self._derive(compute_ndvi(self.array, nir, red, target_band))
 
     def merge_cubes(self, other: SceneCube, overlap_resolver: dict[str, Any] | None = None) -> SceneCube:
         """The labels of both cubes on this one's pixels; see `merging.merge`."""
         resolver = Callback.parse("merge_cubes", overlap_resolver) if overlap_resolver else None
-        return self._with(merge(self.array, other.array, resolver).rio.write_crs(self.epsg))
+        return self._derive(merge(self.array, other.array, resolver).rio.write_crs(self.epsg))
 
     def rename_labels(self, dimension: str, target: list[Any], source: list[Any] | None = None) -> SceneCube:
         """New names for all bands, or for those in `source`."""
@@ -219,15 +243,15 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         if len(new) != len(have) or len(set(new)) != len(new):
             reason = f"{target} does not give {len(have)} distinct labels to {', '.join(have)}"
             raise invalid_parameter("rename_labels", "target", reason)
-        return self._with(self.array.assign_coords(bands=new))
+        return self._derive(self.array.assign_coords(bands=new))
 
     def mask(self, mask: SceneCube, replacement: float | None = None) -> SceneCube:
         """Where the mask is not 0, `replacement` or NaN; see `masking.hide_masked`."""
-        return self._with(hide_masked(self.array, mask.array, replacement))
+        return self._derive(hide_masked(self.array, mask.array, replacement))
 
     def mask_polygon(self, mask: Any, replacement: float | None = None, inside: bool = False) -> SceneCube:
         """Outside the polygons, or inside them, `replacement` or NaN; see `masking.hide_polygon`."""
-        return self._with(hide_polygon(self.array, mask, replacement, inside))
+        return self._derive(hide_polygon(self.array, mask, replacement, inside))
 
     @property
     def epsg(self) -> int:
@@ -255,7 +279,7 @@ def _metadata(array: xr.DataArray) -> CubeMetadata:
 
 
 def _constants(context: Any, env: EvalEnv | None) -> dict[str, Any]:
-    """Values that a callback may refer to beside its pixels: parameters of the graph, and its context."""
+    """List what a callback may refer to: its context, and the graph's parameters."""
     return {**(env.collect_parameters() if env else {}), "context": context}
 
 

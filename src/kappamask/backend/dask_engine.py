@@ -28,7 +28,10 @@ PATIENCE = 10
 
 
 class DaskEngine(AbstractContextManager[Engine]):
-    """Strips of chunks as tasks, which read their own pixels; a cluster of the job's own, or one that is there.
+    """Run strips of chunks as tasks on a cluster of the job's own or another.
+
+    The tasks read their own pixels.
+
 
     address: of a scheduler; None starts a cluster with one single-threaded process for each CPU.
     Entering raises JobError if the scheduler does not answer, or if its workers have several threads: a UDF's working

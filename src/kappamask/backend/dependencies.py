@@ -1,4 +1,4 @@
-"""Compare the dependencies that a UDF declares in a PEP 723 block with what is installed."""
+"""Compare the dependencies in a UDF's PEP 723 block with what is installed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_dependencies(code: str) -> None:
     environment marker does not hold are left out. Raises UdfDependencyMissing (400) with each distribution's name, the
     version that is needed and the one that is installed.
     """
-    problems = [problem for requirement in _declared(code) if (problem := _find_problem(requirement))]
+    problems = [problem for requirement in _parse_requirements(code) if (problem := _find_problem(requirement))]
     if problems:
         needed = " ".join(f"'{requirement}'" for requirement, _ in problems)
         raise api_error(
@@ -32,7 +32,7 @@ def check_dependencies(code: str) -> None:
         )
 
 
-def _declared(code: str) -> list[Requirement]:
+def _parse_requirements(code: str) -> list[Requirement]:
     try:
         return [Requirement(text) for text in extract_udf_dependencies(code) or []]
     except (InvalidRequirement, ValueError, TypeError) as error:

@@ -19,7 +19,7 @@ TASK_BYTES = 1 << 28
 
 @dataclass(frozen=True)
 class Run:
-    """What a graph's evaluation needs beside its cubes."""
+    """What a graph's evaluation needs besides its cubes."""
 
     engine: Engine = serial
     progress: Callable[[int, int], None] | None = None

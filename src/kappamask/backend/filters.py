@@ -6,7 +6,7 @@ from typing import Any
 
 from openeo_driver.errors import ProcessParameterInvalidException
 
-__all__ = ["CONDITIONS", "kept"]
+__all__ = ["CONDITIONS", "select_labels"]
 
 CONDITIONS: dict[str, tuple[tuple[str, str], Callable[[Any, Any], bool]]] = {
     "eq": (("x", "y"), operator.eq),
@@ -20,12 +20,12 @@ CONDITIONS: dict[str, tuple[tuple[str, str], Callable[[Any, Any], bool]]] = {
 """openEO process -> its two arguments, and the function."""
 
 
-def kept(labels: Iterable[str], condition: dict[str, Any]) -> list[bool]:
+def select_labels(labels: Iterable[str], condition: dict[str, Any]) -> list[bool]:
     """Whether each label fulfils the callback `condition`; openEO's ProcessParameterInvalid for an unknown process."""
     graph = condition.get("process_graph", {})
     results = [name for name, node in graph.items() if node.get("result")]
     if len(results) != 1:
-        raise _invalid(f"{len(results)} nodes are marked as the result, needed is one")
+        raise _make_error(f"{len(results)} nodes are marked as the result, needed is one")
     return [bool(_value({"from_node": results[0]}, graph, label)) for label in labels]
 
 
@@ -36,10 +36,10 @@ def _value(argument: Any, graph: dict[str, Any], label: str) -> Any:
         return label
     node = graph.get(str(argument.get("from_node")), {})
     if node.get("process_id") not in CONDITIONS:
-        raise _invalid(f"{node.get('process_id') or argument} is not among {', '.join(CONDITIONS)}")
+        raise _make_error(f"{node.get('process_id') or argument} is not among {', '.join(CONDITIONS)}")
     names, function = CONDITIONS[node["process_id"]]
     return function(*(_value(node["arguments"].get(name), graph, label) for name in names))
 
 
-def _invalid(reason: str) -> ProcessParameterInvalidException:
+def _make_error(reason: str) -> ProcessParameterInvalidException:
     return ProcessParameterInvalidException(process="filter_labels", parameter="condition", reason=f"{reason}.")

@@ -33,7 +33,7 @@ class PixelGrid:
 
     @classmethod
     def round(cls, bounds: Bounds, epsg: int, step: float, origin: tuple[float, float]) -> PixelGrid:
-        """The smallest grid of whole pixels that covers `bounds`, on the lattice through `origin` (x, y)."""
+        """Make the smallest grid through `origin` (x, y) that covers `bounds`."""
         left, top = floor((bounds[0] - origin[0]) / step + SNAP), floor((origin[1] - bounds[3]) / step + SNAP)
         right, bottom = ceil((bounds[2] - origin[0]) / step - SNAP), ceil((origin[1] - bounds[1]) / step - SNAP)
         return cls(
@@ -50,14 +50,14 @@ class PixelGrid:
         """Outer edges."""
         return self.left, self.top - self.height * self.step, self.left + self.width * self.step, self.top
 
-    def grown(self, pixels: int) -> Bounds:
+    def grow(self, pixels: int) -> Bounds:
         """Outer edges with a margin."""
         west, south, east, north = self.bounds
         margin = pixels * self.step
         return west - margin, south - margin, east + margin, north + margin
 
     @classmethod
-    def of(cls, array: xr.DataArray, bounds: Bounds) -> PixelGrid:
+    def from_array(cls, array: xr.DataArray, bounds: Bounds) -> PixelGrid:
         """The pixels of `array` that a box touches."""
         west, _, _, north = array.rio.bounds()
         return cls.round(bounds, array.rio.crs.to_epsg(), abs(array.rio.resolution()[0]), (west, north))
@@ -79,7 +79,7 @@ def overlap(a: Bounds, b: Bounds) -> bool:
 
 
 def intersection(a: Bounds, b: Bounds) -> Bounds:
-    """What two boxes share; empty if its east is not beyond its west, or its north not beyond its south."""
+    """Intersect two boxes; the result is empty if east <= west or north <= south."""
     return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 
-__all__ = ["JobFolder", "JobSpec", "Settings", "append", "entry", "job_log", "read"]
+__all__ = ["JobFolder", "JobSpec", "Settings", "append", "job_log", "make_entry", "read"]
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 QUIET = (
@@ -30,7 +30,10 @@ LONGEST = 10_000
 
 
 class _Lines(logging.Handler):
-    """Appends entries of openEO's log format; single short writes in append mode keep lines whole across processes."""
+    """Append entries in openEO's log format.
+
+    Single short writes in append mode keep lines whole across processes.
+    """
 
     def __init__(self, path: Path, level: str) -> None:
         super().__init__(LEVELS[level])
@@ -45,14 +48,14 @@ class _Lines(logging.Handler):
 
 def append(path: Path, entry: dict[str, Any]) -> None:
     """Add one entry."""
-    kept = {**entry, "message": _short(entry["message"])}
+    kept = {**entry, "message": _shorten(entry["message"])}
     if len(json.dumps(kept.get("data"), default=_text)) > LONGEST:
         kept["data"] = _text(kept["data"])
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(kept, default=_text) + "\n")
 
 
-def entry(level: str, message: str, **more: Any) -> dict[str, Any]:
+def make_entry(level: str, message: str, **more: Any) -> dict[str, Any]:
     """A log entry of the present moment."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -71,27 +74,27 @@ def _entry(record: logging.LogRecord) -> dict[str, Any]:
         message += "\n" + "".join(traceback.format_exception(*record.exc_info))
     data, code = getattr(record, "data", None), getattr(record, "code", None)
     more = {key: value for key, value in (("data", data), ("code", code)) if value is not None}
-    return entry(level, message, **more)
+    return make_entry(level, message, **more)
 
 
 def _text(value: Any) -> str:
-    return _short(repr(value))
+    return _shorten(repr(value))
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     """Both ends: a traceback begins with where, and ends with what."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
-def _parsed(line: str) -> dict[str, Any]:
-    """An entry; what a UDF wrote into the log by itself is handed on as text."""
+def _parse_line(line: str) -> dict[str, Any]:
+    """Read an entry; a UDF's own line in the log is returned as text."""
     try:
         item: dict[str, Any] = parse_json(line, allow_nan=True)
         if item["level"] in LEVELS and isinstance(item["message"], str):
             return item
     except (ValueError, LookupError, TypeError):
         pass
-    return entry("warning", f"Damaged line: {_short(line.strip())}")
+    return make_entry("warning", f"Damaged line: {_shorten(line.strip())}")
 
 
 @contextmanager
@@ -121,7 +124,7 @@ def read(
         for number, line in enumerate(file):
             if not line.endswith("\n"):  # another process is writing it
                 return
-            item = {"id": str(number), **_parsed(line)}
+            item = {"id": str(number), **_parse_line(line)}
             if (offset is not None and number <= offset) or LEVELS[item["level"]] < least:
                 continue
             if left is not None and left <= 0:
@@ -158,7 +161,10 @@ class JobSpec:
 
 
 class JobFolder:
-    """The files of one job. Every file appears whole: it is written under another name and renamed."""
+    """The files of one job.
+
+    Every file appears whole: it is written under another name and renamed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -169,7 +175,7 @@ class JobFolder:
 
     @classmethod
     def create(cls, jobs: Path, spec: JobSpec, settings: Settings) -> JobFolder:
-        """A new job, not started; whoever lists jobs meanwhile sees it whole, or not yet."""
+        """Create a job without starting it; a list of jobs never shows half of it."""
         draft = cls(jobs / f".{spec.id}")
         draft.working.mkdir(parents=True)
         draft.put("spec", asdict(spec))
@@ -193,7 +199,10 @@ class JobFolder:
         part.replace(self.path / f"{name}.json")
 
     def get(self, name: str) -> dict[str, Any]:
-        """Read a record; empty if there is none. Raises JobError if it is damaged: a UDF can write here too."""
+        """Read a record; empty if there is none.
+
+        Raises JobError if it is damaged: a UDF can write here too.
+        """
         try:
             found = parse_json((self.path / f"{name}.json").read_bytes(), allow_nan=True)
         except (FileNotFoundError, NotADirectoryError):

@@ -17,7 +17,7 @@ from kappamask.backend.job_store import JobFolder
 from kappamask.backend.runner import Runner
 from kappamask.models import JobError
 
-__all__ = ["Jobs", "checked_options", "describe"]
+__all__ = ["Jobs", "check_options", "describe_job"]
 
 log = logging.getLogger(__name__)
 DAMAGE = (JobError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -27,8 +27,8 @@ _OFFSET = re.compile(r"[0-9]{1,18}")
 """Ids of log entries: line numbers."""
 
 
-def describe(folder: JobFolder, status: str) -> BatchJobMetadata:
-    """All that is known of a job that stands at `status`; what is raised where records are damaged is `jobs.DAMAGE`."""
+def describe_job(folder: JobFolder, status: str) -> BatchJobMetadata:
+    """Describe a job that stands at `status`; raise `jobs.DAMAGE` for damaged records."""
     spec, state, progress = folder.spec(), folder.get("state"), folder.get("progress")
     return BatchJobMetadata(
         id=folder.path.name,
@@ -104,7 +104,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
             user=user.user_id,
             process_graph=process["process_graph"],
             api_version=api_version,
-            options=checked_options(job_options),
+            options=check_options(job_options),
             log_level=metadata.get("log_level") or "info",
             title=metadata.get("title"),
             description=metadata.get("description"),
@@ -130,7 +130,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         return str(self.get_job_info(folder.path.name, folder.spec().user).status)
 
     def _info(self, folder: JobFolder) -> BatchJobMetadata:
-        return describe(folder, self._runner.status(folder))
+        return describe_job(folder, self._runner.status(folder))
 
     def get_user_jobs(
         self, user_id: str, limit: int | None = None, request_parameters: Mapping[str, Any] | None = None
@@ -167,7 +167,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         if self._status(folder) == JOB_STATUS.RUNNING:
             folder.put("state", {**folder.get("state"), "canceled": True})
             self._runner.stop(folder)
-            job_store.append(folder.log, job_store.entry("info", "The job was canceled."))
+            job_store.append(folder.log, job_store.make_entry("info", "The job was canceled."))
 
     def delete_job(self, job_id: str, user_id: str) -> None:
         """End a job and forget it."""
@@ -206,8 +206,8 @@ def _invalid_query(name: str, value: Any, needed: str) -> OpenEOApiException:
     )  # fmt: skip
 
 
-def checked_options(options: Any) -> dict[str, Any]:
-    """`job_options` of a request, {} where there are none; the openEO error JobOptionsInvalid if it is no object."""
+def check_options(options: Any) -> dict[str, Any]:
+    """Check `job_options`, {} if there are none; openEO's JobOptionsInvalid if no object."""
     if options is not None and not isinstance(options, dict):
         raise OpenEOApiException(
             f"job_options is {options!r}; it needs an object, such as {{}}.", code="JobOptionsInvalid", status_code=400

@@ -17,7 +17,7 @@ from kappamask.scenes import open_scene
 from kappamask.udf.pixel_evidence import compute_statistics
 from kappamask.udf.radiometry import AUXILIARY, decide_radiometry, scale_and_offset
 
-__all__ = ["Request", "harmonised", "load"]
+__all__ = ["Request", "load", "remove_offset"]
 
 log = logging.getLogger(__name__)
 DIGITAL_NUMBERS = 10_000
@@ -26,8 +26,8 @@ SAMPLE = 512
 """Pixels along a side of the sample on which a scene's radiometry is judged where its metadata is silent."""
 
 
-def harmonised(cube: xr.DataArray, path: Path) -> xr.DataArray:
-    """Stored numbers of a scene, all or some bands, as float32 digital numbers without offset; NaN for nodata.
+def remove_offset(cube: xr.DataArray, path: Path) -> xr.DataArray:
+    """Turn a scene's stored numbers into float32 digital numbers without offset; NaN is nodata.
 
     Nodata is what the file declares and, as in all Sentinel-2 products, a pixel with 0 in all bands; where the offset
     is in the numbers, a 0 in any band too, for there it cannot be a measurement.
@@ -35,7 +35,7 @@ def harmonised(cube: xr.DataArray, path: Path) -> xr.DataArray:
     doubt the numbers are taken for harmonised ones, and the log says so.
     """
     mode = _radiometry(path, path.stat().st_mtime_ns)
-    values = cube.astype(np.float32).where(_measured(cube, path, mode))
+    values = cube.astype(np.float32).where(_find_measured(cube, path, mode))
     if mode == "dn_harmonized":
         return values
     scale, offset = zip(*(scale_and_offset(str(band), mode) for band in cube.bands.values), strict=True)
@@ -46,8 +46,8 @@ def _per_band(factors: Sequence[float]) -> xr.DataArray:
     return xr.DataArray(np.asarray([DIGITAL_NUMBERS * f for f in factors], np.float32), dims="bands")
 
 
-def _measured(cube: xr.DataArray, path: Path, mode: str) -> xr.DataArray:
-    """Where the stored numbers are no nodata; other bands are read only if it takes them to tell."""
+def _find_measured(cube: xr.DataArray, path: Path, mode: str) -> xr.DataArray:
+    """Find numbers that are no nodata; other bands are read only if needed."""
     declared = cube.attrs.get("_FillValue", np.nan)
     measured: xr.DataArray = cube != declared
     if mode == "dn_offset":
@@ -113,7 +113,7 @@ def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray,
         raise SceneError(
             f"The extent {request.extent} (CRS {request.crs}) has no area; give a box with width and height."
         )
-    grid = PixelGrid.round(intersection(area.grown(request.margin), covered), epsg, step, origin)
+    grid = PixelGrid.round(intersection(area.grow(request.margin), covered), epsg, step, origin)
     bands = list(request.bands or _bands_of(chosen))
     days = sorted({s.day for s in chosen})
     cube = xr.concat(
@@ -123,7 +123,7 @@ def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray,
 
 
 def _choose(scenes: Sequence[SceneRecord], request: Request) -> list[SceneRecord]:
-    dated = [s for s in scenes if _within(s.datetime, request.start, request.end)]
+    dated = [s for s in scenes if _lies_within(s.datetime, request.start, request.end)]
     if not dated:
         have = ", ".join(sorted({f"{s.day:%Y-%m-%d}" for s in scenes})) or "none"
         raise SceneError(f"No scene is dated in [{request.start}, {request.end}); dates available: {have}.")
@@ -139,7 +139,7 @@ def _choose(scenes: Sequence[SceneRecord], request: Request) -> list[SceneRecord
     return chosen
 
 
-def _within(when: pd.Timestamp, start: str | None, end: str | None) -> bool:
+def _lies_within(when: pd.Timestamp, start: str | None, end: str | None) -> bool:
     return (start is None or when >= _utc(start)) and (end is None or when < _utc(end))
 
 
@@ -181,12 +181,12 @@ def _day(scenes: Sequence[SceneRecord], bands: list[str], grid: PixelGrid) -> xr
 
 
 def _scene(scene: SceneRecord, bands: list[str], grid: PixelGrid) -> xr.DataArray:
-    """One scene on the grid: float32 digital numbers, NaN outside the scene and in bands that it lacks."""
+    """Place a scene on the grid: float32, NaN outside and in absent bands."""
     held = [band for band in bands if band in scene.bands]
     missing = [band for band in bands if band not in held]
     if missing:
         log.warning("Scene %s lacks %s: served as no data.", scene.path.name, ", ".join(missing))
-    cube = _place(harmonised(open_scene(scene.path, bands=held or None), scene.path), scene, grid)
+    cube = _place(remove_offset(open_scene(scene.path, bands=held or None), scene.path), scene, grid)
     return cube.reindex(bands=bands).drop_vars("spatial_ref", errors="ignore").drop_attrs()
 
 

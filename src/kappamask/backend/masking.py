@@ -14,7 +14,7 @@ from rasterio.features import geometry_mask
 from kappamask.backend.errors import api_error
 from kappamask.backend.grid import Bounds
 from kappamask.backend.pixel_math import decode_nodata
-from kappamask.backend.resampling import align, covered
+from kappamask.backend.resampling import align, find_covered
 
 __all__ = ["hide_masked", "hide_polygon", "is_inside"]
 
@@ -33,7 +33,7 @@ def hide_masked(cube: xr.DataArray, mask: xr.DataArray, replacement: float | Non
         )
     values, other = decode_nodata(cube), decode_nodata(mask)
     other = other.squeeze("bands", drop=True) if other.sizes.get("bands") == 1 else other
-    hidden = (align(other, cube) != 0) & covered(other, cube)
+    hidden = (align(other, cube) != 0) & find_covered(other, cube)
     elsewhere: Any = False  # xarray takes any value, and declares a sentinel
     hidden = hidden.reindex({dim: cube[dim] for dim in ("t", "bands") if dim in hidden.dims}, fill_value=elsewhere)
     return _replace(cube, values, hidden, replacement)
@@ -54,7 +54,7 @@ def _replace(cube: xr.DataArray, values: xr.DataArray, hidden: xr.DataArray, rep
 
 
 def is_inside(cube: xr.DataArray, geometries: Any) -> tuple[xr.DataArray, Bounds]:
-    """Tell which pixel centres lie in geometries, bool (y, x), and give the geometries' box in the cube's CRS.
+    """Find pixel centres in geometries, bool (y, x), and the geometries' box.
 
     geometries: GeoJSON or shapely in degrees (EPSG:4326), or openeo-driver's vector cube.
     """

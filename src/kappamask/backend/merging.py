@@ -10,7 +10,7 @@ import xarray as xr
 
 from kappamask.backend.errors import api_error, invalid_parameter
 from kappamask.backend.pixel_math import decode_nodata
-from kappamask.backend.resampling import align, covered
+from kappamask.backend.resampling import align, find_covered
 
 __all__ = ["Resolver", "merge"]
 
@@ -29,7 +29,7 @@ def merge(first: xr.DataArray, second: xr.DataArray, resolver: Resolver | None) 
     ProcessParameterInvalid if the cubes share no pixel.
     """
     one, other = decode_nodata(first), decode_nodata(second)
-    reached = covered(other, one)
+    reached = find_covered(other, one)
     if not bool(reached.any()):
         raise invalid_parameter("merge_cubes", "cube2", "the cubes share no pixel; load both for the same area")
     one, other = _share_dimensions(one, align(other, one))

@@ -41,19 +41,19 @@ class Neighborhood:
         """Check a node's arguments; errors are openEO's ProcessParameterInvalid."""
         sizes, overlaps = _by_dimension("size", size), _by_dimension("overlap", overlap)
         if "t" in overlaps:
-            raise _invalid("overlap", "an overlap in t is not supported")
+            raise _make_error("overlap", "an overlap in t is not supported")
         edge = _square("size", sizes, None)
         border = _square("overlap", overlaps, 0)
         if edge < MINIMUM_SIZE:
-            raise _invalid("size", f"{edge} px is too small, it needs {MINIMUM_SIZE} px or more")
+            raise _make_error("size", f"{edge} px is too small, it needs {MINIMUM_SIZE} px or more")
         if border > edge:
-            raise _invalid(
+            raise _make_error(
                 "overlap",
                 f"{border} px exceeds the size of {edge} px, for which the Copernicus back-end shifts its output",
             )
         udf = UdfNode.parse("apply_neighborhood", process, context, env)
         if udf is None:
-            raise _invalid("process", "only callbacks with a single run_udf are supported")
+            raise _make_error("process", "only callbacks with a single run_udf are supported")
         return cls(udf, edge, border, _per_date(sizes.get("t")))
 
     def run(self, cube: xr.DataArray, run: Run) -> xr.DataArray:
@@ -63,10 +63,10 @@ class Neighborhood:
 
 def _by_dimension(parameter: str, entries: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "dimension" in e for e in entries):
-        raise _invalid(parameter, f"{entries!r} is no list of {{dimension, value, unit}}")
+        raise _make_error(parameter, f"{entries!r} is no list of {{dimension, value, unit}}")
     unknown = {e["dimension"] for e in entries} - {"x", "y", "t"}
     if unknown:
-        raise _invalid(parameter, f"no dimension {', '.join(map(str, unknown))}; there are x, y, t")
+        raise _make_error(parameter, f"no dimension {', '.join(map(str, unknown))}; there are x, y, t")
     return {e["dimension"]: e for e in entries}
 
 
@@ -74,9 +74,9 @@ def _square(parameter: str, entries: dict[str, dict[str, Any]], default: int | N
     """The one edge length in pixels; only square chunks survive the real back-end."""
     lengths = [_pixels(parameter, entries[d]) if d in entries else default for d in ("x", "y")]
     if None in lengths:
-        raise _invalid(parameter, "x and y are both needed")
+        raise _make_error(parameter, "x and y are both needed")
     if lengths[0] != lengths[1]:
-        raise _invalid(
+        raise _make_error(
             parameter,
             f"x is {lengths[0]} and y is {lengths[1]}; use the same for both, the Copernicus back-end mixes them up",
         )
@@ -86,21 +86,21 @@ def _square(parameter: str, entries: dict[str, dict[str, Any]], default: int | N
 def _pixels(parameter: str, entry: dict[str, Any]) -> int:
     value, unit = entry.get("value"), entry.get("unit")
     if unit != "px":
-        raise _invalid(parameter, f"the unit of {entry['dimension']} is {unit!r}; only 'px' is supported")
+        raise _make_error(parameter, f"the unit of {entry['dimension']} is {unit!r}; only 'px' is supported")
     if not isinstance(value, (int, float)) or isinstance(value, bool) or value != int(value) or value < 0:
-        raise _invalid(parameter, f"{value!r} is no whole number of pixels")
+        raise _make_error(parameter, f"{value!r} is no whole number of pixels")
     return int(value)
 
 
 def _per_date(entry: dict[str, Any] | None) -> bool:
     value = (entry or {}).get("value")
     if value not in (None, PER_DATE):
-        raise _invalid(
+        raise _make_error(
             "size",
             f"t has the value {value!r}; give '{PER_DATE}' for one date at a time, or leave t out for the whole series",
         )
     return value == PER_DATE
 
 
-def _invalid(parameter: str, reason: str) -> OpenEOApiException:
+def _make_error(parameter: str, reason: str) -> OpenEOApiException:
     return invalid_parameter("apply_neighborhood", parameter, reason)

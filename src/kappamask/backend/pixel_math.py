@@ -1,4 +1,4 @@
-"""Tables of the openEO processes that callbacks may use: per pixel, and over the values of a dimension."""
+"""List the openEO processes of callbacks: per pixel, and over a dimension's values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import xarray as xr
 from openeo_driver.errors import OpenEOApiException
 
-__all__ = ["ELEMENTWISE", "REDUCERS", "decode_nodata", "stack_values"]
+__all__ = ["ARRAYS", "ELEMENTWISE", "REDUCERS", "compute_array", "decode_nodata", "stack_values"]
 
 Values = xr.DataArray | float
 VALUE_DIM = "value"
@@ -43,10 +43,43 @@ REDUCERS: dict[str, Reducer] = {
     "mean": lambda data, dim, skip: data.mean(dim, skipna=skip),
     "median": lambda data, dim, skip: data.median(dim, skipna=skip),
     "sum": lambda data, dim, skip: data.sum(dim, skipna=skip, min_count=1 if skip else None),
+    "sd": lambda data, dim, skip: data.std(dim, skipna=skip, ddof=1),
+    "variance": lambda data, dim, skip: data.var(dim, skipna=skip, ddof=1),
     "first": lambda data, dim, skip: (data.bfill(dim) if skip else data).isel({dim: 0}, drop=True),
     "last": lambda data, dim, skip: (data.ffill(dim) if skip else data).isel({dim: -1}, drop=True),
 }
 """openEO reducer -> function of data, dimension and `ignore_nodata`."""
+
+
+def _concat(first: xr.DataArray, second: xr.DataArray, dim: str) -> xr.DataArray:
+    """Concatenate two arrays; a value without the dimension counts as one element."""
+    parts = [part.drop_vars(dim, errors="ignore") for part in (first, second)]
+    parts = [part if dim in part.dims else part.expand_dims(dim) for part in parts]
+    return xr.concat(parts, dim, coords="minimal", compat="override")
+
+
+def _quantiles(data: xr.DataArray, probabilities: Any, dim: str, skip: bool) -> xr.DataArray:
+    if isinstance(probabilities, int):
+        probabilities = [part / probabilities for part in range(1, probabilities)]
+    found = data.quantile(probabilities, dim, skipna=skip)
+    return found.drop_vars("quantile").rename(quantile=dim)
+
+
+ARRAYS: dict[str, tuple[str, str]] = {
+    "array_concat": ("array1", "array2"), "array_append": ("data", "value"), "quantiles": ("data", "probabilities"),
+}  # fmt: skip
+"""openEO process whose result is an array of values along the dimension -> its two arguments."""
+
+
+def compute_array(name: str, data: xr.DataArray, other: Any, dim: str, skip: bool) -> xr.DataArray:
+    """Compute a process of `ARRAYS`; its labels along `dim` are dropped.
+
+    other: a cube, a number or, for quantiles, the probabilities or the number of equal parts.
+    """
+    if name == "quantiles":
+        return _quantiles(data, other, dim, skip)
+    value = other if isinstance(other, xr.DataArray) else xr.full_like(data.isel({dim: 0}, drop=True), other)
+    return _concat(data, value, dim)
 
 
 def stack_values(values: list[Values]) -> xr.DataArray:

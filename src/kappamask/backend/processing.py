@@ -20,7 +20,7 @@ from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.filters import CONDITIONS
 from kappamask.backend.job_store import Settings
-from kappamask.backend.pixel_math import ELEMENTWISE, REDUCERS
+from kappamask.backend.pixel_math import ARRAYS, ELEMENTWISE, REDUCERS
 from kappamask.backend.services import PythonRuntime, StoredProcesses, check_namespaces, keep_to_this_machine
 from kappamask.backend.stac import stac_scenes
 
@@ -30,17 +30,20 @@ PROCESSES = (
     "load_collection", "load_stac", "filter_bands", "filter_bbox", "filter_temporal", "filter_spatial",
     "resample_spatial", "resample_cube_spatial", "apply_neighborhood", "apply", "apply_dimension", "reduce_dimension",
     "aggregate_temporal", "drop_dimension", "merge_cubes", "rename_labels", "mask", "mask_polygon", "ndvi",
-    "save_result", "filter_labels", "if",
+    "save_result", "filter_labels", "if", "add_dimension", "dimension_labels", "aggregate_temporal_period",
+    "apply_kernel",
 )  # fmt: skip
 """Processes at the top level of a graph."""
 VALUES = ("eq",)
 """Processes of values, at the top level and in callbacks."""
-CALLBACKS = tuple({"run_udf", "linear_scale_range", "array_element", *ELEMENTWISE, *REDUCERS, *CONDITIONS} - {*VALUES})
+CALLBACKS = tuple(
+    {"run_udf", "linear_scale_range", "array_element", *ARRAYS, *ELEMENTWISE, *REDUCERS, *CONDITIONS} - {*VALUES}
+)
 """Processes inside `apply`, `reduce_dimension` and other processes that take a callback."""
 
 
 @lru_cache(maxsize=1)
-def registry() -> ProcessRegistry:
+def build_registry() -> ProcessRegistry:
     """openeo-driver's processes, cut down to those that work here."""
     offered = ProcessRegistry(
         spec_root=SPECS_ROOT / "openeo-processes/2.x",
@@ -61,7 +64,7 @@ class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]
 
     def get_process_registry(self, api_version: Any) -> ProcessRegistry:  # noqa: ARG002
         """The processes on offer."""
-        return registry()
+        return build_registry()
 
     def evaluate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> Any:
         """The graph's result: a cube, or what its `save_result` nodes hold."""
@@ -69,7 +72,11 @@ class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]
         return super().evaluate(process_graph, env)
 
     def validate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> list[dict[str, Any]]:
-        """Errors of a graph, from a dry run without pixels."""
+        """Find a graph's errors in a dry run without pixels."""
+        # openeo-driver fails without a code at a node that is no object
+        if not isinstance(process_graph, dict) or not all(isinstance(node, dict) for node in process_graph.values()):
+            message = "The process graph is no object of nodes; each node is an object with process_id and arguments."
+            return [{"code": "ProcessGraphInvalid", "message": message}]
         try:
             check_namespaces(process_graph)
         except OpenEOApiException as error:

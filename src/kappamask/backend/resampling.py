@@ -10,7 +10,7 @@ import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from rasterio.enums import Resampling
 
-__all__ = ["METHODS", "align", "covered", "match_grid", "resample"]
+__all__ = ["METHODS", "align", "find_covered", "match_grid", "resample"]
 
 METHODS = {
     "near": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic,
@@ -44,22 +44,22 @@ def _per_date(array: xr.DataArray, warp: Callable[[xr.DataArray], xr.DataArray])
 
 
 def align(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
-    """Bring a float cube to the pixels of `like`, by the nearest neighbour; NaN where it does not reach."""
+    """Bring a float cube to the pixels of `like`; NaN beyond it."""
     if not _share_lattice(array, like):
         return match_grid(array, like, Resampling.nearest)
     tolerance = SNAP_TOLERANCE_PX * abs(like.rio.resolution()[0])
     return array.reindex(y=like.y, x=like.x, method="nearest", tolerance=tolerance)
 
 
-def covered(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
-    """Tell which pixels of `like` the cube `array` reaches, whatever it holds there; bool (y, x)."""
+def find_covered(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
+    """Find the pixels of `like` that the cube `array` reaches; bool (y, x)."""
     plane = array.isel({dim: 0 for dim in array.dims if dim not in ("y", "x")}, drop=True)
     ones = xr.ones_like(plane, np.float32).drop_attrs(deep=False).rio.write_crs(array.rio.crs)
     return align(ones, like).notnull()
 
 
 def _share_lattice(a: xr.DataArray, b: xr.DataArray) -> bool:
-    """Tell whether both cubes have pixels of one size, at whole steps from each other, in one CRS."""
+    """Tell whether both cubes have one CRS, one pixel size and one lattice."""
     if a.rio.crs != b.rio.crs or not np.allclose(a.rio.resolution(), b.rio.resolution(), rtol=1e-6, atol=0):
         return False
     steps = [float(a[dim][0] - b[dim][0]) / abs(b.rio.resolution()[0]) for dim in ("x", "y")]

@@ -75,7 +75,7 @@ class Runner:
         )
 
     def start(self, folder: JobFolder) -> None:
-        """Start a job that is new or canceled, and no other; what an earlier start left is removed."""
+        """Start a job that is new or canceled, and remove an earlier start's files."""
         with self._lock:  # the same request may come twice at once
             state = folder.get("state")
             if state and not state.get("canceled"):
@@ -107,7 +107,7 @@ class Runner:
         return self._running[job_id].pid
 
     def status(self, folder: JobFolder) -> str:
-        """OpenEO's word for how the job stands; a process that died without an outcome is an error, and logged."""
+        """Find openEO's status; a process that died without an outcome is an error."""
         state, outcome = folder.get("state"), folder.get("outcome")
         if not state:
             return str(JOB_STATUS.CREATED)
@@ -116,17 +116,17 @@ class Runner:
         if outcome:
             self._forget(folder.path.name)
             return str(JOB_STATUS.ERROR if "error" in outcome else JOB_STATUS.FINISHED)
-        if self._alive(folder.path.name):
+        if self._is_alive(folder.path.name):
             return str(JOB_STATUS.RUNNING)
         self._record_death(folder)
         return self.status(folder)
 
-    def _alive(self, name: str) -> bool:
+    def _is_alive(self, name: str) -> bool:
         process = self._running.get(name)
         return process is not None and process.poll() is None
 
     def _forget(self, name: str) -> None:
-        """Take a process that has ended off the list, with the pipe that kept it alive."""
+        """Remove an ended process, and the pipe that kept it alive."""
         process = self._running.get(name)
         if process and process.poll() is not None:
             self._running.pop(name, None)
@@ -136,14 +136,14 @@ class Runner:
 
     def _record_death(self, folder: JobFolder) -> None:
         with self._lock:  # another request may be about to start the job
-            if folder.get("outcome") or self._alive(folder.path.name):
+            if folder.get("outcome") or self._is_alive(folder.path.name):
                 return
             message = f"The job's process {_ending(self._running.get(folder.path.name))} before it was done."
             output = self._output.get(folder.path.name)
             _fail(folder, message, "ProcessDied", output.tail() if output else "")
 
     def condemn(self, folder: JobFolder, reason: str) -> None:
-        """End a job whose records make no sense, as an error that says so; its records are sound afterwards."""
+        """End a job with damaged records as an error, and repair the records."""
         self.stop(folder)
         with self._lock:
             folder.clear("outcome.json", "progress.json", "state.json")
@@ -173,7 +173,7 @@ class Runner:
 
 
 def _fail(folder: JobFolder, message: str, code: str, printed: str = "") -> None:
-    job_store.append(folder.log, job_store.entry("error", f"{message}\n{printed}".strip(), code=code))
+    job_store.append(folder.log, job_store.make_entry("error", f"{message}\n{printed}".strip(), code=code))
     folder.put("outcome", {"error": {"message": message, "code": code, "status": 500}})
 
 

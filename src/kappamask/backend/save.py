@@ -1,4 +1,4 @@
-"""Result files: one cloud-optimised GeoTIFF for each date, or one netCDF, with STAC facts about each."""
+"""Write results: a cloud-optimised GeoTIFF for each date, or one netCDF."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ UNNAMED = "var"
 
 
 def write(cube: xr.DataArray, folder: Path | str, fmt: str, options: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Write a cube with dims ("t",) "bands", "y", "x" into `folder`; file name -> asset metadata.
+    """Write a cube into `folder`; the result is file name -> asset metadata.
+
+    cube: dims ("t",) "bands", "y", "x".
 
     Raises the openEO errors FormatUnsuitable for a format other than GTiff and netCDF or for a cube without pixels,
     and FormatArgumentInvalid for a `filename_prefix` that is no plain name, or a ZLEVEL that is none.
@@ -44,10 +46,10 @@ def write(cube: xr.DataArray, folder: Path | str, fmt: str, options: dict[str, A
         cube = cube.expand_dims(bands=[UNNAMED]).transpose(..., "bands", "y", "x")
     writers: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {"gtiff": _gtiff, "netcdf": _netcdf}
     if fmt.lower() not in writers:
-        raise _refused("FormatUnsuitable", f"No format {fmt}; there are GTiff and netCDF.")
+        raise _make_error("FormatUnsuitable", f"No format {fmt}; there are GTiff and netCDF.")
     if not cube.size:
-        raise _refused("FormatUnsuitable", f"The result is empty, {dict(cube.sizes)}; no file can hold that.")
-    prefix, level = _checked(options)
+        raise _make_error("FormatUnsuitable", f"The result is empty, {dict(cube.sizes)}; no file can hold that.")
+    prefix, level = _check_options(options)
     unused = sorted(set(options) - set(USED_OPTIONS))
     if unused:
         log.info("Format options without effect here: %s.", ", ".join(unused))
@@ -56,20 +58,20 @@ def write(cube: xr.DataArray, folder: Path | str, fmt: str, options: dict[str, A
     return writers[fmt.lower()](cube, target, prefix, level)
 
 
-def _checked(options: dict[str, Any]) -> tuple[str, int]:
+def _check_options(options: dict[str, Any]) -> tuple[str, int]:
     """Start of files' names, and level of compression."""
     prefix, level = options.get("filename_prefix", "openEO"), str(options.get("ZLEVEL", DEFLATE_LEVEL))
     if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
-        raise _refused(
+        raise _make_error(
             "FormatArgumentInvalid",
             f"The filename_prefix {str(prefix)[:100]!r} is no plain name; give at most 60 letters, digits, - and _.",
         )
     if level not in set("123456789"):
-        raise _refused("FormatArgumentInvalid", f"The ZLEVEL {level[:100]!r} is no whole number from 1 to 9.")
+        raise _make_error("FormatArgumentInvalid", f"The ZLEVEL {level[:100]!r} is no whole number from 1 to 9.")
     return prefix, int(level)
 
 
-def _refused(code: str, message: str) -> OpenEOApiException:
+def _make_error(code: str, message: str) -> OpenEOApiException:
     return OpenEOApiException(message, code=code, status_code=400)
 
 
@@ -98,7 +100,7 @@ def _one_gtiff(cube: xr.DataArray, path: Path, level: int) -> dict[str, Any]:
             file.write(values)
             file.descriptions = tuple(map(str, cube.bands.values))
 
-    _beside(path, fill)
+    _write_atomically(path, fill)
     return _facts(cube, path, GTIFF)
 
 
@@ -112,7 +114,7 @@ def _netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[s
     }
     encoding |= {axis: {"_FillValue": None} for axis in ("x", "y")}
     path = folder / f"{prefix}.nc"
-    _beside(path, lambda part: data.to_netcdf(part, engine="netcdf4", encoding=encoding))
+    _write_atomically(path, lambda part: data.to_netcdf(part, engine="netcdf4", encoding=encoding))
     facts = _facts(cube, path, NETCDF)
     if "t" in cube.dims and cube.sizes["t"]:
         days = pd.DatetimeIndex(cube.t.values)
@@ -124,7 +126,7 @@ def _netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[s
 
 
 def _cf_dataset(cube: xr.DataArray) -> xr.Dataset:
-    """Turn a cube into a CF dataset: bands as variables, axes with standard names, the CRS as `spatial_ref`."""
+    """Turn a cube into a CF dataset, with the CRS as `spatial_ref`."""
     plain = cube.reset_coords(drop=True)
     plain = plain.assign_coords(bands=[str(b) for b in cube.bands.values]).drop_attrs()
     data = plain.to_dataset(dim="bands").rio.write_crs(cube.rio.crs, grid_mapping_name=GRID_MAPPING)
@@ -138,7 +140,7 @@ def _cf_dataset(cube: xr.DataArray) -> xr.Dataset:
     return located
 
 
-def _beside(path: Path, fill: Callable[[Path], object]) -> None:
+def _write_atomically(path: Path, fill: Callable[[Path], object]) -> None:
     """A file that is there is whole: write under another name, then rename."""
     part = path.with_name(f".{path.name}")
     try:

@@ -33,16 +33,16 @@ class ScaleRange:
         """Check a node's arguments; errors are openEO's ProcessParameterInvalid of the process `parent`."""
         missing = [name for name in ("inputMin", "inputMax") if name not in arguments]
         if missing:
-            raise _invalid(parent, f"linear_scale_range lacks {', '.join(missing)}")
+            raise _make_error(parent, f"linear_scale_range lacks {', '.join(missing)}")
         given = {"outputMin": 0.0, "outputMax": 1.0, **arguments}
         limits = [given[name] for name in ("inputMin", "inputMax", "outputMin", "outputMax")]
         if not all(isinstance(v, (int, float)) for v in limits) or limits[0] >= limits[1]:
-            raise _invalid(parent, f"linear_scale_range got {limits}; it needs numbers with inputMin below inputMax")
+            raise _make_error(parent, f"linear_scale_range got {limits}; it needs numbers with inputMin below inputMax")
         return cls(*limits)
 
     @property
     def to_bytes(self) -> bool:
-        """Whether the Copernicus back-end stores the result as uint8: whole output limits from 0 to 253."""
+        """Tell whether Copernicus stores uint8: for whole output limits from 0 to 253."""
         limits = (self.output_min, self.output_max)
         return all(isinstance(v, int) for v in limits) and self.output_min >= 0 and self.output_max < BYTE_LIMIT
 
@@ -62,5 +62,5 @@ class ScaleRange:
         return whole.fillna(NODATA).astype(np.uint8).assign_attrs(_FillValue=NODATA)
 
 
-def _invalid(parent: str, reason: str) -> ProcessParameterInvalidException:
+def _make_error(parent: str, reason: str) -> ProcessParameterInvalidException:
     return ProcessParameterInvalidException(process=parent, parameter="process", reason=f"{reason}.")

@@ -19,7 +19,7 @@ from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes import open_scene, scan
 from kappamask.scenes.readers.raster import local_raster
 
-__all__ = ["ANNOUNCED", "CLOUD_COVER", "COLLECTIONS", "SceneRecord", "filtered", "index", "record"]
+__all__ = ["ANNOUNCED", "CLOUD_COVER", "COLLECTIONS", "SceneRecord", "filter_scenes", "index", "record"]
 
 COLLECTIONS = {"SENTINEL2_L1C": "L1C", "SENTINEL2_L2A": "L2A"}
 """Collection -> processing level; named as on the Copernicus back-end so that graphs carry over."""
@@ -75,7 +75,10 @@ def index(folder: Path, collection: str | None = None) -> list[SceneRecord]:
 
 
 def _paths(folder: Path) -> list[Path]:
-    """What `scan` finds; none in a folder without any raster, which may wait for its scenes or hold STAC items only."""
+    """Index what `scan` finds; nothing in a folder without any raster.
+
+    Such a folder may wait for its scenes, or hold STAC items only.
+    """
     try:
         return scan(folder)
     except SceneError:
@@ -91,7 +94,7 @@ def record(path: Path) -> SceneRecord:
 
 @lru_cache(maxsize=4096)
 def _record(path: Path, _changed: int) -> SceneRecord:
-    return replace(describe(open_scene(path), path), cloud_cover=_cloud_cover(path))
+    return replace(describe_scene(open_scene(path), path), cloud_cover=_cloud_cover(path))
 
 
 def _cloud_cover(path: Path) -> float | None:
@@ -103,7 +106,7 @@ def _cloud_cover(path: Path) -> float | None:
     return None
 
 
-def describe(cube: xr.DataArray, path: Path) -> SceneRecord:
+def describe_scene(cube: xr.DataArray, path: Path) -> SceneRecord:
     """The facts of an open scene with dims (bands, y, x)."""
     missing = [key for key in ("level", "datetime") if not cube.attrs.get(key)]
     epsg = cube.rio.crs.to_epsg() if cube.rio.crs else None
@@ -124,8 +127,8 @@ def describe(cube: xr.DataArray, path: Path) -> SceneRecord:
     )
 
 
-def filtered(scenes: list[SceneRecord], properties: Mapping[str, Any], env: EvalEnv) -> list[SceneRecord]:
-    """The scenes that fulfil the conditions; one that does not say how cloudy it is stays.
+def filter_scenes(scenes: list[SceneRecord], properties: Mapping[str, Any], env: EvalEnv) -> list[SceneRecord]:
+    """Select scenes by the conditions; one without a cloud cover stays.
 
     Raises openEO's FeatureUnsupported for other properties and for other comparisons.
     """

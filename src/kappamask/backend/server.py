@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import shlex
 import signal
 import tempfile
 import threading
@@ -26,7 +27,7 @@ from kappamask.backend import driver_config, job_store
 from kappamask.backend.auth import DEFAULT_USER, PASSWORD_VARIABLE, USER_VARIABLE, Account
 from kappamask.backend.engines import Run, check_engine
 from kappamask.backend.job_store import JobFolder, Settings
-from kappamask.backend.jobs import Jobs, checked_options
+from kappamask.backend.jobs import Jobs, check_options
 from kappamask.backend.processing import GraphProcessing, SceneBackend
 from kappamask.backend.runner import Runner
 from kappamask.backend.services import check_namespaces
@@ -39,7 +40,7 @@ HOST = "127.0.0.1"
 
 
 class ServerProcessing(GraphProcessing):
-    """Evaluation for `POST /result`, in a process like a job's: a UDF can neither stop nor litter the server."""
+    """Evaluate for `POST /result` in a process, where no UDF harms the server."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -49,7 +50,7 @@ class ServerProcessing(GraphProcessing):
         check_namespaces(process_graph)
         folder = self._runner.create(
             user=env["user"].user_id, process_graph=process_graph, api_version=env["openeo_api_version"],
-            options=checked_options(env.get("job_options")), log_level=env.get("log_level", "info"), synchronous=True,
+            options=check_options(env.get("job_options")), log_level=env.get("log_level", "info"), synchronous=True,
         )  # fmt: skip
         try:
             return self._answer(folder)
@@ -139,7 +140,7 @@ def running_server(scenes: Path | str, **options: Unpack[Options]) -> Iterator[S
 def run_server(scenes: Path | str, **options: Unpack[Options]) -> None:
     """`running_server` until SIGINT or SIGTERM.
 
-    Prints the URL on the first line, and on the second, only if it was made up, the password.
+    Prints the URL on the first line. A random password follows, with the lines that a shell takes to log in.
     """
     stop = threading.Event()
 
@@ -151,7 +152,10 @@ def run_server(scenes: Path | str, **options: Unpack[Options]) -> None:
     with running_server(scenes, **options) as server:
         print(server.url, flush=True)  # noqa: T201
         if not _password(options):
-            print(f"user {server.user}, password {server.password}", flush=True)  # noqa: T201
+            print(f"user {server.user}, password {server.password}")  # noqa: T201
+            print("# in the other terminal:")  # noqa: T201
+            for name, value in ((USER_VARIABLE, server.user), (PASSWORD_VARIABLE, server.password)):
+                print(f"export {name}={shlex.quote(value)}", flush=True)  # noqa: T201
         stop.wait()
 
 
@@ -176,9 +180,9 @@ def _app(runner: Runner, account: Account, oidc: OidcProvider | None) -> OpenEoA
     if oidc is not None:
         config = attrs.evolve(config, enable_oidc_auth=True, oidc_providers=[oidc])
     backend = SceneBackend(runner.settings, Run(), config, batch_jobs=Jobs(runner), processing=ServerProcessing(runner))
-    backend.catalog.get_all_metadata()  # a scene that cannot be served is told now, not with the first request
+    backend.catalog.get_all_metadata()  # a scene that cannot be served is an error now, not with the first request
     app = build_app(backend)
-    account.secure(app.extensions["auth_handler"])
+    account.protect_handler(app.extensions["auth_handler"])
     return app
 
 

@@ -83,7 +83,7 @@ class PythonRuntime(UdfRuntimes):  # type: ignore[misc]
 
 
 class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
-    """User-defined processes, one JSON file each. A name that is none is the openEO error InvalidId."""
+    """Store user-defined processes, one JSON file each; bad names are InvalidId errors."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

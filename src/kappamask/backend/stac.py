@@ -1,4 +1,4 @@
-"""Scenes named by STAC items and collections, on disk below the scenes folder or on this machine's own web servers."""
+"""Find scenes by STAC items and collections, on disk or this machine's web servers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNREADABLE: Final = (AttributeError, LookupError, OSError, RecursionError, TypeE
 
 
 def check_source(url: str, folder: Path) -> str:
-    """`url` if it may be opened: a file below `folder`, or http on this machine. SceneError otherwise."""
+    """Check `url`: a file below `folder`, or http on this machine; SceneError otherwise."""
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
         if parts.hostname not in LOOPBACK:
@@ -36,11 +36,11 @@ def check_source(url: str, folder: Path) -> str:
                 f"{url} is on another machine; this back-end opens its scenes folder and http://127.0.0.1 only."
             )
         return url
-    local(url, folder)
+    resolve_local(url, folder)
     return url
 
 
-def local(href: str, folder: Path) -> Path:
+def resolve_local(href: str, folder: Path) -> Path:
     """The file that `href` names, if it lies below `folder`."""
     parts = urlsplit(href)
     if parts.scheme not in ("", "file"):
@@ -55,7 +55,7 @@ def local(href: str, folder: Path) -> Path:
 
 
 def stac_scenes(url: str, folder: Path) -> list[SceneRecord]:
-    """The scenes of a STAC item, collection or catalogue: assets that are GeoTIFFs on disk with named bands.
+    """Find a STAC object's scenes: assets that are GeoTIFFs with named bands.
 
     An item's own datetime goes before that of its files. Raises SceneError if there are none, if a document is no STAC,
     or if a link leads to what `check_source` refuses.
@@ -81,14 +81,14 @@ def _items(url: str, folder: Path) -> Iterator[pystac.Item]:
 
 
 def _source(href: str, folder: Path) -> str:
-    """`href` if it is a URL that may be opened, or the path of its file."""
+    """Check `href`: a URL that may be opened, or its file's path."""
     if urlsplit(href).scheme in ("http", "https"):
         return check_source(href, folder)
-    return str(local(href, folder))
+    return str(resolve_local(href, folder))
 
 
 def _read(source: str) -> tuple[list[pystac.Item], list[str]]:
-    """The item in a document, or the links of a collection or catalogue to what is below."""
+    """Read a document's item, or a collection's links to what is below."""
     try:
         document = parse_json(
             Path(source).read_bytes() if Path(source).is_absolute() else read_loopback(source, LONGEST),
@@ -105,7 +105,7 @@ def _read(source: str) -> tuple[list[pystac.Item], list[str]]:
 
 def _item_scenes(item: pystac.Item, folder: Path) -> list[SceneRecord]:
     data = [asset for asset in item.assets.values() if _is_data(asset)]
-    records = [record(local(str(asset.get_absolute_href()), folder)) for asset in data]
+    records = [record(resolve_local(str(asset.get_absolute_href()), folder)) for asset in data]
     cover = item.properties.get(CLOUD_COVER)
     if isinstance(cover, int | float):
         records = [replace(r, cloud_cover=float(cover)) for r in records]

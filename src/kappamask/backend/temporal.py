@@ -11,7 +11,7 @@ import xarray as xr
 
 from kappamask.backend.errors import api_error, invalid_parameter
 
-__all__ = ["aggregate_intervals"]
+__all__ = ["aggregate_intervals", "parse_date"]
 
 PROCESS = "aggregate_temporal"
 
@@ -47,7 +47,7 @@ def _reduce_dates(
 def _parse_interval(interval: Any) -> tuple[pd.Timestamp, pd.Timestamp]:
     if not isinstance(interval, list | tuple) or len(interval) != 2:
         raise invalid_parameter(PROCESS, "intervals", f"{interval!r} is no pair [start, end]")
-    start, end = (_parse_date(value, "intervals") for value in interval)
+    start, end = (parse_date(value, PROCESS, "intervals") for value in interval)
     if end <= start:
         raise api_error(
             "TemporalExtentEmpty", f"The interval {list(interval)} is empty: its end must be later than its start."
@@ -56,7 +56,7 @@ def _parse_interval(interval: Any) -> tuple[pd.Timestamp, pd.Timestamp]:
 
 
 def _parse_labels(labels: Sequence[Any] | None, starts: list[pd.Timestamp]) -> list[pd.Timestamp]:
-    names = [_parse_date(label, "labels") for label in labels] if labels else starts
+    names = [parse_date(label, PROCESS, "labels") for label in labels] if labels else starts
     if len(names) != len(starts):
         raise invalid_parameter(PROCESS, "labels", f"there are {len(names)} labels for {len(starts)} intervals")
     if len(set(names)) != len(names):
@@ -67,11 +67,12 @@ def _parse_labels(labels: Sequence[Any] | None, starts: list[pd.Timestamp]) -> l
     return names
 
 
-def _parse_date(value: Any, parameter: str) -> pd.Timestamp:
+def parse_date(value: Any, process: str, parameter: str) -> pd.Timestamp:
+    """Read a date as UTC; openEO's ProcessParameterInvalid if it is none."""
     try:
-        stamp = pd.Timestamp(value)
-    except (ValueError, TypeError) as error:
-        raise invalid_parameter(PROCESS, parameter, f"{value!r} is no date, such as 2024-05-01") from error
+        stamp = pd.Timestamp(value).as_unit("ns")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise invalid_parameter(process, parameter, f"{value!r} is no date, such as 2024-05-01") from error
     if stamp is pd.NaT:
-        raise invalid_parameter(PROCESS, parameter, f"{value!r} is no date, such as 2024-05-01")
+        raise invalid_parameter(process, parameter, f"{value!r} is no date, such as 2024-05-01")
     return stamp.tz_convert(None) if stamp.tzinfo else stamp

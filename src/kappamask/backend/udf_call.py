@@ -1,4 +1,4 @@
-"""One call of a UDF: the chunk it is handed, and what it may hand back (openeo-geopyspark-driver 0.73.0)."""
+"""Call a UDF with a chunk, and check its result (openeo-geopyspark-driver 0.73.0)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DATE_WITHOUT_T = np.datetime64("2020-01-01", "ns")
 
 @dataclass(frozen=True)
 class Udf:
-    """A UDF with all that it needs beside a chunk's pixels; picklable, so that any process can call it."""
+    """A UDF with all that it needs besides pixels; any process can call it."""
 
     code: str
     context: dict[str, Any]
@@ -44,7 +44,7 @@ class Udf:
     """Whether a result (y, x) of one date is one band."""
 
     @classmethod
-    def of(
+    def from_cube(
         cls,
         udf: str | openeo.UDF,
         context: dict[str, Any] | None,
@@ -54,7 +54,7 @@ class Udf:
         keep_nodata: bool,
         flat_results: bool = False,
     ) -> Udf:
-        """Take the UDF's text and context, and the labels of a cube with dims ("t",) "bands", "y", "x"."""
+        """Take the UDF's text and context, and a cube's labels."""
         code = udf.code if isinstance(udf, openeo.UDF) else udf
         given = context if context is not None else (udf.context if isinstance(udf, openeo.UDF) else None)
         nodata = cube.attrs.get("nodata", cube.attrs.get("_FillValue"))
@@ -74,7 +74,7 @@ class Udf:
         )
 
     def __call__(self, chunk: Chunk, block: NDArray[Any]) -> Piece | None:
-        """Run the UDF on a chunk's pixels (bands, y, x) or (t, bands, y, x); None if there is nothing to run it on."""
+        """Run the UDF on pixels (t,) (bands, y, x); None without data."""
         values = self.window.pad(self._as_float32(block), chunk.y, chunk.x)
         dates = self.dates
         if values.ndim == 4 and not self.keep_nodata:
@@ -84,7 +84,7 @@ class Udf:
             return None
         given = self._cube(chunk, values, dates)
         result = self._run(given)
-        return self._series(result) if given.ndim == 4 else self._single(result)
+        return self._series(result) if given.ndim == 4 else self._check_single(result)
 
     def _as_float32(self, block: NDArray[Any]) -> NDArray[np.float32]:
         values = block.astype(np.float32)
@@ -93,7 +93,7 @@ class Udf:
         return values
 
     def _cube(self, chunk: Chunk, values: NDArray[np.float32], dates: pd.DatetimeIndex | None) -> xr.DataArray:
-        """The chunk as the back-end labels it: cell centres in float32, bands as text, dates only in a series."""
+        """Label the chunk as Copernicus does: float32 cell centres, text, dates in a series."""
         above, left = self.window.margins
         height, width = self.window.shape
         coords: dict[str, Any] = {
@@ -121,8 +121,8 @@ class Udf:
             raise CubeError(f"The UDF returned {len(cubes)} cubes; it must return exactly one.")
         return cubes[0].get_array()
 
-    def _single(self, result: xr.DataArray) -> Piece:
-        """One date: the back-end takes the raw values as (bands, y, x), whatever the dims are called."""
+    def _check_single(self, result: xr.DataArray) -> Piece:
+        """Check one date: raw values as (bands, y, x), whatever the dims' names."""
         values = np.asarray(result.values, np.float32)
         if values.ndim == 2 and self.flat_results:
             values = values[np.newaxis]
@@ -169,5 +169,5 @@ def _step(centres: NDArray[Any], single: float) -> float:
 
 
 def _centres(first: float, step: float, before: int, count: int) -> NDArray[np.float32]:
-    """Cell centres of a chunk, also where it leaves the cube; float32 as on the back-end."""
+    """Compute a chunk's cell centres, also beyond the cube; float32 as on Copernicus."""
     return (first + step * (np.arange(count) - before)).astype(np.float32)

@@ -19,16 +19,16 @@ from kappamask.backend.engines import Run
 from kappamask.backend.errors import api_error
 from kappamask.backend.udf_node import UdfNode
 
-__all__ = ["run_along", "run_per_pixel", "run_reducer"]
+__all__ = ["run_along", "run_by_date", "run_reducer"]
 
 
-def run_per_pixel(node: UdfNode, cube: xr.DataArray, run: Run) -> xr.DataArray:
+def run_by_date(node: UdfNode, cube: xr.DataArray, run: Run) -> xr.DataArray:
     """Run the UDF of `apply`, date by date."""
     return node.run(cube, run, per_date=True)
 
 
 def run_along(node: UdfNode, cube: xr.DataArray, run: Run, dimension: str, target_dimension: str | None) -> Any:
-    """Run the UDF of `apply_dimension`; its result keeps the dimension, with the labels that it gives."""
+    """Run the UDF of `apply_dimension`, which sets the labels of the dimension."""
     _check_dimension("apply_dimension", dimension)
     if target_dimension not in (None, dimension):
         raise api_error(
@@ -40,7 +40,7 @@ def run_along(node: UdfNode, cube: xr.DataArray, run: Run, dimension: str, targe
 
 
 def run_reducer(node: UdfNode, cube: xr.DataArray, run: Run, dimension: str) -> xr.DataArray:
-    """Run the UDF of `reduce_dimension`, and drop the dimension, of which it must leave one label.
+    """Run the UDF of `reduce_dimension`, and drop the dimension of one label.
 
     A result along `bands` may be (y, x) or (bands, y, x). One along `t` may have no `t`, or one date for each tile.
     Raises the openEO error UdfError (500) for more.

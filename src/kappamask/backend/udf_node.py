@@ -1,4 +1,4 @@
-"""The single `run_udf` node of a callback, and the run of its UDF over a cube."""
+"""Find the single `run_udf` node of a callback, and run its UDF."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class UdfNode:
         return located
 
     def _announce_bands(self, cube: xr.DataArray, per_date: bool) -> list[str] | None:
-        """Ask the UDF's `apply_metadata`; the mere word triggers it per date, a definition in a series."""
+        """Ask `apply_metadata`: per date the mere word triggers it, in series a definition."""
         found = (
             "apply_metadata" in self.code
             if per_date

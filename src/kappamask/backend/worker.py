@@ -91,12 +91,15 @@ def _write(found: list[Any], results: Path) -> dict[str, Any]:
 
 
 def _kind(result: Any) -> str:
-    """Name the type of a result, without the wrapping that openEO's `save_result` puts round a value."""
+    """Name a result's type, without the wrapping that `save_result` puts round it."""
     return type(result.data if isinstance(result, JSONResult) else result).__name__
 
 
 def _describe(error: BaseException) -> dict[str, Any]:
-    """An error as openEO reports it; one of ours goes by its own words, not by what openeo-driver wraps round it."""
+    """Describe an error as openEO reports it.
+
+    One of ours keeps its own words, without what openeo-driver wraps round it.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, KappaMaskError) and getattr(error, "code", "") != "UdfError":

@@ -17,7 +17,10 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> None:
-    """Run the command line; a failure ends with one sentence on stderr and status 1, SIGTERM with status 143."""
+    """Run the command line.
+
+    A failure ends with one sentence on stderr and status 1, SIGTERM with status 143.
+    """
     try:
         from kappamask.cli.app import app
     except ModuleNotFoundError as error:
@@ -33,12 +36,15 @@ def main() -> None:
 def _run(app: Callable[[], None]) -> None:
     try:
         app()
-    except _told() as error:
+    except _list_known_errors() as error:
         _end(str(error))
 
 
-def _told() -> tuple[type[Exception], ...]:
-    """Errors that are told in one sentence: the project's, the system's, and openEO's where a command has loaded it."""
+def _list_known_errors() -> tuple[type[Exception], ...]:
+    """List errors that are printed in one sentence.
+
+    They are the project's, the system's, and openEO's where a command has loaded it.
+    """
     openeo = sys.modules.get("openeo")
     return (KappaMaskError, OSError, *([openeo.BaseOpenEoException] if openeo else []))
 

@@ -7,6 +7,7 @@ import typer
 
 import kappamask
 from kappamask.cli.models import models
+from kappamask.cli.spellings import Command
 
 __all__ = ["app"]
 
@@ -25,7 +26,7 @@ MODULES = (
     "train",
     "doctor",
 )
-"""Modules of this room: each has a function for each command in its `EXAMPLES`, or one of its own name and an
+"""Modules of this package: each has a function for each command in its `EXAMPLES`, or one of its own name and an
 `EXAMPLE`. They import heavy things late."""
 
 app = typer.Typer(
@@ -55,5 +56,5 @@ def _options(
 for _module in (import_module(f"kappamask.cli.{name}") for name in MODULES):
     _own = _module.__name__.rpartition(".")[2]
     for _name, _example in getattr(_module, "EXAMPLES", {_own: getattr(_module, "EXAMPLE", "")}).items():
-        app.command(_name, epilog=f"Example: {_example}")(getattr(_module, _name))
+        app.command(_name, cls=Command, epilog=f"Example: {_example}")(getattr(_module, _name))
 app.add_typer(models, name="models")

@@ -33,6 +33,6 @@ def archive(
         card = load_card(model)
         smoke_test(path, card.id, package=package_hash(package_files(card)))
     size = path.stat().st_size
-    told = "tried in a clean environment" if tried else "not tried: it is for another Python or platform"
+    trial = "tried in a clean environment" if tried else "not tried: it is for another Python or platform"
     result = {"archive": str(path), "bytes": size, "model": model, "tried": tried}
-    print_result(result, [f"{path}: {size / 1e6:.1f} MB, {told}"], as_json)
+    print_result(result, [f"{path}: {size / 1e6:.1f} MB, {trial}"], as_json)

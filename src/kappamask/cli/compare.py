@@ -22,7 +22,7 @@ __all__ = ["check_folder", "compare", "document", "write_files"]
 EXAMPLE = "kappamask compare --data data/ --peers compact,ukis-csmask,s2cloudless,threshold -o comparison/"
 PEERS = (
     "Masks to compare, with commas: networks (id or path of a card), ukis-csmask, s2cloudless, threshold, and rasters "
-    "beside the scenes by their class scheme, as SCL, Fmask=FOLDER. Differences are those of the first."
+    "next to the scenes by their class scheme, as SCL, Fmask=FOLDER. Differences are those of the first."
 )
 MERGE = "Count semi-transparent cloud as cloud; left out, where the labels do not tell it apart."
 NAME = "comparison"
@@ -44,7 +44,7 @@ def document(judged: "Sequence[DatasetResult]") -> dict[str, Any]:
 
 
 def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, title: str, command: str) -> list[Path]:
-    """Write NAME.html, .json, .md, .csv and .tex into the folder, which is made; returns their paths."""
+    """Write NAME.html, .json, .md, .csv and .tex into a folder; return their paths."""
     from kappamask.evaluation.tables import csv_text, latex, markdown
     from kappamask.files.atomic import atomic_write
 
@@ -90,9 +90,10 @@ def compare(
     merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge masks against labelled data: tables as in the KappaMask paper, intervals, and a page with the worst scenes.
+    """Judge masks against labelled data.
 
-    Writes comparison.json, .md, .csv, .tex and .html. A mask that cannot be made is told, and the others go on.
+    Writes comparison.json, .md, .csv, .tex and .html: tables as in the KappaMask paper, intervals, and a page with the
+    worst scenes. A mask that cannot be made is named, and the others go on.
     """
     with require_extra("datasets"):
         from kappamask.evaluation.comparison import judge

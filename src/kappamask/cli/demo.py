@@ -27,7 +27,7 @@ Seed = Annotated[int, typer.Option(help="Another seed paints other clouds.")]
 
 
 def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False) -> None:
-    """Paint clouds on a real Sentinel-2 scene, mask it with an openEO batch job, and compare with the truth.
+    """Paint clouds on a real Sentinel-2 scene, mask it through openEO, and score it.
 
     Starts the embedded openEO back-end on this machine, submits a real batch job whose graph holds
     apply_neighborhood with the UDF, downloads the mask and writes mask.tif, mask.nc, quicklook.png and report.html.
@@ -59,27 +59,34 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
 
 
 def _run_job(scene: "DemoScene", archive: Path, output: Path) -> tuple[dict[str, Any], list[str], list[Path]]:
-    """Serve, submit, wait, download: what the job says of itself, its log, and the files."""
+    """Serve, submit, wait, download; return the job's description, its log, and the files."""
     import openeo
 
     from kappamask.backend.server import running_server
     from kappamask.openeo_process import cloud_mask, fetch, load, submit
 
+    journal = output / "jobs.sqlite"
     with running_server(scene.folder) as server:
         typer.echo(f"openEO back-end for {scene.folder} at {server.url}", err=True)
         connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
         cube = load(connection, COLLECTION, area=scene.area, dates=scene.dates)
         masked = cloud_mask(cube, level="L1C", clip_to=scene.area, python=PYTHON)
         with _step("Batch job: load_collection, apply_neighborhood with the UDF, save_result"):
-            job = submit(masked, archive=str(archive.resolve()), title="KappaMask demo", wait=True, report=_told)
+            job = submit(
+                masked, archive=str(archive.resolve()), title="KappaMask demo", wait=True, report=_print_status,
+                repeat=True, journal=journal,
+            )  # fmt: skip
         with _step("Download the mask cube"):
-            files = fetch(job, output / "job")
+            files = fetch(job, output / "job", report=None, journal=journal)
         log = [f"{entry['level']}: {entry['message']}" for entry in job.logs()]
         return dict(job.describe()), log, files
 
 
 def _mask_cube(files: list[Path]) -> "xr.DataArray":
-    """The job's raster as a mask: its nodata of 255, all of it inside the area, is code 5, and it says whose it is."""
+    """Read the job's raster as a mask, uint8 (y, x), with its provenance.
+
+    Its nodata of 255, all of it inside the area, becomes code 5.
+    """
     from kappamask.models import load_card
     from kappamask.models.card import NODATA_CODE
     from kappamask.scenes import read_mask
@@ -107,5 +114,5 @@ def _step(what: str) -> Iterator[None]:
     typer.echo(f"  {perf_counter() - started:.1f} s", err=True)
 
 
-def _told(line: str) -> None:
+def _print_status(line: str) -> None:
     typer.echo(f"  {line}", err=True)

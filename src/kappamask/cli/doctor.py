@@ -1,4 +1,4 @@
-"""`kappamask doctor`: is everything there, and does it run?"""
+"""`kappamask doctor`: check that everything is installed and runs."""
 
 import os
 import platform
@@ -61,14 +61,14 @@ def _trial(model: str) -> dict[str, Any]:
     try:
         card = load_card(model)
         size = len(read_weights(card))
-        first, second = _timed(card), _timed(card)
+        first, second = _time_mask(card), _time_mask(card)
     except (KappaMaskError, ImportError) as error:
         return {"id": model, "works": False, "problem": str(error)}
     times = {"first_seconds": round(first, 4), "seconds": round(second, 4)}
     return {"id": card.id, "works": True, "sha256": card.sha256, "bytes": size, "side": SIDE, **times}
 
 
-def _timed(card: ModelCard) -> float:
+def _time_mask(card: ModelCard) -> float:
     import numpy as np
     import xarray as xr
 

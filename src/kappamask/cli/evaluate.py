@@ -50,7 +50,7 @@ def evaluate(
             else judge_files(str(truth), str(mask), merge_thin=merge_thin)
         )  # fmt: skip
         scores, merged = judged.scores, judged.merged
-        written = _written(output, judged) if output else []
+        written = _write_tables(output, judged) if output else []
     else:  # of whole products, too: edges, squares and intervals would take minutes
         from kappamask.evaluation.files import evaluate_pair
 
@@ -59,21 +59,21 @@ def evaluate(
     files = {"files": written} if written else {}
     print_result(
         {**scores, "merge_thin": merged, **files},
-        [*_table(scores, merged, told=merge_thin is not None), *written],
+        [*_table(scores, merged, asked=merge_thin is not None), *written],
         as_json,
     )
 
 
-def _written(output: Path, judged: "DatasetResult") -> list[str]:
+def _write_tables(output: Path, judged: "DatasetResult") -> list[str]:
     files = write_files(output, NAME, [judged], title="A cloud mask judged", command="kappamask evaluate")
     return [str(path) for path in files]
 
 
-def _table(scores: "Scores", merged: bool, told: bool) -> list[str]:
+def _table(scores: "Scores", merged: bool, asked: bool) -> list[str]:
     names = list(scores["dice"])
     head = f"{'':<18}" + "".join(f"{name:>17}" for name in names)
     rows = [f"{key:<18}" + "".join(_cell(values[name]) for name in names) for key, values in scores.items()]
-    why = "" if told else ", for the truth does not tell them apart (--no-merge-thin counts them apart)"
+    why = "" if asked else ", for the truth does not tell them apart (--no-merge-thin counts them apart)"
     return [head, *rows, *([f"semi-transparent cloud counted as cloud{why}"] if merged else [])]
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from kappamask.cli.options import (
+    PIXELS,
+    RUNNING,
     SHAPES,
     AsJson,
     Buffer,
@@ -54,15 +56,14 @@ __all__ = [
     "mask",
 ]
 
-BESIDE = "Beside the mask"
-RUNNING = "Running"
+EXTRA_FILES = "Files next to the mask"
 EXAMPLE = "kappamask mask S2_L1C_20210527.tif -o mask.tif"
 
 
 class Engine(StrEnum):
     """Where masks are made."""
 
-    HERE = "here"
+    LOCAL = "local"
     DASK = "dask"
 
 
@@ -86,31 +87,45 @@ Output = Annotated[
 OfLevel = Annotated[Level | None, typer.Option("--level", help="Product level, if the scene does not say.")]
 
 
-Reading = Annotated[Radiometry, typer.Option("--radiometry", help="What the numbers mean.")]
+Reading = Annotated[Radiometry, typer.Option("--radiometry", help="What the numbers mean.", rich_help_panel=PIXELS)]
 
 
 Bands = Annotated[
-    str | None, typer.Option(help="Bands to use, B02,B03,…; names them, in order, if the scene does not.")
+    str | None,
+    typer.Option(help="Bands to use, B02,B03,…; names them, in order, if the scene does not.", rich_help_panel=PIXELS),
 ]
 
 
 Thresholds = Annotated[
     list[str] | None,
     typer.Option(
-        help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.", metavar="CLASS=SCORE"
+        help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.",
+        metavar="CLASS=SCORE",
+        rich_help_panel=PIXELS,
     ),
 ]
 
 
 Resampling = Annotated[
-    str, typer.Option(help="Of coarser bands: nearest, bilinear, cubic, sinc (KappaZeta's tool's).", metavar="WORD")
+    str,
+    typer.Option(
+        help="Of coarser bands: nearest, bilinear, cubic, sinc (KappaZeta's tool's).",
+        metavar="WORD",
+        rich_help_panel=PIXELS,
+    ),
 ]
 
 
-Resolution = Annotated[int, typer.Option(help="10, or 20: quicker, but less sure of small clouds.", metavar="METRES")]
+Resolution = Annotated[
+    int,
+    typer.Option(help="10, or 20: quicker, but less sure of small clouds.", metavar="METRES", rich_help_panel=PIXELS),
+]
 
 
-Mosaic = Annotated[str, typer.Option(help="blended, or own: as the network's own tool does.", metavar="WORD")]
+Mosaic = Annotated[
+    str,
+    typer.Option(help="blended, or vendor: as the network's own tool does.", metavar="WORD", rich_help_panel=PIXELS),
+]
 
 
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]
@@ -130,20 +145,20 @@ PixelSize = Annotated[
 ]
 
 
-Quicklook = Annotated[bool, typer.Option("--quicklook", help="A picture: OUT.png.", rich_help_panel=BESIDE)]
+Quicklook = Annotated[bool, typer.Option("--quicklook", help="A picture: OUT.png.", rich_help_panel=EXTRA_FILES)]
 
 
-Report = Annotated[bool, typer.Option("--report", help="A page: OUT.html.", rich_help_panel=BESIDE)]
+Report = Annotated[bool, typer.Option("--report", help="A page: OUT.html.", rich_help_panel=EXTRA_FILES)]
 
 
-Style = Annotated[bool, typer.Option("--style", help="A style for QGIS: OUT.qml.", rich_help_panel=BESIDE)]
+Style = Annotated[bool, typer.Option("--style", help="A style for QGIS: OUT.qml.", rich_help_panel=EXTRA_FILES)]
 
 
-Stac = Annotated[bool, typer.Option("--stac", help="A STAC item: OUT.json.", rich_help_panel=BESIDE)]
+Stac = Annotated[bool, typer.Option("--stac", help="A STAC item: OUT.json.", rich_help_panel=EXTRA_FILES)]
 
 
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Make masks anew that are there already.", rich_help_panel=RUNNING)
+    bool, typer.Option("--overwrite", help="Make masks again that are there already.", rich_help_panel=RUNNING)
 ]
 
 
@@ -189,11 +204,13 @@ def mask(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     threads: Threads = 0,
-    engine: Where = Engine.HERE,
+    engine: Where = Engine.LOCAL,
     scheduler: Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the cloud mask of a scene: 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing.
+    """Write the cloud mask of a scene, or of many.
+
+    Classes: 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing.
 
     A mask that is there already, made with the same network, card and options, and younger than its scene, is not made
     again.
@@ -234,7 +251,10 @@ def _print_error(message: str) -> None:
 
 
 def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, *, lone: bool = True) -> None:
-    """Print a lone result as an object, several as a list; errors were printed as they came."""
+    """Print a lone result as an object, several as a list.
+
+    Errors were printed as they came.
+    """
     format_one = format_plan if dry_run else _format_result
     lines = [line for one in results if "error" not in one for line in format_one(one)]
     print_result(results[0] if lone and len(results) == 1 else results, lines, as_json)
@@ -243,7 +263,7 @@ def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, 
 def _format_result(result: dict[str, Any]) -> list[str]:
     files = ", ".join(result["files"])
     if result.get("skipped"):
-        return [f"{files}: there already, made of this scene with these options; --overwrite makes it anew"]
+        return [f"{files}: there already, made of this scene with these options; --overwrite makes it again"]
     size = f"{result['width']} x {result['height']} px in {result['seconds']:.1f} s"
     reading = f"{result['radiometry']} ({result['radiometry_reason']})"
     shares = ", ".join(f"{name} {share:.1%}" for name, share in result["classes"].items() if share)

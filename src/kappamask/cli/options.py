@@ -12,6 +12,8 @@ from kappamask.openeo_process.jobs.journal import locate_journal
 
 __all__ = [
     "JOURNAL",
+    "PIXELS",
+    "RUNNING",
     "SHAPES",
     "AllowHoles",
     "AsJson",
@@ -31,14 +33,21 @@ __all__ = [
     "print_result",
 ]
 
-SHAPES = "Classes and cleaning"
-"""Panel of the help."""
+SHAPES, PIXELS, RUNNING = "Classes and cleaning", "Scene and network", "Running"
+"""Panels of the help; the first panel has what most people need."""
 JOURNAL = locate_journal()
-JournalFile = Annotated[Path, typer.Option("--journal", help="File in which jobs are recorded.")]
-AllowHoles = Annotated[
-    bool, typer.Option("--allow-holes", help="Take masks that lack data, or a part of their area, without a reason.")
+JournalFile = Annotated[
+    Path, typer.Option("--journal", help="File in which jobs are recorded.", rich_help_panel=RUNNING)
 ]
-AtOnce = Annotated[int, typer.Option(min=1, help="Jobs that may run at the same time.")]
+AllowHoles = Annotated[
+    bool,
+    typer.Option(
+        "--allow-holes",
+        help="Take masks that lack data, or a part of their area, without a reason.",
+        rich_help_panel=RUNNING,
+    ),
+]
+AtOnce = Annotated[int, typer.Option(min=1, help="Jobs that may run at the same time.", rich_help_panel=RUNNING)]
 
 
 class Level(StrEnum):

@@ -32,12 +32,13 @@ def publish(
     store: Annotated[bool, typer.Option("--store", help="Also keep the process in your account there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the user-defined process, its APEx record and a benchmark scenario; with --store, keep it on a back-end.
+    """Write the user-defined process, its APEx record and a benchmark scenario.
 
-    Then: connection.datacube_from_process("kappamask", namespace=URL, spatial_extent=…, temporal_extent=…).
+    With --store, also keep the process on a back-end. Then:
+    connection.datacube_from_process("kappamask", namespace=URL, spatial_extent=…, temporal_extent=…).
     """
     with require_extra("client"):
-        from kappamask.openeo_process.connection import reached
+        from kappamask.openeo_process.connection import connect_or_explain
         from kappamask.openeo_process.graph import PYTHON
         from kappamask.openeo_process.publish import PROCESS_ID, publication, write_publication
 
@@ -47,5 +48,5 @@ def publish(
     )  # fmt: skip
     written = write_publication(made, output)
     if store:
-        reached(backend).put(f"/process_graphs/{PROCESS_ID}", json=made.process, expected_status=200)
+        connect_or_explain(backend).put(f"/process_graphs/{PROCESS_ID}", json=made.process, expected_status=200)
     print_result({"files": [str(path) for path in written], "stored": store}, [str(path) for path in written], as_json)

@@ -26,7 +26,7 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="The page to write:
 Scene = Annotated[
     Path | None, typer.Option(help="The scene that was masked; of a series the folder of the scenes, or their cube.")
 ]
-Scores = Annotated[Path | None, typer.Option(help="The scores beside one mask, to draw them: MASK_scores.tif.")]
+Scores = Annotated[Path | None, typer.Option(help="The scores next to one mask, to draw them: MASK_scores.tif.")]
 Bands = Annotated[str | None, typer.Option(help="Bands of the scene, in order, if it does not name them: B02,B03,….")]
 Table = Annotated[Path | None, typer.Option("--csv", help="Also write a series as a table: one row a mask.")]
 Stac = Annotated[bool, typer.Option("--stac", help="Also write a STAC item of one mask: MASK.json.")]
@@ -44,7 +44,7 @@ def report(
     style: Style = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write an HTML page about one mask, or about a time series of masks, that needs nothing beside itself.
+    """Write a self-contained HTML page about one mask, or a time series of masks.
 
     One mask: pictures, share of each class, scores, how the numbers were read, provenance, and how far it agrees with
     the product's own mask, where --scene has one. A series: cloud cover over time, a contact sheet, a table.
@@ -60,13 +60,13 @@ def report(
         result, lost = _series(mask, output, scene, named, table)
     else:
         _refuse({"--csv": table}, "a series: a folder of masks, or a cube with t")
-        result, lost = _one(mask, output, _opened(scene, named), scores, stac=stac, style=style)
+        result, lost = _report_mask(mask, output, _open_scene(scene, named), scores, stac=stac, style=style)
     print_result(result, _lines(result), as_json)
     if lost:
         raise SceneError(lost)
 
 
-def _opened(scene: Path | None, bands: list[str] | None) -> "tuple[xr.DataArray | None, xr.DataArray | None]":
+def _open_scene(scene: Path | None, bands: list[str] | None) -> "tuple[xr.DataArray | None, xr.DataArray | None]":
     """The scene's cube, and the classes that its product comes with."""
     from kappamask.scenes import open_scene
     from kappamask.scenes.readers.open import read_scl
@@ -77,7 +77,7 @@ def _opened(scene: Path | None, bands: list[str] | None) -> "tuple[xr.DataArray 
     return cube, read_scl(scene, cube)
 
 
-def _one(
+def _report_mask(
     mask: Path,
     output: Path,
     scene: "tuple[xr.DataArray | None, xr.DataArray | None]",
@@ -101,12 +101,12 @@ def _one(
     given = {"scores": scores} if scores else {}
     item = [write_stac(mask, scene=cube, files=files | given)] if stac and not lost else []
     counted = shares(read_mask(mask))
-    told = {"cloud_cover": counted.cloud_cover, "classes": counted.percentages}
-    return {"files": [str(path) for path in [*files.values(), *item]], **told}, lost
+    figures = {"cloud_cover": counted.cloud_cover, "classes": counted.percentages}
+    return {"files": [str(path) for path in [*files.values(), *item]], **figures}, lost
 
 
 def _lacking_time(mask: Path, scene: "xr.DataArray | None") -> str | None:
-    """Why no STAC item can be made, which must have a date; None where one is told."""
+    """Explain why no STAC item can be made, which must have a date; else None."""
     from kappamask.reports.provenance import sensing_time
     from kappamask.scenes import read_mask
 
@@ -135,8 +135,8 @@ def _series(
     result = {"files": [str(path) for path in written], "dates": rows(dates)}
     if not failed:
         return result, None
-    told = f"{len(failed)} of {len(failed) + len(dates)} masks could not be read: {', '.join(failed)}."
-    return result | {"failed": failed}, told
+    reason = f"{len(failed)} of {len(failed) + len(dates)} masks could not be read: {', '.join(failed)}."
+    return result | {"failed": failed}, reason
 
 
 def _refuse(given: dict[str, Any], needed: str) -> None:

@@ -14,9 +14,9 @@ EXAMPLE = "kappamask serve --scenes scenes/ --port 8080"
 
 
 class Engine(StrEnum):
-    """Where chunks are computed: in the process that each job has of its own, or by dask workers."""
+    """Where chunks are computed: in the job's own process, or by dask workers."""
 
-    SERIAL = "serial"
+    LOCAL = "local"
     DASK = "dask"
 
 
@@ -25,10 +25,13 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     engine: Annotated[
         Engine, typer.Option(help="What computes: the process of a job, or dask workers.")
-    ] = Engine.SERIAL,
+    ] = Engine.LOCAL,
 ) -> None:
-    """Serve a folder of scenes as an openEO back-end on this machine; the first line printed is its URL."""
+    """Serve a folder of scenes as an openEO back-end on this machine.
+
+    The first line printed is its URL; then the lines that log in, to be typed in another terminal.
+    """
     with require_extra("backend"):
         from kappamask.backend.server import run_server
 
-    run_server(scenes, port=port, engine=engine.value)
+    run_server(scenes, port=port, engine="dask" if engine is Engine.DASK else "serial")

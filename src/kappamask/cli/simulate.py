@@ -41,9 +41,10 @@ def simulate(
     check: Annotated[bool, typer.Option("--check", help="Compare the tiles with published and real figures.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate Sentinel-2 tiles: NUMBER.npy, uint16 (14, 512, 512), 13 bands of L1C times 10000, and the truth.
+    """Simulate Sentinel-2 tiles with their truth.
 
-    Clouds, their shadows and a sensor, over real clear scenes and fields of real spectra. Tiles that are there stay.
+    Writes NUMBER.npy, uint16 (14, 512, 512): 13 bands of L1C times 10000, and the truth. Clouds, their shadows and a
+    sensor, over real clear scenes and fields of real spectra. Tiles that are there stay.
     """
     with require_extra("demo"):
         from kappamask.training.simulator.gallery import draw_gallery

@@ -10,6 +10,8 @@ import typer
 from kappamask.cli.jobs import print_batch
 from kappamask.cli.options import (
     JOURNAL,
+    PIXELS,
+    RUNNING,
     AllowHoles,
     AsJson,
     AtOnce,
@@ -31,7 +33,7 @@ __all__ = ["submit"]
 
 EXAMPLE = (
     "kappamask submit --backend openeo.dataspace.copernicus.eu --collection SENTINEL2_L1C --bbox 5.00,51.20,5.05,51.23 "
-    "--dates 2018-02-01/2018-02-28 --archive https://example.org/kappamask-deps-compact-cp311.zip -o masks --plan"
+    "--dates 2018-02-01/2018-02-28 --archive https://example.org/kappamask-deps-compact-cp311.zip -o masks --dry-run"
 )
 Area = Annotated[
     str, typer.Option("--bbox", "--area", help="W,S,E,N, WKT, or a GeoJSON or GeoPackage file.", show_default=False)
@@ -41,9 +43,15 @@ Archive = Annotated[
     typer.Option(help="URL at which the back-end finds what `kappamask archive` made, upload, or none."),
 ]
 Cover = Annotated[
-    float | None, typer.Option(min=0, max=100, help="Leave out products that say they are cloudier, percent.")
+    float | None,
+    typer.Option(
+        min=0, max=100, help="Leave out products that say they are cloudier, percent.", rich_help_panel=PIXELS
+    ),
 ]
-Options = Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="A job option; repeatable.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="A job option; repeatable.", rich_help_panel=RUNNING),
+]
 
 
 def submit(
@@ -52,38 +60,65 @@ def submit(
     area: Area,
     dates: Annotated[str, typer.Option(metavar="A/B", help="From day A to before day B.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the masks.", show_default=False)],
-    crs: Annotated[str | None, typer.Option(help="Of the area's coordinates; EPSG:4326 if left out.")] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="Of the area's coordinates; EPSG:4326 if left out.", rich_help_panel=PIXELS)
+    ] = None,
     model: Model = "compact",
     level: Annotated[
-        Level | None, typer.Option(help="Product level, if neither the collection's name nor the bands tell.")
+        Level | None,
+        typer.Option(
+            help="Product level, if neither the collection's name nor the bands tell.", rich_help_panel=PIXELS
+        ),
     ] = None,
-    bands: Annotated[str | None, typer.Option(help="Bands to load, B02,B03,…; all that the network takes.")] = None,
-    scores: Annotated[bool, typer.Option("--scores", help="Also the score of each class, in percent.")] = False,
+    bands: Annotated[
+        str | None, typer.Option(help="Bands to load, B02,B03,…; all that the network takes.", rich_help_panel=PIXELS)
+    ] = None,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Also the score of each class, in percent.", rich_help_panel=PIXELS)
+    ] = False,
     scheme: Scheme = "KappaMask",
     buffer_m: Buffer = None,
     min_object_m2: MinObject = 0.0,
     fill_holes_m2: FillHoles = 0.0,
-    only: Annotated[list[str] | None, typer.Option(help="A day that is wanted, 2018-02-02; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A day that is wanted, 2018-02-02; repeatable.", rich_help_panel=PIXELS)
+    ] = None,
     max_cloud_cover: Cover = None,
     archive: Archive = None,
-    python: Annotated[str | None, typer.Option(help="Python of the back-end's UDFs; 3.11, or this one's here.")] = None,
+    python: Annotated[
+        str | None,
+        typer.Option(help="Python of the back-end's UDFs; 3.11, or this one's here.", rich_help_panel=RUNNING),
+    ] = None,
     max_jobs: Annotated[
-        int, typer.Option(min=1, help="Refuse an area that takes more; one that is larger than meant takes thousands.")
+        int,
+        typer.Option(
+            min=1,
+            help="Refuse an area that takes more; one that is larger than meant takes thousands.",
+            rich_help_panel=RUNNING,
+        ),
     ] = 250,
-    part_km: Annotated[float, typer.Option(min=1, max=120, help="Largest side of a job's area, km.")] = 50,
+    part_km: Annotated[
+        float, typer.Option(min=1, max=120, help="Largest side of a job's area, km.", rich_help_panel=RUNNING)
+    ] = 50,
     option: Options = None,
     journal: JournalFile = JOURNAL,
     at_once: AtOnce = 2,
-    canary: Annotated[bool, typer.Option(help="Run a test job on one chunk first.")] = True,
+    canary: Annotated[bool, typer.Option(help="Run a test job on one chunk first.", rich_help_panel=RUNNING)] = True,
     allow_holes: AllowHoles = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Only estimate jobs and credits, and print the graph.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only estimate jobs and credits, and print the graph.")
+    ] = False,
     max_credits: Annotated[float | None, typer.Option(min=0, help="Refuse if it would cost more.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Mask an area on an openEO back-end: plan, test, submit, watch, fetch, verify; Ctrl-C, then `kappamask resume`.
+    """Mask an area on an openEO back-end: plan, test, submit, watch, fetch, verify.
 
-    Each part of the area is a batch job in its own UTM zone. Each step is recorded before it is taken, so
-    the same command typed again goes on, and no job is paid twice.
+    Each part of the area is a batch job in its own UTM zone. Each step is recorded before it is taken: after Ctrl-C
+    `kappamask resume`, or the same command, continues, and no job is paid twice.
+
+    To log in: OPENEO_AUTH_METHOD=client_credentials with OPENEO_AUTH_CLIENT_ID, OPENEO_AUTH_CLIENT_SECRET and
+    OPENEO_AUTH_PROVIDER_ID; for `kappamask serve` KAPPAMASK_USER and KAPPAMASK_PASSWORD; else a code to type in a
+    browser.
     """
     options = BatchOptions(
         backend=backend, collection=collection, model=model, level=level.value if level else None,
@@ -94,7 +129,7 @@ def submit(
         test_job=canary, max_credits=max_credits, at_once=at_once, allow_holes=allow_holes, journal=journal,
     )  # fmt: skip
     try:
-        if plan:
+        if dry_run:
             found = plan_batch(area, dates, options)
             print_result(found.as_json(), [*_format_plan(found)], as_json)
             found.cost.check(max_credits)

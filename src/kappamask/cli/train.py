@@ -1,6 +1,5 @@
 """`kappamask train`: a network, or a table of architectures, from simulated clouds."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,93 +15,30 @@ from kappamask.models.extras import require_extra
 from kappamask.workflows.display import progress_bar
 
 if TYPE_CHECKING:
-    from kappamask.training.architecture_table import Predict
     from kappamask.training.state import Plan
 
-__all__ = ["grid_table", "run_grid", "train"]
+__all__ = ["run_grid", "train"]
 
-Row = dict[str, Any]
-TITLES = {"unet": "U-Net", "unetpp": "U-Net++", "compact": "compact"}
-HEAD = ("Architecture", "Depth", "Filters", "Parameters")
-ENDING = ("Max dice, validation", "Paper's", "Steps", "Hours")
-NONE = "–"
-EXAMPLE = "kappamask train --data data/ --out run1/ --minutes 60"
+EXAMPLE = "kappamask train --data data/ -o run1/ --minutes 60"
 
 
 def run_grid(plan: "Plan", names: Sequence[str], tile_count: int | None) -> None:
-    """Train and judge the architectures; prints the table, and writes OUT/grid.md and grid.json after each.
+    """Train and score the architectures, and print the table.
 
     tile_count: simulated tiles to have, all before the first step, so that every architecture sees the same; None
     where there is no simulator.
     """
-    from kappamask.files.atomic import atomic_write
-    from kappamask.training.architecture_table import train_architectures
+    from kappamask.training.architecture_report import compare_architectures
     from kappamask.training.train import choose_tile_writer
 
     if tile_count is not None:
         write, folder, _ = choose_tile_writer(plan)
         with progress_bar("simulate") as show:
             write(plan.data, folder, 0, tile_count, show)
-    rows: list[Row] = []
-    for row in train_architectures(plan, names, _dice, _print_row, simulated=tile_count is not None):
-        rows.append(row)
-        texts = {"json": json.dumps(_document(plan, rows), indent=1) + "\n", "md": grid_table(rows)}
-        for suffix, text in texts.items():
-            with atomic_write(plan.out / f"grid.{suffix}") as draft:
-                draft.write_text(text, encoding="utf-8")
-    typer.echo(grid_table(rows), nl=False)
+    typer.echo(compare_architectures(plan, names, _print_row, simulated=tile_count is not None), nl=False)
 
 
-def grid_table(rows: Sequence[Row]) -> str:
-    """Format rows of `train_architectures` as the paper's table, Markdown; dice in percent."""
-    from kappamask.evaluation.tables import LABELS, markdown_table
-
-    classes = [name for name in rows[0]["test"] if any(row["test"][name] is not None for row in rows)]
-    head = [*HEAD, *(LABELS[name] for name in classes), *ENDING]
-    return "\n".join(markdown_table(head, [[*_cells(row, classes)] for row in rows])) + "\n"
-
-
-def _cells(row: Row, classes: Sequence[str]) -> Iterator[str]:
-    kind, depth, filters = [*row["architecture"].split("-"), NONE, NONE][:3]
-    yield from (TITLES[kind], depth, filters, f"{row['parameters']:,}")
-    yield from (_percent(row["test"][name]) for name in classes)
-    yield from (_percent(row["validation"]), _of_paper(TITLES[kind], depth, filters))
-    yield from (str(row["steps"]), f"{row['hours']:.2f}")
-
-
-def _of_paper(title: str, depth: str, filters: str) -> str:
-    """What the paper prints, of another validation set."""
-    from kappamask.evaluation.paper import paper
-
-    printed = {(one["architecture"], str(one["depth"]), str(one["filters"])): one["dice"] / 100
-               for one in paper()["architectures"]}  # fmt: skip
-    return _percent(printed.get((title, depth, filters)))
-
-
-def _percent(value: float | None) -> str:
-    return NONE if value is None else f"{value:.1%}"
-
-
-def _document(plan: "Plan", rows: Sequence[Row]) -> Row:
-    from kappamask.training.export import find_commit
-
-    told = json.loads((plan.out / "plan.json").read_text(encoding="utf-8"))
-    return {"commit": find_commit(), "device": plan.device, "plan": told, "rows": list(rows)}
-
-
-def _dice(predict: "Predict", patches: Sequence[Any]) -> dict[str, float | None]:
-    """Dice pooled over all pixels; thin cloud counts as cloud where a truth does not tell them apart."""
-    from kappamask.evaluation.class_groups import MERGED, VIEWS
-    from kappamask.evaluation.compare import compare
-    from kappamask.evaluation.metrics import CLASSES
-    from kappamask.evaluation.peers import Answer, Peer
-
-    peer = Peer("network", "", frozenset(CLASSES.values()), lambda patch: Answer(predict(patch)))
-    found = compare(patches, [peer])
-    return VIEWS[MERGED if found.merged else "classes"].scores(found.standings[0].tally.pooled)["dice"]
-
-
-def _print_row(line: Row) -> None:
+def _print_row(line: dict[str, Any]) -> None:
     typer.echo("  ".join(f"{key} {value}" for key, value in line.items()), err=True)
 
 
@@ -124,7 +60,9 @@ Data = Annotated[
 ]
 
 
-Out = Annotated[Path, typer.Option(help="Folder of checkpoints; a run found there goes on.", show_default=False)]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of checkpoints; a run found there goes on.", show_default=False)
+]
 
 
 Sets = Annotated[
@@ -149,19 +87,19 @@ Grid = Annotated[
     typer.Option(
         metavar="paper|NAMES",
         help="Train these architectures one after another, each for --steps, judge them on the test part and print the "
-        "table of the KappaMask paper; OUT/grid.md and grid.json.",
+        "table of the KappaMask paper; OUTPUT/grid.md and grid.json.",
     ),
 ]
 
 
 def train(
     data: Data,
-    out: Out,
+    output: Output,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time spent in training steps.")] = 60,
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps (repeatable to the bit).")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     architecture: Annotated[str, typer.Option(help="compact, unet-5-64, … (DEPTH-FILTERS), unetpp-5-64.")] = "compact",
-    tiles: Annotated[Path | None, typer.Option(help="Folder of simulated tiles; OUT/tiles if left out.")] = None,
+    tiles: Annotated[Path | None, typer.Option(help="Folder of simulated tiles; OUTPUT/tiles if left out.")] = None,
     tile_count: Annotated[int, typer.Option(min=0, help="Tiles to have; missing ones are made meanwhile.")] = 1200,
     grid: Grid = None,
     rate: Annotated[
@@ -183,10 +121,10 @@ def train(
     ] = False,
     device: Annotated[Device, typer.Option(help="auto takes a GPU if there is one.")] = Device.AUTO,
 ) -> None:
-    """Train a network, or go on with a run that was cut off: type the same again; three minutes at most are lost.
+    """Train a network, or continue a run that was interrupted.
 
-    Checkpoints are judged on real labelled scenes in DATA that are never trained on, a line for each on stdout.
-    Then: kappamask models export OUT/best.pt.
+    The same command typed again continues; three minutes at most are lost. Checkpoints are judged on real labelled
+    scenes in DATA that are never trained on, a line for each on stdout. Then: kappamask models export OUTPUT/best.pt.
     """
     with require_extra("train"):
         import torch  # pyright: ignore[reportMissingImports]  an extra that `make lint` does without
@@ -199,14 +137,14 @@ def train(
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.AUTO else device.value
     own = parse_dataset(data) if grid else None
     plan = Plan(
-        own[1] if own else Path(data), tiles or out / "tiles", out, minutes, steps, seed, batch,
+        own[1] if own else Path(data), tiles or output / "tiles", output, minutes, steps, seed, batch,
         rate or (RATE if grid else Plan.rate), architecture, where, start=start,
         datasets=(*([own] if own else []), *_sets(datasets or [])), real_share=real_share,
         bfloat16=bfloat16, grounds=grounds, validate_minutes=validate_minutes,
     )  # fmt: skip
-    with _plainly():
+    with _report_wrong_use():
         if grid:
-            run_grid(_checked(plan), parse_architectures(grid), None if own else tile_count)
+            run_grid(_check_grid(plan), parse_architectures(grid), None if own else tile_count)
         else:
             _run(plan, tile_count)
 
@@ -234,8 +172,8 @@ def _first_words(plan: "Plan", tile_count: int) -> str:
     )
 
 
-def _checked(plan: "Plan") -> "Plan":
-    """A grid's architectures are trained for as long as each other, and from nothing."""
+def _check_grid(plan: "Plan") -> "Plan":
+    """Check that a grid trains all architectures equally long, from random weights."""
     if plan.steps is None:
         raise typer.BadParameter("a grid needs --steps, so that all are trained as long", param_hint="--steps")
     if plan.start:
@@ -256,8 +194,8 @@ def _print_line(line: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
-    """A wrong architecture, or a checkpoint of another one, is wrong use."""
+def _report_wrong_use() -> Iterator[None]:
+    """Report a wrong architecture, or a checkpoint of another one, as wrong use."""
     try:
         yield
     except KappaMaskError:

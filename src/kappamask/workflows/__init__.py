@@ -1,4 +1,4 @@
-"""Whole tasks in one call: mask one scene, mask many, submit a batch and fetch its results.
+"""Do a whole task in one call: mask scenes, or submit and fetch a batch.
 
 The commands `kappamask mask`, `submit`, `resume` and `fetch` call these functions. Importing them loads nothing heavy.
 """

@@ -1,4 +1,4 @@
-"""Submit a batch, go on with it in any process on any day, and fetch its masks.
+"""Submit a batch, continue it in any process, and fetch its masks.
 
 Every request that costs something is recorded in a journal before it is sent, so nothing is paid twice.
 """
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError
 from kappamask.models.extras import require_extra
+from kappamask.models.hints import by_door, option
 from kappamask.openeo_process.jobs.journal import locate_journal
-from kappamask.openeo_process.jobs.record import Part, State
+from kappamask.openeo_process.jobs.record import JobRecord, State
 from kappamask.workflows.batch_driving import drive_batches, drive_jobs, group_by_backend, move_results
 from kappamask.workflows.batch_options import (
     BatchOptions,
@@ -34,7 +35,7 @@ from kappamask.workflows.display import BATCH_PROGRESS
 from kappamask.workflows.progress import BatchProgress
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.jobs.cost import Plan, Sparing
+    from kappamask.openeo_process.jobs.cost import BandSavings, Plan
     from kappamask.openeo_process.jobs.journal import Journal
 
 __all__ = ["BatchFailedError", "BatchPlan", "BatchResult", "cancel", "fetch", "list_jobs", "plan_batch", "resume",
@@ -45,7 +46,7 @@ __all__ = ["BatchFailedError", "BatchPlan", "BatchResult", "cancel", "fetch", "l
 class BatchResult:
     """Where the jobs stand, and the files of whole batches."""
 
-    jobs: list[Part]
+    jobs: list[JobRecord]
     files: list[Path]
     """Masks, their scores, and collections."""
     holes: dict[str, float]
@@ -72,7 +73,7 @@ class BatchPlan:
     cost: "Plan"
     offered: tuple[str, ...]
     """Bands that the network takes and the collection has."""
-    savings: "Sparing"
+    savings: "BandSavings"
     graph: dict[str, Any]
     """Flat process graph of the first job."""
 
@@ -90,9 +91,9 @@ def plan_batch(area: str, dates: str | tuple[str, str], options: BatchOptions, *
     options = replace(options, **changes)
     submission = prepare_submission(area, _split_period(dates), options)
     submission, offered, connection = _ask_back_end(submission, options)
-    from kappamask.openeo_process.jobs.cost import sparing
+    from kappamask.openeo_process.jobs.cost import estimate_savings
 
-    savings = sparing(submission.cells, submission.request, offered)
+    savings = estimate_savings(submission.cells, submission.request, offered)
     graph = submission.request.graph(connection, submission.cells[0])
     return BatchPlan(submission, submission.plan(), offered, savings, graph)
 
@@ -106,7 +107,9 @@ def submit_batch(
     progress: BatchProgress = BATCH_PROGRESS,
     **changes: Any,
 ) -> BatchResult:
-    """Mask an area on an openEO back-end, as `kappamask submit` does, and wait for the masks.
+    """Mask an area on an openEO back-end and wait for the masks.
+
+    This is what `kappamask submit` does.
 
     area: "W,S,E,N", WKT, or the path of a GeoJSON or GeoPackage. dates: from the first day to before the last, as
     "2018-02-01/2018-02-28" or two days. output: folder for mask_DATE_ZONE.tif, uint8 with nodata 255. changes: fields
@@ -139,7 +142,7 @@ def resume(
     allow_holes: bool = False,
     progress: BatchProgress = BATCH_PROGRESS,
 ) -> BatchResult:
-    """Go on with a batch, or with all: create, start, watch and fetch what has not ended.
+    """Continue a batch, or all: create, start, watch and fetch its jobs.
 
     batch: as `list_jobs` names it. max_credits: in place of those that the batch was submitted with.
     Raises BatchFailedError as `submit_batch` does, and JobError for an unknown batch or journal.
@@ -168,16 +171,16 @@ def fetch(
     return _collect_results(opened, batches, allow_holes, progress, all_ended=False)
 
 
-def list_jobs(batch: str | None = None, *, journal: Path | None = None) -> list[Part]:
+def list_jobs(batch: str | None = None, *, journal: Path | None = None) -> list[JobRecord]:
     """List the jobs of a batch, or of all, as the journal knows them."""
     return _find_jobs(open_journal(journal or locate_journal()), batch)
 
 
-def cancel(batch: str | None = None, *, journal: Path | None = None) -> list[Part]:
+def cancel(batch: str | None = None, *, journal: Path | None = None) -> list[JobRecord]:
     """End jobs on the back-end that have not ended, and return them; fetched files stay."""
     opened = open_journal(journal or locate_journal())
     waiting = [one for one in _find_jobs(opened, batch) if not one.state.ended]
-    ended: list[Part] = []
+    ended: list[JobRecord] = []
     with require_extra("client"):
         for backend, jobs in group_by_backend(waiting).items():
             ended += make_driver(opened, backend, 1, lambda _: None).cancel(one.fingerprint for one in jobs)
@@ -190,10 +193,14 @@ def _split_period(dates: str | tuple[str, str]) -> tuple[str, str]:
 
 
 def _check_number(jobs: int, limit: int) -> None:
-    """Raise JobError for more than `limit` jobs: an area not cut at the antimeridian spans the world."""
+    """Raise JobError for more than `limit` jobs.
+
+    An area that is not cut at the antimeridian spans the world.
+    """
     if jobs > limit:
         raise JobError(
-            f"The area would become {jobs} jobs; look at it with --plan, and if it is meant say --max-jobs {jobs}. "
+            f"The area would become {jobs} jobs; look at it with "
+            f"{by_door(python='plan_batch', command='--dry-run')}, and if it is meant say {option('max_jobs', jobs)}. "
             "Across the antimeridian a box has its west larger than its east (179,-18,-179,-16), and a polygon is cut "
             "at 180 degrees."
         )
@@ -201,33 +208,46 @@ def _check_number(jobs: int, limit: int) -> None:
 
 def _ask_back_end(submission: Submission, options: BatchOptions) -> tuple[Submission, tuple[str, ...], Any]:
     """Connect, check what the back-end offers, and choose the bands; the connection is returned last."""
-    from kappamask.openeo_process.connection import probe, reached
+    from kappamask.openeo_process.connection import check_backend, connect_or_explain
 
     request = submission.request
-    connection = reached(options.backend)
-    offered = tuple(probe(connection, options.collection, request.card, request.python, days=bool(options.only)))
+    connection = connect_or_explain(options.backend)
+    offered = tuple(
+        check_backend(connection, options.collection, request.card, request.python, days=bool(options.only))
+    )
     request = replace(request, bands=choose_bands(options.bands, offered, request.card))
     return replace(submission, request=request), offered, connection
 
 
-def _find_jobs(journal: "Journal", batch: str | None) -> list[Part]:
+def _find_jobs(journal: "Journal", batch: str | None) -> list[JobRecord]:
     found = journal.parts(batch=batch) if batch else journal.parts()
     if batch and not found:
-        raise JobError(f"The journal {journal.path} knows no batch {batch}; kappamask jobs lists them.")
+        raise JobError(
+            f"The journal {journal.path} knows no batch {batch}; "
+            f"{by_door(python='list_jobs()', command='kappamask jobs')} lists them."
+        )
     return found
 
 
-def _find_batches(journal: "Journal", batch: str | None) -> list[list[Part]]:
-    """Group the jobs by batch; those whose files are damaged are to be fetched again."""
-    found: dict[str, list[Part]] = {}
+def _find_batches(journal: "Journal", batch: str | None) -> list[list[JobRecord]]:
+    """Group the jobs by batch; those whose files are damaged are to be fetched again.
+
+    Jobs of the caller's own graphs are left out: only the caller knows where their files go.
+    """
+    found: dict[str, list[JobRecord]] = {}
     for one in _find_jobs(journal, batch):
-        found.setdefault(one.batch, []).append(refetch_if_damaged(journal, one))
+        if not one.has_own_graph:
+            found.setdefault(one.batch, []).append(refetch_if_damaged(journal, one))
+    if batch and not found:
+        raise JobError(
+            f"{batch} is a job of openeo_process.submit: call that again, or openeo_process.fetch(job, folder)."
+        )
     return [*found.values()]
 
 
 def _collect_results(
     journal: "Journal",
-    batches: Sequence[Sequence[Part]],
+    batches: Sequence[Sequence[JobRecord]],
     allow_holes: bool,
     progress: BatchProgress,
     *,
@@ -252,7 +272,7 @@ def _collect_results(
     return result
 
 
-def _check_fetched(jobs: Iterable[Part], all_ended: bool) -> None:
+def _check_fetched(jobs: Iterable[JobRecord], all_ended: bool) -> None:
     jobs = list(jobs)
     missing = [one for one in jobs if one.state is not State.FETCHED and (all_ended or _has_failed(one))]
     if missing:
@@ -261,6 +281,6 @@ def _check_fetched(jobs: Iterable[Part], all_ended: bool) -> None:
         raise JobError(f"{len(missing)} of {len(jobs)} parts did not come: {first.name}: {why}")
 
 
-def _has_failed(job: Part) -> bool:
+def _has_failed(job: JobRecord) -> bool:
     """Tell whether a job failed, or was left though it was started."""
     return job.state is State.FAILED or (job.state.under_way and job.message != "")

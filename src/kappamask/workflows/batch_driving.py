@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from kappamask.models import JobError
 from kappamask.models.extras import require_extra
-from kappamask.workflows.batch_results import make_driver
+from kappamask.workflows.batch_results import make_driver, output_folder
 from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.jobs.journal import Journal, Part
+    from kappamask.openeo_process.jobs.journal import JobRecord, Journal
 
 __all__ = ["drive_batches", "drive_jobs", "group_by_backend", "move_results"]
 
@@ -20,7 +20,7 @@ SILENT = BatchProgress()
 
 
 def drive_batches(
-    journal: "Journal", batches: "Sequence[Sequence[Part]]", at_once: int, allow_partial: bool = False,
+    journal: "Journal", batches: "Sequence[Sequence[JobRecord]]", at_once: int, allow_partial: bool = False,
     limit: float | None = None, progress: BatchProgress = SILENT,
 ) -> None:  # fmt: skip
     """Drive every job of these batches as far as it goes.
@@ -30,7 +30,7 @@ def drive_batches(
     before are watched and fetched all the same.
     allow_partial: accept masks that do not cover their area. limit: credits of a batch, in place of `max_credits`.
     """
-    first = [_find_pilot(parts) for parts in batches]
+    first = [_find_test_job(parts) for parts in batches]
     drive_jobs(journal, first, first, at_once, allow_partial, progress=progress)
     rest = [part for parts in batches for part in _select_allowed(journal, parts, limit, progress.notify)]
     watched = [journal.get(part.fingerprint) for parts in batches for part in parts]
@@ -38,7 +38,7 @@ def drive_batches(
 
 
 def drive_jobs(
-    journal: "Journal", jobs: "Sequence[Part]", watched: "Sequence[Part]", at_once: int, allow_partial: bool,
+    journal: "Journal", jobs: "Sequence[JobRecord]", watched: "Sequence[JobRecord]", at_once: int, allow_partial: bool,
     once: bool = False, progress: BatchProgress = SILENT,
 ) -> None:  # fmt: skip
     """Drive those jobs that have not ended.
@@ -55,29 +55,31 @@ def drive_jobs(
             )
 
 
-def group_by_backend(jobs: "Iterable[Part]") -> "dict[str, list[Part]]":
+def group_by_backend(jobs: "Iterable[JobRecord]") -> "dict[str, list[JobRecord]]":
     """Group jobs by the URL of their back-end."""
-    found: dict[str, list[Part]] = {}
+    found: dict[str, list[JobRecord]] = {}
     for part in jobs:
         found.setdefault(part.backend, []).append(part)
     return found
 
 
-def _find_pilot(parts: "Sequence[Part]") -> "Part":
-    from kappamask.openeo_process.jobs.request import CANARY
+def _find_test_job(parts: "Sequence[JobRecord]") -> "JobRecord":
+    from kappamask.openeo_process.jobs.request import TEST_JOB
 
-    return next((part for part in parts if part.name == CANARY), parts[0])
+    return next((part for part in parts if part.name == TEST_JOB), parts[0])
 
 
-def _select_allowed(journal: "Journal", parts: "Sequence[Part]", limit: float | None, notify: Notify) -> "list[Part]":
-    """Select the jobs of a batch that may go on after its test job; record why others may not."""
+def _select_allowed(
+    journal: "Journal", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
+) -> "list[JobRecord]":
+    """Select the jobs that may go on after the test job; record the reason otherwise."""
     from kappamask.openeo_process.jobs.journal import State
 
     now = [journal.get(part.fingerprint) for part in parts]
-    pilot = _find_pilot(now)
-    others = [part for part in now if part is not pilot and not part.state.ended]
-    refusal = _credit_refusal(pilot, now, limit, notify) if others and pilot.state is State.FETCHED else None
-    if pilot.state is State.FETCHED and refusal is None:
+    test_job = _find_test_job(now)
+    others = [part for part in now if part is not test_job and not part.state.ended]
+    refusal = _credit_refusal(test_job, now, limit, notify) if others and test_job.state is State.FETCHED else None
+    if test_job.state is State.FETCHED and refusal is None:
         return others
     held = [part for part in others if not part.state.under_way]
     if refusal and held:
@@ -85,58 +87,62 @@ def _select_allowed(journal: "Journal", parts: "Sequence[Part]", limit: float | 
     return [part for part in others if part.state.under_way]
 
 
-def _credit_refusal(pilot: "Part", parts: "Sequence[Part]", limit: float | None, notify: Notify) -> str | None:
+def _credit_refusal(
+    test_job: "JobRecord", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
+) -> str | None:
     """Return the reason to stop if the test job's cost predicts too much, else None."""
-    from kappamask.openeo_process.jobs.cost import SEEN, check_credits, seen_credits
-    from kappamask.openeo_process.jobs.download import fetched
+    from kappamask.openeo_process.jobs.cost import SEEN, check_credits, measured_credits
+    from kappamask.openeo_process.jobs.download import iter_valid_files
     from kappamask.openeo_process.results import collect_dates
 
-    dates = len(collect_dates(fetched(Path(pilot.folder), str(pilot.job))))
-    price = seen_credits(pilot, parts, dates)
+    dates = len(collect_dates(iter_valid_files(Path(test_job.folder), str(test_job.job))))
+    price = measured_credits(test_job, parts, dates)
     if price is None:
         return None
     notify(f"about {price:.0f} credits for {len(parts)} jobs, {SEEN}")
     try:
-        check_credits(price, SEEN, pilot.max_credits if limit is None else limit)
+        check_credits(price, SEEN, test_job.max_credits if limit is None else limit)
     except JobError as error:
         return str(error)
     return None
 
 
 def move_results(
-    journal: "Journal", parts: "Sequence[Part]", wanted: "Sequence[Part]", notify: Notify = ignore_message
-) -> "list[Part]":
-    """Give each of the journal's jobs the folder of its equal in `wanted`, copying fetched files.
+    journal: "Journal", parts: "Sequence[JobRecord]", wanted: "Sequence[JobRecord]", notify: Notify = ignore_message
+) -> "list[JobRecord]":
+    """Give each job of the journal the folder of its equal in `wanted`.
+
+    Fetched files are copied.
 
     The files of the earlier folder stay; the journal knows the new ones only. A job that another client works on stays
     where that one wants it.
     """
-    after = [_move_result(journal, part, one.folder) for part, one in zip(parts, wanted, strict=True)]
+    after = [_move_result(journal, part, one) for part, one in zip(parts, wanted, strict=True)]
     old = [part for part, now in zip(parts, after, strict=True) if part.folder != now.folder]
     if old:
-        day, place, now = datetime.fromtimestamp(old[0].changed, tz=UTC).date(), old[0].folder, wanted[0].folder
+        day = datetime.fromtimestamp(old[0].changed, tz=UTC).date()
         notify(
-            f"the same was submitted before, last changed on {day}, for {Path(place).parent}: its masks come to "
-            f"{Path(now).parent} as well, and nothing is paid again"
+            f"the same was submitted before, last changed on {day}, for {output_folder(old[0])}: its masks come to "
+            f"{output_folder(wanted[0])} as well, and nothing is paid again"
         )
     return after
 
 
-def _move_result(journal: "Journal", part: "Part", folder: str) -> "Part":
-    if part.folder == folder:
+def _move_result(journal: "Journal", part: "JobRecord", wanted: "JobRecord") -> "JobRecord":
+    if part.folder == wanted.folder or output_folder(part) == output_folder(wanted):
         return part
-    with journal.claimed(part.fingerprint) as own:
+    with journal.hold(part.fingerprint) as own:
         if own is None:
             return part
-        _copy_files(own, Path(folder))
-        return journal.change(own, folder=folder)
+        _copy_files(own, Path(wanted.folder))
+        return journal.change(own, folder=wanted.folder)
 
 
-def _copy_files(part: "Part", folder: Path) -> None:
+def _copy_files(part: "JobRecord", folder: Path) -> None:
     """Copy what the job has fetched, and last its manifest."""
-    from kappamask.openeo_process.jobs.download import MANIFEST, fetched
+    from kappamask.openeo_process.jobs.download import MANIFEST, iter_valid_files
 
-    names = [path.name for path in fetched(Path(part.folder), str(part.job))]
+    names = [path.name for path in iter_valid_files(Path(part.folder), str(part.job))]
     for name in [*names, MANIFEST] if names else []:
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{name}.part"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, load_card
 from kappamask.models.extras import require_extra
+from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK
-from kappamask.workflows.batch_results import describe_classes
+from kappamask.workflows.batch_results import JOB_FILES, describe_classes
 
 if TYPE_CHECKING:
     import openeo
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from kappamask.models import ModelCard
     from kappamask.openeo_process.jobs.areas import Cell
     from kappamask.openeo_process.jobs.cost import Plan
-    from kappamask.openeo_process.jobs.record import Part
+    from kappamask.openeo_process.jobs.record import JobRecord
     from kappamask.openeo_process.jobs.request import Request
 
 __all__ = ["BatchOptions", "OptionError", "Submission", "choose_bands", "prepare_submission", "resolve_archive"]
@@ -94,12 +95,12 @@ class Submission:
     def plan(self) -> "Plan":
         """Estimate chunks, dates and credits, the test job included."""
         from kappamask.openeo_process.jobs.cost import make_plan
-        from kappamask.openeo_process.jobs.request import named_cells
+        from kappamask.openeo_process.jobs.request import name_cells
 
-        jobs = [cell for cell, _ in named_cells(self.cells, self.request, self.test_job)]
+        jobs = [cell for cell, _ in name_cells(self.cells, self.request, self.test_job)]
         return make_plan(jobs, self.request)
 
-    def records(self, connection: "openeo.Connection", output: Path) -> "list[Part]":
+    def records(self, connection: "openeo.Connection", output: Path) -> "list[JobRecord]":
         """Make the records of the jobs.
 
         With `test_job` the first is of one chunk, or of the first cell where that is no larger, and it fails unless the
@@ -107,10 +108,10 @@ class Submission:
         """
         from kappamask.openeo_process.jobs import request as batch
 
-        key, folder = batch.batch_id(self.cells, self.request), output.resolve()
-        named = batch.named_cells(self.cells, self.request, self.test_job)
+        key, folder = batch.compute_batch_id(self.cells, self.request), output.resolve() / JOB_FILES
+        named = batch.name_cells(self.cells, self.request, self.test_job)
         records = [
-            batch.part_of(self.request, connection, cell, folder, name, key, proves=self.test_job and not place)
+            batch.make_record(self.request, connection, cell, folder, name, key, proves=self.test_job and not place)
             for place, (cell, name) in enumerate(named)
         ]
         attributes = describe_classes(self.request.card, self.request.scheme)
@@ -124,11 +125,11 @@ def prepare_submission(area: str, dates: tuple[str, str], options: BatchOptions)
     """
     with require_extra("client"):
         from kappamask.openeo_process.graph import level_from_collection
-        from kappamask.openeo_process.jobs.areas import cells, read_area
+        from kappamask.openeo_process.jobs.areas import read_area, split_into_cells
         from kappamask.openeo_process.jobs.request import Request
 
     card = load_card(options.model)
-    pieces = cells(read_area(area, options.crs), options.part_km)
+    pieces = split_into_cells(read_area(area, options.crs), options.part_km)
     request = Request(
         options.backend, options.collection, dates, card, options.python or _runtime_version(options.backend),
         options.level or level_from_collection(options.collection), options.scores, options.bands or card.bands,
@@ -153,7 +154,7 @@ def choose_bands(wanted: Sequence[str] | None, offered: Sequence[str], card: "Mo
 
 
 def resolve_archive(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":
-    """Return the request with the given archive, or with one that is built, and uploaded where asked."""
+    """Return the request with the given archive, or with one that is built or uploaded."""
     from kappamask.openeo_process.archive import build
     from kappamask.openeo_process.connection import is_local, upload
 
@@ -161,8 +162,8 @@ def resolve_archive(given: str | None, request: "Request", connection: "openeo.C
         return replace(request, archive=None if given == NO_ARCHIVE else given)
     if given is None and not is_local(request.backend):
         raise JobError(
-            "The back-end needs the dependency archive: try --archive upload, or make it (kappamask archive), "
-            "put it where the back-end can read it, and give its URL with --archive."
+            f"The back-end needs the dependency archive: try {option('archive', UPLOAD)}, or make it (kappamask "
+            f"archive), put it where the back-end can read it, and give its URL with {option('archive')}."
         )
     built = build(output / "archive", model=request.card, python=request.python).resolve()
     return replace(request, archive=str(built) if given is None else upload(connection, built))

@@ -11,24 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, ModelCard, load_card
+from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
-from kappamask.openeo_process.jobs.journal import Journal, Part
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.download import Asset
     from kappamask.openeo_process.jobs.driver import Driver
 
 __all__ = [
+    "JOB_FILES",
     "assemble",
     "check_holes",
     "describe_classes",
+    "list_dates",
     "list_rows",
     "make_driver",
     "measure_holes",
     "open_journal",
+    "output_folder",
     "refetch_if_damaged",
 ]
 
+JOB_FILES = "job_files"
+"""Folder below the output in which each job has a folder of its own; earlier versions put those into the output."""
 MAX_HOLE_SHARE = 0.01
 """Share of a file's pixels that may lack data inside the swath before it is an error."""
 MASK, SCORE = "mask", "score_"
@@ -36,11 +42,12 @@ MASK, SCORE = "mask", "score_"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def assemble(parts: "Iterable[Part]") -> list[Path]:
-    """Mosaic fetched jobs into a mask for each date and UTM zone, and write the collection.
+def assemble(parts: "Iterable[JobRecord]") -> list[Path]:
+    """Mosaic fetched jobs into a mask for each date and UTM zone.
 
+    Also writes the collection.
     Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel. Returns the
-    files but for the STAC items, which lie beside the masks.
+    files but for the STAC items, which lie next to the masks.
     """
     parts = list(parts)
     by_target, made_by = _group_by_target(parts)
@@ -48,8 +55,8 @@ def assemble(parts: "Iterable[Part]") -> list[Path]:
     return [*chain.from_iterable(made.values()), *_write_collection([*made], parts)]
 
 
-def _write_mosaic(files: list[Path], target: Path, part: "Part") -> list[Path]:
-    """Write the mask at `target`, and the scores beside it.
+def _write_mosaic(files: list[Path], target: Path, part: "JobRecord") -> list[Path]:
+    """Write the mask at `target`, and the scores next to it.
 
     Scores are the bands after the mask in the files of jobs.
     """
@@ -64,13 +71,13 @@ def _write_mosaic(files: list[Path], target: Path, part: "Part") -> list[Path]:
     return write_mask(mosaic(files, band=1).assign_attrs(attributes), target, scores=scores)
 
 
-def _scored_classes(part: "Part") -> list[str]:
+def _scored_classes(part: "JobRecord") -> list[str]:
     """List the classes whose scores the job's files hold, in the order of their bands."""
     _mask, *bands = next((one["target"] for one in find_arguments(json.loads(part.graph), "rename_labels")), [MASK])
     return [band.removeprefix(SCORE) for band in bands]
 
 
-def measure_holes(parts: "Iterable[Part]") -> dict[str, float]:
+def measure_holes(parts: "Iterable[JobRecord]") -> dict[str, float]:
     """Measure the share of pixels that lack data though the satellite saw them.
 
     Returns path -> share of each fetched file that has any.
@@ -88,33 +95,40 @@ def check_holes(found: Mapping[str, float]) -> None:
         path, share = max(bad.items(), key=lambda one: one[1])
         raise JobError(
             f"{share:.1%} of {path} have no data though the satellite saw them: the back-end may have failed to read "
-            "images; submit again later, or take it as it is with --allow-holes."
+            "images; submit again later, or take it as it is with "
+            f"{option('allow_holes', True)}."
         )
 
 
-def _group_by_target(parts: "Iterable[Part]") -> "tuple[dict[Path, list[Path]], dict[Path, Part]]":
+def _group_by_target(parts: "Iterable[JobRecord]") -> "tuple[dict[Path, list[Path]], dict[Path, JobRecord]]":
     by_target: dict[Path, list[Path]] = defaultdict(list)
-    made_by: dict[Path, Part] = {}
+    made_by: dict[Path, JobRecord] = {}
     for part in parts:
         for path, date in _list_masks(part):
-            target = path.parents[1] / f"mask_{date}_{part.name.split('_')[0]}.tif"
+            target = output_folder(part) / f"mask_{date}_{part.name.split('_')[0]}.tif"
             by_target[target].append(path)
             made_by[target] = part
     return by_target, made_by
 
 
-def _list_masks(part: "Part") -> Iterator[tuple[Path, str]]:
-    """Yield the masks that a job has fetched, and their dates; none of the test job."""
-    from kappamask.openeo_process.jobs.download import fetched
-    from kappamask.openeo_process.jobs.request import CANARY
+def output_folder(part: "JobRecord") -> Path:
+    """Return the folder that the masks of a job's batch go to."""
+    parent = Path(part.folder).parent
+    return parent.parent if parent.name == JOB_FILES else parent
+
+
+def _list_masks(part: "JobRecord") -> Iterator[tuple[Path, str]]:
+    """Yield the masks that a job has fetched, with dates; none of the test job."""
+    from kappamask.openeo_process.jobs.download import iter_valid_files
+    from kappamask.openeo_process.jobs.request import TEST_JOB
     from kappamask.openeo_process.results import find_masks
 
-    if part.name != CANARY and part.job is not None:
-        yield from find_masks(fetched(Path(part.folder), part.job))
+    if part.name != TEST_JOB and part.job is not None:
+        yield from find_masks(iter_valid_files(Path(part.folder), part.job))
 
 
-def _write_collection(masks: list[Path], parts: "list[Part]") -> list[Path]:
-    from kappamask.openeo_process.jobs.journal import unsigned
+def _write_collection(masks: list[Path], parts: "list[JobRecord]") -> list[Path]:
+    from kappamask.openeo_process.jobs.journal import redact_urls
     from kappamask.reports.stac_collection import write_collection
 
     if not masks:
@@ -125,7 +139,7 @@ def _write_collection(masks: list[Path], parts: "list[Part]") -> list[Path]:
     about = {
         "backend": part.backend,
         "batch": part.batch,
-        "job_options": json.loads(unsigned(part.options)),
+        "job_options": json.loads(redact_urls(part.options)),
         "udf_sha256": hashlib.sha256(code.encode()).hexdigest(),
         "context": udf_context(part),
         "jobs": [{"part": one.name, "job": one.job, "costs": one.costs} for one in parts],
@@ -143,7 +157,7 @@ def describe_classes(card: ModelCard, scheme: str = KAPPAMASK) -> str:
     return json.dumps({**classes, **made_by}, default=lambda values: values.tolist())
 
 
-def _mask_attributes(part: "Part") -> dict[str, Any]:
+def _mask_attributes(part: "JobRecord") -> dict[str, Any]:
     """Return the attributes of a mask: classes, network, back-end and job."""
     context = udf_context(part)
     kept = part.attributes or describe_classes(
@@ -153,7 +167,7 @@ def _mask_attributes(part: "Part") -> dict[str, Any]:
     return {**json.loads(kept), "backend": part.backend, "job": part.job, **known}
 
 
-def udf_context(part: "Part") -> dict[str, Any]:
+def udf_context(part: "JobRecord") -> dict[str, Any]:
     """Return the context of the job's UDF; empty for a graph without one."""
     return next((one["context"] for one in find_arguments(json.loads(part.graph), "run_udf")), {})
 
@@ -176,7 +190,7 @@ def open_journal(path: Path, *, new: bool = False) -> "Journal":
     from kappamask.openeo_process.jobs.journal import Journal
 
     if not new and not path.is_file():
-        raise JobError(f"There is no journal {path}: nothing was submitted yet, or say which with --journal.")
+        raise JobError(f"There is no journal {path}: nothing was submitted yet, or name it with {option('journal')}.")
     return Journal(path)
 
 
@@ -187,11 +201,11 @@ def make_driver(journal: "Journal", backend: str, at_once: int, report: Any, all
     """
     from kappamask.openeo_process.connection import connect
     from kappamask.openeo_process.jobs.driver import Driver
-    from kappamask.openeo_process.jobs.retry import Patience
+    from kappamask.openeo_process.jobs.retry import RetryPolicy
 
-    patience = Patience(poll_s=1.0) if _is_local(backend) else Patience()
+    policy = RetryPolicy(poll_s=1.0) if _is_local(backend) else RetryPolicy()
     return Driver(
-        journal, lambda: connect(backend, patience), at_once=at_once, patience=patience,
+        journal, lambda: connect(backend, policy), at_once=at_once, policy=policy,
         check=partial(_check_file, allow_partial=allow_partial), tell=report,
     )  # fmt: skip
 
@@ -202,8 +216,8 @@ def _is_local(backend: str) -> bool:
     return is_local(backend)
 
 
-def _check_file(part: "Part", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
-    """Check that a raster is a mask of the job's grid and area; other files pass."""
+def _check_file(part: "JobRecord", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
+    """Check that a raster is a mask on the job's grid; other files pass."""
     from kappamask.openeo_process.results import is_geotiff, names_geotiff
     from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
 
@@ -219,20 +233,26 @@ def _check_file(part: "Part", path: Path, asset: "Asset", allow_partial: bool = 
         verify_cover(asset.name, found["bounds"], wanted, asset.bounds, partly=allow_partial)
 
 
-def list_rows(parts: Iterable["Part"]) -> list[dict[str, Any]]:
+def list_rows(parts: Iterable["JobRecord"]) -> list[dict[str, Any]]:
     """List jobs as JSON objects."""
     return [_make_row(part) for part in parts]
 
 
-def _make_row(part: "Part") -> dict[str, Any]:
+def list_dates(part: "JobRecord") -> str:
+    """Return the period that a job loads as A/B, or "-" if there is none."""
+    found = [one.get("temporal_extent") for one in find_arguments(json.loads(part.graph), "load_collection")]
+    return "/".join(str(day)[:10] for day in found[0]) if found and found[0] else "-"
+
+
+def _make_row(part: "JobRecord") -> dict[str, Any]:
     return {
         "batch": part.batch, "part": part.name, "state": part.state.value, "job": part.job, "backend": part.backend,
         "folder": part.folder, "costs": part.costs, "message": part.message, "fingerprint": part.fingerprint,
     }  # fmt: skip
 
 
-def refetch_if_damaged(journal: "Journal", part: "Part") -> "Part":
-    """Return the job, to be fetched again if a file is missing or changed, or none is a mask.
+def refetch_if_damaged(journal: "Journal", part: "JobRecord") -> "JobRecord":
+    """Mark a job to be fetched again if its files are damaged; return it.
 
     Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
     """

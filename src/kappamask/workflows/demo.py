@@ -53,7 +53,7 @@ class DemoScene:
 
 
 def paint(folder: Path, seed: int) -> DemoScene:
-    """Paint clouds over the crop and write it as a GeoTIFF scene into `folder`, beside its truth."""
+    """Paint clouds over the crop and write scene and truth into `folder` as GeoTIFF."""
     folder.mkdir(parents=True, exist_ok=True)
     clear = open_scene(_source(), bands=BANDS, level="L1C")
     clear = clear.isel(y=CROP[0], x=CROP[1]).compute()

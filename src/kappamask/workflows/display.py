@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from kappamask.openeo_process.jobs.journal import Part
+    from kappamask.openeo_process.jobs.journal import JobRecord
 
 __all__ = [
     "BATCH_PROGRESS",
@@ -31,7 +31,7 @@ STEP_PERCENT = 25
 ROWS, AROUND = 20, 10
 """Parts listed on a terminal, those that changed last; and lines that the rest needs, in which no part has place."""
 MESSAGES = 3
-"""Told in full below the table."""
+"""Shown in full below the table."""
 STYLES = {"failed": "red", "canceled": "yellow", "fetched": "green"}
 COLUMNS = ("part", "state", "for", "credits")
 """Never cut; the job's id is, where the terminal is narrower than 80 characters."""
@@ -92,13 +92,13 @@ class _Lines:
 
 
 @contextmanager
-def job_table(parts: Iterable["Part"]) -> Iterator[Callable[["Part"], None]]:
+def job_table(parts: Iterable["JobRecord"]) -> Iterator[Callable[["JobRecord"], None]]:
     """Yield a callback that shows a job's new state; Ctrl-C prints how to go on."""
     try:
         if not _has_terminal():
             yield _print_job
         else:
-            with _live({part.fingerprint: part for part in parts}) as show:
+            with _show_live({part.fingerprint: part for part in parts}) as show:
                 yield show
     except KeyboardInterrupt:
         print_line(INTERRUPTED)
@@ -106,7 +106,7 @@ def job_table(parts: Iterable["Part"]) -> Iterator[Callable[["Part"], None]]:
 
 
 @contextmanager
-def _live(known: dict[str, "Part"]) -> Iterator[Callable[["Part"], None]]:
+def _show_live(known: dict[str, "JobRecord"]) -> Iterator[Callable[["JobRecord"], None]]:
     from rich.console import Console
     from rich.live import Live
 
@@ -115,19 +115,19 @@ def _live(known: dict[str, "Part"]) -> Iterator[Callable[["Part"], None]]:
     def draw() -> "Group":
         return render_jobs(list(known.values()), min(ROWS, max(1, console.height - AROUND)))
 
-    def show(part: "Part") -> None:
+    def show(part: "JobRecord") -> None:
         known[part.fingerprint] = part
 
     with Live(get_renderable=draw, console=console, refresh_per_second=4):
         yield show
 
 
-def _print_job(part: "Part") -> None:
+def _print_job(part: "JobRecord") -> None:
     message = f": {part.message}" if part.message else ""
     print_line(f"{part.name} {part.state} {part.job or ''}".rstrip() + message)
 
 
-def render_jobs(parts: "Sequence[Part]", rows: int) -> "Group":
+def render_jobs(parts: "Sequence[JobRecord]", rows: int) -> "Group":
     """Render counts, costs, the `rows` jobs that changed last, and the last messages."""
     from rich.console import Group
     from rich.text import Text
@@ -137,14 +137,14 @@ def render_jobs(parts: "Sequence[Part]", rows: int) -> "Group":
     return Group(Text(_summary(parts), style="bold"), _table(ordered[-rows:]), *messages)
 
 
-def _summary(parts: "Sequence[Part]") -> str:
+def _summary(parts: "Sequence[JobRecord]") -> str:
     counts = ", ".join(f"{count} {state}" for state, count in Counter(part.state.value for part in parts).items())
     costs = [part.costs for part in parts if part.costs is not None]
-    spent = f"{sum(costs):g} credits so far" if costs else "no credits told yet"
+    spent = f"{sum(costs):g} credits so far" if costs else "no credits reported yet"
     return f"{len(parts)} part{'s' * (len(parts) != 1)}: {counts}; {spent}"
 
 
-def _table(parts: "Sequence[Part]") -> "Table":
+def _table(parts: "Sequence[JobRecord]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -159,7 +159,7 @@ def _table(parts: "Sequence[Part]") -> "Table":
     return table
 
 
-def _format_duration(part: "Part") -> str:
+def _format_duration(part: "JobRecord") -> str:
     """Format how long a job has been in its state, where it is under way."""
     if part.state.ended or part.state == "planned":
         return ""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "ScenesFailedError", "mask_many", "plan_mask"]
 
 FIXED_MB = 950
-"""What a process takes beside the scene's rows: libraries, the network at work, decoded blocks that are kept, cells
+"""What a process takes besides the scene's rows: libraries, the network at work, decoded blocks that are kept, cells
 that are ahead; with it the peak of a whole product is met (benchmarks/product.py)."""
 ROWS_IN_MEMORY = 2048
 """Of the scene, in memory at once: two blocks of a product's JP2s."""
@@ -40,7 +40,7 @@ Target = tuple[str, Path]
 CORES_PER_WORKER = 2
 """Of a worker on this machine: while one reads, the other computes."""
 WARNINGS = "warnings"
-"""Key of what a worker sends beside its result."""
+"""Key of what a worker sends with its result."""
 WAIT_S = 20
 """Until a scheduler must have answered."""
 
@@ -116,7 +116,7 @@ class ScenesFailedError(SceneError):
 
 
 class _Errors:
-    """Collects the errors of scenes, reports each as it comes, and raises one for all at the end."""
+    """Collects the errors of scenes, and raises one for all at the end."""
 
     def __init__(self, total: int, notify: Notify) -> None:
         self.total, self.notify, self.found = total, notify, list[Result]()
@@ -205,7 +205,10 @@ def _named_progress(progress: ProgressFactory, name: str, label: str) -> Abstrac
 def _mask_on_dask(
     targets: list[Target], options: SceneOptions, errors: _Errors, run: RunOptions, progress: ProgressFactory
 ) -> list[Result]:
-    """Mask scenes on the workers of a scheduler, which see the same files, or of this machine."""
+    """Mask scenes on the workers of a scheduler, or of this machine.
+
+    Workers see the same files as this process.
+    """
     with require_extra("backend"):
         from distributed import as_completed
 
@@ -264,7 +267,7 @@ def _mask_at_worker(scene: str, output: Path, options: SceneOptions, overwrite: 
     import dask
     from distributed import get_client, get_worker
 
-    get_client()  # whoever asks first makes it, and with it the whole process computes on the cluster
+    get_client()  # the first call makes it, and with it the whole process computes on the cluster
     if not options.threads:
         options = replace(options, threads=max(1, count_cores() // get_worker().state.nthreads))
     warned: list[str] = []

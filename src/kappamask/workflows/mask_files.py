@@ -20,7 +20,7 @@ GEOTIFF = (".tif", ".tiff")
 
 
 def make_absolute(text: str) -> str:
-    """Make a path that exists absolute, so that workers find it; leave other words and addresses."""
+    """Make an existing path absolute, so that workers find it; leave other texts."""
     path = Path(text)
     return str(path.absolute()) if path.exists() else text
 
@@ -70,8 +70,8 @@ def _check_targets(targets: list[tuple[str, Path]], options: "SceneOptions") -> 
     sources = {os.path.realpath(scene): scene for scene, _ in targets}
     written = set[str]()
     for scene, output in targets:
-        beside = [output.with_suffix(EXTRAS[word]) for word in options.extras]
-        for path in map(os.path.realpath, (*outputs(output, scores=options.scores), *beside)):
+        extras = [output.with_suffix(EXTRAS[word]) for word in options.extras]
+        for path in map(os.path.realpath, (*outputs(output, scores=options.scores), *extras)):
             if path in sources:
                 raise SceneError("the mask, or its scores, must not replace the scene")
             if path in written:
@@ -80,8 +80,9 @@ def _check_targets(targets: list[tuple[str, Path]], options: "SceneOptions") -> 
 
 
 def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = True) -> bool:
-    """Tell whether a mask and its scores exist, with these options, and are newer than the scene.
+    """Tell whether a mask and its scores exist and are up to date.
 
+    They have these options, and are newer than the scene.
     scene: its path, or an address, whose age is not asked. files: the mask, then its scores if there are any.
     options: `SceneOptions.record`. whole: also read every pixel, for disks and copies fail.
     """
@@ -111,7 +112,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def scene_fingerprint(scene: str) -> list[str | int]:
-    """Return a scene's name, size in bytes and change time in ns; of a URL, the URL."""
+    """Return a scene's name, size in bytes and change time in ns, or its URL."""
     path = Path(scene)
     if not path.exists():
         return [scene]
@@ -120,7 +121,7 @@ def scene_fingerprint(scene: str) -> list[str | int]:
 
 
 def _changed_ns(scene: str) -> int:
-    """Return when a scene, or the latest file in its folder, was changed; 0 for an address."""
+    """Return the latest change of a scene's files in ns; 0 for a URL."""
     path = Path(scene)
     return max(file.stat().st_mtime_ns for file in _list_files(path)) if path.exists() else 0
 

@@ -45,7 +45,7 @@ FACTS = ("level", "model_id", "model_sha256", "radiometry", "radiometry_reason")
 
 
 def _pixel_size_warning(cube: "xr.DataArray", wanted_m: float) -> str | None:
-    """Return a warning if the pixels of a cube are not `wanted_m` metres wide, else None."""
+    """Return a warning if pixels are not `wanted_m` metres wide, else None."""
     from kappamask.scenes.grid import pixel_size
 
     size = pixel_size(cube)
@@ -70,7 +70,7 @@ def _missing_extras(output: Path, wanted: Sequence[str]) -> tuple[str, ...]:
 
 
 def _add_extras(wanted: Sequence[str], scene: str, cube: "xr.DataArray", files: list[Path]) -> list[Path]:
-    """Write the extras beside a mask and return their paths.
+    """Write the extras next to a mask and return their paths.
 
     files: the mask, then its scores if there are any. cube: the scene that was masked, or a preview of the same size.
     """

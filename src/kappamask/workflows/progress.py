@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.jobs.journal import Part
+    from kappamask.openeo_process.jobs.journal import JobRecord
 
 __all__ = ["BatchProgress", "Notify", "Progress", "ProgressFactory", "dask_progress", "ignore_message", "no_progress"]
 
@@ -45,7 +45,7 @@ def ignore_message(_message: str) -> None:
 
 
 @contextmanager
-def ignore_jobs(_parts: "Iterable[Part]") -> "Iterator[Callable[[Part], None]]":
+def ignore_jobs(_parts: "Iterable[JobRecord]") -> "Iterator[Callable[[JobRecord], None]]":
     """Ignore changes of jobs."""
     yield lambda _part: None
 
@@ -55,5 +55,5 @@ class BatchProgress:
     """Callbacks by which a batch reports where it stands."""
 
     notify: Notify = ignore_message
-    watch: "Callable[[Iterable[Part]], AbstractContextManager[Callable[[Part], None]]]" = ignore_jobs
+    watch: "Callable[[Iterable[JobRecord]], AbstractContextManager[Callable[[JobRecord], None]]]" = ignore_jobs
     """Given the jobs, yields a callback for each job whose state changes."""

@@ -17,7 +17,7 @@ NO_PIXEL = ("threads", "extras")
 EXTRAS = {"quicklook": ".png", "report": ".html", "style": ".qml", "stac": ".json"}
 """Word -> suffix of the file, which has the mask's name; the item, last, lists the others."""
 CLEANING = tuple(CleaningOptions.__annotations__)
-"""Options of `kappamask.udf.clean`, which may be given beside the fields."""
+"""Options of `kappamask.udf.clean`, which may be given besides the fields."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SceneOptions:
     threads: int = 0
     """0: as many as there are cores."""
     extras: tuple[str, ...] = ()
-    """Files beside the mask: "quicklook", "report", "style", "stac"."""
+    """Files next to the mask: "quicklook", "report", "style", "stac"."""
 
     def __post_init__(self) -> None:
         """Raise SceneError for an unknown extra."""
@@ -77,7 +77,7 @@ class SceneOptions:
 
     @property
     def mask_pixel_m(self) -> float | None:
-        """Side of the mask's pixels, where the scene does not say: halved scenes have larger ones."""
+        """Side of the mask's pixels in metres, where the scene does not say."""
         halved = self.pixel_m is not None and self.resolution > self.pixel_m
         return float(self.resolution) if halved else self.pixel_m
 

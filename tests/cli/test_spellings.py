@@ -1,0 +1,36 @@
+"""Spellings of earlier versions are understood, and not shown."""
+
+import pytest
+
+from kappamask.cli.spellings import translate
+
+
+@pytest.mark.parametrize(
+    ("given", "known", "expected"),
+    [
+        ("--plan -o x", {"--dry-run", "-o"}, "--dry-run -o x"),
+        ("--out x --out=y", {"--output"}, "--output x --output=y"),
+        ("--engine here --engine=serial", {"--engine"}, "--engine local --engine=local"),
+        ("--engine dask here", {"--engine"}, "--engine dask here"),
+        ("--plan --out x", {"--plan", "--out"}, "--plan --out x"),
+        ("--option a=b=c --area=POINT(1", {"--option"}, "--option a=b=c --area=POINT(1"),
+        ("--out", set(), "--out"),
+    ],
+)
+def test_earlier_spellings_become_those_of_today(given, known, expected):
+    assert " ".join(translate(given.split(), known)) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "shown", "hidden"),
+    [
+        ("submit", "--dry-run", "--plan"),
+        ("train", "--output", "--out "),
+        ("mask", "local", "here|"),
+        ("serve", "local", "serial"),
+    ],
+)
+def test_help_shows_one_spelling(kappamask, monkeypatch, command, shown, hidden):
+    monkeypatch.setenv("COLUMNS", "200")
+    found = kappamask(command, "--help").out
+    assert shown in found and hidden not in found
