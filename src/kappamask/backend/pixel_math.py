@@ -16,7 +16,7 @@ VALUE_DIM = "value"
 """Dimension of values that a callback lists, as in max([x, y])."""
 
 
-def _clip(x: Values, low: Values, high: Values) -> Values:
+def _clip(x: Values, low: Any, high: Any) -> Values:  # bounds: numbers or arrays; xarray types them as numbers only
     if not isinstance(low, xr.DataArray) and not isinstance(high, xr.DataArray) and low > high:
         raise OpenEOApiException(
             f"clip got min {low} and max {high}; min must not exceed max.",
