@@ -16,13 +16,14 @@ VALUE_DIM = "value"
 """Dimension of values that a callback lists, as in max([x, y])."""
 
 
-def _clip(x: Values, low: Any, high: Any) -> Values:  # bounds: numbers or arrays; xarray types them as numbers only
+def _clip(x: Values, low: Values, high: Values) -> Values:
     if not isinstance(low, xr.DataArray) and not isinstance(high, xr.DataArray) and low > high:
         raise OpenEOApiException(
             f"clip got min {low} and max {high}; min must not exceed max.",
             code="ProcessParameterInvalid", status_code=400,
         )  # fmt: skip
-    return x.clip(low, high) if isinstance(x, xr.DataArray) else min(max(x, low), high)
+    bounds: Any = (low, high)  # xarray takes arrays, which its annotations do not say
+    return x.clip(*bounds) if isinstance(x, xr.DataArray) else min(max(x, low), high)
 
 
 _XY = ("x", "y")
