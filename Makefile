@@ -74,6 +74,10 @@ faults: $(READY)
 	mkdir -p build
 	KAPPAMASK_FAULT_RUNS=200 $(BIN)/python -m pytest tests/openeo_process/test_remote_faults.py -q -s 2>build/faults.log
 
+# Cubes, series and buffers with random facts: 3000 of each, and what came of them.
+fuzz: $(READY)
+	KAPPAMASK_FUZZ_RUNS=3000 $(BIN)/python -m pytest tests/udf/test_random_facts.py -q -s
+
 # What the official networks and DL_L8S2_UV must answer, from TensorFlow itself, in an environment of its own.
 $(VENV)-tensorflow: tools/goldens/official_keras.py
 	$(PYTHON) -m venv $@

@@ -218,11 +218,8 @@ def _from_pixels(dates: list[PixelStatistics]) -> Decision:
         if answer and answer[0] == "reflectance":
             _check_offset(date)
     found = [answer for answer in answers if answer]
-    modes = {mode for mode, _ in found}
-    if len(modes) > 1:
-        raise RadiometryError(
-            f"The dates differ: some hold {', others '.join(sorted(modes))}. Mask them apart, each with its radiometry."
-        )
+    if len({mode for mode, _ in found}) > 1:
+        raise RadiometryError(_name_differing_dates(answers))
     if not found:
         first = next(date for date in dates if not date.empty)
         raise RadiometryError(
@@ -243,6 +240,16 @@ def _from_pixels(dates: list[PixelStatistics]) -> Decision:
             f"alike say {_say(mode)}, else mask them apart."
         )
     return Decision(mode, f"from the pixels: {why}")
+
+
+def _name_differing_dates(answers: list[tuple[str, str] | None]) -> str:
+    """Name the dates of each radiometry, and what to type for them."""
+    numbers: dict[str, list[str]] = {}
+    for number, answer in enumerate(answers, 1):
+        if answer:
+            numbers.setdefault(answer[0], []).append(str(number))
+    groups = [f"{', '.join(found)} hold {mode} ({_say(mode)})" for mode, found in sorted(numbers.items())]
+    return f"The dates differ: of {len(answers)}, {'; '.join(groups)}. Mask them apart, each with its radiometry."
 
 
 def _can_follow(mode: str, date: PixelStatistics) -> bool:
