@@ -254,3 +254,7 @@ def check_thresholds(card: ModelCard, given: Mapping[str, Any] | None) -> Thresh
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
             raise CubeError(f"The threshold of {name} is {value!r}; needed is a score above 0 and up to 1, as 0.5.")
     return tuple((name, float((given or {})[name])) for name in names if name in (given or {}))
+
+
+# The earlier name, which the documentation showed.
+losses = list_losses

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -441,7 +442,8 @@ def test_command_prints_url_then_password_and_ends_cleanly(scenes: Path, tmp_pat
     pid = wait_for_log(job, "asleep")
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
-    assert process.stdout.read() == ""
+    lines = [line for line in process.stdout.read().splitlines() if not line.startswith("#")]
+    assert lines == [f"export KAPPAMASK_USER={shlex.quote(user)}", f"export KAPPAMASK_PASSWORD={shlex.quote(password)}"]
     process.stdout.close()
     wait_for_end(pid)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("kappamask-serve-")]
