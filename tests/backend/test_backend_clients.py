@@ -108,7 +108,8 @@ def test_job_listings_have_pages(connection: openeo.Connection) -> None:
     assert all(len(page) <= 2 for page in pages)
     assert len(listed) == len(set(listed)) and set(made) <= set(listed)
     whole = get(connection, "/jobs").json()
-    assert len(whole["jobs"]) == len(listed) + 1 and not whole["links"]
+    assert set(listed) <= {job["id"] for job in whole["jobs"]} and not whole["links"]
+    assert len(whole["jobs"]) - len(listed) in (0, 1)  # the one created meanwhile, where it sorts before the first page
 
 
 @pytest.mark.parametrize("limit", ["0", "-3", "many"])

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 # ruff: noqa: E402
 
 from kappamask.cli.train import run_grid
-from kappamask.training import architecture_table
+from kappamask.training import architecture_report
 from kappamask.training.batches import TileBatches
 from kappamask.training.gpu import images, paint
 from kappamask.training.gpu.batches import DeviceSource
@@ -191,8 +191,8 @@ def test_a_gpu_gets_skies_and_grounds_in_a_folder_of_their_own(
     assert len(list((tmp_path / "tiles" / "parts").glob("sky-*.npz"))) == 2 and not list(
         (tmp_path / "tiles").glob("*.npy")
     )
-    monkeypatch.setattr("kappamask.training.architecture_report.format_table", lambda _: "")
-    monkeypatch.setattr(architecture_table, "train_architectures", lambda *_, **__: iter(()))
+    monkeypatch.setattr(architecture_report, "format_table", lambda _: "")
+    monkeypatch.setattr(architecture_report, "train_architectures", lambda *_, **__: iter(()))
     for folder, wanted in (("grid-gpu", ["parts"]), ("grid-cpu", ["0000000.npy"])):
         device = "cuda" if wanted == ["parts"] else "cpu"
         run_grid(Plan(data, tmp_path / folder, tmp_path / "out", device=device), [], 1)

@@ -114,7 +114,7 @@ def test_every_pixel_is_of_one_tile():
 
 
 def test_an_unknown_mosaic_is_an_error(farsighted):
-    with pytest.raises(CubeError, match="known are blended, own"):
+    with pytest.raises(CubeError, match="known are blended, vendor"):
         cloud_mask(scene(64, 64), model=farsighted, level="L1C", mosaic="feathered")
 
 
