@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from the package that defines it, and `__version__` from the installed metadata."""
+    """Load a public name from its package, `__version__` from the installed metadata."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,50 +11,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 from openeo.processes import array_append, array_concat, quantiles
-from openeo.rest import OpenEoApiError
 from openeo_driver.errors import OpenEOApiException
-from serving import EPSG, NORTH, WEST, load, stored
+from serving import DATES, Fetch, refusal
 
 from kappamask.backend.dimensions import list_labels
 from kappamask.backend.kernel import convolve
 from kappamask.backend.periods import PERIODS, list_periods
-
-BOX = {"west": WEST, "south": NORTH - 100, "east": WEST + 80, "north": NORTH, "crs": EPSG}
-DATES = ("2024-05-01", "2024-05-06")
-Fetch = Callable[[openeo.DataCube], xr.Dataset]
-
-
-@pytest.fixture
-def fetch(tmp_path: Path) -> Fetch:
-    """Download a cube as netCDF."""
-
-    def download(cube: openeo.DataCube) -> xr.Dataset:
-        cube.download(tmp_path / "cube.nc", format="netCDF")
-        with xr.open_dataset(tmp_path / "cube.nc", decode_coords="all") as data:
-            return data.load()
-
-    return download
-
-
-@pytest.fixture
-def cube(connection: openeo.Connection) -> openeo.DataCube:
-    """Ten rows and eight columns of both dates."""
-    return load(connection, bands=["B02", "B03", "B04"], spatial_extent=BOX)
-
-
-@pytest.fixture(scope="module")
-def files(scenes: Path) -> xr.DataArray:
-    """What the files hold there: (t, bands, y, x)."""
-    days = [stored(scenes, f"L2A_{date}.tif")[:, :10, :8] for date in DATES]
-    return xr.concat(days, xr.DataArray(np.array(DATES, "datetime64[ns]"), dims="t", name="t"))
-
-
-def refusal(cube: Any) -> tuple[str | None, str]:
-    """Code and message of the error that the cube ends in."""
-    with pytest.raises(OpenEoApiError) as caught:
-        cube.execute()
-    assert caught.value.http_status_code < 600
-    return caught.value.code, str(caught.value)
 
 
 def test_the_processes_are_listed(connection: openeo.Connection) -> None:

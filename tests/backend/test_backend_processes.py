@@ -2,53 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import openeo
 import pytest
 import xarray as xr
-from openeo.rest import OpenEoApiError
 from pyproj import Transformer
-from serving import EPSG, HEAD, NORTH, WEST, load, stored, udf_of
-
-BOX = {"west": WEST, "south": NORTH - 100, "east": WEST + 80, "north": NORTH, "crs": EPSG}
-DATES = ("2024-05-01", "2024-05-06")
-Fetch = Callable[[openeo.DataCube], xr.Dataset]
-
-
-@pytest.fixture
-def fetch(tmp_path: Path) -> Fetch:
-    """Download a cube as netCDF."""
-
-    def download(cube: openeo.DataCube) -> xr.Dataset:
-        cube.download(tmp_path / "cube.nc", format="netCDF")
-        with xr.open_dataset(tmp_path / "cube.nc", decode_coords="all") as data:
-            return data.load()
-
-    return download
-
-
-@pytest.fixture
-def cube(connection: openeo.Connection) -> openeo.DataCube:
-    """Ten rows and eight columns of both dates."""
-    return load(connection, bands=["B02", "B03", "B04"], spatial_extent=BOX)
-
-
-@pytest.fixture(scope="module")
-def files(scenes: Path) -> xr.DataArray:
-    """What the files hold there: (t, bands, y, x)."""
-    days = [stored(scenes, f"L2A_{date}.tif")[:, :10, :8] for date in DATES]
-    return xr.concat(days, xr.DataArray(np.array(DATES, "datetime64[ns]"), dims="t", name="t"))
-
-
-def refusal(cube: openeo.DataCube) -> tuple[str | None, str]:
-    """Code and message of the error that the cube ends in."""
-    with pytest.raises(OpenEoApiError) as caught:
-        cube.execute()
-    assert caught.value.http_status_code < 600
-    return caught.value.code, str(caught.value)
+from serving import EPSG, HEAD, NORTH, WEST, Fetch, refusal, udf_of
 
 
 def test_processes_are_listed_with_their_parameters(connection: openeo.Connection) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openeo
+import pytest
 import rasterio
 import xarray as xr
+from openeo.rest import OpenEoApiError
 from rasterio.transform import from_origin
 
 WEST, NORTH, EPSG = 600_000, 5_000_000, 32635
 SIDE = 48
+BOX = {"west": WEST, "south": NORTH - 100, "east": WEST + 80, "north": NORTH, "crs": EPSG}
+"""Ten rows and eight columns in the corner of the scenes."""
+DATES = ("2024-05-01", "2024-05-06")
+Fetch = Callable[[openeo.DataCube], xr.Dataset]
 BANDS = ("B02", "B03", "B04")
 HEAD = (
     "import xarray\nfrom openeo.udf import inspect\n"
@@ -91,3 +98,11 @@ def stored(scenes: Path, name: str) -> xr.DataArray:
         values = file.read().astype(np.float32)
     y, x = NORTH - 5 - 10.0 * np.arange(SIDE), WEST + 5 + 10.0 * np.arange(SIDE)
     return xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": list(BANDS), "y": y, "x": x})
+
+
+def refusal(cube: Any) -> tuple[str | None, str]:
+    """Code and message of the error that the cube ends in."""
+    with pytest.raises(OpenEoApiError) as caught:
+        cube.execute()
+    assert caught.value.http_status_code < 600
+    return caught.value.code, str(caught.value)
