@@ -24,12 +24,12 @@ class Door(StrEnum):
     """The context of a UDF."""
 
 
-FLAGS = {"thresholds": "--threshold", "python": "--python"}
+FLAGS = {"thresholds": "--threshold"}
 """Flags that are not `--` and the parameter's name."""
 FUNCTION_ONLY = frozenset({"mosaic", "pixel_m", "resampling", "resolution"})
 """Options that a context does not have."""
 START, END = "\x1e", "\x1f"
-"""Around a mark, which is JSON between them: no text of a user holds these."""
+"""Around a mark, which is JSON between them."""
 _MARK = re.compile(f"{START}(.*?){END}", re.DOTALL)
 _current = Door.PYTHON
 
@@ -58,7 +58,18 @@ def render_hints(message: str, door: Door | None = None) -> str:
     None is the door in use.
     """
     chosen = door or _current
-    return _MARK.sub(lambda mark: str(json.loads(mark[1])[chosen]), message)
+    return _MARK.sub(lambda mark: _render(mark, chosen), message)
+
+
+def _render(mark: re.Match[str], door: Door) -> str:
+    """Return the text of a mark at `door`.
+
+    What only looks like a mark, as in a hostile name, stays as it is.
+    """
+    try:
+        return str(json.loads(mark[1])[door])
+    except (ValueError, TypeError, KeyError):
+        return mark[0]
 
 
 @contextmanager

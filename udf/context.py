@@ -6,8 +6,8 @@ from typing import Any
 
 from kappamask.models import CubeError
 from kappamask.models.cleaning import Cleaning, CleaningOptions, read_cleaning
+from kappamask.models.mask_options import MaskOptions
 from kappamask.models.schemes import KAPPAMASK, is_kappamask
-from kappamask.udf.options import MaskOptions
 
 __all__ = ["SCHEMA", "ContextOptions", "read_context"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import xarray as xr
 
 from kappamask.models import ModelCard
+from kappamask.models.mask_options import MaskOptions
 from kappamask.udf.label import join_dates, label_result
-from kappamask.udf.options import MaskOptions
 from kappamask.udf.predict import predict_dates
 from kappamask.udf.prepare import flip_axes, prepare_inputs
 from kappamask.udf.series import split_dates

@@ -18,10 +18,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.models import CubeError
+from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import eager, lazy
 from kappamask.udf.label import label_result
 from kappamask.udf.lazy import compute_block, read_blocks
-from kappamask.udf.options import MaskOptions
 from kappamask.udf.predict import pad_for_mosaic
 from kappamask.udf.prepare import PreparedCube, prepare_inputs
 from kappamask.udf.radiometry import check_radiometry

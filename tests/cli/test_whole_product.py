@@ -17,13 +17,13 @@ from networks import BANDS as FIVE
 from networks import brightness_network, write_model
 
 from kappamask.models import ModelCard, RadiometryError, SceneError
+from kappamask.models.mask_options import MaskOptions
 from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.writers import preview
 from kappamask.scenes.writers.natural_colour import subsample
 from kappamask.scenes.writers.spool import spool_to_disk
 from kappamask.udf import cloud_mask
 from kappamask.udf import lazy as lazy_cubes
-from kappamask.udf.options import MaskOptions
 from kappamask.udf.stream import READER_THREADS, stream
 
 OWN = {"step": 48, "before": 5, "padding": "symmetric", "taper": "crop", "amount": 8}

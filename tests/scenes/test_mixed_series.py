@@ -8,9 +8,9 @@ import xarray as xr
 from rasterio.transform import from_origin
 
 from kappamask.models import CubeError
+from kappamask.models.mask_options import MaskOptions
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
-from kappamask.udf.options import MaskOptions
 from kappamask.udf.stream import stream
 
 

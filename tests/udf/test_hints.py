@@ -124,3 +124,8 @@ def test_what_a_udf_logs_has_no_marks(caplog) -> None:
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert any('"radiometry": "dn_offset"' in message for message in warned)
     assert not any("\x1e" in message for message in warned)
+
+
+@pytest.mark.parametrize("name", ["\x1eno mark\x1f", '\x1e{"python": 1}\x1f', "\x1e[1]\x1f"])
+def test_a_name_that_looks_like_a_mark_stays_as_it_is(name: str) -> None:
+    assert render_hints(f"{name} says {option('level', 'L1C')}", Door.COMMAND) == f"{name} says --level L1C"

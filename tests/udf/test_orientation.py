@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from kappamask.models import ModelCard
+from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import cloud_mask
 from kappamask.udf.chunk import apply_datacube
-from kappamask.udf.options import MaskOptions
 from kappamask.udf.stream import stream
 
 BANDS = ["B02", "B03", "B04"]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import eager
 from kappamask.udf.inference import Scores, ordered_results, split_threads
 from kappamask.udf.mask import mask_cube
-from kappamask.udf.options import MaskOptions
 
 WINDOWS = "kappamask-window"
 

@@ -21,8 +21,8 @@ from kappamask.conversion.hdf5_weights import put_card
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard
 from kappamask.models.errors import ConversionError
+from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import inference
-from kappamask.udf.options import MaskOptions
 from kappamask.udf.prepare import prepare_inputs
 from kappamask.udf.preprocess import find_valid, to_float32, to_tensor
 

@@ -20,7 +20,8 @@ from kappamask.training.simulator.spectra import B02, B10, BANDS, FloatArray
 __all__ = ["CutOut", "CutOuts", "cut_out"]
 
 CLOUD_B02: Final = 0.7
-"""Reflectance of B02 of cloud that nothing is seen through: the brightest tenth of closed cloud in the scenes."""
+"""Reflectance of B02 of cloud that nothing is seen through: the median of 14 labelled images of closed cloud is 0.69,
+from 0.39 to 0.95."""
 RIM_PX: Final = 5
 """Width of the rim in which a cut-out fades into its new ground: labels are eroded by 2 px, edges are 2 px soft."""
 GROUND_SIGMA_PX: Final = 24
@@ -33,7 +34,6 @@ SHADOW_PER_CLOUD: Final = 0.15
 """Share of the area of thick cloud that its labelled shadow must have."""
 GROUND_CLEAR: Final = 0.95
 """Share of an image that must be labelled clear to be laid under a cut-out."""
-
 VISIBLE_CHANGE, VISIBLE_HAZE, VISIBLE_B10 = 0.015, 0.03, 0.0045
 """Change of reflectance below which nothing is judged: shadow on black water; thin cloud, by B02; cirrus, by B10."""
 SNOW_B02, SNOW_CHANGE = 0.45, 0.05
@@ -96,16 +96,16 @@ def cut_out(patch: Patch) -> CutOut | None:
         return None
     scene = patch.stack(BANDS)
     ground = _estimate_ground(scene, clear)
+    body, shade, rim = _fade(cloud), _fade(shadow), (_fade(cloud | shadow) > 0) & ~cloud & ~shadow
     opacity = np.clip((scene[B02] - ground[B02]) / (CLOUD_B02 - ground[B02]), 0, 1)
-    passed = np.where(_fade(cloud) > 0, 1 - np.nan_to_num(opacity), 1).astype(np.float32)
-    rim = (_fade(cloud | shadow) > 0) & ~cloud & ~shadow
+    passed = np.where(body > 0, 1 - np.nan_to_num(opacity), 1).astype(np.float32)
     both = [
         np.where(rim, class_sets.NOT_JUDGED, np.where(cloud | shadow, one, class_sets.CLEAR)).astype(np.uint8)
         for one in (sets, unseen)
     ]
     return CutOut(
         patch.group, patch.level, (scene - passed * ground).astype(np.float16), passed,
-        _measure_shadow(scene, ground, _fade(shadow)).astype(np.float16), _fade(cloud), *both,
+        _measure_shadow(scene, ground, shade).astype(np.float16), body, *both,
     )  # fmt: skip
 
 
@@ -169,18 +169,26 @@ class CutOuts:
         piece = cutout.apply(over)
         clear, scene = below(ground.class_sets()) == class_sets.CLEAR, below(ground.stack(BANDS))
         clouded = piece.lay_over(scene)
-        change = np.nan_to_num(np.abs(clouded - scene))
-        seen = (change[SHOWING].max(axis=0) > VISIBLE_CHANGE) & ((scene[B02] < SNOW_B02) | (change[B02] > SNOW_CHANGE))
-        thin = piece.sets == class_sets.SEMI_TRANSPARENT
-        seen &= ~thin | (change[B02] > VISIBLE_HAZE)
+        seen, cirrus = _find_visible(piece, scene, clouded)
         sets, unseen = (
             np.where(np.where(one == class_sets.CLEAR, clear, shown), one, class_sets.NOT_JUDGED).astype(np.uint8)
-            for one, shown in ((piece.sets, seen | (change[B10] > VISIBLE_B10)), (piece.sets_without_b10, seen))
+            for one, shown in ((piece.sets, seen | cirrus), (piece.sets_without_b10, seen))
         )
         return replace(
             ground, name=f"{cutout.place} over {ground.name}", bands=BANDS, reflectance=clouded,
             truth=class_sets.to_codes(sets), sets=sets, sets_without_b10=unseen,
         )  # fmt: skip
+
+
+def _find_visible(piece: CutOut, scene: FloatArray, clouded: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Find where a cut-out shows over a scene.
+
+    Both (y, x): in bands other than B10, and in B10.
+    """
+    change = np.nan_to_num(np.abs(clouded - scene))
+    seen = (change[SHOWING].max(axis=0) > VISIBLE_CHANGE) & ((scene[B02] < SNOW_B02) | (change[B02] > SNOW_CHANGE))
+    thin = piece.sets == class_sets.SEMI_TRANSPARENT
+    return seen & (~thin | (change[B02] > VISIBLE_HAZE)), change[B10] > VISIBLE_B10
 
 
 def _draw_square(shape: tuple[int, ...], size: int, rng: np.random.Generator) -> Callable[[NDArray[Any]], NDArray[Any]]:

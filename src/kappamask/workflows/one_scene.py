@@ -178,14 +178,9 @@ def open_cube(scene: str, options: SceneOptions) -> "xr.DataArray":
 
 def open_stream(cube: "xr.DataArray", options: SceneOptions, radiometry: str | None = None) -> "Stream":
     """Prepare the `Stream` of a cube; `radiometry` takes precedence over that of `options`."""
-    from kappamask.udf.options import MaskOptions
     from kappamask.udf.stream import stream
 
-    chosen = MaskOptions(
-        level=options.level, model=options.model, radiometry=radiometry or options.radiometry, scores=options.scores,
-        thresholds=options.thresholds, mosaic=options.mosaic, threads=options.threads,
-    )  # fmt: skip
-    return stream(cube, chosen)
+    return stream(cube, replace(options, radiometry=radiometry or options.radiometry, bands=None))
 
 
 def _write_all(

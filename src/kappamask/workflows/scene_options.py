@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from kappamask.models import SceneError
 from kappamask.models.cleaning import CleaningOptions
+from kappamask.models.mask_options import MaskOptions
 from kappamask.workflows.mask_files import scene_fingerprint
 
 __all__ = ["EXTRAS", "SceneOptions"]
@@ -20,23 +21,12 @@ CLEANING = tuple(CleaningOptions.__annotations__)
 """Options of `kappamask.udf.clean`, which may be given besides the fields."""
 
 
-@dataclass(frozen=True)
-class SceneOptions:
-    """Options of one mask; can be pickled."""
+@dataclass(frozen=True, kw_only=True)
+class SceneOptions(MaskOptions):
+    """Options of the mask of one scene; can be pickled."""
 
-    level: str | None = None
-    """L1C or L2A; left out, the scene's metadata or bands decide."""
     model: str = "compact"
-    """A card's id, or the path of a card."""
-    radiometry: str = "auto"
-    """auto, reflectance, dn_harmonized or dn_offset."""
-    bands: tuple[str, ...] | None = None
-    """To use; they name the scene's bands, in order, where it does not."""
-    scores: bool = False
-    """Also write the score of each class (class, y, x), float32."""
-    thresholds: dict[str, float] = field(default_factory=dict)
-    """Class name to the score from which on it is taken, as {"cloud": 0.3}."""
-    mosaic: str = "blended"
+    """Id of a card, or the path of one: a record names it."""
     resampling: str = "bilinear"
     """Of coarser bands: "nearest", "bilinear", "cubic" or "sinc"."""
     resolution: int = 10
@@ -47,8 +37,6 @@ class SceneOptions:
     """Options of `kappamask.udf.clean`, such as {"buffer_m": 60}."""
     pixel_m: float | None = None
     """Metres: side of the scene's pixels, where it does not say."""
-    threads: int = 0
-    """0: as many as there are cores."""
     extras: tuple[str, ...] = ()
     """Files next to the mask: "quicklook", "report", "style", "stac"."""
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kappamask.models import ModelCard
+from kappamask.models.card import ModelCard
 
 __all__ = ["MaskOptions"]
 
