@@ -61,6 +61,7 @@ results: $(READY)
 	$(BIN)/python tools/docs/real_scenes.py
 	$(BIN)/python tools/docs/card_scores.py
 	$(BIN)/python tools/docs/which_mask.py
+	$(BIN)/python tools/docs/cluster.py
 
 # Measure all accuracies again, from the labelled files of docs/results.md; commit first, for the figures name the commit.
 DATA ?= ../shared/data
