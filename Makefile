@@ -40,6 +40,7 @@ lint: $(READY) $(LINKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/checks/words.py
+	$(BIN)/python tools/checks/quotes.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
