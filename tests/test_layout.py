@@ -1,4 +1,7 @@
-"""The package is whole however it is built or installed, and a deleted module is in no later wheel."""
+"""The package is complete however it is built or installed.
+
+A module that was deleted is in no later wheel.
+"""
 
 import json
 import shutil
@@ -40,7 +43,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What packages are built from, in a folder of its own, as a repository with one commit."""
+    """Copy what packages are built from to a repository with one commit."""
     folder = tmp_path_factory.mktemp("source") / "tree"
     folder.mkdir()
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -99,7 +102,7 @@ def modules(wheel: Path) -> list[str]:
 
 
 def probe(installed: Path, wheel: Path) -> dict:
-    """What a new process finds in `installed`, a folder of packages, and for all else where this process looks."""
+    """Read what a new process finds in `installed`, and outside it where this process looks."""
     others = [path for path in sys.path if "site-packages" in path]
     found = json.loads(run("-I", "-S", "-c", PROBE, installed, json.dumps(modules(wheel)), *others))
     assert not found["heavy"] and not found["lost"] and not found["away"] and all(found["data"])

@@ -1,4 +1,7 @@
-"""The embedded back-end over its own API: the openEO client against a real server, real jobs in real processes."""
+"""The embedded back-end over its own API, with the openEO client.
+
+The server is real, and jobs run in their own processes.
+"""
 
 from __future__ import annotations
 
@@ -450,7 +453,7 @@ def test_command_prints_url_then_password_and_ends_cleanly(scenes: Path, tmp_pat
 
 
 def test_jobs_end_with_a_killed_server_and_results_outlive_it(scenes: Path, tmp_path: Path) -> None:
-    """A server on the same state folder knows the old jobs: what finished, and what went down with the first."""
+    """A new server on the same state folder knows finished and broken jobs."""
     arguments = f"{str(scenes)!r}, user='tester', password='s3cret', state={str(tmp_path / 'state')!r}"
     code = f"from kappamask.backend.server import run_server\nrun_server({arguments})"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

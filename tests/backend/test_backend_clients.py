@@ -1,4 +1,4 @@
-"""What other people's clients and readers rely on: pages, offsets, error codes and the place of results."""
+"""What other clients rely on: pages, offsets, error codes and the place of results."""
 
 from __future__ import annotations
 

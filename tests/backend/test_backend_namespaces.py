@@ -70,7 +70,7 @@ def test_so_do_those_of_stored_processes(backend: SceneBackend) -> None:
 
 @pytest.mark.parametrize("namespace", [ELSEWHERE, r"http://example.org\@127.0.0.1/p.json"])
 def test_other_machines_are_not_asked_for_options_of_jobs_either(backend: SceneBackend, namespace: str) -> None:
-    """openeo-driver asks where a job is created, before anything of this back-end has seen the graph."""
+    """openeo-driver asks where a job is created before this back-end sees the graph."""
     with pytest.raises(OpenEOApiException, match="on another machine"):
         extract_default_job_options_from_process_graph(graph(namespace=namespace))
 

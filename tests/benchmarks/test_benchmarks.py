@@ -108,7 +108,9 @@ def test_what_is_here_needs_no_stand_in(tmp_path: Path) -> None:
 
 
 def test_the_official_architecture_is_counted_without_haste(tmp_path: Path) -> None:
-    """U-Net of 64 to 1024 filters: two convolutions a level down, one that enlarges and two up; by hand.
+    """The multiply-accumulates of a U-Net of 64 to 1024 filters are those by hand.
+
+    Two convolutions a level down, one that enlarges and two up.
 
     Enlarging takes 4 products for 4 pixels, and 16 for each pixel and channel that it makes.
     """
@@ -171,7 +173,7 @@ def test_a_size_that_would_take_too_long_is_not_begun_and_told() -> None:
 
 
 def test_times_tell_which_network_and_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One small scene, two peers, end to end but for the product; no time is looked at."""
+    """One small scene with two peers runs end to end; no time is checked."""
     import times
     from files import geotiff
 

@@ -44,7 +44,7 @@ def test_part_state_credits_and_job_are_readable(width):
 
 
 def test_what_a_part_says_is_told_in_full_as_it_is():
-    """Square brackets are no markup, and a long sentence takes lines of its own, not a narrow column."""
+    """Square brackets are no markup, and a long sentence takes whole lines."""
     message = "[403] TokenInvalid at [/jobs]: " + "log in again, then kappamask resume. " * 3
     shown = screen([part(1, State.FAILED, job=JOB, message=message.strip()), part(2)])
     assert message.strip() in " ".join(shown.split())

@@ -1,4 +1,4 @@
-"""Whole products piece by piece: the pixels of `cloud_mask`, each block read once, memory that stays where it is."""
+"""Whole products in pieces: the pixels of `cloud_mask`, blocks read once, bounded memory."""
 
 import json
 import subprocess

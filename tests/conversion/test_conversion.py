@@ -1,4 +1,7 @@
-"""Official weights: what TensorFlow scores, the ONNX scores too; files that are not what they say are told."""
+"""Official weights score in ONNX as they do in TensorFlow.
+
+Files that are not what they say are refused.
+"""
 
 from pathlib import Path
 

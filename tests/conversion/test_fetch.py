@@ -22,7 +22,10 @@ from kappamask.models.errors import DownloadError
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `content`; `cuts` connections end after so many bytes, with `promise` as the length if it is set."""
+    """Serve `content`; `cuts` connections end after so many bytes.
+
+    `promise` is the stated length, if it is set.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

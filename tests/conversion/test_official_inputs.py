@@ -1,4 +1,6 @@
-"""What the official networks are fed, against km_predict's own arithmetic; what it got wrong is right here.
+"""What the official networks are fed, compared with km_predict's own arithmetic.
+
+What km_predict got wrong is right here.
 
 docs/design/0009-official-networks.md lists its defects by these numbers.
 """
@@ -33,7 +35,10 @@ def numbers(bands, lowest, highest=65535, seed=0):
 
 
 def fed(values, how):
-    """What the network is given of `values`; beside and below them they are reflected up to its least side."""
+    """Return what the network is given of `values`.
+
+    To the right and below they are reflected up to its least side.
+    """
     values = values.astype(np.float32)
     whole = to_tensor(values, find_valid(values, how), how)
     assert whole.shape[1:] == tuple(max(side, how.card.least_side) for side in values.shape[1:])
@@ -56,7 +61,10 @@ def test_numbers_without_offset_are_scaled_as_km_predict_does(architecture, leve
 
 @pytest.mark.parametrize(("architecture", "level"), NETWORKS)
 def test_the_offset_is_taken_off_the_bands_that_have_it(architecture, level):
-    """Defects 2 to 5: the offset moved the constants too, its L2A tag was not found, AOT and WVP had none to match."""
+    """Defects 2 to 5 of km_predict do not occur.
+
+    The offset moved the constants too, its L2A tag was not found, AOT and WVP had none to match.
+    """
     how, largest = reading(architecture, level, "dn_offset")
     values = numbers(how.bands, 400)
     lifted = np.array([band not in ("AOT", "WVP") for band in how.bands])[:, None, None]
@@ -75,7 +83,10 @@ def test_pixels_without_data_are_the_zeros_that_km_predict_has_there(architectur
 
 
 def test_undefined_stays_undefined_and_missing_comes_from_validity(tmp_path):
-    """Defects 1 and 9: class 0 became 3 in the GeoTIFF, and only the network said what was missing."""
+    """Defects 1 and 9 of km_predict do not occur.
+
+    Class 0 became 3 in the GeoTIFF, and only the network said what was missing.
+    """
     card = write_model(tmp_path, **{"kappamask:output_values": [1, 0, 3, 4]})
     bands = list(card.bands)
     values = np.full((len(bands), 32, 32), 200, np.uint16)

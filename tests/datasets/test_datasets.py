@@ -65,7 +65,10 @@ def test_cloudsen12_is_read_where_it_lies(tmp_path: Path) -> None:
 
 
 def test_what_the_format_s_own_writer_wrote_is_read() -> None:
-    """Of tacotoolbox 0.3.3, see tools/goldens/taco.py; image and labels of `a`, then of `b`, from seed 0."""
+    """Golden file of tacotoolbox 0.3.3, see tools/goldens/taco.py.
+
+    Image and labels of `a`, then of `b`, from seed 0.
+    """
     rng = np.random.default_rng(0)
     images = [rng.integers(1, 12000, (13, 8, 8), dtype=np.uint16) for _ in "ab"]
     found = open_dataset("cloudsen12", Path(__file__).with_name("tacotoolbox.taco"))

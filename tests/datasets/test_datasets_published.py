@@ -1,4 +1,4 @@
-"""Readers of Francis, ALCD, PixBox, Hollstein and pixel tables, on tiny files of their exact formats."""
+"""Readers of Francis, ALCD, PixBox, Hollstein and pixel tables, on tiny exact files."""
 
 import csv
 import json
@@ -27,7 +27,10 @@ MORE = ["thin", "thick", "cirrus"]
 
 
 def francis(folder: Path, scenes: Mapping[str, tuple[np.ndarray, np.ndarray, Mapping[str, int]]]) -> Path:
-    """Subscenes, masks and the table of tags: name -> image (y, x, 13), mask (y, x, 3), its tags."""
+    """Write subscenes, masks and the table of tags.
+
+    Returns name -> image (y, x, 13), mask (y, x, 3), its tags.
+    """
     for kind in ("subscenes", "masks"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     with (folder / "classification_tags.csv").open("w", newline="") as file:
@@ -109,7 +112,7 @@ def _write(folder: Path, kind: str, content: bytes) -> None:
 
 
 def alcd(folder: Path, name: str, codes: np.ndarray, *, tile: str | None = None, west: float = CORNER[0]) -> Path:
-    """The map of a scene at 60 m, and beside it what the program was told."""
+    """Write a scene's map at 60 m, and the settings that it was made with."""
     place = folder / name / "Classification"
     place.mkdir(parents=True)
     facts = {"driver": "GTiff", "count": 1, "height": codes.shape[0], "width": codes.shape[1], "dtype": "uint8"}
@@ -123,7 +126,10 @@ def alcd(folder: Path, name: str, codes: np.ndarray, *, tile: str | None = None,
 
 
 def steps(side: int = 108) -> np.ndarray:
-    """Reflectance (13, side, side): one number for each square of 60 m, so that every mean is known."""
+    """Make reflectance (13, side, side), constant in each square of 60 m.
+
+    So every mean is known.
+    """
     squares = np.linspace(0.05, 0.9, (side // 6) ** 2).reshape(side // 6, -1)
     return np.stack([squares.repeat(6, 0).repeat(6, 1)] * 13)
 

@@ -22,7 +22,7 @@ def clear_land() -> np.ndarray:
 
 
 def cloudy() -> tuple[np.ndarray, np.ndarray]:
-    """A cumulus with its shadow, a thin cloud far from it, and the codes of both."""
+    """Paint a cumulus with its shadow, a distant thin cloud, and the codes of both."""
     scene, codes = clear_land(), np.ones((SIDE, SIDE), np.uint8)
     scene[:, 10:30, 10:30], codes[10:30, 10:30] = 0.6, 4
     scene[B10, 10:30, 10:30] = 0.002

@@ -99,7 +99,9 @@ def archive(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") or commands(p)], ids=lambda path: path.stem)
 def test_pages_do_what_they_show(page, scenes, archive, tmp_path, monkeypatch, capsys):
-    """From top to bottom, in a folder of their own; what a page computes, its later blocks may use.
+    """Blocks run from top to bottom in their own folder.
+
+    What a page computes, its later blocks may use.
 
     As printed, but for the back-end and the catalogue, which are this machine's.
     """

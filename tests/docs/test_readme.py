@@ -42,7 +42,7 @@ def test_shell_on_a_file(tmp_path):
 
 
 def test_openeo_against_a_back_end(tmp_path, monkeypatch, capsys):
-    """As printed, but for where the back-end is, who one is there, and where the archive lies."""
+    """Commands run as printed, except for back-end, login and the archive's place."""
     (text,) = blocks(README, "python", "openeo.connect")
     scenes = write_scene(tmp_path / "scenes" / SCENE, 638_000, 5_679_000).parent
     built = archive.build(tmp_path / "archive")

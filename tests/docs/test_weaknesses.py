@@ -5,7 +5,7 @@ from weaknesses import BEGIN, END, replace_section, weaknesses
 
 
 def result(**strata: dict) -> dict:
-    """A comparison of one mask that is wrong at 2 % of clear pixels and at 10 % of cloud."""
+    """Compare one mask with 2 % of clear pixels and 10 % of cloud wrong."""
     recall = {"no_cloud": 0.98, "cloud": 0.9, "all": 0.94}
     peer = {"name": "ours", "views": {"cloud": {"recall": recall}}, "strata": strata}
     one = {"dataset": "x", "title": "Some set", "scenes": 9, "groups": 3, "peers": [peer]}

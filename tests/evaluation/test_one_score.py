@@ -22,7 +22,7 @@ def codes(*, thin: bool) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A truth without thin cloud as a file and as a labelled image, and a mask with some."""
+    """Write a truth without thin cloud, twice, and a mask with some."""
     geotiff(tmp_path / "truth.tif", codes(thin=False)[None], (None,))
     geotiff(tmp_path / "labelled_scene_KappaMask.tif", codes(thin=True)[None], (None,))
     labelled = {"dn": digits().transpose(1, 2, 0), "bands": np.array(BANDS), "gt_kappa": codes(thin=False)}

@@ -1,4 +1,7 @@
-"""Peers that come as weights of others, and those that cannot run: each says why, the others go on."""
+"""Peers with other people's weights, and those that cannot run.
+
+Each of these says why; the others go on.
+"""
 
 from configparser import ConfigParser
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Strata: the ground of a patch by its data set or by its colour, and truths that do not tell shadow."""
+"""Strata: the land cover of a patch, and truths without shadow.
+
+Land cover comes from the data set or from the patch's colour.
+"""
 
 import csv
 import io
@@ -24,7 +27,10 @@ CUMULUS = (0.6, 0.6, 0.62, 0.45, 0.35)
 
 
 def patch(ground: tuple[float, ...], share: float = 1.0, name: str = "a", **facts: object) -> Patch:
-    """A field of 10 x 20 px, a share of its upper half of another ground; the lower half is cloud."""
+    """Make a field of 10 x 20 px, the lower half cloud.
+
+    A share of its upper half is of another ground.
+    """
     planes = np.empty((len(BANDS), 20, 10), np.float32)
     planes[:], planes[:, 10:] = np.reshape(FIELD, (-1, 1, 1)), np.reshape(CUMULUS, (-1, 1, 1))
     flat = planes[:, :10].reshape(len(BANDS), -1)
@@ -98,7 +104,10 @@ def test_scores_of_a_stratum_are_those_of_its_scenes_alone() -> None:
 
 
 def test_strata_have_intervals_and_differences_in_pairs() -> None:
-    """Places are drawn; the interval encloses the figure, and a mask less itself is 0 in every draw."""
+    """Places are resampled, so the interval encloses the figure.
+
+    A mask less itself is 0 in every draw.
+    """
     truth, wrong = patch(SNOW).truth, patch(SNOW).truth.copy()
     wrong[:3] = 4
 
@@ -123,7 +132,7 @@ def test_strata_have_intervals_and_differences_in_pairs() -> None:
 
 
 def test_shadow_is_not_judged_where_it_is_not_labelled() -> None:
-    """A mask that finds shadow there is as good as one that does not; where it is labelled, it is not."""
+    """Shadow in a mask costs nothing where shadow is not labelled, and costs elsewhere."""
     truth = np.repeat([1, 4], 10)[:, None] * np.ones(10, np.uint8)
     shaded = np.where(np.arange(20)[:, None] < 3, 2, truth).astype(np.uint8)
     certain = np.stack([(shaded == code) * 1.0 for code in (1, 2, 3, 4)])

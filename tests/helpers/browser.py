@@ -1,4 +1,4 @@
-"""A real browser, without a network, that says what it sees on a page: Chromium through its DevTools pipe."""
+"""Drive a real browser without a network: Chromium through its DevTools pipe."""
 
 import base64
 import json
@@ -102,7 +102,7 @@ def _fault(event: dict[str, Any]) -> str | None:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
-    """A browser of its own, with its files in `profile`, ended when the block is left."""
+    """Start a browser with its files in `profile`; it ends with the block."""
     (reads, into), (out, writes) = os.pipe(), os.pipe()
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
     # Chromium reads commands from descriptor 3 and answers on 4.

@@ -1,4 +1,4 @@
-"""Real pixels under painted clouds, and their masks: whole, and in the chunks of a back-end."""
+"""Real pixels under painted clouds, and their masks: in one piece, and in chunks."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A proxy on loopback that spoils what passes through it, by a seed: the tests' weather."""
+"""A proxy on loopback that spoils requests and answers, reproducibly by a seed."""
 
 import http.client
 import json
@@ -16,7 +16,10 @@ STATUSES = (429, 500, 502, 503, 504)
 
 
 class Weather:
-    """What happens to the next request: each fault has its share, and `calm` ends them all."""
+    """Draw what happens to the next request: each fault has its share.
+
+    `calm` ends them all.
+    """
 
     KINDS = ("refuse", "drop before", "drop after", "delay", "duplicate", "truncate", "status before", "status after")
 
@@ -42,7 +45,7 @@ class Weather:
 
 
 class Prices(Weather):
-    """Fair weather, in which every job is told to cost so many credits, as back-ends that charge say it."""
+    """No faults, but every job states that it cost so many credits."""
 
     def __init__(self, costs: float) -> None:
         super().__init__(0, 0)
@@ -55,7 +58,10 @@ class Prices(Weather):
 
 
 class Script(Weather):
-    """Given faults for given requests: (method, part of the path, kind, status), each once, in order."""
+    """Given faults for given requests, each once, in order.
+
+    A fault is (method, part of the path, kind, status).
+    """
 
     def __init__(self, *faults: tuple[str, str, str, int]) -> None:
         super().__init__(0, 0)

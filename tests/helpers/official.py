@@ -1,4 +1,7 @@
-"""Weights in the official architectures from a seed, in the layouts that Keras 2 writes; numpy and h5py only."""
+"""Random weights of the official architectures, in the layouts that Keras 2 writes.
+
+It needs numpy and h5py only.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +17,7 @@ Shapes = dict[str, dict[str, tuple[int, ...]]]
 
 
 def shapes(architecture: str, channels: int) -> Shapes:
-    """Names of the layers in the order in which Keras makes them, and the shapes of their weights."""
+    """List the layers in the order in which Keras makes them, with their weights' shapes."""
     return _unet(channels) if architecture == "unet" else _deeplab(channels)
 
 
@@ -34,7 +37,10 @@ def _unet(channels: int) -> Shapes:
 
 
 def _deeplab(channels: int) -> Shapes:
-    """Number 5 of the convolutions and 37 to 39 of the normalisations end the extractor and are never saved."""
+    """List the layers whose weights are saved.
+
+    Number 5 of the convolutions and 37 to 39 of the normalisations end the extractor and are never saved.
+    """
     plain = [(3, channels, 32), (3, 32, 64), (1, 64, 128), (1, 128, 256), (1, 256, 728), None, (1, 1024, 256)]
     plain += [(1, 1024, 256), (3, 1024, 256), (3, 1024, 256), (3, 1024, 256), (1, 1280, 256), (1, 256, 48)]
     plain += [(3, 304, 256), (3, 256, 256), (1, 256, 6)]

@@ -1,4 +1,4 @@
-"""Sentinel-2 products in ESA's layouts, tiny, with real JPEG 2000 images of real pixels; and damaged ones."""
+"""Tiny Sentinel-2 products in ESA's layouts, with real JPEG 2000 images; and damaged ones."""
 
 import shutil
 import stat
@@ -42,7 +42,9 @@ def safe(
     blocks: Mapping[int, int] = BLOCKS,
     **damage: object,
 ) -> Path:
-    """Write a product into `folder` and return its path: a folder NAME.SAFE, or NAME.SAFE.zip where `zipped`.
+    """Write a product into `folder` and return its path.
+
+    It is a folder NAME.SAFE, or NAME.SAFE.zip if `zipped`.
 
     `side`: pixels of 10 m, a multiple of 6, up to 1044 where they are real. `values`: reflectance, float (13, side,
     side), in the order of `product_xml.BAND_IDS`, NaN for no data; else real pixels without clouds. `scl`:

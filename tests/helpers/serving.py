@@ -1,4 +1,4 @@
-"""A folder of small scenes for the embedded back-end, and what the openEO client needs to use it."""
+"""A folder of small scenes for the embedded back-end, and an openEO client for it."""
 
 from __future__ import annotations
 

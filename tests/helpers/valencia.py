@@ -1,4 +1,4 @@
-"""Random weights in the layout of DL_L8S2_UV's published files, and what they make of an image, by numpy and scipy."""
+"""Random weights in DL_L8S2_UV's published layout, and their scores by numpy and scipy."""
 
 from pathlib import Path
 
@@ -31,7 +31,10 @@ def weights(channels: int, seed: int = 0) -> Weights:
 
 
 def write(path: Path, layers: Weights, *, suffix: str = "_2") -> Path:
-    """As Keras 2 saves a whole model; the places of weights have `suffix` where it is not the first of its process."""
+    """Write a whole model as Keras 2 saves it.
+
+    The places of weights have `suffix` where it is not the first of its process.
+    """
     with h5py.File(path, "w") as file:
         root = file.create_group("model_weights")
         root.attrs["layer_names"] = [n.encode() for n in ["input_3", *layers, "pooling_1"]]

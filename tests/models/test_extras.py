@@ -1,4 +1,7 @@
-"""The hint of a missing library installs into what is there: a checkout, a wheel or the package of the index."""
+"""The hint of a missing library installs into what is there.
+
+That is a checkout, a wheel or the package of the index.
+"""
 
 import json
 
@@ -10,7 +13,7 @@ from kappamask.models.extras import install_command, require_extra
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Let the package seem to be installed from an address, as pip writes it down (PEP 610)."""
+    """Let the package seem installed from an address, as pip records it (PEP 610)."""
 
     def install(origin: dict | None) -> None:
         folder = tmp_path / "kappamask_openeo-9.dist-info"

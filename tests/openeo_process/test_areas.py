@@ -1,4 +1,4 @@
-"""Areas become cells of whole pixels, each in one UTM zone, that cover all of the area."""
+"""Areas become cells of whole pixels, each in one UTM zone, that cover the area."""
 
 import json
 import sys

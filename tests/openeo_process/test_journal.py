@@ -1,4 +1,4 @@
-"""The journal: written down once, held by one client at a time, readable by the next."""
+"""The journal: written once, held by one client at a time, readable by the next."""
 
 import multiprocessing
 import os
@@ -34,7 +34,7 @@ def test_what_is_planned_twice_is_planned_once(tmp_path):
 
 
 def test_a_batch_that_is_part_of_a_larger_one_goes_into_it(tmp_path):
-    """So does one that is asked for in other words, such as a job option that is the default."""
+    """So does one in other words, such as a job option that is the default."""
     book = Journal(tmp_path / "j")
     a, b, c, d = (part(key, state=State.FETCHED) for key in "abcd")
     book.plan([a, replace(b, state=State.FAILED)])

@@ -20,7 +20,7 @@ KAPPAMASK = Path(sys.executable).parent / "kappamask"
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A place of its own for openEO's store of refresh tokens, and an environment that says nothing."""
+    """Give openEO's store of refresh tokens a folder, and empty the environment."""
     for name in ("OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "OPENEO_CONFIG_HOME"):
@@ -97,7 +97,7 @@ def test_a_wrong_password_is_named_by_resume_and_changes_no_job(kappamask, home,
 
 
 def test_what_serve_prints_logs_in(home):
-    """In a shell, as the user pastes it; then submit works as it is typed first."""
+    """The printed line works in a shell; then submit works as typed first."""
     write_scene(scenes(home))
     served = subprocess.Popen(
         [KAPPAMASK, "serve", "--scenes", home / "scenes"], stdout=subprocess.PIPE, text=True, env={**os.environ}

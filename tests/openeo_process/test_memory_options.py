@@ -1,4 +1,4 @@
-"""Memory that jobs ask for: enough for the chunk, the dates and the network, and no more than back-ends give."""
+"""Memory of jobs: enough for chunk, dates and network, within what back-ends give."""
 
 import json
 import subprocess

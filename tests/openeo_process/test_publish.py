@@ -1,4 +1,4 @@
-"""The published process: documents of the right shape, and a process that runs where it is called by name."""
+"""The published process: documents of the right shape, and a process called by name."""
 
 import functools
 import http.server
@@ -180,7 +180,7 @@ def test_chunks_overlap_for_the_largest_buffer_and_the_schema_says_which_it_is()
 
 
 def test_a_buffer_is_exact_up_to_the_largest_and_refused_beyond(tmp_path, monkeypatch):
-    """A scene of 16 chunks, whose clouds lie across their seams: the mask is that of the whole scene."""
+    """A scene of 16 chunks with clouds across their seams has the whole scene's mask."""
     monkeypatch.setenv("KAPPAMASK_CACHE", str(tmp_path / "models"))
     card = write_model(tmp_path / "models" / "brightness", **{"kappamask:window": 96})
     made = publication(card, namespace="x", archive=ARCHIVE, backend="x", python=PYTHON).process

@@ -196,7 +196,7 @@ def test_the_canary_refuses_an_archive_of_another_version(kappamask, server, acc
 
 
 def test_masks_of_a_network_of_ones_own_say_so(kappamask, server, account, tmp_path, brightness, monkeypatch):
-    """The worker has it; here its card is known by a path, and that only to who submits."""
+    """The worker has the network; here its card is known by a path."""
     monkeypatch.setenv("KAPPAMASK_CACHE", str(tmp_path))  # read at the start of a process, as the worker's
     shutil.copytree(brightness.folder, tmp_path / brightness.id)
     done = kappamask(*words(server.url, tmp_path, "--model", brightness.folder, "--no-canary"))
@@ -283,7 +283,10 @@ class Silent(Weather):
 def test_a_mask_of_half_its_part_is_refused_unless_the_back_end_says_so(
     kappamask, server, account, tmp_path, monkeypatch
 ):
-    """West of the scene there is no image, and the back-end cuts there; it tells so, but here the message is lost."""
+    """West of the scene there is no image, and the back-end cuts there.
+
+    It says so, but here the message is lost.
+    """
     monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.1)
     with spoilt(server.url, Silent(0, 0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-13")

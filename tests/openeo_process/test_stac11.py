@@ -1,4 +1,4 @@
-"""Job results in the shapes of STAC 1.0 and 1.1: names, masks, and the whole road from submit to mosaic."""
+"""Job results in STAC 1.0 and 1.1: names, masks, and batches from submit to mosaic."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def as_folders(assets: dict) -> dict:
 
 
 def as_data(assets: dict) -> dict:
-    """The key `data`, and an address that only the cloud itself knows, with another beside it."""
+    """Give assets the key `data`, and an address that only the cloud knows, with another."""
     (one,) = assets.values()
     alternate = {"s3": {"href": "s3://bucket/elsewhere"}, "https": {"href": one["href"]}}
     return {"data": {**one, "href": "s3://bucket/openEO.tif", "alternate": alternate, "bands": [{"name": "mask"}]}}
@@ -142,7 +142,7 @@ def test_the_canary_is_proven_and_its_dates_are_counted(kappamask, server, accou
 
 
 def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expected):
-    """By a client that is ended, and in the middle of a file that an earlier version had named otherwise."""
+    """A client is ended inside a file that an earlier version had named otherwise."""
     with spoilt(server.url, Stac11()) as url:
         command = [str(KAPPAMASK), *map(str, words(url, tmp_path))]
         client = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, text=True)
@@ -166,7 +166,10 @@ def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expec
 
 
 def as_released(part, book):
-    """What the released version left of a part: files named after keys, and options that say no version."""
+    """Rewrite a part as the released version left it.
+
+    Files are named after keys, and options state no version.
+    """
     folder = Path(part.folder)
     manifest = json.loads((folder / MANIFEST).read_text())
     for entry in manifest["files"]:
@@ -274,7 +277,7 @@ def test_python_takes_rasters_of_other_formats(tmp_path, start):
     MANIFEST, "a:b?c.tif", "a\nb.tif", "x" * 400 + ".tif", "%F0%9F%9B%B0.tif", "a.tif;jsessionid=secret",
 ])  # fmt: skip
 def test_names_lead_nowhere_else(path, tmp_path):
-    """Neither those of addresses nor those of keys; nor do they show what is secret in an address."""
+    """Names come from neither addresses nor keys, and show no secrets of an address."""
     job = job_with((f"../{path}", path, TIFF))
     (found,) = fetch(job, tmp_path / "out")
     assert [*tmp_path.rglob("*.*")] == [found] and found.parent == tmp_path / "out"
@@ -296,7 +299,7 @@ def test_names_stay_what_they_are(path, name):
     ("m_2018-02-02", "m_2018-02-02.tif"), ("a%20b_2018-02-02.tif", "a_b_2018-02-02.tif"),
 ])  # fmt: skip
 def test_two_files_of_one_name_are_told_apart(one, other, tmp_path):
-    """The same way whatever their order, so that half a file is gone on with as what it is."""
+    """Names do not depend on the order, so that half a file can be completed."""
     paths = {"k1": one, "k2": other, "k3": "c_2018-02-03.tif"}
     hrefs = {key: HREF.format(path) for key, path in paths.items()}
     names = name_files(hrefs)
@@ -326,7 +329,7 @@ def test_the_box_is_read_as_either_version_tells_it():
 
 
 def test_the_shape_of_results_is_stated_and_makes_no_job_another():
-    """The fingerprints are those of the released version, whose jobs are not to be paid again."""
+    """The fingerprints are the released version's, whose jobs are not to be paid again."""
     assert {name: JOB_OPTIONS[name] for name in UNSAID} == UNSAID == {"stac-version": "1.0"}
     asked = job_options("https://example.org/deps.zip")
     unsaid = {name: value for name, value in asked.items() if name not in UNSAID}

@@ -1,4 +1,4 @@
-"""The archive in a back-end's own store: moto's S3 server on loopback, the openEO client's own helper."""
+"""The archive in a back-end's store: moto's S3 server on loopback, openEO's own helper."""
 
 import socket
 import threading
@@ -27,7 +27,7 @@ KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_na
 
 
 class Tokens(BaseHTTPRequestHandler):
-    """Keys for a web identity; moto's own answer lacks whose they are, which the helper asks for."""
+    """Keys for a web identity; moto's answer lacks the owner, which the helper asks for."""
 
     def do_POST(self) -> None:
         answer = f"""<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
@@ -56,7 +56,10 @@ def tokens() -> Iterator[str]:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A store with a bucket; the client reads the region from its name, so the name is answered for here."""
+    """Serve a store with a bucket.
+
+    The client reads the region from its name, so the name is answered for here.
+    """
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: real(_loopback(host), *rest, **more))
     for module in ("moto.settings", "moto.s3.utils"):

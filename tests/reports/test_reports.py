@@ -44,7 +44,10 @@ SCL = {
 
 
 def mask_of(codes: np.ndarray | None = None, **attrs: object) -> xr.DataArray:
-    """A mask with all classes, 96 x 80 px; the first nine pixels lie outside the area."""
+    """Make a mask with all classes, 96 x 80 px.
+
+    The first nine pixels lie outside the area.
+    """
     if codes is None:
         codes = (np.arange(96 * 80) // 7 % 5 + 1).astype(np.uint8).reshape(96, 80)
         codes[0, :9] = 255

@@ -1,4 +1,4 @@
-"""Pages as a real browser shows them: without a network, in light and dark, on a desk and in a hand."""
+"""Pages in a real browser without a network, light and dark, wide and narrow."""
 
 from collections.abc import Iterator
 from itertools import product

@@ -1,4 +1,7 @@
-"""`.kappamask` on xarray: masks as of `cloud_mask`, cleared data, shares inside areas; lazy, and nothing twice."""
+"""`.kappamask` on xarray: masks of `cloud_mask`, cleared data, shares inside areas.
+
+All is lazy, and nothing is computed twice.
+"""
 
 import doctest
 import importlib
@@ -364,7 +367,7 @@ def test_areas_of_every_kind_are_the_same():
 
 
 def test_a_box_in_degrees_is_bent_as_parallels_are():
-    """Along a side of 100 km a parallel lies up to 200 m from the straight line in UTM."""
+    """A parallel of 100 km leaves the straight line in UTM by 200 m."""
     side = 10_000
     wide = xr.DataArray(np.ones((60, side), np.uint8), dims=("y", "x"))
     wide = wide.assign_coords(x=WEST + 10 * np.arange(side), y=NORTH - 10 * np.arange(60.0)).rio.write_crs(CRS)

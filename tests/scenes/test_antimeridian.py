@@ -1,4 +1,4 @@
-"""Boxes and areas across 180 degrees, and near the poles, by every door that takes one."""
+"""Boxes and areas across 180 degrees and near the poles, at every entry point."""
 
 from pathlib import Path
 

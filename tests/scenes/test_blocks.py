@@ -107,7 +107,10 @@ def test_what_is_read_may_be_written_to() -> None:
 
 @pytest.mark.parametrize("resolution", [10, 20])
 def test_there_is_room_to_decode_a_product_once(resolution: int) -> None:
-    """All bands of a product, piece by piece of 1024 px a side, as a mask is made; blocks hold nothing here."""
+    """Read all bands of a product in pieces of 1024 px, as masking does.
+
+    Blocks hold nothing here.
+    """
     source, kept = Source(np.broadcast_to(np.uint16(1), (10_980, 10_980))), Blocks(KEPT.room)
     pieces = [slice(at, min(at + 1024, 109_800 // resolution)) for at in range(0, 109_800 // resolution, 1024)]
     for down in pieces:

@@ -52,7 +52,7 @@ def test_small_images_without_levels_are_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("slope", [0.0, 0.6])
 @pytest.mark.parametrize("kind", [{"reversible": True}, {"reversible": False, "quality": 30}])
 def test_the_edge_of_the_swath_holds_no_mixtures(tmp_path: Path, slope: float, kind: dict) -> None:
-    """Wavelets mix pixels with nodata at the edge, by either filter of JPEG 2000; such pixels are nodata."""
+    """Pixels that JPEG 2000 mixes with nodata at the edge are nodata, with either filter."""
     rows, columns = np.mgrid[:700, :700]
     values = np.where(columns + slope * rows > 300, 1500, 0).astype(np.uint16)
     values[650:, 650:] = 0

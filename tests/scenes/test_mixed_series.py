@@ -1,4 +1,4 @@
-"""Each date of a series of scenes is read by its own baseline, nodata and level."""
+"""Each date of a series is read by its own baseline, nodata and level."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,7 @@
-"""Where a file's mask or the item of an asset says that there are no data, the pixel is missing, at every door."""
+"""A pixel without data is missing, by a file's mask and by an asset's item.
+
+It is so at every entry point.
+"""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Facts about pictures: colours that people tell apart, a fixed stretch, what is written, how panels lie."""
+"""Facts about pictures: distinct colours, a fixed stretch, captions, and how panels lie."""
 
 from itertools import combinations, product
 

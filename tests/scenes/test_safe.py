@@ -25,7 +25,7 @@ PRODUCT = "S2A_MSIL1C_20210527T102021_N0511_R065_T32TQM_20210527T123456"
 
 
 def painted(side: int = 108) -> np.ndarray:
-    """Reflectance (13, side, side) that differs from pixel to pixel and from band to band, 0.03 to 0.83."""
+    """Paint reflectance (13, side, side) from 0.03 to 0.83 that differs everywhere."""
     return digits(13, side, side) / 10_000
 
 

@@ -1,4 +1,4 @@
-"""Products that are damaged, contradict themselves, or mean harm: one sentence each, and nothing left behind."""
+"""Damaged, contradictory or hostile products give one sentence and leave nothing behind."""
 
 import struct
 import zipfile
@@ -65,7 +65,7 @@ def test_an_image_that_ends_in_the_middle_is_an_error_and_no_zeros(
 
 
 def test_an_image_may_end_between_blocks(tmp_path: Path) -> None:
-    """The codestream is whole to the end of a block, and only later blocks are lost."""
+    """A codestream that ends after whole blocks loses only the later ones."""
     path = safe(tmp_path, side=600, blocks={10: 128, 20: 128, 60: 64}, cut="B03")
     with pytest.raises(SceneError, match=r"B03\.jp2 cannot be read as a whole"):
         opened(path, bands=["B03"])

@@ -623,7 +623,10 @@ def test_names_that_libraries_cannot_spell_and_links_to_themselves_are_refused(t
 
 
 def failing(mask: xr.DataArray) -> tuple[xr.DataArray, threading.Event]:
-    """A mask whose lower half fails while the upper half is being computed, and what is set when that one ends."""
+    """Make a mask whose lower half fails while the upper half is being computed.
+
+    Also returned: the event that is set when the upper half ends.
+    """
     lower_half_fails, upper_half_ended = threading.Event(), threading.Event()
 
     def explode(block: np.ndarray) -> np.ndarray:
@@ -747,7 +750,10 @@ def test_a_quicklook_needs_true_colour_and_one_grid(tmp_path: Path) -> None:
 
 
 def folder_with_step(folder: Path, metres: int, side: int = 60) -> Path:
-    """B02 at 10 m, and a coarser band that is 1000 to the left of the middle and 8000 to the right of it."""
+    """Write B02 at 10 m and a coarser band with a step in its middle.
+
+    The coarser band is 1000 to the left and 8000 to the right.
+    """
     folder.mkdir(exist_ok=True)
     ratio = metres // 10
     jp2(folder / "B02.jp2", np.full((side * ratio, side * ratio), 2000, np.uint16), 10)
@@ -759,7 +765,10 @@ def folder_with_step(folder: Path, metres: int, side: int = 60) -> Path:
 
 @pytest.mark.parametrize(("metres", "overshoot"), [(20, 0.158), (60, 0.194)])
 def test_sinc_rings_as_the_official_tool_does(tmp_path: Path, metres: int, overshoot: float) -> None:
-    """Overshoot of a step, measured on an emulation of cm_vsm's resampling: 15.8 % at 20 m and 19.4 % at 60 m."""
+    """Sinc overshoots a step as an emulation of cm_vsm's resampling does.
+
+    Measured on it: 15.8 % at 20 m and 19.4 % at 60 m.
+    """
     found = open_scene(folder_with_step(tmp_path, metres), bands=["B05"], resampling="sinc").values[0]
     assert (found.max() - 8000) / 7000 == pytest.approx(overshoot, abs=0.01)
     assert (found == found[0]).all()

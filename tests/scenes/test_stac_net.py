@@ -1,4 +1,7 @@
-"""What the net and catalogues do: outages that end, signatures that expire, searches of many pages, bands together."""
+"""Faults of networks and catalogues, and how pages and bands are fetched.
+
+Outages end, signatures expire, searches have many pages.
+"""
 
 import json
 import threading

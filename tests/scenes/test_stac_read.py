@@ -257,7 +257,10 @@ def test_bands_of_different_offsets_are_refused(scene: Path) -> None:
     st.sampled_from([True, False, None]),
 )
 def test_no_rule_gives_the_offset_where_no_signal_does(provider: Any, version: Any, offset: Any, flag: Any) -> None:
-    """Whatever an item says, an answer follows from a signal in it, and True in the flag is never overruled."""
+    """Whatever an item says, an answer follows from a signal in it.
+
+    True in the flag is never overruled.
+    """
     properties = {
         key: value for key, value in {"s2:processing_baseline": version, FLAG: flag}.items() if value is not None
     }
@@ -294,7 +297,7 @@ def test_an_item_at_an_address_is_read_by_ranges(scene: Path, monkeypatch: pytes
 
 @contextmanager
 def says(answer: bytes) -> Iterator[str]:
-    """Address of a server on this machine that answers the first request so, and hangs up."""
+    """Answer the first request with these bytes and hang up; yield the server's address."""
 
     def serve() -> None:
         connection, _ = listening.accept()

@@ -16,7 +16,10 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "lol"><!ENTITY b "&a;&a;&
 
 
 def source(file: str, kind: str = "SimpleSource", relative: int = 1, extra: str = "", size: tuple[int, int] = (80, 96)):
-    """One source, all of a file of `size` (x, y) over all of the stack, as `gdalbuildvrt -separate` writes it."""
+    """Make one source over the whole stack, as `gdalbuildvrt -separate` writes it.
+
+    It takes all of a file of `size` (x, y).
+    """
     x, y = size
     return f"""<{kind}><SourceFilename relativeToVRT="{relative}">{file}</SourceFilename><SourceBand>1</SourceBand>
 <SourceProperties RasterXSize="{x}" RasterYSize="{y}" DataType="UInt16" BlockXSize="{x}" BlockYSize="1" />

@@ -286,7 +286,7 @@ def garbled(path: Path, _: Path) -> None:
 
 
 def sharded(**harmful: object):
-    """An array of Zarr 3 whose shards, or the index of whose shards, need `harmful` codecs."""
+    """Write a Zarr 3 array whose shards, or their index, need `harmful` codecs."""
     plain = {"chunk_shape": [8, 8], "codecs": [{"name": "bytes"}], "index_codecs": [{"name": "crc32c"}]}
 
     def make(path: Path, _: Path) -> None:

@@ -1,4 +1,4 @@
-"""`simulate`, `train` and `models export`: from a folder of real scenes to a card, at the size of a stamp."""
+"""`simulate`, `train` and `models export`: from real scenes to a card, at tiny size."""
 
 import json
 from pathlib import Path

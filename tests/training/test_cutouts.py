@@ -1,4 +1,4 @@
-"""Clouds and shadows cut out of one scene look over another ground as they would there."""
+"""Clouds and shadows cut out of one scene look right over another ground."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,10 @@ def make_patch(ground, sets, *, place="here", level="L1C"):
 
 @pytest.fixture
 def cloudy():
-    """Flat ground of 0.1 with opaque cloud of 0.7, a veil that half of the light passes, and a shadow."""
+    """Paint ground of 0.1, opaque cloud of 0.7, a thin cloud and a shadow.
+
+    Half of the light passes the thin cloud.
+    """
     scene = np.full((13, SIDE, SIDE), 0.1, np.float32)
     sets = np.full((SIDE, SIDE), class_sets.CLEAR, np.uint8)
     scene[:, *CLOUD], sets[CLOUD] = 0.7, class_sets.CLOUD

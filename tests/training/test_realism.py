@@ -41,7 +41,10 @@ def test_a_real_colour_that_is_never_painted_shows() -> None:
 
 
 def shaded(keeps: float) -> tuple[np.ndarray, np.ndarray]:
-    """A grey scene (13, 64, 64) whose middle is shadow that `keeps` a share of the light, under a bright cloud."""
+    """Paint a grey scene (13, 64, 64) with a shadow under a bright cloud.
+
+    The shadow in its middle `keeps` a share of the light.
+    """
     scene, truth = np.full((13, 64, 64), 0.2, np.float32), np.ones((64, 64), np.uint8)
     scene[:, 24:40, 24:40] *= keeps
     scene[:, :16, :16], truth[24:40, 24:40], truth[:16, :16] = 0.9, 2, 4

@@ -1,4 +1,4 @@
-"""The trainer on tiny tiles: one step, a run that was cut off, the exported network."""
+"""The trainer on tiny tiles: one step, an interrupted run, the exported network."""
 
 import math
 from dataclasses import replace
@@ -32,7 +32,7 @@ from kappamask.training.weights import shift_class_odds
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    """A plan over four painted tiles and labelled scenes of the same make, small enough for a second."""
+    """Plan a run of about a second over four painted tiles and labelled scenes."""
     write_data(tmp_path)
     (tmp_path / "tiles").mkdir()
     for seed in range(4):

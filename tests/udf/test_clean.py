@@ -122,7 +122,7 @@ def test_shadow_far_from_any_cloud_becomes_clear(height, width, seed, metres):
 
 @pytest.mark.parametrize("azimuth", [0, 37, 90, 135, 180, 222.5, 270, 315, 360])
 def test_shadow_lies_away_from_the_sun(azimuth):
-    """A small cloud in a field of shadow: what is kept is a wedge from the cloud away from the sun."""
+    """Of shadow around a small cloud, a wedge away from the sun is kept."""
     before = np.full((601, 601), SHADOW, np.uint8)
     before[298:303, 298:303] = CLOUD
     made = cleaned(before, sun=(45, azimuth), shadow_length_m=1000)
@@ -190,7 +190,7 @@ def test_dask_is_equal_whatever_its_chunks(height, width, chunk, seed, sun):
     ],
 )
 def test_a_pixel_is_decided_by_the_farthest_that_has_a_say(options):
-    """Thin shapes of the largest extent, cut by a border of chunks at every place; each needs the whole reach."""
+    """Thin shapes of the largest extent need the whole overlap, wherever a chunk ends."""
     before = np.full((60, 60), CLEAR, np.uint8)
     before[5, 24:36] = CLOUD  # 12 px: large enough, and grows
     before[20:41, 14:46] = THIN
@@ -302,7 +302,10 @@ def brightness_256(tmp_path_factory):
     ],
 )
 def test_chunks_of_a_back_end_are_cleaned_as_the_whole(brightness_256, options):
-    """With the overlap that the graph asks for; the network sees 3 x 3 px, and every class is sure of itself."""
+    """Chunks with the overlap that the graph asks for give the whole mask.
+
+    The network sees 3 x 3 px, and every class is sure of itself.
+    """
     values = np.choose(codes(52, 44, 5) % 5, [0.151, 0.151, 0.017, 0.31, 0.63]) * 10_000
     values[20:24, 10:12], values[26:40, 14:36] = np.nan, 170
     numbers = np.kron(np.stack([values + i for i in range(len(BANDS))]), np.ones((4, 4)))

@@ -1,4 +1,4 @@
-"""One algorithm, three doors: the UDF, the local function and the batch job give the same pixels."""
+"""The UDF, the local function and the batch job give the same pixels."""
 
 import platform
 from pathlib import Path
@@ -78,7 +78,10 @@ def test_both_layouts_give_the_same(one_window):
 
 @pytest.mark.parametrize("suffix", [".tif", ".nc"])
 def test_execute_local_udf_on_a_file(one_window, tmp_path, suffix):
-    """openEO's own local runner: one chunk, float64, the UDF's context. It reads netCDF; a GeoTIFF we read for it."""
+    """openEO's local runner gives the same mask: one chunk, float64, the UDF's context.
+
+    It reads netCDF; the GeoTIFF is read for it.
+    """
     small = one_window.isel(y=slice(100), x=slice(120))
     path = tmp_path / f"scene{suffix}"
     if suffix == ".tif":

@@ -1,4 +1,4 @@
-"""Windows of a network's own tool: KappaZeta's by a plain account of it, ukis-csmask's by running it.
+"""Windows of a network's own tool: KappaZeta's as described, ukis-csmask's by running it.
 
 Blended windows are in test_seams.py.
 """
@@ -39,7 +39,10 @@ def scene(height, width, seed=0):
 
 
 def by_tiles(numbers):
-    """One tile after the other: zeros beyond the image, 8 px cut off each side that has a neighbour."""
+    """Mask one tile after the other, as KappaZeta's tool does.
+
+    Zeros beyond the image, 8 px cut off each side that has a neighbour.
+    """
     height, width = numbers.shape
     step = SIZE - 2 * CROP
     rows, columns = -(-height // step), -(-width // step)

@@ -1,4 +1,4 @@
-"""Cubes whose rows or columns run the other way are masked north-up and given back as they came."""
+"""Cubes with turned rows or columns are masked north-up and returned as they came."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,7 @@
-"""Windows in parallel: in order, few ahead, no thread left, and the same mask from any number of threads."""
+"""Parallel windows keep order, prefetch few, and leave no thread.
+
+The mask is the same from any number of threads.
+"""
 
 import threading
 import time

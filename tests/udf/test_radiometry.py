@@ -1,4 +1,7 @@
-"""What numbers mean: metadata first, pixels second, and an error where the two disagree or both are silent."""
+"""Radiometry comes from metadata, then from pixels.
+
+Where the two disagree or both are silent, there is an error.
+"""
 
 import numpy as np
 import pytest
@@ -106,7 +109,7 @@ def test_an_unknown_word_lists_the_known(brightness):
 
 
 def test_valid_pixels_that_a_thin_sample_misses_are_still_asked(brightness):
-    """Radiometry must not be 'unknown' because the few valid pixels lie between those of a coarse grid."""
+    """Radiometry is found from few valid pixels between those of a coarse grid."""
     empty = np.full((len(BANDS), 700, 700), np.nan)
     cube = xr.DataArray(empty, dims=("bands", "y", "x"), coords={"bands": BANDS})
     cube[:, 301:303, 401:403] = WRITERS["dn_harmonized"](scene()).values[:, :2, :2]
@@ -128,7 +131,10 @@ def test_the_decision_and_its_ground_are_recorded(brightness):
 
 
 def dark_tail(share):
-    """Baseline 04 or later, without B10: most of the land at 0.12, a `share` of it below zero, as in deep shade."""
+    """Make baseline 04 or later without B10: most land at 0.12.
+
+    A `share` of it is below zero, as in deep shade.
+    """
     values = np.random.default_rng(0).normal(0.12, 0.01, (4, 128, 128))
     values.reshape(4, -1)[:, : int(share * 128 * 128)] = -0.02
     return WRITERS["dn_offset"](xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": BANDS[:4]}))

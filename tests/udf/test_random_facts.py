@@ -96,7 +96,10 @@ def scene() -> xr.DataArray:
 
 @pytest.fixture(scope="module")
 def truths(scene) -> Truths:
-    """The masks (y, x) with each subset of bands, with and without the hole, where nothing is left to doubt."""
+    """Mask with each subset of bands, with and without the hole.
+
+    Nothing is left to doubt; masks are (y, x).
+    """
     return make_truths(scene)
 
 

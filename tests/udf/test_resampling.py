@@ -1,4 +1,4 @@
-"""Bands that a back-end repeated pixels of are interpolated again, by the kernel that a card names."""
+"""Bands with repeated pixels are interpolated again, by the kernel in the card."""
 
 import numpy as np
 import pytest

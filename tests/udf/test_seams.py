@@ -1,4 +1,7 @@
-"""Rule 18: chunks against the whole image. Exact where the network's view fits in the overlap, measured where not."""
+"""Rule 18: chunks give the whole image's mask.
+
+Exact where the network's view fits in the overlap, measured where not.
+"""
 
 import numpy as np
 import pytest
@@ -24,7 +27,10 @@ def nearsighted(tmp_path_factory):
 @settings(max_examples=15)
 @given(height=st.integers(20, 150), width=st.integers(20, 150), seed=st.integers(0, 99))
 def test_exact_where_the_view_fits_in_the_overlap(nearsighted, height, width, seed):
-    """To the pixel, but where two classes tie, and where the view goes over the image's edge."""
+    """Masks agree to the pixel, except at ties and beyond the image's edge.
+
+    A tie is of two classes; the edge counts where the view goes over it.
+    """
     rng = np.random.default_rng(seed)
     numbers = rng.uniform(100, 7000, (len(BANDS), height, width)).round()
     cube = xr.DataArray(numbers, dims=("bands", "y", "x"), coords={"bands": BANDS})
