@@ -114,10 +114,10 @@ def editable(tree: Path, folder: Path) -> Path:
     """A folder of packages that holds an editable install of `tree`."""
     text = "import sys; from build import ProjectBuilder as B; B(sys.argv[1]).build('editable', sys.argv[2])"
     run("-c", text, tree, folder)
-    return unpacked(next(folder.glob("*.whl")), folder.parent / "site")
+    return unpack(next(folder.glob("*.whl")), folder.parent / "site")
 
 
-def unpacked(wheel: Path, folder: Path) -> Path:
+def unpack(wheel: Path, folder: Path) -> Path:
     with zipfile.ZipFile(wheel) as content:
         content.extractall(folder)
     return folder
@@ -136,7 +136,7 @@ def test_the_wheel_holds_every_module_and_works(wheel: Path, tmp_path: Path) -> 
     wanted = {(Path(folder.name) / path.relative_to(folder)).as_posix() for path, folder in files}
     wanted = {name if name.startswith("kappamask/") else f"kappamask/{name}" for name in wanted}
     assert {name for name in names(wheel) if name.endswith(".py")} == wanted
-    found = probe(unpacked(wheel, tmp_path / "site"), wheel)
+    found = probe(unpack(wheel, tmp_path / "site"), wheel)
     assert {name.split("/")[1] for name in found["archive"]} == {"models", "udf"}
 
 

@@ -12,7 +12,7 @@ from openeo_driver.errors import OpenEOApiException
 from openeo_driver.processgraph import extract_default_job_options_from_process_graph
 from openeo_driver.users import User
 from openeo_driver.utils import EvalEnv
-from stacs import served
+from stacs import serve_folder
 
 from kappamask.backend.job_store import Settings
 from kappamask.backend.processing import SceneBackend
@@ -33,7 +33,7 @@ def backend(tmp_path: Path) -> SceneBackend:
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
-    with served(tmp_path) as (address, _):
+    with serve_folder(tmp_path) as (address, _):
         yield address
 
 

@@ -79,7 +79,7 @@ def test_finished_masks_are_not_made_again(kappamask, scenes: list[Path], tmp_pa
     out = tmp_path / "m.tif"
     words = ["mask", scenes[0], "-o", out, "--model", brightness.folder]
 
-    def skipped(*more: object) -> bool:
+    def is_skipped(*more: object) -> bool:
         before = out.stat().st_mtime_ns
         done = kappamask(*words, *more)
         assert done.code == 0, done.err
@@ -87,19 +87,19 @@ def test_finished_masks_are_not_made_again(kappamask, scenes: list[Path], tmp_pa
         return "there already" in done.out
 
     assert kappamask(*words).code == 0
-    assert skipped()
-    assert skipped("--threads", 3), "threads change no pixel"
+    assert is_skipped()
+    assert is_skipped("--threads", 3), "threads change no pixel"
     assert json.loads(kappamask(*words, "--json").out)["skipped"] is True
-    assert not skipped("--overwrite")
-    assert not skipped("--threshold", "cloud=0.3"), "other options"
-    assert not skipped(), "and back"
-    assert not skipped("--scores"), "a file that is lacking"
-    assert skipped("--scores")
+    assert not is_skipped("--overwrite")
+    assert not is_skipped("--threshold", "cloud=0.3"), "other options"
+    assert not is_skipped(), "and back"
+    assert not is_skipped("--scores"), "a file that is lacking"
+    assert is_skipped("--scores")
     damage(tmp_path / "m_scores.tif")
-    assert not skipped("--scores")
+    assert not is_skipped("--scores")
     later = out.stat().st_mtime_ns + 10**9
     os.utime(scenes[0], ns=(later, later))
-    assert not skipped("--scores"), "a scene that was changed"
+    assert not is_skipped("--scores"), "a scene that was changed"
 
 
 def test_another_network_is_another_mask(kappamask, scenes: list[Path], tmp_path: Path, brightness) -> None:
@@ -302,7 +302,7 @@ def test_a_cube_of_dates_becomes_a_netcdf_of_dates(kappamask, tmp_path: Path, br
 def test_words_are_completed(tmp_path: Path) -> None:
     asked = {"_KAPPAMASK_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
 
-    def completed(line: str) -> list[str]:
+    def complete(line: str) -> list[str]:
         words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
         command = [sys.executable, "-c", "import sys; sys.argv = ['kappamask']; from kappamask.cli import main; main()"]
         ended = subprocess.run(
@@ -310,6 +310,6 @@ def test_words_are_completed(tmp_path: Path) -> None:
         )
         return ended.stdout.split()
 
-    assert completed("kappamask ma") == ["mask"]
-    assert completed("kappamask mask --res") == ["--resampling", "--resolution"]
-    assert completed("kappamask models con") == ["convert"]
+    assert complete("kappamask ma") == ["mask"]
+    assert complete("kappamask mask --res") == ["--resampling", "--resolution"]
+    assert complete("kappamask models con") == ["convert"]

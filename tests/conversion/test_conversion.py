@@ -36,13 +36,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory):
     """Files of each architecture and number of channels, made once."""
     folder, made = tmp_path_factory.mktemp("weights"), {}
 
-    def of(architecture: str, channels: int) -> Path:
+    def weights_of(architecture: str, channels: int) -> Path:
         if (architecture, channels) not in made:
             path = folder / f"{architecture}-{channels}.hdf5"
             made[architecture, channels] = official.write(path, architecture, channels)
         return made[architecture, channels]
 
-    return of
+    return weights_of
 
 
 def scores(card, image: np.ndarray) -> np.ndarray:

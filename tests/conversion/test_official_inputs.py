@@ -34,7 +34,7 @@ def numbers(bands, lowest, highest=65535, seed=0):
     return drawn
 
 
-def fed(values, how):
+def feed(values, how):
     """Return what the network is given of `values`.
 
     To the right and below they are reflected up to its least side.
@@ -54,7 +54,7 @@ def km_predict(values, largest):
 def test_numbers_without_offset_are_scaled_as_km_predict_does(architecture, level):
     how, largest = reading(architecture, level, "dn_harmonized")
     values = numbers(how.bands, 1)
-    found = fed(values, how)
+    found = feed(values, how)
     np.testing.assert_allclose(found, km_predict(values, largest), rtol=2e-6)
     assert found.max() > 2
 
@@ -70,7 +70,7 @@ def test_the_offset_is_taken_off_the_bands_that_have_it(architecture, level):
     lifted = np.array([band not in ("AOT", "WVP") for band in how.bands])[:, None, None]
     expected = km_predict(values - 1000.0 * lifted, largest)
     for _ in range(2):
-        np.testing.assert_allclose(fed(values, how), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(feed(values, how), expected, rtol=1e-5, atol=1e-6)
     assert (expected == 0).any()
 
 
@@ -79,7 +79,7 @@ def test_pixels_without_data_are_the_zeros_that_km_predict_has_there(architectur
     how, largest = reading(architecture, level, "dn_harmonized")
     values = numbers(how.bands, 1)
     values[:, :8, :8] = 0
-    np.testing.assert_allclose(fed(values, how), km_predict(values, largest), rtol=2e-6)
+    np.testing.assert_allclose(feed(values, how), km_predict(values, largest), rtol=2e-6)
 
 
 def test_undefined_stays_undefined_and_missing_comes_from_validity(tmp_path):

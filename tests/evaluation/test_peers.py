@@ -15,7 +15,7 @@ import valencia
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamask-openeo[convert]')")
 
 from command import one_sentence
-from patches import SIX, labelled, patch
+from patches import SIX, write_patches, patch
 from shown import ROOT
 
 from kappamask.conversion import ConversionError, convert
@@ -143,7 +143,7 @@ def test_each_that_cannot_run_says_why_and_the_others_go_on(tmp_path: Path, monk
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(peers, "import_module", absent)
-    data = labelled(tmp_path / "set", 1)
+    data = write_patches(tmp_path / "set", 1)
     asked = ["ukis-csmask", "s2cloudless", "official-l1c-unet", "dl-l8s2-uv", "SCL", "threshold"]
     found = judge(str(data), asked).found
     assert [peer["name"] for peer in found["peers"]] == ["threshold"]
@@ -156,7 +156,7 @@ def test_each_that_cannot_run_says_why_and_the_others_go_on(tmp_path: Path, monk
 
 def test_a_band_that_a_peer_needs_and_the_set_lacks_is_named(tmp_path: Path) -> None:
     convert(official.write(tmp_path / "w.hdf5", "unet", 13), "unet", "L1C", tmp_path / "official")
-    found = judge(str(labelled(tmp_path / "set", 1)), [str(tmp_path / "official"), "threshold"]).found
+    found = judge(str(write_patches(tmp_path / "set", 1)), [str(tmp_path / "official"), "threshold"]).found
     assert [peer["name"] for peer in found["peers"]] == ["threshold"]
     assert "B01" in found["absent"]["official-l1c-unet"] and "B01" not in SIX
 

@@ -40,7 +40,7 @@ class Weather:
         with self.lock:
             return self.random.choice(STATUSES)
 
-    def amended(self, _method: str, _path: str, content: bytes) -> bytes:
+    def amend(self, _method: str, _path: str, content: bytes) -> bytes:
         return content
 
 
@@ -51,7 +51,7 @@ class Prices(Weather):
         super().__init__(0, 0)
         self.costs = costs
 
-    def amended(self, method: str, path: str, content: bytes) -> bytes:
+    def amend(self, method: str, path: str, content: bytes) -> bytes:
         if method != "GET" or path.rpartition("/")[0].rpartition("/")[2] != "jobs":
             return content
         return json.dumps({**json.loads(content), "costs": self.costs}).encode()
@@ -102,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "duplicate":
             self.pass_on(body)
         status, headers, content = self.pass_on(body)
-        content = self.weather.amended(self.command, self.path, content)
+        content = self.weather.amend(self.command, self.path, content)
         if kind == "drop after":
             return self.cut()
         if kind == "status after":

@@ -32,7 +32,7 @@ def computations(most: int) -> Iterator[list[int]]:
         yield done
 
 
-def watched(cube: xr.DataArray, **chunks: int) -> tuple[xr.DataArray, Counter[tuple[tuple[int, int], ...]]]:
+def count_reads(cube: xr.DataArray, **chunks: int) -> tuple[xr.DataArray, Counter[tuple[tuple[int, int], ...]]]:
     """`cube` in chunks, and how often each chunk is read, by where it lies."""
     reads: Counter[tuple[tuple[int, int], ...]] = Counter()
     lock = threading.Lock()

@@ -20,7 +20,7 @@ def patch(name: str = "a", truth: np.ndarray | None = None, red: np.ndarray | No
     return Patch(name=name, reflectance=bands, truth=truth.astype(np.uint8), **{**given, **facts})
 
 
-def labelled(folder: Path, count: int = 3) -> Path:
+def write_patches(folder: Path, count: int = 3) -> Path:
     """Arrays on disk in which one of three scenes is harder than the others."""
     folder.mkdir(exist_ok=True)
     for i in range(count):

@@ -92,17 +92,17 @@ def _images(level: str, baseline: str, stem: str, layout: str) -> Iterator[tuple
     """Path below the granule, what it holds, and metres a pixel, of each image."""
     if level == "L1C":
         for band in (*BAND_IDS, *(["TCI"] if layout == "compact" else [])):
-            yield f"IMG_DATA/{_spelt(stem, band, layout)}.jp2", band, 10 if band == "TCI" else METRES.get(band, 20)
+            yield f"IMG_DATA/{_format_stem(stem, band, layout)}.jp2", band, 10 if band == "TCI" else METRES.get(band, 20)
         return
     early = layout == "compact" and float(baseline) < 2.07
     for metres, held in L2A.items():
         for band in held:
             if (band, metres) != ("B01", 20) or float(baseline) >= OFFSET_SINCE:
-                text = _spelt(("L2A_" if early else "") + stem, band, layout)
+                text = _format_stem(("L2A_" if early else "") + stem, band, layout)
                 yield f"IMG_DATA/R{metres}m/{text}_{metres}m.jp2", band, metres
 
 
-def _spelt(stem: str, band: str, layout: str) -> str:
+def _format_stem(stem: str, band: str, layout: str) -> str:
     if layout == "compact" or not band.startswith("B"):
         return stem.format(band)
     return f"{stem.format('MSI')}_{band}"

@@ -39,10 +39,10 @@ def commands(page: Path, word: str = "") -> list[str]:
     If `word` begins with kappamask, only lines that begin so.
     """
     start = word if word.startswith("kappamask ") else "kappamask "
-    return [line for text in blocks(page, "sh", word) for line in called(text) if line.startswith(start)]
+    return [line for text in blocks(page, "sh", word) for line in list_calls(text) if line.startswith(start)]
 
 
-def called(text: str) -> list[str]:
+def list_calls(text: str) -> list[str]:
     """The lines of a block that call the command, each in one piece."""
     return [line for line in text.replace("\\\n", "").splitlines() if line.startswith("kappamask ")]
 

@@ -53,7 +53,7 @@ def cogs(folder: Path, west: float = 500_000.0, **change: Any) -> dict[str, dict
     return assets
 
 
-def scaled(assets: dict[str, dict[str, Any]], offset: float, new: bool = False) -> dict[str, dict[str, Any]]:
+def with_scale(assets: dict[str, dict[str, Any]], offset: float, new: bool = False) -> dict[str, dict[str, Any]]:
     """Give `assets` scale and offset.
 
     As the raster extension or, `new`, as STAC 1.1 states them.
@@ -112,7 +112,7 @@ class _Part:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
+def serve_folder(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Serve `folder` on this machine; yield its address and the paths asked for."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Ranges, directory=str(folder)))
     server.seen = []

@@ -50,10 +50,10 @@ def cloud(image: np.ndarray, w: Weights) -> np.ndarray:
     """Probability of cloud (y, x) of reflectance (band, y, x)."""
     x = _pointwise(image.astype(np.float64), w["normalization"]["kernel"], w["normalization"]["bias"])
     first = _block(x, w, "input")
-    second = _block(_halved(first), w, "pool1")
-    third = _block(_halved(second), w, "pool2")
-    fourth = _block(np.concatenate([_doubled(third, w["upconv1"]), second]), w, "up1")
-    last = _block(np.concatenate([_doubled(fourth, w["upconv2"]), first]), w, "up2")
+    second = _block(_pool_pairs(first), w, "pool1")
+    third = _block(_pool_pairs(second), w, "pool2")
+    fourth = _block(np.concatenate([_upsample_pairs(third, w["upconv1"]), second]), w, "up1")
+    last = _block(np.concatenate([_upsample_pairs(fourth, w["upconv2"]), first]), w, "up2")
     return 1 / (1 + np.exp(-_pointwise(last, w["linear_model"]["kernel"], w["linear_model"]["bias"])[0]))
 
 
@@ -73,10 +73,10 @@ def _block(x, w, name):
     return x
 
 
-def _halved(x):
+def _pool_pairs(x):
     return x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2).max(axis=(2, 4))
 
 
-def _doubled(x, layer):
+def _upsample_pairs(x, layer):
     four = np.einsum("iyx,aboi->oyaxb", x, layer["kernel"])
     return four.reshape(len(four), 2 * x.shape[1], 2 * x.shape[2]) + layer["bias"][:, None, None]

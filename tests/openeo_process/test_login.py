@@ -116,7 +116,7 @@ def test_what_serve_prints_logs_in(home):
 
 
 def back_end_with(oidc, home):
-    return back_end(scenes(home), oidc=oidc.described())
+    return back_end(scenes(home), oidc=oidc.to_openeo())
 
 
 def scenes(home):

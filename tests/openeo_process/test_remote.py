@@ -276,7 +276,7 @@ def test_links_that_have_expired_are_signed_anew(kappamask, server, account, tmp
 class Silent(Weather):
     """Fair weather, in which results do not tell what they cover."""
 
-    def amended(self, method, path, content):
+    def amend(self, method, path, content):
         return content.replace(b"proj:bbox", b"its bbox") if path.endswith("/results") else content
 
 

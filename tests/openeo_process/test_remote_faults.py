@@ -63,7 +63,7 @@ def python() -> str:
     return platform.python_version().rpartition(".")[0]
 
 
-def planned(server: Server, url: str, run: int, folder: Path) -> list[JobRecord]:
+def plan_jobs(server: Server, url: str, run: int, folder: Path) -> list[JobRecord]:
     asked = json.dumps(graph(server, run))
     return [
         JobRecord(
@@ -95,7 +95,7 @@ def test_nothing_is_lost_or_done_twice(server, seed, tmp_path):
     weather = Weather(seed, SHARE)
     with spoilt(server.url, weather) as url:
         book = Journal(tmp_path / "journal.sqlite")
-        parts = book.plan(planned(server, url, seed, tmp_path / "out"))
+        parts = book.plan(plan_jobs(server, url, seed, tmp_path / "out"))
         through(url, server, book, [part.fingerprint for part in parts], weather)
     TALLY.update(weather.happened)
     connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)

@@ -16,7 +16,7 @@ import pytest
 import rasterio
 from command import one_sentence
 from faults import Weather, spoilt
-from remote import DATE, DATES, WIDE, back_end, jobs_of, logged_in
+from remote import DATE, DATES, WIDE, back_end, jobs_of, log_in
 
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
@@ -73,7 +73,7 @@ class Stac11(Weather):
         super().__init__(0, 0)
         self.shape, self.costs = shape, costs
 
-    def amended(self, method, path, content):
+    def amend(self, method, path, content):
         if method == "GET" and path.endswith("/results"):
             found = json.loads(content)
             if "assets" in found:
@@ -109,7 +109,7 @@ def pixels(path):
 
 
 @pytest.fixture(scope="module")
-def expected(server, tmp_path_factory):
+def expected_mask(server, tmp_path_factory):
     """The mask that comes of results as they are."""
     folder = tmp_path_factory.mktemp("plain")
     account = {"OPENEO_AUTH_METHOD": "basic", "KAPPAMASK_USER": server.user, "KAPPAMASK_PASSWORD": server.password}
@@ -119,12 +119,12 @@ def expected(server, tmp_path_factory):
 
 
 @pytest.mark.parametrize("shape", [as_item_keys, as_folders, as_data])
-def test_results_of_both_versions_become_the_same_mask(kappamask, server, account, tmp_path, shape, expected):
+def test_results_of_both_versions_become_the_same_mask(kappamask, server, account, tmp_path, shape, expected_mask):
     with spoilt(server.url, Stac11(shape)) as url:
         done = kappamask(*words(url, tmp_path, "--json"))
     assert done.code == 0, done.err
     mask, _collection = json.loads(done.out)["files"]
-    assert pixels(mask) == expected
+    assert pixels(mask) == expected_mask
     for part in Journal(tmp_path / "j").parts():
         names = {path.name for path in Path(part.folder).iterdir()}
         assert names == {f"openEO_{DATE}Z.tif", MANIFEST}
@@ -141,7 +141,7 @@ def test_the_canary_is_proven_and_its_dates_are_counted(kappamask, server, accou
     assert (tmp_path / "out" / f"mask_{DATE}_32635.tif").is_file()
 
 
-def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expected):
+def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expected_mask):
     """A client is ended inside a file that an earlier version had named otherwise."""
     with spoilt(server.url, Stac11()) as url:
         command = [str(KAPPAMASK), *map(str, words(url, tmp_path))]
@@ -161,11 +161,11 @@ def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expec
     assert done.code == 0, done.err
     parts = Journal(tmp_path / "j").parts()
     assert len(jobs_of(server)) == before + len([one for one in parts if one.job != part.job]), "nothing is paid twice"
-    assert pixels(json.loads(done.out)["files"][0]) == expected
+    assert pixels(json.loads(done.out)["files"][0]) == expected_mask
     assert not [*(tmp_path / "out").rglob(".*")]
 
 
-def as_released(part, book):
+def rewrite_as_released(part, book):
     """Rewrite a part as the released version left it.
 
     Files are named after keys, and options state no version.
@@ -184,18 +184,18 @@ def as_released(part, book):
 
 
 @pytest.mark.parametrize("again", ["resume", "submit"])
-def test_masks_that_the_released_version_lost_come_back(kappamask, server, account, tmp_path, expected, again):
+def test_masks_that_the_released_version_lost_come_back(kappamask, server, account, tmp_path, expected_mask, again):
     with spoilt(server.url, Stac11()) as url:
         asked = words(url, tmp_path)
         assert kappamask(*asked).code == 0
         before, book = len(jobs_of(server)), Journal(tmp_path / "j")
         for part in book.parts():
-            as_released(part, book)
+            rewrite_as_released(part, book)
         mask = tmp_path / "out" / f"mask_{DATE}_32635.tif"
         mask.unlink()
         done = kappamask(*(asked if again == "submit" else ("resume", "--journal", tmp_path / "j")))
     assert done.code == 0, done.err
-    assert pixels(mask) == expected
+    assert pixels(mask) == expected_mask
     assert len(jobs_of(server)) == before
 
 
@@ -220,7 +220,7 @@ def test_files_without_a_mask_are_an_error_and_come_with_a_later_version(kappama
 def test_python_fetches_by_path_too(server, tmp_path):
     with spoilt(server.url, Stac11(as_folders)) as url:
         connection = openeo.connect(url).authenticate_basic(server.user, server.password)
-        job = next(job for job in logged_in(server).list_jobs() if job["status"] == "finished")
+        job = next(job for job in log_in(server).list_jobs() if job["status"] == "finished")
         files = fetch(connection.job(job["id"]), tmp_path / "out")
     assert [path.name for path in files] == [f"openEO_{DATE}Z.tif"] == [p.name for p in (tmp_path / "out").iterdir()]
 

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import xarray as xr
 from files import digits, hole, jp2, masked_file
-from stacs import cogs, raw_item, scaled, write_item
+from stacs import cogs, raw_item, with_scale, write_item
 from zarrs import eopf
 
 from kappamask.models import SceneError
@@ -64,7 +64,7 @@ def test_an_eopf_product_with_rows_northwards_is_turned(tmp_path: Path) -> None:
 
 
 def test_items_keep_the_facts_of_each_date(tmp_path: Path) -> None:
-    assets = scaled(cogs(tmp_path), -0.1)
+    assets = with_scale(cogs(tmp_path), -0.1)
     items = []
     for baseline in ("04.00", "05.11"):
         raw = raw_item(assets, name=f"of_{baseline}", **{"s2:processing_baseline": baseline})

@@ -49,7 +49,7 @@ def mask_like(like: xr.DataArray, **attrs: object) -> xr.DataArray:
     return found.assign_attrs({**flag_attributes(load_card()), **attrs})
 
 
-def written(figure: Figure) -> str:
+def texts_of(figure: Figure) -> str:
     """All text in a figure."""
     parts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
     parts += [text for ax in figure.axes for text in (ax.title, ax._left_title, *ax.texts)]
@@ -127,7 +127,7 @@ def test_numbers_without_attributes_are_read_by_their_size(number: float, reflec
 
 def test_a_figure_says_what_it_shows() -> None:
     told = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "compact"}
-    text = written(draw_figure(scene(200, 200), mask_like(scene(200, 200), **told), "S2A_somewhere"))
+    text = texts_of(draw_figure(scene(200, 200), mask_like(scene(200, 200), **told), "S2A_somewhere"))
     for fact in ("S2A_somewhere", "2018-02-02 10:52 UTC", "Level-1C", "ompact network, KappaMask classes", "500 m"):
         assert fact in text
     for fact in ("north is up", "N", "Natural colours (red, green, blue)", "semi-transparent cloud 25.0 %"):
@@ -138,7 +138,7 @@ def test_a_figure_says_what_it_shows() -> None:
 
 def test_a_figure_without_places_claims_neither_scale_nor_north() -> None:
     bare = scene().drop_vars(["x", "y", "spatial_ref"], errors="ignore")
-    text = written(draw_figure(bare, mask_like(bare), "bare"))
+    text = texts_of(draw_figure(bare, mask_like(bare), "bare"))
     assert "north" not in text
     assert " m" not in text.replace(" mask", "").replace(" missing", "")
     assert scale_bar(bare) is None
@@ -148,7 +148,7 @@ def test_the_truth_has_a_panel_and_its_shares() -> None:
     mask = mask_like(scene())
     figure = draw_figure(scene(), mask, "scene", mask.copy(data=np.full(mask.shape, 4, np.uint8)))
     assert len(figure.axes) == 4
-    assert "(truth 100.0 %)" in written(figure)
+    assert "(truth 100.0 %)" in texts_of(figure)
 
 
 def test_a_bar_of_scale_is_as_long_as_it_says() -> None:

@@ -18,7 +18,7 @@ from kappamask.udf import cloud_mask
 OFFSET = dict.fromkeys(BAND_IDS, -1000.0)
 
 
-def opened(path: Path, **options: object) -> None:
+def open_and_read(path: Path, **options: object) -> None:
     open_scene(path, **options).compute()
 
 
@@ -58,9 +58,9 @@ def test_an_image_that_ends_in_the_middle_is_an_error_and_no_zeros(
 ) -> None:
     path = safe(tmp_path, cut=band, zipped=zipped)
     with pytest.raises(SceneError, match=rf"T32TQM_\w+_{band}\.jp2 cannot be read as a whole"):
-        opened(path, resolution=resolution)
+        open_and_read(path, resolution=resolution)
     with pytest.raises(SceneError, match="cannot be read as a whole"):
-        opened(path, resolution=resolution)
+        open_and_read(path, resolution=resolution)
     assert [*tmp_path.iterdir()] == [path]
 
 
@@ -68,7 +68,7 @@ def test_an_image_may_end_between_blocks(tmp_path: Path) -> None:
     """A codestream that ends after whole blocks loses only the later ones."""
     path = safe(tmp_path, side=600, blocks={10: 128, 20: 128, 60: 64}, cut="B03")
     with pytest.raises(SceneError, match=r"B03\.jp2 cannot be read as a whole"):
-        opened(path, bands=["B03"])
+        open_and_read(path, bands=["B03"])
 
 
 def test_the_level_asked_for_is_that_of_the_product(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_nothing_that_metadata_names_is_opened(tmp_path: Path) -> None:
     text = (path / "MTD_MSIL1C.xml").read_text()
     (path / "MTD_MSIL1C.xml").write_text(text.replace("GRANULE/", "/vsicurl/http://127.0.0.1:9/"))
     assert "vsicurl" in (path / "MTD_MSIL1C.xml").read_text()
-    opened(path)
+    open_and_read(path)
 
 
 @pytest.mark.parametrize(("level", "folder"), [("L1C", "IMG_DATA"), ("L2A", "R10m")])

@@ -689,11 +689,11 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path, suffix: str) -> None
 def test_a_copy_that_gdal_cuts_short_in_silence_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = rasterio.shutil.copy
 
-    def short(source: Path, target: Path, **options: object) -> None:
+    def copy_short(source: Path, target: Path, **options: object) -> None:
         copy(source, target, **options)
         cut(target, 0.9)
 
-    monkeypatch.setattr(rasterio.shutil, "copy", short)
+    monkeypatch.setattr(rasterio.shutil, "copy", copy_short)
     with pytest.raises(SceneError, match="not whole when read back; is the disk full"):
         write_mask(mask_of(700, 600), tmp_path / "m.tif")
     assert not list(tmp_path.iterdir())

@@ -145,7 +145,7 @@ def test_a_refusal_of_a_signature_that_holds_stays_a_refusal(tmp_path: Path, que
             open_stac(item, loopback=True)
 
 
-def found_by(server: Any, **options: Any) -> tuple[int, list[str]]:
+def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         dates = ("2024-01-01", "2025-12-31")
@@ -155,16 +155,16 @@ def found_by(server: Any, **options: Any) -> tuple[int, list[str]]:
 
 def test_a_search_gives_all_or_says_how_many_it_left(tmp_path: Path) -> None:
     with store(tmp_path) as server:
-        assert found_by(server) == (45, [])
-        count, told = found_by(server, most=30)
+        assert search_with(server) == (45, [])
+        count, told = search_with(server, most=30)
         assert (count, len(told)) == (30, 1)
         assert "30 items are returned, and 45 match" in told[0]
-        assert found_by(server, most=45) == found_by(server, most=99) == (45, [])
+        assert search_with(server, most=45) == search_with(server, most=99) == (45, [])
         server.kept = 40
-        assert "40 items are returned, and 45 match" in found_by(server)[1][0]
+        assert "40 items are returned, and 45 match" in search_with(server)[1][0]
         server.counts, server.kept = False, 45
-        assert "20 items are returned, and more match" in found_by(server, most=20)[1][0]
-        assert found_by(server) == (45, [])
+        assert "20 items are returned, and more match" in search_with(server, most=20)[1][0]
+        assert search_with(server) == (45, [])
 
 
 @pytest.mark.parametrize("key", ["eo:bands", "bands"])

@@ -40,7 +40,7 @@ def test_a_real_colour_that_is_never_painted_shows() -> None:
     assert all(g.met for g in both if g.what.startswith("clear"))
 
 
-def shaded(keeps: float) -> tuple[np.ndarray, np.ndarray]:
+def paint_shadow(keeps: float) -> tuple[np.ndarray, np.ndarray]:
     """Paint a grey scene (13, 64, 64) with a shadow under a bright cloud.
 
     The shadow in its middle `keeps` a share of the light.
@@ -53,9 +53,9 @@ def shaded(keeps: float) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(("keeps", "met"), [(0.5, True), (0.6, True), (0.8, False), (0.3, False)])
 def test_shadows_are_as_dark_as_real_ones_or_it_shows(keeps: float, met: bool) -> None:
-    scene, truth = shaded(keeps)
+    scene, truth = paint_shadow(keeps)
     painted = np.concatenate([scene * 10000, truth[None]]).round().astype(np.uint16)
-    checks = check_shadows([painted], [shaded(0.5), shaded(0.55)])
+    checks = check_shadows([painted], [paint_shadow(0.5), paint_shadow(0.55)])
     assert [check.figure for check in checks] == pytest.approx([keeps] * 3, abs=0.01)
     assert [check.met for check in checks] == [met] * 3
 
