@@ -39,8 +39,8 @@ from serving import (
     WEST,
     chunks,
     load,
-    run_udf,
     read_stored,
+    run_udf,
     udf_of,
     wait,
     wait_for_log,
@@ -359,7 +359,7 @@ def test_results_are_written_nowhere_else(connection: openeo.Connection, server:
     assert not list(tmp_path.iterdir())
 
 
-def test_masks_beside_the_scenes_are_no_scenes(tmp_path: Path) -> None:
+def test_masks_next_to_the_scenes_are_no_scenes(tmp_path: Path) -> None:
     write_scene(tmp_path, "2024-05-01")
     mask = open_scene(tmp_path / "L2A_2024-05-01.tif").isel(bands=0, drop=True).astype("uint8") * 0
     for suffix in ("tif", "nc"):
@@ -382,7 +382,7 @@ def test_file_that_is_no_scene_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_archives_lie_beside_the_udf(connection: openeo.Connection, tmp_path: Path) -> None:
+def test_archives_lie_next_to_the_udf(connection: openeo.Connection, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "deps.zip", "w") as archive:
         archive.writestr("answer/__init__.py", "VALUE = 42\n")
     code = (

@@ -13,7 +13,7 @@ import requests
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from openeo.rest import OpenEoApiError
-from serving import EPSG, IDENTITY, NORTH, SIDE, WEST, load, run_udf, read_stored, wait
+from serving import EPSG, IDENTITY, NORTH, SIDE, WEST, load, read_stored, run_udf, wait
 
 EDGES = (WEST, NORTH - 10 * SIDE, WEST + 10 * SIDE, NORTH)
 

@@ -432,7 +432,7 @@ def test_compression_and_emptiness_are_checked(tmp_path: Path) -> None:
         cube_of(1).filter_bands([]).write_assets(tmp_path, "GTiff")
 
 
-def test_udf_without_bands_is_told_so() -> None:
+def test_udf_without_bands_is_refused() -> None:
     code = (
         "import xarray\ndef apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n"
         "    return cube.isel(bands=[])\n"

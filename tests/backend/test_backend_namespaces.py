@@ -77,7 +77,7 @@ def test_other_machines_are_not_asked_for_options_of_jobs_either(backend: SceneB
 
 @pytest.mark.parametrize("namespace", ["file:///p.json", "ftp://example.org/p.json", "http://[::1"])
 def test_other_names_of_definitions_are_refused(backend: SceneBackend, namespace: str) -> None:
-    assert "on another machine" in (told := errors(backend, graph(namespace=namespace))) or "is no URL" in told
+    assert "on another machine" in (refusal := errors(backend, graph(namespace=namespace))) or "is no URL" in refusal
 
 
 def test_redirects_are_not_followed(backend: SceneBackend, web: str, tmp_path: Path) -> None:

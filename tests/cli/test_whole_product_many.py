@@ -56,15 +56,15 @@ def test_one_damaged_scene_stops_no_other(
     assert sorted(path.name for path in out.glob("*")) == sorted(
         f"S2_L1C_2021052{day}_mask.tif{suffix}" for day in (5, 7) for suffix in ("", ".aux.xml")
     )
-    told = json.loads(done.out)
-    assert [one["scene"] for one in told] == [str(scenes[i]) for i in (0, 2, 1)]
-    assert "cannot be read" in told[2]["error"]
+    summary = json.loads(done.out)
+    assert [one["scene"] for one in summary] == [str(scenes[i]) for i in (0, 2, 1)]
+    assert "cannot be read" in summary[2]["error"]
     for scene in (scenes[0], scenes[2]):
         expected = cloud_mask(open_scene(scene).compute(), model=brightness.folder)
         np.testing.assert_array_equal(read_mask(out / f"{scene.stem}_mask.tif").values, expected.values)
 
 
-def test_a_scheduler_that_is_not_there_is_told(kappamask, scenes: list[Path], tmp_path: Path, monkeypatch) -> None:
+def test_a_scheduler_that_does_not_answer_is_named(kappamask, scenes: list[Path], tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(many_scenes, "WAIT_S", 1)
     monkeypatch.setenv("COLUMNS", "200")
     for url in ("tcp://127.0.0.1:9", "nonsense://x"):
@@ -240,11 +240,11 @@ def test_cleaned_and_in_another_scheme(kappamask, scenes: list[Path], tmp_path: 
     raw = cloud_mask(open_scene(scenes[0]).compute(), model=brightness.folder)
     cleaned = clean(raw, buffer_m={"cloud": 60, "cloud_shadow": 20}, min_object_m2=2000)
     np.testing.assert_array_equal(read_mask(out).values, to_scheme(cleaned, "SCL").values)
-    told = json.loads(kappamask(*words, "--scheme", "bits", "--json").out)
+    summary = json.loads(kappamask(*words, "--scheme", "bits", "--json").out)
     grown = (raw == 1) & (cleaned.isin([2, 3, 4]))
     np.testing.assert_array_equal((read_mask(out).values & 2) > 0, grown.values)
     expected = {name: float((cleaned == code).mean()) for code, name in enumerate(CLASSES)}
-    assert grown.any() and told["classes"] == pytest.approx(expected)
+    assert grown.any() and summary["classes"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_wrong_words_end_with_2(kappamask, scenes: list[Path], tmp_path: Path, w
     assert kappamask("mask", scenes[0], "-o", tmp_path / "m.tif", *words).code == 2
 
 
-def test_what_goes_beside_a_mask(kappamask, scenes: list[Path], tmp_path: Path, brightness: ModelCard) -> None:
+def test_files_written_with_a_mask(kappamask, scenes: list[Path], tmp_path: Path, brightness: ModelCard) -> None:
     pytest.importorskip("pystac")
     pytest.importorskip("jinja2")
     words = ["mask", scenes[0], "-o", tmp_path / "m.tif", "--model", brightness.folder]

@@ -141,14 +141,14 @@ def test_patches_are_cut_like_a_list(tmp_path: Path) -> None:
         (lambda good: good[:-40] + b"\0" * 40, "table cannot be read"),
     ],
 )
-def test_damaged_taco_files_are_told(tmp_path: Path, damage, message: str) -> None:
+def test_damaged_taco_files_are_refused(tmp_path: Path, damage, message: str) -> None:
     path = cloudsen12(tmp_path / "a.taco", {"a": (numbers(), np.zeros((2, 4), np.uint8), {})})
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(SceneError, match=message):
         open_dataset("cloudsen12", tmp_path)
 
 
-def test_a_damaged_image_is_told(tmp_path: Path) -> None:
+def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
     path = cloudsen12(tmp_path / "a.taco", {"a": (numbers(), np.zeros((2, 4), np.uint8), {})})
     whole = path.read_bytes()
     at = whole.index(b"II*\0")
@@ -157,7 +157,7 @@ def test_a_damaged_image_is_told(tmp_path: Path) -> None:
         open_dataset("cloudsen12", tmp_path)[0]
 
 
-def test_wrong_files_are_told(tmp_path: Path) -> None:
+def test_wrong_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="No data set 'kappa'; known are kappaset"):
         open_dataset("kappa", tmp_path)
     for name in DATASETS:

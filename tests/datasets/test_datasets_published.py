@@ -65,8 +65,10 @@ def test_francis_comes_as_reflectance_classes_and_strata(tmp_path: Path) -> None
     np.testing.assert_array_equal(patch.reflectance[:, 1], image[1].T)
     assert np.isnan(patch.reflectance[:, 0, 2]).all()
     assert patch.merged and patch.tells_shadow
-    told = {"snow", "water", "thin_cloud_only"}
-    assert patch.tags == {key: key in told for key in ("snow", "water", "urban", "desert", "forest", "thin_cloud_only")}
+    strata = {"snow", "water", "thin_cloud_only"}
+    assert patch.tags == {
+        key: key in strata for key in ("snow", "water", "urban", "desert", "forest", "thin_cloud_only")
+    }
 
 
 def test_a_tile_with_shadows_that_are_not_marked_is_for_tests_only(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_a_tile_with_shadows_that_are_not_marked_is_for_tests_only(tmp_path: Pat
         (lambda folder: _save(folder, "subscenes", np.array([{}])), "no whole numpy array of numbers"),
     ],
 )
-def test_a_damaged_catalogue_is_told(tmp_path: Path, damage, message: str) -> None:
+def test_a_damaged_catalogue_is_refused(tmp_path: Path, damage, message: str) -> None:
     francis(tmp_path, {SUBSCENE.format("53HLD"): (subscene(), one_hot([[0, 1, 2]] * 2), {})})
     damage(tmp_path)
     with pytest.raises(SceneError, match=message):
@@ -120,8 +122,8 @@ def alcd(folder: Path, name: str, codes: np.ndarray, *, tile: str | None = None,
     with rasterio.open(place / "classification_map.tif", "w", **facts, **where) as target:
         target.write(codes.astype(np.uint8), 1)
     if tile:
-        told = {"cloudy_product_name": name, "tile": tile, "cloudy_date": "20210527"}
-        (place / "used_parameters.json").write_text(json.dumps(told))
+        settings = {"cloudy_product_name": name, "tile": tile, "cloudy_date": "20210527"}
+        (place / "used_parameters.json").write_text(json.dumps(settings))
     return folder
 
 
@@ -135,7 +137,7 @@ def steps(side: int = 108) -> np.ndarray:
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_alcd_is_read_on_the_grid_of_its_map_with_the_product_beside(tmp_path: Path, zipped: bool) -> None:
+def test_alcd_is_read_on_the_grid_of_its_map_with_the_product_next_to_it(tmp_path: Path, zipped: bool) -> None:
     product = safe(tmp_path / "products", values=steps(), zipped=zipped)
     name = product.name.removesuffix(".zip").removesuffix(".SAFE")
     codes = np.arange(18 * 18).reshape(18, 18) % 8
@@ -156,7 +158,7 @@ def test_of_a_product_with_several_granules_the_tile_is_read(tmp_path: Path) -> 
     assert patch.group == "32TQM" and patch.reflectance.shape == (13, 18, 18)
 
 
-def test_maps_without_products_or_of_other_places_are_told(tmp_path: Path) -> None:
+def test_maps_without_products_or_of_other_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="holds no patch"):
         open_dataset("alcd", tmp_path)
     product = safe(tmp_path / "products", values=steps())
@@ -223,7 +225,7 @@ def test_pixbox_pixels_are_judged_where_they_lie(tmp_path: Path) -> None:
     [((77, 0, 0, 1, 0), "line 2: PRODUCT_ID"), ((NUMBER, 0, 0, 13, 0), "no such class"),
      ((NUMBER, 0, 0, 1, 5), "SHADOW_ID 5"), ((NUMBER, 0, 0, 1, 0), "none of its products; get S2A_MSIL1C_20171205")],
 )  # fmt: skip
-def test_a_strange_table_is_told(tmp_path: Path, row: tuple[int, int, int, int, int], message: str) -> None:
+def test_a_malformed_table_is_refused(tmp_path: Path, row: tuple[int, int, int, int, int], message: str) -> None:
     pixbox(tmp_path, [row])
     with pytest.raises(SceneError, match=message):
         open_dataset("pixbox", tmp_path)
@@ -284,7 +286,7 @@ def test_a_large_file_is_sampled_evenly_and_sun_may_be_unknown(tmp_path: Path, m
         ({"spectra": np.zeros((2, 12))}, r"spectra \(2, 12\)"),
     ],
 )  # fmt: skip
-def test_a_strange_file_is_told(tmp_path: Path, changed, message: str) -> None:
+def test_a_malformed_file_is_refused(tmp_path: Path, changed, message: str) -> None:
     hollstein(tmp_path, [10, 50], **changed)
     with pytest.raises(SceneError, match=message):
         open_dataset("hollstein", tmp_path)

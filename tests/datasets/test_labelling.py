@@ -180,6 +180,6 @@ def test_bands_are_shown_only_where_a_scene_has_them(tmp_path: Path) -> None:
     assert few is not None and few.bands == ("B02", "B03", "B04", "B08") and show_bands(few, "13") is None
 
 
-def test_the_worst_place_is_told_beside_the_mean() -> None:
+def test_the_worst_place_is_given_with_the_mean() -> None:
     figures = [Figure("closed", place, "3", value, 10) for place, value in (("a", 1.0), ("b", 0.2))]
     assert summarise_figures(figures)["closed"] == {"3": (pytest.approx(0.6), pytest.approx(0.2))}

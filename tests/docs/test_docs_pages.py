@@ -14,7 +14,7 @@ import typer
 from command import runner
 from networks import brightness_network, write_model
 from products import safe
-from shown import ROOT, back_end, blocks, list_calls, commands, words, write_scene
+from shown import ROOT, back_end, blocks, commands, list_calls, words, write_scene
 from stacs import cogs, raw_item, with_scale
 
 from kappamask.cli.app import app

@@ -150,7 +150,7 @@ def test_times_stand_apart_from_reading_with_what_is_odd_about_them(accuracy: di
     assert "KappaMask on CPU 10:08" in text and "Abacus, 2 cores" in text
 
 
-def test_no_shadow_is_told_of_labels_without_shadow(accuracy: dict) -> None:
+def test_labels_without_shadow_give_no_figure_for_shadow(accuracy: dict) -> None:
     from figures import dice, further_tables
 
     blind = next(one for one in accuracy["sets"] if one["without_shadow"] == one["scenes"])

@@ -16,7 +16,7 @@ from browser import browser, needs_browser
 from command import one_sentence
 from files import geotiff
 from labelled import cloudsen12
-from patches import write_patches, patch
+from patches import patch, write_patches
 from rasterio.transform import from_origin
 
 from kappamask.datasets import Patch, open_dataset
@@ -66,7 +66,7 @@ def test_what_rasters_can_tell_follows_from_their_scheme(scheme: str, predicts: 
     assert list_classes(scheme) == predicts
 
 
-def test_rasters_beside_the_scenes_are_found_and_translated(tmp_path: Path) -> None:
+def test_rasters_next_to_the_scenes_are_found_and_translated(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     codes = np.repeat([3, 4, 9], 8)[:, None] * np.ones(24, np.uint8)
     geotiff(tmp_path / "deep" / "a_SCL.tif", codes[None].astype(np.uint8), (None,))
@@ -189,7 +189,8 @@ def test_peers_are_judged_and_those_that_cannot_leave_the_others_running() -> No
     wrong = np.where(truth == 2, 1, truth).astype(np.uint8)
     unjudged = patch("empty", truth=np.zeros((48, 48)))
     found = compare(
-        [patch("a"), patch("hard"), unjudged], [make_peer("good", truth), make_peer("no shadow", wrong), make_peer("x", None)]
+        [patch("a"), patch("hard"), unjudged],
+        [make_peer("good", truth), make_peer("no shadow", wrong), make_peer("x", None)],
     )
     good, blind, absent = found.standings
     assert [*found.scenes] == ["a", "hard"]
@@ -226,7 +227,7 @@ def test_patches_are_forgotten_once_they_are_counted() -> None:
     assert len(alive) == 4 and not any(ref() for ref in alive)
 
 
-def test_two_patches_of_one_name_are_told_apart() -> None:
+def test_two_patches_of_one_name_stay_two() -> None:
     found = compare([patch("a"), patch("a")], [make_peer("good", patch().truth)])
     assert found.scenes == {"a": 0, "a #1": 1} and [*found.standings[0].tally.scenes] == ["a", "a #1"]
     assert rates(found.standings[0].tally.pooled)["pixels"]["all"] == 2 * patch().truth.size
@@ -327,12 +328,12 @@ def test_csv_has_every_figure_and_its_interval(comparison: dict) -> None:
     assert {row["view"] for row in rows} == {"classes", "merged", "cloud", "shadow", "valid"}
 
 
-def test_a_mask_of_some_scenes_and_the_folder_are_told_everywhere(comparison: dict) -> None:
+def test_every_table_names_the_folder_and_a_mask_of_some_scenes(comparison: dict) -> None:
     partly = {**comparison["peers"][0], "scenes": 2, "failures": {"It rained.": 1}}
-    told, words = {**comparison, "peers": [partly]}, "brightness is judged on 2 of 3 scenes; 1 times: It rained."
-    assert words in markdown([told]) and f"% {words}" in latex([told])
-    assert "# arrays in set0, all: 3 scenes" in markdown([{**told, "folder": "set0"}])
-    rows = csv.DictReader(io.StringIO(csv_text([{**told, "folder": "set0"}])))
+    partial, words = {**comparison, "peers": [partly]}, "brightness is judged on 2 of 3 scenes; 1 times: It rained."
+    assert words in markdown([partial]) and f"% {words}" in latex([partial])
+    assert "# arrays in set0, all: 3 scenes" in markdown([{**partial, "folder": "set0"}])
+    rows = csv.DictReader(io.StringIO(csv_text([{**partial, "folder": "set0"}])))
     assert {row["folder"] for row in rows} == {"set0"}
 
 
@@ -354,11 +355,11 @@ def test_compare_writes_tables_and_a_page(kappamask, tmp_path: Path, brightness:
     asked = ["--data", write_patches(tmp_path / "set"), "--peers", f"{brightness.folder},threshold,SCL"]
     done = kappamask("compare", *asked, "-o", tmp_path / "deep" / "out", "--json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
+    summary = json.loads(done.out)
     assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == FILES
     (found,) = json.loads((tmp_path / "deep" / "out" / "comparison.json").read_text())["sets"]
     assert [peer["name"] for peer in found["peers"]] == ["brightness", "threshold"]
-    assert found == told["sets"][0]
+    assert found == summary["sets"][0]
     page = (tmp_path / "deep" / "out" / "comparison.html").read_text()
     assert "<h2>arrays in set" in page
     assert "labelled_l1c_2" in page and "<strong>SCL</strong> could not run" in page
@@ -375,12 +376,12 @@ def test_evaluate_writes_the_same_files_about_one_mask(kappamask, tmp_path: Path
     asked = ["evaluate", "--truth", paths[0], "--mask", paths[1], "--json"]
     plain, full = kappamask(*asked), kappamask(*asked, "-o", tmp_path / "out")
     assert full.code == 0, full.err
-    told = json.loads(full.out)
-    assert {key: value for key, value in told.items() if key != "files"} == json.loads(plain.out)
+    summary = json.loads(full.out)
+    assert {key: value for key, value in summary.items() if key != "files"} == json.loads(plain.out)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == OF_ONE
     (found,) = json.loads((tmp_path / "out" / "evaluation.json").read_text())["sets"]
     (peer,) = found["peers"]
-    assert {key: peer["views"]["classes"][key] for key in RATES} == {key: told[key] for key in RATES}
+    assert {key: peer["views"]["classes"][key] for key in RATES} == {key: summary[key] for key in RATES}
     assert peer["drawn"] == {"of": "blocks", "number": 6}, "two rows of three squares; what is not labelled is in none"
     low, high = peer["intervals"]["recall"]["cloud"]
     assert low < peer["views"]["classes"]["recall"]["cloud"] < high

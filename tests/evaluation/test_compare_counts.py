@@ -63,7 +63,9 @@ def test_scores_are_those_of_scikit_learn(pair: tuple[np.ndarray, np.ndarray]) -
 def test_the_mean_over_all_classes_is_the_macro_average(pair: tuple[np.ndarray, np.ndarray]) -> None:
     truth, mask = pair
     present = np.union1d(truth, mask)
-    assert is_equal(rates(confusion(truth, mask))["dice"]["all"], sklearn.f1_score(*pair, labels=present, average="macro"))
+    assert is_equal(
+        rates(confusion(truth, mask))["dice"]["all"], sklearn.f1_score(*pair, labels=present, average="macro")
+    )
 
 
 # views
@@ -191,7 +193,7 @@ def test_scenes_are_sorted_by_the_cloud_of_their_truth() -> None:
     assert classify_by_cloud(confusion([1, 2], [1, 1])) == {"mixed"}, "shadow without its cloud is not all clear"
 
 
-def test_false_alarms_over_clear_ground_are_told_apart() -> None:
+def test_false_alarms_over_clear_ground_are_counted_by_land_cover() -> None:
     scenes = [confusion([1] * 8, [1] * 6 + [3, 5]), confusion([1] * 8, [1] * 8), confusion([1, 1, 4, 4], [4, 2, 4, 1])]
     named = dict(zip("abc", scenes, strict=True))
     found = strata(named, groups={"a": "one", "b": "one", "c": "two"})

@@ -15,7 +15,7 @@ import valencia
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamask-openeo[convert]')")
 
 from command import one_sentence
-from patches import SIX, write_patches, patch
+from patches import SIX, patch, write_patches
 from shown import ROOT
 
 from kappamask.conversion import ConversionError, convert
@@ -86,7 +86,7 @@ def test_dl_l8s2_uv_is_a_peer_that_tells_cloud_from_clear(uv, channels: int) -> 
         open_peer(str(folder), Path()).run(patch(level="L2A"))
 
 
-def test_files_that_are_not_its_weights_are_told(tmp_path: Path) -> None:
+def test_files_that_are_not_its_weights_are_refused(tmp_path: Path) -> None:
     made = valencia.weights(6)
     with pytest.raises(ConversionError, match="L1C only"):
         convert(valencia.write(tmp_path / "w.hdf5", made), "dl-l8s2-uv", "L2A", tmp_path / "out")

@@ -45,7 +45,7 @@ def patch(ground: tuple[float, ...], share: float = 1.0, name: str = "a", **fact
     ("ground", "expected"),
     [(SNOW, {"snow"}), (LAKE, {"water"}), (SAND, {"desert"}), (WOODS, {"forest"}), (FIELD, set()), (ROOFS, set())],
 )
-def test_ground_is_told_by_its_colour(ground: tuple[float, ...], expected: set[str]) -> None:
+def test_land_cover_follows_from_colour(ground: tuple[float, ...], expected: set[str]) -> None:
     assert find_land_cover(patch(ground)) == expected
 
 

@@ -87,6 +87,6 @@ def masked_file(path: Path, values: np.ndarray, how: str, driver: str, west: flo
             file.write(values, 1)
         if how == "internal":
             file.write_mask(hole())
-    if how == "beside":
+    if how == "sidecar":
         with rasterio.open(f"{path}.msk", "w", driver="GTiff", count=1, height=96, width=80, dtype="uint8") as mask:
             mask.write(hole(), 1)

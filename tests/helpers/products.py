@@ -92,7 +92,11 @@ def _images(level: str, baseline: str, stem: str, layout: str) -> Iterator[tuple
     """Path below the granule, what it holds, and metres a pixel, of each image."""
     if level == "L1C":
         for band in (*BAND_IDS, *(["TCI"] if layout == "compact" else [])):
-            yield f"IMG_DATA/{_format_stem(stem, band, layout)}.jp2", band, 10 if band == "TCI" else METRES.get(band, 20)
+            yield (
+                f"IMG_DATA/{_format_stem(stem, band, layout)}.jp2",
+                band,
+                10 if band == "TCI" else METRES.get(band, 20),
+            )
         return
     early = layout == "compact" and float(baseline) < 2.07
     for metres, held in L2A.items():

@@ -58,12 +58,12 @@ def with_scale(assets: dict[str, dict[str, Any]], offset: float, new: bool = Fal
 
     As the raster extension or, `new`, as STAC 1.1 states them.
     """
-    told = (
+    entries = (
         {"raster:scale": 1e-4, "raster:offset": offset}
         if new
         else {"raster:bands": [{"scale": 1e-4, "offset": offset}]}
     )
-    return {key: asset | told for key, asset in assets.items()}
+    return {key: asset | entries for key, asset in assets.items()}
 
 
 def write_item(folder: Path, raw: dict[str, Any], name: str = "item.json") -> Path:

@@ -1,4 +1,4 @@
-"""Cards and weights: valid, whole, and nothing that a stranger could slip in."""
+"""Cards and weights are valid and complete, and untrusted ones are refused."""
 
 import contextlib
 import copy

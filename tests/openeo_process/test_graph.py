@@ -268,7 +268,7 @@ def test_a_level_that_contradicts_collection_or_bands_is_refused_when_the_graph_
         cloud_mask(load(connection, "MY_SENTINEL2", area=AREA, dates=DATES), level="L2A")
 
 
-def test_a_cube_of_local_processing_is_told_what_to_use_instead(connection):
+def test_a_cube_of_local_processing_is_refused_with_what_to_use_instead(connection):
     cube = load(connection, COLLECTION, area=AREA, dates=DATES)
     local = type("LocalConnection", (type(connection),), {"__module__": "openeo.local.connection"})
     connection.__class__ = local

@@ -64,7 +64,7 @@ def test_device_code_then_refresh_token(home, capsys):
         assert oidc.grants == [DEVICE, "refresh_token"]
 
 
-def test_wrong_credentials_are_told_in_one_sentence(kappamask, home, monkeypatch):
+def test_wrong_credentials_give_one_sentence(kappamask, home, monkeypatch):
     credentials(monkeypatch, "wrong")
     with provider() as oidc, back_end_with(oidc, home) as server:
         done = kappamask(*submit(server.url, home))

@@ -41,15 +41,15 @@ def as_item_keys(assets: dict) -> dict:
 
 
 def as_folders(assets: dict) -> dict:
-    """Keys with slashes, assets without a type, and the box told by transform and shape."""
+    """Keys with slashes, assets without a type, and the box given by transform and shape."""
     found = {}
     for key, one in assets.items():
         west, south, east, north = one["proj:bbox"]
         rows, columns = one["proj:shape"]
         size = ((east - west) / columns, (south - north) / rows)
-        told = {"proj:code": f"EPSG:{one['proj:epsg']}", "proj:shape": [rows, columns], "roles": ["data"]}
-        told["proj:transform"] = [size[0], 0, west, 0, size[1], north]
-        found[f"items/{key}/../data"] = {"href": one["href"], "file:size": one["file:size"], **told}
+        facts = {"proj:code": f"EPSG:{one['proj:epsg']}", "proj:shape": [rows, columns], "roles": ["data"]}
+        facts["proj:transform"] = [size[0], 0, west, 0, size[1], north]
+        found[f"items/{key}/../data"] = {"href": one["href"], "file:size": one["file:size"], **facts}
     return found
 
 
@@ -249,22 +249,22 @@ def job_with(*files):
 
 
 @pytest.mark.parametrize("start", [b"{}", b"<html>", b""])
-def test_python_is_told_of_files_without_a_mask(tmp_path, start):
+def test_python_gets_an_error_for_files_without_a_mask(tmp_path, start):
     job = job_with(("mask.tif", "mask.tif", start), ("b", "b.json", b"{}"))
-    with pytest.raises(NoMaskError, match=r"b\.json, mask\.tif.*GeoTIFF, netCDF.*job\.logs") as told:
+    with pytest.raises(NoMaskError, match=r"b\.json, mask\.tif.*GeoTIFF, netCDF.*job\.logs") as error:
         fetch(job, tmp_path / "out")
-    assert isinstance(told.value, JobError) and "signature" not in str(told.value)
+    assert isinstance(error.value, JobError) and "signature" not in str(error.value)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"mask.tif", "b.json"}
 
 
-def test_python_is_told_of_a_file_that_is_not_whole(tmp_path):
+def test_python_gets_an_error_for_an_incomplete_file(tmp_path):
     """After some tries, of which nothing is left; without the address, which is a secret."""
     connection = Connection({"k": (HREF.format("a.tif"), TIFF)}, **{"file:size": 999})
     with pytest.raises(
         JobError, match=r"^a.tif could not be fetched whole: .* bytes, not 999; .*fetch\(job, '"
-    ) as told:
+    ) as error:
         fetch(connection.job(), tmp_path)
-    assert len(connection.asked) == 3 and not [*tmp_path.iterdir()] and "signature" not in str(told.value)
+    assert len(connection.asked) == 3 and not [*tmp_path.iterdir()] and "signature" not in str(error.value)
 
 
 @pytest.mark.parametrize("start", [b"II+\0", b"\x89HDF\r\n", b"CDF\x02", b"\x89PNG", b"PK\x03\x04"])
@@ -298,7 +298,7 @@ def test_names_stay_what_they_are(path, name):
     ("a/m_2018-02-02.tif", "b/m_2018-02-02.tif"), ("a/M_2018-02-02.tif", "m_2018-02-02.tif"),
     ("m_2018-02-02", "m_2018-02-02.tif"), ("a%20b_2018-02-02.tif", "a_b_2018-02-02.tif"),
 ])  # fmt: skip
-def test_two_files_of_one_name_are_told_apart(one, other, tmp_path):
+def test_two_files_of_one_name_get_two_names(one, other, tmp_path):
     """Names do not depend on the order, so that half a file can be completed."""
     paths = {"k1": one, "k2": other, "k3": "c_2018-02-03.tif"}
     hrefs = {key: HREF.format(path) for key, path in paths.items()}
@@ -318,12 +318,12 @@ def test_the_address_is_the_first_that_can_be_fetched():
             find_link("k", entry)
 
 
-def test_the_box_is_read_as_either_version_tells_it():
+def test_the_box_is_read_as_either_version_gives_it():
     box, shape = [600000, 5690000, 601000, 5700000], [1000, 100]
     assert find_bounds({"proj:bbox": box}) == tuple(box)
     for tail in ([], [0, 0, 1]):
-        told = {"proj:transform": [10, 0, 600000, 0, -10.0, 5700000, *tail], "proj:shape": shape}
-        assert find_bounds(told) == tuple(box)
+        facts = {"proj:transform": [10, 0, 600000, 0, -10.0, 5700000, *tail], "proj:shape": shape}
+        assert find_bounds(facts) == tuple(box)
     for entry in ({}, {"proj:bbox": None}, {"proj:shape": shape}, {"proj:transform": [1, 2], "proj:shape": shape}):
         assert find_bounds(entry) is None
 

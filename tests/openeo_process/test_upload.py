@@ -117,7 +117,7 @@ def test_what_is_uploaded_comes_back_from_the_signed_url(
 
 
 @pytest.mark.parametrize("broken", ["bucket", "keys", "name"])
-def test_a_store_that_fails_is_told_in_one_sentence(
+def test_a_store_that_fails_gives_one_sentence(
     broken, store, tokens, connection, requests_mock, tmp_path: Path
 ) -> None:
     given = {
@@ -127,6 +127,6 @@ def test_a_store_that_fails_is_told_in_one_sentence(
     }
     _offer(requests_mock, **given[broken])
     (tmp_path / "a.zip").write_bytes(b"PK")
-    with pytest.raises(JobError, match=r"does not take a\.zip.*--archive") as told:
+    with pytest.raises(JobError, match=r"does not take a\.zip.*--archive") as error:
         upload(connection, tmp_path / "a.zip")
-    assert "\n" not in str(told.value) and "a.b.c" not in str(told.value)
+    assert "\n" not in str(error.value) and "a.b.c" not in str(error.value)

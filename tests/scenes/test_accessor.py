@@ -18,7 +18,7 @@ import xarray as xr
 from files import BANDS, CRS, NORTH, WEST, cube, digits, geotiff, per_band
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laziness import computations, network_runs, count_reads
+from laziness import computations, count_reads, network_runs
 from pyproj import Transformer
 
 from kappamask.models import CubeError, RadiometryError, SceneError
@@ -91,7 +91,9 @@ def shorten_labels(labels):
     "dataset",
     [
         lambda data: data.to_dataset("bands"),
-        lambda data: data.to_dataset("bands").rename(dict(zip(BANDS, shorten_labels(BANDS), strict=True))).rename(t="time"),
+        lambda data: (
+            data.to_dataset("bands").rename(dict(zip(BANDS, shorten_labels(BANDS), strict=True))).rename(t="time")
+        ),
         lambda data: data.to_dataset(name="reflectance"),
         lambda data: data.to_dataset("bands").assign(
             mask=data[:, 0].drop_vars("bands"), ndvi=data[:, 1].drop_vars("bands") * 1.0
@@ -439,7 +441,7 @@ def test_grids_in_degrees_have_areas_too():
     assert int(found.pixels) == 100
 
 
-def test_what_is_no_cube_is_told_so():
+def test_what_is_no_cube_is_refused():
     with pytest.raises(CubeError, match=r"dims \(time\); needed are y and x"):
         xr.DataArray([1, 2], dims="time").kappamask.statistics()
     with pytest.raises(SceneError, match="Dataset has no bands"):

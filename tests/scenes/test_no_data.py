@@ -59,7 +59,7 @@ def check(cube, brightness):
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
 @pytest.mark.parametrize("nodata", [None, 7])
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_mask_in_a_geotiff_or_beside_it(tmp_path, brightness, dtype, nodata, inside):
+def test_a_mask_in_a_geotiff_or_next_to_it(tmp_path, brightness, dtype, nodata, inside):
     path = hide(write_bands(tmp_path / "a.tif", numbers(dtype), BANDS, nodata=nodata), inside=inside)
     cube = open_scene(path)
     check(cube, brightness)

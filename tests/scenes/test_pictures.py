@@ -68,7 +68,7 @@ def test_the_measure_of_colours_is_right() -> None:
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_any_two_classes_are_told_apart(vision: str) -> None:
+def test_any_two_classes_have_distinct_colours(vision: str) -> None:
     fills = [bytes.fromhex(picture_colour(one)) for one in load_card().classes]
     assert len(set(fills)) == len(COLOURS) == 6
     for colours in (fills, [bytes(one) for one in OUTLINES.values()]):
@@ -126,8 +126,8 @@ def test_numbers_without_attributes_are_read_by_their_size(number: float, reflec
 
 
 def test_a_figure_says_what_it_shows() -> None:
-    told = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "compact"}
-    text = texts_of(draw_figure(scene(200, 200), mask_like(scene(200, 200), **told), "S2A_somewhere"))
+    facts = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "compact"}
+    text = texts_of(draw_figure(scene(200, 200), mask_like(scene(200, 200), **facts), "S2A_somewhere"))
     for fact in ("S2A_somewhere", "2018-02-02 10:52 UTC", "Level-1C", "ompact network, KappaMask classes", "500 m"):
         assert fact in text
     for fact in ("north is up", "N", "Natural colours (red, green, blue)", "semi-transparent cloud 25.0 %"):
@@ -200,13 +200,13 @@ def test_no_panel_is_more_than_half_empty(aspect: float, panels: int) -> None:
 
 
 def test_all_text_lies_within_the_figure() -> None:
-    told = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "official-l1c-unet"}
+    facts = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "official-l1c-unet"}
     sizes = ((300, 60), (60, 300), (100, 100))
     for (height, width), has_truth in product(sizes, (False, True)):
         one = scene(height, width)
         truth = mask_like(one) if has_truth else None
         name = "S2A_MSIL1C_20180202T105249_N0206_R051_T31UFT_20180202T125111"
-        figure = draw_figure(one, mask_like(one, **told), name, truth)
+        figure = draw_figure(one, mask_like(one, **facts), name, truth)
         FigureCanvasAgg(figure).draw()
         texts = [*figure.texts, *figure.legends, *(ax._left_title for ax in figure.axes)]
         for box in (text.get_window_extent() for text in texts):

@@ -88,7 +88,7 @@ def test_the_baseline_of_a_products_name_counts(tmp_path: Path) -> None:
         open_scene(path.rename(tmp_path / path.name.replace("N0511", "N0301")))
 
 
-def test_folders_that_are_no_whole_product_are_told_so(tmp_path: Path) -> None:
+def test_folders_that_are_no_complete_product_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.SAFE").mkdir()
     with pytest.raises(SceneError, match=r"empty\.SAFE holds no metadata"):
         open_scene(tmp_path / "empty.SAFE")
@@ -209,7 +209,7 @@ def test_encrypted_doubled_and_oddly_packed_entries_are_refused(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.9, 0.999])
-def test_an_archive_cut_short_is_told_so(tmp_path: Path, keep: float) -> None:
+def test_an_archive_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
     path = safe(tmp_path, zipped=True)
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * keep)])
@@ -217,7 +217,7 @@ def test_an_archive_cut_short_is_told_so(tmp_path: Path, keep: float) -> None:
         open_scene(path)
 
 
-def test_damage_inside_an_archive_is_told(tmp_path: Path) -> None:
+def test_damage_inside_an_archive_is_refused(tmp_path: Path) -> None:
     path = safe(tmp_path, zipped=True, deflated=True)
     with zipfile.ZipFile(path) as archive:
         entry = next(e for e in archive.infolist() if e.filename.endswith("MTD_MSIL1C.xml"))
@@ -228,7 +228,7 @@ def test_damage_inside_an_archive_is_told(tmp_path: Path) -> None:
         open_scene(path)
 
 
-def test_what_changed_since_it_was_opened_is_read_anew_or_refused(tmp_path: Path) -> None:
+def test_what_changed_since_it_was_opened_is_read_again_or_refused(tmp_path: Path) -> None:
     values = np.full((13, 108, 108), 0.2)
     path = safe(tmp_path, values=values)
     scene = open_scene(path, bands=["B05"])

@@ -33,8 +33,8 @@ def mask_of(height: int = 96, width: int = 80, **attrs: object) -> xr.DataArray:
     st.sampled_from(SENTINEL2_BANDS), st.booleans(), st.booleans(), st.sampled_from(["{}", "T32TQM_{}_10m", "{} (x)"])
 )
 def test_band_names_are_read_in_every_spelling(band: str, short: bool, low: bool, form: str) -> None:
-    spelt = band.replace("B0", "B") if short else band
-    assert band_name(form.format(spelt.lower() if low else spelt)) == band
+    text = band.replace("B0", "B") if short else band
+    assert band_name(form.format(text.lower() if low else text)) == band
 
 
 @pytest.mark.parametrize(
@@ -798,7 +798,7 @@ def test_sinc_leaves_nodata_out_and_chunks_agree(tmp_path: Path) -> None:
     assert np.abs(row - expected)[230:-30].max() < 25, "a ramp stays one, over the borders of chunks too"
 
 
-def test_an_unknown_kernel_and_grids_that_sinc_cannot_join_are_told(tmp_path: Path) -> None:
+def test_an_unknown_kernel_and_grids_that_sinc_cannot_join_are_refused(tmp_path: Path) -> None:
     folder = folder_with_step(tmp_path, 20)
     with pytest.raises(SceneError, match="known are nearest, bilinear, cubic, sinc"):
         open_scene(folder, resampling="lanczos")

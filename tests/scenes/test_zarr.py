@@ -189,7 +189,7 @@ def test_contradictory_products_are_refused(tmp_path: Path, change: dict, messag
         open_scene(eopf(tmp_path, **change))
 
 
-def test_a_contradiction_can_be_settled_in_the_root_attributes(tmp_path: Path) -> None:
+def test_a_contradiction_can_be_resolved_in_the_root_attributes(tmp_path: Path) -> None:
     path = eopf(tmp_path, packing={"scale_factor": 1e-4}, radiometry="dn_offset")
     assert open_scene(path).attrs["radiometry"] == "dn_offset"
 
@@ -209,7 +209,7 @@ def test_products_are_scenes_of_a_folder(tmp_path: Path) -> None:
     assert scan(tmp_path) == [path]
 
 
-# damage and strangers' folders
+# damage and untrusted folders
 
 
 @pytest.mark.parametrize("product", [True, False])
@@ -346,7 +346,7 @@ def test_a_folder_with_a_name_that_means_something_to_fsspec_is_a_folder(tmp_pat
 
 
 @pytest.mark.parametrize("inside", ["nothing", "file"])
-def test_what_is_no_zarr_is_told(tmp_path: Path, inside: str) -> None:
+def test_what_is_no_zarr_is_refused(tmp_path: Path, inside: str) -> None:
     path = tmp_path / "s.zarr"
     path.mkdir() if inside == "nothing" else path.write_text("x")
     with pytest.raises(SceneError, match=r"s\.zarr (cannot be read as Zarr|is no)"):

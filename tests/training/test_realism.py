@@ -20,9 +20,9 @@ def tile(values: np.ndarray, code: int = 1) -> np.ndarray:
 def test_moments_are_compared_with_the_published_ones() -> None:
     noise = np.where(np.random.default_rng(0).random((13, 32, 32)) < 0.5, -1, 1) * STD[:, None, None]
     checks = check_moments([tile(MEAN[:, None, None] + noise)])
-    told = {check.what: check for check in checks}
+    by_name = {check.what: check for check in checks}
     assert len(checks) == 2 * len(BANDS)
-    assert told["deviation of B02"].met and abs(told["deviation of B02"].figure) < 0.1
+    assert by_name["deviation of B02"].met and abs(by_name["deviation of B02"].figure) < 0.1
     dark = {check.what: check for check in check_moments([tile(MEAN / 2)])}
     assert dark["mean of B08"].figure == pytest.approx(-0.5, abs=0.01) and not dark["mean of B08"].met
     assert not dark["deviation of B08"].met

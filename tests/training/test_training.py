@@ -261,9 +261,12 @@ def test_checkpoints_of_one_run_are_one_run() -> None:
         {"step": 5, "seconds": 50.0, "origin": one, "history": [{}], "share": 0.5},
         {"step": 7, "seconds": 70.0, "origin": other, "history": [], "share": 0.25},
     ]
-    told = summarise_runs(saved)
-    assert [(run["steps"], run["seconds"], run["share"]) for run in told] == [([5, 9], 90.0, 0.75), ([7], 70.0, 0.25)]
-    assert [len(run["history"]) for run in told] == [2, 0]
+    summary = summarise_runs(saved)
+    assert [(run["steps"], run["seconds"], run["share"]) for run in summary] == [
+        ([5, 9], 90.0, 0.75),
+        ([7], 70.0, 0.25),
+    ]
+    assert [len(run["history"]) for run in summary] == [2, 0]
 
 
 @pytest.mark.parametrize("name", ["compact", "unet-5-32", "unetpp-5-64"])
@@ -305,7 +308,7 @@ def test_checkpoints_are_averaged_as_often_as_they_are_named(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["text.pt", "cut.pt", "text.onnx"])
-def test_a_file_that_is_no_network_is_told(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path, name: str) -> None:
     torch.save({"averaged": Compact().state_dict()}, tmp_path / "whole.pt")
     whole = (tmp_path / "whole.pt").read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) // 2] if name == "cut.pt" else b"broken\n")

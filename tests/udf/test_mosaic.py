@@ -127,7 +127,7 @@ def test_a_card_without_a_mosaic_has_none_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"step": 0}, {"before": -1}, {"padding": "wrap"}, {"taper": "hann"}, {"step": 65}])
-def test_a_wrong_mosaic_in_a_card_is_told(tmp_path, wrong):
+def test_a_wrong_mosaic_in_a_card_is_refused(tmp_path, wrong):
     with pytest.raises(CardError, match="mosaic"):
         write_model(tmp_path, **{"kappamask:mosaic": {**OWN, **wrong}})
 
@@ -138,7 +138,7 @@ UKIS_NAMES = ("blue", "green", "red", "nir", "swir16", "swir22")
 
 @pytest.mark.parametrize("level", ["L1C", "L2A"])
 @pytest.mark.parametrize("count", [4, 6])
-def test_a_strangers_networks_run_by_card_alone(tmp_path, level, count):
+def test_other_peoples_networks_run_by_card_alone(tmp_path, level, count):
     """ukis-csmask's four networks: that package's masks from a card and its ONNX file.
 
     Equal in every pixel, but where two classes are as likely as each other to 0.001: inputs are rounded otherwise.

@@ -183,9 +183,7 @@ def test_dates_of_different_baselines_are_not_pooled(brightness):
 
 def test_a_date_under_cloud_follows_the_others(brightness):
     clear, cloudy = scene(), scene(floor=0.3, cirrus=0.1)
-    assert (
-        decide(xr.concat([WRITERS["dn_harmonized"](c) for c in (clear, cloudy)], "t"), brightness) == "dn_harmonized"
-    )
+    assert decide(xr.concat([WRITERS["dn_harmonized"](c) for c in (clear, cloudy)], "t"), brightness) == "dn_harmonized"
 
 
 @pytest.mark.parametrize("word", [["dn_offset"], None, 5])

@@ -77,9 +77,7 @@ def test_pixels_without_data_stay_so_and_do_not_bleed(wants_sinc):
     lost[:6], zero[:6] = np.nan, 0
     for gone in (lost, zero):
         plane = repeat(gone, 2, 0, 0, 60)
-        found = interpolate_bands(as_cube(plane, plane, repeat(cells, 6, 0, 0, 60)), wants_sinc, SAID.append)[
-            1
-        ].values
+        found = interpolate_bands(as_cube(plane, plane, repeat(cells, 6, 0, 0, 60)), wants_sinc, SAID.append)[1].values
         np.testing.assert_array_equal(found[:12], plane[:12])
         assert np.isfinite(found[12:]).all() and found[12:].min() > 1500 and found[12:].max() < 3100
 
@@ -109,6 +107,6 @@ def test_several_dates_are_each_looked_at(wants_sinc):
         np.testing.assert_array_equal(date, interpolate_bands(alone, wants_sinc, SAID.append))
 
 
-def test_a_kernel_that_is_not_known_is_told(tmp_path):
+def test_an_unknown_kernel_is_refused(tmp_path):
     with pytest.raises(CardError, match="resampling must be one of"):
         write_model(tmp_path, brightness_network(), **card_with("lanczos"))
