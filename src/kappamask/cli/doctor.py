@@ -10,8 +10,9 @@ import typer
 from packaging.requirements import Requirement
 
 from kappamask.cli.options import AsJson, Model, print_result
-from kappamask.models import KappaMaskError, ModelCard, load_card, read_weights
+from kappamask.models import DeviceError, KappaMaskError, ModelCard, load_card, read_weights
 from kappamask.models.extras import install_command
+from kappamask.udf.devices import DEVICES, check_device
 
 __all__ = ["doctor"]
 
@@ -33,6 +34,7 @@ def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "devices": [device for device in DEVICES if _is_usable(device)],
         "extras": {name: {"present": not lacking, "missing": lacking} for name, lacking in extras.items()},
         "model": trial,
     }
@@ -47,6 +49,14 @@ def _read_extras() -> dict[str, list[str]]:
     return {
         name: [one.name for one in wanted if one.marker and one.marker.evaluate({"extra": name})] for name in EXTRAS
     }
+
+
+def _is_usable(device: str) -> bool:
+    """Tell whether ONNX Runtime has the provider of a device."""
+    try:
+        return check_device(device) == device
+    except DeviceError:
+        return False
 
 
 def _version(package: str) -> str | None:
@@ -86,6 +96,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
     model = result["model"]
     lines = [f"python {result['python']} on {result['platform']}, {result['cores']} cores"]
     lines += [f"{name} {found or 'not installed'}" for name, found in result["packages"].items()]
+    lines.append(f"devices for --device: {', '.join(result['devices'])}")
     lines += [_extra(name, entry["missing"]) for name, entry in result["extras"].items()]
     if model["works"]:
         return [*lines, f"model {model['id']}: verified, {SIDE} x {SIDE} px in {model['seconds']:.3f} s"]

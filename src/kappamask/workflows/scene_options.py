@@ -9,6 +9,7 @@ from typing import Any, Self
 from kappamask.models import SceneError
 from kappamask.models.cleaning import CleaningOptions
 from kappamask.models.mask_options import MaskOptions
+from kappamask.udf.devices import check_device
 from kappamask.workflows.mask_files import scene_fingerprint
 
 __all__ = ["EXTRAS", "SceneOptions"]
@@ -76,6 +77,9 @@ class SceneOptions(MaskOptions):
         options = {key: value for key, value in asdict(self).items() if key not in NO_PIXEL}
         if self.pixel_m is None:  # masks from before there was the option stay as they are
             del options["pixel_m"]
+        options["device"] = check_device(self.device)
+        if options["device"] == "cpu":  # likewise
+            del options["device"]
         card = load_card(self.model)
         made_with = {
             "model": card.sha256,
