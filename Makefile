@@ -31,7 +31,12 @@ quick: $(READY)
 	$(BIN)/ruff check --quiet .
 	$(BIN)/python -m pytest -q -n 2 -m "not (browser or process or server or slow or torch or shared_data)"
 
-lint: $(READY)
+# Links for static tools; a source archive has none, for it would hold second copies.
+LINKS := $(addprefix src/kappamask/,models openeo_process udf)
+$(LINKS):
+	ln -s ../../$(@F) $@
+
+lint: $(READY) $(LINKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/checks/words.py

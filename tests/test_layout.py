@@ -49,6 +49,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(part, folder / part.name, symlinks=True, ignore=unwanted)
         else:
             shutil.copy(part, folder)
+    for name in LINKS:  # a source archive has no links
+        if not (link := folder / "src" / "kappamask" / name).exists():
+            link.symlink_to(f"../../{name}")
     git("init", "--quiet", folder)
     git("-C", folder, "add", "--all")
     author = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.models.devices import WINDOWS_PER_RUN
 from kappamask.udf import inference, windows
-from kappamask.udf.devices import WINDOWS_PER_RUN
 from kappamask.udf.inference import classify, ordered_results, split_threads
 from kappamask.udf.pixel_evidence import (
     MIN_PIXELS,
@@ -151,7 +151,7 @@ class _Window(NamedTuple):
 
 
 def _score_windows(values: list[NDArray[Any]], spec: InputSpec) -> list[Scores]:
-    """Score windows (band, y, x): (class, y, x) of each, NaN where it is not valid.
+    """Score windows (band, y, x) as (class, y, x), NaN where not valid.
 
     Windows whose images have one size are run at a time.
     """

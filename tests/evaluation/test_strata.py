@@ -154,6 +154,6 @@ def test_the_page_tells_strata_and_what_is_not_labelled(tmp_path: Path) -> None:
         tmp_path / "page.html", [DatasetResult(facts | summary(compared), patches, (peers[0],), {"a": 0})]
     )
     text = page.read_text()
-    assert "The labels tell cloud only." in text
+    assert "Labelled classes: cloud only." in text
     assert "Snow, ice" in text and "Low sun</th>" not in text
     assert "Shadows are not labelled in 1 of the scenes" in text

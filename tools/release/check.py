@@ -22,7 +22,8 @@ MAX_WHEEL_BYTES = 7_000_000
 BY_HAND = """
 By hand, in this order:
   1. git tag v{version} && git push --tags
-  2. kappamask archive -o build/release for Python 3.11; attach the zip to the release of the tag.
+  2. kappamask archive -o build/release --python 3.11; attach the zip to the release of the tag, where
+     `kappamask submit` looks for it: {archive}
   3. python -m twine upload build/release/kappamask_openeo-{version}*
   4. recipe/meta.yaml to conda-forge, with the sha256 of the sdist: {sha256}
 """
@@ -90,7 +91,9 @@ def main() -> int:
     failed = [name for name, check in checks.items() if not check()]
     for name in checks:
         print(f"{'FAILED' if name in failed else 'ok':>6}  {name}")
-    print(BY_HAND.format(version=version, sha256=hashlib.sha256(sdist.read_bytes()).hexdigest()))
+    archive = f"{metadata['url']}/releases/download/v{version}/kappamask-deps-compact-cp311.zip"
+    digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
+    print(BY_HAND.format(version=version, archive=archive, sha256=digest))
     return 1 if failed else 0
 
 

@@ -11,8 +11,8 @@ from packaging.requirements import Requirement
 
 from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import DeviceError, KappaMaskError, ModelCard, load_card, read_weights
+from kappamask.models.devices import DEVICES, check_device
 from kappamask.models.extras import install_command
-from kappamask.udf.devices import DEVICES, check_device
 
 __all__ = ["doctor"]
 

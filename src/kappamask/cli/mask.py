@@ -98,7 +98,14 @@ Output = Annotated[
 OfLevel = Annotated[Level | None, typer.Option("--level", help="Product level, if the scene does not say.")]
 
 
-Reading = Annotated[Radiometry, typer.Option("--radiometry", help="What the numbers mean.", rich_help_panel=PIXELS)]
+Reading = Annotated[
+    Radiometry,
+    typer.Option(
+        "--radiometry",
+        help="Scaling of the numbers: reflectance, or digital numbers with or without the offset.",
+        rich_help_panel=PIXELS,
+    ),
+]
 
 
 Bands = Annotated[
@@ -120,7 +127,7 @@ Thresholds = Annotated[
 Resampling = Annotated[
     str,
     typer.Option(
-        help="Of coarser bands: nearest, bilinear, cubic, sinc (KappaZeta's tool's).",
+        help="Resampling of 20 and 60 m bands: nearest, bilinear, cubic, or sinc as in KappaZeta's tool.",
         metavar="WORD",
         rich_help_panel=PIXELS,
     ),

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from kappamask.models import SceneError
 from kappamask.models.cleaning import CleaningOptions
+from kappamask.models.devices import check_device
 from kappamask.models.mask_options import MaskOptions
-from kappamask.udf.devices import check_device
 from kappamask.workflows.mask_files import scene_fingerprint
 
 __all__ = ["EXTRAS", "SceneOptions"]

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final, NamedTuple
 
-from kappamask.models import DeviceError
+from kappamask.models.errors import DeviceError
 from kappamask.models.hints import option
 
 __all__ = ["DEVICES", "WINDOWS_PER_RUN", "check_device", "explain_unusable", "provider_of"]
@@ -60,7 +60,7 @@ def provider_of(device: str, threads: int) -> tuple[str, dict[str, Any]]:
 
 
 def explain_unusable(device: str, used: list[str]) -> str:
-    """Say that a provider is installed but does not start, and what is used in its place."""
+    """Say that a provider is installed but does not start."""
     return (
         f"{PROVIDERS[device].name} is installed but did not start (ONNX Runtime would use {', '.join(used)}); "
         f"its driver or libraries are missing or of another version. {option('device', 'cpu')} needs neither."
