@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.models.devices import WINDOWS_PER_RUN
 from kappamask.udf import inference, windows
+from kappamask.udf.devices import WINDOWS_PER_RUN
 from kappamask.udf.inference import classify, ordered_results, split_threads
 from kappamask.udf.pixel_evidence import (
     MIN_PIXELS,

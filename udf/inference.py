@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.models import DeviceError, ModelCard, WeightsError, read_weights
-from kappamask.models.devices import explain_unusable, provider_of
+from kappamask.udf.devices import explain_unusable, provider_of
 from kappamask.udf.preprocess import InputSpec
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run_network(card: ModelCard, images: NDArray[np.float32], threads: int, devi
     Returns float32 (n, class, y, x).
 
     threads: what ONNX Runtime may use: 0 all cores, 1 in a back-end worker.
-    device: as `kappamask.models.devices.check_device` returns it.
+    device: as `kappamask.udf.devices.check_device` returns it.
     """
     with _session_lock:
         runner = open_session(card, threads, device)

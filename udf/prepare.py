@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
-from kappamask.models.devices import check_device
 from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import eager, lazy
 from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
+from kappamask.udf.devices import check_device
 from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics
 from kappamask.udf.preprocess import InputSpec
 from kappamask.udf.radiometry import (

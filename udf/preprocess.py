@@ -30,7 +30,7 @@ class InputSpec:
     mode_reason: str = ""
     """Why the numbers are read so, as a message tells it."""
     device: str = "cpu"
-    """What runs the network, of `kappamask.models.devices.DEVICES` but "auto"."""
+    """What runs the network, of `kappamask.udf.devices.DEVICES` but "auto"."""
     mosaic: Mosaic | None = None
     """Windows as the network's own tool lays them, instead of blended ones."""
 

@@ -7,7 +7,7 @@ import xarray as xr
 from udf_chunks import chunk_cube
 
 from kappamask.models import DeviceError, devices
-from kappamask.udf import cloud_mask, inference
+from kappamask.udf import cloud_mask, devices, inference
 from kappamask.workflows.scene_options import SceneOptions
 
 INSTALLED = onnxruntime.get_available_providers()

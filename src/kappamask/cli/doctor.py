@@ -10,8 +10,7 @@ import typer
 from packaging.requirements import Requirement
 
 from kappamask.cli.options import AsJson, Model, print_result
-from kappamask.models import DeviceError, KappaMaskError, ModelCard, load_card, read_weights
-from kappamask.models.devices import DEVICES, check_device
+from kappamask.models import KappaMaskError, ModelCard, load_card, read_weights
 from kappamask.models.extras import install_command
 
 __all__ = ["doctor"]
@@ -34,7 +33,7 @@ def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "devices": [device for device in DEVICES if _is_usable(device)],
+        "devices": _list_devices(),
         "extras": {name: {"present": not lacking, "missing": lacking} for name, lacking in extras.items()},
         "model": trial,
     }
@@ -51,12 +50,11 @@ def _read_extras() -> dict[str, list[str]]:
     }
 
 
-def _is_usable(device: str) -> bool:
-    """Tell whether ONNX Runtime has the provider of a device."""
-    try:
-        return check_device(device) == device
-    except DeviceError:
-        return False
+def _list_devices() -> list[str]:
+    """List the devices for which ONNX Runtime has a provider."""
+    from kappamask.udf.devices import list_devices
+
+    return list_devices()
 
 
 def _version(package: str) -> str | None:

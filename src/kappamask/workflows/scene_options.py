@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from kappamask.models import SceneError
 from kappamask.models.cleaning import CleaningOptions
-from kappamask.models.devices import check_device
 from kappamask.models.mask_options import MaskOptions
 from kappamask.workflows.mask_files import scene_fingerprint
 
@@ -73,6 +72,7 @@ class SceneOptions(MaskOptions):
     def record(self, scene: str) -> str:
         """Describe, as JSON, how a mask of `scene` is made; equal records mean equal masks."""
         from kappamask.models import card_digest, load_card
+        from kappamask.udf.devices import check_device
 
         options = {key: value for key, value in asdict(self).items() if key not in NO_PIXEL}
         if self.pixel_m is None:  # masks from before there was the option stay as they are

@@ -3,10 +3,10 @@
 import json
 from typing import Any, Final, NamedTuple
 
-from kappamask.models.errors import DeviceError
+from kappamask.models import DeviceError
 from kappamask.models.hints import option
 
-__all__ = ["DEVICES", "WINDOWS_PER_RUN", "check_device", "explain_unusable", "provider_of"]
+__all__ = ["DEVICES", "WINDOWS_PER_RUN", "check_device", "explain_unusable", "list_devices", "provider_of"]
 
 DEVICES: Final = ("cpu", "cuda", "openvino", "auto")
 """Values of `MaskOptions.device`."""
@@ -38,12 +38,18 @@ def check_device(device: str) -> str:
         raise DeviceError(f"{option('device', device)} is unknown: known are {', '.join(DEVICES)}.")
     if device == "cpu":
         return device
-    installed = _list_providers()
     if device == "auto":
-        return next((name for name, provider in PROVIDERS.items() if provider.name in installed), "cpu")
+        return list_devices()[0]
+    installed = _list_providers()
     if PROVIDERS[device].name not in installed:
         raise DeviceError(_explain_absent(device, installed))
     return device
+
+
+def list_devices() -> list[str]:
+    """List the devices for which ONNX Runtime has a provider, the fastest first."""
+    installed = _list_providers()
+    return [*(name for name, provider in PROVIDERS.items() if provider.name in installed), "cpu"]
 
 
 def provider_of(device: str, threads: int) -> tuple[str, dict[str, Any]]:
