@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from udf_chunks import chunk_cube
 
-from kappamask.models import DeviceError, devices
+from kappamask.models import DeviceError
 from kappamask.udf import cloud_mask, devices, inference
 from kappamask.workflows.scene_options import SceneOptions
 
