@@ -1,4 +1,4 @@
-"""Each block of the README is run on small scenes where only the extra that it names is installed."""
+"""Each block of the README runs with only the extra that it names."""
 
 import re
 import shlex
@@ -30,7 +30,7 @@ OUTPUTS = {
 
 
 def _steps() -> Iterator[tuple[str, str, str]]:
-    """Extra, language and text of each block; the extra is that of the last line that installed one."""
+    """Yield each block's extra, language and text; the last install line names the extra."""
     extra = ""
     for kind, text in blocks(README):
         if found := INSTALL.search(text):
@@ -55,7 +55,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
 
 
 def _localise(text: str, server: Server, built: Path) -> str:
-    """Replace where the back-end is, who one is there, where the archive lies, and the back-end's Python."""
+    """Replace the back-end's address, login and Python, and the archive's place."""
     log_in = f'.authenticate_basic("{server.user}", "{server.password}")'
     for old, new in (
         (ARCHIVE, built.as_uri()),

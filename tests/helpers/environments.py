@@ -1,4 +1,4 @@
-"""Virtual environments with one extra of the package only, made in a second by linking what this one has."""
+"""Virtual environments with one extra only, made by linking what this one has."""
 
 import csv
 import os
@@ -30,7 +30,7 @@ class Environment:
         (self.site,) = folder.glob("lib/python*/site-packages")
 
     def run(self, words: Iterable[str], cwd: Path, **variables: str) -> str:
-        """Run a command in `cwd` with a home of its own; what it printed, or AssertionError with its errors."""
+        """Run a command in `cwd` with its own home; return its output, or raise AssertionError."""
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "XDG_", "KAPPAMASK"))
         }
@@ -44,7 +44,7 @@ class Environment:
 
 
 def link_environment(folder: Path, extra: str) -> Environment:
-    """Make an environment in `folder` with the package and what its extra, such as "client,zarr", requires."""
+    """Make an environment with the package and what its extra, as "client,zarr", requires."""
     venv.create(folder, with_pip=False, symlinks=True)
     made = Environment(folder)
     for name in find_requirements(extra):
@@ -83,7 +83,7 @@ def _list_required(name: str, extra: str) -> set[tuple[str, str]]:
 
 
 def _list_links(found: Distribution) -> list[tuple[Path, Path]]:
-    """Pairs of path in an environment and target; files one by one where several distributions share a folder."""
+    """Yield path and target of each link; single files where distributions share a folder."""
     paths = [path for path in _list_files(found) if path.parts[0] not in ("..", "__pycache__")]
     shared = {path.parts[0] for path in paths} & _find_shared()
     links = {Path(path.parts[0]) for path in paths if path.parts[0] not in shared}
@@ -93,7 +93,7 @@ def _list_links(found: Distribution) -> list[tuple[Path, Path]]:
 
 @cache
 def _find_shared() -> set[str]:
-    """Folders at the top of this environment that several distributions have files in, as `odc` and `google`."""
+    """Find folders that several distributions have files in, as `odc` and `google`."""
     owners: dict[str, set[int]] = defaultdict(set)
     for number, found in enumerate(distributions()):
         for top in {path.parts[0] for path in _list_files(found)}:

@@ -32,7 +32,10 @@ def test_it_holds_the_udf_the_card_and_the_network_and_no_other_room(tmp_path):
 
 
 def test_it_leaves_out_the_library_that_no_network_needs(tmp_path):
-    """The Python module of ONNX Runtime holds all of it; `smoke_test` masks a cube with what is left."""
+    """Give the archive only the Python module of ONNX Runtime, with all of it.
+
+    `smoke_test` masks a cube with what is left.
+    """
     path = build(tmp_path)
     with zipfile.ZipFile(path) as content:
         libraries = [name for name in content.namelist() if ".so" in name]

@@ -29,7 +29,7 @@ def setup() -> ConfigParser:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
+def distributions(tmp_path_factory) -> Path:
     """Source archive and wheel, built as for a release."""
     folder = tmp_path_factory.mktemp("release")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
@@ -39,14 +39,14 @@ def built(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def metadata(built):
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+def metadata(distributions):
+    with zipfile.ZipFile(next(distributions.glob("*.whl"))) as wheel:
         name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         return message_from_bytes(wheel.read(name))
 
 
-def test_the_source_archive_holds_tests_docs_and_tools_once(built):
-    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+def test_the_source_archive_holds_tests_docs_and_tools_once(distributions):
+    with tarfile.open(next(distributions.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     lacking = [
         path
@@ -60,9 +60,9 @@ def test_the_source_archive_holds_tests_docs_and_tools_once(built):
     assert not [name for name in names if name.startswith(("src/kappamask/models", "src/kappamask/udf/"))]
 
 
-def test_twine_accepts_both_and_the_wheel_is_small(built):
-    assert check.passes_twine(*built.iterdir())
-    assert next(built.glob("*.whl")).stat().st_size <= check.MAX_WHEEL_BYTES
+def test_twine_accepts_both_and_the_wheel_is_small(distributions):
+    assert check.passes_twine(*distributions.iterdir())
+    assert next(distributions.glob("*.whl")).stat().st_size <= check.MAX_WHEEL_BYTES
 
 
 def test_links_of_the_long_description_are_absolute(metadata, setup):
