@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ __all__ = ["classify", "open_session", "ordered_results", "run_network", "split_
 
 _session_lock = threading.Lock()
 Scores = NDArray[np.float32]
+Result = TypeVar("Result")
 
 
 def run_network(card: ModelCard, images: NDArray[np.float32], threads: int, device: str = "cpu") -> Scores:
@@ -132,7 +133,7 @@ def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_results(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Generator[Scores]:
+def ordered_results(jobs: Iterable[Callable[[], Result]], parallel: int) -> Generator[Result]:
     """Yield the results of `jobs` in their order.
 
     As many run at a time as `parallel` says, and one waits. What a job raises comes in its place.
@@ -142,7 +143,7 @@ def ordered_results(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Gene
     if parallel == 1:
         yield from (job() for job in jobs)
         return
-    running: deque[Future[Scores]] = deque()
+    running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(parallel, "kappamask-window") as pool:
         try:
             for job in jobs:
