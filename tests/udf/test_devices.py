@@ -1,4 +1,4 @@
-"""The device that runs the network: what is absent is an error, and classes do not depend on it."""
+"""Devices: absent ones are errors, and classes do not depend on them."""
 
 import numpy as np
 import onnxruntime
@@ -71,5 +71,5 @@ def test_several_windows_at_a_time_give_what_single_ones_give(monkeypatch):
 
 
 def test_a_record_of_the_processor_is_as_it_was_before_there_were_devices():
-    assert "device" not in SceneOptions().record("s3://bucket/scene.tif")
-    assert "device" not in SceneOptions(device="auto").record("s3://bucket/scene.tif") or len(INSTALLED) > 2
+    assert "device" not in SceneOptions().make_record("s3://bucket/scene.tif")
+    assert "device" not in SceneOptions(device="auto").make_record("s3://bucket/scene.tif") or len(INSTALLED) > 2

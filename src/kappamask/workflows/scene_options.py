@@ -69,7 +69,7 @@ class SceneOptions(MaskOptions):
         halved = self.pixel_m is not None and self.resolution > self.pixel_m
         return float(self.resolution) if halved else self.pixel_m
 
-    def record(self, scene: str) -> str:
+    def make_record(self, scene: str) -> str:
         """Describe, as JSON, how a mask of `scene` is made; equal records mean equal masks."""
         from kappamask.models import card_digest, load_card
         from kappamask.udf.devices import check_device
