@@ -17,10 +17,10 @@ from rasterio.transform import from_origin
 from shapely.geometry import box
 from stacs import serve_folder
 
-from kappamask.backend.callbacks import Callback
 from kappamask.backend.chunks import apply_neighborhood
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.load import Request, load
+from kappamask.backend.processes.callbacks import Callback
 from kappamask.backend.save import write
 from kappamask.backend.scene_index import index
 from kappamask.backend.stac import check_source, stac_scenes

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openeo.rest._testing import DummyBackend
 from openeo.rest.connection import Connection
 
-from kappamask.backend.callbacks import Callback
+from kappamask.backend.processes.callbacks import Callback
 from kappamask.models import CubeError, JobError, load_card
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf, unusable
