@@ -1,4 +1,4 @@
-"""The Python that UDFs run in: its libraries, and a check of declared dependencies (PEP 723)."""
+"""The Python that UDFs run in: its libraries, and a check of declared dependencies."""
 
 from __future__ import annotations
 
