@@ -18,9 +18,9 @@ pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamas
 from command import one_sentence
 
 from kappamask.conversion import ConversionError, convert, deeplab, unet, winograd
+from kappamask.conversion.cards import OFFICIAL
 from kappamask.conversion.keras_file import read_layers
 from kappamask.conversion.onnx_graph import Convolution, Graph, WeightReader
-from kappamask.conversion.releases import OFFICIAL
 from kappamask.evaluation.comparison import judge
 from kappamask.models import load_card, read_weights
 from kappamask.udf import cloud_mask

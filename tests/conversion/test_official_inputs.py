@@ -11,8 +11,7 @@ import xarray as xr
 from networks import write_model
 
 from kappamask.conversion import deeplab, unet
-from kappamask.conversion.cards import write_document
-from kappamask.conversion.releases import OFFICIAL
+from kappamask.conversion.cards import OFFICIAL, write_document
 from kappamask.models.catalog import parse_card
 from kappamask.udf import cloud_mask
 from kappamask.udf.preprocess import InputSpec, find_valid, to_tensor
