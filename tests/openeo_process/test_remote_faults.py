@@ -84,7 +84,7 @@ def through(url: str, server: Server, book: Journal, keys: list[str], weather: W
             client.kill()
             client.join()
             TALLY["clients killed"] += 1
-        elif all(part.state.ended for part in book.parts()):
+        elif all(part.state.is_final for part in book.parts()):
             return
         weather.calm = time.monotonic() - began > LIMIT_S / 3
         assert time.monotonic() - began < LIMIT_S, [(part.state, part.message) for part in book.parts()]

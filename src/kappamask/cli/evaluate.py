@@ -60,7 +60,7 @@ def evaluate(
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
             else judge_files(str(truth), str(mask), merge_thin=merge_thin)
         )  # fmt: skip
-        scores, merged = judged.scores, judged.merged
+        scores, merged = judged.scores, judged.merges_thin
         written = _write_tables(output, judged) if output else []
     else:  # of whole products, too: edges, squares and intervals would take minutes
         from kappamask.evaluation.files import evaluate_pair

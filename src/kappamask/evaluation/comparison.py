@@ -41,7 +41,7 @@ class DatasetResult:
         return dict(self.found["peers"][0]["views"]["classes"])
 
     @property
-    def merged(self) -> bool:
+    def merges_thin(self) -> bool:
         """Whether thin cloud counts as cloud."""
         return bool(self.found["view"] == MERGED)
 
