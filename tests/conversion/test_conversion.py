@@ -17,9 +17,10 @@ pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamas
 
 from command import one_sentence
 
-from kappamask.conversion import ConversionError, convert, deeplab, unet, winograd
+from kappamask.conversion import ConversionError, convert, winograd
 from kappamask.conversion.cards import OFFICIAL
 from kappamask.conversion.keras_file import read_layers
+from kappamask.conversion.official_architectures import DEEPLAB, UNET
 from kappamask.conversion.onnx_graph import Convolution, Graph, WeightReader
 from kappamask.evaluation.comparison import judge
 from kappamask.models import load_card, read_weights
@@ -199,7 +200,7 @@ def test_another_architecture_level_or_a_missing_layer_is_refused(weights, tmp_p
     layers = read_layers(path)
     del layers["conv2d"][3]
     with pytest.raises(ConversionError, match="23 conv2d; the architecture has 24"):
-        WeightReader("w.hdf5", layers, unet.LAYERS)
+        WeightReader("w.hdf5", layers, UNET.layers)
     assert not (tmp_path / "out").exists()
 
 
@@ -263,4 +264,4 @@ def test_an_image_smaller_than_the_network_bears_is_masked(weights, tmp_path: Pa
 
 
 def test_strides_are_those_that_cards_promise() -> None:
-    assert unet.STRIDE == deeplab.STRIDE == 16
+    assert UNET.stride == DEEPLAB.stride == 16

@@ -137,7 +137,7 @@ def convert(
         from kappamask.conversion.official_networks import ARCHITECTURES
 
     card = run(weights, architecture.value, level.value, output)
-    facts = describe_network(card) | {"head": ARCHITECTURES[architecture.value].HEAD}
+    facts = describe_network(card) | {"head": ARCHITECTURES[architecture.value].head}
     lines = [f"{card.file}: {card.id}, {facts['head']} scores, sha256 {card.sha256}"]
     if quantise:
         with TemporaryDirectory() as scratch:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kappamask.files.onnx_metadata import DeepnessModel, make_deepness_metadata
 from kappamask.models import SENTINEL2_BANDS
+
+if TYPE_CHECKING:
+    from kappamask.conversion.official_architectures import Architecture  # needs onnx, which cards do not
 
 RELEASE: Final = "2022-09-13"
 FULL: Final = 65535
@@ -85,7 +87,7 @@ OFFICIAL: Final = {
 
 
 def write_document(
-    data: bytes, architecture: str, level: str, release: Official, built: ModuleType, source: str
+    data: bytes, architecture: str, level: str, release: Official, built: Architecture, source: str
 ) -> dict[str, Any]:
     """Return the card as JSON.
 
@@ -150,7 +152,7 @@ def list_classes(codes: Iterable[int]) -> list[dict[str, Any]]:
 
 
 def _build_properties(
-    architecture: str, level: str, release: Official, built: ModuleType, source: str
+    architecture: str, level: str, release: Official, built: Architecture, source: str
 ) -> dict[str, Any]:
     name = f"Sentinel-2 {level}: DN / {FULL}, divided by the band's largest value, not below 0"
     codes = [value for value, *_ in CLASSES]
@@ -162,7 +164,7 @@ def _build_properties(
         "mlm:architecture": TITLES[architecture],
         **TASK,
         "mlm:input": [describe_input(name, release.bands, _list_scalings(release))],
-        "mlm:output": [describe_output(f"{built.HEAD} score of each class", list_classes(codes), len(codes))],
+        "mlm:output": [describe_output(f"{built.head} score of each class", list_classes(codes), len(codes))],
         "kappamask:levels": [level],
         "kappamask:required_bands": list(release.bands),
         "kappamask:fill": 0.0,
@@ -171,8 +173,8 @@ def _build_properties(
         "kappamask:overlap": OVERLAP,
         "kappamask:resampling": "sinc",
         "kappamask:mosaic": MOSAIC,
-        "kappamask:stride": built.STRIDE,
-        "kappamask:least_side": built.LEAST_SIDE,
+        "kappamask:stride": built.stride,
+        "kappamask:least_side": built.least_side,
         "kappamask:output_values": codes,
         "kappamask:provenance": f"KappaZeta, release of {RELEASE}; sha256 of the HDF5 file {source}",
     }

@@ -10,12 +10,12 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
-from kappamask.conversion import deeplab, dl_l8s2_uv, unet
+from kappamask.conversion import dl_l8s2_uv
 from kappamask.conversion.cards import OFFICIAL, RELEASE, describe_for_deepness, write_document
 from kappamask.conversion.keras_file import read_layers
+from kappamask.conversion.official_architectures import CLASSES, DEEPLAB, UNET, Architecture
 from kappamask.conversion.onnx_graph import Graph, WeightReader
 from kappamask.files.atomic import atomic_write
 from kappamask.files.download import Show, download
@@ -25,7 +25,11 @@ from kappamask.models.errors import ConversionError
 
 __all__ = ["ARCHITECTURES", "BUCKET", "convert", "fetch", "list_official", "put_card"]
 
-ARCHITECTURES: Final[dict[str, ModuleType]] = {"unet": unet, "deeplabv3plus": deeplab, dl_l8s2_uv.NAME: dl_l8s2_uv}
+ARCHITECTURES: Final[dict[str, Architecture]] = {
+    "unet": UNET,
+    "deeplabv3plus": DEEPLAB,
+    dl_l8s2_uv.NAME: dl_l8s2_uv.ARCHITECTURE,
+}
 #: The bucket of KappaZeta's weights; its web site speaks plain HTTP only, the storage behind it HTTPS as well.
 BUCKET: Final = f"https://kappamask.s3.eu-central-1.amazonaws.com/model_weights/{RELEASE}"
 
@@ -44,12 +48,12 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
         known = ", ".join(f"{a} {lv}" for a, lv in OFFICIAL)
         raise ConversionError(f"No official network {architecture} {level}; there are {known}.")
     release, built = OFFICIAL[architecture, level], ARCHITECTURES[architecture]
-    reader, graph = WeightReader(weights.name, read_layers(weights), built.LAYERS), Graph(plain=plain)
+    reader, graph = WeightReader(weights.name, read_layers(weights), built.layers), Graph(plain=plain)
     scores = built.add_network(graph, reader, len(release.bands))
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
-    facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": str(built.HEAD)}
+    facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": built.head}
     facts |= describe_for_deepness(release)
-    data = graph.model(scores, len(release.bands), built.CLASSES, facts).SerializeToString()
+    data = graph.model(scores, len(release.bands), CLASSES, facts).SerializeToString()
     return _write_files(folder, data, write_document(data, architecture, level, release, built, source))
 
 
