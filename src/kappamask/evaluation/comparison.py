@@ -45,6 +45,9 @@ class DatasetResult:
         """Whether thin cloud counts as cloud."""
         return bool(self.found["view"] == MERGED)
 
+    merged = merges_thin
+    """Earlier name, which the documentation showed."""
+
     def worst_scenes(self) -> Iterator[tuple[dict[str, Any], Patch]]:
         """The scenes of `found["worst"]`, read again one by one."""
         for one in self.found["worst"]:
