@@ -195,7 +195,7 @@ def test_another_architecture_level_or_a_missing_layer_is_refused(weights, tmp_p
         convert(path, "deeplabv3plus", "L1C", tmp_path / "out")
     with pytest.raises(ConversionError, match=r"layer conv2d has .*\(3, 3, 13, 32\).*not .*\(3, 3, 14, 32\)"):
         convert(weights("deeplabv3plus", 13), "deeplabv3plus", "L2A", tmp_path / "out")
-    with pytest.raises(ConversionError, match="No official network unet L1B; there are unet L1C"):
+    with pytest.raises(ConversionError, match=r"unet L1B.*unet L1C"):
         convert(path, "unet", "L1B", tmp_path / "out")
     layers = read_layers(path)
     del layers["conv2d"][3]

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 import rasterio
+from doc_snippets import ROOT
 from products import CORNER, SENSED, safe
 from rasterio.transform import from_origin
-from shown import ROOT
 
 from kappamask.datasets import DATASETS, open_dataset
 from kappamask.datasets.pixbox import PRODUCTS

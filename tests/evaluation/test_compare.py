@@ -245,7 +245,7 @@ def test_nothing_to_judge_is_an_error() -> None:
     truth = patch().truth
     with pytest.raises(SceneError, match="labels no pixel"):
         compare([patch("empty", truth=np.zeros((48, 48)))], [make_peer("good", truth)])
-    with pytest.raises(SceneError, match=r"No peer could mask any patch\. x: x does not like it"):
+    with pytest.raises(SceneError, match=r"x: x does not like it"):
         compare([patch()], [make_peer("x", None)])
     with pytest.raises(SceneError, match="x is given twice"):
         compare([patch()], [make_peer("x", truth), make_peer("x", truth)])
@@ -293,7 +293,7 @@ def test_a_published_set_is_judged_on_its_test_part_with_thin_cloud(tmp_path: Pa
     assert found["peers"][0]["views"]["classes"]["recall"]["semi_transparent"] > 0.8
     assert judge(f"cloudsen12={tmp_path}", asked, split="all").found["scenes"] == 3
     assert judge(f"cloudsen12={tmp_path}", asked, split="all", limit=2).found["scenes"] == 2
-    with pytest.raises(SceneError, match="None of the 3 patches is of validation; there are some of test, train"):
+    with pytest.raises(SceneError, match=r"3 patches.*validation.*test, train"):
         judge(f"cloudsen12={tmp_path}", asked, split="validation")
     with pytest.raises(SceneError, match="No data set 'cloudsen13'"):
         judge(f"cloudsen13={tmp_path}", asked)

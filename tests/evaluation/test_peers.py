@@ -15,8 +15,8 @@ import valencia
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamask-openeo[convert]')")
 
 from command import one_sentence
+from doc_snippets import ROOT
 from patches import SIX, patch, write_patches
-from shown import ROOT
 
 from kappamask.conversion import ConversionError, convert
 from kappamask.datasets import Patch
