@@ -40,6 +40,7 @@ lint: $(READY) $(LINKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/checks/words.py
+	$(BIN)/python tools/checks/quotes.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
@@ -61,6 +62,7 @@ results: $(READY)
 	$(BIN)/python tools/docs/real_scenes.py
 	$(BIN)/python tools/docs/card_scores.py
 	$(BIN)/python tools/docs/which_mask.py
+	$(BIN)/python tools/docs/cluster.py
 
 # Measure all accuracies again, from the labelled files of docs/results.md; commit first, for the figures name the commit.
 DATA ?= ../shared/data

@@ -50,7 +50,7 @@ land = open_scene(product, level="L1C").isel(y=slice(700, 1084), x=slice(400, 78
 
 # %%
 def write_catalogue(folder, covers=(0.1, 0.5, 0.9, 0.3, 0.7, 0.2)):
-    """Write scenes of `land` under painted clouds, and a STAC catalogue with their cloud cover."""
+    """Write scenes of `land` under painted clouds, and a STAC catalogue of them."""
     catalogue = pystac.Catalog("local", "Scenes with painted clouds")
     box = land.rio.transform_bounds("EPSG:4326")
     for number, cover in enumerate(covers):

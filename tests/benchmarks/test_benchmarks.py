@@ -193,3 +193,16 @@ def test_times_tell_which_network_and_on_what(tmp_path: Path, monkeypatch: pytes
     assert not lacking["sizes"] and "needs" in lacking["failed"], "bands, or where it is not installed the tool"
     assert [one["bands"] for one in found["reading"]] == [list(bands), ["B04"]]
     assert found["machine"]["cores"] > 0 and len(found["product"]["sha256"]) == 64
+
+
+def test_scenes_of_a_cluster_are_one_file_under_several_names(tmp_path: Path) -> None:
+    from cluster_times import write_scenes
+
+    from kappamask.scenes import open_scene
+
+    scenes = write_scenes(tmp_path, 1500, 3)
+    assert len({path.name for path in scenes}) == 3 and len({path.stat().st_ino for path in scenes}) == 1
+    cube = open_scene(scenes[2])
+    assert cube.sizes["y"] == cube.sizes["x"] == 1500 and cube.attrs["level"] == "L1C"
+    corner = cube.isel(y=slice(1400, 1500), x=slice(1400, 1500)).values
+    assert corner.min() > 0 and corner.std() > 0

@@ -33,7 +33,7 @@ TESTED_ELSEWHERE = {
     "train",
 }  # fmt: skip
 """Commands that take long, wait, or need a back-end: here their lines are parsed only."""
-NOT_HERE = ("official-", "run1/", "mine.json", "l2a_unet.hdf5", "landsatbiomeRGBISWIR7.hdf5", "https://")
+NOT_HERE = ("official-", "run1/", "mine.json", "l2a_unet.hdf5", "landsatbiomeRGBISWIR7.hdf5", "https://", "tcp://HOST")
 """What is downloaded or trained first."""
 
 
@@ -108,7 +108,7 @@ def test_pages_do_what_they_show(page, scenes, archive, tmp_path, monkeypatch, c
     shutil.copytree(scenes, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stac, "search", lambda *_, **__: [str(scenes / "item.json")])
-    kappamask, known = runner(monkeypatch, capsys), {}
+    kappamask, known = runner(monkeypatch, capsys), {"__name__": "__main__"}
     remote = any("openeo.connect" in text for text in blocks(page, "python"))
     served = tmp_path / ("demo/scenes" if page.parent.name == "tutorial" else "scenes")
     with back_end(served, monkeypatch) if remote else nullcontext():

@@ -52,9 +52,9 @@ def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     real: Callable[..., Any] = inference.run_network
     fed: list[tuple[int, ...]] = []
 
-    def run(card: Any, image: np.ndarray, *options: Any) -> Any:
-        fed.append(image.shape)
-        return real(card, image, *options)
+    def run(card: Any, images: np.ndarray, *options: Any) -> Any:
+        fed.extend(image.shape for image in images)
+        return real(card, images, *options)
 
     monkeypatch.setattr(inference, "run_network", run)
     return fed

@@ -575,7 +575,7 @@ def test_a_netcdf_with_spoilt_scores_is_no_finished_mask(tmp_path: Path) -> None
     path.write_bytes(content[:middle] + bytes(1000) + content[middle + 1000 :])
     np.testing.assert_array_equal(read_mask(path).values, mask.values, "the mask itself is whole")
     assert not is_finished("https://example.org/scene", [path], "these")
-    assert is_finished("https://example.org/scene", [path], "these", whole=False)
+    assert is_finished("https://example.org/scene", [path], "these", verify_pixels=False)
 
 
 def test_masks_that_run_northwards_are_turned(tmp_path: Path) -> None:

@@ -179,9 +179,9 @@ def test_11_no_nan_reaches_the_network(monkeypatch):
     seen = []
     real = inference.run_network
 
-    def spy(card, image, threads):
-        seen.append(image)
-        return real(card, image, threads)
+    def spy(card, images, threads, device):
+        seen.append(images)
+        return real(card, images, threads, device)
 
     monkeypatch.setattr(inference, "run_network", spy)
     cube = chunk_cube()
@@ -247,7 +247,9 @@ def test_13_a_chunk_that_is_larger_than_the_window_is_masked_window_by_window(mo
     write_model(tmp_path, **{"kappamask:local_window": 128})
     sides, run_network = [], inference.run_network
     monkeypatch.setattr(
-        inference, "run_network", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n)
+        inference,
+        "run_network",
+        lambda card, images, *how: sides.append(images.shape[1:]) or run_network(card, images, *how),
     )
     run(chunk_cube((96, 96)), {**CONTEXT, "model": str(tmp_path)})
     assert {max(shape[1:]) for shape in sides} == {64}

@@ -15,8 +15,11 @@ from collections.abc import Callable
 from configparser import ConfigParser
 from pathlib import Path
 
+import conda_recipe
+
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "build" / "release"
+RECIPE = ROOT / "recipe" / "meta.yaml"
 MAX_WHEEL_BYTES = 7_000_000
 """A wheel of this size holds the package and one network; a second network belongs into a download."""
 BY_HAND = """
@@ -62,6 +65,14 @@ def is_committed() -> bool:
     ).stdout  # fmt: skip
 
 
+def is_recipe_right() -> bool:
+    """Print what conda-forge's linter would refuse, and return whether there is nothing."""
+    faults = [*conda_recipe.find_faults(conda_recipe.read_recipe(RECIPE), RECIPE.read_text(encoding="utf-8"))]
+    for fault in faults:
+        print(f"{RECIPE.name}: {fault}")
+    return not faults
+
+
 def is_reachable(url: str) -> bool:
     """Return whether a page is there."""
     try:
@@ -85,6 +96,7 @@ def main() -> int:
         f"recipe/meta.yaml names {version}": lambda: (
             find_version("recipe/meta.yaml", r'set version = "([^"]+)"') == version
         ),
+        "recipe/meta.yaml keeps conda-forge's rules": is_recipe_right,
     }
     if "--offline" not in sys.argv:
         checks[f"{metadata['url']} is there"] = lambda: is_reachable(metadata["url"])

@@ -56,6 +56,7 @@ def mask(
     overwrite: arguments.Overwrite = False,
     dry_run: arguments.DryRun = False,
     threads: arguments.Threads = 0,
+    device: arguments.OnDevice = arguments.Device.CPU,
     engine: arguments.Where = Engine.LOCAL,
     scheduler: arguments.Scheduler = None,
     as_json: AsJson = False,
@@ -84,6 +85,7 @@ def mask(
         cleaning=parse_cleaning(buffer_m or [], min_object_m2, fill_holes_m2, shadow_length_m),
         pixel_m=pixel_m,
         threads=threads,
+        device=device.value,
         extras=tuple(word for word in EXTRAS if extras[word]),
     )
     try:

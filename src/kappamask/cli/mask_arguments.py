@@ -1,5 +1,6 @@
 """Arguments and options of `kappamask mask` that no other command has."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,11 @@ from kappamask.cli.options import PIXELS, RUNNING, SHAPES, Engine, Level, Radiom
 
 __all__ = [
     "Bands",
+    "Device",
     "DryRun",
     "Mosaic",
     "OfLevel",
+    "OnDevice",
     "Output",
     "Overwrite",
     "PixelSize",
@@ -32,6 +35,17 @@ __all__ = [
 ]
 
 EXTRA_FILES = "Files next to the mask"
+
+
+class Device(StrEnum):
+    """What runs the network."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    OPENVINO = "openvino"
+    AUTO = "auto"
+
+
 Scenes = Annotated[
     list[str],
     typer.Argument(
@@ -103,6 +117,10 @@ Overwrite = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=RUNNING)]
 Threads = Annotated[
     int, typer.Option(min=0, help="0: as many as there are cores.", rich_help_panel=RUNNING, metavar="N")
+]
+OnDevice = Annotated[
+    Device,
+    typer.Option("--device", help="What runs the network; auto: a GPU if there is one.", rich_help_panel=RUNNING),
 ]
 Where = Annotated[Engine, typer.Option("--engine", help="dask: one task for each scene.", rich_help_panel=RUNNING)]
 Scheduler = Annotated[
