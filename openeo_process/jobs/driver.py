@@ -85,7 +85,7 @@ class Driver:
         with self.journal.hold(key) as record:
             if record is None:
                 raise JobError(f"Another client works on job {key}: end it, or try again in a few minutes.")
-            after = record if record.state.ended else self.transitions.cancel(record)
+            after = record if record.state.is_final else self.transitions.cancel(record)
         self.tell(after)
         return after
 
@@ -97,8 +97,8 @@ class Driver:
                 return True
             if record is None or (record.state is State.PLANNED and not self._has_place(schedules)):
                 schedule.next_at = time.monotonic() + self.policy.poll_s
-                return self.journal.get(key).state.ended
-            return record.state.ended or self._step(record, schedule)
+                return self.journal.get(key).state.is_final
+            return record.state.is_final or self._step(record, schedule)
 
     def _has_place(self, schedules: dict[str, _Schedule]) -> bool:
         return sum(self.journal.get(key).state in ACTIVE for key in schedules) < self.at_once
@@ -123,7 +123,7 @@ class Driver:
             self.journal.change(record, message="")
         schedule.next_at = time.monotonic() + (self.policy.poll_s if schedule.waits else 0.0)
         schedule.faults, schedule.since = 0, time.monotonic()
-        return after.state.ended
+        return after.state.is_final
 
     def _fail(self, record: JobRecord, message: str) -> bool:
         self.tell(self.journal.change(record, state=State.FAILED, message=message))
