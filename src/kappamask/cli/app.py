@@ -7,7 +7,7 @@ import typer
 
 import kappamask
 from kappamask.cli.models import models
-from kappamask.cli.spellings import Command
+from kappamask.cli.spellings import Command, Group
 
 __all__ = ["app"]
 
@@ -31,6 +31,7 @@ MODULES = (
 
 app = typer.Typer(
     name="kappamask",
+    cls=Group,
     help="KappaMask cloud masks for Sentinel-2: here, and on openEO back-ends.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

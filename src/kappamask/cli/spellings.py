@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["Command", "translate"]
+__all__ = ["Command", "Group", "translate"]
 
 OPTIONS = {"--plan": "--dry-run", "--out": "--output"}
 """Earlier spelling -> today's."""
@@ -13,7 +13,23 @@ VALUES = {"--engine": {"here": "local", "serial": "local"}}
 """Option -> earlier spelling of a value -> today's."""
 
 
-class Command(TyperCommand):
+class _PlainFlags:
+    """Shows nothing behind flags in help; some versions of typer show <bool>, as if a value followed."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return all parameters, those for completion and help among them."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+        return found
+
+
+class Group(_PlainFlags, TyperGroup):
+    """A group of commands."""
+
+
+class Command(_PlainFlags, TyperCommand):
     """A command that takes earlier spellings too, which its help does not show."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
