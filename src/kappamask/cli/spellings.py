@@ -14,7 +14,10 @@ VALUES = {"--engine": {"here": "local", "serial": "local"}}
 
 
 class _PlainFlags:
-    """Shows nothing behind flags in help; some versions of typer show <bool>, as if a value followed."""
+    """Show no type behind flags in help.
+
+    Some versions of typer show <bool>, as if a value followed.
+    """
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return all parameters, those for completion and help among them."""
