@@ -19,7 +19,7 @@ from kappamask.backend.dimensions import add_dimension, apply_along, check_targe
 from kappamask.backend.engines import Run
 from kappamask.backend.errors import api_error, invalid_parameter
 from kappamask.backend.filters import select_labels
-from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
+from kappamask.backend.grid import Bounds, crop, intersection, make_grid, transform_bounds
 from kappamask.backend.kernel import convolve
 from kappamask.backend.masking import hide_masked, hide_polygon, is_inside
 from kappamask.backend.merging import merge
@@ -93,8 +93,10 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
             raise invalid_parameter(
                 "filter_bbox", "extent", f"{box} (EPSG:{self.epsg}) lies outside the cube, {self.area}"
             )
-        grid = PixelGrid.from_array(self.array, inside)
-        return self._derive(crop(self.array, grid.grow(self._margin)), grid.bounds)
+        left, _, _, top = self.array.rio.bounds()
+        grid = make_grid(inside, self.epsg, abs(self.array.rio.resolution()[0]), (left, top))
+        wider = grid.pad(self._margin).boundingbox.bbox
+        return self._derive(crop(self.array, wider), grid.boundingbox.bbox)
 
     def filter_spatial(self, geometries: Any) -> SceneCube:
         """Pixels in the geometries; others become NaN, and the cube is cut."""
