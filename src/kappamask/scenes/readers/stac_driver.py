@@ -16,12 +16,13 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from kappamask.files.archives import Source
+from kappamask.files.urls import redact
 from kappamask.models import SceneError
 from kappamask.models.extras import missing_extra
 from kappamask.scenes.grid import to_rasterio_crs
 from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, number_type
-from kappamask.scenes.readers.remote import is_url, open_raster, redact
+from kappamask.scenes.readers.remote import is_url, open_raster
 from kappamask.scenes.resample import resample_window
 
 __all__ = ["Driver", "append_band_number", "fill_hidden", "load_pixels", "source_window"]
