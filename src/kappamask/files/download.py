@@ -119,7 +119,7 @@ def part_path(target: Path, key: str = "") -> Path:
 
 
 def remove_part(part: Path) -> None:
-    """Remove a partial file and its mark, or the mark that a whole one leaves behind."""
+    """Remove a partial file and its mark, or the mark of a renamed one."""
     part.unlink(missing_ok=True)
     _mark_path(part).unlink(missing_ok=True)
 
