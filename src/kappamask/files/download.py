@@ -15,7 +15,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 from kappamask.files.urls import redact
 from kappamask.models.errors import DownloadError
 
-__all__ = ["Answer", "CutError", "append_rest", "download", "hash_file", "part_path", "remove_part"]
+__all__ = ["Answer", "CutError", "Show", "append_rest", "download", "hash_file", "part_path", "remove_part"]
 
 Show = Callable[[int, int], None]
 """Called with the bytes that are there and that there will be; 0 where that is not known."""
