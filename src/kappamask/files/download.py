@@ -178,7 +178,7 @@ class _Redirects(HTTPRedirectHandler):
 def _open_url(opener: OpenerDirector, url: str, headers: dict[str, str]) -> Iterator[Answer]:
     request = Request(url, headers=headers)  # noqa: S310  the scheme has been checked
     try:
-        opened = opener.open(request, timeout=WAIT_S)
+        opened: Any = opener.open(request, timeout=WAIT_S)
     except HTTPError as error:
         if error.code != BEYOND:
             raise DownloadError(f"{error.code} {error.reason}") from error
