@@ -85,7 +85,7 @@ class Driver:
         with self.journal.hold(key) as part:
             if part is None:
                 raise JobError(f"Another client works on part {key}: end it, or try again in a few minutes.")
-            after = part if part.state.ended else self.transitions.cancel(part)
+            after = part if part.state.is_final else self.transitions.cancel(part)
         self.tell(after)
         return after
 
@@ -97,8 +97,8 @@ class Driver:
                 return True
             if part is None or (part.state is State.PLANNED and not self._has_place(schedules)):
                 schedule.next_at = time.monotonic() + self.policy.poll_s
-                return self.journal.get(key).state.ended
-            return part.state.ended or self._step(part, schedule)
+                return self.journal.get(key).state.is_final
+            return part.state.is_final or self._step(part, schedule)
 
     def _has_place(self, schedules: dict[str, _Schedule]) -> bool:
         return sum(self.journal.get(key).state in ACTIVE for key in schedules) < self.at_once
@@ -123,7 +123,7 @@ class Driver:
             self.journal.change(part, message="")
         schedule.next_at = time.monotonic() + (self.policy.poll_s if schedule.waits else 0.0)
         schedule.faults, schedule.since = 0, time.monotonic()
-        return after.state.ended
+        return after.state.is_final
 
     def _fail(self, part: JobRecord, message: str) -> bool:
         self.tell(self.journal.change(part, state=State.FAILED, message=message))

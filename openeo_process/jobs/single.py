@@ -68,7 +68,7 @@ class SingleJob:
     def advance(self, record: JobRecord, ends: Iterable[State]) -> JobRecord:
         """Take steps until the job is in a state of `ends`; return its record."""
         ends, poll_s = {*ends}, LOCAL_POLL_S if is_local(record.backend) else FIRST_POLL_S
-        while not (record.state.ended or record.state in ends):
+        while not (record.state.is_final or record.state in ends):
             after = self._step(record)
             if after.state is record.state:
                 time.sleep(poll_s)

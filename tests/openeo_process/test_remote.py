@@ -16,7 +16,7 @@ import pystac
 import pytest
 import rasterio
 from command import one_sentence
-from faults import Prices, Script, Weather, spoilt
+from faults import FaultPlan, Prices, Script, spoil_requests
 from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
@@ -133,7 +133,7 @@ def test_scores_come_in_a_file_next_to_the_mask(kappamask, server, account, tmp_
 
 
 def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tmp_path):
-    with spoilt(server.url, Prices(30.0)) as url:
+    with spoil_requests(server.url, Prices(30.0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, "--max-credits", 40, area=WIDE)
         done = kappamask(*asked)
         assert done.code == 1 and "from the test job" in done.err, done.err
@@ -243,7 +243,7 @@ def test_a_full_disk_loses_nothing(kappamask, server, account, tmp_path):
     asked = words(server.url, tmp_path, dates="2018-02-01/2018-02-06")
     book = Journal(tmp_path / "j")
     assert kappamask(*asked, "--plan").code == 0
-    with spoilt(server.url, Script(("GET", "/results", "status before", 503))):
+    with spoil_requests(server.url, Script(("GET", "/results", "status before", 503))):
         pass
     kappamask(*asked)
     (part,) = book.parts()
@@ -264,17 +264,17 @@ def test_a_full_disk_loses_nothing(kappamask, server, account, tmp_path):
 
 
 def test_links_that_have_expired_are_signed_again(kappamask, server, account, tmp_path):
-    weather = Script(
+    plan = Script(
         ("GET", ".tif", "status before", 403), ("GET", ".tif", "truncate", 0), ("GET", ".tif", "status before", 410)
     )
-    with spoilt(server.url, weather) as url:
+    with spoil_requests(server.url, plan) as url:
         done = kappamask(*words(url, tmp_path, dates="2018-02-01/2018-02-07"))
     assert done.code == 0, done.err
-    assert weather.happened == {"status before": 2, "truncate": 1}
+    assert plan.happened == {"status before": 2, "truncate": 1}
 
 
-class Silent(Weather):
-    """Fair weather, in which results do not tell what they cover."""
+class Silent(FaultPlan):
+    """No faults, but results do not tell what they cover."""
 
     def amend(self, method, path, content):
         return content.replace(b"proj:bbox", b"its bbox") if path.endswith("/results") else content
@@ -288,7 +288,7 @@ def test_a_mask_of_half_its_part_is_refused_unless_the_back_end_says_so(
     It says so, but here the message is lost.
     """
     monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.1)
-    with spoilt(server.url, Silent(0, 0)) as url:
+    with spoil_requests(server.url, Silent(0, 0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-13")
         done = kappamask(*asked)
         assert done.code == 1 and "covers 47% of its part" in done.err and "--allow-holes" in done.err, done.err
@@ -358,7 +358,7 @@ def test_products_that_say_they_are_cloudier_are_left_out(kappamask, tmp_path, m
 
 
 def test_a_token_that_has_expired_is_renewed(kappamask, server, account, tmp_path):
-    with spoilt(server.url, Script(("GET", "/jobs/", "status before", 401))) as url:
+    with spoil_requests(server.url, Script(("GET", "/jobs/", "status before", 401))) as url:
         done = kappamask(*words(url, tmp_path, dates="2018-02-01/2018-02-08"))
     assert done.code == 0, done.err
 

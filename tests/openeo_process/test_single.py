@@ -2,7 +2,7 @@
 
 import openeo
 import pytest
-from faults import Script, spoilt
+from faults import Script, spoil_requests
 from remote import DATES, PYTHON, back_end, jobs_of
 
 from kappamask.openeo_process import cloud_mask, fetch, submit
@@ -48,7 +48,7 @@ def test_the_same_call_again_finds_the_same_job(server, tmp_path, capsys, kappam
 def test_an_answer_that_is_lost_makes_no_second_job(server, monkeypatch):
     monkeypatch.setattr("kappamask.openeo_process.jobs.single.RetryPolicy", lambda: QUICK)
     before = len(jobs_of(server))
-    with spoilt(server.url, Script(("POST", "/jobs", "drop after", 0))) as url:
+    with spoil_requests(server.url, Script(("POST", "/jobs", "drop after", 0))) as url:
         job = submit(mask_of(server, url), title="Lost", **OPTIONS)
     assert len(jobs_of(server)) == before + 1
     assert job.job_id in {one["id"] for one in jobs_of(server)}

@@ -46,7 +46,7 @@ def drive_jobs(
 
     watched: jobs whose progress is shown. once: see `Driver.run`.
     """
-    waiting = [one for one in jobs if not one.state.ended]
+    waiting = [one for one in jobs if not one.state.is_final]
     if not waiting:
         return
     with require_extra("client"), progress.watch(watched) as report:
@@ -78,7 +78,7 @@ def _select_allowed(
 
     now = [journal.get(part.fingerprint) for part in parts]
     test_job = _find_test_job(now)
-    others = [part for part in now if part is not test_job and not part.state.ended]
+    others = [part for part in now if part is not test_job and not part.state.is_final]
     refusal = _credit_refusal(test_job, now, limit, notify) if others and test_job.state is State.FETCHED else None
     if test_job.state is State.FETCHED and refusal is None:
         return others
