@@ -51,7 +51,7 @@ def plan_record(
 
 def find_record(journal: Journal, connection: openeo.Connection, job_id: str) -> JobRecord | None:
     """Find the record of a job that `plan_record` planned, else None."""
-    found = [one for one in journal.parts(job=job_id) if one.has_own_graph]
+    found = [one for one in journal.records(job=job_id) if one.has_own_graph]
     return next((one for one in found if one.backend == connection.root_url), None)
 
 

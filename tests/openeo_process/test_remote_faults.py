@@ -84,10 +84,10 @@ def through(url: str, server: Server, book: Journal, keys: list[str], plan: Faul
             client.kill()
             client.join()
             TALLY["clients killed"] += 1
-        elif all(part.state.is_final for part in book.parts()):
+        elif all(part.state.is_final for part in book.records()):
             return
         plan.calm = time.monotonic() - began > LIMIT_S / 3
-        assert time.monotonic() - began < LIMIT_S, [(part.state, part.message) for part in book.parts()]
+        assert time.monotonic() - began < LIMIT_S, [(part.state, part.message) for part in book.records()]
 
 
 @pytest.mark.parametrize("seed", range(RUNS))
@@ -101,7 +101,7 @@ def test_nothing_is_lost_or_done_twice(server, seed, tmp_path):
     connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
     jobs = connection.list_jobs(limit=10_000)
     masks = set()
-    for part in book.parts():
+    for part in book.records():
         assert part.state is State.FETCHED, part.message
         own = [job for job in jobs if title_tag(part.fingerprint) in job["title"]]
         assert [job["id"] for job in own if job["status"] != "created"] == [part.job], "paid once"

@@ -34,7 +34,7 @@ def test_the_same_call_again_finds_the_same_job(server, tmp_path, capsys, kappam
     assert "finished" in said and first.job_id in said
     (path,) = fetch(again, tmp_path / "out")
     assert str(path) in capsys.readouterr().out
-    (record,) = Journal(locate_journal()).parts()
+    (record,) = Journal(locate_journal()).records()
     assert (record.job, record.state, record.folder) == (first.job_id, State.FETCHED, str(tmp_path / "out"))
     assert record.title.startswith("Mine ") and path.parent == tmp_path / "out"
     resumed = kappamask("resume", "--journal", locate_journal())

@@ -125,7 +125,7 @@ def test_results_of_both_versions_become_the_same_mask(kappamask, server, accoun
     assert done.code == 0, done.err
     mask, _collection = json.loads(done.out)["files"]
     assert pixels(mask) == expected_mask
-    for part in Journal(tmp_path / "j").parts():
+    for part in Journal(tmp_path / "j").records():
         names = {path.name for path in Path(part.folder).iterdir()}
         assert names == {f"openEO_{DATE}Z.tif", MANIFEST}
 
@@ -134,7 +134,7 @@ def test_the_canary_is_proven_and_its_dates_are_counted(kappamask, server, accou
     with spoil_requests(server.url, Stac11(costs=30.0)) as url:
         done = kappamask(*words(url, tmp_path, "--max-credits", 40, area=LARGE, part_km=50))
         assert done.code == 1 and "from the test job) are more than --max-credits 40" in done.err, done.err
-        canary, other = Journal(tmp_path / "j").parts()
+        canary, other = Journal(tmp_path / "j").records()
         assert (canary.name, canary.state, other.state) == (TEST_JOB, State.FETCHED, State.PLANNED)
         allowed = kappamask(*words(url, tmp_path, "--max-credits", 4000, area=LARGE, part_km=50))
     assert allowed.code == 0 and "credits for 2 jobs, from the test job" in allowed.err, allowed.err
@@ -151,7 +151,7 @@ def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expec
                 client.send_signal(signal.SIGINT)
                 break
         client.communicate(timeout=60)
-        part = next(part for part in Journal(tmp_path / "j").parts() if part.job)
+        part = next(part for part in Journal(tmp_path / "j").records() if part.job)
         folder = Path(part.folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, half in ((f"openEO_{DATE}Z.tif", TIFF[:2]), (f"0f8f_{DATE}T00:00:00Z_openEO", TIFF)):
@@ -159,7 +159,7 @@ def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expec
         before = len(jobs_of(server))
         done = kappamask("resume", "--journal", tmp_path / "j", "--json")
     assert done.code == 0, done.err
-    parts = Journal(tmp_path / "j").parts()
+    parts = Journal(tmp_path / "j").records()
     assert len(jobs_of(server)) == before + len([one for one in parts if one.job != part.job]), "nothing is paid twice"
     assert pixels(json.loads(done.out)["files"][0]) == expected_mask
     assert not [*(tmp_path / "out").rglob(".*")]
@@ -189,7 +189,7 @@ def test_masks_that_the_released_version_lost_come_back(kappamask, server, accou
         asked = words(url, tmp_path)
         assert kappamask(*asked).code == 0
         before, book = len(jobs_of(server)), Journal(tmp_path / "j")
-        for part in book.parts():
+        for part in book.records():
             rewrite_as_released(part, book)
         mask = tmp_path / "out" / f"mask_{DATE}_32635.tif"
         mask.unlink()
@@ -208,7 +208,7 @@ def test_files_without_a_mask_are_an_error_and_come_with_a_later_version(kappama
         assert done.code == 1 and one_sentence(last), done.err
         assert "no mask is among its files: found was openeo; needed is a GeoTIFF with a date" in last
         assert "kappamask resume" in last
-        assert [part.state for part in Journal(tmp_path / "j").parts()] == [State.FINISHED, State.PLANNED]
+        assert [part.state for part in Journal(tmp_path / "j").records()] == [State.FINISHED, State.PLANNED]
         fetched = kappamask("fetch", "--journal", tmp_path / "j")
         assert fetched.code == 1 and "no mask is among its files" in fetched.err
         before, plan.shape = len(jobs_of(server)), as_item_keys

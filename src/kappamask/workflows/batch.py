@@ -229,7 +229,7 @@ def _ask_back_end(submission: Submission, options: BatchOptions) -> tuple[Submis
 
 
 def _find_jobs(journal: "Journal", batch: str | None) -> list[JobRecord]:
-    found = journal.parts(batch=batch) if batch else journal.parts()
+    found = journal.records(batch=batch) if batch else journal.records()
     if batch and not found:
         raise JobError(
             f"The journal {journal.path} knows no batch {batch}; "
