@@ -120,7 +120,7 @@ def test_several_items_are_a_series(scene: Path, tmp_path: Path) -> None:
     assert [str(t)[:10] for t in cube["t"].values] == ["2021-05-17", "2021-05-27"]
     np.testing.assert_array_equal(cube.values[0], cube.values[1])
     offset = item(scene, raw_item(with_scale(assets(), -0.1), name="x"))
-    with pytest.raises(SceneError, match="radiometry of the items differs: dn_offset, not known"):
+    with pytest.raises(SceneError, match=r"radiometry.*dn_offset.*not known"):
         open_stac([late, offset])
 
 
@@ -302,7 +302,7 @@ def test_an_item_at_an_address_is_read_by_ranges(scene: Path, monkeypatch: pytes
         assert f"/{path.name}" in seen and "/B11.tif" in seen
         with pytest.raises(SceneError, match="is no HTTPS address"):
             open_scene(f"{address}/{path.name}")
-        with pytest.raises(SceneError, match=r"gone\.json cannot be had: the answer is 404"):
+        with pytest.raises(SceneError, match=r"gone\.json.*404"):
             open_stac(f"{address}/gone.json", loopback=True)
 
 
