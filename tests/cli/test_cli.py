@@ -3,7 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -371,12 +370,10 @@ def test_the_choices_are_those_of_the_algorithm() -> None:
     assert {mode.value for mode in Radiometry} == {"auto", *MODES}
 
 
-def test_help_comes_at_once_and_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy() -> None:
     call = "import sys; sys.argv = ['kappamask', '--help']; from kappamask.cli import main"
     code = f"{call}\ntry: main()\nfinally: print(*sys.modules)"
-    started = time.perf_counter()
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert time.perf_counter() - started < 5
     loaded = set(ended.stdout.split())
     assert "kappamask.cli.mask" in loaded
     assert not loaded & {"numpy", "xarray", "rasterio", "dask", "onnxruntime", "openeo", "matplotlib"}
