@@ -7,7 +7,6 @@ import rasterio
 import xarray as xr
 from rasterio.transform import from_origin
 
-from kappamask.models import CubeError
 from kappamask.models.mask_options import MaskOptions
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
@@ -56,8 +55,21 @@ def test_dates_of_the_same_facts_are_one_series(tmp_path, brightness):
     assert "scene_facts" not in cloud_mask(scenes[0], model=brightness).coords
 
 
-def test_a_mixed_series_is_not_streamed_as_one(tmp_path, brightness):
+def test_a_mixed_series_is_streamed_date_by_date(tmp_path, brightness):
     early = written(tmp_path / "a.tif", 0, processing_baseline="03.01")
     late = written(tmp_path / "b.tif", 1000, processing_baseline="05.11")
-    with pytest.raises(CubeError, match="mask each scene apart"):
-        stream(joined([early, late]), MaskOptions(model=brightness))
+    series = joined([early, late])
+    expected = cloud_mask(series, model=brightness, scores=True).compute()
+    found = stream(series, MaskOptions(model=brightness))
+    template, steps = found.template(), []
+    mask, score = (np.zeros(template[name].shape, template[name].dtype) for name in ("mask", "score"))
+
+    def keep(piece):
+        mask[piece.date, piece.y, piece.x], score[piece.date, :, piece.y, piece.x] = piece.mask, piece.scores
+
+    found.run(keep, lambda done, total: steps.append((done, total)))
+    np.testing.assert_array_equal(mask, expected["mask"])
+    np.testing.assert_array_equal(score, expected["score"])
+    assert list(template["mask"].attrs) == list(expected["mask"].attrs)
+    assert template["mask"].attrs["radiometry"] == "dn_harmonized; dn_offset"
+    assert steps[-1] == (2, 2) and found.windows == 2

@@ -128,7 +128,8 @@ def open_stac(
     without it, the rule of its provider holds (`scenes.providers`), and the attribute is left out where that leaves a
     doubt, so that `cloud_mask` asks the pixels.
     `resampling`: of bands on other grids, see `open_scene`. `loopback`: allow plain HTTP to this machine.
-    Coordinates, attributes and errors are those of `open_scene`; several items carry the same radiometry and level.
+    Coordinates, attributes and errors are those of `open_scene`. Several items may differ in radiometry and level: the
+    numbers stay as stored, the coordinate `scene_facts` tells those of each date, and `cloud_mask` reads them.
     """
     _check_words(radiometry, resampling, resolution)
     items = [read_item(one, resolution, loopback=loopback) for one in (item if isinstance(item, list) else [item])]
@@ -256,12 +257,12 @@ def _radiometry(item: StacItem, labels: list[str]) -> str | None:
 
 
 def _series(cubes: list[xr.DataArray]) -> xr.DataArray:
-    """Cubes of one grid along t, in order of time."""
-    for key in ("radiometry", "level"):
-        words = {str(cube.attrs.get(key, "not known")) for cube in cubes}
-        if len(words) > 1:
-            raise SceneError(f"The {key} of the items differs: {', '.join(sorted(words))}; open them apart.")
+    """Join cubes of one grid along t, in order of time.
+
+    What differs between them is in the coordinate `scene_facts`.
+    """
     times = [np.datetime64(str(cube.attrs["datetime"]).removesuffix("Z"), "ns") for cube in cubes]
     stacked = xr.concat(cubes, xr.Variable("t", times), combine_attrs="drop_conflicts").sortby("t")
-    stacked.attrs.pop("datetime", None)
+    shared = {key: value for key, value in stacked.attrs.items() if all(key in cube.attrs for cube in cubes)}
+    stacked.attrs = {key: value for key, value in shared.items() if key != "datetime"}
     return stacked
