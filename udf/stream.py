@@ -24,7 +24,7 @@ from kappamask.udf.lazy import compute_block, read_blocks
 from kappamask.udf.predict import pad_for_mosaic
 from kappamask.udf.prepare import PreparedCube, prepare_inputs
 from kappamask.udf.radiometry import check_radiometry
-from kappamask.udf.series import split_dates
+from kappamask.udf.series import apply_scene_facts, split_dates
 
 __all__ = ["READER_THREADS", "Piece", "Prefetcher", "ProgressCallback", "Stream", "overlap_slices", "stream"]
 
@@ -225,4 +225,8 @@ def stream(cube: xr.DataArray, options: MaskOptions) -> Stream:
     threads as the network has, but no more than four, compute the cube. Each date is read by its own facts.
     """
     options = replace(options, threads=options.threads or 1)
-    return Stream(tuple(prepare_inputs(part, options) for part in split_dates(cube) or [cube]))
+    return Stream(tuple(prepare_inputs(part, options) for part in _list_parts(cube, options)))
+
+
+def _list_parts(cube: xr.DataArray, options: MaskOptions) -> list[xr.DataArray]:
+    return split_dates(cube) or [apply_scene_facts(cube, options)]
