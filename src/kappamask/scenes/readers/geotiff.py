@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import xarray as xr
-from rasterio.enums import ColorInterp
 
 from kappamask.models import SceneError
 from kappamask.models.hints import option
@@ -12,7 +11,7 @@ from kappamask.scenes.band_names import are_numbered, band_names, choose, normal
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import read_grid
 from kappamask.scenes.metadata import attributes, packing
-from kappamask.scenes.readers.raster import lazy_bands, local_raster
+from kappamask.scenes.readers.raster import find_alpha, lazy_bands, local_raster
 from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = ["band_labels", "open_geotiff"]
@@ -21,7 +20,7 @@ __all__ = ["band_labels", "open_geotiff"]
 def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
     """See `open_scene`."""
     with local_raster(path) as dataset:
-        alpha = dataset.colorinterp[-1] == ColorInterp.alpha  # says where there are data, and is read as a mask
+        alpha = find_alpha(dataset) == dataset.count  # read as a mask
         texts = dataset.descriptions[:-1] if alpha else dataset.descriptions
         labels, indexes = band_labels(path.name, texts, bands)
         packed = [

@@ -12,7 +12,7 @@ import rasterio
 from dask.array import Array
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
+from kappamask.scenes.band_names import band_name
 from kappamask.scenes.grid import Grid, read_grid, to_stored_window, turn_north_up
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "GDAL_ERRORS",
     "NODATA_DN",
     "fill_value",
+    "find_alpha",
     "has_mask",
     "hidden_pixels",
     "lazy_bands",
@@ -156,7 +158,21 @@ def has_mask(dataset: DatasetReader, path: Source | str, band: int) -> bool:
 
     It may be in the file, in an alpha band, or in a file NAME.msk.
     """
-    return MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1] or _mask_file(path) is not None
+    has_own = MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1] or find_alpha(dataset) not in (None, band)
+    return has_own or _mask_file(path) is not None
+
+
+def find_alpha(dataset: DatasetReader) -> int | None:
+    """Return the number of the alpha band, which says where there are data, or None.
+
+    GDAL takes it for a mask only where there are two or four bands. Programs mark a fourth band so that is none: one
+    that is described as a Sentinel-2 band is data.
+    """
+    kinds = zip(dataset.colorinterp, dataset.descriptions, strict=True)
+    found = (
+        number for number, (kind, text) in enumerate(kinds, 1) if kind == ColorInterp.alpha and not band_name(text)
+    )
+    return next(found, None)
 
 
 def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window: Window) -> NDArray[np.bool_] | None:
@@ -167,6 +183,9 @@ def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window:
     """
     if MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1]:
         return np.asarray(dataset.read_masks(band, window=window) == 0)
+    alpha = find_alpha(dataset)
+    if alpha not in (None, band):
+        return np.asarray(dataset.read(alpha, window=window) == 0)
     mask_path = _mask_file(path)
     if mask_path is None:
         return None
