@@ -6,12 +6,22 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MODES", "OFFSET", "QUANTIFICATION", "Decision", "lacks_offset", "radiometry_from_metadata"]
+__all__ = [
+    "MODES",
+    "OFFSET",
+    "QUANTIFICATION",
+    "RADIOMETRY_SOURCE",
+    "Decision",
+    "lacks_offset",
+    "radiometry_from_metadata",
+]
 
 QUANTIFICATION = 1e-4
 """Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
 OFFSET = -0.1
 """RADIO_ADD_OFFSET and BOA_ADD_OFFSET, -1000 for all bands since baseline 04.00, as reflectance."""
+RADIOMETRY_SOURCE = "radiometry_source"
+"""Attribute: which metadata the attribute `radiometry` was read from; absent where somebody set it."""
 DECODED_REASON = "decoded with the file's scale_factor"
 OFFSET_BASELINE = 4.0
 CLOUDFERRO_BASELINE = 99.99
@@ -59,7 +69,8 @@ def lacks_offset(said: Decision | None, encoding: Mapping[str, Any]) -> bool:
 
 def _from_attribute(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
     mode = str(attributes.get("radiometry"))
-    return Decision(mode, "from the attribute 'radiometry'") if mode in MODES else None
+    by_metadata = RADIOMETRY_SOURCE in attributes
+    return Decision(mode, "from the attribute 'radiometry'", by_metadata) if mode in MODES else None
 
 
 def _from_encoding(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:

@@ -9,12 +9,13 @@ import xarray as xr
 from kappamask.models import CubeError
 from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
+from kappamask.udf.radiometry_metadata import RADIOMETRY_SOURCE
 
 __all__ = ["SCENE_FACTS", "add_scene_facts", "apply_scene_facts", "split_dates"]
 
 SCENE_FACTS = "scene_facts"
 """Coordinate, JSON: `xr.concat` keeps the attributes of the first scene only, but a coordinate of each."""
-READING = ("radiometry", "collection", "processing_baseline")
+READING = ("radiometry", RADIOMETRY_SOURCE, "collection", "processing_baseline")
 """Attributes that tell the radiometry."""
 RADIOMETRY_FACTS = (*READING, "level", "_FillValue")
 """Attributes that decide how numbers are read."""

@@ -75,16 +75,18 @@ def test_an_alpha_band_is_a_mask_and_no_layer_to_name(tmp_path, brightness):
         check(cube, brightness)
 
 
+@pytest.mark.parametrize(("name", "marked"), [("alpha", True), (None, True), ("Alpha", False), ("dataMask", False)])
 @pytest.mark.parametrize("count", [2, 3, 5, 6])
-def test_an_alpha_band_counts_among_any_number_of_bands(tmp_path, brightness, count):
+def test_an_alpha_band_counts_among_any_number_of_bands(tmp_path, count, name, marked):
     """GDAL takes an alpha band for a mask only where there are two or four bands."""
     labels = ["B02", "B03", "B04", "B08", "B11", "B12"][:count]
     shown = np.full((1, 32, 32), 255, "uint16")
     shown[0][EMPTY] = 0
     layers = np.concatenate([np.resize(numbers(), (count, 32, 32)), shown])
-    path = written(tmp_path / "a.tif", layers, [*labels, "alpha"])
-    with rasterio.open(path, "r+") as file:
-        file.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * (count - 1), ColorInterp.alpha]
+    path = written(tmp_path / "a.tif", layers, [*labels, name])
+    with rasterio.open(path, "r+" if marked else "r") as file:
+        if marked:
+            file.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * (count - 1), ColorInterp.alpha]
     cube = open_scene(path)
     assert cube.bands.values.tolist() == labels
     assert (cube.values[(slice(None), *EMPTY)] == 0).all()

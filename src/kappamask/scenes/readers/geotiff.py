@@ -10,7 +10,7 @@ from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import read_grid
-from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.metadata import attributes, name_source, packing
 from kappamask.scenes.readers.raster import find_alpha, lazy_bands, local_raster
 from kappamask.udf.radiometry import AUXILIARY
 
@@ -29,7 +29,7 @@ def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> 
             if label not in AUXILIARY
         ]
         radiometry = packing(path.name, packed)
-        attrs = attributes(path.name, dataset.tags(), level, radiometry)
+        attrs = attributes(path.name, dataset.tags(), level, radiometry) | name_source(radiometry)
         grid, nodata = read_grid(dataset), dataset.nodata
     return make_cube(lazy_bands(path, indexes), labels, grid, attrs, nodata)
 

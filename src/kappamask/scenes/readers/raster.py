@@ -60,6 +60,8 @@ ENVIRONMENT = {
 takes 5 % of the memory (GDAL's configuration options)."""
 CHUNK = 1024
 """Side of a dask chunk, pixels: the block size of Sentinel-2 JP2s, and 2 MiB a band."""
+ALPHA_NAMES = ("alpha", "datamask")
+"""Descriptions of bands that are 0 where there are no data; the second is Sentinel Hub's."""
 NODATA_DN = 0
 """Digital number of Sentinel-2 that means no data."""
 
@@ -165,14 +167,15 @@ def has_mask(dataset: DatasetReader, path: Source | str, band: int) -> bool:
 def find_alpha(dataset: DatasetReader) -> int | None:
     """Return the number of the alpha band, which says where there are data, or None.
 
-    GDAL takes it for a mask only where there are two or four bands. Programs mark a fourth band so that is none: one
-    that is described as a Sentinel-2 band is data.
+    It is marked as one, or described as one of `ALPHA_NAMES`. GDAL takes it for a mask only where there are two or four
+    bands. Programs mark a fourth band so that is none: one that is described as a Sentinel-2 band is data.
     """
     kinds = zip(dataset.colorinterp, dataset.descriptions, strict=True)
-    found = (
-        number for number, (kind, text) in enumerate(kinds, 1) if kind == ColorInterp.alpha and not band_name(text)
-    )
-    return next(found, None)
+    for number, (kind, text) in enumerate(kinds, 1):
+        is_marked = kind == ColorInterp.alpha and not band_name(text)
+        if dataset.count > 1 and (is_marked or (text or "").lower() in ALPHA_NAMES):
+            return number
+    return None
 
 
 def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window: Window) -> NDArray[np.bool_] | None:

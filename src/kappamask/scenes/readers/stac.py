@@ -18,7 +18,7 @@ from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import DEGREE, Grid, read_grid
-from kappamask.scenes.metadata import attributes
+from kappamask.scenes.metadata import attributes, name_source
 from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import NODATA_DN, number_type
 from kappamask.scenes.readers.remote import open_raster, resolve
@@ -244,7 +244,8 @@ def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str
         facts |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
     known = {key: value for key, value in facts.items() if value}
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
-    return attributes(f"{product} {item.id} {collection}", known, level) | product_facts(product) | place
+    source = name_source(None if radiometry else mode, "the STAC item")
+    return attributes(f"{product} {item.id} {collection}", known, level) | source | product_facts(product) | place
 
 
 def _radiometry(item: StacItem, labels: list[str]) -> str | None:
