@@ -31,10 +31,16 @@ quick: $(READY)
 	$(BIN)/ruff check --quiet .
 	$(BIN)/python -m pytest -q -n 2 -m "not (browser or process or server or slow or torch or shared_data)"
 
-lint: $(READY)
+# Links for static tools; a source archive has none, for it would hold second copies.
+LINKS := $(addprefix src/kappamask/,models openeo_process udf)
+$(LINKS):
+	ln -s ../../$(@F) $@
+
+lint: $(READY) $(LINKS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/checks/words.py
+	$(BIN)/python tools/checks/quotes.py
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
@@ -56,6 +62,7 @@ results: $(READY)
 	$(BIN)/python tools/docs/real_scenes.py
 	$(BIN)/python tools/docs/card_scores.py
 	$(BIN)/python tools/docs/which_mask.py
+	$(BIN)/python tools/docs/cluster.py
 
 # Measure all accuracies again, from the labelled files of docs/results.md; commit first, for the figures name the commit.
 DATA ?= ../shared/data

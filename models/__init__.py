@@ -14,6 +14,7 @@ from kappamask.models.catalog import CACHE, list_cards, load_card, parse_card
 from kappamask.models.errors import (
     CardError,
     CubeError,
+    DeviceError,
     JobError,
     KappaMaskError,
     MissingExtraError,
@@ -32,6 +33,7 @@ __all__ = [
     "CardError",
     "ClassValue",
     "CubeError",
+    "DeviceError",
     "JobError",
     "KappaMaskError",
     "MissingExtraError",

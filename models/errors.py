@@ -9,6 +9,7 @@ __all__ = [
     "CardError",
     "ConversionError",
     "CubeError",
+    "DeviceError",
     "DownloadError",
     "JobError",
     "KappaMaskError",
@@ -43,6 +44,10 @@ class WeightsError(KappaMaskError, OSError):
 
 class CubeError(KappaMaskError, ValueError):
     """A cube lacks the dimensions, labels, bands or size that a network needs."""
+
+
+class DeviceError(KappaMaskError, RuntimeError):
+    """The device that was asked for is unknown, or cannot run the network here."""
 
 
 class RadiometryError(KappaMaskError, ValueError):

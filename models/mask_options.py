@@ -32,3 +32,5 @@ class MaskOptions:
     """How windows are joined: "blended", or "vendor" as the network's own tool does ("own" is its earlier name)."""
     threads: int = 0
     """Threads of ONNX Runtime; 0 is one for each core. The mask does not depend on it."""
+    device: str = "cpu"
+    """What runs the network: "cpu", "cuda", "openvino", or "auto" for the first of these two that is installed."""

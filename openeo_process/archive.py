@@ -2,7 +2,7 @@
 
 It holds ONNX Runtime without its dependencies (none is needed to run a network), this package's `models` and
 `udf` with one network, and no numpy, xarray or protobuf, which the worker has and which must not be shadowed.
-The same content makes the same bytes, and their hash is in the name.
+The same content makes the same bytes. A release of this package has the archive of the network that comes with it.
 """
 
 import hashlib
@@ -13,19 +13,23 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, metadata
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from kappamask.models import JobError, ModelCard, load_card, read_weights
 from kappamask.models.package import FOLDER, package_files
 from kappamask.openeo_process.graph import udf
 
-__all__ = ["FOLDER", "build", "is_for_here", "smoke_test"]
+__all__ = ["FOLDER", "archive_name", "build", "find_release_fault", "is_for_here", "release_url", "smoke_test"]
 
 PYTHON = platform.python_version().rpartition(".")[0]
 PLATFORM = "manylinux_2_28_x86_64"
 """Of openEO's workers; the oldest that current ONNX Runtime wheels support."""
+TIMEOUT_S = 20.0
+"""After which an address that does not answer counts as one that is not there."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a zip can hold; one time for all files makes archives reproducible."""
 UNUSED = (
@@ -52,11 +56,39 @@ print("ok")
 """
 
 
-def build(output_dir: str | Path, *, model: str | Path | ModelCard = "compact", python: str | None = None) -> Path:
+def archive_name(model_id: str, python: str | None = None) -> str:
+    """Return `kappamask-deps-MODEL-cpXY.zip`, the name of the archive in a release."""
+    return f"kappamask-deps-{model_id}-cp{(python or PYTHON).replace('.', '')}.zip"
+
+
+def release_url(model_id: str, python: str | None = None) -> str:
+    """Return the URL of the archive in the release of this version."""
+    about = metadata("kappamask-openeo")
+    return f"{about['Home-page']}/releases/download/v{about['Version']}/{archive_name(model_id, python)}"
+
+
+def find_release_fault(url: str) -> str | None:
+    """Find why `url` cannot be read, such as "HTTP 404"; else None."""
+    try:
+        response = requests.head(url, allow_redirects=True, timeout=TIMEOUT_S)
+    except requests.RequestException as error:
+        return f"no answer, {type(error).__name__}"
+    return None if response.ok else f"HTTP {response.status_code}"
+
+
+def build(
+    output_dir: str | Path,
+    *,
+    model: str | Path | ModelCard = "compact",
+    python: str | None = None,
+    hashed: bool = True,
+) -> Path:
     """Write `kappamask-deps-MODEL-cpXY-HASH.zip` into `output_dir`; its path.
 
     python: version of the workers' Python, such as "3.11"; left out, that of this process. For this process'
     Python on Linux x86-64 the installed ONNX Runtime is taken, for another pip downloads the wheel of the same version.
+    hashed: with the hash of its content in the name, by which a back-end's job tells one archive from another; else
+    the name is that of `archive_name`.
     Raises JobError if ONNX Runtime cannot be had, and CardError or WeightsError for the network.
     """
     card = load_card(model)
@@ -68,8 +100,9 @@ def build(output_dir: str | Path, *, model: str | Path | ModelCard = "compact", 
         files = {**dict(_runtime(python, Path(scratch))), **dict(package_files(card))}
         part = Path(scratch) / "archive.zip"
         _write(part, files)
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()[:12]
-        target = folder / f"kappamask-deps-{card.id}-cp{python.replace('.', '')}-{digest}.zip"
+        target = folder / archive_name(card.id, python)
+        if hashed:
+            target = target.with_stem(f"{target.stem}-{hashlib.sha256(part.read_bytes()).hexdigest()[:12]}")
         part.replace(target)
     return target
 

@@ -26,7 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real imagery beside the project; tests that need it skip where it is not there."""
+    """Return the folder of real imagery next to the project.
+
+    Tests that need it skip where it is not there.
+    """
     folder = Path(os.environ.get("KAPPAMASK_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not (folder / "README.md").is_file():
         pytest.skip("the real imagery (folder ../shared/data, or KAPPAMASK_SHARED_DATA) is not on this machine")
@@ -41,7 +44,7 @@ def brightness(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
 
 @pytest.fixture(autouse=True)
 def data_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home of its own for the journal of each test, made when it is first written to."""
+    """Give each test its own home for the journal, made at the first write."""
     folder = tmp_path_factory.getbasetemp() / f"home-{uuid4().hex[:12]}"
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     return folder

@@ -1,4 +1,7 @@
-"""The package is whole however it is built or installed, and a deleted module is in no later wheel."""
+"""The package is complete however it is built or installed.
+
+A module that was deleted is in no later wheel.
+"""
 
 import json
 import shutil
@@ -40,7 +43,7 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What packages are built from, in a folder of its own, as a repository with one commit."""
+    """Copy what packages are built from to a repository with one commit."""
     folder = tmp_path_factory.mktemp("source") / "tree"
     folder.mkdir()
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -49,6 +52,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copytree(part, folder / part.name, symlinks=True, ignore=unwanted)
         else:
             shutil.copy(part, folder)
+    for name in LINKS:  # a source archive has no links
+        if not (link := folder / "src" / "kappamask" / name).exists():
+            link.symlink_to(f"../../{name}")
     git("init", "--quiet", folder)
     git("-C", folder, "add", "--all")
     author = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
@@ -99,7 +105,7 @@ def modules(wheel: Path) -> list[str]:
 
 
 def probe(installed: Path, wheel: Path) -> dict:
-    """What a new process finds in `installed`, a folder of packages, and for all else where this process looks."""
+    """Read what a new process finds in `installed`, and outside it where this process looks."""
     others = [path for path in sys.path if "site-packages" in path]
     found = json.loads(run("-I", "-S", "-c", PROBE, installed, json.dumps(modules(wheel)), *others))
     assert not found["heavy"] and not found["lost"] and not found["away"] and all(found["data"])
@@ -111,10 +117,10 @@ def editable(tree: Path, folder: Path) -> Path:
     """A folder of packages that holds an editable install of `tree`."""
     text = "import sys; from build import ProjectBuilder as B; B(sys.argv[1]).build('editable', sys.argv[2])"
     run("-c", text, tree, folder)
-    return unpacked(next(folder.glob("*.whl")), folder.parent / "site")
+    return unpack(next(folder.glob("*.whl")), folder.parent / "site")
 
 
-def unpacked(wheel: Path, folder: Path) -> Path:
+def unpack(wheel: Path, folder: Path) -> Path:
     with zipfile.ZipFile(wheel) as content:
         content.extractall(folder)
     return folder
@@ -133,7 +139,7 @@ def test_the_wheel_holds_every_module_and_works(wheel: Path, tmp_path: Path) -> 
     wanted = {(Path(folder.name) / path.relative_to(folder)).as_posix() for path, folder in files}
     wanted = {name if name.startswith("kappamask/") else f"kappamask/{name}" for name in wanted}
     assert {name for name in names(wheel) if name.endswith(".py")} == wanted
-    found = probe(unpacked(wheel, tmp_path / "site"), wheel)
+    found = probe(unpack(wheel, tmp_path / "site"), wheel)
     assert {name.split("/")[1] for name in found["archive"]} == {"models", "udf"}
 
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from itertools import product
-from typing import Any
+from itertools import chain, islice, product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.udf import inference, windows
+from kappamask.udf.devices import WINDOWS_PER_RUN
 from kappamask.udf.inference import classify, ordered_results, split_threads
 from kappamask.udf.pixel_evidence import (
     MIN_PIXELS,
@@ -130,23 +131,54 @@ def iter_pieces(
     `read(y, x)` gives the numbers (band, y, x) of one window; each is read once, from left to right, then downwards.
     """
     codes = np.array(spec.card.output, dtype=np.uint8)
-    jobs = (partial(_score_window, read(row.pixels, column.pixels), spec) for row, column in product(rows, columns))
-    with closing(ordered_results(jobs, parallel)) as scores:
+    places = product(rows, columns)
+    groups = iter(lambda: [*islice(places, WINDOWS_PER_RUN.get(spec.device, 1))], [])
+    jobs = (partial(_score_windows, [read(row.pixels, column.pixels) for row, column in one], spec) for one in groups)
+    with closing(ordered_results(jobs, parallel)) as results:
+        scores = chain.from_iterable(results)
         for y, x, found in windows.blend_windows(rows, columns, lambda *_: next(scores)):
             yield y, x, np.where(np.isnan(found[0]), np.uint8(MISSING), codes[classify(found, spec)]), found
 
 
-def _score_window(values: NDArray[Any], spec: InputSpec) -> Scores:
-    """Score one window: (class, y, x), NaN where it is not valid.
+class _Window(NamedTuple):
+    """A window as the network sees it."""
 
-    The network sees the smallest rectangle that holds its valid pixels, reflected up to the stride, so a chunk padded
+    image: NDArray[np.float32]
+    """The network's input (channel, y, x)."""
+    valid: NDArray[np.bool_]
+    """Pixels (y, x) of the part that the network sees."""
+    target: Scores
+    """Scores (class, y, x) of that part, to be filled in."""
+
+
+def _score_windows(values: list[NDArray[Any]], spec: InputSpec) -> list[Scores]:
+    """Score windows (band, y, x) as (class, y, x), NaN where not valid.
+
+    Windows whose images have one size are run at a time.
+    """
+    found = [np.full((len(spec.card.output), *one.shape[1:]), np.nan, dtype=np.float32) for one in values]
+    prepared = [_prepare_window(one, target, spec) for one, target in zip(values, found, strict=True)]
+    by_shape: dict[tuple[int, ...], list[_Window]] = {}
+    for window in prepared:
+        if window is not None:
+            by_shape.setdefault(window.image.shape, []).append(window)
+    for group in by_shape.values():
+        images = group[0].image[np.newaxis] if len(group) == 1 else np.stack([window.image for window in group])
+        scored = inference.run_network(spec.card, images, spec.threads, spec.device)
+        for window, scores in zip(group, scored, strict=True):
+            height, width = window.valid.shape
+            np.copyto(window.target, scores[:, :height, :width], where=window.valid)
+    return found
+
+
+def _prepare_window(values: NDArray[Any], scores: Scores, spec: InputSpec) -> _Window | None:
+    """Make the network's input of a window; None if no pixel is valid.
+
+    The network sees the smallest rectangle that holds the valid pixels, reflected up to the stride, so a chunk padded
     with NaN gives what its inside alone gives; windows of a network's own mosaic are fed whole.
     """
-    found = np.full((len(spec.card.output), *values.shape[1:]), np.nan, dtype=np.float32)
     valid = find_valid(values, spec)
-    if valid.any():
-        y, x = (slice(0, n) for n in valid.shape) if spec.mosaic else valid_extent(valid)
-        image = to_tensor(values[:, y, x], valid[y, x], spec)
-        scores = inference.run_network(spec.card, image, spec.threads)
-        np.copyto(found[:, y, x], scores[:, : y.stop - y.start, : x.stop - x.start], where=valid[y, x])
-    return found
+    if not valid.any():
+        return None
+    y, x = (slice(0, n) for n in valid.shape) if spec.mosaic else valid_extent(valid)
+    return _Window(to_tensor(values[:, y, x], valid[y, x], spec), valid[y, x], scores[:, y, x])

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.models import ModelCard, WeightsError, read_weights
+from kappamask.models import DeviceError, ModelCard, WeightsError, read_weights
+from kappamask.udf.devices import explain_unusable, provider_of
 from kappamask.udf.preprocess import InputSpec
 
 if TYPE_CHECKING:
@@ -21,37 +22,43 @@ __all__ = ["classify", "open_session", "ordered_results", "run_network", "split_
 
 _session_lock = threading.Lock()
 Scores = NDArray[np.float32]
+Result = TypeVar("Result")
 
 
-def run_network(card: ModelCard, image: NDArray[np.float32], threads: int) -> NDArray[np.float32]:
-    """Score `image` (channel, y, x), whose sides are multiples of `card.stride`.
+def run_network(card: ModelCard, images: NDArray[np.float32], threads: int, device: str = "cpu") -> Scores:
+    """Score `images` (n, channel, y, x), whose sides are multiples of `card.stride`.
 
-    Returns float32 (class, y, x).
+    Returns float32 (n, class, y, x).
 
-    `threads` is what ONNX Runtime may use: 0 all cores, 1 in a back-end worker.
+    threads: what ONNX Runtime may use: 0 all cores, 1 in a back-end worker.
+    device: as `kappamask.udf.devices.check_device` returns it.
     """
     with _session_lock:
-        runner = open_session(card, threads)
+        runner = open_session(card, threads, device)
+    source = runner.get_inputs()[0]
+    parts = np.split(images, len(images)) if source.shape[0] == 1 else [images]
     try:
-        scores = np.asarray(runner.run(None, {runner.get_inputs()[0].name: image[np.newaxis]})[0], dtype=np.float32)
+        scores = np.concatenate([np.asarray(runner.run(None, {source.name: part})[0], np.float32) for part in parts])
     except Exception as error:
-        raise WeightsError(f"{card.file} failed on an image of {image.shape}: {error}") from error
-    expected = (1, len(card.output), *image.shape[1:])
+        raise WeightsError(f"{card.file} failed on images of {images.shape}: {error}") from error
+    expected = (len(images), len(card.output), *images.shape[2:])
     if scores.shape != expected:
         raise WeightsError(f"{card.file} gives scores {scores.shape}; its card promises {expected} (n, class, y, x).")
     if not np.isfinite(scores).all():
         raise WeightsError(f"{card.file} gives scores that are no numbers: network or card is wrong.")
-    return _softmax(scores[0]) if card.activation == "softmax" else np.asarray(scores[0])
+    return _softmax(scores) if card.activation == "softmax" else scores
 
 
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    powers = np.exp(logits - logits.max(axis=0))
-    return np.asarray(powers / powers.sum(axis=0), dtype=np.float32)
+def _softmax(logits: Scores) -> Scores:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 @lru_cache(maxsize=4)
-def open_session(card: ModelCard, threads: int) -> "onnxruntime.InferenceSession":
-    """Open the session of a card, once; WeightsError if ONNX Runtime refuses it.
+def open_session(card: ModelCard, threads: int, device: str = "cpu") -> "onnxruntime.InferenceSession":
+    """Open the session of a card, once.
+
+    Raises WeightsError if ONNX Runtime refuses the network, DeviceError if the device's provider does not start.
 
     Threads do not spin while they wait (on a shared machine that costs 15 % of the CPU), and with one
     thread no pool is made, whose stacks would count against a worker's RLIMIT_AS.
@@ -64,11 +71,13 @@ def open_session(card: ModelCard, threads: int) -> "onnxruntime.InferenceSession
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        opened = onnxruntime.InferenceSession(read_weights(card), options, providers=["CPUExecutionProvider"])
+        opened = onnxruntime.InferenceSession(read_weights(card), options, providers=[provider_of(device, threads)])
     except WeightsError:
         raise
     except Exception as error:
         raise WeightsError(f"ONNX Runtime {onnxruntime.__version__} cannot open {card.file}: {error}") from error
+    if (used := opened.get_providers())[0] != provider_of(device, threads)[0]:
+        raise DeviceError(explain_unusable(device, used))
     _check_input(card, [source.shape for source in opened.get_inputs()])
     return opened
 
@@ -124,7 +133,7 @@ def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def ordered_results(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Generator[Scores]:
+def ordered_results(jobs: Iterable[Callable[[], Result]], parallel: int) -> Generator[Result]:
     """Yield the results of `jobs` in their order.
 
     As many run at a time as `parallel` says, and one waits. What a job raises comes in its place.
@@ -134,7 +143,7 @@ def ordered_results(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Gene
     if parallel == 1:
         yield from (job() for job in jobs)
         return
-    running: deque[Future[Scores]] = deque()
+    running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(parallel, "kappamask-window") as pool:
         try:
             for job in jobs:

@@ -12,6 +12,7 @@ from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import eager, lazy
 from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
+from kappamask.udf.devices import check_device
 from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics, find_shifted
 from kappamask.udf.preprocess import InputSpec
 from kappamask.udf.radiometry import (
@@ -85,6 +86,7 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
         mode=options.radiometry,
         nodata=_declared_nodata(cube),
         threads=options.threads,
+        device=check_device(options.device),
         thresholds=check_thresholds(card, options.thresholds),
         mosaic=_find_mosaic(options.mosaic, card),
     )

@@ -29,6 +29,8 @@ class InputSpec:
     """Of classes that are taken from a score on, not where they score best."""
     decision: Decision | None = None
     """Why the numbers are read so, once that is decided."""
+    device: str = "cpu"
+    """What runs the network, of `kappamask.udf.devices.DEVICES` but "auto"."""
     mosaic: Mosaic | None = None
     """Windows as the network's own tool lays them, instead of blended ones."""
 

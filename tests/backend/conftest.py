@@ -7,7 +7,7 @@ import numpy as np
 import openeo
 import pytest
 import xarray as xr
-from serving import BOX, DATES, Fetch, load, stored, write_scene
+from serving import BOX, DATES, Fetch, load, read_stored, write_scene
 
 from kappamask.backend.server import Server, running_server
 
@@ -53,5 +53,5 @@ def cube(connection: openeo.Connection) -> openeo.DataCube:
 @pytest.fixture(scope="module")
 def files(scenes: Path) -> xr.DataArray:
     """Return what the files hold there: (t, bands, y, x)."""
-    days = [stored(scenes, f"L2A_{date}.tif")[:, :10, :8] for date in DATES]
+    days = [read_stored(scenes, f"L2A_{date}.tif")[:, :10, :8] for date in DATES]
     return xr.concat(days, xr.DataArray(np.array(DATES, "datetime64[ns]"), dims="t", name="t"))

@@ -1,4 +1,7 @@
-"""The embedded back-end over its own API: the openEO client against a real server, real jobs in real processes."""
+"""The embedded back-end over its own API, with the openEO client.
+
+The server is real, and jobs run in their own processes.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,8 @@ from serving import (
     WEST,
     chunks,
     load,
+    read_stored,
     run_udf,
-    stored,
     udf_of,
     wait,
     wait_for_log,
@@ -78,7 +81,7 @@ def test_synchronous_netcdf_holds_the_udfs_pixels(connection: openeo.Connection,
         assert list(data.t.values) == [np.datetime64("2024-05-01"), np.datetime64("2024-05-06")]
         for band in BANDS:
             np.testing.assert_array_equal(
-                data[band].isel(t=0).values, stored(scenes, "L2A_2024-05-01.tif").sel(bands=band)
+                data[band].isel(t=0).values, read_stored(scenes, "L2A_2024-05-01.tif").sel(bands=band)
             )
             assert data[band].dtype == np.float32
         assert data.rio.write_crs(data.spatial_ref.attrs["crs_wkt"]).rio.crs.to_epsg() == EPSG
@@ -100,7 +103,7 @@ def test_batch_job_writes_one_named_geotiff_per_date(
     with rasterio.open(files["km_2024-05-01Z.tif"]) as file:
         assert (file.dtypes, file.nodata, file.descriptions, file.crs.to_epsg()) == (("uint8",), 255, ("mask",), EPSG)
         assert tuple(file.bounds) == (WEST + 100, NORTH - 400, WEST + 400, NORTH - 50)
-        expected = (stored(scenes, "L2A_2024-05-01.tif").values[0] > 4000) + 1
+        expected = (read_stored(scenes, "L2A_2024-05-01.tif").values[0] > 4000) + 1
         np.testing.assert_array_equal(file.read(1), expected[5:40, 10:40])
     messages = [entry["message"] for entry in job.logs()]
     assert "one chunk" in messages and "Unknown job options are ignored: colour." in messages
@@ -120,7 +123,7 @@ def test_results_are_served_in_ranges_under_signed_links(connection: openeo.Conn
     part = requests.get(link, headers={"Range": "bytes=10-19"}, timeout=10)
     assert part.status_code == 206 and part.content == whole.content[10:20]
     with rasterio.open(f"/vsicurl/{link}") as file:
-        np.testing.assert_array_equal(file.read(1), stored(scenes, "L2A_2024-05-01.tif").values[0])
+        np.testing.assert_array_equal(file.read(1), read_stored(scenes, "L2A_2024-05-01.tif").values[0])
     assert requests.get(link.replace("assets/", "assets/0"), timeout=10).status_code in (401, 403, 404, 500)
     forged = link.split("?")[0].rsplit("/", 2)
     assert requests.get(f"{forged[0]}/{'0' * 64}/{forged[2]}?{link.split('?')[1]}", timeout=10).status_code == 403
@@ -356,7 +359,7 @@ def test_results_are_written_nowhere_else(connection: openeo.Connection, server:
     assert not list(tmp_path.iterdir())
 
 
-def test_masks_beside_the_scenes_are_no_scenes(tmp_path: Path) -> None:
+def test_masks_next_to_the_scenes_are_no_scenes(tmp_path: Path) -> None:
     write_scene(tmp_path, "2024-05-01")
     mask = open_scene(tmp_path / "L2A_2024-05-01.tif").isel(bands=0, drop=True).astype("uint8") * 0
     for suffix in ("tif", "nc"):
@@ -379,7 +382,7 @@ def test_file_that_is_no_scene_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_archives_lie_beside_the_udf(connection: openeo.Connection, tmp_path: Path) -> None:
+def test_archives_lie_next_to_the_udf(connection: openeo.Connection, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "deps.zip", "w") as archive:
         archive.writestr("answer/__init__.py", "VALUE = 42\n")
     code = (
@@ -413,7 +416,7 @@ def test_dask_gives_the_same_pixels(scenes: Path, tmp_path: Path, dask_engine: s
         assert [entry["message"] for entry in job.logs()].count("one chunk") == 18
         job.get_results().download_files(tmp_path)
     for i, name in enumerate(["L2A_2024-05-01.tif", "L2A_2024-05-06.tif"]):
-        serial = apply_neighborhood(stored(scenes, name), MASK, 20, 5)
+        serial = apply_neighborhood(read_stored(scenes, name), MASK, 20, 5)
         with xr.open_dataset(tmp_path / "openEO.nc") as data:
             np.testing.assert_array_equal(data["B02"].isel(t=i).values, serial.values[0])
 
@@ -450,7 +453,7 @@ def test_command_prints_url_then_password_and_ends_cleanly(scenes: Path, tmp_pat
 
 
 def test_jobs_end_with_a_killed_server_and_results_outlive_it(scenes: Path, tmp_path: Path) -> None:
-    """A server on the same state folder knows the old jobs: what finished, and what went down with the first."""
+    """A new server on the same state folder knows finished and broken jobs."""
     arguments = f"{str(scenes)!r}, user='tester', password='s3cret', state={str(tmp_path / 'state')!r}"
     code = f"from kappamask.backend.server import run_server\nrun_server({arguments})"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -477,12 +480,12 @@ def test_jobs_end_with_a_killed_server_and_results_outlive_it(scenes: Path, tmp_
 def wait_for_end(pid: int, seconds: float = 10) -> None:
     """Poll until no process has this id."""
     end = time.monotonic() + seconds
-    while Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else _alive(pid):
+    while Path(f"/proc/{pid}").exists() if Path("/proc/self").exists() else _is_running(pid):
         assert time.monotonic() < end, f"process {pid} outlives its server"
         time.sleep(0.1)
 
 
-def _alive(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -546,11 +549,11 @@ def test_a_job_appears_with_its_records_or_not_at_all(tmp_path, monkeypatch):
     seen = []
     put = JobFolder.put
 
-    def watched(folder, name, value):
+    def put_and_list(folder, name, value):
         seen.append([path.name for path in tmp_path.glob("j-*")])
         put(folder, name, value)
 
-    monkeypatch.setattr(JobFolder, "put", watched)
+    monkeypatch.setattr(JobFolder, "put", put_and_list)
     spec = JobSpec("j-1", "me", {}, "1.2.0", "2018-02-02T10:50:00+00:00")
     folder = JobFolder.create(tmp_path, spec, Settings(scenes=".", state="."))
     assert seen == [[], []] and folder.path == tmp_path / "j-1" and folder.spec() == spec

@@ -1,4 +1,4 @@
-"""What other people's clients and readers rely on: pages, offsets, error codes and the place of results."""
+"""What other clients rely on: pages, offsets, error codes and the place of results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import requests
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from openeo.rest import OpenEoApiError
-from serving import EPSG, IDENTITY, NORTH, SIDE, WEST, load, run_udf, stored, wait
+from serving import EPSG, IDENTITY, NORTH, SIDE, WEST, load, read_stored, run_udf, wait
 
 EDGES = (WEST, NORTH - 10 * SIDE, WEST + 10 * SIDE, NORTH)
 
@@ -50,7 +50,7 @@ def test_netcdf_results_say_where_they_are(
             assert data[axis].attrs["standard_name"] == f"projection_{axis}_coordinate"
             assert data[axis].attrs["units"] == "metre"
         assert data.t.attrs["standard_name"] == "time"
-        expected = stored(scenes, "L2A_2024-05-06.tif").sel(bands="B04")
+        expected = read_stored(scenes, "L2A_2024-05-06.tif").sel(bands="B04")
         np.testing.assert_array_equal(data.B04.isel(t=1), expected)
     with rasterio.open(f"netcdf:{path}:B02") as file:
         assert file.crs.to_epsg() == EPSG and tuple(file.bounds) == EDGES
@@ -64,7 +64,7 @@ def test_netcdf_of_one_pixel_keeps_its_place(connection: openeo.Connection, tmp_
 
 
 @pytest.fixture(scope="module")
-def failed(connection: openeo.Connection) -> openeo.BatchJob:
+def failed_job(connection: openeo.Connection) -> openeo.BatchJob:
     """A job that ended in an error, with a log."""
     job = connection.create_job({"eq1": {"process_id": "eq", "arguments": {"x": 3, "y": 3}, "result": True}})
     job.start()
@@ -72,24 +72,24 @@ def failed(connection: openeo.Connection) -> openeo.BatchJob:
     return job
 
 
-def test_graph_that_ends_in_a_value_is_unsupported(failed: openeo.BatchJob, connection: openeo.Connection) -> None:
-    assert any("save_result" in entry["message"] and "bool" in entry["message"] for entry in failed.logs())
+def test_graph_that_ends_in_a_value_is_unsupported(failed_job: openeo.BatchJob, connection: openeo.Connection) -> None:
+    assert any("save_result" in entry["message"] and "bool" in entry["message"] for entry in failed_job.logs())
     with pytest.raises(OpenEoApiError) as caught:
-        connection.execute(failed.describe()["process"]["process_graph"])
+        connection.execute(failed_job.describe()["process"]["process_graph"])
     assert caught.value.code == "FeatureUnsupported" and "bool" in str(caught.value)
     assert caught.value.http_status_code == 400
 
 
-def test_an_empty_log_offset_is_none(failed: openeo.BatchJob, connection: openeo.Connection) -> None:
-    logs = f"/jobs/{failed.job_id}/logs"
+def test_an_empty_log_offset_is_none(failed_job: openeo.BatchJob, connection: openeo.Connection) -> None:
+    logs = f"/jobs/{failed_job.job_id}/logs"
     whole = get(connection, logs).json()["logs"]
     assert whole and get(connection, logs, offset="").json()["logs"] == whole
     assert get(connection, logs, offset=whole[0]["id"]).json()["logs"] == whole[1:]
 
 
 @pytest.mark.parametrize("offset", ["abc", "-1", "[1673351608383, 102790]", "9" * 40, "1.5"])
-def test_a_wrong_log_offset_is_refused(failed: openeo.BatchJob, connection: openeo.Connection, offset: str) -> None:
-    response = get(connection, f"/jobs/{failed.job_id}/logs", offset=offset)
+def test_a_wrong_log_offset_is_refused(failed_job: openeo.BatchJob, connection: openeo.Connection, offset: str) -> None:
+    response = get(connection, f"/jobs/{failed_job.job_id}/logs", offset=offset)
     assert response.status_code == 400
     assert response.json()["code"] == "OffsetInvalid" and offset[:100] in response.json()["message"]
 

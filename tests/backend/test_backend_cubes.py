@@ -15,7 +15,7 @@ from openeo_driver.errors import OpenEOApiException
 from pyproj import Transformer
 from rasterio.transform import from_origin
 from shapely.geometry import box
-from stacs import served
+from stacs import serve_folder
 
 from kappamask.backend.callbacks import Callback
 from kappamask.backend.chunks import apply_neighborhood
@@ -432,7 +432,7 @@ def test_compression_and_emptiness_are_checked(tmp_path: Path) -> None:
         cube_of(1).filter_bands([]).write_assets(tmp_path, "GTiff")
 
 
-def test_udf_without_bands_is_told_so() -> None:
+def test_udf_without_bands_is_refused() -> None:
     code = (
         "import xarray\ndef apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:\n"
         "    return cube.isel(bands=[])\n"
@@ -490,7 +490,7 @@ def test_stac_links_lead_to_items_below_and_round_in_no_circle(tmp_path: Path) -
     write_item(tmp_path, "./a.tif")
     write_catalog(tmp_path / "below" / "catalog.json", ("root", "https://example.org/c"), ("item", "../item.json"))
     write_catalog(tmp_path / "catalog.json", ("child", "below/catalog.json"), ("child", "./catalog.json"))
-    with served(tmp_path) as (address, _):
+    with serve_folder(tmp_path) as (address, _):
         write_catalog(tmp_path / "there.json", ("child", f"{address}/catalog.json"))
         found = stac_scenes("catalog.json", tmp_path)
         assert [scene.path.name for scene in found] == ["a.tif"]
@@ -517,7 +517,7 @@ def test_stac_links_lead_nowhere_else(tmp_path: Path, href: str, reason: str) ->
     (folder / "folder").mkdir(parents=True)
     (tmp_path / "outside.json").write_text("{}")
     (folder / "note.json").write_text("[]")
-    with served(folder) as (address, _):
+    with serve_folder(folder) as (address, _):
         for relation in ("item", "child"):
             write_catalog(folder / "catalog.json", (relation, href.format(address)))
             with pytest.raises(SceneError, match=reason):

@@ -71,7 +71,10 @@ def test_labels_rename_bands(cube: openeo.DataCube, files: xr.DataArray, fetch: 
 
 
 def test_periods_from_the_first_date_to_the_last(cube: openeo.DataCube, files: xr.DataArray, fetch: Fetch) -> None:
-    """1 May 2024 is a Wednesday, 6 May a Monday; each label is the start of its period."""
+    """Each label is the start of its period.
+
+    1 May 2024 is a Wednesday, 6 May a Monday.
+    """
     data = fetch(cube.aggregate_temporal_period("week", reducer="mean"))
     assert list(data.t.values.astype("datetime64[D]").astype(str)) == ["2024-04-29", "2024-05-06"]
     np.testing.assert_array_equal(data.B02, files.sel(bands="B02"))
@@ -125,7 +128,7 @@ def test_periods_leave_no_gap(period: str) -> None:
 
 
 def test_arrays_along_bands(cube: openeo.DataCube, files: xr.DataArray, fetch: Fetch) -> None:
-    """Another number of bands: they are called 0, 1, …; the same number keeps its names."""
+    """Another number of bands is named 0, 1, …; the same number keeps names."""
     bands = files.sel(bands=["B02", "B03", "B04"]).astype("float32")
     longer = fetch(cube.apply_dimension(lambda d: array_concat(d, d["B02"] - d["B04"]), dimension="bands"))
     np.testing.assert_array_equal(longer["2"], bands.sel(bands="B04"))

@@ -12,7 +12,7 @@ from openeo_driver.errors import OpenEOApiException
 from openeo_driver.processgraph import extract_default_job_options_from_process_graph
 from openeo_driver.users import User
 from openeo_driver.utils import EvalEnv
-from stacs import served
+from stacs import serve_folder
 
 from kappamask.backend.job_store import Settings
 from kappamask.backend.processing import SceneBackend
@@ -33,7 +33,7 @@ def backend(tmp_path: Path) -> SceneBackend:
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
-    with served(tmp_path) as (address, _):
+    with serve_folder(tmp_path) as (address, _):
         yield address
 
 
@@ -70,14 +70,14 @@ def test_so_do_those_of_stored_processes(backend: SceneBackend) -> None:
 
 @pytest.mark.parametrize("namespace", [ELSEWHERE, r"http://example.org\@127.0.0.1/p.json"])
 def test_other_machines_are_not_asked_for_options_of_jobs_either(backend: SceneBackend, namespace: str) -> None:
-    """openeo-driver asks where a job is created, before anything of this back-end has seen the graph."""
+    """openeo-driver asks where a job is created before this back-end sees the graph."""
     with pytest.raises(OpenEOApiException, match="on another machine"):
         extract_default_job_options_from_process_graph(graph(namespace=namespace))
 
 
 @pytest.mark.parametrize("namespace", ["file:///p.json", "ftp://example.org/p.json", "http://[::1"])
 def test_other_names_of_definitions_are_refused(backend: SceneBackend, namespace: str) -> None:
-    assert "on another machine" in (told := errors(backend, graph(namespace=namespace))) or "is no URL" in told
+    assert "on another machine" in (refusal := errors(backend, graph(namespace=namespace))) or "is no URL" in refusal
 
 
 def test_redirects_are_not_followed(backend: SceneBackend, web: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Processes that graphs around a mask use, and UDFs in them, through the openEO client against a server."""
+"""Processes in graphs around a mask, and UDFs in them, by openEO client and server."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ def test_mask_polygon_outside_and_inside(cube: openeo.DataCube, fetch: Fetch) ->
 def test_mask_takes_nan_for_masked_and_leaves_no_data_alone(
     cube: openeo.DataCube, files: xr.DataArray, fetch: Fetch
 ) -> None:
-    """As Copernicus does: the mask is NaN where B03 < 4000, the data is NaN where B04 > 7000."""
+    """The mask is NaN at B03 < 4000, the data at B04 > 7000.
+
+    Copernicus does so.
+    """
     holes = cube.filter_bands(["B03"]).mask(cube.band("B03") < 4000)
     data = cube.filter_bands(["B02"]).mask(cube.band("B04") > 7000)
     masked = fetch(data.mask(holes.apply(lambda x: x > 6000), replacement=-5))
@@ -139,7 +142,10 @@ def test_udf_sees_the_layers_tiles(
     process: dict[str, str],
     seen: tuple[list[str], list[int]],
 ) -> None:
-    """256 x 256 pixels whatever the cube's size, date by date, or the series along t."""
+    """Chunks are 256 x 256 px whatever the cube's size.
+
+    They come date by date, or as the series along t.
+    """
     udf = openeo.UDF(SHAPES, runtime="Python", context={"add": 1})
     made = cube.apply(udf) if "dimension" not in process else cube.apply_dimension(udf, dimension=process["dimension"])
     job = made.create_job(out_format="netCDF")

@@ -1,4 +1,4 @@
-"""The chunk simulator against whole-array results, and against each rule of the back-end it stands for."""
+"""The chunk simulator against whole-array results and against each rule of back-ends."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ SPY = HEAD + "from kappamask_test_spy import SEEN\n" + ENTRY + "    SEEN.append(
 
 @pytest.fixture(autouse=True)
 def spy(monkeypatch: pytest.MonkeyPatch) -> list[xr.DataArray]:
-    """What a UDF was handed, chunk by chunk: UDF text can only reach this list through an import."""
+    """List what a UDF was given, chunk by chunk.
+
+    UDF text can only reach this list through an import.
+    """
     import sys
     import types
 
@@ -75,7 +78,10 @@ def local_mean(values: NDArray[Any], radius: int) -> NDArray[np.float64]:
 
 @st.composite
 def cases(draw: st.DrawFn) -> dict[str, Any]:
-    """A cube cut at a random place out of a random scene with holes, and a chunk geometry that fits it."""
+    """Cut a cube at a random place out of a random scene with holes.
+
+    Also returned: a chunk geometry that fits it.
+    """
     size = draw(st.integers(4, 16))
     overlap = draw(st.integers(0, min(size, 6)))
     dates, bands = draw(st.integers(1, 3)), draw(st.integers(1, 3))
@@ -90,7 +96,7 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
 @settings(deadline=None, max_examples=60)
 @given(case=cases(), per_date=st.booleans())
 def test_chunks_are_seamless(case: dict[str, Any], per_date: bool) -> None:
-    """A filter no wider than the overlap gives the same pixels in chunks as on the whole array."""
+    """A filter within the overlap gives the same pixels in chunks as on the whole."""
     result = apply_neighborhood(
         cube_of(case["values"]), MEAN, case["size"], case["overlap"], {"radius": case["radius"]}, per_date=per_date
     )
@@ -219,7 +225,7 @@ def test_refused_geometry(size: int, overlap: int | tuple[int, int], reason: str
 
 
 def test_one_sided_overlap_springs_the_trap_on_demand(spy: list[xr.DataArray]) -> None:
-    """Nothing is buffered, the crop happens all the same: pixels move and the last columns are lost."""
+    """Nothing is buffered but the crop happens: pixels move and the last columns are lost."""
     cube = cube_of(np.arange(64, dtype=np.float32).reshape(1, 8, 8))
     result = apply_neighborhood(cube, SPY, 8, (2, 0), strict=False)
     assert spy[0].shape == (1, 8, 8)

@@ -28,6 +28,6 @@ def test_conditions(function, expected):
 
 
 @pytest.mark.parametrize("graph", [{}, {"a": {"process_id": "sin", "arguments": {"x": 1}, "result": True}}])
-def test_what_is_no_condition_is_told(graph):
+def test_what_is_no_condition_is_refused(graph):
     with pytest.raises(ProcessParameterInvalidException, match="filter_labels"):
         select_labels(LABELS, {"process_graph": graph})

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture(autouse=True)
-def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+def tools_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
 
 
@@ -108,7 +108,9 @@ def test_what_is_here_needs_no_stand_in(tmp_path: Path) -> None:
 
 
 def test_the_official_architecture_is_counted_without_haste(tmp_path: Path) -> None:
-    """U-Net of 64 to 1024 filters: two convolutions a level down, one that enlarges and two up; by hand.
+    """The multiply-accumulates of a U-Net of 64 to 1024 filters are those by hand.
+
+    Two convolutions a level down, one that enlarges and two up.
 
     Enlarging takes 4 products for 4 pixels, and 16 for each pixel and channel that it makes.
     """
@@ -141,7 +143,7 @@ def test_peers_that_would_not_fit_run_in_blocks(monkeypatch: pytest.MonkeyPatch)
     assert times.choose_block([one, {"side": 8000, "peak_mb": 900, "block": 1000}], 10980) == 1000
 
 
-def test_a_product_that_was_written_for_it_is_told_from_a_real_one(tmp_path: Path) -> None:
+def test_a_synthetic_product_is_marked_as_no_real_one(tmp_path: Path) -> None:
     from reading import WRITTEN, describe_product
 
     for name, repeated in ((f"{WRITTEN}_B02.jp2", True), ("T35VLF_20200529T094041_B02.jp2", False)):
@@ -161,17 +163,17 @@ def test_the_memory_of_a_command_is_its_own() -> None:
         measure_cost([sys.executable, "-c", "raise SystemExit(3)"])
 
 
-def test_a_size_that_would_take_too_long_is_not_begun_and_told() -> None:
+def test_a_size_that_would_take_too_long_is_skipped_with_a_reason() -> None:
     import times
 
     before = [{"side": 1000, "median": 10.0}]
     assert times.explain_skip([], 1000, 1.0) is None and times.explain_skip(before, 2000, 40.0) is None
-    told = times.explain_skip(before, 4000, 100.0)
-    assert told and "16 Mpx would take about 160 s" in told and "100 s were allowed" in told
+    reason = times.explain_skip(before, 4000, 100.0)
+    assert reason and "16 Mpx would take about 160 s" in reason and "100 s were allowed" in reason
 
 
 def test_times_tell_which_network_and_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One small scene, two peers, end to end but for the product; no time is looked at."""
+    """One small scene with two peers runs end to end; no time is checked."""
     import times
     from files import geotiff
 
@@ -191,3 +193,16 @@ def test_times_tell_which_network_and_on_what(tmp_path: Path, monkeypatch: pytes
     assert not lacking["sizes"] and "needs" in lacking["failed"], "bands, or where it is not installed the tool"
     assert [one["bands"] for one in found["reading"]] == [list(bands), ["B04"]]
     assert found["machine"]["cores"] > 0 and len(found["product"]["sha256"]) == 64
+
+
+def test_scenes_of_a_cluster_are_one_file_under_several_names(tmp_path: Path) -> None:
+    from cluster_times import write_scenes
+
+    from kappamask.scenes import open_scene
+
+    scenes = write_scenes(tmp_path, 1500, 3)
+    assert len({path.name for path in scenes}) == 3 and len({path.stat().st_ino for path in scenes}) == 1
+    cube = open_scene(scenes[2])
+    assert cube.sizes["y"] == cube.sizes["x"] == 1500 and cube.attrs["level"] == "L1C"
+    corner = cube.isel(y=slice(1400, 1500), x=slice(1400, 1500)).values
+    assert corner.min() > 0 and corner.std() > 0

@@ -34,14 +34,14 @@ def test_mask_writes_what_the_function_gives(kappamask, scene: Path, brightness:
     out = scene.parent / f"m.{suffix}"
     done = kappamask("mask", scene, "-o", out, "--model", brightness.folder, "--json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
+    summary = json.loads(done.out)
     expected = cloud_mask(open_scene(scene), model=brightness.folder)
     np.testing.assert_array_equal(read_mask(out).values, expected.values)
-    assert told["files"] == [str(out)]
+    assert summary["files"] == [str(out)]
     facts = {"model_id": "brightness", "model_sha256": brightness.sha256, "radiometry": "dn_harmonized", "level": "L1C"}
-    assert facts.items() <= told.items()
-    assert told["classes"]["cloud"] == pytest.approx(float((expected == 4).mean()))
-    assert sum(told["classes"].values()) == pytest.approx(1)
+    assert facts.items() <= summary.items()
+    assert summary["classes"]["cloud"] == pytest.approx(float((expected == 4).mean()))
+    assert sum(summary["classes"].values()) == pytest.approx(1)
     assert read_mask(out).attrs["model_sha256"] == brightness.sha256
 
 
@@ -135,7 +135,7 @@ def test_a_scene_without_coordinates_is_masked(kappamask, tmp_path: Path, bright
 
 
 @pytest.mark.parametrize(
-    ("profile", "told"),
+    ("profile", "fact"),
     [
         ({"transform": from_origin(500_000, 6_500_000, 60, 60)}, "60 x 60 m;"),
         ({"transform": from_origin(500_000, 6_500_000, 10, 20)}, "10 x 20 m;"),
@@ -145,14 +145,14 @@ def test_a_scene_without_coordinates_is_masked(kappamask, tmp_path: Path, bright
     ],
 )
 def test_pixels_of_another_size_are_warned_of(
-    kappamask, tmp_path: Path, brightness: ModelCard, profile: dict, told: str | None
+    kappamask, tmp_path: Path, brightness: ModelCard, profile: dict, fact: str | None
 ) -> None:
     scene = geotiff(tmp_path / "s_L1C.tif", **profile)
     done = kappamask("mask", scene, "-o", tmp_path / "m.tif", "--model", brightness.folder)
     assert done.code == 0, done.err
     warned = [line for line in done.err.splitlines() if "warning: pixels are" in line]
-    assert len(warned) == (told is not None)
-    assert told is None or f"pixels are {told} networks are made for 10 m" in warned[0]
+    assert len(warned) == (fact is not None)
+    assert fact is None or f"pixels are {fact} networks are made for 10 m" in warned[0]
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ def test_a_signal_leaves_nothing_behind(scene: Path, brightness: ModelCard, numb
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", SLOW, *words], **pipes) as process:
         assert process.stdout.readline() == "half-way\n"
-        assert len([*scene.parent.iterdir()]) == 3, "what is made, and the draft, are beside the target"
+        assert len([*scene.parent.iterdir()]) == 3, "what is made, and the draft, are next to the target"
         process.send_signal(number)
-        _, told = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=20)
     assert process.returncode == (143 if number == signal.SIGTERM else 130)
-    assert "Traceback" not in told
+    assert "Traceback" not in errors
     assert [*scene.parent.iterdir()] == [scene]
 
 
@@ -243,7 +243,7 @@ def test_models_are_listed_shown_and_verified(kappamask) -> None:
     assert "classes     0 undefined, 1 clear" in kappamask("models", "show").out
 
 
-def test_what_is_broken_is_told_after_what_is_whole(kappamask, tmp_path: Path, monkeypatch) -> None:
+def test_bad_scenes_are_named_after_good_ones_are_masked(kappamask, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(catalog, "CACHE", tmp_path)
     (write_model(tmp_path / "far").folder / "model.onnx").unlink()
     listed = kappamask("models", "list")
@@ -273,11 +273,11 @@ def test_a_spoilt_network_does_not_pass(kappamask, tmp_path: Path, brightness: M
 def test_doctor_tells_what_is_there(kappamask) -> None:
     done = kappamask("doctor", "--json")
     assert done.code == 0
-    told = json.loads(done.out)
-    assert told["model"]["works"] is True
-    assert told["model"]["seconds"] > 0
-    assert told["packages"]["numpy"] == np.__version__
-    assert set(told["extras"]) == set(EXTRAS)
+    summary = json.loads(done.out)
+    assert summary["model"]["works"] is True
+    assert summary["model"]["seconds"] > 0
+    assert summary["packages"]["numpy"] == np.__version__
+    assert set(summary["extras"]) == set(EXTRAS)
     assert "model compact: verified" in kappamask("doctor").out
 
 
@@ -291,10 +291,14 @@ def test_evaluate_scores_files(kappamask, tmp_path: Path) -> None:
     truth = geotiff(tmp_path / "truth.tif", np.array([[[1, 1, 4, 4, 0]]], np.uint8), (None,))
     mask = geotiff(tmp_path / "mask.tif", np.array([[[1, 4, 4, 3, 2]]], np.uint8), (None,))
     words = ("--truth", truth, "--mask", mask)
-    told = json.loads(kappamask("evaluate", *words, "--no-merge-thin", "--json").out)
-    assert set(told) >= {"dice", "precision", "recall", "overall_accuracy"}
-    assert set(told["dice"]) == {"clear", "shadow", "semi_transparent", "cloud", "all"}
-    assert (told["dice"]["clear"], told["dice"]["cloud"], told["dice"]["shadow"]) == (pytest.approx(2 / 3), 0.5, None)
+    scores = json.loads(kappamask("evaluate", *words, "--no-merge-thin", "--json").out)
+    assert set(scores) >= {"dice", "precision", "recall", "overall_accuracy"}
+    assert set(scores["dice"]) == {"clear", "shadow", "semi_transparent", "cloud", "all"}
+    assert (scores["dice"]["clear"], scores["dice"]["cloud"], scores["dice"]["shadow"]) == (
+        pytest.approx(2 / 3),
+        0.5,
+        None,
+    )
     merged = json.loads(kappamask("evaluate", "--truth", truth, "--mask", mask, "--merge-thin", "--json").out)
     assert merged["dice"]["cloud"] == pytest.approx(0.8)
     assert "0.800" in kappamask("evaluate", "--truth", truth, "--mask", mask, "--merge-thin").out
@@ -314,10 +318,10 @@ def test_the_network_is_scored_on_real_labels(kappamask, shared_data: Path) -> N
     done = kappamask(
         "evaluate", "--labelled", shared_data / "labelled_l1c_cumulus_6band.npz", "--model", "compact", "--json"
     )
-    told = json.loads(done.out)
-    assert told["merge_thin"] is True
-    assert told["pixels"]["all"] == 512 * 512
-    assert told["dice"]["cloud"] > 0.5
+    summary = json.loads(done.out)
+    assert summary["merge_thin"] is True
+    assert summary["pixels"]["all"] == 512 * 512
+    assert summary["dice"]["cloud"] > 0.5
 
 
 # serve, archive, help
@@ -331,9 +335,9 @@ def test_serve_refuses_a_folder_without_scenes(tmp_path: Path) -> None:
 
 
 def test_archive_is_built_where_it_is_wanted(kappamask, tmp_path: Path) -> None:
-    told = json.loads(kappamask("archive", "-o", tmp_path, "--json").out)
-    assert [path.stat().st_size for path in tmp_path.iterdir()] == [told["bytes"]]
-    assert Path(told["archive"]).suffix == ".zip"
+    summary = json.loads(kappamask("archive", "-o", tmp_path, "--json").out)
+    assert [path.stat().st_size for path in tmp_path.iterdir()] == [summary["bytes"]]
+    assert Path(summary["archive"]).suffix == ".zip"
 
 
 COMMANDS = [
@@ -389,7 +393,7 @@ def test_a_missing_library_is_named_with_its_extra(scene: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_an_item_without_a_date_is_told_before_the_mask_is_made(kappamask, tmp_path, brightness, more):
+def test_an_item_without_a_date_is_refused_before_the_mask_is_made(kappamask, tmp_path, brightness, more):
     scene, output = geotiff(tmp_path / "scene_L1C.tif"), tmp_path / "mask.tif"
     done = kappamask("mask", scene, "-o", output, "--model", brightness.folder, "--stac", *more)
     assert done.code == 1 and "no date" in done.err and one_sentence(done.err)

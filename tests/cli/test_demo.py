@@ -18,9 +18,9 @@ def test_demo_runs_a_real_job_and_writes_what_it_says(tmp_path):
         [*KAPPAMASK, "demo", "-o", str(out), "--json"], capture_output=True, text=True, cwd=tmp_path, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    summary = json.loads(done.stdout)
     for name in ("mask.tif", "mask.nc", "quicklook.png", "report.html"):
-        assert str(out / name) in told["files"]
+        assert str(out / name) in summary["files"]
         assert (out / name).stat().st_size > 1000
     with rasterio.open(out / "mask.tif") as file:
         values = file.read(1)
@@ -30,10 +30,10 @@ def test_demo_runs_a_real_job_and_writes_what_it_says(tmp_path):
     assert (values != 255).all()
     with xr.open_dataset(out / "mask.nc") as dataset:
         np.testing.assert_array_equal(dataset["mask"].values, values)
-    assert abs(sum(told["classes"].values()) - 1) < 1e-6
+    assert abs(sum(summary["classes"].values()) - 1) < 1e-6
     assert "running" in done.stderr
     report = (out / "report.html").read_text()
-    assert told["job"] in report
+    assert summary["job"] in report
     assert "http://" not in report
     assert "https://" not in report
 

@@ -35,16 +35,16 @@ def test_part_state_credits_and_job_are_readable(width):
     lines = screen(parts, width=width).splitlines()
     assert max(map(len, lines)) <= width
     summary, table = " ".join(lines[: -len(parts) - 1]), [line.split() for line in lines[-len(parts) :]]
-    told = "5 parts: 1 planned, 1 fetched, 1 canceled, 1 started, 1 finished; 1237.75 credits so far"
-    assert " ".join(summary.split()) == told
+    line_ = "5 parts: 1 planned, 1 fetched, 1 canceled, 1 started, 1 finished; 1237.75 credits so far"
+    assert " ".join(summary.split()) == line_
     assert table[0] == [parts[0].name, "planned"], "no row is folded"
     assert [parts[1].name, "fetched", "1234.25", JOB] in table
     assert [parts[3].name, "started", "7", "s", JOB] in table
     assert [parts[4].name, "finished", "90", "min", "3", JOB] in table
 
 
-def test_what_a_part_says_is_told_in_full_as_it_is():
-    """Square brackets are no markup, and a long sentence takes lines of its own, not a narrow column."""
+def test_messages_of_parts_are_printed_unchanged_in_full():
+    """Square brackets are no markup, and a long sentence takes whole lines."""
     message = "[403] TokenInvalid at [/jobs]: " + "log in again, then kappamask resume. " * 3
     shown = screen([part(1, State.FAILED, job=JOB, message=message.strip()), part(2)])
     assert message.strip() in " ".join(shown.split())
@@ -63,7 +63,7 @@ def test_of_many_parts_those_that_changed_last_are_listed_and_all_are_counted():
     assert [number for number in range(100) if part(number).name in shown] == [87, 88, 89]
 
 
-def test_who_interrupts_is_told_how_to_go_on(capsys):
+def test_an_interruption_prints_how_to_go_on(capsys):
     shown = ExitStack()
     show = shown.enter_context(job_table([part(1)]))
     show(part(1, State.STARTED, job=JOB))

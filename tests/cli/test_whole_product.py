@@ -1,4 +1,4 @@
-"""Whole products piece by piece: the pixels of `cloud_mask`, each block read once, memory that stays where it is."""
+"""Whole products in pieces: the pixels of `cloud_mask`, blocks read once, bounded memory."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ import xarray as xr
 from files import cube, digits, geotiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laziness import watched
+from laziness import count_reads
 from networks import BANDS as FIVE
 from networks import brightness_network, write_model
 
@@ -43,13 +43,13 @@ def scene(height: int, width: int, dates: int = 0, seed: int = 0) -> xr.DataArra
     return xr.DataArray(numbers, dims=dims, coords={"bands": FIVE}, attrs={"radiometry": "dn_harmonized"})
 
 
-def pieced(lazy: xr.DataArray, folder: Path, scores: bool = True, **options: object) -> xr.Dataset:
+def mask_in_pieces(lazy: xr.DataArray, folder: Path, scores: bool = True, **options: object) -> xr.Dataset:
     wanted = MaskOptions(level="L1C", **options)
     made = spool_to_disk(stream(lazy, wanted), folder, scores=scores, show=lambda _done, _total: None)
     return xr.Dataset({"mask": made.mask, **({"score": made.score} if scores else {})}).compute()
 
 
-def same(found: xr.Dataset, expected: xr.Dataset) -> None:
+def assert_same(found: xr.Dataset, expected: xr.Dataset) -> None:
     xr.testing.assert_identical(found["mask"], expected["mask"])
     percent = np.rint(expected["score"].values / np.float32(0.01))
     np.testing.assert_array_equal(found["score"].values, np.where(np.isnan(percent), 255, percent))
@@ -67,26 +67,26 @@ def test_pieces_are_the_mask_bit_for_bit(
     numbers = scene(height, width, dates)
     expected = cloud_mask(numbers, model=brightness, level="L1C", scores=True)
     folder = tmp_path_factory.mktemp("pieces")
-    same(pieced(numbers.chunk(y=chunk, x=chunk), folder, model=brightness, threads=threads), expected)
+    assert_same(mask_in_pieces(numbers.chunk(y=chunk, x=chunk), folder, model=brightness, threads=threads), expected)
 
 
 def test_a_networks_own_mosaic_comes_in_pieces_too(tmp_path: Path) -> None:
     card = write_model(tmp_path, brightness_network(reach=12), **{"kappamask:fill": 0.0, "kappamask:mosaic": OWN})
     numbers = scene(170, 133)
     expected = cloud_mask(numbers, model=card, level="L1C", scores=True, mosaic="own")
-    same(pieced(numbers.chunk(y=50, x=60), tmp_path, model=card, mosaic="own", threads=2), expected)
+    assert_same(mask_in_pieces(numbers.chunk(y=50, x=60), tmp_path, model=card, mosaic="own", threads=2), expected)
 
 
 def test_each_block_is_read_once_and_only_once(brightness: ModelCard, tmp_path: Path) -> None:
-    lazy, reads = watched(scene(400, 300), bands=1, y=64, x=50)
-    pieced(lazy, tmp_path, model=brightness, threads=3)
+    lazy, reads = count_reads(scene(400, 300), bands=1, y=64, x=50)
+    mask_in_pieces(lazy, tmp_path, model=brightness, threads=3)
     assert len(reads) == len(FIVE) * 7 * 6
     assert set(reads.values()) == {1}
 
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_no_more_than_a_few_blocks_are_ahead(brightness: ModelCard, tmp_path: Path, threads: int) -> None:
-    lazy, reads = watched(scene(600, 60), bands=-1, y=60, x=60)
+    lazy, reads = count_reads(scene(600, 60), bands=-1, y=60, x=60)
     seen: list[int] = []
     stream(lazy, MaskOptions(level="L1C", model=brightness, threads=threads)).run(
         lambda _piece: None, lambda _done, _total: seen.append(sum(reads.values()))
@@ -96,15 +96,15 @@ def test_no_more_than_a_few_blocks_are_ahead(brightness: ModelCard, tmp_path: Pa
 
 
 def test_an_error_in_reading_ends_it_and_its_threads(brightness: ModelCard, tmp_path: Path) -> None:
-    def damaged(block: np.ndarray, block_info) -> np.ndarray:
+    def damage(block: np.ndarray, block_info) -> np.ndarray:
         if block_info[0]["array-location"][1][0] >= 200:
             raise SceneError("row 200 is damaged")
         return block
 
     lazy = scene(400, 100).chunk(bands=-1, y=50, x=50)
-    lazy.data = lazy.data.map_blocks(damaged, dtype=np.uint16, meta=np.empty((0, 0, 0), np.uint16))
+    lazy.data = lazy.data.map_blocks(damage, dtype=np.uint16, meta=np.empty((0, 0, 0), np.uint16))
     with pytest.raises(SceneError, match="row 200"):
-        pieced(lazy, tmp_path, model=brightness, threads=2)
+        mask_in_pieces(lazy, tmp_path, model=brightness, threads=2)
     assert not [one for one in threading.enumerate() if one.name.startswith(READER_THREADS)]
 
 
@@ -112,7 +112,7 @@ def test_a_row_that_contradicts_the_metadata_is_an_error(brightness: ModelCard, 
     lazy = scene(300, 100).chunk(bands=-1, y=50)
     lazy.attrs["radiometry"] = "reflectance"
     with pytest.raises(RadiometryError, match="look like digital numbers"):
-        pieced(lazy, tmp_path, model=brightness)
+        mask_in_pieces(lazy, tmp_path, model=brightness)
 
 
 def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCard) -> None:
@@ -120,7 +120,7 @@ def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCar
     numbers.attrs.clear()
     numbers[:, :, :] = 0
     numbers[:, 350:354, 98:102] = 1000
-    lazy, reads = watched(numbers, y=50, x=50)
+    lazy, reads = count_reads(numbers, y=50, x=50)
     decision = stream(lazy, MaskOptions(level="L1C", model=brightness)).prepared.decision
     assert "pixels" in decision.reason
     assert len(reads) < 10 * 10 * len(FIVE)
@@ -129,9 +129,9 @@ def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCar
 def test_a_preview_is_gathered_while_blocks_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brightness) -> None:
     monkeypatch.setattr(preview, "LONGEST", 40)
     numbers = cube(digits(4, 190, 130), level="L1C")
-    lazy, reads = watched(numbers, bands=1, y=32, x=50)
+    lazy, reads = count_reads(numbers, bands=1, y=32, x=50)
     seen = preview.Preview(lazy)
-    pieced(seen.watched, tmp_path, model=brightness, radiometry="dn_harmonized")
+    mask_in_pieces(seen.watched, tmp_path, model=brightness, radiometry="dn_harmonized")
     picture = seen.cube()
     assert set(reads.values()) == {1}
     assert picture.shape == (3, 190, 130) and picture.bands.values.tolist() == ["B04", "B03", "B02"]

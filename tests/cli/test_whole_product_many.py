@@ -56,15 +56,15 @@ def test_one_damaged_scene_stops_no_other(
     assert sorted(path.name for path in out.glob("*")) == sorted(
         f"S2_L1C_2021052{day}_mask.tif{suffix}" for day in (5, 7) for suffix in ("", ".aux.xml")
     )
-    told = json.loads(done.out)
-    assert [one["scene"] for one in told] == [str(scenes[i]) for i in (0, 2, 1)]
-    assert "cannot be read" in told[2]["error"]
+    summary = json.loads(done.out)
+    assert [one["scene"] for one in summary] == [str(scenes[i]) for i in (0, 2, 1)]
+    assert "cannot be read" in summary[2]["error"]
     for scene in (scenes[0], scenes[2]):
         expected = cloud_mask(open_scene(scene).compute(), model=brightness.folder)
         np.testing.assert_array_equal(read_mask(out / f"{scene.stem}_mask.tif").values, expected.values)
 
 
-def test_a_scheduler_that_is_not_there_is_told(kappamask, scenes: list[Path], tmp_path: Path, monkeypatch) -> None:
+def test_a_scheduler_that_does_not_answer_is_named(kappamask, scenes: list[Path], tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(many_scenes, "WAIT_S", 1)
     monkeypatch.setenv("COLUMNS", "200")
     for url in ("tcp://127.0.0.1:9", "nonsense://x"):
@@ -79,7 +79,7 @@ def test_finished_masks_are_not_made_again(kappamask, scenes: list[Path], tmp_pa
     out = tmp_path / "m.tif"
     words = ["mask", scenes[0], "-o", out, "--model", brightness.folder]
 
-    def skipped(*more: object) -> bool:
+    def is_skipped(*more: object) -> bool:
         before = out.stat().st_mtime_ns
         done = kappamask(*words, *more)
         assert done.code == 0, done.err
@@ -87,19 +87,19 @@ def test_finished_masks_are_not_made_again(kappamask, scenes: list[Path], tmp_pa
         return "there already" in done.out
 
     assert kappamask(*words).code == 0
-    assert skipped()
-    assert skipped("--threads", 3), "threads change no pixel"
+    assert is_skipped()
+    assert is_skipped("--threads", 3), "threads change no pixel"
     assert json.loads(kappamask(*words, "--json").out)["skipped"] is True
-    assert not skipped("--overwrite")
-    assert not skipped("--threshold", "cloud=0.3"), "other options"
-    assert not skipped(), "and back"
-    assert not skipped("--scores"), "a file that is lacking"
-    assert skipped("--scores")
+    assert not is_skipped("--overwrite")
+    assert not is_skipped("--threshold", "cloud=0.3"), "other options"
+    assert not is_skipped(), "and back"
+    assert not is_skipped("--scores"), "a file that is lacking"
+    assert is_skipped("--scores")
     damage(tmp_path / "m_scores.tif")
-    assert not skipped("--scores")
+    assert not is_skipped("--scores")
     later = out.stat().st_mtime_ns + 10**9
     os.utime(scenes[0], ns=(later, later))
-    assert not skipped("--scores"), "a scene that was changed"
+    assert not is_skipped("--scores"), "a scene that was changed"
 
 
 def test_another_network_is_another_mask(kappamask, scenes: list[Path], tmp_path: Path, brightness) -> None:
@@ -240,11 +240,11 @@ def test_cleaned_and_in_another_scheme(kappamask, scenes: list[Path], tmp_path: 
     raw = cloud_mask(open_scene(scenes[0]).compute(), model=brightness.folder)
     cleaned = clean(raw, buffer_m={"cloud": 60, "cloud_shadow": 20}, min_object_m2=2000)
     np.testing.assert_array_equal(read_mask(out).values, to_scheme(cleaned, "SCL").values)
-    told = json.loads(kappamask(*words, "--scheme", "bits", "--json").out)
+    summary = json.loads(kappamask(*words, "--scheme", "bits", "--json").out)
     grown = (raw == 1) & (cleaned.isin([2, 3, 4]))
     np.testing.assert_array_equal((read_mask(out).values & 2) > 0, grown.values)
     expected = {name: float((cleaned == code).mean()) for code, name in enumerate(CLASSES)}
-    assert grown.any() and told["classes"] == pytest.approx(expected)
+    assert grown.any() and summary["classes"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_wrong_words_end_with_2(kappamask, scenes: list[Path], tmp_path: Path, w
     assert kappamask("mask", scenes[0], "-o", tmp_path / "m.tif", *words).code == 2
 
 
-def test_what_goes_beside_a_mask(kappamask, scenes: list[Path], tmp_path: Path, brightness: ModelCard) -> None:
+def test_files_written_with_a_mask(kappamask, scenes: list[Path], tmp_path: Path, brightness: ModelCard) -> None:
     pytest.importorskip("pystac")
     pytest.importorskip("jinja2")
     words = ["mask", scenes[0], "-o", tmp_path / "m.tif", "--model", brightness.folder]
@@ -302,7 +302,7 @@ def test_a_cube_of_dates_becomes_a_netcdf_of_dates(kappamask, tmp_path: Path, br
 def test_words_are_completed(tmp_path: Path) -> None:
     asked = {"_KAPPAMASK_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
 
-    def completed(line: str) -> list[str]:
+    def complete(line: str) -> list[str]:
         words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
         command = [sys.executable, "-c", "import sys; sys.argv = ['kappamask']; from kappamask.cli import main; main()"]
         ended = subprocess.run(
@@ -310,6 +310,6 @@ def test_words_are_completed(tmp_path: Path) -> None:
         )
         return ended.stdout.split()
 
-    assert completed("kappamask ma") == ["mask"]
-    assert completed("kappamask mask --res") == ["--resampling", "--resolution"]
-    assert completed("kappamask models con") == ["convert"]
+    assert complete("kappamask ma") == ["mask"]
+    assert complete("kappamask mask --res") == ["--resampling", "--resolution"]
+    assert complete("kappamask models con") == ["convert"]

@@ -1,4 +1,7 @@
-"""Official weights: what TensorFlow scores, the ONNX scores too; files that are not what they say are told."""
+"""Official weights score in ONNX as they do in TensorFlow.
+
+Files that are not what they say are refused.
+"""
 
 from pathlib import Path
 
@@ -33,13 +36,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory):
     """Files of each architecture and number of channels, made once."""
     folder, made = tmp_path_factory.mktemp("weights"), {}
 
-    def of(architecture: str, channels: int) -> Path:
+    def weights_of(architecture: str, channels: int) -> Path:
         if (architecture, channels) not in made:
             path = folder / f"{architecture}-{channels}.hdf5"
             made[architecture, channels] = official.write(path, architecture, channels)
         return made[architecture, channels]
 
-    return of
+    return weights_of
 
 
 def scores(card, image: np.ndarray) -> np.ndarray:
@@ -169,7 +172,7 @@ def test_hostile_files_are_refused(tmp_path: Path, change, message: str) -> None
         read_layers(small(tmp_path / "w.hdf5", change))
 
 
-def test_files_that_are_none_are_told(tmp_path: Path) -> None:
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="No file"):
         read_layers(tmp_path / "none.hdf5")
     (tmp_path / "text.hdf5").write_text("text")
@@ -185,7 +188,7 @@ def test_files_that_are_none_are_told(tmp_path: Path) -> None:
         read_layers(tmp_path / "bare.hdf5")
 
 
-def test_another_architecture_level_or_a_missing_layer_is_told(weights, tmp_path: Path) -> None:
+def test_another_architecture_level_or_a_missing_layer_is_refused(weights, tmp_path: Path) -> None:
     path = weights("unet", 13)
     with pytest.raises(ConversionError, match="24 conv2d; the architecture has 46 batch_normalization"):
         convert(path, "deeplabv3plus", "L1C", tmp_path / "out")

@@ -22,7 +22,10 @@ from kappamask.models.errors import DownloadError
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `content`; `cuts` connections end after so many bytes, with `promise` as the length if it is set."""
+    """Serve `content`; `cuts` connections end after so many bytes.
+
+    `promise` is the stated length, if it is set.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -102,7 +105,7 @@ def test_it_goes_on_another_day_too_unless_the_file_has_changed(server: Server, 
     assert server.asked[-1] == f"bytes={TRIES * 1000}-"
 
 
-def test_a_whole_file_that_has_not_got_its_name_is_fetched_anew(server: Server, tmp_path: Path) -> None:
+def test_a_complete_draft_is_fetched_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / ".w.part").write_bytes(server.content)
     (tmp_path / ".w.tag").write_text(json.dumps(server.tag))
     download.download(server.url + "/w", tmp_path / "w", insecure=True)
@@ -121,7 +124,7 @@ def test_a_whole_file_that_has_not_got_its_name_is_fetched_anew(server: Server, 
         ("/away", None, "cannot be had|not HTTPS"),
     ],
 )
-def test_answers_that_are_no_file_are_told(server: Server, tmp_path: Path, path: str, promise, message: str) -> None:
+def test_answers_that_are_no_file_are_refused(server: Server, tmp_path: Path, path: str, promise, message: str) -> None:
     server.promise = promise
     with pytest.raises(DownloadError, match=message):
         download.download(server.url + path, tmp_path / "w", insecure=True)
@@ -141,7 +144,7 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/w", "file:///etc/hostname", "ftp://127.0.0.1/w"])
-def test_plain_http_and_stranger_things_are_refused(tmp_path: Path, url: str) -> None:
+def test_plain_http_and_other_schemes_are_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(DownloadError, match="not HTTPS"):
         download.download(url, tmp_path / "w")
     if not url.startswith("http:"):

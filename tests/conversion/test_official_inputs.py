@@ -1,4 +1,6 @@
-"""What the official networks are fed, against km_predict's own arithmetic; what it got wrong is right here.
+"""What the official networks are fed, compared with km_predict's own arithmetic.
+
+What km_predict got wrong is right here.
 
 docs/design/0009-official-networks.md lists its defects by these numbers.
 """
@@ -32,8 +34,11 @@ def numbers(bands, lowest, highest=65535, seed=0):
     return drawn
 
 
-def fed(values, how):
-    """What the network is given of `values`; beside and below them they are reflected up to its least side."""
+def feed(values, how):
+    """Return what the network is given of `values`.
+
+    To the right and below they are reflected up to its least side.
+    """
     values = values.astype(np.float32)
     whole = to_tensor(values, find_valid(values, how), how)
     assert whole.shape[1:] == tuple(max(side, how.card.least_side) for side in values.shape[1:])
@@ -49,20 +54,23 @@ def km_predict(values, largest):
 def test_numbers_without_offset_are_scaled_as_km_predict_does(architecture, level):
     how, largest = reading(architecture, level, "dn_harmonized")
     values = numbers(how.bands, 1)
-    found = fed(values, how)
+    found = feed(values, how)
     np.testing.assert_allclose(found, km_predict(values, largest), rtol=2e-6)
     assert found.max() > 2
 
 
 @pytest.mark.parametrize(("architecture", "level"), NETWORKS)
 def test_the_offset_is_taken_off_the_bands_that_have_it(architecture, level):
-    """Defects 2 to 5: the offset moved the constants too, its L2A tag was not found, AOT and WVP had none to match."""
+    """Defects 2 to 5 of km_predict do not occur.
+
+    The offset moved the constants too, its L2A tag was not found, AOT and WVP had none to match.
+    """
     how, largest = reading(architecture, level, "dn_offset")
     values = numbers(how.bands, 400)
     lifted = np.array([band not in ("AOT", "WVP") for band in how.bands])[:, None, None]
     expected = km_predict(values - 1000.0 * lifted, largest)
     for _ in range(2):
-        np.testing.assert_allclose(fed(values, how), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(feed(values, how), expected, rtol=1e-5, atol=1e-6)
     assert (expected == 0).any()
 
 
@@ -71,11 +79,14 @@ def test_pixels_without_data_are_the_zeros_that_km_predict_has_there(architectur
     how, largest = reading(architecture, level, "dn_harmonized")
     values = numbers(how.bands, 1)
     values[:, :8, :8] = 0
-    np.testing.assert_allclose(fed(values, how), km_predict(values, largest), rtol=2e-6)
+    np.testing.assert_allclose(feed(values, how), km_predict(values, largest), rtol=2e-6)
 
 
 def test_undefined_stays_undefined_and_missing_comes_from_validity(tmp_path):
-    """Defects 1 and 9: class 0 became 3 in the GeoTIFF, and only the network said what was missing."""
+    """Defects 1 and 9 of km_predict do not occur.
+
+    Class 0 became 3 in the GeoTIFF, and only the network said what was missing.
+    """
     card = write_model(tmp_path, **{"kappamask:output_values": [1, 0, 3, 4]})
     bands = list(card.bands)
     values = np.full((len(bands), 32, 32), 200, np.uint16)

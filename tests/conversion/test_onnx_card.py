@@ -20,7 +20,10 @@ CLASSES = ("clear", "cloud")
 
 
 def write_network(path: Path, inputs: int, outputs: int, side: object = "y") -> Path:
-    """A network whose first output is 0.3, and whose others are the mean of the first three channels."""
+    """Make a network with outputs of 0.3 and of the first three channels' mean.
+
+    The first output is 0.3.
+    """
     weight = np.zeros((outputs, inputs, 1, 1), np.float32)
     weight[1:, :3] = 1 / 3
     bias = np.zeros(outputs, np.float32)

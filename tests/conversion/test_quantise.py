@@ -1,4 +1,4 @@
-"""A network in eight bits: nearly the same classes, a card of its own, and figures that were measured."""
+"""An eight-bit network gives nearly the same classes and has its own measured card."""
 
 import numpy as np
 import onnx

@@ -65,7 +65,10 @@ def test_cloudsen12_is_read_where_it_lies(tmp_path: Path) -> None:
 
 
 def test_what_the_format_s_own_writer_wrote_is_read() -> None:
-    """Of tacotoolbox 0.3.3, see tools/goldens/taco.py; image and labels of `a`, then of `b`, from seed 0."""
+    """Golden file of tacotoolbox 0.3.3, see tools/goldens/taco.py.
+
+    Image and labels of `a`, then of `b`, from seed 0.
+    """
     rng = np.random.default_rng(0)
     images = [rng.integers(1, 12000, (13, 8, 8), dtype=np.uint16) for _ in "ab"]
     found = open_dataset("cloudsen12", Path(__file__).with_name("tacotoolbox.taco"))
@@ -138,14 +141,14 @@ def test_patches_are_cut_like_a_list(tmp_path: Path) -> None:
         (lambda good: good[:-40] + b"\0" * 40, "table cannot be read"),
     ],
 )
-def test_damaged_taco_files_are_told(tmp_path: Path, damage, message: str) -> None:
+def test_damaged_taco_files_are_refused(tmp_path: Path, damage, message: str) -> None:
     path = cloudsen12(tmp_path / "a.taco", {"a": (numbers(), np.zeros((2, 4), np.uint8), {})})
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(SceneError, match=message):
         open_dataset("cloudsen12", tmp_path)
 
 
-def test_a_damaged_image_is_told(tmp_path: Path) -> None:
+def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
     path = cloudsen12(tmp_path / "a.taco", {"a": (numbers(), np.zeros((2, 4), np.uint8), {})})
     whole = path.read_bytes()
     at = whole.index(b"II*\0")
@@ -154,7 +157,7 @@ def test_a_damaged_image_is_told(tmp_path: Path) -> None:
         open_dataset("cloudsen12", tmp_path)[0]
 
 
-def test_wrong_files_are_told(tmp_path: Path) -> None:
+def test_wrong_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="No data set 'kappa'; known are kappaset"):
         open_dataset("kappa", tmp_path)
     for name in DATASETS:

@@ -1,4 +1,4 @@
-"""Readers of Francis, ALCD, PixBox, Hollstein and pixel tables, on tiny files of their exact formats."""
+"""Readers of Francis, ALCD, PixBox, Hollstein and pixel tables, on tiny exact files."""
 
 import csv
 import json
@@ -27,7 +27,10 @@ MORE = ["thin", "thick", "cirrus"]
 
 
 def francis(folder: Path, scenes: Mapping[str, tuple[np.ndarray, np.ndarray, Mapping[str, int]]]) -> Path:
-    """Subscenes, masks and the table of tags: name -> image (y, x, 13), mask (y, x, 3), its tags."""
+    """Write subscenes, masks and the table of tags.
+
+    Returns name -> image (y, x, 13), mask (y, x, 3), its tags.
+    """
     for kind in ("subscenes", "masks"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     with (folder / "classification_tags.csv").open("w", newline="") as file:
@@ -62,8 +65,10 @@ def test_francis_comes_as_reflectance_classes_and_strata(tmp_path: Path) -> None
     np.testing.assert_array_equal(patch.reflectance[:, 1], image[1].T)
     assert np.isnan(patch.reflectance[:, 0, 2]).all()
     assert patch.merged and patch.tells_shadow
-    told = {"snow", "water", "thin_cloud_only"}
-    assert patch.tags == {key: key in told for key in ("snow", "water", "urban", "desert", "forest", "thin_cloud_only")}
+    strata = {"snow", "water", "thin_cloud_only"}
+    assert patch.tags == {
+        key: key in strata for key in ("snow", "water", "urban", "desert", "forest", "thin_cloud_only")
+    }
 
 
 def test_a_tile_with_shadows_that_are_not_marked_is_for_tests_only(tmp_path: Path) -> None:
@@ -90,7 +95,7 @@ def test_a_tile_with_shadows_that_are_not_marked_is_for_tests_only(tmp_path: Pat
         (lambda folder: _save(folder, "subscenes", np.array([{}])), "no whole numpy array of numbers"),
     ],
 )
-def test_a_damaged_catalogue_is_told(tmp_path: Path, damage, message: str) -> None:
+def test_a_damaged_catalogue_is_refused(tmp_path: Path, damage, message: str) -> None:
     francis(tmp_path, {SUBSCENE.format("53HLD"): (subscene(), one_hot([[0, 1, 2]] * 2), {})})
     damage(tmp_path)
     with pytest.raises(SceneError, match=message):
@@ -109,7 +114,7 @@ def _write(folder: Path, kind: str, content: bytes) -> None:
 
 
 def alcd(folder: Path, name: str, codes: np.ndarray, *, tile: str | None = None, west: float = CORNER[0]) -> Path:
-    """The map of a scene at 60 m, and beside it what the program was told."""
+    """Write a scene's map at 60 m, and the settings that it was made with."""
     place = folder / name / "Classification"
     place.mkdir(parents=True)
     facts = {"driver": "GTiff", "count": 1, "height": codes.shape[0], "width": codes.shape[1], "dtype": "uint8"}
@@ -117,19 +122,22 @@ def alcd(folder: Path, name: str, codes: np.ndarray, *, tile: str | None = None,
     with rasterio.open(place / "classification_map.tif", "w", **facts, **where) as target:
         target.write(codes.astype(np.uint8), 1)
     if tile:
-        told = {"cloudy_product_name": name, "tile": tile, "cloudy_date": "20210527"}
-        (place / "used_parameters.json").write_text(json.dumps(told))
+        settings = {"cloudy_product_name": name, "tile": tile, "cloudy_date": "20210527"}
+        (place / "used_parameters.json").write_text(json.dumps(settings))
     return folder
 
 
 def steps(side: int = 108) -> np.ndarray:
-    """Reflectance (13, side, side): one number for each square of 60 m, so that every mean is known."""
+    """Make reflectance (13, side, side), constant in each square of 60 m.
+
+    So every mean is known.
+    """
     squares = np.linspace(0.05, 0.9, (side // 6) ** 2).reshape(side // 6, -1)
     return np.stack([squares.repeat(6, 0).repeat(6, 1)] * 13)
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_alcd_is_read_on_the_grid_of_its_map_with_the_product_beside(tmp_path: Path, zipped: bool) -> None:
+def test_alcd_is_read_on_the_grid_of_its_map_with_the_product_next_to_it(tmp_path: Path, zipped: bool) -> None:
     product = safe(tmp_path / "products", values=steps(), zipped=zipped)
     name = product.name.removesuffix(".zip").removesuffix(".SAFE")
     codes = np.arange(18 * 18).reshape(18, 18) % 8
@@ -150,7 +158,7 @@ def test_of_a_product_with_several_granules_the_tile_is_read(tmp_path: Path) -> 
     assert patch.group == "32TQM" and patch.reflectance.shape == (13, 18, 18)
 
 
-def test_maps_without_products_or_of_other_places_are_told(tmp_path: Path) -> None:
+def test_maps_without_products_or_of_other_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="holds no patch"):
         open_dataset("alcd", tmp_path)
     product = safe(tmp_path / "products", values=steps())
@@ -217,7 +225,7 @@ def test_pixbox_pixels_are_judged_where_they_lie(tmp_path: Path) -> None:
     [((77, 0, 0, 1, 0), "line 2: PRODUCT_ID"), ((NUMBER, 0, 0, 13, 0), "no such class"),
      ((NUMBER, 0, 0, 1, 5), "SHADOW_ID 5"), ((NUMBER, 0, 0, 1, 0), "none of its products; get S2A_MSIL1C_20171205")],
 )  # fmt: skip
-def test_a_strange_table_is_told(tmp_path: Path, row: tuple[int, int, int, int, int], message: str) -> None:
+def test_a_malformed_table_is_refused(tmp_path: Path, row: tuple[int, int, int, int, int], message: str) -> None:
     pixbox(tmp_path, [row])
     with pytest.raises(SceneError, match=message):
         open_dataset("pixbox", tmp_path)
@@ -278,7 +286,7 @@ def test_a_large_file_is_sampled_evenly_and_sun_may_be_unknown(tmp_path: Path, m
         ({"spectra": np.zeros((2, 12))}, r"spectra \(2, 12\)"),
     ],
 )  # fmt: skip
-def test_a_strange_file_is_told(tmp_path: Path, changed, message: str) -> None:
+def test_a_malformed_file_is_refused(tmp_path: Path, changed, message: str) -> None:
     hollstein(tmp_path, [10, 50], **changed)
     with pytest.raises(SceneError, match=message):
         open_dataset("hollstein", tmp_path)

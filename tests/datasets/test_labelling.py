@@ -21,8 +21,8 @@ def clear_land() -> np.ndarray:
     return scene
 
 
-def cloudy() -> tuple[np.ndarray, np.ndarray]:
-    """A cumulus with its shadow, a thin cloud far from it, and the codes of both."""
+def paint_scene() -> tuple[np.ndarray, np.ndarray]:
+    """Paint a cumulus with its shadow, a distant thin cloud, and the codes of both."""
     scene, codes = clear_land(), np.ones((SIDE, SIDE), np.uint8)
     scene[:, 10:30, 10:30], codes[10:30, 10:30] = 0.6, 4
     scene[B10, 10:30, 10:30] = 0.002
@@ -33,7 +33,7 @@ def cloudy() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_teachers_are_believed_where_they_agree_and_away_from_borders() -> None:
-    scene, codes = cloudy()
+    scene, codes = paint_scene()
     other = codes.copy()
     other[70:74] = 1
     sets = labelling.label_by_teacher(scene, (codes, other))
@@ -45,7 +45,7 @@ def test_teachers_are_believed_where_they_agree_and_away_from_borders() -> None:
 
 
 def test_a_lake_in_the_sun_is_clear_though_networks_call_it_shadow() -> None:
-    scene, codes = cloudy()
+    scene, codes = paint_scene()
     lake, shaded = np.s_[60:90, 5:45], np.s_[60:66, 5:45]
     scene[:, *lake], codes[lake] = 0.02, 2
     scene[BANDS.index("B03")][lake], scene[BANDS.index("B03")][shaded] = 0.06, 0.04
@@ -56,7 +56,7 @@ def test_a_lake_in_the_sun_is_clear_though_networks_call_it_shadow() -> None:
 
 
 def test_limits_leave_out_what_a_teacher_is_not_to_be_believed() -> None:
-    scene, codes = cloudy()
+    scene, codes = paint_scene()
     limits = Limits(shadow=False, least_blue=0.3, exclude=(10, 20, 10, 20))
     sets = labelling.label_by_teacher(scene, (codes, codes), limits)
     assert not (sets == class_sets.SHADOW).any() and not (sets == class_sets.SEMI_TRANSPARENT).any()
@@ -64,7 +64,7 @@ def test_limits_leave_out_what_a_teacher_is_not_to_be_believed() -> None:
 
 
 def test_outlines_are_believed_where_the_teachers_agree() -> None:
-    scene, codes = cloudy()
+    scene, codes = paint_scene()
     drawn = np.where(codes == 4, 4, 1).astype(np.uint8)
     drawn[10:20, 10:30] = 1
     sets = labelling.label_by_outline(scene, drawn, (codes, codes), Limits())
@@ -73,7 +73,7 @@ def test_outlines_are_believed_where_the_teachers_agree() -> None:
 
 
 def test_a_date_is_labelled_by_its_difference_to_clear_ground() -> None:
-    scene, _ = cloudy()
+    scene, _ = paint_scene()
     sets = labelling.label_by_difference(scene, clear_land())
     assert (sets[12:28, 12:28] == class_sets.CLOUD).all() and (sets[74:86, 74:86] == class_sets.SEMI_TRANSPARENT).all()
     assert (sets[45:55, 15:25] == class_sets.SHADOW).all() and (sets[:3] == class_sets.CLEAR).all()
@@ -108,7 +108,7 @@ def test_snow_under_dry_air_is_no_cirrus() -> None:
 
 
 def test_hand_labels_leave_a_doubt_where_nobody_looked() -> None:
-    scene, codes = cloudy()
+    scene, codes = paint_scene()
     drawn = np.where(codes == 2, 1, codes).astype(np.uint8)
     drawn[70:90, 70:90] = 3
     found = labelling.label_by_hand(scene, drawn, tells_shadow=False).without_b10
@@ -144,7 +144,7 @@ def test_closed_cloud_and_clear_water_are_labelled_as_such(shared_data: Path) ->
 
 
 def labelled_patch(tmp_path: Path, kinds: tuple[str, ...]) -> arrays.Patch:
-    scene, codes = cloudy()
+    scene, codes = paint_scene()
     sets = class_sets.from_codes(codes)
     path = tmp_path / "labelled_x.npz"
     numbers = (scene * 1e4).astype(np.uint16).transpose(1, 2, 0)
@@ -180,6 +180,6 @@ def test_bands_are_shown_only_where_a_scene_has_them(tmp_path: Path) -> None:
     assert few is not None and few.bands == ("B02", "B03", "B04", "B08") and show_bands(few, "13") is None
 
 
-def test_the_worst_place_is_told_beside_the_mean() -> None:
+def test_the_worst_place_is_given_with_the_mean() -> None:
     figures = [Figure("closed", place, "3", value, 10) for place, value in (("a", 1.0), ("b", 0.2))]
     assert summarise_figures(figures)["closed"] == {"3": (pytest.approx(0.6), pytest.approx(0.2))}

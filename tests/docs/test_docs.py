@@ -1,4 +1,4 @@
-"""The documentation is built without a warning, leads nowhere else, and can be read without a network."""
+"""The documentation builds without warnings, has no dead links and works offline."""
 
 import os
 import re
@@ -116,7 +116,7 @@ def test_the_reference_has_every_public_name(site, room):
 
 @needs_browser
 def test_a_browser_shows_it_without_a_network(site, tmp_path):
-    """On a desk and on a phone: pictures are there, nothing is wider than the window, nothing fails."""
+    """On wide and narrow screens pictures load, nothing overflows and nothing fails."""
     with browser(tmp_path) as tab:
         for page in (*SEEN, "notebooks/local-scene", "reference/commands", "reference/scenes"):
             for width in (1280, 390):

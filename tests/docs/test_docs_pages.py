@@ -14,8 +14,8 @@ import typer
 from command import runner
 from networks import brightness_network, write_model
 from products import safe
-from shown import ROOT, back_end, blocks, called, commands, words, write_scene
-from stacs import cogs, raw_item, scaled
+from shown import ROOT, back_end, blocks, commands, list_calls, words, write_scene
+from stacs import cogs, raw_item, with_scale
 
 from kappamask.cli.app import app
 from kappamask.openeo_process.archive import build
@@ -33,7 +33,7 @@ TESTED_ELSEWHERE = {
     "train",
 }  # fmt: skip
 """Commands that take long, wait, or need a back-end: here their lines are parsed only."""
-NOT_HERE = ("official-", "run1/", "mine.json", "l2a_unet.hdf5", "landsatbiomeRGBISWIR7.hdf5", "https://")
+NOT_HERE = ("official-", "run1/", "mine.json", "l2a_unet.hdf5", "landsatbiomeRGBISWIR7.hdf5", "https://", "tcp://HOST")
 """What is downloaded or trained first."""
 
 
@@ -88,7 +88,7 @@ def scenes(tmp_path_factory) -> Path:
     (folder / "mine" / "net.onnx").write_bytes(brightness_network(3))
     dn, truth = np.full((64, 64, 3), 1500, np.uint16), np.ones((64, 64), np.uint8)
     np.savez(folder / "labelled_l1c_mine.npz", dn=dn, bands=np.array(["B02", "B03", "B04"]), gt_kappa=truth)
-    (folder / "item.json").write_text(json.dumps(raw_item(scaled(cogs(folder), 0.0))))
+    (folder / "item.json").write_text(json.dumps(raw_item(with_scale(cogs(folder), 0.0))))
     return folder
 
 
@@ -99,21 +99,23 @@ def archive(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python") or commands(p)], ids=lambda path: path.stem)
 def test_pages_do_what_they_show(page, scenes, archive, tmp_path, monkeypatch, capsys):
-    """From top to bottom, in a folder of their own; what a page computes, its later blocks may use.
+    """Blocks run from top to bottom in their own folder.
+
+    What a page computes, its later blocks may use.
 
     As printed, but for the back-end and the catalogue, which are this machine's.
     """
     shutil.copytree(scenes, tmp_path, copy_function=os.link, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(stac, "search", lambda *_, **__: [str(scenes / "item.json")])
-    kappamask, known = runner(monkeypatch, capsys), {}
+    kappamask, known = runner(monkeypatch, capsys), {"__name__": "__main__"}
     remote = any("openeo.connect" in text for text in blocks(page, "python"))
     served = tmp_path / ("demo/scenes" if page.parent.name == "tutorial" else "scenes")
     with back_end(served, monkeypatch) if remote else nullcontext():
         for kind, text in blocks(page):
             if kind == "python":
                 exec(text.replace(ARCHIVE, archive), known)
-            for line in lines(called(text)) if kind == "sh" else []:
+            for line in lines(list_calls(text)) if kind == "sh" else []:
                 done = kappamask(*words(line)[1:])
                 assert done.code == 0, f"{line}: {done.err}"
 

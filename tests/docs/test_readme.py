@@ -1,81 +1,96 @@
-"""Everything that the README shows is executed, on small scenes of its names."""
+"""Each block of the README runs with only the extra that it names."""
 
 import re
 import shlex
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from shown import ROOT, back_end, blocks, commands, python, run_command, write_scene
+from environments import Environment, find_requirements, link_environment
+from shown import ROOT, blocks, python, write_scene
 
-from kappamask.backend.server import running_server
+from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import archive
 
 README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 SCENE = "S2_L1C_20180202.tif"
+BACK_END = "openeo.dataspace.copernicus.eu"
+ARCHIVE = "https://example.org/kappamask-deps-compact-cp311.zip"
+INSTALL = re.compile(r"pip install '\.\[([\w,]+)\]'.*\n")
+OUTPUTS = {
+    "mask.tif": "mask.tif",
+    "-o masks": "masks",
+    '"masks"': "masks",
+    "archive -o .": archive.archive_name("compact"),
+}
+"""What a block says, and the file or folder that it then leaves."""
 
 
-def test_python_on_a_file(tmp_path, monkeypatch, capsys):
-    (text,) = blocks(README, "python", "open_scene")
-    write_scene(tmp_path / SCENE)
-    monkeypatch.chdir(tmp_path)
-    exec(text, {})
-    assert (tmp_path / "mask.tif").is_file()
-    assert "compact dn_harmonized" in capsys.readouterr().out
+def _steps() -> Iterator[tuple[str, str, str]]:
+    """Yield each block's extra, language and text; the last install line names the extra."""
+    extra = ""
+    for kind, text in blocks(README):
+        if found := INSTALL.search(text):
+            extra = found[1]
+        if (rest := INSTALL.sub("", text)).strip() and not rest.startswith("make "):
+            yield extra, kind, rest
 
 
-def test_one_call_on_a_file(tmp_path, monkeypatch):
-    (text,) = blocks(README, "python", "mask_scene")
-    write_scene(tmp_path / SCENE)
-    monkeypatch.chdir(tmp_path)
-    space = {}
-    exec(text, space)
-    assert (tmp_path / "mask.tif").is_file() and space["found"]["files"] == ["mask.tif"]
+STEPS = [*_steps()]
 
 
-def test_shell_on_a_file(tmp_path):
-    (line,) = commands(README, "kappamask mask")
-    write_scene(tmp_path / SCENE)
-    run_command(line, tmp_path)
-    assert (tmp_path / "mask.tif").is_file()
+@pytest.fixture(scope="module", params=sorted({extra for extra, _, _ in STEPS}))
+def environment(request, tmp_path_factory) -> tuple[str, Environment]:
+    return request.param, link_environment(tmp_path_factory.mktemp("environment") / request.param, request.param)
 
 
-def test_openeo_against_a_back_end(tmp_path, monkeypatch, capsys):
-    """As printed, but for where the back-end is, who one is there, and where the archive lies."""
-    (text,) = blocks(README, "python", "openeo.connect")
-    scenes = write_scene(tmp_path / "scenes" / SCENE, 638_000, 5_679_000).parent
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    scenes = write_scene(tmp_path_factory.mktemp("served") / SCENE, 638_000, 5_679_000).parent
+    with running_server(scenes) as running:
+        yield running
+
+
+def _localise(text: str, server: Server, built: Path) -> str:
+    """Replace the back-end's address, login and Python, and the archive's place."""
+    log_in = f'.authenticate_basic("{server.user}", "{server.password}")'
+    for old, new in (
+        (ARCHIVE, built.as_uri()),
+        (".authenticate_oidc()", log_in),
+        (BACK_END, server.url),
+        ("--python 3.11", f"--python {python()}"),
+        ("clip_to=area)", f'clip_to=area, python="{python()}")'),
+    ):
+        text = text.replace(old, new)
+    return text
+
+
+def test_each_block_runs_with_its_extra_only(environment, server, tmp_path):
+    extra, python_there = environment
+    assert "pytest" not in find_requirements(extra)
     built = archive.build(tmp_path / "archive")
-    monkeypatch.chdir(tmp_path)
-    with back_end(scenes, monkeypatch) as asked:
-        exec(text.replace("https://example.org/kappamask-deps-compact-cp311.zip", built.as_uri()), {})
-    assert asked == ["openeo.dataspace.copernicus.eu"]
-    (path,) = (tmp_path / "masks").glob("*.tif")
-    with rasterio.open(path) as file:
-        assert set(np.unique(file.read(1))) <= {1, 2, 3, 4, 255}
-    assert path.name in capsys.readouterr().out
+    for number, (_, kind, text) in enumerate(step for step in STEPS if step[0] == extra):
+        folder = tmp_path / str(number)
+        write_scene(folder / SCENE)
+        account = {"KAPPAMASK_USER": server.user, "KAPPAMASK_PASSWORD": server.password}
+        words = ["python", "-c"] if kind == "python" else ["bash", "-ec"]
+        printed = python_there.run([*words, _localise(text, server, built)], folder, **account)
+        expected = {name for word, name in OUTPUTS.items() if word in text}
+        assert expected and not [name for name in expected if not (folder / name).exists()]
+        assert "print(" not in text or printed
+        for path in folder.rglob("*mask*.tif"):
+            with rasterio.open(path) as file:
+                assert set(np.unique(file.read(1))) <= {1, 2, 3, 4, 255}
 
 
-def test_submit_against_a_back_end(tmp_path, monkeypatch):
-    """As printed, but for where the back-end is and where the archive lies."""
-    (line,) = commands(README, "kappamask submit")
-    scenes = write_scene(tmp_path / "scenes" / SCENE, 638_000, 5_679_000).parent
-    built = archive.build(tmp_path / "archive")
-    with running_server(scenes) as server:
-        for name, value in (("USER", server.user), ("PASSWORD", server.password)):
-            monkeypatch.setenv(f"KAPPAMASK_{name}", value)
-        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-        line = line.replace("openeo.dataspace.copernicus.eu", server.url)
-        run_command(line.replace("https://example.org/kappamask-deps-compact-cp311.zip", str(built)), tmp_path)
-    assert (tmp_path / "masks" / "mask_2018-02-02_32631.tif").is_file()
-    assert (tmp_path / "masks" / "collection.json").is_file()
-    assert (tmp_path / "home" / "kappamask" / "jobs.sqlite").is_file()
-
-
-def test_archive_command(tmp_path):
-    (line,) = commands(README, "kappamask archive")
-    run_command(line.replace("--python 3.11", f"--python {python()}"), tmp_path)
-    assert len(list(tmp_path.glob("kappamask-deps-compact-*.zip"))) == 1
+def test_every_kind_of_step_is_there():
+    assert {(extra, kind) for extra, kind, _ in STEPS} == {
+        (extra, kind) for extra in ("scenes", "client") for kind in ("python", "sh")
+    }
+    assert "kappamask submit" in TEXT and "mask_scene" in TEXT
 
 
 def test_make_targets_exist():

@@ -18,7 +18,7 @@ AGAIN = "run make results"
 
 
 @pytest.fixture(autouse=True)
-def beside(monkeypatch: pytest.MonkeyPatch) -> None:
+def tools_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(ROOT / "tools" / "docs"), *sys.path])
 
 
@@ -27,7 +27,7 @@ def accuracy() -> dict:
     return json.loads(KEPT.read_text(encoding="utf-8"))
 
 
-def timed(sha256: str) -> dict:
+def time_table(sha256: str) -> dict:
     """A time table of three masks, one of them by blocks, one that stopped."""
     sizes = [
         {"side": 1000, "mpx": 1.0, "block": None, "median": 0.5, "seconds": [0.5], "peak_mb": 300},
@@ -106,10 +106,10 @@ def test_figures_of_another_network_are_marked(accuracy: dict) -> None:
     from results import page
 
     made = accuracy["sets"][0]["peers"][0]["sha256"]
-    assert "Of another network" not in page(accuracy, timed(made), made)
-    text = page(accuracy, timed(made), "f" * 64)
+    assert "Of another network" not in page(accuracy, time_table(made), made)
+    text = page(accuracy, time_table(made), "f" * 64)
     assert "Figures of accuracy and times on this page are of another network" in text and "ffffffffffff…" in text
-    assert "Times on this page are of another" in page(accuracy, timed("e" * 64), made)
+    assert "Times on this page are of another" in page(accuracy, time_table("e" * 64), made)
     older = copy.deepcopy(accuracy)
     for one in older["sets"]:
         del one["peers"][0]["sha256"]
@@ -138,7 +138,7 @@ def test_without_times_the_page_says_how_to_make_them(accuracy: dict) -> None:
 def test_times_stand_apart_from_reading_with_what_is_odd_about_them(accuracy: dict) -> None:
     from results import page
 
-    text = page(accuracy, timed("a" * 64), "a" * 64)
+    text = page(accuracy, time_table("a" * 64), "a" * 64)
     assert "| `compact` | 2 | 120.6 | 01:15 | 0.624 | 3 <small>01:15 to 01:20</small> | 4000 MB | 00:41 |" in text
     assert "| `official-l1c-unet` | 1 | 120.6 | 3.0 s * | 0.025 | 1 | 4000 MB | 00:20 |" in text
     assert "Timed with random weights" in text and "`official-l1c-unet`." in text
@@ -150,7 +150,7 @@ def test_times_stand_apart_from_reading_with_what_is_odd_about_them(accuracy: di
     assert "KappaMask on CPU 10:08" in text and "Abacus, 2 cores" in text
 
 
-def test_no_shadow_is_told_of_labels_without_shadow(accuracy: dict) -> None:
+def test_labels_without_shadow_give_no_figure_for_shadow(accuracy: dict) -> None:
     from figures import dice, further_tables
 
     blind = next(one for one in accuracy["sets"] if one["without_shadow"] == one["scenes"])

@@ -5,7 +5,7 @@ from weaknesses import BEGIN, END, replace_section, weaknesses
 
 
 def result(**strata: dict) -> dict:
-    """A comparison of one mask that is wrong at 2 % of clear pixels and at 10 % of cloud."""
+    """Compare one mask with 2 % of clear pixels and 10 % of cloud wrong."""
     recall = {"no_cloud": 0.98, "cloud": 0.9, "all": 0.94}
     peer = {"name": "ours", "views": {"cloud": {"recall": recall}}, "strata": strata}
     one = {"dataset": "x", "title": "Some set", "scenes": 9, "groups": 3, "peers": [peer]}
@@ -32,7 +32,7 @@ def test_a_mask_that_makes_no_error_has_no_weakness() -> None:
     assert "- Snow" not in weaknesses(found)
 
 
-def test_intervals_are_told_and_another_network_is_marked() -> None:
+def test_intervals_are_given_and_another_network_is_marked() -> None:
     found = result(snow={**stratum(0.225, 0.1), "intervals": {"false": [0.05, 0.4], "missed": None}})
     text = weaknesses(found)
     assert "takes 22.5 % (5.0 to 40.0) of the pixels" in text
@@ -42,7 +42,7 @@ def test_intervals_are_told_and_another_network_is_marked() -> None:
     assert "another network" not in weaknesses(found, "a" * 64)
 
 
-def test_only_what_lies_between_the_marks_is_made_anew() -> None:
+def test_only_what_lies_between_the_marks_is_rewritten() -> None:
     found = result(snow=stratum(0.5, 0.1))
     page = replace_section(f"head\n\n{BEGIN}\nold\n{END}\n\ntail\n", found)
     assert page.startswith(f"head\n\n{BEGIN}\n\nMeasured 2026-11-25") and page.endswith(f"{END}\n\ntail\n")

@@ -1,4 +1,7 @@
-"""How good the packaged network is, on real imagery; floors, not targets (models/CHANGELOG.md has the figures)."""
+"""Floors for the packaged network's accuracy on real imagery.
+
+They are no targets: models/CHANGELOG.md has the figures.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +14,10 @@ pytestmark = pytest.mark.shared_data
 
 
 def test_labelled_cumulus_scene(shared_data):
-    """The validation scene: never trained on. Semi-transparent counts as cloud: its labels do not part them."""
+    """The validation scene, which no network was trained on.
+
+    Semi-transparent counts as cloud: its labels do not part them.
+    """
     dice = judge_labelled(shared_data / "labelled_l1c_cumulus_6band.npz", merge_thin=True).scores["dice"]
     assert dice["cloud"] >= 0.80
     assert dice["shadow"] >= 0.60

@@ -16,7 +16,7 @@ from browser import browser, needs_browser
 from command import one_sentence
 from files import geotiff
 from labelled import cloudsen12
-from patches import labelled, patch
+from patches import patch, write_patches
 from rasterio.transform import from_origin
 
 from kappamask.datasets import Patch, open_dataset
@@ -66,7 +66,7 @@ def test_what_rasters_can_tell_follows_from_their_scheme(scheme: str, predicts: 
     assert list_classes(scheme) == predicts
 
 
-def test_rasters_beside_the_scenes_are_found_and_translated(tmp_path: Path) -> None:
+def test_rasters_next_to_the_scenes_are_found_and_translated(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     codes = np.repeat([3, 4, 9], 8)[:, None] * np.ones(24, np.uint8)
     geotiff(tmp_path / "deep" / "a_SCL.tif", codes[None].astype(np.uint8), (None,))
@@ -164,10 +164,10 @@ class TheirOwnError(Exception):
 def test_a_tool_that_fails_in_its_own_way_is_a_failure_of_one_patch(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    def broken(**_: object) -> None:
+    def fail(**_: object) -> None:
         raise error("img must be nice")
 
-    monkeypatch.setattr(tools, "import_module", lambda _: SimpleNamespace(CSmask=broken))
+    monkeypatch.setattr(tools, "import_module", lambda _: SimpleNamespace(CSmask=fail))
     with pytest.raises(CubeError, match=f"ukis-csmask failed: {error.__name__}: img must be nice"):
         open_peer("ukis-csmask", Path()).run(patch())
 
@@ -175,7 +175,7 @@ def test_a_tool_that_fails_in_its_own_way_is_a_failure_of_one_patch(
 # patch by patch
 
 
-def told(name: str, mask: np.ndarray | None, predicts: tuple[int, ...] = (1, 2, 3, 4)) -> Peer:
+def make_peer(name: str, mask: np.ndarray | None, predicts: tuple[int, ...] = (1, 2, 3, 4)) -> Peer:
     def run(given: Patch) -> Answer:
         if mask is None or given.name == "hard":
             raise CubeError(f"{name} does not like it.")
@@ -189,7 +189,8 @@ def test_peers_are_judged_and_those_that_cannot_leave_the_others_running() -> No
     wrong = np.where(truth == 2, 1, truth).astype(np.uint8)
     unjudged = patch("empty", truth=np.zeros((48, 48)))
     found = compare(
-        [patch("a"), patch("hard"), unjudged], [told("good", truth), told("no shadow", wrong), told("x", None)]
+        [patch("a"), patch("hard"), unjudged],
+        [make_peer("good", truth), make_peer("no shadow", wrong), make_peer("x", None)],
     )
     good, blind, absent = found.standings
     assert [*found.scenes] == ["a", "hard"]
@@ -204,9 +205,9 @@ def test_peers_are_judged_and_those_that_cannot_leave_the_others_running() -> No
 def test_the_first_patch_and_files_do_not_count_as_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, clock = patch().truth, iter([0.0, 9.0, 10.0, 11.0, 20.0, 21.0, 30.0, 31.0])
     monkeypatch.setattr("kappamask.evaluation.compare.perf_counter", lambda: next(clock))
-    (one,) = compare([patch(name) for name in "abc"], [told("network", truth)]).standings
+    (one,) = compare([patch(name) for name in "abc"], [make_peer("network", truth)]).standings
     assert one.seconds_per_megapixel == pytest.approx(2 / (2 * truth.size) * 1e6), "loading took 9 s"
-    (read,) = compare([patch()], [replace(told("files", truth), timed=False)]).standings
+    (read,) = compare([patch()], [replace(make_peer("files", truth), timed=False)]).standings
     assert read.seconds_per_megapixel is None
 
 
@@ -221,20 +222,20 @@ def test_patches_are_forgotten_once_they_are_counted() -> None:
             alive.append(weakref.ref(one))
             return one
 
-    compare(Lazy(range(4)), [told("good", patch().truth)])
+    compare(Lazy(range(4)), [make_peer("good", patch().truth)])
     gc.collect()
     assert len(alive) == 4 and not any(ref() for ref in alive)
 
 
-def test_two_patches_of_one_name_are_told_apart() -> None:
-    found = compare([patch("a"), patch("a")], [told("good", patch().truth)])
+def test_two_patches_of_one_name_stay_two() -> None:
+    found = compare([patch("a"), patch("a")], [make_peer("good", patch().truth)])
     assert found.scenes == {"a": 0, "a #1": 1} and [*found.standings[0].tally.scenes] == ["a", "a #1"]
     assert rates(found.standings[0].tally.pooled)["pixels"]["all"] == 2 * patch().truth.size
 
 
 def test_whether_thin_cloud_is_judged_can_be_chosen() -> None:
     truth = np.repeat([1, 3, 4], 16)[:, None] * np.ones(48, np.uint8)
-    given, peer = [patch(truth=truth)], told("good", truth.astype(np.uint8))
+    given, peer = [patch(truth=truth)], make_peer("good", truth.astype(np.uint8))
     assert compare(given, [peer]).merged
     found = compare(given, [peer], merge_thin=False)
     assert not found.merged and rates(found.standings[0].tally.pooled)["dice"]["semi_transparent"] == 1
@@ -243,18 +244,18 @@ def test_whether_thin_cloud_is_judged_can_be_chosen() -> None:
 def test_nothing_to_judge_is_an_error() -> None:
     truth = patch().truth
     with pytest.raises(SceneError, match="labels no pixel"):
-        compare([patch("empty", truth=np.zeros((48, 48)))], [told("good", truth)])
+        compare([patch("empty", truth=np.zeros((48, 48)))], [make_peer("good", truth)])
     with pytest.raises(SceneError, match=r"No peer could mask any patch\. x: x does not like it"):
-        compare([patch()], [told("x", None)])
+        compare([patch()], [make_peer("x", None)])
     with pytest.raises(SceneError, match="x is given twice"):
-        compare([patch()], [told("x", truth), told("x", truth)])
+        compare([patch()], [make_peer("x", truth), make_peer("x", truth)])
 
 
 # by name
 
 
 def test_scores_of_a_set_are_those_of_all_its_pixels(tmp_path: Path, brightness: ModelCard) -> None:
-    found = judge(str(labelled(tmp_path / "set")), [str(brightness.folder), "threshold"]).found
+    found = judge(str(write_patches(tmp_path / "set")), [str(brightness.folder), "threshold"]).found
     patches = open_dataset("arrays", tmp_path / "set")
     peer = open_peer(str(brightness.folder), tmp_path)
     whole = [np.concatenate(parts) for parts in zip(*((one.truth, peer.run(one).mask) for one in patches), strict=True)]
@@ -302,63 +303,63 @@ def test_a_published_set_is_judged_on_its_test_part_with_thin_cloud(tmp_path: Pa
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory, brightness: ModelCard) -> dict:
-    folder = labelled(tmp_path_factory.mktemp("set"))
+def comparison(tmp_path_factory: pytest.TempPathFactory, brightness: ModelCard) -> dict:
+    folder = write_patches(tmp_path_factory.mktemp("set"))
     return judge(str(folder), [str(brightness.folder), "threshold", "SCL"]).found
 
 
-def test_tables_have_the_paper_s_layout(found: dict) -> None:
-    made = tables(found)
+def test_tables_have_the_paper_s_layout(comparison: dict) -> None:
+    made = tables(comparison)
     assert [title for title, _, _ in made[:4]] == ["Dice coefficient", "Precision", "Recall", "Overall accuracy"]
     title, head, rows = made[0]
     assert head == [title, "brightness", "threshold"]
     assert [row[0] for row in rows] == ["Clear", "Cloud shadow", "Cloud", "All classes"]
     assert rows[1][2] == "–"
-    dice = found["peers"][1]["views"]["merged"]["dice"]
+    dice = comparison["peers"][1]["views"]["merged"]["dice"]
     assert rows[3][2] == f"{50 * (dice['clear'] + dice['cloud']):.1f} %"
 
 
-def test_csv_has_every_figure_and_its_interval(found: dict) -> None:
-    rows = [*csv.DictReader(io.StringIO(csv_text([found])))]
+def test_csv_has_every_figure_and_its_interval(comparison: dict) -> None:
+    rows = [*csv.DictReader(io.StringIO(csv_text([comparison])))]
     one = {"peer": "threshold", "view": "merged", "score": "dice", "class": "cloud", "stratum": ""}
     (row,) = [row for row in rows if one.items() <= row.items()]
-    assert float(row["value"]) == found["peers"][1]["views"]["merged"]["dice"]["cloud"]
-    assert [float(row["low"]), float(row["high"])] == found["peers"][1]["intervals"]["dice"]["cloud"]
+    assert float(row["value"]) == comparison["peers"][1]["views"]["merged"]["dice"]["cloud"]
+    assert [float(row["low"]), float(row["high"])] == comparison["peers"][1]["intervals"]["dice"]["cloud"]
     assert {row["view"] for row in rows} == {"classes", "merged", "cloud", "shadow", "valid"}
 
 
-def test_a_mask_of_some_scenes_and_the_folder_are_told_everywhere(found: dict) -> None:
-    partly = {**found["peers"][0], "scenes": 2, "failures": {"It rained.": 1}}
-    told, words = {**found, "peers": [partly]}, "brightness is judged on 2 of 3 scenes; 1 times: It rained."
-    assert words in markdown([told]) and f"% {words}" in latex([told])
-    assert "# arrays in set0, all: 3 scenes" in markdown([{**told, "folder": "set0"}])
-    rows = csv.DictReader(io.StringIO(csv_text([{**told, "folder": "set0"}])))
+def test_every_table_names_the_folder_and_a_mask_of_some_scenes(comparison: dict) -> None:
+    partly = {**comparison["peers"][0], "scenes": 2, "failures": {"It rained.": 1}}
+    partial, words = {**comparison, "peers": [partly]}, "brightness is judged on 2 of 3 scenes; 1 times: It rained."
+    assert words in markdown([partial]) and f"% {words}" in latex([partial])
+    assert "# arrays in set0, all: 3 scenes" in markdown([{**partial, "folder": "set0"}])
+    rows = csv.DictReader(io.StringIO(csv_text([{**partial, "folder": "set0"}])))
     assert {row["folder"] for row in rows} == {"set0"}
 
 
-def test_text_tables_tell_the_same(found: dict) -> None:
-    (_, head, rows), plain = tables(found)[0], markdown([found])
+def test_text_tables_tell_the_same(comparison: dict) -> None:
+    (_, head, rows), plain = tables(comparison)[0], markdown([comparison])
     assert f"| {' | '.join(head)} |" in plain
     assert all(f"| {' | '.join(row)} |" in plain for row in rows)
     assert "SCL could not run: There is no labelled_l1c_0_SCL.tif" in plain
-    typeset = latex([{**found, "peers": [{**found["peers"][0], "name": "50%_of & more"}]}])
+    typeset = latex([{**comparison, "peers": [{**comparison["peers"][0], "name": "50%_of & more"}]}])
     assert r"50\%\_of \& more" in typeset
     assert "% SCL could not run: There is no labelled_l1c_0_SCL.tif" in typeset
-    assert typeset.count(r"\begin{tabular}") == typeset.count(r"\end{tabular}") == len(tables(found))
+    assert typeset.count(r"\begin{tabular}") == typeset.count(r"\end{tabular}") == len(tables(comparison))
 
 
 # the command
 
 
 def test_compare_writes_tables_and_a_page(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
-    asked = ["--data", labelled(tmp_path / "set"), "--peers", f"{brightness.folder},threshold,SCL"]
+    asked = ["--data", write_patches(tmp_path / "set"), "--peers", f"{brightness.folder},threshold,SCL"]
     done = kappamask("compare", *asked, "-o", tmp_path / "deep" / "out", "--json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
+    summary = json.loads(done.out)
     assert sorted(path.name for path in (tmp_path / "deep" / "out").iterdir()) == FILES
     (found,) = json.loads((tmp_path / "deep" / "out" / "comparison.json").read_text())["sets"]
     assert [peer["name"] for peer in found["peers"]] == ["brightness", "threshold"]
-    assert found == told["sets"][0]
+    assert found == summary["sets"][0]
     page = (tmp_path / "deep" / "out" / "comparison.html").read_text()
     assert "<h2>arrays in set" in page
     assert "labelled_l1c_2" in page and "<strong>SCL</strong> could not run" in page
@@ -375,12 +376,12 @@ def test_evaluate_writes_the_same_files_about_one_mask(kappamask, tmp_path: Path
     asked = ["evaluate", "--truth", paths[0], "--mask", paths[1], "--json"]
     plain, full = kappamask(*asked), kappamask(*asked, "-o", tmp_path / "out")
     assert full.code == 0, full.err
-    told = json.loads(full.out)
-    assert {key: value for key, value in told.items() if key != "files"} == json.loads(plain.out)
+    summary = json.loads(full.out)
+    assert {key: value for key, value in summary.items() if key != "files"} == json.loads(plain.out)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == OF_ONE
     (found,) = json.loads((tmp_path / "out" / "evaluation.json").read_text())["sets"]
     (peer,) = found["peers"]
-    assert {key: peer["views"]["classes"][key] for key in RATES} == {key: told[key] for key in RATES}
+    assert {key: peer["views"]["classes"][key] for key in RATES} == {key: summary[key] for key in RATES}
     assert peer["drawn"] == {"of": "blocks", "number": 6}, "two rows of three squares; what is not labelled is in none"
     low, high = peer["intervals"]["recall"]["cloud"]
     assert low < peer["views"]["classes"]["recall"]["cloud"] < high
@@ -390,7 +391,7 @@ def test_evaluate_writes_the_same_files_about_one_mask(kappamask, tmp_path: Path
 
 
 def test_evaluate_shows_a_labelled_image_and_its_mask(kappamask, tmp_path: Path, brightness: ModelCard) -> None:
-    image = next(labelled(tmp_path / "set", 1).iterdir())
+    image = next(write_patches(tmp_path / "set", 1).iterdir())
     done = kappamask("evaluate", "--labelled", image, "--model", brightness.folder, "-o", tmp_path / "out")
     assert done.code == 0, done.err
     (found,) = json.loads((tmp_path / "out" / "evaluation.json").read_text())["sets"]
@@ -431,7 +432,7 @@ def test_names_of_neighbours_in_the_plot_do_not_collide() -> None:
 )
 def test_what_cannot_be_compared_is_one_sentence(kappamask, tmp_path: Path, monkeypatch, words, message) -> None:
     monkeypatch.chdir(tmp_path)
-    labelled(tmp_path / "set", 1)
+    write_patches(tmp_path / "set", 1)
     done = kappamask("compare", *words, "-o", "out")
     assert done.code == 1
     assert message in done.err
@@ -451,7 +452,7 @@ def test_wrong_use_is_refused_before_anything_is_read(kappamask, tmp_path: Path,
 
 @needs_browser
 def test_the_page_is_whole_on_a_screen_and_a_phone(tmp_path: Path, kappamask, brightness: ModelCard) -> None:
-    data = labelled(tmp_path / "set")
+    data = write_patches(tmp_path / "set")
     done = kappamask("compare", "--data", data, "--peers", f"{brightness.folder},threshold", "-o", tmp_path / "out")
     assert done.code == 0, done.err
     with browser(tmp_path / "profile") as tab:

@@ -35,7 +35,7 @@ SMALL = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
 )
 
 
-def same(value: float | None, expected: float) -> bool:
+def is_equal(value: float | None, expected: float) -> bool:
     return value == pytest.approx(expected, abs=1e-12)
 
 
@@ -50,20 +50,22 @@ def test_scores_are_those_of_scikit_learn(pair: tuple[np.ndarray, np.ndarray]) -
         true, said = truth == code, mask == code
         if not (true.any() and said.any()):
             continue
-        assert same(found["dice"][name], sklearn.f1_score(true, said))
-        assert same(found["precision"][name], sklearn.precision_score(true, said))
-        assert same(found["recall"][name], sklearn.recall_score(true, said))
-        assert same(found["overall_accuracy"][name], sklearn.accuracy_score(true, said))
-        assert same(found["iou"][name], sklearn.jaccard_score(true, said))
+        assert is_equal(found["dice"][name], sklearn.f1_score(true, said))
+        assert is_equal(found["precision"][name], sklearn.precision_score(true, said))
+        assert is_equal(found["recall"][name], sklearn.recall_score(true, said))
+        assert is_equal(found["overall_accuracy"][name], sklearn.accuracy_score(true, said))
+        assert is_equal(found["iou"][name], sklearn.jaccard_score(true, said))
         if not true.all():
-            assert same(found["balanced_accuracy"][name], sklearn.balanced_accuracy_score(true, said))
+            assert is_equal(found["balanced_accuracy"][name], sklearn.balanced_accuracy_score(true, said))
 
 
 @given(PAIRS)
 def test_the_mean_over_all_classes_is_the_macro_average(pair: tuple[np.ndarray, np.ndarray]) -> None:
     truth, mask = pair
     present = np.union1d(truth, mask)
-    assert same(rates(confusion(truth, mask))["dice"]["all"], sklearn.f1_score(*pair, labels=present, average="macro"))
+    assert is_equal(
+        rates(confusion(truth, mask))["dice"]["all"], sklearn.f1_score(*pair, labels=present, average="macro")
+    )
 
 
 # views
@@ -80,7 +82,7 @@ def test_views_are_scores_of_masks_that_were_merged_before(pair: tuple[np.ndarra
         for name, group in view.groups.items():
             true, said = np.isin(truth, group), np.isin(mask, group)
             if true.any() and said.any():
-                assert same(found["dice"][name], sklearn.f1_score(true, said))
+                assert is_equal(found["dice"][name], sklearn.f1_score(true, said))
 
 
 def test_missing_pixels_of_a_mask_stay_wrong_in_every_view() -> None:
@@ -191,7 +193,7 @@ def test_scenes_are_sorted_by_the_cloud_of_their_truth() -> None:
     assert classify_by_cloud(confusion([1, 2], [1, 1])) == {"mixed"}, "shadow without its cloud is not all clear"
 
 
-def test_false_alarms_over_clear_ground_are_told_apart() -> None:
+def test_false_alarms_over_clear_ground_are_counted_by_land_cover() -> None:
     scenes = [confusion([1] * 8, [1] * 6 + [3, 5]), confusion([1] * 8, [1] * 8), confusion([1, 1, 4, 4], [4, 2, 4, 1])]
     named = dict(zip("abc", scenes, strict=True))
     found = strata(named, groups={"a": "one", "b": "one", "c": "two"})

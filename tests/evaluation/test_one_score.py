@@ -22,7 +22,7 @@ def codes(*, thin: bool) -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A truth without thin cloud as a file and as a labelled image, and a mask with some."""
+    """Write a truth without thin cloud, twice, and a mask with some."""
     geotiff(tmp_path / "truth.tif", codes(thin=False)[None], (None,))
     geotiff(tmp_path / "labelled_scene_KappaMask.tif", codes(thin=True)[None], (None,))
     labelled = {"dn": digits().transpose(1, 2, 0), "bands": np.array(BANDS), "gt_kappa": codes(thin=False)}
@@ -43,7 +43,7 @@ def test_thin_cloud_is_cloud_where_the_truth_holds_none(folder: Path, kappamask)
     true = codes(thin=False) == 4
     assert alone["cloud"] == pytest.approx(2 * (both & true).sum() / (both.sum() + true.sum()))
     assert alone["semi_transparent"] is None
-    told = dice_of(kappamask("evaluate", *files, "--json", "-o", folder / "page"))
+    dice = dice_of(kappamask("evaluate", *files, "--json", "-o", folder / "page"))
     merged = dice_of(kappamask("evaluate", *files, "--json", "--merge-thin"))
     peer = f"KappaMask={folder}"
     words = ("--data", folder / "data", "--peers", peer, "-o", folder / "compared", "--json")
@@ -52,7 +52,7 @@ def test_thin_cloud_is_cloud_where_the_truth_holds_none(folder: Path, kappamask)
     compared = json.loads(outcome.out)
     found = next(one for one in compared["sets"] if one["peers"])["peers"][0]["views"]["merged"]["dice"]
     for name in ("clear", "shadow", "cloud", "all"):
-        assert alone[name] == pytest.approx(told[name]) == pytest.approx(merged[name]) == pytest.approx(found[name])
+        assert alone[name] == pytest.approx(dice[name]) == pytest.approx(merged[name]) == pytest.approx(found[name])
 
 
 def test_it_is_said_and_can_be_undone(folder: Path, kappamask) -> None:
@@ -67,6 +67,6 @@ def test_it_is_said_and_can_be_undone(folder: Path, kappamask) -> None:
 
 def test_a_truth_that_tells_thin_cloud_is_judged_by_it(folder: Path, kappamask) -> None:
     files = ("--truth", folder / "labelled_scene_KappaMask.tif", "--mask", folder / "truth.tif")
-    told = json.loads(kappamask("evaluate", *files, "--json").out)
-    assert told["merge_thin"] is False
-    assert told["dice"]["semi_transparent"] == 0.0
+    scores = json.loads(kappamask("evaluate", *files, "--json").out)
+    assert scores["merge_thin"] is False
+    assert scores["dice"]["semi_transparent"] == 0.0

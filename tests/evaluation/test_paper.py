@@ -38,9 +38,9 @@ def test_all_tables_imply_one_mix_of_classes() -> None:
 
 
 def test_masks_are_listed_with_the_classes_that_they_tell() -> None:
-    told = {mask: [*classes] for mask, classes in paper()["dice"].items()}
-    assert all({mask: [*rows] for mask, rows in paper()[table].items()} == told for table in TABLES)
-    assert told["Fmask"] == ["clear", "shadow", "cloud", "all"]
+    classes_ = {mask: [*classes] for mask, classes in paper()["dice"].items()}
+    assert all({mask: [*rows] for mask, rows in paper()[table].items()} == classes_ for table in TABLES)
+    assert classes_["Fmask"] == ["clear", "shadow", "cloud", "all"]
     for mask in ("KappaMask L2A", "KappaMask L1C"):
         one, other = paper()["dice_binary"][mask], paper()["dice"][mask]
         assert all(one[name] == other[name] for name in ("clear", "cloud"))

@@ -1,4 +1,7 @@
-"""Peers that come as weights of others, and those that cannot run: each says why, the others go on."""
+"""Peers with other people's weights, and those that cannot run.
+
+Each of these says why; the others go on.
+"""
 
 from configparser import ConfigParser
 from pathlib import Path
@@ -12,7 +15,7 @@ import valencia
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamask-openeo[convert]')")
 
 from command import one_sentence
-from patches import SIX, labelled, patch
+from patches import SIX, patch, write_patches
 from shown import ROOT
 
 from kappamask.conversion import ConversionError, convert
@@ -83,7 +86,7 @@ def test_dl_l8s2_uv_is_a_peer_that_tells_cloud_from_clear(uv, channels: int) -> 
         open_peer(str(folder), Path()).run(patch(level="L2A"))
 
 
-def test_files_that_are_not_its_weights_are_told(tmp_path: Path) -> None:
+def test_files_that_are_not_its_weights_are_refused(tmp_path: Path) -> None:
     made = valencia.weights(6)
     with pytest.raises(ConversionError, match="L1C only"):
         convert(valencia.write(tmp_path / "w.hdf5", made), "dl-l8s2-uv", "L2A", tmp_path / "out")
@@ -140,7 +143,7 @@ def test_each_that_cannot_run_says_why_and_the_others_go_on(tmp_path: Path, monk
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(peers, "import_module", absent)
-    data = labelled(tmp_path / "set", 1)
+    data = write_patches(tmp_path / "set", 1)
     asked = ["ukis-csmask", "s2cloudless", "official-l1c-unet", "dl-l8s2-uv", "SCL", "threshold"]
     found = judge(str(data), asked).found
     assert [peer["name"] for peer in found["peers"]] == ["threshold"]
@@ -153,7 +156,7 @@ def test_each_that_cannot_run_says_why_and_the_others_go_on(tmp_path: Path, monk
 
 def test_a_band_that_a_peer_needs_and_the_set_lacks_is_named(tmp_path: Path) -> None:
     convert(official.write(tmp_path / "w.hdf5", "unet", 13), "unet", "L1C", tmp_path / "official")
-    found = judge(str(labelled(tmp_path / "set", 1)), [str(tmp_path / "official"), "threshold"]).found
+    found = judge(str(write_patches(tmp_path / "set", 1)), [str(tmp_path / "official"), "threshold"]).found
     assert [peer["name"] for peer in found["peers"]] == ["threshold"]
     assert "B01" in found["absent"]["official-l1c-unet"] and "B01" not in SIX
 

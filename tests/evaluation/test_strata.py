@@ -1,4 +1,7 @@
-"""Strata: the ground of a patch by its data set or by its colour, and truths that do not tell shadow."""
+"""Strata: the land cover of a patch, and truths without shadow.
+
+Land cover comes from the data set or from the patch's colour.
+"""
 
 import csv
 import io
@@ -24,7 +27,10 @@ CUMULUS = (0.6, 0.6, 0.62, 0.45, 0.35)
 
 
 def patch(ground: tuple[float, ...], share: float = 1.0, name: str = "a", **facts: object) -> Patch:
-    """A field of 10 x 20 px, a share of its upper half of another ground; the lower half is cloud."""
+    """Make a field of 10 x 20 px, the lower half cloud.
+
+    A share of its upper half is of another ground.
+    """
     planes = np.empty((len(BANDS), 20, 10), np.float32)
     planes[:], planes[:, 10:] = np.reshape(FIELD, (-1, 1, 1)), np.reshape(CUMULUS, (-1, 1, 1))
     flat = planes[:, :10].reshape(len(BANDS), -1)
@@ -39,7 +45,7 @@ def patch(ground: tuple[float, ...], share: float = 1.0, name: str = "a", **fact
     ("ground", "expected"),
     [(SNOW, {"snow"}), (LAKE, {"water"}), (SAND, {"desert"}), (WOODS, {"forest"}), (FIELD, set()), (ROOFS, set())],
 )
-def test_ground_is_told_by_its_colour(ground: tuple[float, ...], expected: set[str]) -> None:
+def test_land_cover_follows_from_colour(ground: tuple[float, ...], expected: set[str]) -> None:
     assert find_land_cover(patch(ground)) == expected
 
 
@@ -74,14 +80,14 @@ def test_every_stratum_has_words_and_every_colour_is_one() -> None:
 # through a comparison
 
 
-def told(name: str, mask: np.ndarray, scores: np.ndarray | None = None) -> Peer:
+def make_peer(name: str, mask: np.ndarray, scores: np.ndarray | None = None) -> Peer:
     return Peer(name, name, frozenset({1, 2, 3, 4}), lambda _: Answer(mask, scores))
 
 
 def test_scores_of_a_stratum_are_those_of_its_scenes_alone() -> None:
     alarm = patch(SNOW).truth.copy()
     alarm[:5] = 4
-    found = summary(compare([patch(SNOW, name="a"), patch(FIELD, name="b", group="a")], [told("one", alarm)]))
+    found = summary(compare([patch(SNOW, name="a"), patch(FIELD, name="b", group="a")], [make_peer("one", alarm)]))
     (peer,) = found["peers"]
     assert {name: one["scenes"] for name, one in peer["strata"].items()} == {"mixed": 2, "snow": 1}
     assert peer["strata"]["mixed"]["groups"] == 1
@@ -98,7 +104,10 @@ def test_scores_of_a_stratum_are_those_of_its_scenes_alone() -> None:
 
 
 def test_strata_have_intervals_and_differences_in_pairs() -> None:
-    """Places are drawn; the interval encloses the figure, and a mask less itself is 0 in every draw."""
+    """Places are resampled, so the interval encloses the figure.
+
+    A mask less itself is 0 in every draw.
+    """
     truth, wrong = patch(SNOW).truth, patch(SNOW).truth.copy()
     wrong[:3] = 4
 
@@ -106,7 +115,7 @@ def test_strata_have_intervals_and_differences_in_pairs() -> None:
         return Answer(wrong if given.name in "ab" else truth)
 
     masks = [Peer(name, name, frozenset({1, 2, 3, 4}), worse_at_some) for name in ("one", "same")]
-    masks.append(told("right", truth))
+    masks.append(make_peer("right", truth))
     found = summary(compare([patch(SNOW, name=name) for name in "abcdef"], masks))
     snow = found["peers"][0]["strata"]["snow"]
     assert snow["drawn"] == {"of": "groups", "number": 6}
@@ -123,17 +132,17 @@ def test_strata_have_intervals_and_differences_in_pairs() -> None:
 
 
 def test_shadow_is_not_judged_where_it_is_not_labelled() -> None:
-    """A mask that finds shadow there is as good as one that does not; where it is labelled, it is not."""
+    """Shadow in a mask costs nothing where shadow is not labelled, and costs elsewhere."""
     truth = np.repeat([1, 4], 10)[:, None] * np.ones(10, np.uint8)
     shaded = np.where(np.arange(20)[:, None] < 3, 2, truth).astype(np.uint8)
     certain = np.stack([(shaded == code) * 1.0 for code in (1, 2, 3, 4)])
-    untold = summary(compare([patch(FIELD, tells_shadow=False)], [told("one", shaded, certain)]))
+    untold = summary(compare([patch(FIELD, tells_shadow=False)], [make_peer("one", shaded, certain)]))
     assert untold["without_shadow"] == 1
     (peer,) = untold["peers"]
     assert peer["views"]["merged"]["dice"] == {"clear": 1, "shadow": None, "cloud": 1, "all": 1}
     assert peer["calibration_error"] is None, "scores part shadow from clear"
     both = [patch(FIELD, name="a", tells_shadow=False), patch(FIELD, name="b")]
-    (mixed,) = summary(compare(both, [told("one", shaded, certain)]))["peers"]
+    (mixed,) = summary(compare(both, [make_peer("one", shaded, certain)]))["peers"]
     assert mixed["views"]["merged"]["dice"]["clear"] == pytest.approx(2 * 170 / (200 + 170))
     assert mixed["views"]["merged"]["dice"]["shadow"] == 0
     assert mixed["calibration_error"] == pytest.approx(0.15)
@@ -147,13 +156,13 @@ def test_the_page_tells_strata_and_what_is_not_labelled(tmp_path: Path) -> None:
         raise CubeError("no")
 
     patches = [patch(SNOW, tells_shadow=False)]
-    peers = [told("one", patches[0].truth), Peer("two", "two", frozenset({1, 4}), cannot)]
+    peers = [make_peer("one", patches[0].truth), Peer("two", "two", frozenset({1, 4}), cannot)]
     facts = {"dataset": "x", "title": "X", "split": "test", "source": "s", "licence": "l", "judges": "cloud only"}
     compared = compare(patches, peers)
     page = write_comparison(
         tmp_path / "page.html", [DatasetResult(facts | summary(compared), patches, (peers[0],), {"a": 0})]
     )
     text = page.read_text()
-    assert "The labels tell cloud only." in text
+    assert "Labelled classes: cloud only." in text
     assert "Snow, ice" in text and "Low sun</th>" not in text
     assert "Shadows are not labelled in 1 of the scenes" in text

@@ -1,4 +1,4 @@
-"""A real browser, without a network, that says what it sees on a page: Chromium through its DevTools pipe."""
+"""Drive a real browser without a network: Chromium through its DevTools pipe."""
 
 import base64
 import json
@@ -57,10 +57,10 @@ class Browser:
         self.number += 1
         asked = {"id": self.number, "method": method, "params": params}
         self.into.write(json.dumps(asked | ({"sessionId": self.session} if self.session else {})).encode() + b"\0")
-        while (told := self._next()).get("id") != self.number:
-            self.events.append(told)
-        assert "error" not in told, told
-        return told["result"]
+        while (answer := self._next()).get("id") != self.number:
+            self.events.append(answer)
+        assert "error" not in answer, answer
+        return answer["result"]
 
     def _next(self) -> dict[str, Any]:
         text = bytearray()
@@ -90,19 +90,19 @@ class Browser:
 
 
 def _fault(event: dict[str, Any]) -> str | None:
-    told = event.get("params", {})
+    params = event.get("params", {})
     bad = {
-        "Network.loadingFailed": lambda: told["errorText"],
-        "Log.entryAdded": lambda: told["entry"]["text"],
-        "Runtime.exceptionThrown": lambda: told["exceptionDetails"]["text"],
-        "Runtime.consoleAPICalled": lambda: str(told["args"]),
+        "Network.loadingFailed": lambda: params["errorText"],
+        "Log.entryAdded": lambda: params["entry"]["text"],
+        "Runtime.exceptionThrown": lambda: params["exceptionDetails"]["text"],
+        "Runtime.consoleAPICalled": lambda: str(params["args"]),
     }.get(event.get("method", ""))
     return bad() if bad else None
 
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
-    """A browser of its own, with its files in `profile`, ended when the block is left."""
+    """Start a browser with its files in `profile`; it ends with the block."""
     (reads, into), (out, writes) = os.pipe(), os.pipe()
     command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={profile}", "about:blank"]
     # Chromium reads commands from descriptor 3 and answers on 4.

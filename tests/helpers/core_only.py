@@ -1,4 +1,4 @@
-"""Run by .ci/run where only the core is installed, at its oldest versions: no dask, no openeo, no rasterio."""
+"""Test the core at its oldest versions: no dask, openeo or rasterio (run by .ci/run)."""
 
 from importlib.util import find_spec
 

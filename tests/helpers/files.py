@@ -15,7 +15,7 @@ BANDS = ("B02", "B03", "B04", "B08")
 
 
 def digits(bands: int = 4, height: int = 96, width: int = 80) -> np.ndarray:
-    """Digital numbers 300 to 8300 that differ from pixel to pixel and from band to band."""
+    """Make digital numbers from 300 to 8300 that differ between pixels and between bands."""
     flat = np.arange(bands * height * width, dtype=np.int64) * 7919 % 8000 + 300
     return flat.reshape(bands, height, width).astype(np.uint16)
 
@@ -64,14 +64,14 @@ SHAPE = (96, 80)
 
 
 def hole() -> np.ndarray:
-    """Where the mask of a file says that it has data: not in its north-western corner."""
+    """Return where a file's mask says that it has data: not in its north-western corner."""
     there = np.full(SHAPE, 255, np.uint8)
     there[:20, :30] = 0
     return there
 
 
 def masked_file(path: Path, values: np.ndarray, how: str, driver: str, west: float = WEST) -> None:
-    """A file of one band, with its mask inside, next to it, or as an alpha band."""
+    """Write a one-band file with its mask inside, next to it, or as alpha."""
     options = {"driver": driver, "height": SHAPE[0], "width": SHAPE[1], "dtype": "uint16", "crs": CRS}
     options |= {"QUALITY": "100", "REVERSIBLE": "YES"} if driver == "JP2OpenJPEG" else {}
     alpha = how == "alpha"
@@ -87,6 +87,6 @@ def masked_file(path: Path, values: np.ndarray, how: str, driver: str, west: flo
             file.write(values, 1)
         if how == "internal":
             file.write_mask(hole())
-    if how == "beside":
+    if how == "sidecar":
         with rasterio.open(f"{path}.msk", "w", driver="GTiff", count=1, height=96, width=80, dtype="uint8") as mask:
             mask.write(hole(), 1)

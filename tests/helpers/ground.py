@@ -1,4 +1,4 @@
-"""A folder of the files that the simulator and the trainer read, small and made up, in their exact layout."""
+"""Small made-up files for the simulator and the trainer, in their exact layout."""
 
 from pathlib import Path
 

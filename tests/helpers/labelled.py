@@ -17,7 +17,9 @@ L1C = SENTINEL2_BANDS[:13]
 
 
 def kappazeta(path: Path, numbers: np.ndarray, labels: np.ndarray) -> Path:
-    """A netCDF of digital numbers (13, y, x) / 65535, a variable for each band, Label, and what else is there.
+    """Write a netCDF of digital numbers (13, y, x) / 65535.
+
+    It has a variable for each band, Label, and what else is there.
 
     As cm-vsm writes it (netcdf_interface.cpp): it calls rows x and columns y, and adds masks and colours of 8 bits.
     """
@@ -41,7 +43,7 @@ def geotiff_bytes(array: np.ndarray) -> bytes:
 
 
 def tortilla(files: Mapping[str, bytes], rows: Sequence[Mapping[str, Any]], magic: bytes = b"#y") -> bytes:
-    """The files one after the other behind a header of 50 bytes, and the table of them at the end."""
+    """Join the files behind a header of 50 bytes, with their table at the end."""
     start, table = 50, []
     for (name, content), row in zip(files.items(), rows, strict=True):
         place = {"tortilla:id": name, "tortilla:offset": start, "tortilla:length": len(content)}

@@ -16,7 +16,10 @@ from kappamask.udf import inference
 
 @contextmanager
 def computations(most: int) -> Iterator[list[int]]:
-    """A list with the number of results of each computation; one more than `most` is an error where it happens."""
+    """List the number of results of each computation.
+
+    One more than `most` is an error where it happens.
+    """
     done: list[int] = []
 
     def scheduler(graph: Any, keys: Any, **options: Any) -> Any:
@@ -29,7 +32,7 @@ def computations(most: int) -> Iterator[list[int]]:
         yield done
 
 
-def watched(cube: xr.DataArray, **chunks: int) -> tuple[xr.DataArray, Counter[tuple[tuple[int, int], ...]]]:
+def count_reads(cube: xr.DataArray, **chunks: int) -> tuple[xr.DataArray, Counter[tuple[tuple[int, int], ...]]]:
     """`cube` in chunks, and how often each chunk is read, by where it lies."""
     reads: Counter[tuple[tuple[int, int], ...]] = Counter()
     lock = threading.Lock()
@@ -45,13 +48,13 @@ def watched(cube: xr.DataArray, **chunks: int) -> tuple[xr.DataArray, Counter[tu
 
 
 def network_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """A list that gets the shape of every image that a network is fed from now on."""
+    """Return a list that gets the shape of every image that a network is fed."""
     real: Callable[..., Any] = inference.run_network
     fed: list[tuple[int, ...]] = []
 
-    def run(card: Any, image: np.ndarray, *options: Any) -> Any:
-        fed.append(image.shape)
-        return real(card, image, *options)
+    def run(card: Any, images: np.ndarray, *options: Any) -> Any:
+        fed.extend(image.shape for image in images)
+        return real(card, images, *options)
 
     monkeypatch.setattr(inference, "run_network", run)
     return fed

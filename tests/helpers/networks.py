@@ -1,4 +1,4 @@
-"""Small real networks with cards, made on the spot, whose answer can be worked out by hand."""
+"""Small real networks with cards, whose scores can be worked out by hand."""
 
 import hashlib
 import json
@@ -18,7 +18,10 @@ CLASSES = [
 
 
 def brightness_network(channels: int = 6, reach: int = 1) -> bytes:
-    """Scores that follow the mean of B02 over (2 * reach + 1)² pixels: dark shadow, then clear, thin, cloud."""
+    """Make scores that follow the mean of B02 over (2 * reach + 1)² pixels.
+
+    From dark to bright: shadow, then clear, thin, cloud.
+    """
     side = 2 * reach + 1
     kernel = np.zeros((1, channels, side, side), np.float32)
     kernel[0, 0] = 1 / side**2

@@ -1,4 +1,7 @@
-"""Weights in the official architectures from a seed, in the layouts that Keras 2 writes; numpy and h5py only."""
+"""Random weights of the official architectures, in the layouts that Keras 2 writes.
+
+It needs numpy and h5py only.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +17,7 @@ Shapes = dict[str, dict[str, tuple[int, ...]]]
 
 
 def shapes(architecture: str, channels: int) -> Shapes:
-    """Names of the layers in the order in which Keras makes them, and the shapes of their weights."""
+    """List the layers in the order in which Keras makes them, with their weights' shapes."""
     return _unet(channels) if architecture == "unet" else _deeplab(channels)
 
 
@@ -34,7 +37,10 @@ def _unet(channels: int) -> Shapes:
 
 
 def _deeplab(channels: int) -> Shapes:
-    """Number 5 of the convolutions and 37 to 39 of the normalisations end the extractor and are never saved."""
+    """List the layers whose weights are saved.
+
+    Number 5 of the convolutions and 37 to 39 of the normalisations end the extractor and are never saved.
+    """
     plain = [(3, channels, 32), (3, 32, 64), (1, 64, 128), (1, 128, 256), (1, 256, 728), None, (1, 1024, 256)]
     plain += [(1, 1024, 256), (3, 1024, 256), (3, 1024, 256), (3, 1024, 256), (1, 1280, 256), (1, 256, 48)]
     plain += [(3, 304, 256), (3, 256, 256), (1, 256, 6)]
@@ -43,14 +49,14 @@ def _deeplab(channels: int) -> Shapes:
     for i, (inputs, outputs) in enumerate(SEPARABLE):
         kernels = {"depthwise_kernel": (3, 3, inputs, 1), "pointwise_kernel": (1, 1, inputs, outputs)}
         out[_name("separable_conv2d", i)] = kernels
-    for i, width in enumerate(_normalised()):
+    for i, width in enumerate(_normalisation_widths()):
         if width:
             parts = dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), (width,))
             out[_name("batch_normalization", i)] = parts
     return out
 
 
-def _normalised() -> list[int]:
+def _normalisation_widths() -> list[int]:
     entry = [32, 64, 128, 128, 128, 256, 256, 256, 728, 728, 728]
     return [*entry, *[728] * 24, 728, 1024, 0, 0, 0, 256, 256, 256, 256, 256, 256, 48, 256, 256]
 
@@ -63,10 +69,10 @@ def weights(architecture: str, channels: int, seed: int = 0) -> Iterator[tuple[s
     """Each layer's weights: kernels that keep the signal's size, normalisations that do something."""
     rng = np.random.default_rng(seed)
     for layer, parts in shapes(architecture, channels).items():
-        yield layer, {part: _drawn(part, shape, rng) for part, shape in parts.items()}
+        yield layer, {part: _draw_weights(part, shape, rng) for part, shape in parts.items()}
 
 
-def _drawn(part: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def _draw_weights(part: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     if part in RANGES:
         return rng.uniform(*RANGES[part], shape).astype(np.float32)
     if len(shape) == 1:
@@ -88,7 +94,7 @@ def write(
     first: what the numbers of the layers begin with. reverse: the other order of layers. change: weights to replace.
     """
     drawn = weights(architecture, channels, seed)
-    layers = {_shifted(name, first): parts for name, parts in drawn} | dict(change or {})
+    layers = {_shift_number(name, first): parts for name, parts in drawn} | dict(change or {})
     names = ["input", *layers, "dropout"]
     with h5py.File(path, "w") as file:
         root = file.create_group("model_weights") if whole else file
@@ -105,7 +111,7 @@ def write(
     return path
 
 
-def _shifted(name: str, first: int) -> str:
+def _shift_number(name: str, first: int) -> str:
     kind, _, number = name.rpartition("_")
     kind, number = (kind, int(number)) if number.isdigit() else (name, 0)
     return _name(kind, number + first)

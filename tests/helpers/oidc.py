@@ -27,7 +27,7 @@ class Provider(ThreadingHTTPServer):
     def issuer(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def described(self) -> OidcProvider:
+    def to_openeo(self) -> OidcProvider:
         """As a back-end names it to its users."""
         client = {"id": CLIENT, "grant_types": [DEVICE, "refresh_token"]}
         return OidcProvider("local", self.issuer, "Tests", ["openid"], default_clients=[client])

@@ -10,7 +10,7 @@ SIX = ("B02", "B03", "B04", "B08", "B11", "B12")
 
 
 def patch(name: str = "a", truth: np.ndarray | None = None, red: np.ndarray | None = None, **facts: object) -> Patch:
-    """Dark ground (shadow), ground, and cloud of 0.5 from top to bottom, as the truth says."""
+    """Paint dark ground (shadow), ground and cloud of 0.5 from top to bottom, as labelled."""
     truth = np.repeat([2, 1, 4], 16)[:, None] * np.ones(48, np.uint8) if truth is None else truth
     level = np.select([truth == 2, truth == 4], [0.02, 0.5], 0.15).astype(np.float32)
     bands = np.stack([level] * len(SIX))
@@ -20,7 +20,7 @@ def patch(name: str = "a", truth: np.ndarray | None = None, red: np.ndarray | No
     return Patch(name=name, reflectance=bands, truth=truth.astype(np.uint8), **{**given, **facts})
 
 
-def labelled(folder: Path, count: int = 3) -> Path:
+def write_patches(folder: Path, count: int = 3) -> Path:
     """Arrays on disk in which one of three scenes is harder than the others."""
     folder.mkdir(exist_ok=True)
     for i in range(count):

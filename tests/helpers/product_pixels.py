@@ -1,4 +1,4 @@
-"""Pixels of small Sentinel-2 products: real ones, and what each image of a product makes of reflectance."""
+"""Pixels of small Sentinel-2 products, and what each image makes of reflectance."""
 
 from functools import cache
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The metadata file of a Sentinel-2 product, as ESA's processors write it, cut to what tells something."""
+"""Metadata of a Sentinel-2 product as ESA's processors write it, cut to what is read."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,7 +37,10 @@ def product_xml(
     quantification: float = 10_000,
     bomb: bool = False,
 ) -> str:
-    """The text of MTD_MSIL1C.xml or MTD_MSIL2A.xml; products before 02.07 have the tags that Sen2Cor used in 2017."""
+    """Make the text of MTD_MSIL1C.xml or MTD_MSIL2A.xml.
+
+    Products before 02.07 have the tags that Sen2Cor used in 2017.
+    """
     early = level == "L2A" and float(baseline) < 2.07
     info, prefix = ("L2A_Product_Info", "L2A_") if early else ("Product_Info", "")
     grade = level[1:]

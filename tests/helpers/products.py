@@ -1,4 +1,4 @@
-"""Sentinel-2 products in ESA's layouts, tiny, with real JPEG 2000 images of real pixels; and damaged ones."""
+"""Tiny Sentinel-2 products in ESA's layouts, with real JPEG 2000 images; and damaged ones."""
 
 import shutil
 import stat
@@ -42,7 +42,9 @@ def safe(
     blocks: Mapping[int, int] = BLOCKS,
     **damage: object,
 ) -> Path:
-    """Write a product into `folder` and return its path: a folder NAME.SAFE, or NAME.SAFE.zip where `zipped`.
+    """Write a product into `folder` and return its path.
+
+    It is a folder NAME.SAFE, or NAME.SAFE.zip if `zipped`.
 
     `side`: pixels of 10 m, a multiple of 6, up to 1044 where they are real. `values`: reflectance, float (13, side,
     side), in the order of `product_xml.BAND_IDS`, NaN for no data; else real pixels without clouds. `scl`:
@@ -90,17 +92,21 @@ def _images(level: str, baseline: str, stem: str, layout: str) -> Iterator[tuple
     """Path below the granule, what it holds, and metres a pixel, of each image."""
     if level == "L1C":
         for band in (*BAND_IDS, *(["TCI"] if layout == "compact" else [])):
-            yield f"IMG_DATA/{_spelt(stem, band, layout)}.jp2", band, 10 if band == "TCI" else METRES.get(band, 20)
+            yield (
+                f"IMG_DATA/{_format_stem(stem, band, layout)}.jp2",
+                band,
+                10 if band == "TCI" else METRES.get(band, 20),
+            )
         return
     early = layout == "compact" and float(baseline) < 2.07
     for metres, held in L2A.items():
         for band in held:
             if (band, metres) != ("B01", 20) or float(baseline) >= OFFSET_SINCE:
-                text = _spelt(("L2A_" if early else "") + stem, band, layout)
+                text = _format_stem(("L2A_" if early else "") + stem, band, layout)
                 yield f"IMG_DATA/R{metres}m/{text}_{metres}m.jp2", band, metres
 
 
-def _spelt(stem: str, band: str, layout: str) -> str:
+def _format_stem(stem: str, band: str, layout: str) -> str:
     if layout == "compact" or not band.startswith("B"):
         return stem.format(band)
     return f"{stem.format('MSI')}_{band}"

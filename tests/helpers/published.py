@@ -23,7 +23,7 @@ def find_weights(data: Path) -> dict[int, Path]:
 
 
 def read_images(data: Path, channels: int) -> dict[str, np.ndarray]:
-    """Read reflectance (band, y, x): noise from a seed, and a corner of a real scene.
+    """Read reflectance (band, y, x): noise from a seed, and a real scene's corner.
 
     The corner holds cloud, cloud shadow and clear ground, none of them less than a fifth.
     """

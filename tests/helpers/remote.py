@@ -35,9 +35,9 @@ def back_end(folder: Path, bands: tuple[str, ...] = BANDS, **options) -> Iterato
         yield running
 
 
-def logged_in(server: Server) -> openeo.Connection:
+def log_in(server: Server) -> openeo.Connection:
     return openeo.connect(server.url).authenticate_basic(server.user, server.password)
 
 
 def jobs_of(server: Server) -> list[dict]:
-    return [dict(job) for job in logged_in(server).list_jobs(limit=10_000)]
+    return [dict(job) for job in log_in(server).list_jobs(limit=10_000)]

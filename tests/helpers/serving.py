@@ -1,4 +1,4 @@
-"""A folder of small scenes for the embedded back-end, and what the openEO client needs to use it."""
+"""A folder of small scenes for the embedded back-end, and an openEO client for it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def wait_for_log(job: openeo.BatchJob, message: str, seconds: float = 60) -> Any
     return found[0].get("data")
 
 
-def stored(scenes: Path, name: str) -> xr.DataArray:
+def read_stored(scenes: Path, name: str) -> xr.DataArray:
     with rasterio.open(scenes / name) as file:
         values = file.read().astype(np.float32)
     y, x = NORTH - 5 - 10.0 * np.arange(SIDE), WEST + 5 + 10.0 * np.arange(SIDE)

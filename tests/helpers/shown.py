@@ -25,18 +25,24 @@ _BLOCK = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.DOTALL | re.MULTILIN
 
 
 def blocks(page: Path, language: str | None = None, word: str = "") -> list[Any]:
-    """The fenced blocks of a page in this language that hold this word; without a language, pairs (language, text)."""
+    """List the fenced blocks of a page in this language that contain `word`.
+
+    Without a language, pairs (language, text).
+    """
     found = [(kind, text) for _, kind, text in _BLOCK.findall(page.read_text(encoding="utf-8")) if word in text]
     return found if language is None else [text for kind, text in found if kind == language]
 
 
 def commands(page: Path, word: str = "") -> list[str]:
-    """The lines of a page that call the command, of blocks with `word`; where it begins with kappamask, only such."""
+    """List the lines of a page that call the command, from blocks with `word`.
+
+    If `word` begins with kappamask, only lines that begin so.
+    """
     start = word if word.startswith("kappamask ") else "kappamask "
-    return [line for text in blocks(page, "sh", word) for line in called(text) if line.startswith(start)]
+    return [line for text in blocks(page, "sh", word) for line in list_calls(text) if line.startswith(start)]
 
 
-def called(text: str) -> list[str]:
+def list_calls(text: str) -> list[str]:
     """The lines of a block that call the command, each in one piece."""
     return [line for line in text.replace("\\\n", "").splitlines() if line.startswith("kappamask ")]
 
@@ -52,7 +58,10 @@ def words(line: str) -> list[str]:
 def write_scene(
     path: Path, west: float = 640_000, north: float = 5_680_000, zone: int = 31, level: str = "L1C"
 ) -> Path:
-    """Smooth ground with a bright square, 640 x 640 px of digital numbers in UTM; the date is that of the name."""
+    """Write smooth ground with a bright square, 640 x 640 px in UTM.
+
+    The date is that of the name.
+    """
     bands = [band for band in BANDS if band != "B10" or level == "L1C"]
     ground = np.kron(np.random.default_rng(5).uniform(400, 2500, (len(bands), 40, 40)), np.ones((16, 16)))
     if level == "L1C":
@@ -65,7 +74,10 @@ def write_scene(
 
 @contextmanager
 def back_end(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """A back-end behind `openeo.connect`, whatever URL and login a page prints; yields the URLs that were asked for."""
+    """Answer `openeo.connect` with a local back-end, whatever URL and login a page prints.
+
+    Yields the URLs that were asked for.
+    """
     real, asked = openeo.connect, []
     monkeypatch.setattr(graph.cloud_mask, "__kwdefaults__", {**graph.cloud_mask.__kwdefaults__, "python": python()})
     with running_server(scenes) as server:

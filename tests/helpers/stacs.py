@@ -1,4 +1,4 @@
-"""Small STAC items as catalogues write them, and a server of files on this machine that answers ranges."""
+"""Small STAC items as catalogues write them, and a local server that answers ranges."""
 
 import json
 import threading
@@ -39,7 +39,7 @@ def raw_item(
 
 
 def cogs(folder: Path, west: float = 500_000.0, **change: Any) -> dict[str, dict[str, Any]]:
-    """COGs of all `METRES`, 120 px of 10 m a side, and the assets that Earth Search makes of them."""
+    """Write COGs of all `METRES`, 1.2 km a side, with Earth Search's assets."""
     assets = {}
     for number, (band, metres) in enumerate(METRES.items()):
         side = 1200 // metres
@@ -53,14 +53,17 @@ def cogs(folder: Path, west: float = 500_000.0, **change: Any) -> dict[str, dict
     return assets
 
 
-def scaled(assets: dict[str, dict[str, Any]], offset: float, new: bool = False) -> dict[str, dict[str, Any]]:
-    """`assets` with scale and offset, as the raster extension or, `new`, as STAC 1.1 states them."""
-    told = (
+def with_scale(assets: dict[str, dict[str, Any]], offset: float, new: bool = False) -> dict[str, dict[str, Any]]:
+    """Give `assets` scale and offset.
+
+    As the raster extension or, `new`, as STAC 1.1 states them.
+    """
+    entries = (
         {"raster:scale": 1e-4, "raster:offset": offset}
         if new
         else {"raster:bands": [{"scale": 1e-4, "offset": offset}]}
     )
-    return {key: asset | told for key, asset in assets.items()}
+    return {key: asset | entries for key, asset in assets.items()}
 
 
 def write_item(folder: Path, raw: dict[str, Any], name: str = "item.json") -> Path:
@@ -109,8 +112,8 @@ class _Part:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Address of a server of `folder` on this machine, and the paths that were asked for."""
+def serve_folder(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Serve `folder` on this machine; yield its address and the paths asked for."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Ranges, directory=str(folder)))
     server.seen = []
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,4 +1,7 @@
-"""Chunks as the Copernicus back-end makes them, and the uploaded UDF run on them, here and in new processes."""
+"""Chunks as the Copernicus back-end makes them, and the uploaded UDF on them.
+
+The UDF runs here and in new processes.
+"""
 
 import json  # noqa: F401  for `in_new_process`
 import resource
@@ -40,7 +43,10 @@ def run(cube, context=CONTEXT, code=SCRIPT):
 
 
 def peak_kb():
-    """Peak resident memory of this process since it was started (ru_maxrss would hold its parent's, too)."""
+    """Read the peak resident memory of this process since it was started.
+
+    ru_maxrss would hold its parent's, too.
+    """
     status = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 

@@ -1,4 +1,4 @@
-"""Random weights in the layout of DL_L8S2_UV's published files, and what they make of an image, by numpy and scipy."""
+"""Random weights in DL_L8S2_UV's published layout, and their scores by numpy and scipy."""
 
 from pathlib import Path
 
@@ -31,7 +31,10 @@ def weights(channels: int, seed: int = 0) -> Weights:
 
 
 def write(path: Path, layers: Weights, *, suffix: str = "_2") -> Path:
-    """As Keras 2 saves a whole model; the places of weights have `suffix` where it is not the first of its process."""
+    """Write a whole model as Keras 2 saves it.
+
+    The places of weights have `suffix` where it is not the first of its process.
+    """
     with h5py.File(path, "w") as file:
         root = file.create_group("model_weights")
         root.attrs["layer_names"] = [n.encode() for n in ["input_3", *layers, "pooling_1"]]
@@ -47,10 +50,10 @@ def cloud(image: np.ndarray, w: Weights) -> np.ndarray:
     """Probability of cloud (y, x) of reflectance (band, y, x)."""
     x = _pointwise(image.astype(np.float64), w["normalization"]["kernel"], w["normalization"]["bias"])
     first = _block(x, w, "input")
-    second = _block(_halved(first), w, "pool1")
-    third = _block(_halved(second), w, "pool2")
-    fourth = _block(np.concatenate([_doubled(third, w["upconv1"]), second]), w, "up1")
-    last = _block(np.concatenate([_doubled(fourth, w["upconv2"]), first]), w, "up2")
+    second = _block(_pool_pairs(first), w, "pool1")
+    third = _block(_pool_pairs(second), w, "pool2")
+    fourth = _block(np.concatenate([_upsample_pairs(third, w["upconv1"]), second]), w, "up1")
+    last = _block(np.concatenate([_upsample_pairs(fourth, w["upconv2"]), first]), w, "up2")
     return 1 / (1 + np.exp(-_pointwise(last, w["linear_model"]["kernel"], w["linear_model"]["bias"])[0]))
 
 
@@ -70,10 +73,10 @@ def _block(x, w, name):
     return x
 
 
-def _halved(x):
+def _pool_pairs(x):
     return x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2).max(axis=(2, 4))
 
 
-def _doubled(x, layer):
+def _upsample_pairs(x, layer):
     four = np.einsum("iyx,aboi->oyaxb", x, layer["kernel"])
     return four.reshape(len(four), 2 * x.shape[1], 2 * x.shape[2]) + layer["bias"][:, None, None]

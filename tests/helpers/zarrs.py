@@ -41,7 +41,10 @@ def eopf(
     packing: dict[str, float] | None = None,
     **facts: Any,
 ) -> Path:
-    """A product of `size` pixels of 10 m a side, in chunks of a third of a side, as `xarray-eopf` finds them."""
+    """Write a product of `size` pixels of 10 m a side, as `xarray-eopf` finds them.
+
+    Chunks are a third of a side.
+    """
     path = folder / f"{name}.zarr"
     properties = {"datetime": "2025-04-15T09:40:41.024Z", "proj:epsg": 32635, "platform": "sentinel-2a"}
     attrs = {"stac_discovery": {"id": name, "properties": properties}}

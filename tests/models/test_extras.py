@@ -1,4 +1,7 @@
-"""The hint of a missing library installs into what is there: a checkout, a wheel or the package of the index."""
+"""The hint of a missing library installs into what is there.
+
+That is a checkout, a wheel or the package of the index.
+"""
 
 import json
 
@@ -9,8 +12,8 @@ from kappamask.models.extras import install_command, require_extra
 
 
 @pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Let the package seem to be installed from an address, as pip writes it down (PEP 610)."""
+def set_origin(tmp_path, monkeypatch):
+    """Let the package seem installed from an address, as pip records it (PEP 610)."""
 
     def install(origin: dict | None) -> None:
         folder = tmp_path / "kappamask_openeo-9.dist-info"
@@ -33,12 +36,12 @@ def installed(tmp_path, monkeypatch):
         ({"url": "https://token@example.org/k.whl", "archive_info": {}}, "pip install 'kappamask-openeo[stac]'"),
     ],
 )
-def test_the_line_names_what_was_installed(installed, origin, command):
-    installed(origin)
+def test_the_line_names_what_was_installed(set_origin, origin, command):
+    set_origin(origin)
     assert install_command("stac") == command
 
 
-def test_a_missing_library_is_an_error_that_names_it(installed):
-    installed(None)
+def test_a_missing_library_is_an_error_that_names_it(set_origin):
+    set_origin(None)
     with pytest.raises(MissingExtraError, match=r"no_such_library.*kappamask-openeo\[stac\]"), require_extra("stac"):
         import no_such_library  # noqa: F401

@@ -1,4 +1,4 @@
-"""Cards and weights: valid, whole, and nothing that a stranger could slip in."""
+"""Cards and weights are valid and complete, and untrusted ones are refused."""
 
 import contextlib
 import copy
@@ -269,7 +269,7 @@ def test_the_hash_is_checked_once_per_process(tmp_path, monkeypatch):
     assert read_weights(card) is first
 
 
-def changed(change):
+def change_model(change):
     model = onnx.load_from_string(brightness_network())
     change(model)
     return serialise(model)
@@ -313,7 +313,7 @@ def _function(model):
     ],
 )
 def test_networks_that_reach_out_are_refused(tmp_path, change, says):
-    card = write_model(tmp_path, changed(change))
+    card = write_model(tmp_path, change_model(change))
     with pytest.raises(WeightsError, match=says):
         read_weights(card)
 

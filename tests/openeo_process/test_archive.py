@@ -1,13 +1,18 @@
 """The dependency archive: reproducible, complete, and refused when it is not."""
 
 import zipfile
+from importlib.metadata import metadata
 
 import pytest
+import requests
 from networks import write_model
 
 from kappamask.models import CardError, JobError, WeightsError, load_card
+from kappamask.models.hints import Door, use_door
 from kappamask.models.package import check_package, package_files, package_hash
-from kappamask.openeo_process.archive import FOLDER, build, smoke_test
+from kappamask.openeo_process.archive import FOLDER, archive_name, build, find_release_fault, release_url, smoke_test
+from kappamask.openeo_process.jobs.request import Request
+from kappamask.workflows.batch_options import resolve_archive
 
 
 def test_equal_content_makes_equal_bytes_and_name(tmp_path):
@@ -27,7 +32,10 @@ def test_it_holds_the_udf_the_card_and_the_network_and_no_other_room(tmp_path):
 
 
 def test_it_leaves_out_the_library_that_no_network_needs(tmp_path):
-    """The Python module of ONNX Runtime holds all of it; `smoke_test` masks a cube with what is left."""
+    """Give the archive only the Python module of ONNX Runtime, with all of it.
+
+    `smoke_test` masks a cube with what is left.
+    """
     path = build(tmp_path)
     with zipfile.ZipFile(path) as content:
         libraries = [name for name in content.namelist() if ".so" in name]
@@ -123,3 +131,31 @@ def test_nothing_is_left_when_the_network_is_not_its_cards(tmp_path):
     with pytest.raises(CardError):
         build(tmp_path / "out", model="nonesuch")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_name_in_a_release_is_stable_and_its_address_is_the_projects(tmp_path):
+    path = build(tmp_path, hashed=False)
+    assert path.name == archive_name("compact")
+    assert archive_name("compact", "3.11") == "kappamask-deps-compact-cp311.zip"
+    about = metadata("kappamask-openeo")
+    assert release_url("compact", "3.11").split("/releases/")[0] == about["Home-page"]
+    assert release_url("compact", "3.11").endswith(f"/v{about['Version']}/kappamask-deps-compact-cp311.zip")
+
+
+def test_a_release_that_is_not_there_says_what_to_type(requests_mock, tmp_path):
+    url = release_url("compact", "3.11")
+    card = load_card("compact")
+    asked = Request("openeo.test", "SENTINEL2_L1C", ("2018-02-01", "2018-02-03"), card, "3.11")
+    requests_mock.head(url, status_code=404)
+    with use_door(Door.COMMAND):
+        with pytest.raises(JobError) as found:
+            resolve_archive(None, asked, None, tmp_path)
+        message = str(found.value)
+    for fact in (url, "HTTP 404", "kappamask archive -o . --model compact --python 3.11", "--archive upload"):
+        assert fact in message
+    requests_mock.head(url, exc=requests.ConnectionError)
+    assert "ConnectionError" in str(find_release_fault(url))
+    requests_mock.head(url)
+    assert resolve_archive(None, asked, None, tmp_path).archive == url
+    assert resolve_archive("none", asked, None, tmp_path).archive is None
+    assert not [*tmp_path.iterdir()]

@@ -1,4 +1,4 @@
-"""Areas become cells of whole pixels, each in one UTM zone, that cover all of the area."""
+"""Areas become cells of whole pixels, each in one UTM zone, that cover the area."""
 
 import json
 import sys
@@ -93,7 +93,7 @@ def test_other_coordinates():
         "",
     ],
 )
-def test_what_is_no_area_is_told(text, tmp_path, monkeypatch):
+def test_what_is_no_area_is_refused(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CubeError, match="area"):
         read_area(text)
@@ -130,14 +130,14 @@ def test_geojson_of_all_kinds_is_read(tmp_path, document):
         b"\xff",
     ],
 )
-def test_files_that_are_no_area_are_told(tmp_path, content):
+def test_files_that_are_no_area_are_refused(tmp_path, content):
     path = tmp_path / "area.geojson"
     path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
     with pytest.raises(CubeError, match=r"cannot be read|empty"):
         read_area(str(path))
 
 
-def test_a_geopackage_without_shapes_is_told(tmp_path):
+def test_a_geopackage_without_shapes_is_refused(tmp_path):
     path = tmp_path / "table.gpkg"
     pyogrio.write_dataframe(pd.DataFrame({"name": ["x"]}), path)
     with pytest.raises(CubeError, match="holds no geometries"):

@@ -1,4 +1,4 @@
-"""The driver against a back-end that is a table of jobs: what it asks for, and what it writes down."""
+"""The driver against a table of jobs: what it asks for, and what it records."""
 
 from dataclasses import replace
 from hashlib import sha256
@@ -67,7 +67,7 @@ def back_end(monkeypatch):
 
 
 def batch_of(book, pilot, *others, **values):
-    """A batch with a canary in the state `pilot`, and other parts, each 9 chunks large."""
+    """Record a batch whose pilot is in the state `pilot`, in parts of 9 chunks."""
     asked = [replace(PART, fingerprint=TEST_JOB, name=TEST_JOB, state=pilot, chunks=1, **values)]
     for number, state in enumerate(others):
         asked.append(replace(PART, fingerprint=f"{number}", name=f"p{number}", state=state, job="j-2", chunks=9))
@@ -98,7 +98,7 @@ def test_a_job_that_was_deleted_on_the_back_end_can_be_canceled(book):
 
 @pytest.mark.parametrize("state", [State.PLANNED, State.CREATED, State.STARTED])
 def test_who_only_fetches_starts_nothing(book, state):
-    """Not even a job whose start was lost on the way, so that the back-end calls it `created`."""
+    """Nothing is started, not even a job whose start was lost and that is `created`."""
     plan_masks(book, state)
     back_end = BackEnd(**{"j-1": "created"})
     driver(book, back_end).run([PART.fingerprint], once=True)
@@ -114,7 +114,10 @@ def test_who_only_fetches_does_not_wait_for_another_client(book, tmp_path):
 
 
 def test_why_a_part_was_left_is_forgotten_once_it_goes_on(book):
-    """By a new state, and by a look at a job that runs; the time of the last state stays."""
+    """It goes with a new state or a look at a running job.
+
+    The time of the last state stays.
+    """
     left = plan_masks(book, State.CREATED, message="left for resume: no route to host")
     started = book.change(left, state=State.STARTED)
     assert started.message == ""
@@ -137,7 +140,10 @@ def test_after_a_canary_that_came_back_the_rest_is_started(book, back_end):
 
 @pytest.mark.parametrize(("most", "asked"), [(None, []), (9, []), (99, ["create p0", "start"])])
 def test_what_a_batch_may_cost_holds_for_resume_too(book, back_end, tmp_path, most, asked):
-    """Of 40 credits that submit was told, or of what resume is: 10 chunks of 5, and 2 for each of 2 jobs."""
+    """The limit in credits is what submit was given, or what resume is given.
+
+    10 chunks cost 5 each, and each of 2 jobs 2.
+    """
     (tmp_path / "m.tif").write_bytes(b"mask!")
     file = {"name": "m.tif", "size": 5, "sha256": sha256(b"mask!").hexdigest()}
     write_manifest(tmp_path, {"job": "j-1"}, [file])

@@ -1,4 +1,4 @@
-"""The process graph that the client builds, and the job options: rules 23 to 28 of docs/udf-contract.md."""
+"""The client's process graph and job options: rules 23 to 28 of docs/udf-contract.md."""
 
 import json
 
@@ -141,7 +141,10 @@ def test_23_an_overlap_that_is_given_must_be_as_wide_as_cleaning_reaches():
 
 
 def test_what_is_left_out_of_a_cube_is_what_mask_wants(connection):
-    """The callback as the embedded back-end runs it: 1 for cloud and shadow, 0 for others, no data for none."""
+    """The callback gives 1 for cloud and shadow, 0 for others, no data for none.
+
+    The embedded back-end runs it.
+    """
     mask = masked(connection)
     graph = nodes(load(connection, COLLECTION, area=AREA, dates=DATES).mask(unusable(mask)))
     assert graph["mask"]["arguments"]["mask"] != graph["mask"]["arguments"]["data"]
@@ -224,7 +227,10 @@ def test_bands_that_the_network_knows_and_the_collection_offers_are_loaded(conne
 
 
 def test_products_that_say_they_are_cloudier_are_left_out(connection):
-    """As openEO wants a filter: a callback on the property's value; Copernicus takes eq, lte and gte."""
+    """A filter is a callback on the property's value, as openEO wants it.
+
+    Copernicus takes eq, lte and gte.
+    """
     made = nodes(load(connection, COLLECTION, area=AREA, dates=DATES, max_cloud_cover=30))
     callbacks = made["load_collection"]["arguments"]["properties"]
     ((node,),) = (callbacks[name]["process_graph"].values() for name in ("eo:cloud_cover",))
@@ -262,7 +268,7 @@ def test_a_level_that_contradicts_collection_or_bands_is_refused_when_the_graph_
         cloud_mask(load(connection, "MY_SENTINEL2", area=AREA, dates=DATES), level="L2A")
 
 
-def test_a_cube_of_local_processing_is_told_what_to_use_instead(connection):
+def test_a_cube_of_local_processing_is_refused_with_what_to_use_instead(connection):
     cube = load(connection, COLLECTION, area=AREA, dates=DATES)
     local = type("LocalConnection", (type(connection),), {"__module__": "openeo.local.connection"})
     connection.__class__ = local

@@ -1,4 +1,4 @@
-"""The journal: written down once, held by one client at a time, readable by the next."""
+"""The journal: written once, held by one client at a time, readable by the next."""
 
 import multiprocessing
 import os
@@ -34,7 +34,7 @@ def test_what_is_planned_twice_is_planned_once(tmp_path):
 
 
 def test_a_batch_that_is_part_of_a_larger_one_goes_into_it(tmp_path):
-    """So does one that is asked for in other words, such as a job option that is the default."""
+    """So does one in other words, such as a job option that is the default."""
     book = Journal(tmp_path / "j")
     a, b, c, d = (part(key, state=State.FETCHED) for key in "abcd")
     book.plan([a, replace(b, state=State.FAILED)])
@@ -44,7 +44,7 @@ def test_a_batch_that_is_part_of_a_larger_one_goes_into_it(tmp_path):
     assert [len(book.parts(batch=name)) for name in ("larger", "other")] == [3, 1], "others stay whole"
 
 
-def test_a_plan_anew_says_what_may_be_spent_but_not_what_was_made(tmp_path):
+def test_a_second_plan_changes_the_credit_limit_but_no_jobs(tmp_path):
     book = Journal(tmp_path / "j")
     book.plan([part(max_credits=40)])
     assert book.plan([part(attributes="first", chunks=3)]) == [book.get("a" * 16)]
@@ -77,7 +77,7 @@ def test_a_fingerprint_follows_from_what_is_asked():
     assert title_tag(fingerprint(*asked)) in part(fingerprint(*asked)).title
 
 
-def test_a_link_that_is_signed_anew_asks_for_the_same(tmp_path):
+def test_a_link_that_is_signed_again_asks_for_the_same(tmp_path):
     signed = [{"archives": [f"https://x.org/deps.zip?sig={sig}#kappamask_deps"]} for sig in ("SECRET", "OTHER")]
     keys = {fingerprint("https://example.org", {}, options) for options in signed}
     assert len(keys) == 1
@@ -121,7 +121,7 @@ def test_an_overdue_claim_of_another_machine_ends(tmp_path):
     assert here.claim("a" * 16)
 
 
-def test_what_is_no_journal_is_told_and_left_alone(tmp_path):
+def test_what_is_no_journal_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("this is no database, but it is long enough to be taken for one" * 20)
     before = path.read_bytes()

@@ -20,7 +20,7 @@ KAPPAMASK = Path(sys.executable).parent / "kappamask"
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A place of its own for openEO's store of refresh tokens, and an environment that says nothing."""
+    """Give openEO's store of refresh tokens a folder, and empty the environment."""
     for name in ("OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "OPENEO_CONFIG_HOME"):
@@ -64,7 +64,7 @@ def test_device_code_then_refresh_token(home, capsys):
         assert oidc.grants == [DEVICE, "refresh_token"]
 
 
-def test_wrong_credentials_are_told_in_one_sentence(kappamask, home, monkeypatch):
+def test_wrong_credentials_give_one_sentence(kappamask, home, monkeypatch):
     credentials(monkeypatch, "wrong")
     with provider() as oidc, back_end_with(oidc, home) as server:
         done = kappamask(*submit(server.url, home))
@@ -97,7 +97,7 @@ def test_a_wrong_password_is_named_by_resume_and_changes_no_job(kappamask, home,
 
 
 def test_what_serve_prints_logs_in(home):
-    """In a shell, as the user pastes it; then submit works as it is typed first."""
+    """The printed line works in a shell; then submit works as typed first."""
     write_scene(scenes(home))
     served = subprocess.Popen(
         [KAPPAMASK, "serve", "--scenes", home / "scenes"], stdout=subprocess.PIPE, text=True, env={**os.environ}
@@ -116,7 +116,7 @@ def test_what_serve_prints_logs_in(home):
 
 
 def back_end_with(oidc, home):
-    return back_end(scenes(home), oidc=oidc.described())
+    return back_end(scenes(home), oidc=oidc.to_openeo())
 
 
 def scenes(home):

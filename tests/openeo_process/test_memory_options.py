@@ -1,4 +1,4 @@
-"""Memory that jobs ask for: enough for the chunk, the dates and the network, and no more than back-ends give."""
+"""Memory of jobs: enough for chunk, dates and network, within what back-ends give."""
 
 import json
 import subprocess
@@ -83,7 +83,7 @@ def test_compact_is_content_with_the_least_and_others_get_more(networks):
     assert absent.weights >= HEAVY_BYTES, "a network that is not here may be heavy"
 
 
-def test_what_is_given_counts_and_what_no_back_end_gives_is_told(networks):
+def test_given_memory_counts_and_more_than_back_ends_give_is_named(networks):
     heavy = Load(networks(HEAVY_BYTES), 13)
     assert job_options(None, heavy, **{NAMES[1]: "500m"})[NAMES[1]] == "500m"
     assert job_options("https://example.org/a.zip", heavy)["udf-dependency-archives"] == [

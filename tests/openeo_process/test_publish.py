@@ -1,4 +1,4 @@
-"""The published process: documents of the right shape, and a process that runs where it is called by name."""
+"""The published process: documents of the right shape, and a process called by name."""
 
 import functools
 import http.server
@@ -15,7 +15,7 @@ from files import NORTH, WEST, geotiff
 from files import cube as cube_of
 from networks import write_model
 from openeo.rest import OpenEoApiError
-from remote import DATE, DATES, PYTHON, back_end, logged_in
+from remote import DATE, DATES, PYTHON, back_end, log_in
 
 from kappamask.backend.server import running_server
 from kappamask.models import CubeError, load_card
@@ -112,7 +112,7 @@ BENCHMARK = {
 
 
 @contextmanager
-def shown(folder):
+def serve_files(folder):
     """The files of a folder, by HTTP on loopback."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
     handler.log_message = lambda *_: None
@@ -150,8 +150,8 @@ def test_it_runs_where_it_is_called_by_name(tmp_path, scores):
     (tmp_path / "kappamask.json").write_text(json.dumps(made))
     (tmp_path / "scenes").mkdir()
     extent = {"west": 500_040, "south": 6_499_200, "east": 500_880, "north": 6_499_980, "crs": "EPSG:32635"}
-    with shown(tmp_path) as url, back_end(tmp_path / "scenes", CARD.bands) as server:
-        connection = logged_in(server)
+    with serve_files(tmp_path) as url, back_end(tmp_path / "scenes", CARD.bands) as server:
+        connection = log_in(server)
         dates = DATES.split("/")
         cube = connection.datacube_from_process(
             PROCESS_ID, namespace=f"{url}/kappamask.json", spatial_extent=extent, temporal_extent=dates, level="L1C",
@@ -180,7 +180,7 @@ def test_chunks_overlap_for_the_largest_buffer_and_the_schema_says_which_it_is()
 
 
 def test_a_buffer_is_exact_up_to_the_largest_and_refused_beyond(tmp_path, monkeypatch):
-    """A scene of 16 chunks, whose clouds lie across their seams: the mask is that of the whole scene."""
+    """A scene of 16 chunks with clouds across their seams has the whole scene's mask."""
     monkeypatch.setenv("KAPPAMASK_CACHE", str(tmp_path / "models"))
     card = write_model(tmp_path / "models" / "brightness", **{"kappamask:window": 96})
     made = publication(card, namespace="x", archive=ARCHIVE, backend="x", python=PYTHON).process
@@ -195,8 +195,8 @@ def test_a_buffer_is_exact_up_to_the_largest_and_refused_beyond(tmp_path, monkey
     scene = cube_of(numbers, card.bands)
     west, south = WEST + 300, NORTH - 1740
     extent = {"west": west, "south": south, "east": west + 1440, "north": south + 1440, "crs": "EPSG:32635"}
-    with shown(tmp_path) as url, running_server(tmp_path / "scenes") as server:
-        connection = logged_in(server)
+    with serve_files(tmp_path) as url, running_server(tmp_path / "scenes") as server:
+        connection = log_in(server)
 
         def masked(buffer):
             cube = connection.datacube_from_process(
@@ -227,4 +227,4 @@ def test_it_can_be_kept_in_an_account(kappamask, tmp_path, monkeypatch):
             "--backend", server.url, "--store",
         )  # fmt: skip
         assert done.code == 0, done.err
-        assert [entry["id"] for entry in logged_in(server).list_user_defined_processes()] == [PROCESS_ID]
+        assert [entry["id"] for entry in log_in(server).list_user_defined_processes()] == [PROCESS_ID]

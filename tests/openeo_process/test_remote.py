@@ -68,10 +68,10 @@ def test_an_area_becomes_a_mask_and_is_not_paid_twice(kappamask, server, account
     assert path == tmp_path / "out" / f"mask_{DATE}_32635.tif"
     assert result["holes"] == {}
     found = pystac.Collection.from_file(str(collection))
-    told = {key: found.extra_fields[f"kappamask:{key}"] for key in ("udf_sha256", "context", "jobs", "costs")}
-    assert told["udf_sha256"] == sha256((ROOT / "udf" / "script.py").read_bytes()).hexdigest()
-    assert told["context"]["model"] == "compact" and {one["part"] for one in told["jobs"]} == {*states}
-    assert told["costs"] is None, "this back-end tells none"
+    provenance = {key: found.extra_fields[f"kappamask:{key}"] for key in ("udf_sha256", "context", "jobs", "costs")}
+    assert provenance["udf_sha256"] == sha256((ROOT / "udf" / "script.py").read_bytes()).hexdigest()
+    assert provenance["context"]["model"] == "compact" and {one["part"] for one in provenance["jobs"]} == {*states}
+    assert provenance["costs"] is None, "this back-end tells none"
     (item,) = found.get_items()
     assert item.properties["kappamask:backend"] == server.url
     with rasterio.open(path) as file:
@@ -83,17 +83,17 @@ def test_an_area_becomes_a_mask_and_is_not_paid_twice(kappamask, server, account
     (tmp_path / "j").unlink()
     other_day = kappamask(*asked)
     assert (again.code, other_day.code) == (0, 0), other_day.err
-    assert len(jobs_of(server)) - before == made, "the same request is found by its mark, whoever asks"
+    assert len(jobs_of(server)) - before == made, "the same request is found by its mark, from any client"
 
 
 def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     before = len(jobs_of(server))
-    told = kappamask(*words(server.url, tmp_path, "--plan"))
-    assert told.code == 0, told.err
+    plan = kappamask(*words(server.url, tmp_path, "--plan"))
+    assert plan.code == 0, plan.err
     for fact in ("1 chunks", "about 1 dates", "EPSG:32635", "credits", '"soft-errors": 0.0', "apply_neighborhood"):
-        assert fact in told.out
-    assert "a worker needs about 1.0 GB for 640 px, 4 bands and 6 MB of weights" in told.out
-    assert '"executor-memory": "2G", "executor-memoryOverhead": "3G", "python-memory": "disable"' in told.out
+        assert fact in plan.out
+    assert "a worker needs about 1.0 GB for 640 px, 4 bands and 6 MB of weights" in plan.out
+    assert '"executor-memory": "2G", "executor-memoryOverhead": "3G", "python-memory": "disable"' in plan.out
     whole = ("--part-km", 20, "--json")
     large = words(server.url, tmp_path, "--plan", *whole, area="26.9,58.58,27.09,58.637")
     proven, unproven = (json.loads(kappamask(*large, *more).out) for more in ((), ("--no-canary",)))
@@ -118,7 +118,7 @@ def test_masks_come_in_the_scheme_that_is_asked_for(kappamask, server, account, 
         assert file.tags()["scheme"] == name and set(np.unique(file.read(1))) <= codes
 
 
-def test_scores_come_in_a_file_beside_the_mask(kappamask, server, account, tmp_path):
+def test_scores_come_in_a_file_next_to_the_mask(kappamask, server, account, tmp_path):
     done = kappamask(*words(server.url, tmp_path, "--scores", "--json"))
     assert done.code == 0, done.err
     mask, scores, collection = (Path(file) for file in json.loads(done.out)["files"])
@@ -142,8 +142,8 @@ def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tm
         assert {part.state for part in parts[1:]} == {State.PLANNED}, "nothing else was started"
         allowed = kappamask(*asked[:-1], 400)
         assert allowed.code == 0 and "credits for 2 jobs, from the test job" in allowed.err
-        told = json.loads((tmp_path / "out" / "collection.json").read_text())["kappamask:costs"]
-        assert told == sum(part.costs for part in Journal(tmp_path / "j").parts()) > 30
+        costs = json.loads((tmp_path / "out" / "collection.json").read_text())["kappamask:costs"]
+        assert costs == sum(part.costs for part in Journal(tmp_path / "j").parts()) > 30
     assert len([job for job in jobs_of(server) if job["id"] == parts[0].job]) == 1
 
 
@@ -162,7 +162,7 @@ def test_days_are_chosen_by_label_and_clouds_widened(kappamask, server, account,
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "fact"),
     [
         (["--collection", "SENTINEL3"], "collection SENTINEL3"),
         (["--python", "3.2"], "runtime Python 3.2"),
@@ -171,10 +171,10 @@ def test_days_are_chosen_by_label_and_clouds_widened(kappamask, server, account,
         (["--model", "nobody"], "No model"),
     ],
 )
-def test_what_cannot_work_is_told_before_anything_is_sent(kappamask, server, account, tmp_path, change, told):
+def test_what_cannot_work_is_refused_before_anything_is_sent(kappamask, server, account, tmp_path, change, fact):
     before = len(jobs_of(server))
     done = kappamask(*words(server.url, tmp_path), *change)
-    assert done.code == 1 and told in done.err and one_sentence(done.err)
+    assert done.code == 1 and fact in done.err and one_sentence(done.err)
     assert len(jobs_of(server)) == before
 
 
@@ -196,7 +196,7 @@ def test_the_canary_refuses_an_archive_of_another_version(kappamask, server, acc
 
 
 def test_masks_of_a_network_of_ones_own_say_so(kappamask, server, account, tmp_path, brightness, monkeypatch):
-    """The worker has it; here its card is known by a path, and that only to who submits."""
+    """The worker has the network; here its card is known by a path."""
     monkeypatch.setenv("KAPPAMASK_CACHE", str(tmp_path))  # read at the start of a process, as the worker's
     shutil.copytree(brightness.folder, tmp_path / brightness.id)
     done = kappamask(*words(server.url, tmp_path, "--model", brightness.folder, "--no-canary"))
@@ -263,7 +263,7 @@ def test_a_full_disk_loses_nothing(kappamask, server, account, tmp_path):
     assert (folder / name).read_bytes() == whole
 
 
-def test_links_that_have_expired_are_signed_anew(kappamask, server, account, tmp_path):
+def test_links_that_have_expired_are_signed_again(kappamask, server, account, tmp_path):
     weather = Script(
         ("GET", ".tif", "status before", 403), ("GET", ".tif", "truncate", 0), ("GET", ".tif", "status before", 410)
     )
@@ -276,14 +276,17 @@ def test_links_that_have_expired_are_signed_anew(kappamask, server, account, tmp
 class Silent(Weather):
     """Fair weather, in which results do not tell what they cover."""
 
-    def amended(self, method, path, content):
+    def amend(self, method, path, content):
         return content.replace(b"proj:bbox", b"its bbox") if path.endswith("/results") else content
 
 
 def test_a_mask_of_half_its_part_is_refused_unless_the_back_end_says_so(
     kappamask, server, account, tmp_path, monkeypatch
 ):
-    """West of the scene there is no image, and the back-end cuts there; it tells so, but here the message is lost."""
+    """West of the scene there is no image, and the back-end cuts there.
+
+    It says so, but here the message is lost.
+    """
     monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.1)
     with spoilt(server.url, Silent(0, 0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-13")
@@ -314,7 +317,7 @@ def test_the_same_request_with_another_folder_comes_there_and_is_not_paid_again(
     (Path(part.folder) / "manifest.json").unlink()
     asked[out] = tmp_path / "third"
     again = kappamask(*asked)
-    assert again.code == 0 and (tmp_path / "third" / mask.name).is_file(), "what is gone is fetched anew"
+    assert again.code == 0 and (tmp_path / "third" / mask.name).is_file(), "what is gone is fetched again"
     assert len(jobs_of(server)) == before
     same = kappamask(*asked)
     assert same.code == 0 and "submitted before" not in same.err
@@ -345,9 +348,9 @@ def test_products_that_say_they_are_cloudier_are_left_out(kappamask, tmp_path, m
             values = np.random.default_rng(day).integers(300, 9000, (4, 96, 96)).astype(np.uint16)
             geotiff(scenes / f"scene_L1C_2018020{day}.tif", values, tags=tags)
         asked = words(running.url, tmp_path, "--max-cloud-cover", 20, dates="2018-02-01/2018-02-06")
-        told = json.loads(kappamask(*asked, "--plan", "--json").out)["graph"]
+        process_graph = json.loads(kappamask(*asked, "--plan", "--json").out)["graph"]
         done = kappamask(*asked, "--json")
-    (loaded,) = (node["arguments"] for node in told.values() if node["process_id"] == "load_collection")
+    (loaded,) = (node["arguments"] for node in process_graph.values() if node["process_id"] == "load_collection")
     assert [*loaded["properties"]] == ["eo:cloud_cover"]
     assert done.code == 0, done.err
     days = [Path(file).name for file in json.loads(done.out)["files"] if file.endswith(".tif")]
@@ -377,12 +380,12 @@ def test_cancel_ends_jobs_on_the_back_end(kappamask, server, account, tmp_path):
     assert not [word for word in wanted if word not in listed.out]
 
 
-def test_a_back_end_that_takes_no_files_is_told(kappamask, server, account, tmp_path):
+def test_a_back_end_that_takes_no_files_is_named(kappamask, server, account, tmp_path):
     done = kappamask(*words(server.url, tmp_path), "--archive", "upload")
     assert done.code == 1 and "NoAdvertisedProviders" in done.err and "--archive" in done.err and one_sentence(done.err)
 
 
-def test_no_journal_and_no_batch_are_told(kappamask, tmp_path):
+def test_no_journal_and_no_batch_are_named(kappamask, tmp_path):
     none = kappamask("jobs", "--journal", tmp_path / "none")
     assert none.code == 1 and "nothing was submitted" in none.err and one_sentence(none.err)
     Journal(tmp_path / "j")
@@ -400,7 +403,7 @@ def test_passwords_and_signatures_are_nowhere(kappamask, server, account, tmp_pa
     assert "expires=" not in said and "Bearer" not in said
 
 
-def test_a_back_end_that_does_not_answer_is_told(kappamask, account, tmp_path):
+def test_a_back_end_that_does_not_answer_is_named(kappamask, account, tmp_path):
     done = kappamask(*words("http://127.0.0.1:9", tmp_path))
     assert done.code == 1 and "Nothing answers at http://127.0.0.1:9" in done.err and one_sentence(done.err)
 

@@ -1,4 +1,6 @@
-"""Batches through foul weather: a proxy spoils requests, clients are killed, and nothing is lost or done twice.
+"""Batches over a faulty network: nothing is lost or done twice.
+
+A proxy spoils requests, and clients are killed.
 
 KAPPAMASK_FAULT_RUNS (`make faults`: 200) says how many seeds are run.
 """
@@ -49,7 +51,7 @@ def tally():
 
 
 def graph(server: Server, run: int) -> dict:
-    """Masks the scene in chunks; `run` tells the requests of one run from those of others."""
+    """Request masks of the scene in chunks; `run` marks the requests of one run."""
     connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
     cube = connection.load_collection("SENTINEL2_L1C", temporal_extent=["2018-02-01", f"{2019 + run}-02-03"])
     return cloud_mask(cube, level="L1C", python=python()).save_result("GTiff").flat_graph()
@@ -61,7 +63,7 @@ def python() -> str:
     return platform.python_version().rpartition(".")[0]
 
 
-def planned(server: Server, url: str, run: int, folder: Path) -> list[JobRecord]:
+def plan_jobs(server: Server, url: str, run: int, folder: Path) -> list[JobRecord]:
     asked = json.dumps(graph(server, run))
     return [
         JobRecord(
@@ -93,7 +95,7 @@ def test_nothing_is_lost_or_done_twice(server, seed, tmp_path):
     weather = Weather(seed, SHARE)
     with spoilt(server.url, weather) as url:
         book = Journal(tmp_path / "journal.sqlite")
-        parts = book.plan(planned(server, url, seed, tmp_path / "out"))
+        parts = book.plan(plan_jobs(server, url, seed, tmp_path / "out"))
         through(url, server, book, [part.fingerprint for part in parts], weather)
     TALLY.update(weather.happened)
     connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)

@@ -1,4 +1,4 @@
-"""Job results in the shapes of STAC 1.0 and 1.1: names, masks, and the whole road from submit to mosaic."""
+"""Job results in STAC 1.0 and 1.1: names, masks, and batches from submit to mosaic."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import pytest
 import rasterio
 from command import one_sentence
 from faults import Weather, spoilt
-from remote import DATE, DATES, WIDE, back_end, jobs_of, logged_in
+from remote import DATE, DATES, WIDE, back_end, jobs_of, log_in
 
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
@@ -41,20 +41,20 @@ def as_item_keys(assets: dict) -> dict:
 
 
 def as_folders(assets: dict) -> dict:
-    """Keys with slashes, assets without a type, and the box told by transform and shape."""
+    """Keys with slashes, assets without a type, and the box given by transform and shape."""
     found = {}
     for key, one in assets.items():
         west, south, east, north = one["proj:bbox"]
         rows, columns = one["proj:shape"]
         size = ((east - west) / columns, (south - north) / rows)
-        told = {"proj:code": f"EPSG:{one['proj:epsg']}", "proj:shape": [rows, columns], "roles": ["data"]}
-        told["proj:transform"] = [size[0], 0, west, 0, size[1], north]
-        found[f"items/{key}/../data"] = {"href": one["href"], "file:size": one["file:size"], **told}
+        facts = {"proj:code": f"EPSG:{one['proj:epsg']}", "proj:shape": [rows, columns], "roles": ["data"]}
+        facts["proj:transform"] = [size[0], 0, west, 0, size[1], north]
+        found[f"items/{key}/../data"] = {"href": one["href"], "file:size": one["file:size"], **facts}
     return found
 
 
 def as_data(assets: dict) -> dict:
-    """The key `data`, and an address that only the cloud itself knows, with another beside it."""
+    """Give assets the key `data`, and an address that only the cloud knows, with another."""
     (one,) = assets.values()
     alternate = {"s3": {"href": "s3://bucket/elsewhere"}, "https": {"href": one["href"]}}
     return {"data": {**one, "href": "s3://bucket/openEO.tif", "alternate": alternate, "bands": [{"name": "mask"}]}}
@@ -73,7 +73,7 @@ class Stac11(Weather):
         super().__init__(0, 0)
         self.shape, self.costs = shape, costs
 
-    def amended(self, method, path, content):
+    def amend(self, method, path, content):
         if method == "GET" and path.endswith("/results"):
             found = json.loads(content)
             if "assets" in found:
@@ -109,7 +109,7 @@ def pixels(path):
 
 
 @pytest.fixture(scope="module")
-def expected(server, tmp_path_factory):
+def expected_mask(server, tmp_path_factory):
     """The mask that comes of results as they are."""
     folder = tmp_path_factory.mktemp("plain")
     account = {"OPENEO_AUTH_METHOD": "basic", "KAPPAMASK_USER": server.user, "KAPPAMASK_PASSWORD": server.password}
@@ -119,12 +119,12 @@ def expected(server, tmp_path_factory):
 
 
 @pytest.mark.parametrize("shape", [as_item_keys, as_folders, as_data])
-def test_results_of_both_versions_become_the_same_mask(kappamask, server, account, tmp_path, shape, expected):
+def test_results_of_both_versions_become_the_same_mask(kappamask, server, account, tmp_path, shape, expected_mask):
     with spoilt(server.url, Stac11(shape)) as url:
         done = kappamask(*words(url, tmp_path, "--json"))
     assert done.code == 0, done.err
     mask, _collection = json.loads(done.out)["files"]
-    assert pixels(mask) == expected
+    assert pixels(mask) == expected_mask
     for part in Journal(tmp_path / "j").parts():
         names = {path.name for path in Path(part.folder).iterdir()}
         assert names == {f"openEO_{DATE}Z.tif", MANIFEST}
@@ -141,8 +141,8 @@ def test_the_canary_is_proven_and_its_dates_are_counted(kappamask, server, accou
     assert (tmp_path / "out" / f"mask_{DATE}_32635.tif").is_file()
 
 
-def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expected):
-    """By a client that is ended, and in the middle of a file that an earlier version had named otherwise."""
+def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expected_mask):
+    """A client is ended inside a file that an earlier version had named otherwise."""
     with spoilt(server.url, Stac11()) as url:
         command = [str(KAPPAMASK), *map(str, words(url, tmp_path))]
         client = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, text=True)
@@ -161,12 +161,15 @@ def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expec
     assert done.code == 0, done.err
     parts = Journal(tmp_path / "j").parts()
     assert len(jobs_of(server)) == before + len([one for one in parts if one.job != part.job]), "nothing is paid twice"
-    assert pixels(json.loads(done.out)["files"][0]) == expected
+    assert pixels(json.loads(done.out)["files"][0]) == expected_mask
     assert not [*(tmp_path / "out").rglob(".*")]
 
 
-def as_released(part, book):
-    """What the released version left of a part: files named after keys, and options that say no version."""
+def rewrite_as_released(part, book):
+    """Rewrite a part as the released version left it.
+
+    Files are named after keys, and options state no version.
+    """
     folder = Path(part.folder)
     manifest = json.loads((folder / MANIFEST).read_text())
     for entry in manifest["files"]:
@@ -181,18 +184,18 @@ def as_released(part, book):
 
 
 @pytest.mark.parametrize("again", ["resume", "submit"])
-def test_masks_that_the_released_version_lost_come_back(kappamask, server, account, tmp_path, expected, again):
+def test_masks_that_the_released_version_lost_come_back(kappamask, server, account, tmp_path, expected_mask, again):
     with spoilt(server.url, Stac11()) as url:
         asked = words(url, tmp_path)
         assert kappamask(*asked).code == 0
         before, book = len(jobs_of(server)), Journal(tmp_path / "j")
         for part in book.parts():
-            as_released(part, book)
+            rewrite_as_released(part, book)
         mask = tmp_path / "out" / f"mask_{DATE}_32635.tif"
         mask.unlink()
         done = kappamask(*(asked if again == "submit" else ("resume", "--journal", tmp_path / "j")))
     assert done.code == 0, done.err
-    assert pixels(mask) == expected
+    assert pixels(mask) == expected_mask
     assert len(jobs_of(server)) == before
 
 
@@ -217,7 +220,7 @@ def test_files_without_a_mask_are_an_error_and_come_with_a_later_version(kappama
 def test_python_fetches_by_path_too(server, tmp_path):
     with spoilt(server.url, Stac11(as_folders)) as url:
         connection = openeo.connect(url).authenticate_basic(server.user, server.password)
-        job = next(job for job in logged_in(server).list_jobs() if job["status"] == "finished")
+        job = next(job for job in log_in(server).list_jobs() if job["status"] == "finished")
         files = fetch(connection.job(job["id"]), tmp_path / "out")
     assert [path.name for path in files] == [f"openEO_{DATE}Z.tif"] == [p.name for p in (tmp_path / "out").iterdir()]
 
@@ -246,22 +249,22 @@ def job_with(*files):
 
 
 @pytest.mark.parametrize("start", [b"{}", b"<html>", b""])
-def test_python_is_told_of_files_without_a_mask(tmp_path, start):
+def test_python_gets_an_error_for_files_without_a_mask(tmp_path, start):
     job = job_with(("mask.tif", "mask.tif", start), ("b", "b.json", b"{}"))
-    with pytest.raises(NoMaskError, match=r"b\.json, mask\.tif.*GeoTIFF, netCDF.*job\.logs") as told:
+    with pytest.raises(NoMaskError, match=r"b\.json, mask\.tif.*GeoTIFF, netCDF.*job\.logs") as error:
         fetch(job, tmp_path / "out")
-    assert isinstance(told.value, JobError) and "signature" not in str(told.value)
+    assert isinstance(error.value, JobError) and "signature" not in str(error.value)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"mask.tif", "b.json"}
 
 
-def test_python_is_told_of_a_file_that_is_not_whole(tmp_path):
+def test_python_gets_an_error_for_an_incomplete_file(tmp_path):
     """After some tries, of which nothing is left; without the address, which is a secret."""
     connection = Connection({"k": (HREF.format("a.tif"), TIFF)}, **{"file:size": 999})
     with pytest.raises(
         JobError, match=r"^a.tif could not be fetched whole: .* bytes, not 999; .*fetch\(job, '"
-    ) as told:
+    ) as error:
         fetch(connection.job(), tmp_path)
-    assert len(connection.asked) == 3 and not [*tmp_path.iterdir()] and "signature" not in str(told.value)
+    assert len(connection.asked) == 3 and not [*tmp_path.iterdir()] and "signature" not in str(error.value)
 
 
 @pytest.mark.parametrize("start", [b"II+\0", b"\x89HDF\r\n", b"CDF\x02", b"\x89PNG", b"PK\x03\x04"])
@@ -274,7 +277,7 @@ def test_python_takes_rasters_of_other_formats(tmp_path, start):
     MANIFEST, "a:b?c.tif", "a\nb.tif", "x" * 400 + ".tif", "%F0%9F%9B%B0.tif", "a.tif;jsessionid=secret",
 ])  # fmt: skip
 def test_names_lead_nowhere_else(path, tmp_path):
-    """Neither those of addresses nor those of keys; nor do they show what is secret in an address."""
+    """Names come from neither addresses nor keys, and show no secrets of an address."""
     job = job_with((f"../{path}", path, TIFF))
     (found,) = fetch(job, tmp_path / "out")
     assert [*tmp_path.rglob("*.*")] == [found] and found.parent == tmp_path / "out"
@@ -295,8 +298,8 @@ def test_names_stay_what_they_are(path, name):
     ("a/m_2018-02-02.tif", "b/m_2018-02-02.tif"), ("a/M_2018-02-02.tif", "m_2018-02-02.tif"),
     ("m_2018-02-02", "m_2018-02-02.tif"), ("a%20b_2018-02-02.tif", "a_b_2018-02-02.tif"),
 ])  # fmt: skip
-def test_two_files_of_one_name_are_told_apart(one, other, tmp_path):
-    """The same way whatever their order, so that half a file is gone on with as what it is."""
+def test_two_files_of_one_name_get_two_names(one, other, tmp_path):
+    """Names do not depend on the order, so that half a file can be completed."""
     paths = {"k1": one, "k2": other, "k3": "c_2018-02-03.tif"}
     hrefs = {key: HREF.format(path) for key, path in paths.items()}
     names = name_files(hrefs)
@@ -315,18 +318,18 @@ def test_the_address_is_the_first_that_can_be_fetched():
             find_link("k", entry)
 
 
-def test_the_box_is_read_as_either_version_tells_it():
+def test_the_box_is_read_as_either_version_gives_it():
     box, shape = [600000, 5690000, 601000, 5700000], [1000, 100]
     assert find_bounds({"proj:bbox": box}) == tuple(box)
     for tail in ([], [0, 0, 1]):
-        told = {"proj:transform": [10, 0, 600000, 0, -10.0, 5700000, *tail], "proj:shape": shape}
-        assert find_bounds(told) == tuple(box)
+        facts = {"proj:transform": [10, 0, 600000, 0, -10.0, 5700000, *tail], "proj:shape": shape}
+        assert find_bounds(facts) == tuple(box)
     for entry in ({}, {"proj:bbox": None}, {"proj:shape": shape}, {"proj:transform": [1, 2], "proj:shape": shape}):
         assert find_bounds(entry) is None
 
 
 def test_the_shape_of_results_is_stated_and_makes_no_job_another():
-    """The fingerprints are those of the released version, whose jobs are not to be paid again."""
+    """The fingerprints are the released version's, whose jobs are not to be paid again."""
     assert {name: JOB_OPTIONS[name] for name in UNSAID} == UNSAID == {"stac-version": "1.0"}
     asked = job_options("https://example.org/deps.zip")
     unsaid = {name: value for name, value in asked.items() if name not in UNSAID}

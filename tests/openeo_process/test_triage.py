@@ -51,12 +51,12 @@ def test_unknown_failures_get_no_advice():
         (["Traceback …\npkg.errors.CubeError: No UDF found."], "No UDF found. (send the UDF's text"),
     ],
 )
-def test_the_last_error_of_a_log_is_told_with_what_to_change(log, said):
+def test_the_last_error_of_a_log_comes_with_what_to_change(log, said):
     job = SimpleNamespace(logs=lambda level: [{"message": message} for message in log])
     assert explain_failure(job).startswith(said)
 
 
-def test_errors_are_told_without_signatures():
+def test_errors_show_no_signatures():
     error = OSError("Max retries exceeded with url: /jobs/1/results/a.tif?expires=1&sig=SECRET (Caused by\n  x)")
     assert one_line(error) == "Max retries exceeded with url: /jobs/1/results/a.tif?… (Caused by x)"
 
@@ -73,7 +73,7 @@ class Bare:
 
 
 @pytest.mark.parametrize("days", [False, True])
-def test_all_that_a_back_end_lacks_is_told_at_once(days):
+def test_all_that_a_back_end_lacks_is_named_at_once(days):
     with pytest.raises(JobError, match=r"bare\.example cannot run compact") as said:
         check_backend(Bare(), "SENTINEL2_L1C", CARD, "3.11", days=days)
     for lack in ("processes apply_neighborhood", "run_udf", "format GTIFF", "Python 3.11 .it has 3.8", "bands B04"):
@@ -157,11 +157,11 @@ def test_fewer_bands_save_credits_and_cost_accuracy():
 @pytest.mark.parametrize(
     "dates", [("2025-05-01", "2025-05-01"), ("2025-05-02", "2025-05-01"), ("May", "June"), ("", "")]
 )
-def test_no_period_is_told(dates):
+def test_no_period_is_refused(dates):
     with pytest.raises(JobError, match="two days"):
         estimate_acquisitions(dates)
 
 
-def test_an_amount_of_memory_that_is_none_is_told():
+def test_an_amount_of_memory_that_is_none_is_refused():
     with pytest.raises(JobError, match="memory"):
         make_plan([Cell(32631, 0, 0, 600, 600)], replace(ASKED, options=(("executor-memory", "much"),)))

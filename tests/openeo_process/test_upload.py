@@ -1,4 +1,4 @@
-"""The archive in a back-end's own store: moto's S3 server on loopback, the openEO client's own helper."""
+"""The archive in a back-end's store: moto's S3 server on loopback, openEO's own helper."""
 
 import socket
 import threading
@@ -27,7 +27,7 @@ KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_na
 
 
 class Tokens(BaseHTTPRequestHandler):
-    """Keys for a web identity; moto's own answer lacks whose they are, which the helper asks for."""
+    """Keys for a web identity; moto's answer lacks the owner, which the helper asks for."""
 
     def do_POST(self) -> None:
         answer = f"""<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
@@ -56,7 +56,10 @@ def tokens() -> Iterator[str]:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A store with a bucket; the client reads the region from its name, so the name is answered for here."""
+    """Serve a store with a bucket.
+
+    The client reads the region from its name, so the name is answered for here.
+    """
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **more: real(_loopback(host), *rest, **more))
     for module in ("moto.settings", "moto.s3.utils"):
@@ -114,7 +117,7 @@ def test_what_is_uploaded_comes_back_from_the_signed_url(
 
 
 @pytest.mark.parametrize("broken", ["bucket", "keys", "name"])
-def test_a_store_that_fails_is_told_in_one_sentence(
+def test_a_store_that_fails_gives_one_sentence(
     broken, store, tokens, connection, requests_mock, tmp_path: Path
 ) -> None:
     given = {
@@ -124,6 +127,6 @@ def test_a_store_that_fails_is_told_in_one_sentence(
     }
     _offer(requests_mock, **given[broken])
     (tmp_path / "a.zip").write_bytes(b"PK")
-    with pytest.raises(JobError, match=r"does not take a\.zip.*--archive") as told:
+    with pytest.raises(JobError, match=r"does not take a\.zip.*--archive") as error:
         upload(connection, tmp_path / "a.zip")
-    assert "\n" not in str(told.value) and "a.b.c" not in str(told.value)
+    assert "\n" not in str(error.value) and "a.b.c" not in str(error.value)

@@ -44,7 +44,10 @@ SCL = {
 
 
 def mask_of(codes: np.ndarray | None = None, **attrs: object) -> xr.DataArray:
-    """A mask with all classes, 96 x 80 px; the first nine pixels lie outside the area."""
+    """Make a mask with all classes, 96 x 80 px.
+
+    The first nine pixels lie outside the area.
+    """
     if codes is None:
         codes = (np.arange(96 * 80) // 7 % 5 + 1).astype(np.uint8).reshape(96, 80)
         codes[0, :9] = 255
@@ -107,19 +110,19 @@ def test_agreement_counts_as_the_evaluation_does(seed: int, height: int) -> None
     rng = np.random.default_rng(seed)
     reference, found = (rng.integers(0, 6, (height, 3)).astype(np.uint8) for _ in range(2))
     reference[0, 0], found[0, 0] = CLEAR, CLEAR
-    told = agreement(mask_of(found).chunk(y=100), mask_of(reference))
-    assert told is not None
-    np.testing.assert_array_equal(told.counts, confusion(reference, found)[:, :4])
+    result = agreement(mask_of(found).chunk(y=100), mask_of(reference))
+    assert result is not None
+    np.testing.assert_array_equal(result.counts, confusion(reference, found)[:, :4])
     both = np.isin(reference, [1, 2, 3, 4]) & np.isin(found, [1, 2, 3, 4])
-    assert told.pixels == both.sum()
-    assert told.percent == pytest.approx(100 * (reference == found)[both].mean())
+    assert result.pixels == both.sum()
+    assert result.percent == pytest.approx(100 * (reference == found)[both].mean())
 
 
 def test_agreement_is_between_classes_of_like_meaning() -> None:
     scl = mask_of(np.array([[4, 3, 10, 9, 0, 11]], np.uint8), **SCL)
-    told = agreement(mask_of(np.array([[1, 2, 3, 4, 4, 1]], np.uint8)), scl)
-    assert told is not None
-    assert (told.pixels, told.percent) == (5, 100)
+    result = agreement(mask_of(np.array([[1, 2, 3, 4, 4, 1]], np.uint8)), scl)
+    assert result is not None
+    assert (result.pixels, result.percent) == (5, 100)
     assert agreement(mask_of(np.array([[5]], np.uint8)), mask_of(np.array([[1]], np.uint8))) is None
     with pytest.raises(SceneError, match="one grid"):
         agreement(mask_of(np.array([[5]], np.uint8)), scl)
@@ -188,13 +191,13 @@ def test_a_stac_item_says_what_the_mask_is(mask_file: Path) -> None:
     item = pystac.Item.from_file(str(path))
     assert item.datetime.isoformat() == "2018-02-02T10:52:49+00:00"
     assert EOExtension.ext(item).cloud_cover == pytest.approx(counted.cloud_cover, abs=1e-4)
-    told = item.properties
-    assert told["kappamask:clear_percentage"] == pytest.approx(counted.percentages["clear"], abs=1e-4)
-    assert told["kappamask:valid_percentage"] == pytest.approx(counted.valid_percent, abs=1e-4)
-    assert (told["kappamask:model_id"], told["kappamask:model_sha256"]) == ("compact", "ab12")
-    assert (told["processing:level"], [*told["processing:software"]]) == ("L1C", ["kappamask-openeo"])
-    assert "radiometry dn_offset" in told["processing:lineage"]
-    assert told["gsd"] == 10
+    properties = item.properties
+    assert properties["kappamask:clear_percentage"] == pytest.approx(counted.percentages["clear"], abs=1e-4)
+    assert properties["kappamask:valid_percentage"] == pytest.approx(counted.valid_percent, abs=1e-4)
+    assert (properties["kappamask:model_id"], properties["kappamask:model_sha256"]) == ("compact", "ab12")
+    assert (properties["processing:level"], [*properties["processing:software"]]) == ("L1C", ["kappamask-openeo"])
+    assert "radiometry dn_offset" in properties["processing:lineage"]
+    assert properties["gsd"] == 10
 
 
 def test_a_stac_item_places_the_mask(mask_file: Path) -> None:
@@ -399,10 +402,10 @@ def test_report_of_one_mask(kappamask, mask_file: Path) -> None:
     scene = folder / "S2_L1C_20180202.tif"
     done = kappamask("report", mask_file, "-o", folder / "m.html", "--scene", scene, "--stac", "--style", "--json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
+    summary = json.loads(done.out)
     made = [folder / "m.html", mask_file.with_suffix(".qml"), mask_file.with_suffix(".json")]
-    assert told["files"] == [*map(str, made)]
-    assert told["cloud_cover"] == pytest.approx(shares(read_mask(mask_file)).cloud_cover)
+    assert summary["files"] == [*map(str, made)]
+    assert summary["cloud_cover"] == pytest.approx(shares(read_mask(mask_file)).cloud_cover)
     assert set(pystac.Item.from_file(str(made[2])).assets) == {"mask", "page", "style"}
     plain = kappamask("report", mask_file, "-o", folder / "m.html")
     assert plain.out.startswith("cloud cover ")

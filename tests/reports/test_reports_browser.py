@@ -1,4 +1,4 @@
-"""Pages as a real browser shows them: without a network, in light and dark, on a desk and in a hand."""
+"""Pages in a real browser without a network, light and dark, wide and narrow."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -36,14 +36,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     codes = scene.isel(bands=0, drop=True).copy(
         data=(np.arange(200 * 160) // 997 % 4 + 1).astype(np.uint8).reshape(200, 160)
     )
-    told = {
+    attributes = {
         "radiometry": "dn_offset",
         "radiometry_reason": "x" * 300,
         "model_sha256": "ab" * 32,
         "datetime": "2020-01-05",
     }
     mask = codes.assign_attrs(
-        {**flag_attributes(load_card()), **told, "product": "S2A_MSIL1C_" + "20200105T101112_" * 5}
+        {**flag_attributes(load_card()), **attributes, "product": "S2A_MSIL1C_" + "20200105T101112_" * 5}
     )
     names = xr.Variable("class", ["clear", "cloud_shadow", "semi_transparent_cloud", "cloud"])
     scores = xr.concat([(codes == i).astype(np.float32) for i in range(1, 5)], names)

@@ -33,9 +33,9 @@ def test_a_folder_with_bad_files_is_reported_without_them(folder: Path, kappamas
         assert f"kappamask: {name}: " in done.err
     assert "3 of 5 masks could not be read" in done.err
     assert "Traceback" not in done.err
-    told = json.loads(done.out)
-    assert [row["file"] for row in told["dates"]] == ["a_20240601.tif", "b_20240611.tif"]
-    assert set(told["failed"]) == {"cut_20240621.tif", "empty_20240701.tif", "undated.tif"}
+    summary = json.loads(done.out)
+    assert [row["file"] for row in summary["dates"]] == ["a_20240601.tif", "b_20240611.tif"]
+    assert set(summary["failed"]) == {"cut_20240621.tif", "empty_20240701.tif", "undated.tif"}
     assert "a_20240601" in page.read_text()
     assert len(table.read_text().splitlines()) == 3
 

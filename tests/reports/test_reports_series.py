@@ -36,7 +36,7 @@ def series_of(*cloudy: int) -> xr.DataArray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three masks out of order, with what else may lie beside masks."""
+    """Three masks out of order, with what else may lie next to masks."""
     masks = tmp_path / "masks"
     masks.mkdir()
     for name, cloudy in (("b_20200204.tif", 30), ("a_20200105T101112.tif", 10), ("c_2020-01-15Z.tif", 100)):
@@ -177,9 +177,9 @@ def test_report_of_a_series(kappamask, folder: Path, tmp_path: Path) -> None:
     table, page = tmp_path / "cover.csv", tmp_path / "s.html"
     done = kappamask("report", folder, "-o", page, "--csv", table, "--json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert told["files"] == [str(table), str(page)]
-    assert [date["cloud_cover"] for date in told["dates"]] == [10, 100, 30]
+    summary = json.loads(done.out)
+    assert summary["files"] == [str(table), str(page)]
+    assert [date["cloud_cover"] for date in summary["dates"]] == [10, 100, 30]
     plain = kappamask("report", folder, "-o", page)
     assert plain.out.splitlines()[0] == "2020-01-05  cloud cover 10.0 %  a_20200105T101112.tif"
 

@@ -1,4 +1,7 @@
-"""`.kappamask` on xarray: masks as of `cloud_mask`, cleared data, shares inside areas; lazy, and nothing twice."""
+"""`.kappamask` on xarray: masks of `cloud_mask`, cleared data, shares inside areas.
+
+All is lazy, and nothing is computed twice.
+"""
 
 import doctest
 import importlib
@@ -15,7 +18,7 @@ import xarray as xr
 from files import BANDS, CRS, NORTH, WEST, cube, digits, geotiff, per_band
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laziness import computations, network_runs, watched
+from laziness import computations, count_reads, network_runs
 from pyproj import Transformer
 
 from kappamask.models import CubeError, RadiometryError, SceneError
@@ -34,10 +37,10 @@ def series(seed=0, side=64, **attrs):
     values = rng.choice([200, 1500, 3000, 6000], (3, 1, side // 8, side // 8)).repeat(8, 2).repeat(8, 3)
     values = (values + rng.integers(0, 50, (3, len(BANDS), side, side))).astype(np.uint16)
     values[0, :, :5, :7] = 0
-    return dated([cube(one, **attrs) for one in values]).assign_attrs(attrs)
+    return with_times([cube(one, **attrs) for one in values]).assign_attrs(attrs)
 
 
-def dated(cubes):
+def with_times(cubes):
     return xr.concat(cubes, xr.Variable("t", TIMES))
 
 
@@ -68,7 +71,7 @@ def test_results_have_the_names_of_the_data(brightness):
     expected = data.kappamask.mask(model=brightness, **DIGITS)
     assert renamed.kappamask.mask(model=brightness, **DIGITS).dims == ("time", "latitude", "longitude")
     xr.testing.assert_equal(
-        renamed.kappamask.mask(model=brightness, **DIGITS), expected.rename(**named(others, expected))
+        renamed.kappamask.mask(model=brightness, **DIGITS), expected.rename(**present_names(others, expected))
     )
     cleared = renamed.kappamask.clear(model=brightness, **DIGITS)
     xr.testing.assert_identical(cleared, data.kappamask.clear(model=brightness, **DIGITS).rename(others))
@@ -76,11 +79,11 @@ def test_results_have_the_names_of_the_data(brightness):
     assert statistics.share.dims == ("time", "class")
 
 
-def named(names, data):
+def present_names(names, data):
     return {old: new for old, new in names.items() if old in data.dims}
 
 
-def spelt(labels):
+def shorten_labels(labels):
     return [label.lower().replace("b0", "b") for label in labels]
 
 
@@ -88,7 +91,9 @@ def spelt(labels):
     "dataset",
     [
         lambda data: data.to_dataset("bands"),
-        lambda data: data.to_dataset("bands").rename(dict(zip(BANDS, spelt(BANDS), strict=True))).rename(t="time"),
+        lambda data: (
+            data.to_dataset("bands").rename(dict(zip(BANDS, shorten_labels(BANDS), strict=True))).rename(t="time")
+        ),
         lambda data: data.to_dataset(name="reflectance"),
         lambda data: data.to_dataset("bands").assign(
             mask=data[:, 0].drop_vars("bands"), ndvi=data[:, 1].drop_vars("bands") * 1.0
@@ -98,7 +103,7 @@ def spelt(labels):
         lambda data: data.to_dataset("bands").rename(B02="blue", B03="green", B04="red", B08="nir"),
         lambda data: data.assign_coords(bands=["blue", "green", "red", "nir"]).rename(bands="band"),
     ],
-    ids=["variables", "spelt", "stack", "others", "to_dataarray", "dask", "common names", "common labels"],
+    ids=["variables", "short", "stack", "others", "to_dataarray", "dask", "common names", "common labels"],
 )
 def test_datasets_of_every_kind_have_the_mask_of_the_cube(brightness, dataset):
     data = series()
@@ -364,7 +369,7 @@ def test_areas_of_every_kind_are_the_same():
 
 
 def test_a_box_in_degrees_is_bent_as_parallels_are():
-    """Along a side of 100 km a parallel lies up to 200 m from the straight line in UTM."""
+    """A parallel of 100 km leaves the straight line in UTM by 200 m."""
     side = 10_000
     wide = xr.DataArray(np.ones((60, side), np.uint8), dims=("y", "x"))
     wide = wide.assign_coords(x=WEST + 10 * np.arange(side), y=NORTH - 10 * np.arange(60.0)).rio.write_crs(CRS)
@@ -436,7 +441,7 @@ def test_grids_in_degrees_have_areas_too():
     assert int(found.pixels) == 100
 
 
-def test_what_is_no_cube_is_told_so():
+def test_what_is_no_cube_is_refused():
     with pytest.raises(CubeError, match=r"dims \(time\); needed are y and x"):
         xr.DataArray([1, 2], dims="time").kappamask.statistics()
     with pytest.raises(SceneError, match="Dataset has no bands"):
@@ -449,7 +454,7 @@ def test_what_is_no_cube_is_told_so():
 
 
 def test_building_computes_nothing_and_auto_only_a_sample_of_each_date(brightness):
-    lazy, reads = watched(series(side=128), t=1, y=32, x=32)
+    lazy, reads = count_reads(series(side=128), t=1, y=32, x=32)
     layers = lazy.to_dataset("bands")
     box = (WEST, NORTH - 200, WEST + 200, NORTH)
     with computations(0):
@@ -469,7 +474,7 @@ def test_building_computes_nothing_and_auto_only_a_sample_of_each_date(brightnes
 
 def test_every_block_and_every_window_is_computed_once(brightness, monkeypatch):
     fed = network_runs(monkeypatch)
-    lazy, reads = watched(series(side=128), t=1, y=32, x=32)
+    lazy, reads = count_reads(series(side=128), t=1, y=32, x=32)
     cloud_mask(lazy, model=brightness, **DIGITS).compute()
     windows, reads_of_one = len(fed), dict(reads)
     assert set(reads_of_one.values()) == {1}
@@ -494,7 +499,7 @@ def test_every_block_and_every_window_is_computed_once(brightness, monkeypatch):
 
 def test_one_date_costs_one_date_and_an_area_only_its_blocks(brightness, monkeypatch):
     fed = network_runs(monkeypatch)
-    lazy, reads = watched(series(side=128), t=1, y=32, x=32)
+    lazy, reads = count_reads(series(side=128), t=1, y=32, x=32)
     found = lazy.kappamask.statistics(model=brightness, **DIGITS)
     found.compute()
     whole = len(fed)
@@ -503,7 +508,7 @@ def test_one_date_costs_one_date_and_an_area_only_its_blocks(brightness, monkeyp
     found.isel(t=1).compute()
     assert len(fed) == whole / 3
     assert {where[0] for where in reads} == {(1, 2)}
-    mask, read = watched(lazy.kappamask.mask(model=brightness, **DIGITS).compute(), t=1, y=32, x=32)
+    mask, read = count_reads(lazy.kappamask.mask(model=brightness, **DIGITS).compute(), t=1, y=32, x=32)
     mask.kappamask.statistics((WEST, NORTH - 200, WEST + 300, NORTH), crs=CRS).compute()
     assert {where[1:] for where in read} == {((0, 32), (0, 32))}
 

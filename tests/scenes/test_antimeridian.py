@@ -1,4 +1,4 @@
-"""Boxes and areas across 180 degrees, and near the poles, by every door that takes one."""
+"""Boxes and areas across 180 degrees and near the poles, at every entry point."""
 
 from pathlib import Path
 
@@ -112,15 +112,15 @@ def test_an_area_that_spans_the_world_is_asked_about(
     )
     words = ("--backend", "http://127.0.0.1:9", "--collection", "SENTINEL2_L2A", "--dates", "2024-06-01/2024-06-02")
     area = "POLYGON((179.97 -18.1,-179.99 -18.1,-179.99 -18.0,179.97 -18.0,179.97 -18.1))"
-    told = runner(monkeypatch, capsys)("submit", *words, "--area", area, "-o", tmp_path)
-    assert told.code == 1
-    assert "--max-jobs" in told.err
-    assert "antimeridian" in told.err
+    refusal = runner(monkeypatch, capsys)("submit", *words, "--area", area, "-o", tmp_path)
+    assert refusal.code == 1
+    assert "--max-jobs" in refusal.err
+    assert "antimeridian" in refusal.err
     assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("box", "end"), [("10,83,12,85", 84), ("10,-82,12,-79", -80)])
-def test_areas_beyond_the_tiles_are_told_where_these_end(box: str, end: int) -> None:
+def test_areas_beyond_the_tiles_are_refused_with_where_these_end(box: str, end: int) -> None:
     with pytest.raises(CubeError, match=f"tiles end at .*{end}"):
         read_area(box)
 

@@ -107,7 +107,10 @@ def test_what_is_read_may_be_written_to() -> None:
 
 @pytest.mark.parametrize("resolution", [10, 20])
 def test_there_is_room_to_decode_a_product_once(resolution: int) -> None:
-    """All bands of a product, piece by piece of 1024 px a side, as a mask is made; blocks hold nothing here."""
+    """Read all bands of a product in pieces of 1024 px, as masking does.
+
+    Blocks hold nothing here.
+    """
     source, kept = Source(np.broadcast_to(np.uint16(1), (10_980, 10_980))), Blocks(KEPT.room)
     pieces = [slice(at, min(at + 1024, 109_800 // resolution)) for at in range(0, 109_800 // resolution, 1024)]
     for down in pieces:
@@ -115,7 +118,7 @@ def test_there_is_room_to_decode_a_product_once(resolution: int) -> None:
             for metres, (side, block, bands) in PRODUCT.items():
                 half = metres < resolution
                 length = side // 2 if half else side
-                cut = [wanted(part, max(1, metres // resolution), length, half) for part in (down, across)]
+                cut = [source_pixels(part, max(1, metres // resolution), length, half) for part in (down, across)]
                 for band in range(bands):
                     sides = (512, 512) if half else (block, block)
                     window(source, (metres, band), *cut, shape=(length, length), block=sides, kept=kept)
@@ -123,7 +126,7 @@ def test_there_is_room_to_decode_a_product_once(resolution: int) -> None:
     assert len(source.decoded) == sum(n * bands for n, (_, _, bands) in zip(counts, PRODUCT.values(), strict=True))
 
 
-def wanted(part: slice, ratio: int, length: int, half: bool) -> slice:
+def source_pixels(part: slice, ratio: int, length: int, half: bool) -> slice:
     """The pixels of an image that a piece of the cube is made of."""
     if half:
         return slice(max(0, part.start - 2 * REACH), min(length, part.stop + 2 * REACH))
@@ -140,11 +143,11 @@ def test_a_scene_decodes_each_of_its_blocks_once(
     scene = open_scene(path, resolution=resolution, bands=["B02", "B05", "B09"])
     decode, decoded = Image._decode, []
 
-    def counted(image: Image, rows: slice, columns: slice) -> np.ndarray:
+    def count_decode(image: Image, rows: slice, columns: slice) -> np.ndarray:
         decoded.append((image.source, rows.start, columns.start))
         return decode(image, rows, columns)
 
-    monkeypatch.setattr(Image, "_decode", counted)
+    monkeypatch.setattr(Image, "_decode", count_decode)
     for row in range(0, scene.sizes["y"], rows):
         scene.isel(y=slice(row, row + rows + 40)).compute()
     assert len(set(decoded)) == len(decoded) == blocks

@@ -1,4 +1,7 @@
-"""Composites: every pixel from the date that a slow search by hand finds too, all its bands from that one date."""
+"""Composites take every pixel from the date that a slow search finds too.
+
+All bands of a pixel are of that one date.
+"""
 
 import sys
 
@@ -24,7 +27,7 @@ def stack(values):
 
 
 def pair(seed, cloudiness=0.3, height=HEIGHT, width=WIDTH):
-    """A cube that differs from pixel to pixel and date to date, and a mask of it with all codes."""
+    """Make a cube that differs between pixels and dates, and a mask with all codes."""
     rng = np.random.default_rng(seed)
     weights = np.array([cloudiness / 20, 1 - cloudiness, *[cloudiness / 4] * 3, cloudiness / 10, cloudiness / 10])
     codes = rng.choice([0, 1, 2, 3, 4, 5, 255], (DATES, height, width), p=weights / weights.sum()).astype(np.uint8)
@@ -141,7 +144,10 @@ def test_datasets_keep_their_variables_and_what_has_no_dates():
 
 
 def test_pixels_in_degrees_have_their_true_sides():
-    """At 60° north a pixel in degrees is half as wide as high: three columns are nearer than two rows."""
+    """At 60° north, three columns in degrees are nearer than two rows.
+
+    A pixel is half as wide as high there.
+    """
     values = np.ones((2, 9, 9), np.uint8)
     values[0, 4, 7], values[1, 6, 4] = 4, 4
     data = stack(np.ones((2, 2, 9, 9), np.uint16)).assign_coords(y=60 - 1e-4 * np.arange(9), x=25 + 1e-4 * np.arange(9))

@@ -52,7 +52,7 @@ def test_small_images_without_levels_are_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("slope", [0.0, 0.6])
 @pytest.mark.parametrize("kind", [{"reversible": True}, {"reversible": False, "quality": 30}])
 def test_the_edge_of_the_swath_holds_no_mixtures(tmp_path: Path, slope: float, kind: dict) -> None:
-    """Wavelets mix pixels with nodata at the edge, by either filter of JPEG 2000; such pixels are nodata."""
+    """Pixels that JPEG 2000 mixes with nodata at the edge are nodata, with either filter."""
     rows, columns = np.mgrid[:700, :700]
     values = np.where(columns + slope * rows > 300, 1500, 0).astype(np.uint16)
     values[650:, 650:] = 0
@@ -111,14 +111,14 @@ def test_pixels_that_are_of_20_m_stay(tmp_path: Path, size: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "crs", "told"),
+    ("size", "crs", "fact"),
     [(60, CRS, "60 x 60 m"), (1e-3, "EPSG:4326", "0.001 x 0.001 degree"), (10, None, r"10 x 10 \(without CRS\)")],
 )
-def test_pixels_of_other_sizes_are_refused(tmp_path: Path, size: float, crs: str | None, told: str) -> None:
+def test_pixels_of_other_sizes_are_refused(tmp_path: Path, size: float, crs: str | None, fact: str) -> None:
     from rasterio.transform import from_origin
 
     path = geotiff(tmp_path / "s.tif", crs=crs, transform=from_origin(10, 50, size, size))
-    with pytest.raises(SceneError, match=rf"s\.tif: pixels are {told}.*; for 20 m resample them first"):
+    with pytest.raises(SceneError, match=rf"s\.tif: pixels are {fact}.*; for 20 m resample them first"):
         open_scene(path, resolution=20)
 
 

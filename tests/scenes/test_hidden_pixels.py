@@ -9,7 +9,7 @@ import pytest
 import rasterio
 import xarray as xr
 from files import digits, hole, jp2, masked_file
-from stacs import cogs, raw_item, scaled, write_item
+from stacs import cogs, raw_item, with_scale, write_item
 from zarrs import eopf
 
 from kappamask.models import SceneError
@@ -17,7 +17,7 @@ from kappamask.scenes import class_statistics, open_scene
 from kappamask.scenes.stac_read import open_stac
 
 
-@pytest.mark.parametrize("how", ["alpha", "beside"])
+@pytest.mark.parametrize("how", ["alpha", "sidecar"])
 def test_a_folder_of_jp2_hides_what_masks_hide(tmp_path: Path, how: str) -> None:
     values = digits(1)[0]
     masked_file(tmp_path / "T35VLC_20210527T102021_B02.jp2", values, how, "JP2OpenJPEG")
@@ -29,7 +29,7 @@ def test_a_folder_of_jp2_hides_what_masks_hide(tmp_path: Path, how: str) -> None
 
 
 def test_coarse_bands_are_resampled_without_what_is_hidden(tmp_path: Path) -> None:
-    masked_file(tmp_path / "T35VLC_20210527T102021_B02.jp2", digits(1)[0], "beside", "JP2OpenJPEG")
+    masked_file(tmp_path / "T35VLC_20210527T102021_B02.jp2", digits(1)[0], "sidecar", "JP2OpenJPEG")
     jp2(tmp_path / "T35VLC_20210527T102021_B11.jp2", np.full((48, 40), 900, np.uint16), 20.0)
     with rasterio.open(tmp_path / "T35VLC_20210527T102021_B11.jp2.msk", "w", driver="GTiff", count=1, height=48,
                        width=40, dtype="uint8") as mask:  # fmt: skip
@@ -64,14 +64,14 @@ def test_an_eopf_product_with_rows_northwards_is_turned(tmp_path: Path) -> None:
 
 
 def test_items_keep_the_facts_of_each_date(tmp_path: Path) -> None:
-    assets = scaled(cogs(tmp_path), -0.1)
+    assets = with_scale(cogs(tmp_path), -0.1)
     items = []
     for baseline in ("04.00", "05.11"):
         raw = raw_item(assets, name=f"of_{baseline}", **{"s2:processing_baseline": baseline})
         items.append(write_item(tmp_path, raw, f"{baseline}.json"))
-    told = [json.loads(text) for text in open_stac(items).scene_facts.values.tolist()]
-    assert [facts["processing_baseline"] for facts in told] == ["04.00", "05.11"]
-    assert json.loads(open_stac(items[0]).scene_facts.item()) == told[0]
+    facts_ = [json.loads(text) for text in open_stac(items).scene_facts.values.tolist()]
+    assert [facts["processing_baseline"] for facts in facts_] == ["04.00", "05.11"]
+    assert json.loads(open_stac(items[0]).scene_facts.item()) == facts_[0]
 
 
 def test_counts_of_a_lazy_mask_have_item() -> None:

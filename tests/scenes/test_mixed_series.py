@@ -1,4 +1,4 @@
-"""Each date of a series of scenes is read by its own baseline, nodata and level."""
+"""Each date of a series is read by its own baseline, nodata and level."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from kappamask.udf import cloud_mask
 from kappamask.udf.stream import stream
 
 
-def written(path, add, nodata=None, **tags):
+def write_scene(path, add, nodata=None, **tags):
     values = np.random.default_rng(4).integers(300, 4000, (3, 32, 32)).astype("int16") + np.int16(add)
     if nodata is not None:
         values[:, :8] = nodata
@@ -27,40 +27,40 @@ def written(path, add, nodata=None, **tags):
     return open_scene(path, level="L1C")
 
 
-def joined(scenes, dim="t"):
+def join_dates(scenes, dim="t"):
     return xr.concat(scenes, pd.Index(pd.date_range("2021-06-01", periods=len(scenes)), name=dim))
 
 
 @pytest.mark.parametrize("dim", ["t", "time"])
 @pytest.mark.parametrize("scores", [False, True])
 def test_each_date_is_read_by_its_own_baseline(tmp_path, brightness, dim, scores):
-    early = written(tmp_path / "a.tif", 0, processing_baseline="03.01")
-    late = written(tmp_path / "b.tif", 1000, processing_baseline="05.11")
-    made = cloud_mask(joined([early, late], dim), model=brightness, scores=scores)
+    early = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
+    late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
+    made = cloud_mask(join_dates([early, late], dim), model=brightness, scores=scores)
     mask = made["mask"] if scores else made
     assert mask.attrs["radiometry"] == "dn_harmonized; dn_offset"
     for i, alone in enumerate((early, late)):
         assert (mask.isel(t=i) == cloud_mask(alone, model=brightness)).all()
-    assert (joined([early, late], dim).kappamask.mask(model=brightness).values == mask.values).all()
+    assert (join_dates([early, late], dim).kappamask.mask(model=brightness).values == mask.values).all()
 
 
 def test_each_date_has_its_own_nodata(tmp_path, brightness):
-    scenes = [written(tmp_path / f"{-fill}.tif", 0, fill, radiometry="dn_harmonized") for fill in (0, -999, -500)]
-    mask = cloud_mask(joined(scenes), model=brightness)
+    scenes = [write_scene(tmp_path / f"{-fill}.tif", 0, fill, radiometry="dn_harmonized") for fill in (0, -999, -500)]
+    mask = cloud_mask(join_dates(scenes), model=brightness)
     assert (mask[:, :8] == 5).all()
     assert (mask[:, 8:] != 5).all()
 
 
 def test_dates_of_the_same_facts_are_one_series(tmp_path, brightness):
-    scenes = [written(tmp_path / f"{i}.tif", 1000, processing_baseline="05.11") for i in range(2)]
-    assert cloud_mask(joined(scenes), model=brightness).attrs["radiometry"] == "dn_offset"
+    scenes = [write_scene(tmp_path / f"{i}.tif", 1000, processing_baseline="05.11") for i in range(2)]
+    assert cloud_mask(join_dates(scenes), model=brightness).attrs["radiometry"] == "dn_offset"
     assert "scene_facts" not in cloud_mask(scenes[0], model=brightness).coords
 
 
 def test_a_mixed_series_is_streamed_date_by_date(tmp_path, brightness):
-    early = written(tmp_path / "a.tif", 0, processing_baseline="03.01")
-    late = written(tmp_path / "b.tif", 1000, processing_baseline="05.11")
-    series = joined([early, late])
+    early = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
+    late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
+    series = join_dates([early, late])
     expected = cloud_mask(series, model=brightness, scores=True).compute()
     found = stream(series, MaskOptions(model=brightness))
     template, steps = found.template(), []
@@ -78,9 +78,9 @@ def test_a_mixed_series_is_streamed_date_by_date(tmp_path, brightness):
 
 
 def test_a_written_series_keeps_the_facts_of_its_dates(tmp_path, brightness):
-    early = written(tmp_path / "a.tif", 0, processing_baseline="03.01")
-    late = written(tmp_path / "b.tif", 1000, processing_baseline="05.11")
-    series = joined([early, late])
+    early = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
+    late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
+    series = join_dates([early, late])
     expected = cloud_mask(series, model=brightness).values
     for path in (tmp_path / "s.nc", tmp_path / "s.zarr"):
         dataset = series.to_dataset(name="dn").drop_encoding()
@@ -92,8 +92,8 @@ def test_a_written_series_keeps_the_facts_of_its_dates(tmp_path, brightness):
 
 
 def test_a_date_that_is_cut_out_is_read_by_its_own_facts(tmp_path, brightness):
-    early = written(tmp_path / "a.tif", 0, processing_baseline="03.01")
-    late = written(tmp_path / "b.tif", 1000, processing_baseline="05.11")
+    early = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
+    late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
     expected = cloud_mask(late, model=brightness).values
     for place in (1, [1]):
         clean = xr.concat([early, late], "t", combine_attrs="drop_conflicts").isel(t=place)
@@ -109,7 +109,7 @@ def test_a_date_that_is_cut_out_is_read_by_its_own_facts(tmp_path, brightness):
 
 @pytest.mark.parametrize("text", ["", "none", "[1]", "3"])
 def test_facts_that_are_no_json_object_are_refused(tmp_path, brightness, text):
-    scene = written(tmp_path / "a.tif", 0, processing_baseline="03.01")
+    scene = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
     for facts in (text, ("t", [text, "{}"])):
         cube = scene if isinstance(facts, str) else xr.concat([scene, scene], "t")
         with pytest.raises(CubeError, match=r"drop_vars.*scene_facts"):

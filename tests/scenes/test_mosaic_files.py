@@ -113,7 +113,7 @@ def test_dates_become_a_cube(tmp_path):
         mask_cube([])
 
 
-def test_a_whole_mask_is_told_from_others(tmp_path):
+def test_only_a_complete_mask_passes(tmp_path):
     good = write(tmp_path / "m.tif", np.array([[1, 2, 3], [4, 5, 255]]))
     assert verify_mask(good, crs="EPSG:32631")["nodata"] == pytest.approx(1 / 6)
     scored = write(tmp_path / "s.tif", np.stack([np.ones((4, 4)), np.full((4, 4), 100)]))
@@ -124,9 +124,9 @@ def test_a_whole_mask_is_told_from_others(tmp_path):
         "asked for was EPSG:32632": good,
         "grid of 10 m": write(tmp_path / "size.tif", np.ones((2, 2)), size=20.0),
     }
-    for told, path in bad.items():
-        with pytest.raises(SceneError, match=told):
-            verify_mask(path, crs="EPSG:32632" if "asked" in told else None)
+    for fact, path in bad.items():
+        with pytest.raises(SceneError, match=fact):
+            verify_mask(path, crs="EPSG:32632" if "asked" in fact else None)
     cut = tmp_path / "cut.tif"
     whole = write(tmp_path / "big.tif", np.random.default_rng(2).integers(1, 5, (512, 512)), compress="deflate")
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -134,7 +134,7 @@ def test_a_whole_mask_is_told_from_others(tmp_path):
         verify_mask(cut)
 
 
-def test_holes_are_told_from_the_edge_of_the_swath(tmp_path):
+def test_holes_are_not_the_edge_of_the_swath(tmp_path):
     rows, columns = np.mgrid[:200, :300]
     swath = np.where(columns + rows * 0.3 > 120, 1, 255)
     assert missing_within_swath(write(tmp_path / "swath.tif", swath)) < 0.005
@@ -161,7 +161,7 @@ PLACE = (600_000, 5_599_400, 600_600, 5_600_000)
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "fact"),
     [
         (PLACE, None),
         ((599_990, 5_599_390, 600_610, 5_600_010), None),  # snapped outward
@@ -174,19 +174,19 @@ PLACE = (600_000, 5_599_400, 600_600, 5_600_000)
         ((600_600, 5_599_400, 601_200, 5_600_000), "lies elsewhere"),
     ],
 )
-def test_a_mask_covers_its_part_and_lies_nowhere_else(found, told):
-    if told is None:
+def test_a_mask_covers_its_part_and_lies_nowhere_else(found, fact):
+    if fact is None:
         verify_cover("m.tif", found, PLACE)
         return
-    with pytest.raises(SceneError, match=told):
+    with pytest.raises(SceneError, match=fact):
         verify_cover("m.tif", found, PLACE)
-    with pytest.raises(SceneError, match=told):
+    with pytest.raises(SceneError, match=fact):
         verify_cover("m.tif", found, PLACE, stated=PLACE)  # the back-end meant to send it whole
-    if "covers" in told.split(":")[0]:
+    if "covers" in fact.split(":")[0]:
         verify_cover("m.tif", found, PLACE, stated=found)  # cut to where the back-end has images
         verify_cover("m.tif", found, PLACE, partly=True)
     else:
-        with pytest.raises(SceneError, match=told):
+        with pytest.raises(SceneError, match=fact):
             verify_cover("m.tif", found, PLACE, stated=found, partly=True)
 
 

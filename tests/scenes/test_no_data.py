@@ -1,4 +1,7 @@
-"""Where a file's mask or the item of an asset says that there are no data, the pixel is missing, at every door."""
+"""A pixel without data is missing, by a file's mask and by an asset's item.
+
+It is so at every entry point.
+"""
 
 import json
 
@@ -23,7 +26,7 @@ def numbers(dtype="uint16"):
     return np.random.default_rng(4).integers(300, 4000, (3, 32, 32)).astype(dtype)
 
 
-def written(path, values, names=(None,), pixel=10, **options):
+def write_bands(path, values, names=(None,), pixel=10, **options):
     shape = {"count": len(values), "height": values.shape[1], "width": values.shape[2], "dtype": values.dtype}
     place = {"crs": "EPSG:32631", "transform": from_origin(5e5, 5e6, pixel, pixel)}
     with rasterio.open(path, "w", driver="GTiff", **shape, **place, **options) as file:
@@ -57,8 +60,8 @@ def check(cube, brightness):
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
 @pytest.mark.parametrize("nodata", [None, 7])
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_mask_in_a_geotiff_or_beside_it(tmp_path, brightness, dtype, nodata, inside):
-    path = hide(written(tmp_path / "a.tif", numbers(dtype), BANDS, nodata=nodata), inside=inside)
+def test_a_mask_in_a_geotiff_or_next_to_it(tmp_path, brightness, dtype, nodata, inside):
+    path = hide(write_bands(tmp_path / "a.tif", numbers(dtype), BANDS, nodata=nodata), inside=inside)
     cube = open_scene(path)
     check(cube, brightness)
     assert (cube.values[:, 10:] == numbers(dtype)[:, 10:]).all()
@@ -69,7 +72,7 @@ def test_an_alpha_band_is_a_mask_and_no_layer_to_name(tmp_path, brightness):
     shown[0][EMPTY] = 0
     values = np.concatenate([numbers(), shown])
     for names in ([*BANDS, None], [None] * 4):
-        path = written(tmp_path / "a.tif", values, names, photometric="RGB", alpha="YES")
+        path = write_bands(tmp_path / "a.tif", values, names, photometric="RGB", alpha="YES")
         cube = open_scene(path, bands=BANDS)
         assert cube.bands.values.tolist() == BANDS
         check(cube, brightness)
@@ -83,7 +86,7 @@ def test_an_alpha_band_counts_among_any_number_of_bands(tmp_path, count, name, m
     shown = np.full((1, 32, 32), 255, "uint16")
     shown[0][EMPTY] = 0
     layers = np.concatenate([np.resize(numbers(), (count, 32, 32)), shown])
-    path = written(tmp_path / "a.tif", layers, [*labels, name])
+    path = write_bands(tmp_path / "a.tif", layers, [*labels, name])
     with rasterio.open(path, "r+" if marked else "r") as file:
         if marked:
             file.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * (count - 1), ColorInterp.alpha]
@@ -94,15 +97,15 @@ def test_an_alpha_band_counts_among_any_number_of_bands(tmp_path, count, name, m
 
 def test_a_described_band_that_is_marked_as_alpha_is_data(tmp_path):
     layers = np.concatenate([numbers(), numbers()[:1] + 5])
-    path = written(tmp_path / "a.tif", layers, [*BANDS, "B08"], photometric="RGB", alpha="YES")
+    path = write_bands(tmp_path / "a.tif", layers, [*BANDS, "B08"], photometric="RGB", alpha="YES")
     cube = open_scene(path)
     assert cube.bands.values.tolist() == [*BANDS, "B08"]
     np.testing.assert_array_equal(cube.sel(bands="B08"), layers[3])
 
 
 def test_a_mask_of_other_pixels_is_an_error(tmp_path):
-    path = written(tmp_path / "a.tif", numbers(), BANDS)
-    written(tmp_path / "a.tif.msk", np.full((1, 8, 8), 255, "uint8"))
+    path = write_bands(tmp_path / "a.tif", numbers(), BANDS)
+    write_bands(tmp_path / "a.tif.msk", np.full((1, 8, 8), 255, "uint8"))
     with pytest.raises(SceneError, match=r"a\.tif\.msk does not fit the pixels"):
         open_scene(path).compute()
 
@@ -113,7 +116,7 @@ def test_masks_of_the_assets_of_an_item(tmp_path, brightness, inside, pixel):
     for band, plane in zip(BANDS, numbers(), strict=True):
         coarse = band == "B04" and pixel == 20
         plane = plane[::2, ::2] if coarse else plane
-        hide(written(tmp_path / f"{band}.tif", plane[None], pixel=20 if coarse else 10), inside=inside)
+        hide(write_bands(tmp_path / f"{band}.tif", plane[None], pixel=20 if coarse else 10), inside=inside)
     path = item(tmp_path, "S2A_MSIL1C_a", {b: {"href": f"{b}.tif", "type": COG} for b in BANDS})
     check(open_stac(path), brightness)
 
@@ -130,7 +133,7 @@ def test_nodata_that_only_the_item_states(tmp_path, brightness, place):
     version, fields = STATED[place]
     for band, plane in zip(BANDS, numbers("int16"), strict=True):
         plane[EMPTY] = -999
-        written(tmp_path / f"{band}.tif", plane[None])
+        write_bands(tmp_path / f"{band}.tif", plane[None])
     assets = {b: {"href": f"{b}.tif", "type": COG, **fields} for b in BANDS}
     check(open_stac(item(tmp_path, "S2A_MSIL1C_a", assets, version)), brightness)
 
@@ -140,7 +143,7 @@ def test_each_item_and_each_asset_has_its_own_nodata(tmp_path, brightness, fills
     for fill in fills:
         for band, plane in zip(BANDS, numbers(), strict=True):
             plane[EMPTY] = fill
-            written(tmp_path / f"{band}_{fill}.tif", plane[None], nodata=fill)
+            write_bands(tmp_path / f"{band}_{fill}.tif", plane[None], nodata=fill)
     items = [
         item(tmp_path, f"S2A_MSIL1C_{i}", {b: {"href": f"{b}_{fill}.tif", "type": COG} for b in BANDS},
              datetime=f"2024-06-0{i + 1}T10:00:00Z")

@@ -1,4 +1,4 @@
-"""Rows from south to north and columns from east to west are turned wherever they come in."""
+"""Rows from the south and columns from the east are turned at every input."""
 
 import json
 from pathlib import Path

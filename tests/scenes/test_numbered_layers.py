@@ -1,4 +1,7 @@
-"""Layers that are only numbered are no bands until the caller names each of them; common names are names."""
+"""Layers that are only numbered are no bands until the caller names each of them.
+
+Common names are names.
+"""
 
 import numpy as np
 import pytest

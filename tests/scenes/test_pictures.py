@@ -1,4 +1,4 @@
-"""Facts about pictures: colours that people tell apart, a fixed stretch, what is written, how panels lie."""
+"""Facts about pictures: distinct colours, a fixed stretch, captions, and how panels lie."""
 
 from itertools import combinations, product
 
@@ -49,7 +49,7 @@ def mask_like(like: xr.DataArray, **attrs: object) -> xr.DataArray:
     return found.assign_attrs({**flag_attributes(load_card()), **attrs})
 
 
-def written(figure: Figure) -> str:
+def texts_of(figure: Figure) -> str:
     """All text in a figure."""
     parts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
     parts += [text for ax in figure.axes for text in (ax.title, ax._left_title, *ax.texts)]
@@ -68,7 +68,7 @@ def test_the_measure_of_colours_is_right() -> None:
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_any_two_classes_are_told_apart(vision: str) -> None:
+def test_any_two_classes_have_distinct_colours(vision: str) -> None:
     fills = [bytes.fromhex(picture_colour(one)) for one in load_card().classes]
     assert len(set(fills)) == len(COLOURS) == 6
     for colours in (fills, [bytes(one) for one in OUTLINES.values()]):
@@ -126,8 +126,8 @@ def test_numbers_without_attributes_are_read_by_their_size(number: float, reflec
 
 
 def test_a_figure_says_what_it_shows() -> None:
-    told = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "compact"}
-    text = written(draw_figure(scene(200, 200), mask_like(scene(200, 200), **told), "S2A_somewhere"))
+    facts = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "compact"}
+    text = texts_of(draw_figure(scene(200, 200), mask_like(scene(200, 200), **facts), "S2A_somewhere"))
     for fact in ("S2A_somewhere", "2018-02-02 10:52 UTC", "Level-1C", "ompact network, KappaMask classes", "500 m"):
         assert fact in text
     for fact in ("north is up", "N", "Natural colours (red, green, blue)", "semi-transparent cloud 25.0 %"):
@@ -138,7 +138,7 @@ def test_a_figure_says_what_it_shows() -> None:
 
 def test_a_figure_without_places_claims_neither_scale_nor_north() -> None:
     bare = scene().drop_vars(["x", "y", "spatial_ref"], errors="ignore")
-    text = written(draw_figure(bare, mask_like(bare), "bare"))
+    text = texts_of(draw_figure(bare, mask_like(bare), "bare"))
     assert "north" not in text
     assert " m" not in text.replace(" mask", "").replace(" missing", "")
     assert scale_bar(bare) is None
@@ -148,7 +148,7 @@ def test_the_truth_has_a_panel_and_its_shares() -> None:
     mask = mask_like(scene())
     figure = draw_figure(scene(), mask, "scene", mask.copy(data=np.full(mask.shape, 4, np.uint8)))
     assert len(figure.axes) == 4
-    assert "(truth 100.0 %)" in written(figure)
+    assert "(truth 100.0 %)" in texts_of(figure)
 
 
 def test_a_bar_of_scale_is_as_long_as_it_says() -> None:
@@ -200,13 +200,13 @@ def test_no_panel_is_more_than_half_empty(aspect: float, panels: int) -> None:
 
 
 def test_all_text_lies_within_the_figure() -> None:
-    told = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "official-l1c-unet"}
+    facts = {"datetime": "2018-02-02T10:52:49Z", "level": "L1C", "model_id": "official-l1c-unet"}
     sizes = ((300, 60), (60, 300), (100, 100))
     for (height, width), has_truth in product(sizes, (False, True)):
         one = scene(height, width)
         truth = mask_like(one) if has_truth else None
         name = "S2A_MSIL1C_20180202T105249_N0206_R051_T31UFT_20180202T125111"
-        figure = draw_figure(one, mask_like(one, **told), name, truth)
+        figure = draw_figure(one, mask_like(one, **facts), name, truth)
         FigureCanvasAgg(figure).draw()
         texts = [*figure.texts, *figure.legends, *(ax._left_title for ax in figure.axes)]
         for box in (text.get_window_extent() for text in texts):

@@ -24,8 +24,8 @@ L1C, L2A = SENTINEL2_BANDS[:13], tuple(band for band in SENTINEL2_BANDS if band 
 PRODUCT = "S2A_MSIL1C_20210527T102021_N0511_R065_T32TQM_20210527T123456"
 
 
-def painted(side: int = 108) -> np.ndarray:
-    """Reflectance (13, side, side) that differs from pixel to pixel and from band to band, 0.03 to 0.83."""
+def paint(side: int = 108) -> np.ndarray:
+    """Paint reflectance (13, side, side) from 0.03 to 0.83 that differs everywhere."""
     return digits(13, side, side) / 10_000
 
 
@@ -44,7 +44,7 @@ def test_a_level_1c_product_says_what_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", ["L1C", "L2A"])
 @pytest.mark.parametrize("zipped", [False, True])
 def test_pixels_are_those_of_the_finest_images(tmp_path: Path, level: str, zipped: bool) -> None:
-    values = painted()
+    values = paint()
     scene = open_scene(safe(tmp_path, level=level, values=values, zipped=zipped), resampling="nearest")
     assert tuple(scene["bands"].values) == (L1C if level == "L1C" else L2A)
     for band in BAND_IDS:
@@ -68,7 +68,7 @@ def test_pixels_are_those_of_the_finest_images(tmp_path: Path, level: str, zippe
 def test_every_baseline_and_platform_is_read(
     tmp_path: Path, baseline: str, level: str, reading: str, platform: str
 ) -> None:
-    values = painted()
+    values = paint()
     scene = open_scene(safe(tmp_path, baseline=baseline, level=level, platform=platform, values=values))
     facts = {"radiometry": reading, "processing_baseline": baseline, "level": level}
     assert facts.items() <= scene.attrs.items()
@@ -126,7 +126,7 @@ def test_products_with_other_names_and_southern_ones_are_read(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["a.zip", "b.SAFE.ZIP", "c d},{e'.zip", "ü.zip/x.zip"])
 @pytest.mark.parametrize("deflated", [False, True])
 def test_archives_of_any_name_are_read_in_place(tmp_path: Path, name: str, deflated: bool) -> None:
-    values = painted()
+    values = paint()
     (tmp_path / name).parent.mkdir(exist_ok=True)
     path = safe(tmp_path, values=values, zipped=True, deflated=deflated).rename(tmp_path / name)
     scene = open_scene(path)
@@ -157,7 +157,7 @@ def test_bands_are_chosen_and_a_lacking_one_matters_only_then(tmp_path: Path) ->
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_the_mask_of_a_product_is_that_of_its_reflectance(tmp_path: Path, zipped: bool, brightness: object) -> None:
-    values = painted()
+    values = paint()
     values[:, :30] = np.nan
     offset = open_scene(safe(tmp_path, values=values, zipped=zipped))
     plain = open_scene(safe(tmp_path / "old", values=values, baseline="02.07"))
@@ -216,7 +216,7 @@ def test_scan_finds_products_among_other_things(tmp_path: Path) -> None:
 
 
 def test_the_embedded_back_end_serves_products(tmp_path: Path) -> None:
-    values = painted()
+    values = paint()
     safe(tmp_path, values=values), safe(tmp_path, values=values, level="L2A", zipped=True)
     for collection, bands in (("SENTINEL2_L1C", L1C), ("SENTINEL2_L2A", L2A)):
         (record,) = index(tmp_path, collection)

@@ -1,4 +1,4 @@
-"""Products that are damaged, contradict themselves, or mean harm: one sentence each, and nothing left behind."""
+"""Damaged, contradictory or hostile products give one sentence and leave nothing behind."""
 
 import struct
 import zipfile
@@ -18,7 +18,7 @@ from kappamask.udf import cloud_mask
 OFFSET = dict.fromkeys(BAND_IDS, -1000.0)
 
 
-def opened(path: Path, **options: object) -> None:
+def open_and_read(path: Path, **options: object) -> None:
     open_scene(path, **options).compute()
 
 
@@ -58,17 +58,17 @@ def test_an_image_that_ends_in_the_middle_is_an_error_and_no_zeros(
 ) -> None:
     path = safe(tmp_path, cut=band, zipped=zipped)
     with pytest.raises(SceneError, match=rf"T32TQM_\w+_{band}\.jp2 cannot be read as a whole"):
-        opened(path, resolution=resolution)
+        open_and_read(path, resolution=resolution)
     with pytest.raises(SceneError, match="cannot be read as a whole"):
-        opened(path, resolution=resolution)
+        open_and_read(path, resolution=resolution)
     assert [*tmp_path.iterdir()] == [path]
 
 
 def test_an_image_may_end_between_blocks(tmp_path: Path) -> None:
-    """The codestream is whole to the end of a block, and only later blocks are lost."""
+    """A codestream that ends after whole blocks loses only the later ones."""
     path = safe(tmp_path, side=600, blocks={10: 128, 20: 128, 60: 64}, cut="B03")
     with pytest.raises(SceneError, match=r"B03\.jp2 cannot be read as a whole"):
-        opened(path, bands=["B03"])
+        open_and_read(path, bands=["B03"])
 
 
 def test_the_level_asked_for_is_that_of_the_product(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_baseline_of_a_products_name_counts(tmp_path: Path) -> None:
         open_scene(path.rename(tmp_path / path.name.replace("N0511", "N0301")))
 
 
-def test_folders_that_are_no_whole_product_are_told_so(tmp_path: Path) -> None:
+def test_folders_that_are_no_complete_product_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.SAFE").mkdir()
     with pytest.raises(SceneError, match=r"empty\.SAFE holds no metadata"):
         open_scene(tmp_path / "empty.SAFE")
@@ -124,7 +124,7 @@ def test_nothing_that_metadata_names_is_opened(tmp_path: Path) -> None:
     text = (path / "MTD_MSIL1C.xml").read_text()
     (path / "MTD_MSIL1C.xml").write_text(text.replace("GRANULE/", "/vsicurl/http://127.0.0.1:9/"))
     assert "vsicurl" in (path / "MTD_MSIL1C.xml").read_text()
-    opened(path)
+    open_and_read(path)
 
 
 @pytest.mark.parametrize(("level", "folder"), [("L1C", "IMG_DATA"), ("L2A", "R10m")])
@@ -209,7 +209,7 @@ def test_encrypted_doubled_and_oddly_packed_entries_are_refused(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("keep", [0.2, 0.9, 0.999])
-def test_an_archive_cut_short_is_told_so(tmp_path: Path, keep: float) -> None:
+def test_an_archive_cut_short_is_refused(tmp_path: Path, keep: float) -> None:
     path = safe(tmp_path, zipped=True)
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * keep)])
@@ -217,7 +217,7 @@ def test_an_archive_cut_short_is_told_so(tmp_path: Path, keep: float) -> None:
         open_scene(path)
 
 
-def test_damage_inside_an_archive_is_told(tmp_path: Path) -> None:
+def test_damage_inside_an_archive_is_refused(tmp_path: Path) -> None:
     path = safe(tmp_path, zipped=True, deflated=True)
     with zipfile.ZipFile(path) as archive:
         entry = next(e for e in archive.infolist() if e.filename.endswith("MTD_MSIL1C.xml"))
@@ -228,7 +228,7 @@ def test_damage_inside_an_archive_is_told(tmp_path: Path) -> None:
         open_scene(path)
 
 
-def test_what_changed_since_it_was_opened_is_read_anew_or_refused(tmp_path: Path) -> None:
+def test_what_changed_since_it_was_opened_is_read_again_or_refused(tmp_path: Path) -> None:
     values = np.full((13, 108, 108), 0.2)
     path = safe(tmp_path, values=values)
     scene = open_scene(path, bands=["B05"])

@@ -33,8 +33,8 @@ def mask_of(height: int = 96, width: int = 80, **attrs: object) -> xr.DataArray:
     st.sampled_from(SENTINEL2_BANDS), st.booleans(), st.booleans(), st.sampled_from(["{}", "T32TQM_{}_10m", "{} (x)"])
 )
 def test_band_names_are_read_in_every_spelling(band: str, short: bool, low: bool, form: str) -> None:
-    spelt = band.replace("B0", "B") if short else band
-    assert band_name(form.format(spelt.lower() if low else spelt)) == band
+    text = band.replace("B0", "B") if short else band
+    assert band_name(form.format(text.lower() if low else text)) == band
 
 
 @pytest.mark.parametrize(
@@ -575,7 +575,7 @@ def test_a_netcdf_with_spoilt_scores_is_no_finished_mask(tmp_path: Path) -> None
     path.write_bytes(content[:middle] + bytes(1000) + content[middle + 1000 :])
     np.testing.assert_array_equal(read_mask(path).values, mask.values, "the mask itself is whole")
     assert not is_finished("https://example.org/scene", [path], "these")
-    assert is_finished("https://example.org/scene", [path], "these", whole=False)
+    assert is_finished("https://example.org/scene", [path], "these", verify_pixels=False)
 
 
 def test_masks_that_run_northwards_are_turned(tmp_path: Path) -> None:
@@ -623,7 +623,10 @@ def test_names_that_libraries_cannot_spell_and_links_to_themselves_are_refused(t
 
 
 def failing(mask: xr.DataArray) -> tuple[xr.DataArray, threading.Event]:
-    """A mask whose lower half fails while the upper half is being computed, and what is set when that one ends."""
+    """Make a mask whose lower half fails while the upper half is being computed.
+
+    Also returned: the event that is set when the upper half ends.
+    """
     lower_half_fails, upper_half_ended = threading.Event(), threading.Event()
 
     def explode(block: np.ndarray) -> np.ndarray:
@@ -686,11 +689,11 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path: Path, suffix: str) -> None
 def test_a_copy_that_gdal_cuts_short_in_silence_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = rasterio.shutil.copy
 
-    def short(source: Path, target: Path, **options: object) -> None:
+    def copy_short(source: Path, target: Path, **options: object) -> None:
         copy(source, target, **options)
         cut(target, 0.9)
 
-    monkeypatch.setattr(rasterio.shutil, "copy", short)
+    monkeypatch.setattr(rasterio.shutil, "copy", copy_short)
     with pytest.raises(SceneError, match="not whole when read back; is the disk full"):
         write_mask(mask_of(700, 600), tmp_path / "m.tif")
     assert not list(tmp_path.iterdir())
@@ -747,7 +750,10 @@ def test_a_quicklook_needs_true_colour_and_one_grid(tmp_path: Path) -> None:
 
 
 def folder_with_step(folder: Path, metres: int, side: int = 60) -> Path:
-    """B02 at 10 m, and a coarser band that is 1000 to the left of the middle and 8000 to the right of it."""
+    """Write B02 at 10 m and a coarser band with a step in its middle.
+
+    The coarser band is 1000 to the left and 8000 to the right.
+    """
     folder.mkdir(exist_ok=True)
     ratio = metres // 10
     jp2(folder / "B02.jp2", np.full((side * ratio, side * ratio), 2000, np.uint16), 10)
@@ -759,7 +765,10 @@ def folder_with_step(folder: Path, metres: int, side: int = 60) -> Path:
 
 @pytest.mark.parametrize(("metres", "overshoot"), [(20, 0.158), (60, 0.194)])
 def test_sinc_rings_as_the_official_tool_does(tmp_path: Path, metres: int, overshoot: float) -> None:
-    """Overshoot of a step, measured on an emulation of cm_vsm's resampling: 15.8 % at 20 m and 19.4 % at 60 m."""
+    """Sinc overshoots a step as an emulation of cm_vsm's resampling does.
+
+    Measured on it: 15.8 % at 20 m and 19.4 % at 60 m.
+    """
     found = open_scene(folder_with_step(tmp_path, metres), bands=["B05"], resampling="sinc").values[0]
     assert (found.max() - 8000) / 7000 == pytest.approx(overshoot, abs=0.01)
     assert (found == found[0]).all()
@@ -789,7 +798,7 @@ def test_sinc_leaves_nodata_out_and_chunks_agree(tmp_path: Path) -> None:
     assert np.abs(row - expected)[230:-30].max() < 25, "a ramp stays one, over the borders of chunks too"
 
 
-def test_an_unknown_kernel_and_grids_that_sinc_cannot_join_are_told(tmp_path: Path) -> None:
+def test_an_unknown_kernel_and_grids_that_sinc_cannot_join_are_refused(tmp_path: Path) -> None:
     folder = folder_with_step(tmp_path, 20)
     with pytest.raises(SceneError, match="known are nearest, bilinear, cubic, sinc"):
         open_scene(folder, resampling="lanczos")

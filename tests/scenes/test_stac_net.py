@@ -1,4 +1,7 @@
-"""What the net and catalogues do: outages that end, signatures that expire, searches of many pages, bands together."""
+"""Faults of networks and catalogues, and how pages and bands are fetched.
+
+Outages end, signatures expire, searches have many pages.
+"""
 
 import json
 import threading
@@ -32,7 +35,10 @@ class Store(BaseHTTPRequestHandler):
         pass
 
     def do_HEAD(self) -> None:
-        self.do_GET()
+        if "X-Amz-Signature=get-only" in self.path:
+            self.send_error(403)
+        else:
+            self.do_GET()
 
     def do_GET(self) -> None:
         if self.server.code:
@@ -125,13 +131,20 @@ def test_an_outage_that_is_over_is_forgotten(tmp_path: Path, code: int, monkeypa
 def test_an_expired_signature_is_named(tmp_path: Path, query: str, ended: str) -> None:
     with store(tmp_path) as server:
         item, server.code = item_of(server, query), 403
-        with pytest.raises(SceneError, match=f"signature expired at {ended}.*again") as told:
+        with pytest.raises(SceneError, match=f"signature expired at {ended}.*again") as error:
             open_stac(item, loopback=True)
-        assert "secret" not in str(told.value)
+        assert "secret" not in str(error.value)
         with pytest.raises(SceneError, match=f"signature expired at {ended}"):
             open_stac(f"{server.address}/item.json?{query}", loopback=True)
         server.code = None  # a clock may be wrong: only a store that refuses is believed
         assert open_stac(item, loopback=True).shape == digits().shape
+
+
+def test_an_address_that_is_signed_for_get_alone_is_read(tmp_path: Path) -> None:
+    """Those of S3 are, and the notebook on catalogues makes such."""
+    with store(tmp_path) as server:
+        item = item_of(server, "X-Amz-Date=29991231T000000Z&X-Amz-Expires=3600&X-Amz-Signature=get-only")
+        np.testing.assert_array_equal(open_stac(item, loopback=True), digits())
 
 
 @pytest.mark.parametrize("query", ["sig=secret", "se=2999-01-01&sig=secret", "se=never", "Expires=soon"])
@@ -142,26 +155,26 @@ def test_a_refusal_of_a_signature_that_holds_stays_a_refusal(tmp_path: Path, que
             open_stac(item, loopback=True)
 
 
-def found_by(server: Any, **options: Any) -> tuple[int, list[str]]:
-    with warnings.catch_warnings(record=True) as told:
+def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         dates = ("2024-01-01", "2025-12-31")
         items = search(server.address, "sentinel-2-l2a", bbox=(1, 2, 3, 4), dates=dates, loopback=True, **options)
-    return len(items), [str(one.message) for one in told if "match:" in str(one.message)]
+    return len(items), [str(one.message) for one in caught if "match:" in str(one.message)]
 
 
 def test_a_search_gives_all_or_says_how_many_it_left(tmp_path: Path) -> None:
     with store(tmp_path) as server:
-        assert found_by(server) == (45, [])
-        count, told = found_by(server, most=30)
-        assert (count, len(told)) == (30, 1)
-        assert "30 items are returned, and 45 match" in told[0]
-        assert found_by(server, most=45) == found_by(server, most=99) == (45, [])
+        assert search_with(server) == (45, [])
+        count, messages = search_with(server, most=30)
+        assert (count, len(messages)) == (30, 1)
+        assert "30 items are returned, and 45 match" in messages[0]
+        assert search_with(server, most=45) == search_with(server, most=99) == (45, [])
         server.kept = 40
-        assert "40 items are returned, and 45 match" in found_by(server)[1][0]
+        assert "40 items are returned, and 45 match" in search_with(server)[1][0]
         server.counts, server.kept = False, 45
-        assert "20 items are returned, and more match" in found_by(server, most=20)[1][0]
-        assert found_by(server) == (45, [])
+        assert "20 items are returned, and more match" in search_with(server, most=20)[1][0]
+        assert search_with(server) == (45, [])
 
 
 @pytest.mark.parametrize("key", ["eo:bands", "bands"])

@@ -14,7 +14,18 @@ from command import one_sentence
 from files import CRS, NORTH, WEST, digits, geotiff, jp2
 from hypothesis import given
 from hypothesis import strategies as st
-from stacs import COPERNICUS, EARTH_SEARCH, KEYS, METRES, PLANETARY, cogs, raw_item, scaled, served, write_item
+from stacs import (
+    COPERNICUS,
+    EARTH_SEARCH,
+    KEYS,
+    METRES,
+    PLANETARY,
+    cogs,
+    raw_item,
+    serve_folder,
+    with_scale,
+    write_item,
+)
 
 from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.scenes import open_scene
@@ -49,7 +60,7 @@ def item(scene: Path, raw: dict[str, Any]) -> Path:
 
 def test_an_item_is_a_scene(scene: Path, brightness: ModelCard) -> None:
     product = "S2B_MSIL2A_20210527T102021_N0511_R065_T35VLC_20230101T000000"
-    path = item(scene, raw_item(scaled(assets(), -0.1), "sentinel-2-l2a", COPERNICUS, product, **BASELINE))
+    path = item(scene, raw_item(with_scale(assets(), -0.1), "sentinel-2-l2a", COPERNICUS, product, **BASELINE))
     cube = open_scene(path)
     assert isinstance(cube.data, da.Array)
     assert (cube.dims, cube.dtype, cube.rio.crs) == (("bands", "y", "x"), np.uint16, CRS)
@@ -112,7 +123,7 @@ def test_several_items_are_a_series(scene: Path, tmp_path: Path) -> None:
 
 def test_items_of_different_radiometry_are_each_read_by_their_own(scene: Path, tmp_path: Path) -> None:
     harmonised, offset = (
-        item(scene, raw_item(scaled(assets(), add), date=f"2021-05-{day}T10:20:21Z", name=f"x{day}"))
+        item(scene, raw_item(with_scale(assets(), add), date=f"2021-05-{day}T10:20:21Z", name=f"x{day}"))
         for add, day in ((0.0, 17), (-0.1, 27))
     )
     cube = open_stac([offset, harmonised], bands=["B02"])
@@ -124,7 +135,7 @@ def test_items_of_different_radiometry_are_each_read_by_their_own(scene: Path, t
     assert "radiometry" not in open_stac([offset, plain], bands=["B02"]).attrs
 
 
-def test_items_beside_each_other_share_a_grid(scene: Path, tmp_path: Path) -> None:
+def test_neighbouring_items_share_a_grid(scene: Path, tmp_path: Path) -> None:
     east = write_item(tmp_path, raw_item(cogs(tmp_path, west=WEST + 600), date="2021-06-01T10:20:21Z"))
     cube = open_stac([item(scene, raw_item(assets())), east], bands=["B02"])
     assert cube.shape == (2, 1, 120, 180)
@@ -220,8 +231,8 @@ TABLE = [
 def test_each_provider_has_its_rule(
     scene: Path, href: str, collection: str, properties: dict, offset: float | None, mode: str | None, new: bool
 ) -> None:
-    told = assets() if offset is None else scaled(assets(), offset, new=new)
-    cube = open_scene(item(scene, raw_item(told, collection, href, **properties)), bands=["B02"], level="L2A")
+    entries = assets() if offset is None else with_scale(assets(), offset, new=new)
+    cube = open_scene(item(scene, raw_item(entries, collection, href, **properties)), bands=["B02"], level="L2A")
     assert cube.attrs.get("radiometry") == mode
     assert ("processing_baseline" in cube.attrs) == (mode is not None and bool(properties)), "a doubt must stay one"
 
@@ -238,13 +249,13 @@ def test_each_provider_has_its_rule(
 def test_signals_that_contradict_each_other_are_an_error_that_names_both(
     scene: Path, href: str, collection: str, properties: dict, offset: float
 ) -> None:
-    path = item(scene, raw_item(scaled(assets(), offset), collection, href, **properties))
+    path = item(scene, raw_item(with_scale(assets(), offset), collection, href, **properties))
     with pytest.raises(SceneError, match=r"contradicts itself: .*dn_\w+ by its offset, dn_\w+ by its baseline; say"):
         open_scene(path)
     assert open_stac(path, radiometry="dn_offset", level="L2A").attrs["radiometry"] == "dn_offset"
 
 
-def test_a_doubt_is_settled_by_the_pixels_or_by_the_user(scene: Path, tmp_path: Path, brightness: ModelCard) -> None:
+def test_a_doubt_is_resolved_by_the_pixels_or_by_the_user(scene: Path, tmp_path: Path, brightness: ModelCard) -> None:
     doubtful = item(scene, raw_item(assets(), self_href=EARTH_SEARCH, **{FLAG: False}, **BASELINE))
     assert cloud_mask(open_scene(doubtful), model=brightness).attrs["radiometry"] == "dn_harmonized", "it is too dark"
     bright = {b: geotiff(tmp_path / f"{b}.tif", digits(1) + np.uint16(1500), (None,)) for b in ("B02", "B03", "B04")}
@@ -256,9 +267,9 @@ def test_a_doubt_is_settled_by_the_pixels_or_by_the_user(scene: Path, tmp_path: 
 
 
 def test_bands_of_different_offsets_are_refused(scene: Path) -> None:
-    told = scaled(assets(), -0.1) | {"red": scaled({"red": assets()["red"]}, 0.0)["red"]}
+    entries = with_scale(assets(), -0.1) | {"red": with_scale({"red": assets()["red"]}, 0.0)["red"]}
     with pytest.raises(SceneError, match=r"declares scale 0\.0001, offset -0\.1; scale 0\.0001, offset 0"):
-        open_scene(item(scene, raw_item(told)))
+        open_scene(item(scene, raw_item(entries)))
 
 
 @given(
@@ -268,16 +279,19 @@ def test_bands_of_different_offsets_are_refused(scene: Path) -> None:
     st.sampled_from([True, False, None]),
 )
 def test_no_rule_gives_the_offset_where_no_signal_does(provider: Any, version: Any, offset: Any, flag: Any) -> None:
-    """Whatever an item says, an answer follows from a signal in it, and True in the flag is never overruled."""
+    """Whatever an item says, an answer follows from a signal in it.
+
+    True in the flag is never overruled.
+    """
     properties = {
         key: value for key, value in {"s2:processing_baseline": version, FLAG: flag}.items() if value is not None
     }
     href = f"https://x.{provider.hosts[0]}/item" if provider.hosts else None
-    told = {"B02": {}} if offset is None else scaled({"B02": {}}, offset)
-    raw = raw_item(told, next(iter(provider.collections), "mine"), href, **properties)
+    entries = {"B02": {}} if offset is None else with_scale({"B02": {}}, offset)
+    raw = raw_item(entries, next(iter(provider.collections), "mine"), href, **properties)
     assert provider_of(raw) == provider
     try:
-        mode = item_radiometry(raw, told)
+        mode = item_radiometry(raw, entries)
     except SceneError:
         assert offset is not None and version is not None
         return
@@ -293,7 +307,7 @@ def test_no_rule_gives_the_offset_where_no_signal_does(provider: Any, version: A
 
 def test_an_item_at_an_address_is_read_by_ranges(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = item(scene, raw_item(assets()))
-    with served(scene) as (address, seen):
+    with serve_folder(scene) as (address, seen):
         cube = open_stac(f"{address}/{path.name}", loopback=True)
         np.testing.assert_array_equal(cube.values, open_scene(path).values)
         assert f"/{path.name}" in seen and "/B11.tif" in seen
@@ -305,7 +319,7 @@ def test_an_item_at_an_address_is_read_by_ranges(scene: Path, monkeypatch: pytes
 
 @contextmanager
 def says(answer: bytes) -> Iterator[str]:
-    """Address of a server on this machine that answers the first request so, and hangs up."""
+    """Answer the first request with these bytes and hang up; yield the server's address."""
 
     def serve() -> None:
         connection, _ = listening.accept()
@@ -329,7 +343,7 @@ def says(answer: bytes) -> Iterator[str]:
         ("Content-Length: 8388609", b" " * 8388609, r"item\.json is longer than 8 MiB"),
     ],
 )
-def test_an_item_that_is_cut_garbled_or_endless_is_told(headers: str, body: bytes, message: str) -> None:
+def test_an_item_that_is_cut_garbled_or_endless_is_refused(headers: str, body: bytes, message: str) -> None:
     answer = f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode() + body
     with says(answer) as address, pytest.raises(SceneError, match=message):
         open_stac(f"{address}/item.json", loopback=True)
@@ -339,11 +353,11 @@ def test_a_cut_asset_at_an_address_gives_an_error_and_no_zeros(tmp_path: Path) -
     named = cogs(tmp_path)
     path = write_item(tmp_path, raw_item(named))
     (tmp_path / "B04.tif").write_bytes((tmp_path / "B04.tif").read_bytes()[:9000])
-    with served(tmp_path) as (address, _):
+    with serve_folder(tmp_path) as (address, _):
         for place, loopback in ((path, False), (f"{address}/item.json?token=secret", True)):
-            with pytest.raises(SceneError, match=r"B04\.tif cannot be read as a whole") as told:
+            with pytest.raises(SceneError, match=r"B04\.tif cannot be read as a whole") as error:
                 open_stac(place, loopback=loopback).compute()
-            assert "secret" not in str(told.value) and "\n" not in str(told.value)
+            assert "secret" not in str(error.value) and "\n" not in str(error.value)
 
 
 def test_what_an_address_serves_is_opened_as_the_kind_it_claims(tmp_path: Path) -> None:
@@ -353,7 +367,7 @@ def test_what_an_address_serves_is_opened_as_the_kind_it_claims(tmp_path: Path) 
 <SourceFilename>{tmp_path / "secret.tif"}</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"""
     (tmp_path / "B02.tif").write_text(vrt)
     write_item(tmp_path, raw_item({"B02": {"href": "B02.tif", "type": "image/tiff"}}))
-    with served(tmp_path) as (address, _), pytest.raises(SceneError, match=r"B02\.tif cannot be read"):
+    with serve_folder(tmp_path) as (address, _), pytest.raises(SceneError, match=r"B02\.tif cannot be read"):
         open_stac(f"{address}/item.json", loopback=True)
 
 
@@ -382,9 +396,9 @@ def test_hrefs_out_of_bounds_are_refused(tmp_path: Path, href: str, message: str
     (folder / "link").symlink_to(tmp_path, target_is_directory=True)
     (folder / "note.tif").write_text("not an image")
     path = write_item(folder, raw_item({"B02": {"href": href, "type": "image/tiff"}}))
-    with pytest.raises(SceneError, match=message) as told:
+    with pytest.raises(SceneError, match=message) as error:
         open_scene(path)
-    assert "\n" not in str(told.value) and "secret" not in str(told.value)
+    assert "\n" not in str(error.value) and "secret" not in str(error.value)
     done = kappamask("mask", path, "-o", tmp_path / "m.tif")
     assert done.code == 1 and one_sentence(done.err), done.err
 
@@ -400,7 +414,7 @@ def test_hrefs_out_of_bounds_are_refused(tmp_path: Path, href: str, message: str
         (json.dumps(raw_item({"B02": {"href": "B02.tif"}}) | {"assets": {"B02": 3}}), "is no STAC item"),
     ],
 )
-def test_what_is_no_item_is_told(tmp_path: Path, text: str, message: str) -> None:
+def test_what_is_no_item_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "item.json").write_text(text)
     with pytest.raises(SceneError, match=message):
         open_scene(tmp_path / "item.json")
@@ -416,7 +430,7 @@ def test_what_is_no_item_is_told(tmp_path: Path, text: str, message: str) -> Non
         ({"resolution": 0}, "The resolution is 0"),
     ],
 )
-def test_wrong_words_are_told(scene: Path, options: dict, message: str) -> None:
+def test_wrong_options_are_refused(scene: Path, options: dict, message: str) -> None:
     with pytest.raises(SceneError, match=message):
         open_stac(item(scene, raw_item(assets())), **options)
 
@@ -443,7 +457,7 @@ def test_assets_of_another_dtype_are_refused(tmp_path: Path) -> None:
 
 def test_what_a_catalogue_finds_can_be_opened(tmp_path: Path) -> None:
     named, collection = cogs(tmp_path), "sentinel-2-l2a"
-    with served(tmp_path) as (address, seen):
+    with serve_folder(tmp_path) as (address, seen):
         href = f"{address}/item.json"
         write_item(tmp_path, raw_item(named, collection, href))
         write_item(tmp_path, {"type": "FeatureCollection", "features": [raw_item(named, collection, href)]}, "search")
@@ -463,7 +477,7 @@ def test_what_a_catalogue_finds_can_be_opened(tmp_path: Path) -> None:
         np.testing.assert_array_equal(cube.values[0, 0], digits(7, 120, 120)[0])
 
 
-def test_a_catalogue_that_is_not_there_is_told() -> None:
+def test_a_catalogue_that_is_not_there_is_named() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"

@@ -16,7 +16,10 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "lol"><!ENTITY b "&a;&a;&
 
 
 def source(file: str, kind: str = "SimpleSource", relative: int = 1, extra: str = "", size: tuple[int, int] = (80, 96)):
-    """One source, all of a file of `size` (x, y) over all of the stack, as `gdalbuildvrt -separate` writes it."""
+    """Make one source over the whole stack, as `gdalbuildvrt -separate` writes it.
+
+    It takes all of a file of `size` (x, y).
+    """
     x, y = size
     return f"""<{kind}><SourceFilename relativeToVRT="{relative}">{file}</SourceFilename><SourceBand>1</SourceBand>
 <SourceProperties RasterXSize="{x}" RasterYSize="{y}" DataType="UInt16" BlockXSize="{x}" BlockYSize="1" />
@@ -127,9 +130,9 @@ def test_what_is_more_than_a_stack_is_refused(tmp_path: Path, make, message: str
     (folder / "link_B02.tif").symlink_to(tmp_path / "B02.tif")
     (folder / "note_B02.tif").write_text("not an image")
     vrt(folder / "other_B02.vrt", band(1, source("B02.tif")))
-    with pytest.raises(SceneError, match=message) as told:
+    with pytest.raises(SceneError, match=message) as error:
         open_scene(vrt(folder / "s.vrt", make(folder)))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,7 @@ def test_a_cog_is_a_geotiff(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_scene(tmp_path / "s.tif").values, digits(4, 600, 600))
 
 
-@pytest.mark.parametrize("how", ["internal", "alpha", "beside"])
+@pytest.mark.parametrize("how", ["internal", "alpha", "sidecar"])
 @pytest.mark.parametrize("declared", [None, 7])
 def test_a_vrt_hides_what_the_masks_of_its_files_hide(tmp_path: Path, how: str, declared: int | None) -> None:
     values = digits(1)[0]

@@ -189,7 +189,7 @@ def test_contradictory_products_are_refused(tmp_path: Path, change: dict, messag
         open_scene(eopf(tmp_path, **change))
 
 
-def test_a_contradiction_can_be_settled_in_the_root_attributes(tmp_path: Path) -> None:
+def test_a_contradiction_can_be_resolved_in_the_root_attributes(tmp_path: Path) -> None:
     path = eopf(tmp_path, packing={"scale_factor": 1e-4}, radiometry="dn_offset")
     assert open_scene(path).attrs["radiometry"] == "dn_offset"
 
@@ -209,7 +209,7 @@ def test_products_are_scenes_of_a_folder(tmp_path: Path) -> None:
     assert scan(tmp_path) == [path]
 
 
-# damage and strangers' folders
+# damage and untrusted folders
 
 
 @pytest.mark.parametrize("product", [True, False])
@@ -234,7 +234,7 @@ class Bomb:
         return os.mkdir, (str(self.flag),)
 
 
-def poisoned(path: Path, flag: Path) -> Path:
+def add_pickle(path: Path, flag: Path) -> Path:
     (zarr_cube(path, per_band()) / ".zmetadata").unlink()
     array = path / "x"
     meta = json.loads((array / ".zarray").read_text())
@@ -247,7 +247,7 @@ def poisoned(path: Path, flag: Path) -> Path:
 def test_code_in_a_zarr_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("numcodecs.pickles.ALLOW_UNSAFE_PICKLE_DECODE", True, raising=False)  # as older releases are
     flag = tmp_path / "ran"
-    path = poisoned(tmp_path / "s.zarr", flag)
+    path = add_pickle(tmp_path / "s.zarr", flag)
     with suppress(Exception):
         xr.open_dataset(path, engine="zarr", consolidated=False)
     assert flag.exists(), "a library alone would run it"
@@ -257,7 +257,7 @@ def test_code_in_a_zarr_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert not flag.exists()
 
 
-def linked(path: Path, outside: Path) -> None:
+def add_link(path: Path, outside: Path) -> None:
     outside.write_bytes((path / "B03" / "0.0").read_bytes())
     (path / "B03" / "0.0").unlink()
     (path / "B03" / "0.0").symlink_to(outside)
@@ -268,12 +268,12 @@ def linked_folder(path: Path, outside: Path) -> None:
     (path / "B03").symlink_to(outside, target_is_directory=True)
 
 
-def piped(path: Path, _: Path) -> None:
+def add_pipe(path: Path, _: Path) -> None:
     (path / "B03" / "0.0").unlink()
     os.mkfifo(path / "B03" / "0.0")
 
 
-def described(**change: object):
+def change_metadata(**change: object):
     def make(path: Path, _: Path) -> None:
         file = path / "B03" / ".zarray"
         file.write_text(json.dumps(json.loads(file.read_text()) | change))
@@ -281,12 +281,12 @@ def described(**change: object):
     return make
 
 
-def garbled(path: Path, _: Path) -> None:
+def garble(path: Path, _: Path) -> None:
     (path / "B03" / ".zarray").write_text("{")
 
 
-def sharded(**harmful: object):
-    """An array of Zarr 3 whose shards, or the index of whose shards, need `harmful` codecs."""
+def shard_with(**harmful: object):
+    """Write a Zarr 3 array whose shards, or their index, need `harmful` codecs."""
     plain = {"chunk_shape": [8, 8], "codecs": [{"name": "bytes"}], "index_codecs": [{"name": "crc32c"}]}
 
     def make(path: Path, _: Path) -> None:
@@ -307,19 +307,19 @@ def newer(path: Path, _: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (linked, "holds 0.0, which is a link"),
+        (add_link, "holds 0.0, which is a link"),
         (linked_folder, "holds B03, which is a link"),
-        (piped, "holds 0.0, which is a link or no file"),
-        (described(chunks=[100_000, 100_000]), "a chunk of B03 takes 19073 MiB"),
-        (described(compressor={"id": "blosc2000"}), "B03 needs blosc2000"),
-        (described(chunks="many"), "B03/.zarray is malformed"),
-        (sharded(codecs=[{"name": "numcodecs.pickle"}]), "B03 needs pickle"),
-        (sharded(index_codecs=[{"name": "numcodecs.pickle"}]), "B03 needs pickle"),
-        (sharded(index_codecs=[{"id": "bytes", "name": "numcodecs.pickle"}]), "B03 needs pickle"),
-        (described(filters=[{"level": 1}]), "B03 needs a codec without a name"),
-        (described(filters=[3]), "B03/.zarray is malformed"),
-        (described(shape=[96, 80, 3]), "cannot be read as Zarr"),
-        (garbled, r"cannot be read as Zarr: B03/\.zarray"),
+        (add_pipe, "holds 0.0, which is a link or no file"),
+        (change_metadata(chunks=[100_000, 100_000]), "a chunk of B03 takes 19073 MiB"),
+        (change_metadata(compressor={"id": "blosc2000"}), "B03 needs blosc2000"),
+        (change_metadata(chunks="many"), "B03/.zarray is malformed"),
+        (shard_with(codecs=[{"name": "numcodecs.pickle"}]), "B03 needs pickle"),
+        (shard_with(index_codecs=[{"name": "numcodecs.pickle"}]), "B03 needs pickle"),
+        (shard_with(index_codecs=[{"id": "bytes", "name": "numcodecs.pickle"}]), "B03 needs pickle"),
+        (change_metadata(filters=[{"level": 1}]), "B03 needs a codec without a name"),
+        (change_metadata(filters=[3]), "B03/.zarray is malformed"),
+        (change_metadata(shape=[96, 80, 3]), "cannot be read as Zarr"),
+        (garble, r"cannot be read as Zarr: B03/\.zarray"),
         (newer, "is of Zarr format 3, which needs zarr 3"),
     ],
 )
@@ -346,7 +346,7 @@ def test_a_folder_with_a_name_that_means_something_to_fsspec_is_a_folder(tmp_pat
 
 
 @pytest.mark.parametrize("inside", ["nothing", "file"])
-def test_what_is_no_zarr_is_told(tmp_path: Path, inside: str) -> None:
+def test_what_is_no_zarr_is_refused(tmp_path: Path, inside: str) -> None:
     path = tmp_path / "s.zarr"
     path.mkdir() if inside == "nothing" else path.write_text("x")
     with pytest.raises(SceneError, match=r"s\.zarr (cannot be read as Zarr|is no)"):

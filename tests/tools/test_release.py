@@ -15,6 +15,7 @@ from shown import ROOT
 
 sys.path.insert(0, str(ROOT / "tools" / "release"))
 import check
+import conda_recipe
 import run_dockerfile
 
 pytestmark = pytest.mark.process
@@ -29,7 +30,7 @@ def setup() -> ConfigParser:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
+def distributions(tmp_path_factory) -> Path:
     """Source archive and wheel, built as for a release."""
     folder = tmp_path_factory.mktemp("release")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
@@ -39,14 +40,14 @@ def built(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def metadata(built):
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+def metadata(distributions):
+    with zipfile.ZipFile(next(distributions.glob("*.whl"))) as wheel:
         name = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         return message_from_bytes(wheel.read(name))
 
 
-def test_the_source_archive_holds_tests_docs_and_tools_once(built):
-    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+def test_the_source_archive_holds_tests_docs_and_tools_once(distributions):
+    with tarfile.open(next(distributions.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     lacking = [
         path
@@ -60,9 +61,9 @@ def test_the_source_archive_holds_tests_docs_and_tools_once(built):
     assert not [name for name in names if name.startswith(("src/kappamask/models", "src/kappamask/udf/"))]
 
 
-def test_twine_accepts_both_and_the_wheel_is_small(built):
-    assert check.passes_twine(*built.iterdir())
-    assert next(built.glob("*.whl")).stat().st_size <= check.MAX_WHEEL_BYTES
+def test_twine_accepts_both_and_the_wheel_is_small(distributions):
+    assert check.passes_twine(*distributions.iterdir())
+    assert next(distributions.glob("*.whl")).stat().st_size <= check.MAX_WHEEL_BYTES
 
 
 def test_links_of_the_long_description_are_absolute(metadata, setup):
@@ -88,15 +89,36 @@ def test_citation_and_recipe_agree_with_the_package(setup):
 
 
 def test_the_recipe_needs_what_the_core_and_its_readers_need(setup):
-    text = re.sub(r"{%.*?%}\n|{{|}}", "", (ROOT / "recipe" / "meta.yaml").read_text(encoding="utf-8"))
-    text = re.sub(r"sha256: .*\n", "", text)
-    recipe = yaml.safe_load(text)["requirements"]["run"]
-    names = {entry.split()[0].removesuffix("-base").removesuffix("-core") for entry in recipe}
+    wanted_there = conda_recipe.read_recipe(check.RECIPE)["requirements"]["run"]
+    names = {entry.split()[0].removesuffix("-base").removesuffix("-core") for entry in wanted_there}
     extras = setup["options.extras_require"]
     wanted = setup["options"]["install_requires"] + extras["scenes"] + extras["cli"]
     assert names == {re.match(r"[\w-]+", line)[0] for line in wanted.split("\n") if line} - {"kappamask-openeo"} | {
         "python"
     }
+
+
+def test_the_recipe_keeps_the_rules_of_conda_forge():
+    assert check.is_recipe_right()
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "fact"),
+    [
+        ("about", {"license_file": None}, "license_file"),
+        ("extra", {"recipe-maintainers": []}, "recipe-maintainers"),
+        ("test", {"commands": []}, "pip check"),
+        ("build", {"script": "pip install ."}, "--no-deps"),
+        ("requirements", {"run": ["numpy>=1.26"]}, "numpy>=1.26"),
+        ("requirements", {"run": ["numpy >=1.26", "numpy"]}, "twice"),
+        ("other", {}, "order"),
+    ],
+)
+def test_a_recipe_that_breaks_a_rule_is_refused(section, change, fact):
+    found = conda_recipe.read_recipe(check.RECIPE)
+    found[section] = found.get(section, {}) | change
+    (fault,) = conda_recipe.find_faults(found, check.RECIPE.read_text(encoding="utf-8"))
+    assert fact in fault
 
 
 def test_every_step_of_the_dockerfile_is_known():

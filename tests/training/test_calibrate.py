@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kapp
 from kappamask.training.validate import CalibrationSample, compute_calibration_error, fit_temperature
 
 
-def drawn(temperature: float, *, merged: bool = False, count: int = 40_000, seed: int = 0) -> CalibrationSample:
+def draw_sample(temperature: float, *, merged: bool = False, count: int = 40_000, seed: int = 0) -> CalibrationSample:
     """Pixels whose truth is drawn from the softmax of their logits over `temperature`."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 3, (4, count)).astype(np.float32)
@@ -22,7 +22,7 @@ def drawn(temperature: float, *, merged: bool = False, count: int = 40_000, seed
 @pytest.mark.parametrize("merged", [False, True])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_the_temperature_that_truth_was_drawn_with_is_found(temperature: float, merged: bool) -> None:
-    sample = drawn(temperature, merged=merged)
+    sample = draw_sample(temperature, merged=merged)
     assert fit_temperature([sample]) == pytest.approx(temperature, rel=0.05)
     assert compute_calibration_error(sample, temperature) < 0.01
     assert compute_calibration_error(sample, 4 * temperature) > 0.05
@@ -30,7 +30,7 @@ def test_the_temperature_that_truth_was_drawn_with_is_found(temperature: float, 
 
 
 def test_every_sample_counts_the_same_whatever_its_size() -> None:
-    few, many = drawn(0.5, count=4_000), drawn(2.0, count=40_000, seed=1)
+    few, many = draw_sample(0.5, count=4_000), draw_sample(2.0, count=40_000, seed=1)
     assert 0.7 < fit_temperature([few, many]) < 1.9
 
 

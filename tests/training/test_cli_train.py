@@ -1,4 +1,4 @@
-"""`simulate`, `train` and `models export`: from a folder of real scenes to a card, at the size of a stamp."""
+"""`simulate`, `train` and `models export`: from real scenes to a card, at tiny size."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def test_tiles_follow_from_their_seed(kappamask, data: Path, tmp_path: Path) -> 
     assert set(np.unique(again[13])) <= {1, 2, 3, 4}
 
 
-def test_a_gallery_is_drawn_and_the_gates_are_told(kappamask, data: Path, tmp_path: Path) -> None:
+def test_a_gallery_is_drawn_and_the_realism_checks_are_printed(kappamask, data: Path, tmp_path: Path) -> None:
     picture = tmp_path / "g.png"
     done = kappamask("simulate", "--data", data, "-o", tmp_path / "t", "--count", 2, "--gallery", picture, "--check")
     assert done.code == 0, done.err
@@ -78,14 +78,14 @@ def test_published_sets_are_trained_on(kappamask, data: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("option", "value", "code"),
     [
-        ("--dataset", "unheard=of", 1),
+        ("--dataset", "unknown=set", 1),
         ("--start", "torn.pt", 1),
         ("--start", "torn.onnx", 1),
         ("--start", "absent.pt", 2),
         ("--architecture", "unet-9-9", 2),
     ],
 )
-def test_what_a_run_cannot_begin_with_is_told_before_tiles_are_made(
+def test_what_a_run_cannot_begin_with_is_refused_before_tiles_are_made(
     kappamask, data: Path, tmp_path: Path, option: str, value: str, code: int
 ) -> None:
     pytest.importorskip("torch")
@@ -119,13 +119,13 @@ def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) ->
     owner = ("--title", "Tiny clouds", "--author", "Ada", "--license", "CC-BY-4.0")
     done = kappamask(*words, "--name", "tiny", "--shadow-odds", 1.65, *owner, "--json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert (told["architecture"], told["simulated_tiles"], told["runs"][0]["step"]) == ("compact", 2, 2)
-    assert 0.25 <= told["calibration"]["temperature"] <= 8
-    assert told["runs"][0]["origin"]["seed"] == 1
-    assert told["odds"] == {"shadow": 1.65, "cloud": 1.0}
+    summary = json.loads(done.out)
+    assert (summary["architecture"], summary["simulated_tiles"], summary["runs"][0]["step"]) == ("compact", 2, 2)
+    assert 0.25 <= summary["calibration"]["temperature"] <= 8
+    assert summary["runs"][0]["origin"]["seed"] == 1
+    assert summary["odds"] == {"shadow": 1.65, "cloud": 1.0}
     card = load_card(out / "tiny.json")
     assert (card.id, card.stride, card.title, card.licence) == ("tiny", 16, "Tiny clouds", "CC-BY-4.0")
     assert card.provenance.startswith("Weights of Ada, trained") and "not KappaZeta's" in card.provenance
-    assert len(read_weights(card)) == told["size_bytes"]
+    assert len(read_weights(card)) == summary["size_bytes"]
     assert sorted(p.name for p in out.iterdir()) == ["tiny.json", "tiny.onnx"]

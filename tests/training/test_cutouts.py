@@ -1,4 +1,4 @@
-"""Clouds and shadows cut out of one scene look over another ground as they would there."""
+"""Clouds and shadows cut out of one scene look right over another ground."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,11 @@ def make_patch(ground, sets, *, place="here", level="L1C"):
 
 
 @pytest.fixture
-def cloudy():
-    """Flat ground of 0.1 with opaque cloud of 0.7, a veil that half of the light passes, and a shadow."""
+def cloud_patch():
+    """Paint ground of 0.1, opaque cloud of 0.7, a thin cloud and a shadow.
+
+    Half of the light passes the thin cloud.
+    """
     scene = np.full((13, SIDE, SIDE), 0.1, np.float32)
     sets = np.full((SIDE, SIDE), class_sets.CLEAR, np.uint8)
     scene[:, *CLOUD], sets[CLOUD] = 0.7, class_sets.CLOUD
@@ -28,38 +31,38 @@ def cloudy():
 
 
 @pytest.fixture
-def found(cloudy) -> CutOut:
-    result = cut_out(cloudy)
+def cutout(cloud_patch) -> CutOut:
+    result = cut_out(cloud_patch)
     assert result is not None
     return result
 
 
-def test_over_its_own_ground_the_scene_comes_back(cloudy, found):
-    again = found.lay_over(np.full((13, SIDE, SIDE), 0.1, np.float32))
-    rims = found.sets == class_sets.NOT_JUDGED
-    np.testing.assert_allclose(again[:, ~rims], cloudy.reflectance[:, ~rims], atol=0.03)
+def test_over_its_own_ground_the_scene_comes_back(cloud_patch, cutout):
+    again = cutout.lay_over(np.full((13, SIDE, SIDE), 0.1, np.float32))
+    rims = cutout.sets == class_sets.NOT_JUDGED
+    np.testing.assert_allclose(again[:, ~rims], cloud_patch.reflectance[:, ~rims], atol=0.03)
 
 
-def test_ground_is_seen_through_a_veil_but_not_through_cloud(found):
-    dark, bright = (found.lay_over(np.full((13, SIDE, SIDE), value, np.float32))[B02] for value in (0.05, 0.45))
+def test_ground_is_seen_through_a_veil_but_not_through_cloud(cutout):
+    dark, bright = (cutout.lay_over(np.full((13, SIDE, SIDE), value, np.float32))[B02] for value in (0.05, 0.45))
     assert bright[15, 15] == pytest.approx(dark[15, 15], abs=0.01)
     assert bright[15, 50] - dark[15, 50] == pytest.approx(PASSED * 0.4, abs=0.02)
 
 
-def test_shadow_takes_the_same_share_of_another_ground(found):
-    assert found.lay_over(np.full((13, SIDE, SIDE), 0.4, np.float32))[B11, 50, 15] == pytest.approx(
+def test_shadow_takes_the_same_share_of_another_ground(cutout):
+    assert cutout.lay_over(np.full((13, SIDE, SIDE), 0.4, np.float32))[B11, 50, 15] == pytest.approx(
         LEFT * 0.4, abs=0.02
     )
 
 
-def test_rims_are_not_judged_and_the_rest_is_untouched(found):
+def test_rims_are_not_judged_and_the_rest_is_untouched(cutout):
     ground = np.full((13, SIDE, SIDE), 0.3, np.float32)
     far = np.ones((SIDE, SIDE), bool)
     for where in (CLOUD, VEIL, SHADE):
         far[tuple(slice(part.start - RIM_PX, part.stop + RIM_PX) for part in where)] = False
-    assert np.array_equal(found.lay_over(ground)[:, far], ground[:, far])
-    assert found.sets[15, 25 + RIM_PX - 2] == class_sets.NOT_JUDGED
-    assert (found.sets[far] == class_sets.CLEAR).all()
+    assert np.array_equal(cutout.lay_over(ground)[:, far], ground[:, far])
+    assert cutout.sets[15, 25 + RIM_PX - 2] == class_sets.NOT_JUDGED
+    assert (cutout.sets[far] == class_sets.CLEAR).all()
 
 
 def test_nothing_is_cut_out_of_closed_cloud_or_clear_ground():
@@ -68,15 +71,15 @@ def test_nothing_is_cut_out_of_closed_cloud_or_clear_ground():
         assert cut_out(make_patch(scene, np.full((SIDE, SIDE), one, np.uint8))) is None
 
 
-def test_thick_cloud_without_a_labelled_shadow_is_left_where_it_is(cloudy):
-    sets = np.where(cloudy.sets == class_sets.SHADOW, class_sets.NOT_JUDGED, cloudy.sets).astype(np.uint8)
-    assert cut_out(make_patch(cloudy.reflectance, sets)) is None
+def test_thick_cloud_without_a_labelled_shadow_is_left_where_it_is(cloud_patch):
+    sets = np.where(cloud_patch.sets == class_sets.SHADOW, class_sets.NOT_JUDGED, cloud_patch.sets).astype(np.uint8)
+    assert cut_out(make_patch(cloud_patch.reflectance, sets)) is None
 
 
-def test_drawn_patches_keep_level_and_labels_of_what_shows(cloudy):
+def test_drawn_patches_keep_level_and_labels_of_what_shows(cloud_patch):
     black = make_patch(np.full((13, SIDE, SIDE), 0.01, np.float32), np.full((SIDE, SIDE), 1, np.uint8), place="lake")
     other = make_patch(np.full((13, SIDE, SIDE), 0.2, np.float32), np.full((SIDE, SIDE), 1, np.uint8), level="L2A")
-    drawn = [CutOuts([cloudy, black, other]).draw(np.random.default_rng(seed)) for seed in range(5)]
+    drawn = [CutOuts([cloud_patch, black, other]).draw(np.random.default_rng(seed)) for seed in range(5)]
     for patch in drawn:
         assert patch.level == "L1C" and patch.truth.shape == (SIDE, SIDE)
         codes, counts = np.unique(patch.truth, return_counts=True)
@@ -84,5 +87,5 @@ def test_drawn_patches_keep_level_and_labels_of_what_shows(cloudy):
         assert counts[codes == 4] == 400
 
 
-def test_without_clear_scenes_of_a_level_nothing_is_drawn(cloudy):
-    assert len(CutOuts([cloudy])) == 0
+def test_without_clear_scenes_of_a_level_nothing_is_drawn(cloud_patch):
+    assert len(CutOuts([cloud_patch])) == 0

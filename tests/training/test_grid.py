@@ -47,7 +47,7 @@ def test_the_grid_is_the_papers_table() -> None:
 
 
 @pytest.mark.parametrize("named", ["", " , ", "compact,compact", "papers", "unet-4-64", "unet-5-0", "unet-5-64x"])
-def test_what_is_no_grid_is_told(named: str) -> None:
+def test_what_is_no_grid_is_refused(named: str) -> None:
     with pytest.raises(ValueError, match=r"A grid is one of paper|No architecture"):
         architecture_table.parse_architectures(named)
 
@@ -108,7 +108,7 @@ def test_what_a_grid_does_not_take_is_wrong_use(kappamask, tmp_path: Path, more:
     assert done.code == 2 and not (tmp_path / "out").exists()
 
 
-def test_a_set_without_a_part_is_told(kappamask, tmp_path: Path) -> None:
+def test_a_set_without_a_part_is_refused(kappamask, tmp_path: Path) -> None:
     one = (np.full((13, 32, 32), 1500, np.uint16), np.zeros((32, 32), np.uint8), {"tortilla:data_split": "train"})
     cloudsen12(tmp_path / "x.taco", {"a": one})
     done = kappamask(*words(f"cloudsen12={tmp_path}", tmp_path / "out"))

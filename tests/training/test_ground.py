@@ -1,4 +1,4 @@
-"""Ground under the simulated clouds: towns are built on it, and its bands come from grids of 10, 20 and 60 m."""
+"""Ground under simulated clouds: towns, and bands of 10, 20 and 60 m."""
 
 import numpy as np
 import pytest

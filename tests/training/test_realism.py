@@ -20,9 +20,9 @@ def tile(values: np.ndarray, code: int = 1) -> np.ndarray:
 def test_moments_are_compared_with_the_published_ones() -> None:
     noise = np.where(np.random.default_rng(0).random((13, 32, 32)) < 0.5, -1, 1) * STD[:, None, None]
     checks = check_moments([tile(MEAN[:, None, None] + noise)])
-    told = {check.what: check for check in checks}
+    by_name = {check.what: check for check in checks}
     assert len(checks) == 2 * len(BANDS)
-    assert told["deviation of B02"].met and abs(told["deviation of B02"].figure) < 0.1
+    assert by_name["deviation of B02"].met and abs(by_name["deviation of B02"].figure) < 0.1
     dark = {check.what: check for check in check_moments([tile(MEAN / 2)])}
     assert dark["mean of B08"].figure == pytest.approx(-0.5, abs=0.01) and not dark["mean of B08"].met
     assert not dark["deviation of B08"].met
@@ -40,8 +40,11 @@ def test_a_real_colour_that_is_never_painted_shows() -> None:
     assert all(g.met for g in both if g.what.startswith("clear"))
 
 
-def shaded(keeps: float) -> tuple[np.ndarray, np.ndarray]:
-    """A grey scene (13, 64, 64) whose middle is shadow that `keeps` a share of the light, under a bright cloud."""
+def paint_shadow(keeps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Paint a grey scene (13, 64, 64) with a shadow under a bright cloud.
+
+    The shadow in its middle `keeps` a share of the light.
+    """
     scene, truth = np.full((13, 64, 64), 0.2, np.float32), np.ones((64, 64), np.uint8)
     scene[:, 24:40, 24:40] *= keeps
     scene[:, :16, :16], truth[24:40, 24:40], truth[:16, :16] = 0.9, 2, 4
@@ -50,9 +53,9 @@ def shaded(keeps: float) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(("keeps", "met"), [(0.5, True), (0.6, True), (0.8, False), (0.3, False)])
 def test_shadows_are_as_dark_as_real_ones_or_it_shows(keeps: float, met: bool) -> None:
-    scene, truth = shaded(keeps)
+    scene, truth = paint_shadow(keeps)
     painted = np.concatenate([scene * 10000, truth[None]]).round().astype(np.uint16)
-    checks = check_shadows([painted], [shaded(0.5), shaded(0.55)])
+    checks = check_shadows([painted], [paint_shadow(0.5), paint_shadow(0.55)])
     assert [check.figure for check in checks] == pytest.approx([keeps] * 3, abs=0.01)
     assert [check.met for check in checks] == [met] * 3
 

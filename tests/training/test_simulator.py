@@ -1,4 +1,4 @@
-"""The cloud simulator: same seed same clouds, shadows where the sun puts them, colours that physics asks for."""
+"""The cloud simulator: reproducible by seed, shadows along the sun, physical colours."""
 
 import numpy as np
 import pytest

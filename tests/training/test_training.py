@@ -1,4 +1,4 @@
-"""The trainer on tiny tiles: one step, a run that was cut off, the exported network."""
+"""The trainer on tiny tiles: one step, an interrupted run, the exported network."""
 
 import math
 from dataclasses import replace
@@ -32,7 +32,7 @@ from kappamask.training.weights import shift_class_odds
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
-    """A plan over four painted tiles and labelled scenes of the same make, small enough for a second."""
+    """Plan a run of about a second over four painted tiles and labelled scenes."""
     write_data(tmp_path)
     (tmp_path / "tiles").mkdir()
     for seed in range(4):
@@ -173,16 +173,16 @@ def test_input_is_the_contract_of_the_network() -> None:
 
 
 def test_labels_of_either_kind_do_not_tell_the_clouds_apart() -> None:
-    def of(channel: int, *, merged: bool) -> float:
+    def loss_of(channel: int, *, merged: bool) -> float:
         logits = torch.zeros(1, 4, 8, 8)
         logits[:, channel] = 9
         return float(
             compute_loss(logits, batches.Batch(torch.zeros(1, 14, 8, 8), torch.full((1, 8, 8), 12 if merged else 8)))
         )
 
-    assert of(2, merged=True) == pytest.approx(of(3, merged=True), abs=1e-4)
-    assert of(2, merged=False) > of(3, merged=False) + 1
-    assert of(0, merged=True) > of(2, merged=True) + 1
+    assert loss_of(2, merged=True) == pytest.approx(loss_of(3, merged=True), abs=1e-4)
+    assert loss_of(2, merged=False) > loss_of(3, merged=False) + 1
+    assert loss_of(0, merged=True) > loss_of(2, merged=True) + 1
 
 
 def test_pixels_that_are_not_judged_do_not_count() -> None:
@@ -246,7 +246,7 @@ def test_half_precision_learns_too(plan: Plan) -> None:
     assert all(weight.dtype == torch.float32 for weight in state.network.parameters())
 
 
-def seen(seed: int) -> Compact:
+def normalised_network(seed: int) -> Compact:
     """A network whose statistics of batch normalisation are those of some noise."""
     torch.manual_seed(seed)
     network = Compact().train()
@@ -261,9 +261,12 @@ def test_checkpoints_of_one_run_are_one_run() -> None:
         {"step": 5, "seconds": 50.0, "origin": one, "history": [{}], "share": 0.5},
         {"step": 7, "seconds": 70.0, "origin": other, "history": [], "share": 0.25},
     ]
-    told = summarise_runs(saved)
-    assert [(run["steps"], run["seconds"], run["share"]) for run in told] == [([5, 9], 90.0, 0.75), ([7], 70.0, 0.25)]
-    assert [len(run["history"]) for run in told] == [2, 0]
+    summary = summarise_runs(saved)
+    assert [(run["steps"], run["seconds"], run["share"]) for run in summary] == [
+        ([5, 9], 90.0, 0.75),
+        ([7], 70.0, 0.25),
+    ]
+    assert [len(run["history"]) for run in summary] == [2, 0]
 
 
 @pytest.mark.parametrize("name", ["compact", "unet-5-32", "unetpp-5-64"])
@@ -282,7 +285,7 @@ def test_the_odds_of_the_named_classes_alone_are_raised(name: str) -> None:
 
 
 def test_the_mean_of_one_network_is_that_network(tmp_path: Path) -> None:
-    network, image = seen(0), torch.randn(2, 14, 64, 64)
+    network, image = normalised_network(0), torch.randn(2, 14, 64, 64)
     torch.save({"averaged": network.state_dict(), "step": 7}, tmp_path / "a.pt")
     export_onnx(network, tmp_path / "released.onnx")
     for paths in (["a.pt"], ["a.pt", "a.pt"], ["a.pt", "released.onnx"]):
@@ -294,7 +297,7 @@ def test_the_mean_of_one_network_is_that_network(tmp_path: Path) -> None:
 
 def test_checkpoints_are_averaged_as_often_as_they_are_named(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 1)):
-        torch.save({"averaged": seen(seed).state_dict(), "step": 1}, tmp_path / name)
+        torch.save({"averaged": normalised_network(seed).state_dict(), "step": 1}, tmp_path / name)
     (first, _), (second, _) = (load_network(tmp_path / name) for name in "ab")
     found, saved = load_network(*(tmp_path / name for name in "abaa"))
     assert [one["share"] for one in saved] == [0.75, 0.25]
@@ -305,7 +308,7 @@ def test_checkpoints_are_averaged_as_often_as_they_are_named(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["text.pt", "cut.pt", "text.onnx"])
-def test_a_file_that_is_no_network_is_told(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path, name: str) -> None:
     torch.save({"averaged": Compact().state_dict()}, tmp_path / "whole.pt")
     whole = (tmp_path / "whole.pt").read_bytes()
     (tmp_path / name).write_bytes(whole[: len(whole) // 2] if name == "cut.pt" else b"broken\n")

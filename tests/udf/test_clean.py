@@ -45,7 +45,7 @@ def mask_of(values, pixel=10.0):
     return xr.DataArray(values, dims=("t", "y", "x")[-values.ndim :], coords=coords, name="mask")
 
 
-def cleaned(values, **options):
+def clean_codes(values, **options):
     return clean(mask_of(np.asarray(values, np.uint8)), **options).values
 
 
@@ -71,11 +71,11 @@ def test_buffers_are_discs_of_metres_and_the_strongest_class_wins(height, width,
 def test_a_buffer_is_as_wide_as_its_metres():
     one = np.full((41, 41), CLEAR, np.uint8)
     one[20, 20] = CLOUD
-    made = cleaned(one, buffer_m=60)
+    made = clean_codes(one, buffer_m=60)
     assert np.flatnonzero(made[20] == CLOUD).tolist() == list(range(14, 27))
     assert (made == CLOUD).sum() == 113, "pixels within 6 of the middle"
     assert (made[15, 16], made[14, 16]) == (CLEAR, CLEAR)
-    assert (cleaned(np.where(one == CLOUD, SHADOW, one), buffer_m={"cloud": 60}) == CLOUD).sum() == 0
+    assert (clean_codes(np.where(one == CLOUD, SHADOW, one), buffer_m={"cloud": 60}) == CLOUD).sum() == 0
 
 
 @given(height=sizes, width=sizes, seed=st.integers(0, 99), least=st.integers(0, 40))
@@ -84,7 +84,7 @@ def test_objects_of_fewer_pixels_become_clear(height, width, seed, least):
     labels, _ = ndimage.label((before >= SHADOW) & (before <= CLOUD), np.ones((3, 3)))
     small = np.bincount(labels.ravel())[labels] < least
     expected = np.where(small & (labels > 0), CLEAR, before)
-    np.testing.assert_array_equal(cleaned(before, min_object_m2=least * 100), expected)
+    np.testing.assert_array_equal(clean_codes(before, min_object_m2=least * 100), expected)
 
 
 @given(height=sizes, width=sizes, seed=st.integers(0, 99), least=st.integers(0, 40))
@@ -97,17 +97,17 @@ def test_holes_of_fewer_pixels_take_the_strongest_class_around(height, width, se
         around = framed[ndimage.binary_dilation(inside) & ~inside]
         if inside.sum() < least and np.isin(around, [SHADOW, THIN, CLOUD]).all():
             expected[labels == hole] = around.max()
-    np.testing.assert_array_equal(cleaned(before, fill_holes_m2=least * 100), expected)
+    np.testing.assert_array_equal(clean_codes(before, fill_holes_m2=least * 100), expected)
 
 
 def test_the_area_asked_for_is_large_enough():
     nine = np.full((12, 12), CLEAR, np.uint8)
     nine[4:7, 4:7] = CLOUD
-    assert (cleaned(nine, min_object_m2=900) == CLOUD).sum() == 9
-    assert (cleaned(nine, min_object_m2=901) == CLOUD).sum() == 0
+    assert (clean_codes(nine, min_object_m2=900) == CLOUD).sum() == 9
+    assert (clean_codes(nine, min_object_m2=901) == CLOUD).sum() == 0
     hole = np.where(nine == CLOUD, CLEAR, CLOUD)
-    assert (cleaned(hole, fill_holes_m2=900) == CLEAR).sum() == 9
-    assert (cleaned(hole, fill_holes_m2=901) == CLEAR).sum() == 0
+    assert (clean_codes(hole, fill_holes_m2=900) == CLEAR).sum() == 9
+    assert (clean_codes(hole, fill_holes_m2=901) == CLEAR).sum() == 0
 
 
 @given(height=sizes, width=sizes, seed=st.integers(0, 99), metres=st.floats(10, 300))
@@ -117,15 +117,15 @@ def test_shadow_far_from_any_cloud_becomes_clear(height, width, seed, metres):
     away = ndimage.distance_transform_edt(~caster, sampling=10)[1:-1, 1:-1]
     expected = np.where((before == SHADOW) & (away > metres), CLEAR, before)
     near = np.abs(away - metres) < 1e-3
-    np.testing.assert_array_equal(cleaned(before, shadow_length_m=metres)[~near], expected[~near])
+    np.testing.assert_array_equal(clean_codes(before, shadow_length_m=metres)[~near], expected[~near])
 
 
 @pytest.mark.parametrize("azimuth", [0, 37, 90, 135, 180, 222.5, 270, 315, 360])
 def test_shadow_lies_away_from_the_sun(azimuth):
-    """A small cloud in a field of shadow: what is kept is a wedge from the cloud away from the sun."""
+    """Of shadow around a small cloud, a wedge away from the sun is kept."""
     before = np.full((601, 601), SHADOW, np.uint8)
     before[298:303, 298:303] = CLOUD
-    made = cleaned(before, sun=(45, azimuth), shadow_length_m=1000)
+    made = clean_codes(before, sun=(45, azimuth), shadow_length_m=1000)
     middle = made[160:441, 160:441]  # beyond, what lies outside may cast a shadow
     down, right = (axis - 140 for axis in np.nonzero(middle == SHADOW))
     north, east = cos(radians(azimuth)), sin(radians(azimuth))
@@ -147,7 +147,7 @@ def test_the_sun_says_how_long_shadows_are():
 @given(height=sizes, width=sizes, seed=st.integers(0, 99))
 def test_what_has_no_class_never_changes_and_never_grows(height, width, seed):
     before = codes(height, width, seed)
-    made = cleaned(before, **EVERYTHING)
+    made = clean_codes(before, **EVERYTHING)
     without = (before == 0) | (before > CLOUD)
     np.testing.assert_array_equal(made[without], before[without])
     assert np.isin(made[~without], [CLEAR, SHADOW, THIN, CLOUD]).all()
@@ -157,7 +157,7 @@ def test_steps_follow_one_another():
     """A lone shadow far from clouds is gone before it could make a speck grow."""
     before = np.full((30, 60), CLEAR, np.uint8)
     before[15, 10], before[15, 40:44] = SHADOW, CLOUD
-    made = cleaned(before, shadow_length_m=50, min_object_m2=400, buffer_m=10)
+    made = clean_codes(before, shadow_length_m=50, min_object_m2=400, buffer_m=10)
     assert (made[:, :30] == CLEAR).all()
     assert (made[15, 39:45] == CLOUD).all()
     assert (made == CLOUD).sum() == 4 + 4 * 2 + 2
@@ -190,13 +190,13 @@ def test_dask_is_equal_whatever_its_chunks(height, width, chunk, seed, sun):
     ],
 )
 def test_a_pixel_is_decided_by_the_farthest_that_has_a_say(options):
-    """Thin shapes of the largest extent, cut by a border of chunks at every place; each needs the whole reach."""
+    """Thin shapes of the largest extent need the whole overlap, wherever a chunk ends."""
     before = np.full((60, 60), CLEAR, np.uint8)
     before[5, 24:36] = CLOUD  # 12 px: large enough, and grows
     before[20:41, 14:46] = THIN
     before[30, 24:35] = CLEAR  # 11 px: a hole
     before[50, 30], before[50, [24, 36, 40]] = CLOUD, SHADOW
-    whole = cleaned(before, **options)
+    whole = clean_codes(before, **options)
     assert (whole != before).any()
     with dask.config.set(scheduler="synchronous"):
         for split in range(17, 44):
@@ -221,7 +221,7 @@ def test_dates_are_cleaned_one_by_one_in_any_order_of_dims():
     dates = np.stack([codes(60, 50, 1), codes(60, 50, 2)])
     made = clean(mask_of(dates), **EVERYTHING)
     for date in range(2):
-        np.testing.assert_array_equal(made[date], cleaned(dates[date], **EVERYTHING))
+        np.testing.assert_array_equal(made[date], clean_codes(dates[date], **EVERYTHING))
     turned = clean(mask_of(dates).transpose("x", "t", "y"), **EVERYTHING)
     assert turned.dims == ("x", "t", "y")
     np.testing.assert_array_equal(turned.transpose("t", "y", "x"), made)
@@ -302,7 +302,10 @@ def brightness_256(tmp_path_factory):
     ],
 )
 def test_chunks_of_a_back_end_are_cleaned_as_the_whole(brightness_256, options):
-    """With the overlap that the graph asks for; the network sees 3 x 3 px, and every class is sure of itself."""
+    """Chunks with the overlap that the graph asks for give the whole mask.
+
+    The network sees 3 x 3 px, and every class is sure of itself.
+    """
     values = np.choose(codes(52, 44, 5) % 5, [0.151, 0.151, 0.017, 0.31, 0.63]) * 10_000
     values[20:24, 10:12], values[26:40, 14:36] = np.nan, 170
     numbers = np.kron(np.stack([values + i for i in range(len(BANDS))]), np.ones((4, 4)))
@@ -310,11 +313,11 @@ def test_chunks_of_a_back_end_are_cleaned_as_the_whole(brightness_256, options):
     whole = cloud_mask(cube, level="L1C", model=brightness_256, radiometry="dn_harmonized")
     overlap = chunk_arguments(brightness_256, 96, None, read_cleaning(options))["overlap"][0]["value"]
 
-    def chunked(**more):
+    def clean_chunks(**more):
         context = {"level": "L1C", "model": str(brightness_256.folder), **more}
         return np.nan_to_num(apply_neighborhood(cube, udf().code, 96, overlap, context).values[0], nan=MISSING)
 
-    np.testing.assert_array_equal(chunked(), whole, "the same classes before cleaning")
+    np.testing.assert_array_equal(clean_chunks(), whole, "the same classes before cleaning")
     expected = clean(whole, pixel_m=10, **options)
     assert (expected != whole).sum() > 50
-    np.testing.assert_array_equal(chunked(**options), expected)
+    np.testing.assert_array_equal(clean_chunks(**options), expected)

@@ -1,4 +1,4 @@
-"""Metres are metres whatever the unit of a grid, and what has none is asked about before any work."""
+"""Metres are metres in any unit of a grid; without one there is an error."""
 
 from pathlib import Path
 

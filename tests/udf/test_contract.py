@@ -179,9 +179,9 @@ def test_11_no_nan_reaches_the_network(monkeypatch):
     seen = []
     real = inference.run_network
 
-    def spy(card, image, threads):
-        seen.append(image)
-        return real(card, image, threads)
+    def spy(card, images, threads, device):
+        seen.append(images)
+        return real(card, images, threads, device)
 
     monkeypatch.setattr(inference, "run_network", spy)
     cube = chunk_cube()
@@ -243,11 +243,13 @@ def test_12_reflectances_in_place_of_digital_numbers_are_an_error():
 
 
 def test_13_a_chunk_that_is_larger_than_the_window_is_masked_window_by_window(monkeypatch, tmp_path):
-    """Memory is reckoned from the card's window; a user's own machine may take a larger one."""
+    """Memory follows the card's window; a user's own machine may take a larger one."""
     write_model(tmp_path, **{"kappamask:local_window": 128})
     sides, run_network = [], inference.run_network
     monkeypatch.setattr(
-        inference, "run_network", lambda card, image, n: sides.append(image.shape) or run_network(card, image, n)
+        inference,
+        "run_network",
+        lambda card, images, *how: sides.append(images.shape[1:]) or run_network(card, images, *how),
     )
     run(chunk_cube((96, 96)), {**CONTEXT, "model": str(tmp_path)})
     assert {max(shape[1:]) for shape in sides} == {64}
@@ -402,7 +404,10 @@ def test_19_one_session_with_one_thread(monkeypatch):
 
 
 def test_19_works_within_a_limit_of_address_space(tmp_path):
-    """RLIMIT_AS of 3 GB, as `python-memory` sets it: a full chunk of 13 bands, four dates at once."""
+    """A full chunk of 13 bands and four dates fits RLIMIT_AS of 3 GB.
+
+    `python-memory` sets it so.
+    """
     body = """
         every = ["B01","B02","B03","B04","B05","B06","B07","B08","B8A","B09","B10","B11","B12"]
         small = chunk_cube((128, 128), dates=4, bands=every)

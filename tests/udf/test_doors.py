@@ -1,4 +1,4 @@
-"""One algorithm, three doors: the UDF, the local function and the batch job give the same pixels."""
+"""The UDF, the local function and the batch job give the same pixels."""
 
 import platform
 from pathlib import Path
@@ -8,7 +8,7 @@ import openeo
 import pytest
 import rasterio
 import xarray as xr
-from doors import SIZE, chunked, local, painted
+from doors import SIZE, mask_in_chunks, mask_locally, scene_with_clouds
 from openeo.udf import execute_local_udf
 
 from kappamask.backend.server import running_server
@@ -21,12 +21,12 @@ PYTHON = platform.python_version().rpartition(".")[0]
 
 @pytest.fixture(scope="module")
 def one_window() -> xr.DataArray:
-    return painted(SIZE)
+    return scene_with_clouds(SIZE)
 
 
 @pytest.fixture(scope="module")
 def four_chunks() -> xr.DataArray:
-    return painted(SIZE + 200)
+    return scene_with_clouds(SIZE + 200)
 
 
 def write(cube: xr.DataArray, path: Path) -> None:
@@ -57,28 +57,31 @@ def job_mask(cube: xr.DataArray, tmp_path: Path) -> np.ndarray:
 
 
 def test_one_window_three_doors_the_same_bits(one_window, tmp_path):
-    expected = local(one_window)
+    expected = mask_locally(one_window)
     assert len(np.unique(expected)) >= 3
     assert (expected == 5).sum() == 40 * 60
-    np.testing.assert_array_equal(chunked(one_window), expected)
+    np.testing.assert_array_equal(mask_in_chunks(one_window), expected)
     np.testing.assert_array_equal(job_mask(one_window, tmp_path), expected)
 
 
 def test_many_chunks_the_job_gives_what_the_simulator_gives(four_chunks, tmp_path):
-    np.testing.assert_array_equal(job_mask(four_chunks, tmp_path), chunked(four_chunks))
+    np.testing.assert_array_equal(job_mask(four_chunks, tmp_path), mask_in_chunks(four_chunks))
 
 
 def test_both_layouts_give_the_same(one_window):
     dated = one_window.expand_dims(t=np.array(["2018-02-02", "2018-02-07"], "M8[ns]"))
-    expected = local(one_window)
+    expected = mask_locally(one_window)
     for per_date in (True, False):
-        for date in chunked(dated, per_date=per_date):
+        for date in mask_in_chunks(dated, per_date=per_date):
             np.testing.assert_array_equal(date, expected)
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".nc"])
 def test_execute_local_udf_on_a_file(one_window, tmp_path, suffix):
-    """openEO's own local runner: one chunk, float64, the UDF's context. It reads netCDF; a GeoTIFF we read for it."""
+    """openEO's local runner gives the same mask: one chunk, float64, the UDF's context.
+
+    It reads netCDF; the GeoTIFF is read for it.
+    """
     small = one_window.isel(y=slice(100), x=slice(120))
     path = tmp_path / f"scene{suffix}"
     if suffix == ".tif":
@@ -96,4 +99,4 @@ def test_execute_local_udf_on_a_file(one_window, tmp_path, suffix):
     result = execute_local_udf(udf(level="L1C"), datacube)
     (found,) = result.get_datacube_list()
     values = found.get_array().values.squeeze()
-    np.testing.assert_array_equal(np.where(np.isnan(values), 5, values), local(small))
+    np.testing.assert_array_equal(np.where(np.isnan(values), 5, values), mask_locally(small))

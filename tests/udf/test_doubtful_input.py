@@ -1,4 +1,7 @@
-"""Inputs that could be masked wrongly in silence: silent dates, one band without data, chunks of unknown size."""
+"""Inputs that could be masked wrongly in silence.
+
+Dates without metadata, one band without data, chunks of unknown size.
+"""
 
 import dask.array
 import numpy as np

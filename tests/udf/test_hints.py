@@ -1,4 +1,7 @@
-"""A message says what to type at the door that the caller came through: Python, the command, or a UDF's context."""
+"""A message says what to type where the caller is.
+
+That is Python, the command, or a UDF's context.
+"""
 
 import pickle
 

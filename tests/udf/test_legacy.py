@@ -1,4 +1,4 @@
-"""The older UDF API of openeo-udf runs the same algorithm, under its own runner and under openEO's."""
+"""The older UDF API of openeo-udf runs the same algorithm, under either runner."""
 
 from pathlib import Path
 

@@ -136,7 +136,10 @@ def test_a_border_of_nodata_changes_nothing_inside(brightness):
 
 @given(height=st.integers(4, 150), width=st.integers(4, 150), seed=st.integers(0, 9))
 def test_any_size_equals_the_pixel_rule(brightness, height, width, seed):
-    """Windows and their blending are invisible: beyond the reach of one pixel the answer is that of the whole image."""
+    """Windows and their blending are invisible.
+
+    Beyond the reach of one pixel the answer is that of the whole image.
+    """
     cube = reflectance((len(BANDS), height, width), seed)
     padded = np.pad(cube.values[0], 1, mode="edge")
     mean = sum(padded[i : i + height, j : j + width] for i in range(3) for j in range(3)) / 9

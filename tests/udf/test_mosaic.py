@@ -1,4 +1,4 @@
-"""Windows of a network's own tool: KappaZeta's by a plain account of it, ukis-csmask's by running it.
+"""Windows of a network's own tool: KappaZeta's as described, ukis-csmask's by running it.
 
 Blended windows are in test_seams.py.
 """
@@ -23,7 +23,7 @@ KM_PREDICT = Mosaic(480, 0, "constant", "crop", 16)
 
 
 @pytest.fixture(scope="module")
-def farsighted(tmp_path_factory):
+def wide_network(tmp_path_factory):
     """A network that sees farther than the crop, so that it matters where windows lie."""
     return write_model(
         tmp_path_factory.mktemp("far"),
@@ -39,7 +39,10 @@ def scene(height, width, seed=0):
 
 
 def by_tiles(numbers):
-    """One tile after the other: zeros beyond the image, 8 px cut off each side that has a neighbour."""
+    """Mask one tile after the other, as KappaZeta's tool does.
+
+    Zeros beyond the image, 8 px cut off each side that has a neighbour.
+    """
     height, width = numbers.shape
     step = SIZE - 2 * CROP
     rows, columns = -(-height // step), -(-width // step)
@@ -61,30 +64,30 @@ def by_tiles(numbers):
 
 
 @pytest.mark.parametrize(("height", "width"), [(150, 96), (64, 64), (40, 200), (97, 49)])
-def test_tiles_are_laid_and_cropped_as_km_predict_does(farsighted, height, width):
+def test_tiles_are_laid_and_cropped_as_km_predict_does(wide_network, height, width):
     cube = scene(height, width)
     expected, sure = by_tiles(cube.values[0])
-    mask = cloud_mask(cube, model=farsighted, level="L1C", radiometry="dn_harmonized", mosaic="own")
+    mask = cloud_mask(cube, model=wide_network, level="L1C", radiometry="dn_harmonized", mosaic="own")
     np.testing.assert_array_equal(mask.values[sure], expected[sure])
     assert sure.mean() > 0.9 and mask.attrs["mosaic"] == "own"
-    blended = cloud_mask(cube, model=farsighted, level="L1C", radiometry="dn_harmonized")
+    blended = cloud_mask(cube, model=wide_network, level="L1C", radiometry="dn_harmonized")
     assert blended.attrs.get("mosaic") is None
 
 
-def test_own_differs_from_blended_where_the_network_sees_far(farsighted):
+def test_own_differs_from_blended_where_the_network_sees_far(wide_network):
     cube = scene(150, 150)
     cropped, blended = (
-        cloud_mask(cube, model=farsighted, level="L1C", radiometry="dn_harmonized", mosaic=word, scores=True)["score"]
+        cloud_mask(cube, model=wide_network, level="L1C", radiometry="dn_harmonized", mosaic=word, scores=True)["score"]
         for word in ("own", "blended")
     )
     assert float(abs(cropped - blended).max()) > 1e-3
 
 
-def test_lazy_equals_eager(farsighted):
+def test_lazy_equals_eager(wide_network):
     cube = scene(450, 300)
     cube[:, :70, :90] = 0
     eager, lazy = (
-        cloud_mask(one, model=farsighted, level="L1C", radiometry="dn_harmonized", mosaic="own", scores=True)
+        cloud_mask(one, model=wide_network, level="L1C", radiometry="dn_harmonized", mosaic="own", scores=True)
         for one in (cube, cube.chunk({"y": 100, "x": 130}))
     )
     assert lazy["mask"].chunks is not None
@@ -113,9 +116,9 @@ def test_every_pixel_is_of_one_tile():
     assert (covered == 1).all()
 
 
-def test_an_unknown_mosaic_is_an_error(farsighted):
+def test_an_unknown_mosaic_is_an_error(wide_network):
     with pytest.raises(CubeError, match="known are blended, vendor"):
-        cloud_mask(scene(64, 64), model=farsighted, level="L1C", mosaic="feathered")
+        cloud_mask(scene(64, 64), model=wide_network, level="L1C", mosaic="feathered")
 
 
 def test_a_card_without_a_mosaic_has_none_of_its_own(tmp_path):
@@ -124,7 +127,7 @@ def test_a_card_without_a_mosaic_has_none_of_its_own(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [{"step": 0}, {"before": -1}, {"padding": "wrap"}, {"taper": "hann"}, {"step": 65}])
-def test_a_wrong_mosaic_in_a_card_is_told(tmp_path, wrong):
+def test_a_wrong_mosaic_in_a_card_is_refused(tmp_path, wrong):
     with pytest.raises(CardError, match="mosaic"):
         write_model(tmp_path, **{"kappamask:mosaic": {**OWN, **wrong}})
 
@@ -135,7 +138,7 @@ UKIS_NAMES = ("blue", "green", "red", "nir", "swir16", "swir22")
 
 @pytest.mark.parametrize("level", ["L1C", "L2A"])
 @pytest.mark.parametrize("count", [4, 6])
-def test_a_strangers_networks_run_by_card_alone(tmp_path, level, count):
+def test_other_peoples_networks_run_by_card_alone(tmp_path, level, count):
     """ukis-csmask's four networks: that package's masks from a card and its ONNX file.
 
     Equal in every pixel, but where two classes are as likely as each other to 0.001: inputs are rounded otherwise.

@@ -1,4 +1,4 @@
-"""Cubes whose rows or columns run the other way are masked north-up and given back as they came."""
+"""Cubes with turned rows or columns are masked north-up and returned as they came."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def cube(dates: int = 0) -> xr.DataArray:
     return xr.DataArray(values, dims=("t", "bands", "y", "x")[-len(shape) :], coords=coords, attrs={"level": "L1C"})
 
 
-def turned(array: xr.DataArray, way: str) -> xr.DataArray:
+def turn(array: xr.DataArray, way: str) -> xr.DataArray:
     for axis, ascending in WAYS[way].items():
         array = array.sortby(axis, ascending=ascending)
     return array
@@ -35,10 +35,10 @@ def turned(array: xr.DataArray, way: str) -> xr.DataArray:
 @pytest.mark.parametrize("dates", [0, 2])
 def test_the_mask_is_that_of_the_north_up_cube_in_the_callers_order(way: str, lazy: bool, dates: int) -> None:
     expected = cloud_mask(cube(dates), radiometry="reflectance", scores=True)
-    given = turned(cube(dates), way)
+    given = turn(cube(dates), way)
     found = cloud_mask(given.chunk(y=40) if lazy else given, radiometry="reflectance", scores=True)
     assert (found.chunks != {}) is lazy
-    xr.testing.assert_identical(found.compute(), turned(expected, way))
+    xr.testing.assert_identical(found.compute(), turn(expected, way))
     np.testing.assert_array_equal(found.y, given.y)
     assert found.mask.values.flags.c_contiguous
     with pytest.raises(AssertionError):  # the network sees a difference, or this test would prove nothing
@@ -50,8 +50,8 @@ def test_the_mask_is_that_of_the_north_up_cube_in_the_callers_order(way: str, la
 @ways
 def test_a_chunk_of_a_back_end_comes_back_as_it_went_in(way: str) -> None:
     context = {"level": "L1C", "radiometry": "reflectance", "scores": True, "sun": [40, 150]}
-    expected, found = (apply_datacube(one, context) for one in (cube(), turned(cube(), way)))
-    xr.testing.assert_identical(found, turned(expected, way))
+    expected, found = (apply_datacube(one, context) for one in (cube(), turn(cube(), way)))
+    xr.testing.assert_identical(found, turn(expected, way))
 
 
 def test_numbers_of_pixels_are_no_map(brightness: ModelCard) -> None:
@@ -64,7 +64,7 @@ def test_numbers_of_pixels_are_no_map(brightness: ModelCard) -> None:
 
 def test_a_stream_is_north_up(brightness: ModelCard) -> None:
     options = MaskOptions(model=brightness, radiometry="reflectance")
-    made = stream(turned(cube(), "south_up").chunk(y=40), options)
+    made = stream(turn(cube(), "south_up").chunk(y=40), options)
     mask = made.template()["mask"].compute().copy()
     made.run(lambda piece: mask.values.__setitem__((piece.y, piece.x), piece.mask), lambda _done, _all: None)
     xr.testing.assert_identical(mask, cloud_mask(cube(), model=brightness, radiometry="reflectance"))

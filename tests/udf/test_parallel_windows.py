@@ -1,4 +1,7 @@
-"""Windows in parallel: in order, few ahead, no thread left, and the same mask from any number of threads."""
+"""Parallel windows keep order, prefetch few, and leave no thread.
+
+The mask is the same from any number of threads.
+"""
 
 import threading
 import time
@@ -84,11 +87,11 @@ def test_an_even_number_of_cores_makes_two_parallel(threads: int, windows: int, 
 def test_the_mask_does_not_depend_on_the_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[int] = []
 
-    def noted(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Generator[Scores]:
+    def note_parallel(jobs: Iterable[Callable[[], Scores]], parallel: int) -> Generator[Scores]:
         used.append(parallel)
         return ordered_results(jobs, parallel)
 
-    monkeypatch.setattr(eager, "ordered_results", noted)
+    monkeypatch.setattr(eager, "ordered_results", note_parallel)
     values = np.random.default_rng(7).uniform(0.02, 0.6, (3, 200, 1300)).astype(np.float32)
     values[:, :90, 1100:] = np.nan
     cube = xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04"]})

@@ -1,4 +1,7 @@
-"""What numbers mean: metadata first, pixels second, and an error where the two disagree or both are silent."""
+"""Radiometry comes from metadata, then from pixels.
+
+Where the two disagree or both are silent, there is an error.
+"""
 
 import numpy as np
 import pytest
@@ -27,26 +30,26 @@ WRITERS = {
 }
 
 
-def decided(cube, brightness, mode="auto"):
+def decide(cube, brightness, mode="auto"):
     return cloud_mask(cube, model=brightness, level="L1C", radiometry=mode).attrs["radiometry"]
 
 
 @pytest.mark.parametrize("mode", WRITERS)
 def test_auto_reads_what_the_pixels_leave_no_doubt_about(brightness, mode):
-    assert decided(WRITERS[mode](scene()), brightness) == mode
+    assert decide(WRITERS[mode](scene()), brightness) == mode
 
 
 @given(mode=st.sampled_from(list(WRITERS)), floor=st.floats(0.001, 0.07), cirrus=st.floats(0.0005, 0.005))
 def test_auto_is_never_wrong(brightness, mode, floor, cirrus):
-    assert decided(WRITERS[mode](scene(floor=floor, cirrus=cirrus)), brightness) == mode
+    assert decide(WRITERS[mode](scene(floor=floor, cirrus=cirrus)), brightness) == mode
 
 
 @pytest.mark.parametrize("mode", ["dn_harmonized", "dn_offset"])
 def test_without_b10_a_bright_scene_is_in_doubt_unless_said(brightness, mode):
     bright = WRITERS[mode](scene(floor=0.15)).isel(bands=slice(4))
     with pytest.raises(RadiometryError, match=r"dn_harmonized or dn_offset.*radiometry='dn_harmonized'"):
-        decided(bright, brightness)
-    assert decided(bright, brightness, mode) == mode
+        decide(bright, brightness)
+    assert decide(bright, brightness, mode) == mode
 
 
 METADATA = [
@@ -65,20 +68,20 @@ METADATA = [
 @pytest.mark.parametrize(("attributes", "mode"), METADATA)
 def test_metadata_decides_where_pixels_cannot(brightness, attributes, mode):
     bright = WRITERS[mode](scene(floor=0.25)).isel(bands=slice(4)).assign_attrs(attributes)
-    assert decided(bright, brightness) == mode
+    assert decide(bright, brightness) == mode
 
 
 @pytest.mark.parametrize("baseline", ["99.99", "nan", np.nan, "inf", "unknown"])
 def test_a_baseline_of_cloudferro_or_none_decides_nothing(brightness, baseline):
     bright = WRITERS["dn_offset"](scene(floor=0.15)).isel(bands=slice(4))
     with pytest.raises(RadiometryError, match="no metadata says"):
-        decided(bright.assign_attrs(processing_baseline=baseline), brightness)
+        decide(bright.assign_attrs(processing_baseline=baseline), brightness)
 
 
 def test_a_decoded_file_holds_reflectance(brightness):
     cube = scene()
     cube.encoding["scale_factor"] = 0.0001
-    assert decided(cube, brightness) == "reflectance"
+    assert decide(cube, brightness) == "reflectance"
 
 
 CONTRADICTIONS = [
@@ -94,23 +97,23 @@ CONTRADICTIONS = [
 @pytest.mark.parametrize(("is_in_truth", "claimed", "reading"), CONTRADICTIONS)
 def test_a_contradiction_names_both_readings(brightness, is_in_truth, claimed, reading):
     cube = WRITERS[is_in_truth](scene())
-    for given_so in (lambda: decided(cube, brightness, claimed),
-                     lambda: decided(cube.assign_attrs(radiometry=claimed), brightness)):  # fmt: skip
+    for given_so in (lambda: decide(cube, brightness, claimed),
+                     lambda: decide(cube.assign_attrs(radiometry=claimed), brightness)):  # fmt: skip
         with pytest.raises(RadiometryError, match=rf"read as {claimed} .*look like {reading}"):
             given_so()
 
 
 def test_an_unknown_word_lists_the_known(brightness):
     with pytest.raises(RadiometryError, match="known are auto, reflectance, dn_harmonized, dn_offset"):
-        decided(scene(), brightness, "toa")
+        decide(scene(), brightness, "toa")
 
 
 def test_valid_pixels_that_a_thin_sample_misses_are_still_asked(brightness):
-    """Radiometry must not be 'unknown' because the few valid pixels lie between those of a coarse grid."""
+    """Radiometry is found from few valid pixels between those of a coarse grid."""
     empty = np.full((len(BANDS), 700, 700), np.nan)
     cube = xr.DataArray(empty, dims=("bands", "y", "x"), coords={"bands": BANDS})
     cube[:, 301:303, 401:403] = WRITERS["dn_harmonized"](scene()).values[:, :2, :2]
-    assert decided(cube, brightness) == "dn_harmonized"
+    assert decide(cube, brightness) == "dn_harmonized"
 
 
 @pytest.mark.parametrize("band", ["AOT", "WVP"])
@@ -128,7 +131,10 @@ def test_the_decision_and_its_ground_are_recorded(brightness):
 
 
 def dark_tail(share):
-    """Baseline 04 or later, without B10: most of the land at 0.12, a `share` of it below zero, as in deep shade."""
+    """Make baseline 04 or later without B10: most land at 0.12.
+
+    A `share` of it is below zero, as in deep shade.
+    """
     values = np.random.default_rng(0).normal(0.12, 0.01, (4, 128, 128))
     values.reshape(4, -1)[:, : int(share * 128 * 128)] = -0.02
     return WRITERS["dn_offset"](xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": BANDS[:4]}))
@@ -136,53 +142,51 @@ def dark_tail(share):
 
 def test_a_few_numbers_below_the_offset_prove_nothing(brightness):
     with pytest.raises(RadiometryError, match="leave it open"):
-        decided(dark_tail(0.003), brightness)
-    assert decided(dark_tail(0.003), brightness, "dn_offset") == "dn_offset"
-    assert decided(dark_tail(0.003).assign_attrs(processing_baseline="05.11"), brightness) == "dn_offset"
+        decide(dark_tail(0.003), brightness)
+    assert decide(dark_tail(0.003), brightness, "dn_offset") == "dn_offset"
+    assert decide(dark_tail(0.003).assign_attrs(processing_baseline="05.11"), brightness) == "dn_offset"
 
 
 def test_a_band_of_padding_proves_nothing(brightness):
     cube = WRITERS["dn_offset"](scene(floor=0.1))
     cube[4] = 0
     with pytest.raises(RadiometryError, match="leave it open"):
-        decided(cube, brightness)
+        decide(cube, brightness)
 
 
 def test_bright_cirrus_all_over_is_not_taken_for_the_offset(brightness):
     cube = WRITERS["dn_harmonized"](scene(floor=0.3, cirrus=0.1))
-    assert decided(cube, brightness, "dn_harmonized") == "dn_harmonized"
+    assert decide(cube, brightness, "dn_harmonized") == "dn_harmonized"
     with pytest.raises(RadiometryError, match="leave it open"):
-        decided(cube, brightness)
+        decide(cube, brightness)
 
 
 def test_glint_and_snow_are_reflectance(brightness):
     cube = scene()
     cube[:, :1] = 3.0
     cube[:, 1:40] = 1.7
-    assert decided(cube, brightness) == "reflectance"
-    assert decided(cube, brightness, "reflectance") == "reflectance"
+    assert decide(cube, brightness) == "reflectance"
+    assert decide(cube, brightness, "reflectance") == "reflectance"
 
 
 @pytest.mark.parametrize("top", [100, 255])
 def test_percents_and_pictures_are_no_digital_numbers(brightness, top):
     with pytest.raises(RadiometryError, match="or neither"):
-        decided((scene() * 2 * top).round().clip(1, top).astype("uint8"), brightness)
+        decide((scene() * 2 * top).round().clip(1, top).astype("uint8"), brightness)
 
 
 def test_dates_of_different_baselines_are_not_pooled(brightness):
     both = [WRITERS["dn_offset"](scene()).astype("int32"), WRITERS["dn_harmonized"](scene())]
     with pytest.raises(RadiometryError, match=r"dates differ: .*2 hold dn_harmonized .*1 hold dn_offset"):
-        decided(xr.concat(both, "t"), brightness)
+        decide(xr.concat(both, "t"), brightness)
 
 
 def test_a_date_under_cloud_follows_the_others(brightness):
     clear, cloudy = scene(), scene(floor=0.3, cirrus=0.1)
-    assert (
-        decided(xr.concat([WRITERS["dn_harmonized"](c) for c in (clear, cloudy)], "t"), brightness) == "dn_harmonized"
-    )
+    assert decide(xr.concat([WRITERS["dn_harmonized"](c) for c in (clear, cloudy)], "t"), brightness) == "dn_harmonized"
 
 
 @pytest.mark.parametrize("word", [["dn_offset"], None, 5])
 def test_radiometry_of_a_wrong_type(brightness, word):
     with pytest.raises(RadiometryError, match="known are"):
-        decided(scene(), brightness, word)
+        decide(scene(), brightness, word)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import rioxarray  # noqa: F401
 import xarray as xr
-from doors import painted
+from doors import scene_with_clouds
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
@@ -90,13 +90,16 @@ FACTS = st.builds(
 @pytest.fixture(scope="module")
 def scene() -> xr.DataArray:
     """Reflectance (bands, y, x) of real ground under painted clouds."""
-    cube = painted(192).isel(y=slice(60, 60 + SIDE), x=slice(80, 80 + SIDE))
+    cube = scene_with_clouds(192).isel(y=slice(60, 60 + SIDE), x=slice(80, 80 + SIDE))
     return cube.astype(np.float32) / np.float32(10_000)
 
 
 @pytest.fixture(scope="module")
 def truths(scene) -> Truths:
-    """The masks (y, x) with each subset of bands, with and without the hole, where nothing is left to doubt."""
+    """Mask with each subset of bands, with and without the hole.
+
+    Nothing is left to doubt; masks are (y, x).
+    """
     return make_truths(scene)
 
 

@@ -1,4 +1,4 @@
-"""Bands that a back-end repeated pixels of are interpolated again, by the kernel that a card names."""
+"""Bands with repeated pixels are interpolated again, by the kernel in the card."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ SAID: list[str] = []
 
 @pytest.fixture(scope="module")
 def wants_sinc(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("sinc"), **described("sinc"))
+    return write_model(tmp_path_factory.mktemp("sinc"), **card_with("sinc"))
 
 
-def described(kernel):
+def card_with(kernel):
     return {
         "mlm:input": [{"bands": BANDS, "value_scaling": [{"type": "scale", "value": 1.0}] * 3}],
         "kappamask:required_bands": ["B02"], "kappamask:resampling": kernel,
@@ -28,7 +28,7 @@ def coarse(cells=20, seed=0):
     return np.random.default_rng(seed).uniform(500, 4000, (cells, cells)).round().astype(np.float32)
 
 
-def repeated(cells, ratio, y, x, side):
+def repeat(cells, ratio, y, x, side):
     """What lies from row `y` and column `x` on of coarse pixels repeated `ratio` times."""
     return np.kron(cells, np.ones((ratio, ratio), np.float32))[y : y + side, x : x + side]
 
@@ -40,10 +40,10 @@ def as_cube(*planes):
 @pytest.mark.parametrize(("y", "x"), [(0, 0), (1, 0), (3, 5)])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_repeated_bands_are_what_the_kernel_makes_of_the_coarse_ones(tmp_path, kernel, y, x):
-    card = write_model(tmp_path, **described(kernel))
+    card = write_model(tmp_path, **card_with(kernel))
     twenty, sixty, side = coarse(40), coarse(20, 1), 60
     fine = coarse(side, 2)
-    cube = as_cube(fine, repeated(twenty, 2, y, x, side), repeated(sixty, 6, y, x, side))
+    cube = as_cube(fine, repeat(twenty, 2, y, x, side), repeat(sixty, 6, y, x, side))
     found = interpolate_bands(cube, card, SAID.append)
     np.testing.assert_array_equal(found[0], fine)
     for plane, cells, ratio in ((found[1], twenty, 2), (found[2], sixty, 6)):
@@ -64,7 +64,7 @@ def test_without_proof_bands_stay_and_one_warning_is_given(wants_sinc):
 
 
 def test_a_card_without_a_kernel_leaves_all_as_it_is(tmp_path):
-    cube = as_cube(coarse(60), repeated(coarse(40), 2, 0, 0, 60), repeated(coarse(20), 6, 0, 0, 60))
+    cube = as_cube(coarse(60), repeat(coarse(40), 2, 0, 0, 60), repeat(coarse(20), 6, 0, 0, 60))
     assert interpolate_bands(cube, write_model(tmp_path), SAID.append) is cube
 
 
@@ -76,16 +76,14 @@ def test_pixels_without_data_stay_so_and_do_not_bleed(wants_sinc):
     lost, zero = cells.copy(), cells.copy()
     lost[:6], zero[:6] = np.nan, 0
     for gone in (lost, zero):
-        plane = repeated(gone, 2, 0, 0, 60)
-        found = interpolate_bands(as_cube(plane, plane, repeated(cells, 6, 0, 0, 60)), wants_sinc, SAID.append)[
-            1
-        ].values
+        plane = repeat(gone, 2, 0, 0, 60)
+        found = interpolate_bands(as_cube(plane, plane, repeat(cells, 6, 0, 0, 60)), wants_sinc, SAID.append)[1].values
         np.testing.assert_array_equal(found[:12], plane[:12])
         assert np.isfinite(found[12:]).all() and found[12:].min() > 1500 and found[12:].max() < 3100
 
 
 def test_a_cube_in_another_order_of_dimensions_is_interpolated_too(wants_sinc):
-    cube = as_cube(coarse(60), repeated(coarse(40), 2, 0, 0, 60), repeated(coarse(20), 6, 0, 0, 60))
+    cube = as_cube(coarse(60), repeat(coarse(40), 2, 0, 0, 60), repeat(coarse(20), 6, 0, 0, 60))
     turned = cube.copy(data=np.asfortranarray(cube.values))
     found = interpolate_bands(turned, wants_sinc, SAID.append)
     np.testing.assert_array_equal(found, interpolate_bands(cube, wants_sinc, SAID.append))
@@ -102,13 +100,13 @@ def test_a_chunk_without_data_is_no_reason_to_warn(wants_sinc):
 
 def test_several_dates_are_each_looked_at(wants_sinc):
     dates = [
-        as_cube(coarse(60), repeated(coarse(40, s), 2, 0, 0, 60), repeated(coarse(20, s), 6, 0, 0, 60)) for s in (1, 2)
+        as_cube(coarse(60), repeat(coarse(40, s), 2, 0, 0, 60), repeat(coarse(20, s), 6, 0, 0, 60)) for s in (1, 2)
     ]
     together = interpolate_bands(xr.concat(dates, "t"), wants_sinc, SAID.append)
     for date, alone in zip(together, dates, strict=True):
         np.testing.assert_array_equal(date, interpolate_bands(alone, wants_sinc, SAID.append))
 
 
-def test_a_kernel_that_is_not_known_is_told(tmp_path):
+def test_an_unknown_kernel_is_refused(tmp_path):
     with pytest.raises(CardError, match="resampling must be one of"):
-        write_model(tmp_path, brightness_network(), **described("lanczos"))
+        write_model(tmp_path, brightness_network(), **card_with("lanczos"))

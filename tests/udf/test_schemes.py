@@ -98,9 +98,9 @@ def test_there_and_back_loses_nothing_more_the_second_time(values, name):
 def test_a_class_that_does_not_come_back_is_named_among_the_losses(values, name):
     mask = mask_of(values)
     back = from_scheme(to_scheme(mask, name), name)
-    told = " ".join(text for text in list_losses(name) if text.startswith(f"{KAPPAMASK} to {name}"))
+    losses = " ".join(text for text in list_losses(name) if text.startswith(f"{KAPPAMASK} to {name}"))
     for code in np.unique(values[(back != mask).values & (values != OUTSIDE)]):
-        assert CLASSES[code] in told
+        assert CLASSES[code] in losses
     if name in ("SCL", "CMIX", "bits"):
         np.testing.assert_array_equal(back.where(mask != OUTSIDE, 0), mask.where(mask != OUTSIDE, 0))
 

@@ -22,8 +22,8 @@ def test_python_and_the_command_write_the_same(kappamask, scene, tmp_path, brigh
     one, other = tmp_path / "one.tif", tmp_path / "other.tif"
     found = mask_scene(scene, one, model=str(brightness.folder), scores=True, buffer_m=20)
     done = kappamask("mask", scene, "-o", other, "--model", brightness.folder, "--scores", "--buffer-m", "20", "--json")
-    told = json.loads(done.out)
-    assert found["classes"] == told["classes"] and found["model_sha256"] == told["model_sha256"]
+    summary = json.loads(done.out)
+    assert found["classes"] == summary["classes"] and found["model_sha256"] == summary["model_sha256"]
     assert found["files"] == [str(one), str(one.with_name("one_scores.tif"))]
     np.testing.assert_array_equal(read_mask(one).values, read_mask(other).values)
     assert read_mask(one).attrs["options"] == read_mask(other).attrs["options"]

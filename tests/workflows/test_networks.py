@@ -1,4 +1,4 @@
-"""Facts of networks: what is here, what can be downloaded, and how good a network is."""
+"""Facts of networks: which are installed or can be downloaded, and how good they are."""
 
 import json
 

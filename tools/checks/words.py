@@ -18,7 +18,8 @@ __all__ = ["check_docstrings", "check_file", "check_names", "check_words", "load
 ROOT = Path(__file__).parents[2]
 TEXTS = {".py", ".md", ".jinja", ".html", ".toml", ".cfg", ".yml", ".yaml", ""}
 TABLE = "tools/checks/words.toml"
-"""It has to spell the words that it forbids."""
+SPELLS_ALL = {TABLE, "tests/tools/test_words.py"}
+"""Files that have to contain the words that are refused."""
 DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 PROPERTIES = {"property", "cached_property"}
 """Decorators of values: an adjective is a good name for one."""
@@ -80,17 +81,14 @@ def check_words(text: str, words: Mapping[str, str]) -> Iterator[tuple[int, str,
 
 
 def check_file(path: str, text: str, rules: Mapping[str, Any]) -> tuple[list[Fault], set[str]]:
-    """Check one file; the faults, and which of the table's exceptions it needs.
-
-    Names and docstrings of tests are sentences of their own and are left to their writers.
-    """
+    """Check one file; the faults, and which of the table's exceptions it needs."""
     faults, needed = [], set()
     for line, word, sentence in check_words(text, rules["words"]):
         if (exception := f"{path}: {word}") in rules["exceptions"]:
             needed.add(exception)
         else:
             faults.append((line, sentence))
-    if path.endswith(".py") and not path.startswith("tests/"):
+    if path.endswith(".py"):
         tree = ast.parse(text)
         faults += check_docstrings(tree, rules["first_line"])
         faults += check_names(tree, rules["names"])
@@ -126,7 +124,7 @@ def _files(paths: list[str]) -> Iterator[str]:
         for folder, _, files in os.walk(start) if start.is_dir() else [(str(start.parent), [], [start.name])]:
             for name in sorted(files):
                 found = Path(folder, name).relative_to(ROOT).as_posix()
-                if Path(name).suffix in TEXTS and found != TABLE:
+                if Path(name).suffix in TEXTS and found not in SPELLS_ALL:
                     yield found
 
 

@@ -77,7 +77,7 @@ def main() -> int:
         write_scenes(Path(folder))
         with (
             provider(lifetime=24 * 3600) as oidc,
-            running_server(folder, user="conformance", password="conformance", oidc=oidc.described()) as server,  # noqa: S106
+            running_server(folder, user="conformance", password="conformance", oidc=oidc.to_openeo()) as server,  # noqa: S106
         ):
             for part in [part for part in PARTS if part not in left_out]:
                 outcomes += run_suite(part, suite, python, server)

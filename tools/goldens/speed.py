@@ -40,7 +40,7 @@ def kappamask(architecture, folder):
 
     card = convert(folder / f"{architecture}.hdf5", architecture, "L1C", folder / architecture)
     inference.open_session(card, 1)
-    return lambda image: inference.run_network(card, image, 1)
+    return lambda image: inference.run_network(card, image[None], 1)[0]
 
 
 def work(engine, architecture, folder):

@@ -15,14 +15,18 @@ from collections.abc import Callable
 from configparser import ConfigParser
 from pathlib import Path
 
+import conda_recipe
+
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "build" / "release"
+RECIPE = ROOT / "recipe" / "meta.yaml"
 MAX_WHEEL_BYTES = 7_000_000
 """A wheel of this size holds the package and one network; a second network belongs into a download."""
 BY_HAND = """
 By hand, in this order:
   1. git tag v{version} && git push --tags
-  2. kappamask archive -o build/release for Python 3.11; attach the zip to the release of the tag.
+  2. kappamask archive -o build/release --python 3.11; attach the zip to the release of the tag, where
+     `kappamask submit` looks for it: {archive}
   3. python -m twine upload build/release/kappamask_openeo-{version}*
   4. recipe/meta.yaml to conda-forge, with the sha256 of the sdist: {sha256}
 """
@@ -61,6 +65,14 @@ def is_committed() -> bool:
     ).stdout  # fmt: skip
 
 
+def is_recipe_right() -> bool:
+    """Print what conda-forge's linter would refuse, and return whether there is nothing."""
+    faults = [*conda_recipe.find_faults(conda_recipe.read_recipe(RECIPE), RECIPE.read_text(encoding="utf-8"))]
+    for fault in faults:
+        print(f"{RECIPE.name}: {fault}")
+    return not faults
+
+
 def is_reachable(url: str) -> bool:
     """Return whether a page is there."""
     try:
@@ -84,13 +96,16 @@ def main() -> int:
         f"recipe/meta.yaml names {version}": lambda: (
             find_version("recipe/meta.yaml", r'set version = "([^"]+)"') == version
         ),
+        "recipe/meta.yaml keeps conda-forge's rules": is_recipe_right,
     }
     if "--offline" not in sys.argv:
         checks[f"{metadata['url']} is there"] = lambda: is_reachable(metadata["url"])
     failed = [name for name, check in checks.items() if not check()]
     for name in checks:
         print(f"{'FAILED' if name in failed else 'ok':>6}  {name}")
-    print(BY_HAND.format(version=version, sha256=hashlib.sha256(sdist.read_bytes()).hexdigest()))
+    archive = f"{metadata['url']}/releases/download/v{version}/kappamask-deps-compact-cp311.zip"
+    digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
+    print(BY_HAND.format(version=version, archive=archive, sha256=digest))
     return 1 if failed else 0
 
 

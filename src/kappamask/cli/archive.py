@@ -23,12 +23,13 @@ def archive(
 ) -> None:
     """Build the dependency archive of the UDF: ONNX Runtime, this package and the network.
 
-    An archive for this Python is tried where only numpy 2 and xarray are installed, as on a back-end's worker.
+    Each release has the archive of `compact` for Python 3.11, which `kappamask submit` uses by itself. An archive for
+    this Python is tried where only numpy 2 and xarray are installed, as on a back-end's worker.
     """
     with require_extra("client"):
         from kappamask.openeo_process.archive import build, is_for_here, smoke_test
 
-    path = build(output, model=model, python=python)
+    path = build(output, model=model, python=python, hashed=False)
     if tried := is_for_here(python):
         card = load_card(model)
         smoke_test(path, card.id, package=package_hash(package_files(card)))

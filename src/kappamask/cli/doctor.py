@@ -33,6 +33,7 @@ def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
+        "devices": _list_devices(),
         "extras": {name: {"present": not lacking, "missing": lacking} for name, lacking in extras.items()},
         "model": trial,
     }
@@ -47,6 +48,13 @@ def _read_extras() -> dict[str, list[str]]:
     return {
         name: [one.name for one in wanted if one.marker and one.marker.evaluate({"extra": name})] for name in EXTRAS
     }
+
+
+def _list_devices() -> list[str]:
+    """List the devices for which ONNX Runtime has a provider."""
+    from kappamask.udf.devices import list_devices
+
+    return list_devices()
 
 
 def _version(package: str) -> str | None:
@@ -86,6 +94,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
     model = result["model"]
     lines = [f"python {result['python']} on {result['platform']}, {result['cores']} cores"]
     lines += [f"{name} {found or 'not installed'}" for name, found in result["packages"].items()]
+    lines.append(f"devices for --device: {', '.join(result['devices'])}")
     lines += [_extra(name, entry["missing"]) for name, entry in result["extras"].items()]
     if model["works"]:
         return [*lines, f"model {model['id']}: verified, {SIDE} x {SIDE} px in {model['seconds']:.3f} s"]

@@ -65,7 +65,7 @@ def evaluate(
 
 
 def _write_tables(output: Path, judged: "DatasetResult") -> list[str]:
-    files = write_files(output, NAME, [judged], title="A cloud mask judged", command="kappamask evaluate")
+    files = write_files(output, NAME, [judged], title="Evaluation of a cloud mask", command="kappamask evaluate")
     return [str(path) for path in files]
 
 

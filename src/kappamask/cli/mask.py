@@ -32,10 +32,12 @@ from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 __all__ = [
     "Bands",
+    "Device",
     "DryRun",
     "Engine",
     "Mosaic",
     "OfLevel",
+    "OnDevice",
     "Output",
     "Overwrite",
     "PixelSize",
@@ -58,6 +60,15 @@ __all__ = [
 
 EXTRA_FILES = "Files next to the mask"
 EXAMPLE = "kappamask mask S2_L1C_20210527.tif -o mask.tif"
+
+
+class Device(StrEnum):
+    """What runs the network."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+    OPENVINO = "openvino"
+    AUTO = "auto"
 
 
 class Engine(StrEnum):
@@ -87,7 +98,14 @@ Output = Annotated[
 OfLevel = Annotated[Level | None, typer.Option("--level", help="Product level, if the scene does not say.")]
 
 
-Reading = Annotated[Radiometry, typer.Option("--radiometry", help="What the numbers mean.", rich_help_panel=PIXELS)]
+Reading = Annotated[
+    Radiometry,
+    typer.Option(
+        "--radiometry",
+        help="Scaling of the numbers: reflectance, or digital numbers with or without the offset.",
+        rich_help_panel=PIXELS,
+    ),
+]
 
 
 Bands = Annotated[
@@ -109,7 +127,7 @@ Thresholds = Annotated[
 Resampling = Annotated[
     str,
     typer.Option(
-        help="Of coarser bands: nearest, bilinear, cubic, sinc (KappaZeta's tool's).",
+        help="Resampling of 20 and 60 m bands: nearest, bilinear, cubic, or sinc as in KappaZeta's tool.",
         metavar="WORD",
         rich_help_panel=PIXELS,
     ),
@@ -170,6 +188,12 @@ Threads = Annotated[
 ]
 
 
+OnDevice = Annotated[
+    Device,
+    typer.Option("--device", help="What runs the network; auto: a GPU if there is one.", rich_help_panel=RUNNING),
+]
+
+
 Where = Annotated[Engine, typer.Option("--engine", help="dask: one task for each scene.", rich_help_panel=RUNNING)]
 
 
@@ -204,6 +228,7 @@ def mask(
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     threads: Threads = 0,
+    device: OnDevice = Device.CPU,
     engine: Where = Engine.LOCAL,
     scheduler: Scheduler = None,
     as_json: AsJson = False,
@@ -232,6 +257,7 @@ def mask(
         cleaning=parse_cleaning(buffer_m or [], min_object_m2, fill_holes_m2, shadow_length_m),
         pixel_m=pixel_m,
         threads=threads,
+        device=device.value,
         extras=tuple(word for word in EXTRAS if extras[word]),
     )
     try:

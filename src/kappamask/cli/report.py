@@ -46,7 +46,7 @@ def report(
 ) -> None:
     """Write a self-contained HTML page about one mask, or a time series of masks.
 
-    One mask: pictures, share of each class, scores, how the numbers were read, provenance, and how far it agrees with
+    One mask: pictures, share of each class, scores, radiometric scaling, provenance, and how far it agrees with
     the product's own mask, where --scene has one. A series: cloud cover over time, a contact sheet, a table.
     """
     with require_extra("scenes"):

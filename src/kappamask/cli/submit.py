@@ -40,7 +40,11 @@ Area = Annotated[
 ]
 Archive = Annotated[
     str | None,
-    typer.Option(help="URL at which the back-end finds what `kappamask archive` made, upload, or none."),
+    typer.Option(
+        help="URL at which the back-end finds what `kappamask archive` made, upload, or none; that of this version's "
+        "release if left out.",
+        show_default=False,
+    ),
 ]
 Cover = Annotated[
     float | None,
@@ -162,6 +166,8 @@ def _format_plan(found: BatchPlan) -> Iterator[str]:
         f"a worker needs about {load.python / 2**30:.1f} GB for {load.pixels**0.5:.0f} px, {load.bands} bands and "
         f"{load.weights / 1e6:.0f} MB of weights"
     )
+    if found.archive_fault:
+        yield f"the archive {request.archive} is not there ({found.archive_fault}): name one with --archive"
     yield f"job options {json.dumps(request.public_job_options)}"
     yield f"graph of the first job {json.dumps(found.graph)}"
 

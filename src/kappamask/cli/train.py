@@ -123,8 +123,9 @@ def train(
 ) -> None:
     """Train a network, or continue a run that was interrupted.
 
-    The same command typed again continues; three minutes at most are lost. Checkpoints are judged on real labelled
-    scenes in DATA that are never trained on, a line for each on stdout. Then: kappamask models export OUTPUT/best.pt.
+    The same command typed again resumes from the last checkpoint, at most three minutes old. Checkpoints are judged on
+    real labelled scenes in DATA that are never trained on, a line for each on stdout. Then: kappamask models export
+    OUTPUT/best.pt.
     """
     with require_extra("train"):
         import torch  # pyright: ignore[reportMissingImports]  an extra that `make lint` does without

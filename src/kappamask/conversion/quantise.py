@@ -125,5 +125,5 @@ def _time_inference(card: ModelCard, image: FloatArray) -> tuple[NDArray[np.intp
     """Classes of `image`, and seconds with one thread, the network open before."""
     inference.open_session(card, 1)
     began = perf_counter()
-    scores = inference.run_network(card, image, 1)
+    scores = inference.run_network(card, image[np.newaxis], 1)[0]
     return scores.argmax(axis=0), perf_counter() - began

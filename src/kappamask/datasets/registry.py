@@ -62,7 +62,7 @@ DATASETS: Final = {
                 arrays.find_tables, arrays.split_tables, arrays.read_tables, "labelled_*.csv",
                 "cloud of either kind, by colour alone"),
         DataSet("arrays", "Labelled scenes as numpy archives of dn, bands and gt_kappa", "your own", "yours",
-                arrays.find, arrays.split, arrays.read, "labelled_*.npz", "the classes that they label"),
+                arrays.find, arrays.split, arrays.read, "labelled_*.npz", "those that each file holds"),
     )
 }  # fmt: skip
 

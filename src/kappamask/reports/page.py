@@ -159,9 +159,9 @@ def write_page(
     scl: Sen2Cor's classes, which a Level-2A product comes with, (y, x) on the same grid: the page compares the two.
     scores_file: as `read_scores` takes it, for a map of each class's score.
 
-    Shows the shares of the classes, how the numbers were read and why, and where the mask comes from. Raises SceneError
-    if a file is not what it should be, if grids differ, or if the page cannot be written; CubeError if `scl` has a code
-    that Sen2Cor has not.
+    Shows the shares of the classes, the radiometric scaling and its reason, and where the mask comes from. Raises
+    SceneError if a file is not what it should be, if grids differ, or if the page cannot be written; CubeError if `scl`
+    has a code that Sen2Cor has not.
     """
     path = Path(mask_file)
     mask = to_classes(read_mask(path))

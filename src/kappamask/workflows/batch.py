@@ -21,6 +21,7 @@ from kappamask.workflows.batch_options import (
     choose_bands,
     prepare_submission,
     resolve_archive,
+    state_archive,
 )
 from kappamask.workflows.batch_results import (
     assemble,
@@ -76,6 +77,8 @@ class BatchPlan:
     savings: "BandSavings"
     graph: dict[str, Any]
     """Flat process graph of the first job."""
+    archive_fault: str | None = None
+    """Why the archive of the release cannot be read; None if it can, or another was given."""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the command prints as JSON, without signatures of links."""
@@ -91,11 +94,15 @@ def plan_batch(area: str, dates: str | tuple[str, str], options: BatchOptions, *
     options = replace(options, **changes)
     submission = prepare_submission(area, _split_period(dates), options)
     submission, offered, connection = _ask_back_end(submission, options)
+    request = state_archive(options.archive, submission.request)
+    submission = replace(submission, request=request)
+    from kappamask.openeo_process.archive import find_release_fault
     from kappamask.openeo_process.jobs.cost import estimate_savings
 
     savings = estimate_savings(submission.cells, submission.request, offered)
     graph = submission.request.graph(connection, submission.cells[0])
-    return BatchPlan(submission, submission.plan(), offered, savings, graph)
+    fault = find_release_fault(request.archive) if request.archive and options.archive is None else None
+    return BatchPlan(submission, submission.plan(), offered, savings, graph, fault)
 
 
 def submit_batch(
@@ -125,6 +132,8 @@ def submit_batch(
     submission.plan().check(options.max_credits)
     submission, _, connection = _ask_back_end(submission, options)
     request = resolve_archive(options.archive, submission.request, connection, Path(output))
+    if options.archive is None:
+        progress.notify(f"archive {request.archive}")
     wanted = replace(submission, request=request).records(connection, Path(output))
     journal = open_journal(options.journal or locate_journal(), new=True)
     moved = move_results(journal, journal.plan(wanted), wanted, progress.notify)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.record import JobRecord
     from kappamask.openeo_process.jobs.request import Request
 
-__all__ = ["BatchOptions", "OptionError", "Submission", "choose_bands", "prepare_submission", "resolve_archive"]
+__all__ = ["BatchOptions", "OptionError", "Submission", "choose_bands", "prepare_submission", "resolve_archive",
+           "state_archive"]  # fmt: skip
 
 NO_ARCHIVE, UPLOAD = "none", "upload"
 """Values of `archive`: the back-end's workers have the package; the archive is uploaded to the back-end's store."""
@@ -61,7 +62,8 @@ class BatchOptions:
     crs: str | None = None
     """Of the area's coordinates; EPSG:4326 if left out."""
     archive: str | None = None
-    """URL of the dependency archive as the back-end sees it, "upload", or "none"."""
+    """URL of the dependency archive as the back-end sees it, "upload", or "none"; left out, that of the release, or one
+    that is built for a back-end on this machine."""
     python: str | None = None
     """Version of the back-end's UDF runtime."""
     job_options: dict[str, Any] = field(default_factory=dict)
@@ -153,20 +155,36 @@ def choose_bands(wanted: Sequence[str] | None, offered: Sequence[str], card: "Mo
     return tuple(wanted)
 
 
-def resolve_archive(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":
-    """Return the request with the given archive, or with one that is built or uploaded."""
-    from kappamask.openeo_process.archive import build
-    from kappamask.openeo_process.connection import is_local, upload
+def state_archive(given: str | None, request: "Request") -> "Request":
+    """Return the request with the archive that is given, or that of the release."""
+    from kappamask.openeo_process.archive import release_url
+    from kappamask.openeo_process.connection import is_local
 
-    if given not in (None, UPLOAD):
-        return replace(request, archive=None if given == NO_ARCHIVE else given)
-    if given is None and not is_local(request.backend):
+    if given == UPLOAD or (given is None and is_local(request.backend)):
+        return request
+    url = release_url(request.card.id, request.python) if given is None else given
+    return replace(request, archive=None if given == NO_ARCHIVE else url)
+
+
+def resolve_archive(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":
+    """Return the request with an archive: given, released, built or uploaded.
+
+    Raises JobError if the release has none.
+    """
+    from kappamask.openeo_process.archive import build, find_release_fault
+    from kappamask.openeo_process.connection import upload
+
+    request = state_archive(given, request)
+    if given is None and request.archive and (fault := find_release_fault(request.archive)):
         raise JobError(
-            f"The back-end needs the dependency archive: try {option('archive', UPLOAD)}, or make it (kappamask "
-            f"archive), put it where the back-end can read it, and give its URL with {option('archive')}."
+            f"The back-end needs the dependency archive, and {request.archive} is not there ({fault}). Make one with "
+            f"kappamask archive -o . --model {request.card.id} --python {request.python}, put it where the back-end "
+            f"can read it, and give its URL with {option('archive')}; or try {option('archive', UPLOAD)}."
         )
+    if given == NO_ARCHIVE or request.archive:
+        return request
     built = build(output / "archive", model=request.card, python=request.python).resolve()
-    return replace(request, archive=str(built) if given is None else upload(connection, built))
+    return replace(request, archive=upload(connection, built) if given == UPLOAD else str(built))
 
 
 def _runtime_version(backend: str) -> str:

@@ -16,10 +16,10 @@ from kappamask.workflows.one_scene import (
     DEFAULTS,
     Result,
     check_cleaning,
-    check_extras,
     count_cores,
     open_cube,
-    open_stream,
+    prepare_stream,
+    require_date_for_stac,
     write_mask_files,
 )
 from kappamask.workflows.progress import Notify, Progress, ProgressFactory, no_progress
@@ -74,12 +74,12 @@ def plan_mask(scene: str, output: Path, options: SceneOptions, *, overwrite: boo
     from kappamask.scenes.writers.masks import outputs
 
     cube = open_cube(scene, options)
-    check_extras(options.extras, output, cube)
+    require_date_for_stac(options.extras, output, cube)
     reading = _describe_radiometry(cube.attrs, cube.encoding, options)
-    stream = open_stream(cube, options, reading["radiometry"] or "dn_harmonized")
+    stream = prepare_stream(cube, options, reading["radiometry"] or "dn_harmonized")
     check_cleaning(stream, options)
     files = outputs(output, scores=options.scores)
-    skipped = not overwrite and is_finished(scene, files, options.record(scene), whole=False)
+    skipped = not overwrite and is_finished(scene, files, options.make_record(scene), verify_pixels=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {
         "scene": scene, "level": stream.prepared.spec.level, "bands": [str(band) for band in cube["bands"].values],

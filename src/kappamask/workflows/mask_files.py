@@ -79,26 +79,26 @@ def _check_targets(targets: list[tuple[str, Path]], options: "SceneOptions") -> 
             written.add(path)
 
 
-def is_finished(scene: str, files: list[Path], options: str, *, whole: bool = True) -> bool:
+def is_finished(scene: str, files: list[Path], record: str, *, verify_pixels: bool = True) -> bool:
     """Tell whether a mask and its scores exist and are up to date.
 
-    They have these options, and are newer than the scene.
-    scene: its path, or an address, whose age is not asked. files: the mask, then its scores if there are any.
-    options: `SceneOptions.record`. whole: also read every pixel, for disks and copies fail.
+    They have this record, and are newer than the scene.
+    scene: its path, or a URL, whose age is not asked. files: the mask, then its scores if there are any.
+    record: `SceneOptions.make_record`. verify_pixels: also decode every block, to detect files that were cut short.
     """
     from kappamask.scenes.writers.masks import read_mask
 
     try:
-        if not all(path.is_file() for path in files) or read_mask(files[0]).attrs.get("options") != options:
+        if not all(path.is_file() for path in files) or read_mask(files[0]).attrs.get("options") != record:
             return False
         if _changed_ns(scene) > files[0].stat().st_mtime_ns:
             return False
-        return not whole or all(map(_is_whole, files))
+        return not verify_pixels or all(map(_can_be_decoded, files))
     except (SceneError, OSError):
         return False
 
 
-def _is_whole(path: Path) -> bool:
+def _can_be_decoded(path: Path) -> bool:
     from kappamask.scenes.readers.netcdf import open_dates
     from kappamask.scenes.readers.raster import local_raster
 

@@ -27,18 +27,18 @@ __all__ = [
     "DEFAULTS",
     "Result",
     "check_cleaning",
-    "check_extras",
     "count_cores",
     "mask_scene",
     "open_cube",
-    "open_stream",
+    "prepare_stream",
+    "require_date_for_stac",
     "write_mask_files",
 ]
 
 DEFAULTS = SceneOptions()
 Result = dict[str, Any]
 PIXEL_TOLERANCE_M = 0.5
-"""Metres by which pixels may differ from that, or from the wanted size, without a warning, as after a resampling."""
+"""Metres by which the pixels' size may differ from the wanted one without a warning, as after a resampling."""
 ASSET_KEYS = {"report": "page"}
 """Keys of assets in the item, where they are not the words."""
 FACTS = ("level", "model_id", "model_sha256", "radiometry", "radiometry_reason")
@@ -55,8 +55,8 @@ def _pixel_size_warning(cube: "xr.DataArray", wanted_m: float) -> str | None:
     return f"pixels are {given}; networks are made for {PIXEL_M:g} m, expect errors."
 
 
-def check_extras(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
-    """Raise SceneError if an item is wanted and the scene has no date."""
+def require_date_for_stac(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
+    """Raise SceneError if a STAC item is wanted and the scene has no date."""
     if "stac" in wanted:
         with require_extra("scenes"):
             from kappamask.reports.provenance import sensing_time
@@ -146,7 +146,7 @@ def write_mask_files(
     started = perf_counter()
     options = replace(options, threads=options.threads or count_cores())
     files = outputs(output, scores=options.scores)
-    record = options.record(scene)
+    record = options.make_record(scene)
     skipped = not overwrite and is_finished(scene, files, record)
     if not skipped:
         files = _write_all(scene, output, options, progress, warn, record)
@@ -176,7 +176,7 @@ def open_cube(scene: str, options: SceneOptions) -> "xr.DataArray":
     )
 
 
-def open_stream(cube: "xr.DataArray", options: SceneOptions, radiometry: str | None = None) -> "Stream":
+def prepare_stream(cube: "xr.DataArray", options: SceneOptions, radiometry: str | None = None) -> "Stream":
     """Prepare the `Stream` of a cube; `radiometry` takes precedence over that of `options`."""
     from kappamask.udf.stream import stream
 
@@ -195,9 +195,9 @@ def _write_all(
 
     os.environ["GDAL_NUM_THREADS"] = str(options.threads)  # of decoders, in whatever thread they are called
     cube = open_cube(scene, options)
-    check_extras(options.extras, output, cube)
+    require_date_for_stac(options.extras, output, cube)
     preview = _make_preview(cube, options)
-    stream = open_stream(preview.watched if preview else cube, options)
+    stream = prepare_stream(preview.watched if preview else cube, options)
     check_mask(stream.template()["mask"], output)
     check_cleaning(stream, options)
     if options.pixel_m is None and (warning := _pixel_size_warning(cube, options.resolution)):

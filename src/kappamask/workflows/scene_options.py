@@ -69,13 +69,17 @@ class SceneOptions(MaskOptions):
         halved = self.pixel_m is not None and self.resolution > self.pixel_m
         return float(self.resolution) if halved else self.pixel_m
 
-    def record(self, scene: str) -> str:
+    def make_record(self, scene: str) -> str:
         """Describe, as JSON, how a mask of `scene` is made; equal records mean equal masks."""
         from kappamask.models import card_digest, load_card
+        from kappamask.udf.devices import check_device
 
         options = {key: value for key, value in asdict(self).items() if key not in NO_PIXEL}
         if self.pixel_m is None:  # masks from before there was the option stay as they are
             del options["pixel_m"]
+        options["device"] = check_device(self.device)
+        if options["device"] == "cpu":  # likewise
+            del options["device"]
         card = load_card(self.model)
         made_with = {
             "model": card.sha256,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -26,26 +27,87 @@ from kappamask.scenes.resample import KERNELS, halve_cube
 from kappamask.udf.schemes import to_scheme
 from kappamask.udf.series import add_scene_facts
 
-__all__ = ["open_scene", "open_zarr", "read_scl", "scan"]
+__all__ = ["READERS", "OpenOptions", "Reader", "open_scene", "read_scl", "scan"]
 
-Opener = Callable[[Path, Iterable[str] | None, str | None], xr.DataArray]
-OPENERS: dict[str, Opener] = {".tif": open_geotiff, ".tiff": open_geotiff, ".nc": open_netcdf}
-WRITTEN = frozenset({"mask", "score"})
-"""Variables of a netCDF that `write_mask` wrote."""
 RESOLUTIONS = (10, 20)
 """Metres."""
-KINDS = (
-    "a Sentinel-2 product (.SAFE, or a .zip of it), a GeoTIFF (.tif) with band descriptions, a VRT stack (.vrt), a "
-    "netCDF (.nc), a Zarr folder (.zarr), a STAC item (.json or https address), or a folder of JP2 band files"
-)
+OWN_VARIABLES = frozenset({"mask", "score"})
+"""Variables of a netCDF that `write_mask` wrote."""
 
 
-def open_zarr(path: Path, bands: Iterable[str] | None, level: str | None, kernel: str, metres: float) -> xr.DataArray:
-    """See `open_scene`; the rules of netCDF hold for cubes, whose pixels stay as they are."""
+class OpenOptions(NamedTuple):
+    """Options of `open_scene`, for readers that have a use for them."""
+
+    bands: Iterable[str] | None
+    level: str | None
+    resampling: str
+    resolution: float
+
+
+class Reader(NamedTuple):
+    """A format: how a scene of it is recognised, and how it is opened."""
+
+    kind: str
+    """What such a scene is, for the message that lists all formats."""
+    accepts: Callable[[Path], bool]
+    open: Callable[[Path, OpenOptions], xr.DataArray]
+    """Returns dims ([t,] bands, y, x), lazy; raises SceneError."""
+    has_resolution: bool = False
+    """`open` reads 20 m itself; other cubes of 10 m are averaged."""
+    in_folder: bool = True
+    """`scan` finds such scenes in a folder; those that may be a mask are left out."""
+
+
+def _open_zarr(path: Path, options: OpenOptions) -> xr.DataArray:
     check_store(path)
     if is_eopf(path):
-        return open_eopf(path, bands, level, kernel, metres)
-    return sort_north_up(to_cube(path.name, to_dask(path, path.name, rename_dims(open_group(path))), bands, level))
+        return open_eopf(path, *options)
+    found = to_dask(path, path.name, rename_dims(open_group(path)))
+    return sort_north_up(to_cube(path.name, found, options.bands, options.level))
+
+
+def _has_suffix(*suffixes: str) -> Callable[[Path], bool]:
+    return lambda path: not path.is_dir() and path.suffix.lower() in suffixes
+
+
+JP2_FOLDER = Reader(
+    "a folder of JP2 band files",
+    lambda path: path.is_dir() and bool(band_files(path)),
+    lambda path, options: open_folder(path, *options),
+    has_resolution=True,
+)
+READERS = (
+    Reader(
+        "a Sentinel-2 product (.SAFE, or a .zip of it)",
+        is_safe,
+        lambda path, options: open_safe(path, *options),
+        has_resolution=True,
+    ),
+    Reader(
+        "a GeoTIFF (.tif) with band descriptions",
+        _has_suffix(".tif", ".tiff"),
+        lambda path, options: open_geotiff(path, options.bands, options.level),
+    ),
+    Reader(
+        "a VRT stack (.vrt)",
+        _has_suffix(".vrt"),
+        lambda path, options: open_vrt(path, options.bands, options.level, options.resampling),
+    ),
+    Reader(
+        "a netCDF (.nc)",
+        _has_suffix(".nc"),
+        lambda path, options: open_netcdf(path, options.bands, options.level),
+    ),
+    Reader("a Zarr folder (.zarr)", lambda path: path.is_dir() and is_zarr(path), _open_zarr),
+    Reader(
+        "a STAC item (.json or https address)",
+        _has_suffix(".json"),
+        lambda path, options: open_item(path, *options),
+        in_folder=False,
+    ),
+    JP2_FOLDER,
+)
+"""Every format that is read. A new one is a row here, and a page of `docs/how-to/mask-a-product.md`."""
 
 
 def open_scene(
@@ -84,17 +146,28 @@ def open_scene(
         raise SceneError(f"No resampling {resampling!r}: known are {', '.join(KERNELS)}.")
     if resolution not in RESOLUTIONS:
         raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
+    options = OpenOptions(bands, level, resampling, resolution)
     if address := _address(path):
-        return add_scene_facts(open_item(address, bands, level, resampling, resolution))
+        return add_scene_facts(open_item(address, *options))
     if not check_utf8(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
-    if is_safe(scene):
-        return add_scene_facts(open_safe(scene, bands, level, resampling, resolution))
-    if scene.is_dir() and not is_zarr(scene):
-        return add_scene_facts(open_folder(scene, bands, level, resampling, resolution))
-    return add_scene_facts(
-        halve_cube(scene.name, _open_file(scene, bands, level, resampling, resolution), resolution, pixel_m)
-    )
+    reader = _find_reader(scene)
+    cube = reader.open(scene, options)
+    return add_scene_facts(cube if reader.has_resolution else halve_cube(scene.name, cube, resolution, pixel_m))
+
+
+def _find_reader(scene: Path) -> Reader:
+    for reader in READERS:
+        if reader.accepts(scene):
+            return reader
+    if scene.is_dir():
+        return JP2_FOLDER  # its files may be numbered, and its own error says more
+    raise SceneError(f"{scene.name} is no scene: needed is {_list_kinds()}.")
+
+
+def _list_kinds() -> str:
+    *kinds, last = (reader.kind for reader in READERS)
+    return f"{', '.join(kinds)}, or {last}"
 
 
 def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
@@ -111,22 +184,6 @@ def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
     read = read_classes if is_safe(scene) else read_classification if scene.is_dir() and is_eopf(scene) else None
     found = read(scene, like) if read else None
     return None if found is None else found.assign_attrs(to_scheme(xr.DataArray(np.uint8(0)), "SCL").attrs)
-
-
-def _open_file(
-    scene: Path, bands: Iterable[str] | None, level: str | None, resampling: str, metres: float
-) -> xr.DataArray:
-    if scene.is_dir():
-        return open_zarr(scene, bands, level, resampling, metres)
-    suffix = scene.suffix.lower()
-    if suffix == ".json":
-        return open_item(scene, bands, level, resampling, metres)
-    if suffix == ".vrt":
-        return open_vrt(scene, bands, level, resampling)
-    opener = OPENERS.get(suffix)
-    if opener is None:
-        raise SceneError(f"{scene.name} is no scene: needed is {KINDS}.")
-    return opener(scene, bands, level)
 
 
 def _address(path: str | Path) -> str | None:
@@ -149,25 +206,24 @@ def scan(folder: str | Path) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise SceneError(f"No folder {root}.")
-    if band_files(root) or is_safe(root) or is_zarr(root):
+    if any(reader.accepts(root) for reader in READERS):
         return [root]
     found = [path for path in sorted(root.iterdir()) if not path.name.startswith(".") and _is_scene(path)]
     if not found:
-        raise SceneError(f"Folder {root} holds no scene: needed is {KINDS}.")
+        raise SceneError(f"Folder {root} holds no scene: needed is {_list_kinds()}.")
     return found
 
 
 def _is_scene(path: Path) -> bool:
-    if is_safe(path):
+    if not any(reader.accepts(path) for reader in READERS if reader.in_folder):
+        return False
+    if is_safe(path) or not path.is_file():  # a folder, or a link to nowhere, which is not left out in silence
         return True
-    if path.is_dir():
-        return is_zarr(path) or bool(band_files(path))
-    known = path.suffix.lower() in (*OPENERS, ".vrt")
-    return known and not (path.is_file() and _is_product(path, path.stat().st_mtime_ns))
+    return not _is_mask_or_score_file(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _is_product(path: Path, _changed: int) -> bool:
+def _is_mask_or_score_file(path: Path, _changed: int) -> bool:
     """Tell whether a file's layers have names, none of them that of a band.
 
     A file that cannot be read is left to `open_scene`.
@@ -185,6 +241,6 @@ def _is_product(path: Path, _changed: int) -> bool:
 def _layers(path: Path) -> list[str]:
     if path.suffix.lower() == ".nc":
         names = {str(name) for name in open_dataset(path).data_vars}
-        return sorted(names) if names <= WRITTEN else []
+        return sorted(names) if names <= OWN_VARIABLES else []
     with local_raster(path) as dataset:
         return [text or "" for text in dataset.descriptions]

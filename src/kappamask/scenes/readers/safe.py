@@ -152,17 +152,19 @@ def _name(text: str) -> str:
 
 
 def read_facts(product: Product, level: str | None) -> dict[str, str | int]:
-    """The attributes of a product's cube, as `open_scene` says: also `product`, `platform`, `parse_tile` and `orbit`.
+    """Read the attributes of a product's cube, see `open_scene`.
+
+    Of the product are `product`, `platform`, `tile` and `orbit`.
 
     Raises SceneError if the metadata is damaged, contradicts itself, the product's name or `level`, or does not say
     what the numbers mean.
     """
     root = _parse_metadata(product)
-    grade = _level(product, root)
-    version = _text(root, "PROCESSING_BASELINE")
-    tags = {"level": grade, "datetime": _text(root, "PRODUCT_START_TIME"), "processing_baseline": version}
+    stated = _level(product, root)
+    baseline = _text(root, "PROCESSING_BASELINE")
+    tags = {"level": stated, "datetime": _text(root, "PRODUCT_START_TIME"), "processing_baseline": baseline}
     known = {key: text for key, text in tags.items() if text}
-    facts: dict[str, str | int] = dict(attributes(product.name, known, level, _radiometry(product, root, version)))
+    facts: dict[str, str | int] = dict(attributes(product.name, known, level, _radiometry(product, root, baseline)))
     facts |= {
         "product": product.name,
         "platform": _text(root, "SPACECRAFT_NAME"),

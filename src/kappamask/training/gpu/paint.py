@@ -59,8 +59,8 @@ def paint_batch(
     through, b10 = torch.ones_like(beam), torch.zeros_like(beam)
     for number in range(LAYERS):
         layer = LayerBatch(planes[:, 2 * number], planes[:, 2 * number + 1], number, numbers)
-        scene, opacity, cirrus = overlay_layer(scene, layer, waters, spectra, rng)
-        through, b10 = through * (1 - opacity) ** 2, b10 + cirrus
+        scene, opacity, b10_added = overlay_layer(scene, layer, waters, spectra, rng)
+        through, b10 = through * (1 - opacity) ** 2, b10 + b10_added
     truth = label_truth(blur(through, simulate.BLUR_PX), b10, beam, drop)
     scene = resample_to_native(scene, [n.pixel_m for n in numbers], rng)
     noise = torch.randn(scene.shape, generator=create_generator(device, rng), device=device) * tiles.compute_noise(

@@ -13,7 +13,10 @@ from kappamask.training.simulator.paint import ONLY_B10
 from kappamask.training.simulator.spectra import B02, B03, B04, B08, B10, B11
 
 #: Red, green, blue of the two views, and the reflectance that is shown as full.
-VIEWS: Final = (("B04 B03 B02", (B04, B03, B02), None), ("B11 B08 B10", (B11, B08, B10), (0.5, 0.6, 0.03)))
+VIEWS: Final = (
+    ("natural colours", (B04, B03, B02), None),
+    ("B11, B08, B10", (B11, B08, B10), (0.5, 0.6, 0.03)),
+)
 ACROSS: Final = 4
 CODES: Final = (1, 2, 3, 4)
 
@@ -30,19 +33,24 @@ def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
     rows = -(-len(tiles) // ACROSS)
     figure = Figure(figsize=(3 * 1.6 * ACROSS, 1.7 * rows + 0.6), layout="constrained")
     axes = figure.subplots(rows, 3 * ACROSS, squeeze=False).ravel()
-    for axis in axes:
+    for axis in axes[: 3 * len(tiles)]:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set(color="0.7", linewidth=0.5)  # white cloud ends there on a white page
+    for axis in axes[3 * len(tiles) :]:
         axis.axis("off")
     colours = ListedColormap([f"#{colour}" for _, _, colour, _ in CLASSES])
     for i, tile in enumerate(tiles):
         for j, (title, bands, full) in enumerate(VIEWS):
             axes[3 * i + j].imshow(_to_colours(tile, bands, full))
-            axes[3 * i + j].set_title(title, fontsize=6)
+            axes[3 * i + j].set_title(title, fontsize=7)
         axes[3 * i + 2].imshow(
             tile[13] % ONLY_B10, vmin=0, vmax=len(CLASSES) - 1, cmap=colours, interpolation="nearest"
         )
-        axes[3 * i + 2].set_title("truth", fontsize=6)
+        axes[3 * i + 2].set_title("truth", fontsize=7)
     shown = [
-        Patch(facecolor=f"#{colour}", edgecolor="0.5", label=name) for code, name, colour, _ in CLASSES if code in CODES
+        Patch(facecolor=f"#{colour}", edgecolor="0.5", label=name.replace("_", " "))
+        for code, name, colour, _ in CLASSES
+        if code in CODES
     ]
     figure.legend(handles=shown, loc="outside lower center", ncols=len(shown), frameon=False)
     with atomic_write(path) as draft:

@@ -1,4 +1,4 @@
-"""Paint clouds with geometric shadows on a clear Sentinel-2 L1C scene, with truth."""
+"""Paint clouds, cirrus among them, and their shadows on a clear L1C scene, with truth."""
 
 from dataclasses import dataclass
 from typing import Final
