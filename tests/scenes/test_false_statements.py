@@ -1,4 +1,4 @@
-"""Files and items that deny an offset which their numbers hold are asked about, at every door."""
+"""Files and items that deny an offset which their numbers hold are asked about."""
 
 import json
 

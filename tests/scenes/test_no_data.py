@@ -81,7 +81,7 @@ def test_an_alpha_band_is_a_mask_and_no_layer_to_name(tmp_path, brightness):
 @pytest.mark.parametrize(("name", "marked"), [("alpha", True), (None, True), ("Alpha", False), ("dataMask", False)])
 @pytest.mark.parametrize("count", [2, 3, 5, 6])
 def test_an_alpha_band_counts_among_any_number_of_bands(tmp_path, count, name, marked):
-    """GDAL takes an alpha band for a mask only where there are two or four bands."""
+    """GDAL itself takes it for a mask among two or four bands only."""
     labels = ["B02", "B03", "B04", "B08", "B11", "B12"][:count]
     shown = np.full((1, 32, 32), 255, "uint16")
     shown[0][EMPTY] = 0

@@ -68,7 +68,7 @@ def test_the_dark_b10_of_harmonised_numbers_rules_the_offset_out(brightness):
 
 
 def test_air_over_dark_ground_is_no_offset_in_level_1c(brightness):
-    """B02 of Level-1C at 0.13, B04 at 0.1: with the offset left in, B02 would be at 0.15 or more."""
+    """With the offset left in, B02 would be at 0.15 or more, not at 0.13."""
     hazy = numbers((0.14, 0.12, 0.10, 0.11, 0.1, 0.1), bands=BANDS[:4]).assign_attrs(STATEMENTS[0])
     assert cloud_mask(hazy, model=brightness, level="L1C").attrs["radiometry"] == "dn_harmonized"
 

@@ -43,11 +43,11 @@ def attributes(name: str, tags: Mapping[str, Any], level: str | None, packed: st
 
 
 def name_source(radiometry: str | None, source: str = "scale and offset") -> dict[str, str]:
-    """Make the attribute that says what stated a radiometry; {} where nothing did.
+    """Make the attribute that says what denies the offset; {} where nothing does.
 
     The pixels may raise a doubt about such a statement, which they do not about one that somebody made.
     """
-    return {RADIOMETRY_SOURCE: source} if radiometry else {}
+    return {RADIOMETRY_SOURCE: source} if radiometry == "dn_harmonized" else {}
 
 
 def _level(name: str, tag: Any, asked: str | None) -> str | None:
