@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.conversion import convert, dl_l8s2_uv
-from kappamask.conversion.hdf5_weights import ARCHITECTURES
+from kappamask.conversion.cards import OFFICIAL
+from kappamask.conversion.official_networks import ARCHITECTURES
 from kappamask.conversion.onnx_graph import Graph
-from kappamask.conversion.releases import OFFICIAL
 from kappamask.evaluation.peers import WEIGHTS
 from kappamask.models import CardError, load_card
 

@@ -101,7 +101,7 @@ def _ask(scene: Planes, level: str, bands: dict[str, str]) -> NDArray[np.uint8]:
     frame = ((0, 0), *((0, max(0, LEAST_SIDE - length)) for length in (height, width)))
     wide = np.pad(planes, frame, mode="symmetric")
     truth = np.zeros(wide.shape[1:], np.uint8)
-    patch = Patch("x", "x", "test", level, None, tuple(bands), wide, truth, merged=True)
+    patch = Patch("x", "x", "test", level, None, tuple(bands), wide, truth, merges_thin=True)
     return make_csmask_peer().run(patch).mask[:height, :width]
 
 

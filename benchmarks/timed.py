@@ -49,7 +49,9 @@ def _cube(array: Array, bands: list[str]) -> xr.DataArray:
 
 def _patch(array: Array, bands: list[str]) -> Patch:
     truth = np.zeros(array.shape[1:], np.uint8)
-    return Patch("product", "product", "test", "L1C", 10.0, tuple(bands), array / np.float32(1e4), truth, merged=False)
+    return Patch(
+        "product", "product", "test", "L1C", 10.0, tuple(bands), array / np.float32(1e4), truth, merges_thin=False
+    )
 
 
 def mask_whole(run: Callable[[Array], Any], array: Array, block: int | None) -> None:

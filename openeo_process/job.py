@@ -93,9 +93,9 @@ def submit(
     errors pass as they are.
     """
     asked = job_options(archive, largest_load(load_card(model)), **(options or {}))
-    connection, book = datacube.connection, Journal(journal or locate_journal())
-    single = SingleJob(book, connection, report or _print_nothing)
-    record = plan_record(book, connection, _saved_graph(datacube, out_format), asked, title, repeat=repeat)
+    connection, open_journal = datacube.connection, Journal(journal or locate_journal())
+    single = SingleJob(open_journal, connection, report or _print_nothing)
+    record = plan_record(open_journal, connection, _saved_graph(datacube, out_format), asked, title, repeat=repeat)
     record = single.advance(single.forget_lost(record), ENDS if wait else (State.STARTED, *ENDS))
     if record.state in (State.FAILED, State.CANCELED):
         status = "error" if record.state is State.FAILED else "canceled"
@@ -119,8 +119,8 @@ def fetch(
     Raises JobError if the job has no result, if a file cannot be downloaded completely, or if no raster is among the
     files, which stay where they are.
     """
-    with _open_record(job, journal) as (book, record):
-        files = SingleJob(book, job.connection, _print_nothing).fetch(record, Path(folder))
+    with _open_record(job, journal) as (open_journal, record):
+        files = SingleJob(open_journal, job.connection, _print_nothing).fetch(record, Path(folder))
     for path in files if report else []:
         (report or _print_nothing)(f"Job {job.job_id!r}: {path}")
     return files
@@ -139,13 +139,16 @@ def _open_record(job: openeo.BatchJob, path: Path | None) -> Iterator[tuple[Jour
     """Yield the journal and record of a job; temporary ones of an unknown job."""
     job_id = str(job.job_id)
     path = path or locate_journal()
-    book = Journal(path) if path.is_file() else None
-    if book and (record := find_record(book, job.connection, job_id)):
-        yield book, record
+    open_journal = Journal(path) if path.is_file() else None
+    if open_journal and (record := find_record(open_journal, job.connection, job_id)):
+        yield open_journal, record
         return
     with TemporaryDirectory(prefix="kappamask-") as scratch:
-        book, key = Journal(Path(scratch) / path.name), fingerprint("", {"job": job_id}, {})
-        yield book, book.plan([JobRecord(key, key[:8], job_id, "", "{}", "{}", "", State.FINISHED, job_id)])[0]
+        open_journal, key = Journal(Path(scratch) / path.name), fingerprint("", {"job": job_id}, {})
+        yield (
+            open_journal,
+            open_journal.plan([JobRecord(key, key[:8], job_id, "", "{}", "{}", "", State.FINISHED, job_id)])[0],
+        )
 
 
 def _print_nothing(_line: str) -> None:

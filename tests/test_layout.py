@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from shown import ROOT
+from doc_snippets import ROOT
 
 PARTS = ("src", "models", "udf", "openeo_process", "setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 LINKS = ("models", "udf", "openeo_process")

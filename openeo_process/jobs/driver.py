@@ -17,14 +17,14 @@ from kappamask.openeo_process.results import NoMaskError
 __all__ = ["Driver"]
 
 ACTIVE = (State.POSTING, State.CREATED, State.STARTED)
-"""States in which a part takes one of the places that the back-end grants."""
+"""States in which a job takes one of the places that the back-end grants."""
 SILENT_RETRIES = 3
 """Faults in a row that are not reported."""
 
 
 @dataclass
 class _Schedule:
-    """When a part is next looked at, and how it has fared."""
+    """When a job is looked at next, and the faults it had."""
 
     next_at: float = 0.0
     faults: int = 0
@@ -35,7 +35,7 @@ class _Schedule:
 
 
 class Driver:
-    """Takes parts of a journal to their end."""
+    """Drive the jobs of a journal to their end."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Driver:
 
         connect: makes a connection that is logged in and does not retry; called again when a token has expired.
 
-        at_once: jobs that may run at the same time. check: raises a KappaMaskError unless a part's file is the
+        at_once: jobs that may run at the same time. check: raises a KappaMaskError unless a job's file is the
         whole mask that an asset stands for. tell: called at each change of state.
         """
         self.journal, self.at_once, self.tell = journal, at_once, tell
@@ -62,7 +62,7 @@ class Driver:
         """Drive the jobs with these fingerprints until each has ended, and return them.
 
         Raises LoginError if the back-end refuses the login; no job is changed by it.
-        once: look and fetch only: nothing is created or started, and no job that runs is waited for. A part whose
+        once: look and fetch only: nothing is created or started, and no job that runs is waited for. A record whose
         faults do not pass is left as it stands, with the reason as its message, for another run.
         """
         order = list(keys)
@@ -82,51 +82,51 @@ class Driver:
         return [self._cancel(key) for key in keys]
 
     def _cancel(self, key: str) -> JobRecord:
-        with self.journal.hold(key) as part:
-            if part is None:
-                raise JobError(f"Another client works on part {key}: end it, or try again in a few minutes.")
-            after = part if part.state.ended else self.transitions.cancel(part)
+        with self.journal.hold(key) as record:
+            if record is None:
+                raise JobError(f"Another client works on job {key}: end it, or try again in a few minutes.")
+            after = record if record.state.is_final else self.transitions.cancel(record)
         self.tell(after)
         return after
 
     def _take_step(self, key: str, schedules: dict[str, _Schedule], once: bool) -> bool:
         """Take one step of a job and return whether nothing is left to do."""
         schedule = schedules[key]
-        with self.journal.hold(key) as part:
-            if once and (part is None or not part.state.under_way):
+        with self.journal.hold(key) as record:
+            if once and (record is None or not record.state.under_way):
                 return True
-            if part is None or (part.state is State.PLANNED and not self._has_place(schedules)):
+            if record is None or (record.state is State.PLANNED and not self._has_place(schedules)):
                 schedule.next_at = time.monotonic() + self.policy.poll_s
-                return self.journal.get(key).state.ended
-            return part.state.ended or self._step(part, schedule)
+                return self.journal.get(key).state.is_final
+            return record.state.is_final or self._step(record, schedule)
 
     def _has_place(self, schedules: dict[str, _Schedule]) -> bool:
         return sum(self.journal.get(key).state in ACTIVE for key in schedules) < self.at_once
 
-    def _step(self, part: JobRecord, schedule: _Schedule) -> bool:
+    def _step(self, record: JobRecord, schedule: _Schedule) -> bool:
         try:
-            after = self.transitions.of[part.state](part)
+            after = self.transitions.of[record.state](record)
         except LoginError:  # no job is at fault
             raise
         except NoMaskError as error:  # what was paid can be had by a later version
-            return self._fault(part.fingerprint, schedule, error)
+            return self._fault(record.fingerprint, schedule, error)
         except JobError as error:
-            return self._fail(part, one_line(error))
+            return self._fail(record, one_line(error))
         except (KappaMaskError, LinkError, OSError, openeo.BaseOpenEoException) as error:
             if is_gone(error):
-                return self._fail(part, f"The back-end knows no job {part.job} any more.")
-            return self._fault(part.fingerprint, schedule, error)
-        schedule.waits = after.state is part.state
+                return self._fail(record, f"The back-end knows no job {record.job} any more.")
+            return self._fault(record.fingerprint, schedule, error)
+        schedule.waits = after.state is record.state
         if not schedule.waits:
             self.tell(after)
-        elif part.message:  # why it was left once, which is over
-            self.journal.change(part, message="")
+        elif record.message:  # why it was left once, which is over
+            self.journal.change(record, message="")
         schedule.next_at = time.monotonic() + (self.policy.poll_s if schedule.waits else 0.0)
         schedule.faults, schedule.since = 0, time.monotonic()
-        return after.state.ended
+        return after.state.is_final
 
-    def _fail(self, part: JobRecord, message: str) -> bool:
-        self.tell(self.journal.change(part, state=State.FAILED, message=message))
+    def _fail(self, record: JobRecord, message: str) -> bool:
+        self.tell(self.journal.change(record, state=State.FAILED, message=message))
         return True
 
     def _fault(self, key: str, schedule: _Schedule, error: Exception) -> bool:

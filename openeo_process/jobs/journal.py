@@ -23,12 +23,12 @@ CREATE TABLE IF NOT EXISTS part ({", ".join(COLUMNS)}, owner TEXT, lease REAL DE
 PRAGMA user_version = 1;
 """
 ADDED = {"attributes": "''", "chunks": "0", "max_credits": "NULL"}
-"""Columns that journals of earlier versions lack -> the SQL of what their parts get."""
+"""Columns that journals of earlier versions lack -> the SQL of what their records get."""
 UPDATE_PLANNED_AGAIN = """
 UPDATE part SET chunks = :chunks, max_credits = :max_credits,
     attributes = CASE attributes WHEN '' THEN :attributes ELSE attributes END WHERE fingerprint = :fingerprint;
 """
-"""What is written down of a part that is planned again; its job was made with the network of the first time."""
+"""What is written down of a job that is planned again; its job was made with the network of the first time."""
 PRIVATE = 0o600
 """A new journal is its owner's: job options may hold a signed link."""
 BUSY_S = 30.0
@@ -74,47 +74,47 @@ class Journal:
                 f"The journal {self.path} cannot be used: {error}. Give another with {option('journal')}."
             ) from error
 
-    def plan(self, parts: Iterable[JobRecord]) -> list[JobRecord]:
+    def plan(self, records: Iterable[JobRecord]) -> list[JobRecord]:
         """Record jobs that are new, failed or canceled; return all as the journal has them.
 
         Jobs that their batch no longer has, because it is requested with another archive, are deleted. A batch of which
         every job is requested again becomes part of the new one. The last limit of credits counts.
         """
-        given = list(parts)
+        given = list(records)
         marks = ", ".join(f":{name}" for name in COLUMNS)
         with self._open() as file:
             _take_over(file, given)
             _strike_out(file, given)
-            for part in given:
-                ended = (part.fingerprint, State.FAILED, State.CANCELED)
+            for record in given:
+                ended = (record.fingerprint, State.FAILED, State.CANCELED)
                 file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
-                values = {**_row(part), "changed": time.time()}
+                values = {**_row(record), "changed": time.time()}
                 file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
                 file.execute(UPDATE_PLANNED_AGAIN, values)
-        return [self.get(part.fingerprint) for part in given]
+        return [self.get(record.fingerprint) for record in given]
 
     def get(self, key: str) -> JobRecord:
         """Return one record. Raises JobError if there is none."""
-        found = self.parts(fingerprint=key)
+        found = self.records(fingerprint=key)
         if not found:
-            raise JobError(f"The journal {self.path} knows no part {key}; it may have been submitted again meanwhile.")
+            raise JobError(f"The journal {self.path} knows no job {key}; it may have been submitted again meanwhile.")
         return found[0]
 
-    def parts(self, **where: str) -> list[JobRecord]:
+    def records(self, **where: str) -> list[JobRecord]:
         """List the records that have these values, in the order of planning."""
         condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
         with self._open() as file:
             rows = file.execute(f"SELECT {', '.join(COLUMNS)} FROM part WHERE {condition} ORDER BY rowid", where)  # noqa: S608
             return [_part(row) for row in rows]
 
-    def change(self, part: JobRecord, **values: Any) -> JobRecord:
+    def change(self, record: JobRecord, **values: Any) -> JobRecord:
         """Change fields of a record and return it; a new state clears the message."""
         if "state" in values:
             values = {"message": "", **values, "changed": time.time()}
         assigned = ", ".join(f"{name} = :{name}" for name in values)
         with self._open() as file:
-            file.execute(f"UPDATE part SET {assigned} WHERE fingerprint = :key", {**values, "key": part.fingerprint})  # noqa: S608
-        return self.get(part.fingerprint)
+            file.execute(f"UPDATE part SET {assigned} WHERE fingerprint = :key", {**values, "key": record.fingerprint})  # noqa: S608
+        return self.get(record.fingerprint)
 
     @contextmanager
     def hold(self, key: str) -> Iterator[JobRecord | None]:
@@ -161,7 +161,7 @@ def _take_over(file: sqlite3.Connection, given: list[JobRecord]) -> None:
 
     Otherwise the new jobs and those that exist would be two batches, and each a mask with holes.
     """
-    batches, members = {part.fingerprint: part.batch for part in given}, dict[str, set[str]]()
+    batches, members = {record.fingerprint: record.batch for record in given}, dict[str, set[str]]()
     for key, batch in file.execute("SELECT fingerprint, batch FROM part").fetchall():
         members.setdefault(batch, set()).add(key)
     for key in (key for keys in members.values() if keys <= batches.keys() for key in keys):
@@ -173,8 +173,8 @@ def _strike_out(file: sqlite3.Connection, given: list[JobRecord]) -> None:
 
     Of the fetched ones only a result of the same name goes, because the new job replaces its files.
     """
-    keys, names = {part.fingerprint for part in given}, {(part.batch, part.name) for part in given}
-    for batch in {part.batch for part in given}:
+    keys, names = {record.fingerprint for record in given}, {(record.batch, record.name) for record in given}
+    for batch in {record.batch for record in given}:
         rows = file.execute("SELECT fingerprint, name, state FROM part WHERE batch = ?", (batch,)).fetchall()
         for key, name, state in rows:
             idle = state in (State.PLANNED, State.FAILED, State.CANCELED)
@@ -199,8 +199,8 @@ def _is_dead(owner: str) -> bool:
     return False
 
 
-def _row(part: JobRecord) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in COLUMNS}
+def _row(record: JobRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in COLUMNS}
 
 
 def _part(row: tuple[Any, ...]) -> JobRecord:

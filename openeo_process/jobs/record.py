@@ -32,7 +32,7 @@ class State(StrEnum):
     CANCELED = "canceled"
 
     @property
-    def ended(self) -> bool:
+    def is_final(self) -> bool:
         """Whether nothing is left to do."""
         return self in (State.FETCHED, State.FAILED, State.CANCELED)
 

@@ -51,7 +51,7 @@ def plan_record(
 
 def find_record(journal: Journal, connection: openeo.Connection, job_id: str) -> JobRecord | None:
     """Find the record of a job that `plan_record` planned, else None."""
-    found = [one for one in journal.parts(job=job_id) if one.has_own_graph]
+    found = [one for one in journal.records(job=job_id) if one.has_own_graph]
     return next((one for one in found if one.backend == connection.root_url), None)
 
 
@@ -68,7 +68,7 @@ class SingleJob:
     def advance(self, record: JobRecord, ends: Iterable[State]) -> JobRecord:
         """Take steps until the job is in a state of `ends`; return its record."""
         ends, poll_s = {*ends}, LOCAL_POLL_S if is_local(record.backend) else FIRST_POLL_S
-        while not (record.state.ended or record.state in ends):
+        while not (record.state.is_final or record.state in ends):
             after = self._step(record)
             if after.state is record.state:
                 time.sleep(poll_s)

@@ -1,7 +1,7 @@
 """Move a job from state to state; each step can be repeated without paying twice.
 
 Intent is written before each request that creates a job. Where an answer was lost, the back-end's list is searched for
-the part's fingerprint before anything is created again, and a job is started only if the back-end says that it is
+the record's fingerprint before anything is created again, and a job is started only if the back-end says that it is
 `created`; so no job is paid twice.
 """
 
@@ -32,7 +32,7 @@ from kappamask.openeo_process.results import check_masks
 __all__ = ["Transitions", "one_line"]
 
 ENDED = {"error": State.FAILED, "canceled": State.CANCELED}
-"""openEO's status of a job that will not finish -> state of its part."""
+"""openEO's status of a job that will not finish -> state of its record."""
 LISTED = 1000
 """Jobs asked for in a listing; back-ends may send fewer, the newest first."""
 
@@ -78,104 +78,104 @@ class Transitions:
         """Make a new connection for the next step."""
         self._connection = None
 
-    def _adopt_or_create(self, part: JobRecord) -> JobRecord:
+    def _adopt_or_create(self, record: JobRecord) -> JobRecord:
         """Adopt a job with this fingerprint, of another journal or day; else create one."""
-        return self._adopt_existing(part) or self.create(part)
+        return self._adopt_existing(record) or self.create(record)
 
-    def _recover_created(self, part: JobRecord) -> JobRecord:
-        """Find the job after a request without answer, when that can no longer take effect."""
-        if time.time() - part.changed < self.policy.create_grace_s:
-            return part
-        return self._adopt_existing(part) or self.create(part)
+    def _recover_created(self, record: JobRecord) -> JobRecord:
+        """Find the job of an unanswered request, once the request is too old to act."""
+        if time.time() - record.changed < self.policy.create_grace_s:
+            return record
+        return self._adopt_existing(record) or self.create(record)
 
-    def create(self, part: JobRecord) -> JobRecord:
+    def create(self, record: JobRecord) -> JobRecord:
         """Create the job; raises JobError if the back-end refuses it."""
         connection = self.connection  # logged in before the intent is written
-        part = self.journal.change(part, state=State.POSTING, posts=part.posts + 1)
-        graph, options = json.loads(part.graph), json.loads(part.options)
+        record = self.journal.change(record, state=State.POSTING, posts=record.posts + 1)
+        graph, options = json.loads(record.graph), json.loads(record.options)
         try:
-            job = connection.create_job(graph, title=part.title, job_options=options, validate=False)
+            job = connection.create_job(graph, title=record.title, job_options=options, validate=False)
         except OpenEoApiPlainError as error:
             if not is_refusal(error):
                 raise
-            self.journal.change(part, state=State.PLANNED)
+            self.journal.change(record, state=State.PLANNED)
             if needs_login(error) or is_transient(error):
                 raise
             raise JobError(f"The back-end refuses the job: {error}") from error
-        return self.journal.change(part, state=State.CREATED, job=job.job_id)
+        return self.journal.change(record, state=State.CREATED, job=job.job_id)
 
-    def _adopt_existing(self, part: JobRecord) -> JobRecord | None:
+    def _adopt_existing(self, record: JobRecord) -> JobRecord | None:
         """Adopt the job whose title has the tag; of several, the one furthest on."""
-        found = [job for job in self._list_own(part) if job["status"] not in ENDED]
+        found = [job for job in self._list_own(record) if job["status"] not in ENDED]
         if not found:
             return None
         best = max(found, key=lambda job: (job["status"] != "created", job["id"]))
         state = State.CREATED if best["status"] == "created" else State.STARTED
-        return self.journal.change(part, state=state, job=best["id"])
+        return self.journal.change(record, state=state, job=best["id"])
 
-    def _list_own(self, part: JobRecord) -> list[dict[str, Any]]:
+    def _list_own(self, record: JobRecord) -> list[dict[str, Any]]:
         jobs = self.connection.list_jobs(limit=LISTED)
-        return [dict(job) for job in jobs if title_tag(part.fingerprint) in str(job.get("title"))]
+        return [dict(job) for job in jobs if title_tag(record.fingerprint) in str(job.get("title"))]
 
-    def _start(self, part: JobRecord) -> JobRecord:
-        job = self.connection.job(str(part.job))
+    def _start(self, record: JobRecord) -> JobRecord:
+        job = self.connection.job(str(record.job))
         if job.status() == "created":
             job.start()
-        return self.journal.change(part, state=State.STARTED)
+        return self.journal.change(record, state=State.STARTED)
 
-    def _watch(self, part: JobRecord) -> JobRecord:
-        job = self.connection.job(str(part.job))
+    def _watch(self, record: JobRecord) -> JobRecord:
+        job = self.connection.job(str(record.job))
         found = job.describe()
         self.watch(found)
         status, costs = found["status"], found.get("costs")
         if status == "created":  # a start that was lost on the way
-            return self.journal.change(part, state=State.CREATED)
+            return self.journal.change(record, state=State.CREATED)
         if status in ENDED:
             message = explain_failure(job) if status == "error" else "canceled on the back-end"
-            return self.journal.change(part, state=ENDED[status], message=message, costs=costs)
+            return self.journal.change(record, state=ENDED[status], message=message, costs=costs)
         if status != "finished":
-            return part
-        return self.journal.change(part, state=State.FINISHED, costs=costs)
+            return record
+        return self.journal.change(record, state=State.FINISHED, costs=costs)
 
-    def _fetch(self, part: JobRecord) -> JobRecord:
-        folder, job_id = Path(part.folder), str(part.job)
+    def _fetch(self, record: JobRecord) -> JobRecord:
+        folder, job_id = Path(record.folder), str(record.job)
         assets = list_assets(self.connection, job_id)
         names = {path.name for path in iter_valid_files(folder, job_id)}
         if not all(names & asset.names for asset in assets):
-            entries = [self.download(asset, folder, part) for asset in assets]
-            about = {"job": part.job, "backend": part.backend, "fingerprint": part.fingerprint}
+            entries = [self.download(asset, folder, record) for asset in assets]
+            about = {"job": record.job, "backend": record.backend, "fingerprint": record.fingerprint}
             write_manifest(folder, about, entries)
             names = {entry["name"] for entry in entries}
-        remove_partial_files(folder, part.fingerprint)
-        self._delete_duplicates(part)
+        remove_partial_files(folder, record.fingerprint)
+        self._delete_duplicates(record)
         check_masks((folder / name for name in names), job_id)
-        return self.journal.change(part, state=State.FETCHED)
+        return self.journal.change(record, state=State.FETCHED)
 
-    def download(self, asset: Asset, folder: Path, part: JobRecord) -> dict[str, Any]:
+    def download(self, asset: Asset, folder: Path, record: JobRecord) -> dict[str, Any]:
         """Fetch and check one file of a job; return its entry in the manifest."""
 
         def check(path: Path) -> None:
-            self.check(part, path, asset)
+            self.check(record, path, asset)
 
         def progress() -> None:
-            self.journal.claim(part.fingerprint)
+            self.journal.claim(record.fingerprint)
 
-        return download(self.connection, asset, folder, part.fingerprint, check, progress)
+        return download(self.connection, asset, folder, record.fingerprint, check, progress)
 
-    def _delete_duplicates(self, part: JobRecord) -> None:
+    def _delete_duplicates(self, record: JobRecord) -> None:
         """Delete duplicates of the job, which were never started and cost nothing."""
-        for job in self._list_own(part) if part.posts > 1 else []:
-            if job["id"] != part.job and job["status"] == "created":
+        for job in self._list_own(record) if record.posts > 1 else []:
+            if job["id"] != record.job and job["status"] == "created":
                 with _ignore_gone():
                     self.connection.job(job["id"]).delete()
 
-    def cancel(self, part: JobRecord) -> JobRecord:
-        """End a part, on the back-end too."""
-        part = (self._adopt_existing(part) if part.state is State.POSTING else None) or part
-        if part.job:
+    def cancel(self, record: JobRecord) -> JobRecord:
+        """End a job, on the back-end too."""
+        record = (self._adopt_existing(record) if record.state is State.POSTING else None) or record
+        if record.job:
             with _ignore_gone():
-                _end(self.connection.job(part.job))
-        return self.journal.change(part, state=State.CANCELED, message="canceled by kappamask cancel")
+                _end(self.connection.job(record.job))
+        return self.journal.change(record, state=State.CANCELED, message="canceled by kappamask cancel")
 
 
 def _end(job: openeo.BatchJob) -> None:

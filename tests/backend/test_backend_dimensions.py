@@ -14,9 +14,9 @@ from openeo.processes import array_append, array_concat, quantiles
 from openeo_driver.errors import OpenEOApiException
 from serving import DATES, Fetch, refusal
 
-from kappamask.backend.dimensions import list_labels
-from kappamask.backend.kernel import convolve
-from kappamask.backend.periods import PERIODS, list_periods
+from kappamask.backend.processes.dimensions import list_labels
+from kappamask.backend.processes.neighborhood import convolve
+from kappamask.backend.processes.temporal import PERIODS, list_periods
 
 
 def test_the_processes_are_listed(connection: openeo.Connection) -> None:

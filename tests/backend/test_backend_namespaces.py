@@ -15,8 +15,8 @@ from openeo_driver.utils import EvalEnv
 from stacs import serve_folder
 
 from kappamask.backend.job_store import Settings
+from kappamask.backend.process_definitions import StoredProcesses
 from kappamask.backend.processing import SceneBackend
-from kappamask.backend.services import StoredProcesses
 
 ELSEWHERE = "https://example.org/p.json"
 

@@ -5,7 +5,7 @@ from openeo.internal.processes.builder import convert_callable_to_pgnode
 from openeo.processes import and_, or_, text_begins, text_contains
 from openeo_driver.errors import ProcessParameterInvalidException
 
-from kappamask.backend.filters import select_labels
+from kappamask.backend.processes.dimensions import select_labels
 
 LABELS = ["2018-02-02T00:00:00Z", "2018-02-07T00:00:00Z", "2019-02-02T00:00:00Z"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kappamask.cli.spellings import translate
+from kappamask.cli.app import translate
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamas
 
 from command import one_sentence
 
-from kappamask.conversion import ConversionError, convert, deeplab, unet, winograd
+from kappamask.conversion import ConversionError, convert, winograd
+from kappamask.conversion.cards import OFFICIAL
 from kappamask.conversion.keras_file import read_layers
+from kappamask.conversion.official_architectures import DEEPLAB, UNET
 from kappamask.conversion.onnx_graph import Convolution, Graph, WeightReader
-from kappamask.conversion.releases import OFFICIAL
 from kappamask.evaluation.comparison import judge
 from kappamask.models import load_card, read_weights
 from kappamask.udf import cloud_mask
@@ -194,12 +195,12 @@ def test_another_architecture_level_or_a_missing_layer_is_refused(weights, tmp_p
         convert(path, "deeplabv3plus", "L1C", tmp_path / "out")
     with pytest.raises(ConversionError, match=r"layer conv2d has .*\(3, 3, 13, 32\).*not .*\(3, 3, 14, 32\)"):
         convert(weights("deeplabv3plus", 13), "deeplabv3plus", "L2A", tmp_path / "out")
-    with pytest.raises(ConversionError, match="No official network unet L1B; there are unet L1C"):
+    with pytest.raises(ConversionError, match=r"unet L1B.*unet L1C"):
         convert(path, "unet", "L1B", tmp_path / "out")
     layers = read_layers(path)
     del layers["conv2d"][3]
     with pytest.raises(ConversionError, match="23 conv2d; the architecture has 24"):
-        WeightReader("w.hdf5", layers, unet.LAYERS)
+        WeightReader("w.hdf5", layers, UNET.layers)
     assert not (tmp_path / "out").exists()
 
 
@@ -263,4 +264,4 @@ def test_an_image_smaller_than_the_network_bears_is_masked(weights, tmp_path: Pa
 
 
 def test_strides_are_those_that_cards_promise() -> None:
-    assert unet.STRIDE == deeplab.STRIDE == 16
+    assert UNET.stride == DEEPLAB.stride == 16

@@ -10,20 +10,18 @@ import pytest
 import xarray as xr
 from networks import write_model
 
-from kappamask.conversion import deeplab, unet
-from kappamask.conversion.cards import write_document
-from kappamask.conversion.releases import OFFICIAL
+from kappamask.conversion.cards import OFFICIAL, write_document
+from kappamask.conversion.official_networks import ARCHITECTURES
 from kappamask.models.catalog import parse_card
 from kappamask.udf import cloud_mask
 from kappamask.udf.preprocess import InputSpec, find_valid, to_tensor
 
-BUILT = {"unet": unet, "deeplabv3plus": deeplab}
 NETWORKS = [pytest.param(*key, id="-".join(key)) for key in OFFICIAL]
 
 
 def reading(architecture, level, mode):
     release = OFFICIAL[architecture, level]
-    card = parse_card(write_document(b"", architecture, level, release, BUILT[architecture], "source"))
+    card = parse_card(write_document(b"", architecture, level, release, ARCHITECTURES[architecture], "source"))
     return InputSpec(card, release.bands, level, mode, (), 1), np.array(release.largest)[:, None, None]
 
 

@@ -34,7 +34,7 @@ def test_kappazeta_files_come_as_reflectance_and_codes(tmp_path: Path, name: str
     expected = np.where((dn == 0).all(axis=0), np.nan, dn / 1e4)
     np.testing.assert_allclose(patch.reflectance, expected, atol=5e-5)
     np.testing.assert_array_equal(patch.truth, [[0, 1, 2, 3], [4, 0, 1, 0]])
-    assert not patch.merged
+    assert not patch.merges_thin
 
 
 def test_an_offset_is_taken_away_where_the_baseline_says_so(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_own_archives(tmp_path: Path) -> None:
     dn = numbers(3).transpose(1, 2, 0)
     np.savez(tmp_path / "labelled_field.npz", dn=dn, bands=["B02", "B03", "B04"], gt_kappa=LABELS % 5)
     patch = open_dataset("arrays", tmp_path)[0]
-    assert patch.bands == ("B02", "B03", "B04") and not patch.merged
+    assert patch.bands == ("B02", "B03", "B04") and not patch.merges_thin
     np.testing.assert_allclose(patch.reflectance, dn.transpose(2, 0, 1) / 1e4, rtol=1e-6)
 
 

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 import rasterio
+from doc_snippets import ROOT
 from products import CORNER, SENSED, safe
 from rasterio.transform import from_origin
-from shown import ROOT
 
 from kappamask.datasets import DATASETS, open_dataset
 from kappamask.datasets.pixbox import PRODUCTS
@@ -64,7 +64,7 @@ def test_francis_comes_as_reflectance_classes_and_strata(tmp_path: Path) -> None
     np.testing.assert_array_equal(patch.truth, [[1, 4, 0], [2, 0, 1]])
     np.testing.assert_array_equal(patch.reflectance[:, 1], image[1].T)
     assert np.isnan(patch.reflectance[:, 0, 2]).all()
-    assert patch.merged and patch.tells_shadow
+    assert patch.merges_thin and patch.tells_shadow
     strata = {"snow", "water", "thin_cloud_only"}
     assert patch.tags == {
         key: key in strata for key in ("snow", "water", "urban", "desert", "forest", "thin_cloud_only")
@@ -146,7 +146,7 @@ def test_alcd_is_read_on_the_grid_of_its_map_with_the_product_next_to_it(tmp_pat
     (patch,) = open_dataset("alcd", tmp_path)
     assert (patch.name, patch.group, patch.level, patch.pixel_m) == (name, "32TQM", "L1C", 60.0)
     np.testing.assert_array_equal(patch.truth, np.array([0, 0, 4, 4, 2, 1, 1, 1])[codes])
-    assert patch.merged and patch.tags == {"water": True, "snow": True, "low_sun": False}
+    assert patch.merges_thin and patch.tags == {"water": True, "snow": True, "low_sun": False}
     b04 = patch.reflectance[patch.bands.index("B04")]
     np.testing.assert_allclose(b04[4:-4, 4:-4], steps()[0, ::6, ::6][4:-4, 4:-4], atol=0.02)
 
@@ -217,7 +217,7 @@ def test_pixbox_pixels_are_judged_where_they_lie(tmp_path: Path) -> None:
     assert [*map(tuple, np.argwhere(last.truth))] == [(1, 88)] and last.truth[1, 88] == 3
     whole = open_scene(product).sel(bands="B04").values
     np.testing.assert_allclose(last.reflectance[first.bands.index("B04")], whole[512:, 512:] / 1e4, rtol=1e-5)
-    assert not first.merged and first.tells_shadow and first.tags == {"low_sun": False}
+    assert not first.merges_thin and first.tells_shadow and first.tags == {"low_sun": False}
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_hollstein_s_spectra_come_as_chips_of_one_judged_pixel(tmp_path: Path) -
     assert {key for one in patches for key, is_so in one.tags.items() if is_so} == {"water", "snow", "low_sun"}
     assert patches[5].tags == {"water": False, "snow": True, "low_sun": True}
     np.testing.assert_allclose(patches[1].reflectance[:, 5, 60], np.linspace(0, 1, 78)[13:26], rtol=1e-6)
-    assert patches[0].bands == L1C and not patches[0].merged and not patches[0].tells_shadow
+    assert patches[0].bands == L1C and not patches[0].merges_thin and not patches[0].tells_shadow
     assert len(patches.part("test")) == 6
 
 
@@ -309,7 +309,7 @@ def test_tables_of_pixels(tmp_path: Path) -> None:
     assert [one.split for one in patches] == ["test", "train"] and len(patches.part("test")) == 1
     assert (patches[1].name, patches[1].group) == ("labelled_pixels:3", "labelled_pixels:4")
     np.testing.assert_allclose(patches[1].reflectance[:, 0, 0], [0.5, 0.6])
-    assert patches[0].merged and not patches[0].tells_shadow
+    assert patches[0].merges_thin and not patches[0].tells_shadow
     path.write_text("B02,B8A,cloud,scene\n0.1,0.2,2.0,3\n")
     with pytest.raises(SceneError, match=r"labelled_pixels\.csv, line 2: bands, cloud"):
         open_dataset("pixels", path)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import typer
 from command import runner
+from doc_snippets import ROOT, back_end, blocks, commands, list_calls, words, write_scene
 from networks import brightness_network, write_model
 from products import safe
-from shown import ROOT, back_end, blocks, commands, list_calls, words, write_scene
 from stacs import cogs, raw_item, with_scale
 
 from kappamask.cli.app import app

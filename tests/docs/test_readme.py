@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from doc_snippets import ROOT, blocks, python, write_scene
 from environments import Environment, find_requirements, link_environment
-from shown import ROOT, blocks, python, write_scene
 
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import archive

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shown import ROOT
+from doc_snippets import ROOT
 
 from kappamask.models import load_card
 

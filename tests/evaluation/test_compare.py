@@ -132,7 +132,7 @@ def test_s2cloudless_runs() -> None:
     bands = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
     ground, cloud = (0.12, 0.1, 0.08, 0.12, 0.3, 0.3, 0.1, 0.001, 0.2, 0.1), (0.6,) * 6 + (0.35, 0.02, 0.5, 0.4)
     planes = np.stack([np.where(truth == 4, c, g) for g, c in zip(ground, cloud, strict=True)]).astype(np.float32)
-    one = Patch("x", "x", "test", "L1C", 10.0, bands, planes, truth.astype(np.uint8), merged=True)
+    one = Patch("x", "x", "test", "L1C", 10.0, bands, planes, truth.astype(np.uint8), merges_thin=True)
     found = peer.run(one).mask
     assert (found[:24] == 1).all() and (found[40:] == 4).all()
 
@@ -195,8 +195,8 @@ def test_peers_are_judged_and_those_that_cannot_leave_the_others_running() -> No
     good, blind, absent = found.standings
     assert [*found.scenes] == ["a", "hard"]
     assert found.unjudged == 1
-    assert rates(good.tally.pooled)["dice"]["all"] == 1
-    assert rates(blind.tally.pooled) == scores(truth, wrong)
+    assert rates(good.tally.confusion_matrix)["dice"]["all"] == 1
+    assert rates(blind.tally.confusion_matrix) == scores(truth, wrong)
     assert good.failures == {"good does not like it.": 1}
     assert absent.failures.total() == 2
     assert good.seconds_per_megapixel is not None and absent.seconds_per_megapixel is None
@@ -230,22 +230,22 @@ def test_patches_are_forgotten_once_they_are_counted() -> None:
 def test_two_patches_of_one_name_stay_two() -> None:
     found = compare([patch("a"), patch("a")], [make_peer("good", patch().truth)])
     assert found.scenes == {"a": 0, "a #1": 1} and [*found.standings[0].tally.scenes] == ["a", "a #1"]
-    assert rates(found.standings[0].tally.pooled)["pixels"]["all"] == 2 * patch().truth.size
+    assert rates(found.standings[0].tally.confusion_matrix)["pixels"]["all"] == 2 * patch().truth.size
 
 
 def test_whether_thin_cloud_is_judged_can_be_chosen() -> None:
     truth = np.repeat([1, 3, 4], 16)[:, None] * np.ones(48, np.uint8)
     given, peer = [patch(truth=truth)], make_peer("good", truth.astype(np.uint8))
-    assert compare(given, [peer]).merged
+    assert compare(given, [peer]).merges_thin
     found = compare(given, [peer], merge_thin=False)
-    assert not found.merged and rates(found.standings[0].tally.pooled)["dice"]["semi_transparent"] == 1
+    assert not found.merges_thin and rates(found.standings[0].tally.confusion_matrix)["dice"]["semi_transparent"] == 1
 
 
 def test_nothing_to_judge_is_an_error() -> None:
     truth = patch().truth
     with pytest.raises(SceneError, match="labels no pixel"):
         compare([patch("empty", truth=np.zeros((48, 48)))], [make_peer("good", truth)])
-    with pytest.raises(SceneError, match=r"No peer could mask any patch\. x: x does not like it"):
+    with pytest.raises(SceneError, match=r"x: x does not like it"):
         compare([patch()], [make_peer("x", None)])
     with pytest.raises(SceneError, match="x is given twice"):
         compare([patch()], [make_peer("x", truth), make_peer("x", truth)])
@@ -293,7 +293,7 @@ def test_a_published_set_is_judged_on_its_test_part_with_thin_cloud(tmp_path: Pa
     assert found["peers"][0]["views"]["classes"]["recall"]["semi_transparent"] > 0.8
     assert judge(f"cloudsen12={tmp_path}", asked, split="all").found["scenes"] == 3
     assert judge(f"cloudsen12={tmp_path}", asked, split="all", limit=2).found["scenes"] == 2
-    with pytest.raises(SceneError, match="None of the 3 patches is of validation; there are some of test, train"):
+    with pytest.raises(SceneError, match=r"3 patches.*validation.*test, train"):
         judge(f"cloudsen12={tmp_path}", asked, split="validation")
     with pytest.raises(SceneError, match="No data set 'cloudsen13'"):
         judge(f"cloudsen13={tmp_path}", asked)

@@ -323,23 +323,23 @@ def test_a_tally_pools_scenes_and_groups(scenes: list) -> None:
     for i, ((truth, mask), group) in enumerate(scenes):
         tally.add(str(i), truth[None], mask[None], group=group)
     whole = [np.concatenate([pair[k] for pair, _ in scenes]) for k in (0, 1)]
-    np.testing.assert_array_equal(tally.pooled, confusion(*whole))
-    np.testing.assert_array_equal(sum(tally.by_group()), tally.pooled)
+    np.testing.assert_array_equal(tally.confusion_matrix, confusion(*whole))
+    np.testing.assert_array_equal(sum(tally.by_group()), tally.confusion_matrix)
     assert len(tally.by_group()) == len({group for _, group in scenes})
     np.testing.assert_array_equal(sum(tally.by_group(["0"])), confusion(*scenes[0][0]))
     assert len(tally.scenes) == len(scenes)
-    assert all((counts.sum() <= tally.pooled.sum()) for counts in tally.bands.values())
+    assert all((counts.sum() <= tally.confusion_matrix.sum()) for counts in tally.bands.values())
 
 
 def test_a_scene_that_cannot_be_counted_leaves_no_trace() -> None:
     tally = ConfusionCounts()
     with pytest.raises(CubeError, match="labels no pixel"):
         tally.add("x", np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8))
-    assert not tally.scenes and not tally.pooled.any() and not tally.edges.any()
+    assert not tally.scenes and not tally.confusion_matrix.any() and not tally.edges.any()
 
 
 def test_merged_truth_sees_no_edge_between_clouds() -> None:
     tally, truth = ConfusionCounts(), np.array([[4, 4, 4, 4, 4, 4]], np.uint8)
     tally.add("x", truth, np.array([[3, 3, 3, 4, 4, 4]], np.uint8), merge=MergedClasses(thin=True))
-    assert tally.pooled[3, 3] == tally.bands[5][3, 3] == 6
+    assert tally.confusion_matrix[3, 3] == tally.bands[5][3, 3] == 6
     assert not tally.edges.any()

@@ -132,7 +132,7 @@ def chip(path: Path, **arrays: np.ndarray) -> Path:
 def test_a_labelled_image_is_masked_and_scored(tmp_path: Path, brightness: ModelCard) -> None:
     judged = judge_labelled(chip(tmp_path / "labelled_l1c_x.npz"), model=str(brightness.folder))
     found = judged.scores
-    assert judged.merged
+    assert judged.merges_thin
     assert found["dice"]["cloud"] > 0.9
     assert found["dice"]["shadow"] > 0.9
     assert found["dice"]["semi_transparent"] is None
@@ -152,9 +152,9 @@ def test_thin_cloud_is_judged_where_it_is_labelled(tmp_path: Path, brightness: M
     truth[16:32] = 3 if thin else 4
     path = chip(tmp_path / "labelled_l1c_x.npz", gt_kappa=truth)
     model = str(brightness.folder)
-    assert judge_labelled(path, model=model).merged is not thin
-    assert judge_labelled(path, model=model, merge_thin=True).merged
-    assert not judge_labelled(path, model=model, merge_thin=False).merged
+    assert judge_labelled(path, model=model).merges_thin is not thin
+    assert judge_labelled(path, model=model, merge_thin=True).merges_thin
+    assert not judge_labelled(path, model=model, merge_thin=False).merges_thin
 
 
 @pytest.mark.parametrize(
@@ -187,4 +187,4 @@ def test_real_labels_are_read(shared_data: Path) -> None:
     found = read(shared_data / "labelled_l1c_cumulus_6band.npz")
     assert found.reflectance.shape == (6, 512, 512)
     assert set(np.unique(found.truth)) == {1, 2, 4}
-    assert found.merged
+    assert found.merges_thin

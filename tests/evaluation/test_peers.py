@@ -15,8 +15,8 @@ import valencia
 pytest.importorskip("onnx", reason="onnx is not installed (pip install 'kappamask-openeo[convert]')")
 
 from command import one_sentence
+from doc_snippets import ROOT
 from patches import SIX, patch, write_patches
-from shown import ROOT
 
 from kappamask.conversion import ConversionError, convert
 from kappamask.datasets import Patch
@@ -123,7 +123,7 @@ def test_an_official_network_is_a_peer(tmp_path: Path) -> None:
     assert (peer.name, peer.predicts) == ("official-l1c-unet", {1, 2, 3, 4})
     bands, truth = SENTINEL2_BANDS[:13], patch().truth
     planes = np.random.default_rng(0).uniform(0.02, 0.6, (13, 48, 48)).astype(np.float32)
-    one = Patch("x", "x", "test", "L1C", 10.0, bands, planes, truth, merged=False)
+    one = Patch("x", "x", "test", "L1C", 10.0, bands, planes, truth, merges_thin=False)
     answer = peer.run(one)
     assert set(np.unique(answer.mask)) <= {0, 1, 2, 3, 4, 5}
     assert answer.scores is not None and answer.scores.shape == (4, 48, 48)

@@ -37,7 +37,7 @@ def patch(ground: tuple[float, ...], share: float = 1.0, name: str = "a", **fact
     flat[:, : round(share * 100)] = np.reshape(ground, (-1, 1))
     planes[:, :10] = flat.reshape(len(BANDS), 10, 10)
     truth = np.repeat([1, 4], 10)[:, None] * np.ones(10, np.uint8)
-    given = {"group": name, "split": "test", "level": "L1C", "pixel_m": 10.0, "bands": BANDS, "merged": True}
+    given = {"group": name, "split": "test", "level": "L1C", "pixel_m": 10.0, "bands": BANDS, "merges_thin": True}
     return Patch(name=name, reflectance=planes, truth=truth.astype(np.uint8), **{**given, **facts})
 
 

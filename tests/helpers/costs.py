@@ -17,7 +17,7 @@ USES = {
     "subprocess": "process",
     "LocalCluster": "server",
     "running_server": "server",
-    "served": "server",
+    "serve_folder": "server",
     "ThreadedMotoServer": "server",
     "needs_browser": "browser",
     "torch": "torch",

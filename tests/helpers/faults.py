@@ -15,7 +15,7 @@ HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "host"
 STATUSES = (429, 500, 502, 503, 504)
 
 
-class Weather:
+class FaultPlan:
     """Draw what happens to the next request: each fault has its share.
 
     `calm` ends them all.
@@ -44,7 +44,7 @@ class Weather:
         return content
 
 
-class Prices(Weather):
+class Prices(FaultPlan):
     """No faults, but every job states that it cost so many credits."""
 
     def __init__(self, costs: float) -> None:
@@ -57,7 +57,7 @@ class Prices(Weather):
         return json.dumps({**json.loads(content), "costs": self.costs}).encode()
 
 
-class Script(Weather):
+class Script(FaultPlan):
     """Given faults for given requests, each once, in order.
 
     A fault is (method, part of the path, kind, status).
@@ -83,7 +83,7 @@ class Script(Weather):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    weather: Weather
+    plan: FaultPlan
     target: str
     delay: float
 
@@ -92,21 +92,21 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        kind = self.weather.draw(self.command, self.path)
+        kind = self.plan.draw(self.command, self.path)
         if kind in ("refuse", "drop before"):
             return self.cut()
         if kind == "status before":
-            return self.answer(self.weather.status(), [], b"spoilt")
+            return self.answer(self.plan.status(), [], b"spoilt")
         if kind == "delay":
             time.sleep(self.delay)
         if kind == "duplicate":
             self.pass_on(body)
         status, headers, content = self.pass_on(body)
-        content = self.weather.amend(self.command, self.path, content)
+        content = self.plan.amend(self.command, self.path, content)
         if kind == "drop after":
             return self.cut()
         if kind == "status after":
-            return self.answer(self.weather.status(), [], b"spoilt")
+            return self.answer(self.plan.status(), [], b"spoilt")
         return self.answer(status, headers, content, cut=kind == "truncate")
 
     do_GET = do_POST = do_DELETE = do_PUT = do_PATCH = do_HEAD = handle_any
@@ -144,9 +144,9 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def spoilt(url: str, weather: Weather, delay: float = 0.2) -> Iterator[str]:
+def spoil_requests(url: str, plan: FaultPlan, delay: float = 0.2) -> Iterator[str]:
     """The URL of a proxy to the server at `url`."""
-    made = type("Spoilt", (Handler,), {"weather": weather, "target": urlsplit(url).netloc, "delay": delay})
+    made = type("Spoilt", (Handler,), {"plan": plan, "target": urlsplit(url).netloc, "delay": delay})
     proxy = Server(("127.0.0.1", 0), made)
     thread = threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True)
     thread.start()

@@ -16,7 +16,7 @@ def patch(name: str = "a", truth: np.ndarray | None = None, red: np.ndarray | No
     bands = np.stack([level] * len(SIX))
     if red is not None:
         bands[2] = red
-    given = {"group": name, "split": "test", "level": "L1C", "pixel_m": 10.0, "bands": SIX, "merged": True}
+    given = {"group": name, "split": "test", "level": "L1C", "pixel_m": 10.0, "bands": SIX, "merges_thin": True}
     return Patch(name=name, reflectance=bands, truth=truth.astype(np.uint8), **{**given, **facts})
 
 

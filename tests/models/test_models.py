@@ -246,7 +246,7 @@ def test_weights_tampered_with_truncated_or_gone(tmp_path):
     with pytest.raises(WeightsError, match="is not the network of its card"):
         read_weights(card)
     path.unlink()
-    with pytest.raises(WeightsError, match=r"there is no file model\.onnx next to its card"):
+    with pytest.raises(WeightsError, match=r"model\.onnx.*card"):
         read_weights(card)
     path.write_bytes(whole)
     assert read_weights(card) == whole

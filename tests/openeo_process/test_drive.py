@@ -130,7 +130,7 @@ def test_why_a_part_was_left_is_forgotten_once_it_goes_on(book):
 def test_after_a_canary_that_failed_nothing_is_started_and_what_was_is_watched(book, back_end, pilot):
     drive_batches(book, [batch_of(book, pilot, State.PLANNED, State.CREATED, State.STARTED)], 1)
     assert back_end.asked == []
-    assert [part.state for part in book.parts()] == [pilot, State.PLANNED, State.CREATED, State.FAILED]
+    assert [part.state for part in book.records()] == [pilot, State.PLANNED, State.CREATED, State.FAILED]
 
 
 def test_after_a_canary_that_came_back_the_rest_is_started(book, back_end):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openeo.rest._testing import DummyBackend
 from openeo.rest.connection import Connection
 
-from kappamask.backend.callbacks import Callback
+from kappamask.backend.processes.callbacks import Callback
 from kappamask.models import CubeError, JobError, load_card
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf, unusable
@@ -129,14 +129,14 @@ def test_23_cleaning_that_chunks_can_do_is_given_room_and_other_is_refused(metre
         assert 64 + reach <= overlap <= size
         assert size % 16 == (size + 2 * overlap) % 16 == 0
     else:
-        with pytest.raises(CubeError, match="may add up to 144 px, such as a buffer or shadow length of 1440 m, or"):
+        with pytest.raises(CubeError, match=r"144 px.*1440 m"):
             chunk_arguments(card, None, None, cleaning)
 
 
 def test_23_an_overlap_that_is_given_must_be_as_wide_as_cleaning_reaches():
     cleaning = read_cleaning({"buffer_m": 330})
     assert chunk_arguments(load_card("compact"), 256, 40, cleaning)["overlap"][0]["value"] == 40
-    with pytest.raises(CubeError, match="reaches 33 px, but chunks with 32 px overlap know only 32 px"):
+    with pytest.raises(CubeError, match=r"33 px.*32 px"):
         chunk_arguments(load_card("compact"), 256, 32, cleaning)
 
 

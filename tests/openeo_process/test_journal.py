@@ -30,7 +30,7 @@ def test_what_is_planned_twice_is_planned_once(tmp_path):
     book.change(first, state=State.CREATED, job="j-1")
     (again,) = book.plan([part()])
     assert (again.state, again.job) == (State.CREATED, "j-1")
-    assert Journal(tmp_path / "j").parts(batch="batch") == [book.get(first.fingerprint)]
+    assert Journal(tmp_path / "j").records(batch="batch") == [book.get(first.fingerprint)]
 
 
 def test_a_batch_that_is_part_of_a_larger_one_goes_into_it(tmp_path):
@@ -39,9 +39,9 @@ def test_a_batch_that_is_part_of_a_larger_one_goes_into_it(tmp_path):
     a, b, c, d = (part(key, state=State.FETCHED) for key in "abcd")
     book.plan([a, replace(b, state=State.FAILED)])
     grown = book.plan([replace(one, batch="larger") for one in (a, b, c)])
-    assert {one.batch for one in grown} == {"larger"} and not book.parts(batch="batch")
+    assert {one.batch for one in grown} == {"larger"} and not book.records(batch="batch")
     book.plan([replace(one, batch="other") for one in (c, d)])
-    assert [len(book.parts(batch=name)) for name in ("larger", "other")] == [3, 1], "others stay whole"
+    assert [len(book.records(batch=name)) for name in ("larger", "other")] == [3, 1], "others stay whole"
 
 
 def test_a_second_plan_changes_the_credit_limit_but_no_jobs(tmp_path):
@@ -60,10 +60,10 @@ def test_a_batch_that_is_asked_for_with_another_archive_forgets_what_came_to_not
     book.plan([*old, other])
     new = [replace(part(f"new-{name}"), name=name) for name in (State.FAILED, State.PLANNED)]
     assert book.plan(new) == [book.get(one.fingerprint) for one in new]
-    left = {one.fingerprint for one in book.parts()} - {one.fingerprint for one in new}
+    left = {one.fingerprint for one in book.records()} - {one.fingerprint for one in new}
     assert left == {"other", *(f"old-{state}" for state in ("posting", "created", "started", "finished", "fetched"))}
     book.plan([replace(part("new-fetched"), name=State.FETCHED)])
-    assert "old-fetched" not in {one.fingerprint for one in book.parts()}, "its files are about to be replaced"
+    assert "old-fetched" not in {one.fingerprint for one in book.records()}, "its files are about to be replaced"
     assert not book.claim("old-fetched")
     with pytest.raises(JobError, match="submitted again meanwhile"):
         book.get("old-fetched")
@@ -128,7 +128,7 @@ def test_what_is_no_journal_is_refused_and_left_alone(tmp_path):
     with pytest.raises(JobError, match="journal"):
         Journal(path)
     assert path.read_bytes() == before
-    with pytest.raises(JobError, match="no part"):
+    with pytest.raises(JobError, match="no job bbbb"):
         Journal(tmp_path / "j").get("b" * 16)
 
 

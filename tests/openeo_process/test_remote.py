@@ -16,7 +16,7 @@ import pystac
 import pytest
 import rasterio
 from command import one_sentence
-from faults import Prices, Script, Weather, spoilt
+from faults import FaultPlan, Prices, Script, spoil_requests
 from files import geotiff
 from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
@@ -133,17 +133,17 @@ def test_scores_come_in_a_file_next_to_the_mask(kappamask, server, account, tmp_
 
 
 def test_what_the_canary_cost_counts_for_the_rest(kappamask, server, account, tmp_path):
-    with spoilt(server.url, Prices(30.0)) as url:
+    with spoil_requests(server.url, Prices(30.0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, "--max-credits", 40, area=WIDE)
         done = kappamask(*asked)
         assert done.code == 1 and "from the test job" in done.err, done.err
-        parts = Journal(tmp_path / "j").parts()
+        parts = Journal(tmp_path / "j").records()
         assert [part.state for part in parts[:1]] == [State.FETCHED] and parts[0].costs == 30.0
         assert {part.state for part in parts[1:]} == {State.PLANNED}, "nothing else was started"
         allowed = kappamask(*asked[:-1], 400)
         assert allowed.code == 0 and "credits for 2 jobs, from the test job" in allowed.err
         costs = json.loads((tmp_path / "out" / "collection.json").read_text())["kappamask:costs"]
-        assert costs == sum(part.costs for part in Journal(tmp_path / "j").parts()) > 30
+        assert costs == sum(part.costs for part in Journal(tmp_path / "j").records()) > 30
     assert len([job for job in jobs_of(server) if job["id"] == parts[0].job]) == 1
 
 
@@ -188,7 +188,7 @@ def test_the_canary_refuses_an_archive_of_another_version(kappamask, server, acc
     assert done.code == 1 and one_sentence(done.err.splitlines(keepends=True)[-1])
     assert "not the KappaMask that sent this job: package hash" in done.err
     assert "build the archive again with kappamask archive" in done.err and "give its URL again" in done.err
-    first, other = Journal(tmp_path / "j").parts()
+    first, other = Journal(tmp_path / "j").records()
     assert (first.state, other.state) == (State.FAILED, State.PLANNED), "nothing else is paid"
     assert ('"package"' in first.graph, '"package"' in other.graph) == (True, False)
     done = kappamask(*asked, "--archive", right)
@@ -213,13 +213,13 @@ def test_a_job_that_fails_says_what_to_change(kappamask, server, account, tmp_pa
     asked = words(server.url, tmp_path, "--option", absent, dates="2018-02-01/2018-02-04")
     done = kappamask(*asked)
     assert done.code == 1 and one_sentence(done.err.splitlines(keepends=True)[-1])
-    (part,) = Journal(tmp_path / "j").parts()
+    (part,) = Journal(tmp_path / "j").records()
     assert part.state is State.FAILED
     assert "URL that it reaches" in part.message and part.message.startswith("No archive /absent/deps.zip")
     assert kappamask("resume", "--journal", tmp_path / "j").code == 1
-    assert Journal(tmp_path / "j").parts()[0].job == part.job
+    assert Journal(tmp_path / "j").records()[0].job == part.job
     kappamask(*asked)
-    assert Journal(tmp_path / "j").parts()[0].job != part.job, "who types it again means it"
+    assert Journal(tmp_path / "j").records()[0].job != part.job, "who types it again means it"
 
 
 def test_ctrl_c_leaves_what_resume_goes_on_with(kappamask, server, account, tmp_path):
@@ -243,10 +243,10 @@ def test_a_full_disk_loses_nothing(kappamask, server, account, tmp_path):
     asked = words(server.url, tmp_path, dates="2018-02-01/2018-02-06")
     book = Journal(tmp_path / "j")
     assert kappamask(*asked, "--plan").code == 0
-    with spoilt(server.url, Script(("GET", "/results", "status before", 503))):
+    with spoil_requests(server.url, Script(("GET", "/results", "status before", 503))):
         pass
     kappamask(*asked)
-    (part,) = book.parts()
+    (part,) = book.records()
     folder, (name,) = Path(part.folder), [p.name for p in Path(part.folder).glob("*.tif")]
     whole = (folder / name).read_bytes()
     for path in folder.iterdir():
@@ -256,7 +256,7 @@ def test_a_full_disk_loses_nothing(kappamask, server, account, tmp_path):
     full.symlink_to("/dev/full")
     done = kappamask("resume", "--journal", tmp_path / "j")
     assert done.code == 1 and "No space left" in done.err
-    assert book.parts()[0].state is State.FINISHED
+    assert book.records()[0].state is State.FINISHED
     assert not (folder / name).exists()
     full.unlink()
     assert kappamask("fetch", "--journal", tmp_path / "j").code == 0
@@ -264,17 +264,17 @@ def test_a_full_disk_loses_nothing(kappamask, server, account, tmp_path):
 
 
 def test_links_that_have_expired_are_signed_again(kappamask, server, account, tmp_path):
-    weather = Script(
+    plan = Script(
         ("GET", ".tif", "status before", 403), ("GET", ".tif", "truncate", 0), ("GET", ".tif", "status before", 410)
     )
-    with spoilt(server.url, weather) as url:
+    with spoil_requests(server.url, plan) as url:
         done = kappamask(*words(url, tmp_path, dates="2018-02-01/2018-02-07"))
     assert done.code == 0, done.err
-    assert weather.happened == {"status before": 2, "truncate": 1}
+    assert plan.happened == {"status before": 2, "truncate": 1}
 
 
-class Silent(Weather):
-    """Fair weather, in which results do not tell what they cover."""
+class Silent(FaultPlan):
+    """No faults, but results do not tell what they cover."""
 
     def amend(self, method, path, content):
         return content.replace(b"proj:bbox", b"its bbox") if path.endswith("/results") else content
@@ -288,14 +288,14 @@ def test_a_mask_of_half_its_part_is_refused_unless_the_back_end_says_so(
     It says so, but here the message is lost.
     """
     monkeypatch.setattr(RetryPolicy, "wait", lambda *_: 0.1)
-    with spoilt(server.url, Silent(0, 0)) as url:
+    with spoil_requests(server.url, Silent(0, 0)) as url:
         asked = words(url, tmp_path, "--part-km", 1, area=WIDE, dates="2018-02-01/2018-02-13")
         done = kappamask(*asked)
         assert done.code == 1 and "covers 47% of its part" in done.err and "--allow-holes" in done.err, done.err
-        assert [part.state for part in Journal(tmp_path / "j").parts()] == [State.FINISHED, State.PLANNED]
+        assert [part.state for part in Journal(tmp_path / "j").records()] == [State.FINISHED, State.PLANNED]
         taken = kappamask("resume", "--journal", tmp_path / "j", "--allow-holes")
         assert taken.code == 0, taken.err
-    parts = Journal(tmp_path / "j").parts()
+    parts = Journal(tmp_path / "j").records()
     assert {(part.state, part.posts) for part in parts} == {(State.FETCHED, 1)}, "no job was made twice"
 
 
@@ -312,7 +312,7 @@ def test_the_same_request_with_another_folder_comes_there_and_is_not_paid_again(
     mask, collection = (Path(file) for file in json.loads(done.out)["files"])
     assert {mask.parent, collection.parent} == {tmp_path / "other"}
     assert mask.read_bytes() == (tmp_path / "out" / mask.name).read_bytes(), "what was there stays there"
-    (part,) = Journal(tmp_path / "j").parts()
+    (part,) = Journal(tmp_path / "j").records()
     assert Path(part.folder).parent == tmp_path / "other" / JOB_FILES
     (Path(part.folder) / "manifest.json").unlink()
     asked[out] = tmp_path / "third"
@@ -358,7 +358,7 @@ def test_products_that_say_they_are_cloudier_are_left_out(kappamask, tmp_path, m
 
 
 def test_a_token_that_has_expired_is_renewed(kappamask, server, account, tmp_path):
-    with spoilt(server.url, Script(("GET", "/jobs/", "status before", 401))) as url:
+    with spoil_requests(server.url, Script(("GET", "/jobs/", "status before", 401))) as url:
         done = kappamask(*words(url, tmp_path, dates="2018-02-01/2018-02-08"))
     assert done.code == 0, done.err
 
@@ -372,7 +372,7 @@ def test_cancel_ends_jobs_on_the_back_end(kappamask, server, account, tmp_path):
             break
     client.communicate(timeout=60)
     assert kappamask("cancel", "--journal", tmp_path / "j").code == 0
-    (part,) = Journal(tmp_path / "j").parts()
+    (part,) = Journal(tmp_path / "j").records()
     assert part.state is State.CANCELED
     assert {job["status"] for job in jobs_of(server) if job["id"] == part.job} <= {"canceled", "finished"}
     listed = kappamask("jobs", "--journal", tmp_path / "j")

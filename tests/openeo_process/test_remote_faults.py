@@ -18,7 +18,7 @@ import openeo
 import pytest
 import rasterio
 from fault_client import drive
-from faults import Weather, spoilt
+from faults import FaultPlan, spoil_requests
 from files import geotiff
 
 from kappamask.backend.server import Server, running_server
@@ -73,9 +73,9 @@ def plan_jobs(server: Server, url: str, run: int, folder: Path) -> list[JobRecor
     ]
 
 
-def through(url: str, server: Server, book: Journal, keys: list[str], weather: Weather) -> None:
+def through(url: str, server: Server, book: Journal, keys: list[str], plan: FaultPlan) -> None:
     """Clients, some of them killed, until one comes to its end."""
-    chance, began = random.Random(weather.random.random()), time.monotonic()
+    chance, began = random.Random(plan.random.random()), time.monotonic()
     for kill in range(10_000):
         client = PROCESS.Process(target=drive, args=(url, (server.user, server.password), str(book.path), keys))
         client.start()
@@ -84,24 +84,24 @@ def through(url: str, server: Server, book: Journal, keys: list[str], weather: W
             client.kill()
             client.join()
             TALLY["clients killed"] += 1
-        elif all(part.state.ended for part in book.parts()):
+        elif all(part.state.is_final for part in book.records()):
             return
-        weather.calm = time.monotonic() - began > LIMIT_S / 3
-        assert time.monotonic() - began < LIMIT_S, [(part.state, part.message) for part in book.parts()]
+        plan.calm = time.monotonic() - began > LIMIT_S / 3
+        assert time.monotonic() - began < LIMIT_S, [(part.state, part.message) for part in book.records()]
 
 
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_nothing_is_lost_or_done_twice(server, seed, tmp_path):
-    weather = Weather(seed, SHARE)
-    with spoilt(server.url, weather) as url:
+    plan = FaultPlan(seed, SHARE)
+    with spoil_requests(server.url, plan) as url:
         book = Journal(tmp_path / "journal.sqlite")
         parts = book.plan(plan_jobs(server, url, seed, tmp_path / "out"))
-        through(url, server, book, [part.fingerprint for part in parts], weather)
-    TALLY.update(weather.happened)
+        through(url, server, book, [part.fingerprint for part in parts], plan)
+    TALLY.update(plan.happened)
     connection = openeo.connect(server.url).authenticate_basic(server.user, server.password)
     jobs = connection.list_jobs(limit=10_000)
     masks = set()
-    for part in book.parts():
+    for part in book.records():
         assert part.state is State.FETCHED, part.message
         own = [job for job in jobs if title_tag(part.fingerprint) in job["title"]]
         assert [job["id"] for job in own if job["status"] != "created"] == [part.job], "paid once"

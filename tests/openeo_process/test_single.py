@@ -2,7 +2,7 @@
 
 import openeo
 import pytest
-from faults import Script, spoilt
+from faults import Script, spoil_requests
 from remote import DATES, PYTHON, back_end, jobs_of
 
 from kappamask.openeo_process import cloud_mask, fetch, submit
@@ -34,7 +34,7 @@ def test_the_same_call_again_finds_the_same_job(server, tmp_path, capsys, kappam
     assert "finished" in said and first.job_id in said
     (path,) = fetch(again, tmp_path / "out")
     assert str(path) in capsys.readouterr().out
-    (record,) = Journal(locate_journal()).parts()
+    (record,) = Journal(locate_journal()).records()
     assert (record.job, record.state, record.folder) == (first.job_id, State.FETCHED, str(tmp_path / "out"))
     assert record.title.startswith("Mine ") and path.parent == tmp_path / "out"
     resumed = kappamask("resume", "--journal", locate_journal())
@@ -48,7 +48,7 @@ def test_the_same_call_again_finds_the_same_job(server, tmp_path, capsys, kappam
 def test_an_answer_that_is_lost_makes_no_second_job(server, monkeypatch):
     monkeypatch.setattr("kappamask.openeo_process.jobs.single.RetryPolicy", lambda: QUICK)
     before = len(jobs_of(server))
-    with spoilt(server.url, Script(("POST", "/jobs", "drop after", 0))) as url:
+    with spoil_requests(server.url, Script(("POST", "/jobs", "drop after", 0))) as url:
         job = submit(mask_of(server, url), title="Lost", **OPTIONS)
     assert len(jobs_of(server)) == before + 1
     assert job.job_id in {one["id"] for one in jobs_of(server)}

@@ -15,7 +15,7 @@ import openeo
 import pytest
 import rasterio
 from command import one_sentence
-from faults import Weather, spoilt
+from faults import FaultPlan, spoil_requests
 from remote import DATE, DATES, WIDE, back_end, jobs_of, log_in
 
 from kappamask.models import JobError
@@ -66,7 +66,7 @@ def as_documents(assets: dict) -> dict:
     return {"thumbnail": {"href": one["href"].partition("/openeo/")[0] + "/.well-known/openeo", "roles": ["metadata"]}}
 
 
-class Stac11(Weather):
+class Stac11(FaultPlan):
     """Results rewritten to STAC 1.1, and jobs that cost so many credits."""
 
     def __init__(self, shape=as_item_keys, costs: float | None = None) -> None:
@@ -120,21 +120,21 @@ def expected_mask(server, tmp_path_factory):
 
 @pytest.mark.parametrize("shape", [as_item_keys, as_folders, as_data])
 def test_results_of_both_versions_become_the_same_mask(kappamask, server, account, tmp_path, shape, expected_mask):
-    with spoilt(server.url, Stac11(shape)) as url:
+    with spoil_requests(server.url, Stac11(shape)) as url:
         done = kappamask(*words(url, tmp_path, "--json"))
     assert done.code == 0, done.err
     mask, _collection = json.loads(done.out)["files"]
     assert pixels(mask) == expected_mask
-    for part in Journal(tmp_path / "j").parts():
+    for part in Journal(tmp_path / "j").records():
         names = {path.name for path in Path(part.folder).iterdir()}
         assert names == {f"openEO_{DATE}Z.tif", MANIFEST}
 
 
 def test_the_canary_is_proven_and_its_dates_are_counted(kappamask, server, account, tmp_path):
-    with spoilt(server.url, Stac11(costs=30.0)) as url:
+    with spoil_requests(server.url, Stac11(costs=30.0)) as url:
         done = kappamask(*words(url, tmp_path, "--max-credits", 40, area=LARGE, part_km=50))
         assert done.code == 1 and "from the test job) are more than --max-credits 40" in done.err, done.err
-        canary, other = Journal(tmp_path / "j").parts()
+        canary, other = Journal(tmp_path / "j").records()
         assert (canary.name, canary.state, other.state) == (TEST_JOB, State.FETCHED, State.PLANNED)
         allowed = kappamask(*words(url, tmp_path, "--max-credits", 4000, area=LARGE, part_km=50))
     assert allowed.code == 0 and "credits for 2 jobs, from the test job" in allowed.err, allowed.err
@@ -143,7 +143,7 @@ def test_the_canary_is_proven_and_its_dates_are_counted(kappamask, server, accou
 
 def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expected_mask):
     """A client is ended inside a file that an earlier version had named otherwise."""
-    with spoilt(server.url, Stac11()) as url:
+    with spoil_requests(server.url, Stac11()) as url:
         command = [str(KAPPAMASK), *map(str, words(url, tmp_path))]
         client = subprocess.Popen(command, env={**os.environ}, stderr=subprocess.PIPE, text=True)
         for line in client.stderr:
@@ -151,7 +151,7 @@ def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expec
                 client.send_signal(signal.SIGINT)
                 break
         client.communicate(timeout=60)
-        part = next(part for part in Journal(tmp_path / "j").parts() if part.job)
+        part = next(part for part in Journal(tmp_path / "j").records() if part.job)
         folder = Path(part.folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, half in ((f"openEO_{DATE}Z.tif", TIFF[:2]), (f"0f8f_{DATE}T00:00:00Z_openEO", TIFF)):
@@ -159,7 +159,7 @@ def test_who_was_interrupted_goes_on(kappamask, server, account, tmp_path, expec
         before = len(jobs_of(server))
         done = kappamask("resume", "--journal", tmp_path / "j", "--json")
     assert done.code == 0, done.err
-    parts = Journal(tmp_path / "j").parts()
+    parts = Journal(tmp_path / "j").records()
     assert len(jobs_of(server)) == before + len([one for one in parts if one.job != part.job]), "nothing is paid twice"
     assert pixels(json.loads(done.out)["files"][0]) == expected_mask
     assert not [*(tmp_path / "out").rglob(".*")]
@@ -185,11 +185,11 @@ def rewrite_as_released(part, book):
 
 @pytest.mark.parametrize("again", ["resume", "submit"])
 def test_masks_that_the_released_version_lost_come_back(kappamask, server, account, tmp_path, expected_mask, again):
-    with spoilt(server.url, Stac11()) as url:
+    with spoil_requests(server.url, Stac11()) as url:
         asked = words(url, tmp_path)
         assert kappamask(*asked).code == 0
         before, book = len(jobs_of(server)), Journal(tmp_path / "j")
-        for part in book.parts():
+        for part in book.records():
             rewrite_as_released(part, book)
         mask = tmp_path / "out" / f"mask_{DATE}_32635.tif"
         mask.unlink()
@@ -201,24 +201,24 @@ def test_masks_that_the_released_version_lost_come_back(kappamask, server, accou
 
 @pytest.mark.parametrize("once", [False, True])
 def test_files_without_a_mask_are_an_error_and_come_with_a_later_version(kappamask, server, account, tmp_path, once):
-    weather = Stac11(as_documents)
-    with spoilt(server.url, weather) as url:
+    plan = Stac11(as_documents)
+    with spoil_requests(server.url, plan) as url:
         done = kappamask(*words(url, tmp_path))
         last = done.err.splitlines(keepends=True)[-1]
         assert done.code == 1 and one_sentence(last), done.err
         assert "no mask is among its files: found was openeo; needed is a GeoTIFF with a date" in last
         assert "kappamask resume" in last
-        assert [part.state for part in Journal(tmp_path / "j").parts()] == [State.FINISHED, State.PLANNED]
+        assert [part.state for part in Journal(tmp_path / "j").records()] == [State.FINISHED, State.PLANNED]
         fetched = kappamask("fetch", "--journal", tmp_path / "j")
         assert fetched.code == 1 and "no mask is among its files" in fetched.err
-        before, weather.shape = len(jobs_of(server)), as_item_keys
+        before, plan.shape = len(jobs_of(server)), as_item_keys
         done = kappamask("fetch" if once else "resume", "--journal", tmp_path / "j")
     assert done.code == 0, done.err
     assert len(jobs_of(server)) == before + (not once), "what was paid is not paid again"
 
 
 def test_python_fetches_by_path_too(server, tmp_path):
-    with spoilt(server.url, Stac11(as_folders)) as url:
+    with spoil_requests(server.url, Stac11(as_folders)) as url:
         connection = openeo.connect(url).authenticate_basic(server.user, server.password)
         job = next(job for job in log_in(server).list_jobs() if job["status"] == "finished")
         files = fetch(connection.job(job["id"]), tmp_path / "out")

@@ -75,7 +75,7 @@ def test_shares_are_of_the_valid_pixels(values: list[int], lazy: bool) -> None:
         return
     assert found.cloud_cover == pytest.approx(100 * (valid.count(3) + valid.count(4)) / len(valid))
     assert found.percentages["clear"] == pytest.approx(100 * valid.count(1) / len(valid))
-    assert sum(one for share in found.shown if (one := found.percent(share))) == pytest.approx(100)
+    assert sum(one for share in found.valid_classes if (one := found.percent(share))) == pytest.approx(100)
     assert sum(found.fractions.values()) == pytest.approx(1)
 
 
@@ -141,7 +141,7 @@ def test_masks_of_all_schemes_are_reported(tmp_path: Path, name: str) -> None:
     assert item.properties["kappamask:scheme"] == name
     assert ("classification:classes" in item.assets["mask"].extra_fields) == (name != "bits")
     page = write_page(tmp_path / "m.html", path).read_text()
-    assert found.shown[0].label in page
+    assert found.valid_classes[0].label in page
 
 
 # where a mask lies

@@ -125,7 +125,7 @@ def test_pixels_of_other_sizes_are_refused(tmp_path: Path, size: float, crs: str
 def test_folders_of_other_resolutions_are_refused(tmp_path: Path) -> None:
     jp2(tmp_path / "B02.jp2", digits(1)[0], 5)
     assert open_scene(tmp_path).shape == (1, 96, 80)
-    with pytest.raises(SceneError, match="B02 has pixels of 5, which are not halved to 20 m"):
+    with pytest.raises(SceneError, match=r"B02.* 5.*20 m"):
         open_scene(tmp_path, resolution=20)
 
 

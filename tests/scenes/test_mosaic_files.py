@@ -73,7 +73,7 @@ def test_scores_behind_the_masks_are_put_together_as_the_masks_are(tmp_path):
 def test_other_grids_are_refused(tmp_path, change):
     one = write(tmp_path / "a.tif", np.ones((4, 4)))
     two = write(tmp_path / "b.tif", np.ones((4, 4)), **change)
-    with pytest.raises(SceneError, match=r"b\.tif is not on the grid of a\.tif"):
+    with pytest.raises(SceneError, match=r"b\.tif.*grid.*a\.tif"):
         mosaic([one, two])
 
 

@@ -102,7 +102,7 @@ def test_of_several_tiles_one_is_chosen_by_its_granule(tmp_path: Path) -> None:
     scene = open_scene(next(path.glob("GRANULE/*T33TUG*")))
     assert (scene.attrs["tile"], str(scene.rio.crs)) == ("33TUG", "EPSG:32633")
     zipped = safe(tmp_path / "z", layout="long", baseline="02.01", tile="T32TQM,T33TUG", zipped=True)
-    with pytest.raises(SceneError, match="2 tiles: 32TQM, 33TUG; unzip it, and give"):
+    with pytest.raises(SceneError, match=r"2 tiles.*32TQM.*33TUG.*unzip"):
         open_scene(zipped)
 
 
@@ -149,7 +149,7 @@ def test_a_product_may_lie_in_a_folder_of_the_archive(tmp_path: Path) -> None:
 def test_bands_are_chosen_and_a_lacking_one_matters_only_then(tmp_path: Path) -> None:
     path = safe(tmp_path, missing=("B05",))
     assert list(open_scene(path, bands=["b3", "B02"])["bands"].values) == ["B03", "B02"]
-    with pytest.raises(SceneError, match=r"lacks B05; get it again, or name the bands to use with bands="):
+    with pytest.raises(SceneError, match=r"lacks B05.*bands="):
         open_scene(path)
     with pytest.raises(SceneError, match="lacks B05; it has B01"):
         open_scene(path, bands=["B02", "B05"])

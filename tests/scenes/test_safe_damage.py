@@ -78,13 +78,13 @@ def test_the_level_asked_for_is_that_of_the_product(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["S2A_MSIL2A_20210527T102021_N0511_R065_T32TQM_20210527T123456.SAFE", "x_L2A.SAFE"])
 def test_the_level_of_a_products_name_counts(tmp_path: Path, name: str) -> None:
-    with pytest.raises(SceneError, match="L1C by its metadata, L2A by its name"):
+    with pytest.raises(SceneError, match=r"L1C.*metadata.*L2A.*name"):
         open_scene(safe(tmp_path).rename(tmp_path / name))
 
 
 def test_the_baseline_of_a_products_name_counts(tmp_path: Path) -> None:
     path = safe(tmp_path)
-    with pytest.raises(SceneError, match=r"dn_offset by its baseline 05\.11, dn_harmonized by its name"):
+    with pytest.raises(SceneError, match=r"dn_offset.*05\.11.*dn_harmonized"):
         open_scene(path.rename(tmp_path / path.name.replace("N0511", "N0301")))
 
 

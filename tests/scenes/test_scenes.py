@@ -694,7 +694,7 @@ def test_a_copy_that_gdal_cuts_short_in_silence_is_noticed(tmp_path: Path, monke
         cut(target, 0.9)
 
     monkeypatch.setattr(rasterio.shutil, "copy", copy_short)
-    with pytest.raises(SceneError, match="not whole when read back; is the disk full"):
+    with pytest.raises(SceneError, match=r"read back.*disk full"):
         write_mask(mask_of(700, 600), tmp_path / "m.tif")
     assert not list(tmp_path.iterdir())
 

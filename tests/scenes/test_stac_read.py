@@ -313,7 +313,7 @@ def test_an_item_at_an_address_is_read_by_ranges(scene: Path, monkeypatch: pytes
         assert f"/{path.name}" in seen and "/B11.tif" in seen
         with pytest.raises(SceneError, match="is no HTTPS address"):
             open_scene(f"{address}/{path.name}")
-        with pytest.raises(SceneError, match=r"gone\.json cannot be had: the answer is 404"):
+        with pytest.raises(SceneError, match=r"gone\.json.*404"):
             open_stac(f"{address}/gone.json", loopback=True)
 
 

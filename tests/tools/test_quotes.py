@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 import quotes
-from shown import ROOT
+from doc_snippets import ROOT
 
 TABLE = tomllib.loads(quotes.TABLE.read_text(encoding="utf-8"))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from shown import ROOT
+from doc_snippets import ROOT
 
 sys.path.insert(0, str(ROOT / "tools" / "release"))
 import check

@@ -13,7 +13,9 @@ PASSED, LEFT = 0.5, 0.6
 
 
 def make_patch(ground, sets, *, place="here", level="L1C"):
-    return Patch(place, place, "train", level, None, BANDS, ground, class_sets.to_codes(sets), merged=False, sets=sets)
+    return Patch(
+        place, place, "train", level, None, BANDS, ground, class_sets.to_codes(sets), merges_thin=False, sets=sets
+    )
 
 
 @pytest.fixture

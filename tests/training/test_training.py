@@ -113,7 +113,7 @@ def test_of_own_scenes_places_and_kinds_are_drawn_alike() -> None:
         planes = np.ones((1, 8, 8), np.float32)
         labels = np.full((8, 8), sets, np.uint8)
         return Patch(
-            "p", place, "train", "L1C", None, ("B02",), planes, truth, merged=False, sets=labels, kinds=(kind,)
+            "p", place, "train", "L1C", None, ("B02",), planes, truth, merges_thin=False, sets=labels, kinds=(kind,)
         )
 
     shares = labelled.weigh_patches(
@@ -173,16 +173,18 @@ def test_input_is_the_contract_of_the_network() -> None:
 
 
 def test_labels_of_either_kind_do_not_tell_the_clouds_apart() -> None:
-    def loss_of(channel: int, *, merged: bool) -> float:
+    def loss_of(channel: int, *, merges_thin: bool) -> float:
         logits = torch.zeros(1, 4, 8, 8)
         logits[:, channel] = 9
         return float(
-            compute_loss(logits, batches.Batch(torch.zeros(1, 14, 8, 8), torch.full((1, 8, 8), 12 if merged else 8)))
+            compute_loss(
+                logits, batches.Batch(torch.zeros(1, 14, 8, 8), torch.full((1, 8, 8), 12 if merges_thin else 8))
+            )
         )
 
-    assert loss_of(2, merged=True) == pytest.approx(loss_of(3, merged=True), abs=1e-4)
-    assert loss_of(2, merged=False) > loss_of(3, merged=False) + 1
-    assert loss_of(0, merged=True) > loss_of(2, merged=True) + 1
+    assert loss_of(2, merges_thin=True) == pytest.approx(loss_of(3, merges_thin=True), abs=1e-4)
+    assert loss_of(2, merges_thin=False) > loss_of(3, merges_thin=False) + 1
+    assert loss_of(0, merges_thin=True) > loss_of(2, merges_thin=True) + 1
 
 
 def test_pixels_that_are_not_judged_do_not_count() -> None:

@@ -307,7 +307,7 @@ def test_22_a_package_that_is_another_than_the_senders_is_refused(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     right = package_hash(package_files(load_card("compact")))
     assert run(chunk_cube(), {**CONTEXT, "package": right}).equals(run(chunk_cube()))
-    with pytest.raises(JobError, match=r"needed is 0{12}…; build the archive again with kappamask archive"):
+    with pytest.raises(JobError, match=r"0{12}….*kappamask archive"):
         run(chunk_cube(), {**CONTEXT, "package": "0" * 64})
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from networks import write_model
 
-from kappamask.conversion.releases import OFFICIAL
+from kappamask.conversion.cards import OFFICIAL
 from kappamask.models import CardError, catalog, list_cards, load_card
 from kappamask.models.catalog import OFFICIAL_NETWORKS
 from kappamask.workflows.networks import describe_network, format_network, format_networks, list_networks

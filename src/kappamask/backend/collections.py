@@ -9,8 +9,7 @@ from openeo_driver.backend import AbstractCollectionCatalog, LoadParameters
 from openeo_driver.errors import CollectionNotFoundException, OpenEOApiException
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.bands import describe_band
-from kappamask.backend.cube import SceneCube
+from kappamask.backend.cube import SceneCube, describe_band
 from kappamask.backend.engines import Run
 from kappamask.backend.load import Request, load
 from kappamask.backend.scene_index import ANNOUNCED, COLLECTIONS, SceneRecord, filter_scenes, index

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
-from openeo.metadata import BandDimension, CubeMetadata, SpatialDimension, TemporalDimension
+from openeo.metadata import Band, BandDimension, CubeMetadata, SpatialDimension, TemporalDimension
 from openeo_driver.datacube import DriverDataCube
 from openeo_driver.datastructs import StacAsset
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.bands import compute_ndvi, describe_band
-from kappamask.backend.callbacks import Callback
-from kappamask.backend.dimensions import add_dimension, apply_along, check_target, list_labels
 from kappamask.backend.engines import Run
 from kappamask.backend.errors import api_error, invalid_parameter
-from kappamask.backend.filters import select_labels
 from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
-from kappamask.backend.kernel import convolve
-from kappamask.backend.masking import hide_masked, hide_polygon, is_inside
-from kappamask.backend.merging import merge
-from kappamask.backend.neighborhood import Neighborhood
-from kappamask.backend.periods import list_periods
-from kappamask.backend.resampling import METHODS, match_grid, resample
+from kappamask.backend.processes import dimensions
+from kappamask.backend.processes.callbacks import Callback
+from kappamask.backend.processes.neighborhood import Neighborhood, convolve
+from kappamask.backend.processes.overlay import hide_masked, hide_polygon, merge
+from kappamask.backend.processes.pixel_math import compute_ndvi
+from kappamask.backend.processes.spatial import find_method, is_inside, match_grid, resample
+from kappamask.backend.processes.temporal import aggregate_intervals, filter_dates, list_periods
+from kappamask.backend.processes.udf import UdfNode, run_along, run_by_date, run_reducer
 from kappamask.backend.save import write
-from kappamask.backend.temporal import aggregate_intervals
-from kappamask.backend.udf_dimension import run_along, run_by_date, run_reducer
-from kappamask.backend.udf_node import UdfNode
+from kappamask.udf.cube import COMMON_NAMES
 
-__all__ = ["SceneCube"]
+__all__ = ["SceneCube", "describe_band"]
+
+EO_NAMES = {band: "rededge" if name.startswith("rededge") else name for name, band in COMMON_NAMES.items()}
+"""Sentinel-2 band -> its common name in the STAC extension eo, version 1, which three bands share."""
 
 
 class SceneCube(DriverDataCube):  # type: ignore[misc]
@@ -54,36 +52,15 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
 
     def filter_bands(self, bands: list[str]) -> SceneCube:
         """Bands by name, in the order given."""
-        have = [str(b) for b in self.array.bands.values]
-        missing = [band for band in bands if band not in have]
-        if missing:
-            raise invalid_parameter(
-                "filter_bands", "bands", f"no band {', '.join(missing)}; there are {', '.join(have)}"
-            )
-        return self._derive(self.array.sel(bands=bands))
+        return self._derive(dimensions.filter_bands(self.array, bands))
 
     def filter_temporal(self, start: str | None, end: str | None) -> SceneCube:
         """Dates from `start` up to and without `end`."""
-        t = pd.DatetimeIndex(self.array.t.values)
-        first = t.min() if start is None else pd.Timestamp(start).tz_localize(None)
-        after = t.max() + pd.Timedelta(1, "D") if end is None else pd.Timestamp(end).tz_localize(None)
-        keep = np.flatnonzero((t >= first) & (t < after))
-        if not keep.size:
-            have = ", ".join(f"{day:%Y-%m-%d}" for day in t)
-            raise invalid_parameter("filter_temporal", "extent", f"no date lies in [{start}, {end}); there are {have}")
-        return self._derive(self.array.isel(t=keep))
+        return self._derive(filter_dates(self.array, start, end))
 
     def filter_labels(self, condition: dict[str, Any], dimension: str, **_unused: Any) -> SceneCube:
         """Dates whose label, such as 2018-02-02T00:00:00Z, fulfils the condition."""
-        if dimension != "t":
-            raise invalid_parameter(
-                "filter_labels", "dimension", f"labels of {dimension!r} cannot be filtered, those of 't' can"
-            )
-        labels = [f"{day:%Y-%m-%dT%H:%M:%SZ}" for day in pd.DatetimeIndex(self.array.t.values)]
-        keep = np.flatnonzero(select_labels(labels, condition))
-        if not keep.size:
-            raise invalid_parameter("filter_labels", "condition", f"no date fulfils it; there are {', '.join(labels)}")
-        return self._derive(self.array.isel(t=keep))
+        return self._derive(dimensions.filter_labels(self.array, condition, dimension))
 
     def filter_bbox(self, west: float, south: float, east: float, north: float, crs: Any = None) -> SceneCube:
         """Pixels that the box touches."""
@@ -108,19 +85,18 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         """Other pixel size or CRS; 0 and None keep what the cube has."""
         if align != "upper-left":
             raise invalid_parameter("resample_spatial", "align", f"{align!r} is not supported; there is upper-left")
-        _check_method("resample_spatial", method)
+        warp_method = find_method("resample_spatial", method)
         x, y = resolution if isinstance(resolution, (list, tuple)) else (resolution, resolution)
         step = (float(x), float(y)) if x and y else None
         target = projection or self.epsg
         if target == self.epsg and step in (None, tuple(map(abs, self.array.rio.resolution()))):
             return self
-        warped = resample(self.array, target, step, METHODS[method])
+        warped = resample(self.array, target, step, warp_method)
         return self._derive(warped, transform_bounds(self.area, self.epsg, target))
 
     def resample_cube_spatial(self, target: SceneCube, method: str = "near") -> SceneCube:
         """Bring the pixels to the grid of `target`; NaN where this cube does not reach."""
-        _check_method("resample_cube_spatial", method)
-        matched = match_grid(self.array, target.array, METHODS[method])
+        matched = match_grid(self.array, target.array, find_method("resample_cube_spatial", method))
         return SceneCube(matched, target.area, target._margin, self._run)
 
     def apply_neighborhood(
@@ -154,9 +130,9 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         """Other values along `t` or `bands`, by one UDF or by arithmetic and arrays."""
         if node := UdfNode.parse("apply_dimension", process, context, env):
             return self._derive(run_along(node, self.array, self._run, dimension, target_dimension))
-        check_target(dimension, target_dimension)
+        dimensions.check_target(dimension, target_dimension)
         callback = Callback.parse("apply_dimension", process, dimension, _constants(context, env))
-        return self._derive(apply_along(self.array, callback, dimension))
+        return self._derive(dimensions.apply_along(self.array, callback, dimension))
 
     def reduce_dimension(
         self, reducer: dict[str, Any], *, dimension: str, context: Any = None, env: EvalEnv
@@ -178,7 +154,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         context: Any = None,
         reduce: bool = True,  # noqa: ARG002
     ) -> SceneCube:
-        """One date for each interval; see `temporal.aggregate_intervals`."""
+        """One date for each interval; see `processes.temporal.aggregate_intervals`."""
         self._check_dimension(dimension or "t", allowed=("t",))
         callback = Callback.parse("aggregate_temporal", reducer, "t", {"context": context})
         return self._derive(aggregate_intervals(self.array, intervals, labels, lambda cube: callback(data=cube)))
@@ -186,34 +162,28 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     def aggregate_temporal_period(
         self, period: str, reducer: dict[str, Any], dimension: str | None = None, context: Any = None
     ) -> SceneCube:
-        """One date, its start, for each calendar period; see `periods`."""
+        """One date, its start, for each calendar period; see `processes.temporal.PERIODS`."""
         self._check_dimension(dimension or "t", allowed=("t",))
         intervals = list_periods(pd.DatetimeIndex(self.array.t.values), period)
         return self.aggregate_temporal(intervals, reducer, dimension=dimension, context=context)
 
     def apply_kernel(self, kernel: Any, factor: float = 1, border: Any = 0, replace_invalid: float = 0) -> SceneCube:
-        """Weighted sums of the pixels round each pixel of the area; see `kernel.convolve`."""
+        """Weighted sums of the pixels round each pixel of the area; see `processes.neighborhood.convolve`."""
         return self._derive(convolve(crop(self.array, self.area), kernel, factor, border, replace_invalid))
 
     def add_dimension(self, name: str, label: Any, type: str = "other") -> SceneCube:  # noqa: A002
         """The cube with `t` or `bands` of one label."""
-        return self._derive(add_dimension(self.array, name, label, type))
+        return self._derive(dimensions.add_dimension(self.array, name, label, type))
 
     def dimension_labels(self, dimension: str) -> list[Any]:
         """The labels of a dimension, x and y without the pixels beyond the area."""
         self._check_dimension(dimension, allowed=("t", "bands", "y", "x"))
-        return list_labels(crop(self.array, self.area), dimension)
+        return dimensions.list_labels(crop(self.array, self.area), dimension)
 
     def drop_dimension(self, name: str) -> SceneCube:
         """The cube without a dimension of one label."""
         self._check_dimension(name, allowed=("t", "bands"))
-        if self.array.sizes[name] != 1:
-            raise api_error(
-                "DimensionLabelCountMismatch",
-                f"The dimension {name} has {self.array.sizes[name]} labels and only one of 1 can be dropped; use "
-                "reduce_dimension or a filter first.",
-            )
-        return self._derive(self.array.isel({name: 0}, drop=True))
+        return self._derive(dimensions.drop_dimension(self.array, name))
 
     def _check_dimension(self, name: str, allowed: tuple[str, ...]) -> None:
         have = [dim for dim in allowed if dim in self.array.dims]
@@ -222,35 +192,24 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
             raise api_error("DimensionNotAvailable", f"No dimension {name} can be used here; {listed}.")
 
     def ndvi(self, nir: str = "nir", red: str = "red", target_band: str | None = None) -> SceneCube:
-        """The vegetation index, alone or as an added band; see `bands.compute_ndvi`."""
+        """The vegetation index, alone or as an added band; see `processes.pixel_math.compute_ndvi`."""
         return self._derive(compute_ndvi(self.array, nir, red, target_band))
 
     def merge_cubes(self, other: SceneCube, overlap_resolver: dict[str, Any] | None = None) -> SceneCube:
-        """The labels of both cubes on this one's pixels; see `merging.merge`."""
+        """The labels of both cubes on this one's pixels; see `processes.overlay.merge`."""
         resolver = Callback.parse("merge_cubes", overlap_resolver) if overlap_resolver else None
         return self._derive(merge(self.array, other.array, resolver).rio.write_crs(self.epsg))
 
     def rename_labels(self, dimension: str, target: list[Any], source: list[Any] | None = None) -> SceneCube:
         """New names for all bands, or for those in `source`."""
-        if dimension != "bands" or "bands" not in self.array.dims:
-            raise invalid_parameter(
-                "rename_labels", "dimension", f"{dimension} cannot be renamed; bands can, if the cube has any"
-            )
-        have, new = [str(band) for band in self.array.bands.values], [str(label) for label in target]
-        if source:
-            names = dict(zip(map(str, source), new, strict=True))
-            new = [names.get(band, band) for band in have]
-        if len(new) != len(have) or len(set(new)) != len(new):
-            reason = f"{target} does not give {len(have)} distinct labels to {', '.join(have)}"
-            raise invalid_parameter("rename_labels", "target", reason)
-        return self._derive(self.array.assign_coords(bands=new))
+        return self._derive(dimensions.rename_bands(self.array, dimension, target, source))
 
     def mask(self, mask: SceneCube, replacement: float | None = None) -> SceneCube:
-        """Where the mask is not 0, `replacement` or NaN; see `masking.hide_masked`."""
+        """Where the mask is not 0, `replacement` or NaN; see `processes.overlay.hide_masked`."""
         return self._derive(hide_masked(self.array, mask.array, replacement))
 
     def mask_polygon(self, mask: Any, replacement: float | None = None, inside: bool = False) -> SceneCube:
-        """Outside the polygons, or inside them, `replacement` or NaN; see `masking.hide_polygon`."""
+        """Outside the polygons, or inside them, `replacement` or NaN; see `processes.overlay.hide_polygon`."""
         return self._derive(hide_polygon(self.array, mask, replacement, inside))
 
     @property
@@ -268,6 +227,11 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         return write(crop(self.array, self.area), filename, format, format_options or {})
 
 
+def describe_band(name: str) -> Band:
+    """Describe a band with its common name, if it has one."""
+    return Band(name=name, common_name=EO_NAMES.get(name))
+
+
 def _metadata(array: xr.DataArray) -> CubeMetadata:
     crs, step = array.rio.crs.to_epsg(), abs(float(array.rio.resolution()[0]))
     dims: list[Any] = [SpatialDimension(name=name, extent=[], crs=crs, step=step) for name in ("x", "y")]
@@ -281,8 +245,3 @@ def _metadata(array: xr.DataArray) -> CubeMetadata:
 def _constants(context: Any, env: EvalEnv | None) -> dict[str, Any]:
     """List what a callback may refer to: its context, and the graph's parameters."""
     return {**(env.collect_parameters() if env else {}), "context": context}
-
-
-def _check_method(process: str, method: str) -> None:
-    if method not in METHODS:
-        raise invalid_parameter(process, "method", f"{method!r} is not supported; there are {', '.join(METHODS)}")

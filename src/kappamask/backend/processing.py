@@ -14,15 +14,16 @@ from openeo_driver.ProcessGraphDeserializer import ConcreteProcessing, process_r
 from openeo_driver.specs import SPECS_ROOT
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.checked_processes import CHECKED
 from kappamask.backend.collections import Catalog, cube_of
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
-from kappamask.backend.filters import CONDITIONS
 from kappamask.backend.job_store import Settings
-from kappamask.backend.pixel_math import ARRAYS, ELEMENTWISE, REDUCERS
-from kappamask.backend.services import PythonRuntime, StoredProcesses, check_namespaces, keep_to_this_machine
+from kappamask.backend.process_definitions import StoredProcesses, check_namespaces, keep_to_this_machine
+from kappamask.backend.processes.checks import CHECKED
+from kappamask.backend.processes.dimensions import CONDITIONS
+from kappamask.backend.processes.pixel_math import ARRAYS, ELEMENTWISE, REDUCERS
 from kappamask.backend.stac import stac_scenes
+from kappamask.backend.udf_runtime import PythonRuntime
 
 __all__ = ["GraphProcessing", "SceneBackend"]
 

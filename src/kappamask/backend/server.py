@@ -28,9 +28,9 @@ from kappamask.backend.auth import DEFAULT_USER, PASSWORD_VARIABLE, USER_VARIABL
 from kappamask.backend.engines import Run, check_engine
 from kappamask.backend.job_store import JobFolder, Settings
 from kappamask.backend.jobs import Jobs, check_options
+from kappamask.backend.process_definitions import check_namespaces
 from kappamask.backend.processing import GraphProcessing, SceneBackend
 from kappamask.backend.runner import Runner
-from kappamask.backend.services import check_namespaces
 from kappamask.models import JobError, SceneError
 
 __all__ = ["Server", "ServerProcessing", "run_server", "running_server"]

@@ -1,15 +1,16 @@
-"""All commands in one place; each lives in the module of its name."""
+"""All commands in one place, and the spellings that their options had in earlier versions."""
 
+from collections.abc import Collection, Iterator, Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import kappamask
 from kappamask.cli.models import models
-from kappamask.cli.spellings import Command
 
-__all__ = ["app"]
+__all__ = ["Command", "app", "translate"]
 
 MODULES = (
     "demo",
@@ -18,9 +19,7 @@ MODULES = (
     "jobs",
     "publish",
     "serve",
-    "archive",
     "evaluate",
-    "compare",
     "report",
     "simulate",
     "train",
@@ -28,6 +27,35 @@ MODULES = (
 )
 """Modules of this package: each has a function for each command in its `EXAMPLES`, or one of its own name and an
 `EXAMPLE`. They import heavy things late."""
+OPTIONS = {"--plan": "--dry-run", "--out": "--output"}
+"""Earlier spelling -> today's."""
+VALUES = {"--engine": {"here": "local", "serial": "local"}}
+"""Option -> earlier spelling of a value -> today's."""
+
+
+class Command(TyperCommand):
+    """A command that takes earlier spellings too, which its help does not show."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments after translating earlier spellings."""
+        known = {name for parameter in self.params for name in parameter.opts}
+        return super().parse_args(ctx, [*translate(args, known)])
+
+
+def translate(words: Sequence[str], known: Collection[str]) -> Iterator[str]:
+    """Yield the words of a command line in today's spelling.
+
+    known: options of the command; an earlier spelling counts where its successor is one, and it itself is not.
+    """
+    before = ""
+    for word in words:
+        name, sign, value = word.partition("=")
+        if name not in known and OPTIONS.get(name) in known:
+            name = OPTIONS[name]
+        value = VALUES.get(name, {}).get(value, value)
+        yield VALUES.get(before, {}).get(word, name + sign + value) if not sign else name + sign + value
+        before = name
+
 
 app = typer.Typer(
     name="kappamask",

@@ -1,11 +1,16 @@
-"""`kappamask evaluate`: how good a mask, or a network, is."""
+"""`kappamask evaluate` and `compare`: how good a mask, a network, or many of them are."""
 
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kappamask.cli.compare import check_folder, write_files
 from kappamask.cli.options import AsJson, Level, Model, print_result
 from kappamask.models.extras import require_extra
 
@@ -13,12 +18,18 @@ if TYPE_CHECKING:
     from kappamask.evaluation.comparison import DatasetResult
     from kappamask.evaluation.metrics import Scores
 
-__all__ = ["evaluate"]
+__all__ = ["compare", "evaluate"]
 
-EXAMPLE = "kappamask evaluate --truth truth.tif --mask mask.tif -o evaluation/"
-NAME = "evaluation"
-"""Name of the files, before the suffix."""
-MERGE = "Count semi-transparent cloud as cloud; left out, where the truth holds none."
+EXAMPLES = {
+    "evaluate": "kappamask evaluate --truth truth.tif --mask mask.tif -o evaluation/",
+    "compare": "kappamask compare --data data/ --peers compact,ukis-csmask,s2cloudless,threshold -o comparison/",
+}
+PEERS = (
+    "Masks to compare, with commas: networks (id or path of a card), ukis-csmask, s2cloudless, threshold, and rasters "
+    "next to the scenes by their class scheme, as SCL, Fmask=FOLDER. Differences are those of the first."
+)
+MERGE_TRUTH = "Count semi-transparent cloud as cloud; left out, where the truth holds none."
+MERGE_LABELS = "Count semi-transparent cloud as cloud; left out, where the labels do not tell it apart."
 
 
 def evaluate(
@@ -29,7 +40,7 @@ def evaluate(
     level: Annotated[
         Level | None, typer.Option(help="Level of the labelled image; else as its name says, or L1C.")
     ] = None,
-    merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE)] = None,
+    merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE_TRUTH)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and page.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +60,7 @@ def evaluate(
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
             else judge_files(str(truth), str(mask), merge_thin=merge_thin)
         )  # fmt: skip
-        scores, merged = judged.scores, judged.merged
+        scores, merged = judged.scores, judged.merges_thin
         written = _write_tables(output, judged) if output else []
     else:  # of whole products, too: edges, squares and intervals would take minutes
         from kappamask.evaluation.files import evaluate_pair
@@ -59,25 +70,130 @@ def evaluate(
     files = {"files": written} if written else {}
     print_result(
         {**scores, "merge_thin": merged, **files},
-        [*_table(scores, merged, asked=merge_thin is not None), *written],
+        [*_format_scores(scores, merged, asked=merge_thin is not None), *written],
         as_json,
     )
 
 
 def _write_tables(output: Path, judged: "DatasetResult") -> list[str]:
-    files = write_files(output, NAME, [judged], title="Evaluation of a cloud mask", command="kappamask evaluate")
+    files = write_files(
+        output, "evaluation", [judged], title="Evaluation of a cloud mask", command="kappamask evaluate"
+    )
     return [str(path) for path in files]
 
 
-def _table(scores: "Scores", merged: bool, asked: bool) -> list[str]:
+def _format_scores(scores: "Scores", merged: bool, asked: bool) -> list[str]:
     names = list(scores["dice"])
     head = f"{'':<18}" + "".join(f"{name:>17}" for name in names)
-    rows = [f"{key:<18}" + "".join(_cell(values[name]) for name in names) for key, values in scores.items()]
+    rows = [f"{key:<18}" + "".join(_format_score(values[name]) for name in names) for key, values in scores.items()]
     why = "" if asked else ", for the truth does not tell them apart (--no-merge-thin counts them apart)"
     return [head, *rows, *([f"semi-transparent cloud counted as cloud{why}"] if merged else [])]
 
 
-def _cell(value: float | None) -> str:
+def _format_score(value: float | None) -> str:
     if value is None:
         return f"{'-':>17}"
     return f"{value:>17}" if isinstance(value, int) else f"{value:>17.3f}"
+
+
+class Split(StrEnum):
+    """Parts of a data set."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+    ALL = "all"
+
+
+def compare(
+    data: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]FOLDER",
+            help="Labelled set, as cloudsen12=data/, or a folder of labelled_*.npz; may be repeated.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for tables and page.", show_default=False)],
+    peers: Annotated[str, typer.Option(help=PEERS)] = "compact,threshold",
+    split: Annotated[
+        Split | None, typer.Option(help="Part of the set: test, but all of your own files, if left out.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many patches of each set, evenly taken.")] = None,
+    merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE_LABELS)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge masks against labelled data.
+
+    Writes comparison.json, .md, .csv, .tex and .html: tables as in the KappaMask paper, intervals, and a page with the
+    worst scenes. A mask that cannot be made is named, and the others go on.
+    """
+    with require_extra("datasets"):
+        from kappamask.evaluation.comparison import judge
+        from kappamask.workflows.display import progress_bar
+    with require_extra("scenes"):
+        import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
+    named = [name.strip() for name in peers.split(",") if name.strip()]
+    if not named:
+        raise typer.BadParameter("name one mask or more", param_hint="--peers")
+    check_folder(output)
+    judged = []
+    for one in data:
+        with progress_bar(f"judge {one}") as show:
+            judged.append(judge(one, named, split=split, limit=limit, merge_thin=merge_thin, report=show))
+    written = write_files(output, "comparison", judged, title="Cloud masks compared", command="kappamask compare")
+    result = {**document(judged), "files": [str(path) for path in written]}
+    print_result(
+        result, [*(line for one in judged for line in _format_comparison(one.found)), *result["files"]], as_json
+    )
+
+
+def _format_comparison(found: dict[str, Any]) -> list[str]:
+    from kappamask.evaluation.tables import set_name, shortcomings, tables
+
+    title, head, rows = tables(found)[0]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    scenes = f"{set_name(found)}: {title.lower()}, {found['scenes']} scenes"
+    return [scenes, *(_format_row(row, widths) for row in [head, *rows]), *shortcomings(found)]
+
+
+def _format_row(cells: list[str], widths: list[int]) -> str:
+    first, *others = (
+        cell.ljust(width) if i == 0 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join([first, *others])
+
+
+def check_folder(output: Path) -> None:
+    """What would fail after all masks were made: typer.BadParameter where no folder can be written."""
+    there = next(path for path in (output, *output.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise typer.BadParameter(f"{there} is no folder that can be written to", param_hint="--output")
+
+
+def document(judged: "Sequence[DatasetResult]") -> dict[str, Any]:
+    """What was found, as JSON holds it."""
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    software = f"kappamask-openeo {version('kappamask-openeo')}"
+    return {"software": software, "made": made, "sets": [one.found for one in judged]}
+
+
+def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, title: str, command: str) -> list[Path]:
+    """Write NAME.html, .json, .md, .csv and .tex into a folder; return their paths."""
+    from kappamask.evaluation.tables import csv_text, latex, markdown
+    from kappamask.files.atomic import atomic_write
+
+    with require_extra("scenes"):
+        from kappamask.reports.comparison import write_comparison
+    folder.mkdir(parents=True, exist_ok=True)
+    page = write_comparison(folder / f"{name}.html", judged, title=title, eyebrow=command)
+    found = [one.found for one in judged]
+    texts = {
+        "json": json.dumps(document(judged), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "md": markdown(found), "csv": csv_text(found), "tex": latex(found),
+    }  # fmt: skip
+    for suffix, text in texts.items():
+        with atomic_write(folder / f"{name}.{suffix}") as draft:
+            draft.write_text(text, encoding="utf-8")
+    return [page, *(folder / f"{name}.{suffix}" for suffix in texts)]

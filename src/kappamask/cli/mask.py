@@ -1,19 +1,15 @@
 """`kappamask mask`: scenes in, masks out."""
 
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from kappamask.cli import mask_arguments as arguments
 from kappamask.cli.options import (
-    PIXELS,
-    RUNNING,
-    SHAPES,
     AsJson,
     Buffer,
+    Engine,
     FillHoles,
-    Level,
     MinObject,
     Model,
     Radiometry,
@@ -30,207 +26,39 @@ from kappamask.workflows.many_scenes import RunOptions, ScenesFailedError, mask_
 from kappamask.workflows.mask_files import list_targets
 from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
-__all__ = [
-    "Bands",
-    "Device",
-    "DryRun",
-    "Engine",
-    "Mosaic",
-    "OfLevel",
-    "OnDevice",
-    "Output",
-    "Overwrite",
-    "PixelSize",
-    "Quicklook",
-    "Reading",
-    "Report",
-    "Resampling",
-    "Resolution",
-    "Scenes",
-    "Scheduler",
-    "Scores",
-    "ShadowLength",
-    "Stac",
-    "Style",
-    "Threads",
-    "Thresholds",
-    "Where",
-    "mask",
-]
+__all__ = ["mask"]
 
-EXTRA_FILES = "Files next to the mask"
 EXAMPLE = "kappamask mask S2_L1C_20210527.tif -o mask.tif"
 
 
-class Device(StrEnum):
-    """What runs the network."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
-    OPENVINO = "openvino"
-    AUTO = "auto"
-
-
-class Engine(StrEnum):
-    """Where masks are made."""
-
-    LOCAL = "local"
-    DASK = "dask"
-
-
-Scenes = Annotated[
-    list[str],
-    typer.Argument(
-        help="A product (.SAFE, .zip), a GeoTIFF with band descriptions, a netCDF, a Zarr, a VRT, a STAC item, or a "
-        "folder of JP2s; several, or a folder of them.",
-        show_default=False,
-        metavar="SCENE",
-    ),
-]
-
-
-Output = Annotated[
-    Path,
-    typer.Option("--output", "-o", help="The mask: .tif or .nc; for several scenes a folder.", show_default=False),
-]
-
-
-OfLevel = Annotated[Level | None, typer.Option("--level", help="Product level, if the scene does not say.")]
-
-
-Reading = Annotated[
-    Radiometry,
-    typer.Option(
-        "--radiometry",
-        help="Scaling of the numbers: reflectance, or digital numbers with or without the offset.",
-        rich_help_panel=PIXELS,
-    ),
-]
-
-
-Bands = Annotated[
-    str | None,
-    typer.Option(help="Bands to use, B02,B03,…; names them, in order, if the scene does not.", rich_help_panel=PIXELS),
-]
-
-
-Thresholds = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.",
-        metavar="CLASS=SCORE",
-        rich_help_panel=PIXELS,
-    ),
-]
-
-
-Resampling = Annotated[
-    str,
-    typer.Option(
-        help="Resampling of 20 and 60 m bands: nearest, bilinear, cubic, or sinc as in KappaZeta's tool.",
-        metavar="WORD",
-        rich_help_panel=PIXELS,
-    ),
-]
-
-
-Resolution = Annotated[
-    int,
-    typer.Option(help="10, or 20: quicker, but less sure of small clouds.", metavar="METRES", rich_help_panel=PIXELS),
-]
-
-
-Mosaic = Annotated[
-    str,
-    typer.Option(help="blended, or vendor: as the network's own tool does.", metavar="WORD", rich_help_panel=PIXELS),
-]
-
-
-Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]
-
-
-ShadowLength = Annotated[
-    float,
-    typer.Option(help="Shadow farther from any cloud becomes clear.", metavar="METRES", rich_help_panel=SHAPES),
-]
-
-
-PixelSize = Annotated[
-    float | None,
-    typer.Option(
-        min=0.001, help="Side of a pixel, if the scene does not tell.", metavar="METRES", rich_help_panel=SHAPES
-    ),
-]
-
-
-Quicklook = Annotated[bool, typer.Option("--quicklook", help="A picture: OUT.png.", rich_help_panel=EXTRA_FILES)]
-
-
-Report = Annotated[bool, typer.Option("--report", help="A page: OUT.html.", rich_help_panel=EXTRA_FILES)]
-
-
-Style = Annotated[bool, typer.Option("--style", help="A style for QGIS: OUT.qml.", rich_help_panel=EXTRA_FILES)]
-
-
-Stac = Annotated[bool, typer.Option("--stac", help="A STAC item: OUT.json.", rich_help_panel=EXTRA_FILES)]
-
-
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Make masks again that are there already.", rich_help_panel=RUNNING)
-]
-
-
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=RUNNING)]
-
-
-Threads = Annotated[
-    int, typer.Option(min=0, help="0: as many as there are cores.", rich_help_panel=RUNNING, metavar="N")
-]
-
-
-OnDevice = Annotated[
-    Device,
-    typer.Option("--device", help="What runs the network; auto: a GPU if there is one.", rich_help_panel=RUNNING),
-]
-
-
-Where = Annotated[Engine, typer.Option("--engine", help="dask: one task for each scene.", rich_help_panel=RUNNING)]
-
-
-Scheduler = Annotated[
-    str | None,
-    typer.Option(help="Of --engine dask: tcp://HOST:PORT; else workers here.", rich_help_panel=RUNNING, metavar="URL"),
-]
-
-
 def mask(
-    scenes: Scenes,
-    output: Output,
-    level: OfLevel = None,
+    scenes: arguments.Scenes,
+    output: arguments.Output,
+    level: arguments.OfLevel = None,
     model: Model = "compact",
-    radiometry: Reading = Radiometry.AUTO,
-    bands: Bands = None,
-    scores: Scores = False,
-    threshold: Thresholds = None,
-    mosaic: Mosaic = "blended",
-    resampling: Resampling = "bilinear",
-    resolution: Resolution = 10,
+    radiometry: arguments.Reading = Radiometry.AUTO,
+    bands: arguments.Bands = None,
+    scores: arguments.Scores = False,
+    threshold: arguments.Thresholds = None,
+    mosaic: arguments.Mosaic = "blended",
+    resampling: arguments.Resampling = "bilinear",
+    resolution: arguments.Resolution = 10,
     scheme: Scheme = "KappaMask",
     buffer_m: Buffer = None,
     min_object_m2: MinObject = 0,
     fill_holes_m2: FillHoles = 0,
-    shadow_length_m: ShadowLength = 0,
-    pixel_m: PixelSize = None,
-    quicklook: Quicklook = False,
-    report: Report = False,
-    style: Style = False,
-    stac: Stac = False,
-    overwrite: Overwrite = False,
-    dry_run: DryRun = False,
-    threads: Threads = 0,
-    device: OnDevice = Device.CPU,
-    engine: Where = Engine.LOCAL,
-    scheduler: Scheduler = None,
+    shadow_length_m: arguments.ShadowLength = 0,
+    pixel_m: arguments.PixelSize = None,
+    quicklook: arguments.Quicklook = False,
+    report: arguments.Report = False,
+    style: arguments.Style = False,
+    stac: arguments.Stac = False,
+    overwrite: arguments.Overwrite = False,
+    dry_run: arguments.DryRun = False,
+    threads: arguments.Threads = 0,
+    device: arguments.OnDevice = arguments.Device.CPU,
+    engine: arguments.Where = Engine.LOCAL,
+    scheduler: arguments.Scheduler = None,
     as_json: AsJson = False,
 ) -> None:
     """Write the cloud mask of a scene, or of many.

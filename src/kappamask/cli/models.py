@@ -134,10 +134,10 @@ def convert(
     """Convert official KappaMask weights, or DL_L8S2_UV's, to ONNX with their card; TensorFlow is not needed."""
     with require_extra("convert"):
         from kappamask.conversion import convert as run
-        from kappamask.conversion.hdf5_weights import ARCHITECTURES
+        from kappamask.conversion.official_networks import ARCHITECTURES
 
     card = run(weights, architecture.value, level.value, output)
-    facts = describe_network(card) | {"head": ARCHITECTURES[architecture.value].HEAD}
+    facts = describe_network(card) | {"head": ARCHITECTURES[architecture.value].head}
     lines = [f"{card.file}: {card.id}, {facts['head']} scores, sha256 {card.sha256}"]
     if quantise:
         with TemporaryDirectory() as scratch:

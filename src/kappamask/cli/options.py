@@ -19,6 +19,7 @@ __all__ = [
     "AsJson",
     "AtOnce",
     "Buffer",
+    "Engine",
     "FillHoles",
     "JournalFile",
     "Level",
@@ -55,6 +56,13 @@ class Level(StrEnum):
 
     L1C = "L1C"
     L2A = "L2A"
+
+
+class Engine(StrEnum):
+    """What computes: this process (of a job, its own), or dask workers."""
+
+    LOCAL = "local"
+    DASK = "dask"
 
 
 class Radiometry(StrEnum):

@@ -1,23 +1,16 @@
 """`kappamask serve`: the embedded openEO back-end."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from kappamask.cli.options import Engine
 from kappamask.models.extras import require_extra
 
 __all__ = ["serve"]
 
 EXAMPLE = "kappamask serve --scenes scenes/ --port 8080"
-
-
-class Engine(StrEnum):
-    """Where chunks are computed: in the job's own process, or by dask workers."""
-
-    LOCAL = "local"
-    DASK = "dask"
 
 
 def serve(

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 from kappamask.models.errors import ConversionError
 
 if TYPE_CHECKING:
-    from kappamask.conversion.hdf5_weights import convert
-    from kappamask.conversion.official_networks import fetch
+    from kappamask.conversion.official_networks import convert, fetch
 
 __all__ = ["ConversionError", "convert", "fetch"]
 
-_MODULES = {"convert": "hdf5_weights", "fetch": "official_networks"}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in ("convert", "fetch"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(f"{__name__}.official_networks"), name)

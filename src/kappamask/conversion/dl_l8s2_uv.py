@@ -13,6 +13,7 @@ import numpy as np
 
 from kappamask.conversion.cards import TASK, build_item, describe_input, describe_output, list_classes
 from kappamask.conversion.keras_file import Layer, read_layers
+from kappamask.conversion.official_architectures import Architecture
 from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, WeightReader, to_onnx_kernel
 from kappamask.files.onnx_metadata import DeepnessModel, make_deepness_metadata
 from kappamask.models.card import MISSING_CODE
@@ -150,3 +151,6 @@ def _build_properties(bands: tuple[str, ...], source: str) -> dict[str, Any]:
         "kappamask:output_values": list(OUTPUT_CODES),
         "kappamask:provenance": f"University of Valencia, IPL-UV/DL-L8S2-UV; sha256 of the HDF5 file {source}",
     }
+
+
+ARCHITECTURE: Final = Architecture(add_network, LAYERS, HEAD, stride=STRIDE, least_side=STRIDE)

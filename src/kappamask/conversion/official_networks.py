@@ -1,4 +1,8 @@
-"""Fetch official networks by name: pinned by hash, converted, and cached."""
+"""Convert networks published as HDF5 weights, and fetch KappaZeta's by name.
+
+Conversion writes a folder with `model.onnx` and `card.json`, of KappaZeta's weights or DL_L8S2_UV's. What is fetched is
+pinned by its hash, converted and kept.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,64 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from kappamask.conversion.hdf5_weights import convert
-from kappamask.conversion.releases import RELEASE
+from kappamask.conversion import dl_l8s2_uv
+from kappamask.conversion.cards import OFFICIAL, RELEASE, describe_for_deepness, write_document
+from kappamask.conversion.keras_file import read_layers
+from kappamask.conversion.official_architectures import CLASSES, DEEPLAB, UNET, Architecture
+from kappamask.conversion.onnx_graph import Graph, WeightReader
 from kappamask.files.atomic import atomic_write
 from kappamask.files.download import Show, download
-from kappamask.models import CACHE, ModelCard
+from kappamask.models import CACHE, ModelCard, load_card
 from kappamask.models.catalog import OFFICIAL_NETWORKS
 from kappamask.models.errors import ConversionError
 
+__all__ = ["ARCHITECTURES", "BUCKET", "convert", "fetch", "list_official", "put_card"]
+
+ARCHITECTURES: Final[dict[str, Architecture]] = {
+    "unet": UNET,
+    "deeplabv3plus": DEEPLAB,
+    dl_l8s2_uv.NAME: dl_l8s2_uv.ARCHITECTURE,
+}
 #: The bucket of KappaZeta's weights; its web site speaks plain HTTP only, the storage behind it HTTPS as well.
 BUCKET: Final = f"https://kappamask.s3.eu-central-1.amazonaws.com/model_weights/{RELEASE}"
+
+
+def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain: bool = False) -> ModelCard:
+    """Write `folder`/model.onnx and `folder`/card.json of the official network in the HDF5 file `weights`.
+
+    architecture: "unet", "deeplabv3plus", or "dl-l8s2-uv", which is not KappaZeta's. level: "L1C" or "L2A", which
+        decides the bands and their scaling; of dl-l8s2-uv L1C, and its weights decide the bands.
+    plain: leave convolutions as they are, slower, but fit for `quantise_card`.
+    Returns the card. Raises ConversionError if the file is damaged, or not of that architecture and level.
+    """
+    if architecture == dl_l8s2_uv.NAME:
+        return _write_files(folder, *dl_l8s2_uv.convert_weights(weights, level))
+    if (architecture, level) not in OFFICIAL:
+        known = ", ".join(f"{a} {lv}" for a, lv in OFFICIAL)
+        raise ConversionError(f"No official network {architecture} {level}; there are {known}.")
+    release, built = OFFICIAL[architecture, level], ARCHITECTURES[architecture]
+    reader, graph = WeightReader(weights.name, read_layers(weights), built.layers), Graph(plain=plain)
+    scores = built.add_network(graph, reader, len(release.bands))
+    source = hashlib.sha256(weights.read_bytes()).hexdigest()
+    facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": built.head}
+    facts |= describe_for_deepness(release)
+    data = graph.model(scores, len(release.bands), CLASSES, facts).SerializeToString()
+    return _write_files(folder, data, write_document(data, architecture, level, release, built, source))
+
+
+def _write_files(folder: Path, data: bytes, card: dict[str, object]) -> ModelCard:
+    """Write the network, then the card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder / "model.onnx") as draft:
+        draft.write_bytes(data)
+    return put_card(folder, card)
+
+
+def put_card(folder: Path, card: dict[str, object]) -> ModelCard:
+    """Write `folder`/card.json, whole or not at all, and read it."""
+    with atomic_write(folder / "card.json") as draft:
+        draft.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    return load_card(folder / "card.json")
 
 
 def list_official() -> dict[str, tuple[str, str]]:

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from kappamask.conversion.hdf5_weights import put_card
+from kappamask.conversion.official_networks import put_card
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard
 from kappamask.models.errors import ConversionError

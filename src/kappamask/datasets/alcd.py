@@ -92,7 +92,7 @@ def read(place: ClassifiedScene) -> Patch:
     return Patch(
         name, place.group, split(place), str(cube.attrs["level"]), grid.transform.a, bands,
         read_reflectance(cube, name),
-        truth, merged=True, tags={**ground, **tag_low_sun(cube)},
+        truth, merges_thin=True, tags={**ground, **tag_low_sun(cube)},
     )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def _to_patch(path: Path, found: dict[str, NDArray[Any]]) -> Patch:
     return Patch(
         path.stem, str(found.get("place", path.stem)), str(found.get("split", "train")), _get_level(path, found), None,
         tuple(map(str, names)), np.where(planes == 0, np.nan, planes / DIGITAL).astype(np.float32), truth,
-        merged="gt_kappa" in found and not bool((truth == SEMI_TRANSPARENT).any()), sets=sets,
+        merges_thin="gt_kappa" in found and not bool((truth == SEMI_TRANSPARENT).any()), sets=sets,
         sets_without_b10=found.get("sets_without_b10"), kinds=tuple(map(str, found.get("kinds", ()))),
     )  # fmt: skip
 
@@ -153,4 +153,4 @@ def read_tables(place: TableRow) -> Patch:
     """Read the pixel as a chip."""
     name, group = f"{place.path.stem}:{place.line}", f"{place.path.stem}:{place.scene}"
     pixel = LabelledPixel(place.bands, place.spectrum, place.code)
-    return make_chip(name, group, split_tables(place), pixel, merged=True)
+    return make_chip(name, group, split_tables(place), pixel, merges_thin=True)

@@ -36,14 +36,14 @@ CLOUD_OF_EITHER_KIND: Final = SEMI_TRANSPARENT | CLOUD
 _OF_CODES: Final = np.array([NOT_JUDGED, CLEAR, SHADOW, SEMI_TRANSPARENT, CLOUD], np.uint8)
 
 
-def from_codes(codes: NDArray[Any], *, merged: bool = False, tells_shadow: bool = True) -> Sets:
+def from_codes(codes: NDArray[Any], *, merges_thin: bool = False, tells_shadow: bool = True) -> Sets:
     """Convert class codes (y, x) to sets, uint8 (y, x).
 
     codes: 0 not judged, 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud.
-    merged: True where 4 stands for cloud of either kind. tells_shadow: False where 1 stands for clear or shadow.
+    merges_thin: True where 4 stands for cloud of either kind. tells_shadow: False where 1 stands for clear or shadow.
     """
     table = _OF_CODES.copy()
-    if merged:
+    if merges_thin:
         table[3:] = CLOUD_OF_EITHER_KIND
     if not tells_shadow:
         table[1] = CLEAR_OR_SHADOW

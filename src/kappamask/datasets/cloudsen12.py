@@ -132,8 +132,8 @@ def read(entry: TacoFile) -> Patch:
     reflectance = np.where(empty, np.nan, numbers / DIGITAL).astype(np.float32)
     truth = np.where(empty, 0, translate_codes(labels, CODES)).astype(np.uint8)
     return Patch(
-        f"{entry.id}_{level}", _get_place(entry), split(entry), level, 10.0, bands, reflectance, truth, merged=False,
-        tags=_get_sun_tag(entry),
+        f"{entry.id}_{level}", _get_place(entry), split(entry), level, 10.0, bands, reflectance, truth,
+        merges_thin=False, tags=_get_sun_tag(entry),
     )  # fmt: skip
 
 

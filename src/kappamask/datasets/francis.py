@@ -97,7 +97,7 @@ def read(place: Subscene) -> Patch:
     marked = place.row[SHADOWS] == "1"
     return Patch(
         place.image.stem, place.group, place.part, "L1C", PIXEL_M, BANDS, np.where(empty, np.nan, numbers), truth,
-        merged=True, tells_shadow=marked, tags=_read_tags(place.row),
+        merges_thin=True, tells_shadow=marked, tags=_read_tags(place.row),
     )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def read(place: Spectrum) -> Patch:
     ground = {tag: clear and place.theirs == code for tag, code in GROUND.items()}
     name = f"{place.path.stem}:{place.index}"
     pixel = LabelledPixel(place.bands, place.spectrum, CODES[place.theirs])
-    return make_chip(name, place.group, split(place), pixel, merged=False, tags={**ground, **sun})
+    return make_chip(name, place.group, split(place), pixel, merges_thin=False, tags={**ground, **sun})
 
 
 def _list_spectra(path: Path, bands: tuple[str, ...], table: dict[str, Any]) -> Iterator[Spectrum]:

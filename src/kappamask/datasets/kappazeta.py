@@ -68,7 +68,7 @@ def read(path: Path) -> Patch:
     empty = find_missing(numbers, 0)
     reflectance = np.where(empty, np.nan, (numbers - _get_offset(path)) / DIGITAL).astype(np.float32)
     truth = np.where(empty, 0, translate_codes(labels, CODES)).astype(np.uint8)
-    return Patch(path.stem, parse_group(path), split(path), "L1C", 10.0, bands, reflectance, truth, merged=False)
+    return Patch(path.stem, parse_group(path), split(path), "L1C", 10.0, bands, reflectance, truth, merges_thin=False)
 
 
 def _to_digital_numbers(path: Path, variable: xr.DataArray) -> NDArray[np.float32]:

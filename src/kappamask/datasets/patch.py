@@ -50,7 +50,7 @@ class Patch:
     """(band, y, x), unitless, of AOT and WVP digital numbers / 10000; NaN where there is no data."""
     truth: NDArray[np.uint8]
     """(y, x): 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 0 not judged."""
-    merged: bool
+    merges_thin: bool
     """True where 4 means cloud of either kind."""
     tells_shadow: bool = True
     """False where shadows are not labelled, or not those of clouds alone: 1 then means clear or shadow."""
@@ -68,7 +68,7 @@ class Patch:
     def class_sets(self, *, with_b10: bool = True) -> NDArray[np.uint8]:
         """Return the classes (y, x) that each pixel may have, with B10 or without it."""
         if self.sets is None:
-            return class_sets.from_codes(self.truth, merged=self.merged, tells_shadow=self.tells_shadow)
+            return class_sets.from_codes(self.truth, merges_thin=self.merges_thin, tells_shadow=self.tells_shadow)
         return self.sets if with_b10 or self.sets_without_b10 is None else self.sets_without_b10
 
     def stack(self, bands: Sequence[str]) -> NDArray[np.float32]:
@@ -114,7 +114,13 @@ class LabelledPixel:
 
 
 def make_chip(
-    name: str, group: str, split: str, pixel: LabelledPixel, *, merged: bool, tags: Mapping[str, bool] | None = None
+    name: str,
+    group: str,
+    split: str,
+    pixel: LabelledPixel,
+    *,
+    merges_thin: bool,
+    tags: Mapping[str, bool] | None = None,
 ) -> Patch:
     """Make a patch (band, 64, 64) of one pixel's spectrum.
 
@@ -125,7 +131,7 @@ def make_chip(
     truth[SIDE // 2, SIDE // 2] = pixel.code
     whole = np.broadcast_to(plane, (len(pixel.bands), SIDE, SIDE)).copy()
     return Patch(
-        name, group, split, "L1C", None, pixel.bands, whole, truth, merged, tells_shadow=False, tags=tags or {}
+        name, group, split, "L1C", None, pixel.bands, whole, truth, merges_thin, tells_shadow=False, tags=tags or {}
     )
 
 

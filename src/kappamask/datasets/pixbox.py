@@ -125,7 +125,7 @@ def read(place: PixelWindow) -> Patch:
     bands = tuple(map(str, cube["bands"].values))
     return Patch(
         f"{place.name}:{y},{x}", place.group, split(place), str(cube.attrs["level"]), 10.0, bands,
-        read_reflectance(cube, place.name), truth, merged=False,
+        read_reflectance(cube, place.name), truth, merges_thin=False,
         window=(place.name, place.corner), tags=tag_low_sun(cube),
     )  # fmt: skip
 

@@ -151,7 +151,7 @@ def _label_whole(scene: Scene, row: Row) -> class_sets.Sets:
 def _label_drawn(scene: Scene, row: Row) -> Labels:
     assert scene.codes is not None
     if row.options.get("as_drawn"):
-        sets = class_sets.from_codes(scene.codes, merged=not row.options.get("tells_kinds", True))
+        sets = class_sets.from_codes(scene.codes, merges_thin=not row.options.get("tells_kinds", True))
         return Labels(sets, sets)
     return labelling.label_by_hand(
         scene.reflectance, scene.codes,

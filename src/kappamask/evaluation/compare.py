@@ -38,7 +38,7 @@ class PeerRecord:
             start = perf_counter()
             answer = self.peer.run(patch)
             took = perf_counter() - start
-            merge = MergedClasses(thin=patch.merged, shadow=not patch.tells_shadow)
+            merge = MergedClasses(thin=patch.merges_thin, shadow=not patch.tells_shadow)
             self.tally.add(name, patch.truth, answer.mask, group=patch.group, scores=answer.scores, merge=merge)
         except KappaMaskError as error:
             self.failures[str(error)] += 1
@@ -74,7 +74,7 @@ class Comparison:
     """Patches whose truth labels no pixel."""
     without_shadow: int = 0
     """Patches whose truth does not tell shadow from clear; there shadow counts as clear, in masks too."""
-    merged: bool = False
+    merges_thin: bool = False
     """Whether a truth does not tell thin cloud from thick; then no score does."""
 
     def add(self, place: int, patch: Patch) -> None:
@@ -87,7 +87,7 @@ class Comparison:
         self.groups.add(patch.group)
         self.grounds[name] = find_land_cover(patch)
         self.without_shadow += not patch.tells_shadow
-        self.merged |= patch.merged
+        self.merges_thin |= patch.merges_thin
         for standing in self.standings:
             standing.judge(patch, name)
 
@@ -112,7 +112,7 @@ def compare(
     found = Comparison([PeerRecord(peer) for peer in peers])
     for done in range(len(patches)):
         patch = patches[done]
-        found.add(done, patch if merge_thin is None else replace(patch, merged=merge_thin))
+        found.add(done, patch if merge_thin is None else replace(patch, merges_thin=merge_thin))
         if report:
             report(done + 1, len(patches))
     _check_peers(found)

@@ -41,9 +41,12 @@ class DatasetResult:
         return dict(self.found["peers"][0]["views"]["classes"])
 
     @property
-    def merged(self) -> bool:
+    def merges_thin(self) -> bool:
         """Whether thin cloud counts as cloud."""
         return bool(self.found["view"] == MERGED)
+
+    merged = merges_thin
+    """Earlier name, which the documentation showed."""
 
     def worst_scenes(self) -> Iterator[tuple[dict[str, Any], Patch]]:
         """The scenes of `found["worst"]`, read again one by one."""

@@ -152,7 +152,7 @@ class ConfusionCounts:
     """`reliability` of all scenes."""
 
     @property
-    def pooled(self) -> Counts:
+    def confusion_matrix(self) -> Counts:
         """`confusion` (4, 5) of all scenes."""
         return sum(self.scenes.values(), np.zeros(EMPTY, np.int64))
 

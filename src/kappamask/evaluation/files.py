@@ -87,7 +87,7 @@ def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None 
         (),
         nothing,
         codes,
-        merged=merges_thin(codes) if merge_thin is None else merge_thin,
+        merges_thin=merges_thin(codes) if merge_thin is None else merge_thin,
     )
     peer = Peer(made, f"Mask file {Path(mask).name}", ALL, lambda _: Answer(found), timed=False)
     return judge_patches([patch], [peer], _collect_facts(f"{made} against {place}", codes))

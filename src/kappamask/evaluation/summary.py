@@ -69,7 +69,7 @@ def summary(found: Comparison) -> Summary:
     errors of cloud in each stratum. absent: peer -> why it masked nothing. worst: scenes where the first peer's mean
     dice is lowest, and the dice of all. Scores are 0 to 1 or None.
     """
-    name = MERGED if found.merged else "classes"
+    name = MERGED if found.merges_thin else "classes"
     ran = [one for one in found.standings if one.tally.scenes]
     return {
         "view": name,
@@ -100,10 +100,10 @@ def _summarise_peer(one: PeerRecord, view: ClassGroups, grounds: Mapping[str, Co
         "groups": len(tally.by_group()),
         "failures": dict(one.failures),
         "seconds_per_megapixel": one.seconds_per_megapixel,
-        "views": {name: each.scores(tally.pooled, predicts) for name, each in VIEWS.items()},
+        "views": {name: each.scores(tally.confusion_matrix, predicts) for name, each in VIEWS.items()},
         "drawn": tally.resampling_units().as_json(),
         "intervals": score_intervals(tally.resampling_units(), view, view.scored_groups(predicts)),
-        "confusion": view.merge_counts(tally.pooled).tolist(),
+        "confusion": view.merge_counts(tally.confusion_matrix).tolist(),
         "without_edges": {str(width): view.scores(counts, predicts)["dice"] for width, counts in tally.bands.items()},
         "edge_f1": _select_scores(boundary_f1(tally.edges), view.scored_groups(predicts)),
         "patches": share_of_patches(list(tally.scenes.values()), predicts),

@@ -47,10 +47,10 @@ class Shares:
     @property
     def valid(self) -> int:
         """Pixels with a class that is not 'no data'."""
-        return sum(one.pixels for one in self.shown)
+        return sum(one.pixels for one in self.valid_classes)
 
     @property
-    def shown(self) -> tuple[Share, ...]:
+    def valid_classes(self) -> tuple[Share, ...]:
         """The classes that valid pixels have."""
         return tuple(one for one in self.classes if one.meaning not in NO_DATA)
 

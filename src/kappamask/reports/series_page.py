@@ -47,7 +47,7 @@ def write_series(
         title=title,
         dates=dates,
         parts=[_parts(one) for one in dates],
-        shown=[one for one in dates[0].counted.shown if any(_pixels(date, one.of.value) for date in dates)],
+        shown=[one for one in dates[0].counted.valid_classes if any(_pixels(date, one.of.value) for date in dates)],
         middle=median(covers) if covers else None,
         clearest=min(dates, key=lambda one: (one.counted.cloud_cover is None, one.counted.cloud_cover)),
         every={name: -(-len(dates) // most) for name, most in LABELS.items()},
@@ -59,7 +59,7 @@ def write_series(
 
 def _parts(one: Dated) -> list[Share]:
     """List the classes of a column from the bottom."""
-    return sorted(one.counted.shown, key=lambda share: FROM_THE_GROUND.index(share.meaning))
+    return sorted(one.counted.valid_classes, key=lambda share: FROM_THE_GROUND.index(share.meaning))
 
 
 def _pixels(one: Dated, value: int) -> int:

@@ -84,4 +84,4 @@ def _compute_dice(predict: "Predict", patches: Sequence[Any]) -> dict[str, float
 
     peer = Peer("network", "", frozenset(CLASSES.values()), lambda patch: Answer(predict(patch)))
     found = compare(patches, [peer])
-    return VIEWS[MERGED if found.merged else "classes"].scores(found.standings[0].tally.pooled)["dice"]
+    return VIEWS[MERGED if found.merges_thin else "classes"].scores(found.standings[0].tally.confusion_matrix)["dice"]

@@ -139,7 +139,7 @@ def _open_simulated(data: Path) -> list[Patch]:
     for seed in range(ASIDE, ASIDE + 2 * TILES):
         tile, name = make_tile(ground, seed, SIDE), f"tile {seed}"
         scene, truth = tile[:13].astype(np.float32) / np.float32(1e4), (tile[13] % ONLY_B10).astype(np.uint8)
-        found.append(Patch(name, name, "test", "L1C", None, BANDS, scene, truth, merged=False))
+        found.append(Patch(name, name, "test", "L1C", None, BANDS, scene, truth, merges_thin=False))
     return found
 
 

@@ -168,12 +168,12 @@ def score_backgrounds(network: nn.Module, data: Path) -> dict[str, dict[str, flo
 class CalibrationSample:
     """Logits and true classes of labelled pixels.
 
-    `logits` float32 (4, n), `truth` (n,) codes 1 to 4; if `merged`, 4 stands for 3 as well.
+    `logits` float32 (4, n), `truth` (n,) codes 1 to 4; if `merges_thin`, 4 stands for 3 as well.
     """
 
     logits: FloatArray
     truth: NDArray[np.int64]
-    merged: bool
+    merges_thin: bool
 
     def scores(self, temperature: float) -> FloatArray:
         """Return scores (class, n) of clear, shadow and the kinds of cloud.
@@ -183,12 +183,12 @@ class CalibrationSample:
         scaled = self.logits / np.float32(temperature)
         share = np.exp(scaled - scaled.max(axis=0))
         share /= share.sum(axis=0)
-        return np.concatenate([share[:2], share[2:].sum(axis=0, keepdims=True)]) if self.merged else share
+        return np.concatenate([share[:2], share[2:].sum(axis=0, keepdims=True)]) if self.merges_thin else share
 
     @property
     def index(self) -> NDArray[np.int64]:
         """Index (n,) of the true class in `scores`."""
-        return np.minimum(self.truth - 1, 2) if self.merged else self.truth - 1
+        return np.minimum(self.truth - 1, 2) if self.merges_thin else self.truth - 1
 
 
 def collect_samples(network: nn.Module, data: Path, ground: Ground) -> list[CalibrationSample]:
@@ -198,7 +198,7 @@ def collect_samples(network: nn.Module, data: Path, ground: Ground) -> list[Cali
     """
     tiles = [make_tile(ground, FIRST_SEED + i, 256) for i in range(TILES)]
     painted = [
-        _take_sample(network, t[:13].astype(np.float32) / np.float32(1e4), t[13] % ONLY_B10, merged=False)
+        _take_sample(network, t[:13].astype(np.float32) / np.float32(1e4), t[13] % ONLY_B10, merges_thin=False)
         for t in tiles
     ]
     return [sample_labelled(network, data / name) for name in LANDSAT] + painted
@@ -208,12 +208,12 @@ def sample_labelled(network: nn.Module, path: Path) -> CalibrationSample:
     """Sample a labelled scene whose labels do not separate the kinds of cloud."""
     scene, truth = read_scene(path)
     assert truth is not None
-    return _take_sample(network, scene, truth, merged=True)
+    return _take_sample(network, scene, truth, merges_thin=True)
 
 
-def _take_sample(network: nn.Module, scene: FloatArray, truth: NDArray[Any], *, merged: bool) -> CalibrationSample:
+def _take_sample(network: nn.Module, scene: FloatArray, truth: NDArray[Any], *, merges_thin: bool) -> CalibrationSample:
     found, codes = predict_logits(network, scene)[:, ::STEP, ::STEP], truth[::STEP, ::STEP].astype(np.int64)
-    return CalibrationSample(found[:, codes > 0], codes[codes > 0], merged)
+    return CalibrationSample(found[:, codes > 0], codes[codes > 0], merges_thin)
 
 
 def fit_temperature(judged: list[CalibrationSample]) -> float:

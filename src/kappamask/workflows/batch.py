@@ -188,7 +188,7 @@ def list_jobs(batch: str | None = None, *, journal: Path | None = None) -> list[
 def cancel(batch: str | None = None, *, journal: Path | None = None) -> list[JobRecord]:
     """End jobs on the back-end that have not ended, and return them; fetched files stay."""
     opened = open_journal(journal or locate_journal())
-    waiting = [one for one in _find_jobs(opened, batch) if not one.state.ended]
+    waiting = [one for one in _find_jobs(opened, batch) if not one.state.is_final]
     ended: list[JobRecord] = []
     with require_extra("client"):
         for backend, jobs in group_by_backend(waiting).items():
@@ -229,7 +229,7 @@ def _ask_back_end(submission: Submission, options: BatchOptions) -> tuple[Submis
 
 
 def _find_jobs(journal: "Journal", batch: str | None) -> list[JobRecord]:
-    found = journal.parts(batch=batch) if batch else journal.parts()
+    found = journal.records(batch=batch) if batch else journal.records()
     if batch and not found:
         raise JobError(
             f"The journal {journal.path} knows no batch {batch}; "

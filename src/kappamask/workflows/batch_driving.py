@@ -30,10 +30,10 @@ def drive_batches(
     before are watched and fetched all the same.
     allow_partial: accept masks that do not cover their area. limit: credits of a batch, in place of `max_credits`.
     """
-    first = [_find_test_job(parts) for parts in batches]
+    first = [_find_test_job(records) for records in batches]
     drive_jobs(journal, first, first, at_once, allow_partial, progress=progress)
-    rest = [part for parts in batches for part in _select_allowed(journal, parts, limit, progress.notify)]
-    watched = [journal.get(part.fingerprint) for parts in batches for part in parts]
+    rest = [record for records in batches for record in _select_allowed(journal, records, limit, progress.notify)]
+    watched = [journal.get(record.fingerprint) for records in batches for record in records]
     drive_jobs(journal, rest, watched, at_once, allow_partial, progress=progress)
 
 
@@ -45,50 +45,50 @@ def drive_jobs(
 
     watched: jobs whose progress is shown. once: see `Driver.run`.
     """
-    waiting = [one for one in jobs if not one.state.ended]
+    waiting = [one for one in jobs if not one.state.is_final]
     if not waiting:
         return
     with require_extra("client"), progress.watch(watched) as report:
         for backend, own in group_by_backend(waiting).items():
             make_driver(journal, backend, at_once, report, allow_partial).run(
-                [part.fingerprint for part in own], once=once
+                [record.fingerprint for record in own], once=once
             )
 
 
 def group_by_backend(jobs: "Iterable[JobRecord]") -> "dict[str, list[JobRecord]]":
     """Group jobs by the URL of their back-end."""
     found: dict[str, list[JobRecord]] = {}
-    for part in jobs:
-        found.setdefault(part.backend, []).append(part)
+    for record in jobs:
+        found.setdefault(record.backend, []).append(record)
     return found
 
 
-def _find_test_job(parts: "Sequence[JobRecord]") -> "JobRecord":
+def _find_test_job(records: "Sequence[JobRecord]") -> "JobRecord":
     from kappamask.openeo_process.jobs.request import TEST_JOB
 
-    return next((part for part in parts if part.name == TEST_JOB), parts[0])
+    return next((record for record in records if record.name == TEST_JOB), records[0])
 
 
 def _select_allowed(
-    journal: "Journal", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
+    journal: "Journal", records: "Sequence[JobRecord]", limit: float | None, notify: Notify
 ) -> "list[JobRecord]":
     """Select the jobs that may go on after the test job; record the reason otherwise."""
     from kappamask.openeo_process.jobs.journal import State
 
-    now = [journal.get(part.fingerprint) for part in parts]
+    now = [journal.get(record.fingerprint) for record in records]
     test_job = _find_test_job(now)
-    others = [part for part in now if part is not test_job and not part.state.ended]
+    others = [record for record in now if record is not test_job and not record.state.is_final]
     refusal = _credit_refusal(test_job, now, limit, notify) if others and test_job.state is State.FETCHED else None
     if test_job.state is State.FETCHED and refusal is None:
         return others
-    held = [part for part in others if not part.state.under_way]
+    held = [record for record in others if not record.state.under_way]
     if refusal and held:
         journal.change(held[0], message=f"left for resume: {refusal}")
-    return [part for part in others if part.state.under_way]
+    return [record for record in others if record.state.under_way]
 
 
 def _credit_refusal(
-    test_job: "JobRecord", parts: "Sequence[JobRecord]", limit: float | None, notify: Notify
+    test_job: "JobRecord", records: "Sequence[JobRecord]", limit: float | None, notify: Notify
 ) -> str | None:
     """Return the reason to stop if the test job's cost predicts too much, else None."""
     from kappamask.openeo_process.jobs.cost import SEEN, check_credits, measured_credits
@@ -96,10 +96,10 @@ def _credit_refusal(
     from kappamask.openeo_process.results import collect_dates
 
     dates = len(collect_dates(iter_valid_files(Path(test_job.folder), str(test_job.job))))
-    price = measured_credits(test_job, parts, dates)
+    price = measured_credits(test_job, records, dates)
     if price is None:
         return None
-    notify(f"about {price:.0f} credits for {len(parts)} jobs, {SEEN}")
+    notify(f"about {price:.0f} credits for {len(records)} jobs, {SEEN}")
     try:
         check_credits(price, SEEN, test_job.max_credits if limit is None else limit)
     except JobError as error:
@@ -108,7 +108,7 @@ def _credit_refusal(
 
 
 def move_results(
-    journal: "Journal", parts: "Sequence[JobRecord]", wanted: "Sequence[JobRecord]", notify: Notify = ignore_message
+    journal: "Journal", records: "Sequence[JobRecord]", wanted: "Sequence[JobRecord]", notify: Notify = ignore_message
 ) -> "list[JobRecord]":
     """Give each job of the journal the folder of its equal in `wanted`.
 
@@ -117,8 +117,8 @@ def move_results(
     The files of the earlier folder stay; the journal knows the new ones only. A job that another client works on stays
     where that one wants it.
     """
-    after = [_move_result(journal, part, one) for part, one in zip(parts, wanted, strict=True)]
-    old = [part for part, now in zip(parts, after, strict=True) if part.folder != now.folder]
+    after = [_move_result(journal, record, one) for record, one in zip(records, wanted, strict=True)]
+    old = [record for record, now in zip(records, after, strict=True) if record.folder != now.folder]
     if old:
         day = datetime.fromtimestamp(old[0].changed, tz=UTC).date()
         notify(
@@ -128,23 +128,23 @@ def move_results(
     return after
 
 
-def _move_result(journal: "Journal", part: "JobRecord", wanted: "JobRecord") -> "JobRecord":
-    if part.folder == wanted.folder or output_folder(part) == output_folder(wanted):
-        return part
-    with journal.hold(part.fingerprint) as own:
+def _move_result(journal: "Journal", record: "JobRecord", wanted: "JobRecord") -> "JobRecord":
+    if record.folder == wanted.folder or output_folder(record) == output_folder(wanted):
+        return record
+    with journal.hold(record.fingerprint) as own:
         if own is None:
-            return part
+            return record
         _copy_files(own, Path(wanted.folder))
         return journal.change(own, folder=wanted.folder)
 
 
-def _copy_files(part: "JobRecord", folder: Path) -> None:
+def _copy_files(record: "JobRecord", folder: Path) -> None:
     """Copy what the job has fetched, and last its manifest."""
     from kappamask.openeo_process.jobs.download import MANIFEST, iter_valid_files
 
-    names = [path.name for path in iter_valid_files(Path(part.folder), str(part.job))]
+    names = [path.name for path in iter_valid_files(Path(record.folder), str(record.job))]
     for name in [*names, MANIFEST] if names else []:
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f".{name}.part"
-        shutil.copyfile(Path(part.folder) / name, draft)
+        shutil.copyfile(Path(record.folder) / name, draft)
         draft.replace(folder / name)

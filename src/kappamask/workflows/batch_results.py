@@ -42,20 +42,20 @@ MASK, SCORE = "mask", "score_"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-def assemble(parts: "Iterable[JobRecord]") -> list[Path]:
+def assemble(records: "Iterable[JobRecord]") -> list[Path]:
     """Mosaic fetched jobs into a mask for each date and UTM zone.
 
     Also writes the collection.
     Back-ends name files by date; parts of one zone lie on one grid and are put together pixel for pixel. Returns the
     files but for the STAC items, which lie next to the masks.
     """
-    parts = list(parts)
-    by_target, made_by = _group_by_target(parts)
+    records = list(records)
+    by_target, made_by = _group_by_target(records)
     made = {target: _write_mosaic(files, target, made_by[target]) for target, files in sorted(by_target.items())}
-    return [*chain.from_iterable(made.values()), *_write_collection([*made], parts)]
+    return [*chain.from_iterable(made.values()), *_write_collection([*made], records)]
 
 
-def _write_mosaic(files: list[Path], target: Path, part: "JobRecord") -> list[Path]:
+def _write_mosaic(files: list[Path], target: Path, record: "JobRecord") -> list[Path]:
     """Write the mask at `target`, and the scores next to it.
 
     Scores are the bands after the mask in the files of jobs.
@@ -65,26 +65,26 @@ def _write_mosaic(files: list[Path], target: Path, part: "JobRecord") -> list[Pa
 
     date = _DATE.search(target.name)
     assert date
-    attributes = _mask_attributes(part) | {"datetime": f"{date[0]}T00:00:00Z"}
-    classes = _scored_classes(part)
+    attributes = _mask_attributes(record) | {"datetime": f"{date[0]}T00:00:00Z"}
+    classes = _scored_classes(record)
     scores = mosaic_of_scores(files, classes).assign_attrs(attributes) if classes else None
     return write_mask(mosaic(files, band=1).assign_attrs(attributes), target, scores=scores)
 
 
-def _scored_classes(part: "JobRecord") -> list[str]:
+def _scored_classes(record: "JobRecord") -> list[str]:
     """List the classes whose scores the job's files hold, in the order of their bands."""
-    _mask, *bands = next((one["target"] for one in find_arguments(json.loads(part.graph), "rename_labels")), [MASK])
+    _mask, *bands = next((one["target"] for one in find_arguments(json.loads(record.graph), "rename_labels")), [MASK])
     return [band.removeprefix(SCORE) for band in bands]
 
 
-def measure_holes(parts: "Iterable[JobRecord]") -> dict[str, float]:
+def measure_holes(records: "Iterable[JobRecord]") -> dict[str, float]:
     """Measure the share of pixels that lack data though the satellite saw them.
 
     Returns path -> share of each fetched file that has any.
     """
     from kappamask.scenes.verify import missing_within_swath
 
-    found = {str(path): round(missing_within_swath(path), 6) for part in parts for path, _ in _list_masks(part)}
+    found = {str(path): round(missing_within_swath(path), 6) for record in records for path, _ in _list_masks(record)}
     return {path: share for path, share in found.items() if share}
 
 
@@ -100,49 +100,49 @@ def check_holes(found: Mapping[str, float]) -> None:
         )
 
 
-def _group_by_target(parts: "Iterable[JobRecord]") -> "tuple[dict[Path, list[Path]], dict[Path, JobRecord]]":
+def _group_by_target(records: "Iterable[JobRecord]") -> "tuple[dict[Path, list[Path]], dict[Path, JobRecord]]":
     by_target: dict[Path, list[Path]] = defaultdict(list)
     made_by: dict[Path, JobRecord] = {}
-    for part in parts:
-        for path, date in _list_masks(part):
-            target = output_folder(part) / f"mask_{date}_{part.name.split('_')[0]}.tif"
+    for record in records:
+        for path, date in _list_masks(record):
+            target = output_folder(record) / f"mask_{date}_{record.name.split('_')[0]}.tif"
             by_target[target].append(path)
-            made_by[target] = part
+            made_by[target] = record
     return by_target, made_by
 
 
-def output_folder(part: "JobRecord") -> Path:
+def output_folder(record: "JobRecord") -> Path:
     """Return the folder that the masks of a job's batch go to."""
-    parent = Path(part.folder).parent
+    parent = Path(record.folder).parent
     return parent.parent if parent.name == JOB_FILES else parent
 
 
-def _list_masks(part: "JobRecord") -> Iterator[tuple[Path, str]]:
+def _list_masks(record: "JobRecord") -> Iterator[tuple[Path, str]]:
     """Yield the masks that a job has fetched, with dates; none of the test job."""
     from kappamask.openeo_process.jobs.download import iter_valid_files
     from kappamask.openeo_process.jobs.request import TEST_JOB
     from kappamask.openeo_process.results import find_masks
 
-    if part.name != TEST_JOB and part.job is not None:
-        yield from find_masks(iter_valid_files(Path(part.folder), part.job))
+    if record.name != TEST_JOB and record.job is not None:
+        yield from find_masks(iter_valid_files(Path(record.folder), record.job))
 
 
-def _write_collection(masks: list[Path], parts: "list[JobRecord]") -> list[Path]:
+def _write_collection(masks: list[Path], records: "list[JobRecord]") -> list[Path]:
     from kappamask.openeo_process.jobs.journal import redact_urls
     from kappamask.reports.stac_collection import write_collection
 
     if not masks:
         return []
-    part = parts[0]
-    code = next(find_arguments(json.loads(part.graph), "run_udf"))["udf"]
-    known = [one.costs for one in parts if one.costs is not None]
+    record = records[0]
+    code = next(find_arguments(json.loads(record.graph), "run_udf"))["udf"]
+    known = [one.costs for one in records if one.costs is not None]
     about = {
-        "backend": part.backend,
-        "batch": part.batch,
-        "job_options": json.loads(redact_urls(part.options)),
+        "backend": record.backend,
+        "batch": record.batch,
+        "job_options": json.loads(redact_urls(record.options)),
         "udf_sha256": hashlib.sha256(code.encode()).hexdigest(),
-        "context": udf_context(part),
-        "jobs": [{"part": one.name, "job": one.job, "costs": one.costs} for one in parts],
+        "context": udf_context(record),
+        "jobs": [{"part": one.name, "job": one.job, "costs": one.costs} for one in records],
         "costs": sum(known) if known else None,
     }
     return [write_collection(masks, masks[0].with_name("collection.json"), title="KappaMask", about=about)]
@@ -157,19 +157,19 @@ def describe_classes(card: ModelCard, scheme: str = KAPPAMASK) -> str:
     return json.dumps({**classes, **made_by}, default=lambda values: values.tolist())
 
 
-def _mask_attributes(part: "JobRecord") -> dict[str, Any]:
+def _mask_attributes(record: "JobRecord") -> dict[str, Any]:
     """Return the attributes of a mask: classes, network, back-end and job."""
-    context = udf_context(part)
-    kept = part.attributes or describe_classes(
+    context = udf_context(record)
+    kept = record.attributes or describe_classes(
         load_card(context.get("model", "compact")), context.get("scheme", KAPPAMASK)
     )
     known = {key: context[key] for key in ("level", "radiometry") if key in context}
-    return {**json.loads(kept), "backend": part.backend, "job": part.job, **known}
+    return {**json.loads(kept), "backend": record.backend, "job": record.job, **known}
 
 
-def udf_context(part: "JobRecord") -> dict[str, Any]:
+def udf_context(record: "JobRecord") -> dict[str, Any]:
     """Return the context of the job's UDF; empty for a graph without one."""
-    return next((one["context"] for one in find_arguments(json.loads(part.graph), "run_udf")), {})
+    return next((one["context"] for one in find_arguments(json.loads(record.graph), "run_udf")), {})
 
 
 def find_arguments(graph: dict[str, Any], process: str) -> Iterator[dict[str, Any]]:
@@ -216,12 +216,12 @@ def _is_local(backend: str) -> bool:
     return is_local(backend)
 
 
-def _check_file(part: "JobRecord", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
+def _check_file(record: "JobRecord", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
     """Check that a raster is a mask on the job's grid; other files pass."""
     from kappamask.openeo_process.results import is_geotiff, names_geotiff
     from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
 
-    graph, name = json.loads(part.graph), udf_context(part).get("scheme", KAPPAMASK)
+    graph, name = json.loads(record.graph), udf_context(record).get("scheme", KAPPAMASK)
     area: dict[str, Any] = next((one["extent"] for one in find_arguments(graph, "filter_bbox")), {})
     if not (names_geotiff(asset.name) or is_geotiff(path)):
         return
@@ -233,25 +233,26 @@ def _check_file(part: "JobRecord", path: Path, asset: "Asset", allow_partial: bo
         verify_cover(asset.name, found["bounds"], wanted, asset.bounds, partly=allow_partial)
 
 
-def list_rows(parts: Iterable["JobRecord"]) -> list[dict[str, Any]]:
+def list_rows(records: Iterable["JobRecord"]) -> list[dict[str, Any]]:
     """List jobs as JSON objects."""
-    return [_make_row(part) for part in parts]
+    return [_make_row(record) for record in records]
 
 
-def list_dates(part: "JobRecord") -> str:
+def list_dates(record: "JobRecord") -> str:
     """Return the period that a job loads as A/B, or "-" if there is none."""
-    found = [one.get("temporal_extent") for one in find_arguments(json.loads(part.graph), "load_collection")]
+    found = [one.get("temporal_extent") for one in find_arguments(json.loads(record.graph), "load_collection")]
     return "/".join(str(day)[:10] for day in found[0]) if found and found[0] else "-"
 
 
-def _make_row(part: "JobRecord") -> dict[str, Any]:
+def _make_row(record: "JobRecord") -> dict[str, Any]:
     return {
-        "batch": part.batch, "part": part.name, "state": part.state.value, "job": part.job, "backend": part.backend,
-        "folder": part.folder, "costs": part.costs, "message": part.message, "fingerprint": part.fingerprint,
+        "batch": record.batch, "part": record.name, "state": record.state.value, "job": record.job,
+        "backend": record.backend, "folder": record.folder, "costs": record.costs,
+        "message": record.message, "fingerprint": record.fingerprint,
     }  # fmt: skip
 
 
-def refetch_if_damaged(journal: "Journal", part: "JobRecord") -> "JobRecord":
+def refetch_if_damaged(journal: "Journal", record: "JobRecord") -> "JobRecord":
     """Mark a job to be fetched again if its files are damaged; return it.
 
     Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
@@ -260,5 +261,5 @@ def refetch_if_damaged(journal: "Journal", part: "JobRecord") -> "JobRecord":
     from kappamask.openeo_process.jobs.journal import State
     from kappamask.openeo_process.results import find_masks
 
-    useless = part.state is State.FETCHED and not find_masks(list_whole_files(Path(part.folder), str(part.job)))
-    return journal.change(part, state=State.FINISHED) if useless else part
+    useless = record.state is State.FETCHED and not find_masks(list_whole_files(Path(record.folder), str(record.job)))
+    return journal.change(record, state=State.FINISHED) if useless else record

@@ -161,7 +161,7 @@ def _table(parts: "Sequence[JobRecord]") -> "Table":
 
 def _format_duration(part: "JobRecord") -> str:
     """Format how long a job has been in its state, where it is under way."""
-    if part.state.ended or part.state == "planned":
+    if part.state.is_final or part.state == "planned":
         return ""
     seconds = max(0.0, time.time() - part.changed)
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -10,16 +10,16 @@ import numpy as np
 import xarray as xr
 from openeo_driver.errors import ProcessParameterInvalidException
 
-from kappamask.backend.pixel_math import (
+from kappamask.backend.processes.pixel_math import (
     ARRAYS,
     ELEMENTWISE,
     REDUCERS,
     VALUE_DIM,
+    ScaleRange,
     compute_array,
     decode_nodata,
     stack_values,
 )
-from kappamask.backend.scale_range import ScaleRange
 
 __all__ = ["Callback"]
 

@@ -9,16 +9,15 @@ from openeo_driver.processes import ProcessArgs
 from openeo_driver.ProcessGraphDeserializer import process_registry_2xx
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.bands import check_target_band
-from kappamask.backend.callbacks import Callback
 from kappamask.backend.cube import SceneCube
-from kappamask.backend.dimensions import check_new_dimension, check_target
 from kappamask.backend.errors import api_error
-from kappamask.backend.kernel import check_kernel
-from kappamask.backend.neighborhood import Neighborhood
-from kappamask.backend.periods import check_period
+from kappamask.backend.processes.callbacks import Callback
+from kappamask.backend.processes.dimensions import check_new_dimension, check_target
+from kappamask.backend.processes.neighborhood import Neighborhood, check_kernel
+from kappamask.backend.processes.pixel_math import check_target_band
+from kappamask.backend.processes.temporal import check_period
+from kappamask.backend.processes.udf import UdfNode
 from kappamask.backend.stac import check_source
-from kappamask.backend.udf_node import UdfNode
 
 __all__ = ["CHECKED"]
 

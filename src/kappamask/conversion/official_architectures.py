@@ -1,11 +1,12 @@
-"""Build the official DeepLabv3+: aligned Xception at 1/16, pyramid pooling, softmax.
+"""The official architectures, U-Net and DeepLabv3+, as ONNX graphs.
 
-After architectures.py of km_predict (2022). Its shortcuts come from the shortcut before, not from the sum, and its
-middle blocks end in a ReLU; both are kept, because the weights were trained so.
+After architectures.py of km_predict (2022).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,25 +14,71 @@ import numpy as np
 from kappamask.conversion import winograd
 from kappamask.conversion.onnx_graph import Convolution, Graph, Separable, WeightReader
 
+__all__ = ["CLASSES", "DEEPLAB", "UNET", "Architecture"]
+
+CLASSES: Final = 6
+UNET_FILTERS: Final = (64, 128, 256, 512, 1024)
+BOTTLENECK: Final = 2
 ENTRY: Final = (128, 256, 728)
 MIDDLE, MIDDLE_BLOCKS = 728, 8
 EXIT: Final = (728, 1024)
-PYRAMID, LOW_LEVEL, CLASSES = 256, 48, 6
+PYRAMID, LOW_LEVEL = 256, 48
 RATES: Final = (6, 12, 18)
-#: Layers of the extractor's end, which the network does not use, are not in the file.
-LAYERS: Final = {"conv2d": 15, "separable_conv2d": 32, "batch_normalization": 46}
-STRIDE: Final = 16
-#: Pixels below which a dilated convolution of the pyramid would be wider than what it sees.
-LEAST_SIDE: Final = 288
-HEAD: Final = "softmax"
 
 
-def add_network(graph: Graph, reader: WeightReader, channels: int) -> str:
-    """Add the network behind the input `image` (n, channels, y, x).
+@dataclass(frozen=True)
+class Architecture:
+    """What conversion needs of an architecture."""
 
-    y and x are multiples of 16, 288 px at least.
+    add_network: Callable[[Graph, WeightReader, int], str]
+    """Adds the network behind the input `image` (n, channels, y, x) and returns the name of its scores."""
+    layers: dict[str, int]
+    """Kind of layer -> how many of them have weights in the file."""
+    head: str
+    """Function of the last layer."""
+    stride: int
+    """y and x must be multiples of it, px."""
+    least_side: int
+    """Smallest y and x, px."""
 
-    Returns its scores. The pooled part sees the whole image, so scores depend on the size of the window.
+
+def add_unet(graph: Graph, reader: WeightReader, channels: int) -> str:
+    """Add the U-Net behind the input `image` (n, channels, y, x); return its scores.
+
+    Five levels of 64 to 1024 filters, nearest upsampling, a bottleneck of two channels, sigmoid: the scores of its six
+    classes do not sum to 1. y and x are multiples of 16.
+    """
+    x, skips = "image", []
+    for level, filters in enumerate(UNET_FILTERS):
+        if level:
+            skips.append(x)
+            x = graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
+        x = _add_pair(graph, reader, x, UNET_FILTERS[level - 1] if level else channels, filters)
+    for filters, skip in zip(reversed(UNET_FILTERS[:-1]), reversed(skips), strict=True):
+        up = Convolution.read(reader, 2 * filters, filters, 2, bias=True)
+        # Keras's "same" for an even kernel pads after, not before.
+        x = graph.relu(winograd.apply_upsampling(graph, x, up))
+        x = _add_pair(graph, reader, graph.concatenate(skip, x), 2 * filters, filters)
+    x = _add_convolution(graph, reader, x, UNET_FILTERS[0], BOTTLENECK)
+    head = Convolution.read(reader, BOTTLENECK, CLASSES, 1, bias=True)
+    return graph.add("Sigmoid", head.apply(graph, x))
+
+
+def _add_pair(graph: Graph, reader: WeightReader, x: str, inputs: int, filters: int) -> str:
+    return _add_convolution(graph, reader, _add_convolution(graph, reader, x, inputs, filters), filters, filters)
+
+
+def _add_convolution(graph: Graph, reader: WeightReader, x: str, inputs: int, filters: int) -> str:
+    layer = Convolution.read(reader, inputs, filters, 3, bias=True)
+    return graph.relu(winograd.apply_convolution(graph, x, layer))
+
+
+def add_deeplab(graph: Graph, reader: WeightReader, channels: int) -> str:
+    """Add DeepLabv3+ behind the input `image` (n, channels, y, x); return its scores.
+
+    Aligned Xception at 1/16, pyramid pooling, softmax. Its shortcuts come from the shortcut before, not from the sum,
+    and its middle blocks end in a ReLU; both are kept, because the weights were trained so. y and x are multiples of
+    16, 288 px at least. The pooled part sees the whole image, so scores depend on the size of the window.
     """
     x = _apply_strided(graph, reader, "image", channels, 32)
     shortcut = graph.relu(_apply_padded(graph, reader, graph.relu(x), 32, 64))
@@ -111,3 +158,15 @@ def _ones_like(graph: Graph, x: str) -> str:
     shape = graph.add("Shape", x, start=2)
     whole = graph.concatenate(graph.integers(1, 1), shape, axis=0)
     return graph.add("Expand", graph.constant(np.ones((1, 1, 1, 1), np.float32)), whole)
+
+
+UNET: Final = Architecture(add_unet, {"conv2d": 24}, head="sigmoid", stride=16, least_side=16)
+DEEPLAB: Final = Architecture(
+    add_deeplab,
+    {"conv2d": 15, "separable_conv2d": 32, "batch_normalization": 46},
+    head="softmax",
+    stride=16,
+    least_side=288,
+)
+"""Layers of the extractor's end, which the network does not use, are not in the file. Below its least side a dilated
+convolution of the pyramid would be wider than what it sees."""

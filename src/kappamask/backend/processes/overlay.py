@@ -1,23 +1,58 @@
-"""The openEO process `merge_cubes`."""
+"""Lay a cube or polygons over a cube: `mask`, `mask_polygon` and `merge_cubes`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from kappamask.backend.errors import api_error, invalid_parameter
-from kappamask.backend.pixel_math import decode_nodata
-from kappamask.backend.resampling import align, find_covered
+from kappamask.backend.processes.pixel_math import decode_nodata
+from kappamask.backend.processes.spatial import align, find_covered, is_inside
 
-__all__ = ["Resolver", "merge"]
+__all__ = ["Resolver", "hide_masked", "hide_polygon", "merge"]
 
 Resolver = Callable[..., xr.DataArray]
 """Combines the values x of the first cube and y of the second."""
 LABELLED = ("t", "bands")
 """Dimensions whose labels may differ between the cubes."""
+
+
+def hide_masked(cube: xr.DataArray, mask: xr.DataArray, replacement: float | None) -> xr.DataArray:
+    """Put `replacement`, or NaN, where a mask on any grid is not 0; float32.
+
+    As on the Copernicus back-end (DatacubeSupport.scala, `rasterMaskGeneric`): NaN in the mask hides like any number
+    but 0, pixels without data stay without, and nothing changes on dates and pixels that the mask does not have.
+    A mask of one band holds for all bands. Raises the openEO error DimensionMismatch if only the mask has dates.
+    """
+    if "t" in mask.dims and "t" not in cube.dims:
+        raise api_error(
+            "DimensionMismatch",
+            "mask: the mask has a dimension t and the data has none; reduce the mask along t first.",
+        )
+    values, other = decode_nodata(cube), decode_nodata(mask)
+    other = other.squeeze("bands", drop=True) if other.sizes.get("bands") == 1 else other
+    hidden = (align(other, cube) != 0) & find_covered(other, cube)
+    elsewhere: Any = False  # xarray takes any value, and declares a sentinel
+    hidden = hidden.reindex({dim: cube[dim] for dim in ("t", "bands") if dim in hidden.dims}, fill_value=elsewhere)
+    return _replace(cube, values, hidden, replacement)
+
+
+def hide_polygon(cube: xr.DataArray, geometries: Any, replacement: float | None, inside: bool) -> xr.DataArray:
+    """Put `replacement`, or NaN, where pixel centres lie outside (or `inside`) geometries; float32.
+
+    Pixels without data stay without.
+    """
+    within, _ = is_inside(cube, geometries)
+    return _replace(cube, decode_nodata(cube), within if inside else ~within, replacement)
+
+
+def _replace(cube: xr.DataArray, values: xr.DataArray, hidden: xr.DataArray, replacement: float | None) -> xr.DataArray:
+    kept = values.where(~hidden, np.nan if replacement is None else replacement).where(values.notnull())
+    return kept.transpose(*cube.dims).astype(np.float32)
 
 
 def merge(first: xr.DataArray, second: xr.DataArray, resolver: Resolver | None) -> xr.DataArray:
@@ -33,7 +68,7 @@ def merge(first: xr.DataArray, second: xr.DataArray, resolver: Resolver | None) 
     if not bool(reached.any()):
         raise invalid_parameter("merge_cubes", "cube2", "the cubes share no pixel; load both for the same area")
     one, other = _share_dimensions(one, align(other, one))
-    common = {dim: _common(one, other, dim) for dim in LABELLED if dim in one.dims}
+    common = {dim: _common_labels(one, other, dim) for dim in LABELLED if dim in one.dims}
     overlap = all(common.values())
     if overlap and resolver is None:
         shared = "; ".join(f"{dim}: {', '.join(map(str, labels))}" for dim, labels in common.items())
@@ -42,11 +77,11 @@ def merge(first: xr.DataArray, second: xr.DataArray, resolver: Resolver | None) 
             f"merge_cubes: both cubes have values for {shared}. Give an overlap_resolver, such as max, or rename the "
             "bands first.",
         )
-    union = {dim: _union(one, other, dim) for dim in common}
+    union = {dim: _unite_labels(one, other, dim) for dim in common}
     merged = one.reindex(union).fillna(other.reindex(union))
     if overlap and resolver is not None:
         resolved = resolver(x=one.sel(common), y=other.sel(common)).transpose(*one.dims)
-        merged = resolved.reindex(union).where(_where(merged, common) & reached, merged)
+        merged = resolved.reindex(union).where(_has_labels(merged, common) & reached, merged)
     return merged.transpose(*one.dims).astype("float32")
 
 
@@ -61,19 +96,19 @@ def _share_dimensions(one: xr.DataArray, other: xr.DataArray) -> tuple[xr.DataAr
     return one.transpose(*dims), other.transpose(*dims)
 
 
-def _common(one: xr.DataArray, other: xr.DataArray, dim: str) -> list[Any]:
+def _common_labels(one: xr.DataArray, other: xr.DataArray, dim: str) -> list[Any]:
     """Labels of both cubes, in the first one's order."""
     theirs = set(other[dim].values)
     return [label for label in one[dim].values if label in theirs]
 
 
-def _union(one: xr.DataArray, other: xr.DataArray, dim: str) -> Any:
+def _unite_labels(one: xr.DataArray, other: xr.DataArray, dim: str) -> Any:
     """Labels of either cube: dates sorted, others in order of appearance."""
     labels = pd.Index(one[dim].values).append(pd.Index(other[dim].values)).unique()
     return labels.sort_values() if dim == "t" else labels
 
 
-def _where(merged: xr.DataArray, common: dict[str, list[Any]]) -> xr.DataArray:
+def _has_labels(merged: xr.DataArray, common: dict[str, list[Any]]) -> xr.DataArray:
     """Tell which labels of `merged` both cubes have."""
     found = xr.DataArray(True)
     for dim, labels in common.items():

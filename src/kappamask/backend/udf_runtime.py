@@ -1,18 +1,43 @@
-"""Compare the dependencies in a UDF's PEP 723 block with what is installed."""
+"""The Python that UDFs run in: its libraries, and a check of declared dependencies."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
+import sys
+from importlib.metadata import PackageNotFoundError, distributions, version
+from typing import Any
 
 from openeo.udf.run_code import extract_udf_dependencies
+from openeo_driver.backend import UdfRuntimes
 from packaging.requirements import InvalidRequirement, Requirement
 
 from kappamask.backend.errors import api_error
 
-__all__ = ["check_dependencies"]
+__all__ = ["PythonRuntime", "check_dependencies"]
 
+LIBRARIES = ("numpy", "xarray", "pandas", "scipy", "openeo", "onnxruntime", "rasterio", "pyproj", "shapely", "dask")
+"""Libraries that `/udf_runtimes` names where they are installed."""
 CODE = "UdfDependencyMissing"
 """Code of the error; the openEO API has none for it."""
+
+
+class PythonRuntime(UdfRuntimes):  # type: ignore[misc]
+    """The one runtime: this very Python."""
+
+    def get_udf_runtimes(self) -> dict[str, Any]:
+        """In the form of `/udf_runtimes`."""
+        installed = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
+        libraries = {name: {"version": installed[name]} for name in LIBRARIES if name in installed}
+        major, minor, micro = map(str, sys.version_info[:3])
+        versions = (major, f"{major}.{minor}", f"{major}.{minor}.{micro}")
+        return {
+            "Python": {
+                "title": f"Python {major}.{minor}",
+                "description": "The Python that the back-end runs in.",
+                "type": "language",
+                "default": f"{major}.{minor}",
+                "versions": {number: {"libraries": libraries} for number in versions},
+            }
+        }
 
 
 def check_dependencies(code: str) -> None:

@@ -1,4 +1,7 @@
-"""Bring cubes to other pixel grids: `resample_spatial`, `resample_cube_spatial` and the alignment that others imply."""
+"""Bring cubes to other pixel grids, and find the pixels that lie in geometries.
+
+The processes `resample_spatial`, `resample_cube_spatial` and `filter_spatial`, and the alignment that others imply.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,17 @@ from typing import Any
 
 import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
+import shapely
 import xarray as xr
+from openeo_driver.datacube import DriverVectorCube
+from pyproj import Transformer
 from rasterio.enums import Resampling
+from rasterio.features import geometry_mask
 
-__all__ = ["METHODS", "align", "find_covered", "match_grid", "resample"]
+from kappamask.backend.errors import invalid_parameter
+from kappamask.backend.grid import Bounds
+
+__all__ = ["METHODS", "align", "find_covered", "find_method", "is_inside", "match_grid", "resample"]
 
 METHODS = {
     "near": Resampling.nearest, "bilinear": Resampling.bilinear, "cubic": Resampling.cubic,
@@ -21,6 +31,13 @@ METHODS = {
 """Resampling by openEO name. The Copernicus back-end takes any other name for `near`; here it is an error."""
 SNAP_TOLERANCE_PX = 1e-4
 """Share of a pixel within which pixel centres of two cubes are the same."""
+
+
+def find_method(process: str, name: str) -> Resampling:
+    """Find a method by its openEO name; openEO's ProcessParameterInvalid for an unknown one."""
+    if name not in METHODS:
+        raise invalid_parameter(process, "method", f"{name!r} is not supported; there are {', '.join(METHODS)}")
+    return METHODS[name]
 
 
 def resample(array: xr.DataArray, target: Any, step: tuple[float, float] | None, method: Resampling) -> xr.DataArray:
@@ -64,3 +81,18 @@ def _share_lattice(a: xr.DataArray, b: xr.DataArray) -> bool:
         return False
     steps = [float(a[dim][0] - b[dim][0]) / abs(b.rio.resolution()[0]) for dim in ("x", "y")]
     return all(abs(step - round(step)) < SNAP_TOLERANCE_PX for step in steps)
+
+
+def is_inside(cube: xr.DataArray, geometries: Any) -> tuple[xr.DataArray, Bounds]:
+    """Find pixel centres in geometries, bool (y, x), and the geometries' box.
+
+    geometries: GeoJSON or shapely in degrees (EPSG:4326), or openeo-driver's vector cube.
+    """
+    shape, crs = geometries, 4326
+    if isinstance(geometries, DriverVectorCube):
+        shape, crs = geometries.to_multipolygon(), geometries.get_crs() or 4326
+    to_cube = Transformer.from_crs(crs, cube.rio.crs, always_xy=True).transform
+    local = shapely.transform(shapely.geometry.shape(shape), lambda xy: np.column_stack(to_cube(*xy.T)))
+    outside = geometry_mask([local], (cube.sizes["y"], cube.sizes["x"]), cube.rio.transform())
+    west, south, east, north = local.bounds
+    return xr.DataArray(~outside, dims=("y", "x"), coords={"y": cube.y, "x": cube.x}), (west, south, east, north)

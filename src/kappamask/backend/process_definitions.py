@@ -1,9 +1,7 @@
-"""UDF runtimes, user-defined processes, and process definitions given by URL."""
+"""Process definitions that users store, or give by URL."""
 
 import json
 import re
-import sys
-from importlib.metadata import distributions
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -11,19 +9,17 @@ from urllib.parse import urlsplit
 
 import requests
 from openeo_driver import processgraph
-from openeo_driver.backend import UdfRuntimes, UserDefinedProcesses, UserDefinedProcessMetadata
+from openeo_driver.backend import UserDefinedProcesses, UserDefinedProcessMetadata
 from openeo_driver.errors import OpenEOApiException, ProcessGraphNotFoundException
 
 from kappamask.files.atomic import atomic_write
 from kappamask.files.untrusted import parse_json
 from kappamask.files.urls import LOOPBACK, open_loopback
 
-__all__ = ["PythonRuntime", "StoredProcesses", "check_namespaces", "keep_to_this_machine"]
+__all__ = ["StoredProcesses", "check_namespaces", "keep_to_this_machine"]
 
 INVALID: Final = "ProcessNamespaceInvalid"
 """openEO's code of the error."""
-LIBRARIES = ("numpy", "xarray", "pandas", "scipy", "openeo", "onnxruntime", "rasterio", "pyproj", "shapely", "dask")
-"""Libraries that `/udf_runtimes` names where they are installed."""
 _ID = re.compile(r"\w+")
 """Names of processes, as the openEO API has them; others could be paths that leave the folder."""
 
@@ -60,26 +56,6 @@ def _check(namespace: Any) -> None:
             f"The process definition {namespace} is on another machine; serve it on http://127.0.0.1.",
             code=INVALID, status_code=400,
         )  # fmt: skip
-
-
-class PythonRuntime(UdfRuntimes):  # type: ignore[misc]
-    """The one runtime: this very Python."""
-
-    def get_udf_runtimes(self) -> dict[str, Any]:
-        """In the form of `/udf_runtimes`."""
-        installed = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
-        libraries = {name: {"version": installed[name]} for name in LIBRARIES if name in installed}
-        major, minor, micro = map(str, sys.version_info[:3])
-        versions = (major, f"{major}.{minor}", f"{major}.{minor}.{micro}")
-        return {
-            "Python": {
-                "title": f"Python {major}.{minor}",
-                "description": "The Python that the back-end runs in.",
-                "type": "language",
-                "default": f"{major}.{minor}",
-                "versions": {version: {"libraries": libraries} for version in versions},
-            }
-        }
 
 
 class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]

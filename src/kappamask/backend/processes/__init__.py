@@ -1,0 +1,1 @@
+"""The openEO processes of the embedded back-end, as functions of xarray cubes."""
