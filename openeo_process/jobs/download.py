@@ -1,17 +1,20 @@
 """Download and verify the results of a job, resuming interrupted transfers."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import openeo
-import requests
 
+from kappamask.files.atomic import replace_text
+from kappamask.files.download import Answer, append_rest, hash_file, part_path, remove_part
 from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
+from kappamask.models.errors import DownloadError
 from kappamask.openeo_process.links import find_bounds, find_link
 from kappamask.openeo_process.results import MANIFEST, name_files, place_file
 
@@ -30,8 +33,6 @@ __all__ = [
 
 PIECE = 1 << 20
 """Bytes between two reports of progress."""
-OK, PARTIAL, BEYOND = 200, 206, 416
-"""HTTP: the whole file, a range of it, a range beyond its end (RFC 9110)."""
 
 
 class LinkError(Exception):
@@ -91,61 +92,41 @@ def download(
     suffix of a GeoTIFF, appears only if all is right.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    target, part = folder / asset.name, folder / f".{asset.name}.{key}.part"
-    _append(connection, asset, part, progress)
-    if asset.size is not None and part.stat().st_size != asset.size:
-        got = part.stat().st_size
-        part.unlink()
-        raise LinkError(f"{asset.name} has {got} bytes, not {asset.size}")
+    target, half = folder / asset.name, part_path(folder / asset.name, key)
+    if asset.size is None or not half.exists() or half.stat().st_size != asset.size:
+        try:  # the key is that of the job, whose results do not change
+            append_rest(partial(_send, connection, asset), half, unmarked=True, show=lambda *_: progress())
+        except DownloadError as error:
+            raise LinkError(f"{asset.name} cannot be had: {error}") from error
+    size = half.stat().st_size
     try:
-        check(part)
+        if asset.size not in (None, size):
+            raise LinkError(f"{asset.name} has {size} bytes, not {asset.size}")
+        check(half)
     except Exception:
-        part.unlink()
+        remove_part(half)
         raise
-    size, digest = part.stat().st_size, _sha256(part)
-    return {"name": place_file(part, target).name, "size": size, "sha256": digest}
+    digest, name = hash_file(half), place_file(half, target).name
+    remove_part(half)
+    return {"name": name, "size": size, "sha256": digest}
 
 
 def remove_partial_files(folder: Path, key: str) -> None:
     """Remove what is left of files that were half fetched under this key."""
     for half in folder.glob(f".*.{key}.part"):
-        half.unlink()
+        remove_part(half)
 
 
-def _append(connection: openeo.Connection, asset: Asset, part: Path, progress: Callable[[], None]) -> None:
-    """Bring `part` to its end."""
-    have = part.stat().st_size if part.exists() else 0
-    if asset.size is not None and have == asset.size:
-        return
-    headers = {"Range": f"bytes={have}-"} if have else {}
+@contextmanager
+def _send(connection: openeo.Connection, asset: Asset, headers: dict[str, str]) -> Iterator[Answer]:
     with connection.get(asset.href, headers=headers, stream=True, check_error=False) as response:
-        if response.status_code == BEYOND:
-            part.unlink()
-            raise LinkError(f"{asset.name} is shorter than what was fetched of it")
-        if response.status_code not in (OK, PARTIAL):
-            raise LinkError(f"{asset.name} is answered with HTTP {response.status_code}")
-        goes_on = response.status_code == PARTIAL and _starts_at(response, have)
-        with part.open("ab" if goes_on else "wb") as file:
-            for piece in response.iter_content(PIECE):
-                file.write(piece)
-                progress()
-
-
-def _starts_at(response: requests.Response, first: int) -> bool:
-    return response.headers.get("Content-Range", "").startswith(f"bytes {first}-")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        yield Answer(response.status_code, response.headers, response.iter_content(PIECE))
 
 
 def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, Any]]) -> Path:
     """Write what was fetched into the manifest and return its path."""
     target = folder / MANIFEST
-    draft = target.with_name(f".{MANIFEST}.part")
-    draft.write_text(json.dumps({**about, "files": files}, indent=2), encoding="utf-8")
-    draft.replace(target)
+    replace_text(target, json.dumps({**about, "files": files}, indent=2))
     return target
 
 
@@ -169,4 +150,4 @@ def _compare_files(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
     for entry in manifest["files"] if manifest.get("job") == job_id else []:
         path = folder / check_plain_name(entry["name"])
         there = path.is_file() and path.stat().st_size == entry["size"]
-        yield path, there and _sha256(path) == entry["sha256"]
+        yield path, there and hash_file(path) == entry["sha256"]

@@ -31,6 +31,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.cuts, self.after, self.promise, self.tag = b"0123456789" * 1000, 0, 3000, None, '"one"'
         self.asked: list[str | None] = []
+        self.off = 0
 
     @property
     def url(self) -> str:
@@ -60,6 +61,9 @@ class Handler(BaseHTTPRequestHandler):
         length = len(body) if self.server.promise is None else self.server.promise
         if length >= 0:
             self.send_header("Content-Length", str(length))
+        if first:
+            total = len(self.server.content)
+            self.send_header("Content-Range", f"bytes {first + self.server.off}-{total - 1}/{total}")
         self.send_header("ETag", self.server.tag)
         self.end_headers()
         if self.server.cuts:
@@ -136,6 +140,26 @@ def test_a_length_that_is_not_kept_is_no_success(server: Server, tmp_path: Path)
     with pytest.raises(DownloadError, match="try again"):
         download.download(server.url + "/w", tmp_path / "w", insecure=True)
     assert not (tmp_path / "w").exists()
+
+
+def test_another_range_than_was_asked_for_is_not_appended(server: Server, tmp_path: Path) -> None:
+    server.cuts, server.off = 1, 100
+    download.download(server.url + "/w", tmp_path / "w", insecure=True)
+    assert (tmp_path / "w").read_bytes() == server.content
+    assert server.asked == [None, "bytes=3000-", None]
+
+
+def test_a_mark_that_two_versions_share_resumes_nothing(server: Server, tmp_path: Path) -> None:
+    server.cuts, server.tag = 1, 'W/"one"'
+    download.download(server.url + "/w", tmp_path / "w", insecure=True)
+    assert (tmp_path / "w").read_bytes() == server.content
+    assert server.asked == [None, None]
+
+
+def test_signatures_stay_out_of_messages(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="/none cannot be had") as raised:
+        download.download(server.url + "/none?sig=secret", tmp_path / "w", insecure=True)
+    assert "secret" not in str(raised.value)
 
 
 def test_nobody_there(tmp_path: Path) -> None:

@@ -4,15 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio.crs
 from files import CRS, NORTH, WEST, digits, jp2
 from hypothesis import given
 from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
 from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from kappamask.models import SceneError
-from kappamask.scenes.grid import Grid
 from kappamask.scenes.readers.raster import local_raster
 from kappamask.scenes.resample import (
     GDAL_KERNELS,
@@ -28,8 +27,8 @@ from kappamask.scenes.resample import (
 SIDE = 40
 
 
-def grid(size: float, side: int, west: float = WEST, north: float = NORTH) -> Grid:
-    return Grid(rasterio.crs.CRS.from_string(CRS), from_origin(west, north, size, size), side, side)
+def grid(size: float, side: int, west: float = WEST, north: float = NORTH) -> GeoBox:
+    return GeoBox((side, side), from_origin(west, north, size, size), CRS)
 
 
 @pytest.mark.parametrize("kernel", GDAL_KERNELS)
@@ -82,10 +81,10 @@ def test_floats_stay_floats_and_nan_stays_nan() -> None:
         (grid(10, 80), True), (grid(20, 40), True), (grid(10, 20, WEST + 30, NORTH - 70), True),
         (grid(10, 81), False), (grid(10, 80, WEST + 5), False), (grid(10, 80, WEST - 10), False),
         (grid(15, 40), False), (grid(40, 20), False),
-        (Grid(rasterio.crs.CRS.from_epsg(32636), grid(10, 80).transform, 80, 80), False),
+        (GeoBox((80, 80), grid(10, 80).transform, 32636), False),
     ],
 )  # fmt: skip
-def test_grids_are_aligned_where_coarse_pixels_hold_whole_fine_ones(target: Grid, expected: bool) -> None:
+def test_grids_are_aligned_where_coarse_pixels_hold_whole_fine_ones(target: GeoBox, expected: bool) -> None:
     assert is_aligned(grid(20, SIDE), target) is expected
 
 

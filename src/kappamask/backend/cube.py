@@ -14,7 +14,7 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.engines import Run
 from kappamask.backend.errors import api_error, invalid_parameter
-from kappamask.backend.grid import Bounds, PixelGrid, crop, intersection, transform_bounds
+from kappamask.backend.grid import Bounds, crop, intersection, make_grid, transform_bounds
 from kappamask.backend.processes import dimensions
 from kappamask.backend.processes.callbacks import Callback
 from kappamask.backend.processes.neighborhood import Neighborhood, convolve
@@ -70,8 +70,10 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
             raise invalid_parameter(
                 "filter_bbox", "extent", f"{box} (EPSG:{self.epsg}) lies outside the cube, {self.area}"
             )
-        grid = PixelGrid.from_array(self.array, inside)
-        return self._derive(crop(self.array, grid.grow(self._margin)), grid.bounds)
+        left, _, _, top = self.array.rio.bounds()
+        grid = make_grid(inside, self.epsg, abs(self.array.rio.resolution()[0]), (left, top))
+        wider = grid.pad(self._margin).boundingbox.bbox
+        return self._derive(crop(self.array, wider), grid.boundingbox.bbox)
 
     def filter_spatial(self, geometries: Any) -> SceneCube:
         """Pixels in the geometries; others become NaN, and the cube is cut."""

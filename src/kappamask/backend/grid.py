@@ -1,18 +1,15 @@
 """Boxes and pixel grids: snapping, cutting, moving from one CRS to another."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil, floor
 
 import numpy as np
-import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
+from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.transform import Affine
 
-__all__ = ["SNAP", "Bounds", "PixelGrid", "crop", "intersection", "overlap", "transform_bounds", "union"]
+__all__ = ["SNAP", "Bounds", "crop", "intersection", "make_grid", "overlap", "transform_bounds", "union"]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north."""
@@ -20,47 +17,15 @@ SNAP = 1e-3
 """Part of a pixel by which a box may miss the grid and still be on it: the way to degrees and back loses some."""
 
 
-@dataclass(frozen=True)
-class PixelGrid:
-    """A north-up grid; `left` and `top` are outer edges."""
+def make_grid(bounds: Bounds, epsg: int, step: float, origin: tuple[float, float]) -> GeoBox:
+    """Make the smallest grid through `origin` (x, y) that covers `bounds`.
 
-    epsg: int
-    left: float
-    top: float
-    step: float
-    width: int
-    height: int
-
-    @classmethod
-    def round(cls, bounds: Bounds, epsg: int, step: float, origin: tuple[float, float]) -> PixelGrid:
-        """Make the smallest grid through `origin` (x, y) that covers `bounds`."""
-        left, top = floor((bounds[0] - origin[0]) / step + SNAP), floor((origin[1] - bounds[3]) / step + SNAP)
-        right, bottom = ceil((bounds[2] - origin[0]) / step - SNAP), ceil((origin[1] - bounds[1]) / step - SNAP)
-        return cls(
-            epsg, origin[0] + left * step, origin[1] - top * step, step, max(right - left, 0), max(bottom - top, 0)
-        )
-
-    @property
-    def transform(self) -> Affine:
-        """From column and row to coordinates."""
-        return Affine(self.step, 0.0, self.left, 0.0, -self.step, self.top)
-
-    @property
-    def bounds(self) -> Bounds:
-        """Outer edges."""
-        return self.left, self.top - self.height * self.step, self.left + self.width * self.step, self.top
-
-    def grow(self, pixels: int) -> Bounds:
-        """Outer edges with a margin."""
-        west, south, east, north = self.bounds
-        margin = pixels * self.step
-        return west - margin, south - margin, east + margin, north + margin
-
-    @classmethod
-    def from_array(cls, array: xr.DataArray, bounds: Bounds) -> PixelGrid:
-        """The pixels of `array` that a box touches."""
-        west, _, _, north = array.rio.bounds()
-        return cls.round(bounds, array.rio.crs.to_epsg(), abs(array.rio.resolution()[0]), (west, north))
+    Its pixels have `step` units of the CRS a side. It is empty where `bounds` are.
+    """
+    left, top = floor((bounds[0] - origin[0]) / step + SNAP), floor((origin[1] - bounds[3]) / step + SNAP)
+    right, bottom = ceil((bounds[2] - origin[0]) / step - SNAP), ceil((origin[1] - bounds[1]) / step - SNAP)
+    place = Affine(step, 0.0, origin[0] + left * step, 0.0, -step, origin[1] - top * step)
+    return GeoBox((max(bottom - top, 0), max(right - left, 0)), place, epsg)
 
 
 def transform_bounds(bounds: Bounds, source: int | str, target: int | str) -> Bounds:

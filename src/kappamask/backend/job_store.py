@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kappamask.files.atomic import replace_text
 from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 
@@ -194,9 +194,7 @@ class JobFolder:
 
     def put(self, name: str, value: dict[str, Any]) -> None:
         """Write one of the job's records."""
-        part = self.path / f".{name}.{threading.get_native_id()}"
-        part.write_text(json.dumps(value), encoding="utf-8")
-        part.replace(self.path / f"{name}.json")
+        replace_text(self.path / f"{name}.json", json.dumps(value))
 
     def get(self, name: str) -> dict[str, Any]:
         """Read a record; empty if there is none.

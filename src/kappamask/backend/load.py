@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from odc.geo.geobox import GeoBox
 
-from kappamask.backend.grid import SNAP, Bounds, PixelGrid, intersection, overlap, transform_bounds, union
+from kappamask.backend.grid import SNAP, Bounds, intersection, make_grid, overlap, transform_bounds, union
 from kappamask.backend.scene_index import SceneRecord
 from kappamask.models import RadiometryError, SceneError
 from kappamask.scenes import open_scene
+from kappamask.scenes.grid import to_coordinates
 from kappamask.udf.pixel_evidence import compute_statistics
 from kappamask.udf.radiometry import AUXILIARY, decide_radiometry, scale_and_offset
 
@@ -108,18 +110,19 @@ def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray,
     origin = (chosen[0].bounds[0], chosen[0].bounds[3])
     covered = union([s.bounds for s in chosen])
     wanted = covered if request.extent is None else transform_bounds(request.extent, request.crs, epsg)
-    area = PixelGrid.round(intersection(wanted, covered), epsg, step, origin)
-    if not area.width or not area.height:
+    area = make_grid(intersection(wanted, covered), epsg, step, origin)
+    if area.is_empty():
         raise SceneError(
             f"The extent {request.extent} (CRS {request.crs}) has no area; give a box with width and height."
         )
-    grid = PixelGrid.round(intersection(area.grow(request.margin), covered), epsg, step, origin)
+    wider = area.pad(request.margin).boundingbox.bbox
+    grid = make_grid(intersection(wider, covered), epsg, step, origin)
     bands = list(request.bands or _bands_of(chosen))
     days = sorted({s.day for s in chosen})
     cube = xr.concat(
         [_day([s for s in chosen if s.day == day], bands, grid) for day in days], pd.DatetimeIndex(days, name="t")
     )
-    return cube.rio.write_crs(epsg).rio.write_transform(grid.transform), area.bounds
+    return cube.rio.write_crs(epsg).rio.write_transform(grid.transform), area.boundingbox.bbox
 
 
 def _choose(scenes: Sequence[SceneRecord], request: Request) -> list[SceneRecord]:
@@ -172,7 +175,7 @@ def _bands_of(scenes: Sequence[SceneRecord]) -> list[str]:
     return [band for scene in scenes[:1] for band in scene.bands] + sorted(found - set(scenes[0].bands))
 
 
-def _day(scenes: Sequence[SceneRecord], bands: list[str], grid: PixelGrid) -> xr.DataArray:
+def _day(scenes: Sequence[SceneRecord], bands: list[str], grid: GeoBox) -> xr.DataArray:
     cubes = [_scene(scene, bands, grid) for scene in scenes]
     first, *others = cubes
     for other in others:
@@ -180,7 +183,7 @@ def _day(scenes: Sequence[SceneRecord], bands: list[str], grid: PixelGrid) -> xr
     return first
 
 
-def _scene(scene: SceneRecord, bands: list[str], grid: PixelGrid) -> xr.DataArray:
+def _scene(scene: SceneRecord, bands: list[str], grid: GeoBox) -> xr.DataArray:
     """Place a scene on the grid: float32, NaN outside and in absent bands."""
     held = [band for band in bands if band in scene.bands]
     missing = [band for band in bands if band not in held]
@@ -190,9 +193,9 @@ def _scene(scene: SceneRecord, bands: list[str], grid: PixelGrid) -> xr.DataArra
     return cube.reindex(bands=bands).drop_vars("spatial_ref", errors="ignore").drop_attrs()
 
 
-def _place(cube: xr.DataArray, scene: SceneRecord, grid: PixelGrid) -> xr.DataArray:
-    column = round((grid.left - scene.bounds[0]) / scene.step)
-    row = round((scene.bounds[3] - grid.top) / scene.step)
+def _place(cube: xr.DataArray, scene: SceneRecord, grid: GeoBox) -> xr.DataArray:
+    column = round((grid.transform.c - scene.bounds[0]) / scene.step)
+    row = round((scene.bounds[3] - grid.transform.f) / scene.step)
     windows, pads = {}, {}
     for dim, first, count in (("x", column, grid.width), ("y", row, grid.height)):
         size = cube.sizes[dim]
@@ -201,6 +204,4 @@ def _place(cube: xr.DataArray, scene: SceneRecord, grid: PixelGrid) -> xr.DataAr
         before = min(max(-first, 0), count)
         pads[dim] = (before, count - before - (stop - start))
     placed = cube.isel(windows).pad(pads, constant_values=np.nan)
-    x = grid.left + grid.step * (np.arange(grid.width) + 0.5)
-    y = grid.top - grid.step * (np.arange(grid.height) + 0.5)
-    return placed.assign_coords(x=x, y=y)
+    return placed.assign_coords(to_coordinates(grid))

@@ -15,6 +15,8 @@ import xarray as xr
 from openeo_driver.errors import OpenEOApiException
 
 from kappamask.backend.grid import transform_bounds
+from kappamask.files.atomic import atomic_write
+from kappamask.scenes.readers.raster import GDAL_ERRORS
 
 __all__ = ["write"]
 
@@ -95,12 +97,9 @@ def _one_gtiff(cube: xr.DataArray, path: Path, level: int) -> dict[str, Any]:
         "compress": "deflate", "level": level, "num_threads": "all_cpus", "overview_resampling": "nearest",
     }  # fmt: skip
 
-    def fill(part: Path) -> None:
-        with rasterio.open(part, "w", **profile) as file:
-            file.write(values)
-            file.descriptions = tuple(map(str, cube.bands.values))
-
-    _write_atomically(path, fill)
+    with atomic_write(path, GDAL_ERRORS) as draft, rasterio.open(draft, "w", **profile) as file:
+        file.write(values)
+        file.descriptions = tuple(map(str, cube.bands.values))
     return _facts(cube, path, GTIFF)
 
 
@@ -114,7 +113,8 @@ def _netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[s
     }
     encoding |= {axis: {"_FillValue": None} for axis in ("x", "y")}
     path = folder / f"{prefix}.nc"
-    _write_atomically(path, lambda part: data.to_netcdf(part, engine="netcdf4", encoding=encoding))
+    with atomic_write(path) as draft:
+        data.to_netcdf(draft, engine="netcdf4", encoding=encoding)
     facts = _facts(cube, path, NETCDF)
     if "t" in cube.dims and cube.sizes["t"]:
         days = pd.DatetimeIndex(cube.t.values)
@@ -138,16 +138,6 @@ def _cf_dataset(cube: xr.DataArray) -> xr.Dataset:
     attrs = {"Conventions": "CF-1.9", "institution": "kappamask embedded openEO back-end"}
     located: xr.Dataset = data.assign_attrs(attrs)
     return located
-
-
-def _write_atomically(path: Path, fill: Callable[[Path], object]) -> None:
-    """A file that is there is whole: write under another name, then rename."""
-    part = path.with_name(f".{path.name}")
-    try:
-        fill(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _nodata(cube: xr.DataArray) -> float:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from odc.geo.geobox import GeoBox
 
 from kappamask.datasets.patch import ENOUGH, Patch, assign_split, translate_codes
 from kappamask.datasets.products import find_products, read_reflectance, tag_low_sun
@@ -24,7 +25,7 @@ from kappamask.files.untrusted import parse_json
 from kappamask.models import SceneError
 from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
-from kappamask.scenes.grid import Grid, read_grid, read_window
+from kappamask.scenes.grid import read_grid, read_window, to_rasterio_crs
 from kappamask.scenes.readers.raster import local_raster
 
 MAP: Final = "Classification/classification_map.tif"
@@ -115,7 +116,7 @@ def _read_parameters(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _open_cube(place: ClassifiedScene, grid: Grid) -> xr.DataArray:
+def _open_cube(place: ClassifiedScene, grid: GeoBox) -> xr.DataArray:
     """Open the cube, of the right granule of products with several.
 
     Those are of before December 2016.
@@ -125,16 +126,20 @@ def _open_cube(place: ClassifiedScene, grid: Grid) -> xr.DataArray:
     return open_scene(granules[0] if len(granules) == 1 else place.product, resolution=finest)
 
 
-def _average_to_grid(cube: xr.DataArray, grid: Grid, name: str) -> xr.DataArray:
+def _average_to_grid(cube: xr.DataArray, grid: GeoBox, name: str) -> xr.DataArray:
     """Average the cube's pixels in each pixel of the map.
 
     Without data where one of them is.
     """
-    west, south, east, north = cube.rio.bounds()
-    apart = np.abs(np.subtract((west, south, east, north), grid.bounds)).max()
+    own, other = cube.rio.bounds(), grid.boundingbox.bbox
+    apart = np.abs(np.subtract(own, other)).max()
     times = round(grid.transform.a / (float(cube["x"][1]) - float(cube["x"][0])))
-    if cube.rio.crs != grid.crs or apart > NEAR or cube.shape[1:] != (grid.height * times, grid.width * times):
-        raise SceneError(f"The map of {name} does not cover its product: {grid.bounds} and {cube.rio.bounds()}.")
+    if (
+        cube.rio.crs != to_rasterio_crs(grid)
+        or apart > NEAR
+        or cube.shape[1:] != (grid.height * times, grid.width * times)
+    ):
+        raise SceneError(f"The map of {name} does not cover its product: {other} and {own}.")
     known = cube.where(cube != cube.attrs["_FillValue"])
     means: xr.DataArray = known.coarsen(y=times, x=times).mean(skipna=False)  # type: ignore[attr-defined]
     located = means.fillna(cube.attrs["_FillValue"]).assign_attrs(cube.attrs)

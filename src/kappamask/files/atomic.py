@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ try:
 except ModuleNotFoundError:  # Windows, where nothing is swept
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["atomic_write", "check_utf8", "scratch_dir"]
+__all__ = ["atomic_write", "check_utf8", "replace_text", "scratch_dir"]
 
 PREFIX: Final = ".kappamask-"
 YOUNG_S: Final = 60.0
@@ -47,6 +48,19 @@ def atomic_write(path: Path, errors: Errors = ()) -> Iterator[Path]:
         yield folder / path.name
         for made in sorted(folder.iterdir()):
             made.replace(path.with_name(made.name))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small text file in one step: records that threads and processes share.
+
+    Unlike `atomic_write` it makes no folder, and OSError passes.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 @contextmanager

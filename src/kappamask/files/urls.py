@@ -1,20 +1,26 @@
-"""Read URLs of web servers on this machine only."""
+"""Read URLs of web servers on this machine only, and redact addresses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["LOOPBACK", "open_loopback", "read_limited", "read_loopback"]
+__all__ = ["LOOPBACK", "open_loopback", "read_limited", "read_loopback", "redact"]
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 """Host names of this machine."""
 WAIT_S: Final = 60.0
 PIECE: Final = 2**16
 """Bytes that are read at once."""
+
+
+def redact(href: str | Path) -> str:
+    """Remove the query of an href, in which signatures are secrets, for messages."""
+    return str(href).split("?", 1)[0]
 
 
 @contextmanager

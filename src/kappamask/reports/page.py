@@ -15,7 +15,7 @@ from kappamask.reports.render import SCALE, Picture, png, score_colours, write_h
 from kappamask.scenes import read_mask
 from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import legend
-from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up
+from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up, to_coordinates
 from kappamask.scenes.readers.netcdf import open_dataset, read_crs
 from kappamask.scenes.readers.raster import lazy_bands, local_raster
 from kappamask.scenes.statistics import to_classes
@@ -65,7 +65,7 @@ def _from_geotiff(path: Path) -> xr.DataArray:
         scale, offset, grid = np.float32(dataset.scales), np.float32(dataset.offsets), read_grid(dataset)
     if not all(names):
         raise SceneError(f"{path.name} holds no scores: its bands have no descriptions, which name the classes.")
-    data, coords = lazy_bands(path, [*range(1, len(names) + 1)]), {"class": list(names), "y": grid.y, "x": grid.x}
+    data, coords = lazy_bands(path, [*range(1, len(names) + 1)]), {"class": list(names), **to_coordinates(grid)}
     stored = write_grid(xr.DataArray(data, dims=("class", "y", "x"), coords=coords), grid)
     return _decode_scores(stored, nodata, xr.DataArray(scale, dims="class"), xr.DataArray(offset, dims="class"))
 

@@ -5,28 +5,35 @@ from typing import Any
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from dask.array import Array
+from odc.geo.geobox import GeoBox
 
-from kappamask.scenes.grid import Grid
+from kappamask.scenes.grid import to_coordinates, to_rasterio_crs
 
 __all__ = ["make_cube", "write_grid"]
 
 
-def make_cube(data: Array, labels: list[str], grid: Grid, attrs: dict[str, Any], nodata: float | None) -> xr.DataArray:
-    """Cube with dims (bands, y, x); the nodata value, where declared, is the attribute `_FillValue`."""
+def make_cube(
+    data: Array, labels: list[str], grid: GeoBox, attrs: dict[str, Any], nodata: float | None
+) -> xr.DataArray:
+    """Make a cube with dims (bands, y, x).
+
+    The nodata value, where declared, is the attribute `_FillValue`.
+    """
     declared = {} if nodata is None else {"_FillValue": nodata}
     cube = xr.DataArray(
         data,
         dims=("bands", "y", "x"),
-        coords={"bands": labels, "y": grid.y, "x": grid.x},
+        coords={"bands": labels, **to_coordinates(grid)},
         attrs=attrs | declared,
         name="reflectance" if attrs.get("radiometry") == "reflectance" else "dn",
     )
     return write_grid(cube, grid)
 
 
-def write_grid(array: xr.DataArray, grid: Grid) -> xr.DataArray:
+def write_grid(array: xr.DataArray, grid: GeoBox) -> xr.DataArray:
     """Write the grid's coordinate reference system, if it has one, to `array`."""
-    if grid.crs is None:
+    crs = to_rasterio_crs(grid)
+    if crs is None:
         return array
-    referenced: xr.DataArray = array.rio.write_crs(grid.crs).rio.write_transform(grid.transform)
+    referenced: xr.DataArray = array.rio.write_crs(crs).rio.write_transform(grid.transform)
     return referenced

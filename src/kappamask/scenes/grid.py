@@ -1,6 +1,9 @@
-"""Describe regular pixel grids, turn them north-up, and measure their pixels."""
+"""Describe regular pixel grids, turn them north-up, and measure their pixels.
 
-from dataclasses import dataclass
+A grid is a north-up `odc.geo.geobox.GeoBox`; its crs is None where a file has none.
+"""
+
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +12,7 @@ import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.transform import Affine
@@ -18,12 +22,14 @@ from kappamask.models import SceneError
 
 __all__ = [
     "DEGREE",
-    "Grid",
     "check_regular",
+    "halve_grid",
     "pixel_size",
     "read_grid",
     "read_window",
     "sort_north_up",
+    "to_coordinates",
+    "to_rasterio_crs",
     "to_stored_window",
     "turn_north_up",
 ]
@@ -37,33 +43,36 @@ UNEVEN = 0.1
 less; a column that is left out moves others by half a pixel and more."""
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A north-up raster grid; `crs` is None where the file has none."""
+def to_coordinates(grid: GeoBox) -> dict[str, NDArray[np.float64]]:
+    """Return the pixel centres as coordinates y and x, float64, units of the crs.
 
-    crs: CRS | None
-    transform: Affine
-    width: int
-    height: int
-
-    @property
-    def x(self) -> NDArray[np.float64]:
-        """Centres of the columns, units of the crs."""
-        return np.asarray(self.transform.c + self.transform.a * (np.arange(self.width) + 0.5), dtype=np.float64)
-
-    @property
-    def y(self) -> NDArray[np.float64]:
-        """Centres of the rows, units of the crs."""
-        return np.asarray(self.transform.f + self.transform.e * (np.arange(self.height) + 0.5), dtype=np.float64)
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """West, south, east, north."""
-        west, north = self.transform.c, self.transform.f
-        return west, north + self.transform.e * self.height, west + self.transform.a * self.width, north
+    GeoBox has `coordinates`, which names those of degrees otherwise, knows no local CRS, and differs in the last bit.
+    """
+    transform = grid.transform
+    x = transform.c + transform.a * (np.arange(grid.width) + 0.5)
+    y = transform.f + transform.e * (np.arange(grid.height) + 0.5)
+    return {"y": np.asarray(y, dtype=np.float64), "x": np.asarray(x, dtype=np.float64)}
 
 
-def read_grid(dataset: DatasetReader) -> Grid:
+def to_rasterio_crs(grid: GeoBox) -> CRS | None:
+    """Return the grid's CRS with the very WKT that its file has.
+
+    `GeoBox.crs.to_wkt` is another text (WKT2), and a file written with it would be another file.
+    """
+    return None if grid.crs is None else _parse_crs(str(grid.crs))
+
+
+@lru_cache(maxsize=256)
+def _parse_crs(text: str) -> CRS:
+    return CRS.from_user_input(text)
+
+
+def halve_grid(grid: GeoBox) -> GeoBox:
+    """Make a grid whose pixels hold 2 x 2; an odd last line is dropped."""
+    return grid.zoom_out(2).crop((grid.height // 2, grid.width // 2))
+
+
+def read_grid(dataset: DatasetReader) -> GeoBox:
     """Read the dataset's grid, turned north-up, as `read_window` reads it.
 
     A file without georeference keeps its rows. Raises SceneError for a rotated or sheared grid, or none at all.
@@ -75,7 +84,12 @@ def read_grid(dataset: DatasetReader) -> Grid:
         )
     if transform.b or transform.d:
         raise SceneError(f"{name} is not north-up; warp it first (gdalwarp).")
-    return Grid(dataset.crs, _northward_transform(dataset), dataset.width, dataset.height)
+    upwards, leftwards = _reversed_axes(transform)
+    grid = GeoBox.from_rio(dataset)
+    grid = grid.flipy() if upwards else grid
+    grid = grid.flipx() if leftwards else grid
+    numbers = (number + 0.0 for number in tuple(grid.transform)[:6])  # no -0.0, which files would show
+    return GeoBox(grid.shape, Affine(*numbers), grid.crs)
 
 
 def read_window(dataset: DatasetReader, bands: int | list[int], rows: slice, columns: slice) -> NDArray[Any]:
@@ -110,16 +124,6 @@ def _reversed_axes(transform: Affine) -> tuple[bool, bool]:
     if transform == Affine.identity():
         return False, False
     return transform.e > 0, transform.a < 0
-
-
-def _northward_transform(dataset: DatasetReader) -> Affine:
-    upwards, leftwards = _reversed_axes(dataset.transform)
-    across, _, west, _, down, north = tuple(dataset.transform)[:6]
-    if upwards:
-        north, down = north + dataset.height * down, -down
-    if leftwards:
-        west, across = west + dataset.width * across, -across
-    return Affine(across, 0.0, west, 0.0, down, north)
 
 
 def sort_north_up(array: Located) -> Located:

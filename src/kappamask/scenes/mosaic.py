@@ -6,14 +6,15 @@ from pathlib import Path
 import dask.array
 import numpy as np
 import xarray as xr
-from rasterio.transform import Affine
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import BoundingBox, bbox_union
 
 from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import legend
-from kappamask.scenes.grid import Grid
+from kappamask.scenes.grid import to_coordinates
 from kappamask.scenes.metadata import parse_sensing_time
 from kappamask.scenes.writers.masks import read_mask
 
@@ -63,33 +64,29 @@ def mask_cube(paths: Files) -> xr.DataArray:
     return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
 
 
-def _frame(paths: Files, band: int | None = None) -> Grid:
+def _frame(paths: Files, band: int | None = None) -> GeoBox:
     """Return the grid that holds all of these files, which must lie on one."""
     grids = [_grid(read_mask(path, band=band)) for path in paths]
     first = grids[0]
     for path, grid in zip(paths, grids, strict=True):
-        if grid.crs != first.crs or not _coincide(first.transform, grid.transform):
+        if not _is_on_grid(grid, first):
             raise SceneError(f"{Path(path).name} is not on the grid of {Path(paths[0]).name}; nothing is resampled.")
-    places = [_place(first.transform, grid.transform) for grid in grids]
-    top, left = (min(place[axis] for place in places) for axis in (0, 1))
-    bottom = max(row + grid.height for (row, _), grid in zip(places, grids, strict=True))
-    right = max(column + grid.width for (_, column), grid in zip(places, grids, strict=True))
-    return Grid(first.crs, first.transform @ Affine.translation(left, top), right - left, bottom - top)
+    box = bbox_union(_pixel_box(grid, first) for grid in grids)
+    return first.translate_pix(box.left, box.bottom).crop(box.shape)
 
 
-def _stack_masks(paths: Files, frame: Grid, band: int | None = None) -> xr.DataArray:
+def _stack_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.DataArray:
     """Masks on the pixels of `frame`, the first on top."""
     masks = [read_mask(path, band=band) for path in paths]
     whole = dask.array.full((frame.height, frame.width), NODATA_CODE, np.uint8)
     for mask in masks:
-        row, column = _place(frame.transform, mask.rio.transform())
-        after = frame.height - row - mask.sizes["y"], frame.width - column - mask.sizes["x"]
-        layer = dask.array.pad(mask.data, [(row, after[0]), (column, after[1])], constant_values=NODATA_CODE)
+        box = _pixel_box(_grid(mask), frame)
+        around = [(box.bottom, frame.height - box.top), (box.left, frame.width - box.right)]
+        layer = dask.array.pad(mask.data, around, constant_values=NODATA_CODE)
         whole = dask.array.where(whole == NODATA_CODE, layer, whole)
     _check_alike(paths, masks)
-    coords = {"y": frame.y, "x": frame.x}
-    made = xr.DataArray(whole.astype(np.uint8), dims=("y", "x"), coords=coords, attrs=masks[0].attrs, name="mask")
-    return write_grid(made, frame)
+    codes, coords = whole.astype(np.uint8), to_coordinates(frame)
+    return write_grid(xr.DataArray(codes, coords, ("y", "x"), "mask", masks[0].attrs), frame)
 
 
 def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
@@ -107,19 +104,25 @@ def _classes(mask: xr.DataArray) -> tuple[str, list[tuple[int, str]]]:
     return str(mask.attrs.get("scheme", KAPPAMASK)), [(one.value, one.name) for one in legend(mask)]
 
 
-def _grid(mask: xr.DataArray) -> Grid:
-    return Grid(mask.rio.crs, mask.rio.transform(), mask.sizes["x"], mask.sizes["y"])
+def _grid(mask: xr.DataArray) -> GeoBox:
+    return GeoBox((mask.sizes["y"], mask.sizes["x"]), mask.rio.transform(), mask.rio.crs)
 
 
-def _coincide(first: Affine, other: Affine) -> bool:
-    sizes = all(abs(a - b) < NEAR * abs(a) for a, b in ((first.a, other.a), (first.e, other.e)))
-    away = ((other.c - first.c) / first.a, (other.f - first.f) / first.e)
-    return sizes and all(abs(pixels - round(pixels)) < NEAR * max(1.0, abs(pixels)) for pixels in away)
+def _is_on_grid(grid: GeoBox, frame: GeoBox) -> bool:
+    """Tell whether the pixels of two grids coincide, to within what files round.
+
+    `geobox_union_conservative` takes pixels of sizes that differ by 1e-5, and no offset above 1e-8.
+    """
+    across, _, column, _, down, row, *_ = ~frame.transform @ grid.transform
+    sizes = max(abs(across - 1), abs(down - 1)) < NEAR
+    whole = all(abs(pixels - round(pixels)) < NEAR * max(1.0, abs(pixels)) for pixels in (column, row))
+    return sizes and whole and grid.crs == frame.crs
 
 
-def _place(first: Affine, other: Affine) -> tuple[int, int]:
-    """Row and column of the corner of `other`, counted from that of `first`."""
-    return round((other.f - first.f) / first.e), round((other.c - first.c) / first.a)
+def _pixel_box(grid: GeoBox, frame: GeoBox) -> BoundingBox:
+    """First column, first row, last column and last row of `grid`, counted on `frame`."""
+    column, row = map(round, ~frame.transform @ (grid.transform.c, grid.transform.f))
+    return BoundingBox(column, row, column + grid.width, row + grid.height)
 
 
 def _date(path: Path) -> str:

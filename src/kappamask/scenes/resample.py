@@ -9,6 +9,7 @@ import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from rasterio.enums import Resampling
 from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
@@ -18,7 +19,7 @@ from scipy.sparse import csr_array
 from kappamask.models import SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.hints import option
-from kappamask.scenes.grid import DEGREE, Grid, pixel_size, read_grid, read_window
+from kappamask.scenes.grid import DEGREE, pixel_size, read_grid, read_window, to_rasterio_crs
 from kappamask.udf.resampling import Kernel, kernel_weights
 
 __all__ = [
@@ -107,7 +108,7 @@ def _has_size(size: tuple[float, float, str] | None, metres: float) -> bool:
 
 
 def resample_window(
-    dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
+    dataset: DatasetReader, bands: list[int], window: Window, target: GeoBox, kernel: str, nodata: float
 ) -> NDArray[Any]:
     """Resample bands (numbered from 1) to the `window` of `target`: (band, y, x).
 
@@ -126,17 +127,18 @@ def resample_window(
 
 
 def _warp(
-    dataset: DatasetReader, bands: list[int], window: Window, target: Grid, kernel: str, nodata: float
+    dataset: DatasetReader, bands: list[int], window: Window, target: GeoBox, kernel: str, nodata: float
 ) -> NDArray[Any]:
     if kernel not in GDAL_KERNELS:
         raise SceneError(f"{dataset.name}: sinc needs pixels that hold whole pixels of the finest grid; try cubic.")
-    options = {"crs": target.crs, "transform": target.transform, "width": target.width, "height": target.height}
+    place = {"crs": to_rasterio_crs(target), "transform": target.transform}
+    size = {"width": target.width, "height": target.height}
     how = {"resampling": GDAL_KERNELS[kernel], "src_nodata": nodata, "nodata": nodata}
-    with WarpedVRT(dataset, **how, **options) as warped:
+    with WarpedVRT(dataset, **place, **size, **how) as warped:
         return np.asarray(warped.read(bands, window=window))
 
 
-def is_aligned(source: Grid, target: Grid) -> bool:
+def is_aligned(source: GeoBox, target: GeoBox) -> bool:
     """Tell whether `source` covers `target`, and its pixels hold whole ones of `target`."""
     if source.crs != target.crs or any(grid.transform.e != -grid.transform.a for grid in (source, target)):
         return False
@@ -147,7 +149,7 @@ def is_aligned(source: Grid, target: Grid) -> bool:
 
 
 def resample_aligned(
-    read: Read, source: Grid, target: Grid, wanted: tuple[slice, slice], kernel: str, nodata: float
+    read: Read, source: GeoBox, target: GeoBox, wanted: tuple[slice, slice], kernel: str, nodata: float
 ) -> NDArray[Any]:
     """Resample an image on an `is_aligned` grid to some rows and columns of `target`.
 
@@ -162,7 +164,7 @@ def resample_aligned(
     return apply_weights(read(rows, columns), down, across, nodata)
 
 
-def _begin(source: Grid, target: Grid) -> tuple[float, float]:
+def _begin(source: GeoBox, target: GeoBox) -> tuple[float, float]:
     """Row and column at which `target` begins in `source`, in pixels of `target`."""
     size = target.transform.a
     return (source.transform.f - target.transform.f) / size, (target.transform.c - source.transform.c) / size

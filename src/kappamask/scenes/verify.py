@@ -14,7 +14,7 @@ from rasterio.transform import Affine
 from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.grid import read_grid
+from kappamask.scenes.grid import read_grid, to_rasterio_crs
 from kappamask.scenes.readers.raster import local_raster
 
 __all__ = ["Bounds", "missing_within_swath", "verify_cover", "verify_mask"]
@@ -79,14 +79,15 @@ def verify_mask(
     if wrong:
         known = ", ".join(map(str, sorted({*codes, NODATA_CODE})))
         raise SceneError(f"{path.name} is no mask: needed is uint8 of the codes {known}.")
-    if crs is not None and str(grid.crs) != crs:
-        raise SceneError(f"{path.name} lies in {grid.crs}; asked for was {crs}.")
+    found = str(to_rasterio_crs(grid))
+    if crs is not None and found != crs:
+        raise SceneError(f"{path.name} lies in {found}; asked for was {crs}.")
     corner = (grid.transform.c / pixel, grid.transform.f / pixel)
     if abs(grid.transform.a - pixel) > NEAR or any(abs(at - round(at)) > NEAR for at in corner):
         raise SceneError(
             f"{path.name} is not on the grid of {pixel:g} m: its transform is {tuple(grid.transform)[:6]}."
         )
-    return {"bounds": grid.bounds, "nodata": empty / (grid.width * grid.height)}
+    return {"bounds": grid.boundingbox.bbox, "nodata": empty / (grid.width * grid.height)}
 
 
 def verify_cover(

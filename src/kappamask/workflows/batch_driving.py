@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kappamask.files.atomic import atomic_write
 from kappamask.models import JobError
 from kappamask.models.extras import require_extra
 from kappamask.workflows.batch_results import make_driver, output_folder
@@ -145,6 +146,5 @@ def _copy_files(record: "JobRecord", folder: Path) -> None:
     names = [path.name for path in iter_valid_files(Path(record.folder), str(record.job))]
     for name in [*names, MANIFEST] if names else []:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{name}.part"
-        shutil.copyfile(Path(record.folder) / name, draft)
-        draft.replace(folder / name)
+        with atomic_write(folder / name) as draft:
+            shutil.copyfile(Path(record.folder) / name, draft)

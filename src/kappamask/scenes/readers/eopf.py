@@ -13,6 +13,7 @@ import dask.array
 import numpy as np
 import xarray as xr
 from dask.array import Array
+from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
@@ -21,7 +22,7 @@ from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import band_name, choose, parse_baseline, product_facts, require_all_bands
 from kappamask.scenes.cube import make_cube, write_grid
-from kappamask.scenes.grid import Grid, check_regular
+from kappamask.scenes.grid import check_regular, halve_grid, to_coordinates
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.lazy_variables import lazy_halve, lazy_upsample
 from kappamask.scenes.readers.netcdf import common_nodata, read_packing
@@ -67,22 +68,23 @@ class ZarrImage:
     """The folder of its array."""
     variable: xr.DataArray
     """Numbers as stored, dims (y, x)."""
-    grid: Grid
+    grid: GeoBox
     """Of the pixels that are read."""
     half: bool = False
     """Whether means of 2 x 2 pixels are read."""
 
-    def resample_to(self, target: Grid, nodata: float, kernel: str) -> Array:
+    def resample_to(self, target: GeoBox, nodata: float, kernel: str) -> Array:
         """Resample the image by `kernel` to `target`, as a dask array (y, x).
 
         Each pixel of the image must hold whole pixels of `target`.
         Raises SceneError if it covers another area; computing raises it where the image is damaged.
         """
         ratio = round(self.grid.transform.a / target.transform.a)
-        gaps = [abs(a - b) for a, b in zip(self.grid.bounds, target.bounds, strict=True)]
+        own, other = self.grid.boundingbox.bbox, target.boundingbox.bbox
+        gaps = [abs(a - b) for a, b in zip(own, other, strict=True)]
         if max(gaps) > NEAR or (self.grid.width * ratio, self.grid.height * ratio) != (target.width, target.height):
             raise SceneError(
-                f"{self.product}: {self.variable.name} covers {self.grid.bounds}, other bands {target.bounds}; "
+                f"{self.product}: {self.variable.name} covers {own}, other bands {other}; "
                 "use a whole product, or cut all groups at whole pixels of 60 m."
             )
         if self.half:
@@ -130,9 +132,7 @@ def choose_resolution(choice: list[ZarrImage], metres: float) -> ZarrImage:
     if enough:
         return enough[0]
     last = choice[-1]
-    side = 2 * last.grid.transform.a
-    corner = Affine(side, 0, last.grid.transform.c, 0, -side, last.grid.transform.f)
-    return replace(last, half=True, grid=Grid(last.grid.crs, corner, last.grid.width // 2, last.grid.height // 2))
+    return replace(last, half=True, grid=halve_grid(last.grid))
 
 
 def nested_mapping(facts: Any, *keys: str) -> Mapping[str, Any]:
@@ -142,7 +142,7 @@ def nested_mapping(facts: Any, *keys: str) -> Mapping[str, Any]:
     return facts if isinstance(facts, Mapping) else {}
 
 
-def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> Grid:
+def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> GeoBox:
     """Make a grid from the coordinates, which are pixel centres.
 
     Raises SceneError if there are none, or if they are not north-up.
@@ -156,7 +156,7 @@ def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> Grid:
     if across <= 0 or down >= 0:
         raise SceneError(f"{name} is not north-up: x must grow and y must fall.")
     corner = Affine(across, 0, x[0] - across / 2, 0, down, y[0] - down / 2)
-    return Grid(crs, corner, len(x), len(y))
+    return GeoBox((len(y), len(x)), corner, crs)
 
 
 def _crs(path: Path) -> CRS | None:
@@ -214,8 +214,8 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
         return None
     image = held[0]
     codes = image.resample_to(image.grid, NODATA_DN, "nearest").astype(np.uint8)
-    places = {"y": image.grid.y, "x": image.grid.x}
-    classes = write_grid(xr.DataArray(codes, dims=("y", "x"), coords=places, name="SCL"), image.grid)
+    coords = to_coordinates(image.grid)
+    classes = write_grid(xr.DataArray(codes, dims=("y", "x"), coords=coords, name="SCL"), image.grid)
     try:
         near = classes.sel(y=like["y"], x=like["x"], method="nearest", tolerance=image.grid.transform.a / 2)
     except KeyError as error:

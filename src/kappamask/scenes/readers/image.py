@@ -7,12 +7,12 @@ import dask.array
 import numpy as np
 from dask.array import Array
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
-from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
-from kappamask.scenes.grid import Grid, read_grid, read_window, to_stored_window, turn_north_up
+from kappamask.scenes.grid import halve_grid, read_grid, read_window, to_stored_window, turn_north_up
 from kappamask.scenes.readers import block_cache
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, local_raster, number_type
 from kappamask.scenes.readers.stac_driver import fill_hidden, source_window
@@ -42,7 +42,7 @@ class Image:
     """Whether it is read with pixels twice as large."""
     level: bool
     """Whether the file has a level of those: JPEG 2000 has, but for small images, for which GDAL offers none."""
-    grid: Grid
+    grid: GeoBox
     """Of the pixels that are read."""
     dtype: np.dtype[Any]
     block: tuple[int, int]
@@ -71,11 +71,11 @@ class Image:
             with local_raster(source, overview_level=0) as dataset:
                 block = dataset.block_shapes[band - 1]
         if half:
-            grid = Grid(grid.crs, grid.transform @ Affine.scale(2), grid.width // 2, grid.height // 2)
+            grid = halve_grid(grid)
         file = source.archive if isinstance(source, Member) else source
         return cls(source, band, half, level, grid, dtype, block, file.stat().st_mtime_ns, masked, fill)
 
-    def to_dask(self, target: Grid, kernel: str = "bilinear") -> Array:
+    def to_dask(self, target: GeoBox, kernel: str = "bilinear") -> Array:
         """Return the band as a dask array (1, y, x) on `target`.
 
         Chunks have CHUNK pixels a side.
@@ -134,7 +134,7 @@ class Image:
         return {"overview_level": 0} if self.level else {}
 
 
-def _read_chunk(image: Image, target: Grid, kernel: str, block_info: Any) -> NDArray[Any]:
+def _read_chunk(image: Image, target: GeoBox, kernel: str, block_info: Any) -> NDArray[Any]:
     _, rows, columns = (slice(*ends) for ends in block_info[None]["array-location"])
     if image.grid == target:
         return image.read(rows, columns)[None]
@@ -144,14 +144,12 @@ def _read_chunk(image: Image, target: Grid, kernel: str, block_info: Any) -> NDA
     with local_raster(image.source, **image.options) as dataset:
         if not image.masked:
             return resample_window(dataset, [image.band], window, target, kernel, NODATA_DN)
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        place = target.transform @ Affine.translation(columns.start, rows.start)
-        part = Grid(target.crs, place, width, height)
+        part = target[rows, columns]
         needed = source_window(dataset, part)
         if needed is None:
-            return np.full((1, height, width), NODATA_DN, image.dtype)
+            return np.full((1, *part.shape), NODATA_DN, image.dtype)
         with fill_hidden(dataset, image.source, image.band, needed, [NODATA_DN], NODATA_DN) as filled:
-            return resample_window(filled, [1], Window(0, 0, width, height), part, kernel, NODATA_DN)
+            return resample_window(filled, [1], Window(0, 0, part.width, part.height), part, kernel, NODATA_DN)
 
 
 def _hide_mixed(values: NDArray[Any]) -> NDArray[Any]:

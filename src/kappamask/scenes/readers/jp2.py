@@ -9,14 +9,14 @@ from typing import Any, Final
 import dask.array
 import xarray as xr
 from dask.array import Array
-from rasterio.transform import Affine
+from odc.geo.geobox import GeoBox
 
 from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise, parse_tile
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import Grid
+from kappamask.scenes.grid import to_rasterio_crs
 from kappamask.scenes.metadata import attributes, parse_sensing_time
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA_DN
@@ -47,7 +47,7 @@ def files_by_band(files: Iterable[Source]) -> dict[str, list[Source]]:
 
 def stack_bands(
     name: str, files: Mapping[str, Sequence[Source]], labels: Sequence[str], kernel: str, metres: float
-) -> tuple[Array, Grid]:
+) -> tuple[Array, GeoBox]:
     """Stack the bands `labels` as a dask array (band, y, x) on one grid.
 
     The grid is returned too; it is the same for all `labels`.
@@ -73,7 +73,7 @@ def _choose_image(name: str, label: str, sources: Sequence[Source], metres: floa
     return half
 
 
-def _common_grid(name: str, grids: dict[str, Grid]) -> Grid:
+def _common_grid(name: str, grids: dict[str, GeoBox]) -> GeoBox:
     """Return the finest grid, cut to the area that all bands cover.
 
     Raises SceneError if the bands are not of one scene.
@@ -83,23 +83,23 @@ def _common_grid(name: str, grids: dict[str, Grid]) -> Grid:
     finest = grids[first]
     for label, grid in grids.items():
         if grid.crs != finest.crs:
-            raise SceneError(f"{name}: {label} is in {grid.crs}, {first} in {finest.crs}; use bands of one scene.")
-        gaps = [abs(a - b) for a, b in zip(grid.bounds, finest.bounds, strict=True)]
+            places = f"{label} is in {to_rasterio_crs(grid)}, {first} in {to_rasterio_crs(finest)}"
+            raise SceneError(f"{name}: {places}; use bands of one scene.")
+        own, other = grid.boundingbox.bbox, finest.boundingbox.bbox
+        gaps = [abs(a - b) for a, b in zip(own, other, strict=True)]
         if max(gaps) > max(grid.transform.a, finest.transform.a):
-            raise SceneError(f"{name}: {label} covers {grid.bounds}, {first} {finest.bounds}; use bands of one scene.")
+            raise SceneError(f"{name}: {label} covers {own}, {first} {other}; use bands of one scene.")
     if finest.crs is None and len(set(grids.values())) > 1:
         raise SceneError(f"{name}: the files are not georeferenced, so bands of several resolutions cannot be aligned.")
     return _intersect_grids(finest, list(grids.values()))
 
 
-def _intersect_grids(finest: Grid, grids: list[Grid]) -> Grid:
-    west, south, east, north = zip(*(grid.bounds for grid in grids), strict=True)
-    size = finest.transform.a
-    left, right = (max(west) - finest.transform.c) / size, (min(east) - finest.transform.c) / size
-    top, bottom = (finest.transform.f - min(north)) / size, (finest.transform.f - max(south)) / size
-    column, row = ceil(left - EDGE), ceil(top - EDGE)
-    corner = Affine(size, 0, finest.transform.c + column * size, 0, -size, finest.transform.f - row * size)
-    return Grid(finest.crs, corner, floor(right + EDGE) - column, floor(bottom + EDGE) - row)
+def _intersect_grids(finest: GeoBox, grids: list[GeoBox]) -> GeoBox:
+    west, south, east, north = zip(*(grid.boundingbox for grid in grids), strict=True)
+    left, top = ~finest.transform @ (max(west), min(north))
+    right, bottom = ~finest.transform @ (min(east), max(south))
+    columns, rows = (slice(ceil(a - EDGE), floor(b + EDGE)) for a, b in ((left, right), (top, bottom)))
+    return finest[rows, columns]
 
 
 def open_folder(

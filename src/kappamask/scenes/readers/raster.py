@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 from dask.array import Array
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
@@ -21,7 +22,7 @@ from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
-from kappamask.scenes.grid import Grid, read_grid, to_stored_window, turn_north_up
+from kappamask.scenes.grid import read_grid, to_stored_window, turn_north_up
 
 __all__ = [
     "CHUNK",
@@ -136,7 +137,7 @@ def lazy_bands(path: Path, indexes: list[int]) -> Array:
     return bands
 
 
-def _chunk(block: tuple[int, int], grid: Grid) -> tuple[int, int]:
+def _chunk(block: tuple[int, int], grid: GeoBox) -> tuple[int, int]:
     """Whole blocks of the file, about CHUNK squared pixels: strips give wide and low chunks."""
     width = min(grid.width, -(-CHUNK // block[1]) * block[1])
     rows = max(1, CHUNK * CHUNK // width)

@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import rasterio
 from rasterio.io import DatasetReader
 
-from kappamask.files.urls import LOOPBACK, read_limited
+from kappamask.files.urls import LOOPBACK, read_limited, redact
 from kappamask.models import SceneError
 from kappamask.models.extras import missing_extra
 from kappamask.scenes.readers.raster import ENVIRONMENT, GDAL_ERRORS, local_raster
 
-__all__ = ["fetch_bytes", "is_url", "open_raster", "redact", "resolve"]
+__all__ = ["fetch_bytes", "is_url", "open_raster", "resolve"]
 
 HTTP: Final = {
     "GDAL_HTTP_CONNECTTIMEOUT": 20,
@@ -42,11 +42,6 @@ SIGNED: Final = (
 def is_url(href: str) -> bool:
     """Tell whether an href is a web address and no file."""
     return "://" in href
-
-
-def redact(href: str | Path) -> str:
-    """Remove the query of an href, in which signatures are secrets, for messages."""
-    return str(href).split("?", 1)[0]
 
 
 def resolve(href: str, base: str | Path, *, loopback: bool = False) -> str | Path:

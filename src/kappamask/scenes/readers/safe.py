@@ -10,6 +10,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 import xarray as xr
+from odc.geo.geobox import GeoBox
 
 from kappamask.files.archives import Source, list_members, read_bytes
 from kappamask.files.untrusted import parse_xml
@@ -17,7 +18,6 @@ from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import choose, parse_baseline, parse_tile, require_all_bands
 from kappamask.scenes.cube import make_cube, write_grid
-from kappamask.scenes.grid import Grid
 from kappamask.scenes.metadata import attributes, packing
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.jp2 import files_by_band, stack_bands
@@ -269,17 +269,17 @@ def read_classes(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     if not images:
         return None
     finest = min(images, key=lambda image: image.grid.transform.a)
-    grid = Grid(like.rio.crs, like.rio.transform(recalc=True), like.sizes["x"], like.sizes["y"])
+    grid = GeoBox((like.sizes["y"], like.sizes["x"]), like.rio.transform(recalc=True), like.rio.crs)
     if finest.grid.crs != grid.crs or not _covers(finest.grid, grid):
         raise SceneError(f"{product.name}: its classification does not cover the cube; use those of one product.")
     codes = finest.to_dask(grid, "nearest")[0]
     return write_grid(xr.DataArray(codes, dims=("y", "x"), coords={"y": like["y"], "x": like["x"]}, name="SCL"), grid)
 
 
-def _covers(outer: Grid, inner: Grid) -> bool:
+def _covers(outer: GeoBox, inner: GeoBox) -> bool:
     """Tell whether `outer` covers `inner`, to within a pixel of `outer`.
 
     Products end at whole pixels of 60 m, crops anywhere.
     """
-    (west, south, east, north), (left, bottom, right, top) = outer.bounds, inner.bounds
+    (west, south, east, north), (left, bottom, right, top) = outer.boundingbox, inner.boundingbox
     return bool(max(west - left, south - bottom, right - east, top - north) <= outer.transform.a)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
@@ -17,7 +18,7 @@ from kappamask.models import SceneError
 from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import DEGREE, Grid, read_grid
+from kappamask.scenes.grid import DEGREE, read_grid, to_rasterio_crs
 from kappamask.scenes.metadata import attributes, name_source
 from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import NODATA_DN, number_type
@@ -45,7 +46,7 @@ PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 """Attribute -> the property of items that tells it, where the product's name is not there to do so."""
 
 
-def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] | None) -> Grid:
+def common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[float] | None) -> GeoBox:
     """Make a grid of `resolution`, metres, over all `grids` from their north-west corner.
 
     In a CRS of degrees the items' own pixels stay where their mean side is nearer to `resolution` than to its half or
@@ -53,10 +54,11 @@ def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] 
     the antimeridian; of the pixels only those that it touches.
     Raises SceneError if the grids are of several CRS, or the box is none or lies outside them.
     """
-    crs = grids[0].crs
-    if any(grid.crs != crs for grid in grids):
-        raise SceneError(f"The items lie in several CRS ({', '.join({str(g.crs) for g in grids})}); open them apart.")
-    edges = list(zip(*(grid.bounds for grid in grids), strict=True))
+    crs = to_rasterio_crs(grids[0])
+    if any(grid.crs != grids[0].crs for grid in grids):
+        found = {str(to_rasterio_crs(grid)) for grid in grids}
+        raise SceneError(f"The items lie in several CRS ({', '.join(found)}); open them apart.")
+    edges = list(zip(*(grid.boundingbox for grid in grids), strict=True))
     covered = (min(edges[0]), min(edges[1]), max(edges[2]), max(edges[3]))
     asked = covered if bbox is None else _project_boxes(_check_bbox(bbox), crs)
     west, south, east, north = covered
@@ -68,20 +70,21 @@ def common_grid(grids: Sequence[Grid], resolution: float, bbox: Sequence[float] 
     if right <= left or bottom <= top:
         raise SceneError(f"The bbox {bbox} does not touch the scene, which covers {covered} in {crs}.")
     corner = Affine(across, 0, west + left * across, 0, -down, north - top * down)
-    return Grid(crs, corner, right - left, bottom - top)
+    return GeoBox((bottom - top, right - left), corner, grids[0].crs)
 
 
-def _sides(grid: Grid, resolution: float) -> tuple[float, float]:
+def _sides(grid: GeoBox, resolution: float) -> tuple[float, float]:
     """Width and height of pixels of `resolution`, in the unit of the grid's CRS."""
     own = grid.transform.a, -grid.transform.e
-    if grid.crs is not None and grid.crs.is_geographic:
+    crs = to_rasterio_crs(grid)
+    if crs is not None and crs.is_geographic:
         if resolution < FEW:
             return resolution, resolution
-        _, south, _, north = grid.bounds
+        _, south, _, north = grid.boundingbox
         size = DEGREE * cos(radians((south + north) / 2)), DEGREE
         mean = sqrt(own[0] * size[0] * own[1] * size[1])
         return own if sqrt(0.5) < mean / resolution < sqrt(2) else (resolution / size[0], resolution / size[1])
-    metres = grid.crs.linear_units_factor[1] if grid.crs is not None else 1.0
+    metres = crs.linear_units_factor[1] if crs is not None else 1.0
     side = resolution / metres
     near = metres != 1 and all(abs(one - side) <= ALIKE * side for one in own)
     return own if near else (side, side)
@@ -213,7 +216,7 @@ def _check_words(radiometry: str | None, resampling: str, resolution: float) -> 
         raise SceneError(f"The resolution is {resolution}; needed are metres above 0.")
 
 
-def _anchor(item: StacItem, loopback: bool) -> tuple[Grid, np.dtype[Any], float]:
+def _anchor(item: StacItem, loopback: bool) -> tuple[GeoBox, np.dtype[Any], float]:
     """Grid, dtype and nodata value of the item's band that stands for all."""
     label = next(band for band in (*ANCHORS, *item.assets) if band in item.assets)
     with open_raster(item.source(label, loopback=loopback)) as dataset:

@@ -10,18 +10,19 @@ from typing import Any, Final
 import numpy as np
 from dask.array import Array
 from numpy.typing import NDArray
-from rasterio.crs import CRS
+from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from kappamask.files.archives import Source
+from kappamask.files.urls import redact
 from kappamask.models import SceneError
 from kappamask.models.extras import missing_extra
-from kappamask.scenes.grid import Grid
+from kappamask.scenes.grid import to_rasterio_crs
 from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, number_type
-from kappamask.scenes.readers.remote import is_url, open_raster, redact
+from kappamask.scenes.readers.remote import is_url, open_raster
 from kappamask.scenes.resample import resample_window
 
 __all__ = ["Driver", "append_band_number", "fill_hidden", "load_pixels", "source_window"]
@@ -36,21 +37,20 @@ BAND: Final = "#kappamask-band="
 Part = tuple[slice, slice]
 
 
-def load_pixels(sources: Sequence[Mapping[str, str]], target: Grid, driver: "Driver") -> Array:
+def load_pixels(sources: Sequence[Mapping[str, str]], target: GeoBox, driver: "Driver") -> Array:
     """Load a dask array (item, band, y, x) on `target`.
 
     Each item has a file or address for each band label, in order.
     """
     try:
-        from odc.geo.geobox import GeoBox
         from odc.stac import load
     except ModuleNotFoundError as error:
         raise missing_extra("odc-stac", "stac", user="A STAC item") from error
-    labels, wkt = list(sources[0]), target.crs.to_wkt() if target.crs else ""
+    labels = list(sources[0])
     loaded = load(
-        [_bare_item(number, assets, target, wkt) for number, assets in enumerate(sources)],
+        [_bare_item(number, assets, target) for number, assets in enumerate(sources)],
         bands=labels,
-        geobox=GeoBox((target.height, target.width), target.transform, wkt),
+        geobox=target,
         chunks={"y": CHUNK, "x": CHUNK},
         groupby="id",
         dtype=str(driver.dtype),
@@ -62,16 +62,17 @@ def load_pixels(sources: Sequence[Mapping[str, str]], target: Grid, driver: "Dri
     return pixels
 
 
-def _bare_item(number: int, assets: Mapping[str, str], target: Grid, wkt: str) -> Any:
+def _bare_item(number: int, assets: Mapping[str, str], target: GeoBox) -> Any:
     """Make an item that has only checked hrefs, each declared to cover the target.
 
     So each chunk reads all of them.
     """
     import pystac
 
-    place = {"proj:shape": [target.height, target.width], "proj:transform": list(target.transform)[:6]}
+    place = {"proj:shape": [*target.shape], "proj:transform": list(target.transform)[:6]}
     when = START + timedelta(seconds=number)
-    item = pystac.Item(str(number), None, None, when, {"proj:wkt2": wkt}, stac_extensions=[PROJECTION])
+    facts = {"proj:wkt2": str(target.crs)}
+    item = pystac.Item(str(number), None, None, when, facts, stac_extensions=[PROJECTION])
     for label, href in assets.items():
         item.add_asset(label, pystac.Asset(href, media_type="image/tiff", roles=["data"], extra_fields=place))
     return item
@@ -132,23 +133,21 @@ class _Reader:
         self.driver = driver
 
     def read(
-        self, cfg: Any, dst_geobox: Any, *, dst: NDArray[Any] | None = None, selection: Any = None  # noqa: ARG002
+        self, cfg: Any, dst_geobox: GeoBox, *, dst: NDArray[Any] | None = None, selection: Any = None  # noqa: ARG002
     ) -> tuple[Part, NDArray[Any]]:  # fmt: skip
         """Read the pixels of a part of the target, and return which part: all."""
-        height, width = dst_geobox.shape
-        target = Grid(CRS.from_wkt(dst_geobox.crs.to_wkt()), dst_geobox.transform, width, height)
         with open_raster(self.source) as dataset:
             if number_type(dataset, self.band) != self.driver.dtype:
                 held = f"{redact(self.source)} holds {dataset.dtypes[self.band - 1]}"
                 raise SceneError(f"{held}, other bands {self.driver.dtype}; all need the same.")
-            window = Window(0, 0, width, height)
-            pixels = self._read_measured(dataset, window, target)
-        whole = (slice(0, height), slice(0, width))
+            window = Window(0, 0, dst_geobox.width, dst_geobox.height)
+            pixels = self._read_measured(dataset, window, dst_geobox)
+        whole = (slice(0, dst_geobox.height), slice(0, dst_geobox.width))
         if dst is not None:
             np.copyto(dst[whole], pixels)
         return whole, pixels
 
-    def _read_measured(self, dataset: DatasetReader, window: Window, target: Grid) -> NDArray[Any]:
+    def _read_measured(self, dataset: DatasetReader, window: Window, target: GeoBox) -> NDArray[Any]:
         """Read pixels (y, x) of `target`, masked ones as the driver's nodata value.
 
         The file's mask and its own nodata values mask them.
@@ -160,17 +159,17 @@ class _Reader:
             return np.asarray(resample_window(dataset, [self.band], window, target, driver.kernel, driver.nodata)[0])
         needed = source_window(dataset, target)
         if needed is None:
-            return np.full((target.height, target.width), driver.nodata, driver.dtype)
+            return np.full(target.shape, driver.nodata, driver.dtype)
         with fill_hidden(dataset, self.source, self.band, needed, own, driver.nodata) as filled:
             return np.asarray(resample_window(filled, [1], window, target, driver.kernel, driver.nodata)[0])
 
 
-def source_window(dataset: DatasetReader, target: Grid) -> Window | None:
+def source_window(dataset: DatasetReader, target: GeoBox) -> Window | None:
     """Find the pixels of a file that `target` is resampled from, with a margin.
 
     None if the file has none of them.
     """
-    west, south, east, north = transform_bounds(target.crs, dataset.crs, *target.bounds)
+    west, south, east, north = transform_bounds(to_rasterio_crs(target), dataset.crs, *target.boundingbox)
     corners = [~dataset.transform @ corner for corner in ((west, north), (east, south))]
     columns, rows = (sorted(edges) for edges in zip(*corners, strict=True))
     first = [max(0, floor(edges[0]) - AROUND) for edges in (rows, columns)]

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_json
+from kappamask.files.urls import redact
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import band_name
-from kappamask.scenes.readers.remote import fetch_bytes, is_url, redact, resolve
+from kappamask.scenes.readers.remote import fetch_bytes, is_url, resolve
 
 __all__ = ["StacItem", "read_item"]
 

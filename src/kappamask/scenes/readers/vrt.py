@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element
 import dask.array
 import xarray as xr
 from dask.array import Array
+from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.transform import Affine
@@ -18,7 +19,7 @@ from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import Grid, read_grid
+from kappamask.scenes.grid import read_grid
 from kappamask.scenes.metadata import attributes, name_source, packing
 from kappamask.scenes.readers.geotiff import band_labels
 from kappamask.scenes.readers.image import Image
@@ -67,7 +68,7 @@ class Layer:
 class Stack:
     """A whole VRT."""
 
-    grid: Grid
+    grid: GeoBox
     layers: tuple[Layer, ...]
     tags: dict[str, str]
 
@@ -115,14 +116,14 @@ def _remedy(name: str) -> str:
     return f"make it a GeoTIFF first (gdal_translate {name} scene.tif)"
 
 
-def _grid(root: Element) -> Grid:
+def _grid(root: Element) -> GeoBox:
     """ValueError where it is no north-up grid."""
     transform = Affine.from_gdal(*map(float, _text(root, "GeoTransform").split(",")))
     width, height = int(root.get("rasterXSize", "")), int(root.get("rasterYSize", ""))
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0 or min(width, height) <= 0:
         raise ValueError("it is not north-up, or has no pixels")
     wkt = _text(root, "SRS")
-    return Grid(CRS.from_wkt(wkt) if wkt else None, transform, width, height)
+    return GeoBox((height, width), transform, CRS.from_wkt(wkt) if wkt else None)
 
 
 def _layer(path: Path, number: int, layer: Element) -> Layer:
@@ -167,7 +168,7 @@ def _text(element: Element, tag: str) -> str:
 
 
 class _File(NamedTuple):
-    grid: Grid
+    grid: GeoBox
     text: str | None
     """What names the band, where anything does."""
 
@@ -192,7 +193,7 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
     return make_cube(da.concatenate(pixels), labels, stack.grid, attrs, nodata)
 
 
-def _check_file(name: str, layer: Layer, grid: Grid) -> _File:
+def _check_file(name: str, layer: Layer, grid: GeoBox) -> _File:
     with local_raster(layer.file) as dataset:
         if not 1 <= layer.number <= dataset.count:
             raise SceneError(f"{name}: {layer.file.name} has no band {layer.number}, only 1 to {dataset.count}.")
@@ -206,7 +207,7 @@ def _check_file(name: str, layer: Layer, grid: Grid) -> _File:
     return _File(own, next((text for text in texts if band_name(text)), None))
 
 
-def _is_placed_right(layer: Layer, own: Grid, grid: Grid) -> bool:
+def _is_placed_right(layer: Layer, own: GeoBox, grid: GeoBox) -> bool:
     """Tell whether a VRT puts a file's pixels where its georeference does.
 
     It must also leave out none that it has room for.
@@ -218,12 +219,10 @@ def _is_placed_right(layer: Layer, own: Grid, grid: Grid) -> bool:
     return own.crs == grid.crs and near and (inside == whole or place == all_over)
 
 
-def _corners(grid: Grid, rectangle: Rectangle) -> tuple[float, float, float, float]:
+def _corners(grid: GeoBox, rectangle: Rectangle) -> tuple[float, float, float, float]:
     """West, north, east, south."""
     x, y, width, height = rectangle
-    across, down = grid.transform.a, grid.transform.e
-    west, north = grid.transform.c + x * across, grid.transform.f + y * down
-    return west, north, west + width * across, north + height * down
+    return *(grid.transform @ (x, y)), *(grid.transform @ (x + width, y + height))
 
 
 def _nodata(name: str, layers: Iterable[Layer]) -> float | None:
@@ -233,7 +232,7 @@ def _nodata(name: str, layers: Iterable[Layer]) -> float | None:
     return next(iter(values.values()))
 
 
-def _pixels(name: str, stack: Stack, number: int, own: Grid, nodata: float, kernel: str) -> Array:
+def _pixels(name: str, stack: Stack, number: int, own: GeoBox, nodata: float, kernel: str) -> Array:
     layer = stack.layers[number - 1]
     if own != stack.grid and nodata != NODATA_DN:
         raise SceneError(f"{name} needs bands resampled, which keeps the nodata value 0 only, not {nodata:g}.")

@@ -14,7 +14,7 @@ from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
 from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import to_percent
-from kappamask.scenes.grid import read_grid, sort_north_up
+from kappamask.scenes.grid import read_grid, sort_north_up, to_coordinates
 from kappamask.scenes.readers.netcdf import AXES, open_dates, read_crs
 from kappamask.scenes.readers.raster import GDAL_ERRORS, lazy_bands, local_raster, number_type
 from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, scores_path, write_geotiff
@@ -123,9 +123,8 @@ def _read_geotiff(path: Path, band: int | None) -> xr.DataArray:
         raise SceneError(
             f"{path.name} is no mask: it has {count} bands of {dtype}; needed is {needed} of whole numbers."
         )
-    coords = {"y": grid.y, "x": grid.x}
-    mask = xr.DataArray(lazy_bands(path, [band or 1])[0], dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
-    return write_grid(mask, grid)
+    pixels, coords = lazy_bands(path, [band or 1])[0], to_coordinates(grid)
+    return write_grid(xr.DataArray(pixels, dims=("y", "x"), coords=coords, attrs=attrs, name="mask"), grid)
 
 
 def _read_netcdf(path: Path) -> xr.DataArray:
