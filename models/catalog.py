@@ -110,7 +110,7 @@ def _find_card(model: str) -> Path:
             return path.resolve()
     raise CardError(
         f"No model '{model[:80]}'{_suggest_model(model[:80], known)}: known ids are {', '.join(sorted(known))}; "
-        "or give the path of a card (…/card.json)."
+        "kappamask models list names those to download; or give the path of a card (…/card.json)."
     )
 
 

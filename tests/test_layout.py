@@ -127,8 +127,12 @@ def unpack(wheel: Path, folder: Path) -> Path:
 
 
 def test_links_show_the_packages_at_the_top() -> None:
-    for name in LINKS:
-        link = ROOT / "src" / "kappamask" / name
+    unpacked = (ROOT / "PKG-INFO").is_file()  # a source archive has no links until `make lint` makes them
+    links = [ROOT / "src" / "kappamask" / name for name in LINKS]
+    assert unpacked or all(link.is_symlink() or link.is_file() for link in links)
+    for name, link in zip(LINKS, links, strict=True):
+        if unpacked and not link.exists():
+            continue
         target = link.readlink().as_posix() if link.is_symlink() else link.read_text()
         assert target == f"../../{name}"
 

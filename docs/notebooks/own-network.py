@@ -13,8 +13,8 @@
 # %% [markdown]
 # # Bring your own network
 #
-# Any ONNX network that gives a score for each class can be used at every door of this package, once a *card*
-# says what it expects. Here a network is made by hand, from four operators, so that you see all there is to
+# Any ONNX network that gives a score for each class can be used everywhere in this package, once a *card* says
+# what it expects. Here a network is made by hand, from four operators, so that you see all there is to
 # it. Yours comes from PyTorch or elsewhere; the card is the same.
 #
 # ## A network

@@ -34,3 +34,8 @@ def test_help_shows_one_spelling(kappamask, monkeypatch, command, shown, hidden)
     monkeypatch.setenv("COLUMNS", "200")
     found = kappamask(command, "--help").out
     assert shown in found and hidden not in found
+
+
+@pytest.mark.parametrize("words", [["--help"], ["mask", "--help"], ["submit", "--help"]])
+def test_nothing_is_shown_behind_a_flag(kappamask, words):
+    assert "bool" not in kappamask(*words).out.lower()

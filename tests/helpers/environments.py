@@ -37,7 +37,7 @@ class Environment:
         home = {"HOME": str(cwd / "home"), "XDG_DATA_HOME": str(cwd / "home"), "XDG_CACHE_HOME": str(cwd / "home")}
         path = {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(
-            list(words), cwd=cwd, env=kept | home | path | variables, capture_output=True, text=True, timeout=300
+            list(words), cwd=cwd, env=kept | home | path | variables, capture_output=True, text=True, timeout=1200
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -154,6 +154,16 @@ def test_no_tiles_is_an_error(plan: Plan, tmp_path: Path) -> None:
         TileBatches(tmp_path / "none", tmp_path)
 
 
+def test_brightness_of_the_land_changes_all_bands_but_b10() -> None:
+    sets = np.full((64, 64), class_sets.CLEAR, np.uint8)
+    made = samples.Sample(np.full((13, 64, 64), 0.2, np.float32), sets, sets)
+    images = [augmentation.observe(made, np.random.default_rng(seed))[0] for seed in range(400)]
+    whole = np.stack([image for image in images if (image[:13] > FILL).all()])
+    assert len(whole) > 40
+    spread = (whole[:, :13].mean(axis=(2, 3)) * STD + MEAN).std(axis=0)
+    assert spread[B10] < 0.5 * np.delete(spread, B10).min()
+
+
 def test_visible_bands_are_always_kept_and_every_other_is_dropped_at_times() -> None:
     kept = np.stack([augmentation.draw_bands(np.random.default_rng(seed)) for seed in range(300)])
     assert kept[:, 1:4].all()

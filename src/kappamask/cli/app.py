@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 import kappamask
 from kappamask.cli.models import models
@@ -33,7 +33,26 @@ VALUES = {"--engine": {"here": "local", "serial": "local"}}
 """Option -> earlier spelling of a value -> today's."""
 
 
-class Command(TyperCommand):
+class _PlainFlags:
+    """Show no type behind flags in help.
+
+    Some versions of typer show <bool>, as if a value followed.
+    """
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return all parameters, those for completion and help among them."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in found:
+            if getattr(parameter, "is_flag", False) and parameter.metavar is None:
+                parameter.metavar = ""
+        return found
+
+
+class Group(_PlainFlags, TyperGroup):
+    """A group of commands."""
+
+
+class Command(_PlainFlags, TyperCommand):
     """A command that takes earlier spellings too, which its help does not show."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -59,6 +78,7 @@ def translate(words: Sequence[str], known: Collection[str]) -> Iterator[str]:
 
 app = typer.Typer(
     name="kappamask",
+    cls=Group,
     help="KappaMask cloud masks for Sentinel-2: here, and on openEO back-ends.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

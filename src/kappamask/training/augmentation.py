@@ -30,6 +30,9 @@ GAIN: Final = (0.06, 0.03)
 #: Share of the scenes whose brightness changes much, and its standard deviation: a network must recognise shadow by
 #: its surroundings, for the brightness of a shaded meadow is that of a forest in the sun.
 UNLIT: Final = (0.4, 0.25)
+#: 0 for B10, which sees cirrus and no land: its reflectance is that of the cirrus however bright the land is, and
+#: cirrus (0.01 and more) must stay apart from high snow (up to 0.008).
+SEES_LAND: Final = np.where(np.array(BANDS) == "B10", 0.0, 1.0)
 #: Share of samples of a sensor that saturates, and the range of the limit: Landsat 5 saturates at 0.39 in blue.
 BLIND, CEILING = 0.08, (0.35, 1.2)
 #: Standard deviation of the constant added to each band; B10 has no path radiance, which makes the others uncertain.
@@ -60,7 +63,8 @@ def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArr
         level, scene = "L2A", to_surface(scene, *draw_air(rng))
         scene[B10] = np.nan
     spread = UNLIT[1] if not sample.is_lone and rng.random() < UNLIT[0] else GAIN[0]
-    scene = scene * np.exp(rng.normal(0, spread) + rng.normal(0, GAIN[1], (13, 1, 1))).astype(np.float32)
+    gain = rng.normal(0, spread) * SEES_LAND + rng.normal(0, GAIN[1], len(BANDS))
+    scene = scene * np.exp(gain)[:, None, None].astype(np.float32)
     scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
     scene = np.minimum(scene, draw_saturation(rng)[:, None, None])
     kept = draw_bands(rng)

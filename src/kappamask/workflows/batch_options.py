@@ -183,7 +183,7 @@ def resolve_archive(given: str | None, request: "Request", connection: "openeo.C
         )
     if given == NO_ARCHIVE or request.archive:
         return request
-    built = build(output / "archive", model=request.card, python=request.python).resolve()
+    built = build(output / JOB_FILES / "archive", model=request.card, python=request.python).resolve()
     return replace(request, archive=upload(connection, built) if given == UPLOAD else str(built))
 
 

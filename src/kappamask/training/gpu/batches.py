@@ -20,6 +20,7 @@ from kappamask.training.augmentation import (
     L2A_SHARE,
     LEVELS,
     OFFSETS,
+    SEES_LAND,
     SNOW_B02,
     SNOW_B11,
     UNLIT,
@@ -169,7 +170,7 @@ class DeviceSource:
         count = len(scene)
         level = self._to_surface(scene, np.flatnonzero(rng.random(count) < L2A_SHARE), rng)
         spread = np.where(has_surroundings & (rng.random(count) < UNLIT[0]), UNLIT[1], GAIN[0])[:, None]
-        gain = np.exp(spread * rng.standard_normal((count, 1)) + rng.normal(0, GAIN[1], (count, 13)))
+        gain = np.exp(spread * rng.standard_normal((count, 1)) * SEES_LAND + rng.normal(0, GAIN[1], (count, 13)))
         gain, offset = gain.astype(np.float32), (rng.normal(0, 1, (count, 13)) * OFFSETS).astype(np.float32)
         kept = np.stack([draw_bands(rng) for _ in range(count)])
         kept[:, B10] &= level == LEVELS["L1C"]
