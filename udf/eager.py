@@ -64,7 +64,8 @@ def pixel_statistics(flat: NDArray[np.float32], spec: InputSpec) -> PixelStatist
 
 def _statistics_as(mode: str, flat: NDArray[np.float32], spec: InputSpec) -> PixelStatistics:
     valid = find_valid(flat, replace(spec, mode=mode))
-    return replace(compute_statistics(flat, spec.bands, valid), zero_bands=_find_zero_bands(flat, valid, spec))
+    seen = compute_statistics(flat, spec.bands, valid)
+    return replace(seen, zero_bands=_find_zero_bands(flat, valid, spec), level=spec.level)
 
 
 def _find_zero_bands(

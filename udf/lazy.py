@@ -10,7 +10,7 @@ from kappamask.models.extras import missing_extra
 from kappamask.udf import eager, windows
 from kappamask.udf.pixel_evidence import PixelStatistics
 from kappamask.udf.preprocess import InputSpec
-from kappamask.udf.radiometry import Decision, check_radiometry
+from kappamask.udf.radiometry import check_radiometry
 
 __all__ = ["compute_all", "compute_block", "lazy_zeros", "mask_date", "read_blocks", "sample_statistics", "stack_dates"]
 
@@ -77,7 +77,8 @@ def _mask_block(
     values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], spec: InputSpec, scores: bool
 ) -> NDArray[Any]:
     seen = eager.sample_statistics(values, spec, eager.sampling_step(values.shape[1] * values.shape[2]))
-    check_radiometry(Decision(spec.mode, spec.mode_reason), seen)
+    assert spec.decision is not None
+    check_radiometry(spec.decision, seen)
     mask, score = eager.mask_windows(values, spec, scores, *plans)
     y, x = inner
     return mask[None, y, x] if score is None else np.concatenate([mask[None, y, x], score[:, y, x]])

@@ -10,7 +10,7 @@ from kappamask.models.mask_options import MaskOptions
 from kappamask.udf.label import join_dates, label_result
 from kappamask.udf.predict import predict_dates
 from kappamask.udf.prepare import flip_axes, prepare_inputs
-from kappamask.udf.series import split_dates
+from kappamask.udf.series import apply_scene_facts, split_dates
 
 __all__ = ["cloud_mask", "mask_cube"]
 
@@ -79,6 +79,8 @@ def mask_cube(
     if isinstance(cube, xr.DataArray) and (parts := split_dates(cube)):
         joined: xr.DataArray | xr.Dataset = join_dates([mask_cube(part, options, warn=warn) for part in parts])
         return joined
+    if isinstance(cube, xr.DataArray):
+        cube = apply_scene_facts(cube, options)
     prepared = prepare_inputs(cube, options, warn)
     result = label_result(predict_dates(prepared, scores=options.scores), prepared, scores=options.scores)
     if isinstance(result, xr.Dataset):

@@ -25,6 +25,7 @@ __all__ = [
     "doubt_offset",
     "find_constant",
     "find_contradiction",
+    "find_shifted",
     "find_zero_bands",
     "infer_radiometry",
 ]
@@ -52,8 +53,14 @@ MIN_DARK = -0.02
 """5 % of the dark bands' reflectances are not below, not even in deep shade; as `OFFSET_NEVER` with the offset."""
 DARK_END_WITH_OFFSET = (0.09, 0.165)
 """Where the darkest reflectances lie with the offset left in; without it, a dark end is below."""
+AIR_WITH_OFFSET = 0.15
+"""The dark end of B02 of Level-1C is above with the offset left in: air alone sends 0.05 and more."""
+AIR_SLOPE = 0.025
+"""The dark end of B02 of Level-1C exceeds that of B04 by more, for air scatters blue light."""
 DIM_END = 0.2
 """With the offset left in, the dark ends of most bands are below; snow and cloud are dark in few bands or none."""
+SHIFT = (500.0, 1500.0)
+"""So much higher is the dark end of each band of a date that alone has the offset: 1000, and what the ground adds."""
 RED_SLOPE = 0.05
 """The dark end of B04 exceeds that of B02 by more over sand, whose dark end may be bright without any offset."""
 MIN_BANDS = 3
@@ -95,6 +102,8 @@ class PixelStatistics:
     constant_share: float = 0.0
     zero_bands: tuple[tuple[str, float], ...] = ()
     """Required bands in which many pixels hold 0 although 0 is declared nodata and other bands have data; shares."""
+    level: str = ""
+    """L1C or L2A."""
 
     @property
     def empty(self) -> bool:
@@ -247,21 +256,42 @@ def _against_reflectance(seen: PixelStatistics, many: bool) -> Contradiction | N
     return None
 
 
-def doubt_offset(seen: PixelStatistics) -> str:
-    """Say why reflectances may still hold the offset, "" where they do not look so.
+def doubt_offset(seen: PixelStatistics, scale: float = 1.0) -> str:
+    """Say why numbers may still hold the offset, "" where they do not look so.
+
+    `scale` makes reflectances of the numbers.
 
     Sand, snow and closed cloud have no dark end either: they are bright in most bands, or brighter in red than in blue.
     """
-    ends = dict(seen.dark_ends)
-    known = [end for end in ends.values() if end == end]
+    ends = {band: end * scale for band, end in seen.dark_ends if end == end}
+    lowest, highest = DARK_END_WITH_OFFSET
     uniform = seen.p0_1 == seen.p99  # a test picture: nothing to find a dark end in
-    if seen.pixels < MIN_PIXELS or uniform or not known or not seen.p0_1 >= DARK_END_WITH_OFFSET[0]:
+    if seen.pixels < MIN_PIXELS or uniform or not ends or not seen.p0_1 * scale >= lowest:
         return ""
-    dim = sum(end <= DIM_END for end in known)
-    sandy = ends.get("B04", nan) - ends.get("B02", nan) > RED_SLOPE
-    if min(known) > DARK_END_WITH_OFFSET[1] or 2 * dim < len(known) or sandy:
+    if "B10" in ends:  # the darkest band of all, whatever lies below
+        looks_so = ends["B10"] <= highest
+    else:
+        dim = sum(end <= DIM_END for end in ends.values())
+        blue, red = ends.get("B02", nan), ends.get("B04", nan)
+        sandy = red - blue > RED_SLOPE
+        only_air = seen.level == "L1C" and blue < AIR_WITH_OFFSET and blue - red > AIR_SLOPE
+        looks_so = min(ends.values()) <= highest and 2 * dim >= len(ends) and not sandy and not only_air
+    if not looks_so:
         return ""
-    return f"no band is darker than {seen.p0_1:.2f}, as with an offset of {OFFSET} that was never taken away"
+    return f"no band is darker than {seen.p0_1:.4g}, as with an offset of {OFFSET / scale:g} that was never taken away"
+
+
+def find_shifted(dates: Sequence[PixelStatistics]) -> tuple[PixelStatistics, ...]:
+    """Find the dates that lie above others by about the offset in all bands.
+
+    Cloud and haze raise some bands more than others.
+    """
+    ends = np.array([[end for _, end in date.dark_ends] for date in dates if date.shows_no_offset])
+    if not ends.size:
+        return ()
+    low, high = SHIFT
+    rises = [np.array([end for _, end in date.dark_ends]) - np.nanmin(ends, axis=0) for date in dates]
+    return tuple(date for date, rise in zip(dates, rises, strict=True) if ((rise >= low) & (rise <= high)).all())
 
 
 def infer_radiometry(seen: PixelStatistics) -> tuple[str, str] | None:

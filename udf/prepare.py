@@ -13,7 +13,7 @@ from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import eager, lazy
 from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
 from kappamask.udf.devices import check_device
-from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics
+from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics, find_shifted
 from kappamask.udf.preprocess import InputSpec
 from kappamask.udf.radiometry import (
     Decision,
@@ -22,6 +22,7 @@ from kappamask.udf.radiometry import (
     lacks_offset,
     radiometry_from_metadata,
 )
+from kappamask.udf.series import SCENE_FACTS
 
 __all__ = ["NODATA_ATTRIBUTES", "PreparedCube", "find_flipped_axes", "flip_axes", "prepare_inputs"]
 
@@ -90,7 +91,7 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
         mosaic=_find_mosaic(options.mosaic, card),
     )
     decision = _decide(cube, spec, warn)
-    return PreparedCube(cube, replace(spec, mode=decision.mode, mode_reason=decision.reason), decision, flipped)
+    return PreparedCube(cube, replace(spec, mode=decision.mode, decision=decision), decision, flipped)
 
 
 def _decide(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | None) -> Decision:
@@ -99,8 +100,12 @@ def _decide(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | N
     known = spec.mode != "auto" or (said is not None and not lacks_offset(said, cube.encoding))
     seen = [NO_PIXELS] if known and cube.chunks is not None else [_sample_date(d, spec) for d in list_dates(cube)]
     decision = decide_radiometry(spec.mode, cube.attrs, cube.encoding, seen)
-    for statistics in seen:
-        message = check_radiometry(decision, statistics, certain_only=warn is not None)
+    # xarray gives a series the attributes of its first date: they may be wrong for a date that lies above the others
+    shifted = find_shifted(seen) if said == decision and SCENE_FACTS not in cube.coords else ()
+    for number, statistics in enumerate(seen, 1):
+        place = f"Date {number} of {len(seen)}: " if len(seen) > 1 else ""
+        stated = replace(decision, by_metadata=True) if statistics in shifted else decision
+        message = check_radiometry(stated, statistics, certain_only=warn is not None, place=place)
         if message and warn:
             warn(message)
     return decision

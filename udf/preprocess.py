@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.models import ModelCard, Mosaic, Thresholds
-from kappamask.udf.radiometry import AUXILIARY, plausible_range, scale_and_offset
+from kappamask.udf.radiometry import AUXILIARY, Decision, plausible_range, scale_and_offset
 from kappamask.udf.windows import Span, plan_windows, vendor_windows
 
 __all__ = ["InputSpec", "find_valid", "to_float32", "to_tensor", "valid_extent"]
@@ -27,8 +27,8 @@ class InputSpec:
     threads: int
     thresholds: Thresholds = ()
     """Of classes that are taken from a score on, not where they score best."""
-    mode_reason: str = ""
-    """Why the numbers are read so, as a message tells it."""
+    decision: Decision | None = None
+    """Why the numbers are read so, once that is decided."""
     device: str = "cpu"
     """What runs the network, of `kappamask.udf.devices.DEVICES` but "auto"."""
     mosaic: Mosaic | None = None

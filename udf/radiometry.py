@@ -7,10 +7,7 @@ answer is an error that names the readings (rules: docs/design/0003-radiometry.m
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from kappamask.models import RadiometryError
 from kappamask.models.hints import by_door, option
@@ -23,6 +20,7 @@ from kappamask.udf.pixel_evidence import (
     find_contradiction,
     infer_radiometry,
 )
+from kappamask.udf.radiometry_metadata import MODES, QUANTIFICATION, Decision, lacks_offset, radiometry_from_metadata
 
 __all__ = [
     "AUXILIARY",
@@ -36,32 +34,6 @@ __all__ = [
     "scale_and_offset",
 ]
 
-QUANTIFICATION = 1e-4
-"""Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
-OFFSET = -0.1
-"""RADIO_ADD_OFFSET and BOA_ADD_OFFSET, -1000 for all bands since baseline 04.00, as reflectance."""
-DECODED_REASON = "decoded with the file's scale_factor"
-OFFSET_BASELINE = 4.0
-CLOUDFERRO_BASELINE = 99.99
-"""A reprocessing by CloudFerro whose number says nothing about the offset."""
-
-MODES: dict[str, tuple[float, float]] = {
-    "reflectance": (1.0, 0.0),
-    "dn_harmonized": (QUANTIFICATION, 0.0),
-    "dn_offset": (QUANTIFICATION, OFFSET),
-}
-"""Mode -> (scale, offset) with reflectance = scale * number + offset."""
-
-COLLECTIONS: dict[str, str] = {
-    "SENTINEL2_L1C": "dn_harmonized",
-    "SENTINEL2_L2A": "dn_harmonized",
-    "COPERNICUS/S2_HARMONIZED": "dn_harmonized",
-    "COPERNICUS/S2_SR_HARMONIZED": "dn_harmonized",
-    "sentinel-2-c1-l2a": "dn_offset",
-}
-"""Collection id -> what its numbers mean: openEO on Copernicus Data Space; Earth Engine; Earth Search v1.
-Collections that mix both (Planetary Computer and Earth Search `sentinel-2-l2a`) go by baseline and pixels."""
-
 PLAUSIBLE_REFLECTANCE = (-0.2, 10.0)
 """No surface sends reflectances outside: they are some undeclared nodata value (-9999, -32768, 9.97e36); products go
 down to -0.1, and saturated pixels, 65535, are 6.55."""
@@ -70,14 +42,6 @@ PLAUSIBLE_NUMBERS = (-2_000.0, 110_000.0)
 
 AUXILIARY = ("AOT", "WVP")
 """Layers of Level-2A that are no reflectance: never offset."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A mode and its reason; "unknown" only where no pixel is valid."""
-
-    mode: str
-    reason: str
 
 
 def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
@@ -99,6 +63,8 @@ def plausible_range(mode: str) -> tuple[float, float]:
 
 
 GIVEN_REASON = "given by the caller"
+MIN_PIXELS_AGAINST_METADATA = 8_100
+"""Fewer pixels, 0.9 km square at 10 m, may be one field or one cloud, and raise no doubt about metadata."""
 
 
 def decide_radiometry(
@@ -123,22 +89,25 @@ def decide_radiometry(
     return said or _from_pixels(dates)
 
 
-def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False) -> str:
+def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False, place: str = "") -> str:
     """Raise RadiometryError, naming both readings, if the pixels contradict the decision.
 
     With `certain_only` a contradiction that is not certain is returned as a sentence instead ("" if none).
+    place: what the message begins with, as "Date 2 of 3: ".
     """
     against = find_contradiction(decision.mode, seen)
-    if against is None:
-        # Who says how the numbers are to be read vouches for them; a back-end's chunk may be dark and smooth.
-        return "" if decision.reason == GIVEN_REASON else _check_fill(decision, seen, certain_only)
-    message = (
-        f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.looks_like}: "
-        f"{against.why}. {_hint(decision.mode, against.looks_like)}"
-    )
-    if against.certain or not certain_only:
-        raise RadiometryError(message)
-    return message
+    if against is not None:
+        message = (
+            f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.looks_like}: "
+            f"{against.why}. {_hint(decision.mode, against.looks_like)}"
+        )
+    elif decision.reason == GIVEN_REASON:
+        return ""  # who says how the numbers are to be read vouches for them; a back-end's chunk may be dark and smooth
+    else:
+        message = _doubt_constant(decision, seen) or _doubt_zeros(decision, seen) or _doubt_metadata(decision, seen)
+    if message and (not certain_only or (against is not None and against.certain)):
+        raise RadiometryError(place + message)
+    return message and place + message
 
 
 def _say(mode: str) -> str:
@@ -164,12 +133,16 @@ def _hint(mode: str, looks_like: str) -> str:
     )
 
 
-def _check_fill(decision: Decision, seen: PixelStatistics, certain_only: bool) -> str:
-    """Raise RadiometryError for a large area that may be no data; see `check_radiometry` for `certain_only`."""
-    message = _doubt_constant(decision, seen) or _doubt_zeros(decision, seen)
-    if message and not certain_only:
-        raise RadiometryError(message)
-    return message
+def _doubt_metadata(decision: Decision, seen: PixelStatistics) -> str:
+    """Say why digital numbers may hold an offset that metadata deny, else ""."""
+    if decision.mode != "dn_harmonized" or not decision.by_metadata or seen.pixels < MIN_PIXELS_AGAINST_METADATA:
+        return ""
+    why = doubt_offset(seen, QUANTIFICATION)
+    return why and (
+        f"The numbers are said to be dn_harmonized ({decision.reason}), but may be dn_offset: {why}. Say "
+        f"{_say('dn_offset')} if they hold it, {_say('dn_harmonized')} if not, as under haze or closed cloud; where "
+        "dates differ, mask them apart, each with its own."
+    )
 
 
 def _doubt_zeros(decision: Decision, seen: PixelStatistics) -> str:
@@ -260,64 +233,9 @@ def _can_follow(mode: str, date: PixelStatistics) -> bool:
     return mode == "reflectance" or (mode == "dn_harmonized" and not date.may_hold_offset)
 
 
-def radiometry_from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
-    """Return what the metadata say of the radiometry, if they do."""
-    readers = (_from_attribute, _from_encoding, _from_packing, _from_collection, _from_baseline)
-    return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
-
-
-def lacks_offset(said: Decision | None, encoding: Mapping[str, Any]) -> bool:
-    """Tell whether numbers were decoded by a scale alone, without an offset."""
-    decoded = said is not None and said.reason == DECODED_REASON
-    return decoded and _single_number(encoding.get("add_offset", 0.0)) in (0.0, None)
-
-
 def _check_offset(seen: PixelStatistics) -> None:
     if why := doubt_offset(seen):
         raise RadiometryError(
             f"The numbers look like {OFFSET_LEFT_IN}: {why}. {_hint('reflectance', OFFSET_LEFT_IN)} If they are right, "
             f"as over sand or under closed cloud, say {_say('reflectance')}."
         )
-
-
-def _from_attribute(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
-    mode = str(attributes.get("radiometry"))
-    return Decision(mode, "from the attribute 'radiometry'") if mode in MODES else None
-
-
-def _from_encoding(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
-    packed = _single_number(encoding.get("scale_factor")) not in (None, 1.0)
-    return Decision("reflectance", DECODED_REASON) if packed else None
-
-
-def _from_packing(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
-    scale, offset = _single_number(attributes.get("scale_factor")), _single_number(attributes.get("add_offset", 0.0))
-    for mode, values in MODES.items():
-        if mode != "reflectance" and scale is not None and offset is not None and np.allclose((scale, offset), values):
-            return Decision(mode, f"from scale_factor {scale:g} and add_offset {offset:g}")
-    return None
-
-
-def _from_collection(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
-    collection = str(attributes.get("collection"))
-    return Decision(COLLECTIONS[collection], f"collection {collection}") if collection in COLLECTIONS else None
-
-
-def _from_baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
-    text = attributes.get("processing_baseline", attributes.get("s2:processing_baseline"))
-    try:
-        number = float(str(text))
-    except ValueError:
-        return None
-    if number == CLOUDFERRO_BASELINE or not np.isfinite(number):
-        return None
-    return Decision("dn_offset" if number >= OFFSET_BASELINE else "dn_harmonized", f"processing baseline {text}")
-
-
-def _single_number(value: Any) -> float | None:
-    """Return one number from a scalar, or from a list of equal entries."""
-    try:
-        numbers = np.unique(np.asarray(value, dtype=float))
-    except (TypeError, ValueError):
-        return None
-    return float(numbers[0]) if numbers.size == 1 and np.isfinite(numbers[0]) else None

@@ -17,15 +17,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from kappamask.models import CubeError
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import eager, lazy
-from kappamask.udf.label import label_result
+from kappamask.udf.label import join_dates, label_result
 from kappamask.udf.lazy import compute_block, read_blocks
 from kappamask.udf.predict import pad_for_mosaic
 from kappamask.udf.prepare import PreparedCube, prepare_inputs
 from kappamask.udf.radiometry import check_radiometry
-from kappamask.udf.series import split_dates
+from kappamask.udf.series import apply_scene_facts, split_dates
 
 __all__ = ["READER_THREADS", "Piece", "Prefetcher", "ProgressCallback", "Stream", "overlap_slices", "stream"]
 
@@ -146,23 +145,23 @@ class Piece(NamedTuple):
 class Stream:
     """A mask that is prepared but not computed yet."""
 
-    prepared: PreparedCube
-    """A dask cube."""
+    parts: tuple[PreparedCube, ...]
+    """Dask cubes: one of all dates, or one of each date where their facts differ."""
+
+    @property
+    def prepared(self) -> PreparedCube:
+        """The first part."""
+        return self.parts[0]
 
     def template(self) -> xr.Dataset:
         """Make `mask` and `score` with dims, coordinates and attributes, but no values."""
-        shape, planes = self.prepared.cube.shape[-2:], len(self.prepared.spec.card.output)
-        empty = (lazy.lazy_zeros(shape, np.uint8), lazy.lazy_zeros((planes, *shape), np.float32))
-        result = label_result([empty] * len(self.prepared.dates), self.prepared, scores=True)
-        assert isinstance(result, xr.Dataset)
-        return result
+        made = [_make_template(part) for part in self.parts]
+        return join_dates(made) if len(made) > 1 else made[0]
 
     @property
     def windows(self) -> int:
         """How many windows the network will be run on."""
-        spec = self.prepared.spec
-        shapes = [pad_for_mosaic(date.data, spec)[0].shape[1:] for date in self.prepared.dates]
-        return sum(len(spec.windows(height)) * len(spec.windows(width)) for height, width in shapes)
+        return sum(_count_windows(part) for part in self.parts)
 
     def run(self, write: Callable[[Piece], None], progress: ProgressCallback) -> None:
         """Make the mask and hand it to `write`, piece after piece.
@@ -172,42 +171,62 @@ class Stream:
         computing the cube raises.
         """
         done, total = count(), self.windows
-        for number, date in enumerate(self.prepared.dates):
-            values, y, x = pad_for_mosaic(date.data, self.prepared.spec)
-            with closing(self._iter_pieces(values, lambda: progress(next(done), total))) as pieces:
+        dates = [(part, date) for part in self.parts for date in part.dates]
+        for number, (part, date) in enumerate(dates):
+            values, y, x = pad_for_mosaic(date.data, part.spec)
+            with closing(_iter_pieces(values, part, lambda: progress(next(done), total))) as pieces:
                 for rows, columns, mask, scores in pieces:
                     (of_y, into_y), (of_x, into_x) = overlap_slices(rows, y), overlap_slices(columns, x)
                     if of_y.start < of_y.stop and of_x.start < of_x.stop:
                         write(Piece(number, into_y, into_x, mask[of_y, of_x], scores[:, of_y, of_x]))
         progress(total, total)
 
-    def _iter_pieces(self, values: Any, step: Callable[[], None]) -> Generator[tuple[slice, slice, Mask, Scores]]:
-        spec, decision = self.prepared.spec, self.prepared.decision
-        rows, columns = (spec.windows(n) for n in values.shape[1:])
-        windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
-        samples: list[NDArray[np.float32]] = []
-        every = eager.sampling_step(len(rows[0].weight) * values.shape[2])
-        with Prefetcher(values, windows, spec.threads) as prefetcher:
 
-            def read(y: slice, x: slice) -> NDArray[Any]:
-                step()
-                window = prefetcher.read(y, x)
-                samples.append(eager.subsample(window, every))
-                return window
+def _make_template(part: PreparedCube) -> xr.Dataset:
+    shape, planes = part.cube.shape[-2:], len(part.spec.card.output)
+    empty = (lazy.lazy_zeros(shape, np.uint8), lazy.lazy_zeros((planes, *shape), np.float32))
+    result = label_result([empty] * len(part.dates), part, scores=True)
+    assert isinstance(result, xr.Dataset)
+    return result
 
-            for piece in eager.iter_pieces(read, spec, rows, columns):
-                if len(samples) == len(columns):
-                    check_radiometry(decision, eager.pixel_statistics(np.concatenate(samples, axis=1), spec))
-                    samples.clear()
-                yield piece
+
+def _count_windows(part: PreparedCube) -> int:
+    shapes = [pad_for_mosaic(date.data, part.spec)[0].shape[1:] for date in part.dates]
+    return sum(len(part.spec.windows(height)) * len(part.spec.windows(width)) for height, width in shapes)
+
+
+def _iter_pieces(
+    values: Any, part: PreparedCube, step: Callable[[], None]
+) -> Generator[tuple[slice, slice, Mask, Scores]]:
+    spec, decision = part.spec, part.decision
+    rows, columns = (spec.windows(n) for n in values.shape[1:])
+    windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
+    samples: list[NDArray[np.float32]] = []
+    every = eager.sampling_step(len(rows[0].weight) * values.shape[2])
+    with Prefetcher(values, windows, spec.threads) as prefetcher:
+
+        def read(y: slice, x: slice) -> NDArray[Any]:
+            step()
+            window = prefetcher.read(y, x)
+            samples.append(eager.subsample(window, every))
+            return window
+
+        for piece in eager.iter_pieces(read, spec, rows, columns):
+            if len(samples) == len(columns):
+                check_radiometry(decision, eager.pixel_statistics(np.concatenate(samples, axis=1), spec))
+                samples.clear()
+            yield piece
 
 
 def stream(cube: xr.DataArray, options: MaskOptions) -> Stream:
     """Prepare the mask of a dask cube that is to be made piece by piece.
 
     The pieces add up to what `cloud_mask` gives, bit for bit, north-up. Errors are those of `cloud_mask`. As many
-    threads as the network has, but no more than four, compute the cube.
+    threads as the network has, but no more than four, compute the cube. Each date is read by its own facts.
     """
-    if split_dates(cube):
-        raise CubeError("The dates are read in different ways (baseline, nodata or level): mask each scene apart.")
-    return Stream(prepare_inputs(cube, replace(options, threads=options.threads or 1)))
+    options = replace(options, threads=options.threads or 1)
+    return Stream(tuple(prepare_inputs(part, options) for part in _list_parts(cube, options)))
+
+
+def _list_parts(cube: xr.DataArray, options: MaskOptions) -> list[xr.DataArray]:
+    return split_dates(cube) or [apply_scene_facts(cube, options)]

@@ -7,6 +7,7 @@ import rasterio
 import xarray as xr
 from rasterio.transform import from_origin
 
+from kappamask import mask_scene
 from kappamask.models import CubeError
 from kappamask.models.mask_options import MaskOptions
 from kappamask.scenes import open_scene
@@ -56,8 +57,60 @@ def test_dates_of_the_same_facts_are_one_series(tmp_path, brightness):
     assert "scene_facts" not in cloud_mask(scenes[0], model=brightness).coords
 
 
-def test_a_mixed_series_is_not_streamed_as_one(tmp_path, brightness):
+def test_a_mixed_series_is_streamed_date_by_date(tmp_path, brightness):
     early = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
     late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
-    with pytest.raises(CubeError, match="mask each scene apart"):
-        stream(join_dates([early, late]), MaskOptions(model=brightness))
+    series = join_dates([early, late])
+    expected = cloud_mask(series, model=brightness, scores=True).compute()
+    found = stream(series, MaskOptions(model=brightness))
+    template, steps = found.template(), []
+    mask, score = (np.zeros(template[name].shape, template[name].dtype) for name in ("mask", "score"))
+
+    def keep(piece):
+        mask[piece.date, piece.y, piece.x], score[piece.date, :, piece.y, piece.x] = piece.mask, piece.scores
+
+    found.run(keep, lambda done, total: steps.append((done, total)))
+    np.testing.assert_array_equal(mask, expected["mask"])
+    np.testing.assert_array_equal(score, expected["score"])
+    assert list(template["mask"].attrs) == list(expected["mask"].attrs)
+    assert template["mask"].attrs["radiometry"] == "dn_harmonized; dn_offset"
+    assert steps[-1] == (2, 2) and found.windows == 2
+
+
+def test_a_written_series_keeps_the_facts_of_its_dates(tmp_path, brightness):
+    early = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
+    late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
+    series = join_dates([early, late])
+    expected = cloud_mask(series, model=brightness).values
+    for path in (tmp_path / "s.nc", tmp_path / "s.zarr"):
+        dataset = series.to_dataset(name="dn").drop_encoding()
+        (dataset.to_netcdf if path.suffix == ".nc" else dataset.to_zarr)(path)
+        opened = open_scene(path)
+        np.testing.assert_array_equal(opened.kappamask.mask(model=brightness), expected)
+        made = xr.open_dataset(mask_scene(path, tmp_path / f"{path.suffix[1:]}_mask.nc", model=brightness)["files"][0])
+        np.testing.assert_array_equal(made["mask"], expected)
+
+
+def test_a_date_that_is_cut_out_is_read_by_its_own_facts(tmp_path, brightness):
+    early = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
+    late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
+    expected = cloud_mask(late, model=brightness).values
+    for place in (1, [1]):
+        clean = xr.concat([early, late], "t", combine_attrs="drop_conflicts").isel(t=place)
+        assert (cloud_mask(clean, model=brightness).values == expected).all()
+        first = xr.concat([early, late], "t", combine_attrs="override").isel(t=place)
+        with pytest.raises(CubeError) as found:
+            cloud_mask(first, model=brightness)
+        for fact in ("processing_baseline", "03.01", "05.11", "radiometry=", "scene_facts"):
+            assert fact in str(found.value)
+        given = cloud_mask(first, model=brightness, radiometry="dn_offset")
+        assert (given.values == expected).all()
+
+
+@pytest.mark.parametrize("text", ["", "none", "[1]", "3"])
+def test_facts_that_are_no_json_object_are_refused(tmp_path, brightness, text):
+    scene = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
+    for facts in (text, ("t", [text, "{}"])):
+        cube = scene if isinstance(facts, str) else xr.concat([scene, scene], "t")
+        with pytest.raises(CubeError, match=r"drop_vars.*scene_facts"):
+            cloud_mask(cube.assign_coords(scene_facts=facts), model=brightness)

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from kappamask.models import SceneError
@@ -75,6 +76,31 @@ def test_an_alpha_band_is_a_mask_and_no_layer_to_name(tmp_path, brightness):
         cube = open_scene(path, bands=BANDS)
         assert cube.bands.values.tolist() == BANDS
         check(cube, brightness)
+
+
+@pytest.mark.parametrize(("name", "marked"), [("alpha", True), (None, True), ("Alpha", False), ("dataMask", False)])
+@pytest.mark.parametrize("count", [2, 3, 5, 6])
+def test_an_alpha_band_counts_among_any_number_of_bands(tmp_path, count, name, marked):
+    """GDAL itself takes it for a mask among two or four bands only."""
+    labels = ["B02", "B03", "B04", "B08", "B11", "B12"][:count]
+    shown = np.full((1, 32, 32), 255, "uint16")
+    shown[0][EMPTY] = 0
+    layers = np.concatenate([np.resize(numbers(), (count, 32, 32)), shown])
+    path = write_bands(tmp_path / "a.tif", layers, [*labels, name])
+    with rasterio.open(path, "r+" if marked else "r") as file:
+        if marked:
+            file.colorinterp = [ColorInterp.gray, *[ColorInterp.undefined] * (count - 1), ColorInterp.alpha]
+    cube = open_scene(path)
+    assert cube.bands.values.tolist() == labels
+    assert (cube.values[(slice(None), *EMPTY)] == 0).all()
+
+
+def test_a_described_band_that_is_marked_as_alpha_is_data(tmp_path):
+    layers = np.concatenate([numbers(), numbers()[:1] + 5])
+    path = write_bands(tmp_path / "a.tif", layers, [*BANDS, "B08"], photometric="RGB", alpha="YES")
+    cube = open_scene(path)
+    assert cube.bands.values.tolist() == [*BANDS, "B08"]
+    np.testing.assert_array_equal(cube.sel(bands="B08"), layers[3])
 
 
 def test_a_mask_of_other_pixels_is_an_error(tmp_path):

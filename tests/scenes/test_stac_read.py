@@ -119,9 +119,20 @@ def test_several_items_are_a_series(scene: Path, tmp_path: Path) -> None:
     assert (cube.dims, cube.shape) == (("t", "bands", "y", "x"), (2, 1, 120, 120))
     assert [str(t)[:10] for t in cube["t"].values] == ["2021-05-17", "2021-05-27"]
     np.testing.assert_array_equal(cube.values[0], cube.values[1])
-    offset = item(scene, raw_item(with_scale(assets(), -0.1), name="x"))
-    with pytest.raises(SceneError, match=r"radiometry.*dn_offset.*not known"):
-        open_stac([late, offset])
+
+
+def test_items_of_different_radiometry_are_each_read_by_their_own(scene: Path, tmp_path: Path) -> None:
+    harmonised, offset = (
+        item(scene, raw_item(with_scale(assets(), add), date=f"2021-05-{day}T10:20:21Z", name=f"x{day}"))
+        for add, day in ((0.0, 17), (-0.1, 27))
+    )
+    cube = open_stac([offset, harmonised], bands=["B02"])
+    assert "radiometry" not in cube.attrs
+    facts = [json.loads(text)["radiometry"] for text in cube["scene_facts"].values]
+    assert facts == ["dn_harmonized", "dn_offset"]
+    # xarray keeps an attribute that only one item has, but it is not true of all
+    plain = item(scene, raw_item(assets(), date="2021-06-01T10:20:21Z", name="plain"))
+    assert "radiometry" not in open_stac([offset, plain], bands=["B02"]).attrs
 
 
 def test_neighbouring_items_share_a_grid(scene: Path, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ METADATA = [
 
 @pytest.mark.parametrize(("attributes", "mode"), METADATA)
 def test_metadata_decides_where_pixels_cannot(brightness, attributes, mode):
-    bright = WRITERS[mode](scene(floor=0.15)).isel(bands=slice(4)).assign_attrs(attributes)
+    bright = WRITERS[mode](scene(floor=0.25)).isel(bands=slice(4)).assign_attrs(attributes)
     assert decide(bright, brightness) == mode
 
 

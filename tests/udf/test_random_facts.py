@@ -153,8 +153,6 @@ def make_cube(scene: xr.DataArray, facts: Facts) -> xr.DataArray:
 
 def is_possible(facts: Facts) -> bool:
     """Return whether numbers of this type can hold these facts."""
-    if facts.encoding == "dn_offset" and facts.stated == "baseline 02.05":
-        return False  # only B10 of a clear scene disproves this: metadata are believed
     if facts.encoding == "harmonized twice" and facts.dtype == "uint16":
         return False  # dark pixels are lost in such a file: 0 in all bands
     is_integer = np.issubdtype(facts.dtype, np.integer)

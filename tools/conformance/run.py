@@ -29,6 +29,10 @@ from scenes import write_scenes
 from kappamask.backend.server import Server, running_server
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parents[1] / "tests/helpers"))
+from oidc import CLIENT as OIDC_CLIENT  # noqa: E402
+from oidc import SECRET, provider  # noqa: E402
+
 CLIENT = "@openeo/js-client@2.12.0"
 PARTS = {
     "Collection metadata": ("collections", ()),
@@ -38,6 +42,8 @@ PARTS = {
     "Individual processes": ("processes/processing", ("--runner", "http")),
 }
 """Part of the suite -> folder of its tests, and options."""
+NEEDS_OIDC = ("API compliance", "Individual processes")
+"""Parts that log in by OpenID Connect only."""
 NEEDS = {"API compliance": "assets/openeo-api/openapi.yaml", "Individual processes": "assets/processes/tests"}
 """Part of the suite -> file of a submodule without which it cannot run."""
 
@@ -69,7 +75,10 @@ def main() -> int:
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory() as folder:
         write_scenes(Path(folder))
-        with running_server(folder, user="conformance", password="conformance") as server:  # noqa: S106
+        with (
+            provider(lifetime=24 * 3600) as oidc,
+            running_server(folder, user="conformance", password="conformance", oidc=oidc.to_openeo()) as server,  # noqa: S106
+        ):
             for part in [part for part in PARTS if part not in left_out]:
                 outcomes += run_suite(part, suite, python, server)
             outcomes += run_client(work / "client", server)
@@ -104,9 +113,11 @@ def run_suite(part: str, suite: Path, python: str, server: Server) -> list[Outco
     """Run one part of the suite against the server."""
     folder, options = PARTS[part]
     report = suite / f"{folder.replace('/', '-')}.xml"
+    method = "client_credentials" if part in NEEDS_OIDC else "basic"
     account = {
-        "OPENEO_AUTH_METHOD": "basic", "OPENEO_AUTH_BASIC_USERNAME": server.user, "PYTHONPATH": str(suite / "src"),
+        "OPENEO_AUTH_METHOD": method, "OPENEO_AUTH_BASIC_USERNAME": server.user, "PYTHONPATH": str(suite / "src"),
         "OPENEO_AUTH_BASIC_PASSWORD": server.password, "USERNAME": server.user, "PASSWORD": server.password,
+        "OPENEO_AUTH_PROVIDER_ID": "local", "OPENEO_AUTH_CLIENT_ID": OIDC_CLIENT, "OPENEO_AUTH_CLIENT_SECRET": SECRET,
     }  # fmt: skip
     command = [
         python, "-m", "pytest", "-q", "--tb=short", f"src/openeo_test_suite/tests/{folder}", "-U", server.url, *options,

@@ -9,8 +9,9 @@ import numpy as np
 
 from kappamask.models import LEVELS, SceneError
 from kappamask.udf.radiometry import MODES
+from kappamask.udf.radiometry_metadata import RADIOMETRY_SOURCE
 
-__all__ = ["attributes", "packing", "parse_sensing_time"]
+__all__ = ["attributes", "name_source", "packing", "parse_sensing_time"]
 
 PACKINGS: dict[tuple[float, float], str] = {pair: mode for mode, pair in MODES.items() if mode != "reflectance"}
 """(scale, offset) to reflectance -> name of the reading."""
@@ -39,6 +40,14 @@ def attributes(name: str, tags: Mapping[str, Any], level: str | None, packed: st
         )
     found |= {"level": _level(name, low.get("level"), level) or "", "datetime": _datetime(name, low) or ""}
     return {key: value for key, value in found.items() if value}
+
+
+def name_source(radiometry: str | None, source: str = "scale and offset") -> dict[str, str]:
+    """Make the attribute that says what denies the offset; {} where nothing does.
+
+    The pixels may raise a doubt about such a statement, which they do not about one that somebody made.
+    """
+    return {RADIOMETRY_SOURCE: source} if radiometry == "dn_harmonized" else {}
 
 
 def _level(name: str, tag: Any, asked: str | None) -> str | None:

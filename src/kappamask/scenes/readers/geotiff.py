@@ -4,15 +4,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import xarray as xr
-from rasterio.enums import ColorInterp
 
 from kappamask.models import SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import read_grid
-from kappamask.scenes.metadata import attributes, packing
-from kappamask.scenes.readers.raster import lazy_bands, local_raster
+from kappamask.scenes.metadata import attributes, name_source, packing
+from kappamask.scenes.readers.raster import find_alpha, lazy_bands, local_raster
 from kappamask.udf.radiometry import AUXILIARY
 
 __all__ = ["band_labels", "open_geotiff"]
@@ -21,7 +20,7 @@ __all__ = ["band_labels", "open_geotiff"]
 def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> xr.DataArray:
     """See `open_scene`."""
     with local_raster(path) as dataset:
-        alpha = dataset.colorinterp[-1] == ColorInterp.alpha  # says where there are data, and is read as a mask
+        alpha = find_alpha(dataset) == dataset.count  # read as a mask
         texts = dataset.descriptions[:-1] if alpha else dataset.descriptions
         labels, indexes = band_labels(path.name, texts, bands)
         packed = [
@@ -30,7 +29,7 @@ def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> 
             if label not in AUXILIARY
         ]
         radiometry = packing(path.name, packed)
-        attrs = attributes(path.name, dataset.tags(), level, radiometry)
+        attrs = attributes(path.name, dataset.tags(), level, radiometry) | name_source(radiometry)
         grid, nodata = read_grid(dataset), dataset.nodata
     return make_cube(lazy_bands(path, indexes), labels, grid, attrs, nodata)
 

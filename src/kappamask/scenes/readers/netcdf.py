@@ -16,7 +16,7 @@ from kappamask.models import SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
-from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.metadata import attributes, name_source, packing
 from kappamask.scenes.readers.lazy_variables import to_dask
 from kappamask.udf.cube import has_number
 from kappamask.udf.prepare import NODATA_ATTRIBUTES
@@ -128,7 +128,8 @@ def to_cube(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: 
     labels = choose(name, [str(label) for label in cube["bands"].values], bands)
     cube = cube.sel(bands=labels).transpose(*(["t"] if "t" in cube.dims else []), "bands", "y", "x")
     radiometry = packing(name, cube.attrs.pop("packings"))
-    attrs = attributes(name, _date(dataset) | dict(dataset.attrs) | cube.attrs, level, radiometry)
+    tags = _date(dataset) | dict(dataset.attrs) | cube.attrs
+    attrs = attributes(name, tags, level, radiometry) | name_source(radiometry)
     if "t" in cube.dims:
         attrs.pop("datetime", None)
     nodata = {key: value for key, value in cube.attrs.items() if key == "_FillValue"}

@@ -13,7 +13,7 @@ from dask.array import Array
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -21,6 +21,7 @@ from rasterio.windows import Window
 from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
+from kappamask.scenes.band_names import band_name
 from kappamask.scenes.grid import read_grid, to_stored_window, turn_north_up
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "GDAL_ERRORS",
     "NODATA_DN",
     "fill_value",
+    "find_alpha",
     "has_mask",
     "hidden_pixels",
     "lazy_bands",
@@ -59,6 +61,8 @@ ENVIRONMENT = {
 takes 5 % of the memory (GDAL's configuration options)."""
 CHUNK = 1024
 """Side of a dask chunk, pixels: the block size of Sentinel-2 JP2s, and 2 MiB a band."""
+ALPHA_NAMES = ("alpha", "datamask")
+"""Descriptions of bands that are 0 where there are no data; the second is Sentinel Hub's."""
 NODATA_DN = 0
 """Digital number of Sentinel-2 that means no data."""
 
@@ -157,7 +161,22 @@ def has_mask(dataset: DatasetReader, path: Source | str, band: int) -> bool:
 
     It may be in the file, in an alpha band, or in a file NAME.msk.
     """
-    return MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1] or _mask_file(path) is not None
+    has_own = MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1] or find_alpha(dataset) not in (None, band)
+    return has_own or _mask_file(path) is not None
+
+
+def find_alpha(dataset: DatasetReader) -> int | None:
+    """Return the number of the alpha band, which says where there are data, or None.
+
+    It is marked as one, or described as one of `ALPHA_NAMES`. GDAL takes it for a mask only where there are two or four
+    bands. Programs mark a fourth band so that is none: one that is described as a Sentinel-2 band is data.
+    """
+    kinds = zip(dataset.colorinterp, dataset.descriptions, strict=True)
+    for number, (kind, text) in enumerate(kinds, 1):
+        is_marked = kind == ColorInterp.alpha and not band_name(text)
+        if dataset.count > 1 and (is_marked or (text or "").lower() in ALPHA_NAMES):
+            return number
+    return None
 
 
 def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window: Window) -> NDArray[np.bool_] | None:
@@ -168,6 +187,9 @@ def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window:
     """
     if MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1]:
         return np.asarray(dataset.read_masks(band, window=window) == 0)
+    alpha = find_alpha(dataset)
+    if alpha not in (None, band):
+        return np.asarray(dataset.read(alpha, window=window) == 0)
     mask_path = _mask_file(path)
     if mask_path is None:
         return None

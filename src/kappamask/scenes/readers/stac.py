@@ -19,7 +19,7 @@ from kappamask.models.extras import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import DEGREE, read_grid, to_rasterio_crs
-from kappamask.scenes.metadata import attributes
+from kappamask.scenes.metadata import attributes, name_source
 from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import NODATA_DN, number_type
 from kappamask.scenes.readers.remote import open_raster, resolve
@@ -131,7 +131,8 @@ def open_stac(
     without it, the rule of its provider holds (`scenes.providers`), and the attribute is left out where that leaves a
     doubt, so that `cloud_mask` asks the pixels.
     `resampling`: of bands on other grids, see `open_scene`. `loopback`: allow plain HTTP to this machine.
-    Coordinates, attributes and errors are those of `open_scene`; several items carry the same radiometry and level.
+    Coordinates, attributes and errors are those of `open_scene`. Several items may differ in radiometry and level: the
+    numbers stay as stored, the coordinate `scene_facts` tells those of each date, and `cloud_mask` reads them.
     """
     _check_words(radiometry, resampling, resolution)
     items = [read_item(one, resolution, loopback=loopback) for one in (item if isinstance(item, list) else [item])]
@@ -246,7 +247,8 @@ def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str
         facts |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
     known = {key: value for key, value in facts.items() if value}
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
-    return attributes(f"{product} {item.id} {collection}", known, level) | product_facts(product) | place
+    source = name_source(None if radiometry else mode, "the STAC item")
+    return attributes(f"{product} {item.id} {collection}", known, level) | source | product_facts(product) | place
 
 
 def _radiometry(item: StacItem, labels: list[str]) -> str | None:
@@ -259,12 +261,12 @@ def _radiometry(item: StacItem, labels: list[str]) -> str | None:
 
 
 def _series(cubes: list[xr.DataArray]) -> xr.DataArray:
-    """Cubes of one grid along t, in order of time."""
-    for key in ("radiometry", "level"):
-        words = {str(cube.attrs.get(key, "not known")) for cube in cubes}
-        if len(words) > 1:
-            raise SceneError(f"The {key} of the items differs: {', '.join(sorted(words))}; open them apart.")
+    """Join cubes of one grid along t, in order of time.
+
+    What differs between them is in the coordinate `scene_facts`.
+    """
     times = [np.datetime64(str(cube.attrs["datetime"]).removesuffix("Z"), "ns") for cube in cubes]
     stacked = xr.concat(cubes, xr.Variable("t", times), combine_attrs="drop_conflicts").sortby("t")
-    stacked.attrs.pop("datetime", None)
+    shared = {key: value for key, value in stacked.attrs.items() if all(key in cube.attrs for cube in cubes)}
+    stacked.attrs = {key: value for key, value in shared.items() if key != "datetime"}
     return stacked

@@ -20,7 +20,7 @@ from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.cube import make_cube
 from kappamask.scenes.grid import read_grid
-from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.metadata import attributes, name_source, packing
 from kappamask.scenes.readers.geotiff import band_labels
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA_DN, local_raster
@@ -189,7 +189,7 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
         _pixels(path.name, stack, number, files[number - 1].grid, NODATA_DN if nodata is None else nodata, kernel)
         for number in numbers
     ]
-    attrs = attributes(path.name, stack.tags, level, packed)
+    attrs = attributes(path.name, stack.tags, level, packed) | name_source(packed)
     return make_cube(da.concatenate(pixels), labels, stack.grid, attrs, nodata)
 
 

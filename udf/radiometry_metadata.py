@@ -1,0 +1,113 @@
+"""Read the radiometry that metadata state, and the reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "MODES",
+    "OFFSET",
+    "QUANTIFICATION",
+    "RADIOMETRY_SOURCE",
+    "Decision",
+    "lacks_offset",
+    "radiometry_from_metadata",
+]
+
+QUANTIFICATION = 1e-4
+"""Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
+OFFSET = -0.1
+"""RADIO_ADD_OFFSET and BOA_ADD_OFFSET, -1000 for all bands since baseline 04.00, as reflectance."""
+RADIOMETRY_SOURCE = "radiometry_source"
+"""Attribute: which metadata the attribute `radiometry` was read from; absent where somebody set it."""
+DECODED_REASON = "decoded with the file's scale_factor"
+OFFSET_BASELINE = 4.0
+CLOUDFERRO_BASELINE = 99.99
+"""A reprocessing by CloudFerro whose number says nothing about the offset."""
+
+MODES: dict[str, tuple[float, float]] = {
+    "reflectance": (1.0, 0.0),
+    "dn_harmonized": (QUANTIFICATION, 0.0),
+    "dn_offset": (QUANTIFICATION, OFFSET),
+}
+"""Mode -> (scale, offset) with reflectance = scale * number + offset."""
+
+COLLECTIONS: dict[str, str] = {
+    "SENTINEL2_L1C": "dn_harmonized",
+    "SENTINEL2_L2A": "dn_harmonized",
+    "COPERNICUS/S2_HARMONIZED": "dn_harmonized",
+    "COPERNICUS/S2_SR_HARMONIZED": "dn_harmonized",
+    "sentinel-2-c1-l2a": "dn_offset",
+}
+"""Collection id -> what its numbers mean: openEO on Copernicus Data Space; Earth Engine; Earth Search v1.
+Collections that mix both (Planetary Computer and Earth Search `sentinel-2-l2a`) go by baseline and pixels."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A mode and its reason; "unknown" only where no pixel is valid."""
+
+    mode: str
+    reason: str
+    by_metadata: bool = False
+    """Metadata say so that may be wrong, or of another date: the pixels may raise a doubt."""
+
+
+def radiometry_from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+    """Return what the metadata say of the radiometry, if they do."""
+    readers = (_from_attribute, _from_encoding, _from_packing, _from_collection, _from_baseline)
+    return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
+
+
+def lacks_offset(said: Decision | None, encoding: Mapping[str, Any]) -> bool:
+    """Tell whether numbers were decoded by a scale alone, without an offset."""
+    decoded = said is not None and said.reason == DECODED_REASON
+    return decoded and _single_number(encoding.get("add_offset", 0.0)) in (0.0, None)
+
+
+def _from_attribute(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    mode = str(attributes.get("radiometry"))
+    by_metadata = RADIOMETRY_SOURCE in attributes
+    return Decision(mode, "from the attribute 'radiometry'", by_metadata) if mode in MODES else None
+
+
+def _from_encoding(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+    packed = _single_number(encoding.get("scale_factor")) not in (None, 1.0)
+    return Decision("reflectance", DECODED_REASON) if packed else None
+
+
+def _from_packing(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    scale, offset = _single_number(attributes.get("scale_factor")), _single_number(attributes.get("add_offset", 0.0))
+    for mode, values in MODES.items():
+        if mode != "reflectance" and scale is not None and offset is not None and np.allclose((scale, offset), values):
+            return Decision(mode, f"from scale_factor {scale:g} and add_offset {offset:g}", by_metadata=True)
+    return None
+
+
+def _from_collection(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    collection = str(attributes.get("collection"))
+    known = collection in COLLECTIONS
+    return Decision(COLLECTIONS[collection], f"collection {collection}", by_metadata=True) if known else None
+
+
+def _from_baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
+    text = attributes.get("processing_baseline", attributes.get("s2:processing_baseline"))
+    try:
+        number = float(str(text))
+    except ValueError:
+        return None
+    if number == CLOUDFERRO_BASELINE or not np.isfinite(number):
+        return None
+    mode = "dn_offset" if number >= OFFSET_BASELINE else "dn_harmonized"
+    return Decision(mode, f"processing baseline {text}", by_metadata=True)
+
+
+def _single_number(value: Any) -> float | None:
+    """Return one number from a scalar, or from a list of equal entries."""
+    try:
+        numbers = np.unique(np.asarray(value, dtype=float))
+    except (TypeError, ValueError):
+        return None
+    return float(numbers[0]) if numbers.size == 1 and np.isfinite(numbers[0]) else None
