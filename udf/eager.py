@@ -88,7 +88,7 @@ def mask_date(values: NDArray[Any], spec: InputSpec, scores: bool) -> tuple[Mask
 
     Returns the mask (y, x) and, with `scores`, scores (class, y, x).
     """
-    rows, columns = (spec.windows(n) for n in values.shape[1:])
+    rows, columns = (spec.plan_axis(n) for n in values.shape[1:])
     parallel, threads = (
         split_threads(spec.threads, len(rows) * len(columns)) if spec.uses_local_window else (1, spec.threads)
     )

@@ -12,7 +12,7 @@ from kappamask.udf.pixel_evidence import PixelStatistics
 from kappamask.udf.preprocess import InputSpec
 from kappamask.udf.radiometry import check_radiometry
 
-__all__ = ["compute_all", "compute_block", "lazy_zeros", "mask_date", "read_blocks", "sample_statistics", "stack_dates"]
+__all__ = ["compute_all", "compute_block", "lazy_zeros", "list_blocks", "mask_date", "sample_statistics", "stack_dates"]
 
 BLOCK_WINDOWS = 4
 """Sides of a block in window steps: 4096 px for 1024; larger blocks compute fewer windows twice, use more memory."""
@@ -48,7 +48,7 @@ def compute_all(arrays: list[Any]) -> list[NDArray[Any]]:
 
 
 def _block_edges(length: int, spec: InputSpec) -> list[tuple[int, int]]:
-    spans = spec.windows(length)
+    spans = spec.plan_axis(length)
     step = BLOCK_WINDOWS * (spans[1].start if len(spans) > 1 else length)
     return [(first, min(first + step, length)) for first in range(0, length, step)]
 
@@ -60,7 +60,7 @@ def _lazy_block(values: Any, rows: tuple[int, int], columns: tuple[int, int], sp
     """
     cuts, plans, inner = [], [], []
     for (first, last), length in zip((rows, columns), values.shape[1:], strict=True):
-        spans = windows.intersecting_windows(spec.windows(length), first, last)
+        spans = windows.intersecting_windows(spec.plan_axis(length), first, last)
         origin = spans[0].start
         cuts.append(slice(origin, spans[-1].stop))
         plans.append([span._replace(start=span.start - origin) for span in spans])
@@ -93,7 +93,7 @@ def _import_dask() -> tuple[Any, Any]:
     return dask.array, dask
 
 
-def read_blocks(values: Any) -> tuple[list[slice], list[slice]]:
+def list_blocks(values: Any) -> tuple[list[slice], list[slice]]:
     """Divide a dask array (band, y, x) into rows and columns along its chunks.
 
     Low and wide chunks stay so.
@@ -126,7 +126,7 @@ def sample_statistics(values: Any, spec: InputSpec) -> PixelStatistics:
 
     If none of their pixels is valid, it is that of the first block that has some.
     """
-    rows, columns = read_blocks(values)
+    rows, columns = list_blocks(values)
     chosen = [*product(_pick_evenly(rows), _pick_evenly(columns))]
     step = eager.sampling_step(sum((y.stop - y.start) * (x.stop - x.start) for y, x in chosen))
     found = compute_all([values[:, y, x][:, ::step, ::step] for y, x in chosen])

@@ -22,7 +22,7 @@ __all__ = [
     "Contradiction",
     "PixelStatistics",
     "compute_statistics",
-    "doubt_offset",
+    "explain_offset_left_in",
     "find_constant",
     "find_contradiction",
     "find_shifted",
@@ -37,7 +37,7 @@ EIGHT_BIT_P99 = 300.0
 MIN_WITH_OFFSET = 900.0
 """With the offset of 1000, hardly any number is below 900: reflectance -0.01."""
 MIN_DARK_WITH_OFFSET = 800.0
-"""With the offset, 5 % of the dark bands' numbers are not below 800, reflectance -0.02, not even in deep shade."""
+"""With the offset the same percentile, as digital number, is never below this: `MIN_DARK`."""
 OFFSET_LEFT_IN = "reflectance with the offset of 0.1 left in"
 OFFSET_TAKEN_TWICE = "numbers whose offset was taken away twice"
 MIN_PIXELS = 256
@@ -47,10 +47,10 @@ CIRRUS_OFFSET = (950.0, 1100.0)
 CIRRUS_SPREAD = 100.0
 """90 % of a clear B10 lie within this; a B10 that is bright because of cloud varies more."""
 DARK_BANDS = ("B02", "B03", "B04", "B11")
-OFFSET = 0.1
+RESIDUAL_OFFSET = 0.1
 """The radiometric offset as reflectance: what stays in where it was not taken away."""
 MIN_DARK = -0.02
-"""5 % of the dark bands' reflectances are not below, not even in deep shade; as `OFFSET_NEVER` with the offset."""
+"""The 5 % percentile of the dark bands, as reflectance, is never below this, not even in deep shade."""
 DARK_END_WITH_OFFSET = (0.09, 0.165)
 """Where the darkest reflectances lie with the offset left in; without it, a dark end is below."""
 AIR_WITH_OFFSET = 0.15
@@ -81,7 +81,7 @@ class PixelStatistics:
     """
 
     median: float
-    """Over all bands, as all but the last two that follow."""
+    """Of all bands."""
     p99: float
     p0_1: float
     """0.1 % percentile."""
@@ -256,7 +256,7 @@ def _against_reflectance(seen: PixelStatistics, many: bool) -> Contradiction | N
     return None
 
 
-def doubt_offset(seen: PixelStatistics, scale: float = 1.0) -> str:
+def explain_offset_left_in(seen: PixelStatistics, scale: float = 1.0) -> str:
     """Say why numbers may still hold the offset, "" where they do not look so.
 
     `scale` makes reflectances of the numbers.
@@ -278,7 +278,8 @@ def doubt_offset(seen: PixelStatistics, scale: float = 1.0) -> str:
         looks_so = min(ends.values()) <= highest and 2 * dim >= len(ends) and not sandy and not only_air
     if not looks_so:
         return ""
-    return f"no band is darker than {seen.p0_1:.4g}, as with an offset of {OFFSET / scale:g} that was never taken away"
+    offset = RESIDUAL_OFFSET / scale
+    return f"no band is darker than {seen.p0_1:.4g}, as with an offset of {offset:g} that was never taken away"
 
 
 def find_shifted(dates: Sequence[PixelStatistics]) -> tuple[PixelStatistics, ...]:

@@ -19,7 +19,7 @@ from kappamask.udf.radiometry import (
     Decision,
     check_radiometry,
     decide_radiometry,
-    lacks_offset,
+    is_decoded_without_offset,
     radiometry_from_metadata,
 )
 from kappamask.udf.series import SCENE_FACTS
@@ -97,7 +97,7 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
 def _decide(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | None) -> Decision:
     """Decide the radiometry, and hold it against the pixels that are in memory."""
     said = radiometry_from_metadata(cube.attrs, cube.encoding)
-    known = spec.mode != "auto" or (said is not None and not lacks_offset(said, cube.encoding))
+    known = spec.mode != "auto" or (said is not None and not is_decoded_without_offset(said, cube.encoding))
     seen = [NO_PIXELS] if known and cube.chunks is not None else [_sample_date(d, spec) for d in list_dates(cube)]
     decision = decide_radiometry(spec.mode, cube.attrs, cube.encoding, seen)
     # xarray gives a series the attributes of its first date: they may be wrong for a date that lies above the others

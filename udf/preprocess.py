@@ -36,10 +36,13 @@ class InputSpec:
 
     @property
     def uses_local_window(self) -> bool:
-        """True if the larger `local_window` is used, never in a back-end's worker."""
+        """True if the card's local window is larger than its window.
+
+        A back-end's worker gets a card in which both are equal.
+        """
         return self.mosaic is None and self.card.local_window > self.card.window
 
-    def windows(self, length: int) -> list[Span]:
+    def plan_axis(self, length: int) -> list[Span]:
         """Lay windows along an axis of `length` pixels (padded for a mosaic)."""
         if self.mosaic:
             return vendor_windows(length, self.card.window, self.mosaic)
@@ -56,10 +59,12 @@ def to_float32(values: Any) -> NDArray[np.float32]:
 def find_valid(values: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
     """Find the pixels (y, x) of `values` (band, y, x) that hold data.
 
-    Not valid: in any required band NaN, infinite, a declared nodata value, or beyond what a reflectance can be;
-    0 in all reflective bands (Sentinel-2's nodata, as numbers are stored); with the offset not yet applied, 0 in
-    any required band that is a reflectance, for there 0 cannot be a measurement. Harmonised, a single 0 can: B10 of a
-    clear pixel often is.
+    A pixel is missing if
+
+    - any required band is NaN, infinite, a declared nodata value, or no possible reflectance;
+    - all reflective bands are 0, Sentinel-2's nodata;
+    - any required reflective band is 0 and the numbers are "dn_offset", whose measurements are never 0. In harmonised
+      numbers a single 0 may be measured: B10 of clear land often is.
     """
     required = [i for i, band in enumerate(spec.bands) if band in spec.card.required]
     needed = to_float32(values[required])

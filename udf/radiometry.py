@@ -16,11 +16,17 @@ from kappamask.udf.pixel_evidence import (
     OFFSET_LEFT_IN,
     OFFSET_TAKEN_TWICE,
     PixelStatistics,
-    doubt_offset,
+    explain_offset_left_in,
     find_contradiction,
     infer_radiometry,
 )
-from kappamask.udf.radiometry_metadata import MODES, QUANTIFICATION, Decision, lacks_offset, radiometry_from_metadata
+from kappamask.udf.radiometry_metadata import (
+    MODES,
+    QUANTIFICATION,
+    Decision,
+    is_decoded_without_offset,
+    radiometry_from_metadata,
+)
 
 __all__ = [
     "AUXILIARY",
@@ -28,7 +34,7 @@ __all__ = [
     "Decision",
     "check_radiometry",
     "decide_radiometry",
-    "lacks_offset",
+    "is_decoded_without_offset",
     "plausible_range",
     "radiometry_from_metadata",
     "scale_and_offset",
@@ -81,9 +87,9 @@ def decide_radiometry(
         return Decision(mode, GIVEN_REASON)
     said = radiometry_from_metadata(attributes, encoding)
     seen = [date for date in dates if not date.empty]
-    if lacks_offset(said, encoding):
+    if is_decoded_without_offset(said, encoding):
         for date in seen:
-            _check_offset(date)
+            _refuse_offset_left_in(date)
     if said is None and not seen:
         return Decision("unknown", "no valid pixel")
     return said or _from_pixels(dates)
@@ -102,7 +108,7 @@ def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only:
             f"{against.why}. {_hint(decision.mode, against.looks_like)}"
         )
     elif decision.reason == GIVEN_REASON:
-        return ""  # who says how the numbers are to be read vouches for them; a back-end's chunk may be dark and smooth
+        return ""  # the caller gave it, and a back-end's chunk may be dark and smooth: areas raise no doubt
     else:
         message = _doubt_constant(decision, seen) or _doubt_zeros(decision, seen) or _doubt_metadata(decision, seen)
     if message and (not certain_only or (against is not None and against.certain)):
@@ -137,7 +143,7 @@ def _doubt_metadata(decision: Decision, seen: PixelStatistics) -> str:
     """Say why digital numbers may hold an offset that metadata deny, else ""."""
     if decision.mode != "dn_harmonized" or not decision.by_metadata or seen.pixels < MIN_PIXELS_AGAINST_METADATA:
         return ""
-    why = doubt_offset(seen, QUANTIFICATION)
+    why = explain_offset_left_in(seen, QUANTIFICATION)
     return why and (
         f"The numbers are said to be dn_harmonized ({decision.reason}), but may be dn_offset: {why}. Say "
         f"{_say('dn_offset')} if they hold it, {_say('dn_harmonized')} if not, as under haze or closed cloud; where "
@@ -189,7 +195,7 @@ def _from_pixels(dates: list[PixelStatistics]) -> Decision:
     answers = [None if date.empty else infer_radiometry(date) for date in dates]
     for answer, date in zip(answers, dates, strict=True):
         if answer and answer[0] == "reflectance":
-            _check_offset(date)
+            _refuse_offset_left_in(date)
     found = [answer for answer in answers if answer]
     if len({mode for mode, _ in found}) > 1:
         raise RadiometryError(_name_differing_dates(answers))
@@ -233,8 +239,8 @@ def _can_follow(mode: str, date: PixelStatistics) -> bool:
     return mode == "reflectance" or (mode == "dn_harmonized" and not date.may_hold_offset)
 
 
-def _check_offset(seen: PixelStatistics) -> None:
-    if why := doubt_offset(seen):
+def _refuse_offset_left_in(seen: PixelStatistics) -> None:
+    if why := explain_offset_left_in(seen):
         raise RadiometryError(
             f"The numbers look like {OFFSET_LEFT_IN}: {why}. {_hint('reflectance', OFFSET_LEFT_IN)} If they are right, "
             f"as over sand or under closed cloud, say {_say('reflectance')}."

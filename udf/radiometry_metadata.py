@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 
 __all__ = [
+    "ADD_OFFSET",
     "MODES",
-    "OFFSET",
     "QUANTIFICATION",
     "RADIOMETRY_SOURCE",
     "Decision",
-    "lacks_offset",
+    "is_decoded_without_offset",
     "radiometry_from_metadata",
 ]
 
 QUANTIFICATION = 1e-4
 """Reflectance of one digital number (QUANTIFICATION_VALUE 10000 in every product so far)."""
-OFFSET = -0.1
+ADD_OFFSET = -0.1
 """RADIO_ADD_OFFSET and BOA_ADD_OFFSET, -1000 for all bands since baseline 04.00, as reflectance."""
 RADIOMETRY_SOURCE = "radiometry_source"
 """Attribute: which metadata the attribute `radiometry` was read from; absent where somebody set it."""
@@ -30,7 +30,7 @@ CLOUDFERRO_BASELINE = 99.99
 MODES: dict[str, tuple[float, float]] = {
     "reflectance": (1.0, 0.0),
     "dn_harmonized": (QUANTIFICATION, 0.0),
-    "dn_offset": (QUANTIFICATION, OFFSET),
+    "dn_offset": (QUANTIFICATION, ADD_OFFSET),
 }
 """Mode -> (scale, offset) with reflectance = scale * number + offset."""
 
@@ -61,7 +61,7 @@ def radiometry_from_metadata(attributes: Mapping[str, Any], encoding: Mapping[st
     return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
 
 
-def lacks_offset(said: Decision | None, encoding: Mapping[str, Any]) -> bool:
+def is_decoded_without_offset(said: Decision | None, encoding: Mapping[str, Any]) -> bool:
     """Tell whether numbers were decoded by a scale alone, without an offset."""
     decoded = said is not None and said.reason == DECODED_REASON
     return decoded and _single_number(encoding.get("add_offset", 0.0)) in (0.0, None)

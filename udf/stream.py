@@ -20,13 +20,21 @@ from numpy.typing import NDArray
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import eager, lazy
 from kappamask.udf.label import join_dates, label_result
-from kappamask.udf.lazy import compute_block, read_blocks
+from kappamask.udf.lazy import compute_block, list_blocks
 from kappamask.udf.predict import pad_for_mosaic
 from kappamask.udf.prepare import PreparedCube, prepare_inputs
 from kappamask.udf.radiometry import check_radiometry
 from kappamask.udf.series import apply_scene_facts, split_dates
 
-__all__ = ["READER_THREADS", "Piece", "Prefetcher", "ProgressCallback", "Stream", "overlap_slices", "stream"]
+__all__ = [
+    "READER_THREADS",
+    "MaskPiece",
+    "Prefetcher",
+    "ProgressCallback",
+    "Stream",
+    "overlap_slices",
+    "prepare_stream",
+]
 
 MAX_READERS = 4
 """Threads; GDAL decodes a block of JPEG 2000 in several of its own, and each reader's blocks take memory."""
@@ -60,7 +68,7 @@ class Prefetcher:
     """
 
     def __init__(self, values: Any, windows: list[Window], threads: int) -> None:
-        self._values, self._grid = values, read_blocks(values)
+        self._values, self._grid = values, list_blocks(values)
         self._window_tops: defaultdict[Block, deque[int]] = defaultdict(deque)
         """First rows of the windows that are to come, for each block that they touch."""
         for y, x in windows:
@@ -129,7 +137,7 @@ def overlap_slices(one: slice, other: slice) -> tuple[slice, slice]:
     return slice(first - one.start, last - one.start), slice(first - other.start, last - other.start)
 
 
-class Piece(NamedTuple):
+class MaskPiece(NamedTuple):
     """A finished part of one date."""
 
     date: int
@@ -159,18 +167,18 @@ class Stream:
         return join_dates(made) if len(made) > 1 else made[0]
 
     @property
-    def windows(self) -> int:
+    def window_count(self) -> int:
         """How many windows the network will be run on."""
         return sum(_count_windows(part) for part in self.parts)
 
-    def run(self, write: Callable[[Piece], None], progress: ProgressCallback) -> None:
+    def run(self, write: Callable[[MaskPiece], None], progress: ProgressCallback) -> None:
         """Make the mask and hand it to `write`, piece after piece.
 
         Pieces of the same rows come together, from left to right. `progress` gets the number of windows that are done,
         and of all. Raises RadiometryError where a row of windows contradicts how the numbers are read, and what
         computing the cube raises.
         """
-        done, total = count(), self.windows
+        done, total = count(), self.window_count
         dates = [(part, date) for part in self.parts for date in part.dates]
         for number, (part, date) in enumerate(dates):
             values, y, x = pad_for_mosaic(date.data, part.spec)
@@ -178,7 +186,7 @@ class Stream:
                 for rows, columns, mask, scores in pieces:
                     (of_y, into_y), (of_x, into_x) = overlap_slices(rows, y), overlap_slices(columns, x)
                     if of_y.start < of_y.stop and of_x.start < of_x.stop:
-                        write(Piece(number, into_y, into_x, mask[of_y, of_x], scores[:, of_y, of_x]))
+                        write(MaskPiece(number, into_y, into_x, mask[of_y, of_x], scores[:, of_y, of_x]))
         progress(total, total)
 
 
@@ -192,14 +200,14 @@ def _make_template(part: PreparedCube) -> xr.Dataset:
 
 def _count_windows(part: PreparedCube) -> int:
     shapes = [pad_for_mosaic(date.data, part.spec)[0].shape[1:] for date in part.dates]
-    return sum(len(part.spec.windows(height)) * len(part.spec.windows(width)) for height, width in shapes)
+    return sum(len(part.spec.plan_axis(height)) * len(part.spec.plan_axis(width)) for height, width in shapes)
 
 
 def _iter_pieces(
     values: Any, part: PreparedCube, step: Callable[[], None]
 ) -> Generator[tuple[slice, slice, Mask, Scores]]:
     spec, decision = part.spec, part.decision
-    rows, columns = (spec.windows(n) for n in values.shape[1:])
+    rows, columns = (spec.plan_axis(n) for n in values.shape[1:])
     windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
     samples: list[NDArray[np.float32]] = []
     every = eager.sampling_step(len(rows[0].weight) * values.shape[2])
@@ -218,7 +226,7 @@ def _iter_pieces(
             yield piece
 
 
-def stream(cube: xr.DataArray, options: MaskOptions) -> Stream:
+def prepare_stream(cube: xr.DataArray, options: MaskOptions) -> Stream:
     """Prepare the mask of a dask cube that is to be made piece by piece.
 
     The pieces add up to what `cloud_mask` gives, bit for bit, north-up. Errors are those of `cloud_mask`. As many

@@ -1,9 +1,9 @@
 """Lay overlapping windows and blend their scores to one image.
 
-Along each axis there are as few windows as cover the image, all of one size, no larger than that takes; they lie
-`size - 2 * overlap` apart, and the last one is moved back to end with the image. Scores are blended with weights that
-fall where windows overlap. Sums are formed in one order whatever part of the image is asked for, so a block computed on
-its own equals the same block of the whole, bit for bit.
+Along each axis lie the fewest windows of the given size that cover the image, all shrunk to the smallest size with
+which so many still cover it. They are `size - 2 * overlap` apart; the last is moved back to end with the image. Scores
+are blended with weights that fall where windows overlap. Sums are formed in one order whatever part of the image is
+asked for, so a block computed on its own equals the same block of the whole, bit for bit.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from kappamask.models import Mosaic
 
-__all__ = ["Piece", "Span", "blend_windows", "intersecting_windows", "padded_length", "plan_windows", "vendor_windows"]
+__all__ = [
+    "BlendedPiece",
+    "Span",
+    "blend_windows",
+    "intersecting_windows",
+    "padded_length",
+    "plan_windows",
+    "vendor_windows",
+]
 
 Scores = NDArray[np.float32]
 MIN_WEIGHT = 1e-6
@@ -25,10 +33,10 @@ CACHE_CONFLICT_PX = 128
 with `compact`, on Intel Xeon)."""
 
 NEGLIGIBLE_WEIGHT = 1e-12
-"""Next to a weight of 1 it is rounded away; alone, beyond the pixels that a block is for, nothing is divided by 0."""
+"""Too small to change a score, and above 0, so that the sum of weights can be divided by."""
 
 
-Piece = tuple[slice, slice, Scores]
+BlendedPiece = tuple[slice, slice, Scores]
 """Rows, columns, and scores (class, y, x)."""
 
 
@@ -118,7 +126,9 @@ def intersecting_windows(spans: list[Span], first: int, last: int) -> list[Span]
     return [span for span in spans if span.start < last and span.stop > first]
 
 
-def blend_windows(rows: list[Span], columns: list[Span], score: Callable[[slice, slice], Scores]) -> Iterator[Piece]:
+def blend_windows(
+    rows: list[Span], columns: list[Span], score: Callable[[slice, slice], Scores]
+) -> Iterator[BlendedPiece]:
     """Yield finished pieces of blended scores, from left to right and from top to bottom.
 
     `score(y, x)` gives float32 (class, y, x) for one window; where that is NaN, so is the piece. What is in memory is

@@ -24,7 +24,7 @@ from kappamask.scenes.writers.natural_colour import subsample
 from kappamask.scenes.writers.spool import spool_to_disk
 from kappamask.udf import cloud_mask
 from kappamask.udf import lazy as lazy_cubes
-from kappamask.udf.stream import READER_THREADS, stream
+from kappamask.udf.stream import READER_THREADS, prepare_stream
 
 OWN = {"step": 48, "before": 5, "padding": "symmetric", "taper": "crop", "amount": 8}
 
@@ -45,7 +45,7 @@ def scene(height: int, width: int, dates: int = 0, seed: int = 0) -> xr.DataArra
 
 def mask_in_pieces(lazy: xr.DataArray, folder: Path, scores: bool = True, **options: object) -> xr.Dataset:
     wanted = MaskOptions(level="L1C", **options)
-    made = spool_to_disk(stream(lazy, wanted), folder, scores=scores, show=lambda _done, _total: None)
+    made = spool_to_disk(prepare_stream(lazy, wanted), folder, scores=scores, show=lambda _done, _total: None)
     return xr.Dataset({"mask": made.mask, **({"score": made.score} if scores else {})}).compute()
 
 
@@ -88,7 +88,7 @@ def test_each_block_is_read_once_and_only_once(brightness: ModelCard, tmp_path: 
 def test_no_more_than_a_few_blocks_are_ahead(brightness: ModelCard, tmp_path: Path, threads: int) -> None:
     lazy, reads = count_reads(scene(600, 60), bands=-1, y=60, x=60)
     seen: list[int] = []
-    stream(lazy, MaskOptions(level="L1C", model=brightness, threads=threads)).run(
+    prepare_stream(lazy, MaskOptions(level="L1C", model=brightness, threads=threads)).run(
         lambda _piece: None, lambda _done, _total: seen.append(sum(reads.values()))
     )
     needed = [min(10, 2 + int(done * 48 + 63) // 60) for done in range(len(seen))]
@@ -121,7 +121,7 @@ def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCar
     numbers[:, :, :] = 0
     numbers[:, 350:354, 98:102] = 1000
     lazy, reads = count_reads(numbers, y=50, x=50)
-    decision = stream(lazy, MaskOptions(level="L1C", model=brightness)).prepared.decision
+    decision = prepare_stream(lazy, MaskOptions(level="L1C", model=brightness)).prepared.decision
     assert "pixels" in decision.reason
     assert len(reads) < 10 * 10 * len(FIVE)
 

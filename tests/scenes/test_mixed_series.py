@@ -12,7 +12,7 @@ from kappamask.models import CubeError
 from kappamask.models.mask_options import MaskOptions
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
-from kappamask.udf.stream import stream
+from kappamask.udf.stream import prepare_stream
 
 
 def write_scene(path, add, nodata=None, **tags):
@@ -62,7 +62,7 @@ def test_a_mixed_series_is_streamed_date_by_date(tmp_path, brightness):
     late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
     series = join_dates([early, late])
     expected = cloud_mask(series, model=brightness, scores=True).compute()
-    found = stream(series, MaskOptions(model=brightness))
+    found = prepare_stream(series, MaskOptions(model=brightness))
     template, steps = found.template(), []
     mask, score = (np.zeros(template[name].shape, template[name].dtype) for name in ("mask", "score"))
 
@@ -74,7 +74,7 @@ def test_a_mixed_series_is_streamed_date_by_date(tmp_path, brightness):
     np.testing.assert_array_equal(score, expected["score"])
     assert list(template["mask"].attrs) == list(expected["mask"].attrs)
     assert template["mask"].attrs["radiometry"] == "dn_harmonized; dn_offset"
-    assert steps[-1] == (2, 2) and found.windows == 2
+    assert steps[-1] == (2, 2) and found.window_count == 2
 
 
 def test_a_written_series_keeps_the_facts_of_its_dates(tmp_path, brightness):

@@ -8,7 +8,7 @@ from kappamask.models import ModelCard
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import cloud_mask
 from kappamask.udf.chunk import apply_datacube
-from kappamask.udf.stream import stream
+from kappamask.udf.stream import prepare_stream
 
 BANDS = ["B02", "B03", "B04"]
 HEIGHT, WIDTH = 150, 90
@@ -64,7 +64,7 @@ def test_numbers_of_pixels_are_no_map(brightness: ModelCard) -> None:
 
 def test_a_stream_is_north_up(brightness: ModelCard) -> None:
     options = MaskOptions(model=brightness, radiometry="reflectance")
-    made = stream(turn(cube(), "south_up").chunk(y=40), options)
+    made = prepare_stream(turn(cube(), "south_up").chunk(y=40), options)
     mask = made.template()["mask"].compute().copy()
     made.run(lambda piece: mask.values.__setitem__((piece.y, piece.x), piece.mask), lambda _done, _all: None)
     xr.testing.assert_identical(mask, cloud_mask(cube(), model=brightness, radiometry="reflectance"))

@@ -18,7 +18,7 @@ from kappamask.workflows.one_scene import (
     check_cleaning,
     count_cores,
     open_cube,
-    prepare_stream,
+    prepare_scene_stream,
     require_date_for_stac,
     write_mask_files,
 )
@@ -76,14 +76,14 @@ def plan_mask(scene: str, output: Path, options: SceneOptions, *, overwrite: boo
     cube = open_cube(scene, options)
     require_date_for_stac(options.extras, output, cube)
     reading = _describe_radiometry(cube.attrs, cube.encoding, options)
-    stream = prepare_stream(cube, options, reading["radiometry"] or "dn_harmonized")
+    stream = prepare_scene_stream(cube, options, reading["radiometry"] or "dn_harmonized")
     check_cleaning(stream, options)
     files = outputs(output, scores=options.scores)
     skipped = not overwrite and is_finished(scene, files, options.make_record(scene), verify_pixels=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {
         "scene": scene, "level": stream.prepared.spec.level, "bands": [str(band) for band in cube["bands"].values],
-        "used_bands": list(stream.prepared.spec.bands), **reading, **size, "windows": stream.windows,
+        "used_bands": list(stream.prepared.spec.bands), **reading, **size, "windows": stream.window_count,
         "megapixels": round(size["width"] * size["height"] * size["dates"] / 1e6, 3),
         "memory_mb": _estimate_memory_mb(stream),
         "files": [str(path) for path in (*files, *(output.with_suffix(EXTRAS[word]) for word in options.extras))],

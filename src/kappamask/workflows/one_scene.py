@@ -30,7 +30,7 @@ __all__ = [
     "count_cores",
     "mask_scene",
     "open_cube",
-    "prepare_stream",
+    "prepare_scene_stream",
     "require_date_for_stac",
     "write_mask_files",
 ]
@@ -176,11 +176,11 @@ def open_cube(scene: str, options: SceneOptions) -> "xr.DataArray":
     )
 
 
-def prepare_stream(cube: "xr.DataArray", options: SceneOptions, radiometry: str | None = None) -> "Stream":
+def prepare_scene_stream(cube: "xr.DataArray", options: SceneOptions, radiometry: str | None = None) -> "Stream":
     """Prepare the `Stream` of a cube; `radiometry` takes precedence over that of `options`."""
-    from kappamask.udf.stream import stream
+    from kappamask.udf.stream import prepare_stream
 
-    return stream(cube, replace(options, radiometry=radiometry or options.radiometry, bands=None))
+    return prepare_stream(cube, replace(options, radiometry=radiometry or options.radiometry, bands=None))
 
 
 def _write_all(
@@ -197,7 +197,7 @@ def _write_all(
     cube = open_cube(scene, options)
     require_date_for_stac(options.extras, output, cube)
     preview = _make_preview(cube, options)
-    stream = prepare_stream(preview.watched if preview else cube, options)
+    stream = prepare_scene_stream(preview.watched if preview else cube, options)
     check_mask(stream.template()["mask"], output)
     check_cleaning(stream, options)
     if options.pixel_m is None and (warning := _pixel_size_warning(cube, options.resolution)):

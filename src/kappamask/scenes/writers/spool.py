@@ -11,7 +11,7 @@ from dask.array import Array
 from numpy.typing import NDArray
 
 from kappamask.scenes.encoding import round_to_percent
-from kappamask.udf.stream import Piece, ProgressCallback, Stream
+from kappamask.udf.stream import MaskPiece, ProgressCallback, Stream
 
 __all__ = ["SpooledMask", "spool_to_disk"]
 
@@ -37,7 +37,7 @@ def spool_to_disk(stream: Stream, folder: Path, *, scores: bool, show: ProgressC
         if scores:
             strips.append(_RowWriter(kept, like["score"].shape[-3:-2] + like["score"].shape[-1:]))
 
-        def write(piece: Piece) -> None:
+        def write(piece: MaskPiece) -> None:
             strips[0].add(piece, piece.mask)
             if scores:
                 strips[1].add(piece, round_to_percent(piece.scores).transpose(1, 0, 2))
@@ -56,7 +56,7 @@ class _RowWriter:
         self.file, self.line = file, line
         self.rows = np.empty((0, *line), dtype=np.uint8)
 
-    def add(self, piece: Piece, values: NDArray[np.uint8]) -> None:
+    def add(self, piece: MaskPiece, values: NDArray[np.uint8]) -> None:
         """Append `values` (y, …, x) of a piece.
 
         Pieces of the same rows must come from left to right.
