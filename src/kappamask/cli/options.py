@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from kappamask.models import CubeError, SceneError
+from kappamask.models.cleaning import read_cleaning
+from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
 from kappamask.openeo_process.jobs.journal import locate_journal
 
 __all__ = [
@@ -113,9 +116,6 @@ def print_result(result: dict[str, Any] | list[Any], lines: list[str], as_json: 
 
 def parse_scheme(text: str) -> str:
     """A class scheme as its table spells it."""
-    from kappamask.models import CubeError
-    from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
-
     try:
         return KAPPAMASK if is_kappamask(text) else find_scheme(text).name
     except CubeError as error:
@@ -124,8 +124,7 @@ def parse_scheme(text: str) -> str:
 
 def parse_bands(text: str | None) -> tuple[str, ...] | None:
     """B02,B03,… as labels."""
-    from kappamask.models import SceneError
-    from kappamask.scenes.band_names import normalise
+    from kappamask.scenes.band_names import normalise  # loads NumPy
 
     if text is None:
         return None
@@ -144,9 +143,6 @@ def parse_cleaning(
     buffers: Iterable[str], min_object_m2: float, fill_holes_m2: float, shadow_length_m: float
 ) -> dict[str, Any]:
     """Options of `kappamask.udf.clean`, those that do anything; METRES or CLASS=METRES, several, as `buffers`."""
-    from kappamask.models import CubeError
-    from kappamask.models.cleaning import read_cleaning
-
     pairs = dict(_buffer(text) for text in buffers)
     if "" in pairs and len(pairs) > 1:
         raise typer.BadParameter("say METRES once, or CLASS=METRES for each class", param_hint="--buffer-m")
