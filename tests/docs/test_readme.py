@@ -100,9 +100,16 @@ def test_make_targets_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
 
 
+def list_anchors(text):
+    """The anchors of a page's headings."""
+    return {heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)h#][^)]*)\)", TEXT))
 def test_links_lead_somewhere(link):
-    assert (ROOT / link).exists()
+    path, _, anchor = link.partition("#")
+    assert (ROOT / path).exists()
+    assert not anchor or anchor in list_anchors((ROOT / path).read_text(encoding="utf-8"))
 
 
 def test_extras_that_it_names_exist():
@@ -115,5 +122,4 @@ def test_extras_that_it_names_exist():
 
 @pytest.mark.parametrize("anchor", re.findall(r"\]\(#([^)]+)\)", TEXT))
 def test_anchors_lead_to_a_heading(anchor):
-    headings = re.findall(r"^#+ (.+)$", TEXT, re.MULTILINE)
-    assert anchor in {heading.lower().replace(" ", "-") for heading in headings}
+    assert anchor in list_anchors(TEXT)
