@@ -38,9 +38,10 @@ def run_network(card: ModelCard, images: NDArray[np.float32], threads: int, devi
     source = runner.get_inputs()[0]
     parts = np.split(images, len(images)) if source.shape[0] == 1 else [images]
     try:
-        scores = np.concatenate([np.asarray(runner.run(None, {source.name: part})[0], np.float32) for part in parts])
+        found = [np.asarray(runner.run(None, {source.name: part})[0], np.float32) for part in parts]
     except Exception as error:
         raise WeightsError(f"{card.file} failed on images of {images.shape}: {error}") from error
+    scores = found[0] if len(found) == 1 else np.concatenate(found)
     expected = (len(images), len(card.output), *images.shape[2:])
     if scores.shape != expected:
         raise WeightsError(f"{card.file} gives scores {scores.shape}; its card promises {expected} (n, class, y, x).")
