@@ -145,10 +145,8 @@ def _open_record(job: openeo.BatchJob, path: Path | None) -> Iterator[tuple[Jour
         return
     with TemporaryDirectory(prefix="kappamask-") as scratch:
         open_journal, key = Journal(Path(scratch) / path.name), fingerprint("", {"job": job_id}, {})
-        yield (
-            open_journal,
-            open_journal.plan([JobRecord(key, key[:8], job_id, "", "{}", "{}", "", State.FINISHED, job_id)])[0],
-        )
+        record = JobRecord(key, key[:8], job_id, "", "{}", "{}", "", State.FINISHED, job_id)
+        yield open_journal, open_journal.plan([record])[0]
 
 
 def _print_nothing(_line: str) -> None:

@@ -79,7 +79,7 @@ def decide_radiometry(
     """Resolve "auto" from metadata, else from the pixels of each date.
 
     Raises RadiometryError if mode is no known word, or if "auto" finds neither metadata nor a clear answer
-    in the pixels, or answers that differ between dates. Whether pixels contradict the decision is for `check`.
+    in the pixels, or answers that differ between dates. `check_radiometry` holds the decision against the pixels.
     """
     if not isinstance(mode, str) or (mode != "auto" and mode not in MODES):
         raise RadiometryError(f"No radiometry {mode!r}: known are auto, {', '.join(MODES)}.")
