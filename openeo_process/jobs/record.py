@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["JobRecord", "State", "fingerprint", "redact_urls", "title_tag"]
+__all__ = ["TEST_JOB", "JobRecord", "State", "fingerprint", "redact_urls", "title_tag"]
 
+TEST_JOB = "canary"
+"""Name in journals of the test job on one chunk, which proves UDF, archive and memory before the rest is paid for."""
 UNSAID = {"stac-version": "1.0"}
 """Job options that earlier versions did not state, and what back-ends took for them; with these, no job is another."""
 
 
 class State(StrEnum):
-    """Where a part stands; each names what is known to have happened."""
+    """Where a job stands; each names what is known to have happened."""
 
     PLANNED = "planned"
     POSTING = "posting"
@@ -79,9 +81,19 @@ class JobRecord:
         return self.batch == self.fingerprint[:8]
 
     @property
+    def is_test_job(self) -> bool:
+        """Whether it is a batch's job on one chunk, which goes first."""
+        return self.name == TEST_JOB
+
+    @property
+    def label(self) -> str:
+        """The name that users see."""
+        return "test job" if self.is_test_job else self.name
+
+    @property
     def title(self) -> str:
         """The job's title, with the tag by which it is found again."""
-        name = self.name if self.has_own_graph else f"KappaMask {self.name}"
+        name = self.label if self.has_own_graph else f"KappaMask {self.label}"
         return f"{name} {title_tag(self.fingerprint)}"
 
 

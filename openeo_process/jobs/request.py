@@ -19,11 +19,10 @@ from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.job_options import Load
 from kappamask.openeo_process.jobs.areas import Cell
 from kappamask.openeo_process.jobs.journal import JobRecord, fingerprint, redact_urls
+from kappamask.openeo_process.jobs.record import TEST_JOB
 
 __all__ = ["TEST_JOB", "Request", "compute_batch_id", "count_chunks", "crop_to_chunk", "make_record", "name_cells"]
 
-TEST_JOB = "canary"
-"""Name in journals of the test job on one chunk, which proves UDF, archive and memory before the rest is paid for."""
 APART = ("archive", "backend", "card", "options")
 """Request fields that are excluded from the batch id, or normalised first."""
 

@@ -35,7 +35,7 @@ def test_part_state_credits_and_job_are_readable(width):
     lines = screen(parts, width=width).splitlines()
     assert max(map(len, lines)) <= width
     summary, table = " ".join(lines[: -len(parts) - 1]), [line.split() for line in lines[-len(parts) :]]
-    line_ = "5 parts: 1 planned, 1 fetched, 1 canceled, 1 started, 1 finished; 1237.75 credits so far"
+    line_ = "5 jobs: 1 planned, 1 fetched, 1 canceled, 1 started, 1 finished; 1237.75 credits so far"
     assert " ".join(summary.split()) == line_
     assert table[0] == [parts[0].name, "planned"], "no row is folded"
     assert [parts[1].name, "fetched", "1234.25", JOB] in table
@@ -59,7 +59,7 @@ def test_a_narrow_terminal_cuts_the_job_and_nothing_else():
 def test_of_many_parts_those_that_changed_last_are_listed_and_all_are_counted():
     parts = [part(number, State.FETCHED, changed=float(number)) for number in range(90)] + [part(99)]
     shown = screen(parts, rows=3)
-    assert "91 parts: 90 fetched, 1 planned; no credits reported yet" in shown
+    assert "91 jobs: 90 fetched, 1 planned; no credits reported yet" in shown
     assert [number for number in range(100) if part(number).name in shown] == [87, 88, 89]
 
 

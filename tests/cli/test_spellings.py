@@ -15,6 +15,7 @@ from kappamask.cli.app import translate
         ("--plan --out x", {"--plan", "--out"}, "--plan --out x"),
         ("--option a=b=c --area=POINT(1", {"--option"}, "--option a=b=c --area=POINT(1"),
         ("--out", set(), "--out"),
+        ("--no-canary", {"--test-job", "--no-test-job"}, "--no-test-job"),
     ],
 )
 def test_earlier_spellings_become_those_of_today(given, known, expected):
@@ -25,6 +26,7 @@ def test_earlier_spellings_become_those_of_today(given, known, expected):
     ("command", "shown", "hidden"),
     [
         ("submit", "--dry-run", "--plan"),
+        ("submit", "--no-test-job", "canary"),
         ("train", "--output", "--out "),
         ("mask", "local", "here|"),
         ("serve", "local", "serial"),
@@ -36,6 +38,6 @@ def test_help_shows_one_spelling(kappamask, monkeypatch, command, shown, hidden)
     assert shown in found and hidden not in found
 
 
-@pytest.mark.parametrize("words", [["--help"], ["mask", "--help"], ["submit", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["mask", "--help"], ["submit", "--help"], ["models", "card", "--help"]])
 def test_nothing_is_shown_behind_a_flag(kappamask, words):
     assert "bool" not in kappamask(*words).out.lower()

@@ -158,6 +158,6 @@ def test_what_a_batch_may_cost_holds_for_resume_too(book, back_end, tmp_path, mo
 def test_only_what_was_fetched_whole_is_a_success(kappamask, book, pilot):
     batch_of(book, pilot, State.PLANNED, message="canceled on the back-end")
     done = kappamask("resume", "--journal", book.path)
-    assert done.code == 1 and "2 of 2 parts did not come: canary: canceled on the back-end" in done.err
+    assert done.code == 1 and "2 of 2 jobs did not end with masks: test job: canceled on the back-end" in done.err
     fetched = kappamask("fetch", "--journal", book.path)
     assert fetched.code == (pilot is State.FAILED), "what is not finished yet is no failure of fetch"

@@ -88,6 +88,17 @@ def test_citation_and_recipe_agree_with_the_package(setup):
     assert citation["references"][0]["doi"] == "10.3390/rs13204100"
 
 
+def test_one_address_of_the_repository_is_quoted(setup):
+    url = setup["metadata"]["url"]
+    assert not check.find_other_addresses(url)
+    assert check.find_other_addresses(url.replace("/kappamask-openeo/", "/somebody/")) == [url]
+
+
+def test_the_recipe_says_who_must_be_named():
+    recipe = conda_recipe.read_recipe(check.RECIPE)
+    assert recipe["extra"]["recipe-maintainers"] == [check.PLACEHOLDER]
+
+
 def test_the_recipe_needs_what_the_core_and_its_readers_need(setup):
     wanted_there = conda_recipe.read_recipe(check.RECIPE)["requirements"]["run"]
     names = {entry.split()[0].removesuffix("-base").removesuffix("-core") for entry in wanted_there}

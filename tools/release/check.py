@@ -22,13 +22,19 @@ OUTPUT = ROOT / "build" / "release"
 RECIPE = ROOT / "recipe" / "meta.yaml"
 MAX_WHEEL_BYTES = 7_000_000
 """A wheel of this size holds the package and one network; a second network belongs into a download."""
+QUOTING, TEXTS = ("docs", "models", "openeo_process", "recipe", "src", "tools", "udf"), {".json", ".md", ".py", ".yaml"}
+"""Folders and kinds of files that may quote the address of the repository, besides those at the top."""
+PLACEHOLDER = "YOUR-GITHUB-NAME"
+"""Stands in the recipe for those who look after it on conda-forge."""
 BY_HAND = """
 By hand, in this order:
-  1. git tag v{version} && git push --tags
+  1. in CHANGELOG.md write today's date in place of `unreleased` after {version}, in CITATION.cff the line
+     `date-released: YYYY-MM-DD` after the version; commit; git tag v{version} && git push --tags
   2. kappamask archive -o build/release --python 3.11; attach the zip to the release of the tag, where
      `kappamask submit` looks for it: {archive}
   3. python -m twine upload build/release/kappamask_openeo-{version}*
   4. recipe/meta.yaml to conda-forge, with the sha256 of the sdist: {sha256}
+     and the GitHub names of its maintainers in place of {placeholder}
 """
 
 
@@ -67,10 +73,23 @@ def is_committed() -> bool:
 
 def is_recipe_right() -> bool:
     """Print what conda-forge's linter would refuse, and return whether there is nothing."""
-    faults = [*conda_recipe.find_faults(conda_recipe.read_recipe(RECIPE), RECIPE.read_text(encoding="utf-8"))]
-    for fault in faults:
-        print(f"{RECIPE.name}: {fault}")
-    return not faults
+    faults = conda_recipe.find_faults(conda_recipe.read_recipe(RECIPE), RECIPE.read_text(encoding="utf-8"))
+    return not print_all([f"{RECIPE.name}: {fault}" for fault in faults])
+
+
+def print_all(faults: list[str]) -> list[str]:
+    """Print faults and return them."""
+    print("\n".join(faults), end="\n" if faults else "")
+    return faults
+
+
+def find_other_addresses(url: str) -> list[str]:
+    """List the addresses of this project's repository that its files quote and that do not begin with `url`."""
+    address = re.compile(rf"https://[a-z.]*github[a-z]*\.(?:com|io)/[\w.-]+/{re.escape(url.rpartition('/')[2])}")
+    files = [path for path in ROOT.glob("*") if path.is_file()]
+    files += [path for folder in QUOTING for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]
+    quoted = {found for path in files for found in address.findall(path.read_text(encoding="utf-8", errors="ignore"))}
+    return sorted(quoted - {url})
 
 
 def is_reachable(url: str) -> bool:
@@ -96,6 +115,7 @@ def main() -> int:
         f"recipe/meta.yaml names {version}": lambda: (
             find_version("recipe/meta.yaml", r'set version = "([^"]+)"') == version
         ),
+        f"all files quote {metadata['url']}": lambda: not print_all(find_other_addresses(metadata["url"])),
         "recipe/meta.yaml keeps conda-forge's rules": is_recipe_right,
     }
     if "--offline" not in sys.argv:
@@ -105,7 +125,7 @@ def main() -> int:
         print(f"{'FAILED' if name in failed else 'ok':>6}  {name}")
     archive = f"{metadata['url']}/releases/download/v{version}/kappamask-deps-compact-cp311.zip"
     digest = hashlib.sha256(sdist.read_bytes()).hexdigest()
-    print(BY_HAND.format(version=version, archive=archive, sha256=digest))
+    print(BY_HAND.format(version=version, archive=archive, sha256=digest, placeholder=PLACEHOLDER))
     return 1 if failed else 0
 
 

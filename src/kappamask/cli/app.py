@@ -27,7 +27,7 @@ MODULES = (
 )
 """Modules of this package: each has a function for each command in its `EXAMPLES`, or one of its own name and an
 `EXAMPLE`. They import heavy things late."""
-OPTIONS = {"--plan": "--dry-run", "--out": "--output"}
+OPTIONS = {"--plan": "--dry-run", "--out": "--output", "--canary": "--test-job", "--no-canary": "--no-test-job"}
 """Earlier spelling -> today's."""
 VALUES = {"--engine": {"here": "local", "serial": "local"}}
 """Option -> earlier spelling of a value -> today's."""
@@ -57,7 +57,7 @@ class Command(_PlainFlags, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments after translating earlier spellings."""
-        known = {name for parameter in self.params for name in parameter.opts}
+        known = {name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)}
         return super().parse_args(ctx, [*translate(args, known)])
 
 
@@ -79,7 +79,7 @@ def translate(words: Sequence[str], known: Collection[str]) -> Iterator[str]:
 app = typer.Typer(
     name="kappamask",
     cls=Group,
-    help="KappaMask cloud masks for Sentinel-2: here, and on openEO back-ends.",
+    help="Cloud masks for Sentinel-2 in KappaMask's classes: on this machine, and on openEO back-ends.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -105,4 +105,6 @@ for _module in (import_module(f"kappamask.cli.{name}") for name in MODULES):
     _own = _module.__name__.rpartition(".")[2]
     for _name, _example in getattr(_module, "EXAMPLES", {_own: getattr(_module, "EXAMPLE", "")}).items():
         app.command(_name, cls=Command, epilog=f"Example: {_example}")(getattr(_module, _name))
-app.add_typer(models, name="models")
+for _command in models.registered_commands:
+    _command.cls = Command
+app.add_typer(models, name="models", cls=Group)

@@ -101,10 +101,10 @@ def _make_row(job: "JobRecord") -> tuple[str, ...]:
     days = (time.time() - job.changed) / 86400
     age = f"{days:.0f} d" if days >= 2 else f"{days * 24:.0f} h" if days >= 1 / 12 else f"{days * 1440:.0f} min"
     backend = urlsplit(job.backend).netloc or job.backend
-    return job.batch, job.name, job.state.value, age, costs, list_dates(job), backend, job.job or "-", job.message
+    return job.batch, job.label, job.state.value, age, costs, list_dates(job), backend, job.job or "-", job.message
 
 
 def _format_job(job: "JobRecord") -> str:
     costs = "" if job.costs is None else f" {job.costs:g} credits"
     message = f"  {job.message}" if job.message else ""
-    return f"{job.batch} {job.name:<20} {job.state:<8} {job.job or '-'}{costs}{message}"
+    return f"{job.batch} {job.label:<20} {job.state:<8} {job.job or '-'}{costs}{message}"

@@ -107,7 +107,7 @@ def submit(
     option: Options = None,
     journal: JournalFile = JOURNAL,
     at_once: AtOnce = 2,
-    canary: Annotated[bool, typer.Option(help="Run a test job on one chunk first.", rich_help_panel=RUNNING)] = True,
+    test_job: Annotated[bool, typer.Option(help="Run a job on one chunk first.", rich_help_panel=RUNNING)] = True,
     allow_holes: AllowHoles = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only estimate jobs and credits, and print the graph.")
@@ -130,7 +130,7 @@ def submit(
         cleaning=parse_cleaning(buffer_m or (), min_object_m2, fill_holes_m2, 0.0), only=tuple(only or ()),
         max_cloud_cover=max_cloud_cover, crs=crs, archive=archive, python=python,
         job_options=dict(_parse_option(text) for text in option or []), part_km=part_km, max_jobs=max_jobs,
-        test_job=canary, max_credits=max_credits, at_once=at_once, allow_holes=allow_holes, journal=journal,
+        test_job=test_job, max_credits=max_credits, at_once=at_once, allow_holes=allow_holes, journal=journal,
     )  # fmt: skip
     try:
         if dry_run:

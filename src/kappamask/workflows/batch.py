@@ -287,7 +287,7 @@ def _check_fetched(jobs: Iterable[JobRecord], all_ended: bool) -> None:
     if missing:
         first = next((one for one in missing if one.message), missing[0])
         why = first.message or f"it is {first.state}"
-        raise JobError(f"{len(missing)} of {len(jobs)} parts did not come: {first.name}: {why}")
+        raise JobError(f"{len(missing)} of {len(jobs)} jobs did not end with masks: {first.label}: {why}")
 
 
 def _has_failed(job: JobRecord) -> bool:

@@ -65,9 +65,7 @@ def group_by_backend(jobs: "Iterable[JobRecord]") -> "dict[str, list[JobRecord]]
 
 
 def _find_test_job(records: "Sequence[JobRecord]") -> "JobRecord":
-    from kappamask.openeo_process.jobs.request import TEST_JOB
-
-    return next((record for record in records if record.name == TEST_JOB), records[0])
+    return next((record for record in records if record.is_test_job), records[0])
 
 
 def _select_allowed(

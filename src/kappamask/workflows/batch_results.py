@@ -120,10 +120,9 @@ def output_folder(record: "JobRecord") -> Path:
 def _list_masks(record: "JobRecord") -> Iterator[tuple[Path, str]]:
     """Yield the masks that a job has fetched, with dates; none of the test job."""
     from kappamask.openeo_process.jobs.download import iter_valid_files
-    from kappamask.openeo_process.jobs.request import TEST_JOB
     from kappamask.openeo_process.results import find_masks
 
-    if record.name != TEST_JOB and record.job is not None:
+    if not record.is_test_job and record.job is not None:
         yield from find_masks(iter_valid_files(Path(record.folder), record.job))
 
 

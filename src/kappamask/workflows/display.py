@@ -124,7 +124,7 @@ def _show_live(known: dict[str, "JobRecord"]) -> Iterator[Callable[["JobRecord"]
 
 def _print_job(part: "JobRecord") -> None:
     message = f": {part.message}" if part.message else ""
-    print_line(f"{part.name} {part.state} {part.job or ''}".rstrip() + message)
+    print_line(f"{part.label} {part.state} {part.job or ''}".rstrip() + message)
 
 
 def render_jobs(parts: "Sequence[JobRecord]", rows: int) -> "Group":
@@ -133,7 +133,7 @@ def render_jobs(parts: "Sequence[JobRecord]", rows: int) -> "Group":
     from rich.text import Text
 
     ordered = sorted(parts, key=lambda part: (part.state != "planned", part.changed))
-    messages = [Text(f"{part.name}: {part.message}") for part in ordered if part.message][-MESSAGES:]
+    messages = [Text(f"{part.label}: {part.message}") for part in ordered if part.message][-MESSAGES:]
     return Group(Text(_summary(parts), style="bold"), _table(ordered[-rows:]), *messages)
 
 
@@ -141,7 +141,7 @@ def _summary(parts: "Sequence[JobRecord]") -> str:
     counts = ", ".join(f"{count} {state}" for state, count in Counter(part.state.value for part in parts).items())
     costs = [part.costs for part in parts if part.costs is not None]
     spent = f"{sum(costs):g} credits so far" if costs else "no credits reported yet"
-    return f"{len(parts)} part{'s' * (len(parts) != 1)}: {counts}; {spent}"
+    return f"{len(parts)} job{'s' * (len(parts) != 1)}: {counts}; {spent}"
 
 
 def _table(parts: "Sequence[JobRecord]") -> "Table":
@@ -155,7 +155,7 @@ def _table(parts: "Sequence[JobRecord]") -> "Table":
     for part in parts:
         state = Text(part.state.value, style=STYLES.get(part.state.value, ""))
         costs = "" if part.costs is None else f"{part.costs:g}"
-        table.add_row(Text(part.name), state, _format_duration(part), costs, Text(part.job or ""))
+        table.add_row(Text(part.label), state, _format_duration(part), costs, Text(part.job or ""))
     return table
 
 

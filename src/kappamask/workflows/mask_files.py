@@ -38,10 +38,15 @@ def list_targets(scenes: Sequence[str], output: Path, options: "SceneOptions") -
     if single and output.suffix.lower() not in MASK_SUFFIXES:
         raise SceneError(f"{output} must end in {' or '.join(MASK_SUFFIXES)}")
     if len(found) > 1 and output.suffix.lower() in MASK_SUFFIXES:
-        raise SceneError(f"{output} is a file; for {len(found)} scenes name a folder")
+        raise SceneError(f"{output} is a file; for {len(found)} scenes ({_list_first(found)}) name a folder")
     targets = [(scene, output if single else output / f"{_scene_name(scene)}_mask.tif") for scene in found]
     _check_targets(targets, options)
     return targets
+
+
+def _list_first(scenes: Sequence[str], count: int = 4) -> str:
+    """List the first scenes, so that a word that was meant for an option is seen."""
+    return ", ".join(scenes[:count]) + (", …" if len(scenes) > count else "")
 
 
 def _list_scenes(scene: str) -> list[str]:
