@@ -84,7 +84,7 @@ def print_all(faults: list[str]) -> list[str]:
 
 
 def find_other_addresses(url: str) -> list[str]:
-    """List the addresses of this project's repository that its files quote and that do not begin with `url`."""
+    """List the addresses other than `url` that files quote as this repository."""
     address = re.compile(rf"https://[a-z.]*github[a-z]*\.(?:com|io)/[\w.-]+/{re.escape(url.rpartition('/')[2])}")
     files = [path for path in ROOT.glob("*") if path.is_file()]
     files += [path for folder in QUOTING for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]

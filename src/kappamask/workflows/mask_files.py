@@ -45,7 +45,7 @@ def list_targets(scenes: Sequence[str], output: Path, options: "SceneOptions") -
 
 
 def _list_first(scenes: Sequence[str], count: int = 4) -> str:
-    """List the first scenes, so that a word that was meant for an option is seen."""
+    """Format the first scenes, so that a misplaced word is seen."""
     return ", ".join(scenes[:count]) + (", …" if len(scenes) > count else "")
 
 
