@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -81,15 +82,14 @@ def are_numbered(texts: Sequence[str | None]) -> bool:
     return counted or all(map(_LANDSAT.search, upper))
 
 
-def normalise_cube(cube: xr.DataArray, labels: Sequence[str] | None = None) -> xr.DataArray:
+def normalise_cube(cube: Any, labels: Sequence[str] | None = None) -> xr.DataArray:
     """Bring a cube to dims ([t,] bands, y, x) and label its bands.
 
     Labels become B02 and the like; `labels`, one for each band, are used only where the cube has none, or where its own
-    only number the layers. Raises CubeError for other dimensions, missing or
-    doubled labels, or sides below 4 px.
+    only number the layers. An array of numpy or dask has its axes in this order. Raises CubeError for other dimensions,
+    missing or doubled labels, or sides below 4 px.
     """
-    if not isinstance(cube, xr.DataArray):
-        raise CubeError(f"A cube must be an xarray.DataArray with dims (bands, y, x), not {type(cube).__name__}.")
+    cube = _wrap_array(cube, labels)
     cube = cube.rename({old: new for old, new in DIM_ALIASES.items() if old in cube.dims and new not in cube.dims})
     cube = _compute_chunk_sizes(cube)
     order = [d for d in ("t", "bands", "y", "x") if d in cube.dims]
@@ -102,6 +102,23 @@ def normalise_cube(cube: xr.DataArray, labels: Sequence[str] | None = None) -> x
     if cube.dtype.kind not in "uif":
         raise CubeError(f"The cube holds {cube.dtype}; needed are whole or real numbers, see DataArray.astype.")
     return _label_bands(cube.transpose(*order), labels)
+
+
+def _wrap_array(cube: Any, labels: Sequence[str] | None) -> xr.DataArray:
+    """Give an array without names the dims ([t,] bands, y, x); its bands must be named."""
+    if isinstance(cube, xr.DataArray):
+        return cube
+    kind = type(cube).__name__
+    if isinstance(cube, xr.Dataset):
+        raise CubeError(
+            f"A cube must be an xarray.DataArray with dims (bands, y, x), not {kind}: give "
+            "dataset.to_dataarray('bands'), or import kappamask.scenes and call dataset.kappamask.mask()."
+        )
+    if not hasattr(cube, "__array__") or getattr(cube, "ndim", 0) not in (3, 4):
+        raise CubeError(f"A cube must be an xarray.DataArray with dims (bands, y, x), or an array with 3, not {kind}.")
+    if labels is None:
+        raise CubeError(f"A {kind} does not say which bands it holds: name them in order, bands=['B02', 'B03', …].")
+    return xr.DataArray(cube, dims=("t", "bands", "y", "x")[-cube.ndim :])
 
 
 def _compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:

@@ -21,4 +21,5 @@ def test_texts_are_those_that_the_plugin_parses() -> None:
     assert facts["model_type"] == "Segmentor" and facts["class_names"] == {"0": "clear", "1": "cloud"}
     assert facts["resolution"] == 1000, "centimetres"
     assert facts["tiles_size"] == facts["tile_size"] == 512
+    assert not facts["seg_thresh"] and not facts["seg_small_segment"], "argmax of the scores, nothing smoothed"
     assert facts["tiles_overlap"] == 7, "percent, rounded up: 16 px at both sides of 512"

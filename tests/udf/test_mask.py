@@ -53,6 +53,22 @@ def test_bands_are_found_by_label_whatever_order_and_surplus(brightness):
     np.testing.assert_array_equal(mask_of(shuffled, brightness), mask_of(cube, brightness))
 
 
+@pytest.mark.parametrize("to_array", [np.asarray, da.asarray])
+def test_an_array_without_names_needs_the_bands(brightness, to_array):
+    cube = reflectance()
+    found = cloud_mask(to_array(cube.values), bands=BANDS, level="L1C", model=brightness)
+    np.testing.assert_array_equal(found, mask_of(cube, brightness))
+    with pytest.raises(CubeError, match="bands="):
+        cloud_mask(to_array(cube.values), level="L1C", model=brightness)
+
+
+def test_what_is_no_cube_is_refused(brightness):
+    cube = reflectance()
+    for what, fact in ((cube.to_dataset("bands"), "to_dataarray"), (cube.values[0], "3"), ("x.tif", "str")):
+        with pytest.raises(CubeError, match=fact):
+            cloud_mask(what, bands=BANDS, level="L1C", model=brightness)
+
+
 def test_other_names_of_dims(brightness):
     cube = reflectance()
     np.testing.assert_array_equal(
@@ -255,7 +271,7 @@ def test_thresholds_that_mean_nothing_are_refused(brightness, limits, says):
         (lambda c: c.isel(x=slice(3)), "at least 4 x 4"),
         (lambda c: c.rename(x="lon"), "needed are"),
         (lambda c: c.expand_dims("z"), "needed are"),
-        (lambda c: c.values, "must be an xarray.DataArray"),
+        (lambda c: c.values, "which bands"),
     ],
 )
 def test_a_cube_that_does_not_fit_is_refused(brightness, change, says):

@@ -181,6 +181,27 @@ def fetch(
     print_result(describe_network(card), lines, as_json)
 
 
+@models.command(epilog="Example: kappamask models deepness compact -o compact-deepness.onnx")
+def deepness(
+    model: Which,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The copy, an .onnx file.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a copy of a network for the Deepness plugin of QGIS: of fixed size, with its scaling."""
+    with require_extra("convert"):
+        from kappamask.conversion.deepness import write_deepness_network
+
+    if output.exists() and not overwrite:
+        raise WeightsError(f"{output} is there already; --overwrite replaces it.")
+    network = load_card(model)
+    size = f"{network.channels} x {network.window} x {network.window}"
+    written = write_deepness_network(network, output)
+    channels = [*network.bands, *(["level"] if network.level_plane else [])]
+    facts = {"file": str(written), "input": size, "channels": channels, "classes": network.output_names}
+    print_result(facts, [f"{written}: {network.id}, input {size} ({', '.join(channels)})"], as_json)
+
+
 @models.command(
     epilog="Example: kappamask models card net.onnx --bands B02,B03,B04 --classes clear,cloud_shadow,cloud",
 )

@@ -49,6 +49,8 @@ def make_deepness_metadata(model: DeepnessModel) -> dict[str, str]:
         "tiles_size": model.window,
         "tile_size": model.window,  # the plugin's documentation has the other spelling, its code this one
         "tiles_overlap": -(-200 * model.overlap // model.window),  # percent, of both sides together
+        "seg_thresh": 0.0,  # else pixels without a score of 0.5 get the first class
+        "seg_small_segment": 0,
         "standardization_mean": [round(mean, 6) for mean, _ in moments],
         "standardization_std": [round(deviation, 6) for _, deviation in moments],
         "input_channels": list(model.channels),

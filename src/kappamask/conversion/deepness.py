@@ -1,0 +1,66 @@
+"""Write a copy of a network that QGIS's Deepness plugin can open.
+
+The plugin (version 0.6.5) refuses an input of variable size, and knows nothing of cards: the copy has a fixed size,
+gives scores, and holds the scaling.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import onnx
+
+from kappamask.files.atomic import atomic_write
+from kappamask.files.onnx_metadata import LEVEL_CHANNEL, DeepnessModel, make_deepness_metadata
+from kappamask.models import ModelCard, read_weights
+from kappamask.models.errors import ConversionError
+
+__all__ = ["LEVEL_NAME", "write_deepness_network"]
+
+LEVEL_NAME: Final = "level (0 for L1C, 255 for L2A)"
+"""Name of the input channel that says the level."""
+SPATIAL_AXES: Final = (2, 3)
+
+
+def write_deepness_network(card: ModelCard, path: Path) -> Path:
+    """Write the network of `card` to `path`, an ONNX file, for the plugin; return the path.
+
+    Input: float32 (n, channel, window, window), the bands of the card, then the level if the network takes it, which
+    the plugin scales from digital numbers (reflectance times 10000, no offset). Output: float32
+    (n, class, window, window), scores from 0 to 1.
+
+    Raises ConversionError for a network with more than one input or output, and CardError or WeightsError for one that
+    cannot be read.
+    """
+    model = onnx.load_from_string(read_weights(card))
+    if len(model.graph.input) != 1 or len(model.graph.output) != 1:
+        raise ConversionError(
+            f"{card.file} has {len(model.graph.input)} inputs and {len(model.graph.output)} outputs; "
+            "Deepness takes one of each."
+        )
+    if card.activation == "softmax":
+        _append_softmax(model.graph)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        for axis in SPATIAL_AXES:
+            value.type.tensor_type.shape.dim[axis].dim_value = card.window
+    onnx.helper.set_model_props(model, _describe(card))
+    onnx.checker.check_model(model, full_check=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as draft:
+        onnx.save(model, draft)
+    return path
+
+
+def _append_softmax(graph: onnx.GraphProto) -> None:
+    """Make scores of the logits: the plugin sets negative numbers to 0."""
+    output = graph.output[0]
+    logits, output.name = output.name, f"{output.name}_softmax"
+    graph.node.append(onnx.helper.make_node("Softmax", [logits], [output.name], axis=1))
+
+
+def _describe(card: ModelCard) -> dict[str, str]:
+    moments = [(-one.bias / one.gain, 1 / one.gain) for one in card.scaling]
+    channels = [*card.bands]
+    if card.level_plane:
+        moments.append(LEVEL_CHANNEL)
+        channels.append(LEVEL_NAME)
+    return make_deepness_metadata(DeepnessModel(card.output_names, moments, channels, card.window, card.overlap))
