@@ -30,8 +30,8 @@ def cloud_mask(
     """Classify every pixel of a Sentinel-2 cube with a KappaMask network.
 
     cube: dims (bands, y, x) or (t, bands, y, x) in any order, labels B01 … B12, B8A, AOT, WVP on `bands`,
-        numbers of any type, numpy or dask; or an array of numpy or dask with the axes (bands, y, x) or (t, bands, y, x),
-        whose bands `bands` names. Sides of 4 px and more at 10 m. Never changed. Rows may run from south to
+        numbers of any type, numpy or dask; or a plain array with the axes (bands, y, x) or (t, bands, y, x), and
+        `bands`. Sides of 4 px and more at 10 m. Never changed. Rows may run from south to
         north, as the coordinate y then says; the mask runs as the cube does.
     level: "L1C" or "L2A"; may be left out where bands, attribute `level` or card decide.
     model: a card's id or a path to a card.
