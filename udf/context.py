@@ -48,7 +48,8 @@ KEY_TYPES: dict[str, tuple[type, ...]] = {
     "package": (str, type(None)),
     "overlap": (int, type(None)),
 }
-"""Key -> types of its value; mosaic and threads are the worker's own business, and no keys."""
+"""Key -> types of its value. `mosaic`, `threads` and `device` are no keys: a vendor's mosaic needs the whole scene,
+and a worker is one thread on a CPU."""
 
 
 def read_context(context: Mapping[str, Any] | None) -> ContextOptions:

@@ -51,18 +51,18 @@ RESIDUAL_OFFSET = 0.1
 """The radiometric offset as reflectance: what stays in where it was not taken away."""
 MIN_DARK = -0.02
 """The 5 % percentile of the dark bands, as reflectance, is never below this, not even in deep shade."""
-DARK_END_WITH_OFFSET = (0.09, 0.165)
-"""Where the darkest reflectances lie with the offset left in; without it, a dark end is below."""
+MIN_P1_WITH_OFFSET = (0.09, 0.165)
+"""The 1 % percentile of the darkest band lies here with the offset left in; without it, below."""
 AIR_WITH_OFFSET = 0.15
-"""The dark end of B02 of Level-1C is above with the offset left in: air alone sends 0.05 and more."""
+"""The 1 % percentile of B02 of Level-1C is above with the offset left in: air alone sends 0.05 and more."""
 AIR_SLOPE = 0.025
-"""The dark end of B02 of Level-1C exceeds that of B04 by more, for air scatters blue light."""
-DIM_END = 0.2
-"""With the offset left in, the dark ends of most bands are below; snow and cloud are dark in few bands or none."""
+"""The 1 % percentile of B02 of Level-1C exceeds that of B04 by more, for air scatters blue light."""
+DIM_P1 = 0.2
+"""With the offset left in, the 1 % percentile of most bands is below; snow and cloud are dark in few bands or none."""
 SHIFT = (500.0, 1500.0)
-"""So much higher is the dark end of each band of a date that alone has the offset: 1000, and what the ground adds."""
+"""So much higher is the 1 % percentile of each band of a date that alone has the offset: 1000, and some for the ground."""
 RED_SLOPE = 0.05
-"""The dark end of B04 exceeds that of B02 by more over sand, whose dark end may be bright without any offset."""
+"""The 1 % percentile of B04 exceeds that of B02 by more over sand, which may be bright without any offset."""
 MIN_BANDS = 3
 """In fewer bands the same number may be chance."""
 CONSTANT_SHARE = 0.05
@@ -85,7 +85,7 @@ class PixelStatistics:
     p99: float
     p0_1: float
     """0.1 % percentile."""
-    dark: float
+    dark_p5: float
     """5 % percentile of B02, B03, B04 and B11, where the offset would show."""
     cirrus: float
     """Median of B10."""
@@ -95,7 +95,7 @@ class PixelStatistics:
     """More than 1 % of the numbers are not whole."""
     pixels: int
     """How many valid pixels there were, without those of `constant`."""
-    dark_ends: tuple[tuple[str, float], ...] = ()
+    band_p1: tuple[tuple[str, float], ...] = ()
     """1 % percentile of each band."""
     constant: float = nan
     """A number that a large part of the pixels hold in all bands; they count for no other figure."""
@@ -119,7 +119,7 @@ class PixelStatistics:
     @property
     def shows_no_offset(self) -> bool:
         """Too many numbers are below what the offset alone comes to."""
-        return self.dark < MIN_DARK_WITH_OFFSET or self.cirrus < MIN_WITH_OFFSET
+        return self.dark_p5 < MIN_DARK_WITH_OFFSET or self.cirrus < MIN_WITH_OFFSET
 
     @property
     def may_hold_offset(self) -> bool:
@@ -127,11 +127,11 @@ class PixelStatistics:
         return not self.p0_1 < MIN_WITH_OFFSET
 
     def lies_below_zero(self, scale: float) -> bool:
-        """Tell whether the dark end shows that the offset was taken away twice.
+        """Tell whether the darkest pixels show that the offset was taken away twice.
 
         `scale` makes reflectances of the numbers.
         """
-        return self.dark * scale < MIN_DARK
+        return self.dark_p5 * scale < MIN_DARK
 
     @property
     def shows_offset_in_reflectance(self) -> bool:
@@ -161,23 +161,21 @@ def compute_statistics(
     constant, where = find_constant(seen)
     share = float(where.mean()) if where.size else 0.0
     seen = seen[:, ~where]
-    every = _drop_zeros(seen)
+    numbers = _drop_zeros(seen)
     dark = _drop_zeros(seen[[i for i, band in enumerate(bands) if band in DARK_BANDS]])
     cirrus = _drop_zeros(seen[[i for i, band in enumerate(bands) if band == "B10"]])
-    lowest, median, p99 = _percentiles(every, 0.1, 50, 99)
+    lowest, median, p99 = _percentiles(numbers, 0.1, 50, 99)
     low, middle, high = _percentiles(cirrus, 5, 50, 95)
     return PixelStatistics(
         median=median,
         p99=p99,
         p0_1=lowest,
-        dark=_percentiles(dark, 5)[0],
+        dark_p5=_percentiles(dark, 5)[0],
         cirrus=middle,
         cirrus_spread=high - low,
-        fractional=bool(np.count_nonzero(every != np.rint(every)) > 0.01 * every.size),
-        pixels=seen.shape[1] if every.size else 0,
-        dark_ends=tuple(
-            (band, _percentiles(_drop_zeros(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)
-        ),
+        fractional=bool(np.count_nonzero(numbers != np.rint(numbers)) > 0.01 * numbers.size),
+        pixels=seen.shape[1] if numbers.size else 0,
+        band_p1=tuple((band, _percentiles(_drop_zeros(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)),
         constant=constant,
         constant_share=share,
     )
@@ -241,7 +239,9 @@ def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None
         why = f"B10 lies near {seen.cirrus:.0f} all over, without the offset it is 0 to 50"
         return Contradiction("dn_offset", why, False)
     if mode == "dn_harmonized" and many and seen.lies_below_zero(1e-4):
-        return Contradiction(OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark:.0f}", False)
+        return Contradiction(
+            OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark_p5:.0f}", False
+        )
     return None
 
 
@@ -249,7 +249,9 @@ def _against_reflectance(seen: PixelStatistics, many: bool) -> Contradiction | N
     if seen.median >= REFLECTANCE_MEDIAN:
         return Contradiction("digital numbers", f"half of the numbers exceed {seen.median:.4g}", many)
     if many and seen.lies_below_zero(1.0):
-        return Contradiction(OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark:.3f}", False)
+        return Contradiction(
+            OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark_p5:.3f}", False
+        )
     if many and seen.shows_offset_in_reflectance:
         why = f"B10 lies near {seen.cirrus:.3f} all over, as reflectance it is 0 to 0.005"
         return Contradiction(OFFSET_LEFT_IN, why, False)
@@ -261,21 +263,21 @@ def explain_offset_left_in(seen: PixelStatistics, scale: float = 1.0) -> str:
 
     `scale` makes reflectances of the numbers.
 
-    Sand, snow and closed cloud have no dark end either: they are bright in most bands, or brighter in red than in blue.
+    Sand, snow and closed cloud have no dark pixels either: they are bright in most bands, or brighter in red than in blue.
     """
-    ends = {band: end * scale for band, end in seen.dark_ends if end == end}
-    lowest, highest = DARK_END_WITH_OFFSET
-    uniform = seen.p0_1 == seen.p99  # a test picture: nothing to find a dark end in
-    if seen.pixels < MIN_PIXELS or uniform or not ends or not seen.p0_1 * scale >= lowest:
+    p1 = {band: number * scale for band, number in seen.band_p1 if number == number}
+    lowest, highest = MIN_P1_WITH_OFFSET
+    uniform = seen.p0_1 == seen.p99  # a test picture: no pixel is darker than another
+    if seen.pixels < MIN_PIXELS or uniform or not p1 or not seen.p0_1 * scale >= lowest:
         return ""
-    if "B10" in ends:  # the darkest band of all, whatever lies below
-        looks_so = ends["B10"] <= highest
+    if "B10" in p1:  # the darkest band of all, whatever lies below
+        looks_so = p1["B10"] <= highest
     else:
-        dim = sum(end <= DIM_END for end in ends.values())
-        blue, red = ends.get("B02", nan), ends.get("B04", nan)
+        dim = sum(number <= DIM_P1 for number in p1.values())
+        blue, red = p1.get("B02", nan), p1.get("B04", nan)
         sandy = red - blue > RED_SLOPE
         only_air = seen.level == "L1C" and blue < AIR_WITH_OFFSET and blue - red > AIR_SLOPE
-        looks_so = min(ends.values()) <= highest and 2 * dim >= len(ends) and not sandy and not only_air
+        looks_so = min(p1.values()) <= highest and 2 * dim >= len(p1) and not sandy and not only_air
     if not looks_so:
         return ""
     offset = RESIDUAL_OFFSET / scale
@@ -287,11 +289,12 @@ def find_shifted(dates: Sequence[PixelStatistics]) -> tuple[PixelStatistics, ...
 
     Cloud and haze raise some bands more than others.
     """
-    ends = np.array([[end for _, end in date.dark_ends] for date in dates if date.shows_no_offset])
-    if not ends.size:
+    without = np.array([[p1 for _, p1 in date.band_p1] for date in dates if date.shows_no_offset])
+    if not without.size:
         return ()
     low, high = SHIFT
-    rises = [np.array([end for _, end in date.dark_ends]) - np.nanmin(ends, axis=0) for date in dates]
+    lowest = np.nanmin(without, axis=0)
+    rises = [np.array([p1 for _, p1 in date.band_p1]) - lowest for date in dates]
     return tuple(date for date, rise in zip(dates, rises, strict=True) if ((rise >= low) & (rise <= high)).all())
 
 
@@ -311,6 +314,6 @@ def infer_radiometry(seen: PixelStatistics) -> tuple[str, str] | None:
 
 
 def _why_no_offset(seen: PixelStatistics) -> str:
-    if seen.dark < MIN_DARK_WITH_OFFSET:
-        return f"5 % of the visible bands and B11 are below {seen.dark:.0f}, with the offset they are not below 800"
+    if seen.dark_p5 < MIN_DARK_WITH_OFFSET:
+        return f"5 % of the visible bands and B11 are below {seen.dark_p5:.0f}, with the offset they are not below 800"
     return f"the median of B10 is {seen.cirrus:.0f}, with the offset it is 1000 or more"

@@ -29,9 +29,9 @@ def _predict_date(compute: Callable[..., Prediction], values: Any, spec: InputSp
 
 
 def pad_for_mosaic(values: Any, spec: InputSpec) -> tuple[Any, slice, slice]:
-    """Pad `values` (band, y, x) as the vendor's mosaic needs.
+    """Pad an image (band, y, x) so that the vendor's windows cover it.
 
-    Also returns the rows and columns of the image in that.
+    With mosaic="blended" nothing is padded. Also returns where the image lies in the result: its rows and columns.
     """
     mosaic = spec.mosaic
     if mosaic is None:

@@ -74,9 +74,11 @@ MIN_PIXELS_AGAINST_METADATA = 8_100
 
 
 def decide_radiometry(
-    mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any], dates: list[PixelStatistics]
+    mode: str, attributes: Mapping[str, Any], encoding: Mapping[str, Any], samples: list[PixelStatistics]
 ) -> Decision:
     """Resolve "auto" from metadata, else from the pixels of each date.
+
+    samples: statistics of the pixels of each date, `NO_PIXELS` where they were not read.
 
     Raises RadiometryError if mode is no known word, or if "auto" finds neither metadata nor a clear answer
     in the pixels, or answers that differ between dates. `check_radiometry` holds the decision against the pixels.
@@ -86,13 +88,13 @@ def decide_radiometry(
     if mode != "auto":
         return Decision(mode, GIVEN_REASON)
     said = radiometry_from_metadata(attributes, encoding)
-    seen = [date for date in dates if not date.empty]
+    seen = [sample for sample in samples if not sample.empty]
     if is_decoded_without_offset(said, encoding):
-        for date in seen:
-            _refuse_offset_left_in(date)
+        for sample in seen:
+            _refuse_offset_left_in(sample)
     if said is None and not seen:
         return Decision("unknown", "no valid pixel")
-    return said or _from_pixels(dates)
+    return said or _from_pixels(samples)
 
 
 def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False, place: str = "") -> str:

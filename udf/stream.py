@@ -204,19 +204,19 @@ def _count_windows(part: PreparedCube) -> int:
 
 
 def _iter_pieces(
-    values: Any, part: PreparedCube, step: Callable[[], None]
+    values: Any, part: PreparedCube, on_window: Callable[[], None]
 ) -> Generator[tuple[slice, slice, Mask, Scores]]:
     spec, decision = part.spec, part.decision
     rows, columns = (spec.plan_axis(n) for n in values.shape[1:])
     windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
     samples: list[NDArray[np.float32]] = []
-    every = eager.sampling_step(len(rows[0].weight) * values.shape[2])
+    step = eager.sampling_step(len(rows[0].weight) * values.shape[2])
     with Prefetcher(values, windows, spec.threads) as prefetcher:
 
         def read(y: slice, x: slice) -> NDArray[Any]:
-            step()
+            on_window()
             window = prefetcher.read(y, x)
-            samples.append(eager.subsample(window, every))
+            samples.append(eager.subsample(window, step))
             return window
 
         for piece in eager.iter_pieces(read, spec, rows, columns):

@@ -16,7 +16,7 @@ from rasterio.transform import Affine, from_origin
 
 from kappamask.models import SceneError
 from kappamask.reports.stac_collection import write_collection
-from kappamask.scenes import mask_cube
+from kappamask.scenes import stack_masks
 from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
 from kappamask.scenes.verify import missing_within_swath, verify_cover, verify_mask
 
@@ -93,7 +93,7 @@ def test_masks_of_other_classes_or_types_are_refused(tmp_path, name, tags, dtype
     with rasterio.open(two, "r+") as file:
         file.update_tags(**tags)
     with pytest.raises(SceneError, match=says):
-        mask_cube([one, two])
+        stack_masks([one, two])
     with pytest.raises(SceneError, match=says):
         mosaic([one, two])
 
@@ -103,14 +103,14 @@ def test_dates_become_a_cube(tmp_path):
         write(tmp_path / "mask_2018-02-07_32631.tif", np.full((2, 3), 4), west=10),
         write(tmp_path / "mask_2018-02-02_32631.tif", np.full((2, 2), 1)),
     ]
-    cube = mask_cube(paths)
+    cube = stack_masks(paths)
     assert cube.dims == ("t", "y", "x") and cube.dtype == np.uint8 and cube.chunks is not None
     assert [str(date)[:10] for date in cube.t.values] == ["2018-02-02", "2018-02-07"]
     np.testing.assert_array_equal(cube.values[:, 0], [[1, 1, 255, 255], [255, 4, 4, 4]])
     with pytest.raises(SceneError, match="tells no date"):
-        mask_cube([write(tmp_path / "mask.tif", np.ones((2, 2)))])
+        stack_masks([write(tmp_path / "mask.tif", np.ones((2, 2)))])
     with pytest.raises(SceneError, match="No mask files"):
-        mask_cube([])
+        stack_masks([])
 
 
 def test_only_a_complete_mask_passes(tmp_path):

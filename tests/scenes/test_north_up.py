@@ -18,7 +18,7 @@ from kappamask.models import ModelCard
 from kappamask.reports import write_page
 from kappamask.reports.footprint import footprint
 from kappamask.reports.page import read_scores
-from kappamask.scenes import mask_cube, open_scene, quicklook, read_mask, write_mask
+from kappamask.scenes import open_scene, quicklook, read_mask, stack_masks, write_mask
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.mosaic import mosaic
 from kappamask.scenes.readers.stac import open_stac
@@ -106,7 +106,7 @@ def test_masks_scores_and_what_is_made_of_them(tmp_path: Path, way: str) -> None
         np.testing.assert_array_equal(read_mask(path), codes())
         assert evaluate_files(truth, path)["dice"]["all"] == 1.0
     np.testing.assert_array_equal(mosaic([truth, other]), codes())
-    np.testing.assert_array_equal(mask_cube([other])[0], codes())
+    np.testing.assert_array_equal(stack_masks([other])[0], codes())
     scores = xr.concat([mask() / 8, 1 - mask() / 8], xr.Variable("class", ["clear", "cloud"])).astype("f4")
     part = WAYS[way][0]
     for name in ("m.tif", "m.nc"):

@@ -15,7 +15,7 @@ from products import CORNER, safe
 from kappamask.backend.load import Request, load
 from kappamask.backend.scene_index import index
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes import open_scene, scan
+from kappamask.scenes import find_scenes, open_scene
 from kappamask.scenes.readers.open import read_scl
 from kappamask.scenes.readers.safe import BAND_IDS as READ_IDS
 from kappamask.udf import cloud_mask
@@ -209,8 +209,8 @@ def test_scan_finds_products_among_other_things(tmp_path: Path) -> None:
     broken.write_bytes(b"PK and no more")
     (tmp_path / "other.zip").write_bytes(b"PK and no more")
     shutil.make_archive(str(tmp_path / "texts"), "zip", Path(files.__file__).parent, "files.py")
-    assert scan(tmp_path) == [folder, archive, broken]
-    assert scan(folder) == [folder]
+    assert find_scenes(tmp_path) == [folder, archive, broken]
+    assert find_scenes(folder) == [folder]
     with pytest.raises(SceneError, match="is no whole zip archive"):
         open_scene(broken)
 

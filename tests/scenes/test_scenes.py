@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes import open_scene, quicklook, read_mask, scan, write_mask
+from kappamask.scenes import find_scenes, open_scene, quicklook, read_mask, write_mask
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf import cloud_mask
@@ -447,7 +447,7 @@ def test_only_local_files_and_items_at_https_addresses_are_opened(path: str, mes
         open_scene(path)
 
 
-# scan
+# find_scenes
 
 
 def test_scan_finds_every_kind(tmp_path: Path) -> None:
@@ -458,10 +458,10 @@ def test_scan_finds_every_kind(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("")
     (tmp_path / ".hidden.tif").write_text("")
-    found = scan(tmp_path)
+    found = find_scenes(tmp_path)
     assert found == [tmp_path / "a.tif", tmp_path / "b.nc", tmp_path / "c"]
     assert all(open_scene(path).size for path in found)
-    assert scan(tmp_path / "c") == [tmp_path / "c"]
+    assert find_scenes(tmp_path / "c") == [tmp_path / "c"]
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".nc"])
@@ -472,7 +472,7 @@ def test_scan_leaves_masks_out_but_no_scene_that_cannot_be_read(
     write_mask(made["mask"], tmp_path / f"m{suffix}", scores=made["score"])
     geotiff(tmp_path / "a mask.tif", digits(1), ("mask",))
     with pytest.raises(SceneError, match="holds no scene"):
-        scan(tmp_path)
+        find_scenes(tmp_path)
     wrong = [
         geotiff(tmp_path / "misspelt.tif", digits(2), ("Band 1", "Band 2")),
         geotiff(tmp_path / "nameless.tif", digits(2), (None, None)),
@@ -482,7 +482,7 @@ def test_scan_leaves_masks_out_but_no_scene_that_cannot_be_read(
     wrong[-1].write_text("not an image")
     (tmp_path / "to_nowhere.tif").symlink_to(tmp_path / "nowhere.tif")
     wrong.append(tmp_path / "to_nowhere.tif")
-    assert scan(tmp_path) == wrong
+    assert find_scenes(tmp_path) == wrong
     for path in wrong:
         with pytest.raises(SceneError):
             open_scene(path)
@@ -490,9 +490,9 @@ def test_scan_leaves_masks_out_but_no_scene_that_cannot_be_read(
 
 def test_scan_refuses_folders_without_scenes(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="holds no scene"):
-        scan(tmp_path)
+        find_scenes(tmp_path)
     with pytest.raises(SceneError, match="No folder"):
-        scan(tmp_path / "missing")
+        find_scenes(tmp_path / "missing")
     with pytest.raises(SceneError, match="holds no band files"):
         open_scene(tmp_path)
 

@@ -14,7 +14,7 @@ from files import CRS, NORTH, WEST, cube, digits, per_band
 from zarrs import L1C, L2A, NAME, PACKED, eopf, pixels, zarr_cube
 
 from kappamask.models import ModelCard, SceneError
-from kappamask.scenes import open_scene, scan
+from kappamask.scenes import find_scenes, open_scene
 from kappamask.scenes.readers.eopf import read_classification
 from kappamask.udf import cloud_mask
 
@@ -206,7 +206,7 @@ def test_a_lacking_band_is_named(tmp_path: Path) -> None:
 
 def test_products_are_scenes_of_a_folder(tmp_path: Path) -> None:
     path = eopf(tmp_path)
-    assert scan(tmp_path) == [path]
+    assert find_scenes(tmp_path) == [path]
 
 
 # damage and untrusted folders

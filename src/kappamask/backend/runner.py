@@ -42,10 +42,10 @@ class Output:
         self._reader.start()
 
     def _read(self) -> None:
-        stream = self._process.stdout
-        assert stream is not None
-        with stream:
-            while block := stream.read1(BLOCK):  # type: ignore[attr-defined]  # IO lacks it, BufferedReader has it
+        pipe = self._process.stdout
+        assert pipe is not None
+        with pipe:
+            while block := pipe.read1(BLOCK):  # type: ignore[attr-defined]  # IO lacks it, BufferedReader has it
                 self._tail = (self._tail + block)[-TAIL:]
 
     def tail(self) -> str:

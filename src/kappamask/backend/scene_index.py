@@ -16,7 +16,7 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.grid import Bounds, transform_bounds
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes import open_scene, scan
+from kappamask.scenes import find_scenes, open_scene
 from kappamask.scenes.readers.raster import local_raster
 
 __all__ = ["ANNOUNCED", "CLOUD_COVER", "COLLECTIONS", "SceneRecord", "filter_scenes", "index", "record"]
@@ -75,12 +75,12 @@ def index(folder: Path, collection: str | None = None) -> list[SceneRecord]:
 
 
 def _paths(folder: Path) -> list[Path]:
-    """Index what `scan` finds; nothing in a folder without any raster.
+    """Index what `find_scenes` finds; nothing in a folder without any raster.
 
     Such a folder may wait for its scenes, or hold STAC items only.
     """
     try:
-        return scan(folder)
+        return find_scenes(folder)
     except SceneError:
         if folder.is_dir() and not any(path.suffix.lower() in RASTERS for path in folder.iterdir()):
             return []

@@ -111,7 +111,7 @@ class Options(TypedDict, total=False):
 
 @contextmanager
 def running_server(scenes: Path | str, **options: Unpack[Options]) -> Iterator[Server]:
-    """Serve a folder of scenes, as `kappamask.scenes.scan` finds them, from a thread of this process.
+    """Serve a folder of scenes, as `kappamask.scenes.find_scenes` finds them, from a thread of this process.
 
     Jobs are processes, which end with it. Raises SceneError if `scenes` is no folder, or, naming the file, if one in it
     cannot be served; JobError if the port is taken or the engine unknown.

@@ -68,14 +68,14 @@ def read_entries(path: Path, offset: int = 0, length: int | None = None) -> list
     Raises SceneError where it is no tortilla, its table is damaged, or an entry would lie outside of it.
     """
     size = path.stat().st_size - offset if length is None else length
-    with path.open("rb") as stream:
-        stream.seek(offset)
-        header = stream.read(HEADER)
+    with path.open("rb") as file:
+        file.seek(offset)
+        header = file.read(HEADER)
         start, count = (int.from_bytes(header[i : i + 8], "little") for i in (2, 10))
         if header[:2] not in MAGIC or not 0 < count <= min(LARGEST, size) or start + count > size:
             raise SceneError(f"{path.name} is not a tortilla or TACO file of version 1, or it is cut off.")
-        stream.seek(offset + start)
-        rows = _read_rows(path, stream.read(count))
+        file.seek(offset + start)
+        rows = _read_rows(path, file.read(count))
     return [_make_entry(path, offset, size, row) for row in rows]
 
 

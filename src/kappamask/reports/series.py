@@ -14,7 +14,7 @@ from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, KappaMaskError, SceneError
 from kappamask.reports.class_shares import Shares, shares
 from kappamask.reports.provenance import same_grid, sensing_time
-from kappamask.scenes import open_scene, read_mask, scan
+from kappamask.scenes import find_scenes, open_scene, read_mask
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.netcdf import open_dates, read_crs, rename_dims
 from kappamask.scenes.readers.raster import local_raster
@@ -200,7 +200,7 @@ def _open_scenes(source: Path, bands: Sequence[str] | None) -> Iterator[_Scene]:
 
 
 def _list_scenes(source: Path) -> list[Path]:
-    return scan(source) if source.is_dir() and source.suffix.lower() != ".zarr" else [source]
+    return find_scenes(source) if source.is_dir() and source.suffix.lower() != ".zarr" else [source]
 
 
 def _nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:

@@ -10,12 +10,15 @@ from kappamask.models.extras import missing_extra
 try:
     from kappamask.scenes.accessor import KappaMaskAccessor
     from kappamask.scenes.composite import composite
-    from kappamask.scenes.mosaic import mask_cube
-    from kappamask.scenes.readers.open import open_scene, scan
+    from kappamask.scenes.mosaic import stack_masks
+    from kappamask.scenes.readers.open import find_scenes, open_scene
     from kappamask.scenes.statistics import class_statistics
     from kappamask.scenes.writers.masks import read_mask, write_mask
 except ModuleNotFoundError as error:
     raise missing_extra(error.name, "scenes", user="Reading scenes") from error
+
+mask_cube, scan = stack_masks, find_scenes
+"""Earlier names."""
 
 if TYPE_CHECKING:
     from kappamask.scenes.writers.quicklook import quicklook
@@ -24,11 +27,13 @@ __all__ = [
     "KappaMaskAccessor",
     "class_statistics",
     "composite",
+    "find_scenes",
     "mask_cube",
     "open_scene",
     "quicklook",
     "read_mask",
     "scan",
+    "stack_masks",
     "write_mask",
 ]
 

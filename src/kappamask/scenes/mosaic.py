@@ -18,7 +18,7 @@ from kappamask.scenes.grid import to_coordinates
 from kappamask.scenes.metadata import parse_sensing_time
 from kappamask.scenes.writers.masks import read_mask
 
-__all__ = ["mask_cube", "mosaic", "mosaic_of_scores"]
+__all__ = ["mosaic", "mosaic_of_scores", "stack_masks"]
 
 NEAR = 1e-6
 """Pixels by which corners may lie off a common grid, because files round them."""
@@ -33,7 +33,7 @@ def mosaic(paths: Files, *, band: int | None = None) -> xr.DataArray:
     SceneError if the files differ in CRS, pixel size or classes, if their pixels do not coincide, or if they are no
     bytes.
     """
-    return _stack_masks(paths, _frame(paths, band), band)
+    return _merge_masks(paths, _frame(paths, band), band)
 
 
 def mosaic_of_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
@@ -45,7 +45,7 @@ def mosaic_of_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
     return xr.concat(layers, xr.Variable("class", list(classes)), combine_attrs="drop").rename("score")
 
 
-def mask_cube(paths: Files) -> xr.DataArray:
+def stack_masks(paths: Files) -> xr.DataArray:
     """Stack masks of one or more dates as a lazy cube, uint8 (t, y, x).
 
     Dates come from the files' tags or names.
@@ -58,7 +58,7 @@ def mask_cube(paths: Files) -> xr.DataArray:
     if not by_date:
         raise SceneError("No mask files are given.")
     frame = _frame(paths)
-    layers = [_stack_masks(by_date[date], frame) for date in sorted(by_date)]
+    layers = [_merge_masks(by_date[date], frame) for date in sorted(by_date)]
     _check_alike([by_date[date][0] for date in sorted(by_date)], layers)
     dates = np.array([np.datetime64(date, "ns") for date in sorted(by_date)])
     return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
@@ -75,7 +75,7 @@ def _frame(paths: Files, band: int | None = None) -> GeoBox:
     return first.translate_pix(box.left, box.bottom).crop(box.shape)
 
 
-def _stack_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.DataArray:
+def _merge_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.DataArray:
     """Masks on the pixels of `frame`, the first on top."""
     masks = [read_mask(path, band=band) for path in paths]
     whole = dask.array.full((frame.height, frame.width), NODATA_CODE, np.uint8)

@@ -68,14 +68,14 @@ def halve_pixels(values: NDArray[Any], nodata: float) -> NDArray[Any]:
 def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | None = None) -> xr.DataArray:
     """Average `cube` (…, y, x) from 10 m to 20 m pixels, lazily.
 
-    It stays as it is where `metres` is 10, or the size of its pixels.
+    It stays as it is where its pixels already have `metres`.
     A pixel is without data where one of the four is. Pixels in degrees are of the size that their mean side is nearest
     to; `pixel_m` tells the side of others. Raises SceneError for pixels of other or of unknown size.
     """
     size = pixel_size(cube) if pixel_m is None else (pixel_m, pixel_m, "m")
     if size is not None and size[2] == "degree":
         size = _mean_metres(size, float(cube["y"].mean()), metres) or size
-    if metres == PIXEL_M or _has_size(size, metres):
+    if _has_size(size, metres):
         return cube
     if not _has_size(size, PIXEL_M):
         size_text = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(without CRS)'}"

@@ -71,14 +71,14 @@ def plan_mask(scene: str, output: Path, options: SceneOptions, *, overwrite: boo
 
     Raises what `open_scene` and `cloud_mask` would.
     """
-    from kappamask.scenes.writers.masks import outputs
+    from kappamask.scenes.writers.masks import list_output_files
 
     cube = open_cube(scene, options)
     require_date_for_stac(options.extras, output, cube)
     reading = _describe_radiometry(cube.attrs, cube.encoding, options)
     stream = prepare_scene_stream(cube, options, reading["radiometry"] or "dn_harmonized")
     check_cleaning(stream, options)
-    files = outputs(output, scores=options.scores)
+    files = list_output_files(output, scores=options.scores)
     skipped = not overwrite and is_finished(scene, files, options.make_record(scene), verify_pixels=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {

@@ -50,12 +50,12 @@ def _list_first(scenes: Sequence[str], count: int = 4) -> str:
 
 
 def _list_scenes(scene: str) -> list[str]:
-    from kappamask.scenes import scan
+    from kappamask.scenes import find_scenes
 
     if not Path(scene).is_dir():
         return [scene]
     try:
-        return [str(path) for path in scan(scene)]
+        return [str(path) for path in find_scenes(scene)]
     except SceneError:
         return [scene]  # whose own error says more
 
@@ -69,14 +69,14 @@ def _scene_name(scene: str) -> str:
 
 
 def _check_targets(targets: list[tuple[str, Path]], options: "SceneOptions") -> None:
-    from kappamask.scenes.writers.masks import outputs
+    from kappamask.scenes.writers.masks import list_output_files
     from kappamask.workflows.scene_options import EXTRAS
 
     sources = {os.path.realpath(scene): scene for scene, _ in targets}
     written = set[str]()
     for scene, output in targets:
         extras = [output.with_suffix(EXTRAS[word]) for word in options.extras]
-        for path in map(os.path.realpath, (*outputs(output, scores=options.scores), *extras)):
+        for path in map(os.path.realpath, (*list_output_files(output, scores=options.scores), *extras)):
             if path in sources:
                 raise SceneError("the mask, or its scores, must not replace the scene")
             if path in written:

@@ -141,11 +141,11 @@ def write_mask_files(
     warn: Notify = warnings.warn,
 ) -> Result:
     """Write the mask of a scene, or what it lacks, and summarise it; see `mask_scene`."""
-    from kappamask.scenes.writers.masks import outputs
+    from kappamask.scenes.writers.masks import list_output_files
 
     started = perf_counter()
     options = replace(options, threads=options.threads or count_cores())
-    files = outputs(output, scores=options.scores)
+    files = list_output_files(output, scores=options.scores)
     record = options.make_record(scene)
     skipped = not overwrite and is_finished(scene, files, record)
     if not skipped:

@@ -23,11 +23,11 @@ from kappamask.scenes.readers.safe import is_safe, open_safe, read_classes
 from kappamask.scenes.readers.stac import open_item
 from kappamask.scenes.readers.vrt import open_vrt
 from kappamask.scenes.readers.zarr import check_store, is_zarr, open_group
-from kappamask.scenes.resample import KERNELS, halve_cube
+from kappamask.scenes.resample import KERNELS, PIXEL_M, halve_cube
 from kappamask.udf.schemes import to_scheme
 from kappamask.udf.series import add_scene_facts
 
-__all__ = ["READERS", "OpenOptions", "Reader", "open_scene", "read_scl", "scan"]
+__all__ = ["READERS", "OpenOptions", "Reader", "find_scenes", "open_scene", "read_scl"]
 
 RESOLUTIONS = (10, 20)
 """Metres."""
@@ -55,7 +55,7 @@ class Reader(NamedTuple):
     has_resolution: bool = False
     """`open` reads 20 m itself; other cubes of 10 m are averaged."""
     in_folder: bool = True
-    """`scan` finds such scenes in a folder; those that may be a mask are left out."""
+    """`find_scenes` finds such scenes in a folder; those that may be a mask are left out."""
 
 
 def _open_zarr(path: Path, options: OpenOptions) -> xr.DataArray:
@@ -153,7 +153,9 @@ def open_scene(
         raise SceneError(f"No file or folder {scene}.")
     reader = _find_reader(scene)
     cube = reader.open(scene, options)
-    return add_scene_facts(cube if reader.has_resolution else halve_cube(scene.name, cube, resolution, pixel_m))
+    if resolution != PIXEL_M and not reader.has_resolution:
+        cube = halve_cube(scene.name, cube, resolution, pixel_m)
+    return add_scene_facts(cube)
 
 
 def _find_reader(scene: Path) -> Reader:
@@ -195,7 +197,7 @@ def _address(path: str | Path) -> str | None:
     return f"{found[1]}://{str(path)[found.end() :]}" if found else None
 
 
-def scan(folder: str | Path) -> list[Path]:
+def find_scenes(folder: str | Path) -> list[Path]:
     """List the scenes in `folder`, sorted.
 
     The folder itself is the scene if it is a product, a Zarr, or holds JP2 band files.

@@ -33,11 +33,11 @@ BLOCK = 512
 """Side of the blocks in the file, pixels: what COG readers expect."""
 COG = {"driver": "COG", "blocksize": BLOCK, "compress": "DEFLATE", "num_threads": "ALL_CPUS"}
 FLAGS = ("flag_values", "flag_meanings", "flag_colors")
-UNTOLD = (*FLAGS, "long_name", "scale_factor", "add_offset", "_FillValue")
+STORED_ELSEWHERE = (*FLAGS, "long_name", "scale_factor", "add_offset", "_FillValue")
 """Attributes that a GeoTIFF has places of its own for."""
 
 
-class _Layer:
+class _StoreTarget:
     """A dataset as the target of `dask.array.store`."""
 
     def __init__(self, dataset: DatasetWriter) -> None:
@@ -50,25 +50,25 @@ class _Layer:
 
 def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -> list[Path]:
     """See `write_mask`. Mask and scores are computed in one pass, so the network runs once."""
-    layers = {path: _mask_layer(mask)}
+    layers = {path: _make_mask_layer(mask)}
     if scores is not None:
-        layers[scores_path(path)] = _score_layer(scores)
+        layers[scores_path(path)] = _make_score_layer(scores)
     with ExitStack() as stack:
-        finals = {target: stack.enter_context(atomic_write(target, GDAL_ERRORS)) for target in layers}
-        drafts = {target: final.with_name("draft.tif") for target, final in finals.items()}
+        cogs = {target: stack.enter_context(atomic_write(target, GDAL_ERRORS)) for target in layers}
+        drafts = {target: cog.with_name("draft.tif") for target, cog in cogs.items()}
         _fill([(drafts[target], layer) for target, layer in layers.items()])
         for target, draft in drafts.items():
-            rasterio.shutil.copy(draft, finals[target], overview_resampling=layers[target].attrs["overviews"], **COG)
-            _compare(draft, finals[target])
+            rasterio.shutil.copy(draft, cogs[target], overview_resampling=layers[target].attrs["overviews"], **COG)
+            _check_copy(draft, cogs[target])
             for extra in draft.parent.glob("draft.tif*"):
                 extra.unlink()
-        finals[path].with_name(f"{path.name}.aux.xml").write_bytes(category_names(legend(mask)))
+        cogs[path].with_name(f"{path.name}.aux.xml").write_bytes(category_names(legend(mask)))
     return list(layers)
 
 
 def check_geotiff(mask: xr.DataArray) -> None:
     """SceneError unless `mask` is of one date and on a regular grid."""
-    _one_date(mask)
+    _require_one_date(mask)
     check_regular("The mask", mask)
 
 
@@ -77,10 +77,10 @@ def scores_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_scores{path.suffix}")
 
 
-def _compare(draft: Path, final: Path) -> None:
+def _check_copy(draft: Path, final: Path) -> None:
     """GDAL's COG driver says nothing when the disk is full: read the file back."""
     try:
-        same = _checksums(draft) == _checksums(final)
+        same = _compute_checksums(draft) == _compute_checksums(final)
     except SceneError as error:
         raise SceneError(
             f"Cannot write {final.name}, it is not whole when read back; is the disk full? {error}"
@@ -89,7 +89,7 @@ def _compare(draft: Path, final: Path) -> None:
         raise SceneError(f"Cannot write {final.name}: what is read back differs from what was written.")
 
 
-def _checksums(path: Path) -> list[int]:
+def _compute_checksums(path: Path) -> list[int]:
     """Of each band at full resolution; overviews are only read."""
     with local_raster(path) as dataset:
         sums = [dataset.checksum(band) for band in dataset.indexes]
@@ -102,7 +102,7 @@ def _checksums(path: Path) -> list[int]:
 
 def _fill(layers: list[tuple[Path, xr.DataArray]]) -> None:
     with ExitStack() as stack:
-        targets = [_Layer(stack.enter_context(_create_geotiff(path, layer))) for path, layer in layers]
+        targets = [_StoreTarget(stack.enter_context(_create_geotiff(path, layer))) for path, layer in layers]
         with joined_threads():
             da.store([da.asarray(layer.data) for _, layer in layers], targets, lock=True)
 
@@ -112,7 +112,7 @@ def _create_geotiff(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
     profile = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "bigtiff": "IF_SAFER"}
     count, height, width = layer.shape
     size = {"count": count, "height": height, "width": width, "dtype": layer.dtype, "nodata": layer.attrs["_FillValue"]}
-    with rasterio.open(path, "w", crs=layer.rio.crs, transform=_transform(layer), **size, **profile) as dataset:
+    with rasterio.open(path, "w", crs=layer.rio.crs, transform=_find_transform(layer), **size, **profile) as dataset:
         dataset.descriptions = tuple(layer.coords["layer"].values)
         dataset.update_tags(**layer.attrs["tags"])
         if "classes" in layer.attrs:
@@ -123,40 +123,40 @@ def _create_geotiff(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
         yield dataset
 
 
-def _mask_layer(mask: xr.DataArray) -> xr.DataArray:
-    flags = {key: _text(mask.attrs[key]) for key in FLAGS if key in mask.attrs}
+def _make_mask_layer(mask: xr.DataArray) -> xr.DataArray:
+    flags = {key: _format_value(mask.attrs[key]) for key in FLAGS if key in mask.attrs}
     extra = {
         "_FillValue": NODATA_CODE,
         "classes": legend(mask),
         "flags": flags,
-        "tags": _tags(mask),
+        "tags": _format_tags(mask),
         "overviews": "MODE",
     }
-    layer = sort_north_up(_one_date(mask)).expand_dims(layer=["KappaMask class"]).transpose("layer", "y", "x")
+    layer = sort_north_up(_require_one_date(mask)).expand_dims(layer=["KappaMask class"]).transpose("layer", "y", "x")
     return layer.assign_attrs(extra)
 
 
-def _score_layer(scores: xr.DataArray) -> xr.DataArray:
-    layer = sort_north_up(_one_date(to_percent(scores))).rename({"class": "layer"}).transpose("layer", "y", "x")
-    return layer.assign_attrs(tags=_tags(scores), overviews="AVERAGE")
+def _make_score_layer(scores: xr.DataArray) -> xr.DataArray:
+    layer = sort_north_up(_require_one_date(to_percent(scores))).rename({"class": "layer"}).transpose("layer", "y", "x")
+    return layer.assign_attrs(tags=_format_tags(scores), overviews="AVERAGE")
 
 
-def _one_date(array: xr.DataArray) -> xr.DataArray:
+def _require_one_date(array: xr.DataArray) -> xr.DataArray:
     if array.sizes.get("t", 1) != 1:
         raise SceneError(f"A GeoTIFF holds one date, not {array.sizes['t']}: write .nc, or take mask.isel(t=0).")
     return array.isel(t=0, drop=True) if "t" in array.dims else array
 
 
-def _transform(layer: xr.DataArray) -> Affine:
+def _find_transform(layer: xr.DataArray) -> Affine:
     return layer.rio.transform(recalc=True) if {"x", "y"} <= set(layer.coords) else Affine.identity()
 
 
-def _tags(array: xr.DataArray) -> dict[str, str]:
-    provenance = {key: _text(value) for key, value in array.attrs.items() if key not in UNTOLD}
+def _format_tags(array: xr.DataArray) -> dict[str, str]:
+    provenance = {key: _format_value(value) for key, value in array.attrs.items() if key not in STORED_ELSEWHERE}
     return provenance | {"TIFFTAG_SOFTWARE": f"kappamask-openeo {version('kappamask-openeo')}"}
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return " ".join(map(str, np.atleast_1d(value)))
 
 

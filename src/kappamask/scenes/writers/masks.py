@@ -19,7 +19,7 @@ from kappamask.scenes.readers.netcdf import AXES, open_dates, read_crs
 from kappamask.scenes.readers.raster import GDAL_ERRORS, lazy_bands, local_raster, number_type
 from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, scores_path, write_geotiff
 
-__all__ = ["MASK_SUFFIXES", "check_mask", "outputs", "read_mask", "write_mask", "write_netcdf"]
+__all__ = ["MASK_SUFFIXES", "check_mask", "list_output_files", "read_mask", "write_mask", "write_netcdf"]
 
 da: Any = dask.array  # its annotations are partial
 CONVENTIONS = "CF-1.11"
@@ -105,7 +105,7 @@ def read_mask(path: str | Path, *, band: int | None = None) -> xr.DataArray:
     return _read_netcdf(source) if _is_netcdf(source) else _read_geotiff(source, band)
 
 
-def outputs(path: Path, *, scores: bool) -> list[Path]:
+def list_output_files(path: Path, *, scores: bool) -> list[Path]:
     """List the files with pixels that `write_mask` makes for this path."""
     return [path, scores_path(path)] if scores and not _is_netcdf(path) else [path]
 
