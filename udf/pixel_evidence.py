@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 __all__ = [
     "CLIPPED_BRIGHT",
+    "EIGHT_BIT_P99",
+    "MIN_PIXELS",
     "NO_PIXELS",
     "OFFSET_LEFT_IN",
     "OFFSET_TAKEN_TWICE",
+    "OTHER_SCALE",
     "REFLECTANCE_MEDIAN",
     "Contradiction",
     "PixelStatistics",
@@ -25,7 +28,6 @@ __all__ = [
     "explain_offset_left_in",
     "find_constant",
     "find_contradiction",
-    "find_shifted",
     "find_zero_bands",
     "infer_radiometry",
 ]
@@ -34,12 +36,15 @@ REFLECTANCE_MEDIAN = 3.0
 """No scene is that bright (snow and glint stay below 2); half of the digital numbers of any scene are above."""
 EIGHT_BIT_P99 = 300.0
 """99 % of the numbers below this are no Sentinel-2 digital numbers but a picture or percents: reflectance 0.03."""
+INFERRED_P99 = 1000.0
+"""Pixels alone do not tell dark water from numbers of another scale, 1000 for a reflectance of 1: reflectance 0.1."""
 MIN_WITH_OFFSET = 900.0
 """With the offset of 1000, hardly any number is below 900: reflectance -0.01."""
 MIN_DARK_WITH_OFFSET = 800.0
 """With the offset the same percentile, as digital number, is never below this: `MIN_DARK`."""
 OFFSET_LEFT_IN = "reflectance with the offset of 0.1 left in"
 OFFSET_TAKEN_TWICE = "numbers whose offset was taken away twice"
+OTHER_SCALE = "numbers of another scale"
 MIN_PIXELS = 256
 """Fewer valid pixels than this prove nothing."""
 CIRRUS_OFFSET = (950.0, 1100.0)
@@ -59,8 +64,6 @@ AIR_SLOPE = 0.025
 """The dark end of B02 of Level-1C exceeds that of B04 by more, for air scatters blue light."""
 DIM_END = 0.2
 """With the offset left in, the dark ends of most bands are below; snow and cloud are dark in few bands or none."""
-SHIFT = (500.0, 1500.0)
-"""So much higher is the dark end of each band of a date that alone has the offset: 1000, and what the ground adds."""
 RED_SLOPE = 0.05
 """The dark end of B04 exceeds that of B02 by more over sand, whose dark end may be bright without any offset."""
 MIN_BANDS = 3
@@ -116,10 +119,13 @@ class PixelStatistics:
         where = CIRRUS_OFFSET[0] <= self.cirrus <= CIRRUS_OFFSET[1] and self.cirrus_spread <= CIRRUS_SPREAD
         return where and self.p0_1 >= MIN_WITH_OFFSET
 
-    @property
-    def shows_no_offset(self) -> bool:
-        """Too many numbers are below what the offset alone comes to."""
-        return self.dark < MIN_DARK_WITH_OFFSET or self.cirrus < MIN_WITH_OFFSET
+    def shows_no_offset(self, scale: float = 1e-4) -> bool:
+        """Tell whether too many numbers are below what the offset alone comes to.
+
+        `scale` makes reflectances of the numbers.
+        """
+        unit = 1e-4 / scale
+        return self.dark < MIN_DARK_WITH_OFFSET * unit or self.cirrus < MIN_WITH_OFFSET * unit
 
     @property
     def may_hold_offset(self) -> bool:
@@ -235,7 +241,7 @@ def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None
         return _against_reflectance(seen, many)
     if seen.median < REFLECTANCE_MEDIAN and seen.fractional:
         return Contradiction("reflectance", f"half of the numbers are fractions below {seen.median:.3g}", many)
-    if mode == "dn_offset" and seen.shows_no_offset:
+    if mode == "dn_offset" and seen.shows_no_offset():
         return Contradiction("dn_harmonized", _why_no_offset(seen), False)
     if mode == "dn_harmonized" and seen.shows_offset:
         why = f"B10 lies near {seen.cirrus:.0f} all over, without the offset it is 0 to 50"
@@ -282,28 +288,15 @@ def explain_offset_left_in(seen: PixelStatistics, scale: float = 1.0) -> str:
     return f"no band is darker than {seen.p0_1:.4g}, as with an offset of {offset:g} that was never taken away"
 
 
-def find_shifted(dates: Sequence[PixelStatistics]) -> tuple[PixelStatistics, ...]:
-    """Find the dates that lie above others by about the offset in all bands.
-
-    Cloud and haze raise some bands more than others.
-    """
-    ends = np.array([[end for _, end in date.dark_ends] for date in dates if date.shows_no_offset])
-    if not ends.size:
-        return ()
-    low, high = SHIFT
-    rises = [np.array([end for _, end in date.dark_ends]) - np.nanmin(ends, axis=0) for date in dates]
-    return tuple(date for date, rise in zip(dates, rises, strict=True) if ((rise >= low) & (rise <= high)).all())
-
-
 def infer_radiometry(seen: PixelStatistics) -> tuple[str, str] | None:
     """Infer (mode, why) where the pixels alone leave no doubt, else None."""
     if not seen.fractional and seen.lies_below_zero(1e-4):
         return "dn_harmonized", _why_no_offset(seen)
     if seen.median < REFLECTANCE_MEDIAN:
         return ("reflectance", f"half of the numbers are below {seen.median:.3g}") if seen.fractional else None
-    if seen.p99 < EIGHT_BIT_P99:
+    if seen.p99 < INFERRED_P99:
         return None
-    if seen.shows_no_offset:
+    if seen.shows_no_offset():
         return "dn_harmonized", _why_no_offset(seen)
     if seen.shows_offset:
         return "dn_offset", f"B10 lies near {seen.cirrus:.0f} all over"
