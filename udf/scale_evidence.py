@@ -19,7 +19,7 @@ SATURATED = 65_535.0
 
 
 def find_other_scale(mode: str, seen: PixelStatistics) -> Contradiction | None:
-    """Find digital numbers too low or too high for 10000 to be a reflectance of 1.
+    """Find digital numbers that are far too low or too high.
 
     Water of Level-2A may be as dark, but not in fractions.
     """

@@ -534,7 +534,7 @@ def run_callback(process_id: str, data: list[list[float]], **arguments: Any) -> 
     return found.transpose("t", ..., missing_dims="ignore").values.squeeze(axis=-2).tolist()
 
 
-def test_first_and_last_skip_what_has_no_data_unless_told() -> None:
+def test_first_and_last_skip_what_has_no_data_by_default() -> None:
     values = [[np.nan, 1, np.nan], [2, np.nan, np.nan], [3, 4, np.nan]]
     assert run_callback("first", values)[:2] == [2, 1]
     assert run_callback("last", [*values, [np.nan] * 3])[:2] == [3, 4]

@@ -28,7 +28,7 @@ def test_a_folder_of_jp2_hides_what_masks_hide(tmp_path: Path, how: str) -> None
     assert (coarse[10:] > 0).all()
 
 
-def test_an_internal_mask_counts_beside_an_alpha_band(tmp_path: Path) -> None:
+def test_an_internal_mask_counts_with_an_alpha_band(tmp_path: Path) -> None:
     path, values = tmp_path / "both_L1C.tif", digits(3)
     alpha = np.full((1, *values.shape[1:]), 65_535, np.uint16)
     alpha[:, :, :10] = 0

@@ -1,4 +1,4 @@
-"""Numbers of another scale, and dates of a series without facts of their own, are never read in silence."""
+"""Numbers of another scale, and series whose attributes are of one date, are errors."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def masked(cube, brightness, **options):
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("level", ["L1C", "L2A"])
 @pytest.mark.parametrize("stated", [{"processing_baseline": "02.05"}, {"radiometry": "dn_harmonized"}, None])
-def test_percents_are_no_digital_numbers_whoever_says_so(brightness, stated, level, lazy):
+def test_percents_are_no_digital_numbers_even_if_said(brightness, stated, level, lazy):
     cube = (land() * 100).assign_attrs(stated or {})
     options = {"level": level} | ({} if stated else {"radiometry": "dn_harmonized"})
     with pytest.raises(RadiometryError) as found:
@@ -51,7 +51,7 @@ def test_dark_water_of_level_2a_is_believed(brightness):
     assert masked(cube, brightness, level="L2A").attrs["radiometry"] == "dn_harmonized"
 
 
-def test_a_command_is_told_a_command():
+def test_a_command_names_a_program():
     with pytest.raises(CubeError) as found:
         cloud_mask(land().astype("uint8"))
     assert "gdal_calc.py" in render_hints(found.value.args[0], Door.COMMAND)
