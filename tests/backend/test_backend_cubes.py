@@ -561,3 +561,5 @@ def test_one_argument_may_decide_where_the_other_has_no_data(name: str, expected
     )
     node = {"process_id": name, "arguments": {key: {"from_parameter": key} for key in "xy"}, "result": True}
     np.testing.assert_array_equal(Callback.parse("merge_cubes", {"n": node})(x=x, y=y).values[0], expected)
+    decided = {"process_id": "or", "arguments": {"x": {"from_parameter": "x"}, "y": True}, "result": True}
+    np.testing.assert_array_equal(Callback.parse("apply", {"n": decided})(x=x).values[0], [1] * 5)

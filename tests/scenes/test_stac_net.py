@@ -193,6 +193,30 @@ def test_one_asset_with_all_bands(tmp_path: Path, key: str, wanted: list[str] | 
     np.testing.assert_array_equal(opened, digits()[[BANDS.index(band) for band in labels]])
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_bands_that_are_only_numbered_go_by_common_names_or_are_refused(tmp_path: Path, apart: bool) -> None:
+    order, common = ("B02", "B03", "B04", "B08"), ("blue", "green", "red", "nir")
+    values = digits()[[BANDS.index(band) for band in order]]
+
+    def assets(*, named: bool) -> dict[str, Any]:
+        described = [
+            {"name": f"b{number}"} | ({"eo:common_name": name} if named else {})
+            for number, name in enumerate(common, 1)
+        ]
+        if not apart:
+            geotiff(tmp_path / "all.tif", values, (None,) * 4)
+            return {"data": {"href": "./all.tif", "type": TIF, "bands": described}}
+        for number, one in enumerate(values, 1):
+            geotiff(tmp_path / f"{number}.tif", one[np.newaxis], (None,))
+        return {one["name"]: {"href": f"./{one['name'][1:]}.tif", "type": TIF, "bands": [one]} for one in described}
+
+    opened = open_stac(write_item(tmp_path, raw_item(assets(named=True))))
+    assert list(opened["bands"].values) == list(order)
+    np.testing.assert_array_equal(opened, values)
+    with pytest.raises(SceneError, match=r"b1, b2, b3.*bands=\['B02'"):
+        open_stac(write_item(tmp_path, raw_item(assets(named=False))))
+
+
 def test_chunks_of_unknown_size_are_counted(brightness: ModelCard) -> None:
     known = cube(level="L2A").drop_vars(["y", "x"])
     plain = da.from_array(digits(), chunks=(4, 32, 40))

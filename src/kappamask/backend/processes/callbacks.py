@@ -163,7 +163,7 @@ class _Evaluation:
         if name in DECISIVE:
             outcome, decides = DECISIVE[name]
             for value in values:
-                result = xr.where(decides(value), outcome, result)
+                result = result.where(np.logical_not(decides(value)), outcome)
         return result
 
     def _reduce(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
