@@ -127,7 +127,10 @@ def _signature_end(address: str) -> datetime | None:
 
 
 def _find_expiry(address: str) -> str:
-    """Say when the signature of a refused address expired, by the address or else by the store's answer; "" if not."""
+    """Say when the signature of a refused address expired, "" if it did not.
+
+    The address tells, or else the store's answer.
+    """
     if ended := _signature_end(address):
         return f" at {ended.isoformat(timespec='seconds')}"
     if not urlsplit(address).query:
@@ -147,7 +150,7 @@ def _find_expiry(address: str) -> str:
 
 
 def _read_expiry(answer: "requests.Response") -> str:
-    """Return ", as the store says" if the body of a refusal names expiry, else ""."""
+    """Return ", as the store says" if a refusal's body names expiry, else ""."""
     if answer.status_code not in (400, 401, 403):
         return ""
     with suppress(ValueError):  # longer than any refusal
