@@ -105,7 +105,7 @@ def normalise_cube(cube: Any, labels: Sequence[str] | None = None) -> xr.DataArr
 
 
 def _wrap_array(cube: Any, labels: Sequence[str] | None) -> xr.DataArray:
-    """Give an array without names the dims ([t,] bands, y, x); its bands must be named."""
+    """Name the dims of an array ([t,] bands, y, x)."""
     if isinstance(cube, xr.DataArray):
         return cube
     kind = type(cube).__name__

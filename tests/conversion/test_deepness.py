@@ -20,7 +20,7 @@ SIDE = 64
 
 
 def _run_as_the_plugin(path: Path, numbers: np.ndarray) -> np.ndarray:
-    """Class of each pixel by the plugin's arithmetic: divide by 255, standardise, cut at the threshold, argmax."""
+    """Return the class of each pixel by the plugin's arithmetic."""
     session = onnxruntime.InferenceSession(path)
     facts = {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
     (asked,) = session.get_inputs()

@@ -22,7 +22,7 @@ SPATIAL_AXES: Final = (2, 3)
 
 
 def write_deepness_network(card: ModelCard, path: Path) -> Path:
-    """Write the network of `card` to `path`, an ONNX file, for the plugin; return the path.
+    """Write a copy of a card's network for the plugin; return its path.
 
     Input: float32 (n, channel, window, window), the bands of the card, then the level if the network takes it, which
     the plugin scales from digital numbers (reflectance times 10000, no offset). Output: float32
