@@ -125,7 +125,7 @@ def normalise_cube(cube: Any, labels: Sequence[str] | None = None) -> xr.DataArr
 
 
 def _wrap_array(cube: Any, labels: Sequence[str] | None) -> xr.DataArray:
-    """Give an array without names the dims ([t,] bands, y, x); its bands must be named."""
+    """Name the dims of an array ([t,] bands, y, x)."""
     if isinstance(cube, xr.DataArray):
         return cube
     kind = type(cube).__name__
@@ -153,6 +153,9 @@ def _compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:
 
 def _label_bands(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArray:
     found = [str(name) for name in np.atleast_1d(cube.coords["bands"].values)] if "bands" in cube.coords else []
+    described = cube.attrs.get("long_name")  # of each layer, as rioxarray keeps what a file says
+    if isinstance(described, tuple | list) and len(described) == cube.sizes["bands"] and not any(band_names(found)):
+        found = [str(text) for text in described]
     if not found or are_numbered(found):
         names = _name_bands(cube, found, labels)
     else:
