@@ -109,17 +109,18 @@ def _find_card(model: str) -> Path:
         if path.suffix == ".json" and path.is_file():
             return path.resolve()
     raise CardError(
-        f"No model '{model[:80]}'{_suggest_model(model[:80], known)}: known ids are {', '.join(sorted(known))}; "
-        "kappamask models list names those to download; or give the path of a card (…/card.json)."
+        f"No model '{model[:80]}' here{_suggest_model(model[:80], known)} "
+        f"The known ids are {', '.join(sorted(known))}; kappamask models list names those to download. "
+        "Or give the path of a card (…/card.json)."
     )
 
 
 def _suggest_model(model: str, known: Mapping[str, Path]) -> str:
     if model in OFFICIAL_NETWORKS:
-        return f", which is not downloaded yet ({fetch_command(model)})"
+        return f"; to download it, type: {fetch_command(model)}."
     found = get_close_matches(model, [*known, *OFFICIAL_NETWORKS], n=1)
-    hint = f"; did you mean {found[0]}?" if found else ""
-    return hint + (f" ({fetch_command(found[0])})" if found and found[0] not in known else "")
+    hint = f"; did you mean {found[0]}?" if found else "."
+    return hint + (f" To download it, type: {fetch_command(found[0])}." if found and found[0] not in known else "")
 
 
 def suggest_nearest(word: str, known: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ __all__ = [
     "are_numbered",
     "band_name",
     "band_names",
+    "check_names",
     "has_number",
     "normalise_cube",
     "resolve_level",
@@ -39,6 +40,11 @@ LOAD_HINT = by_door(
     command="Take a scene that has them, or name its bands with --bands",
     context="Load them with load_collection(bands=[…]), or rename the labels",
 )
+PERCENT_HINT = by_door(
+    python="cube.astype('float32') / 100",
+    command="gdal_calc.py -A FILE --allBands=A --calc='A / 100.0' --type=Float32 --outfile=NEW",
+)
+REFLECTANCE_HINT = option("radiometry", "reflectance")
 L1C_HINT, L2A_HINT = option("level", "L1C"), option("level", "L2A")
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
 _NUMBER = re.compile(r"(?:^|[^A-Z0-9])(?:B|BAND|LAYER)?[ _-]?(0|[1-9]\d*)$")
@@ -82,6 +88,12 @@ def are_numbered(texts: Sequence[str | None]) -> bool:
     return counted or all(map(_LANDSAT.search, upper))
 
 
+def check_names(bands: Sequence[Any]) -> None:
+    """Raise CubeError unless `bands` is a sequence of names."""
+    if isinstance(bands, str) or not all(isinstance(name, str) for name in bands):
+        raise CubeError(f"bands is {bands!r}; needed is a list of names, bands=['B02', 'B03', …].")
+
+
 def normalise_cube(cube: Any, labels: Sequence[str] | None = None) -> xr.DataArray:
     """Bring a cube to dims ([t,] bands, y, x) and label its bands.
 
@@ -94,18 +106,26 @@ def normalise_cube(cube: Any, labels: Sequence[str] | None = None) -> xr.DataArr
     cube = _compute_chunk_sizes(cube)
     order = [d for d in ("t", "bands", "y", "x") if d in cube.dims]
     if order[-3:] != ["bands", "y", "x"] or set(order) != set(cube.dims):
-        raise CubeError(f"The cube has dims {tuple(cube.dims)}; needed are (bands, y, x) or (t, bands, y, x).")
+        raise CubeError(
+            f"The cube has dims {tuple(cube.dims)}; needed are (bands, y, x) or (t, bands, y, x): name them with "
+            "cube.rename(lat='y', lon='x'), and keep one of other dims with cube.isel."
+        )
     if min(cube.sizes["y"], cube.sizes["x"]) < MIN_SIDE_PX:
         raise CubeError(
             f"The cube is {cube.sizes['x']} x {cube.sizes['y']} px; at least {MIN_SIDE_PX} x {MIN_SIDE_PX} needed."
         )
     if cube.dtype.kind not in "uif":
         raise CubeError(f"The cube holds {cube.dtype}; needed are whole or real numbers, see DataArray.astype.")
+    if cube.dtype.itemsize == 1:
+        raise CubeError(
+            f"The cube holds {cube.dtype}, whose 256 steps hold a picture or percents: needed are digital numbers or "
+            f"reflectances. Percents become reflectances by {PERCENT_HINT}, with {REFLECTANCE_HINT}."
+        )
     return _label_bands(cube.transpose(*order), labels)
 
 
 def _wrap_array(cube: Any, labels: Sequence[str] | None) -> xr.DataArray:
-    """Give an array without names the dims ([t,] bands, y, x); its bands must be named."""
+    """Name the dims of an array ([t,] bands, y, x)."""
     if isinstance(cube, xr.DataArray):
         return cube
     kind = type(cube).__name__
@@ -133,6 +153,9 @@ def _compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:
 
 def _label_bands(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArray:
     found = [str(name) for name in np.atleast_1d(cube.coords["bands"].values)] if "bands" in cube.coords else []
+    described = cube.attrs.get("long_name")  # of each layer, as rioxarray keeps what a file says
+    if isinstance(described, tuple | list) and len(described) == cube.sizes["bands"] and not any(band_names(found)):
+        found = [str(text) for text in described]
     if not found or are_numbered(found):
         names = _name_bands(cube, found, labels)
     else:

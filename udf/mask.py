@@ -7,6 +7,7 @@ import xarray as xr
 
 from kappamask.models import ModelCard
 from kappamask.models.mask_options import MaskOptions
+from kappamask.udf.cube import check_names
 from kappamask.udf.label import join_dates, label_result
 from kappamask.udf.predict import predict_dates
 from kappamask.udf.prepare import flip_axes, prepare_inputs
@@ -56,6 +57,8 @@ def cloud_mask(
     CardError and WeightsError (no such network, or not the one its card describes), and DeviceError (the device is
     not there, or ONNX Runtime was installed without it).
     """
+    if bands is not None:
+        check_names(bands)
     options = MaskOptions(
         level=level,
         model=model,

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 __all__ = [
     "CLIPPED_BRIGHT",
+    "EIGHT_BIT_P99",
+    "MIN_PIXELS",
     "NO_PIXELS",
     "OFFSET_LEFT_IN",
     "OFFSET_TAKEN_TWICE",
+    "OTHER_SCALE",
     "REFLECTANCE_MEDIAN",
     "Contradiction",
     "PixelStatistics",
@@ -25,7 +28,6 @@ __all__ = [
     "explain_offset_left_in",
     "find_constant",
     "find_contradiction",
-    "find_shifted",
     "find_zero_bands",
     "infer_radiometry",
 ]
@@ -34,12 +36,15 @@ REFLECTANCE_MEDIAN = 3.0
 """No scene is that bright (snow and glint stay below 2); half of the digital numbers of any scene are above."""
 EIGHT_BIT_P99 = 300.0
 """99 % of the numbers below this are no Sentinel-2 digital numbers but a picture or percents: reflectance 0.03."""
+INFERRED_P99 = 1000.0
+"""Pixels alone do not tell dark water from numbers of another scale, 1000 for a reflectance of 1: reflectance 0.1."""
 MIN_WITH_OFFSET = 900.0
 """With the offset of 1000, hardly any number is below 900: reflectance -0.01."""
 MIN_DARK_WITH_OFFSET = 800.0
 """With the offset the same percentile, as digital number, is never below this: `MIN_DARK`."""
 OFFSET_LEFT_IN = "reflectance with the offset of 0.1 left in"
 OFFSET_TAKEN_TWICE = "numbers whose offset was taken away twice"
+OTHER_SCALE = "numbers of another scale"
 MIN_PIXELS = 256
 """Fewer valid pixels than this prove nothing."""
 CIRRUS_OFFSET = (950.0, 1100.0)
@@ -59,8 +64,6 @@ AIR_SLOPE = 0.025
 """The 1 % percentile of B02 of Level-1C exceeds that of B04 by more, for air scatters blue light."""
 DIM_P1 = 0.2
 """With the offset left in, the 1 % percentile of most bands is below; snow and cloud are dark in few bands or none."""
-SHIFT = (500.0, 1500.0)
-"""So much higher is the 1 % percentile of each band of a date that alone has the offset: 1000, and some for the ground."""
 RED_SLOPE = 0.05
 """The 1 % percentile of B04 exceeds that of B02 by more over sand, which may be bright without any offset."""
 MIN_BANDS = 3
@@ -116,10 +119,13 @@ class PixelStatistics:
         where = CIRRUS_OFFSET[0] <= self.cirrus <= CIRRUS_OFFSET[1] and self.cirrus_spread <= CIRRUS_SPREAD
         return where and self.p0_1 >= MIN_WITH_OFFSET
 
-    @property
-    def shows_no_offset(self) -> bool:
-        """Too many numbers are below what the offset alone comes to."""
-        return self.dark_p5 < MIN_DARK_WITH_OFFSET or self.cirrus < MIN_WITH_OFFSET
+    def shows_no_offset(self, scale: float = 1e-4) -> bool:
+        """Tell whether too many numbers are below what the offset alone comes to.
+
+        `scale` makes reflectances of the numbers.
+        """
+        unit = 1e-4 / scale
+        return self.dark_p5 < MIN_DARK_WITH_OFFSET * unit or self.cirrus < MIN_WITH_OFFSET * unit
 
     @property
     def may_hold_offset(self) -> bool:
@@ -233,7 +239,7 @@ def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None
         return _against_reflectance(seen, many)
     if seen.median < REFLECTANCE_MEDIAN and seen.fractional:
         return Contradiction("reflectance", f"half of the numbers are fractions below {seen.median:.3g}", many)
-    if mode == "dn_offset" and seen.shows_no_offset:
+    if mode == "dn_offset" and seen.shows_no_offset():
         return Contradiction("dn_harmonized", _why_no_offset(seen), False)
     if mode == "dn_harmonized" and seen.shows_offset:
         why = f"B10 lies near {seen.cirrus:.0f} all over, without the offset it is 0 to 50"
@@ -263,9 +269,9 @@ def explain_offset_left_in(seen: PixelStatistics, scale: float = 1.0) -> str:
 
     `scale` makes reflectances of the numbers.
 
-    Sand, snow and closed cloud have no dark pixels either: they are bright in most bands, or brighter in red than in blue.
+    Sand, snow and closed cloud lack dark pixels too: they are bright in most bands, or brighter in red than in blue.
     """
-    p1 = {band: number * scale for band, number in seen.band_p1 if number == number}
+    p1 = {band: value * scale for band, value in seen.band_p1 if value == value}
     lowest, highest = MIN_P1_WITH_OFFSET
     uniform = seen.p0_1 == seen.p99  # a test picture: no pixel is darker than another
     if seen.pixels < MIN_PIXELS or uniform or not p1 or not seen.p0_1 * scale >= lowest:
@@ -273,7 +279,7 @@ def explain_offset_left_in(seen: PixelStatistics, scale: float = 1.0) -> str:
     if "B10" in p1:  # the darkest band of all, whatever lies below
         looks_so = p1["B10"] <= highest
     else:
-        dim = sum(number <= DIM_P1 for number in p1.values())
+        dim = sum(value <= DIM_P1 for value in p1.values())
         blue, red = p1.get("B02", nan), p1.get("B04", nan)
         sandy = red - blue > RED_SLOPE
         only_air = seen.level == "L1C" and blue < AIR_WITH_OFFSET and blue - red > AIR_SLOPE
@@ -284,29 +290,15 @@ def explain_offset_left_in(seen: PixelStatistics, scale: float = 1.0) -> str:
     return f"no band is darker than {seen.p0_1:.4g}, as with an offset of {offset:g} that was never taken away"
 
 
-def find_shifted(dates: Sequence[PixelStatistics]) -> tuple[PixelStatistics, ...]:
-    """Find the dates that lie above others by about the offset in all bands.
-
-    Cloud and haze raise some bands more than others.
-    """
-    without = np.array([[p1 for _, p1 in date.band_p1] for date in dates if date.shows_no_offset])
-    if not without.size:
-        return ()
-    low, high = SHIFT
-    lowest = np.nanmin(without, axis=0)
-    rises = [np.array([p1 for _, p1 in date.band_p1]) - lowest for date in dates]
-    return tuple(date for date, rise in zip(dates, rises, strict=True) if ((rise >= low) & (rise <= high)).all())
-
-
 def infer_radiometry(seen: PixelStatistics) -> tuple[str, str] | None:
     """Infer (mode, why) where the pixels alone leave no doubt, else None."""
     if not seen.fractional and seen.lies_below_zero(1e-4):
         return "dn_harmonized", _why_no_offset(seen)
     if seen.median < REFLECTANCE_MEDIAN:
         return ("reflectance", f"half of the numbers are below {seen.median:.3g}") if seen.fractional else None
-    if seen.p99 < EIGHT_BIT_P99:
+    if seen.p99 < INFERRED_P99:
         return None
-    if seen.shows_no_offset:
+    if seen.shows_no_offset():
         return "dn_harmonized", _why_no_offset(seen)
     if seen.shows_offset:
         return "dn_offset", f"B10 lies near {seen.cirrus:.0f} all over"

@@ -13,7 +13,7 @@ from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import eager, lazy
 from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
 from kappamask.udf.devices import check_device
-from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics, find_shifted
+from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics
 from kappamask.udf.preprocess import InputSpec
 from kappamask.udf.radiometry import (
     Decision,
@@ -21,8 +21,9 @@ from kappamask.udf.radiometry import (
     decide_radiometry,
     is_decoded_without_offset,
     radiometry_from_metadata,
+    scale_and_offset,
 )
-from kappamask.udf.series import SCENE_FACTS
+from kappamask.udf.series import SCENE_FACTS, find_shifted
 
 __all__ = ["NODATA_ATTRIBUTES", "PreparedCube", "find_flipped_axes", "flip_axes", "prepare_inputs"]
 
@@ -97,11 +98,13 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
 def _decide(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | None) -> Decision:
     """Decide the radiometry, and hold it against the pixels that are in memory."""
     said = radiometry_from_metadata(cube.attrs, cube.encoding)
-    known = spec.mode != "auto" or (said is not None and not is_decoded_without_offset(said, cube.encoding))
-    seen = [NO_PIXELS] if known and cube.chunks is not None else [_sample_date(d, spec) for d in list_dates(cube)]
-    decision = decide_radiometry(spec.mode, cube.attrs, cube.encoding, seen)
     # xarray gives a series the attributes of its first date: they may be wrong for a date that lies above the others
-    shifted = find_shifted(seen) if said == decision and SCENE_FACTS not in cube.coords else ()
+    is_series = cube.sizes.get("t", 1) > 1 and SCENE_FACTS not in cube.coords
+    of_first = is_series and said is not None and not said.by_metadata
+    is_known = spec.mode != "auto" or not (said is None or of_first or is_decoded_without_offset(said, cube.encoding))
+    seen = [NO_PIXELS] if is_known and cube.chunks is not None else [_sample_date(d, spec) for d in list_dates(cube)]
+    decision = decide_radiometry(spec.mode, cube.attrs, cube.encoding, seen)
+    shifted = find_shifted(seen, scale_and_offset("", decision.mode)[0]) if of_first and said == decision else ()
     for number, statistics in enumerate(seen, 1):
         place = f"Date {number} of {len(seen)}: " if len(seen) > 1 else ""
         stated = replace(decision, by_metadata=True) if statistics in shifted else decision
@@ -140,6 +143,11 @@ def _is_map_axis(cube: xr.DataArray, axis: str) -> bool:
         return False
     values = np.asarray(cube.coords[axis].values, dtype=np.float64)
     steps = np.diff(values)
+    if (steps > 0).any() and (steps < 0).any():
+        raise CubeError(
+            f"The coordinate {axis} goes to and fro, so that neighbours in the cube are none on the ground: order it "
+            f"with cube.sortby('{axis}')."
+        )
     counted = values[0] in (0.0, 0.5, 1.0) and bool((steps == 1).all())
     return bool((steps > 0).all() or (steps < 0).all()) and not counted
 

@@ -15,6 +15,7 @@ from kappamask.udf.pixel_evidence import (
     CLIPPED_BRIGHT,
     OFFSET_LEFT_IN,
     OFFSET_TAKEN_TWICE,
+    OTHER_SCALE,
     PixelStatistics,
     explain_offset_left_in,
     find_contradiction,
@@ -27,6 +28,7 @@ from kappamask.udf.radiometry_metadata import (
     is_decoded_without_offset,
     radiometry_from_metadata,
 )
+from kappamask.udf.scale_evidence import find_other_scale
 
 __all__ = [
     "AUXILIARY",
@@ -103,7 +105,7 @@ def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only:
     With `certain_only` a contradiction that is not certain is returned as a sentence instead ("" if none).
     place: what the message begins with, as "Date 2 of 3: ".
     """
-    against = find_contradiction(decision.mode, seen)
+    against = find_other_scale(decision.mode, seen) or find_contradiction(decision.mode, seen)
     if against is not None:
         message = (
             f"The numbers are read as {decision.mode} ({decision.reason}), but look like {against.looks_like}: "
@@ -122,18 +124,31 @@ def _say(mode: str) -> str:
     return option("radiometry", mode)
 
 
+def _compute(step: str) -> str:
+    """Say how to compute with all numbers: `step` is an operator and a number."""
+    command = f"in a GeoTIFF gdal_calc.py -A FILE --allBands=A --calc='A {step}' --type=Float32 --outfile=NEW"
+    return by_door(python=f"cube {step}", command=command)
+
+
 def _hint(mode: str, looks_like: str) -> str:
     """Say what to do where numbers given as `mode` look like something else."""
     step = "0.1" if mode == "reflectance" else "1000"
     if looks_like == OFFSET_LEFT_IN:
         return (
-            "Needed is reflectance without the offset: take 0.1 away from all bands but AOT and WVP (cube - 0.1), or "
-            f"give the digital numbers and say {_say('dn_offset')}."
+            "Needed is reflectance without the offset: take 0.1 away from all bands but AOT and WVP "
+            f"({_compute('- 0.1')}), or give the digital numbers and say {_say('dn_offset')}."
         )
     if looks_like == OFFSET_TAKEN_TWICE:
         return (
             f"Needed are numbers that the offset was taken from once: add {step} to all bands but AOT and WVP "
-            f"(cube + {step}), or give the digital numbers as they are in the product and say {_say('dn_offset')}."
+            f"({_compute(f'+ {step}')}), or give the digital numbers as they are in the product and say "
+            f"{_say('dn_offset')}."
+        )
+    if looks_like == OTHER_SCALE:
+        return (
+            "Needed are digital numbers, 10000 for a reflectance of 1, or reflectances: divide the numbers by what a "
+            f"reflectance of 1 is in them (percents: {_compute('/ 100')}), and say {_say('reflectance')}; pictures, "
+            "stretched for the eye, are no measurements."
         )
     return (
         f"Say which it is with {_say('reflectance')}, {_say('dn_harmonized')} or {_say('dn_offset')}; if they are "
@@ -143,8 +158,10 @@ def _hint(mode: str, looks_like: str) -> str:
 
 def _doubt_metadata(decision: Decision, seen: PixelStatistics) -> str:
     """Say why digital numbers may hold an offset that metadata deny, else ""."""
-    if decision.mode != "dn_harmonized" or not decision.by_metadata or seen.pixels < MIN_PIXELS_AGAINST_METADATA:
+    if decision.mode == "dn_offset" or not decision.by_metadata or seen.pixels < MIN_PIXELS_AGAINST_METADATA:
         return ""
+    if decision.mode == "reflectance":
+        return _doubt_reflectance(seen)
     why = explain_offset_left_in(seen, QUANTIFICATION)
     return why and (
         f"The numbers are said to be dn_harmonized ({decision.reason}), but may be dn_offset: {why}. Say "
@@ -242,8 +259,14 @@ def _can_follow(mode: str, date: PixelStatistics) -> bool:
 
 
 def _refuse_offset_left_in(seen: PixelStatistics) -> None:
-    if why := explain_offset_left_in(seen):
-        raise RadiometryError(
-            f"The numbers look like {OFFSET_LEFT_IN}: {why}. {_hint('reflectance', OFFSET_LEFT_IN)} If they are right, "
-            f"as over sand or under closed cloud, say {_say('reflectance')}."
-        )
+    if doubt := _doubt_reflectance(seen):
+        raise RadiometryError(doubt)
+
+
+def _doubt_reflectance(seen: PixelStatistics) -> str:
+    """Say why reflectances may hold the offset, else ""."""
+    why = explain_offset_left_in(seen)
+    return why and (
+        f"The numbers look like {OFFSET_LEFT_IN}: {why}. {_hint('reflectance', OFFSET_LEFT_IN)} If they are right, "
+        f"as over sand or under closed cloud, say {_say('reflectance')}."
+    )

@@ -1,17 +1,19 @@
 """Keep the facts of each scene when xarray joins scenes along t."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError
 from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
-from kappamask.udf.radiometry_metadata import RADIOMETRY_SOURCE
+from kappamask.udf.pixel_evidence import PixelStatistics
+from kappamask.udf.radiometry_metadata import QUANTIFICATION, RADIOMETRY_SOURCE
 
-__all__ = ["SCENE_FACTS", "add_scene_facts", "apply_scene_facts", "split_dates"]
+__all__ = ["SCENE_FACTS", "add_scene_facts", "apply_scene_facts", "find_shifted", "split_dates"]
 
 SCENE_FACTS = "scene_facts"
 """Coordinate, JSON: `xr.concat` keeps the attributes of the first scene only, but a coordinate of each."""
@@ -19,6 +21,9 @@ READING = ("radiometry", RADIOMETRY_SOURCE, "collection", "processing_baseline")
 """Attributes that tell the radiometry."""
 RADIOMETRY_FACTS = (*READING, "level", "_FillValue")
 """Attributes that decide how numbers are read."""
+SHIFT = (0.05, 0.15)
+"""So much higher, as reflectance, is the 1 % percentile of each band of a date that alone has the offset: 0.1, and
+what the ground adds."""
 
 
 def add_scene_facts(cube: xr.DataArray) -> xr.DataArray:
@@ -97,3 +102,16 @@ def _restore_attributes(date: xr.DataArray, facts: dict[str, Any]) -> xr.DataArr
     alone = date.drop_vars(SCENE_FACTS)
     alone.attrs = own
     return alone
+
+
+def find_shifted(dates: Sequence[PixelStatistics], scale: float = QUANTIFICATION) -> tuple[PixelStatistics, ...]:
+    """Find the dates that lie above others by about the offset in all bands.
+
+    `scale` makes reflectances of the numbers. Cloud and haze raise some bands more than others.
+    """
+    without = np.array([[value for _, value in date.band_p1] for date in dates if date.shows_no_offset(scale)])
+    if not without.size:
+        return ()
+    low, high = (step / scale for step in SHIFT)
+    rises = [np.array([value for _, value in date.band_p1]) - np.nanmin(without, axis=0) for date in dates]
+    return tuple(date for date, rise in zip(dates, rises, strict=True) if ((rise >= low) & (rise <= high)).all())

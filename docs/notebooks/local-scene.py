@@ -56,7 +56,7 @@ for key in ("flag_meanings", "level", "model_id", "radiometry", "radiometry_reas
 # %% [markdown]
 # ## Look
 #
-# True colour, the mask, and the truth. The share of each class is next to its name.
+# Natural colours, the mask, and the truth. The share of each class is next to its name.
 
 # %%
 Image(quicklook(scene, mask, "look.png", truth=painted.truth))

@@ -522,3 +522,44 @@ def test_stac_links_lead_nowhere_else(tmp_path: Path, href: str, reason: str) ->
             write_catalog(folder / "catalog.json", (relation, href.format(address)))
             with pytest.raises(SceneError, match=reason):
                 stac_scenes("catalog.json", folder)
+
+
+def run_callback(process_id: str, data: list[list[float]], **arguments: Any) -> list[list[float]]:
+    """Run one process on values (t, x); the result (x) or (t, x)."""
+    cube = xr.DataArray(np.array(data, np.float32)[:, np.newaxis], dims=("t", "y", "x"))
+    first = "array1" if process_id == "array_concat" else "data"
+    node = {"process_id": process_id, "arguments": {first: {"from_parameter": "data"}, **arguments}, "result": True}
+    parent = "apply_dimension" if process_id == "array_concat" else "reduce_dimension"
+    found = Callback.parse(parent, {"n": node}, "t")(data=cube)
+    return found.transpose("t", ..., missing_dims="ignore").values.squeeze(axis=-2).tolist()
+
+
+def test_first_and_last_skip_what_has_no_data_by_default() -> None:
+    values = [[np.nan, 1, np.nan], [2, np.nan, np.nan], [3, 4, np.nan]]
+    assert run_callback("first", values)[:2] == [2, 1]
+    assert run_callback("last", [*values, [np.nan] * 3])[:2] == [3, 4]
+    assert np.isnan(run_callback("first", values)[2])
+    assert np.isnan(run_callback("first", values, ignore_nodata=False)[0])
+    assert run_callback("last", values, ignore_nodata=False)[:2] == [3, 4]
+
+
+def test_array_concat_takes_a_list_of_numbers() -> None:
+    assert run_callback("array_concat", [[1, 2]], array2=[7, 8]) == [[1, 2], [7, 7], [8, 8]]
+
+
+def test_an_element_is_named_by_label_or_index_and_not_by_both() -> None:
+    with pytest.raises(OpenEOApiException, match="label and index") as found:
+        run_callback("array_element", [[1, 2]], label="0", index=0)
+    assert found.value.code == "ArrayElementParameterConflict"
+
+
+@pytest.mark.parametrize(("name", "expected"), [("and", [0, 0, np.nan, 1, np.nan]), ("or", [np.nan, 1, 1, 1, np.nan])])
+def test_one_argument_may_decide_where_the_other_has_no_data(name: str, expected: list[float]) -> None:
+    x, y = (
+        xr.DataArray(np.array([values], np.float32), dims=("y", "x"))
+        for values in ([0, 0, np.nan, 1, np.nan], [np.nan, 1, 1, 1, np.nan])
+    )
+    node = {"process_id": name, "arguments": {key: {"from_parameter": key} for key in "xy"}, "result": True}
+    np.testing.assert_array_equal(Callback.parse("merge_cubes", {"n": node})(x=x, y=y).values[0], expected)
+    decided = {"process_id": "or", "arguments": {"x": {"from_parameter": "x"}, "y": True}, "result": True}
+    np.testing.assert_array_equal(Callback.parse("apply", {"n": decided})(x=x).values[0], [1] * 5)

@@ -94,7 +94,7 @@ def test_a_wrong_id_names_the_nearest_and_how_to_get_it():
         load_card("compakt")
     with pytest.raises(CardError, match=r"did you mean official-l2a-unet\?.*kappamask models fetch official-l2a-unet"):
         load_card("official-l2a-unte")
-    with pytest.raises(CardError, match=r"not downloaded.*kappamask models fetch official-l1c-unet"):
+    with pytest.raises(CardError, match=r"download.*kappamask models fetch official-l1c-unet"):
         load_card("official-l1c-unet")
 
 

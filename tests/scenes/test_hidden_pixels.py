@@ -28,6 +28,22 @@ def test_a_folder_of_jp2_hides_what_masks_hide(tmp_path: Path, how: str) -> None
     assert (coarse[10:] > 0).all()
 
 
+def test_an_internal_mask_counts_with_an_alpha_band(tmp_path: Path) -> None:
+    path, values = tmp_path / "both_L1C.tif", digits(3)
+    alpha = np.full((1, *values.shape[1:]), 65_535, np.uint16)
+    alpha[:, :, :10] = 0
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(path, "w", driver="GTiff", count=4, height=values.shape[1], width=values.shape[2], dtype="uint16",
+                      crs="EPSG:32635", transform=rasterio.transform.from_origin(5e5, 65e5, 10, 10)) as file,
+    ):  # fmt: skip
+        file.write(np.concatenate([values, alpha]))
+        file.descriptions = ("B02", "B03", "B04", "alpha")
+        file.write_mask(hole())
+    hidden = (hole() == 0) | (alpha[0] == 0)
+    np.testing.assert_array_equal(open_scene(path).values, np.where(hidden, 0, values))
+
+
 def test_coarse_bands_are_resampled_without_what_is_hidden(tmp_path: Path) -> None:
     masked_file(tmp_path / "T35VLC_20210527T102021_B02.jp2", digits(1)[0], "sidecar", "JP2OpenJPEG")
     jp2(tmp_path / "T35VLC_20210527T102021_B11.jp2", np.full((48, 40), 900, np.uint16), 20.0)

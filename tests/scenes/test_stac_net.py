@@ -42,7 +42,7 @@ class Store(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.server.code:
-            self.send_error(self.server.code)
+            self.answer(self.server.code, self.server.refusal)
             return
         if self.path == "/":
             search_link = {"rel": "search", "href": f"{self.server.address}/search", "method": "POST"}
@@ -87,7 +87,7 @@ def store(folder: Path) -> Iterator[Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
     server.folder, server.code, server.address = folder, None, f"http://127.0.0.1:{server.server_port}"
     server.count = server.kept = 45
-    server.counts = True
+    server.counts, server.refusal = True, b""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -138,6 +138,24 @@ def test_an_expired_signature_is_named(tmp_path: Path, query: str, ended: str) -
             open_stac(f"{server.address}/item.json?{query}", loopback=True)
         server.code = None  # a clock may be wrong: only a store that refuses is believed
         assert open_stac(item, loopback=True).shape == digits().shape
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
+        b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
+        b"<Error><Message>Signature not valid in the specified time frame: Start [] - Expiry []</Message></Error>",
+    ],
+)
+def test_a_store_that_says_that_a_signature_expired_is_believed(tmp_path: Path, refusal: bytes) -> None:
+    query = "X-Amz-Date=29991231T000000Z&X-Amz-Expires=3600&X-Amz-Signature=secret"
+    with store(tmp_path) as server:
+        item, server.code, server.refusal = item_of(server, query), 403, refusal
+        for source in (item, f"{server.address}/item.json?{query}"):
+            with pytest.raises(SceneError, match=r"signature expired, as the store says.*again") as error:
+                open_stac(source, loopback=True)
+            assert "secret" not in str(error.value)
 
 
 def test_an_address_that_is_signed_for_get_alone_is_read(tmp_path: Path) -> None:
@@ -191,6 +209,30 @@ def test_one_asset_with_all_bands(tmp_path: Path, key: str, wanted: list[str] | 
     labels = wanted or list(BANDS)
     assert list(opened["bands"].values) == labels
     np.testing.assert_array_equal(opened, digits()[[BANDS.index(band) for band in labels]])
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_bands_that_are_only_numbered_go_by_common_names_or_are_refused(tmp_path: Path, apart: bool) -> None:
+    order, common = ("B02", "B03", "B04", "B08"), ("blue", "green", "red", "nir")
+    values = digits()[[BANDS.index(band) for band in order]]
+
+    def assets(*, named: bool) -> dict[str, Any]:
+        described = [
+            {"name": f"b{number}"} | ({"eo:common_name": name} if named else {})
+            for number, name in enumerate(common, 1)
+        ]
+        if not apart:
+            geotiff(tmp_path / "all.tif", values, (None,) * 4)
+            return {"data": {"href": "./all.tif", "type": TIF, "bands": described}}
+        for number, one in enumerate(values, 1):
+            geotiff(tmp_path / f"{number}.tif", one[np.newaxis], (None,))
+        return {one["name"]: {"href": f"./{one['name'][1:]}.tif", "type": TIF, "bands": [one]} for one in described}
+
+    opened = open_stac(write_item(tmp_path, raw_item(assets(named=True))))
+    assert list(opened["bands"].values) == list(order)
+    np.testing.assert_array_equal(opened, values)
+    with pytest.raises(SceneError, match=r"b1, b2, b3.*bands=\['B02'"):
+        open_stac(write_item(tmp_path, raw_item(assets(named=False))))
 
 
 def test_chunks_of_unknown_size_are_counted(brightness: ModelCard) -> None:

@@ -62,6 +62,16 @@ def test_an_array_without_names_needs_the_bands(brightness, to_array):
         cloud_mask(to_array(cube.values), level="L1C", model=brightness)
 
 
+def test_descriptions_of_a_file_name_layers_that_are_only_numbered(brightness):
+    cube = reflectance()
+    read = cube.assign_coords(bands=np.arange(len(BANDS)) + 1).assign_attrs(long_name=tuple(BANDS))
+    np.testing.assert_array_equal(cloud_mask(read, model=brightness, level="L1C"), mask_of(cube, brightness))
+    with pytest.raises(CubeError, match="numbered"):
+        cloud_mask(
+            read.assign_attrs(long_name=tuple(f"b{n + 1}" for n in range(len(BANDS)))), model=brightness, level="L1C"
+        )
+
+
 def test_what_is_no_cube_is_refused(brightness):
     cube = reflectance()
     for what, fact in ((cube.to_dataset("bands"), "to_dataarray"), (cube.values[0], "3"), ("x.tif", "str")):

@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kappamask.models import RadiometryError
+from kappamask.models import CubeError, RadiometryError
 from kappamask.udf import cloud_mask
 from kappamask.udf.radiometry import scale_and_offset
 
@@ -171,8 +171,11 @@ def test_glint_and_snow_are_reflectance(brightness):
 
 @pytest.mark.parametrize("top", [100, 255])
 def test_percents_and_pictures_are_no_digital_numbers(brightness, top):
+    picture = (scene() * 2 * top).round().clip(1, top)
     with pytest.raises(RadiometryError, match="or neither"):
-        decide((scene() * 2 * top).round().clip(1, top).astype("uint8"), brightness)
+        decide(picture.astype("uint16"), brightness)
+    with pytest.raises(CubeError, match=r"uint8.*radiometry='reflectance'"):
+        decide(picture.astype("uint8"), brightness)
 
 
 def test_dates_of_different_baselines_are_not_pooled(brightness):

@@ -37,8 +37,9 @@ ENCODINGS = {
     "offset left in": lambda values: values + 0.1,
     "offset taken twice": lambda values: values - 0.1,
     "harmonized twice": lambda values: values * 10_000 - 1_000,
+    "percents": lambda values: values * 100,
 }
-"""What the numbers are; the last three are faults of a preparation, which no mask should be made of."""
+"""What the numbers are; the last four are faults of a preparation, which no mask should be made of."""
 STATED = {
     "nothing": {},
     "radiometry": {"radiometry": None},

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from files import geotiff
+from files import BANDS, geotiff
 
 import kappamask
 from kappamask.models import SceneError
@@ -49,6 +49,21 @@ def test_unknown_options_are_named_with_those_there_are(scene, tmp_path):
         mask_scene(scene, tmp_path / "m.tif", colour="red")
     with pytest.raises(SceneError, match=r"painting.*quicklook"):
         mask_scene(scene, tmp_path / "m.tif", extras=["painting"])
+
+
+def test_scenes_in_doubt_end_with_what_to_type(kappamask, tmp_path, brightness):
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    for number in range(2):
+        geotiff(folder / f"{number}_L1C.tif", np.full((len(BANDS), 40, 40), 6000, np.uint16))
+    done = kappamask("mask", folder, "-o", tmp_path / "masks", "--model", brightness.folder)
+    assert done.code == 1 and "--radiometry" in done.err.splitlines()[-1]
+
+
+def test_a_folder_without_scenes_is_named(kappamask, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = kappamask("mask", tmp_path / "empty", "-o", tmp_path / "masks")
+    assert done.code == 2 and "holds no scene" in " ".join(done.err.replace("\u2502", "").split())
 
 
 def test_the_scene_is_never_replaced(scene):

@@ -202,8 +202,15 @@ def _summary(outcomes: list[Outcome], left_out: dict[str, str], commits: str) ->
 def _failures(failed: list[tuple[Outcome, str | None]]) -> list[str]:
     if not failed:
         return ["", "Nothing failed."]
-    rows = [f"| {one.part} | `{one.name}` | {reason or 'not explained yet'} |" for one, reason in failed]
-    return ["", "## Failures, and why", "", "| part | test | reason |", "|---|---|---|", *rows]
+    named = [(one.part, _test_name(one), reason or "not explained yet") for one, reason in failed]
+    rows = [f"| {part} | {name} | {count} | {reason} |" for (part, name, reason), count in Counter(named).items()]
+    return ["", "## Failures, and why", "", "| part | test | tests | reason |", "|---|---|---|---|", *rows]
+
+
+def _test_name(outcome: Outcome) -> str:
+    """Name a test; tests of individual processes, hundreds, by their process."""
+    process = re.match(r"test_process\[(\w+)-example", outcome.name)
+    return f"`{process[1] if process else outcome.name}`"
 
 
 def _skips(outcomes: list[Outcome]) -> list[str]:

@@ -22,8 +22,11 @@ OUTPUT = ROOT / "build" / "release"
 RECIPE = ROOT / "recipe" / "meta.yaml"
 MAX_WHEEL_BYTES = 7_000_000
 """A wheel of this size holds the package and one network; a second network belongs into a download."""
-QUOTING, TEXTS = ("docs", "models", "openeo_process", "recipe", "src", "tools", "udf"), {".json", ".md", ".py", ".yaml"}
-"""Folders and kinds of files that may quote the address of the repository, besides those at the top."""
+QUOTING, TEXTS = (
+    ("docs", "models", "openeo_process", "recipe", "src", "tools", "udf"),
+    {".cff", ".cfg", ".json", ".md", ".py", ".yaml"},
+)
+"""Folders and kinds of files that may quote the address of the repository, and kinds at the top."""
 PLACEHOLDER = "YOUR-GITHUB-NAME"
 """Stands in the recipe for those who look after it on conda-forge."""
 BY_HAND = """
@@ -85,8 +88,8 @@ def print_all(faults: list[str]) -> list[str]:
 
 def find_other_addresses(url: str) -> list[str]:
     """List the addresses other than `url` that files quote as this repository."""
-    address = re.compile(rf"https://[a-z.]*github[a-z]*\.(?:com|io)/[\w.-]+/{re.escape(url.rpartition('/')[2])}")
-    files = [path for path in ROOT.glob("*") if path.is_file()]
+    address = re.compile(rf"https://github\.com/[\w.-]+/{re.escape(url.rpartition('/')[2])}")
+    files = [path for path in ROOT.glob("*.*") if path.suffix in TEXTS]
     files += [path for folder in QUOTING for path in (ROOT / folder).rglob("*") if path.suffix in TEXTS]
     quoted = {found for path in files for found in address.findall(path.read_text(encoding="utf-8", errors="ignore"))}
     return sorted(quoted - {url})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from openeo_driver.backend import LoadParameters, OpenEoBackendImplementation
 from openeo_driver.config import OpenEoBackendConfig
-from openeo_driver.errors import OpenEOApiException
+from openeo_driver.errors import FeatureUnsupportedException, OpenEOApiException
 from openeo_driver.processes import ProcessRegistry
 from openeo_driver.ProcessGraphDeserializer import ConcreteProcessing, process_registry_2xx
 from openeo_driver.specs import SPECS_ROOT
@@ -55,9 +55,17 @@ def build_registry() -> ProcessRegistry:
         function = CHECKED.get(name, process_registry_2xx.get_function(name))
         offered.add_process(name, function=function, spec=process_registry_2xx.get_spec(name))
     for name in CALLBACKS:
-        offered.add_process(name, spec=process_registry_2xx.get_spec(name))
+        offered.add_process(name, function=partial(_refuse_values, name), spec=process_registry_2xx.get_spec(name))
     offered.add_hidden(process_registry_2xx.get_function("collect"), name="collect")
     return offered
+
+
+def _refuse_values(name: str, args: Any, env: EvalEnv) -> None:  # noqa: ARG001
+    """Refuse a process of values that is called as one of cubes."""
+    raise FeatureUnsupportedException(
+        f"{name} computes with values: it is offered inside the callbacks of apply, reduce_dimension, merge_cubes and "
+        "the like, not at the top level of a graph."
+    )
 
 
 class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]

@@ -91,7 +91,7 @@ def mask(
     try:
         list_targets(scenes, output, options)
     except SceneError as error:
-        raise typer.BadParameter(str(error), param_hint="--output") from error
+        raise typer.BadParameter(str(error)) from error
     run = RunOptions(overwrite, dry_run, engine is Engine.DASK, scheduler, _print_error, print_warning)
     try:
         _print_results(mask_many(scenes, output, options, run=run), dry_run, as_json)

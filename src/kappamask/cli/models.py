@@ -188,7 +188,10 @@ def deepness(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a copy of a network for the Deepness plugin of QGIS: of fixed size, with its scaling."""
+    """Write a copy of a network that QGIS's Deepness plugin can open.
+
+    Its input has a fixed size, and the file holds the scaling.
+    """
     with require_extra("convert"):
         from kappamask.conversion.deepness import write_deepness_network
 

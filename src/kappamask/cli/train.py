@@ -154,8 +154,10 @@ def _run(plan: "Plan", tile_count: int) -> None:
     from kappamask.training.train import simulate_in_background
     from kappamask.training.train import train as run
 
-    with simulate_in_background(plan, tile_count), progress_bar("train") as show:
+    def announce() -> None:
         typer.echo(_first_words(plan, tile_count), err=True)
+
+    with simulate_in_background(plan, tile_count, announce), progress_bar("train") as show:
         state = run(plan, _print_line, progress=show)
     if not state.trained_now:
         done = f"{state.step} steps, {state.seconds / 60:.0f} minutes"
@@ -168,8 +170,8 @@ def _first_words(plan: "Plan", tile_count: int) -> str:
     sets = "".join(f", labelled set {name}" for name, _ in plan.datasets)
     verb = "goes on" if (plan.out / "last.pt").exists() else "begins"
     return (
-        f"train {verb}: {plan.architecture} on {plan.device}, {tile_count} simulated tiles{sets}; figures every "
-        f"{plan.validate_minutes:g} minutes of steps, checkpoints in {plan.out}"
+        f"train {verb}: {plan.architecture} on {plan.device}, {tile_count} simulated tiles{sets}; first tiles are "
+        f"simulated, then figures come every {plan.validate_minutes:g} minutes of steps, checkpoints in {plan.out}"
     )
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from kappamask.files.onnx_metadata import DeepnessModel, make_deepness_metadata
 from kappamask.models import SENTINEL2_BANDS
 
 if TYPE_CHECKING:
@@ -189,10 +188,3 @@ def _list_scalings(release: Official) -> list[dict[str, Any]]:
 def list_maxima(release: Official) -> list[float]:
     """List the largest value of each band, in reflectance."""
     return [value * FULL / QUANTIFICATION for value in release.largest]
-
-
-def describe_for_deepness(release: Official) -> dict[str, str]:
-    """Return the metadata by which QGIS's Deepness plugin reads an official network."""
-    names = [name for _, name, *_ in CLASSES]
-    moments = [(0.0, value) for value in list_maxima(release)]
-    return make_deepness_metadata(DeepnessModel(names, moments, release.bands, WINDOW, OVERLAP))

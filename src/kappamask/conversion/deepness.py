@@ -4,25 +4,35 @@ The plugin (version 0.6.5) refuses an input of variable size, and knows nothing 
 gives scores, and holds the scaling.
 """
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import onnx
 
 from kappamask.files.atomic import atomic_write
-from kappamask.files.onnx_metadata import LEVEL_CHANNEL, DeepnessModel, make_deepness_metadata
 from kappamask.models import ModelCard, read_weights
 from kappamask.models.errors import ConversionError
 
-__all__ = ["LEVEL_NAME", "write_deepness_network"]
+__all__ = ["LEVEL_CHANNEL", "DeepnessModel", "make_deepness_metadata", "write_deepness_network"]
 
 LEVEL_NAME: Final = "level (0 for L1C, 255 for L2A)"
 """Name of the input channel that says the level."""
 SPATIAL_AXES: Final = (2, 3)
+RESOLUTION_CM: Final = 1000
+"""Networks of this project are trained on pixels of 10 m."""
+BYTE: Final = 255
+"""Deepness divides every number by this before it subtracts the mean."""
+QUANTIFICATION: Final = 10_000
+"""Digital numbers of a reflectance of 1."""
+LEVEL_CHANNEL: Final = (0.0, BYTE / QUANTIFICATION)
+"""Mean and deviation of the channel that says the level: a band of 0 (L1C) or 255 (L2A) becomes 0 or 1."""
 
 
 def write_deepness_network(card: ModelCard, path: Path) -> Path:
-    """Write the network of `card` to `path`, an ONNX file, for the plugin; return the path.
+    """Write a copy of a card's network for the plugin; return its path.
 
     Input: float32 (n, channel, window, window), the bands of the card, then the level if the network takes it, which
     the plugin scales from digital numbers (reflectance times 10000, no offset). Output: float32
@@ -64,3 +74,41 @@ def _describe(card: ModelCard) -> dict[str, str]:
         moments.append(LEVEL_CHANNEL)
         channels.append(LEVEL_NAME)
     return make_deepness_metadata(DeepnessModel(card.output_names, moments, channels, card.window, card.overlap))
+
+
+@dataclass(frozen=True)
+class DeepnessModel:
+    """What Deepness has to know of a network."""
+
+    class_names: Sequence[str]
+    """Of each output channel."""
+    moments: Sequence[tuple[float, float]]
+    """Of each input channel, what is subtracted and then divided by, in reflectance."""
+    channels: Sequence[str]
+    """Name of each input channel, for the user: Deepness takes them in this order."""
+    window: int
+    """Side of a tile in pixels."""
+    overlap: int
+    """Pixels at each side of a tile that the neighbour's tile also covers."""
+
+
+def make_deepness_metadata(model: DeepnessModel) -> dict[str, str]:
+    """Return the metadata, key -> JSON text.
+
+    The scaling is that of digital numbers, reflectance times 10000 without an offset.
+    """
+    moments = [(mean * QUANTIFICATION / BYTE, deviation * QUANTIFICATION / BYTE) for mean, deviation in model.moments]
+    facts = {
+        "model_type": "Segmentor",
+        "class_names": dict(enumerate(model.class_names)),
+        "resolution": RESOLUTION_CM,
+        "tiles_size": model.window,
+        "tile_size": model.window,  # the plugin's documentation has the other spelling, its code this one
+        "tiles_overlap": -(-200 * model.overlap // model.window),  # percent, of both sides together
+        "seg_thresh": 0.0,  # else pixels without a score of 0.5 get the first class
+        "seg_small_segment": 0,
+        "standardization_mean": [round(mean, 6) for mean, _ in moments],
+        "standardization_std": [round(deviation, 6) for _, deviation in moments],
+        "input_channels": list(model.channels),
+    }
+    return {key: json.dumps(value) for key, value in facts.items()}

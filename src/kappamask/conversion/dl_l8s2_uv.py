@@ -15,7 +15,6 @@ from kappamask.conversion.cards import TASK, build_item, describe_input, describ
 from kappamask.conversion.keras_file import Layer, read_layers
 from kappamask.conversion.official_architectures import Architecture
 from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, WeightReader, to_onnx_kernel
-from kappamask.files.onnx_metadata import DeepnessModel, make_deepness_metadata
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.errors import ConversionError
 
@@ -56,8 +55,6 @@ def convert_weights(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
     bands, reader, graph = _choose_bands(weights.name, layers), WeightReader(weights.name, layers, LAYERS), Graph()
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": NAME, "level": LEVEL, "head": HEAD}
-    deepness = DeepnessModel(("clear", "cloud"), [(0.0, 1.0)] * len(bands), bands, WINDOW, OVERLAP)
-    facts |= make_deepness_metadata(deepness)
     data = graph.model(add_network(graph, reader, len(bands)), len(bands), len(OUTPUT_CODES), facts).SerializeToString()
     return data, build_item(f"{NAME}-{len(bands)}b", _build_properties(bands, source), data)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from kappamask.conversion import dl_l8s2_uv
-from kappamask.conversion.cards import OFFICIAL, RELEASE, describe_for_deepness, write_document
+from kappamask.conversion.cards import OFFICIAL, RELEASE, write_document
 from kappamask.conversion.keras_file import read_layers
 from kappamask.conversion.official_architectures import CLASSES, DEEPLAB, UNET, Architecture
 from kappamask.conversion.onnx_graph import Graph, WeightReader
@@ -52,7 +52,6 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
     scores = built.add_network(graph, reader, len(release.bands))
     source = hashlib.sha256(weights.read_bytes()).hexdigest()
     facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": built.head}
-    facts |= describe_for_deepness(release)
     data = graph.model(scores, len(release.bands), CLASSES, facts).SerializeToString()
     return _write_files(folder, data, write_document(data, architecture, level, release, built, source))
 

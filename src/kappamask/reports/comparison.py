@@ -141,7 +141,7 @@ def _scenes(judged: DatasetResult) -> Iterator[Scene]:
 def _patch_pictures(patch: Patch) -> Iterator[Picture]:
     if set(RGB) <= {*patch.bands}:
         cube = xr.DataArray(patch.stack(RGB), dims=("bands", "y", "x"), coords={"bands": list(RGB)})
-        yield png(true_colour(subsample(cube, SIDE)), f"{patch.name} in true colour.", "True colour")
+        yield png(true_colour(subsample(cube, SIDE)), f"{patch.name} in natural colours.", "Natural colours")
     yield _classes(patch.truth, f"Truth of {patch.name}.", "Truth")
 
 

@@ -152,12 +152,14 @@ def write_page(
     scene: xr.DataArray | None = None,
     scl: xr.DataArray | None = None,
     scores_file: str | Path | None = None,
+    title: str = "",
 ) -> Path:
     """Write a self-contained HTML page about a mask that `write_mask` wrote; returns its path.
 
-    scene: the cube that was masked, for a picture in true colour: (bands, y, x) with B02, B03, B04, numpy or dask.
+    scene: the cube that was masked, for a picture in natural colours: (bands, y, x) with B02, B03, B04, numpy or dask.
     scl: Sen2Cor's classes, which a Level-2A product comes with, (y, x) on the same grid: the page compares the two.
     scores_file: as `read_scores` takes it, for a map of each class's score.
+    title: the heading; else the product's name, or that of the mask's file.
 
     Shows the shares of the classes, the radiometric scaling and its reason, and where the mask comes from. Raises
     SceneError if a file is not what it should be, if grids differ, or if the page cannot be written; CubeError if `scl`
@@ -174,7 +176,7 @@ def write_page(
     return write_html(
         target,
         "scene.html",
-        title=attrs.get("product") or path.stem,
+        title=title or attrs.get("product") or path.stem,
         facts=_facts(mask, attrs),
         counted=counted,
         pictures=draw_pictures(mask, scene, counted),

@@ -39,7 +39,7 @@ MEDIA = {
 ASSETS = {
     "mask": ("Cloud mask", ["data", "cloud"]),
     "scores": ("Score of each class", ["data"]),
-    "quicklook": ("True colour next to the mask", ["overview"]),
+    "quicklook": ("Natural colours next to the mask", ["overview"]),
     "page": ("Report", ["metadata"]),
     "style": ("QGIS style", ["metadata"]),
 }

@@ -20,7 +20,7 @@ from kappamask.datasets import open_dataset
 from kappamask.files.atomic import atomic_write
 from kappamask.models import WeightsError
 from kappamask.training.architectures import CHANNELS, CLASSES, Scores, build_network, count_multiply_adds
-from kappamask.training.model_card import NOBODY, Owner, describe_for_deepness, write_card
+from kappamask.training.model_card import NOBODY, Owner, write_card
 from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.state import get_architecture, read_checkpoint
 from kappamask.training.validate import calibrate, score_backgrounds, score_by_bands, score_by_kind, validate
@@ -65,7 +65,6 @@ def _open_network(path: Path) -> tuple[nn.Module, dict[str, Any]]:
 def export_onnx(network: nn.Module, path: Path, temperature: float = 1.0) -> float:
     """Write `network` with softmax as ONNX; return its largest difference from torch.
 
-    The file has the metadata that QGIS's Deepness plugin reads.
     Raises ValueError if that is 1e-4 or more.
     """
     axes = {0: "n", 2: "y", 3: "x"}
@@ -84,7 +83,6 @@ def export_onnx(network: nn.Module, path: Path, temperature: float = 1.0) -> flo
         )
         model = onnx.load(draft)
         model.ir_version = IR_VERSION
-        onnx.helper.set_model_props(model, describe_for_deepness())
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, draft)
         gap = measure_difference(scores, draft, cast("int", network.stride))

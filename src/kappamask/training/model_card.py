@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from kappamask.files.atomic import atomic_write
-from kappamask.files.onnx_metadata import LEVEL_CHANNEL, DeepnessModel, make_deepness_metadata
 from kappamask.models.catalog import SHA256_MULTIHASH, load_card
 
-__all__ = ["MOMENTS", "build_card", "describe_for_deepness", "write_card"]
+__all__ = ["MOMENTS", "build_card", "write_card"]
 
 MOMENTS: dict[str, tuple[int, int]] = {
     "B01": (2104, 1612), "B02": (1861, 1638), "B03": (1697, 1645), "B04": (1612, 1822), "B05": (1848, 1815),
@@ -152,14 +151,6 @@ def _describe_output() -> dict[str, Any]:
 def _list_moments() -> list[tuple[float, float]]:
     """List mean and standard deviation of each band, in reflectance."""
     return [(mean / QUANTIFICATION, stddev / QUANTIFICATION) for mean, stddev in MOMENTS.values()]
-
-
-def describe_for_deepness() -> dict[str, str]:
-    """Return the metadata by which QGIS's Deepness plugin reads a network of this project."""
-    names = [name for code, name, *_ in CLASSES if code in OUTPUT_CODES]
-    channels = [*MOMENTS, "level (0 for L1C, 255 for L2A)"]
-    moments = [*_list_moments(), LEVEL_CHANNEL]
-    return make_deepness_metadata(DeepnessModel(names, moments, channels, WINDOW, OVERLAP))
 
 
 def write_card(network: Path, facts: dict[str, Any], folder: Path, date: str, name: str, owner: Owner) -> Path:

@@ -190,10 +190,10 @@ def choose_tile_writer(plan: Plan) -> tuple[Callable[..., None], Path, str]:
 
 
 @contextmanager
-def simulate_in_background(plan: Plan, count: int) -> Iterator[None]:
+def simulate_in_background(plan: Plan, count: int, announce: Callable[[], object] | None = None) -> Iterator[None]:
     """Simulate tiles 0 to `count - 1` of `plan` in other processes during the block.
 
-    The block begins when there are enough to start.
+    The block begins when there are enough to start. announce: called before that, when the data have been checked.
 
     Where batches are made on a GPU these are skies and grounds, and all cores but two make them: it uses up more.
     """
@@ -202,6 +202,8 @@ def simulate_in_background(plan: Plan, count: int) -> Iterator[None]:
         read_clear_scenes(plan.grounds)
     check_start(plan)
     open_labelled_sets(plan)
+    if announce is not None:
+        announce()
     write, folder, pattern = choose_tile_writer(plan)
     makers = max(1, (os.cpu_count() or 1) - 2) if uses_device_source(plan) else 1
     limits = [count * i // makers for i in range(makers + 1)]

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models import KappaMaskError, SceneError
+from kappamask.models import KappaMaskError, RadiometryError, SceneError
 from kappamask.models.extras import require_extra
+from kappamask.models.hints import option
 from kappamask.workflows.display import print_line, progress_bar
 from kappamask.workflows.mask_files import is_finished, list_targets, make_absolute
 from kappamask.workflows.one_scene import (
@@ -120,6 +121,8 @@ class _Errors:
 
     def __init__(self, total: int, notify: Notify) -> None:
         self.total, self.notify, self.found = total, notify, list[Result]()
+        self.doubtful = 0
+        """Scenes whose radiometry is in doubt."""
 
     @contextmanager
     def collect(self, scene: str) -> Iterator[None]:
@@ -129,6 +132,7 @@ class _Errors:
         except Exception as error:
             if self.total == 1:
                 raise
+            self.doubtful += isinstance(error, RadiometryError)
             self.found.append({"scene": scene, "error": _describe_error(error)})
             self.notify("{scene}: {error}".format(**self.found[-1]))
 
@@ -137,6 +141,11 @@ class _Errors:
         if self.found:
             names = ", ".join(Path(one["scene"]).name for one in self.found)
             message = f"{len(self.found)} of {self.total} scenes failed: {names}."
+            if self.doubtful:
+                message += (
+                    f" Of {self.doubtful} the scaling is in doubt: repeat the command with {option('radiometry')} and "
+                    "what the scenes hold, such as dn_harmonized."
+                )
             raise ScenesFailedError(message, [*done, *self.found])
 
 

@@ -31,14 +31,17 @@ def list_targets(scenes: Sequence[str], output: Path, options: "SceneOptions") -
     A folder that is no scene stands for the scenes in it. Raises SceneError for an output of a wrong kind, two scenes
     of a name, or a mask that would replace a scene.
     """
+    from kappamask.scenes import find_scenes
     from kappamask.scenes.writers.masks import MASK_SUFFIXES
 
     found = [path for scene in scenes for path in _list_scenes(scene)]
     single = len(found) == 1 and not output.is_dir()
     if single and output.suffix.lower() not in MASK_SUFFIXES:
+        if Path(found[0]).is_dir():
+            find_scenes(found[0])  # whose error says that the folder holds no scene
         raise SceneError(f"{output} must end in {' or '.join(MASK_SUFFIXES)}")
     if len(found) > 1 and output.suffix.lower() in MASK_SUFFIXES:
-        raise SceneError(f"{output} is a file; for {len(found)} scenes ({_list_first(found)}) name a folder")
+        raise SceneError(f"{output} is a file; for {len(found)} scenes name a folder. The scenes: {_list_first(found)}")
     targets = [(scene, output if single else output / f"{_scene_name(scene)}_mask.tif") for scene in found]
     _check_targets(targets, options)
     return targets

@@ -14,6 +14,17 @@ WEAK: Final = 0.5
 """Score of the worst place below which it is named among the limits."""
 MOST_WEAK: Final = 5
 """Weak spots that are named."""
+MEASURES: Final = {
+    "closed": "closed cloud found",
+    "cirrus": "cirrus found",
+    "cumulus": "cumulus called cloud",
+    "hand thin": "thin cloud of hand labels called so",
+    "hand thick": "cloud of hand labels called so",
+    "clear": "clear images kept clear",
+    "cloud dice": "cloud of either kind, dice",
+    "shadow dice": "cloud shadow, dice",
+}
+"""Measure of a card -> words for it."""
 PREDICTED: Final = {name: CLASSES.index(name) for name in ("clear", "cloud_shadow", "semi_transparent_cloud", "cloud")}
 """Classes that a network may predict, and their codes."""
 PLAIN_FACTS: Final = (
@@ -119,7 +130,8 @@ def _list_limits(card: ModelCard, scores: Mapping[str, Sequence[Mapping[str, Any
         yield "Its card has no scores."
     weak = sorted((one for one in scores["scenes"] if one["worst"] < WEAK), key=lambda one: float(one["worst"]))
     for one in weak[:MOST_WEAK]:
-        yield f"Worst place of '{one['measure']}' with {_name_subset(one['bands'])}: {one['worst']:.2f}."
+        measure = MEASURES.get(one["measure"], one["measure"])
+        yield f"Worst place of '{measure}' with {_name_subset(one['bands'])}: {one['worst']:.2f}."
 
 
 def _name_subset(bands: str) -> str:
@@ -163,7 +175,10 @@ def _format_scene_scores(scores: Sequence[Mapping[str, Any]]) -> list[str]:
     subsets = list(dict.fromkeys(one["bands"] for one in scores))
     cells = {(one["measure"], one["bands"]): f"{one['mean']:.2f} ({one['worst']:.2f})" for one in scores}
     measures = list(dict.fromkeys(one["measure"] for one in scores))
-    rows = [[measure, *(cells.get((measure, subset), "") for subset in subsets)] for measure in measures]
+    rows = [
+        [MEASURES.get(measure, measure), *(cells.get((measure, subset), "") for subset in subsets)]
+        for measure in measures
+    ]
     return _align([["", *map(_name_subset, subsets)], *rows])
 
 

@@ -81,10 +81,11 @@ def _add_extras(wanted: Sequence[str], scene: str, cube: "xr.DataArray", files: 
 
 
 def _add_extra(word: str, scene: str, cube: "xr.DataArray", files: list[Path], written: dict[str, Path]) -> Path:
+    from kappamask.scenes.writers.captions import name_scene
+
     mask, scores = files[0], files[1] if len(files) > 1 else None
     if word == "quicklook":
         from kappamask.scenes import quicklook, read_mask
-        from kappamask.scenes.writers.captions import name_scene
 
         title = name_scene(cube.attrs, scene)
         return quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]), title=title)
@@ -93,8 +94,8 @@ def _add_extra(word: str, scene: str, cube: "xr.DataArray", files: list[Path], w
     if word == "report":
         from kappamask.scenes.readers.open import read_scl
 
-        scl = read_scl(scene, cube)
-        return write_page(mask.with_suffix(EXTRAS[word]), mask, scene=cube, scl=scl, scores_file=scores)
+        scl, title = read_scl(scene, cube), name_scene(cube.attrs, scene)
+        return write_page(mask.with_suffix(EXTRAS[word]), mask, scene=cube, scl=scl, scores_file=scores, title=title)
     if word == "style":
         return write_style(mask)
     return write_stac(mask, scene=cube, files=written | ({"scores": scores} if scores else {}))

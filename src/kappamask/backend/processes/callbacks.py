@@ -10,8 +10,10 @@ import numpy as np
 import xarray as xr
 from openeo_driver.errors import ProcessParameterInvalidException
 
+from kappamask.backend.errors import api_error
 from kappamask.backend.processes.pixel_math import (
     ARRAYS,
+    DECISIVE,
     ELEMENTWISE,
     REDUCERS,
     VALUE_DIM,
@@ -158,6 +160,10 @@ class _Evaluation:
         result: xr.DataArray = xr.zeros_like(sum(arrays[1:], arrays[0])) + function(*values)
         for array in arrays:
             result = result.where(array.notnull())
+        if name in DECISIVE:
+            outcome, decides = DECISIVE[name]
+            for value in values:
+                result = result.where(np.logical_not(decides(value)), outcome)
         return result
 
     def _reduce(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
@@ -190,6 +196,8 @@ class _Evaluation:
         data, dimension = self.array(arguments.get("data")), str(self.callback.dimension)
         labels = [str(label) for label in data[dimension].values]
         label, index = arguments.get("label"), arguments.get("index")
+        if label is not None and index is not None:
+            raise api_error("ArrayElementParameterConflict", "array_element got label and index; give one of them.")
         position = labels.index(str(label)) if str(label) in labels else index
         if position is None or not 0 <= position < len(labels):
             wanted = label if label is not None else index

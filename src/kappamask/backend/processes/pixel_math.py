@@ -15,6 +15,7 @@ from kappamask.udf.cube import COMMON_NAMES
 
 __all__ = [
     "ARRAYS",
+    "DECISIVE",
     "ELEMENTWISE",
     "REDUCERS",
     "ScaleRange",
@@ -52,7 +53,19 @@ ELEMENTWISE: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "and": (_XY, lambda x, y: (x != 0) & (y != 0)), "or": (_XY, lambda x, y: (x != 0) | (y != 0)),
     "not": (("x",), lambda x: x == 0), "absolute": (("x",), abs), "clip": (("x", "min", "max"), _clip),
 }  # fmt: skip
-"""openEO process -> its arguments, and the function; no data in, no data out."""
+"""openEO process -> its arguments, and the function; no data in, no data out, but for `DECISIVE`."""
+DECISIVE: dict[str, tuple[float, Callable[[Any], Any]]] = {
+    "and": (0.0, lambda x: x == 0), "or": (1.0, lambda x: (x != 0) & (x == x)),
+}  # fmt: skip
+"""openEO process -> the result that one argument alone decides, and whether it does, whatever the other is."""
+
+
+def _take_first(data: xr.DataArray, dim: str, skip: bool) -> xr.DataArray:
+    """Take the first value along `dim`, with `skip` the first that is not NaN."""
+    if not skip:
+        return data.isel({dim: 0}, drop=True)
+    return data.isel({dim: data.notnull().argmax(dim)}).drop_vars(dim, errors="ignore")
+
 
 Reducer = Callable[[xr.DataArray, str, bool], xr.DataArray]
 REDUCERS: dict[str, Reducer] = {
@@ -63,8 +76,8 @@ REDUCERS: dict[str, Reducer] = {
     "sum": lambda data, dim, skip: data.sum(dim, skipna=skip, min_count=1 if skip else None),
     "sd": lambda data, dim, skip: data.std(dim, skipna=skip, ddof=1),
     "variance": lambda data, dim, skip: data.var(dim, skipna=skip, ddof=1),
-    "first": lambda data, dim, skip: (data.bfill(dim) if skip else data).isel({dim: 0}, drop=True),
-    "last": lambda data, dim, skip: (data.ffill(dim) if skip else data).isel({dim: -1}, drop=True),
+    "first": lambda data, dim, skip: _take_first(data, dim, skip),
+    "last": lambda data, dim, skip: _take_first(data.isel({dim: slice(None, None, -1)}), dim, skip),
 }
 """openEO reducer -> function of data, dimension and `ignore_nodata`."""
 
@@ -96,6 +109,8 @@ def compute_array(name: str, data: xr.DataArray, other: Any, dim: str, skip: boo
     """
     if name == "quantiles":
         return _quantiles(data, other, dim, skip)
+    if isinstance(other, xr.DataArray) and VALUE_DIM in other.dims:
+        other = other.rename({VALUE_DIM: dim}).broadcast_like(data.isel({dim: 0}, drop=True))
     value = other if isinstance(other, xr.DataArray) else xr.full_like(data.isel({dim: 0}, drop=True), other)
     return _concat(data, value, dim)
 

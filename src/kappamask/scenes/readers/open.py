@@ -11,6 +11,7 @@ import xarray as xr
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.eopf import is_eopf, open_eopf, read_classification
@@ -23,7 +24,7 @@ from kappamask.scenes.readers.safe import is_safe, open_safe, read_classes
 from kappamask.scenes.readers.stac import open_item
 from kappamask.scenes.readers.vrt import open_vrt
 from kappamask.scenes.readers.zarr import check_store, is_zarr, open_group
-from kappamask.scenes.resample import KERNELS, PIXEL_M, halve_cube
+from kappamask.scenes.resample import KERNELS, halve_cube
 from kappamask.udf.schemes import to_scheme
 from kappamask.udf.series import add_scene_facts
 

@@ -185,11 +185,12 @@ def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window:
     None where it has no mask.
     Raises SceneError if a mask file next to the file is of another size.
     """
-    if MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1]:
-        return np.asarray(dataset.read_masks(band, window=window) == 0)
     alpha = find_alpha(dataset)
-    if alpha not in (None, band):
-        return np.asarray(dataset.read(alpha, window=window) == 0)
+    hidden = [] if alpha in (None, band) else [dataset.read(alpha, window=window) == 0]
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[band - 1]:  # a file may have both
+        hidden.append(dataset.read_masks(band, window=window) == 0)
+    if hidden:
+        return np.asarray(np.logical_or.reduce(hidden))
     mask_path = _mask_file(path)
     if mask_path is None:
         return None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import rasterio
@@ -15,6 +15,9 @@ from kappamask.files.urls import LOOPBACK, read_limited, redact
 from kappamask.models import SceneError
 from kappamask.models.extras import missing_extra
 from kappamask.scenes.readers.raster import ENVIRONMENT, GDAL_ERRORS, local_raster
+
+if TYPE_CHECKING:
+    import requests
 
 __all__ = ["fetch_bytes", "is_url", "open_raster", "resolve"]
 
@@ -31,6 +34,12 @@ DRIVER: Final = {".jp2": "JP2OpenJPEG"}
 """Suffix -> the one GDAL driver that may open an address; others are GeoTIFFs, or nothing."""
 REFUSED: Final = re.compile(r"\b40[013]\b")
 """In GDAL's words for the answer of a store that does not take a signature."""
+EXPIRED: Final = re.compile(
+    rb"ExpiredToken|Request has expired|has expired|not valid in the specified time frame", re.I
+)
+"""In the XML of S3 (also of a session's token, which may end before the signature) and of Azure."""
+LONGEST_REFUSAL: Final = 2**16
+"""Bytes of a refusal that are read."""
 SIGNED: Final = (
     "blob.core.windows.net",
     "sig",
@@ -79,7 +88,7 @@ def open_raster(source: str | Path) -> Iterator[DatasetReader]:
             yield dataset
     except (*GDAL_ERRORS, OSError) as error:
         _forget(source, driver)
-        if REFUSED.search(str(error.__cause__ or error)) and (ended := _signature_end(source)):
+        if REFUSED.search(str(error.__cause__ or error)) and (ended := _find_expiry(source)):
             raise SceneError(_expiry_message(source, ended)) from error
         reason = str(error.__cause__ or error).replace(source, redact(source)).split("?", 1)[0].rstrip(".")
         raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
@@ -117,10 +126,43 @@ def _signature_end(address: str) -> datetime | None:
     return end if end < datetime.now(UTC) else None
 
 
-def _expiry_message(address: str, ended: datetime) -> str:
+def _find_expiry(address: str) -> str:
+    """Say when the signature of a refused address expired, "" if it did not.
+
+    The address tells, or else the store's answer.
+    """
+    if ended := _signature_end(address):
+        return f" at {ended.isoformat(timespec='seconds')}"
+    if not urlsplit(address).query:
+        return ""
+    try:
+        import requests
+    except ModuleNotFoundError:
+        return ""
+    with (
+        suppress(requests.RequestException),
+        requests.get(
+            address, headers={"Range": "bytes=0-0"}, timeout=WAIT_S, stream=True, allow_redirects=False
+        ) as answer,
+    ):
+        return _read_expiry(answer)
+    return ""
+
+
+def _read_expiry(answer: "requests.Response") -> str:
+    """Return ", as the store says" if a refusal's body names expiry, else ""."""
+    if answer.status_code not in (400, 401, 403):
+        return ""
+    with suppress(ValueError):  # longer than any refusal
+        return ", as the store says" if EXPIRED.search(read_limited(answer, LONGEST_REFUSAL)) else ""
+    return ""
+
+
+def _expiry_message(address: str, ended: str) -> str:
+    """Say that a signature expired; `ended` is what `_find_expiry` gives."""
     return (
-        f"{redact(address)} cannot be had: its signature expired at {ended.isoformat(timespec='seconds')}; search or "
-        "sign the item again, and open it again."
+        f"{redact(address)} cannot be had: its signature expired{ended}; search or sign the item again, and open it "
+        "again."
     )
 
 
@@ -136,7 +178,9 @@ def fetch_bytes(address: str, most: int) -> bytes:
     try:
         with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
             if answer.status_code in (400, 401, 403) and (ended := _signature_end(address)):
-                raise SceneError(_expiry_message(address, ended))
+                raise SceneError(_expiry_message(address, f" at {ended.isoformat(timespec='seconds')}"))
+            if urlsplit(address).query and (said := _read_expiry(answer)):
+                raise SceneError(_expiry_message(address, said))
             if answer.status_code != requests.codes.ok:
                 raise SceneError(
                     f"{redact(address)} cannot be had: the answer is {answer.status_code} {answer.reason}."

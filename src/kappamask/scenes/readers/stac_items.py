@@ -1,7 +1,7 @@
 """Read STAC items from files, URLs or memory, and find their band assets."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,7 +13,8 @@ from kappamask.files.untrusted import parse_json
 from kappamask.files.urls import redact
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.extras import missing_extra
-from kappamask.scenes.band_names import band_name
+from kappamask.models.hints import by_door
+from kappamask.scenes.band_names import are_numbered, band_name
 from kappamask.scenes.readers.remote import fetch_bytes, is_url, resolve
 
 __all__ = ["StacItem", "read_item"]
@@ -85,6 +86,8 @@ def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacIt
     kept = _validate_item(raw, base)
     try:
         assets = _bands(kept["assets"], resolution)
+    except SceneError:
+        raise
     except (AttributeError, TypeError, ValueError) as error:
         raise SceneError(f"Item {kept['id']} describes its assets in no way that is known: {error}.") from error
     if not assets:
@@ -142,9 +145,13 @@ def _validate_item(raw: Any, base: str | Path) -> dict[str, Any]:
 def _bands(assets: Mapping[str, Mapping[str, Any]], resolution: float) -> dict[str, tuple[Mapping[str, Any], ...]]:
     """See `StacItem.assets`; labels in the order of the spectrum."""
     found: dict[str, list[str]] = {}
-    for key, asset in assets.items():
-        if (label := _label(key, asset)) and _image(asset):
+    images = {key: asset for key, asset in assets.items() if _image(asset)}
+    is_counted = are_numbered([key for key in images if band_name(key)])
+    for key, asset in images.items():
+        if label := _label(key, asset, is_counted=is_counted):
             found.setdefault(label, []).append(key)
+    if is_counted and not found:
+        _refuse_numbers([*images])
     ranked = {label: sorted(keys, key=lambda key: _rank(key, assets[key], resolution)) for label, keys in found.items()}
     single = {band: tuple(assets[key] for key in ranked[band]) for band in SENTINEL2_BANDS if band in ranked}
     return single or _bands_of_stacks(assets)
@@ -158,26 +165,43 @@ def _bands_of_stacks(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple
         described = asset.get("eo:bands") or asset.get("bands") or []
         if not _image(asset) or words & {*PICTURES} or len(described) < 2:
             continue
-        for place, one in enumerate(described):
-            if label := _band_of_description(one):
+        is_counted = are_numbered([str(one.get("name")) for one in described])
+        labels = [_band_of_description(one, is_counted=is_counted) for one in described]
+        if is_counted and not any(labels):
+            _refuse_numbers([str(one.get("name")) for one in described])
+        for place, label in enumerate(labels):
+            if label:
                 own = {name: [asset[name][place]] for name in LISTS if len(asset.get(name) or []) == len(described)}
                 found.setdefault(label, []).append({**asset, **own, NUMBER: place + 1})
     return {band: tuple(found[band]) for band in SENTINEL2_BANDS if band in found}
 
 
-def _label(key: str, asset: Mapping[str, Any]) -> str | None:
-    """Find an asset's band by its key, else by its one band's description."""
-    if named := band_name(key):
+def _refuse_numbers(names: Sequence[str]) -> None:
+    """Raise SceneError for bands that are only counted."""
+    how = by_door(python="open_scene(FILE, bands=['B02', …])", command="--bands B02,…")
+    raise SceneError(
+        f"The item's bands are only numbered ({', '.join(names[:3])}, …), which names no band: write their common "
+        "names (blue, green, red, …) into the item, or take the file itself and name its bands with "
+        f"{how}."
+    )
+
+
+def _label(key: str, asset: Mapping[str, Any], *, is_counted: bool) -> str | None:
+    """Find an asset's band by its key, else by its one band's description.
+
+    is_counted: the keys of all assets only count them, and name no band.
+    """
+    if not is_counted and (named := band_name(key)):
         return named
     described = asset.get("eo:bands") or asset.get("bands") or []
     if len(described) != 1:
         return None
-    return _band_of_description(described[0])
+    return _band_of_description(described[0], is_counted=is_counted)
 
 
-def _band_of_description(band: Mapping[str, Any]) -> str | None:
+def _band_of_description(band: Mapping[str, Any], *, is_counted: bool) -> str | None:
     common = str(band.get("common_name", band.get("eo:common_name")))
-    return band_name(str(band.get("name"))) or band_name(common)
+    return (None if is_counted else band_name(str(band.get("name")))) or band_name(common)
 
 
 def _image(asset: Mapping[str, Any]) -> bool:

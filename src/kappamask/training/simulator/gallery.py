@@ -1,4 +1,4 @@
-"""Draw a gallery of tiles: true colour, infrared and truth."""
+"""Draw a gallery of tiles: natural colours, infrared and truth."""
 
 from collections.abc import Sequence
 from pathlib import Path
