@@ -46,6 +46,8 @@ PERCENT_HINT = by_door(
 )
 REFLECTANCE_HINT = option("radiometry", "reflectance")
 L1C_HINT, L2A_HINT = option("level", "L1C"), option("level", "L2A")
+FACTS = ("_FillValue", "nodata", "scale_factor", "add_offset", "units", "level", "radiometry", "processing_baseline")
+"""Attributes of a variable that tell how its numbers are read."""
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
 _NUMBER = re.compile(r"(?:^|[^A-Z0-9])(?:B|BAND|LAYER)?[ _-]?(0|[1-9]\d*)$")
 """How programs that know no names number layers: 1, b1, band_1, Band 1, image_b1, SR_B1."""
@@ -98,8 +100,8 @@ def normalise_cube(cube: Any, labels: Sequence[str] | None = None) -> xr.DataArr
     """Bring a cube to dims ([t,] bands, y, x) and label its bands.
 
     Labels become B02 and the like; `labels`, one for each band, are used only where the cube has none, or where its own
-    only number the layers. An array of numpy or dask has its axes in this order. Raises CubeError for other dimensions,
-    missing or doubled labels, or sides below 4 px.
+    only number the layers. An array of numpy or dask has its axes in this order; of a Dataset the variables that are
+    bands are stacked. Raises CubeError for other dimensions, missing or doubled labels, or sides below 4 px.
     """
     cube = _wrap_array(cube, labels)
     cube = cube.rename({old: new for old, new in DIM_ALIASES.items() if old in cube.dims and new not in cube.dims})
@@ -130,15 +132,40 @@ def _wrap_array(cube: Any, labels: Sequence[str] | None) -> xr.DataArray:
         return cube
     kind = type(cube).__name__
     if isinstance(cube, xr.Dataset):
-        raise CubeError(
-            f"A cube must be an xarray.DataArray with dims (bands, y, x), not {kind}: give "
-            "dataset.to_dataarray('bands'), or import kappamask.scenes and call dataset.kappamask.mask()."
-        )
+        return _stack_variables(cube)
     if not hasattr(cube, "__array__") or getattr(cube, "ndim", 0) not in (3, 4):
         raise CubeError(f"A cube must be an xarray.DataArray with dims (bands, y, x), or an array with 3, not {kind}.")
     if labels is None:
         raise CubeError(f"A {kind} does not say which bands it holds: name them in order, bands=['B02', 'B03', …].")
     return xr.DataArray(cube, dims=("t", "bands", "y", "x")[-cube.ndim :])
+
+
+def _stack_variables(dataset: xr.Dataset) -> xr.DataArray:
+    """Stack the variables that are bands.
+
+    What tells how numbers are read must be the same for all.
+    """
+    whole = dataset.rename({old: new for old, new in DIM_ALIASES.items() if old in dataset.dims})
+    planes = {str(name): v for name, v in whole.data_vars.items() if set(v.dims) - {"t"} == {"y", "x"}}
+    names = {name: band_name(name) for name in planes if not are_numbered([*planes])}
+    found = [name for name in planes if names.get(name)]
+    if not found:
+        raise CubeError(
+            f"The Dataset has no variable (y, x) that is named like a band; it has {', '.join(map(str, whole))}: "
+            "rename them with dataset.rename({…: 'B02', …})."
+        )
+    facts = [{key: str(planes[name].attrs.get(key, planes[name].encoding.get(key))) for key in FACTS} for name in found]
+    if differing := [key for key in FACTS if len({fact[key] for fact in facts}) > 1]:
+        raise CubeError(
+            f"The bands of the Dataset differ in {', '.join(differing)}: import kappamask.scenes and call "
+            "dataset.kappamask.mask(), or make reflectances of them."
+        )
+    first = planes[found[0]]
+    cube = xr.concat([planes[name].drop_attrs() for name in found], "bands", coords="minimal", compat="override")
+    cube = cube.assign_coords(bands=[names[name] for name in found])
+    cube.attrs = dict(whole.attrs) | {key: value for key, value in first.attrs.items() if key != "long_name"}
+    cube.encoding = {key: first.encoding[key] for key in FACTS if key in first.encoding}
+    return cube
 
 
 def _compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:

@@ -74,7 +74,7 @@ def test_descriptions_of_a_file_name_layers_that_are_only_numbered(brightness):
 
 def test_what_is_no_cube_is_refused(brightness):
     cube = reflectance()
-    for what, fact in ((cube.to_dataset("bands"), "to_dataarray"), (cube.values[0], "3"), ("x.tif", "str")):
+    for what, fact in ((cube.values[0], "3"), ("x.tif", "str")):
         with pytest.raises(CubeError, match=fact):
             cloud_mask(what, bands=BANDS, level="L1C", model=brightness)
 
@@ -421,3 +421,26 @@ def test_an_image_below_the_least_side_is_reflected_up_to_it(brightness, height,
     cube = reflectance((len(BANDS), height, width))
     small = replace(brightness, least_side=40)
     xr.testing.assert_identical(mask_of(cube, small), mask_of(cube, brightness))
+
+
+def test_a_dataset_of_bands_is_masked_as_its_cube(brightness):
+    cube = reflectance()
+    dataset = cube.to_dataset("bands").assign_attrs(cube.attrs)
+    expected = cloud_mask(cube, model=brightness, level="L1C")
+    dataset["elevation"] = dataset["B02"]
+    xr.testing.assert_equal(cloud_mask(dataset, model=brightness, level="L1C"), expected)
+    named = dataset.rename(B02="blue", B03="green", B04="red")
+    xr.testing.assert_equal(cloud_mask(named.chunk(x=16), model=brightness, level="L1C").compute(), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda d: d.rename({name: f"b{i}" for i, name in enumerate(d, 1)}), "dataset.rename"),
+        (lambda d: d.assign(B02=d["B02"].assign_attrs(scale_factor=1e-4)), "scale_factor"),
+    ],
+)
+def test_a_dataset_that_does_not_say_how_it_is_read_is_refused(brightness, change, says):
+    dataset = reflectance().to_dataset("bands")
+    with pytest.raises(CubeError, match=says):
+        cloud_mask(change(dataset), model=brightness, level="L1C")

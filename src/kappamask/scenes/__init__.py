@@ -28,11 +28,9 @@ __all__ = [
     "class_statistics",
     "composite",
     "find_scenes",
-    "mask_cube",
     "open_scene",
     "quicklook",
     "read_mask",
-    "scan",
     "stack_masks",
     "write_mask",
 ]
