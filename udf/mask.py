@@ -31,9 +31,9 @@ def cloud_mask(
     """Classify every pixel of a Sentinel-2 cube with a KappaMask network.
 
     cube: dims (bands, y, x) or (t, bands, y, x) in any order, labels B01 … B12, B8A, AOT, WVP on `bands`,
-        numbers of any type, numpy or dask; or a plain array with the axes (bands, y, x) or (t, bands, y, x), and
-        `bands`. Sides of 4 px and more at 10 m. Never changed. Rows may run from south to
-        north, as the coordinate y then says; the mask runs as the cube does.
+        numbers of any type, numpy or dask; a Dataset with a variable for each band; or a plain array with the
+        axes (bands, y, x) or (t, bands, y, x), and `bands`. Sides of 4 px and more at 10 m. Never changed.
+        Rows may run from south to north, as the coordinate y then says; the mask runs as the cube does.
     level: "L1C" or "L2A"; may be left out where bands, attribute `level` or card decide.
     model: a card's id or a path to a card.
     radiometry: "reflectance", "dn_harmonized" (reflectance * 10000), "dn_offset" (the same plus 1000), or
