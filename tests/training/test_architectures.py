@@ -2,14 +2,21 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import numpy_helper
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
 
 # ruff: noqa: E402
 
-from kappamask.training.architectures import UNet, UNetPlusPlus, build_network, list_names
+from kappamask.training.architectures import CIRRUS_LIMITS, Compact, UNet, UNetPlusPlus, build_network, list_names
+from kappamask.training.export import export_onnx
+from kappamask.training.simulator.spectra import BANDS
 from kappamask.training.state import Plan, create_state
+from kappamask.training.weights import load_pretrained
+
+B10 = BANDS.index("B10")
 
 
 def parameters(network: torch.nn.Module) -> int:
@@ -64,3 +71,64 @@ def test_a_run_is_not_resumed_with_another_architecture(tmp_path: Path) -> None:
     create_state(plan).save(tmp_path / "last.pt")
     with pytest.raises(ValueError, match=r"last\.pt holds compact, not unet-5-32"):
         create_state(Plan(tmp_path, tmp_path, tmp_path, architecture="unet-5-32"))
+
+
+def draw_image(seed: int = 0) -> torch.Tensor:
+    """Return z-scores whose B10 lies within its limits, so that only weights and factors matter."""
+    image = torch.randn(1, 14, 64, 64, generator=torch.Generator().manual_seed(seed))
+    image[:, B10].clamp_(*CIRRUS_LIMITS)
+    return image
+
+
+def build_varied_network(seed: int = 0) -> Compact:
+    """Build a compact network whose batch normalisations differ from one another, as trained ones do."""
+    torch.manual_seed(seed)
+    network = build_network("compact")
+    assert isinstance(network, Compact)
+    network(torch.randn(4, 14, 64, 64))
+    return network.eval()
+
+
+@torch.no_grad()
+def test_faint_cirrus_changes_more_than_what_lies_beyond_the_limits_of_b10() -> None:
+    network, image = build_varied_network(), draw_image()
+    low, faint, thick = (image.clone() for _ in range(3))
+    low[:, B10], faint[:, B10], thick[:, B10] = CIRRUS_LIMITS[0], CIRRUS_LIMITS[1], 5.0
+    below = low.clone()
+    below[:, B10] = -2.0
+    assert not torch.equal(network(low), network(faint))
+    torch.testing.assert_close(network(faint), network(thick), rtol=0, atol=0)
+    torch.testing.assert_close(network(low), network(below), rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_a_checkpoint_with_another_factor_of_b10_answers_the_same() -> None:
+    network, image = build_varied_network(), draw_image()
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    state["gain"][B10] = 4.0
+    state["stem.0.0.weight"][:, B10] *= 3.0
+    read = build_varied_network(seed=1)
+    read.load_state_dict(state)
+    torch.testing.assert_close(read(image), network(image))
+    assert read.state_dict()["gain"][B10] == 12.0
+
+
+@torch.no_grad()
+def test_a_released_file_starts_training_whether_it_holds_the_factor_or_not(tmp_path: Path) -> None:
+    network, image = build_varied_network(), draw_image()
+    export_onnx(network, tmp_path / "folded.onnx")
+    model = onnx.load(tmp_path / "folded.onnx")
+    assert "Mul" not in [node.op_type for node in model.graph.node], "the factor is part of the first convolution"
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    stored = next(one for one in model.graph.initializer if one.name == first.input[1])
+    weights = numpy_helper.to_array(stored).copy()
+    weights[:, B10] /= 4.0
+    stored.CopyFrom(numpy_helper.from_array(weights, stored.name))
+    factors = torch.ones(14, 1, 1)
+    factors[B10] = 4.0
+    model.graph.initializer.append(numpy_helper.from_array(factors.numpy(), "network.gain"))
+    onnx.save(model, tmp_path / "multiplied.onnx")
+    for name in ("folded.onnx", "multiplied.onnx"):
+        read = build_varied_network(seed=1)
+        load_pretrained(read, tmp_path / name, draw_image(seed=2))
+        torch.testing.assert_close(read.eval()(image), network(image), atol=1e-4, rtol=1e-4)

@@ -22,8 +22,11 @@ WIDTHS: Final = (16, 40, 96, 160)
 #: Dilations of the residual blocks at 1/16; together they see more than 500 pixels to each side.
 DILATIONS: Final = (1, 2, 4, 1)
 LOWEST, HIGHEST = -2.0, 8.0
-#: Factor on the clipped inputs: cirrus moves B10 by a third of a deviation only, which would be learnt slowly.
-GAIN: Final = tuple(4.0 if band == "B10" else 1.0 for band in (*BANDS, "level"))
+#: Limits of B10 in the compact network, reflectances of -0.001 and 0.025: faint cirrus moves B10 by a third of a
+#: deviation, where thick cloud moves it by five and hid the difference (docs/training-rounds.md, fifth run).
+CIRRUS_LIMITS: Final = (-0.75, 0.3)
+#: Factor on the clipped B10, so that cirrus weighs as much as what other bands see.
+CIRRUS_GAIN: Final = 12.0
 #: Depth and filters of the first level, of the paper's grid of U-Nets.
 DEPTHS: Final = (5, 6, 7)
 FILTERS: Final = (32, 64, 128)
@@ -59,16 +62,25 @@ class Compact(nn.Module):
 
     `image` float32 (n, 14, y, x), z-scores of 13 bands and the level's plane, to logits (n, 4, y, x).
 
-    y and x are multiples of 16; what is below -2 or above 8 is clipped.
+    y and x are multiples of 16; what is below -2 or above 8 is clipped, B10 to `CIRRUS_LIMITS`.
+    Checkpoints with another `gain` are converted on loading: `load_state_dict` scales the first convolution.
     """
 
-    gain: Tensor
+    gain: Tensor | None
+    """Factor on each clipped channel, (14, 1, 1); None once it is part of the first convolution."""
+    lowest: Tensor
+    highest: Tensor
 
     def __init__(self, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         self.stride = STRIDE
         a, b, c, d = widths
-        self.register_buffer("gain", torch.tensor(GAIN)[:, None, None])
+        for name, usual, cirrus in (
+            ("gain", 1.0, CIRRUS_GAIN), ("lowest", LOWEST, CIRRUS_LIMITS[0]), ("highest", HIGHEST, CIRRUS_LIMITS[1])
+        ):  # fmt: skip
+            values = torch.tensor([cirrus if band == "B10" else usual for band in (*BANDS, "level")])
+            self.register_buffer(name, values[:, None, None], persistent=name == "gain")
+        self.register_load_state_dict_pre_hook(_rescale_first_weights)
         self.stem = nn.Sequential(build_convolution(CHANNELS, a, 4, stride=2), build_convolution(a, a))
         self.down = nn.ModuleList(
             nn.Sequential(build_convolution(i, o, 4, stride=2), build_convolution(o, o))
@@ -81,7 +93,8 @@ class Compact(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return the logits of the four classes."""
-        x = self.stem(torch.clamp(image, LOWEST, HIGHEST) * self.gain)
+        clipped = torch.minimum(torch.maximum(image, self.lowest), self.highest)
+        x = self.stem(clipped if self.gain is None else clipped * self.gain)
         skips = []
         for down in self.down:
             skips.append(x)
@@ -92,6 +105,15 @@ class Compact(nn.Module):
             x = join(torch.cat((up, skip), dim=1))
         logits: Tensor = self.head(x)
         return logits
+
+
+def _rescale_first_weights(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Scale the first weights of a state with another `gain` to that of `network`."""
+    assert isinstance(network, Compact)
+    name, first = f"{prefix}gain", f"{prefix}stem.0.0.weight"
+    if network.gain is not None and name in state and not torch.equal(state[name], network.gain.to(state[name].device)):
+        state[first] = state[first] * state[name] / network.gain.to(state[name].device)
+        state[name] = network.gain.clone()
 
 
 class Scores(nn.Module):

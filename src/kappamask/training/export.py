@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import subprocess
@@ -24,7 +25,7 @@ from kappamask.training.model_card import NOBODY, Owner, write_card
 from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.state import get_architecture, read_checkpoint
 from kappamask.training.validate import calibrate, score_backgrounds, score_by_bands, score_by_kind, validate
-from kappamask.training.weights import average_weights, fold_batch_norm, load_pretrained, shift_class_odds
+from kappamask.training.weights import average_weights, fold_batch_norm, fold_gain, load_pretrained, shift_class_odds
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.
 OPSET, IR_VERSION = 17, 8
@@ -68,7 +69,7 @@ def export_onnx(network: nn.Module, path: Path, temperature: float = 1.0) -> flo
     Raises ValueError if that is 1e-4 or more.
     """
     axes = {0: "n", 2: "y", 3: "x"}
-    scores = Scores(network, temperature).eval()
+    scores = Scores(fold_gain(copy.deepcopy(network)), temperature).eval()
     with atomic_write(path) as draft:
         # The successor of this exporter asks for onnxscript and for a newer opset than ONNX Runtime 1.16 reads.
         torch.onnx.export(

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kappamask.models import WeightsError
-from kappamask.training.architectures import CLASSES
+from kappamask.training.architectures import CLASSES, Compact
 
-__all__ = ["average_weights", "fold_batch_norm", "shift_class_odds"]
+__all__ = ["average_weights", "fold_batch_norm", "fold_gain", "shift_class_odds"]
 
 
 def load_pretrained(network: nn.Module, path: Path, images: Tensor) -> None:
@@ -30,6 +30,7 @@ def load_pretrained(network: nn.Module, path: Path, images: Tensor) -> None:
     training step starts from there. Raises WeightsError for a file of another architecture, or no ONNX.
     """
     stored = _read_convolutions(path)
+    gains = [network.gain] if isinstance(network, Compact) and network.gain is not None else []
 
     def fill(layer: nn.Module, _: Any) -> None:
         weight, bias = next(stored, (torch.empty(0), torch.empty(0)))
@@ -37,7 +38,7 @@ def load_pretrained(network: nn.Module, path: Path, images: Tensor) -> None:
             raise WeightsError(
                 f"{path} holds another architecture: its convolutions do not have this network's shapes."
             )
-        layer.weight.copy_(weight)
+        layer.weight.copy_(weight / gains.pop().cpu() if gains else weight)
         if layer.bias is not None:
             layer.bias.copy_(bias)
         carried[:] = [bias]
@@ -62,16 +63,21 @@ def load_pretrained(network: nn.Module, path: Path, images: Tensor) -> None:
 
 
 def _read_convolutions(path: Path) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield weight and bias of each convolution, in the order of the graph."""
+    """Yield weight and bias of each convolution, in the order of the graph.
+
+    The factor on the input that files before 2026-11-29 hold is multiplied into the first.
+    """
     try:
         graph = onnx.load(path, load_external_data=False).graph
     except DecodeError as error:
         raise WeightsError(f"{path} is no ONNX file, or is cut off; a released network is needed.") from error
-    stored = {one.name: one for one in graph.initializer}
+    stored = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
+    gain = stored.get("network.gain", torch.ones(()))
     for node in graph.node:
         if node.op_type == "Conv":
-            weight, bias = (torch.from_numpy(numpy_helper.to_array(stored[name]).copy()) for name in node.input[1:3])
-            yield weight, bias
+            weight, bias = (stored[name] for name in node.input[1:3])
+            yield weight * gain, bias
+            gain = torch.ones(())
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
@@ -83,6 +89,19 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         for i, (layer, following) in enumerate(pairwise(parts)):
             if isinstance(layer, nn.Conv2d) and isinstance(following, nn.BatchNorm2d):
                 parts[i], parts[i + 1] = fuse_conv_bn_eval(layer, following), nn.Identity()
+    return network
+
+
+def fold_gain(network: nn.Module) -> nn.Module:
+    """Fold the input factors of a compact network into its first convolution, in place.
+
+    The network is returned; others come back as they are.
+    """
+    if isinstance(network, Compact) and network.gain is not None:
+        first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+        with torch.no_grad():
+            first.weight.mul_(network.gain)
+        network.gain = None
     return network
 
 
