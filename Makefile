@@ -50,7 +50,7 @@ $(VENV)/bench: $(READY)
 	$(BIN)/python -m pip install --quiet $(PACKAGE)[bench]
 	touch $@
 
-# Ten minutes: compact beside its peers, then each step against the commit before and the stored baseline.
+# Ten minutes: compact and its peers, then each step against the commit before and the stored baseline.
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py $(if $(PRODUCT),--product)
 	$(BIN)/python benchmarks/regressions.py

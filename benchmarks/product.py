@@ -83,7 +83,10 @@ def write(folder: Path) -> None:
 
 
 def write_bands(folder: Path, array: np.ndarray, side: int) -> None:
-    """Write uint16 (band, y, x), repeated to `side` px of 10 m, as a JPEG 2000 for each band."""
+    """Write a JPEG 2000 of `side` px of 10 m for each band.
+
+    array: uint16 (band, y, x), repeated to that size.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
     for values, (band, metres) in zip(array, NATIVE_M.items(), strict=True):

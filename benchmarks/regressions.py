@@ -1,4 +1,4 @@
-"""Time this tree against the commit before it, turn by turn in one run, and against a stored baseline.
+"""Time this tree against the commit before it, and against a stored baseline.
 
 `python benchmarks/regressions.py [--against REVISION] [--rounds N] [--store]`. A step that takes more than 10 % longer
 than at REVISION (left out, HEAD where files are changed, else the commit before it) is printed as a regression.
@@ -39,7 +39,7 @@ Times = dict[str, float]
 
 
 def prepare(folder: Path) -> None:
-    """Write real pixels under painted clouds, as an array and as a product of JPEG 2000."""
+    """Write real pixels under painted clouds, as an array and as JPEG 2000."""
     from kappamask.models import SENTINEL2_BANDS
     from kappamask.workflows.demo import paint
 
@@ -95,7 +95,10 @@ def time_in_turns(before: Path, folder: Path, rounds: int) -> tuple[Times, Times
 
 
 def compare_times(old: Times, new: Times, unit: float, stored: Times) -> list[dict[str, Any]]:
-    """Return a row for each step: seconds, ratio to `old`, products of matrices, ratio of these to `stored`."""
+    """Return a row for each step, with its ratios.
+
+    Seconds, ratio to `old`, products of matrices, and the ratio of these to `stored`.
+    """
     rows = []
     for name, seconds in new.items():
         row: dict[str, Any] = {"step": name, "seconds": seconds, "products": seconds / unit}
@@ -106,7 +109,7 @@ def compare_times(old: Times, new: Times, unit: float, stored: Times) -> list[di
 
 
 def find_regressions(rows: list[dict[str, Any]]) -> list[str]:
-    """Return a line for each step that takes over 10 % longer than at the other commit."""
+    """Return a line for each step that takes over 10 % longer than before."""
     return [
         f"{row['step']}: {row['against_commit'] - 1:.0%} longer"
         for row in rows if row["against_commit"] is not None and row["against_commit"] > LIMIT

@@ -1,6 +1,6 @@
-"""Time the steps of a mask in one process: `python steps.py FOLDER`, which `regressions.py` has filled.
+"""Time the steps of a mask in one process: `python steps.py FOLDER`.
 
-Prints JSON, seconds by step. Only public names are used, so that earlier versions can be timed by the same file; a step
+`regressions.py` fills the folder. Prints JSON, seconds by step. Only public names are used, so that earlier versions can be timed by the same file; a step
 that a version does not know is left out.
 """
 
