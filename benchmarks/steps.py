@@ -1,7 +1,7 @@
 """Time the steps of a mask in one process: `python steps.py FOLDER`.
 
-`regressions.py` fills the folder. Prints JSON, seconds by step. Only public names are used, so that earlier versions can be timed by the same file; a step
-that a version does not know is left out.
+`regressions.py` fills the folder. Prints JSON, seconds by step. Only public names are used, so that the same file times
+earlier versions, too; a step that a version does not know is left out.
 """
 
 import json
