@@ -77,7 +77,7 @@ def _from_attribute(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Deci
 
 
 def _stated_reason(mode: str, attributes: Mapping[str, Any]) -> str:
-    """Return the reason that a reader gave for this very mode, else that the attribute says so."""
+    """Return the reason that a reader gave for this mode, else the attribute itself."""
     of, _, reason = str(attributes.get(RADIOMETRY_REASON, "")).partition(": ")
     return reason if of == mode and reason else "from the attribute 'radiometry'"
 

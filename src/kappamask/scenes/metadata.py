@@ -56,7 +56,7 @@ def attributes(name: str, tags: Mapping[str, Any], level: str | None, packed: st
 
 
 def name_source(radiometry: str | None, source: str = "scale and offset") -> dict[str, str]:
-    """Make the attributes that say why the numbers are read so, and what denies the offset.
+    """Make the attributes that say why the radiometry is this one.
 
     The pixels may raise a doubt about such a statement, which they do not about one that somebody made.
     """
@@ -148,7 +148,7 @@ def packing(
 
 
 def resolve_radiometry(name: str, signals: Mapping[str, str | None], remedy: str) -> Decision | None:
-    """Return the one radiometry that all signals give, and which give it, or None without a signal.
+    """Return the radiometry that all signals agree on, and their names; None without signals.
 
     Raises SceneError, naming both, where they differ.
     `remedy`: how to say which, for the error.

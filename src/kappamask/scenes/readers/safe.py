@@ -205,7 +205,10 @@ def _level(product: Product, root: Element) -> str:
 
 
 def _resolve_radiometry(product: Product, root: Element, version: str) -> Decision:
-    """Decide dn_harmonized or dn_offset by the offsets that are listed; SceneError where a baseline denies that."""
+    """Decide dn_harmonized or dn_offset by the list of offsets.
+
+    Raises SceneError where the baseline contradicts the list.
+    """
     texts = [text for tag in QUANTIFICATIONS if (text := _text(root, tag))]
     scale = 1 / _number(product, QUANTIFICATIONS[0], texts[0] if texts else "")
     offsets = _offsets(product, root)
