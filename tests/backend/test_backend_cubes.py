@@ -232,9 +232,9 @@ def test_scenes_of_the_zone_that_an_extent_is_in_are_taken_alone(
 
 def test_scenes_of_another_zone_are_not_left_out_where_they_alone_cover(tmp_path: Path) -> None:
     x, y = lay_across(tmp_path, west=-300, east=80)
-    for box, crs in (((x - 150, y - 100, x + 300, y + 100), 32760), ((179.999, -17.001, -179.998, -16.999), 4326)):
+    for extent, crs in (((x - 150, y - 100, x + 300, y + 100), 32760), ((179.999, -17.001, -179.998, -16.999), 4326)):
         with pytest.raises(SceneError, match="different grids"):
-            load(index(tmp_path), Request(extent=box, crs=crs))
+            load(index(tmp_path), Request(extent=extent, crs=crs))
 
 
 def test_the_extent_of_scenes_across_180_degrees_is_no_globe(tmp_path: Path) -> None:
