@@ -209,7 +209,10 @@ def test_scenes_on_other_grids_are_refused(tmp_path: Path, place: dict[str, Any]
 
 
 def lay_across(folder: Path, west: int = -120, east: int = -300) -> tuple[float, float]:
-    """Scenes of one day on either side of 180 degrees, each in its own zone; x and y of 180 degrees in the western."""
+    """Write scenes on either side of 180 degrees, each in its own zone.
+
+    Returns x and y of 180 degrees in the western zone.
+    """
     for epsg, name, shift, longitude in ((32760, "w.tif", west, 180), (32701, "e.tif", east, -180)):
         x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(longitude, -17)
         write_scene(folder, name, epsg=epsg, origin=(round(x, -1) + shift, round(y, -1) + 200))

@@ -107,9 +107,9 @@ def test_an_area_in_metres_across_the_antimeridian() -> None:
 UNCUT = "POLYGON((179.97 -18.1,-179.99 -18.1,-179.99 -18.0,179.97 -18.0,179.97 -18.1))"
 
 
-@pytest.mark.parametrize(("area", "told"), [("-179.99,-18.1,179.97,-18.0", "--max-jobs"), (UNCUT, "180.1")])
+@pytest.mark.parametrize(("area", "says"), [("-179.99,-18.1,179.97,-18.0", "--max-jobs"), (UNCUT, "180.1")])
 def test_an_area_that_spans_the_world_is_asked_about(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], area: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], area: str, says: str
 ) -> None:
     monkeypatch.setattr(
         "kappamask.openeo_process.connection.connect_or_explain", lambda _: pytest.fail("the back-end was asked")
@@ -117,7 +117,7 @@ def test_an_area_that_spans_the_world_is_asked_about(
     words = ("--backend", "http://127.0.0.1:9", "--collection", "SENTINEL2_L2A", "--dates", "2024-06-01/2024-06-02")
     refusal = runner(monkeypatch, capsys)("submit", *words, f"--area={area}", "-o", tmp_path)
     assert refusal.code == 1
-    assert told in refusal.err
+    assert says in refusal.err
     assert "antimeridian" in refusal.err
     assert not any(tmp_path.iterdir())
 

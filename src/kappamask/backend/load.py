@@ -151,7 +151,7 @@ def _choose(scenes: Sequence[SceneRecord], request: Request) -> list[SceneRecord
 
 
 def _prefer_zone(scenes: list[SceneRecord], request: Request) -> list[SceneRecord]:
-    """Select the scenes in the CRS of the extent, if others cover nothing more of it.
+    """Select the scenes in the extent's CRS, if others cover nothing more of it.
 
     Products of neighbouring zones overlap, so an extent along a border of zones meets those of both.
     """

@@ -41,9 +41,9 @@ def split_box(
 
 
 def join_boxes(boxes: Iterable[Box]) -> Box:
-    """Find the box round boxes of degrees; its west is larger than its east across the antimeridian.
+    """Find the box of degrees round others.
 
-    One across that would be wider than half the globe becomes that around the globe.
+    Its west is larger than its east across the antimeridian. One across that would be wider than half the globe becomes that around the globe.
     """
     wests, souths, easts, norths = zip(*boxes, strict=True)
     south, north = min(souths), max(norths)
