@@ -43,7 +43,8 @@ def split_box(
 def join_boxes(boxes: Iterable[Box]) -> Box:
     """Find the box of degrees round others.
 
-    Its west is larger than its east across the antimeridian. One across that would be wider than half the globe becomes that around the globe.
+    Its west is larger than its east across the antimeridian; one across that would be wider than half the globe becomes
+    that around the globe.
     """
     wests, souths, easts, norths = zip(*boxes, strict=True)
     south, north = min(souths), max(norths)
