@@ -10,7 +10,7 @@ import xarray as xr
 from kappamask.models import CubeError
 from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
-from kappamask.udf.pixel_evidence import PixelStatistics
+from kappamask.udf.pixel_statistics import PixelStatistics
 from kappamask.udf.radiometry_metadata import QUANTIFICATION, RADIOMETRY_REASON, RADIOMETRY_SOURCE
 
 __all__ = ["SCENE_FACTS", "add_scene_facts", "apply_scene_facts", "find_shifted", "split_dates"]

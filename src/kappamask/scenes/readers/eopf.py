@@ -21,8 +21,7 @@ from rasterio.transform import Affine
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import band_name, choose, parse_baseline, product_facts, require_all_bands
-from kappamask.scenes.cube import make_cube, write_grid
-from kappamask.scenes.grid import check_regular, halve_grid, to_coordinates
+from kappamask.scenes.grid import check_regular, halve_grid, make_cube, to_coordinates, write_grid
 from kappamask.scenes.metadata import (
     attributes,
     name_reason,

@@ -17,7 +17,7 @@ from kappamask.files.untrusted import parse_xml
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import choose, parse_baseline, parse_tile, require_all_bands
-from kappamask.scenes.cube import make_cube, write_grid
+from kappamask.scenes.grid import make_cube, write_grid
 from kappamask.scenes.metadata import (
     attributes,
     name_reason,
