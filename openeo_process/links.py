@@ -1,17 +1,22 @@
 """Read where assets of results lie and what they cover, in STAC 1.0 and 1.1."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from kappamask.models import JobError
 
-__all__ = ["find_bounds", "find_link"]
+__all__ = ["find_bounds", "find_day", "find_link"]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north."""
 FETCHED_BY = ("http", "https", "")
 """Schemes of addresses that are fetched; none where it is relative to the back-end's."""
+
+DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?=T|$)")
+KEY_DAY = re.compile(r"_(\d{4}-\d\d-\d\d)T[\d:.]+Z_")
+"""Of keys such as 5a5b12b6-08f1-4eb6-b226-7d548a5a3231_2025-09-21T00:00:00Z_openEO."""
 
 
 def find_link(key: str, asset: Mapping[str, Any]) -> str:
@@ -29,6 +34,16 @@ def find_link(key: str, asset: Mapping[str, Any]) -> str:
             f"The back-end gives no https address for the result {key!r}; needed is an href. See what it answers with "
             "connection.job(…).get_results().get_metadata()."
         ) from None
+
+
+def find_day(key: str, asset: Mapping[str, Any]) -> str | None:
+    """Read the day of an asset, such as 2025-09-21, or None.
+
+    It is in the asset, or in its key in results of STAC 1.1.
+    """
+    stated = asset.get("datetime") or asset.get("start_datetime")
+    found = DAY.match(stated) if isinstance(stated, str) else KEY_DAY.search(key)
+    return found[1] if found else None
 
 
 def find_bounds(asset: Mapping[str, Any]) -> Bounds | None:

@@ -15,7 +15,7 @@ from kappamask.files.download import Answer, append_rest, hash_file, part_path, 
 from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 from kappamask.models.errors import DownloadError
-from kappamask.openeo_process.links import find_bounds, find_link
+from kappamask.openeo_process.links import find_bounds, find_day, find_link
 from kappamask.openeo_process.results import MANIFEST, name_files, place_file
 
 __all__ = [
@@ -66,7 +66,7 @@ def list_assets(connection: openeo.Connection, job_id: str) -> list[Asset]:
     if not listed:
         raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
     links = {key: find_link(key, entry) for key, entry in listed.items()}
-    names = name_files(links)
+    names = name_files(links, {key: find_day(key, entry) for key, entry in listed.items()})
     return [Asset(names[key], links[key], one.get("file:size"), find_bounds(one)) for key, one in listed.items()]
 
 
