@@ -19,7 +19,7 @@ from kappamask.files.geojson import join_boxes
 from kappamask.models import RadiometryError, SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.grid import to_coordinates
-from kappamask.udf.pixel_evidence import compute_statistics
+from kappamask.udf.pixel_statistics import compute_statistics
 from kappamask.udf.radiometry import AUXILIARY, decide_radiometry, scale_and_offset
 
 __all__ = ["Request", "load", "remove_offset"]
