@@ -90,7 +90,7 @@ class ConversionError(KappaMaskError):
 
 
 def describe_error(error: Exception) -> str:
-    """Describe an error on one line, with its class if it is not of this project."""
+    """Describe an error on one line, with its class unless it is our own."""
     known = isinstance(error, KappaMaskError | OSError)
     return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
 
