@@ -50,8 +50,10 @@ $(VENV)/bench: $(READY)
 	$(BIN)/python -m pip install --quiet $(PACKAGE)[bench]
 	touch $@
 
+# Ten minutes: compact and its peers, then each step against the commit before and the stored baseline.
 bench: $(VENV)/bench
 	$(BIN)/python benchmarks/run.py $(if $(PRODUCT),--product)
+	$(BIN)/python benchmarks/regressions.py
 
 docs: $(READY)
 	$(BIN)/mkdocs build --strict --quiet -d build/site

@@ -79,13 +79,22 @@ def write(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         array = paint(Path(scratch), 8).cube.values[:, :PIECE, :PIECE]
     np.save(folder / PIECE_FILE, array)
+    write_bands(folder, array, SIDE)
+
+
+def write_bands(folder: Path, array: np.ndarray, side: int) -> None:
+    """Write a JPEG 2000 of `side` px of 10 m for each band.
+
+    array: uint16 (band, y, x), repeated to that size.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
     for values, (band, metres) in zip(array, NATIVE_M.items(), strict=True):
-        _write_band(folder / f"{WRITTEN}_{band}.jp2", values[:: metres // 10, :: metres // 10], metres, random)
+        small = values[:: metres // 10, :: metres // 10]
+        _write_band(folder / f"{WRITTEN}_{band}.jp2", small, metres, random, side * 10 // metres)
 
 
-def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Generator) -> None:
-    side = SIDE * 10 // metres
+def _write_band(path: Path, small: np.ndarray, metres: int, random: np.random.Generator, side: int) -> None:
     image = np.pad(small, [(0, side - n) for n in small.shape], mode="symmetric").astype(np.float32)
     image += random.standard_normal(image.shape, dtype=np.float32) * np.float32(NOISE)
     facts = {"count": 1, "dtype": "uint16", "height": side, "width": side, "crs": "EPSG:32618"}

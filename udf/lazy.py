@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.models.extras import missing_extra
-from kappamask.udf import eager, windows
-from kappamask.udf.pixel_evidence import PixelStatistics
+from kappamask.models.errors import missing_extra
+from kappamask.udf import predict, windows
+from kappamask.udf.pixel_statistics import PixelStatistics
 from kappamask.udf.preprocess import InputSpec
 from kappamask.udf.radiometry import check_radiometry
 
@@ -23,7 +23,7 @@ SAMPLE_BLOCKS = 3
 
 
 def mask_date(values: Any, spec: InputSpec, scores: bool) -> tuple[Any, Any]:
-    """Classify a dask array (band, y, x) lazily, equal to `eager.mask_date`.
+    """Classify a dask array (band, y, x) lazily, equal to `predict.mask_date`.
 
     Tasks of `values` stay as they are, so that what else is made of them in one computation shares them.
     """
@@ -76,10 +76,10 @@ def _lazy_block(values: Any, rows: tuple[int, int], columns: tuple[int, int], sp
 def _mask_block(
     values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], spec: InputSpec, scores: bool
 ) -> NDArray[Any]:
-    seen = eager.sample_statistics(values, spec, eager.sampling_step(values.shape[1] * values.shape[2]))
+    seen = predict.sample_statistics(values, spec, predict.sampling_step(values.shape[1] * values.shape[2]))
     assert spec.decision is not None
     check_radiometry(spec.decision, seen)
-    mask, score = eager.mask_windows(values, spec, scores, *plans)
+    mask, score = predict.mask_windows(values, spec, scores, *plans)
     y, x = inner
     return mask[None, y, x] if score is None else np.concatenate([mask[None, y, x], score[:, y, x]])
 
@@ -128,12 +128,12 @@ def sample_statistics(values: Any, spec: InputSpec) -> PixelStatistics:
     """
     rows, columns = list_blocks(values)
     chosen = [*product(_pick_evenly(rows), _pick_evenly(columns))]
-    step = eager.sampling_step(sum((y.stop - y.start) * (x.stop - x.start) for y, x in chosen))
+    step = predict.sampling_step(sum((y.stop - y.start) * (x.stop - x.start) for y, x in chosen))
     found = compute_all([values[:, y, x][:, ::step, ::step] for y, x in chosen])
-    seen = eager.pixel_statistics(np.concatenate([eager.subsample(one, 1) for one in found], axis=1), spec)
+    seen = predict.pixel_statistics(np.concatenate([predict.subsample(one, 1) for one in found], axis=1), spec)
     others = product(rows, columns)
     while seen.empty and (block := next(others, None)):
-        seen = eager.sample_statistics(compute_block(values, *block), spec)
+        seen = predict.sample_statistics(compute_block(values, *block), spec)
     return seen
 
 

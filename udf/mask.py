@@ -7,10 +7,12 @@ import xarray as xr
 
 from kappamask.models import ModelCard
 from kappamask.models.mask_options import MaskOptions
+from kappamask.udf import lazy, predict
 from kappamask.udf.cube import check_names
 from kappamask.udf.label import join_dates, label_result
-from kappamask.udf.predict import predict_dates
-from kappamask.udf.prepare import flip_axes, prepare_inputs
+from kappamask.udf.predict import Prediction
+from kappamask.udf.prepare import PreparedCube, flip_axes, prepare_inputs
+from kappamask.udf.preprocess import pad_for_mosaic
 from kappamask.udf.series import apply_scene_facts, split_dates
 
 __all__ = ["cloud_mask", "mask_cube"]
@@ -86,8 +88,19 @@ def mask_cube(
     if isinstance(cube, xr.DataArray):
         cube = apply_scene_facts(cube, options)
     prepared = prepare_inputs(cube, options, warn)
-    result = label_result(predict_dates(prepared, scores=options.scores), prepared, scores=options.scores)
+    result = label_result(_predict_dates(prepared, scores=options.scores), prepared, scores=options.scores)
     if isinstance(result, xr.Dataset):
         layers = {name: flip_axes(layer, prepared.flipped) for name, layer in result.data_vars.items()}
         return xr.Dataset(layers, attrs=result.attrs)
     return flip_axes(result, prepared.flipped)
+
+
+def _predict_dates(prepared: PreparedCube, *, scores: bool) -> list[Prediction]:
+    """Predict each date of a cube, lazily where the cube is lazy."""
+    predict_date = lazy.mask_date if prepared.is_lazy else predict.mask_date
+    found: list[Prediction] = []
+    for date in prepared.dates:
+        values, y, x = pad_for_mosaic(date.data, prepared.spec)
+        mask, score = predict_date(values, prepared.spec, scores)
+        found.append((mask[y, x], None if score is None else score[:, y, x]))
+    return found

@@ -1,61 +1,37 @@
-"""Sample statistics of pixels that tell the radiometry of a cube.
+"""Hold each reading of a cube's numbers against statistics of its pixels.
 
 Sentinel-2 products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000; archives
 serve them as they are, with the 1000 taken away ("harmonised"), or as reflectance. Getting this wrong moves
-every reflectance by 0.1, so each reading is held against the pixels.
+every reflectance by 0.1, so what metadata say is checked.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import nan
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from kappamask.udf.pixel_statistics import MIN_DARK_WITH_OFFSET, MIN_PIXELS, REFLECTANCE_MEDIAN, PixelStatistics
+from kappamask.udf.radiometry_metadata import MODES
 
 __all__ = [
     "CLIPPED_BRIGHT",
-    "EIGHT_BIT_P99",
-    "MIN_PIXELS",
-    "NO_PIXELS",
     "OFFSET_LEFT_IN",
     "OFFSET_TAKEN_TWICE",
     "OTHER_SCALE",
-    "REFLECTANCE_MEDIAN",
     "Contradiction",
-    "PixelStatistics",
-    "compute_statistics",
     "explain_offset_left_in",
-    "find_constant",
     "find_contradiction",
-    "find_zero_bands",
+    "find_other_scale",
     "infer_radiometry",
 ]
 
-REFLECTANCE_MEDIAN = 3.0
-"""No scene is that bright (snow and glint stay below 2); half of the digital numbers of any scene are above."""
 EIGHT_BIT_P99 = 300.0
 """99 % of the numbers below this are no Sentinel-2 digital numbers but a picture or percents: reflectance 0.03."""
 INFERRED_P99 = 1000.0
 """Pixels alone do not tell dark water from numbers of another scale, 1000 for a reflectance of 1: reflectance 0.1."""
-MIN_WITH_OFFSET = 900.0
-"""With the offset of 1000, hardly any number is below 900: reflectance -0.01."""
-MIN_DARK_WITH_OFFSET = 800.0
-"""With the offset the same percentile, as digital number, is never below this: `MIN_DARK`."""
 OFFSET_LEFT_IN = "reflectance with the offset of 0.1 left in"
 OFFSET_TAKEN_TWICE = "numbers whose offset was taken away twice"
 OTHER_SCALE = "numbers of another scale"
-MIN_PIXELS = 256
-"""Fewer valid pixels than this prove nothing."""
-CIRRUS_OFFSET = (950.0, 1100.0)
-"""Clear median of L1C B10: 1000 to 1030 with offset, 0 to 50 without."""
-CIRRUS_SPREAD = 100.0
-"""90 % of a clear B10 lie within this; a B10 that is bright because of cloud varies more."""
-DARK_BANDS = ("B02", "B03", "B04", "B11")
 RESIDUAL_OFFSET = 0.1
 """The radiometric offset as reflectance: what stays in where it was not taken away."""
-MIN_DARK = -0.02
-"""The 5 % percentile of the dark bands, as reflectance, is never below this, not even in deep shade."""
 MIN_P1_WITH_OFFSET = (0.09, 0.165)
 """The 1 % percentile of the darkest band lies here with the offset left in; without it, below."""
 AIR_WITH_OFFSET = 0.15
@@ -66,89 +42,12 @@ DIM_P1 = 0.2
 """With the offset left in, the 1 % percentile of most bands is below; snow and cloud are dark in few bands or none."""
 RED_SLOPE = 0.05
 """The 1 % percentile of B04 exceeds that of B02 by more over sand, which may be bright without any offset."""
-MIN_BANDS = 3
-"""In fewer bands the same number may be chance."""
-CONSTANT_SHARE = 0.05
-"""So many pixels that hold one number in all bands are no surface, but a nodata value that nobody declared."""
-ZERO_SHARE = 0.2
-"""So many pixels that hold declared nodata in one required band, but not in others, are no dark water."""
 CLIPPED_BRIGHT = (0.5, 2.0)
 """Reflectances at which programs clip clouds and snow: one number in all bands may be measured there."""
-
-
-@dataclass(frozen=True)
-class PixelStatistics:
-    """Statistics of the valid pixels of a sample; NaN where there are none.
-
-    Numbers that are exactly 0 are left out: they are nodata, or the padding of a single band.
-    """
-
-    median: float
-    """Of all bands."""
-    p99: float
-    p0_1: float
-    """0.1 % percentile."""
-    dark_p5: float
-    """5 % percentile of B02, B03, B04 and B11, where the offset would show."""
-    cirrus: float
-    """Median of B10."""
-    cirrus_spread: float
-    """95 % less 5 % percentile of B10."""
-    fractional: bool
-    """More than 1 % of the numbers are not whole."""
-    pixels: int
-    """How many valid pixels there were, without those of `constant`."""
-    band_p1: tuple[tuple[str, float], ...] = ()
-    """1 % percentile of each band."""
-    constant: float = nan
-    """A number that a large part of the pixels hold in all bands; they count for no other figure."""
-    constant_share: float = 0.0
-    zero_bands: tuple[tuple[str, float], ...] = ()
-    """Required bands in which many pixels hold 0 although 0 is declared nodata and other bands have data; shares."""
-    level: str = ""
-    """L1C or L2A."""
-
-    @property
-    def empty(self) -> bool:
-        """No valid pixel was sampled."""
-        return self.pixels == 0
-
-    @property
-    def shows_offset(self) -> bool:
-        """B10 lies, narrowly, where only the offset puts it, and nothing is darker."""
-        where = CIRRUS_OFFSET[0] <= self.cirrus <= CIRRUS_OFFSET[1] and self.cirrus_spread <= CIRRUS_SPREAD
-        return where and self.p0_1 >= MIN_WITH_OFFSET
-
-    def shows_no_offset(self, scale: float = 1e-4) -> bool:
-        """Tell whether too many numbers are below what the offset alone comes to.
-
-        `scale` makes reflectances of the numbers.
-        """
-        unit = 1e-4 / scale
-        return self.dark_p5 < MIN_DARK_WITH_OFFSET * unit or self.cirrus < MIN_WITH_OFFSET * unit
-
-    @property
-    def may_hold_offset(self) -> bool:
-        """Hardly any number is below what the offset alone comes to."""
-        return not self.p0_1 < MIN_WITH_OFFSET
-
-    def lies_below_zero(self, scale: float) -> bool:
-        """Tell whether the darkest pixels show that the offset was taken away twice.
-
-        `scale` makes reflectances of the numbers.
-        """
-        return self.dark_p5 * scale < MIN_DARK
-
-    @property
-    def shows_offset_in_reflectance(self) -> bool:
-        """B10 lies, narrowly, where only an offset left in puts it, and nothing is darker."""
-        low, high = (limit / 1e4 for limit in CIRRUS_OFFSET)
-        where = low <= self.cirrus <= high and self.cirrus_spread <= CIRRUS_SPREAD / 1e4
-        return where and self.p0_1 >= MIN_WITH_OFFSET / 1e4
-
-
-NO_PIXELS = PixelStatistics(nan, nan, nan, nan, nan, nan, fractional=False, pixels=0)
-"""Where no pixel was looked at."""
+BRIGHTEST_P99 = 25_000.0
+"""99 % of digital numbers are below: reflectance 2.5, and snow and glint stay below 2."""
+SATURATED = 65_535.0
+"""Pixels of 65535 are fill or saturated, whatever the scale."""
 
 
 class Contradiction(NamedTuple):
@@ -157,73 +56,6 @@ class Contradiction(NamedTuple):
     looks_like: str
     why: str
     certain: bool
-
-
-def compute_statistics(
-    values: NDArray[np.float32], bands: tuple[str, ...], valid: NDArray[np.bool_]
-) -> PixelStatistics:
-    """Compute statistics of the `valid` (pixel) ones of `values` (band, pixel)."""
-    seen = values[:, valid]
-    constant, where = find_constant(seen)
-    share = float(where.mean()) if where.size else 0.0
-    seen = seen[:, ~where]
-    numbers = _drop_zeros(seen)
-    dark = _drop_zeros(seen[[i for i, band in enumerate(bands) if band in DARK_BANDS]])
-    cirrus = _drop_zeros(seen[[i for i, band in enumerate(bands) if band == "B10"]])
-    lowest, median, p99 = _percentiles(numbers, 0.1, 50, 99)
-    low, middle, high = _percentiles(cirrus, 5, 50, 95)
-    return PixelStatistics(
-        median=median,
-        p99=p99,
-        p0_1=lowest,
-        dark_p5=_percentiles(dark, 5)[0],
-        cirrus=middle,
-        cirrus_spread=high - low,
-        fractional=bool(np.count_nonzero(numbers != np.rint(numbers)) > 0.01 * numbers.size),
-        pixels=seen.shape[1] if numbers.size else 0,
-        band_p1=tuple((band, _percentiles(_drop_zeros(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)),
-        constant=constant,
-        constant_share=share,
-    )
-
-
-def find_constant(seen: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
-    """Find the number that many pixels hold in all bands, else NaN.
-
-    seen: (band, pixel). Also returns which pixels hold it.
-
-    Pixels of 0 are nodata anyway, and where all pixels are alike there is nothing to tell them from.
-    """
-    nowhere = np.zeros(seen.shape[1], bool)
-    if len(seen) < MIN_BANDS or seen.shape[1] < MIN_PIXELS:
-        return nan, nowhere
-    flat = (seen == seen[0]).all(axis=0) & (seen[0] != 0)
-    if np.count_nonzero(flat) < CONSTANT_SHARE * flat.size:
-        return nan, nowhere
-    numbers, counts = np.unique(seen[0, flat], return_counts=True)
-    most = counts.argmax()
-    if not CONSTANT_SHARE * flat.size <= counts[most] < flat.size:
-        return nan, nowhere
-    return float(numbers[most]), flat & (seen[0] == numbers[most])
-
-
-def find_zero_bands(values: NDArray[np.float32], bands: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Find the bands of `values` (band, pixel) in which many pixels hold 0.
-
-    Returns each with the share of these pixels.
-
-    B10 is left out: harmonised, it is 0 over most clear ground.
-    """
-    shares = [(band, float((plane == 0).mean())) for band, plane in zip(bands, values, strict=True) if plane.size]
-    return tuple((band, share) for band, share in shares if share >= ZERO_SHARE and band != "B10")
-
-
-def _drop_zeros(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(values[np.isfinite(values) & (values != 0)])
-
-
-def _percentiles(values: NDArray[np.float32], *q: float) -> list[float]:
-    return [float(p) for p in np.percentile(values, q)] if values.size else [nan] * len(q)
 
 
 def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None:
@@ -261,6 +93,21 @@ def _against_reflectance(seen: PixelStatistics, many: bool) -> Contradiction | N
     if many and seen.shows_offset_in_reflectance:
         why = f"B10 lies near {seen.cirrus:.3f} all over, as reflectance it is 0 to 0.005"
         return Contradiction(OFFSET_LEFT_IN, why, False)
+    return None
+
+
+def find_other_scale(mode: str, seen: PixelStatistics) -> Contradiction | None:
+    """Find digital numbers that are far too low or too high.
+
+    Water of Level-2A may be as dark, but not in fractions.
+    """
+    is_reflectance = mode not in MODES or mode == "reflectance" or seen.median < REFLECTANCE_MEDIAN
+    if seen.pixels < MIN_PIXELS or is_reflectance:
+        return None
+    if seen.p99 < EIGHT_BIT_P99 and (seen.fractional or seen.level == "L1C"):
+        return Contradiction(OTHER_SCALE, f"99 % of them are below {seen.p99:.4g}, a reflectance of 0.03", False)
+    if BRIGHTEST_P99 < seen.p99 < SATURATED:
+        return Contradiction(OTHER_SCALE, f"1 % of them exceed {seen.p99:.4g}, a reflectance of 2.5", False)
     return None
 
 

@@ -10,10 +10,10 @@ import xarray as xr
 from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
 from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
-from kappamask.udf import eager, lazy
+from kappamask.udf import lazy, predict
 from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
-from kappamask.udf.devices import check_device
-from kappamask.udf.pixel_evidence import NO_PIXELS, PixelStatistics
+from kappamask.udf.inference import check_device
+from kappamask.udf.pixel_statistics import NO_PIXELS, PixelStatistics
 from kappamask.udf.preprocess import InputSpec
 from kappamask.udf.radiometry import (
     Decision,
@@ -117,7 +117,7 @@ def _decide(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | N
 def _sample_date(date: xr.DataArray, spec: InputSpec) -> PixelStatistics:
     if date.chunks is not None:
         return lazy.sample_statistics(date.data, spec)
-    return eager.sample_statistics(date.data, spec, eager.sampling_step(date.sizes["y"] * date.sizes["x"]))
+    return predict.sample_statistics(date.data, spec, predict.sampling_step(date.sizes["y"] * date.sizes["x"]))
 
 
 def flip_axes(array: xr.DataArray, axes: tuple[str, ...]) -> xr.DataArray:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from kappamask.models import ModelCard, Mosaic, Thresholds
 from kappamask.udf.radiometry import AUXILIARY, Decision, plausible_range, scale_and_offset
-from kappamask.udf.windows import Span, plan_windows, vendor_windows
+from kappamask.udf.windows import Span, padded_length, plan_windows, vendor_windows
 
-__all__ = ["InputSpec", "find_valid", "to_float32", "to_tensor", "valid_extent"]
+__all__ = ["InputSpec", "find_valid", "pad_for_mosaic", "to_float32", "to_tensor", "valid_extent"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class InputSpec:
     decision: Decision | None = None
     """Why the numbers are read so, once that is decided."""
     device: str = "cpu"
-    """What runs the network, of `kappamask.udf.devices.DEVICES` but "auto"."""
+    """What runs the network, of `kappamask.udf.inference.DEVICES` but "auto"."""
     mosaic: Mosaic | None = None
     """Windows as the network's own tool lays them, instead of blended ones."""
 
@@ -152,3 +152,17 @@ def _scale(plane: NDArray[Any], band: str, spec: InputSpec, out: NDArray[np.floa
 def _pad_reflected(image: NDArray[np.float32], stride: int, least: int) -> NDArray[np.float32]:
     missing = [-max(side, least) % stride + max(0, least - side) for side in image.shape[1:]]
     return np.pad(image, [(0, 0), *((0, n) for n in missing)], mode="reflect") if any(missing) else image
+
+
+def pad_for_mosaic(values: Any, spec: InputSpec) -> tuple[Any, slice, slice]:
+    """Pad an image (band, y, x) so that the vendor's windows cover it.
+
+    With mosaic="blended" nothing is padded. Also returns where the image lies in the result: its rows and columns.
+    """
+    mosaic = spec.mosaic
+    if mosaic is None:
+        return values, slice(0, values.shape[1]), slice(0, values.shape[2])
+    sides = [(mosaic.before, padded_length(n, spec.card.window, mosaic) - n - mosaic.before) for n in values.shape[1:]]
+    padding: Any = mosaic.padding
+    y, x = (slice(mosaic.before, mosaic.before + n) for n in values.shape[1:])
+    return np.pad(values, [(0, 0), *sides], mode=padding), y, x

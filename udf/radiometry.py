@@ -16,11 +16,12 @@ from kappamask.udf.pixel_evidence import (
     OFFSET_LEFT_IN,
     OFFSET_TAKEN_TWICE,
     OTHER_SCALE,
-    PixelStatistics,
     explain_offset_left_in,
     find_contradiction,
+    find_other_scale,
     infer_radiometry,
 )
+from kappamask.udf.pixel_statistics import PixelStatistics
 from kappamask.udf.radiometry_metadata import (
     MODES,
     QUANTIFICATION,
@@ -28,7 +29,6 @@ from kappamask.udf.radiometry_metadata import (
     is_decoded_without_offset,
     radiometry_from_metadata,
 )
-from kappamask.udf.scale_evidence import find_other_scale
 
 __all__ = [
     "AUXILIARY",

@@ -10,6 +10,7 @@ __all__ = [
     "ADD_OFFSET",
     "MODES",
     "QUANTIFICATION",
+    "RADIOMETRY_REASON",
     "RADIOMETRY_SOURCE",
     "Decision",
     "is_decoded_without_offset",
@@ -22,6 +23,8 @@ ADD_OFFSET = -0.1
 """RADIO_ADD_OFFSET and BOA_ADD_OFFSET, -1000 for all bands since baseline 04.00, as reflectance."""
 RADIOMETRY_SOURCE = "radiometry_source"
 """Attribute: which metadata the attribute `radiometry` was read from; absent where somebody set it."""
+RADIOMETRY_REASON = "radiometry_reason"
+"""Attribute: `radiometry`, a colon, and why a reader took it; of no use once somebody set another radiometry."""
 DECODED_REASON = "decoded with the file's scale_factor"
 OFFSET_BASELINE = 4.0
 CLOUDFERRO_BASELINE = 99.99
@@ -70,7 +73,13 @@ def is_decoded_without_offset(said: Decision | None, encoding: Mapping[str, Any]
 def _from_attribute(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
     mode = str(attributes.get("radiometry"))
     by_metadata = RADIOMETRY_SOURCE in attributes
-    return Decision(mode, "from the attribute 'radiometry'", by_metadata) if mode in MODES else None
+    return Decision(mode, _stated_reason(mode, attributes), by_metadata) if mode in MODES else None
+
+
+def _stated_reason(mode: str, attributes: Mapping[str, Any]) -> str:
+    """Return the reason that a reader gave for this mode, else the attribute itself."""
+    of, _, reason = str(attributes.get(RADIOMETRY_REASON, "")).partition(": ")
+    return reason if of == mode and reason else "from the attribute 'radiometry'"
 
 
 def _from_encoding(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:

@@ -10,14 +10,14 @@ import xarray as xr
 from kappamask.models import CubeError
 from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
-from kappamask.udf.pixel_evidence import PixelStatistics
-from kappamask.udf.radiometry_metadata import QUANTIFICATION, RADIOMETRY_SOURCE
+from kappamask.udf.pixel_statistics import PixelStatistics
+from kappamask.udf.radiometry_metadata import QUANTIFICATION, RADIOMETRY_REASON, RADIOMETRY_SOURCE
 
 __all__ = ["SCENE_FACTS", "add_scene_facts", "apply_scene_facts", "find_shifted", "split_dates"]
 
 SCENE_FACTS = "scene_facts"
 """Coordinate, JSON: `xr.concat` keeps the attributes of the first scene only, but a coordinate of each."""
-READING = ("radiometry", RADIOMETRY_SOURCE, "collection", "processing_baseline")
+READING = ("radiometry", RADIOMETRY_REASON, RADIOMETRY_SOURCE, "collection", "processing_baseline")
 """Attributes that tell the radiometry."""
 RADIOMETRY_FACTS = (*READING, "level", "_FillValue")
 """Attributes that decide how numbers are read."""
@@ -46,7 +46,8 @@ def apply_scene_facts(cube: xr.DataArray, options: MaskOptions) -> xr.DataArray:
     if SCENE_FACTS not in cube.coords or len(texts := {*_list_texts(cube)}) != 1:
         return cube
     facts = _parse_facts(texts.pop())
-    decided = {*(READING if options.radiometry != "auto" else ()), *(["level"] if options.level else ()), "_FillValue"}
+    decided = {*(READING if options.radiometry != "auto" else ()), *(["level"] if options.level else ())}
+    decided |= {"_FillValue", RADIOMETRY_REASON}  # readers of different formats have reasons of their own
     _check_attributes(cube, facts, decided)
     made = cube.drop_vars(SCENE_FACTS) if cube.coords[SCENE_FACTS].ndim == 0 else cube.copy(deep=False)
     made.attrs, made.encoding = facts | cube.attrs, cube.encoding

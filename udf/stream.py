@@ -18,11 +18,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.models.mask_options import MaskOptions
-from kappamask.udf import eager, lazy
+from kappamask.udf import lazy, predict
 from kappamask.udf.label import join_dates, label_result
 from kappamask.udf.lazy import compute_block, list_blocks
-from kappamask.udf.predict import pad_for_mosaic
 from kappamask.udf.prepare import PreparedCube, prepare_inputs
+from kappamask.udf.preprocess import pad_for_mosaic
 from kappamask.udf.radiometry import check_radiometry
 from kappamask.udf.series import apply_scene_facts, split_dates
 
@@ -210,18 +210,18 @@ def _iter_pieces(
     rows, columns = (spec.plan_axis(n) for n in values.shape[1:])
     windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
     samples: list[NDArray[np.float32]] = []
-    step = eager.sampling_step(len(rows[0].weight) * values.shape[2])
+    step = predict.sampling_step(len(rows[0].weight) * values.shape[2])
     with Prefetcher(values, windows, spec.threads) as prefetcher:
 
         def read(y: slice, x: slice) -> NDArray[Any]:
             on_window()
             window = prefetcher.read(y, x)
-            samples.append(eager.subsample(window, step))
+            samples.append(predict.subsample(window, step))
             return window
 
-        for piece in eager.iter_pieces(read, spec, rows, columns):
+        for piece in predict.iter_pieces(read, spec, rows, columns):
             if len(samples) == len(columns):
-                check_radiometry(decision, eager.pixel_statistics(np.concatenate(samples, axis=1), spec))
+                check_radiometry(decision, predict.pixel_statistics(np.concatenate(samples, axis=1), spec))
                 samples.clear()
             yield piece
 

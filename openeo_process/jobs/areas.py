@@ -15,7 +15,7 @@ import shapely
 import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
-from kappamask.files.geojson import list_geometries, parse_crs_name, split_box
+from kappamask.files.geojson import list_geometries, parse_crs_name, spans_globe, split_box
 from kappamask.files.untrusted import parse_json
 from kappamask.models import CubeError, MissingExtraError
 from kappamask.models.hints import option
@@ -79,17 +79,24 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
     text: the path of a GeoJSON or GeoPackage, "W,S,E,N", or WKT; what exists as a file is one. crs: of its coordinates;
     left out, what the file says, else EPSG:4326. A box of degrees whose west is larger than its east crosses the
     antimeridian, where polygons of degrees are to be cut (RFC 7946, 3.1.9).
-    Raises CubeError if it is none of these, empty, or outside of the world, and MissingExtraError for a GeoPackage
-    without geopandas.
+    Raises CubeError if it is none of these, empty, outside of the world, or a polygon that is not cut there, and
+    MissingExtraError for a GeoPackage without geopandas.
     """
     try:
         found, own = _parse_area(text, crs)
-        area = _to_lonlat(found, crs or own or LONLAT)
+        crs = crs or own or LONLAT
+        area, uncut = _to_lonlat(found, crs), _is_geographic(crs) and spans_globe(found)
     except UNREADABLE as error:
         raise CubeError(
             f"The area {text[:80]!r} cannot be read ({' '.join(str(error).split())}): give W,S,E,N, a polygon as WKT, "
             "or the path of a GeoJSON or GeoPackage."
         ) from error
+    if uncut and not _is_box(text):
+        raise CubeError(
+            f"The area {text[:80]!r} has an edge over most of the globe. Across the antimeridian cut a "
+            "polygon at 180 degrees (RFC 7946, 3.1.9), count its longitudes on (179.9, 180.1), or give a box with west "
+            "larger than east (179.9,-18,-179.9,-17); for the long way round give its edges more corners."
+        )
     area = shapely.make_valid(area)
     if area.is_empty or not area.area > 0:
         raise CubeError(f"The area {text[:80]!r} is empty: give W,S,E,N, a polygon as WKT, a GeoJSON or a GeoPackage.")
@@ -106,6 +113,14 @@ def read_area(text: str, crs: str | None = None) -> BaseGeometry:
     return area
 
 
+def _is_geographic(crs: str) -> bool:
+    return bool(pyproj.CRS.from_user_input(crs).is_geographic)
+
+
+def _is_box(text: str) -> bool:
+    return not _is_file(text) and "(" not in text
+
+
 def _parse_area(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
     if _is_file(text):
         return _read_file(Path(text))
@@ -114,7 +129,7 @@ def _parse_area(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
     numbers = text.split(",")
     if len(numbers) != 4:
         raise FileNotFoundError("there is no such file")
-    degrees = crs is None or pyproj.CRS.from_user_input(crs).is_geographic
+    degrees = crs is None or _is_geographic(crs)
     edges = [float(number) for number in numbers]
     inside = max(map(abs, edges[::2])) <= 360  # others are metres whose CRS is not given
     return shapely.union_all([shapely.box(*box) for box in split_box(*edges, degrees=degrees and inside)]), None
@@ -122,7 +137,7 @@ def _parse_area(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
 
 def _to_lonlat(shape: BaseGeometry, crs: str) -> BaseGeometry:
     """Convert a shape to longitude and latitude, cut at the antimeridian."""
-    if pyproj.CRS.from_user_input(crs).is_geographic:
+    if _is_geographic(crs):
         return _wrap_longitudes(_project(shape, crs, LONLAT))
     return _unite(
         [_wrap_longitudes(_unwrap_longitudes(_project(part, crs, LONLAT))) for part in shapely.get_parts(shape)]

@@ -1,12 +1,13 @@
 """Download and verify the results of a job, resuming interrupted transfers."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import openeo
 
@@ -15,7 +16,6 @@ from kappamask.files.download import Answer, append_rest, hash_file, part_path, 
 from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 from kappamask.models.errors import DownloadError
-from kappamask.openeo_process.links import find_bounds, find_link
 from kappamask.openeo_process.results import MANIFEST, name_files, place_file
 
 __all__ = [
@@ -24,6 +24,8 @@ __all__ = [
     "LinkError",
     "check_plain_name",
     "download",
+    "find_bounds",
+    "find_link",
     "iter_valid_files",
     "list_assets",
     "list_whole_files",
@@ -33,6 +35,10 @@ __all__ = [
 
 PIECE = 1 << 20
 """Bytes between two reports of progress."""
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north."""
+FETCHED_BY = ("http", "https", "")
+"""Schemes of addresses that are fetched; none where it is relative to the back-end's."""
 
 
 class LinkError(Exception):
@@ -151,3 +157,38 @@ def _compare_files(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
         path = folder / check_plain_name(entry["name"])
         there = path.is_file() and path.stat().st_size == entry["size"]
         yield path, there and hash_file(path) == entry["sha256"]
+
+
+def find_link(key: str, asset: Mapping[str, Any]) -> str:
+    """Find an asset's address, or that of an alternate, that can be fetched.
+
+    Raises JobError if there is none.
+    """
+    alternates = asset.get("alternate")
+    entries = [asset, *(alternates.values() if isinstance(alternates, dict) else ())]
+    found = [one.get("href") for one in entries if isinstance(one, Mapping)]
+    try:
+        return next(href for href in found if isinstance(href, str) and href and urlsplit(href).scheme in FETCHED_BY)
+    except (StopIteration, ValueError):
+        raise JobError(
+            f"The back-end gives no https address for the result {key!r}; needed is an href. See what it answers with "
+            "connection.job(…).get_results().get_metadata()."
+        ) from None
+
+
+def find_bounds(asset: Mapping[str, Any]) -> Bounds | None:
+    """Read what an asset covers in its own CRS, where it says.
+
+    By `proj:bbox`, or else by `proj:transform` and `proj:shape`.
+    """
+    match asset.get("proj:bbox"):
+        case [int() | float() as west, int() | float() as south, int() | float() as east, int() | float() as north]:
+            return west, south, east, north
+    match asset.get("proj:transform"), asset.get("proj:shape"):
+        case [
+            [int() | float() as right, 0 | 0.0, int() | float() as west, 0 | 0.0, int() | float() as down,
+             int() | float() as north, *_],
+            [int() as height, int() as width],
+        ]:  # fmt: skip
+            return west, north + down * height, west + right * width, north
+    return None

@@ -14,10 +14,11 @@ import xarray as xr
 from openeo_driver.errors import OpenEOApiException
 from pyproj import Transformer
 from rasterio.transform import from_origin
-from shapely.geometry import box
+from shapely.geometry import box, shape
 from stacs import serve_folder
 
 from kappamask.backend.chunks import apply_neighborhood
+from kappamask.backend.collections import collection
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.load import Request, load
 from kappamask.backend.processes.callbacks import Callback
@@ -205,6 +206,49 @@ def test_scenes_on_other_grids_are_refused(tmp_path: Path, place: dict[str, Any]
     write_scene(tmp_path, "b.tif", **place)
     with pytest.raises(SceneError, match=reason):
         load(index(tmp_path), Request())
+
+
+def lay_across(folder: Path, west: int = -120, east: int = -300) -> tuple[float, float]:
+    """Write scenes on either side of 180 degrees, each in its own zone.
+
+    Returns x and y of 180 degrees in the western zone.
+    """
+    for epsg, name, shift, longitude in ((32760, "w.tif", west, 180), (32701, "e.tif", east, -180)):
+        x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(longitude, -17)
+        write_scene(folder, name, epsg=epsg, origin=(round(x, -1) + shift, round(y, -1) + 200))
+    found: tuple[float, float] = Transformer.from_crs(4326, 32760, always_xy=True).transform(180, -17)
+    return found
+
+
+@pytest.mark.parametrize(("west", "east"), [(-200, 400), (-200, 0)])
+def test_scenes_of_the_zone_that_an_extent_is_in_are_taken_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, west: float, east: float
+) -> None:
+    """Products of neighbouring zones overlap, at 180 degrees as elsewhere."""
+    x, y = lay_across(tmp_path, west=-300)
+    box = (x - 150, y - 100, x + 50, y + 100)
+    cube, _ = load(index(tmp_path), Request(extent=box, crs="EPSG:32760"))
+    assert cube.rio.crs.to_epsg() == 32760
+    assert cube.notnull().all()
+    assert "e.tif" in caplog.text
+
+
+def test_scenes_of_another_zone_are_not_left_out_where_they_alone_cover(tmp_path: Path) -> None:
+    x, y = lay_across(tmp_path, west=-300, east=80)
+    for extent, crs in (((x - 150, y - 100, x + 300, y + 100), 32760), ((179.999, -17.001, -179.998, -16.999), 4326)):
+        with pytest.raises(SceneError, match="different grids"):
+            load(index(tmp_path), Request(extent=extent, crs=crs))
+
+
+def test_the_extent_of_scenes_across_180_degrees_is_no_globe(tmp_path: Path) -> None:
+    x, y = lay_across(tmp_path)
+    west, _, east, _ = collection("SENTINEL2_L2A", index(tmp_path))["extent"]["spatial"]["bbox"][0]
+    assert west > 179.99
+    assert -180 < east < -179.99
+    cube, _ = load(index(tmp_path), Request(extent=(x - 50, y - 50, x + 50, y + 50), crs=32760))
+    facts = write(cube, tmp_path / "results", "netCDF", {})["openEO.nc"]
+    assert facts["bbox"][0] > facts["bbox"][2]
+    assert shape(facts["geometry"]).area < 1e-4
 
 
 def test_scene_without_date_is_named(tmp_path: Path) -> None:

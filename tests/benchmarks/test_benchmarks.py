@@ -14,7 +14,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed (pip install 'k
 import onnxruntime
 from networks import brightness_network, write_model
 
-from kappamask.models import load_card
+from kappamask.models import SENTINEL2_BANDS, load_card
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -206,3 +206,30 @@ def test_scenes_of_a_cluster_are_one_file_under_several_names(tmp_path: Path) ->
     assert cube.sizes["y"] == cube.sizes["x"] == 1500 and cube.attrs["level"] == "L1C"
     corner = cube.isel(y=slice(1400, 1500), x=slice(1400, 1500)).values
     assert corner.min() > 0 and corner.std() > 0
+
+
+def test_a_step_that_takes_over_ten_percent_longer_is_a_regression() -> None:
+    from regressions import compare_times, find_regressions
+
+    rows = compare_times(
+        {"read": 1.0, "mask": 2.0}, {"read": 1.12, "mask": 2.1, "write": 9.0}, unit=0.5, stored={"mask": 2.1}
+    )
+    assert [row["step"] for row in rows] == ["read", "mask", "write"]
+    assert find_regressions(rows) == ["read: 12% longer"]
+    assert rows[1]["products"] == pytest.approx(4.2) and rows[1]["against_baseline"] == pytest.approx(2.0)
+    assert rows[0]["against_baseline"] is None and rows[2]["against_commit"] is None
+
+
+@pytest.mark.slow
+def test_the_steps_that_are_timed_run(tmp_path: Path) -> None:
+    from product import write_bands
+    from steps import make_steps, time_step
+
+    array = np.random.default_rng(0).integers(300, 6000, (13, 240, 240)).astype(np.uint16)
+    np.save(tmp_path / "array.npy", array)
+    (tmp_path / "bands.json").write_text(json.dumps(SENTINEL2_BANDS[:13]))
+    write_bands(tmp_path / "product", array, side=480)
+    steps = make_steps(tmp_path, tmp_path)
+    assert len(steps) == 7
+    assert all(time_step(step) for step in steps.values())
+    assert time_step(lambda: None + 1) is None  # type: ignore[operator]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from kappamask.openeo_process.jobs.journal import JobRecord, State
-from kappamask.workflows.display import job_table, render_jobs
+from kappamask.workflows.progress import job_table, render_jobs
 
 JOB = "j-2611272126461630dd294474"
 """As long as the ids of Copernicus Data Space."""

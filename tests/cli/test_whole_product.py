@@ -19,7 +19,7 @@ from networks import brightness_network, write_model
 from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.models.mask_options import MaskOptions
 from kappamask.scenes import open_scene, read_mask
-from kappamask.scenes.writers import preview
+from kappamask.scenes.writers import natural_colour
 from kappamask.scenes.writers.natural_colour import subsample
 from kappamask.scenes.writers.spool import spool_to_disk
 from kappamask.udf import cloud_mask
@@ -127,10 +127,10 @@ def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCar
 
 
 def test_a_preview_is_gathered_while_blocks_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brightness) -> None:
-    monkeypatch.setattr(preview, "LONGEST", 40)
+    monkeypatch.setattr(natural_colour, "PREVIEW_SIDE_PX", 40)
     numbers = cube(digits(4, 190, 130), level="L1C")
     lazy, reads = count_reads(numbers, bands=1, y=32, x=50)
-    seen = preview.Preview(lazy)
+    seen = natural_colour.Preview(lazy)
     mask_in_pieces(seen.watched, tmp_path, model=brightness, radiometry="dn_harmonized")
     picture = seen.cube()
     assert set(reads.values()) == {1}

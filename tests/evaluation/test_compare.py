@@ -28,7 +28,7 @@ from kappamask.evaluation.metrics import RATES
 from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer, repeat_to_shape
 from kappamask.evaluation.tables import csv_text, latex, markdown, tables
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
-from kappamask.models.extras import install_command
+from kappamask.models.errors import install_command
 
 FILES = ["comparison.csv", "comparison.html", "comparison.json", "comparison.md", "comparison.tex"]
 OF_ONE = [name.replace("comparison", "evaluation") for name in FILES]

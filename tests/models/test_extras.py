@@ -8,7 +8,7 @@ import json
 import pytest
 
 from kappamask.models import MissingExtraError
-from kappamask.models.extras import install_command, require_extra
+from kappamask.models.errors import install_command, require_extra
 
 
 @pytest.fixture

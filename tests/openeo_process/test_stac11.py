@@ -21,11 +21,10 @@ from remote import DATE, DATES, WIDE, back_end, jobs_of, log_in
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
-from kappamask.openeo_process.jobs.download import list_assets
+from kappamask.openeo_process.jobs.download import find_bounds, find_link, list_assets
 from kappamask.openeo_process.jobs.journal import Journal, State, fingerprint
 from kappamask.openeo_process.jobs.record import UNSAID
 from kappamask.openeo_process.jobs.request import TEST_JOB
-from kappamask.openeo_process.links import find_bounds, find_link
 from kappamask.openeo_process.results import LONGEST, MANIFEST, NoMaskError, collect_dates, find_masks, name_files
 
 KAPPAMASK = Path(sys.executable).parent / "kappamask"

@@ -12,7 +12,7 @@ from files import BANDS, digits, geotiff
 from rasterio.transform import from_origin
 from stacs import raw_item, write_item
 
-from kappamask.files.geojson import split_box
+from kappamask.files.geojson import box_geometry, join_boxes, split_box
 from kappamask.models import CubeError, SceneError
 from kappamask.openeo_process.jobs.areas import read_area, split_into_cells
 from kappamask.reports.footprint import footprint
@@ -104,19 +104,58 @@ def test_an_area_in_metres_across_the_antimeridian() -> None:
     assert sum((c.east - c.west) * (c.north - c.south) for c in found) == pytest.approx(9e7, rel=0.2)
 
 
+UNCUT = "POLYGON((179.97 -18.1,-179.99 -18.1,-179.99 -18.0,179.97 -18.0,179.97 -18.1))"
+
+
+@pytest.mark.parametrize(("area", "says"), [("-179.99,-18.1,179.97,-18.0", "--max-jobs"), (UNCUT, "180.1")])
 def test_an_area_that_spans_the_world_is_asked_about(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], area: str, says: str
 ) -> None:
     monkeypatch.setattr(
         "kappamask.openeo_process.connection.connect_or_explain", lambda _: pytest.fail("the back-end was asked")
     )
     words = ("--backend", "http://127.0.0.1:9", "--collection", "SENTINEL2_L2A", "--dates", "2024-06-01/2024-06-02")
-    area = "POLYGON((179.97 -18.1,-179.99 -18.1,-179.99 -18.0,179.97 -18.0,179.97 -18.1))"
-    refusal = runner(monkeypatch, capsys)("submit", *words, "--area", area, "-o", tmp_path)
+    refusal = runner(monkeypatch, capsys)("submit", *words, f"--area={area}", "-o", tmp_path)
     assert refusal.code == 1
-    assert "--max-jobs" in refusal.err
+    assert says in refusal.err
     assert "antimeridian" in refusal.err
     assert not any(tmp_path.iterdir())
+
+
+def test_few_jobs_of_a_polygon_that_is_not_cut_are_asked_about_too() -> None:
+    """In the north 181 jobs of 120 km go around the globe, fewer than --max-jobs."""
+    north = UNCUT.replace("-18.1", "66").replace("-18.0", "66.05")
+    for area in (north, f"MULTIPOLYGON(((5 51,6 51,6 52,5 51)),{north.removeprefix('POLYGON')})"):
+        with pytest.raises(CubeError, match="antimeridian"):
+            read_area(area)
+    corners = "-170 0,-60 0,60 0,170 0,170 1,60 1,-60 1,-170 1,-170 0"
+    assert read_area(f"POLYGON(({corners}))").area == pytest.approx(340)
+    assert read_area("POLYGON((-10 0,180 0,180 1,-10 1,-10 0))").area == pytest.approx(190)
+    assert read_area("POLYGON((-180 0,180 0,180 1,-180 1,-180 0))").area == pytest.approx(360)
+    with pytest.raises(CubeError, match="is its CRS given"):
+        read_area("POLYGON((600000 5690000,601000 5690000,601000 5691000,600000 5690000))")
+
+
+@across
+def test_statistics_in_a_polygon_that_is_not_cut_are_asked_about(crs: str) -> None:
+    """Taken the long way round, it would hold the pixels that it leaves out."""
+    west, south, east, north = footprint(mask(crs)).bbox
+    west, east = west + 0.005, east - 0.005
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    for area, system in (({"type": "Polygon", "coordinates": [ring]}, None), (shapely.Polygon(ring), "EPSG:4326")):
+        with pytest.raises(CubeError, match="antimeridian"):
+            class_statistics(mask(crs), area, crs=system)
+    around = shapely.box(-180, -90, 180, 90)
+    assert class_statistics(mask(crs), around, crs="EPSG:4326").pixels.item() == mask(crs).size
+
+
+def test_boxes_join_across_the_antimeridian() -> None:
+    assert join_boxes([(5, 51, 6, 52), (-3, 50, -2, 51)]) == (-3, 50, 6, 52)
+    assert join_boxes([(179, -18, -179.5, -17), (178, -17, 179, -16)]) == pytest.approx((178, -18, -179.5, -16))
+    assert join_boxes([(179, -18, -179.5, -17), (-179, -17, -178, -16)]) == pytest.approx((179, -18, -178, -16))
+    assert join_boxes([(179, -18, -179.5, -17), (-60, 51, 6, 52)]) == (-180, -18, 180, 52)
+    assert shapely.geometry.shape(box_geometry((179, -18, -179, -17))).area == pytest.approx(2)
+    assert box_geometry((5, 51, 6, 52))["type"] == "Polygon"
 
 
 @pytest.mark.parametrize(("box", "end"), [("10,83,12,85", 84), ("10,-82,12,-79", -80)])

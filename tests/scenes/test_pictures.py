@@ -10,11 +10,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kappamask.models import load_card
-from kappamask.scenes.writers.captions import class_percentages, format_date, name_network
+from kappamask.scenes.writers.captions import (
+    class_percentages,
+    format_date,
+    is_north_up,
+    name_network,
+    scale_bar,
+    width_in_metres,
+)
 from kappamask.scenes.writers.class_colours import COLOURS, OUTLINES, colour_codes, draw_outlines, picture_colour
 from kappamask.scenes.writers.natural_colour import WHITE, red_green_blue, stretch_reflectance
 from kappamask.scenes.writers.quicklook import choose_layout, draw_figure, true_colour
-from kappamask.scenes.writers.scale_bar import is_north_up, scale_bar, width_in_metres
 from kappamask.udf.schemes import flag_attributes
 
 VISION = {

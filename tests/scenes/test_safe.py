@@ -7,6 +7,7 @@ from pathlib import Path
 import files
 import numpy as np
 import pytest
+import xarray as xr
 from files import digits, geotiff
 from product_pixels import METRES, coarse
 from product_xml import BAND_IDS
@@ -34,6 +35,7 @@ def test_a_level_1c_product_says_what_it_is(tmp_path: Path) -> None:
     assert tuple(scene["bands"].values) == L1C
     assert (scene.shape, scene.dtype, str(scene.rio.crs)) == ((13, 108, 108), np.uint16, "EPSG:32632")
     assert (scene["x"].values[0], scene["y"].values[0]) == (CORNER[0] + 5, CORNER[1] - 5)
+    assert "05.11" in scene.attrs.pop("radiometry_reason")
     assert scene.attrs == {
         "level": "L1C", "datetime": "2021-05-27T10:20:21.024000Z", "radiometry": "dn_offset",
         "processing_baseline": "05.11", "product": PRODUCT, "platform": "Sentinel-2A", "tile": "32TQM", "orbit": 65,
@@ -165,6 +167,28 @@ def test_the_mask_of_a_product_is_that_of_its_reflectance(tmp_path: Path, zipped
     np.testing.assert_array_equal(*masks)
     assert (masks[0][:30] == 5).all() and (masks[0][30:] != 5).all()
     assert masks[0].attrs["radiometry"] == "dn_offset"
+
+
+def reason_of(scene: xr.DataArray, model: object) -> str:
+    """Return the reason that a mask of `scene` gives for its radiometry."""
+    return str(cloud_mask(scene, model=model).attrs["radiometry_reason"])
+
+
+def test_a_mask_says_by_what_metadata_a_product_was_read(tmp_path: Path, brightness: object) -> None:
+    scene = open_scene(safe(tmp_path, values=paint()))
+    assert "list of offsets" in (reason := reason_of(scene, brightness)) and "baseline 05.11" in reason
+    joined = xr.concat([scene, scene], "t", combine_attrs="drop_conflicts")
+    assert "baseline 05.11" in reason_of(joined, brightness)
+    assert "baseline 05.11" in reason_of(joined.isel(t=1), brightness)
+    old = open_scene(safe(tmp_path / "old", values=paint(), baseline="02.07"))
+    assert "lack of offsets" in (reason := reason_of(old, brightness)) and "baseline 02.07" in reason
+
+
+def test_a_reason_does_not_outlive_the_radiometry_that_it_is_for(tmp_path: Path, brightness: object) -> None:
+    scene = open_scene(safe(tmp_path, values=paint())).drop_vars("scene_facts").astype(np.float32) / 10_000 - 0.1
+    scene.attrs |= {"radiometry": "reflectance", "_FillValue": -9.0}
+    reason = reason_of(scene, brightness)
+    assert "05.11" not in reason and "'radiometry'" in reason
 
 
 # scene classification

@@ -67,7 +67,8 @@ def test_an_item_is_a_scene(scene: Path, brightness: ModelCard) -> None:
     assert list(cube["bands"].values) == ["B02", "B03", "B04", "B05", "B08", "B8A", "B11"]
     facts = {"level": "L2A", "datetime": "2021-05-27T10:20:21.024000Z", "collection": "sentinel-2-l2a"}
     facts |= {"product": product, "platform": "Sentinel-2B", "tile": "35VLC", "orbit": 65}
-    assert cube.attrs == facts | {"radiometry": "dn_offset", "processing_baseline": "05.11", "_FillValue": 0}
+    facts |= {"radiometry": "dn_offset", "radiometry_reason": "dn_offset: the STAC item"}
+    assert cube.attrs == facts | {"processing_baseline": "05.11", "_FillValue": 0}
     np.testing.assert_array_equal(cube["x"].values[[0, -1]], [WEST + 5, WEST + 1195])
     np.testing.assert_array_equal(cube["y"].values[[0, -1]], [NORTH - 5, NORTH - 1195])
     np.testing.assert_array_equal(cube.sel(bands="B04").values, digits(7, 120, 120)[2])

@@ -44,7 +44,8 @@ def test_a_packed_zarr_stays_packed_and_keeps_its_nodata(tmp_path: Path) -> None
     reflectance = per_band(dtype="float64") * 1e-4 - 0.1
     path = zarr_cube(tmp_path / "s.zarr", reflectance.rio.write_crs(CRS), dtype="uint16", _FillValue=0, **PACKED)
     scene = open_scene(path)
-    assert scene.attrs == {"radiometry": "dn_offset", "_FillValue": 0}
+    reason = "dn_offset: scale and offset"
+    assert scene.attrs == {"radiometry": "dn_offset", "radiometry_reason": reason, "_FillValue": 0}
     np.testing.assert_array_equal(scene.values, digits())
 
 
@@ -103,6 +104,8 @@ def test_an_eopf_product_comes_on_the_grid_of_10_m(tmp_path: Path) -> None:
     assert (scene.shape, scene.dtype, scene.rio.crs) == ((14, 120, 120), np.uint16, CRS)
     facts = {"level": "L2A", "datetime": "2025-04-15T09:40:41.024000Z", "processing_baseline": "05.11"}
     product = {"product": NAME, "platform": "Sentinel-2A", "tile": "35VLC", "orbit": 36}
+    reason = scene.attrs.pop("radiometry_reason")
+    assert "scale and offset" in reason and "05.11" in reason
     assert scene.attrs == facts | product | {"radiometry": "dn_offset", "_FillValue": 0}
     fine = pixels("", 10, L2A["measurements/reflectance", 10], 120)
     np.testing.assert_array_equal(scene.sel(bands=["B02", "B03", "B04", "B08"]).values, fine)

@@ -7,7 +7,7 @@ import xarray as xr
 from udf_chunks import chunk_cube
 
 from kappamask.models import DeviceError
-from kappamask.udf import cloud_mask, devices, inference
+from kappamask.udf import cloud_mask, inference
 from kappamask.workflows.scene_options import SceneOptions
 
 INSTALLED = onnxruntime.get_available_providers()
@@ -19,7 +19,7 @@ def mask(**options):
 
 @pytest.mark.parametrize(("device", "package"), [("cuda", "onnxruntime-gpu"), ("openvino", "onnxruntime-openvino")])
 def test_a_device_without_its_provider_says_what_to_install(device, package, monkeypatch):
-    monkeypatch.setattr(devices, "_list_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(inference, "_list_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceError, match=f"pip install {package}"):
         mask(device=device)
 
@@ -38,14 +38,14 @@ def test_an_unknown_device_names_those_that_are_known():
     ],
 )
 def test_auto_takes_the_fastest_that_is_installed(installed, device, monkeypatch):
-    monkeypatch.setattr(devices, "_list_providers", lambda: installed)
-    assert devices.check_device("auto") == device
+    monkeypatch.setattr(inference, "_list_providers", lambda: installed)
+    assert inference.check_device("auto") == device
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
 @pytest.mark.skipif("CUDAExecutionProvider" in INSTALLED, reason="here the provider may start")
 def test_a_provider_that_does_not_start_is_an_error_and_not_the_cpu_in_silence(monkeypatch):
-    monkeypatch.setattr(devices, "_list_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(inference, "_list_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
     inference.open_session.cache_clear()
     with pytest.raises(DeviceError, match="CUDAExecutionProvider"):
         mask(device="cuda")
@@ -64,7 +64,7 @@ def test_several_windows_at_a_time_give_what_single_ones_give(monkeypatch):
     cube[:, 500:, 900:1100] = np.nan
     options = {"level": "L1C", "radiometry": "dn_harmonized", "scores": True}
     alone = cloud_mask(cube, **options)
-    monkeypatch.setitem(devices.WINDOWS_PER_RUN, "cpu", 3)
+    monkeypatch.setitem(inference.WINDOWS_PER_RUN, "cpu", 3)
     together = cloud_mask(cube, **options)
     assert (alone.mask == together.mask).all()
     np.testing.assert_allclose(alone.score, together.score, atol=1e-5)

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 from kappamask.models.mask_options import MaskOptions
-from kappamask.udf import eager
+from kappamask.udf import predict
 from kappamask.udf.inference import Scores, ordered_results, split_threads
 from kappamask.udf.mask import mask_cube
 
@@ -91,7 +91,7 @@ def test_the_mask_does_not_depend_on_the_parallel(monkeypatch: pytest.MonkeyPatc
         used.append(parallel)
         return ordered_results(jobs, parallel)
 
-    monkeypatch.setattr(eager, "ordered_results", note_parallel)
+    monkeypatch.setattr(predict, "ordered_results", note_parallel)
     values = np.random.default_rng(7).uniform(0.02, 0.6, (3, 200, 1300)).astype(np.float32)
     values[:, :90, 1100:] = np.nan
     cube = xr.DataArray(values, dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04"]})

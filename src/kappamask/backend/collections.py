@@ -13,6 +13,7 @@ from kappamask.backend.cube import SceneCube, describe_band
 from kappamask.backend.engines import Run
 from kappamask.backend.load import Request, load
 from kappamask.backend.scene_index import ANNOUNCED, COLLECTIONS, SceneRecord, filter_scenes, index
+from kappamask.files.geojson import join_boxes
 from kappamask.models.cleaning import PIXEL_M
 
 __all__ = ["Catalog", "cube_of"]
@@ -76,7 +77,8 @@ def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
     level = COLLECTIONS[name]
     bands = [b for b in ANNOUNCED[level] if not scenes or any(b in scene.bands for scene in scenes)]
     boxes = [scene.lonlat() for scene in scenes] or [(-180.0, -90.0, 180.0, 90.0)]
-    bbox = [min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes)]
+    bbox = [*join_boxes(boxes)]
+    longitudes = [bbox[0], bbox[2] + 360 * (bbox[0] > bbox[2])]  # an axis counts on beyond 180, a box does not
     interval = [_iso(scenes[0].datetime), _iso(scenes[-1].datetime)] if scenes else [None, None]
     described = [
         {key: value for key, value in describe_band(band)._asdict().items() if value is not None} for band in bands
@@ -92,7 +94,7 @@ def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
         "license": "proprietary",
         "extent": {"spatial": {"bbox": [bbox]}, "temporal": {"interval": [interval]}},
         "cube:dimensions": {
-            "x": {"type": "spatial", "axis": "x", "reference_system": int(system), "step": 10, "extent": bbox[0::2]},
+            "x": {"type": "spatial", "axis": "x", "reference_system": int(system), "step": 10, "extent": longitudes},
             "y": {"type": "spatial", "axis": "y", "reference_system": int(system), "step": 10, "extent": bbox[1::2]},
             "t": {"type": "temporal", "extent": interval},
             "bands": {"type": "bands", "values": bands},

@@ -15,6 +15,7 @@ from openeo_driver.users import User
 from kappamask.backend import job_store
 from kappamask.backend.job_store import JobFolder
 from kappamask.backend.runner import Runner
+from kappamask.files.geojson import join_boxes
 from kappamask.models import JobError
 
 __all__ = ["Jobs", "check_options", "describe_job"]
@@ -48,17 +49,11 @@ def _extent(assets: list[dict[str, Any]]) -> dict[str, Any]:
     """Extent of all results, as the job's metadata wants it."""
     if not assets:
         return {}
-    boxes = [asset["bbox"] for asset in assets]
     dates = sorted(
         asset[key] for asset in assets for key in ("datetime", "start_datetime", "end_datetime") if key in asset
     )
     found: dict[str, Any] = {
-        "bbox": [
-            min(b[0] for b in boxes),
-            min(b[1] for b in boxes),
-            max(b[2] for b in boxes),
-            max(b[3] for b in boxes),
-        ],
+        "bbox": [*join_boxes(asset["bbox"] for asset in assets)],
         "geometry": assets[0]["geometry"],
         "epsg": assets[0]["proj:epsg"],
         "proj_bbox": assets[0]["proj:bbox"],

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import shapely
 import xarray as xr
 from odc.geo.geobox import GeoBox
+from pyproj import CRS, Transformer
 
 from kappamask.backend.grid import SNAP, Bounds, intersection, make_grid, overlap, transform_bounds, union
 from kappamask.backend.scene_index import SceneRecord
+from kappamask.files.geojson import join_boxes
 from kappamask.models import RadiometryError, SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.grid import to_coordinates
-from kappamask.udf.pixel_evidence import compute_statistics
+from kappamask.udf.pixel_statistics import compute_statistics
 from kappamask.udf.radiometry import AUXILIARY, decide_radiometry, scale_and_offset
 
 __all__ = ["Request", "load", "remove_offset"]
@@ -26,6 +29,11 @@ DIGITAL_NUMBERS = 10_000
 """Digital numbers per unit of reflectance (QUANTIFICATION_VALUE of every product so far)."""
 SAMPLE = 512
 """Pixels along a side of the sample on which a scene's radiometry is judged where its metadata is silent."""
+
+EDGE_M = 5000.0
+"""Metres between points along the outline of a scene in another zone, which bends there by less than a metre."""
+SLIVER = 1e-3
+"""Share of an extent that such a scene may cover alone and still add nothing."""
 
 
 def remove_offset(cube: xr.DataArray, path: Path) -> xr.DataArray:
@@ -103,7 +111,7 @@ def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray,
     The cube is lazy float32 with dims (t, bands, y, x), NaN without data, digital numbers without radiometric offset.
     It covers the part of `extent` that scenes cover, snapped outward to the scenes' pixel grid, plus the margin. Where
     scenes of one day overlap, the earliest wins. Raises SceneError if no scene fits, or if they lie on different grids:
-    scenes of two UTM zones are not warped onto each other.
+    scenes of two UTM zones are not warped onto each other; those in the zone of `crs` do where others add nothing.
     """
     chosen = _choose(scenes, request)
     epsg, step = _one_grid(chosen)
@@ -134,12 +142,37 @@ def _choose(scenes: Sequence[SceneRecord], request: Request) -> list[SceneRecord
         return dated
     chosen = [s for s in dated if overlap(transform_bounds(request.extent, request.crs, s.epsg), s.bounds)]
     if not chosen:
-        west, south, east, north = union([s.lonlat() for s in dated])
+        west, south, east, north = join_boxes(s.lonlat() for s in dated)
         raise SceneError(
             f"No scene covers {request.extent} (CRS {request.crs}); the scenes lie in west {west:.4f}, "
             f"south {south:.4f}, east {east:.4f}, north {north:.4f} (EPSG:4326)."
         )
-    return chosen
+    return _prefer_zone(chosen, request)
+
+
+def _prefer_zone(scenes: list[SceneRecord], request: Request) -> list[SceneRecord]:
+    """Select the scenes in the extent's CRS, if others cover nothing more of it.
+
+    Products of neighbouring zones overlap, so an extent along a border of zones meets those of both.
+    """
+    epsg = CRS.from_user_input(request.crs).to_epsg()
+    own = [s for s in scenes if s.epsg == epsg]
+    if not own or len(own) == len(scenes) or any(_adds_cover(s, own, request) for s in scenes if s not in own):
+        return scenes
+    others = ", ".join(s.path.name for s in scenes if s not in own)
+    log.warning("Left out are %s: the extent is in EPSG:%s, whose own scenes cover it as far.", others, epsg)
+    return own
+
+
+def _adds_cover(scene: SceneRecord, own: list[SceneRecord], request: Request) -> bool:
+    """Tell whether a scene of another CRS covers what those of its day do not."""
+    move = Transformer.from_crs(scene.epsg, request.crs, always_xy=True).transform
+    outline = shapely.segmentize(shapely.box(*scene.bounds), EDGE_M)
+    there = shapely.transform(outline, lambda points: np.column_stack(move(*points.T)))
+    extent = shapely.box(*(request.extent or there.bounds))
+    covered = shapely.union_all([shapely.box(*one.bounds) for one in own if one.day == scene.day])
+    more = shapely.intersection(there, extent).difference(covered).area
+    return bool(more > SLIVER * extent.area)
 
 
 def _lies_within(when: pd.Timestamp, start: str | None, end: str | None) -> bool:
@@ -157,7 +190,8 @@ def _one_grid(scenes: Sequence[SceneRecord]) -> tuple[int, float]:
     if len(kinds) > 1:
         listed = "; ".join(f"{s.path.name}: EPSG:{s.epsg}, {s.step:g} m" for s in scenes)
         raise SceneError(
-            f"The scenes lie on different grids ({listed}); ask for a smaller spatial_extent that one grid covers."
+            f"The scenes lie on different grids ({listed}); ask for a smaller spatial_extent that one grid "
+            "covers, or state it in the CRS of the scenes that cover it."
         )
     origin = scenes[0].bounds
     for scene in scenes:

@@ -16,6 +16,7 @@ from openeo_driver.errors import OpenEOApiException
 
 from kappamask.backend.grid import transform_bounds
 from kappamask.files.atomic import atomic_write
+from kappamask.files.geojson import box_geometry
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 
 __all__ = ["write"]
@@ -149,7 +150,7 @@ def _facts(cube: xr.DataArray, path: Path, kind: str) -> dict[str, Any]:
     bands = [str(b) for b in cube.bands.values]
     west, south, east, north = bounds = cube.rio.bounds()
     epsg = cube.rio.crs.to_epsg()
-    w, s, e, n = transform_bounds(bounds, epsg, 4326)
+    box = transform_bounds(bounds, epsg, 4326)
     return {
         "output_dir": str(path.parent),
         "href": str(path),
@@ -161,8 +162,8 @@ def _facts(cube: xr.DataArray, path: Path, kind: str) -> dict[str, Any]:
         "proj:epsg": epsg,
         "proj:bbox": [west, south, east, north],
         "proj:shape": [cube.sizes["y"], cube.sizes["x"]],
-        "bbox": [w, s, e, n],
-        "geometry": {"type": "Polygon", "coordinates": [[[w, s], [e, s], [e, n], [w, n], [w, s]]]},
+        "bbox": [*box],
+        "geometry": box_geometry(box),
         "raster:bands": [_statistics(cube.sel(bands=band), band) for band in cube.bands.values],
     }
 

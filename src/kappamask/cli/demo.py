@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, print_result
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import KappaMaskError, ModelCard, load_card, read_weights
-from kappamask.models.extras import install_command
+from kappamask.models.errors import install_command
 
 __all__ = ["doctor"]
 
@@ -52,7 +52,7 @@ def _read_extras() -> dict[str, list[str]]:
 
 def _list_devices() -> list[str]:
     """List the devices for which ONNX Runtime has a provider."""
-    from kappamask.udf.devices import list_devices
+    from kappamask.udf.inference import list_devices
 
     return list_devices()
 

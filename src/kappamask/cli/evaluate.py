@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.cli.options import AsJson, Level, Model, print_result
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import DatasetResult
@@ -130,7 +130,7 @@ def compare(
     """
     with require_extra("datasets"):
         from kappamask.evaluation.comparison import judge
-        from kappamask.workflows.display import progress_bar
+        from kappamask.workflows.progress import progress_bar
     with require_extra("scenes"):
         import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
     named = [name.strip() for name in peers.split(",") if name.strip()]

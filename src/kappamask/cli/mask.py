@@ -21,9 +21,9 @@ from kappamask.cli.options import (
     print_result,
 )
 from kappamask.models import SceneError
-from kappamask.workflows.display import print_line, print_warning
 from kappamask.workflows.many_scenes import RunOptions, ScenesFailedError, mask_many
 from kappamask.workflows.mask_files import list_targets
+from kappamask.workflows.progress import print_line, print_warning
 from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 __all__ = ["mask"]

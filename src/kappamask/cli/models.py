@@ -10,7 +10,7 @@ import typer
 
 from kappamask.cli.options import AsJson, Level, parse_bands, print_result
 from kappamask.models import CardError, KappaMaskError, ModelCard, WeightsError, list_cards, load_card, read_weights
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 from kappamask.workflows.networks import describe_network, format_network, format_networks, list_networks
 
 __all__ = ["models"]
@@ -173,7 +173,7 @@ def fetch(
         from kappamask.conversion import fetch as run
         from kappamask.conversion.official_networks import BUCKET
 
-    from kappamask.workflows.display import progress_bar
+    from kappamask.workflows.progress import progress_bar
 
     with progress_bar(name) as show:
         card = run(name, mirror=mirror or BUCKET, source=source, insecure=insecure, show=show)

@@ -8,7 +8,7 @@ import typer
 from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import load_card
 from kappamask.models.cleaning import MAX_BUFFER_M
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 from kappamask.models.package import package_files, package_hash
 
 __all__ = ["archive", "publish"]

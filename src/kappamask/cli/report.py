@@ -7,7 +7,7 @@ import typer
 
 from kappamask.cli.options import AsJson, print_result
 from kappamask.models import SceneError
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -89,7 +89,7 @@ def _report_mask(
     """What is written and found, and what could not be."""
     from kappamask.reports import shares, stac_item, write_page, write_stac, write_style
     from kappamask.scenes import read_mask
-    from kappamask.workflows.display import dask_progress_bar
+    from kappamask.workflows.progress import dask_progress_bar
 
     cube, scl = scene
     lost = _lacking_time(mask, cube) if stac else None
@@ -122,7 +122,7 @@ def _series(
 ) -> tuple[dict[str, Any], str | None]:
     """What is written and found, and which masks could not be read."""
     from kappamask.reports import read_series, rows, scenes_of, write_series, write_table
-    from kappamask.workflows.display import progress_bar
+    from kappamask.workflows.progress import progress_bar
 
     failed: dict[str, str] = {}
     with progress_bar("count the classes") as show:

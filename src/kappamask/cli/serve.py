@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from kappamask.cli.options import Engine
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 
 __all__ = ["serve"]
 

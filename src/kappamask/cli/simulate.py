@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kappamask.cli.options import AsJson, print_result
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.training.simulator.realism import Check
@@ -51,7 +51,7 @@ def simulate(
         from kappamask.training.simulator.realism import read_tiles
         from kappamask.training.simulator.tiles import write_tiles
 
-    from kappamask.workflows.display import progress_bar
+    from kappamask.workflows.progress import progress_bar
 
     with progress_bar("simulate") as show:
         write_tiles(data, output, first, count, show, grounds)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kappamask.models import KappaMaskError
-from kappamask.models.extras import require_extra
-from kappamask.workflows.display import progress_bar
+from kappamask.models.errors import require_extra
+from kappamask.workflows.progress import progress_bar
 
 if TYPE_CHECKING:
     from kappamask.training.state import Plan

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.models import CardError, CubeError, ModelCard, SceneError, WeightsError, load_card
-from kappamask.models.extras import missing_extra
+from kappamask.models.errors import missing_extra
 from kappamask.models.schemes import find_scheme, is_kappamask, scheme_names
 from kappamask.scenes import read_mask
 from kappamask.scenes.writers.masks import MASK_SUFFIXES

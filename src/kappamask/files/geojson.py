@@ -1,12 +1,19 @@
 """Parse untrusted GeoJSON into geometries and a CRS."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["list_geometries", "parse_crs_name", "split_box"]
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+__all__ = ["box_geometry", "join_boxes", "list_geometries", "parse_crs_name", "spans_globe", "split_box"]
 
 Box = tuple[float, float, float, float]
 """West, south, east, north."""
+TURN, HALF = 360.0, 180.0
+"""Degrees around the globe, and to the antimeridian."""
+UNCUT = 270.0
+"""Degrees along an edge from which on a polygon across the antimeridian is likelier, whose short way is meant."""
 
 
 def split_box(
@@ -31,6 +38,46 @@ def split_box(
         return [(first, south, last, north)]
     halves = ((first, south, 180.0, north), (-180.0, south, last, north))
     return [half for half in halves if half[0] < half[2]]
+
+
+def join_boxes(boxes: Iterable[Box]) -> Box:
+    """Find the box of degrees round others.
+
+    Its west is larger than its east across the antimeridian; one across that would be wider than half the globe becomes
+    that around the globe.
+    """
+    wests, souths, easts, norths = zip(*boxes, strict=True)
+    south, north = min(souths), max(norths)
+    if all(west <= east for west, east in zip(wests, easts, strict=True)):
+        return min(wests), south, max(easts), north
+    west = min(edge % TURN for edge in wests)
+    east = max(first % TURN + (last - first) % TURN for first, last in zip(wests, easts, strict=True))
+    if east - west > HALF:
+        return -HALF, south, HALF, north
+    return west, south, east - TURN, north
+
+
+def box_geometry(box: Box) -> dict[str, Any]:
+    """Outline a box of degrees as GeoJSON, cut at the antimeridian (RFC 7946, 3.1.9)."""
+    rings = [[[[w, s], [e, s], [e, n], [w, n], [w, s]]] for w, s, e, n in split_box(*box, widest=TURN)]
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings[0]}
+    return {"type": "MultiPolygon", "coordinates": rings}
+
+
+def spans_globe(shape: "BaseGeometry") -> bool:
+    """Tell whether an edge of a shape of degrees spans most of the globe.
+
+    That is the mark of a polygon across the antimeridian that was not cut there. All around the globe is no doubt.
+    """
+    import numpy as np
+    import shapely
+
+    if shape.is_empty or shape.bounds[0] < -TURN or shape.bounds[2] > TURN:  # metres whose CRS is not given
+        return False
+    lines = shapely.get_parts(shapely.boundary(shapely.get_parts(shape)))
+    spans = [np.abs(np.diff(shapely.get_coordinates(line)[:, 0])).max(initial=0) for line in lines]
+    return any(UNCUT < span < TURN for span in spans)
 
 
 def _longitude(degrees: float) -> float:

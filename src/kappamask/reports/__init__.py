@@ -1,6 +1,6 @@
 """Reports for people: STAC items, styles, and pages of scenes and time series."""
 
-from kappamask.models.extras import missing_extra
+from kappamask.models.errors import missing_extra
 
 try:
     from kappamask.reports.class_shares import shares

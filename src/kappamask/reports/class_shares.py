@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from kappamask.models import ClassValue
-from kappamask.scenes.class_meanings import meanings, words
+from kappamask.scenes.encoding import meanings, words
 from kappamask.scenes.statistics import class_pixels, to_classes
 from kappamask.udf.schemes import CLOUD, MISSING, SEMI_TRANSPARENT, UNDEFINED
 

@@ -13,17 +13,15 @@ from kappamask.reports.class_shares import Shares, meanings, shares, words
 from kappamask.reports.provenance import check_grid, provenance, software
 from kappamask.reports.render import SCALE, Picture, png, score_colours, write_html
 from kappamask.scenes import read_mask
-from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import legend
-from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up, to_coordinates
+from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up, to_coordinates, write_grid
 from kappamask.scenes.readers.netcdf import open_dataset, read_crs
 from kappamask.scenes.readers.raster import lazy_bands, local_raster
 from kappamask.scenes.statistics import to_classes
-from kappamask.scenes.writers.captions import name_network, scene_facts
+from kappamask.scenes.writers.captions import is_north_up, name_network, scale_bar, scene_facts
 from kappamask.scenes.writers.class_colours import OUTLINES, colour_codes, draw_outlines
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
 from kappamask.scenes.writers.natural_colour import CAPTION, subsample, true_colour
-from kappamask.scenes.writers.scale_bar import is_north_up, scale_bar
 from kappamask.udf import from_scheme
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW
 

@@ -16,9 +16,8 @@ from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
-from kappamask.scenes.writers.captions import UNKNOWN, percent
+from kappamask.scenes.writers.captions import UNKNOWN, ScaleBar, percent
 from kappamask.scenes.writers.class_colours import picture_colour
-from kappamask.scenes.writers.scale_bar import ScaleBar
 
 __all__ = [
     "SCALE",

@@ -10,10 +10,9 @@ import xarray as xr
 from kappamask.reports.class_shares import Share
 from kappamask.reports.render import Picture, png, write_html
 from kappamask.reports.series import Dated
-from kappamask.scenes.writers.captions import name_network
+from kappamask.scenes.writers.captions import format_length, is_north_up, name_network, width_in_metres
 from kappamask.scenes.writers.class_colours import colour_codes
 from kappamask.scenes.writers.natural_colour import subsample, true_colour
-from kappamask.scenes.writers.scale_bar import format_length, is_north_up, width_in_metres
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["write_series"]

@@ -5,7 +5,7 @@ Importing it gives xarray's cubes, datasets and masks the accessor `.kappamask`.
 
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models.extras import missing_extra
+from kappamask.models.errors import missing_extra
 
 try:
     from kappamask.scenes.accessor import KappaMaskAccessor

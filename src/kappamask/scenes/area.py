@@ -15,7 +15,7 @@ from rioxarray.exceptions import RioXarrayError
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
-from kappamask.files.geojson import list_geometries, parse_crs_name, split_box
+from kappamask.files.geojson import list_geometries, parse_crs_name, spans_globe, split_box
 from kappamask.models import CubeError
 from kappamask.scenes.grid import check_regular
 
@@ -82,13 +82,18 @@ def _read(geometry: Any, crs: Any) -> tuple[BaseGeometry, pyproj.CRS]:
         raise CubeError(f"The area cannot be read: {' '.join(str(error).split())}; {NEEDED}.") from error
     if found.is_empty:
         raise CubeError(f"The area is empty; {NEEDED}.")
-    if not systems and isinstance(geometry, Mapping):
-        return found, pyproj.CRS(LONLAT)
+    systems = systems or ([pyproj.CRS(LONLAT)] if isinstance(geometry, Mapping) else [])
     if not systems:
         raise CubeError("The area carries no coordinate reference system: say crs='EPSG:4326' for degrees.")
     if not systems[0].equals(systems[-1], ignore_axis_order=True):
         raise CubeError(
             f"The area carries the CRS {systems[-1].to_string()}, not {systems[0].to_string()}: leave it out."
+        )
+    if systems[0].is_geographic and not isinstance(geometry, Sequence | np.ndarray) and spans_globe(found):
+        raise CubeError(
+            "The area has an edge over most of the globe. Across the antimeridian cut it at 180 degrees (RFC 7946, "
+            "3.1.9), count its longitudes on (179.9, 180.1), or give a box (179.9, -18, -179.9, -17); for the long way "
+            "round give its edges more corners: shapely.segmentize(area, 10)."
         )
     return found, systems[0]
 

@@ -1,5 +1,6 @@
-"""Class names, colours and nodata of mask files, and scores in percent."""
+"""Encode masks and scores: class names, their meaning, colours, nodata and percent."""
 
+import re
 import xml.etree.ElementTree as ET
 from itertools import cycle
 from typing import Any, Final
@@ -10,13 +11,26 @@ from numpy.typing import NDArray
 
 from kappamask.models import ClassValue, SceneError, load_card
 from kappamask.models.card import NODATA_CODE
+from kappamask.models.schemes import SCHEMES
+from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
 
-__all__ = ["SCALE", "category_names", "colormap", "legend", "round_to_percent", "to_percent"]
+__all__ = ["SCALE", "category_names", "colormap", "legend", "meanings", "round_to_percent", "to_percent", "words"]
 
 SPARE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7")
 """Colours that differ for any colour vision (Okabe and Ito 2008), for classes that have none."""
 SCALE: Final = 0.01
 """Score of one percent."""
+MEANINGS = (
+    (r"no.?data|missing|^fill|outside|invalid|saturated|defective", MISSING),
+    (r"undefined|unclassified|unknown|not.?labelled", UNDEFINED),
+    (r"^(?!.*cloud).*(topo|terrain|cast).*shadow", CLEAR),
+    (r"shadow", SHADOW),
+    (r"cirrus|thin|semi|haze", SEMI_TRANSPARENT),
+    (r"(no|non|not|without).?cloud|cloud.?(free|less)", CLEAR),
+    (r"cloud", CLOUD),
+)
+"""What the name of a class says where the mask names no scheme that is known, the first that fits; of anything else
+(land, water, snow …) that it is clear."""
 
 
 def legend(mask: xr.DataArray) -> tuple[ClassValue, ...]:
@@ -90,3 +104,22 @@ def to_percent(scores: xr.DataArray) -> xr.DataArray:
         )
     undone = {"scale_factor": SCALE, "add_offset": 0.0, "_FillValue": NODATA_CODE}
     return scores.copy(data=numbers).assign_attrs(undone)
+
+
+def words(name: str) -> str:
+    """Return a class's name without underscores: "semi-transparent cloud"."""
+    return name.replace("semi_transparent", "semi-transparent").replace("_", " ")
+
+
+def meanings(mask: xr.DataArray) -> dict[int, int]:
+    """Map the values of the mask's legend to KappaMask codes.
+
+    By the scheme that the attribute `scheme` names, where `kappamask.models.schemes` knows it, else by the names.
+    """
+    scheme = SCHEMES.get(str(mask.attrs.get("scheme")))
+    read = {row.value: row.kappamask_code for row in scheme.rows} if scheme else {}
+    return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in legend(mask)}
+
+
+def _by_name(name: str) -> int:
+    return next((code for pattern, code in MEANINGS if re.search(pattern, name)), CLEAR)

@@ -1,4 +1,4 @@
-"""Describe regular pixel grids, turn them north-up, and measure their pixels.
+"""Read, describe and write regular pixel grids, and make cubes on them.
 
 A grid is a north-up `odc.geo.geobox.GeoBox`; its crs is None where a file has none.
 """
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
+from dask.array import Array
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
@@ -24,6 +25,7 @@ __all__ = [
     "DEGREE",
     "check_regular",
     "halve_grid",
+    "make_cube",
     "pixel_size",
     "read_grid",
     "read_window",
@@ -32,6 +34,7 @@ __all__ = [
     "to_rasterio_crs",
     "to_stored_window",
     "turn_north_up",
+    "write_grid",
 ]
 
 Located = TypeVar("Located", xr.DataArray, xr.Dataset)
@@ -196,3 +199,30 @@ def pixel_size(array: xr.DataArray) -> tuple[float, float, str] | None:
         return width, height, ""
     metres = crs.linear_units_factor[1]
     return width * metres, height * metres, "m"
+
+
+def make_cube(
+    data: Array, labels: list[str], grid: GeoBox, attrs: dict[str, Any], nodata: float | None
+) -> xr.DataArray:
+    """Make a cube with dims (bands, y, x).
+
+    The nodata value, where declared, is the attribute `_FillValue`.
+    """
+    declared = {} if nodata is None else {"_FillValue": nodata}
+    cube = xr.DataArray(
+        data,
+        dims=("bands", "y", "x"),
+        coords={"bands": labels, **to_coordinates(grid)},
+        attrs=attrs | declared,
+        name="reflectance" if attrs.get("radiometry") == "reflectance" else "dn",
+    )
+    return write_grid(cube, grid)
+
+
+def write_grid(array: xr.DataArray, grid: GeoBox) -> xr.DataArray:
+    """Write the grid's coordinate reference system, if it has one, to `array`."""
+    crs = to_rasterio_crs(grid)
+    if crs is None:
+        return array
+    referenced: xr.DataArray = array.rio.write_crs(crs).rio.write_transform(grid.transform)
+    return referenced

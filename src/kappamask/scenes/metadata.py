@@ -8,10 +8,23 @@ from typing import Any
 import numpy as np
 
 from kappamask.models import LEVELS, SceneError
-from kappamask.udf.radiometry import MODES
-from kappamask.udf.radiometry_metadata import RADIOMETRY_SOURCE
+from kappamask.udf.radiometry_metadata import (
+    MODES,
+    RADIOMETRY_REASON,
+    RADIOMETRY_SOURCE,
+    Decision,
+    radiometry_from_metadata,
+)
 
-__all__ = ["attributes", "name_source", "packing", "parse_sensing_time"]
+__all__ = [
+    "attributes",
+    "name_reason",
+    "name_source",
+    "packing",
+    "parse_sensing_time",
+    "radiometry_of_baseline",
+    "resolve_radiometry",
+]
 
 PACKINGS: dict[tuple[float, float], str] = {pair: mode for mode, pair in MODES.items() if mode != "reflectance"}
 """(scale, offset) to reflectance -> name of the reading."""
@@ -43,11 +56,16 @@ def attributes(name: str, tags: Mapping[str, Any], level: str | None, packed: st
 
 
 def name_source(radiometry: str | None, source: str = "scale and offset") -> dict[str, str]:
-    """Make the attribute that says what denies the offset; {} where nothing does.
+    """Make the attributes that say why the radiometry is this one.
 
     The pixels may raise a doubt about such a statement, which they do not about one that somebody made.
     """
-    return {RADIOMETRY_SOURCE: source} if radiometry == "dn_harmonized" else {}
+    return name_reason(radiometry, source) | ({RADIOMETRY_SOURCE: source} if radiometry == "dn_harmonized" else {})
+
+
+def name_reason(radiometry: str | None, reason: str) -> dict[str, str]:
+    """Make the attribute that says why the numbers are read so; {} without a radiometry."""
+    return {RADIOMETRY_REASON: f"{radiometry}: {reason}"} if radiometry else {}
 
 
 def _level(name: str, tag: Any, asked: str | None) -> str | None:
@@ -127,3 +145,28 @@ def packing(
             f"{remedy}."
         )
     return known[0]
+
+
+def resolve_radiometry(name: str, signals: Mapping[str, str | None], remedy: str) -> Decision | None:
+    """Return the radiometry that all signals agree on, and their names; None without signals.
+
+    Raises SceneError, naming both, where they differ.
+    `remedy`: how to say which, for the error.
+    """
+    answers = {signal: mode for signal, mode in signals.items() if mode}
+    if not answers:
+        return None
+    mode, *others = set(answers.values())
+    if others:
+        listed = ", ".join(f"{mode} by its {signal}" for signal, mode in answers.items())
+        raise SceneError(f"{name} contradicts itself: its numbers are {listed}; {remedy}.")
+    return Decision(mode, f"by its {', '.join(answers)}")
+
+
+def radiometry_of_baseline(baseline: Any) -> str | None:
+    """Return the radiometry that ESA uses at this processing baseline, such as "05.11".
+
+    None where that is not known.
+    """
+    found = radiometry_from_metadata({"processing_baseline": baseline}, {})
+    return found.mode if found else None

@@ -12,9 +12,8 @@ from odc.geo.geom import BoundingBox, bbox_union
 from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import KAPPAMASK
-from kappamask.scenes.cube import write_grid
 from kappamask.scenes.encoding import legend
-from kappamask.scenes.grid import to_coordinates
+from kappamask.scenes.grid import to_coordinates, write_grid
 from kappamask.scenes.metadata import parse_sensing_time
 from kappamask.scenes.writers.masks import read_mask
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 from kappamask.models.hints import by_door, option
 from kappamask.openeo_process.jobs.journal import locate_journal
 from kappamask.openeo_process.jobs.record import JobRecord, State
@@ -32,8 +32,7 @@ from kappamask.workflows.batch_results import (
     open_journal,
     refetch_if_damaged,
 )
-from kappamask.workflows.display import BATCH_PROGRESS
-from kappamask.workflows.progress import BatchProgress
+from kappamask.workflows.progress import BATCH_PROGRESS, BatchProgress
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.cost import BandSavings, Plan

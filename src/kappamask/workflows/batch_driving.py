@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import JobError
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 from kappamask.workflows.batch_results import make_driver, output_folder
 from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
 

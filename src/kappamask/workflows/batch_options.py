@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, load_card
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.workflows.batch_results import JOB_FILES, describe_classes

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import KappaMaskError, RadiometryError, SceneError
-from kappamask.models.extras import require_extra
+from kappamask.models.errors import require_extra
 from kappamask.models.hints import option
-from kappamask.workflows.display import print_line, progress_bar
 from kappamask.workflows.mask_files import is_finished, list_targets, make_absolute
 from kappamask.workflows.one_scene import (
     DEFAULTS,
@@ -23,7 +22,7 @@ from kappamask.workflows.one_scene import (
     require_date_for_stac,
     write_mask_files,
 )
-from kappamask.workflows.progress import Notify, Progress, ProgressFactory, no_progress
+from kappamask.workflows.progress import Notify, Progress, ProgressFactory, no_progress, print_line, progress_bar
 from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 if TYPE_CHECKING:

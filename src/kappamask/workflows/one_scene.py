@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from kappamask.models import SceneError
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.models.extras import require_extra
-from kappamask.workflows.display import progress_bar
+from kappamask.models.errors import require_extra
 from kappamask.workflows.mask_files import is_finished, list_targets
-from kappamask.workflows.progress import Notify, ProgressFactory, dask_progress
+from kappamask.workflows.progress import Notify, ProgressFactory, dask_progress, progress_bar
 from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 if TYPE_CHECKING:

@@ -72,7 +72,7 @@ class SceneOptions(MaskOptions):
     def make_record(self, scene: str) -> str:
         """Describe, as JSON, how a mask of `scene` is made; equal records mean equal masks."""
         from kappamask.models import card_digest, load_card
-        from kappamask.udf.devices import check_device
+        from kappamask.udf.inference import check_device
 
         options = {key: value for key, value in asdict(self).items() if key not in NO_PIXEL}
         if self.pixel_m is None:  # masks from before there was the option stay as they are

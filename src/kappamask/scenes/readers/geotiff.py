@@ -8,8 +8,7 @@ import xarray as xr
 from kappamask.models import SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
-from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import read_grid
+from kappamask.scenes.grid import make_cube, read_grid
 from kappamask.scenes.metadata import attributes, name_source, packing
 from kappamask.scenes.readers.raster import find_alpha, lazy_bands, local_raster
 from kappamask.udf.radiometry import AUXILIARY

@@ -15,8 +15,7 @@ from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise, parse_tile
-from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import to_rasterio_crs
+from kappamask.scenes.grid import make_cube, to_rasterio_crs
 from kappamask.scenes.metadata import attributes, parse_sensing_time
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA_DN

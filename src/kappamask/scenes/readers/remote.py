@@ -13,7 +13,7 @@ from rasterio.io import DatasetReader
 
 from kappamask.files.urls import LOOPBACK, read_limited, redact
 from kappamask.models import SceneError
-from kappamask.models.extras import missing_extra
+from kappamask.models.errors import missing_extra
 from kappamask.scenes.readers.raster import ENVIRONMENT, GDAL_ERRORS, local_raster
 
 if TYPE_CHECKING:

@@ -17,12 +17,18 @@ from kappamask.files.untrusted import parse_xml
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import choose, parse_baseline, parse_tile, require_all_bands
-from kappamask.scenes.cube import make_cube, write_grid
-from kappamask.scenes.metadata import attributes, packing
+from kappamask.scenes.grid import make_cube, write_grid
+from kappamask.scenes.metadata import (
+    attributes,
+    name_reason,
+    packing,
+    radiometry_of_baseline,
+    resolve_radiometry,
+)
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.jp2 import files_by_band, stack_bands
 from kappamask.scenes.readers.raster import NODATA_DN
-from kappamask.scenes.readers.stac_providers import radiometry_of_baseline, resolve_radiometry
+from kappamask.udf.radiometry_metadata import Decision
 
 __all__ = ["Product", "find_product", "is_safe", "open_safe", "read_classes", "read_facts"]
 
@@ -164,8 +170,9 @@ def read_facts(product: Product, level: str | None) -> dict[str, str | int]:
     baseline = _text(root, "PROCESSING_BASELINE")
     tags = {"level": stated, "datetime": _text(root, "PRODUCT_START_TIME"), "processing_baseline": baseline}
     known = {key: text for key, text in tags.items() if text}
-    facts: dict[str, str | int] = dict(attributes(product.name, known, level, _radiometry(product, root, baseline)))
-    facts |= {
+    radiometry = _resolve_radiometry(product, root, baseline)
+    facts: dict[str, str | int] = dict(attributes(product.name, known, level, radiometry.mode))
+    facts |= name_reason(radiometry.mode, radiometry.reason) | {
         "product": product.name,
         "platform": _text(root, "SPACECRAFT_NAME"),
         "tile": parse_tile(product.granule) or "",
@@ -197,8 +204,11 @@ def _level(product: Product, root: Element) -> str:
     return level
 
 
-def _radiometry(product: Product, root: Element, version: str) -> str | None:
-    """dn_harmonized or dn_offset, by the offsets that are listed; SceneError where a baseline denies that."""
+def _resolve_radiometry(product: Product, root: Element, version: str) -> Decision:
+    """Decide dn_harmonized or dn_offset by the list of offsets.
+
+    Raises SceneError where the baseline contradicts the list.
+    """
     texts = [text for tag in QUANTIFICATIONS if (text := _text(root, tag))]
     scale = 1 / _number(product, QUANTIFICATIONS[0], texts[0] if texts else "")
     offsets = _offsets(product, root)
@@ -208,7 +218,9 @@ def _radiometry(product: Product, root: Element, version: str) -> str | None:
         f"baseline {version}": radiometry_of_baseline(version),
         "name": radiometry_of_baseline(parse_baseline(product.name)),
     }
-    return resolve_radiometry(product.name, signals, REMEDY)
+    found = resolve_radiometry(product.name, signals, REMEDY)
+    assert found is not None  # the list of offsets, or the lack of one, says so
+    return found
 
 
 def _offsets(product: Product, root: Element) -> dict[str, float]:

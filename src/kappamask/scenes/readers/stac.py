@@ -15,10 +15,9 @@ from rasterio.warp import transform_bounds
 
 from kappamask.files.geojson import split_box
 from kappamask.models import SceneError
-from kappamask.models.extras import missing_extra
+from kappamask.models.errors import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
-from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import DEGREE, read_grid, to_rasterio_crs
+from kappamask.scenes.grid import DEGREE, make_cube, read_grid, to_rasterio_crs
 from kappamask.scenes.metadata import attributes, name_source
 from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import NODATA_DN, number_type

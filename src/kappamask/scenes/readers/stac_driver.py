@@ -18,7 +18,7 @@ from rasterio.windows import Window
 from kappamask.files.archives import Source
 from kappamask.files.urls import redact
 from kappamask.models import SceneError
-from kappamask.models.extras import missing_extra
+from kappamask.models.errors import missing_extra
 from kappamask.scenes.grid import to_rasterio_crs
 from kappamask.scenes.readers.netcdf import fits
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, number_type

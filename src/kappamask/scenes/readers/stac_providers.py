@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from kappamask.models import SceneError
 from kappamask.scenes.band_names import parse_baseline
-from kappamask.scenes.metadata import packing
+from kappamask.scenes.metadata import packing, radiometry_of_baseline, resolve_radiometry
 from kappamask.udf.radiometry import AUXILIARY, decide_radiometry
 
 __all__ = [
@@ -21,8 +20,6 @@ __all__ = [
     "baseline_of",
     "item_radiometry",
     "provider_of",
-    "radiometry_of_baseline",
-    "resolve_radiometry",
 ]
 
 Item = Mapping[str, Any]
@@ -85,23 +82,11 @@ def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
     flagged = any(flag in _properties(item) for flag in FLAGS)
     asked = ("flag",) if flagged and provider is UNKNOWN else provider.signals
     signals = {name: SIGNALS[name](item, reflective) for name in asked}
-    mode = resolve_radiometry(f"Item {item.get('id')} ({provider.name})", signals, REMEDY)
+    found = resolve_radiometry(f"Item {item.get('id')} ({provider.name})", signals, REMEDY)
+    mode = found.mode if found else None
     if mode == "dn_offset" and not provider.raw and not signals.get("offset"):
         return None
     return mode
-
-
-def resolve_radiometry(name: str, signals: Mapping[str, str | None], remedy: str) -> str | None:
-    """Return the one radiometry that all signals give, or None without a signal.
-
-    Raises SceneError, naming both, where they differ.
-    `remedy`: how to say which, for the error.
-    """
-    answers = {signal: mode for signal, mode in signals.items() if mode}
-    if len(set(answers.values())) > 1:
-        listed = ", ".join(f"{mode} by its {signal}" for signal, mode in answers.items())
-        raise SceneError(f"{name} contradicts itself: its numbers are {listed}; {remedy}.")
-    return next(iter(answers.values()), None)
 
 
 def baseline_of(item: Item) -> str | None:
@@ -109,15 +94,6 @@ def baseline_of(item: Item) -> str | None:
     properties = _properties(item)
     stated = next((str(properties[key]) for key in BASELINES if properties.get(key)), None)
     return stated or parse_baseline(f"{properties.get('s2:product_uri', '')} {item.get('id')}")
-
-
-def radiometry_of_baseline(baseline: Any) -> str | None:
-    """Return the radiometry that ESA uses at this processing baseline, such as "05.11".
-
-    None where that is not known.
-    """
-    mode = decide_radiometry("auto", {"processing_baseline": baseline}, {}, []).mode
-    return None if mode == "unknown" else mode
 
 
 def _properties(item: Item) -> Mapping[str, Any]:

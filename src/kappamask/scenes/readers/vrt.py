@@ -18,8 +18,7 @@ from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
-from kappamask.scenes.cube import make_cube
-from kappamask.scenes.grid import read_grid
+from kappamask.scenes.grid import make_cube, read_grid
 from kappamask.scenes.metadata import attributes, name_source, packing
 from kappamask.scenes.readers.geotiff import band_labels
 from kappamask.scenes.readers.image import Image

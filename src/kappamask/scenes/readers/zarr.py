@@ -11,7 +11,7 @@ import xarray as xr
 from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_json
 from kappamask.models import SceneError
-from kappamask.models.extras import missing_extra
+from kappamask.models.errors import missing_extra
 from kappamask.scenes.readers.netcdf import AS_STORED
 
 __all__ = ["check_store", "is_zarr", "open_group", "read_attributes"]

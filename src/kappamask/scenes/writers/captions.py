@@ -1,7 +1,9 @@
-"""Describe a picture of a mask: scene, date, level, network, and class shares."""
+"""Describe a picture of a mask: scene, date, network, class shares, scale and north."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from math import cos, floor, log10, radians
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,32 @@ import xarray as xr
 
 from kappamask.models import ClassValue
 from kappamask.models.schemes import KAPPAMASK
-from kappamask.scenes.class_meanings import meanings
+from kappamask.scenes.encoding import meanings
+from kappamask.scenes.grid import DEGREE, pixel_size
 from kappamask.scenes.statistics import class_pixels, to_classes
 from kappamask.udf.schemes import MISSING, UNDEFINED
 
-__all__ = ["class_percentages", "format_date", "name_network", "name_scene", "percent", "scene_facts"]
+__all__ = [
+    "ScaleBar",
+    "class_percentages",
+    "format_date",
+    "format_length",
+    "is_north_up",
+    "name_network",
+    "name_scene",
+    "percent",
+    "scale_bar",
+    "scene_facts",
+    "width_in_metres",
+]
 
 UNKNOWN = "–"
 """What stands where there is no number."""
 LEVELS = {"L1C": "Level-1C (top of atmosphere)", "L2A": "Level-2A (surface)"}
+ROUND = (5, 2, 1)
+"""First digits of a bar's length, longest first."""
+LONGEST_PART = 0.35
+"""Part of the picture's width that the bar has at most."""
 
 
 def name_scene(attrs: Mapping[str, Any], path: str | Path) -> str:
@@ -72,3 +91,47 @@ def percent(value: float | None) -> str:
         return UNKNOWN
     low, high = 0 < value < 0.05, 99.95 <= value < 100
     return "< 0.1 %" if low else "> 99.9 %" if high else f"{value:.1f} %"
+
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """A bar in a picture, and the length on the ground that it stands for."""
+
+    part: float
+    """Length as a part of the picture's width, 0 to 1."""
+    label: str
+    """Length on the ground, as "2 km"."""
+
+
+def scale_bar(array: xr.DataArray) -> ScaleBar | None:
+    """Return the scale bar of an array (…, y, x), or None without metres."""
+    width = width_in_metres(array)
+    if not width:
+        return None
+    power = 10.0 ** floor(log10(width * LONGEST_PART))
+    length = next(digit * power for digit in ROUND if digit * power <= width * LONGEST_PART)
+    return ScaleBar(length / width, format_length(length))
+
+
+def format_length(metres: float) -> str:
+    """Return a length in metres or kilometres, as "500 m" or "2 km"."""
+    return f"{metres / 1000:.3g} km" if metres >= 1000 else f"{metres:.3g} m"
+
+
+def width_in_metres(array: xr.DataArray) -> float | None:
+    """Return the width of the middle row in metres, or None without a CRS."""
+    size = pixel_size(array)
+    if size is None or not size[2]:
+        return None
+    width, _, unit = size
+    if unit == "degree":
+        width *= DEGREE * cos(radians(float(array["y"].values.mean())))
+    return abs(width) * array.sizes["x"] or None
+
+
+def is_north_up(array: xr.DataArray) -> bool:
+    """Tell whether the first row of an array (…, y, x) is the northernmost.
+
+    This goes by its coordinates.
+    """
+    return width_in_metres(array) is not None and float(array["y"][0]) > float(array["y"][-1])

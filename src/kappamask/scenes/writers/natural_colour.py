@@ -1,8 +1,10 @@
-"""Turn red, green and blue bands into a picture with one fixed stretch of reflectance."""
+"""Picture scenes in natural colours, with one fixed stretch of reflectance."""
 
 from collections.abc import Mapping
 from typing import Any, Final
+from uuid import uuid4
 
+import dask.array
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -10,7 +12,18 @@ from numpy.typing import NDArray
 from kappamask.models import SceneError
 from kappamask.udf.radiometry import MODES, scale_and_offset
 
-__all__ = ["CAPTION", "GAMMA", "RGB", "WHITE", "red_green_blue", "stretch_reflectance", "subsample", "true_colour"]
+__all__ = [
+    "CAPTION",
+    "GAMMA",
+    "PREVIEW_SIDE_PX",
+    "RGB",
+    "WHITE",
+    "Preview",
+    "red_green_blue",
+    "stretch_reflectance",
+    "subsample",
+    "true_colour",
+]
 
 RGB = ("B04", "B03", "B02")
 CAPTION = "Natural colours (red, green, blue)"
@@ -20,6 +33,9 @@ GAMMA: Final = 1.8
 """Brightness is (reflectance / WHITE) ** (1 / GAMMA): 0.05, dark land, is drawn at 28 %, and 0.25 at 68 %."""
 HIGHEST_REFLECTANCE: Final = 10.0
 """Numbers whose median lies above are digital numbers, where no attribute says what they are."""
+PREVIEW_SIDE_PX = 2400
+"""Pixels of the longer side: twice a quicklook's, so that colours are off by at most half of its pixels."""
+da: Any = dask.array  # its annotations are partial
 
 
 def true_colour(cube: xr.DataArray, radiometry: str = "") -> NDArray[np.float32]:
@@ -74,3 +90,51 @@ def subsample(array: xr.DataArray, longest: int) -> xr.DataArray:
     """
     step = -(-max(array.sizes["y"], array.sizes["x"]) // longest)
     return array.isel(y=slice(None, None, step), x=slice(None, None, step))
+
+
+class Preview:
+    """A subsampled true-colour image, collected while a lazy cube is computed.
+
+    It has every n-th row and column of red, green and blue; of several dates, the last one's.
+    They are taken from the chunks of `watched` when those are computed, in this process.
+    """
+
+    def __init__(self, cube: xr.DataArray) -> None:
+        data, meta = cube.data, np.empty((0,) * cube.ndim, dtype=cube.dtype)
+        seen = da.map_blocks(self._take, data, dtype=cube.dtype, meta=meta, name=f"preview-{uuid4().hex}")
+        self.watched = cube.copy(data=seen)
+        self._like = cube.isel(t=-1) if "t" in cube.dims else cube
+        self._first = (cube.sizes["t"] - 1,) if "t" in cube.dims else ()
+        self._step = -(-max(cube.shape[-2:]) // PREVIEW_SIDE_PX)
+        labels = [str(label) for label in cube["bands"].values]
+        self._bands = [labels.index(band) for band in RGB if band in labels]
+        sides = [-(-side // self._step) for side in cube.shape[-2:]]
+        self._pixels = np.zeros((len(self._bands), *sides), dtype=cube.dtype)
+
+    def _take(self, block: NDArray[Any], block_info: Any) -> NDArray[Any]:
+        *dates, (first, last), y, x = block_info[0]["array-location"]
+        held = [number for number, band in enumerate(self._bands) if first <= band < last]
+        if held and all(start <= date < stop for date, (start, stop) in zip(self._first, dates, strict=True)):
+            (rows, into_y), (columns, into_x) = (_lines_of_step(self._step, *ends) for ends in (y, x))
+            image = block[-1] if dates else block
+            for number in held:
+                self._pixels[number, into_y, into_x] = image[self._bands[number] - first, rows, columns]
+        return block
+
+    def cube(self) -> xr.DataArray:
+        """Return a lazy cube (bands, y, x) of the scene's size, each pixel repeated.
+
+        Coordinates and attributes are the scene's.
+        """
+        like = self._like.isel(bands=self._bands)
+        wide = da.repeat(da.repeat(da.from_array(self._pixels), self._step, axis=1), self._step, axis=2)
+        return like.copy(data=wide[:, : like.sizes["y"], : like.sizes["x"]])
+
+
+def _lines_of_step(step: int, start: int, stop: int) -> tuple[slice, slice]:
+    """Find which of the lines [start, stop) are multiples of `step`.
+
+    Returns their slice in the block, and in the subsampled image.
+    """
+    first, last = -(-start // step), -(-stop // step)
+    return slice(first * step - start, None, step), slice(first, last)

@@ -18,16 +18,21 @@ from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, SceneError
-from kappamask.scenes.class_meanings import meanings, words
-from kappamask.scenes.encoding import legend
+from kappamask.scenes.encoding import legend, meanings, words
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 from kappamask.scenes.statistics import to_classes
-from kappamask.scenes.writers.captions import class_percentages, name_network, name_scene, percent, scene_facts
+from kappamask.scenes.writers.captions import (
+    class_percentages,
+    is_north_up,
+    name_network,
+    name_scene,
+    percent,
+    scale_bar,
+    scene_facts,
+)
 from kappamask.scenes.writers.class_colours import OUTLINES, colour_codes, draw_outlines, picture_colour
-from kappamask.scenes.writers.natural_colour import CAPTION, RGB, red_green_blue, subsample, true_colour
-from kappamask.scenes.writers.preview import Preview
-from kappamask.scenes.writers.scale_bar import is_north_up, scale_bar
+from kappamask.scenes.writers.natural_colour import CAPTION, RGB, Preview, red_green_blue, subsample, true_colour
 
 __all__ = [
     "RGB",
