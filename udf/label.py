@@ -55,7 +55,8 @@ def _provenance(prepared: PreparedCube) -> dict[str, Any]:
 def _sensing_time(cube: xr.DataArray) -> dict[str, str]:
     """Return the date of a single scene as an attribute.
 
-    Reports and STAC items of the mask need it. The coordinate counts before the attribute, which xarray takes from the first date of a series.
+    Reports and STAC items of the mask need it. The coordinate counts before the attribute, which xarray takes from
+    the first date of a series.
     """
     if "t" in cube.dims:
         return {}
