@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kappamask.datasets.labelling import BANDS, Planes
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.class_meanings import words
+from kappamask.scenes.encoding import words
 from kappamask.scenes.writers.class_colours import COLOURS
 from kappamask.scenes.writers.natural_colour import RGB as NATURAL
 from kappamask.scenes.writers.natural_colour import WHITE, stretch_reflectance

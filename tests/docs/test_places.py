@@ -10,7 +10,7 @@ import pytest
 from words import ROOT
 
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.class_meanings import words as name_class
+from kappamask.scenes.encoding import words as name_class
 from kappamask.scenes.writers.class_colours import COLOURS
 
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.class_meanings import words
+from kappamask.scenes.encoding import words
 from kappamask.scenes.writers.class_colours import COLOURS
 from kappamask.training.simulator.paint import ONLY_B10
 from kappamask.training.simulator.spectra import B02, B03, B04, B08, B10, B11
