@@ -17,6 +17,7 @@ __all__ = [
     "check_masks",
     "check_rasters",
     "collect_dates",
+    "find_date",
     "find_masks",
     "is_geotiff",
     "name_files",
@@ -34,7 +35,8 @@ LONGEST = 120
 """Characters of a name; file systems bear 255 bytes, and half-fetched files have more in their names."""
 SHOWN = 5
 """Names of files listed in a message."""
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+_DATE = re.compile(r"(?<!\d)(\d{4})(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
+"""2025-09-21 or 20250921."""
 _UNSAFE = re.compile(r"[^\w.+@=-]+")
 
 
@@ -42,15 +44,28 @@ class NoMaskError(JobError):
     """A job has finished and its files were fetched, but none is a mask."""
 
 
-def name_files(hrefs: Mapping[str, str]) -> dict[str, str]:
+def name_files(hrefs: Mapping[str, str], dates: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """Name the file of each asset after the path of its address.
 
     hrefs: by the asset's key, which is no file name in results as STAC 1.1 has them. Names lead to no other folder.
     Those that would be the same, also where capitals do not count or once a suffix is added, bear a digest of the key.
+    dates: of the assets, where known; it is added to names that have none.
     """
-    names = {key: _name(href) for key, href in hrefs.items()}
+    names = {key: _add_date(_name(href), (dates or {}).get(key)) for key, href in hrefs.items()}
     taken = Counter([MANIFEST, *map(_strip_suffix, names.values())])
     return {key: name if taken[_strip_suffix(name)] == 1 else _add_digest(name, key) for key, name in names.items()}
+
+
+def find_date(name: str) -> str | None:
+    """Find the first date in a name, as 2025-09-21."""
+    found = _DATE.search(name)
+    return f"{found[1]}-{found[3]}-{found[4]}" if found else None
+
+
+def _add_date(name: str, date: str | None) -> str:
+    if date is None or find_date(name) or Path(name).suffix.lower() not in ("", *SUFFIXES):
+        return name
+    return f"{Path(name).stem}_{date}{Path(name).suffix}"
 
 
 def _name(href: str) -> str:
@@ -98,21 +113,24 @@ def _begins(path: Path, marks: tuple[bytes, ...]) -> bool:
 def find_masks(files: Iterable[Path]) -> list[tuple[Path, str]]:
     """Find the GeoTIFFs with a date in their names, and their dates."""
     rasters = (path for path in files if names_geotiff(path.name))
-    return [(path, date[0]) for path in rasters if (date := _DATE.search(path.name))]
+    return [(path, date) for path in rasters if (date := find_date(path.name))]
 
 
 def collect_dates(files: Iterable[Path]) -> set[str]:
     """Collect the dates of GeoTIFFs; one without a date in its name counts as one."""
     rasters = (path.name for path in files if names_geotiff(path.name))
-    return {date[0] if (date := _DATE.search(name)) else name for name in rasters}
+    return {find_date(name) or name for name in rasters}
 
 
 def check_masks(files: Iterable[Path], job_id: str) -> None:
-    """Raise NoMaskError unless a file is a GeoTIFF with a date in its name."""
+    """Raise NoMaskError unless there are GeoTIFFs, all with a date in their names."""
     files = list(files)
-    if not find_masks(files):
+    undated = sorted(path.name for path in files if names_geotiff(path.name) and not find_date(path.name))
+    if undated or not find_masks(files):
+        found = _describe_files(files, job_id)
+        found = f"{found}, of which {', '.join(undated[:SHOWN])} is without a date" if find_masks(files) else found
         raise NoMaskError(
-            f"{_describe_files(files, job_id)}; needed is a GeoTIFF with a date in its name, such as "
+            f"{found}; needed is a GeoTIFF with a date in its name, such as "
             "openEO_2025-09-21Z.tif. After an update of this package, or once the back-end names its files otherwise, "
             f"{by_door(python='call kappamask.workflows.resume', command='type kappamask resume')}: it fetches them "
             "again and nothing is paid twice."
@@ -132,4 +150,5 @@ def check_rasters(files: Iterable[Path], job_id: str) -> None:
 def _describe_files(files: list[Path], job_id: str) -> str:
     names = sorted(path.name for path in files)
     listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    return f"Job {job_id} was fetched to {files[0].parent}, but no mask is among its files: found was {listed}"
+    what = "not all of its files are masks" if find_masks(files) else "no mask is among its files"
+    return f"Job {job_id} was fetched to {files[0].parent}, but {what}: found was {listed}"

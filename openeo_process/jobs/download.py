@@ -1,6 +1,7 @@
 """Download and verify the results of a job, resuming interrupted transfers."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ __all__ = [
     "check_plain_name",
     "download",
     "find_bounds",
+    "find_day",
     "find_link",
     "iter_valid_files",
     "list_assets",
@@ -39,6 +41,9 @@ Bounds = tuple[float, float, float, float]
 """West, south, east, north."""
 FETCHED_BY = ("http", "https", "")
 """Schemes of addresses that are fetched; none where it is relative to the back-end's."""
+DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?=T|$)")
+KEY_DAY = re.compile(r"_(\d{4}-\d\d-\d\d)T[\d:.]+Z_")
+"""Of keys such as 5a5b12b6-08f1-4eb6-b226-7d548a5a3231_2025-09-21T00:00:00Z_openEO."""
 
 
 class LinkError(Exception):
@@ -72,7 +77,7 @@ def list_assets(connection: openeo.Connection, job_id: str) -> list[Asset]:
     if not listed:
         raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
     links = {key: find_link(key, entry) for key, entry in listed.items()}
-    names = name_files(links)
+    names = name_files(links, {key: find_day(key, entry) for key, entry in listed.items()})
     return [Asset(names[key], links[key], one.get("file:size"), find_bounds(one)) for key, one in listed.items()]
 
 
@@ -174,6 +179,16 @@ def find_link(key: str, asset: Mapping[str, Any]) -> str:
             f"The back-end gives no https address for the result {key!r}; needed is an href. See what it answers with "
             "connection.job(…).get_results().get_metadata()."
         ) from None
+
+
+def find_day(key: str, asset: Mapping[str, Any]) -> str | None:
+    """Read the day of an asset, such as 2025-09-21, or None.
+
+    It is in the asset, or in its key in results of STAC 1.1.
+    """
+    stated = asset.get("datetime") or asset.get("start_datetime")
+    found = DAY.match(stated) if isinstance(stated, str) else KEY_DAY.search(key)
+    return found[1] if found else None
 
 
 def find_bounds(asset: Mapping[str, Any]) -> Bounds | None:

@@ -25,7 +25,15 @@ from kappamask.openeo_process.jobs.download import find_bounds, find_link, list_
 from kappamask.openeo_process.jobs.journal import Journal, State, fingerprint
 from kappamask.openeo_process.jobs.record import UNSAID
 from kappamask.openeo_process.jobs.request import TEST_JOB
-from kappamask.openeo_process.results import LONGEST, MANIFEST, NoMaskError, collect_dates, find_masks, name_files
+from kappamask.openeo_process.results import (
+    LONGEST,
+    MANIFEST,
+    NoMaskError,
+    check_masks,
+    collect_dates,
+    find_masks,
+    name_files,
+)
 
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
 LARGE = "26.98,58.62,27.04,58.65"
@@ -306,6 +314,33 @@ def test_two_files_of_one_name_get_two_names(one, other, tmp_path):
     found = fetch(job_with(*((key, path, TIFF) for key, path in paths.items())), tmp_path)
     assert len({path.name.casefold() for path in found}) == 3
     assert {date for _, date in find_masks(found)} == collect_dates(found) == {"2018-02-02", "2018-02-03"}
+
+
+@pytest.mark.parametrize("path", ["2018-02-02/openEO.tif", "1/data", "openEO.TIF"])
+@pytest.mark.parametrize(("key", "facts"), [
+    ("0f8f40353-02ea_2018-02-02T00:00:00Z_openEO", {}), ("data", {"datetime": "2018-02-02T10:50:00Z"}),
+    ("k_1999-01-01T00:00:00Z_openEO", {"start_datetime": "2018-02-02", "end_datetime": "2018-02-03T00:00:00Z"}),
+])  # fmt: skip
+def test_a_file_without_a_date_gets_that_of_its_asset(tmp_path, path, key, facts):
+    job = Connection({key: (HREF.format(path), TIFF), "doc": (HREF.format("items.json"), b"{}")}, **facts).job()
+    found = fetch(job, tmp_path)
+    assert [date for _, date in find_masks(found)] == ["2018-02-02"]
+    assert (tmp_path / "items.json").is_file()
+    check_masks(found, "j-1")
+
+
+def test_the_date_in_a_name_goes_before_that_of_its_asset(tmp_path):
+    href = HREF.format("openEO_20180202T000000Z.tif")
+    (found,) = fetch(Connection({"k_1999-01-01T00:00:00Z_openEO": (href, TIFF)}).job(), tmp_path)
+    assert find_masks([found]) == [(tmp_path / "openEO_20180202T000000Z.tif", "2018-02-02")]
+
+
+@pytest.mark.parametrize("name", ["openEO_20181302.tif", "openEO_2018-02-40.tif", "tile_5123201802021.tif", "m.tif"])
+def test_a_mask_without_a_date_is_not_left_out_in_silence(tmp_path, name):
+    """Others of its job that have one do not stand for it."""
+    with pytest.raises(NoMaskError, match=rf"not all of its files are masks.*{name} is without a date"):
+        check_masks([tmp_path / "a_2018-02-02.tif", tmp_path / name, tmp_path / "doc.json"], "j-1")
+    check_masks([tmp_path / "a_2018-02-02.tif", tmp_path / "doc.json"], "j-1")
 
 
 def test_the_address_is_the_first_that_can_be_fetched():
