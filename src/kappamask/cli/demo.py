@@ -55,7 +55,7 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
         seen = {"scene": shown, "truth": truth}
         written.append(write_report(output / "report.html", mask, **seen, judged=judged, job={**job, "log": log}))
     result = {"job": job["id"], "files": [str(path) for path in written], "classes": shares(mask).fractions, **judged}
-    print_result(result, _lines(result), as_json)
+    print_result(result, _format_lines(result), as_json)
 
 
 def _run_job(scene: "DemoScene", archive: Path, output: Path) -> tuple[dict[str, Any], list[str], list[Path]]:
@@ -100,7 +100,7 @@ def _mask_cube(files: list[Path]) -> "xr.DataArray":
     return mask.assign_attrs({**flag_attributes(card), **provenance})
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _format_lines(result: dict[str, Any]) -> list[str]:
     shares = ", ".join(f"{name} {share:.1%}" for name, share in result["classes"].items())
     dice = ", ".join(f"{name} {value:.3f}" for name, value in result["dice"].items() if value is not None)
     return [f"Share of each class: {shares}", f"Dice against the painted truth: {dice}", *result["files"]]
