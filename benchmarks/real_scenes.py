@@ -3,7 +3,8 @@
     python benchmarks/real_scenes.py sources DATA
     python benchmarks/real_scenes.py label DATA -o LABELLED
     python benchmarks/real_scenes.py score LABELLED [--model compact] [--peer ukis-csmask] [-o scores.json]
-    python benchmarks/real_scenes.py sheets LABELLED [--model compact] -o SHEETS
+    python benchmarks/real_scenes.py sheets LABELLED [--model compact] [--docs] -o SHEETS
+    python benchmarks/real_scenes.py picture LABELLED [--model compact] -o docs/images/real-masks.png
 
 DATA is the folder of scenes that docs/training-rounds.md describes. LABELLED gets the parts `train` and `validation`,
 an archive for each image, in the layout that `kappamask train --dataset arrays=LABELLED` reads. Needs the extra `ukis`.
@@ -19,10 +20,11 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
+import scene_pictures
 import typer
 import xarray as xr
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from kappamask.datasets import Patch, arrays
 from kappamask.datasets.labelling import BANDS, Planes
@@ -36,14 +38,18 @@ app = typer.Typer(add_completion=False)
 SIX, FOUR = SUBSETS["6"], SUBSETS["4"]
 LEAST_SIDE: Final = 256
 """Tile of ukis-csmask in pixels: smaller images are mirrored to it."""
-SIDE_PX, ROWS = 200, 8
-COLOURS: Final = np.array(
-    [[0, 0, 0], [60, 120, 60], [40, 40, 90], [120, 180, 230], [250, 250, 250], [90, 0, 90]], np.uint8
-)
-SET_COLOURS: Final = {
-    0: (90, 90, 90), 1: (60, 120, 60), 2: (40, 40, 90), 3: (130, 130, 40), 4: (120, 180, 230), 5: (60, 160, 150),
-    6: (90, 90, 200), 8: (250, 250, 250), 12: (255, 170, 220),
-}  # fmt: skip
+ROWS: Final = 8
+"""Images on a sheet."""
+MINICUBES: Final = ("romania", "portugal")
+"""Places of 29 images of 128 px each."""
+PICTURE: Final = {
+    "017_sen12-85": "cumulus over wetland",
+    "046_sen12-139": "cumulus over a town",
+    "182_exeter": "city, Level-2A",
+    "065_gen-746": "cirrus",
+    "049_gen-2266": "closed cloud, drawn darker",
+}
+"""Images of the README's picture, and their titles."""
 Folder = Annotated[Path, typer.Argument(exists=True, file_okay=False)]
 Output = Annotated[Path, typer.Option("--output", "-o")]
 
@@ -151,32 +157,28 @@ def score(
 
 
 @app.command()
-def sheets(labelled: Folder, output: Output, model: str = "compact") -> None:
-    """Draw every image: natural colours, infrared, B10, masks with all bands, four and three, labels."""
+def sheets(labelled: Folder, output: Output, model: str = "compact", docs: bool = False) -> None:
+    """Draw every image, eight on a sheet: views, masks with all bands, four, three, labels.
+
+    docs: only what the documentation shows, the validation places without the many small minicubes.
+    """
     output.mkdir(parents=True, exist_ok=True)
-    for part in ("validation", "train"):
-        paths = list(arrays.find(labelled / part))
+    for part in ("validation",) if docs else ("validation", "train"):
+        paths = [path for path in arrays.find(labelled / part) if not (docs and path.stem.endswith(MINICUBES))]
         for first in range(0, len(paths), ROWS):
             rows = [_draw_row(path, model) for path in paths[first : first + ROWS]]
-            Image.fromarray(np.concatenate(rows)).save(output / f"{part}_{first // ROWS:02d}.png")
+            scene_pictures.draw_sheet(rows).save(output / f"{part}_{first // ROWS:02d}.jpg", quality=80)
 
 
-def _draw_row(path: Path, model: str) -> NDArray[np.uint8]:
+def _draw_row(path: Path, model: str) -> scene_pictures.Row:
     patch = arrays.read(path)
-    scene = patch.stack(BANDS)
-    infrared = ("B11", "B08", "B04") if np.isfinite(scene[BANDS.index("B11")]).any() else ("B08", "B04", "B03")
-    cirrus = np.repeat(np.nan_to_num(scene[BANDS.index("B10")])[..., None] / 0.03, 3, axis=-1)
-    tiles = [_stretch(scene, ("B04", "B03", "B02"), 0.4), _stretch(scene, infrared, 0.5), _to_bytes(cirrus)]
-    shown = [patch, *(show_bands(patch, subset) for subset in ("4", "3"))]
-    tiles += [COLOURS[run_network(model, _keep_seen_bands(one))] for one in shown if one is not None]
-    tiles.append(_draw_sets(patch.class_sets()))
-    row = np.concatenate([np.asarray(Image.fromarray(tile).resize((SIDE_PX, SIDE_PX))) for tile in tiles], axis=1)
-    image = Image.fromarray(np.pad(row, ((0, 2), (0, 0), (0, 0))))
-    text = f"{path.stem} {patch.level} {' '.join(patch.kinds)}"
-    draw = ImageDraw.Draw(image)
-    draw.rectangle((0, 0, 6 * len(text) + 4, 12), fill=(0, 0, 0))
-    draw.text((2, 0), text, fill=(255, 255, 0))
-    return np.asarray(image)
+    masks = [
+        None if one is None else run_network(model, _keep_seen_bands(one))
+        for one in (patch, *(show_bands(patch, subset) for subset in ("4", "3")))
+    ]
+    place = path.stem.split("_", 2)[-1]
+    caption = f"{place} · Level-{patch.level[1:]} · {', '.join(one.replace('_', ' ') for one in patch.kinds)}"
+    return scene_pictures.Row(caption, patch.stack(BANDS), masks, patch.class_sets())
 
 
 def _keep_seen_bands(patch: Patch) -> Patch:
@@ -185,19 +187,17 @@ def _keep_seen_bands(patch: Patch) -> Patch:
     return replace(patch, bands=bands, reflectance=patch.reflectance[seen])
 
 
-def _stretch(scene: Planes, names: tuple[str, ...], white: float) -> NDArray[np.uint8]:
-    return _to_bytes((np.nan_to_num(np.stack([scene[BANDS.index(name)] for name in names], -1)) / white).clip(0) ** 0.6)
-
-
-def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    return (255 * np.clip(values, 0, 1)).astype(np.uint8)
-
-
-def _draw_sets(sets: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    out = np.zeros((*sets.shape, 3), np.uint8)
-    for value, colour in SET_COLOURS.items():
-        out[sets == value] = colour
-    return out
+@app.command()
+def picture(labelled: Folder, output: Output, model: str = "compact") -> None:
+    """Draw the picture of the README: scenes above, their masks below."""
+    columns = []
+    for name, title in PICTURE.items():
+        patch = arrays.read(labelled / "validation" / f"labelled_{name}.npz")
+        mask = run_network(model, _keep_seen_bands(patch))
+        scene = patch.stack(BANDS)
+        white = {"white": float(np.nanmax(scene[1:4]))} if title.startswith("closed") else {}
+        columns.append(scene_pictures.Column(title, scene, mask, **white))
+    scene_pictures.draw_columns(columns).quantize(256, dither=Image.Dither.NONE).save(output, optimize=True)
 
 
 if __name__ == "__main__":

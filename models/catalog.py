@@ -39,7 +39,8 @@ OFFICIAL_NETWORKS = {
 }
 """Networks that `kappamask models fetch` downloads: id -> architecture and level."""
 DEFAULT_COLORS = dict(enumerate(("000000", "7fb069", "355070", "b8c0cc", "ffffff", "d1495b")))
-"""KappaMask's codes -> colour, RRGGBB, of a class whose card gives none."""
+"""KappaMask's codes -> colour of their class in files, RRGGBB: of cards that are written here or give none, and of
+schemes without colours of their own. Pictures have others (`kappamask.scenes.writers.class_colours`)."""
 DEFAULT_COLOR = "808080"
 """The same of all other codes."""
 MAX_CARD_BYTES = 1_000_000
@@ -108,11 +109,20 @@ def _find_card(model: str) -> Path:
         path = Path(model) / "card.json" if Path(model).is_dir() else Path(model)
         if path.suffix == ".json" and path.is_file():
             return path.resolve()
+    if "/" in model or Path(model).suffix in (".json", ".onnx"):
+        raise CardError(f"{_explain_missing_card(model[:200])} The known ids are {', '.join(sorted(known))}.")
     raise CardError(
         f"No model '{model[:80]}' here{_suggest_model(model[:80], known)} "
         f"The known ids are {', '.join(sorted(known))}; kappamask models list names those to download. "
         "Or give the path of a card (…/card.json)."
     )
+
+
+def _explain_missing_card(model: str) -> str:
+    if model.endswith(".onnx"):
+        make = "kappamask models card NET.onnx --bands … --classes … writes it"
+        return f"{model} is no card; needed is the card next to the network, a .json file: {make}."
+    return f"No card {model}; needed is the path of a card (…/card.json), or of its folder."
 
 
 def _suggest_model(model: str, known: Mapping[str, Path]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from kappamask.models.card import MISSING_CODE, NODATA_CODE, ModelCard
+from kappamask.models.catalog import DEFAULT_COLORS
 from kappamask.models.errors import CubeError
 
 __all__ = [
@@ -77,15 +78,7 @@ class Scheme:
         return {value: found[0] for value, found in first.items() if found}
 
 
-_CLEAR, _SHADOW, _THIN, _CLOUD, _UNDEF, _NONE = (
-    "7fb069",
-    "355070",
-    "b8c0cc",
-    "ffffff",
-    "000000",
-    "d1495b",
-)
-"""Colours of the same classes in the cards of networks, for schemes without colours of their own."""
+_UNDEF, _CLEAR, _SHADOW, _THIN, _CLOUD, _NONE = DEFAULT_COLORS.values()
 
 
 _WATER, _SNOW = "0000ff", "ff96ff"

@@ -43,12 +43,26 @@ def _provenance(prepared: PreparedCube) -> dict[str, Any]:
         "radiometry": decision.mode,
         "radiometry_reason": decision.reason,
         "level": spec.level,
+        **_sensing_time(prepared.cube),
     }
     if spec.thresholds:
         provenance["thresholds"] = ", ".join(f"{name} {value:g}" for name, value in spec.thresholds)
     if spec.mosaic:
         provenance["mosaic"] = "own"  # the word of masks that are written already
     return provenance
+
+
+def _sensing_time(cube: xr.DataArray) -> dict[str, str]:
+    """Return the date of a single scene as an attribute.
+
+    Reports and STAC items of the mask need it. The coordinate counts before the attribute, which xarray takes from
+    the first date of a series.
+    """
+    if "t" in cube.dims:
+        return {}
+    if "t" in cube.coords and np.issubdtype(cube["t"].dtype, np.datetime64):
+        return {"datetime": f"{np.datetime_as_string(cube['t'].values, unit='s')}Z"}
+    return {"datetime": str(cube.attrs["datetime"])} if cube.attrs.get("datetime") else {}
 
 
 def join_dates(masks: list[Any]) -> Any:

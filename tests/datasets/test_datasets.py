@@ -160,8 +160,12 @@ def test_a_damaged_image_is_refused(tmp_path: Path) -> None:
 def test_wrong_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="No data set 'kappa'; known are kappaset"):
         open_dataset("kappa", tmp_path)
+    empty = tmp_path / "empty"
+    empty.mkdir()
     for name in DATASETS:
         with pytest.raises(SceneError, match="holds no patch"):
+            open_dataset(name, empty)
+        with pytest.raises(SceneError, match=r"No folder .*none"):
             open_dataset(name, tmp_path / "none")
     (tmp_path / "labelled_text.npz").write_text("text")
     with pytest.raises(SceneError, match="is no labelled image"):

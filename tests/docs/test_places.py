@@ -9,6 +9,10 @@ import packages
 import pytest
 from words import ROOT
 
+from kappamask.models.schemes import CLASSES
+from kappamask.scenes.encoding import words as name_class
+from kappamask.scenes.writers.class_colours import COLOURS
+
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
 ARCHITECTURE = ROOT / "docs" / "explanation" / "architecture.md"
 FOLDERS = "udf|models|openeo_process|tests|tools|benchmarks|docs|src"
@@ -86,3 +90,11 @@ def test_a_picture_has_a_box_for_each_package_and_an_arrow_for_each_import():
     picture = packages.draw({("top", "middle"), ("middle", "low"), ("top", "side"), ("other", "side")})
     assert picture.count("<rect") == 5
     assert picture.count("marker-end") == 4
+
+
+def test_the_home_page_has_the_colours_of_pictures():
+    text = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    rows = re.findall(r'^\| (\d) \| .*background:#(\w{6})"></span>([\w -]+) \|', text, re.MULTILINE)
+    assert [(int(code), colour, name) for code, colour, name in rows] == [
+        (code, COLOURS[code], name_class(CLASSES[code])) for code in range(1, 6)
+    ]

@@ -422,8 +422,8 @@ def test_names_of_neighbours_in_the_plot_do_not_collide() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--data", "nowhere"], "nowhere holds no patch of arrays"),
-        (["--data", "kappaset=nowhere"], "nowhere holds no patch of kappaset"),
+        (["--data", "nowhere"], "No folder nowhere"),
+        (["--data", "kappaset=nowhere"], "No folder nowhere; needed is the folder of kappaset"),
         (["--data", "set", "--peers", "nobody"], "No peer 'nobody'"),
         (["--data", "set", "--peers", "threshold,threshold"], "given twice"),
         (["--data", "set", "--peers", "SCL"], "No peer could mask any patch"),

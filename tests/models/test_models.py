@@ -89,6 +89,16 @@ def test_an_unknown_model_lists_the_known(name):
         load_card(name)
 
 
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [("mine/", "No card mine/"), ("card.json", "No card card.json"), ("net.onnx", "kappamask models card NET.onnx")],
+)
+def test_a_path_without_a_card_is_named_as_a_path(tmp_path, monkeypatch, model, says):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CardError, match=says):
+        load_card(model)
+
+
 def test_a_wrong_id_names_the_nearest_and_how_to_get_it():
     with pytest.raises(CardError, match=r"did you mean compact\?"):
         load_card("compakt")

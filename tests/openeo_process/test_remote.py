@@ -26,8 +26,8 @@ from kappamask.openeo_process.graph import level_from_collection
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.retry import RetryPolicy
-from kappamask.workflows.batch_driving import move_results
-from kappamask.workflows.batch_results import JOB_FILES, refetch_if_damaged
+from kappamask.workflows.batch_driving import move_results, refetch_if_damaged
+from kappamask.workflows.batch_results import JOB_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"

@@ -142,6 +142,14 @@ def test_masks_of_all_schemes_are_reported(tmp_path: Path, name: str) -> None:
     assert ("classification:classes" in item.assets["mask"].extra_fields) == (name != "bits")
     page = write_page(tmp_path / "m.html", path).read_text()
     assert found.valid_classes[0].label in page
+    assert (">Meaning<" in page) == any(one.of.description for one in found.classes)
+
+
+def test_the_page_leaves_out_what_only_a_program_reads(tmp_path: Path) -> None:
+    """`options` is the JSON by which the command knows a mask that is there already."""
+    (path,) = write_mask(mask_of(options='{"bands": null}', cleaning="buffer cloud 60 m"), tmp_path / "m_20180202.tif")
+    page = write_page(tmp_path / "m.html", path).read_text()
+    assert "null" not in page and "buffer cloud 60 m" in page
 
 
 # where a mask lies

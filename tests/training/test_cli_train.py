@@ -72,7 +72,7 @@ def test_published_sets_are_trained_on(kappamask, data: Path, tmp_path: Path) ->
     assert "step 2 " in done.out
     assert kappamask(*words, "--dataset", "kappaset").code == 2
     done = kappamask(*words, "--dataset", f"kappaset={tmp_path / 'none'}")
-    assert done.code == 1 and "holds no patch of kappaset" in done.err and one_sentence(done.err)
+    assert done.code == 1 and "needed is the folder of kappaset" in done.err and one_sentence(done.err)
 
 
 @pytest.mark.parametrize(

@@ -444,3 +444,14 @@ def test_a_dataset_that_does_not_say_how_it_is_read_is_refused(brightness, chang
     dataset = reflectance().to_dataset("bands")
     with pytest.raises(CubeError, match=says):
         cloud_mask(change(dataset), model=brightness, level="L1C")
+
+
+def test_a_mask_carries_the_date_of_its_scene(brightness):
+    """A folder of masks makes a series, whatever their files are called."""
+    cube = reflectance().assign_attrs(datetime="2018-02-02T10:52:49Z")
+    assert cloud_mask(cube, model=brightness, level="L1C").attrs["datetime"] == "2018-02-02T10:52:49Z"
+    days = xr.Variable("t", np.array(["2018-02-02", "2018-02-12"], "datetime64[ns]"))
+    series = xr.concat([cube, cube], days)
+    assert "datetime" not in cloud_mask(series, model=brightness, level="L1C").attrs
+    second = cloud_mask(series.isel(t=1), model=brightness, level="L1C")
+    assert second.attrs["datetime"] == "2018-02-12T00:00:00Z"

@@ -70,7 +70,7 @@ def make_page(found: Mapping[str, Any], shipped: str) -> str:
     facts = {
         "found": found, "stale": found["sha256"] != shipped, "subsets": list(SUBSETS),
         "tables": {words: _table(masks, measure) for measure, words in MEASURES.items()},
-        "weak": sorted(_find_weak(masks["compact"]), key=lambda one: one.value),
+        "measures": MEASURES, "weak": sorted(_find_weak(masks["compact"]), key=lambda one: one.value),
         "places": _places(), "sheets": sorted(path.name for path in SHEETS.glob("*.jpg")),
     }  # fmt: skip
     return make_templates().get_template(TEMPLATE).render(facts)

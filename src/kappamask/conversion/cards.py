@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kappamask.models import SENTINEL2_BANDS
+from kappamask.models.catalog import DEFAULT_COLORS
 
 if TYPE_CHECKING:
     from kappamask.conversion.official_architectures import Architecture  # needs onnx, which cards do not
@@ -28,12 +29,12 @@ EXTENSIONS: Final = (
 )
 #: Value, name, colour and meaning, in the order of the network's outputs.
 CLASSES: Final = (
-    (0, "undefined", "000000", "the network's own doubt"),
-    (1, "clear", "7fb069", "no cloud, no cloud shadow"),
-    (2, "cloud_shadow", "355070", "ground in the shadow of a cloud"),
-    (3, "semi_transparent_cloud", "b8c0cc", "cloud through which land is seen"),
-    (4, "cloud", "ffffff", "opaque cloud"),
-    (5, "missing", "d1495b", "no data"),
+    (0, "undefined", DEFAULT_COLORS[0], "the network's own doubt"),
+    (1, "clear", DEFAULT_COLORS[1], "no cloud, no cloud shadow"),
+    (2, "cloud_shadow", DEFAULT_COLORS[2], "ground in the shadow of a cloud"),
+    (3, "semi_transparent_cloud", DEFAULT_COLORS[3], "cloud through which land is seen"),
+    (4, "cloud", DEFAULT_COLORS[4], "opaque cloud"),
+    (5, "missing", DEFAULT_COLORS[5], "no data"),
 )
 TITLES: Final = {"unet": "U-Net", "deeplabv3plus": "DeepLabv3+"}
 #: 512 px of which the official tool keeps the middle 480.

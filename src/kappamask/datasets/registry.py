@@ -99,11 +99,13 @@ def parse_dataset(text: str) -> tuple[str, Path] | None:
 def open_dataset(name: str, folder: Path) -> Patches:
     """Open the patches of the set `name` under `folder`, lazily.
 
-    Raises SceneError for an unknown name or no patch.
+    Raises SceneError for an unknown name, a folder that is not there, or no patch.
     """
     if name not in DATASETS:
         raise SceneError(f"No data set {name!r}; known are {', '.join(DATASETS)}.")
-    places = list(DATASETS[name].find(folder)) if folder.exists() else []
+    if not folder.exists():
+        raise SceneError(f"No folder {folder}; needed is the folder of {name} ({DATASETS[name].files}).")
+    places = list(DATASETS[name].find(folder))
     if not places:
         raise SceneError(f"{folder} holds no patch of {name} ({DATASETS[name].files}).")
     return Patches(DATASETS[name], places)

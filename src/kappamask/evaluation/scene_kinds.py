@@ -30,12 +30,12 @@ NEEDED: Final = {"13": ("B10", "B05"), "no B10": ("B05", "B09"), "10": ("B05", "
 LEAST_PX: Final = 500
 """Pixels of a class below which a place has no score of it."""
 MEASURES: Final = {
-    "closed": "Closed cloud found, as cloud of either kind",
-    "cirrus": "Cirrus that B10 shows found, as cloud of either kind",
-    "cumulus": "Body of cumulus called cloud, not semi-transparent",
-    "hand thin": "Semi-transparent by hand labels, called so",
-    "hand thick": "Cloud by hand labels, called so",
-    "clear": "Clear images kept clear",
+    "closed": "Closed cloud that is found, as cloud of either kind",
+    "cirrus": "Cirrus visible in B10 that is found, as cloud of either kind",
+    "cumulus": "Cumulus that is called cloud, not semi-transparent",
+    "hand thin": "Semi-transparent cloud by hand labels that is called so",
+    "hand thick": "Opaque cloud by hand labels that is called so",
+    "clear": "Clear images that are kept clear",
     "cloud dice": "Cloud of either kind, dice",
     "shadow dice": "Cloud shadow, dice",
 }

@@ -91,7 +91,8 @@ class Shares:
     @property
     def clouds(self) -> str:
         """The classes that count as cloud, in words."""
-        return " and ".join(one.label for one in self.classes_meaning(CLOUDS)) or "no class"
+        *most, last = [one.label for one in self.classes_meaning(CLOUDS)] or ["no class"]
+        return f"{', '.join(most)} and {last}" if most else last
 
     @property
     def fractions(self) -> dict[str, float]:

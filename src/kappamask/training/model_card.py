@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kappamask.files.atomic import atomic_write
-from kappamask.models.catalog import SHA256_MULTIHASH, load_card
+from kappamask.models.catalog import DEFAULT_COLORS, SHA256_MULTIHASH, load_card
 
 __all__ = ["MOMENTS", "build_card", "write_card"]
 
@@ -29,12 +29,12 @@ OVERLAP = 64
 where chunks are cropped; with 512 and 32 it was 2.1 and 2.4 %, for a fifth less work."""
 
 CLASSES = (
-    (0, "undefined", "000000", "not labelled"),
-    (1, "clear", "7fb069", "neither cloud nor its shadow; snow, water and dark land included"),
-    (2, "cloud_shadow", "355070", "shadow of a cloud"),
-    (3, "semi_transparent_cloud", "b8c0cc", "cloud through which the land is seen, cirrus included"),
-    (4, "cloud", "ffffff", "opaque cloud"),
-    (5, "missing", "d1495b", "no data in a required band; from validity, not from the network"),
+    (0, "undefined", DEFAULT_COLORS[0], "not labelled"),
+    (1, "clear", DEFAULT_COLORS[1], "neither cloud nor its shadow; snow, water and dark land included"),
+    (2, "cloud_shadow", DEFAULT_COLORS[2], "shadow of a cloud"),
+    (3, "semi_transparent_cloud", DEFAULT_COLORS[3], "cloud through which the land is seen, cirrus included"),
+    (4, "cloud", DEFAULT_COLORS[4], "opaque cloud"),
+    (5, "missing", DEFAULT_COLORS[5], "no data in a required band; from validity, not from the network"),
 )
 OUTPUT_CODES = (1, 2, 3, 4)
 DIMENSIONS = ("batch", "channel", "height", "width")

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
-from kappamask.training.model_card import CLASSES
+from kappamask.models.schemes import CLASSES
+from kappamask.scenes.encoding import words
+from kappamask.scenes.writers.class_colours import COLOURS
 from kappamask.training.simulator.paint import ONLY_B10
 from kappamask.training.simulator.spectra import B02, B03, B04, B08, B10, B11
 
@@ -18,7 +20,7 @@ VIEWS: Final = (
     ("B11, B08, B10", (B11, B08, B10), (0.5, 0.6, 0.03)),
 )
 ACROSS: Final = 4
-CODES: Final = (1, 2, 3, 4)
+CODES: Final = (1, 2, 3, 4, 0)
 
 
 def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
@@ -38,19 +40,18 @@ def draw_gallery(tiles: Sequence[NDArray[np.uint16]], path: Path) -> None:
         axis.spines[:].set(color="0.7", linewidth=0.5)  # white cloud ends there on a white page
     for axis in axes[3 * len(tiles) :]:
         axis.axis("off")
-    colours = ListedColormap([f"#{colour}" for _, _, colour, _ in CLASSES])
+    colours = ListedColormap([f"#{colour}" for _, colour in sorted(COLOURS.items())])
     for i, tile in enumerate(tiles):
         for j, (title, bands, full) in enumerate(VIEWS):
             axes[3 * i + j].imshow(_to_colours(tile, bands, full))
             axes[3 * i + j].set_title(title, fontsize=7)
         axes[3 * i + 2].imshow(
-            tile[13] % ONLY_B10, vmin=0, vmax=len(CLASSES) - 1, cmap=colours, interpolation="nearest"
+            tile[13] % ONLY_B10, vmin=0, vmax=len(COLOURS) - 1, cmap=colours, interpolation="nearest"
         )
         axes[3 * i + 2].set_title("truth", fontsize=7)
     shown = [
-        Patch(facecolor=f"#{colour}", edgecolor="0.5", label=name.replace("_", " "))
-        for code, name, colour, _ in CLASSES
-        if code in CODES
+        Patch(facecolor=f"#{COLOURS[code]}", edgecolor="0.5", label=words(CLASSES[code]) if code else "not judged")
+        for code in CODES
     ]
     figure.legend(handles=shown, loc="outside lower center", ncols=len(shown), frameon=False)
     with atomic_write(path) as draft:
