@@ -414,8 +414,14 @@ def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("collection", "level"), [("SENTINEL2_L1C", "L1C"), ("sentinel-2-l2a", "L2A"), ("S2", None), ("L1C_AND_L2A", None)]
-)
+    ("collection", "level"),
+    [
+        ("SENTINEL2_L1C", "L1C"), ("sentinel-2-l2a", "L2A"), ("S2", None), ("L1C_AND_L2A", None),
+        ("COPERNICUS/S2_SR_HARMONIZED", "L2A"), ("COPERNICUS/S2_HARMONIZED", "L1C"), ("COPERNICUS/S2_SR", "L2A"),
+        ("COPERNICUS/S2", "L1C"), ("TERRASCOPE_S2_TOC_V2", "L2A"), ("boa_sentinel_2", "L2A"), ("S2_TOA", "L1C"),
+        ("Sentinel-2 Level-1C", "L1C"), ("S2_STOCKS", None), ("S2_SRTM", None), ("S2_TOA_AND_BOA", None),
+    ],
+)  # fmt: skip
 def test_the_collections_name_tells_the_level(collection, level):
     assert level_from_collection(collection) == level
 
