@@ -24,6 +24,7 @@ __all__ = [
     "RadiometryError",
     "SceneError",
     "WeightsError",
+    "describe_error",
     "install_command",
     "missing_extra",
     "require_extra",
@@ -86,6 +87,12 @@ class ConversionError(KappaMaskError):
 
     The message names the file and what was expected.
     """
+
+
+def describe_error(error: Exception) -> str:
+    """Describe an error on one line, with its class unless it is our own."""
+    known = isinstance(error, KappaMaskError | OSError)
+    return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
 
 
 def install_command(extra: str) -> str:

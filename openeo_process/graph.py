@@ -1,10 +1,12 @@
 """Build the process graph: load with a margin, mask in overlapping chunks, rename, cast, clip."""
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Unpack
+from urllib.parse import urlsplit
 
 import openeo
 from openeo.processes import or_, text_begins
@@ -22,6 +24,13 @@ CONTEXT_SCHEMA = 1
 TOP = 250
 """`linear_scale_range` with these whole numbers is the identity on codes and percents, and makes the cube uint8
 with nodata 255; from 254 on the Copernicus back-end would not."""
+LEVEL_WORDS = {
+    "L1C": re.compile(r"L(EVEL)?[-_ ]?1C|(?<![A-Z])TOA(?![A-Z])|^COPERNICUS/S2(_HARMONIZED)?$"),
+    "L2A": re.compile(r"L(EVEL)?[-_ ]?2A|(?<![A-Z])(BOA|TOC)(?![A-Z])|S2_SR(?![A-Z])"),
+}
+"""Level -> how names of collections have it; the last of each are Google Earth Engine's."""
+INPUTS = ("data", "cube1", "cube2")
+"""Arguments whose pixels go on through a process; not those that only choose pixels, as `mask`."""
 PYTHON = "3.11"
 """UDF runtime version; must be that of the dependency archive."""
 
@@ -47,9 +56,10 @@ def load(
     max_cloud_cover: percent of a product, as its own metadata tell, from which on it is left out.
     only: days, as "2018-02-02", of which the others are left out.
 
-    Raises CubeError for a wrong area or for cleaning that chunks cannot do.
+    Raises CubeError for a wrong area, for cleaning that chunks cannot do, and for openEO's local processing.
     """
     card = load_card(model)
+    _refuse_local(connection)
     if bands is None:
         offered = connection.collection_metadata(collection).band_names
         bands = [band for band in card.bands if band in offered]
@@ -104,7 +114,7 @@ def cloud_mask(
     CardError for an unknown model.
     """
     card = load_card(model)
-    _refuse_local(datacube)
+    _refuse_local(datacube.connection)
     code = udf(
         model=card, level=_resolve_level(datacube, level, card), radiometry=radiometry, scores=scores,
         thresholds=thresholds, scheme=scheme, python=python, package=package, **cleaning,
@@ -168,8 +178,11 @@ unusable = unusable_pixels
 
 
 def level_from_collection(collection: str) -> str | None:
-    """Read the level from a collection's name, as SENTINEL2_L1C; None if not exactly one."""
-    named = [level for level in LEVELS if level in collection.upper()]
+    """Read the level from a collection's name, as SENTINEL2_L1C; None if not exactly one.
+
+    Other back-ends call Level-2A also BOA, TOC or SR, and Level-1C TOA.
+    """
+    named = [level for level, words in LEVEL_WORDS.items() if words.search(collection.upper())]
     return named[0] if len(named) == 1 else None
 
 
@@ -184,7 +197,7 @@ def _resolve_level(datacube: openeo.DataCube, level: str | None, card: ModelCard
     if wrong := [source for source, one in sources.items() if one != (level or one)]:
         raise CubeError(
             f"{option('level', level)} contradicts {wrong[0]}, which is of level {sources[wrong[0]]}: "
-            "leave level out, or load the other collection."
+            f"leave {option('level')} out, or load the other collection."
         )
     if len(found) > 1:
         raise CubeError(f"The cube has both levels, of {' and of '.join(sources)}: load one collection.")
@@ -204,15 +217,24 @@ def _levels_from_bands(datacube: openeo.DataCube) -> dict[str, str]:
 
 
 def _levels_from_collections(datacube: openeo.DataCube) -> dict[str, str]:
-    """Return the levels of the collections that the graph loads, where their names have one."""
-    nodes = datacube.flat_graph().values()
-    names = [str(node["arguments"]["id"]) for node in nodes if node["process_id"] == "load_collection"]
-    return {f"collection {name}": level for name in names if (level := level_from_collection(name))}
+    """Return the levels of what the cube is loaded from, where its names have one."""
+    graph = datacube.flat_graph()
+    ahead, names = [key for key, node in graph.items() if node.get("result")], {}
+    while ahead:
+        node = graph[ahead.pop()]
+        match node["process_id"], node["arguments"]:
+            case "load_collection", {"id": str() as name}:
+                names[f"collection {name}"] = name
+            case "load_stac", {"url": str() as url}:
+                names[urlsplit(url)._replace(query="", fragment="").geturl()] = urlsplit(url).path
+        inputs = (node["arguments"].get(name) for name in INPUTS)
+        ahead += [one["from_node"] for one in inputs if isinstance(one, Mapping) and "from_node" in one]
+    return {source: level for source, name in names.items() if (level := level_from_collection(name))}
 
 
-def _refuse_local(datacube: openeo.DataCube) -> None:
+def _refuse_local(connection: Any) -> None:
     """Raise CubeError for a cube of openEO's client-side processing, which cannot run the graph."""
-    if type(datacube.connection).__module__.startswith("openeo.local"):
+    if type(connection).__module__.startswith("openeo.local"):
         raise CubeError(
             "openEO's LocalConnection does not run UDFs in apply_neighborhood. For files on this machine use "
             "kappamask.udf.cloud_mask(cube.execute(), level=…), kappamask.workflows.mask_scene(path, 'mask.tif'), or "

@@ -7,11 +7,21 @@ creation nobody answered for is found again.
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["TEST_JOB", "JobRecord", "State", "fingerprint", "redact_urls", "title_tag"]
+__all__ = [
+    "TEST_JOB",
+    "JobRecord",
+    "State",
+    "find_arguments",
+    "fingerprint",
+    "redact_urls",
+    "title_tag",
+    "udf_context",
+]
 
 TEST_JOB = "canary"
 """Name in journals of the test job on one chunk, which proves UDF, archive and memory before the rest is paid for."""
@@ -117,3 +127,18 @@ def redact_urls(text: str) -> str:
 def title_tag(key: str) -> str:
     """Format a fingerprint as it stands in a job's title."""
     return f"[km-{key}]"
+
+
+def udf_context(record: JobRecord) -> dict[str, Any]:
+    """Return the context of the job's UDF; empty for a graph without one."""
+    return next((one["context"] for one in find_arguments(json.loads(record.graph), "run_udf")), {})
+
+
+def find_arguments(graph: dict[str, Any], process: str) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of each node of this process, in callbacks too."""
+    for node in graph.values():
+        if node["process_id"] == process:
+            yield node["arguments"]
+        for argument in node["arguments"].values():
+            if isinstance(argument, dict) and "process_graph" in argument:
+                yield from find_arguments(argument["process_graph"], process)

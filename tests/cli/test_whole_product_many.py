@@ -20,7 +20,7 @@ from kappamask.models import ModelCard
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
 from kappamask.udf import clean, cloud_mask, to_scheme
-from kappamask.workflows import many_scenes
+from kappamask.workflows import dask_scenes
 from kappamask.workflows.mask_files import list_targets
 from kappamask.workflows.scene_options import SceneOptions
 
@@ -65,7 +65,7 @@ def test_one_damaged_scene_stops_no_other(
 
 
 def test_a_scheduler_that_does_not_answer_is_named(kappamask, scenes: list[Path], tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(many_scenes, "WAIT_S", 1)
+    monkeypatch.setattr(dask_scenes, "WAIT_S", 1)
     monkeypatch.setenv("COLUMNS", "200")
     for url in ("tcp://127.0.0.1:9", "nonsense://x"):
         done = kappamask("mask", *scenes, "-o", tmp_path / "m", "--engine", "dask", "--scheduler", url)

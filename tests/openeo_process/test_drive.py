@@ -13,7 +13,7 @@ from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.request import TEST_JOB
 from kappamask.openeo_process.jobs.retry import RetryPolicy
 from kappamask.workflows import batch_driving
-from kappamask.workflows.batch_driving import drive_batches
+from kappamask.workflows.batch_driving import BatchDriver
 
 POLICY = RetryPolicy(poll_s=0.01, first_s=0.01, most_s=0.01)
 PART = JobRecord("a" * 16, "batch", "part", "https://example.org", "{}", "{}", "out", job="j-1")
@@ -58,7 +58,7 @@ def book(tmp_path):
 
 @pytest.fixture
 def back_end(monkeypatch):
-    """What `drive_batches` finds at every address: here a job that is started fails."""
+    """What `BatchDriver` finds at every address: here a job that is started fails."""
     found = BackEnd(**{"j-1": "running", "j-2": "error"})
     monkeypatch.setattr(
         batch_driving, "make_driver", lambda book, *_: Driver(book, lambda: found, at_once=9, policy=POLICY)
@@ -128,13 +128,13 @@ def test_why_a_part_was_left_is_forgotten_once_it_goes_on(book):
 
 @pytest.mark.parametrize("pilot", [State.FAILED, State.CANCELED])
 def test_after_a_canary_that_failed_nothing_is_started_and_what_was_is_watched(book, back_end, pilot):
-    drive_batches(book, [batch_of(book, pilot, State.PLANNED, State.CREATED, State.STARTED)], 1)
+    BatchDriver(book, 1).drive_batches([batch_of(book, pilot, State.PLANNED, State.CREATED, State.STARTED)])
     assert back_end.asked == []
     assert [part.state for part in book.records()] == [pilot, State.PLANNED, State.CREATED, State.FAILED]
 
 
 def test_after_a_canary_that_came_back_the_rest_is_started(book, back_end):
-    drive_batches(book, [batch_of(book, State.FETCHED, State.PLANNED)], 1)
+    BatchDriver(book, 1).drive_batches([batch_of(book, State.FETCHED, State.PLANNED)])
     assert back_end.asked == ["create p0", "start"]
 
 
@@ -148,7 +148,7 @@ def test_what_a_batch_may_cost_holds_for_resume_too(book, back_end, tmp_path, mo
     file = {"name": "m.tif", "size": 5, "sha256": sha256(b"mask!").hexdigest()}
     write_manifest(tmp_path, {"job": "j-1"}, [file])
     parts = batch_of(book, State.FETCHED, State.PLANNED, costs=7.0, folder=str(tmp_path))
-    drive_batches(book, [parts], 1, limit=most)
+    BatchDriver(book, 1).drive_batches([parts], max_credits=most)
     assert back_end.asked == asked
     dear = "left for resume: About 54 credits (from the test job) are more than max_credits="
     assert book.get("0").message.startswith(dear) == (not asked)

@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+import openeo
 import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from openeo.rest._testing import DummyBackend
 from openeo.rest.connection import Connection
+from openeo.rest.datacube import PGNode
 
 from kappamask.backend.processes.callbacks import Callback
 from kappamask.models import CubeError, JobError, load_card
@@ -242,15 +244,17 @@ def test_products_that_say_they_are_cloudier_are_left_out(connection):
     )
 
 
-def test_level_follows_from_the_bands_or_the_collection_or_is_asked_for(backend, connection):
-    def level_of(mask):
-        process = nodes(mask)["apply_neighborhood"]["arguments"]["process"]["process_graph"]
-        return process["runudf1"]["arguments"]["context"]["level"]
+def context_of(mask):
+    """The context of the UDF in a mask's graph."""
+    process = nodes(mask)["apply_neighborhood"]["arguments"]["process"]["process_graph"]
+    return process["runudf1"]["arguments"]["context"]
 
+
+def test_level_follows_from_the_bands_or_the_collection_or_is_asked_for(backend, connection):
     backend.setup_collection("MY_SENTINEL2", bands=["B02", "B03", "B04", "B10"])
     plain = load(connection, "SENTINEL2_L2A", area=AREA, dates=DATES, bands=["B02", "B03", "B04"])
-    assert level_of(cloud_mask(plain)) == "L2A"
-    assert level_of(cloud_mask(load(connection, "MY_SENTINEL2", area=AREA, dates=DATES))) == "L1C"
+    assert context_of(cloud_mask(plain))["level"] == "L2A"
+    assert context_of(cloud_mask(load(connection, "MY_SENTINEL2", area=AREA, dates=DATES)))["level"] == "L1C"
     other = load(connection, "MY_SENTINEL2", area=AREA, dates=DATES, bands=["B02", "B03", "B04"])
     with pytest.raises(CubeError, match="say level="):
         cloud_mask(other)
@@ -268,12 +272,37 @@ def test_a_level_that_contradicts_collection_or_bands_is_refused_when_the_graph_
         cloud_mask(load(connection, "MY_SENTINEL2", area=AREA, dates=DATES), level="L2A")
 
 
+@pytest.mark.parametrize("url", [
+    "https://example.org/v1/collections/sentinel-2-l2a?token=L1C", "https://example.org/S2B_MSIL2A_20240601.json"
+])  # fmt: skip
+def test_the_address_of_load_stac_says_the_level(connection, url):
+    cube = openeo.DataCube(graph=PGNode("load_stac", url=url), connection=connection)
+    assert context_of(cloud_mask(cube))["level"] == "L2A"
+    with pytest.raises(CubeError, match=r"'L1C' contradicts https://example\.org/\S+, which is of level L2A") as error:
+        cloud_mask(cube, level="L1C")
+    assert "token" not in str(error.value)
+
+
+def test_only_what_goes_into_the_cube_says_the_level(backend, connection):
+    """A cube of one level may be masked or aligned by one of the other."""
+    first = load(connection, "SENTINEL2_L1C", area=AREA, dates=DATES)
+    other = load(connection, "SENTINEL2_L2A", area=AREA, dates=DATES)
+    for cube in (first.mask(other.band("B02") > 3), first.resample_cube_spatial(other)):
+        assert context_of(cloud_mask(cube))["level"] == "L1C"
+        with pytest.raises(CubeError, match="'L2A' contradicts collection SENTINEL2_L1C"):
+            cloud_mask(cube, level="L2A")
+    with pytest.raises(CubeError, match="both levels"):
+        cloud_mask(first.merge_cubes(other))
+
+
 def test_a_cube_of_local_processing_is_refused_with_what_to_use_instead(connection):
     cube = load(connection, COLLECTION, area=AREA, dates=DATES)
     local = type("LocalConnection", (type(connection),), {"__module__": "openeo.local.connection"})
     connection.__class__ = local
     with pytest.raises(CubeError, match=r"LocalConnection.*kappamask\.udf\.cloud_mask.*mask_scene"):
         cloud_mask(cube)
+    with pytest.raises(CubeError, match=r"LocalConnection.*mask_scene"):
+        load(connection, "scene.nc", area=AREA, dates=DATES)
 
 
 def test_27_job_options_are_explicit(backend, connection):

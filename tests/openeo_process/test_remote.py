@@ -26,8 +26,8 @@ from kappamask.openeo_process.graph import level_from_collection
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.retry import RetryPolicy
-from kappamask.workflows.batch_driving import move_results
-from kappamask.workflows.batch_results import JOB_FILES, refetch_if_damaged
+from kappamask.workflows.batch_driving import move_results, refetch_if_damaged
+from kappamask.workflows.batch_results import JOB_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
@@ -414,8 +414,14 @@ def test_plain_http_to_others_is_refused(kappamask, account, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("collection", "level"), [("SENTINEL2_L1C", "L1C"), ("sentinel-2-l2a", "L2A"), ("S2", None), ("L1C_AND_L2A", None)]
-)
+    ("collection", "level"),
+    [
+        ("SENTINEL2_L1C", "L1C"), ("sentinel-2-l2a", "L2A"), ("S2", None), ("L1C_AND_L2A", None),
+        ("COPERNICUS/S2_SR_HARMONIZED", "L2A"), ("COPERNICUS/S2_HARMONIZED", "L1C"), ("COPERNICUS/S2_SR", "L2A"),
+        ("COPERNICUS/S2", "L1C"), ("TERRASCOPE_S2_TOC_V2", "L2A"), ("boa_sentinel_2", "L2A"), ("S2_TOA", "L1C"),
+        ("Sentinel-2 Level-1C", "L1C"), ("S2_STOCKS", None), ("S2_SRTM", None), ("S2_TOA_AND_BOA", None),
+    ],
+)  # fmt: skip
 def test_the_collections_name_tells_the_level(collection, level):
     assert level_from_collection(collection) == level
 

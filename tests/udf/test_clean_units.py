@@ -14,7 +14,7 @@ from rasterio.transform import from_origin
 from kappamask.models import CubeError, ModelCard, SceneError
 from kappamask.scenes import open_scene, read_mask
 from kappamask.udf import clean
-from kappamask.udf.cleaning import infer_pixel_m
+from kappamask.udf.pixel_size import infer_pixel_m
 
 CLEAR, SHADOW, CLOUD = 1, 2, 4
 FOOT, SURVEY_FOOT = 0.3048, 1200 / 3937

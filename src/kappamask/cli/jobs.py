@@ -9,9 +9,9 @@ import typer
 
 from kappamask import workflows
 from kappamask.cli.options import JOURNAL, AllowHoles, AsJson, AtOnce, JournalFile, print_result
-from kappamask.workflows.batch import BatchFailedError, BatchResult, list_jobs
 from kappamask.workflows.batch import cancel as cancel_jobs
-from kappamask.workflows.batch_results import list_dates, list_rows
+from kappamask.workflows.batch import list_jobs
+from kappamask.workflows.batch_results import BatchFailedError, BatchResult, list_dates, list_rows
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.record import JobRecord

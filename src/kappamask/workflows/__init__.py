@@ -4,9 +4,7 @@ The commands `kappamask mask`, `submit`, `resume` and `fetch` call these functio
 """
 
 from kappamask.workflows.batch import (
-    BatchFailedError,
     BatchPlan,
-    BatchResult,
     cancel,
     fetch,
     list_jobs,
@@ -15,6 +13,7 @@ from kappamask.workflows.batch import (
     submit_batch,
 )
 from kappamask.workflows.batch_options import BatchOptions, OptionError
+from kappamask.workflows.batch_results import BatchFailedError, BatchResult
 from kappamask.workflows.many_scenes import RunOptions, ScenesFailedError, mask_many, plan_mask
 from kappamask.workflows.one_scene import mask_scene
 from kappamask.workflows.progress import BatchProgress, no_progress

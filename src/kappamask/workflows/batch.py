@@ -3,7 +3,6 @@
 Every request that costs something is recorded in a journal before it is sent, so nothing is paid twice.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -13,8 +12,15 @@ from kappamask.models import JobError
 from kappamask.models.errors import require_extra
 from kappamask.models.hints import by_door, option
 from kappamask.openeo_process.jobs.journal import locate_journal
-from kappamask.openeo_process.jobs.record import JobRecord, State
-from kappamask.workflows.batch_driving import drive_batches, drive_jobs, group_by_backend, move_results
+from kappamask.openeo_process.jobs.record import JobRecord
+from kappamask.workflows.batch_driving import (
+    BatchDriver,
+    group_by_backend,
+    make_driver,
+    move_results,
+    open_journal,
+    refetch_if_damaged,
+)
 from kappamask.workflows.batch_options import (
     BatchOptions,
     Submission,
@@ -23,46 +29,22 @@ from kappamask.workflows.batch_options import (
     resolve_archive,
     state_archive,
 )
-from kappamask.workflows.batch_results import (
-    assemble,
-    check_holes,
-    list_rows,
-    make_driver,
-    measure_holes,
-    open_journal,
-    refetch_if_damaged,
-)
+from kappamask.workflows.batch_results import BatchResult, collect_results
 from kappamask.workflows.progress import BATCH_PROGRESS, BatchProgress
 
 if TYPE_CHECKING:
     from kappamask.openeo_process.jobs.cost import BandSavings, Plan
     from kappamask.openeo_process.jobs.journal import Journal
 
-__all__ = ["BatchFailedError", "BatchPlan", "BatchResult", "cancel", "fetch", "list_jobs", "plan_batch", "resume",
-           "submit_batch"]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """Where the jobs stand, and the files of whole batches."""
-
-    jobs: list[JobRecord]
-    files: list[Path]
-    """Masks, their scores, and collections."""
-    holes: dict[str, float]
-    """Share of each file's pixels that lack data though the satellite saw them, where there are any."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what the command prints as JSON."""
-        return {"parts": list_rows(self.jobs), "files": [str(file) for file in self.files], "holes": self.holes}
-
-
-class BatchFailedError(JobError):
-    """A job was not fetched, or a mask has holes; `result` has what there is."""
-
-    def __init__(self, message: str, result: BatchResult) -> None:
-        super().__init__(message)
-        self.result = result
+__all__ = [
+    "BatchPlan",
+    "cancel",
+    "fetch",
+    "list_jobs",
+    "plan_batch",
+    "resume",
+    "submit_batch",
+]
 
 
 @dataclass(frozen=True)
@@ -137,8 +119,8 @@ def submit_batch(
     journal = open_journal(options.journal or locate_journal(), new=True)
     moved = move_results(journal, journal.plan(wanted), wanted, progress.notify)
     jobs = [refetch_if_damaged(journal, one) for one in moved]
-    drive_batches(journal, [jobs], options.at_once, options.allow_holes, progress=progress)
-    return _collect_results(journal, [jobs], options.allow_holes, progress)
+    BatchDriver(journal, options.at_once, options.allow_holes, progress).drive_batches([jobs])
+    return collect_results(journal, [jobs], options.allow_holes, progress)
 
 
 def resume(
@@ -157,8 +139,8 @@ def resume(
     """
     opened = open_journal(journal or locate_journal())
     batches = _find_batches(opened, batch)
-    drive_batches(opened, batches, at_once, allow_holes, max_credits, progress)
-    return _collect_results(opened, batches, allow_holes, progress)
+    BatchDriver(opened, at_once, allow_holes, progress).drive_batches(batches, max_credits)
+    return collect_results(opened, batches, allow_holes, progress)
 
 
 def fetch(
@@ -175,8 +157,8 @@ def fetch(
     opened = open_journal(journal or locate_journal())
     batches = _find_batches(opened, batch)
     jobs = [*chain.from_iterable(batches)]
-    drive_jobs(opened, jobs, jobs, 1, allow_holes, once=True, progress=progress)
-    return _collect_results(opened, batches, allow_holes, progress, all_ended=False)
+    BatchDriver(opened, 1, allow_holes, progress).drive_jobs(jobs, jobs, once=True)
+    return collect_results(opened, batches, allow_holes, progress, all_ended=False)
 
 
 def list_jobs(batch: str | None = None, *, journal: Path | None = None) -> list[JobRecord]:
@@ -251,44 +233,3 @@ def _find_batches(journal: "Journal", batch: str | None) -> list[list[JobRecord]
             f"{batch} is a job of openeo_process.submit: call that again, or openeo_process.fetch(job, folder)."
         )
     return [*found.values()]
-
-
-def _collect_results(
-    journal: "Journal",
-    batches: Sequence[Sequence[JobRecord]],
-    allow_holes: bool,
-    progress: BatchProgress,
-    *,
-    all_ended: bool = True,
-) -> BatchResult:
-    """Put the masks of whole batches together.
-
-    all_ended: False where jobs may still run. Raises BatchFailedError if a job is missing or a mask has holes.
-    """
-    now = [[journal.get(one.fingerprint) for one in jobs] for jobs in batches]
-    whole = [jobs for jobs in now if all(one.state is State.FETCHED for one in jobs)]
-    if whole:
-        progress.notify("putting the masks together")
-    files = [file for jobs in whole for file in assemble(jobs)]
-    result = BatchResult([*chain.from_iterable(now)], files, measure_holes(chain.from_iterable(whole)))
-    try:
-        _check_fetched(result.jobs, all_ended)
-        if not allow_holes:
-            check_holes(result.holes)
-    except JobError as error:
-        raise BatchFailedError(str(error), result) from error
-    return result
-
-
-def _check_fetched(jobs: Iterable[JobRecord], all_ended: bool) -> None:
-    jobs = list(jobs)
-    missing = [one for one in jobs if one.state is not State.FETCHED and (all_ended or _has_failed(one))]
-    if missing:
-        first = next((one for one in missing if one.message), missing[0])
-        why = first.message or f"it is {first.state}"
-        raise JobError(f"{len(missing)} of {len(jobs)} jobs did not end with masks: {first.label}: {why}")
-
-
-def _has_failed(job: JobRecord) -> bool:
-    """Tell whether a job failed, or was left though it was started."""
-    return job.state is State.FAILED or (job.state.under_way and job.message != "")

@@ -1,59 +1,78 @@
 """Drive the jobs of batches, the test job of each first, within its credits."""
 
+import json
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import JobError
 from kappamask.models.errors import require_extra
-from kappamask.workflows.batch_results import make_driver, output_folder
+from kappamask.models.hints import option
+from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
+from kappamask.openeo_process.jobs.record import find_arguments, udf_context
+from kappamask.workflows.batch_results import output_folder
 from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
 
 if TYPE_CHECKING:
+    from kappamask.openeo_process.jobs.download import Asset
+    from kappamask.openeo_process.jobs.driver import Driver
     from kappamask.openeo_process.jobs.journal import JobRecord, Journal
 
-__all__ = ["drive_batches", "drive_jobs", "group_by_backend", "move_results"]
+__all__ = [
+    "BatchDriver",
+    "group_by_backend",
+    "make_driver",
+    "move_results",
+    "open_journal",
+    "refetch_if_damaged",
+]
 
 SILENT = BatchProgress()
 
 
-def drive_batches(
-    journal: "Journal", batches: "Sequence[Sequence[JobRecord]]", at_once: int, allow_partial: bool = False,
-    limit: float | None = None, progress: BatchProgress = SILENT,
-) -> None:  # fmt: skip
-    """Drive every job of these batches as far as it goes.
+@dataclass(frozen=True)
+class BatchDriver:
+    """Drives the jobs of batches, and reports where they stand."""
 
-    Of each batch the test job goes first, or the first job where there is none. Unless it came back whole, and its cost
-    predicts that the batch stays within its `max_credits`, nothing else of the batch is started; jobs that were started
-    before are watched and fetched all the same.
-    allow_partial: accept masks that do not cover their area. limit: credits of a batch, in place of `max_credits`.
-    """
-    first = [_find_test_job(records) for records in batches]
-    drive_jobs(journal, first, first, at_once, allow_partial, progress=progress)
-    rest = [record for records in batches for record in _select_allowed(journal, records, limit, progress.notify)]
-    watched = [journal.get(record.fingerprint) for records in batches for record in records]
-    drive_jobs(journal, rest, watched, at_once, allow_partial, progress=progress)
+    journal: "Journal"
+    at_once: int
+    """Jobs of one back-end that run at the same time."""
+    allow_holes: bool = False
+    """Accept masks that do not cover their area."""
+    progress: BatchProgress = SILENT
 
+    def drive_batches(self, batches: "Sequence[Sequence[JobRecord]]", max_credits: float | None = None) -> None:
+        """Drive every job of these batches as far as it goes.
 
-def drive_jobs(
-    journal: "Journal", jobs: "Sequence[JobRecord]", watched: "Sequence[JobRecord]", at_once: int, allow_partial: bool,
-    once: bool = False, progress: BatchProgress = SILENT,
-) -> None:  # fmt: skip
-    """Drive those jobs that have not ended.
+        Of each batch the test job goes first, or the first job where there is none. Unless it came back whole, and its
+        cost predicts that the batch stays within its credits, nothing else of the batch is started; jobs that were
+        started before are watched and fetched all the same.
+        max_credits: of a batch, in place of those that it was submitted with.
+        """
+        first = [_find_test_job(records) for records in batches]
+        self.drive_jobs(first, first)
+        notify = self.progress.notify
+        rest = [one for jobs in batches for one in _select_allowed(self.journal, jobs, max_credits, notify)]
+        self.drive_jobs(rest, [self.journal.get(one.fingerprint) for one in chain.from_iterable(batches)])
 
-    watched: jobs whose progress is shown. once: see `Driver.run`.
-    """
-    waiting = [one for one in jobs if not one.state.is_final]
-    if not waiting:
-        return
-    with require_extra("client"), progress.watch(watched) as report:
-        for backend, own in group_by_backend(waiting).items():
-            make_driver(journal, backend, at_once, report, allow_partial).run(
-                [record.fingerprint for record in own], once=once
-            )
+    def drive_jobs(self, jobs: "Sequence[JobRecord]", watched: "Sequence[JobRecord]", *, once: bool = False) -> None:
+        """Drive those jobs that have not ended.
+
+        watched: jobs whose progress is shown. once: see `Driver.run`.
+        """
+        waiting = [one for one in jobs if not one.state.is_final]
+        if not waiting:
+            return
+        with require_extra("client"), self.progress.watch(watched) as report:
+            for backend, own in group_by_backend(waiting).items():
+                driver = make_driver(self.journal, backend, self.at_once, report, self.allow_holes)
+                driver.run([record.fingerprint for record in own], once=once)
 
 
 def group_by_backend(jobs: "Iterable[JobRecord]") -> "dict[str, list[JobRecord]]":
@@ -146,3 +165,61 @@ def _copy_files(record: "JobRecord", folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with atomic_write(folder / name) as draft:
             shutil.copyfile(Path(record.folder) / name, draft)
+
+
+def open_journal(path: Path, *, new: bool = False) -> "Journal":
+    """Open the journal at `path`.
+
+    Raises JobError if there is none, unless a `new` one may be made.
+    """
+    from kappamask.openeo_process.jobs.journal import Journal
+
+    if not new and not path.is_file():
+        raise JobError(f"There is no journal {path}: nothing was submitted yet, or name it with {option('journal')}.")
+    return Journal(path)
+
+
+def refetch_if_damaged(journal: "Journal", record: "JobRecord") -> "JobRecord":
+    """Mark a job to be fetched again if its files are damaged; return it.
+
+    Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
+    """
+    from kappamask.openeo_process.jobs.download import list_whole_files
+    from kappamask.openeo_process.jobs.journal import State
+    from kappamask.openeo_process.results import find_masks
+
+    useless = record.state is State.FETCHED and not find_masks(list_whole_files(Path(record.folder), str(record.job)))
+    return journal.change(record, state=State.FINISHED) if useless else record
+
+
+def make_driver(journal: "Journal", backend: str, at_once: int, report: Any, allow_partial: bool = False) -> "Driver":
+    """Make the driver of this back-end's jobs.
+
+    report: called with each job whose state changes. allow_partial: accept masks that do not cover their area.
+    """
+    from kappamask.openeo_process.connection import connect, is_local
+    from kappamask.openeo_process.jobs.driver import Driver
+    from kappamask.openeo_process.jobs.retry import RetryPolicy
+
+    policy = RetryPolicy(poll_s=1.0) if is_local(backend) else RetryPolicy()
+    return Driver(
+        journal, lambda: connect(backend, policy), at_once=at_once, policy=policy,
+        check=partial(_check_file, allow_partial=allow_partial), tell=report,
+    )  # fmt: skip
+
+
+def _check_file(record: "JobRecord", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
+    """Check that a raster is a mask on the job's grid; other files pass."""
+    from kappamask.openeo_process.results import is_geotiff, names_geotiff
+    from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
+
+    graph, name = json.loads(record.graph), udf_context(record).get("scheme", KAPPAMASK)
+    area: dict[str, Any] = next((one["extent"] for one in find_arguments(graph, "filter_bbox")), {})
+    if not (names_geotiff(asset.name) or is_geotiff(path)):
+        return
+    found = verify_mask(
+        path, crs=area.get("crs"), codes=OWN_CODES if is_kappamask(name) else find_scheme(name).classes_by_code
+    )
+    if area:
+        wanted = (area["west"], area["south"], area["east"], area["north"])
+        verify_cover(asset.name, found["bounds"], wanted, asset.bounds, partly=allow_partial)

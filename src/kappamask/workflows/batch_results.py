@@ -4,8 +4,8 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
-from kappamask.openeo_process.jobs.journal import JobRecord, Journal
+from kappamask.openeo_process.jobs.record import JobRecord, State, find_arguments, udf_context
+from kappamask.workflows.progress import BatchProgress
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.jobs.download import Asset
-    from kappamask.openeo_process.jobs.driver import Driver
+    from kappamask.openeo_process.jobs.journal import Journal
 
 __all__ = [
     "JOB_FILES",
+    "BatchFailedError",
+    "BatchResult",
     "assemble",
     "check_holes",
+    "collect_results",
     "describe_classes",
     "list_dates",
     "list_rows",
-    "make_driver",
     "measure_holes",
-    "open_journal",
     "output_folder",
-    "refetch_if_damaged",
 ]
 
 JOB_FILES = "job_files"
@@ -40,6 +40,70 @@ MAX_HOLE_SHARE = 0.01
 MASK, SCORE = "mask", "score_"
 """A job's bands, as `ModelCard.result_bands` names them."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Where the jobs stand, and the files of whole batches."""
+
+    jobs: list[JobRecord]
+    files: list[Path]
+    """Masks, their scores, and collections."""
+    holes: dict[str, float]
+    """Share of each file's pixels that lack data though the satellite saw them, where there are any."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the command prints as JSON."""
+        return {"parts": list_rows(self.jobs), "files": [str(file) for file in self.files], "holes": self.holes}
+
+
+class BatchFailedError(JobError):
+    """A job was not fetched, or a mask has holes; `result` has what there is."""
+
+    def __init__(self, message: str, result: BatchResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def collect_results(
+    journal: "Journal",
+    batches: Sequence[Sequence[JobRecord]],
+    allow_holes: bool,
+    progress: BatchProgress,
+    *,
+    all_ended: bool = True,
+) -> BatchResult:
+    """Put the masks of whole batches together.
+
+    all_ended: False where jobs may still run. Raises BatchFailedError if a job is missing or a mask has holes.
+    """
+    now = [[journal.get(one.fingerprint) for one in jobs] for jobs in batches]
+    whole = [jobs for jobs in now if all(one.state is State.FETCHED for one in jobs)]
+    if whole:
+        progress.notify("putting the masks together")
+    files = [file for jobs in whole for file in assemble(jobs)]
+    result = BatchResult([*chain.from_iterable(now)], files, measure_holes(chain.from_iterable(whole)))
+    try:
+        _check_fetched(result.jobs, all_ended)
+        if not allow_holes:
+            check_holes(result.holes)
+    except JobError as error:
+        raise BatchFailedError(str(error), result) from error
+    return result
+
+
+def _check_fetched(jobs: Iterable[JobRecord], all_ended: bool) -> None:
+    jobs = list(jobs)
+    missing = [one for one in jobs if one.state is not State.FETCHED and (all_ended or _has_failed(one))]
+    if missing:
+        first = next((one for one in missing if one.message), missing[0])
+        why = first.message or f"it is {first.state}"
+        raise JobError(f"{len(missing)} of {len(jobs)} jobs did not end with masks: {first.label}: {why}")
+
+
+def _has_failed(job: JobRecord) -> bool:
+    """Tell whether a job failed, or was left though it was started."""
+    return job.state is State.FAILED or (job.state.under_way and job.message != "")
 
 
 def assemble(records: "Iterable[JobRecord]") -> list[Path]:
@@ -166,72 +230,6 @@ def _mask_attributes(record: "JobRecord") -> dict[str, Any]:
     return {**json.loads(kept), "backend": record.backend, "job": record.job, **known}
 
 
-def udf_context(record: "JobRecord") -> dict[str, Any]:
-    """Return the context of the job's UDF; empty for a graph without one."""
-    return next((one["context"] for one in find_arguments(json.loads(record.graph), "run_udf")), {})
-
-
-def find_arguments(graph: dict[str, Any], process: str) -> Iterator[dict[str, Any]]:
-    """Yield the arguments of each node of this process, in callbacks too."""
-    for node in graph.values():
-        if node["process_id"] == process:
-            yield node["arguments"]
-        for argument in node["arguments"].values():
-            if isinstance(argument, dict) and "process_graph" in argument:
-                yield from find_arguments(argument["process_graph"], process)
-
-
-def open_journal(path: Path, *, new: bool = False) -> "Journal":
-    """Open the journal at `path`.
-
-    Raises JobError if there is none, unless a `new` one may be made.
-    """
-    from kappamask.openeo_process.jobs.journal import Journal
-
-    if not new and not path.is_file():
-        raise JobError(f"There is no journal {path}: nothing was submitted yet, or name it with {option('journal')}.")
-    return Journal(path)
-
-
-def make_driver(journal: "Journal", backend: str, at_once: int, report: Any, allow_partial: bool = False) -> "Driver":
-    """Make the driver of this back-end's jobs.
-
-    report: called with each job whose state changes. allow_partial: accept masks that do not cover their area.
-    """
-    from kappamask.openeo_process.connection import connect
-    from kappamask.openeo_process.jobs.driver import Driver
-    from kappamask.openeo_process.jobs.retry import RetryPolicy
-
-    policy = RetryPolicy(poll_s=1.0) if _is_local(backend) else RetryPolicy()
-    return Driver(
-        journal, lambda: connect(backend, policy), at_once=at_once, policy=policy,
-        check=partial(_check_file, allow_partial=allow_partial), tell=report,
-    )  # fmt: skip
-
-
-def _is_local(backend: str) -> bool:
-    from kappamask.openeo_process.connection import is_local
-
-    return is_local(backend)
-
-
-def _check_file(record: "JobRecord", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
-    """Check that a raster is a mask on the job's grid; other files pass."""
-    from kappamask.openeo_process.results import is_geotiff, names_geotiff
-    from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
-
-    graph, name = json.loads(record.graph), udf_context(record).get("scheme", KAPPAMASK)
-    area: dict[str, Any] = next((one["extent"] for one in find_arguments(graph, "filter_bbox")), {})
-    if not (names_geotiff(asset.name) or is_geotiff(path)):
-        return
-    found = verify_mask(
-        path, crs=area.get("crs"), codes=OWN_CODES if is_kappamask(name) else find_scheme(name).classes_by_code
-    )
-    if area:
-        wanted = (area["west"], area["south"], area["east"], area["north"])
-        verify_cover(asset.name, found["bounds"], wanted, asset.bounds, partly=allow_partial)
-
-
 def list_rows(records: Iterable["JobRecord"]) -> list[dict[str, Any]]:
     """List jobs as JSON objects."""
     return [_make_row(record) for record in records]
@@ -249,16 +247,3 @@ def _make_row(record: "JobRecord") -> dict[str, Any]:
         "backend": record.backend, "folder": record.folder, "costs": record.costs,
         "message": record.message, "fingerprint": record.fingerprint,
     }  # fmt: skip
-
-
-def refetch_if_damaged(journal: "Journal", record: "JobRecord") -> "JobRecord":
-    """Mark a job to be fetched again if its files are damaged; return it.
-
-    Earlier versions named files after the assets' keys, which have no suffix in results of STAC 1.1.
-    """
-    from kappamask.openeo_process.jobs.download import list_whole_files
-    from kappamask.openeo_process.jobs.journal import State
-    from kappamask.openeo_process.results import find_masks
-
-    useless = record.state is State.FETCHED and not find_masks(list_whole_files(Path(record.folder), str(record.job)))
-    return journal.change(record, state=State.FINISHED) if useless else record

@@ -2,27 +2,27 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models import KappaMaskError, RadiometryError, SceneError
-from kappamask.models.errors import require_extra
+from kappamask.models import RadiometryError, SceneError
+from kappamask.models.errors import describe_error
 from kappamask.models.hints import option
-from kappamask.workflows.mask_files import is_finished, list_targets, make_absolute
+from kappamask.workflows.dask_scenes import iter_dask_results
+from kappamask.workflows.mask_files import is_finished, list_targets
 from kappamask.workflows.one_scene import (
     DEFAULTS,
     Result,
     check_cleaning,
-    count_cores,
     open_cube,
     prepare_scene_stream,
     require_date_for_stac,
     write_mask_files,
 )
-from kappamask.workflows.progress import Notify, Progress, ProgressFactory, no_progress, print_line, progress_bar
+from kappamask.workflows.progress import Notify, Progress, ProgressFactory, print_line, progress_bar
 from kappamask.workflows.scene_options import EXTRAS, SceneOptions
 
 if TYPE_CHECKING:
@@ -37,12 +37,6 @@ ROWS_IN_MEMORY = 2048
 """Of the scene, in memory at once: two blocks of a product's JP2s."""
 Target = tuple[str, Path]
 """A scene, by path or address, and its mask."""
-CORES_PER_WORKER = 2
-"""Of a worker on this machine: while one reads, the other computes."""
-WARNINGS = "warnings"
-"""Key of what a worker sends with its result."""
-WAIT_S = 20
-"""Until a scheduler must have answered."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ class _Errors:
             if self.total == 1:
                 raise
             self.doubtful += isinstance(error, RadiometryError)
-            self.found.append({"scene": scene, "error": _describe_error(error)})
+            self.found.append({"scene": scene, "error": describe_error(error)})
             self.notify("{scene}: {error}".format(**self.found[-1]))
 
     def raise_if_any(self, done: list[Result]) -> None:
@@ -146,11 +140,6 @@ class _Errors:
                     "what the scenes hold, such as dn_harmonized."
                 )
             raise ScenesFailedError(message, [*done, *self.found])
-
-
-def _describe_error(error: Exception) -> str:
-    known = isinstance(error, KappaMaskError | OSError)
-    return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
 
 
 def mask_many(
@@ -213,87 +202,16 @@ def _named_progress(progress: ProgressFactory, name: str, label: str) -> Abstrac
 def _mask_on_dask(
     targets: list[Target], options: SceneOptions, errors: _Errors, run: RunOptions, progress: ProgressFactory
 ) -> list[Result]:
-    """Mask scenes on the workers of a scheduler, or of this machine.
-
-    Workers see the same files as this process.
-    """
-    with require_extra("backend"):
-        from distributed import as_completed
-
+    """Mask scenes on dask workers; results come in the order of `targets`."""
     _make_folder(targets)
     done: dict[str, Result] = {}
-    with _client(run.scheduler, len(targets)) as (client, threads), progress("masks") as show:
-        options = replace(options, threads=options.threads or threads, model=make_absolute(options.model))
-        tasks = {
-            client.submit(
-                _mask_at_worker, make_absolute(scene), output.absolute(), options, run.overwrite, pure=False
-            ): scene
-            for scene, output in targets
-        }
-        for number, task in enumerate(as_completed(tasks, loop=client.loop), 1):
-            with errors.collect(tasks[task]):
-                done[tasks[task]] = _unpack_result(task.result(), run.warn) | {"scene": tasks[task]}
+    finished = iter_dask_results(targets, options, scheduler=run.scheduler, overwrite=run.overwrite, warn=run.warn)
+    with closing(finished), progress("masks") as show:
+        for number, (scene, read_result) in enumerate(finished, 1):
+            with errors.collect(scene):
+                done[scene] = read_result() | {"scene": scene}
             show(number, len(targets))
     return [done[scene] for scene, _ in targets if scene in done]
-
-
-@contextmanager
-def _client(scheduler: str | None, count: int) -> Iterator[tuple[Any, int]]:
-    """Yield a client, and the threads of each task; 0 where only the worker knows."""
-    from distributed import Client, LocalCluster
-
-    if scheduler:
-        with _connect(scheduler) as client:
-            yield client, 0
-        return
-    workers = max(1, min(count, count_cores() // CORES_PER_WORKER))
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address=None,  # pyright: ignore[reportArgumentType]  documented: no dashboard
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client, max(1, count_cores() // workers)
-
-
-def _connect(scheduler: str) -> Any:
-    from distributed import Client
-
-    try:
-        return Client(scheduler, timeout=WAIT_S, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise SceneError(f"No dask scheduler answers at {scheduler} ({error}): see `dask scheduler --help`.") from error
-
-
-def _mask_at_worker(scene: str, output: Path, options: SceneOptions, overwrite: bool) -> Result:
-    """Mask one scene on a worker and return the result and its warnings.
-
-    An error is returned in words, because errors that have causes may not travel.
-    """
-    import dask
-    from distributed import get_client, get_worker
-
-    get_client()  # the first call makes it, and with it the whole process computes on the cluster
-    if not options.threads:
-        options = replace(options, threads=max(1, count_cores() // get_worker().state.nthreads))
-    warned: list[str] = []
-    try:
-        with dask.config.set(scheduler="threads"):
-            result = write_mask_files(scene, output, options, no_progress, overwrite=overwrite, warn=warned.append)
-            return result | {WARNINGS: warned}
-    except Exception as error:  # noqa: BLE001  raised where it arrives
-        return {"error": _describe_error(error), WARNINGS: warned}
-
-
-def _unpack_result(result: Result, warn: Notify) -> Result:
-    """Pass a worker's warnings on and raise its error."""
-    for warning in result.pop(WARNINGS):
-        warn(warning)
-    if "error" in result:
-        raise SceneError(result["error"])
-    return result
 
 
 def _make_folder(targets: list[Target]) -> None:

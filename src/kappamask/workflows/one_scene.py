@@ -214,7 +214,7 @@ def _write_all(
 
 def check_cleaning(stream: "Stream", options: SceneOptions) -> None:
     """Raise CubeError if the mask is to be cleaned and its pixels' size is unknown."""
-    from kappamask.udf.cleaning import infer_pixel_m
+    from kappamask.udf.pixel_size import infer_pixel_m
 
     if options.cleaning and options.pixel_m is None:
         infer_pixel_m(stream.template()["mask"])
