@@ -110,7 +110,7 @@ def test_06_a_model_that_is_not_its_cards_is_refused(tmp_path):
 
 def test_07_runtime_and_version_are_explicit():
     made = udf()
-    assert (made._iter_runtime, made.version) == ("Python", "3.11")
+    assert (made._runtime, made.version) == ("Python", "3.11")
 
 
 @pytest.mark.parametrize("dates", [None, 0, 1, 3])

@@ -119,7 +119,8 @@ def mask_scene(
     warn: called with a warning, as about the pixels' size.
 
     Returns what the command prints as JSON: scene, files, level, model_id, model_sha256, radiometry, its reason, width,
-    height, seconds, and the share of each class; with `skipped` where the mask was there.
+    height, seconds, the share of each class, and its percentage of the valid pixels; with `skipped` where the mask was
+    there.
     Raises the errors of `open_scene`, `cloud_mask` and `write_mask`, and SceneError for an unknown option or where the
     mask would replace the scene.
     """
@@ -245,13 +246,18 @@ def _summarise_mask(scene: str, files: list[Path], seconds: float) -> Result:
     mask = read_mask(files[0])
     size = {"width": mask.sizes["x"], "height": mask.sizes["y"], "seconds": round(seconds, 3)}
     facts = {key: mask.attrs[key] for key in FACTS}
-    return {"scene": scene, "files": [str(path) for path in files], **facts, **size, "classes": _class_shares(mask)}
+    return {"scene": scene, "files": [str(path) for path in files], **facts, **size, **_count_classes(mask)}
 
 
-def _class_shares(mask: "xr.DataArray") -> dict[str, float]:
-    """Return the share of each class; of bits, that of KappaMask's classes."""
+def _count_classes(mask: "xr.DataArray") -> dict[str, dict[str, float]]:
+    """Return the share of each class, and its percentage as pictures and reports give it.
+
+    Of bits, those of KappaMask's classes.
+    """
     from kappamask.scenes.statistics import class_pixels
+    from kappamask.scenes.writers.captions import class_percentages
 
     counts, _ = class_pixels(mask)
     area = max(sum(counts.values()), 1)
-    return {one.name: pixels / area for one, pixels in counts.items()}
+    shares = {one.name: pixels / area for one, pixels in counts.items()}
+    return {"classes": shares, "percent_of_valid": {one.name: x for one, x in class_percentages(mask, counts).items()}}
