@@ -141,13 +141,13 @@ def test_a_scene_decodes_each_of_its_blocks_once(
     """Even if it is computed in pieces that overlap."""
     path = safe(tmp_path, side=1044, zipped=zipped, blocks={10: 512, 20: 512, 60: 192})
     scene = open_scene(path, resolution=resolution, bands=["B02", "B05", "B09"])
-    decode, decoded = Image._decode, []
+    decode, decoded = Image._decode_window, []
 
     def count_decode(image: Image, rows: slice, columns: slice) -> np.ndarray:
         decoded.append((image.source, rows.start, columns.start))
         return decode(image, rows, columns)
 
-    monkeypatch.setattr(Image, "_decode", count_decode)
+    monkeypatch.setattr(Image, "_decode_window", count_decode)
     for row in range(0, scene.sizes["y"], rows):
         scene.isel(y=slice(row, row + rows + 40)).compute()
     assert len(set(decoded)) == len(decoded) == blocks

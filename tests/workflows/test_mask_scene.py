@@ -9,6 +9,7 @@ from files import BANDS, geotiff
 
 import kappamask
 from kappamask.models import SceneError
+from kappamask.reports.class_shares import shares
 from kappamask.scenes import read_mask
 from kappamask.workflows import RunOptions, SceneOptions, ScenesFailedError, mask_many, mask_scene, no_progress
 
@@ -27,6 +28,21 @@ def test_python_and_the_command_write_the_same(kappamask, scene, tmp_path, brigh
     assert found["files"] == [str(one), str(one.with_name("one_scores.tif"))]
     np.testing.assert_array_equal(read_mask(one).values, read_mask(other).values)
     assert read_mask(one).attrs["options"] == read_mask(other).attrs["options"]
+
+
+def test_the_command_prints_the_percentages_of_the_report(kappamask, tmp_path, brightness):
+    """They are of the pixels with data, in the command as in pictures and pages."""
+    numbers = np.full((len(BANDS), 40, 40), 1500, np.uint16)
+    numbers[:, :10], numbers[:, 10:16] = 0, 6000
+    scene = geotiff(tmp_path / "scene_L1C.tif", numbers, nodata=0)
+    done = kappamask(
+        "mask", scene, "-o", tmp_path / "m.tif", "--model", brightness.folder, "--radiometry", "dn_harmonized"
+    )
+    assert done.code == 0, done.err
+    percentages = shares(read_mask(tmp_path / "m.tif")).percentages
+    assert percentages["missing"] == pytest.approx(25) and percentages["cloud"]
+    for name in ("clear", "cloud", "missing"):
+        assert f"{name} {percentages[name]:.1f} %" in done.out
 
 
 def test_a_mask_that_is_there_is_not_made_again(scene, tmp_path, brightness):

@@ -54,8 +54,13 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
         written.append(quicklook(shown, mask, output / "quicklook.png", truth, title=TITLE))
         seen = {"scene": shown, "truth": truth}
         written.append(write_report(output / "report.html", mask, **seen, judged=judged, job={**job, "log": log}))
-    result = {"job": job["id"], "files": [str(path) for path in written], "classes": shares(mask).fractions, **judged}
-    print_result(result, _lines(result), as_json)
+    counted = shares(mask)
+    percentages = {name: share for name, share in counted.percentages.items() if share}
+    result = {
+        "job": job["id"], "files": [str(path) for path in written],
+        "classes": counted.fractions, "percent_of_valid": percentages, **judged,
+    }  # fmt: skip
+    print_result(result, _format_lines(result), as_json)
 
 
 def _run_job(scene: "DemoScene", archive: Path, output: Path) -> tuple[dict[str, Any], list[str], list[Path]]:
@@ -100,8 +105,11 @@ def _mask_cube(files: list[Path]) -> "xr.DataArray":
     return mask.assign_attrs({**flag_attributes(card), **provenance})
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in result["classes"].items())
+def _format_lines(result: dict[str, Any]) -> list[str]:
+    from kappamask.scenes.encoding import words
+    from kappamask.scenes.writers.captions import percent
+
+    shares = ", ".join(f"{words(name)} {percent(share)}" for name, share in result["percent_of_valid"].items())
     dice = ", ".join(f"{name} {value:.3f}" for name, value in result["dice"].items() if value is not None)
     return [f"Share of each class: {shares}", f"Dice against the painted truth: {dice}", *result["files"]]
 

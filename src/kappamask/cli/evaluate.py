@@ -157,12 +157,12 @@ def compare(
 
 
 def _format_comparison(found: dict[str, Any]) -> list[str]:
-    from kappamask.evaluation.tables import set_name, shortcomings, tables
+    from kappamask.evaluation.tables import list_shortcomings, make_tables, set_name
 
-    title, head, rows = tables(found)[0]
+    title, head, rows = make_tables(found)[0]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     scenes = f"{set_name(found)}: {title.lower()}, {found['scenes']} scenes"
-    return [scenes, *(_format_row(row, widths) for row in [head, *rows]), *shortcomings(found)]
+    return [scenes, *(_format_row(row, widths) for row in [head, *rows]), *list_shortcomings(found)]
 
 
 def _format_row(cells: list[str], widths: list[int]) -> str:
@@ -189,7 +189,7 @@ def document(judged: "Sequence[DatasetResult]") -> dict[str, Any]:
 
 def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, title: str, command: str) -> list[Path]:
     """Write NAME.html, .json, .md, .csv and .tex into a folder; return their paths."""
-    from kappamask.evaluation.tables import csv_text, latex, markdown
+    from kappamask.evaluation.tables import format_csv, format_latex, format_markdown
     from kappamask.files.atomic import atomic_write
 
     with require_extra("scenes"):
@@ -199,7 +199,7 @@ def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, t
     found = [one.found for one in judged]
     texts = {
         "json": json.dumps(document(judged), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "md": markdown(found), "csv": csv_text(found), "tex": latex(found),
+        "md": format_markdown(found), "csv": format_csv(found), "tex": format_latex(found),
     }  # fmt: skip
     for suffix, text in texts.items():
         with atomic_write(folder / f"{name}.{suffix}") as draft:

@@ -115,12 +115,15 @@ def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, 
 
 
 def _format_result(result: dict[str, Any]) -> list[str]:
+    from kappamask.scenes.encoding import words  # takes long, and the help does not need it
+    from kappamask.scenes.writers.captions import percent
+
     files = ", ".join(result["files"])
     if result.get("skipped"):
         return [f"{files}: there already, made of this scene with these options; --overwrite makes it again"]
     size = f"{result['width']} x {result['height']} px in {result['seconds']:.1f} s"
     reading = f"{result['radiometry']} ({result['radiometry_reason']})"
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in result["classes"].items() if share)
+    shares = ", ".join(f"{words(name)} {percent(share)}" for name, share in result["percent_of_valid"].items())
     return [f"{files}: {size}, {result['level']}, {result['model_id']}, {reading}", shares]
 
 

@@ -83,7 +83,7 @@ def class_statistics(
         (0.26, 351)
     """
     named, own = require_mask(mask), to_canonical_dims(mask)[1]
-    counts = _counts(named, geometry, crs, all_touched)
+    counts = _count_classes(named, geometry, crs, all_touched)
     kept = [name for code, name in enumerate(CLASSES) if code not in (UNDEFINED, MISSING)]
     classes, pixels = counts.sel({"class": kept}), counts.sum("class")
     valid = classes.sum("class")
@@ -114,7 +114,7 @@ def _allow_item(value: xr.DataArray) -> xr.DataArray:
     return value.copy(data=make(lazy.dask, lazy.name, lazy.chunks, dtype=lazy.dtype, meta=lazy._meta))
 
 
-def _counts(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> xr.DataArray:
+def _count_classes(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: bool) -> xr.DataArray:
     """Count the pixels of every class: int64 (…, class)."""
     inside = None
     if geometry is not None:

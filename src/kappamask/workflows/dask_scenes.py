@@ -58,7 +58,7 @@ def _open_client(scheduler: str | None, count: int) -> Iterator[tuple[Any, int]]
     from distributed import Client, LocalCluster
 
     if scheduler:
-        with _connect(scheduler) as client:
+        with _connect_scheduler(scheduler) as client:
             yield client, 0
         return
     workers = max(1, min(count, count_cores() // CORES_PER_WORKER))
@@ -73,7 +73,7 @@ def _open_client(scheduler: str | None, count: int) -> Iterator[tuple[Any, int]]
         yield client, max(1, count_cores() // workers)
 
 
-def _connect(scheduler: str) -> Any:
+def _connect_scheduler(scheduler: str) -> Any:
     from distributed import Client
 
     try:

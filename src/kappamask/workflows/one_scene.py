@@ -119,7 +119,8 @@ def mask_scene(
     warn: called with a warning, as about the pixels' size.
 
     Returns what the command prints as JSON: scene, files, level, model_id, model_sha256, radiometry, its reason, width,
-    height, seconds, and the share of each class; with `skipped` where the mask was there.
+    height, seconds, the share of each class, and its percentage of the valid pixels; with `skipped` where the mask was
+    there.
     Raises the errors of `open_scene`, `cloud_mask` and `write_mask`, and SceneError for an unknown option or where the
     mask would replace the scene.
     """
@@ -152,7 +153,7 @@ def write_mask_files(
         files = _write_all(scene, output, options, progress, warn, record)
     elif missing := _missing_extras(output, options.extras):
         files += _add_extras(missing, scene, open_cube(scene, options), files)
-    return _summarise(scene, files, perf_counter() - started) | ({"skipped": True} if skipped else {})
+    return _summarise_mask(scene, files, perf_counter() - started) | ({"skipped": True} if skipped else {})
 
 
 def count_cores() -> int:
@@ -198,7 +199,7 @@ def _write_all(
     require_date_for_stac(options.extras, output, cube)
     preview = _make_preview(cube, options)
     stream = prepare_scene_stream(preview.watched if preview else cube, options)
-    check_mask(stream.template()["mask"], output)
+    check_mask(stream.make_template()["mask"], output)
     check_cleaning(stream, options)
     if options.pixel_m is None and (warning := _pixel_size_warning(cube, options.resolution)):
         warn(warning)
@@ -216,7 +217,7 @@ def check_cleaning(stream: "Stream", options: SceneOptions) -> None:
     from kappamask.udf.pixel_size import infer_pixel_m
 
     if options.cleaning and options.pixel_m is None:
-        infer_pixel_m(stream.template()["mask"])
+        infer_pixel_m(stream.make_template()["mask"])
 
 
 def _make_preview(cube: "xr.DataArray", options: SceneOptions) -> "Preview | None":
@@ -238,20 +239,25 @@ def _clean_and_convert(spooled: "SpooledMask", options: SceneOptions) -> "xr.Dat
     return to_scheme(mask, options.scheme)
 
 
-def _summarise(scene: str, files: list[Path], seconds: float) -> Result:
+def _summarise_mask(scene: str, files: list[Path], seconds: float) -> Result:
     """Summarise a mask from its file as it was written."""
     from kappamask.scenes import read_mask
 
     mask = read_mask(files[0])
     size = {"width": mask.sizes["x"], "height": mask.sizes["y"], "seconds": round(seconds, 3)}
     facts = {key: mask.attrs[key] for key in FACTS}
-    return {"scene": scene, "files": [str(path) for path in files], **facts, **size, "classes": _class_shares(mask)}
+    return {"scene": scene, "files": [str(path) for path in files], **facts, **size, **_count_classes(mask)}
 
 
-def _class_shares(mask: "xr.DataArray") -> dict[str, float]:
-    """Return the share of each class; of bits, that of KappaMask's classes."""
+def _count_classes(mask: "xr.DataArray") -> dict[str, dict[str, float]]:
+    """Return the share of each class, and its percentage as pictures and reports give it.
+
+    Of bits, those of KappaMask's classes.
+    """
     from kappamask.scenes.statistics import class_pixels
+    from kappamask.scenes.writers.captions import class_percentages
 
     counts, _ = class_pixels(mask)
     area = max(sum(counts.values()), 1)
-    return {one.name: pixels / area for one, pixels in counts.items()}
+    shares = {one.name: pixels / area for one, pixels in counts.items()}
+    return {"classes": shares, "percent_of_valid": {one.name: x for one, x in class_percentages(mask, counts).items()}}

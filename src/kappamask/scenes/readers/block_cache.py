@@ -44,10 +44,10 @@ class Blocks:
                 future = self._futures[key] = Future()
             self._futures.move_to_end(key)
         if ours:
-            self._decode(key, future, decode)
+            self._decode_block(key, future, decode)
         return future.result()
 
-    def _decode(self, key: Hashable, future: Future[Block], decode: Callable[[], Block]) -> None:
+    def _decode_block(self, key: Hashable, future: Future[Block], decode: Callable[[], Block]) -> None:
         try:
             block = decode()
         except BaseException as error:  # noqa: BLE001  it is raised where the block is asked for
@@ -90,7 +90,7 @@ def window(
     `key`: what tells the image from others, its version included. `block`: height and width of its blocks, pixels.
     A block that is just what is wanted is not kept, for pieces that share none will follow.
     """
-    down, across = map(_cuts, (rows, columns), shape, block)
+    down, across = map(_cut_blocks, (rows, columns), shape, block)
     if (down[0][0], across[0][0]) == (rows, columns):
         return decode(rows, columns)
     found: Block | None = None
@@ -104,7 +104,7 @@ def window(
     return found
 
 
-def _cuts(wanted: slice, length: int, side: int) -> list[tuple[slice, slice]]:
+def _cut_blocks(wanted: slice, length: int, side: int) -> list[tuple[slice, slice]]:
     """List the blocks that intersect `wanted` along an axis, with their place in the result."""
     step = side * max(1, LARGE_ENOUGH // side)
     first = range(wanted.start // step * step, wanted.stop, step)

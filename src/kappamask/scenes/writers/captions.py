@@ -67,14 +67,15 @@ def name_network(attrs: Mapping[str, Any]) -> str:
     return f"{network} network, {classes}" if network else classes
 
 
-def class_percentages(mask: xr.DataArray) -> dict[ClassValue, float]:
+def class_percentages(mask: xr.DataArray, counted: Mapping[ClassValue, int] | None = None) -> dict[ClassValue, float]:
     """Return the percentage of each class that occurs in a mask (y, x).
 
-    It is of the pixels with data; of all pixels in the area where the class means that there are none. Raises
-    SceneError if a pixel has a code that the legend does not name.
+    It is of the pixels with data; of all pixels in the area where the class means that there are none.
+    counted: what `class_pixels` gives, if it is known. Raises SceneError if a pixel has a code that the legend does
+    not name.
     """
     mask = to_classes(mask)
-    counted, _ = class_pixels(mask)
+    counted = counted or class_pixels(mask)[0]
     codes = meanings(mask)
     empty = {one for one in counted if codes[one.value] in (UNDEFINED, MISSING)}
     area = sum(counted.values())
