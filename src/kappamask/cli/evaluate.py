@@ -16,7 +16,7 @@ from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import DatasetResult
-    from kappamask.evaluation.metrics import Scores
+    from kappamask.evaluation.metrics import PairScores
 
 __all__ = ["compare", "evaluate"]
 
@@ -60,17 +60,17 @@ def evaluate(
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
             else judge_files(str(truth), str(mask), merge_thin=merge_thin)
         )  # fmt: skip
-        scores, merged = judged.scores, judged.merges_thin
+        found = judged.as_pair()
         written = _write_tables(output, judged) if output else []
     else:  # of whole products, too: edges, squares and intervals would take minutes
-        from kappamask.evaluation.files import evaluate_pair
+        from kappamask.evaluation.files import score_pair
 
         written = []
-        scores, merged = evaluate_pair(str(truth), str(mask), merge_thin=merge_thin)
+        found = score_pair(str(truth), str(mask), merge_thin=merge_thin)
     files = {"files": written} if written else {}
     print_result(
-        {**scores, "merge_thin": merged, **files},
-        [*_format_scores(scores, merged, asked=merge_thin is not None), *written],
+        {**found.scores, "merge_thin": found.merges_thin, "not_scored": [*found.lacking], **files},
+        [*_format_scores(found, asked=merge_thin is not None), *written],
         as_json,
     )
 
@@ -82,12 +82,20 @@ def _write_tables(output: Path, judged: "DatasetResult") -> list[str]:
     return [str(path) for path in files]
 
 
-def _format_scores(scores: "Scores", merged: bool, asked: bool) -> list[str]:
-    names = list(scores["dice"])
+def _format_scores(found: "PairScores", asked: bool) -> list[str]:
+    names = list(found.scores["dice"])
     head = f"{'':<18}" + "".join(f"{name:>17}" for name in names)
-    rows = [f"{key:<18}" + "".join(_format_score(values[name]) for name in names) for key, values in scores.items()]
+    rows = [
+        f"{key:<18}" + "".join(_format_score(values[name]) for name in names) for key, values in found.scores.items()
+    ]
     why = "" if asked else ", for the truth does not tell them apart (--no-merge-thin counts them apart)"
-    return [head, *rows, *([f"semi-transparent cloud counted as cloud{why}"] if merged else [])]
+    notes = {
+        f"semi-transparent cloud counted as cloud{why}": found.merges_thin,
+        "shadow counted as clear, for the truth's scheme has none": found.merges_shadow,
+        f"not scored, for the mask has no such class: {', '.join(found.lacking)}": bool(found.lacking),
+        f"codes taken for KappaMask's, for no scheme is named in: {', '.join(found.unnamed)}": bool(found.unnamed),
+    }
+    return [head, *rows, *(note for note, holds in notes.items() if holds)]
 
 
 def _format_score(value: float | None) -> str:
