@@ -193,10 +193,10 @@ class ModelCard:
     """Name of the card's own file in there."""
 
     def __post_init__(self) -> None:
-        for holds, broken in self._invariants():
+        for holds, broken in self._list_invariants():
             _check(holds, f"card '{self.id}': {broken}")
 
-    def _invariants(self) -> list[tuple[bool, str]]:
+    def _list_invariants(self) -> list[tuple[bool, str]]:
         values = [c.value for c in self.classes]
         unknown = sorted(set(self.bands) - set(SENTINEL2_BANDS))
         return [
@@ -207,7 +207,7 @@ class ModelCard:
             (bool(self.required) and self.required <= set(self.bands), "required bands must be among the bands"),
             (len(self.scaling) == len(self.bands), f"{len(self.scaling)} scalings for {len(self.bands)} bands"),
             (abs(self.fill) < MAX_SCALED_INPUT, f"fill must be finite and below {MAX_SCALED_INPUT:g}"),
-            (self._divides(self.window, self.local_window), "window must be a multiple of the stride"),
+            (self._fits_stride(self.window, self.local_window), "window must be a multiple of the stride"),
             (1 <= self.least_side <= self.window, "least_side must be from 1 to the window"),
             (self.local_window >= self.window, "local_window must be as large as window, or larger"),
             (self.window >= self.stride and 0 < 2 * self.overlap < self.window, "overlap must fit in the window"),
@@ -229,7 +229,7 @@ class ModelCard:
             (_is_hex(self.sha256, 64), "file:checksum must be a sha256 multihash (1220 and 64 hex digits)"),
         ]
 
-    def _divides(self, *sides: int) -> bool:
+    def _fits_stride(self, *sides: int) -> bool:
         return self.stride >= 1 and all(side % self.stride == 0 for side in sides)
 
     @property

@@ -58,10 +58,10 @@ def render_hints(message: str, door: Door | None = None) -> str:
     None is the door in use.
     """
     chosen = door or _current
-    return _MARK.sub(lambda mark: _render(mark, chosen), message)
+    return _MARK.sub(lambda mark: _render_mark(mark, chosen), message)
 
 
-def _render(mark: re.Match[str], door: Door) -> str:
+def _render_mark(mark: re.Match[str], door: Door) -> str:
     """Return the text of a mark at `door`.
 
     What only looks like a mark, as in a hostile name, stays as it is.

@@ -115,7 +115,7 @@ def build(
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as scratch:
-        files = {**dict(_runtime(python, Path(scratch))), **dict(package_files(card))}
+        files = {**dict(_iter_runtime(python, Path(scratch))), **dict(package_files(card))}
         part = Path(scratch) / "archive.zip"
         _write(part, files)
         target = folder / archive_name(card.id, python)
@@ -139,7 +139,7 @@ def _write(path: Path, files: dict[str, bytes]) -> None:
             archive.writestr(entry, files[name])
 
 
-def _runtime(python: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
+def _iter_runtime(python: str, scratch: Path) -> Iterator[tuple[str, bytes]]:
     files = _installed_runtime() if is_for_here(python) else _downloaded_runtime(python, scratch)
     for name, content in files:
         if not name.startswith(UNUSED) and "__pycache__" not in name:

@@ -39,7 +39,7 @@ def enlarge_extent(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
             f"The area {extent} is empty: west must be less than east, south less than north. Across the antimeridian "
             "mask the parts to the west and to the east of it apart, as kappamask submit does."
         )
-    dx, dy = _margin(extent, ceil(pixels * PIXEL_M / GRID) * GRID)
+    dx, dy = _metres_to_units(extent, ceil(pixels * PIXEL_M / GRID) * GRID)
     return {
         **extent,
         "west": extent["west"] - dx,
@@ -49,8 +49,8 @@ def enlarge_extent(extent: dict[str, Any], pixels: int) -> dict[str, Any]:
     }
 
 
-def _margin(extent: dict[str, Any], metres: float) -> tuple[float, float]:
-    code = _epsg(extent.get("crs"))
+def _metres_to_units(extent: dict[str, Any], metres: float) -> tuple[float, float]:
+    code = _parse_epsg(extent.get("crs"))
     if 32601 <= code <= 32660 or 32701 <= code <= 32760:
         return metres, metres
     if code != 4326:
@@ -61,7 +61,7 @@ def _margin(extent: dict[str, Any], metres: float) -> tuple[float, float]:
     return metres / (METRES_PER_DEGREE_LONGITUDE * cos(radians(latitude))), metres / METRES_PER_DEGREE_LATITUDE
 
 
-def _epsg(crs: Any) -> int:
+def _parse_epsg(crs: Any) -> int:
     text = str(crs if crs is not None else 4326).upper().removeprefix("EPSG:")
     if not text.isdigit():
         raise CubeError(f"The area's crs is {crs!r}; give it as EPSG:4326 or as a UTM zone, EPSG:326xx or EPSG:327xx.")

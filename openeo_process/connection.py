@@ -114,7 +114,7 @@ def check_backend(
     lacks = [
         *_list_missing("processes", needed, (process["id"] for process in connection.list_processes())),
         *_list_missing("output format", [FORMAT.upper()], map(str.upper, connection.list_file_formats()["output"])),
-        *_runtime(connection, python),
+        *_list_runtimes(connection, python),
     ]
     known = [entry["id"] for entry in connection.list_collections()]
     lacks += _list_missing("collection", [collection], known)
@@ -132,7 +132,7 @@ def _list_missing(what: str, needed: Iterable[str], offered: Iterable[str]) -> l
     return [f"{what} {', '.join(lacking)}"] if lacking else []
 
 
-def _runtime(connection: openeo.Connection, python: str) -> list[str]:
+def _list_runtimes(connection: openeo.Connection, python: str) -> list[str]:
     offered = {str(version) for version in connection.list_udf_runtimes().get("Python", {}).get("versions", {})}
     if python in offered or not offered:
         return []

@@ -157,7 +157,7 @@ def udf(
         context["package"] = package
     if read_cleaning(cleaning):
         context.update({key: value for key, value in cleaning.items() if value is not None})
-    return openeo.UDF(_script(), runtime="Python", version=python, context=context)
+    return openeo.UDF(_read_script(), runtime="Python", version=python, context=context)
 
 
 def unusable_pixels(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) -> openeo.DataCube:
@@ -248,7 +248,7 @@ def _check_level(level: str, card: ModelCard) -> str:
     return level
 
 
-def _script() -> str:
+def _read_script() -> str:
     spec = find_spec("kappamask.udf")
     assert spec is not None
     assert spec.submodule_search_locations is not None

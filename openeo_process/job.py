@@ -46,14 +46,14 @@ def job_options(archive: str | None = None, load: Load | None = None, **changes:
     archives = {"udf-dependency-archives": [f"{archive}#{FOLDER}"]} if archive else {}
     asked = {**JOB_OPTIONS, **archives, **changes}
     asked["stac-version"] = str(asked["stac-version"])  # back-ends compare it with a text, and 1.1 typed is a number
-    needed = memory_options(load, _tasks(asked)) if load else {}
+    needed = memory_options(load, _count_tasks(asked)) if load else {}
     more = {name: text for name, text in needed.items() if text != asked[name] and name not in changes}
     asked |= {name: text for name, text in more.items() if parse_gigabytes(text) > parse_gigabytes(asked[name])}
     check_memory(asked)
     return asked
 
 
-def _tasks(options: dict[str, Any]) -> int:
+def _count_tasks(options: dict[str, Any]) -> int:
     """Chunks that an executor works on at the same time."""
     try:
         return max(1, int(float(options["executor-cores"]) / float(options["task-cpus"])))

@@ -34,6 +34,8 @@ KEYWORDS = ("Sentinel-2", "Land Use/Land Cover Classification")
 """Of the terms that APEx takes, those nearest to a cloud mask, for which it has none."""
 CREDITS_PER_KM2 = 0.0016
 """Of one date: a chunk of 480 px (23 km2) at `plan`'s 20 core seconds and 6.5 credits an hour; a first estimate."""
+PROCESS_TYPE = "application/vnd.openeo+json;type=process"
+"""Media type of a process definition, in links."""
 PLATFORM = (
     "https://raw.githubusercontent.com/ESA-APEx/apex_algorithms/refs/heads/main/platform_catalog/"
     "cdse_openeo_federation.json"
@@ -78,14 +80,14 @@ def record(card: ModelCard, process_id: str, description: str, namespace: str, b
         },
         "linkTemplates": [],
         "links": [
-            _link("application", "openEO process definition", namespace, "application/vnd.openeo+json;type=process"),
-            _link("service", "openEO back-end", backend),
-            _link("platform", "Copernicus Data Space openEO", PLATFORM),
+            _make_link("application", "openEO process definition", namespace, PROCESS_TYPE),
+            _make_link("service", "openEO back-end", backend),
+            _make_link("platform", "Copernicus Data Space openEO", PLATFORM),
         ],
     }  # fmt: skip
 
 
-def _link(rel: str, title: str, href: str, media_type: str = "application/json") -> dict[str, str]:
+def _make_link(rel: str, title: str, href: str, media_type: str = "application/json") -> dict[str, str]:
     return {"rel": rel, "type": media_type, "title": title, "href": href}
 
 
@@ -137,11 +139,11 @@ def publication(
     widest = read_cleaning({"buffer_m": largest_buffer_m})
     options = job_options(archive, largest_load(card))
     process = build_process_dict(
-        _graph(card, python, widest).flat_graph(),
+        _build_graph(card, python, widest).flat_graph(),
         process_id=PROCESS_ID,
         summary=SUMMARY,
-        description=_description(card),
-        parameters=_parameters(card, largest_buffer_m),
+        description=_describe_process(card),
+        parameters=_list_parameters(card, largest_buffer_m),
         returns={"description": "A cube with the band `mask`, and with `scores` one more for each class.",
                  "schema": {"type": "object", "subtype": "datacube"}},
         default_job_options=options,
@@ -167,7 +169,7 @@ def write_publication(made: Publication, folder: Path) -> list[Path]:
     return written
 
 
-def _parameters(card: ModelCard, largest_buffer_m: float) -> list[Parameter | dict[Any, Any]]:
+def _list_parameters(card: ModelCard, largest_buffer_m: float) -> list[Parameter | dict[Any, Any]]:
     return [
         Parameter.bounding_box("spatial_extent", description="Area of interest; pixels near its border lack context."),
         Parameter.temporal_interval("temporal_extent", description="From the first day to before the last."),
@@ -183,17 +185,17 @@ def _parameters(card: ModelCard, largest_buffer_m: float) -> list[Parameter | di
     ]
 
 
-def _graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
+def _build_graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
     """Build the graph of the process: load the level's bands, run the UDF, rename, cast.
 
     Chunks overlap for the `widest` cleaning.
     """
     level, scores = {"from_parameter": "level"}, {"from_parameter": "scores"}
     chosen = {
-        key: _choose(PGNode("eq", {"x": level, "y": "L1C"}), one, other)
+        key: _make_if_node(PGNode("eq", {"x": level, "y": "L1C"}), one, other)
         for key, one, other in (
             ("id", COLLECTIONS["L1C"], COLLECTIONS["L2A"]),
-            ("bands", _bands(card, "L1C"), _bands(card, "L2A")),
+            ("bands", _list_level_bands(card, "L1C"), _list_level_bands(card, "L2A")),
         )
     }
     extents = {key: {"from_parameter": key} for key in ("spatial_extent", "temporal_extent")}
@@ -204,27 +206,27 @@ def _graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
     code: dict[str, Any] = {"udf": udf(model=card, python=python).code, "runtime": "Python", "version": python}
     run = PGNode("run_udf", {"data": {"from_parameter": "data"}, **code, "context": context})
     chunks = chunk_arguments(card, cleaning=widest)
-    masked = PGNode("apply_neighborhood", {"data": loaded, "process": _callback(run), **chunks})
-    names = _choose(scores, card.result_bands(scores=True), card.result_bands())
+    masked = PGNode("apply_neighborhood", {"data": loaded, "process": _make_callback(run), **chunks})
+    names = _make_if_node(scores, card.result_bands(scores=True), card.result_bands())
     named = PGNode("rename_labels", {"data": masked, "dimension": "bands", "target": names})
     limits = {"inputMin": 0, "inputMax": TOP, "outputMin": 0, "outputMax": TOP}
     scaled = PGNode("linear_scale_range", {"x": {"from_parameter": "x"}, **limits})
-    return PGNode("apply", {"data": named, "process": _callback(scaled)})
+    return PGNode("apply", {"data": named, "process": _make_callback(scaled)})
 
 
-def _callback(node: PGNode) -> dict[str, Any]:
+def _make_callback(node: PGNode) -> dict[str, Any]:
     return {"process_graph": node.flat_graph()}
 
 
-def _choose(value: Any, accept: Any, reject: Any) -> PGNode:
+def _make_if_node(value: Any, accept: Any, reject: Any) -> PGNode:
     return PGNode("if", {"value": value, "accept": accept, "reject": reject})
 
 
-def _bands(card: ModelCard, level: str) -> list[str]:
+def _list_level_bands(card: ModelCard, level: str) -> list[str]:
     return [band for band in card.bands if LEVEL_BANDS.get(band, level) == level]
 
 
-def _description(card: ModelCard) -> str:
+def _describe_process(card: ModelCard) -> str:
     codes = ", ".join(f"{value} {name}" for value, name in zip(card.output, card.output_names, strict=True))
     return (
         f"{SUMMARY} Each 10 m pixel becomes a code: {codes}; no data where a required band has none. Network "

@@ -51,7 +51,7 @@ def name_files(hrefs: Mapping[str, str], dates: Mapping[str, str | None] | None 
     Those that would be the same, also where capitals do not count or once a suffix is added, bear a digest of the key.
     dates: of the assets, where known; it is added to names that have none.
     """
-    names = {key: _add_date(_name(href), (dates or {}).get(key)) for key, href in hrefs.items()}
+    names = {key: _add_date(_make_file_name(href), (dates or {}).get(key)) for key, href in hrefs.items()}
     taken = Counter([MANIFEST, *map(_strip_suffix, names.values())])
     return {key: name if taken[_strip_suffix(name)] == 1 else _add_digest(name, key) for key, name in names.items()}
 
@@ -68,11 +68,11 @@ def _add_date(name: str, date: str | None) -> str:
     return f"{Path(name).stem}_{date}{Path(name).suffix}"
 
 
-def _name(href: str) -> str:
+def _make_file_name(href: str) -> str:
     last = unquote(urlsplit(href).path.rstrip("/").rpartition("/")[2].partition(";")[0])
     plain = unicodedata.normalize("NFC", re.split(r"[/\\]", last)[-1])
     safe = _UNSAFE.sub("_", plain).strip(".") or "asset"
-    return safe if len(safe) <= LONGEST else f"{safe[:40]}_{_digest(safe)}_{safe[-60:]}"
+    return safe if len(safe) <= LONGEST else f"{safe[:40]}_{_short_digest(safe)}_{safe[-60:]}"
 
 
 def _strip_suffix(name: str) -> str:
@@ -81,10 +81,10 @@ def _strip_suffix(name: str) -> str:
 
 def _add_digest(name: str, key: str) -> str:
     path = Path(name)
-    return f"{path.stem}_{_digest(key)}{path.suffix}"
+    return f"{path.stem}_{_short_digest(key)}{path.suffix}"
 
 
-def _digest(text: str) -> str:
+def _short_digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:8]
 
 
@@ -97,7 +97,7 @@ def place_file(half: Path, target: Path) -> Path:
 
 def is_geotiff(path: Path) -> bool:
     """Tell whether a file begins as TIFF does, whatever its name is."""
-    return _begins(path, GEOTIFF)
+    return _starts_with(path, GEOTIFF)
 
 
 def names_geotiff(name: str) -> bool:
@@ -105,7 +105,7 @@ def names_geotiff(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def _begins(path: Path, marks: tuple[bytes, ...]) -> bool:
+def _starts_with(path: Path, marks: tuple[bytes, ...]) -> bool:
     with path.open("rb") as file:
         return file.read(4).startswith(marks)
 
@@ -140,7 +140,7 @@ def check_masks(files: Iterable[Path], job_id: str) -> None:
 def check_rasters(files: Iterable[Path], job_id: str) -> None:
     """Raise NoMaskError unless a file is a raster, by its first bytes."""
     files = list(files)
-    if not any(_begins(path, RASTERS) for path in files):
+    if not any(_starts_with(path, RASTERS) for path in files):
         raise NoMaskError(
             f"{_describe_files(files, job_id)}; needed is GeoTIFF, netCDF, PNG or zipped Zarr. Other results are "
             "fetched by job.get_results().download_files(folder); what went wrong in the job may be in job.logs()."

@@ -25,7 +25,7 @@ import importlib.resources, importlib.util, json, pathlib
 from kappamask import cloud_mask, open_scene, write_mask
 from kappamask.models import load_card
 from kappamask.models.package import package_files
-from kappamask.openeo_process.graph import _script
+from kappamask.openeo_process.graph import _read_script
 modules = json.loads(sys.argv[2])
 print(json.dumps({
     "heavy": heavy,
@@ -34,7 +34,7 @@ print(json.dumps({
     "away": [name for name, module in sys.modules.items() if name.partition(".")[0] == "kappamask"
              and not str(pathlib.Path(module.__file__).resolve()).startswith(sys.argv[1].rpartition("/")[0])],
     "archive": sorted(name for name, _ in package_files(load_card("compact"))),
-    "script": _script(),
+    "script": _read_script(),
     "data": [importlib.resources.files("kappamask").joinpath(name).is_file()
              for name in ("evaluation/paper.json", "reports/templates/base.html")],
 }))

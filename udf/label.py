@@ -22,7 +22,7 @@ def label_result(dates: Sequence[Prediction], prepared: PreparedCube, *, scores:
 
     Returns uint8 ([t,] y, x); with `scores` a Dataset of `mask` and `score` ([t,] class, y, x).
     """
-    card, provenance = prepared.spec.card, _provenance(prepared)
+    card, provenance = prepared.spec.card, _make_provenance(prepared)
     like = prepared.cube.isel(bands=0, drop=True).drop_vars(SCENE_FACTS, errors="ignore")
     attributes = {"long_name": "KappaMask class", **flag_attributes(card), **provenance}
     mask = _to_dataarray(_stack_dates([m for m, _ in dates], like, ()), like, "mask", attributes)
@@ -34,7 +34,7 @@ def label_result(dates: Sequence[Prediction], prepared: PreparedCube, *, scores:
     return xr.Dataset({"mask": mask, "score": score}, attrs=provenance)
 
 
-def _provenance(prepared: PreparedCube) -> dict[str, Any]:
+def _make_provenance(prepared: PreparedCube) -> dict[str, Any]:
     """Attributes that say how a mask was made."""
     spec, decision = prepared.spec, prepared.decision
     provenance = {

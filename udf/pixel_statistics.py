@@ -127,18 +127,20 @@ def compute_statistics(
     numbers = _drop_zeros(seen)
     dark = _drop_zeros(seen[[i for i, band in enumerate(bands) if band in DARK_BANDS]])
     cirrus = _drop_zeros(seen[[i for i, band in enumerate(bands) if band == "B10"]])
-    lowest, median, p99 = _percentiles(numbers, 0.1, 50, 99)
-    low, middle, high = _percentiles(cirrus, 5, 50, 95)
+    lowest, median, p99 = _compute_percentiles(numbers, 0.1, 50, 99)
+    low, middle, high = _compute_percentiles(cirrus, 5, 50, 95)
     return PixelStatistics(
         median=median,
         p99=p99,
         p0_1=lowest,
-        dark_p5=_percentiles(dark, 5)[0],
+        dark_p5=_compute_percentiles(dark, 5)[0],
         cirrus=middle,
         cirrus_spread=high - low,
         fractional=bool(np.count_nonzero(numbers != np.rint(numbers)) > 0.01 * numbers.size),
         pixels=seen.shape[1] if numbers.size else 0,
-        band_p1=tuple((band, _percentiles(_drop_zeros(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)),
+        band_p1=tuple(
+            (band, _compute_percentiles(_drop_zeros(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)
+        ),
         constant=constant,
         constant_share=share,
     )
@@ -179,5 +181,5 @@ def _drop_zeros(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(values[np.isfinite(values) & (values != 0)])
 
 
-def _percentiles(values: NDArray[np.float32], *q: float) -> list[float]:
+def _compute_percentiles(values: NDArray[np.float32], *q: float) -> list[float]:
     return [float(p) for p in np.percentile(values, q)] if values.size else [nan] * len(q)

@@ -91,11 +91,11 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
         thresholds=check_thresholds(card, options.thresholds),
         mosaic=_find_mosaic(options.mosaic, card),
     )
-    decision = _decide(cube, spec, warn)
+    decision = _decide_radiometry(cube, spec, warn)
     return PreparedCube(cube, replace(spec, mode=decision.mode, decision=decision), decision, flipped)
 
 
-def _decide(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | None) -> Decision:
+def _decide_radiometry(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | None) -> Decision:
     """Decide the radiometry, and hold it against the pixels that are in memory."""
     said = radiometry_from_metadata(cube.attrs, cube.encoding)
     # xarray gives a series the attributes of its first date: they may be wrong for a date that lies above the others
@@ -135,7 +135,9 @@ def find_flipped_axes(cube: xr.DataArray) -> tuple[str, ...]:
     A network has learnt where shadows lie from images with north above.
     Numbers of pixels (0, 1, 2, …, or their centres) are no coordinates of a map, and say nothing.
     """
-    return tuple(axis for axis, grows in NORTH_UP.items() if _is_map_axis(cube, axis) and _grows(cube, axis) != grows)
+    return tuple(
+        axis for axis, grows in NORTH_UP.items() if _is_map_axis(cube, axis) and _is_growing(cube, axis) != grows
+    )
 
 
 def _is_map_axis(cube: xr.DataArray, axis: str) -> bool:
@@ -152,7 +154,7 @@ def _is_map_axis(cube: xr.DataArray, axis: str) -> bool:
     return bool((steps > 0).all() or (steps < 0).all()) and not counted
 
 
-def _grows(cube: xr.DataArray, axis: str) -> bool:
+def _is_growing(cube: xr.DataArray, axis: str) -> bool:
     return bool(cube.coords[axis][0] < cube.coords[axis][-1])
 
 

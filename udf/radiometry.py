@@ -124,7 +124,7 @@ def _say(mode: str) -> str:
     return option("radiometry", mode)
 
 
-def _compute(step: str) -> str:
+def _suggest_step(step: str) -> str:
     """Say how to compute with all numbers: `step` is an operator and a number."""
     command = f"in a GeoTIFF gdal_calc.py -A FILE --allBands=A --calc='A {step}' --type=Float32 --outfile=NEW"
     return by_door(python=f"cube {step}", command=command)
@@ -136,19 +136,19 @@ def _hint(mode: str, looks_like: str) -> str:
     if looks_like == OFFSET_LEFT_IN:
         return (
             "Needed is reflectance without the offset: take 0.1 away from all bands but AOT and WVP "
-            f"({_compute('- 0.1')}), or give the digital numbers and say {_say('dn_offset')}."
+            f"({_suggest_step('- 0.1')}), or give the digital numbers and say {_say('dn_offset')}."
         )
     if looks_like == OFFSET_TAKEN_TWICE:
         return (
             f"Needed are numbers that the offset was taken from once: add {step} to all bands but AOT and WVP "
-            f"({_compute(f'+ {step}')}), or give the digital numbers as they are in the product and say "
+            f"({_suggest_step(f'+ {step}')}), or give the digital numbers as they are in the product and say "
             f"{_say('dn_offset')}."
         )
     if looks_like == OTHER_SCALE:
         return (
             "Needed are digital numbers, 10000 for a reflectance of 1, or reflectances: divide the numbers by what a "
-            f"reflectance of 1 is in them (percents: {_compute('/ 100')}), and say {_say('reflectance')}; pictures, "
-            "stretched for the eye, are no measurements."
+            f"reflectance of 1 is in them (percents: {_suggest_step('/ 100')}), and say {_say('reflectance')}; "
+            "pictures, stretched for the eye, are no measurements."
         )
     return (
         f"Say which it is with {_say('reflectance')}, {_say('dn_harmonized')} or {_say('dn_offset')}; if they are "

@@ -69,7 +69,7 @@ def to_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
     if not is_kappamask(_scheme_name(mask)):
         raise CubeError(f"The mask is in {_scheme_name(mask)} already: first turn it back with from_scheme.")
     table = dict(enumerate(scheme.codes)) | {NODATA_CODE: NODATA_CODE}
-    return _recode(mask, table, KAPPAMASK).assign_attrs(scheme_attributes(scheme))
+    return _recode_codes(mask, table, KAPPAMASK).assign_attrs(scheme_attributes(scheme))
 
 
 def from_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
@@ -85,7 +85,7 @@ def from_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
     if is_kappamask(name):
         return to_kappamask(mask)
     scheme = find_scheme(name)
-    made = _recode(mask, scheme.classes_by_code, scheme.name)
+    made = _recode_codes(mask, scheme.classes_by_code, scheme.name)
     kept = {key: value for key, value in made.attrs.items() if key not in ("scheme", "flag_masks")}
     made.attrs = kept | {"long_name": f"{KAPPAMASK} class", **flag_attributes(load_card("compact"))}
     return made
@@ -95,7 +95,7 @@ def to_kappamask(mask: xr.DataArray) -> xr.DataArray:
     """Convert a mask from the scheme in its attributes to KappaMask codes, uint8."""
     if not is_kappamask(_scheme_name(mask)):
         return from_scheme(mask, _scheme_name(mask))
-    return _recode(mask, _code_table(KAPPAMASK), KAPPAMASK)
+    return _recode_codes(mask, _code_table(KAPPAMASK), KAPPAMASK)
 
 
 def unusable_pixels(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr.DataArray:
@@ -108,7 +108,7 @@ def unusable_pixels(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr
     """
     codes, name = class_codes(classes), _scheme_name(mask)
     table = {value: int(code in codes) for value, code in _code_table(name).items()} | {NODATA_CODE: 1}
-    made = _recode(mask, table, name).astype(bool).rename("unusable")
+    made = _recode_codes(mask, table, name).astype(bool).rename("unusable")
     made.attrs = {"long_name": "pixels to leave out"}
     return made
 
@@ -160,7 +160,7 @@ def _dtype_kind(mask: xr.DataArray) -> str:
     return str(mask.dtype.kind)
 
 
-def _recode(mask: xr.DataArray, table: Mapping[int, int], scheme: str) -> xr.DataArray:
+def _recode_codes(mask: xr.DataArray, table: Mapping[int, int], scheme: str) -> xr.DataArray:
     """Replace each code of `mask` as `table` says; uint8."""
     if _dtype_kind(mask) not in "uif":
         raise CubeError(f"The mask holds {mask.dtype}; needed are class codes, whole numbers.")

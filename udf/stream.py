@@ -91,13 +91,13 @@ class Prefetcher:
     def read(self, y: slice, x: slice) -> NDArray[Any]:
         """Read the next window. Raises what computing the array raises."""
         needed = self._blocks_of(y, x)
-        self._start(needed)
+        self._start_blocks(needed)
         window = np.empty((len(self._values), y.stop - y.start, x.stop - x.start), dtype=self._values.dtype)
         for block in needed:
             loaded = self._wait_for(block)
             (into_y, of_y), (into_x, of_x) = overlap_slices(y, loaded.rows), overlap_slices(x, self._grid[1][block[1]])
             window[:, into_y, into_x] = loaded.values[:, of_y, of_x]
-            self._forget(block, loaded)
+            self._forget_block(block, loaded)
         return window
 
     def _blocks_of(self, y: slice, x: slice) -> list[Block]:
@@ -107,7 +107,7 @@ class Prefetcher:
         )
         return [*product(rows, columns)]
 
-    def _start(self, needed: list[Block]) -> None:
+    def _start_blocks(self, needed: list[Block]) -> None:
         self._requested.update(needed)
         while self._waiting and len(self._window_tops) - len(self._waiting) - len(self._requested) < self._max_ahead:
             row, column = block = self._waiting.popleft()
@@ -120,7 +120,7 @@ class Prefetcher:
             self._loaded[block] = _LoadedBlock(self._grid[0][block[0]], self._running.pop(block).result())
         return self._loaded[block]
 
-    def _forget(self, block: Block, loaded: _LoadedBlock) -> None:
+    def _forget_block(self, block: Block, loaded: _LoadedBlock) -> None:
         """Free a block, or its rows above the next window, when they were read."""
         tops = self._window_tops[block]
         top = tops.popleft()
@@ -157,11 +157,11 @@ class Stream:
     """Dask cubes: one of all dates, or one of each date where their facts differ."""
 
     @property
-    def prepared(self) -> PreparedCube:
+    def first_part(self) -> PreparedCube:
         """The first part."""
         return self.parts[0]
 
-    def template(self) -> xr.Dataset:
+    def make_template(self) -> xr.Dataset:
         """Make `mask` and `score` with dims, coordinates and attributes, but no values."""
         made = [_make_template(part) for part in self.parts]
         return join_dates(made) if len(made) > 1 else made[0]

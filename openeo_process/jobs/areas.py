@@ -138,9 +138,9 @@ def _parse_area(text: str, crs: str | None) -> tuple[BaseGeometry, str | None]:
 def _to_lonlat(shape: BaseGeometry, crs: str) -> BaseGeometry:
     """Convert a shape to longitude and latitude, cut at the antimeridian."""
     if _is_geographic(crs):
-        return _wrap_longitudes(_project(shape, crs, LONLAT))
-    return _unite(
-        [_wrap_longitudes(_unwrap_longitudes(_project(part, crs, LONLAT))) for part in shapely.get_parts(shape)]
+        return _wrap_longitudes(_project_shape(shape, crs, LONLAT))
+    return _unite_shapes(
+        [_wrap_longitudes(_unwrap_longitudes(_project_shape(part, crs, LONLAT))) for part in shapely.get_parts(shape)]
     )
 
 
@@ -162,7 +162,7 @@ def _wrap_longitudes(shape: BaseGeometry) -> BaseGeometry:
         return shape
     globe = shapely.box(-HALF, -90, HALF, 90)
     moved = (shapely.affinity.translate(shape, turn) for turn in (-TURN, 0, TURN))
-    return _unite([shapely.intersection(shapely.make_valid(one), globe) for one in moved])
+    return _unite_shapes([shapely.intersection(shapely.make_valid(one), globe) for one in moved])
 
 
 def _is_file(text: str) -> bool:
@@ -178,7 +178,7 @@ def _read_file(path: Path) -> tuple[BaseGeometry, str | None]:
     if head == GEOPACKAGE:
         return _read_geopackage(path)
     document = parse_json(path.read_bytes(), max_bytes=MAX_AREA_BYTES)
-    return _unite([shapely.from_geojson(json.dumps(one)) for one in list_geometries(document)]), parse_crs_name(
+    return _unite_shapes([shapely.from_geojson(json.dumps(one)) for one in list_geometries(document)]), parse_crs_name(
         document
     )
 
@@ -191,10 +191,10 @@ def _read_geopackage(path: Path) -> tuple[BaseGeometry, str | None]:
     table = geopandas.read_file(path)
     if not isinstance(table, geopandas.GeoDataFrame):
         raise ValueError("its table holds no geometries")
-    return _unite(table.geometry.values), table.crs.to_wkt() if table.crs else None
+    return _unite_shapes(table.geometry.values), table.crs.to_wkt() if table.crs else None
 
 
-def _unite(shapes: Any) -> BaseGeometry:
+def _unite_shapes(shapes: Any) -> BaseGeometry:
     return shapely.union_all(shapely.make_valid(shapes))
 
 
@@ -209,7 +209,7 @@ def split_by_zone(area: BaseGeometry) -> Iterator[tuple[int, BaseGeometry]]:
 
 def _by_zone(area: BaseGeometry) -> dict[int, list[BaseGeometry]]:
     found: dict[int, list[BaseGeometry]] = {}
-    for south, north, west, east, zone in _strips():
+    for south, north, west, east, zone in _iter_zone_strips():
         for base, low, high in ((32600, max(south, 0.0), north), (32700, south, min(north, 0.0))):
             piece = shapely.intersection(area, shapely.box(west, low, east, high)) if low < high else None
             if piece is not None and piece.area > 0:
@@ -217,7 +217,7 @@ def _by_zone(area: BaseGeometry) -> dict[int, list[BaseGeometry]]:
     return found
 
 
-def _strips() -> Iterator[tuple[float, float, float, float, int]]:
+def _iter_zone_strips() -> Iterator[tuple[float, float, float, float, int]]:
     """South, north, west, east and zone of strips that cover the world once."""
     edges = [SOUTH, *(edge for south, north, _ in SPECIAL for edge in (south, north))]
     special = {south: strips for south, _, strips in SPECIAL}
@@ -245,16 +245,16 @@ def _in_zone(code: int, piece: BaseGeometry, most: int) -> Iterator[Cell]:
 
     Cells that `piece` does not touch are left out.
     """
-    shape = _project(shapely.segmentize(piece, VERTEX), LONLAT, f"EPSG:{code}")
+    shape = _project_shape(shapely.segmentize(piece, VERTEX), LONLAT, f"EPSG:{code}")
     west, south, east, north = _snap_to_grid(shape.bounds)
-    for left, right in _cuts(west, east, most):
-        for bottom, top in _cuts(south, north, most):
+    for left, right in _cut_evenly(west, east, most):
+        for bottom, top in _cut_evenly(south, north, most):
             part = shapely.intersection(shape, shapely.box(left, bottom, right, top))
             if part.area > 0:
                 yield Cell(code, *_snap_to_grid(part.bounds))
 
 
-def _cuts(first: int, last: int, most: int) -> list[tuple[int, int]]:
+def _cut_evenly(first: int, last: int, most: int) -> list[tuple[int, int]]:
     step = ceil((last - first) / ceil((last - first) / most) / GRID) * GRID
     return [(start, min(start + step, last)) for start in range(first, last, step)]
 
@@ -264,7 +264,7 @@ def _snap_to_grid(bounds: tuple[float, float, float, float]) -> tuple[int, int, 
     return floor(west / GRID) * GRID, floor(south / GRID) * GRID, ceil(east / GRID) * GRID, ceil(north / GRID) * GRID
 
 
-def _project(shape: BaseGeometry, source: str, target: str) -> BaseGeometry:
+def _project_shape(shape: BaseGeometry, source: str, target: str) -> BaseGeometry:
     move = pyproj.Transformer.from_crs(source, target, always_xy=True)
     return shapely.transform(shape, lambda points: points if source == target else _transform_points(points, move))
 

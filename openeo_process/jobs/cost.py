@@ -76,7 +76,7 @@ def make_plan(cells: Sequence[Cell], request: Request) -> Plan:
     chunks = sum(count_chunks(cell, request) for cell in cells)
     megapixels = sum(width * height for width, height in (cell.pixels() for cell in cells)) / 1e6
     count, seconds = estimate_acquisitions(request.dates), CHUNK_S + BAND_S * len(request.bands)
-    price = _price(len(cells), chunks * count, seconds / 3600 * _rate(request.job_options))
+    price = _estimate_price(len(cells), chunks * count, seconds / 3600 * _hourly_credits(request.job_options))
     return Plan(len(cells), chunks, megapixels, count, price, f"if a chunk takes {seconds:g} s")
 
 
@@ -88,10 +88,10 @@ def measured_credits(test_job: JobRecord, parts: Sequence[JobRecord], dates: int
     if test_job.costs is None or not dates or not all(part.chunks for part in parts):
         return None
     each = max(0.0, test_job.costs - JOB_CREDITS) / dates / test_job.chunks
-    return _price(len(parts), sum(part.chunks for part in parts) * dates, each)
+    return _estimate_price(len(parts), sum(part.chunks for part in parts) * dates, each)
 
 
-def _price(jobs: int, chunks: int, each: float) -> float:
+def _estimate_price(jobs: int, chunks: int, each: float) -> float:
     return JOB_CREDITS * jobs + chunks * each
 
 
@@ -131,7 +131,7 @@ def estimate_acquisitions(dates: tuple[str, str]) -> int:
     return ceil((last - first).days / REVISIT_DAYS)
 
 
-def _rate(options: dict[str, Any]) -> float:
+def _hourly_credits(options: dict[str, Any]) -> float:
     """Compute the credits of an executor for an hour."""
     memory = sum(parse_gigabytes(options[key]) for key in ("executor-memory", "executor-memoryOverhead"))
     return memory * GB_HOUR_CREDITS + float(options["executor-cores"]) * CPU_HOUR_CREDITS

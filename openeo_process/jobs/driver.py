@@ -79,9 +79,9 @@ class Driver:
 
         Raises JobError where another client has one.
         """
-        return [self._cancel(key) for key in keys]
+        return [self._cancel_job(key) for key in keys]
 
-    def _cancel(self, key: str) -> JobRecord:
+    def _cancel_job(self, key: str) -> JobRecord:
         with self.journal.hold(key) as record:
             if record is None:
                 raise JobError(f"Another client works on job {key}: end it, or try again in a few minutes.")
@@ -109,13 +109,13 @@ class Driver:
         except LoginError:  # no job is at fault
             raise
         except NoMaskError as error:  # what was paid can be had by a later version
-            return self._fault(record.fingerprint, schedule, error)
+            return self._handle_fault(record.fingerprint, schedule, error)
         except JobError as error:
             return self._fail(record, one_line(error))
         except (KappaMaskError, LinkError, OSError, openeo.BaseOpenEoException) as error:
             if is_gone(error):
                 return self._fail(record, f"The back-end knows no job {record.job} any more.")
-            return self._fault(record.fingerprint, schedule, error)
+            return self._handle_fault(record.fingerprint, schedule, error)
         schedule.waits = after.state is record.state
         if not schedule.waits:
             self.tell(after)
@@ -129,12 +129,12 @@ class Driver:
         self.tell(self.journal.change(record, state=State.FAILED, message=message))
         return True
 
-    def _fault(self, key: str, schedule: _Schedule, error: Exception) -> bool:
+    def _handle_fault(self, key: str, schedule: _Schedule, error: Exception) -> bool:
         """Schedule the next try, or leave the job for `resume`; True if it is left."""
         schedule.faults += 1
         if needs_login(error):
             self.transitions.log_in_again()
-        passes = needs_login(error) or is_transient(error) or schedule.faults <= self._tries(error)
+        passes = needs_login(error) or is_transient(error) or schedule.faults <= self._max_retries(error)
         if not passes or time.monotonic() - schedule.since > self.policy.deadline_s:
             self.tell(self.journal.change(self.journal.get(key), message=f"left for resume: {one_line(error)}"))
             return True
@@ -144,7 +144,7 @@ class Driver:
         schedule.next_at = time.monotonic() + wait
         return False
 
-    def _tries(self, error: Exception) -> int:
+    def _max_retries(self, error: Exception) -> int:
         """Return the retries of a fault that is not transient.
 
         Bad files are retried, a full disk is not.

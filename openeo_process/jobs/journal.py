@@ -58,7 +58,7 @@ class Journal:
         path.touch(mode=PRIVATE)
         with self._open() as file:
             file.executescript(SCHEMA)
-            _complete(file)
+            _add_missing_columns(file)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -88,7 +88,7 @@ class Journal:
             for record in given:
                 ended = (record.fingerprint, State.FAILED, State.CANCELED)
                 file.execute("DELETE FROM part WHERE fingerprint = ? AND state IN (?, ?)", ended)
-                values = {**_row(record), "changed": time.time()}
+                values = {**_make_row(record), "changed": time.time()}
                 file.execute(f"INSERT OR IGNORE INTO part ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
                 file.execute(UPDATE_PLANNED_AGAIN, values)
         return [self.get(record.fingerprint) for record in given]
@@ -105,7 +105,7 @@ class Journal:
         condition = " AND ".join(f"{name} = :{name}" for name in where) or "1"
         with self._open() as file:
             rows = file.execute(f"SELECT {', '.join(COLUMNS)} FROM part WHERE {condition} ORDER BY rowid", where)  # noqa: S608
-            return [_part(row) for row in rows]
+            return [_parse_row(row) for row in rows]
 
     def change(self, record: JobRecord, **values: Any) -> JobRecord:
         """Change fields of a record and return it; a new state clears the message."""
@@ -148,7 +148,7 @@ class Journal:
             return True
 
 
-def _complete(file: sqlite3.Connection) -> None:
+def _add_missing_columns(file: sqlite3.Connection) -> None:
     """Add the columns that the journal of an earlier version lacks."""
     file.execute("BEGIN IMMEDIATE")
     known = {row[1] for row in file.execute("PRAGMA table_info(part)")}
@@ -199,10 +199,10 @@ def _is_dead(owner: str) -> bool:
     return False
 
 
-def _row(record: JobRecord) -> dict[str, Any]:
+def _make_row(record: JobRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in COLUMNS}
 
 
-def _part(row: tuple[Any, ...]) -> JobRecord:
+def _parse_row(row: tuple[Any, ...]) -> JobRecord:
     values = dict(zip(COLUMNS, row, strict=True))
     return JobRecord(**{**values, "state": State(values["state"])})

@@ -74,7 +74,7 @@ class SingleJob:
                 time.sleep(poll_s)
                 poll_s = min(LONGEST_POLL_S, poll_s * POLL_GROWTH)
             elif after.state is State.STARTED and record.state is State.CREATED:
-                self._print(after.job, "send 'start'")
+                self._print_state(after.job, "send 'start'")
             record = after
         return record
 
@@ -99,7 +99,7 @@ class SingleJob:
         def list_links() -> dict[str, Asset]:
             return {asset.name: asset for asset in list_assets(self.transitions.connection, str(record.job))}
 
-        links: dict[str, Asset] = self._retry(list_links)
+        links: dict[str, Asset] = self._retry_step(list_links)
 
         def download(name: str) -> Path:
             links.update({} if links else list_links())
@@ -113,7 +113,7 @@ class SingleJob:
 
     def _download_file(self, download: Callable[[], Path], name: str, folder: Path) -> Path:
         try:
-            path: Path = self._retry(download)
+            path: Path = self._retry_step(download)
         except (LinkError, *FAULTS) as error:
             why = str(error) if isinstance(error, LinkError) else type(error).__name__  # others show the secret address
             raise JobError(
@@ -127,7 +127,7 @@ class SingleJob:
         if record.job is None:
             return record
         try:
-            status = self._retry(lambda: self.transitions.connection.job(str(record.job)).status())
+            status = self._retry_step(lambda: self.transitions.connection.job(str(record.job)).status())
         except openeo.BaseOpenEoException as error:
             if not is_gone(error):
                 raise
@@ -139,14 +139,14 @@ class SingleJob:
         with self.journal.hold(record.fingerprint) as held:
             if held is None or held.state is not record.state:  # another process is at it
                 return self.journal.get(record.fingerprint)
-            after: JobRecord = self._retry(partial(self._take_step, held.fingerprint))
+            after: JobRecord = self._retry_step(partial(self._take_step, held.fingerprint))
             return after
 
     def _take_step(self, key: str) -> JobRecord:
         record = self.journal.get(key)  # a request without answer has changed it
         return self.transitions.of[record.state](record)
 
-    def _retry(self, step: Callable[[], Any]) -> Any:
+    def _retry_step(self, step: Callable[[], Any]) -> Any:
         faults = 0
         while True:
             try:
@@ -162,9 +162,9 @@ class SingleJob:
     def _print_status(self, job: dict[str, Any]) -> None:
         progress = job.get("progress")
         shown = f"{progress:g}%" if isinstance(progress, int | float) else "N/A"
-        self._print(job.get("id"), f"{job['status']} (progress {shown})")
+        self._print_state(job.get("id"), f"{job['status']} (progress {shown})")
 
-    def _print(self, job_id: str | None, text: str) -> None:
+    def _print_state(self, job_id: str | None, text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
         self.report(f"{minutes // 60}:{minutes % 60:02}:{seconds:02} Job {job_id!r}: {text}")
 

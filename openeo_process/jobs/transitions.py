@@ -62,9 +62,9 @@ class Transitions:
         self.of: dict[State, Callable[[JobRecord], JobRecord]] = {
             State.PLANNED: self._adopt_or_create,
             State.POSTING: self._recover_created,
-            State.CREATED: self._start,
-            State.STARTED: self._watch,
-            State.FINISHED: self._fetch,
+            State.CREATED: self._start_job,
+            State.STARTED: self._watch_job,
+            State.FINISHED: self._fetch_results,
         }
 
     @property
@@ -117,13 +117,13 @@ class Transitions:
         jobs = self.connection.list_jobs(limit=LISTED)
         return [dict(job) for job in jobs if title_tag(record.fingerprint) in str(job.get("title"))]
 
-    def _start(self, record: JobRecord) -> JobRecord:
+    def _start_job(self, record: JobRecord) -> JobRecord:
         job = self.connection.job(str(record.job))
         if job.status() == "created":
             job.start()
         return self.journal.change(record, state=State.STARTED)
 
-    def _watch(self, record: JobRecord) -> JobRecord:
+    def _watch_job(self, record: JobRecord) -> JobRecord:
         job = self.connection.job(str(record.job))
         found = job.describe()
         self.watch(found)
@@ -137,7 +137,7 @@ class Transitions:
             return record
         return self.journal.change(record, state=State.FINISHED, costs=costs)
 
-    def _fetch(self, record: JobRecord) -> JobRecord:
+    def _fetch_results(self, record: JobRecord) -> JobRecord:
         folder, job_id = Path(record.folder), str(record.job)
         assets = list_assets(self.connection, job_id)
         names = {path.name for path in iter_valid_files(folder, job_id)}
@@ -174,11 +174,11 @@ class Transitions:
         record = (self._adopt_existing(record) if record.state is State.POSTING else None) or record
         if record.job:
             with _ignore_gone():
-                _end(self.connection.job(record.job))
+                _end_job(self.connection.job(record.job))
         return self.journal.change(record, state=State.CANCELED, message="canceled by kappamask cancel")
 
 
-def _end(job: openeo.BatchJob) -> None:
+def _end_job(job: openeo.BatchJob) -> None:
     status = job.status()
     if status == "created":
         job.delete()

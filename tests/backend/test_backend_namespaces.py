@@ -63,7 +63,7 @@ def test_so_do_those_of_stored_processes(backend: SceneBackend) -> None:
         stored.save("u", "p", {"id": "p", "process_graph": graph(namespace=ELSEWHERE)})
     assert stored.get("u", "p") is None
     stored.save("u", "p", {"id": "p", "process_graph": graph()})
-    path = stored._path("u", "p")
+    path = stored._make_path("u", "p")
     path.write_text(path.read_text().replace('"arguments"', f'"namespace": "{ELSEWHERE}", "arguments"'))
     assert f"{ELSEWHERE} is on another machine" in errors(backend, graph())
 

@@ -121,7 +121,7 @@ def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCar
     numbers[:, :, :] = 0
     numbers[:, 350:354, 98:102] = 1000
     lazy, reads = count_reads(numbers, y=50, x=50)
-    decision = prepare_stream(lazy, MaskOptions(level="L1C", model=brightness)).prepared.decision
+    decision = prepare_stream(lazy, MaskOptions(level="L1C", model=brightness)).first_part.decision
     assert "pixels" in decision.reason
     assert len(reads) < 10 * 10 * len(FIVE)
 

@@ -26,7 +26,7 @@ from kappamask.evaluation.compare import compare
 from kappamask.evaluation.comparison import judge
 from kappamask.evaluation.metrics import RATES
 from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer, repeat_to_shape
-from kappamask.evaluation.tables import csv_text, latex, markdown, tables
+from kappamask.evaluation.tables import format_csv, format_latex, format_markdown, make_tables
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
 from kappamask.models.errors import install_command
 
@@ -309,7 +309,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory, brightness: ModelCard) 
 
 
 def test_tables_have_the_paper_s_layout(comparison: dict) -> None:
-    made = tables(comparison)
+    made = make_tables(comparison)
     assert [title for title, _, _ in made[:4]] == ["Dice coefficient", "Precision", "Recall", "Overall accuracy"]
     title, head, rows = made[0]
     assert head == [title, "brightness", "threshold"]
@@ -320,7 +320,7 @@ def test_tables_have_the_paper_s_layout(comparison: dict) -> None:
 
 
 def test_csv_has_every_figure_and_its_interval(comparison: dict) -> None:
-    rows = [*csv.DictReader(io.StringIO(csv_text([comparison])))]
+    rows = [*csv.DictReader(io.StringIO(format_csv([comparison])))]
     one = {"peer": "threshold", "view": "merged", "score": "dice", "class": "cloud", "stratum": ""}
     (row,) = [row for row in rows if one.items() <= row.items()]
     assert float(row["value"]) == comparison["peers"][1]["views"]["merged"]["dice"]["cloud"]
@@ -331,21 +331,21 @@ def test_csv_has_every_figure_and_its_interval(comparison: dict) -> None:
 def test_every_table_names_the_folder_and_a_mask_of_some_scenes(comparison: dict) -> None:
     partly = {**comparison["peers"][0], "scenes": 2, "failures": {"It rained.": 1}}
     partial, words = {**comparison, "peers": [partly]}, "brightness is judged on 2 of 3 scenes; 1 times: It rained."
-    assert words in markdown([partial]) and f"% {words}" in latex([partial])
-    assert "# arrays in set0, all: 3 scenes" in markdown([{**partial, "folder": "set0"}])
-    rows = csv.DictReader(io.StringIO(csv_text([{**partial, "folder": "set0"}])))
+    assert words in format_markdown([partial]) and f"% {words}" in format_latex([partial])
+    assert "# arrays in set0, all: 3 scenes" in format_markdown([{**partial, "folder": "set0"}])
+    rows = csv.DictReader(io.StringIO(format_csv([{**partial, "folder": "set0"}])))
     assert {row["folder"] for row in rows} == {"set0"}
 
 
 def test_text_tables_tell_the_same(comparison: dict) -> None:
-    (_, head, rows), plain = tables(comparison)[0], markdown([comparison])
+    (_, head, rows), plain = make_tables(comparison)[0], format_markdown([comparison])
     assert f"| {' | '.join(head)} |" in plain
     assert all(f"| {' | '.join(row)} |" in plain for row in rows)
     assert "SCL could not run: There is no labelled_l1c_0_SCL.tif" in plain
-    typeset = latex([{**comparison, "peers": [{**comparison["peers"][0], "name": "50%_of & more"}]}])
+    typeset = format_latex([{**comparison, "peers": [{**comparison["peers"][0], "name": "50%_of & more"}]}])
     assert r"50\%\_of \& more" in typeset
     assert "% SCL could not run: There is no labelled_l1c_0_SCL.tif" in typeset
-    assert typeset.count(r"\begin{tabular}") == typeset.count(r"\end{tabular}") == len(tables(comparison))
+    assert typeset.count(r"\begin{tabular}") == typeset.count(r"\end{tabular}") == len(make_tables(comparison))
 
 
 # the command
@@ -401,7 +401,7 @@ def test_evaluate_shows_a_labelled_image_and_its_mask(kappamask, tmp_path: Path,
 
 
 def test_names_of_neighbours_in_the_plot_do_not_collide() -> None:
-    from kappamask.reports.comparison import _points
+    from kappamask.reports.comparison import _iter_points
 
     peers = [
         ("slow", 0.84, 20.0),
@@ -414,7 +414,7 @@ def test_names_of_neighbours_in_the_plot_do_not_collide() -> None:
         {"name": name, "views": {"merged": {"dice": {"all": dice}}}, "seconds_per_megapixel": seconds}
         for name, dice, seconds in peers
     ]}  # fmt: skip
-    points = [*_points(found)]
+    points = [*_iter_points(found)]
     assert [point.name for point in points] == ["quick", "close", "slow", "far"], "a file has no cost"
     assert [point.raised for point in points] == [False, True, False, False]
 

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+import xarray as xr
 from files import BANDS, digits, geotiff
 
-from kappamask.evaluation.files import evaluate_files
+from kappamask.evaluation.files import evaluate_files, judge_files
+from kappamask.scenes import write_mask
+from kappamask.udf import to_scheme
 
 CLASSES = ("clear", "shadow", "semi_transparent", "cloud", "all")
 
@@ -70,3 +74,53 @@ def test_a_truth_that_tells_thin_cloud_is_judged_by_it(folder: Path, kappamask) 
     scores = json.loads(kappamask("evaluate", *files, "--json").out)
     assert scores["merge_thin"] is False
     assert scores["dice"]["semi_transparent"] == 0.0
+
+
+NAMES = ("clear", "shadow", "semi_transparent", "cloud")
+
+
+def write_in_scheme(path: Path, found: np.ndarray, scheme: str) -> Path:
+    place = {"y": 5e6 - 5 - 10.0 * np.arange(96), "x": 5e5 + 5 + 10.0 * np.arange(80)}
+    mask = xr.DataArray(found, dims=("y", "x"), coords=place).rio.write_crs(32631)
+    return write_mask(to_scheme(mask, scheme), path)[0]
+
+
+@pytest.mark.parametrize("thin", [True, False])
+@pytest.mark.parametrize("scheme", ["S2cloudless", "Fmask", "SCL", "CloudSEN12"])
+def test_a_mask_is_scored_in_the_classes_of_its_scheme(tmp_path: Path, kappamask, scheme: str, thin: bool) -> None:
+    """A class that it cannot have is not scored with 0, as `compare` does not."""
+    (tmp_path / "data").mkdir()
+    labelled = {"dn": digits().transpose(1, 2, 0), "bands": np.array(BANDS), "gt_kappa": codes(thin=thin)}
+    np.savez(tmp_path / "data" / "labelled_scene.npz", **labelled)
+    mask = write_in_scheme(tmp_path / f"labelled_scene_{scheme}.tif", np.roll(codes(thin=True), 3, axis=0), scheme)
+    truth = write_in_scheme(tmp_path / "truth.tif", codes(thin=thin), "CMIX")
+    outcome = kappamask("evaluate", "--truth", truth, "--mask", mask, "--json")
+    alone = dice_of(outcome)
+    assert alone == dice_of(kappamask("evaluate", "--truth", truth, "--mask", mask, "--json", "-o", tmp_path / "page"))
+    words = ("--data", tmp_path / "data", "--peers", f"{scheme}={tmp_path}", "-o", tmp_path / "compared", "--json")
+    (peer,) = json.loads(kappamask("compare", *words).out)["sets"][0]["peers"]
+    assert alone == pytest.approx(peer["views"]["classes"]["dice"], nan_ok=True)
+    lacking = [name for name in NAMES if name not in peer["tells"]]
+    assert json.loads(outcome.out)["not_scored"] == lacking
+    assert all(alone[name] is None for name in lacking)
+    said = kappamask("evaluate", "--truth", truth, "--mask", mask).out
+    assert ("no such class: " + ", ".join(lacking) in said) == bool(lacking)
+
+
+def test_shadow_is_clear_where_the_scheme_of_the_truth_has_none(tmp_path: Path, kappamask) -> None:
+    truth = write_in_scheme(tmp_path / "truth.tif", codes(thin=True), "S2cloudless")
+    mask = write_in_scheme(tmp_path / "mask.tif", codes(thin=True), "CMIX")
+    said = kappamask("evaluate", "--truth", truth, "--mask", mask)
+    assert "shadow counted as clear" in said.out
+    assert evaluate_files(truth, mask)["dice"]["all"] == 1
+    assert judge_files(truth, mask).scores["dice"]["all"] == 1
+
+
+def test_codes_without_a_scheme_are_said_to_be_taken_for_ours(tmp_path: Path, kappamask) -> None:
+    named = write_in_scheme(tmp_path / "named.tif", codes(thin=True), "Fmask")
+    with rasterio.open(named) as file:
+        place = {"crs": file.crs, "transform": file.transform}
+    geotiff(tmp_path / "truth.tif", codes(thin=False)[None], (None,), **place)
+    said = kappamask("evaluate", "--truth", tmp_path / "truth.tif", "--mask", named).out
+    assert "no scheme is named in: truth.tif" in said
+    assert "named.tif" not in said

@@ -17,7 +17,7 @@ from kappamask.evaluation.compare import compare
 from kappamask.evaluation.peers import Answer, Peer
 from kappamask.evaluation.strata import COLOURS, STRATA, find_land_cover
 from kappamask.evaluation.summary import summary
-from kappamask.evaluation.tables import LABELS, csv_text, markdown, tables
+from kappamask.evaluation.tables import LABELS, format_csv, format_markdown, make_tables
 from kappamask.models import CubeError
 
 BANDS = ("B03", "B04", "B08", "B11", "B12")
@@ -95,10 +95,10 @@ def test_scores_of_a_stratum_are_those_of_its_scenes_alone() -> None:
     assert (snow["false"], snow["missed"]) == (0.5, 0.0)
     assert snow["dice"]["cloud"] == pytest.approx(2 * 100 / (150 + 100))
     assert snow["drawn"] == {"of": "blocks", "number": 1} and snow["intervals"] == {}, "one square tells no interval"
-    rows = {title: table for title, _, table in tables(found)}
+    rows = {title: table for title, _, table in make_tables(found)}
     assert rows["False positive rate, by stratum"] == [["Mixed (2)", "50.0 %"], ["Snow, ice (1)", "50.0 %"]]
-    assert "| Snow, ice (1) | 50.0 % |" in markdown([{**found, "dataset": "x", "split": "test"}])
-    figures = [*csv.DictReader(io.StringIO(csv_text([{**found, "dataset": "x", "split": "test"}])))]
+    assert "| Snow, ice (1) | 50.0 % |" in format_markdown([{**found, "dataset": "x", "split": "test"}])
+    figures = [*csv.DictReader(io.StringIO(format_csv([{**found, "dataset": "x", "split": "test"}])))]
     (false,) = [row for row in figures if (row["stratum"], row["score"]) == ("snow", "false")]
     assert (float(false["value"]), false["scenes"], false["view"]) == (0.5, "1", "cloud")
 
@@ -126,7 +126,7 @@ def test_strata_have_intervals_and_differences_in_pairs() -> None:
     same, right = (one["strata"]["snow"] for one in found["differences"])
     assert (same["false"], same["intervals"]["false"]) == (0, None)
     assert right["false"] == pytest.approx(0.1) and right["intervals"]["false"] == snow["intervals"]["false"]
-    figures = csv.DictReader(io.StringIO(csv_text([{**found, "dataset": "x", "split": "test"}])))
+    figures = csv.DictReader(io.StringIO(format_csv([{**found, "dataset": "x", "split": "test"}])))
     (row,) = [one for one in figures if (one["peer"], one["stratum"], one["score"]) == ("one", "snow", "false")]
     assert [float(row["low"]), float(row["high"])] == snow["intervals"]["false"]
 

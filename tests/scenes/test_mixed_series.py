@@ -63,7 +63,7 @@ def test_a_mixed_series_is_streamed_date_by_date(tmp_path, brightness):
     series = join_dates([early, late])
     expected = cloud_mask(series, model=brightness, scores=True).compute()
     found = prepare_stream(series, MaskOptions(model=brightness))
-    template, steps = found.template(), []
+    template, steps = found.make_template(), []
     mask, score = (np.zeros(template[name].shape, template[name].dtype) for name in ("mask", "score"))
 
     def keep(piece):

@@ -16,7 +16,7 @@ from kappamask.scenes.readers.raster import local_raster
 from kappamask.scenes.resample import (
     GDAL_KERNELS,
     KERNELS,
-    _warp,
+    _warp_window,
     apply_weights,
     is_aligned,
     line_weights,
@@ -38,7 +38,7 @@ def test_kernels_give_what_gdal_gives(tmp_path: Path, kernel: str, ratio: int) -
     target, window = grid(10, SIDE * ratio), Window(0, 0, SIDE * ratio, SIDE * ratio)
     with local_raster(path) as dataset:
         ours = resample_window(dataset, [1], window, target, kernel, 0)[0].astype(int)
-        gdals = _warp(dataset, [1], window, target, kernel, 0)[0].astype(int)
+        gdals = _warp_window(dataset, [1], window, target, kernel, 0)[0].astype(int)
     inner = np.s_[2 * ratio : -2 * ratio, 2 * ratio : -2 * ratio]
     assert np.abs(ours - gdals)[inner].max() <= 1, "but for rounding"
     assert ours.any()

@@ -65,6 +65,6 @@ def test_numbers_of_pixels_are_no_map(brightness: ModelCard) -> None:
 def test_a_stream_is_north_up(brightness: ModelCard) -> None:
     options = MaskOptions(model=brightness, radiometry="reflectance")
     made = prepare_stream(turn(cube(), "south_up").chunk(y=40), options)
-    mask = made.template()["mask"].compute().copy()
+    mask = made.make_template()["mask"].compute().copy()
     made.run(lambda piece: mask.values.__setitem__((piece.y, piece.x), piece.mask), lambda _done, _all: None)
     xr.testing.assert_identical(mask, cloud_mask(cube(), model=brightness, radiometry="reflectance"))

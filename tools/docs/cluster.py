@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from figures import markdown
+from figures import format_markdown
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "how-to" / "cluster.md"
@@ -40,7 +40,7 @@ def write_section(found: Json) -> str:
         cells = {row["workers"]: row for row in found["rows"] if row["side"] == side}
         size = f"{scenes} x {next(iter(cells.values()))['mpx']:.1f} Mpx"
         rows.append([size, *(_format_cell(cells.get(count)) for count in workers)])
-    table = markdown(["scenes", *(f"{count} workers" if count > 1 else "1 worker" for count in workers)], rows)
+    table = format_markdown(["scenes", *(f"{count} workers" if count > 1 else "1 worker" for count in workers)], rows)
     return (
         f"Seconds for {scenes} scenes of {found['bands']} bands, GeoTIFF to mask on disk, and the most memory that a "
         f"worker held; median of {found['repeat']}. {machine['cpu']}, {machine['cores']} cores shared by the workers, "

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kappamask.evaluation.counts import SIDE
-from kappamask.evaluation.tables import LABELS, markdown_table, tables
+from kappamask.evaluation.tables import LABELS, format_markdown_table, make_tables
 from kappamask.reports.render import percent
 
 NONE: Final = "–"
@@ -16,8 +16,8 @@ Json = Mapping[str, Any]
 Table = tuple[str, list[str], list[list[str]]]
 
 
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join(markdown_table(head, rows))
+def format_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(format_markdown_table(head, rows))
 
 
 def dice(found: Json) -> str:
@@ -30,13 +30,13 @@ def dice(found: Json) -> str:
         ]
         rows.append([LABELS[name], *cells])
     rows = [row for row in rows if {*row[1:]} != {NONE}]
-    return markdown(["", *(peer["name"] for peer in found["peers"])], rows)
+    return format_markdown(["", *(peer["name"] for peer in found["peers"])], rows)
 
 
 def further_tables(found: Json) -> list[Table]:
     """Give the other tables in the paper's layout; shadow only where it is labelled."""
     blind = found["without_shadow"] == found["scenes"]
-    made = [one for one in tables(found)[1:] if "stratum" not in one[0]]
+    made = [one for one in make_tables(found)[1:] if "stratum" not in one[0]]
     seen = [one for one in made if not (blind and one[0].startswith(OF_SHADOW))]
     return [(title, head, [row for row in rows if {*row[1:]} != {NONE}]) for title, head, rows in seen]
 
@@ -70,7 +70,7 @@ def cost(times: Json) -> str:
         rest = [pace, _runs(last), f"{last['peak_mb']} MB", clock(read) if read else NONE]
         rows.append([f"`{row['peer']}`", str(len(row["bands"])), f"{last['mpx']:.1f}", _star(last), *rest])
     head = ["mask", "bands", "megapixels", "time", "s / megapixel", "runs", "peak memory", "reading"]
-    return markdown(head, rows)
+    return format_markdown(head, rows)
 
 
 def sizes(times: Json) -> str:
@@ -80,7 +80,7 @@ def sizes(times: Json) -> str:
     for row in (row for row in times["rows"] if row["sizes"]):
         by_size = {one["mpx"]: f"{one['median']:.2f}{'*' if one['block'] else ''}" for one in row["sizes"]}
         rows.append([f"`{row['peer']}`", *(by_size.get(size, NONE) for size in known)])
-    return markdown(["mask", *(f"{size:g}" for size in known)], rows)
+    return format_markdown(["mask", *(f"{size:g}" for size in known)], rows)
 
 
 def _runs(size: Json) -> str:

@@ -74,7 +74,7 @@ def _templates() -> jinja2.Environment:
         "dice",
         "describe_samples",
         "further_tables",
-        "markdown",
+        "format_markdown",
         "points",
         "sizes",
         "versions",

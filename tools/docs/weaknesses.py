@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from kappamask.evaluation.strata import STRATA
-from kappamask.evaluation.tables import ERRORS, LABELS, markdown_table
+from kappamask.evaluation.tables import ERRORS, LABELS, format_markdown_table
 from kappamask.reports.render import percent
 
 __all__ = ["BEGIN", "END", "replace_section", "weaknesses"]
@@ -69,7 +69,7 @@ def _table(found: Mapping[str, Any]) -> str:
     names = [peer["name"] for peer in found["peers"]]
     head = ["", "judged", *(f"{title.lower()}: {name}" for title in ERRORS.values() for name in names)]
     rows = [_row(found, name) for name in STRATA if any(name in peer["strata"] for peer in found["peers"])]
-    return "\n".join(markdown_table(head, rows))
+    return "\n".join(format_markdown_table(head, rows))
 
 
 def _row(found: Mapping[str, Any], name: str) -> list[str]:

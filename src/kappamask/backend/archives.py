@@ -75,7 +75,7 @@ def _open_local(source: str) -> Iterator[Path]:
                 f"The archive {source} is on another machine; this back-end takes files and http://127.0.0.1 only."
             )
         with tempfile.NamedTemporaryFile(suffix=PurePosixPath(parts.path).suffix) as file:
-            _download(source, file)
+            _download_archive(source, file)
             yield Path(file.name)
         return
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
@@ -102,7 +102,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _download(url: str, file: IO[bytes]) -> None:
+def _download_archive(url: str, file: IO[bytes]) -> None:
     size = 0
     try:
         with open_loopback(url) as response:

@@ -117,10 +117,10 @@ class Results:
             )
         dates = piece.dates if self._dates is None or chunk.t is None else [self._dates[chunk.t]]
         for date, values in zip(dates, piece.values, strict=True):
-            target = self._target(date)[:, chunk.y : chunk.y + self._size, chunk.x : chunk.x + self._size]
+            target = self._get_target(date)[:, chunk.y : chunk.y + self._size, chunk.x : chunk.x + self._size]
             target[:] = values[:, : target.shape[1], : target.shape[2]]
 
-    def _target(self, date: Any) -> NDArray[np.float32]:
+    def _get_target(self, date: Any) -> NDArray[np.float32]:
         if date not in self._by_date:
             shape = (len(self._bands or ()), self._like.sizes["y"], self._like.sizes["x"])
             self._by_date[date] = np.full(shape, np.nan, np.float32)
@@ -134,8 +134,8 @@ class Results:
         coords = {**kept, "bands": self._bands}
         dates = self._dates or sorted(self._by_date)
         if dates == [None]:
-            return xr.DataArray(self._target(None), dims=("bands", "y", "x"), coords=coords)
-        arrays = [self._target(date) for date in dates]
+            return xr.DataArray(self._get_target(None), dims=("bands", "y", "x"), coords=coords)
+        arrays = [self._get_target(date) for date in dates]
         stacked = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
         return xr.DataArray(stacked, dims=("t", "bands", "y", "x"), coords={**coords, "t": pd.DatetimeIndex(dates)})
 

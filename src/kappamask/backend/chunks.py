@@ -15,7 +15,7 @@ The rules are those of openeo-geopyspark-driver 0.73.0 (`geopysparkdatacube.py`,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -116,12 +116,13 @@ def apply_neighborhood(
 
     Raises CubeError for a cube, a size or a result that breaks a rule; whatever the UDF raises passes unchanged.
     """
-    window = _window(size, overlap, buffer_from_data, strict)
+    window = _parse_window(size, overlap, buffer_from_data, strict)
     cube = _in_order(cube)
-    plan = _plan(cube, size, per_date)
-    call = Udf.from_cube(udf, context, cube, window, epsg, retain_nodata_tiles, flat_results)
+    plan = _plan_chunks(cube, size, per_date)
+    call = Udf.from_cube(udf, context, cube, window, epsg)
+    call = replace(call, keep_nodata=retain_nodata_tiles, flat_results=flat_results)
     results = Results(cube, size, per_date)
-    for done, (chunk, piece) in enumerate(engine(call, _jobs(cube, plan, window, read_ahead)), start=1):
+    for done, (chunk, piece) in enumerate(engine(call, _iter_jobs(cube, plan, window, read_ahead)), start=1):
         if piece is not None:
             results.add(chunk, piece)
         if progress:
@@ -129,7 +130,7 @@ def apply_neighborhood(
     return results.cube()
 
 
-def _window(size: int, overlap: int | tuple[int, int], buffer_from_data: bool, strict: bool) -> Window:
+def _parse_window(size: int, overlap: int | tuple[int, int], buffer_from_data: bool, strict: bool) -> Window:
     overlap_x, overlap_y = (overlap, overlap) if isinstance(overlap, int) else overlap
     if size < MINIMUM_SIZE:
         raise CubeError(f"Chunks of {size} px are too small; apply_neighborhood needs {MINIMUM_SIZE} px or more.")
@@ -166,7 +167,7 @@ def _in_order(cube: xr.DataArray) -> xr.DataArray:
     return cube.transpose(*(dim for dim in ("t", "bands", "y", "x") if dim in cube.dims))
 
 
-def _plan(cube: xr.DataArray, size: int, per_date: bool) -> list[Chunk]:
+def _plan_chunks(cube: xr.DataArray, size: int, per_date: bool) -> list[Chunk]:
     """Chunks in reading order; the grid starts at the upper-left pixel."""
     dates: Iterable[int | None] = range(cube.sizes["t"]) if per_date and "t" in cube.dims else [None]
     return [
@@ -174,7 +175,7 @@ def _plan(cube: xr.DataArray, size: int, per_date: bool) -> list[Chunk]:
     ]
 
 
-def _jobs(cube: xr.DataArray, plan: list[Chunk], window: Window, read_ahead: int) -> Iterator[Job]:
+def _iter_jobs(cube: xr.DataArray, plan: list[Chunk], window: Window, read_ahead: int) -> Iterator[Job]:
     """List strips of whole rows of chunks, or of parts where `read_ahead` is small."""
     height, width = cube.sizes["y"], cube.sizes["x"]
     layers = cube.sizes["bands"] * (1 if plan and plan[0].t is not None else cube.sizes.get("t", 1))

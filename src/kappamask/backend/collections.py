@@ -59,13 +59,13 @@ def cube_of(scenes: list[SceneRecord], params: LoadParameters, run: Run, env: Ev
         crs=extent.get("crs") or 4326 if extent else 4326,
         start=start,
         end=end,
-        margin=_margin(params),
+        margin=_count_margin_px(params),
     )
     array, area = load(scenes, request)
     return SceneCube(array, area, request.margin, run)
 
 
-def _margin(params: LoadParameters) -> int:
+def _count_margin_px(params: LoadParameters) -> int:
     """Count the source's pixels that a neighbourhood needs beyond the area."""
     pixels = float(max(params.pixel_buffer or [0]))
     coarser = float(max(params.target_resolution or [0])) / PIXEL_M if params.pixel_buffer else 1
@@ -79,7 +79,7 @@ def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
     boxes = [scene.lonlat() for scene in scenes] or [(-180.0, -90.0, 180.0, 90.0)]
     bbox = [*join_boxes(boxes)]
     longitudes = [bbox[0], bbox[2] + 360 * (bbox[0] > bbox[2])]  # an axis counts on beyond 180, a box does not
-    interval = [_iso(scenes[0].datetime), _iso(scenes[-1].datetime)] if scenes else [None, None]
+    interval = [_format_iso(scenes[0].datetime), _format_iso(scenes[-1].datetime)] if scenes else [None, None]
     described = [
         {key: value for key, value in describe_band(band)._asdict().items() if value is not None} for band in bands
     ]
@@ -104,5 +104,5 @@ def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
     }
 
 
-def _iso(when: pd.Timestamp) -> str:
+def _format_iso(when: pd.Timestamp) -> str:
     return f"{when.isoformat(timespec='seconds')}Z"

@@ -45,22 +45,22 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         self.area = area
         self._margin = margin
         self._run = run or Run()
-        super().__init__(_metadata(array))
+        super().__init__(_make_metadata(array))
 
-    def _derive(self, array: xr.DataArray, area: Bounds | None = None) -> SceneCube:
+    def _derive_cube(self, array: xr.DataArray, area: Bounds | None = None) -> SceneCube:
         return SceneCube(array, self.area if area is None else area, self._margin, self._run)
 
     def filter_bands(self, bands: list[str]) -> SceneCube:
         """Bands by name, in the order given."""
-        return self._derive(dimensions.filter_bands(self.array, bands))
+        return self._derive_cube(dimensions.filter_bands(self.array, bands))
 
     def filter_temporal(self, start: str | None, end: str | None) -> SceneCube:
         """Dates from `start` up to and without `end`."""
-        return self._derive(filter_dates(self.array, start, end))
+        return self._derive_cube(filter_dates(self.array, start, end))
 
     def filter_labels(self, condition: dict[str, Any], dimension: str, **_unused: Any) -> SceneCube:
         """Dates whose label, such as 2018-02-02T00:00:00Z, fulfils the condition."""
-        return self._derive(dimensions.filter_labels(self.array, condition, dimension))
+        return self._derive_cube(dimensions.filter_labels(self.array, condition, dimension))
 
     def filter_bbox(self, west: float, south: float, east: float, north: float, crs: Any = None) -> SceneCube:
         """Pixels that the box touches."""
@@ -73,13 +73,13 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         left, _, _, top = self.array.rio.bounds()
         grid = make_grid(inside, self.epsg, abs(self.array.rio.resolution()[0]), (left, top))
         wider = grid.pad(self._margin).boundingbox.bbox
-        return self._derive(crop(self.array, wider), grid.boundingbox.bbox)
+        return self._derive_cube(crop(self.array, wider), grid.boundingbox.bbox)
 
     def filter_spatial(self, geometries: Any) -> SceneCube:
         """Pixels in the geometries; others become NaN, and the cube is cut."""
         inside, bounds = is_inside(self.array, geometries)
         west, south, east, north = bounds
-        return self._derive(self.array.where(inside)).filter_bbox(west, south, east, north, crs=self.epsg)
+        return self._derive_cube(self.array.where(inside)).filter_bbox(west, south, east, north, crs=self.epsg)
 
     def resample_spatial(
         self, resolution: Any = 0, projection: Any = None, method: str = "near", align: str = "upper-left"
@@ -94,7 +94,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         if target == self.epsg and step in (None, tuple(map(abs, self.array.rio.resolution()))):
             return self
         warped = resample(self.array, target, step, warp_method)
-        return self._derive(warped, transform_bounds(self.area, self.epsg, target))
+        return self._derive_cube(warped, transform_bounds(self.area, self.epsg, target))
 
     def resample_cube_spatial(self, target: SceneCube, method: str = "near") -> SceneCube:
         """Bring the pixels to the grid of `target`; NaN where this cube does not reach."""
@@ -112,13 +112,13 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     ) -> SceneCube:
         """One UDF over chunks, as `chunks.apply_neighborhood` describes."""
         plan = Neighborhood.parse(process, size, overlap or [], context, env)
-        return self._derive(plan.run(self.array, self._run))
+        return self._derive_cube(plan.run(self.array, self._run))
 
     def apply(self, process: dict[str, Any], *, context: Any = None, env: EvalEnv) -> SceneCube:
         """Arithmetic for each pixel, `linear_scale_range`, or one UDF."""
         if node := UdfNode.parse("apply", process, context, env):
-            return self._derive(run_by_date(node, self.array, self._run))
-        return self._derive(Callback.parse("apply", process, None, _constants(context, env))(x=self.array))
+            return self._derive_cube(run_by_date(node, self.array, self._run))
+        return self._derive_cube(Callback.parse("apply", process, None, _list_constants(context, env))(x=self.array))
 
     def apply_dimension(
         self,
@@ -131,21 +131,21 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     ) -> SceneCube:
         """Other values along `t` or `bands`, by one UDF or by arithmetic and arrays."""
         if node := UdfNode.parse("apply_dimension", process, context, env):
-            return self._derive(run_along(node, self.array, self._run, dimension, target_dimension))
+            return self._derive_cube(run_along(node, self.array, self._run, dimension, target_dimension))
         dimensions.check_target(dimension, target_dimension)
-        callback = Callback.parse("apply_dimension", process, dimension, _constants(context, env))
-        return self._derive(dimensions.apply_along(self.array, callback, dimension))
+        callback = Callback.parse("apply_dimension", process, dimension, _list_constants(context, env))
+        return self._derive_cube(dimensions.apply_along(self.array, callback, dimension))
 
     def reduce_dimension(
         self, reducer: dict[str, Any], *, dimension: str, context: Any = None, env: EvalEnv
     ) -> SceneCube:
         """The cube without its bands or dates, by reducers and arithmetic or by one UDF."""
         if node := UdfNode.parse("reduce_dimension", reducer, context, env):
-            return self._derive(run_reducer(node, self.array, self._run, dimension))
+            return self._derive_cube(run_reducer(node, self.array, self._run, dimension))
         if dimension not in ("t", "bands"):
             raise invalid_parameter("reduce_dimension", "dimension", f"{dimension} cannot be reduced; t and bands can")
-        callback = Callback.parse("reduce_dimension", reducer, dimension, _constants(context, env))
-        return self._derive(callback(data=self.array))
+        callback = Callback.parse("reduce_dimension", reducer, dimension, _list_constants(context, env))
+        return self._derive_cube(callback(data=self.array))
 
     def aggregate_temporal(
         self,
@@ -159,7 +159,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         """One date for each interval; see `processes.temporal.aggregate_intervals`."""
         self._check_dimension(dimension or "t", allowed=("t",))
         callback = Callback.parse("aggregate_temporal", reducer, "t", {"context": context})
-        return self._derive(aggregate_intervals(self.array, intervals, labels, lambda cube: callback(data=cube)))
+        return self._derive_cube(aggregate_intervals(self.array, intervals, labels, lambda cube: callback(data=cube)))
 
     def aggregate_temporal_period(
         self, period: str, reducer: dict[str, Any], dimension: str | None = None, context: Any = None
@@ -171,11 +171,11 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
 
     def apply_kernel(self, kernel: Any, factor: float = 1, border: Any = 0, replace_invalid: float = 0) -> SceneCube:
         """Weighted sums of the pixels round each pixel of the area; see `processes.neighborhood.convolve`."""
-        return self._derive(convolve(crop(self.array, self.area), kernel, factor, border, replace_invalid))
+        return self._derive_cube(convolve(crop(self.array, self.area), kernel, factor, border, replace_invalid))
 
     def add_dimension(self, name: str, label: Any, type: str = "other") -> SceneCube:  # noqa: A002
         """The cube with `t` or `bands` of one label."""
-        return self._derive(dimensions.add_dimension(self.array, name, label, type))
+        return self._derive_cube(dimensions.add_dimension(self.array, name, label, type))
 
     def dimension_labels(self, dimension: str) -> list[Any]:
         """The labels of a dimension, x and y without the pixels beyond the area."""
@@ -185,7 +185,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     def drop_dimension(self, name: str) -> SceneCube:
         """The cube without a dimension of one label."""
         self._check_dimension(name, allowed=("t", "bands"))
-        return self._derive(dimensions.drop_dimension(self.array, name))
+        return self._derive_cube(dimensions.drop_dimension(self.array, name))
 
     def _check_dimension(self, name: str, allowed: tuple[str, ...]) -> None:
         have = [dim for dim in allowed if dim in self.array.dims]
@@ -195,24 +195,24 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
 
     def ndvi(self, nir: str = "nir", red: str = "red", target_band: str | None = None) -> SceneCube:
         """The vegetation index, alone or as an added band; see `processes.pixel_math.compute_ndvi`."""
-        return self._derive(compute_ndvi(self.array, nir, red, target_band))
+        return self._derive_cube(compute_ndvi(self.array, nir, red, target_band))
 
     def merge_cubes(self, other: SceneCube, overlap_resolver: dict[str, Any] | None = None) -> SceneCube:
         """The labels of both cubes on this one's pixels; see `processes.overlay.merge`."""
         resolver = Callback.parse("merge_cubes", overlap_resolver) if overlap_resolver else None
-        return self._derive(merge(self.array, other.array, resolver).rio.write_crs(self.epsg))
+        return self._derive_cube(merge(self.array, other.array, resolver).rio.write_crs(self.epsg))
 
     def rename_labels(self, dimension: str, target: list[Any], source: list[Any] | None = None) -> SceneCube:
         """New names for all bands, or for those in `source`."""
-        return self._derive(dimensions.rename_bands(self.array, dimension, target, source))
+        return self._derive_cube(dimensions.rename_bands(self.array, dimension, target, source))
 
     def mask(self, mask: SceneCube, replacement: float | None = None) -> SceneCube:
         """Where the mask is not 0, `replacement` or NaN; see `processes.overlay.hide_masked`."""
-        return self._derive(hide_masked(self.array, mask.array, replacement))
+        return self._derive_cube(hide_masked(self.array, mask.array, replacement))
 
     def mask_polygon(self, mask: Any, replacement: float | None = None, inside: bool = False) -> SceneCube:
         """Outside the polygons, or inside them, `replacement` or NaN; see `processes.overlay.hide_polygon`."""
-        return self._derive(hide_polygon(self.array, mask, replacement, inside))
+        return self._derive_cube(hide_polygon(self.array, mask, replacement, inside))
 
     @property
     def epsg(self) -> int:
@@ -234,7 +234,7 @@ def describe_band(name: str) -> Band:
     return Band(name=name, common_name=EO_NAMES.get(name))
 
 
-def _metadata(array: xr.DataArray) -> CubeMetadata:
+def _make_metadata(array: xr.DataArray) -> CubeMetadata:
     crs, step = array.rio.crs.to_epsg(), abs(float(array.rio.resolution()[0]))
     dims: list[Any] = [SpatialDimension(name=name, extent=[], crs=crs, step=step) for name in ("x", "y")]
     if "t" in array.dims:
@@ -244,6 +244,6 @@ def _metadata(array: xr.DataArray) -> CubeMetadata:
     return CubeMetadata(dimensions=dims)
 
 
-def _constants(context: Any, env: EvalEnv | None) -> dict[str, Any]:
+def _list_constants(context: Any, env: EvalEnv | None) -> dict[str, Any]:
     """List what a callback may refer to: its context, and the graph's parameters."""
     return {**(env.collect_parameters() if env else {}), "context": context}

@@ -112,21 +112,21 @@ class DaskEngine(AbstractContextManager[Engine]):
         from distributed import as_completed
 
         waiting = iter(jobs)
-        first = [self._submit(udf, job) for job in islice(waiting, self._width)]
+        first = [self._submit_job(udf, job) for job in islice(waiting, self._width)]
         running = as_completed(first, with_results=True, raise_errors=True)
         for _, results in running:
             for job in islice(waiting, 1):
-                running.add(self._submit(udf, job))
+                running.add(self._submit_job(udf, job))
             yield from results
 
-    def _submit(self, udf: Udf, job: Job) -> Any:
+    def _submit_job(self, udf: Udf, job: Job) -> Any:
         from dask.delayed import delayed
 
         strip, pixels = job
-        return self._client.compute(delayed(_task, pure=False)(udf, strip, pixels, self._place))
+        return self._client.compute(delayed(_run_task, pure=False)(udf, strip, pixels, self._place))
 
 
-def _task(udf: Udf, strip: Strip, pixels: NDArray[Any], place: tuple[Path, Path, str]) -> list[Result]:
+def _run_task(udf: Udf, strip: Strip, pixels: NDArray[Any], place: tuple[Path, Path, str]) -> list[Result]:
     folder, log, level = place
     os.chdir(folder)
     with job_log(log, level):

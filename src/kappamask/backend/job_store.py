@@ -41,18 +41,18 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            append(self._path, _entry(record))
+            append(self._path, _make_record_entry(record))
         except Exception:  # noqa: BLE001  (a UDF must not fail on what it logs)
             self.handleError(record)
 
 
 def append(path: Path, entry: dict[str, Any]) -> None:
     """Add one entry."""
-    kept = {**entry, "message": _shorten(entry["message"])}
-    if len(json.dumps(kept.get("data"), default=_text)) > LONGEST:
-        kept["data"] = _text(kept["data"])
+    kept = {**entry, "message": _shorten_text(entry["message"])}
+    if len(json.dumps(kept.get("data"), default=_format_value)) > LONGEST:
+        kept["data"] = _format_value(kept["data"])
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(kept, default=_text) + "\n")
+        file.write(json.dumps(kept, default=_format_value) + "\n")
 
 
 def make_entry(level: str, message: str, **more: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def make_entry(level: str, message: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def _entry(record: logging.LogRecord) -> dict[str, Any]:
+def _make_record_entry(record: logging.LogRecord) -> dict[str, Any]:
     level = next(
         name for name, number in reversed(LEVELS.items()) if record.levelno >= number or number == LEVELS["debug"]
     )
@@ -77,11 +77,11 @@ def _entry(record: logging.LogRecord) -> dict[str, Any]:
     return make_entry(level, message, **more)
 
 
-def _text(value: Any) -> str:
-    return _shorten(repr(value))
+def _format_value(value: Any) -> str:
+    return _shorten_text(repr(value))
 
 
-def _shorten(text: str) -> str:
+def _shorten_text(text: str) -> str:
     """Both ends: a traceback begins with where, and ends with what."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
@@ -94,7 +94,7 @@ def _parse_line(line: str) -> dict[str, Any]:
             return item
     except (ValueError, LookupError, TypeError):
         pass
-    return make_entry("warning", f"Damaged line: {_shorten(line.strip())}")
+    return make_entry("warning", f"Damaged line: {_shorten_text(line.strip())}")
 
 
 @contextmanager

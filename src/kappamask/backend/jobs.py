@@ -41,11 +41,11 @@ def describe_job(folder: JobFolder, status: str) -> BatchJobMetadata:
         description=spec.description,
         progress=100 * progress["done"] / progress["total"] if progress else None,
         started=datetime.fromisoformat(state["started"]) if state.get("started") else None,
-        **_extent(list(folder.get("outcome").get("assets", {}).values())),
+        **_join_extents(list(folder.get("outcome").get("assets", {}).values())),
     )
 
 
-def _extent(assets: list[dict[str, Any]]) -> dict[str, Any]:
+def _join_extents(assets: list[dict[str, Any]]) -> dict[str, Any]:
     """Extent of all results, as the job's metadata wants it."""
     if not assets:
         return {}
@@ -72,7 +72,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         super().__init__()
         self._runner = runner
 
-    def _folder(self, job_id: str, user_id: str) -> JobFolder:
+    def _open_folder(self, job_id: str, user_id: str) -> JobFolder:
         folder = JobFolder(self._runner.jobs / job_id)
         if not _ID.fullmatch(job_id) or not folder.path.is_dir():
             raise JobNotFoundException(job_id)
@@ -111,20 +111,20 @@ class Jobs(BatchJobs):  # type: ignore[misc]
 
         A job whose records are damaged is ended, and is an error from then on.
         """
-        folder = self._folder(job_id, user_id)
+        folder = self._open_folder(job_id, user_id)
         try:
-            return self._info(folder)
+            return self._describe_job(folder)
         except DAMAGE as error:
             log.warning("Job %s is damaged.", job_id, exc_info=error)
             reason = str(error) if isinstance(error, JobError) else f"{type(error).__name__}: {error}"
             self._runner.condemn(folder, f"The job's records are damaged, by its UDF or by hand. {reason}")
-            return self._info(folder)
+            return self._describe_job(folder)
 
-    def _status(self, folder: JobFolder) -> str:
+    def _find_status(self, folder: JobFolder) -> str:
         """Status of a job whose records are sound, or have been made so."""
         return str(self.get_job_info(folder.path.name, folder.spec().user).status)
 
-    def _info(self, folder: JobFolder) -> BatchJobMetadata:
+    def _describe_job(self, folder: JobFolder) -> BatchJobMetadata:
         return describe_job(folder, self._runner.status(folder))
 
     def get_user_jobs(
@@ -140,12 +140,12 @@ class Jobs(BatchJobs):  # type: ignore[misc]
             raise _invalid_query("limit", parameters["limit"], "a whole number from 1 on")
         after = parameters.get("after")
         names = sorted((path.name for path in self._runner.jobs.iterdir()), reverse=True)
-        page = list(islice(self._list(user_id, (n for n in names if not after or n < after)), limit and limit + 1))
+        page = list(islice(self._iter_jobs(user_id, (n for n in names if not after or n < after)), limit and limit + 1))
         if limit is None or len(page) <= limit:
             return JobListing(page)
         return JobListing(page[:limit], next_parameters={"limit": limit, "after": page[limit - 1].id})
 
-    def _list(self, user_id: str, names: Iterable[str]) -> Iterator[BatchJobMetadata]:
+    def _iter_jobs(self, user_id: str, names: Iterable[str]) -> Iterator[BatchJobMetadata]:
         for name in names:
             try:
                 yield self.get_job_info(name, user_id)
@@ -154,24 +154,24 @@ class Jobs(BatchJobs):  # type: ignore[misc]
 
     def start_job(self, job_id: str, user: User) -> None:
         """Start at once: jobs do not queue."""
-        self._runner.start(self._folder(job_id, user.user_id))
+        self._runner.start(self._open_folder(job_id, user.user_id))
 
     def cancel_job(self, job_id: str, user_id: str) -> None:
         """End a running job; others are left as they are."""
-        folder = self._folder(job_id, user_id)
-        if self._status(folder) == JOB_STATUS.RUNNING:
+        folder = self._open_folder(job_id, user_id)
+        if self._find_status(folder) == JOB_STATUS.RUNNING:
             folder.put("state", {**folder.get("state"), "canceled": True})
             self._runner.stop(folder)
             job_store.append(folder.log, job_store.make_entry("info", "The job was canceled."))
 
     def delete_job(self, job_id: str, user_id: str) -> None:
         """End a job and forget it."""
-        self._runner.remove(self._folder(job_id, user_id))
+        self._runner.remove(self._open_folder(job_id, user_id))
 
     def get_result_assets(self, job_id: str, user_id: str) -> dict[str, dict[str, Any]]:
         """File name -> what openeo-driver needs to serve and describe it."""
-        folder = self._folder(job_id, user_id)
-        if self._status(folder) != JOB_STATUS.FINISHED:
+        folder = self._open_folder(job_id, user_id)
+        if self._find_status(folder) != JOB_STATUS.FINISHED:
             raise JobNotFinishedException
         assets: dict[str, dict[str, Any]] = folder.get("outcome")["assets"]
         return assets
@@ -184,13 +184,13 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         offset: id of the last entry that the client has; None or empty for the whole log. Raises the openEO error
         OffsetInvalid (400), as Copernicus does, for anything else.
         """
-        folder = self._folder(job_id, user_id)
+        folder = self._open_folder(job_id, user_id)
         if offset and not _OFFSET.fullmatch(offset):
             raise OpenEOApiException(
                 f"The query parameter offset is {offset[:100]!r}; give the id of a log entry, such as 12.",
                 code="OffsetInvalid", status_code=400,
             )  # fmt: skip
-        self._status(folder)
+        self._find_status(folder)
         return job_store.read(folder.log, int(offset) if offset else None, limit, level)
 
 

@@ -44,7 +44,7 @@ def remove_offset(cube: xr.DataArray, path: Path) -> xr.DataArray:
     Metadata says what the numbers mean; where it is silent the pixels of all bands are asked; where they leave a
     doubt the numbers are taken for harmonised ones, and the log says so.
     """
-    mode = _radiometry(path, path.stat().st_mtime_ns)
+    mode = _find_radiometry(path, path.stat().st_mtime_ns)
     values = cube.astype(np.float32).where(_find_measured(cube, path, mode))
     if mode == "dn_harmonized":
         return values
@@ -72,7 +72,7 @@ def _find_measured(cube: xr.DataArray, path: Path, mode: str) -> xr.DataArray:
 
 
 @lru_cache(maxsize=4096)
-def _radiometry(path: Path, _changed: int) -> str:
+def _find_radiometry(path: Path, _changed: int) -> str:
     cube = open_scene(path)
     stated = decide_radiometry("auto", cube.attrs, {}, []).mode
     if stated != "unknown":
@@ -113,7 +113,7 @@ def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray,
     scenes of one day overlap, the earliest wins. Raises SceneError if no scene fits, or if they lie on different grids:
     scenes of two UTM zones are not warped onto each other; those in the zone of `crs` do where others add nothing.
     """
-    chosen = _choose(scenes, request)
+    chosen = _choose_scenes(scenes, request)
     epsg, step = _one_grid(chosen)
     origin = (chosen[0].bounds[0], chosen[0].bounds[3])
     covered = union([s.bounds for s in chosen])
@@ -128,12 +128,12 @@ def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray,
     bands = list(request.bands or _bands_of(chosen))
     days = sorted({s.day for s in chosen})
     cube = xr.concat(
-        [_day([s for s in chosen if s.day == day], bands, grid) for day in days], pd.DatetimeIndex(days, name="t")
+        [_load_day([s for s in chosen if s.day == day], bands, grid) for day in days], pd.DatetimeIndex(days, name="t")
     )
     return cube.rio.write_crs(epsg).rio.write_transform(grid.transform), area.boundingbox.bbox
 
 
-def _choose(scenes: Sequence[SceneRecord], request: Request) -> list[SceneRecord]:
+def _choose_scenes(scenes: Sequence[SceneRecord], request: Request) -> list[SceneRecord]:
     dated = [s for s in scenes if _lies_within(s.datetime, request.start, request.end)]
     if not dated:
         have = ", ".join(sorted({f"{s.day:%Y-%m-%d}" for s in scenes})) or "none"
@@ -176,10 +176,10 @@ def _adds_cover(scene: SceneRecord, own: list[SceneRecord], request: Request) ->
 
 
 def _lies_within(when: pd.Timestamp, start: str | None, end: str | None) -> bool:
-    return (start is None or when >= _utc(start)) and (end is None or when < _utc(end))
+    return (start is None or when >= _parse_utc(start)) and (end is None or when < _parse_utc(end))
 
 
-def _utc(text: str) -> pd.Timestamp:
+def _parse_utc(text: str) -> pd.Timestamp:
     stamp = pd.Timestamp(text)
     return stamp.tz_convert(None) if stamp.tzinfo else stamp
 
@@ -209,25 +209,25 @@ def _bands_of(scenes: Sequence[SceneRecord]) -> list[str]:
     return [band for scene in scenes[:1] for band in scene.bands] + sorted(found - set(scenes[0].bands))
 
 
-def _day(scenes: Sequence[SceneRecord], bands: list[str], grid: GeoBox) -> xr.DataArray:
-    cubes = [_scene(scene, bands, grid) for scene in scenes]
+def _load_day(scenes: Sequence[SceneRecord], bands: list[str], grid: GeoBox) -> xr.DataArray:
+    cubes = [_load_scene(scene, bands, grid) for scene in scenes]
     first, *others = cubes
     for other in others:
         first = first.where(first.notnull(), other)
     return first
 
 
-def _scene(scene: SceneRecord, bands: list[str], grid: GeoBox) -> xr.DataArray:
+def _load_scene(scene: SceneRecord, bands: list[str], grid: GeoBox) -> xr.DataArray:
     """Place a scene on the grid: float32, NaN outside and in absent bands."""
     held = [band for band in bands if band in scene.bands]
     missing = [band for band in bands if band not in held]
     if missing:
         log.warning("Scene %s lacks %s: served as no data.", scene.path.name, ", ".join(missing))
-    cube = _place(remove_offset(open_scene(scene.path, bands=held or None), scene.path), scene, grid)
+    cube = _place_on_grid(remove_offset(open_scene(scene.path, bands=held or None), scene.path), scene, grid)
     return cube.reindex(bands=bands).drop_vars("spatial_ref", errors="ignore").drop_attrs()
 
 
-def _place(cube: xr.DataArray, scene: SceneRecord, grid: GeoBox) -> xr.DataArray:
+def _place_on_grid(cube: xr.DataArray, scene: SceneRecord, grid: GeoBox) -> xr.DataArray:
     column = round((grid.transform.c - scene.bounds[0]) / scene.step)
     row = round((scene.bounds[3] - grid.transform.f) / scene.step)
     windows, pads = {}, {}

@@ -36,10 +36,10 @@ def keep_to_this_machine() -> None:
     It fetches them where a job is created, in the dry run and in evaluation, also those that stored and fetched
     definitions name in turn, all with `requests.get` in one module, and has no hook for it.
     """
-    processgraph.requests = SimpleNamespace(get=_get)
+    processgraph.requests = SimpleNamespace(get=_get_url)
 
 
-def _get(url: str) -> requests.Response:
+def _get_url(url: str) -> requests.Response:
     _check(url)
     with open_loopback(url) as response:
         response.content  # noqa: B018  read as long as there is a connection
@@ -64,7 +64,7 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def _path(self, user_id: str, process_id: str) -> Path:
+    def _make_path(self, user_id: str, process_id: str) -> Path:
         if not _ID.fullmatch(str(process_id)):
             raise OpenEOApiException(
                 f"The process id {process_id!r} is not made of letters, digits and underscores alone.",
@@ -74,7 +74,7 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
 
     def get(self, user_id: str, process_id: str) -> UserDefinedProcessMetadata | None:
         """A process, or None."""
-        path = self._path(user_id, process_id)
+        path = self._make_path(user_id, process_id)
         return (
             UserDefinedProcessMetadata.from_dict(parse_json(path.read_bytes(), allow_nan=True))
             if path.is_file()
@@ -83,13 +83,13 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
 
     def get_for_user(self, user_id: str) -> list[UserDefinedProcessMetadata]:
         """All processes of a user."""
-        paths = sorted(self._path(user_id, "_").parent.glob("*.json"))
+        paths = sorted(self._make_path(user_id, "_").parent.glob("*.json"))
         return [UserDefinedProcessMetadata.from_dict(parse_json(path.read_bytes(), allow_nan=True)) for path in paths]
 
     def save(self, user_id: str, process_id: str, spec: dict[str, Any]) -> None:
         """Store or replace a process; one with definitions from another machine is refused."""
         check_namespaces(spec.get("process_graph"))
-        path = self._path(user_id, process_id)
+        path = self._make_path(user_id, process_id)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as draft:
             draft.write_text(json.dumps(spec), encoding="utf-8")
@@ -97,6 +97,6 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
     def delete(self, user_id: str, process_id: str) -> None:
         """Remove a process."""
         try:
-            self._path(user_id, process_id).unlink()
+            self._make_path(user_id, process_id).unlink()
         except FileNotFoundError:
             raise ProcessGraphNotFoundException(process_id) from None

@@ -90,7 +90,7 @@ class Runner:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=_make_environment(),
                 start_new_session=True,
             )
             self._running[folder.path.name] = process
@@ -114,7 +114,7 @@ class Runner:
         if state.get("canceled"):
             return str(JOB_STATUS.CANCELED)
         if outcome:
-            self._forget(folder.path.name)
+            self._forget_process(folder.path.name)
             return str(JOB_STATUS.ERROR if "error" in outcome else JOB_STATUS.FINISHED)
         if self._is_alive(folder.path.name):
             return str(JOB_STATUS.RUNNING)
@@ -125,7 +125,7 @@ class Runner:
         process = self._running.get(name)
         return process is not None and process.poll() is None
 
-    def _forget(self, name: str) -> None:
+    def _forget_process(self, name: str) -> None:
         """Remove an ended process, and the pipe that kept it alive."""
         process = self._running.get(name)
         if process and process.poll() is not None:
@@ -138,7 +138,7 @@ class Runner:
         with self._lock:  # another request may be about to start the job
             if folder.get("outcome") or self._is_alive(folder.path.name):
                 return
-            message = f"The job's process {_ending(self._running.get(folder.path.name))} before it was done."
+            message = f"The job's process {_describe_ending(self._running.get(folder.path.name))} before it was done."
             output = self._output.get(folder.path.name)
             _fail(folder, message, "ProcessDied", output.tail() if output else "")
 
@@ -159,7 +159,7 @@ class Runner:
             with suppress(subprocess.TimeoutExpired, ProcessLookupError):
                 os.killpg(process.pid, sign)
                 process.wait(GRACE)
-        self._forget(folder.path.name)
+        self._forget_process(folder.path.name)
 
     def remove(self, folder: JobFolder) -> None:
         """End the job and remove its files."""
@@ -177,11 +177,11 @@ def _fail(folder: JobFolder, message: str, code: str, printed: str = "") -> None
     folder.put("outcome", {"error": {"message": message, "code": code, "status": 500}})
 
 
-def _environment() -> dict[str, str]:
+def _make_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(PRIVATE)}
 
 
-def _ending(process: subprocess.Popen[bytes] | None) -> str:
+def _describe_ending(process: subprocess.Popen[bytes] | None) -> str:
     if process is None:
         return "went away with an earlier server"
     code = process.returncode

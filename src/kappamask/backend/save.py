@@ -47,7 +47,7 @@ def write(cube: xr.DataArray, folder: Path | str, fmt: str, options: dict[str, A
     """
     if "bands" not in cube.dims:
         cube = cube.expand_dims(bands=[UNNAMED]).transpose(..., "bands", "y", "x")
-    writers: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {"gtiff": _gtiff, "netcdf": _netcdf}
+    writers: dict[str, Callable[..., dict[str, dict[str, Any]]]] = {"gtiff": _write_gtiffs, "netcdf": _write_netcdf}
     if fmt.lower() not in writers:
         raise _make_error("FormatUnsuitable", f"No format {fmt}; there are GTiff and netCDF.")
     if not cube.size:
@@ -78,22 +78,22 @@ def _make_error(code: str, message: str) -> OpenEOApiException:
     return OpenEOApiException(message, code=code, status_code=400)
 
 
-def _gtiff(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[str, dict[str, Any]]:
+def _write_gtiffs(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[str, dict[str, Any]]:
     if "t" not in cube.dims:
-        return {f"{prefix}.tif": _one_gtiff(cube.compute(), folder / f"{prefix}.tif", level)}
+        return {f"{prefix}.tif": _write_gtiff(cube.compute(), folder / f"{prefix}.tif", level)}
     assets = {}
     for i, day in enumerate(pd.DatetimeIndex(cube.t.values)):
         name = f"{prefix}_{day:%Y-%m-%d}Z.tif"
-        facts = _one_gtiff(cube.isel(t=i, drop=True).compute(), folder / name, level)
+        facts = _write_gtiff(cube.isel(t=i, drop=True).compute(), folder / name, level)
         assets[name] = {**facts, "datetime": f"{day:%Y-%m-%d}T00:00:00Z"}
     return assets
 
 
-def _one_gtiff(cube: xr.DataArray, path: Path, level: int) -> dict[str, Any]:
+def _write_gtiff(cube: xr.DataArray, path: Path, level: int) -> dict[str, Any]:
     values = cube.values
     profile = {
         **dict(zip(("count", "height", "width"), values.shape, strict=True)),
-        "driver": "COG", "dtype": values.dtype, "nodata": _nodata(cube),
+        "driver": "COG", "dtype": values.dtype, "nodata": _find_nodata(cube),
         "crs": cube.rio.crs, "transform": cube.rio.transform(),
         "compress": "deflate", "level": level, "num_threads": "all_cpus", "overview_resampling": "nearest",
     }  # fmt: skip
@@ -101,22 +101,22 @@ def _one_gtiff(cube: xr.DataArray, path: Path, level: int) -> dict[str, Any]:
     with atomic_write(path, GDAL_ERRORS) as draft, rasterio.open(draft, "w", **profile) as file:
         file.write(values)
         file.descriptions = tuple(map(str, cube.bands.values))
-    return _facts(cube, path, GTIFF)
+    return _describe_asset(cube, path, GTIFF)
 
 
-def _netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[str, dict[str, Any]]:
+def _write_netcdf(cube: xr.DataArray, folder: Path, prefix: str, level: int) -> dict[str, dict[str, Any]]:
     """Write one variable for each band, georeferenced as CF and GDAL expect it."""
     cube = cube.compute()
     data = _cf_dataset(cube)
     encoding: dict[str, dict[str, Any]] = {
-        str(name): {"zlib": True, "complevel": level, "_FillValue": _nodata(cube), "grid_mapping": GRID_MAPPING}
+        str(name): {"zlib": True, "complevel": level, "_FillValue": _find_nodata(cube), "grid_mapping": GRID_MAPPING}
         for name in data.data_vars
     }
     encoding |= {axis: {"_FillValue": None} for axis in ("x", "y")}
     path = folder / f"{prefix}.nc"
     with atomic_write(path) as draft:
         data.to_netcdf(draft, engine="netcdf4", encoding=encoding)
-    facts = _facts(cube, path, NETCDF)
+    facts = _describe_asset(cube, path, NETCDF)
     if "t" in cube.dims and cube.sizes["t"]:
         days = pd.DatetimeIndex(cube.t.values)
         facts |= {
@@ -141,11 +141,11 @@ def _cf_dataset(cube: xr.DataArray) -> xr.Dataset:
     return located
 
 
-def _nodata(cube: xr.DataArray) -> float:
+def _find_nodata(cube: xr.DataArray) -> float:
     return float(cube.attrs.get("_FillValue", np.nan))
 
 
-def _facts(cube: xr.DataArray, path: Path, kind: str) -> dict[str, Any]:
+def _describe_asset(cube: xr.DataArray, path: Path, kind: str) -> dict[str, Any]:
     """What openeo-driver turns into a STAC asset and item."""
     bands = [str(b) for b in cube.bands.values]
     west, south, east, north = bounds = cube.rio.bounds()
@@ -157,19 +157,19 @@ def _facts(cube: xr.DataArray, path: Path, kind: str) -> dict[str, Any]:
         "type": kind,
         "roles": ["data"],
         "bands": [{"name": band} for band in bands],
-        "nodata": "nan" if np.isnan(_nodata(cube)) else _nodata(cube),
+        "nodata": "nan" if np.isnan(_find_nodata(cube)) else _find_nodata(cube),
         "file:size": path.stat().st_size,
         "proj:epsg": epsg,
         "proj:bbox": [west, south, east, north],
         "proj:shape": [cube.sizes["y"], cube.sizes["x"]],
         "bbox": [*box],
         "geometry": box_geometry(box),
-        "raster:bands": [_statistics(cube.sel(bands=band), band) for band in cube.bands.values],
+        "raster:bands": [_describe_statistics(cube.sel(bands=band), band) for band in cube.bands.values],
     }
 
 
-def _statistics(band: xr.DataArray, name: Any) -> dict[str, Any]:
-    values = band.values[band.values != _nodata(band)]
+def _describe_statistics(band: xr.DataArray, name: Any) -> dict[str, Any]:
+    values = band.values[band.values != _find_nodata(band)]
     valid = values[np.isfinite(values)]
     if valid.size == 0:
         return {"name": str(name), "statistics": {"valid_percent": 0.0}}

@@ -69,12 +69,12 @@ def index(folder: Path, collection: str | None = None) -> list[SceneRecord]:
     Raises SceneError, which names the file, for a file that is no scene, and for a scene without level, date or CRS: it
     could not be asked for. Raises it, too, for a folder of rasters, such as masks, none of which is a scene.
     """
-    records = [record(path) for path in _paths(folder)]
+    records = [record(path) for path in _list_scene_paths(folder)]
     chosen = [r for r in records if collection is None or r.level == COLLECTIONS[collection]]
     return sorted(chosen, key=lambda r: (r.datetime, r.path))
 
 
-def _paths(folder: Path) -> list[Path]:
+def _list_scene_paths(folder: Path) -> list[Path]:
     """Index what `find_scenes` finds; nothing in a folder without any raster.
 
     Such a folder may wait for its scenes, or hold STAC items only.
@@ -89,11 +89,11 @@ def _paths(folder: Path) -> list[Path]:
 
 def record(path: Path) -> SceneRecord:
     """The facts of one scene."""
-    return _record(path, path.stat().st_mtime_ns)
+    return _make_record(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _record(path: Path, _changed: int) -> SceneRecord:
+def _make_record(path: Path, _changed: int) -> SceneRecord:
     return replace(describe_scene(open_scene(path), path), cloud_cover=_cloud_cover(path))
 
 

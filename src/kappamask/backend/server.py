@@ -53,12 +53,12 @@ class ServerProcessing(GraphProcessing):
             options=check_options(env.get("job_options")), log_level=env.get("log_level", "info"), synchronous=True,
         )  # fmt: skip
         try:
-            return self._answer(folder)
+            return self._make_response(folder)
         except BaseException:
             self._runner.remove(folder)
             raise
 
-    def _answer(self, folder: JobFolder) -> flask.Response:
+    def _make_response(self, folder: JobFolder) -> flask.Response:
         self._runner.start(folder)
         self._runner.wait(folder)
         self._runner.status(folder)
@@ -121,11 +121,11 @@ def running_server(scenes: Path | str, **options: Unpack[Options]) -> Iterator[S
         raise SceneError(f"No folder {scenes}; give a folder of scenes.")
     account = Account(
         options.get("user") or os.environ.get(USER_VARIABLE) or DEFAULT_USER,
-        _password(options) or secrets.token_urlsafe(16),
+        _find_password(options) or secrets.token_urlsafe(16),
     )
-    with _state(options.get("state")) as place:
+    with _open_state_folder(options.get("state")) as place:
         runner = Runner(Settings(str(folder), str(place), check_engine(options.get("engine", "serial"))))
-        server = _bind(_app(runner, account, options.get("oidc")), options.get("port", 0))
+        server = _bind_server(_make_app(runner, account, options.get("oidc")), options.get("port", 0))
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -151,7 +151,7 @@ def run_server(scenes: Path | str, **options: Unpack[Options]) -> None:
         signal.signal(number, on_signal)
     with running_server(scenes, **options) as server:
         print(server.url, flush=True)  # noqa: T201
-        if not _password(options):
+        if not _find_password(options):
             print(f"user {server.user}, password {server.password}")  # noqa: T201
             print("# in the other terminal:")  # noqa: T201
             for name, value in ((USER_VARIABLE, server.user), (PASSWORD_VARIABLE, server.password)):
@@ -159,12 +159,12 @@ def run_server(scenes: Path | str, **options: Unpack[Options]) -> None:
         stop.wait()
 
 
-def _password(options: Options) -> str | None:
+def _find_password(options: Options) -> str | None:
     return options.get("password") or os.environ.get(PASSWORD_VARIABLE)
 
 
 @contextmanager
-def _state(given: Path | str | None) -> Iterator[Path]:
+def _open_state_folder(given: Path | str | None) -> Iterator[Path]:
     if given is not None:
         path = Path(given).resolve()
         path.mkdir(parents=True, exist_ok=True)
@@ -174,7 +174,7 @@ def _state(given: Path | str | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _app(runner: Runner, account: Account, oidc: OidcProvider | None) -> OpenEoApiApp:
+def _make_app(runner: Runner, account: Account, oidc: OidcProvider | None) -> OpenEoApiApp:
     os.environ[ConfigGetter.OPENEO_BACKEND_CONFIG] = str(driver_config.__file__)
     config = attrs.evolve(get_backend_config(force_reload=True, show_stack=False), valid_basic_auth=account.valid)
     if oidc is not None:
@@ -186,7 +186,7 @@ def _app(runner: Runner, account: Account, oidc: OidcProvider | None) -> OpenEoA
     return app
 
 
-def _bind(app: OpenEoApiApp, port: int) -> BaseWSGIServer:
+def _bind_server(app: OpenEoApiApp, port: int) -> BaseWSGIServer:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     logging.getLogger("openeo_driver.views.error").addFilter(_drop_trace_of_refusals)
     try:

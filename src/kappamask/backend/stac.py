@@ -60,7 +60,7 @@ def stac_scenes(url: str, folder: Path) -> list[SceneRecord]:
     An item's own datetime goes before that of its files. Raises SceneError if there are none, if a document is no STAC,
     or if a link leads to what `check_source` refuses.
     """
-    scenes = [scene for item in _items(url, folder) for scene in _item_scenes(item, folder)]
+    scenes = [scene for item in _iter_items(url, folder) for scene in _item_scenes(item, folder)]
     if not scenes:
         raise SceneError(
             f"{url} names no GeoTIFF in the scenes folder; give a STAC item whose data assets are such files."
@@ -68,11 +68,11 @@ def stac_scenes(url: str, folder: Path) -> list[SceneRecord]:
     return sorted(scenes, key=lambda s: (s.datetime, s.path))
 
 
-def _items(url: str, folder: Path) -> Iterator[pystac.Item]:
+def _iter_items(url: str, folder: Path) -> Iterator[pystac.Item]:
     """The items at `url` and below; pystac itself would follow links to anywhere."""
     ahead, seen = [url], set[str]()
     while ahead:
-        source = _source(ahead.pop(), folder)
+        source = _check_source(ahead.pop(), folder)
         if source not in seen:
             seen.add(source)
             items, links = _read(source)
@@ -80,7 +80,7 @@ def _items(url: str, folder: Path) -> Iterator[pystac.Item]:
             yield from items
 
 
-def _source(href: str, folder: Path) -> str:
+def _check_source(href: str, folder: Path) -> str:
     """Check `href`: a URL that may be opened, or its file's path."""
     if urlsplit(href).scheme in ("http", "https"):
         return check_source(href, folder)

@@ -39,7 +39,8 @@ class Udf:
     dates: pd.DatetimeIndex | None
     nodata: float | None
     epsg: int | None
-    keep_nodata: bool
+    keep_nodata: bool = False
+    """Whether chunks and dates without data are passed too."""
     flat_results: bool = False
     """Whether a result (y, x) of one date is one band."""
 
@@ -51,8 +52,6 @@ class Udf:
         cube: xr.DataArray,
         window: Window,
         epsg: int | None,
-        keep_nodata: bool,
-        flat_results: bool = False,
     ) -> Udf:
         """Take the UDF's text and context, and a cube's labels."""
         code = udf.code if isinstance(udf, openeo.UDF) else udf
@@ -69,8 +68,6 @@ class Udf:
             dates=pd.DatetimeIndex(cube.t.values) if "t" in cube.dims else None,
             nodata=None if nodata is None else float(nodata),
             epsg=epsg,
-            keep_nodata=keep_nodata,
-            flat_results=flat_results,
         )
 
     def __call__(self, chunk: Chunk, block: NDArray[Any]) -> Piece | None:
@@ -82,9 +79,9 @@ class Udf:
             values, dates = values[present], None if dates is None else dates[present]
         if values.size == 0 or (not self.keep_nodata and np.isnan(values).all()):
             return None
-        given = self._cube(chunk, values, dates)
+        given = self._make_cube(chunk, values, dates)
         result = self._run(given)
-        return self._series(result) if given.ndim == 4 else self._check_single(result)
+        return self._transpose_series(result) if given.ndim == 4 else self._check_single(result)
 
     def _as_float32(self, block: NDArray[Any]) -> NDArray[np.float32]:
         values = block.astype(np.float32)
@@ -92,13 +89,13 @@ class Udf:
             values[block == self.nodata] = np.nan
         return values
 
-    def _cube(self, chunk: Chunk, values: NDArray[np.float32], dates: pd.DatetimeIndex | None) -> xr.DataArray:
+    def _make_cube(self, chunk: Chunk, values: NDArray[np.float32], dates: pd.DatetimeIndex | None) -> xr.DataArray:
         """Label the chunk as Copernicus does: float32 cell centres, text, dates in a series."""
         above, left = self.window.margins
         height, width = self.window.shape
         coords: dict[str, Any] = {
-            "y": _centres(self.y[chunk.y], self.steps[1], above, height),
-            "x": _centres(self.x[chunk.x], self.steps[0], left, width),
+            "y": _compute_centres(self.y[chunk.y], self.steps[1], above, height),
+            "x": _compute_centres(self.x[chunk.x], self.steps[0], left, width),
         }
         attrs: dict[str, Any] = {}
         if self.bands is not None:
@@ -130,9 +127,9 @@ class Udf:
             raise CubeError(
                 f"The UDF returned an array of shape {values.shape}; for one date it must have three dims: bands, y, x."
             )
-        return Piece(self._payload(values)[np.newaxis], self._names(result, values.shape[0]), [None])
+        return Piece(self._cut_payload(values)[np.newaxis], self._choose_band_names(result, values.shape[0]), [None])
 
-    def _series(self, result: xr.DataArray) -> Piece:
+    def _transpose_series(self, result: xr.DataArray) -> Piece:
         """A series: the back-end transposes by name, and dates a result without `t` to 2020-01-01."""
         timeless = "t" not in result.dims
         expected = ("bands", "y", "x") if timeless else ("t", "bands", "y", "x")
@@ -143,10 +140,12 @@ class Udf:
             )
         values = np.asarray(result.transpose(*expected).values, np.float32)
         dates = [DATE_WITHOUT_T] if timeless else list(pd.DatetimeIndex(result.t.values).values)
-        payload = self._payload(values)
-        return Piece(payload[np.newaxis] if timeless else payload, self._names(result, values.shape[-3]), dates)
+        payload = self._cut_payload(values)
+        return Piece(
+            payload[np.newaxis] if timeless else payload, self._choose_band_names(result, values.shape[-3]), dates
+        )
 
-    def _payload(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _cut_payload(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.window.strict and values.shape[-2:] != self.window.shape:
             given, needed = values.shape[-2:], self.window.shape
             raise CubeError(
@@ -155,7 +154,7 @@ class Udf:
             )
         return self.window.crop(values)
 
-    def _names(self, result: xr.DataArray, count: int) -> list[str]:
+    def _choose_band_names(self, result: xr.DataArray, count: int) -> list[str]:
         """The result's own labels, else the cube's if there are as many, else numbers."""
         if not count:
             raise CubeError("The UDF returned no bands; it must return one or more.")
@@ -168,6 +167,6 @@ def _step(centres: NDArray[Any], single: float) -> float:
     return float(centres[1] - centres[0]) if len(centres) > 1 else single
 
 
-def _centres(first: float, step: float, before: int, count: int) -> NDArray[np.float32]:
+def _compute_centres(first: float, step: float, before: int, count: int) -> NDArray[np.float32]:
     """Compute a chunk's cell centres, also beyond the cube; float32 as on Copernicus."""
     return (first + step * (np.arange(count) - before)).astype(np.float32)

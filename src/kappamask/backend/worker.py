@@ -45,7 +45,7 @@ def main(path: str) -> int:
             outcome = _run(folder)
         except BaseException as error:  # the outcome must say why, whatever it was
             log.exception("The job failed.")
-            outcome = {"error": _describe(error)}
+            outcome = {"error": _describe_error(error)}
         folder.put("outcome", outcome)
     return 1 if "error" in outcome else 0
 
@@ -76,7 +76,7 @@ def _write(found: list[Any], results: Path) -> dict[str, Any]:
         result = one if isinstance(one, SaveResult) else to_save_result(one)
         if not isinstance(result, ImageCollectionResult):
             raise OpenEOApiException(
-                f"The graph ends in a value of type {_kind(one)}; this back-end returns raster cubes only. "
+                f"The graph ends in a value of type {_name_result_type(one)}; this back-end returns raster cubes only. "
                 "End the graph with save_result of a cube.",
                 code="FeatureUnsupported", status_code=400,
             )  # fmt: skip
@@ -90,12 +90,12 @@ def _write(found: list[Any], results: Path) -> dict[str, Any]:
     return assets
 
 
-def _kind(result: Any) -> str:
+def _name_result_type(result: Any) -> str:
     """Name a result's type, without the wrapping that `save_result` puts round it."""
     return type(result.data if isinstance(result, JSONResult) else result).__name__
 
 
-def _describe(error: BaseException) -> dict[str, Any]:
+def _describe_error(error: BaseException) -> dict[str, Any]:
     """Describe an error as openEO reports it.
 
     One of ours keeps its own words, without what openeo-driver wraps round it.

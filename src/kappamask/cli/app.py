@@ -93,7 +93,7 @@ def _show_version(asked: bool) -> None:
 
 
 @app.callback()
-def _options(
+def _handle_options(
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,

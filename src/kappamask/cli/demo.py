@@ -60,7 +60,7 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
         "job": job["id"], "files": [str(path) for path in written],
         "classes": counted.fractions, "percent_of_valid": percentages, **judged,
     }  # fmt: skip
-    print_result(result, _lines(result), as_json)
+    print_result(result, _format_lines(result), as_json)
 
 
 def _run_job(scene: "DemoScene", archive: Path, output: Path) -> tuple[dict[str, Any], list[str], list[Path]]:
@@ -105,7 +105,7 @@ def _mask_cube(files: list[Path]) -> "xr.DataArray":
     return mask.assign_attrs({**flag_attributes(card), **provenance})
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _format_lines(result: dict[str, Any]) -> list[str]:
     from kappamask.scenes.encoding import words
     from kappamask.scenes.writers.captions import percent
 

@@ -26,18 +26,18 @@ SIDE = 256
 
 def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
     """Check this installation: versions, extras, the network's file, and a small mask with its time."""
-    trial = _trial(model)
-    extras = {name: [p for p in packages if not _version(p)] for name, packages in _read_extras().items()}
+    trial = _try_network(model)
+    extras = {name: [p for p in packages if not _find_version(p)] for name, packages in _read_extras().items()}
     result = {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _find_version(name) for name in PACKAGES},
         "devices": _list_devices(),
         "extras": {name: {"present": not lacking, "missing": lacking} for name, lacking in extras.items()},
         "model": trial,
     }
-    print_result(result, _lines(result), as_json)
+    print_result(result, _format_lines(result), as_json)
     if not trial["works"]:
         raise typer.Exit(1)
 
@@ -57,14 +57,14 @@ def _list_devices() -> list[str]:
     return list_devices()
 
 
-def _version(package: str) -> str | None:
+def _find_version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def _trial(model: str) -> dict[str, Any]:
+def _try_network(model: str) -> dict[str, Any]:
     """Verify the network's file and run it on an image of one grey."""
     try:
         card = load_card(model)
@@ -90,18 +90,18 @@ def _time_mask(card: ModelCard) -> float:
     return perf_counter() - started
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _format_lines(result: dict[str, Any]) -> list[str]:
     model = result["model"]
     lines = [f"python {result['python']} on {result['platform']}, {result['cores']} cores"]
     lines += [f"{name} {found or 'not installed'}" for name, found in result["packages"].items()]
     lines.append(f"devices for --device: {', '.join(result['devices'])}")
-    lines += [_extra(name, entry["missing"]) for name, entry in result["extras"].items()]
+    lines += [_format_extra(name, entry["missing"]) for name, entry in result["extras"].items()]
     if model["works"]:
         return [*lines, f"model {model['id']}: verified, {SIDE} x {SIDE} px in {model['seconds']:.3f} s"]
     return [*lines, f"model {model['id']}: {model['problem']}"]
 
 
-def _extra(name: str, missing: list[str]) -> str:
+def _format_extra(name: str, missing: list[str]) -> str:
     if not missing:
         return f"extra {name}: present"
     return f"extra {name}: lacks {', '.join(missing)}: {install_command(name)}"

@@ -16,7 +16,7 @@ from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import DatasetResult
-    from kappamask.evaluation.metrics import Scores
+    from kappamask.evaluation.metrics import PairScores
 
 __all__ = ["compare", "evaluate"]
 
@@ -60,17 +60,17 @@ def evaluate(
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
             else judge_files(str(truth), str(mask), merge_thin=merge_thin)
         )  # fmt: skip
-        scores, merged = judged.scores, judged.merges_thin
+        found = judged.as_pair()
         written = _write_tables(output, judged) if output else []
     else:  # of whole products, too: edges, squares and intervals would take minutes
-        from kappamask.evaluation.files import evaluate_pair
+        from kappamask.evaluation.files import score_pair
 
         written = []
-        scores, merged = evaluate_pair(str(truth), str(mask), merge_thin=merge_thin)
+        found = score_pair(str(truth), str(mask), merge_thin=merge_thin)
     files = {"files": written} if written else {}
     print_result(
-        {**scores, "merge_thin": merged, **files},
-        [*_format_scores(scores, merged, asked=merge_thin is not None), *written],
+        {**found.scores, "merge_thin": found.merges_thin, "not_scored": [*found.lacking], **files},
+        [*_format_scores(found, asked=merge_thin is not None), *written],
         as_json,
     )
 
@@ -82,12 +82,20 @@ def _write_tables(output: Path, judged: "DatasetResult") -> list[str]:
     return [str(path) for path in files]
 
 
-def _format_scores(scores: "Scores", merged: bool, asked: bool) -> list[str]:
-    names = list(scores["dice"])
+def _format_scores(found: "PairScores", asked: bool) -> list[str]:
+    names = list(found.scores["dice"])
     head = f"{'':<18}" + "".join(f"{name:>17}" for name in names)
-    rows = [f"{key:<18}" + "".join(_format_score(values[name]) for name in names) for key, values in scores.items()]
+    rows = [
+        f"{key:<18}" + "".join(_format_score(values[name]) for name in names) for key, values in found.scores.items()
+    ]
     why = "" if asked else ", for the truth does not tell them apart (--no-merge-thin counts them apart)"
-    return [head, *rows, *([f"semi-transparent cloud counted as cloud{why}"] if merged else [])]
+    notes = {
+        f"semi-transparent cloud counted as cloud{why}": found.merges_thin,
+        "shadow counted as clear, for the truth's scheme has none": found.merges_shadow,
+        f"not scored, for the mask has no such class: {', '.join(found.lacking)}": bool(found.lacking),
+        f"codes taken for KappaMask's, for no scheme is named in: {', '.join(found.unnamed)}": bool(found.unnamed),
+    }
+    return [head, *rows, *(note for note, holds in notes.items() if holds)]
 
 
 def _format_score(value: float | None) -> str:
@@ -149,12 +157,12 @@ def compare(
 
 
 def _format_comparison(found: dict[str, Any]) -> list[str]:
-    from kappamask.evaluation.tables import set_name, shortcomings, tables
+    from kappamask.evaluation.tables import list_shortcomings, make_tables, set_name
 
-    title, head, rows = tables(found)[0]
+    title, head, rows = make_tables(found)[0]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     scenes = f"{set_name(found)}: {title.lower()}, {found['scenes']} scenes"
-    return [scenes, *(_format_row(row, widths) for row in [head, *rows]), *shortcomings(found)]
+    return [scenes, *(_format_row(row, widths) for row in [head, *rows]), *list_shortcomings(found)]
 
 
 def _format_row(cells: list[str], widths: list[int]) -> str:
@@ -181,7 +189,7 @@ def document(judged: "Sequence[DatasetResult]") -> dict[str, Any]:
 
 def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, title: str, command: str) -> list[Path]:
     """Write NAME.html, .json, .md, .csv and .tex into a folder; return their paths."""
-    from kappamask.evaluation.tables import csv_text, latex, markdown
+    from kappamask.evaluation.tables import format_csv, format_latex, format_markdown
     from kappamask.files.atomic import atomic_write
 
     with require_extra("scenes"):
@@ -191,7 +199,7 @@ def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, t
     found = [one.found for one in judged]
     texts = {
         "json": json.dumps(document(judged), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "md": markdown(found), "csv": csv_text(found), "tex": latex(found),
+        "md": format_markdown(found), "csv": format_csv(found), "tex": format_latex(found),
     }  # fmt: skip
     for suffix, text in texts.items():
         with atomic_write(folder / f"{name}.{suffix}") as draft:

@@ -142,13 +142,13 @@ def convert(
     if quantise:
         with TemporaryDirectory() as scratch:
             plain = run(weights, architecture.value, level.value, Path(scratch), plain=True)
-            facts["int8"] = _quantise(card, plain, quantise, output.with_name(f"{output.name}-int8"))
+            facts["int8"] = _quantise_network(card, plain, quantise, output.with_name(f"{output.name}-int8"))
         lines.append("{folder}: {same_class:.2%} of classes the same, {times_faster:.2f} times as fast, "
                      "peak {peak_mb:.0f} MB".format(**facts["int8"]))  # fmt: skip
     print_result(facts, [*lines, f"kappamask mask SCENE -o mask.tif --model {output}"], as_json)
 
 
-def _quantise(card: ModelCard, plain: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
+def _quantise_network(card: ModelCard, plain: ModelCard, scene: Path, folder: Path) -> dict[str, Any]:
     with require_extra("scenes"):
         from kappamask.conversion.quantise import quantise_card
         from kappamask.scenes import open_scene

@@ -136,14 +136,14 @@ def parse_bands(text: str | None) -> tuple[str, ...] | None:
 
 def parse_thresholds(texts: Iterable[str]) -> dict[str, float]:
     """CLASS=SCORE, several."""
-    return dict(_pair(text, "--threshold", "CLASS=SCORE, such as cloud=0.3") for text in texts)
+    return dict(_parse_name_value(text, "--threshold", "CLASS=SCORE, such as cloud=0.3") for text in texts)
 
 
 def parse_cleaning(
     buffers: Iterable[str], min_object_m2: float, fill_holes_m2: float, shadow_length_m: float
 ) -> dict[str, Any]:
     """Options of `kappamask.udf.clean`, those that do anything; METRES or CLASS=METRES, several, as `buffers`."""
-    pairs = dict(_buffer(text) for text in buffers)
+    pairs = dict(_parse_buffer(text) for text in buffers)
     if "" in pairs and len(pairs) > 1:
         raise typer.BadParameter("say METRES once, or CLASS=METRES for each class", param_hint="--buffer-m")
     sizes = {"min_object_m2": min_object_m2, "fill_holes_m2": fill_holes_m2, "shadow_length_m": shadow_length_m}
@@ -156,11 +156,13 @@ def parse_cleaning(
     return wanted
 
 
-def _buffer(text: str) -> tuple[str, float]:
-    return _pair(text if "=" in text else f"={text}", "--buffer-m", "METRES or CLASS=METRES, such as cloud=60")
+def _parse_buffer(text: str) -> tuple[str, float]:
+    return _parse_name_value(
+        text if "=" in text else f"={text}", "--buffer-m", "METRES or CLASS=METRES, such as cloud=60"
+    )
 
 
-def _pair(text: str, option: str, needed: str) -> tuple[str, float]:
+def _parse_name_value(text: str, option: str, needed: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
     try:
         return name, float(value)

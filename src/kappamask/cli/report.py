@@ -56,12 +56,12 @@ def report(
         raise typer.BadParameter(f"{output} must end in .html", param_hint="--output")
     named = bands.split(",") if bands else None
     if is_series(mask):
-        _refuse({"--scores": scores, "--stac": stac, "--style": style}, "one mask, not for a series")
-        result, lost = _series(mask, output, scene, named, table)
+        _refuse_options({"--scores": scores, "--stac": stac, "--style": style}, "one mask, not for a series")
+        result, lost = _write_series(mask, output, scene, named, table)
     else:
-        _refuse({"--csv": table}, "a series: a folder of masks, or a cube with t")
+        _refuse_options({"--csv": table}, "a series: a folder of masks, or a cube with t")
         result, lost = _report_mask(mask, output, _open_scene(scene, named), scores, stac=stac, style=style)
-    print_result(result, _lines(result), as_json)
+    print_result(result, _format_lines(result), as_json)
     if lost:
         raise SceneError(lost)
 
@@ -117,7 +117,7 @@ def _lacking_time(mask: Path, scene: "xr.DataArray | None") -> str | None:
     return None
 
 
-def _series(
+def _write_series(
     masks: Path, output: Path, scenes: Path | None, bands: list[str] | None, table: Path | None
 ) -> tuple[dict[str, Any], str | None]:
     """What is written and found, and which masks could not be read."""
@@ -139,18 +139,20 @@ def _series(
     return result | {"failed": failed}, reason
 
 
-def _refuse(given: dict[str, Any], needed: str) -> None:
+def _refuse_options(given: dict[str, Any], needed: str) -> None:
     for option, value in given.items():
         if value:
             raise typer.BadParameter(f"this is for {needed}", param_hint=option)
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _format_lines(result: dict[str, Any]) -> list[str]:
     rows = result.get("dates", [])
-    covers = [f"{row['datetime'][:10]}  cloud cover {_percent(row['cloud_cover'])}  {row['file']}" for row in rows]
-    whole = [] if rows else [f"cloud cover {_percent(result['cloud_cover'])}"]
+    covers = [
+        f"{row['datetime'][:10]}  cloud cover {_format_percent(row['cloud_cover'])}  {row['file']}" for row in rows
+    ]
+    whole = [] if rows else [f"cloud cover {_format_percent(result['cloud_cover'])}"]
     return [*covers, *whole, *result["files"]]
 
 
-def _percent(value: float | None) -> str:
+def _format_percent(value: float | None) -> str:
     return "unknown, for no pixel is valid" if value is None else f"{value:.1f} %"

@@ -140,7 +140,7 @@ def train(
     plan = Plan(
         own[1] if own else Path(data), tiles or output / "tiles", output, minutes, steps, seed, batch,
         rate or (RATE if grid else Plan.rate), architecture, where, start=start,
-        datasets=(*([own] if own else []), *_sets(datasets or [])), real_share=real_share,
+        datasets=(*([own] if own else []), *_parse_sets(datasets or [])), real_share=real_share,
         bfloat16=bfloat16, grounds=grounds, validate_minutes=validate_minutes,
     )  # fmt: skip
     with _report_wrong_use():
@@ -184,7 +184,7 @@ def _check_grid(plan: "Plan") -> "Plan":
     return replace(plan, minutes=math.inf)
 
 
-def _sets(words: list[str]) -> tuple[tuple[str, Path], ...]:
+def _parse_sets(words: list[str]) -> tuple[tuple[str, Path], ...]:
     pairs = [word.partition("=") for word in words]
     if not all(name and folder for name, _, folder in pairs):
         raise typer.BadParameter("NAME=FOLDER is needed, as in kappaset=data/kappaset", param_hint="--dataset")

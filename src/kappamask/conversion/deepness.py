@@ -52,7 +52,7 @@ def write_deepness_network(card: ModelCard, path: Path) -> Path:
     for value in (model.graph.input[0], model.graph.output[0]):
         for axis in SPATIAL_AXES:
             value.type.tensor_type.shape.dim[axis].dim_value = card.window
-    onnx.helper.set_model_props(model, _describe(card))
+    onnx.helper.set_model_props(model, _describe_card(card))
     onnx.checker.check_model(model, full_check=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as draft:
@@ -67,7 +67,7 @@ def _append_softmax(graph: onnx.GraphProto) -> None:
     graph.node.append(onnx.helper.make_node("Softmax", [logits], [output.name], axis=1))
 
 
-def _describe(card: ModelCard) -> dict[str, str]:
+def _describe_card(card: ModelCard) -> dict[str, str]:
     moments = [(-one.bias / one.gain, 1 / one.gain) for one in card.scaling]
     channels = [*card.bands]
     if card.level_plane:

@@ -68,11 +68,11 @@ def add_network(graph: Graph, reader: WeightReader, channels: int) -> str:
     first = _add_block(
         graph, reader, "input", graph.convolution("image", to_onnx_kernel(w["kernel"]), w["bias"]), channels, 0
     )
-    second = _add_block(graph, reader, "pool1", _halve(graph, first), WIDTHS[0], 1)
-    third = _add_block(graph, reader, "pool2", _halve(graph, second), WIDTHS[1], 2)
-    up = graph.concatenate(_double(graph, reader, "upconv1", third, 2), second)
+    second = _add_block(graph, reader, "pool1", _halve_image(graph, first), WIDTHS[0], 1)
+    third = _add_block(graph, reader, "pool2", _halve_image(graph, second), WIDTHS[1], 2)
+    up = graph.concatenate(_double_image(graph, reader, "upconv1", third, 2), second)
     fourth = _add_block(graph, reader, "up1", up, WIDTHS[2], 1)
-    up = graph.concatenate(_double(graph, reader, "upconv2", fourth, 1), first)
+    up = graph.concatenate(_double_image(graph, reader, "upconv2", fourth, 1), first)
     last = _add_block(graph, reader, "up2", up, WIDTHS[1], 0)
     w = reader.next_layer("linear_model", kernel=(1, 1, WIDTHS[0], 1), bias=(1,))
     cloud = graph.add("Sigmoid", graph.convolution(last, to_onnx_kernel(w["kernel"]), w["bias"]))
@@ -112,11 +112,11 @@ def _add_block(graph: Graph, reader: WeightReader, block: str, x: str, inputs: i
     return x
 
 
-def _halve(graph: Graph, x: str) -> str:
+def _halve_image(graph: Graph, x: str) -> str:
     return graph.add("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2])
 
 
-def _double(graph: Graph, reader: WeightReader, name: str, x: str, level: int) -> str:
+def _double_image(graph: Graph, reader: WeightReader, name: str, x: str, level: int) -> str:
     """A transposed convolution of 2 x 2 pixels: each pixel becomes four of its own."""
     inputs, outputs = WIDTHS[level], WIDTHS[level - 1]
     w = reader.next_layer(name, kernel=(2, 2, outputs, inputs), bias=(outputs,))

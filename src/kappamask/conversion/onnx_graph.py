@@ -81,12 +81,12 @@ class Graph:
         The border is mirrored with its own pixel; ONNX has no operator for it.
         """
         for axis in (2, 3):
-            first = self._slice(x, width - 1, -(2**31), axis)
-            last = self._slice(x, -1, -width - 1, axis)
+            first = self._add_slice(x, width - 1, -(2**31), axis)
+            last = self._add_slice(x, -1, -width - 1, axis)
             x = self.concatenate(first, x, last, axis=axis)
         return x
 
-    def _slice(self, x: str, start: int, stop: int, axis: int) -> str:
+    def _add_slice(self, x: str, start: int, stop: int, axis: int) -> str:
         """Backwards along `axis`, from `start` to before `stop`."""
         return self.add("Slice", x, self.integers(start), self.integers(stop), self.integers(axis), self.integers(-1))
 

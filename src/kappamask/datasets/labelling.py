@@ -99,14 +99,18 @@ def label_by_teacher(scene: Planes, teachers: tuple[Plane, Plane], limits: Limit
     excess = np.nan_to_num(blue - _ground_blue(blue, clear, limits.usual_blue))
     cloud = _remove_specks(cloud & (blue > limits.least_blue) & (excess > 0.03), SPECK_PX)
     sets = np.full(blue.shape, NOT_JUDGED, np.uint8)
-    sure = _erode(cloud, 2) | (cloud & (excess > 0.15))
+    sure = _erode_disc(cloud, 2) | (cloud & (excess > 0.15))
     sets[sure] = _split_kinds(cloud, excess, _get_band(scene, "B10"), limits.thin_excess)[sure]
-    sets[clear & ~_dilate(cloudy | shady, 4)] = CLEAR
-    water = _find_water(scene) & ~_dilate(cloudy, RIM_PX)
-    sets[_erode(_select_lit(scene, water), 1)] = CLEAR
+    sets[clear & ~_dilate_disc(cloudy | shady, 4)] = CLEAR
+    water = _find_water(scene) & ~_dilate_disc(cloudy, RIM_PX)
+    sets[_erode_disc(_select_lit(scene, water), 1)] = CLEAR
     if limits.shadow:
-        dark = shadow & _is_dark(scene, clear) & _dilate(cloud, limits.reach_px)
-        sets[_erode(_remove_specks(dark, SHADOW_SPECK_PX), 2) & ~_dilate(cloudy, 2) & ~_dilate(water, RIM_PX)] = SHADOW
+        dark = shadow & _is_dark(scene, clear) & _dilate_disc(cloud, limits.reach_px)
+        sets[
+            _erode_disc(_remove_specks(dark, SHADOW_SPECK_PX), 2)
+            & ~_dilate_disc(cloudy, 2)
+            & ~_dilate_disc(water, RIM_PX)
+        ] = SHADOW
     if limits.exclude:
         top, bottom, left, right = limits.exclude
         sets[top:bottom, left:right] = NOT_JUDGED
@@ -136,9 +140,9 @@ def label_by_difference(scene: Planes, ground: Planes, *, shadow: bool = True) -
     dark = (kept[0] < DARK) & (kept[1] < DARK) & (added < 0.012)
     dark = _remove_specks(ndimage.binary_opening(dark, _make_disc(1)), 25)
     if shadow:
-        sets[_erode(dark, 1) & _dilate(cloud, SURE_SHADOW_PX) & ~_dilate(cloud, 2)] = SHADOW
+        sets[_erode_disc(dark, 1) & _dilate_disc(cloud, SURE_SHADOW_PX) & ~_dilate_disc(cloud, 2)] = SHADOW
     same = (np.abs(added) < 0.02) & (kept[0] > 0.75) & (kept[1] > 0.75)
-    sets[same & ~_dilate(added > 0.03, 6) & ~_dilate(dark, 5)] = CLEAR
+    sets[same & ~_dilate_disc(added > 0.03, 6) & ~_dilate_disc(dark, 5)] = CLEAR
     return _drop_missing(sets, _get_band(scene, "B02"))
 
 
@@ -154,8 +158,8 @@ def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_thin
     cloud, infrared = codes >= 3, _get_band(scene, "B08")
     if cloud.any() and not tells_shadow and (codes == 1).any():
         sets[(codes == 1) & (infrared < 0.85 * np.median(infrared[codes == 1]))] = CLEAR_OR_SHADOW
-    sets[_dilate(codes == 4, 2) & _dilate(codes == 1, 2) & cloud] = CLOUD_OF_EITHER_KIND
-    sets[_dilate(cloud, 1) & _dilate(~cloud, 1)] = NOT_JUDGED
+    sets[_dilate_disc(codes == 4, 2) & _dilate_disc(codes == 1, 2) & cloud] = CLOUD_OF_EITHER_KIND
+    sets[_dilate_disc(cloud, 1) & _dilate_disc(~cloud, 1)] = NOT_JUDGED
     maybe = (sets == CLEAR) & (np.nan_to_num(_get_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
     with_b10 = np.where(maybe, np.uint8(CLEAR_OR_SEMI_TRANSPARENT), sets)
     return Labels(*(_drop_missing(one, _get_band(scene, "B02")) for one in (with_b10, sets)))
@@ -207,12 +211,12 @@ def _split_kinds(cloud: Mask, excess: Plane, b10: Plane, thin_excess: float = TH
     """
     objects, count = ndimage.label(cloud)
     brightest = np.asarray(ndimage.maximum(excess, objects, np.arange(count + 1)))[objects] if count else excess
-    body = _erode(cloud, 2) & (brightest >= CORE_EXCESS) & (excess >= BODY_EXCESS) & ~(b10 > HIGH_B10)
+    body = _erode_disc(cloud, 2) & (brightest >= CORE_EXCESS) & (excess >= BODY_EXCESS) & ~(b10 > HIGH_B10)
     thick = cloud & ((excess >= THICK_EXCESS) | body)
     faint = (excess < thin_excess) | ((excess < 0.14) & (brightest < 0.2))
     sets = np.where(cloud, np.uint8(CLOUD_OF_EITHER_KIND), np.uint8(NOT_JUDGED))
     sets[thick] = CLOUD
-    sets[cloud & faint & ~_dilate(thick, RIM_PX)] = SEMI_TRANSPARENT
+    sets[cloud & faint & ~_dilate_disc(thick, RIM_PX)] = SEMI_TRANSPARENT
     return sets
 
 
@@ -242,11 +246,11 @@ def _make_disc(radius: int) -> Mask:
     return np.asarray(y**2 + x**2 <= radius**2)
 
 
-def _erode(mask: Mask, radius: float) -> Mask:
+def _erode_disc(mask: Mask, radius: float) -> Mask:
     return mask if mask.all() else np.asarray(ndimage.distance_transform_edt(mask) > radius)
 
 
-def _dilate(mask: Mask, radius: float) -> Mask:
+def _dilate_disc(mask: Mask, radius: float) -> Mask:
     return np.asarray(ndimage.distance_transform_edt(~mask) <= radius) if mask.any() else mask
 
 

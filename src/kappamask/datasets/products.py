@@ -39,7 +39,7 @@ def compute_sun_zenith(longitude: float, latitude: float, when: datetime) -> flo
     hours = utc.hour + utc.minute / 60 + utc.second / 3600
     year = 2 * pi / 365 * (utc.timetuple().tm_yday - 1 + (hours - 12) / 24)
     hour_angle = radians(15 * (hours - 12) + longitude) + _equation_of_time(year)
-    tilt, place = _declination(year), radians(latitude)
+    tilt, place = _solar_declination(year), radians(latitude)
     height = sin(place) * sin(tilt) + cos(place) * cos(tilt) * cos(hour_angle)
     return degrees(acos(max(-1.0, min(1.0, height))))
 
@@ -49,7 +49,7 @@ def _equation_of_time(year: float) -> float:
     return 0.0000075 + 0.001868 * cos(year) - 0.032077 * sin(year) - 0.014615 * cos(2 * year) - 0.040849 * sin(2 * year)
 
 
-def _declination(year: float) -> float:
+def _solar_declination(year: float) -> float:
     """Radians that the sun is north of the equator."""
     return (
         0.006918 - 0.399912 * cos(year) + 0.070257 * sin(year)

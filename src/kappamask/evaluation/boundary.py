@@ -55,7 +55,7 @@ def boundary_f1(counts: NDArray[np.int64]) -> dict[str, float | None]:
 
     counts: from `count_edge_pixels`; see Csurka et al. 2013.
     """
-    found = dict(zip(CLASSES, map(_f1, counts.tolist()), strict=True))
+    found = dict(zip(CLASSES, map(_compute_f1, counts.tolist()), strict=True))
     defined = [value for value in found.values() if value is not None]
     return found | {"all": sum(defined) / len(defined) if defined else None}
 
@@ -65,7 +65,7 @@ def _count_classes(theirs: Bools, ours: Bools, near: float) -> tuple[int, int, i
     return int(hit.sum()), int(ours.sum()), int(met.sum()), int(theirs.sum())
 
 
-def _f1(counts: Sequence[int]) -> float | None:
+def _compute_f1(counts: Sequence[int]) -> float | None:
     hit, said, met, true = counts
     if not (said or true):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 from kappamask.datasets import DATASETS, Patch, Patches, open_dataset, parse_dataset
 from kappamask.evaluation.class_groups import MERGED
 from kappamask.evaluation.compare import compare
-from kappamask.evaluation.metrics import Scores
+from kappamask.evaluation.metrics import CLASSES, PairScores, Scores
 from kappamask.evaluation.peers import Peer, open_peer
 from kappamask.evaluation.summary import summary
 from kappamask.models import MissingExtraError, SceneError, WeightsError
@@ -44,6 +44,12 @@ class DatasetResult:
     def merges_thin(self) -> bool:
         """Whether thin cloud counts as cloud."""
         return bool(self.found["view"] == MERGED)
+
+    def as_pair(self) -> PairScores:
+        """Return the first mask's scores, and which classes they are about."""
+        tells = self.found["peers"][0]["tells"]
+        lacking = tuple(name for name in CLASSES if name not in tells)
+        return PairScores(self.scores, self.merges_thin, bool(self.found["without_shadow"]), lacking)
 
     merged = merges_thin
     """Earlier name, which the documentation showed."""

@@ -1,6 +1,6 @@
 """Score one mask file against another, or a network on a labelled image."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,34 +9,56 @@ from numpy.typing import ArrayLike
 
 from kappamask.datasets import DATASETS, Patch
 from kappamask.datasets.arrays import read
+from kappamask.evaluation.class_groups import MERGED, VIEWS
 from kappamask.evaluation.comparison import OWN_FILES, DatasetResult, judge_patches
-from kappamask.evaluation.metrics import CLASSES, IGNORED, Scores, scores
-from kappamask.evaluation.peers import Answer, Peer, open_peer
+from kappamask.evaluation.metrics import CLASSES, IGNORED, PairScores, Scores, confusion, rates
+from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer
 from kappamask.evaluation.tables import LABELS
 from kappamask.models import SceneError
+from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes import read_mask
-from kappamask.udf.schemes import SEMI_TRANSPARENT, to_kappamask
+from kappamask.udf.schemes import CLEAR, SEMI_TRANSPARENT, SHADOW, to_kappamask
 
-__all__ = ["evaluate_files", "evaluate_pair", "judge_files", "judge_labelled", "merges_thin", "read_pair"]
-
-ALL = frozenset(CLASSES.values())
+__all__ = [
+    "evaluate_files",
+    "evaluate_pair",
+    "judge_files",
+    "judge_labelled",
+    "merges_thin",
+    "read_pair",
+    "score_pair",
+]
 
 
 def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> Scores:
     """Scores of the mask file against the truth file, GeoTIFF or netCDF on one grid.
 
-    Codes are KappaMask's, or of the scheme that a file says it is in. merge_thin: whether thin cloud counts as cloud;
-    None: where the truth holds none, as for data sets. Raises SceneError if a file is no mask or the grids differ,
-    CubeError if the truth labels no pixel.
+    Codes are KappaMask's, or of the scheme that a file says it is in. A class that the mask's scheme does not have is
+    not scored, as in `kappamask compare`. merge_thin: whether thin cloud counts as cloud; None: where the truth holds
+    none, as for data sets. Raises SceneError if a file is no mask or the grids differ, CubeError if the truth labels no
+    pixel.
     """
-    return evaluate_pair(truth, mask, merge_thin=merge_thin)[0]
+    return score_pair(truth, mask, merge_thin=merge_thin).scores
 
 
 def evaluate_pair(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> tuple[Scores, bool]:
     """Give the scores of `evaluate_files`, and whether thin cloud counts as cloud in them."""
-    true, found = (one.values for one in read_pair(truth, mask))
-    merged = merges_thin(true) if merge_thin is None else merge_thin
-    return scores(true, found, merged), merged
+    found = score_pair(truth, mask, merge_thin=merge_thin)
+    return found.scores, found.merges_thin
+
+
+def score_pair(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> PairScores:
+    """Score as `evaluate_files` does, and say what the scores are about."""
+    pair = _read_pair(truth, mask)
+    true, found = (np.asarray(one.codes.values) for one in pair)
+    thin = merges_thin(true) if merge_thin is None else merge_thin
+    shadow = SHADOW not in pair[0].classes
+    if shadow:
+        found = np.where(found == SHADOW, CLEAR, found)
+    judged = VIEWS[MERGED if thin else "classes"].scored_groups(pair[1].classes)
+    lacking = tuple(name for name, code in CLASSES.items() if code not in pair[1].classes)
+    unnamed = tuple(Path(path).name for path, one in zip((truth, mask), pair, strict=True) if not one.is_named)
+    return PairScores(rates(confusion(true, found, merge_thin=thin), judged=judged), thin, shadow, lacking, unnamed)
 
 
 def merges_thin(truth: ArrayLike) -> bool:
@@ -49,9 +71,30 @@ def read_pair(truth: str | Path, mask: str | Path) -> tuple[xr.DataArray, xr.Dat
 
     Raises SceneError if a file is no mask or the grids differ.
     """
-    true, found = (to_kappamask(read_mask(one)) for one in (truth, mask))
-    _check_same_grid(true, found)
+    true, found = _read_pair(truth, mask)
+    return true.codes, found.codes
+
+
+@dataclass(frozen=True)
+class _MaskFile:
+    """KappaMask codes (y, x) of a file, and the classes that its scheme tells apart."""
+
+    codes: xr.DataArray
+    classes: frozenset[int]
+    is_named: bool
+    """Whether the file says what its codes are."""
+
+
+def _read_pair(truth: str | Path, mask: str | Path) -> tuple[_MaskFile, _MaskFile]:
+    true, found = (_read_codes(one) for one in (truth, mask))
+    _check_same_grid(true.codes, found.codes)
     return true, found
+
+
+def _read_codes(path: str | Path) -> _MaskFile:
+    mask = read_mask(path)
+    classes = list_classes(str(mask.attrs.get("scheme", KAPPAMASK)))
+    return _MaskFile(to_kappamask(mask), classes, bool({"scheme", "flag_meanings"} & {*mask.attrs}))
 
 
 def _check_same_grid(true: xr.DataArray, found: xr.DataArray) -> None:
@@ -74,22 +117,16 @@ def judge_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None 
     merge_thin: None merges where the truth holds no thin cloud.
     Raises SceneError if a file is no mask, the grids differ, or the truth labels no pixel.
     """
-    true, found = (np.asarray(one.values) for one in read_pair(truth, mask))
+    pair = _read_pair(truth, mask)
+    true, found = (np.asarray(one.codes.values) for one in pair)
     codes = np.where(np.isin(true, IGNORED), 0, true).astype(np.uint8)
     place, made = Path(truth).stem, Path(mask).stem
     nothing = np.empty((0, *codes.shape), np.float32)
+    merged = merges_thin(codes) if merge_thin is None else merge_thin
     patch = Patch(
-        place,
-        place,
-        "all",
-        "",
-        None,
-        (),
-        nothing,
-        codes,
-        merges_thin=merges_thin(codes) if merge_thin is None else merge_thin,
-    )
-    peer = Peer(made, f"Mask file {Path(mask).name}", ALL, lambda _: Answer(found), timed=False)
+        place, place, "all", "", None, (), nothing, codes, merges_thin=merged, tells_shadow=SHADOW in pair[0].classes
+    )  # fmt: skip
+    peer = Peer(made, f"Mask file {Path(mask).name}", pair[1].classes, lambda _: Answer(found), timed=False)
     return judge_patches([patch], [peer], _collect_facts(f"{made} against {place}", codes))
 
 

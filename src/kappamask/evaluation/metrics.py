@@ -1,6 +1,7 @@
 """Compute scores of a mask from one confusion matrix pooled over all pixels."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 from kappamask.models import CubeError
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["CLASSES", "IGNORED", "RATES", "Scores", "confusion", "mean_defined", "rates", "ratios", "scores"]
+__all__ = [
+    "CLASSES",
+    "IGNORED",
+    "RATES",
+    "PairScores",
+    "Scores",
+    "confusion",
+    "mean_defined",
+    "rates",
+    "ratios",
+    "scores",
+]
 
 CLASSES = {"clear": CLEAR, "shadow": SHADOW, "semi_transparent": SEMI_TRANSPARENT, "cloud": CLOUD}
 """The classes that are scored, as in the KappaMask paper's tables."""
@@ -19,6 +31,21 @@ RATES = ("dice", "precision", "recall", "overall_accuracy", "balanced_accuracy",
 """Scores of a class, those of the paper's tables first."""
 
 Scores = dict[str, dict[str, float | None]]
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """Scores of one mask file against one truth file, and which classes they are about."""
+
+    scores: Scores
+    merges_thin: bool
+    """Thin cloud counts as cloud, as the truth does not tell them apart, or the caller says so."""
+    merges_shadow: bool
+    """Shadow counts as clear, as the truth's scheme has no shadow."""
+    lacking: tuple[str, ...]
+    """Classes that the mask's scheme does not have; they are not scored."""
+    unnamed: tuple[str, ...] = ()
+    """Files that name no scheme, whose codes are taken for KappaMask's."""
 
 
 def confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) -> NDArray[np.int64]:

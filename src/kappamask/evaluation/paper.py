@@ -54,10 +54,10 @@ def class_mix(mask: str, tables: Mapping[str, Table] | None = None) -> dict[str,
     """
     given = paper() if tables is None else tables
     listed = [name for name in given["dice"][mask] if name != "all"]
-    return {name: _prevalence(*(given[key][mask][name] / 100 for key in TABLES[1:])) for name in listed}
+    return {name: _infer_prevalence(*(given[key][mask][name] / 100 for key in TABLES[1:])) for name in listed}
 
 
-def _prevalence(precision: float, recall: float, accuracy: float) -> float:
+def _infer_prevalence(precision: float, recall: float, accuracy: float) -> float:
     return (1 - accuracy) / ((1 - recall) + recall * (1 - precision) / precision)
 
 
@@ -66,7 +66,7 @@ def _find_wrong_dice(tables: Mapping[str, Table]) -> list[Contradiction]:
     for mask, classes in tables["dice"].items():
         for name in classes.keys() - {"all"}:
             precision, recall = tables["precision"][mask][name], tables["recall"][mask][name]
-            low, high = (_harmonic(precision + off, recall + off) for off in (-ROUNDING, ROUNDING))
+            low, high = (_harmonic_mean(precision + off, recall + off) for off in (-ROUNDING, ROUNDING))
             found.append(Contradiction("dice", mask, name, classes[name], low, high))
     return [one for one in found if _distance(one)]
 
@@ -80,7 +80,7 @@ def _find_wrong_means(name: str, table: Table) -> list[Contradiction]:
     return [one for one in found if _distance(one)]
 
 
-def _harmonic(one: float, other: float) -> float:
+def _harmonic_mean(one: float, other: float) -> float:
     return 2 * one * other / (one + other)
 
 

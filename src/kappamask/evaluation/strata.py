@@ -163,8 +163,8 @@ def strata(
         pooled = np.sum([scenes[name] for name in names], axis=0)
         judged = _list_present(pooled, predicts, view)
         known = len({(groups or {}).get(name, name) for name in names})
-        found[one] = {"scenes": len(names), "groups": known, "dice": _dice(pooled, view, judged)}
-        found[one] |= _errors(pooled, predicts)
+        found[one] = {"scenes": len(names), "groups": known, "dice": _compute_dice(pooled, view, judged)}
+        found[one] |= _compute_errors(pooled, predicts)
         if units_of:
             units = units_of(names)
             found[one] |= {"drawn": units.as_json(), "intervals": stratum_intervals(units, predicts, view, judged)}
@@ -180,11 +180,11 @@ def _list_present(pooled: Counts, predicts: Collection[int], view: ClassGroups) 
     return [name for name in view.scored_groups(predicts) if there[name]]
 
 
-def _dice(pooled: Counts, view: ClassGroups, judged: Collection[str]) -> dict[str, float | None]:
+def _compute_dice(pooled: Counts, view: ClassGroups, judged: Collection[str]) -> dict[str, float | None]:
     return rates(view.merge_counts(pooled), view.groups, judged)["dice"]
 
 
-def _errors(pooled: Counts, predicts: Collection[int]) -> dict[str, float | None]:
+def _compute_errors(pooled: Counts, predicts: Collection[int]) -> dict[str, float | None]:
     shares = compute_errors(predicts)(pooled).tolist()
     return {name: None if share != share else share for name, share in zip(ERRORS, shares, strict=True)}
 

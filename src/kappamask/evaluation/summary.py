@@ -163,11 +163,14 @@ def _compare_strata(
 
 
 def _find_worst(ran: list[PeerRecord], view: ClassGroups) -> list[Summary]:
-    dice = {one.peer.name: {name: _dice(counts, one, view) for name, counts in one.tally.scenes.items()} for one in ran}
+    dice = {
+        one.peer.name: {name: _overall_dice(counts, one, view) for name, counts in one.tally.scenes.items()}
+        for one in ran
+    }
     first = {name: value for name, value in dice[ran[0].peer.name].items() if value is not None}
     lowest = sorted(first, key=lambda name: (first[name], name))[:WORST]
     return [{"scene": name, "dice": {peer: values.get(name) for peer, values in dice.items()}} for name in lowest]
 
 
-def _dice(counts: NDArray[np.int64], one: PeerRecord, view: ClassGroups) -> float | None:
+def _overall_dice(counts: NDArray[np.int64], one: PeerRecord, view: ClassGroups) -> float | None:
     return view.scores(counts, one.peer.predicts)["dice"]["all"]

@@ -9,7 +9,17 @@ from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.metrics import RATES
 from kappamask.evaluation.strata import STRATA
 
-__all__ = ["LABELS", "csv_text", "latex", "markdown", "markdown_table", "set_name", "shortcomings", "tables"]
+__all__ = [
+    "LABELS",
+    "format_csv",
+    "format_latex",
+    "format_markdown",
+    "format_markdown_table",
+    "list_shortcomings",
+    "make_tables",
+    "set_name",
+    "tables",
+]
 
 LABELS = {
     "clear": "Clear",
@@ -49,18 +59,18 @@ LATEX = str.maketrans({"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$
 Table = tuple[str, list[str], list[list[str]]]
 
 
-def tables(found: Mapping[str, Any]) -> list[Table]:
+def make_tables(found: Mapping[str, Any]) -> list[Table]:
     """Return the tables of a data set's `summary`, one a score: title, head, rows.
 
     Percent with one decimal.
     """
     head = [peer["name"] for peer in found["peers"]]
     main = [
-        (LABELS[score], [LABELS[score], *head], _rows(found, found["view"], score, [*found["classes"], "all"]))
+        (LABELS[score], [LABELS[score], *head], _make_rows(found, found["view"], score, [*found["classes"], "all"]))
         for score in PRINTED
     ]
     asked = [
-        (f"{title}: dice coefficient", [title, *head], _rows(found, view, "dice", _groups(found, view)))
+        (f"{title}: dice coefficient", [title, *head], _make_rows(found, view, "dice", _list_groups(found, view)))
         for view, title in QUESTIONS.items()
     ]
     return main + [
@@ -68,17 +78,17 @@ def tables(found: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def markdown(sets: Sequence[Mapping[str, Any]]) -> str:
+def format_markdown(sets: Sequence[Mapping[str, Any]]) -> str:
     """Format all tables of all data sets as Markdown."""
-    return "\n".join(line for found in sets for line in _markdown(found))
+    return "\n".join(line for found in sets for line in _iter_markdown_lines(found))
 
 
-def latex(sets: Sequence[Mapping[str, Any]]) -> str:
+def format_latex(sets: Sequence[Mapping[str, Any]]) -> str:
     """Format all tables as LaTeX, a `tabular` each, with no packages."""
-    return "\n".join(line for found in sets for line in _latex(found))
+    return "\n".join(line for found in sets for line in _iter_latex_lines(found))
 
 
-def csv_text(sets: Sequence[Mapping[str, Any]]) -> str:
+def format_csv(sets: Sequence[Mapping[str, Any]]) -> str:
     """Format every score of every view as CSV, one row a figure.
 
     0 to 1, with its interval of 95 % where there is one.
@@ -91,7 +101,7 @@ def csv_text(sets: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
-def _rows(found: Mapping[str, Any], view: str, score: str, names: Sequence[str]) -> list[list[str]]:
+def _make_rows(found: Mapping[str, Any], view: str, score: str, names: Sequence[str]) -> list[list[str]]:
     return [
         [LABELS[name], *(_format_percent(peer["views"][view][score][name]) for peer in found["peers"])]
         for name in names
@@ -112,7 +122,7 @@ def _format_stratum(found: Mapping[str, Any], name: str, error: str) -> list[str
     return [f"{LABELS[name]} ({count})", *(_format_percent(one and one[error]) for one in each)]
 
 
-def _groups(found: Mapping[str, Any], view: str) -> list[str]:
+def _list_groups(found: Mapping[str, Any], view: str) -> list[str]:
     return list(found["peers"][0]["views"][view]["dice"])[:-1]
 
 
@@ -132,7 +142,7 @@ def set_name(found: Mapping[str, Any]) -> str:
     return f"{found['dataset']} in {found['folder']}" if found.get("folder") else str(found["dataset"])
 
 
-def shortcomings(found: Mapping[str, Any]) -> list[str]:
+def list_shortcomings(found: Mapping[str, Any]) -> list[str]:
     """Return a line for each peer that could not run everywhere, and why."""
     absent = [f"{name} could not run: {reason}" for name, reason in found["absent"].items()]
     return absent + [
@@ -142,15 +152,15 @@ def shortcomings(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _markdown(found: Mapping[str, Any]) -> Iterator[str]:
+def _iter_markdown_lines(found: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"# {_make_title(found)}", "")
-    for title, head, rows in tables(found):
-        yield from (f"## {title}", "", *markdown_table(head, rows), "")
-    for line in shortcomings(found):
+    for title, head, rows in make_tables(found):
+        yield from (f"## {title}", "", *format_markdown_table(head, rows), "")
+    for line in list_shortcomings(found):
         yield from (line, "")
 
 
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def format_markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Lines of one table, all columns but the first to the right."""
     yield from (_format_line(head), _format_line(["---"] + ["--:"] * (len(head) - 1)), *map(_format_line, rows))
 
@@ -160,15 +170,23 @@ def _format_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(escaped)} |"
 
 
-def _latex(found: Mapping[str, Any]) -> Iterator[str]:
-    for line in (_make_title(found), *shortcomings(found)):
+def _iter_latex_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    for line in (_make_title(found), *list_shortcomings(found)):
         yield f"% {' '.join(line.split())}"
-    for _, head, rows in tables(found):
+    for _, head, rows in make_tables(found):
         yield rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
-        yield from (r"\hline", _row(head), r"\hline", *map(_row, rows), r"\hline", r"\end{tabular}", "")
+        yield from (
+            r"\hline",
+            _format_latex_row(head),
+            r"\hline",
+            *map(_format_latex_row, rows),
+            r"\hline",
+            r"\end{tabular}",
+            "",
+        )
 
 
-def _row(cells: Sequence[str]) -> str:
+def _format_latex_row(cells: Sequence[str]) -> str:
     return " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
 
 
@@ -194,3 +212,6 @@ def _list_strata_figures(found: Mapping[str, Any], peer: Mapping[str, Any]) -> I
             low, high = span or ("", "")
             rest = [one["scenes"], name, found.get("folder", "")]
             yield [*who, "" if value is None else value, low, high, *rest]
+
+
+tables = make_tables  # the name that was documented

@@ -74,7 +74,7 @@ def list_members(path: Path) -> dict[str, Member]:
     files of one name, and sizes that no product has.
     """
     found: dict[str, Member] = {}
-    for entry in _entries(path):
+    for entry in _list_entries(path):
         if entry.is_dir():
             continue
         harm = _find_harm(entry.filename, found, is_plain=not _is_link(entry)) or _find_excess(entry)
@@ -100,7 +100,7 @@ def read_bytes(source: Source, most: int) -> bytes:
     return content
 
 
-def _entries(path: Path) -> Iterator[zipfile.ZipInfo]:
+def _list_entries(path: Path) -> Iterator[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(check_utf8(path)) as archive:
             entries = archive.infolist()

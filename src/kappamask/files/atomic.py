@@ -78,7 +78,7 @@ def scratch_dir(path: Path, errors: Errors = ()) -> Iterator[Path]:
     try:
         with suppress(FileNotFoundError):
             path.stat()  # a link that leads to itself would be replaced
-        _sweep(path.parent)
+        _sweep_folders(path.parent)
         with TemporaryDirectory(dir=path.parent, prefix=PREFIX) as name, _lock_folder(Path(name)):
             yield Path(name)
     except KappaMaskError:
@@ -108,7 +108,7 @@ def _lock_folder(folder: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def _sweep(parent: Path) -> None:
+def _sweep_folders(parent: Path) -> None:
     """Delete folders of `scratch_dir` that no process has locked.
 
     Their owner was killed before it could.

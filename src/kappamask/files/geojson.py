@@ -32,7 +32,7 @@ def split_box(
         return [edges]
     if not (-360 <= west <= 360 and -360 <= east <= 360) or (west < east and east - west > 360):
         raise ValueError("longitudes are degrees from -180 to 180, and west of the antimeridian more than east of it")
-    first, last = _longitude(west), _longitude(east)
+    first, last = _normalise_longitude(west), _normalise_longitude(east)
     last = 180.0 if last == -180 else last
     if first < last:
         return [(first, south, last, north)]
@@ -80,7 +80,7 @@ def spans_globe(shape: "BaseGeometry") -> bool:
     return any(UNCUT < span < TURN for span in spans)
 
 
-def _longitude(degrees: float) -> float:
+def _normalise_longitude(degrees: float) -> float:
     """Normalise a longitude to -180, included, to 180."""
     return degrees if -180 <= degrees < 180 else (degrees + 180) % 360 - 180
 

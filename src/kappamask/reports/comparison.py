@@ -15,7 +15,7 @@ from kappamask.evaluation.comparison import OWN_FILES, DatasetResult
 from kappamask.evaluation.counts import SIDE as SQUARE
 from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import STRATA
-from kappamask.evaluation.tables import LABELS, set_name, tables
+from kappamask.evaluation.tables import LABELS, make_tables, set_name
 from kappamask.models import KappaMaskError, load_card
 from kappamask.reports.class_shares import words
 from kappamask.reports.render import Picture, png, write_html
@@ -76,11 +76,11 @@ def write_comparison(
         {
             "found": one.found,
             "name": set_name(one.found),
-            "tables": tables(one.found),
-            "confusion": [_confusion(peer["confusion"]) for peer in one.found["peers"]],
-            "points": [*_points(one.found)],
-            "ticks": [*_ticks(_peers_made_here(one.found))],
-            "scenes": [*_scenes(one)],
+            "tables": make_tables(one.found),
+            "confusion": [_confusion_percent(peer["confusion"]) for peer in one.found["peers"]],
+            "points": [*_iter_points(one.found)],
+            "ticks": [*_iter_ticks(_peers_made_here(one.found))],
+            "scenes": [*_iter_scenes(one)],
         }
         for one in judged
     ]
@@ -91,15 +91,15 @@ def write_comparison(
     )  # fmt: skip
 
 
-def _confusion(counts: list[list[int]]) -> NDArray[np.float64]:
+def _confusion_percent(counts: list[list[int]]) -> NDArray[np.float64]:
     """Compute percent of each row's pixels, NaN in a row without pixels."""
     array = np.asarray(counts, np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray(100 * array / array.sum(axis=1, keepdims=True))
 
 
-def _decades(peers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    costs = [_cost(peer) for peer in peers] or [log10(QUICKEST)]
+def _find_decades(peers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    costs = [_log_cost(peer) for peer in peers] or [log10(QUICKEST)]
     return floor(min(costs)), max(ceil(max(costs)), floor(min(costs)) + 1)
 
 
@@ -108,30 +108,30 @@ def _peers_made_here(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [peer for peer in found["peers"] if peer["seconds_per_megapixel"] is not None]
 
 
-def _cost(peer: Mapping[str, Any]) -> float:
+def _log_cost(peer: Mapping[str, Any]) -> float:
     """Decimal logarithm of the seconds per megapixel."""
     return log10(max(peer["seconds_per_megapixel"], QUICKEST))
 
 
-def _points(found: Mapping[str, Any]) -> Iterator[Point]:
+def _iter_points(found: Mapping[str, Any]) -> Iterator[Point]:
     """Mean dice against seconds per megapixel, the latter in decades; from the quickest on."""
-    first, last = _decades(_peers_made_here(found))
+    first, last = _find_decades(_peers_made_here(found))
     before: Point | None = None
-    for peer in sorted(_peers_made_here(found), key=_cost):
+    for peer in sorted(_peers_made_here(found), key=_log_cost):
         dice = peer["views"][found["view"]]["dice"]["all"]
-        x, y = 100 * (_cost(peer) - first) / (last - first), 100 * (1 - (dice or 0))
+        x, y = 100 * (_log_cost(peer) - first) / (last - first), 100 * (1 - (dice or 0))
         crowded = before is not None and abs(before.y - y) < NEAR and not before.raised
         before = Point(peer["name"], x, y, right=x < 60, raised=crowded)
         yield before
 
 
-def _ticks(peers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
-    first, last = _decades(peers)
+def _iter_ticks(peers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
+    first, last = _find_decades(peers)
     for power in range(first, last + 1):
         yield 100 * (power - first) / (last - first), f"{10.0**power:g}"
 
 
-def _scenes(judged: DatasetResult) -> Iterator[Scene]:
+def _iter_scenes(judged: DatasetResult) -> Iterator[Scene]:
     for one, patch in judged.worst_scenes():
         yield Scene(
             one["scene"], one["dice"], (*_patch_pictures(patch), *(_peer_picture(peer, patch) for peer in judged.peers))
@@ -142,18 +142,18 @@ def _patch_pictures(patch: Patch) -> Iterator[Picture]:
     if set(RGB) <= {*patch.bands}:
         cube = xr.DataArray(patch.stack(RGB), dims=("bands", "y", "x"), coords={"bands": list(RGB)})
         yield png(true_colour(subsample(cube, SIDE)), f"{patch.name} in natural colours.", "Natural colours")
-    yield _classes(patch.truth, f"Truth of {patch.name}.", "Truth")
+    yield _draw_classes(patch.truth, f"Truth of {patch.name}.", "Truth")
 
 
 def _peer_picture(peer: Peer, patch: Patch) -> Picture:
     try:
-        return _classes(peer.run(patch).mask, f"Mask of {patch.name} by {peer.name}.", peer.name)
+        return _draw_classes(peer.run(patch).mask, f"Mask of {patch.name} by {peer.name}.", peer.name)
     except KappaMaskError:
-        return _classes(
+        return _draw_classes(
             np.zeros_like(patch.truth), f"{peer.name} could not mask {patch.name}.", f"{peer.name}: no mask"
         )
 
 
-def _classes(codes: NDArray[np.uint8], alt: str, caption: str) -> Picture:
+def _draw_classes(codes: NDArray[np.uint8], alt: str, caption: str) -> Picture:
     small = subsample(xr.DataArray(codes, dims=("y", "x")), SIDE)
     return png(colour_codes(small.values, load_card("compact").classes), alt, caption)

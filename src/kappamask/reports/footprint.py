@@ -49,22 +49,22 @@ def footprint(array: xr.DataArray) -> Footprint:
     """
     if array.rio.crs is None:
         return Footprint(None, None)
-    ring = _degrees(array)
+    ring = _outline_degrees(array)
     if abs(ring[-1][0] - ring[0][0]) > HALF:
         ring = _with_pole(ring)
     shifted = (np.add(ring, (turn, 0)) for turn in (TURN, 0, -TURN))
     parts = [part for one in shifted if len(part := _clip_turn(one)) >= CORNERS]
     lows, highs = [part.min(axis=0) for part in parts], [part.max(axis=0) for part in parts]
     box = [lows[0][0], min(low[1] for low in lows), highs[-1][0], max(high[1] for high in highs)]
-    return Footprint(_geometry([_close_ring(part) for part in parts]), [round(float(edge), DIGITS) for edge in box])
+    return Footprint(_make_polygon([_close_ring(part) for part in parts]), [round(float(edge), DIGITS) for edge in box])
 
 
-def _degrees(array: xr.DataArray) -> NDArray[np.float64]:
+def _outline_degrees(array: xr.DataArray) -> NDArray[np.float64]:
     """Compute longitude and latitude along the outline.
 
     Longitudes do not jump, so they may be beyond 180 degrees.
     """
-    x, y = zip(*_outline(*array.rio.bounds(recalc=True)), strict=True)
+    x, y = zip(*_make_outline(*array.rio.bounds(recalc=True)), strict=True)
     with suppress(*GDAL_ERRORS):
         longitude, latitude = transform(array.rio.crs, "EPSG:4326", x, y)
         ring = np.column_stack([np.unwrap(longitude, period=TURN), latitude])
@@ -83,7 +83,7 @@ def _with_pole(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     return (ends if pole > 0 else ends[::-1]) * [1 - EDGE, 1]
 
 
-def _outline(west: float, south: float, east: float, north: float) -> list[tuple[float, float]]:
+def _make_outline(west: float, south: float, east: float, north: float) -> list[tuple[float, float]]:
     """Counter-clockwise, as RFC 7946 wants it; the first point is not repeated."""
     corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
     sides = [np.linspace(start, end, EDGE_POINTS)[:-1] for start, end in pairwise(corners)]
@@ -112,7 +112,7 @@ def _close_ring(ring: NDArray[np.float64]) -> list[list[float]]:
     return [[round(float(value), DIGITS) for value in point] for point in (*ring, ring[0])]
 
 
-def _geometry(rings: list[list[list[float]]]) -> dict[str, Any]:
+def _make_polygon(rings: list[list[list[float]]]) -> dict[str, Any]:
     if len(rings) == 1:
         return {"type": "Polygon", "coordinates": rings}
     return {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings]}

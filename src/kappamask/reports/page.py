@@ -121,7 +121,7 @@ def agreement(mask: xr.DataArray, reference: xr.DataArray) -> Agreement | None:
             f"The mask has {mask.shape} pixels (y, x), its reference {reference.shape}; one grid is needed."
         )
     pairs = np.zeros(CODES * CODES, np.int64)
-    tables = [_table(one) for one in (reference, mask)]
+    tables = [_make_code_table(one) for one in (reference, mask)]
     for first in range(0, mask.sizes["y"], ROWS):
         rows, columns = (
             table[np.asarray(one.isel(y=slice(first, first + ROWS)).values)].astype(np.int64)
@@ -132,7 +132,7 @@ def agreement(mask: xr.DataArray, reference: xr.DataArray) -> Agreement | None:
     return Agreement(counts) if counts.any() else None
 
 
-def _table(mask: xr.DataArray) -> NDArray[np.uint8]:
+def _make_code_table(mask: xr.DataArray) -> NDArray[np.uint8]:
     """Make the lookup table from pixel values to KappaMask codes.
 
     Values of no class, 255 among them, are missing.
@@ -175,11 +175,11 @@ def write_page(
         target,
         "scene.html",
         title=title or attrs.get("product") or path.stem,
-        facts=_facts(mask, attrs),
+        facts=_list_facts(mask, attrs),
         counted=counted,
         pictures=draw_pictures(mask, scene, counted),
         outlines=OUTLINES if scene is not None else {},
-        scores=_scores(mask, scores_file),
+        scores=_draw_scores(mask, scores_file),
         scale=SCALE,
         reading=READINGS.get(attrs.get("radiometry", "")),
         attrs=attrs,
@@ -190,7 +190,7 @@ def write_page(
     )
 
 
-def _facts(mask: xr.DataArray, attrs: dict[str, Any]) -> list[str]:
+def _list_facts(mask: xr.DataArray, attrs: dict[str, Any]) -> list[str]:
     size = pixel_size(mask)
     pixels = f" of {size[0]:.4g} {size[2]}".rstrip() if size else ""
     crs = str(mask.rio.crs) if mask.rio.crs else ""
@@ -222,7 +222,7 @@ def draw_pictures(
     return [replace(drawn[0], bar=scale_bar(mask), north=is_north_up(mask)), *drawn[1:]]
 
 
-def _scores(mask: xr.DataArray, path: str | Path | None) -> list[Picture]:
+def _draw_scores(mask: xr.DataArray, path: str | Path | None) -> list[Picture]:
     if path is None:
         return []
     scores = read_scores(path)

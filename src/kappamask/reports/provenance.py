@@ -41,7 +41,7 @@ def check_grid(what: str, other: xr.DataArray, mask: xr.DataArray) -> None:
     """
     if same_grid(other, mask):
         return
-    ours, theirs = (f"{one.sizes['x']} x {one.sizes['y']} pixels{_place(one)}" for one in (mask, other))
+    ours, theirs = (f"{one.sizes['x']} x {one.sizes['y']} pixels{_describe_place(one)}" for one in (mask, other))
     raise SceneError(f"The mask has {ours}, the {what} {theirs}; give the one that belongs to the mask.")
 
 
@@ -55,7 +55,7 @@ def _same_axis(first: xr.DataArray, second: xr.DataArray, axis: str) -> bool:
     return bool(np.abs(places - others).max() <= NEAR * pixel)
 
 
-def _place(one: xr.DataArray) -> str:
+def _describe_place(one: xr.DataArray) -> str:
     if not {"y", "x"} <= set(one.coords):
         return ""
     return f" from {float(one['x'][0]):.10g}, {float(one['y'][0]):.10g} in {one.rio.crs or 'no CRS'}"
@@ -66,7 +66,9 @@ def provenance(attrs: Mapping[str, Any]) -> dict[str, str]:
 
     They keep their order.
     """
-    return {key: _text(value) for key, value in attrs.items() if key not in OF_THE_FILE and _text(value)}
+    return {
+        key: _format_value(value) for key, value in attrs.items() if key not in OF_THE_FILE and _format_value(value)
+    }
 
 
 def software(attrs: Mapping[str, Any]) -> dict[str, str]:
@@ -94,5 +96,5 @@ def sensing_time(name: str, attrs: Mapping[str, Any]) -> datetime:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return " ".join(map(str, np.atleast_1d(value)))

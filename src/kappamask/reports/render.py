@@ -53,12 +53,12 @@ def png(pixels: NDArray[Any], alt: str, caption: str = "") -> Picture:
     """Encode pixels (y, x, 3 or 4), uint8 or float 0 to 1, as PNG."""
     buffer = BytesIO()
     imsave(buffer, pixels, format="png")
-    return Picture(_uri(buffer.getvalue()), alt, caption, pixels.shape[1], pixels.shape[0])
+    return Picture(_make_data_uri(buffer.getvalue()), alt, caption, pixels.shape[1], pixels.shape[0])
 
 
 def embed_png(path: Path, alt: str) -> Picture:
     """Embed a PNG file as a picture."""
-    return Picture(_uri(path.read_bytes()), alt)
+    return Picture(_make_data_uri(path.read_bytes()), alt)
 
 
 def score_colours(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -68,7 +68,7 @@ def score_colours(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     return colours
 
 
-def _uri(data: bytes) -> str:
+def _make_data_uri(data: bytes) -> str:
     return f"data:image/png;base64,{b64encode(data).decode()}"
 
 
@@ -77,25 +77,25 @@ def write_html(path: str | Path, template: str, **facts: Any) -> Path:
 
     Raises SceneError if it cannot be written.
     """
-    text = _templates().get_template(template).render(facts, version=version("kappamask-openeo"))
+    text = _open_templates().get_template(template).render(facts, version=version("kappamask-openeo"))
     with atomic_write(Path(path)) as draft:
         draft.write_text(text, encoding="utf-8")
     return Path(path)
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def _open_templates() -> jinja2.Environment:
     found = jinja2.Environment(
         loader=jinja2.PackageLoader("kappamask.reports"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {"percent": percent, "count": _count, "number": _number, "colour": picture_colour}
+    found.filters |= {"percent": percent, "count": _format_count, "number": _format_number, "colour": picture_colour}
     return found
 
 
-def _count(value: int) -> str:
+def _format_count(value: int) -> str:
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.3f}"

@@ -129,12 +129,12 @@ def _may_be_mask(path: Path) -> bool:
 def _is_mask(path: Path) -> bool:
     """Tell whether a file is one layer of integers; scores, scenes and pictures are not."""
     if path.suffix.lower() == ".nc":
-        return _codes(open_dates(path)) is not None
+        return _find_codes(open_dates(path)) is not None
     with local_raster(path) as dataset:
         return dataset.count == 1 and dataset.dtypes[0] in ("uint8", "int8")
 
 
-def _codes(dataset: xr.Dataset) -> xr.DataArray | None:
+def _find_codes(dataset: xr.Dataset) -> xr.DataArray | None:
     layers = [v for v in dataset.data_vars.values() if set(v.dims) - {"t"} == {"y", "x"} and v.dtype.kind in "ui"]
     if "mask" in dataset:
         return dataset["mask"] if dataset["mask"].dtype.kind in "ui" else None
@@ -142,7 +142,7 @@ def _codes(dataset: xr.Dataset) -> xr.DataArray | None:
 
 
 def _split_dates(name: str, dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
-    codes = _codes(dataset)
+    codes = _find_codes(dataset)
     if codes is None:
         raise SceneError(
             f"{name} holds no masks: needed is a variable 'mask' of whole numbers with dims t, y, x; if it has bands, "
@@ -151,10 +151,10 @@ def _split_dates(name: str, dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataA
     crs = read_crs(name, dataset)
     codes = sort_north_up(codes.rio.write_crs(crs) if crs else codes)
     for mask in codes if "t" in codes.dims else [codes]:
-        yield name, mask.transpose("y", "x").assign_attrs(_date(mask))
+        yield name, mask.transpose("y", "x").assign_attrs(_make_date_attribute(mask))
 
 
-def _date(mask: xr.DataArray) -> dict[str, Any]:
+def _make_date_attribute(mask: xr.DataArray) -> dict[str, Any]:
     dated = "t" in mask.coords and mask["t"].dtype.kind == "M"
     return {"datetime": f"{mask['t'].dt.strftime('%Y-%m-%dT%H:%M:%SZ').item()}"} if dated else {}
 
@@ -182,7 +182,7 @@ def scenes_of(
     Raises SceneError if a scene cannot be read or has no date, or if no mask has a scene.
     """
     scenes = [*_open_scenes(Path(source), bands)]
-    found = [_nearest(one, scenes) for one in dates]
+    found = [_find_nearest(one, scenes) for one in dates]
     if not any(scene is not None for scene in found):
         raise SceneError(f"No scene in {source} is of the day and the grid of a mask; give the scenes of the masks.")
     return found
@@ -203,7 +203,7 @@ def _list_scenes(source: Path) -> list[Path]:
     return find_scenes(source) if source.is_dir() and source.suffix.lower() != ".zarr" else [source]
 
 
-def _nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
+def _find_nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
     same = [one for one in scenes if one.when.date() == dated.when.date() and same_grid(one.cube, dated.mask)]
     return min(same, key=lambda one: abs(one.when - dated.when)).cube if same else None
 

@@ -45,27 +45,29 @@ def write_series(
         "series.html",
         title=title,
         dates=dates,
-        parts=[_parts(one) for one in dates],
-        shown=[one for one in dates[0].counted.valid_classes if any(_pixels(date, one.of.value) for date in dates)],
+        parts=[_list_parts(one) for one in dates],
+        shown=[
+            one for one in dates[0].counted.valid_classes if any(_count_pixels(date, one.of.value) for date in dates)
+        ],
         middle=median(covers) if covers else None,
         clearest=min(dates, key=lambda one: (one.counted.cloud_cover is None, one.counted.cloud_cover)),
         every={name: -(-len(dates) // most) for name, most in LABELS.items()},
-        masks=[_thumbnail(one) for one in dates],
+        masks=[_draw_thumbnail(one) for one in dates],
         scenes=[*map(_true_colour, dates, scenes or [None] * len(dates))],
         sheet=_describe_sheet(dates),
     )
 
 
-def _parts(one: Dated) -> list[Share]:
+def _list_parts(one: Dated) -> list[Share]:
     """List the classes of a column from the bottom."""
     return sorted(one.counted.valid_classes, key=lambda share: FROM_THE_GROUND.index(share.meaning))
 
 
-def _pixels(one: Dated, value: int) -> int:
+def _count_pixels(one: Dated, value: int) -> int:
     return next(share.pixels for share in one.counted.classes if share.of.value == value)
 
 
-def _thumbnail(one: Dated) -> Picture:
+def _draw_thumbnail(one: Dated) -> Picture:
     codes = np.asarray(subsample(one.mask, THUMBNAIL).values)
     return png(colour_codes(codes, one.classes), f"Mask of {one.when:%Y-%m-%d}")
 

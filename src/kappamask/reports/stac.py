@@ -65,7 +65,7 @@ def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.As
     media = MEDIA.get(file.suffix.lower())
     item.add_asset(key, pystac.Asset(href(file, folder), title=title, media_type=media, roles=roles))
     asset = item.assets[key]
-    size, checksum = _fingerprint(file)
+    size, checksum = _hash_file(file)
     FileExtension.ext(asset, add_if_missing=True).apply(size=size, checksum=checksum)
     if media == TIFF:
         _add_bands(asset, file)
@@ -78,7 +78,7 @@ def href(file: Path, folder: Path) -> str:
     return relative if relative.startswith("../") else f"./{relative}"
 
 
-def _fingerprint(file: Path) -> tuple[int, str]:
+def _hash_file(file: Path) -> tuple[int, str]:
     """Bytes, and the sha256 as a multihash in hexadecimal digits."""
     try:
         with file.open("rb") as opened:
@@ -92,10 +92,10 @@ def _add_bands(asset: pystac.Asset, file: Path) -> None:
         facts = zip(dataset.dtypes, dataset.nodatavals, dataset.scales, dataset.offsets, strict=True)
         named = list(zip(dataset.descriptions, facts, strict=True))
         asset.media_type = TIFF + (OPTIMISED if dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG" else "")
-    RasterExtension.ext(asset, add_if_missing=True).apply([_band(name, *facts) for name, facts in named])
+    RasterExtension.ext(asset, add_if_missing=True).apply([_make_band(name, *facts) for name, facts in named])
 
 
-def _band(name: str | None, kind: str, nodata: float | None, scale: float, offset: float) -> RasterBand:
+def _make_band(name: str | None, kind: str, nodata: float | None, scale: float, offset: float) -> RasterBand:
     limit = NoDataStrings.NAN if nodata is not None and isnan(nodata) else nodata
     band = RasterBand.create(data_type=DataType(kind), nodata=limit, scale=scale, offset=offset)
     band.properties |= {"name": name} if name else {}
@@ -124,16 +124,16 @@ def stac_item(
     mask = read_mask(path)
     attrs = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     counted, place = shares(mask), footprint(mask)
-    properties = _percentages(counted) | _processing(attrs) | _acquisition(attrs)
+    properties = _list_percentages(counted) | _list_processing(attrs) | _list_acquisition(attrs)
     item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, attrs), properties)
     item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]
     if counted.cloud_cover is not None:
         EOExtension.ext(item, add_if_missing=True).apply(cloud_cover=round(counted.cloud_cover, DIGITS))
     if attrs.get("tile"):
         GridExtension.ext(item, add_if_missing=True).apply(code=f"MGRS-{attrs['tile']}")
-    _project(item, mask)
+    _set_projection(item, mask)
     asset = add_file(item, "mask", path, path.parent)
-    asset.extra_fields |= {} if has_bits(mask) else {"classification:classes": _classes(counted)}
+    asset.extra_fields |= {} if has_bits(mask) else {"classification:classes": _describe_classes(counted)}
     for key, file in (files or {}).items():
         add_file(item, key, Path(file), path.parent)
     return item
@@ -160,13 +160,13 @@ def write_document(document: Mapping[str, Any], path: Path) -> Path:
     return path
 
 
-def _percentages(counted: Shares) -> dict[str, float]:
+def _list_percentages(counted: Shares) -> dict[str, float]:
     """Return the percentage properties, named as Sentinel-2's own items name them."""
     found = {"valid": counted.valid_percent, **counted.percentages}
     return {f"kappamask:{name}_percentage": round(value, DIGITS) for name, value in found.items() if value is not None}
 
 
-def _processing(attrs: Mapping[str, Any]) -> dict[str, Any]:
+def _list_processing(attrs: Mapping[str, Any]) -> dict[str, Any]:
     made = provenance(attrs)
     facts = [f"{key} {value}" for key, value in made.items()]
     properties: dict[str, Any] = {"processing:lineage": "; ".join(["Cloud mask", *facts])}
@@ -175,11 +175,11 @@ def _processing(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return properties | {f"kappamask:{key}": value for key, value in made.items()}
 
 
-def _acquisition(attrs: Mapping[str, Any]) -> dict[str, Any]:
+def _list_acquisition(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return {"platform": str(attrs["platform"]).lower(), **CONSTELLATION} if attrs.get("platform") else {}
 
 
-def _project(item: pystac.Item, mask: xr.DataArray) -> None:
+def _set_projection(item: pystac.Item, mask: xr.DataArray) -> None:
     located, size = mask.rio.crs is not None, pixel_size(mask)
     epsg = mask.rio.crs.to_epsg() if located else None
     ProjectionExtension.ext(item, add_if_missing=True).apply(
@@ -193,7 +193,7 @@ def _project(item: pystac.Item, mask: xr.DataArray) -> None:
         item.common_metadata.gsd = round(size[0], 3)
 
 
-def _classes(counted: Shares) -> list[dict[str, Any]]:
+def _describe_classes(counted: Shares) -> list[dict[str, Any]]:
     """Describe the classes by the classification extension.
 
     Its `percentage` is of all pixels of the area.

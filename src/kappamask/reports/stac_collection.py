@@ -15,7 +15,7 @@ OTHER = "other"
 """STAC's word for terms without an SPDX identifier, as those of Copernicus Sentinel data are; its version 1.1
 deprecates what 1.0 wants. By 1.1 such data are private unless a link `license` leads to the terms."""
 TERMS = "https://sentinels.copernicus.eu/documents/247904/690755/Sentinel_Data_Legal_Notice"
-"""Everybody may use the data, change them and pass on what is made of them, with a notice: see `_notice`."""
+"""Everybody may use the data, change them and pass on what is made of them, with a notice: see `_make_notice`."""
 COPERNICUS = pystac.Provider(
     "European Union, Copernicus Sentinel-2", roles=[pystac.ProviderRole.LICENSOR, pystac.ProviderRole.PRODUCER],
     url="https://www.copernicus.eu",
@@ -33,7 +33,7 @@ def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Ma
     """
     items = [stac_item(mask) for mask in masks]
     collection = pystac.Collection(
-        path.stem, f"{title}. {_notice(items)}", _extent(items), title=title, license=_licence(),
+        path.stem, f"{title}. {_make_notice(items)}", _make_extent(items), title=title, license=_name_licence(),
         providers=[COPERNICUS], stac_extensions=[CLASSIFICATION],
         extra_fields={f"kappamask:{key}": value for key, value in (about or {}).items()},
     )  # fmt: skip
@@ -50,18 +50,18 @@ def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Ma
     return write_document(collection.to_dict(include_self_link=False, transform_hrefs=False), path)
 
 
-def _licence() -> str:
+def _name_licence() -> str:
     """Return the licence's word in the STAC version that this pystac writes."""
     return LICENCES.get(pystac.get_stac_version()[:3], OTHER)
 
 
-def _notice(items: Sequence[pystac.Item]) -> str:
+def _make_notice(items: Sequence[pystac.Item]) -> str:
     """Make the notice that the terms require for modified data, with the masks' years."""
     years = sorted({item.datetime.year for item in items if item.datetime})
     return f"Contains modified Copernicus Sentinel data {', '.join(map(str, years))}."
 
 
-def _extent(items: Sequence[pystac.Item]) -> pystac.Extent:
+def _make_extent(items: Sequence[pystac.Item]) -> pystac.Extent:
     boxes = [item.bbox for item in items if item.bbox]
     times = sorted(item.datetime for item in items if item.datetime)
     west, south, east, north = zip(*boxes, strict=True)

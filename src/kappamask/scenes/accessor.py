@@ -45,7 +45,7 @@ class KappaMaskAccessor:
             (('t', 'y', 'x'), 'uint8', 'compact')
         """
         card = load_card(options.get("model", "compact"))
-        token = tokenize(self._data, _encodings(self._data), options | {"model": card})
+        token = tokenize(self._data, _list_encodings(self._data), options | {"model": card})
         if token not in self._masks:
             _, own = to_canonical_dims(self._data)
             self._masks[token] = restore_dims(compute_mask(self._data, **options), own)
@@ -121,7 +121,7 @@ class KappaMaskAccessor:
         return composite(self._data, codes, method=method, classes=classes, target=target, reach_m=reach_m)
 
 
-def _encodings(data: xr.DataArray | xr.Dataset) -> Mapping[Any, Any]:
+def _list_encodings(data: xr.DataArray | xr.Dataset) -> Mapping[Any, Any]:
     variables = data.variables if isinstance(data, xr.Dataset) else {None: data.variable}
     return {name: variable.encoding for name, variable in variables.items()}
 

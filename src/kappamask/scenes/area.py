@@ -44,9 +44,9 @@ def clip_to_area(
     geometry, crs, all_touched: see `statistics`. Raises CubeError if the array lacks a CRS or a regular grid, or if the
     area cannot be read or holds no pixel.
     """
-    grid = _transform(array)
+    grid = _find_transform(array)
     local = _project_area(*_read(geometry, crs), array)
-    rows, columns = _window(local.bounds, grid, array)
+    rows, columns = _find_window(local.bounds, grid, array)
     part, corner = array.isel(y=rows, x=columns), grid @ Affine.translation(columns.start, rows.start)
     inside = np.zeros((part.sizes["y"], part.sizes["x"]), bool)
     if inside.size:
@@ -58,7 +58,7 @@ def clip_to_area(
     return part, xr.DataArray(inside, dims=("y", "x"))
 
 
-def _transform(array: xr.DataArray) -> Affine:
+def _find_transform(array: xr.DataArray) -> Affine:
     if array.rio.crs is None or not {"y", "x"} <= set(array.coords):
         raise CubeError(
             "The cube lacks coordinates y and x or a coordinate reference system, which an area needs: "
@@ -75,7 +75,7 @@ def _transform(array: xr.DataArray) -> Affine:
 
 def _read(geometry: Any, crs: Any) -> tuple[BaseGeometry, pyproj.CRS]:
     try:
-        shape, carried = _shape(geometry, crs)
+        shape, carried = _parse_shape(geometry, crs)
         found = shapely.make_valid(shapely.force_2d(shape))
         systems = [pyproj.CRS.from_user_input(one) for one in (crs, carried) if one is not None]
     except UNREADABLE as error:
@@ -98,7 +98,7 @@ def _read(geometry: Any, crs: Any) -> tuple[BaseGeometry, pyproj.CRS]:
     return found, systems[0]
 
 
-def _shape(geometry: Any, crs: Any) -> tuple[BaseGeometry, Any]:
+def _parse_shape(geometry: Any, crs: Any) -> tuple[BaseGeometry, Any]:
     """Return one geometry, and the CRS that it carries, or None."""
     if isinstance(geometry, Sequence | np.ndarray) and not isinstance(geometry, str):
         degrees = crs is not None and pyproj.CRS.from_user_input(crs).is_geographic
@@ -132,7 +132,7 @@ def _project_area(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> 
     return shapely.transform(split, lambda points: np.column_stack(back.transform(points[:, 0], points[:, 1])))
 
 
-def _window(bounds: tuple[float, ...], grid: Affine, array: xr.DataArray) -> tuple[slice, slice]:
+def _find_window(bounds: tuple[float, ...], grid: Affine, array: xr.DataArray) -> tuple[slice, slice]:
     """Rows and columns that bounds touch."""
     x, y = zip(*(~grid @ corner for corner in (bounds[:2], bounds[2:])), strict=True)
     ends = ((floor(min(y)), floor(max(y)) + 1, array.sizes["y"]), (floor(min(x)), floor(max(x)) + 1, array.sizes["x"]))

@@ -44,7 +44,7 @@ def choose(mask: xr.DataArray, classes: Sequence[str], order: Sequence[int], rea
 
     Returns int16 (2, y, x): number, times. Lazy if the mask is; equal block by block, for blocks overlap by `reach_m`.
     """
-    away, size = class_codes(classes), _metres(mask)
+    away, size = class_codes(classes), _pixel_metres(mask)
     hidden = np.array(sorted({*away, UNDEFINED, MISSING, NODATA_CODE}), np.uint8)
     codes = to_kappamask(mask).transpose("t", "y", "x")
 
@@ -74,14 +74,14 @@ def _best_dates(
     for date in order:
         clear = ~np.isin(codes[date], hidden)
         times += clear
-        distance = _distance(np.isin(codes[date], away), size, reach)
+        distance = _distance_metres(np.isin(codes[date], away), size, reach)
         better = clear & (distance > farthest)
         np.copyto(number, date, where=better)
         np.copyto(farthest, distance, where=better)
     return np.stack([number, times])
 
 
-def _distance(cloud: NDArray[np.bool_], size: tuple[float, float], reach: float) -> NDArray[np.float64]:
+def _distance_metres(cloud: NDArray[np.bool_], size: tuple[float, float], reach: float) -> NDArray[np.float64]:
     """Metres to the nearest True pixel, at most `reach`."""
     if not reach or not cloud.any():
         return np.array(reach, np.float64)
@@ -90,7 +90,7 @@ def _distance(cloud: NDArray[np.bool_], size: tuple[float, float], reach: float)
     return np.asarray(np.minimum(distance_transform_edt(~cloud, sampling=size), reach))
 
 
-def _metres(mask: xr.DataArray) -> tuple[float, float]:
+def _pixel_metres(mask: xr.DataArray) -> tuple[float, float]:
     """Height and width of a pixel."""
     width, height, unit = pixel_size(mask) or (PIXEL_M, PIXEL_M, "m")
     if unit == "degree":
@@ -144,35 +144,35 @@ def composite(
     codes = align_mask(compute_mask(data, **options) if mask is None else mask, named)
     if "t" not in codes.dims:
         raise CubeError("A composite needs a mask of each date, dims (t, y, x); this mask has no dates.")
-    chosen = choose(codes, classes, _order(named, method, target), reach_m if method == "best" else 0.0)
+    chosen = choose(codes, classes, _order_dates(named, method, target), reach_m if method == "best" else 0.0)
     number, times = chosen.isel(which=0), chosen.isel(which=1)
     if method == "median":
-        made = _compose_block(named, lambda layer: _median(layer, find_hidden(codes, classes)))
+        made = _compose_block(named, lambda layer: _median_of_dates(layer, find_hidden(codes, classes)))
     else:
-        made = _compose_block(named, lambda layer: _pick_pixels(layer, number)).assign(date=_dates(named, number))
+        made = _compose_block(named, lambda layer: _pick_pixels(layer, number)).assign(date=_map_dates(named, number))
     made = made.assign(clear_dates=times.assign_attrs(long_name="dates on which the pixel is clear", units="1"))
     return restore_dims(made.assign_attrs(provenance(codes) | {"method": method, "unclear": " ".join(classes)}), own)
 
 
-def _times(data: xr.DataArray | xr.Dataset) -> pd.DatetimeIndex | None:
+def _find_times(data: xr.DataArray | xr.Dataset) -> pd.DatetimeIndex | None:
     timed = "t" in data.coords and np.issubdtype(data["t"].dtype, np.datetime64)
     return pd.DatetimeIndex(data["t"].values) if timed else None
 
 
-def _order(data: xr.DataArray | xr.Dataset, method: str, target: Any) -> list[int]:
+def _order_dates(data: xr.DataArray | xr.Dataset, method: str, target: Any) -> list[int]:
     """Return the numbers of the dates, the preferred first."""
-    times = _times(data)
+    times = _find_times(data)
     if times is None:
         if method == "newest" or target is not None:
             raise CubeError("The dates have no times: give the dimension t a coordinate of datetime64.")
         return list(range(data.sizes["t"]))
     if method == "newest":
         return [int(i) for i in np.argsort(-times.asi8, kind="stable")]
-    middle = times.min() + (times.max() - times.min()) / 2 if target is None else _moment(target)
+    middle = times.min() + (times.max() - times.min()) / 2 if target is None else _parse_moment(target)
     return [int(i) for i in np.argsort(np.abs((times - middle).asi8), kind="stable")]
 
 
-def _moment(target: Any) -> pd.Timestamp:
+def _parse_moment(target: Any) -> pd.Timestamp:
     try:
         moment = pd.Timestamp(target)
     except (TypeError, ValueError):
@@ -182,8 +182,8 @@ def _moment(target: Any) -> pd.Timestamp:
     return moment.tz_convert(None) if moment.tz else moment
 
 
-def _dates(data: xr.DataArray | xr.Dataset, number: xr.DataArray) -> xr.DataArray:
-    times, attrs = _times(data), {"long_name": "date that the pixel is of"}
+def _map_dates(data: xr.DataArray | xr.Dataset, number: xr.DataArray) -> xr.DataArray:
+    times, attrs = _find_times(data), {"long_name": "date that the pixel is of"}
     if times is None:
         return number.assign_attrs(attrs)
     table = np.append(times.values, np.datetime64("NaT"))  # which NONE, -1, is the index of
@@ -215,17 +215,22 @@ def _pick_pixels(layer: xr.DataArray, number: xr.DataArray) -> xr.DataArray:
     return found
 
 
-def _median(layer: xr.DataArray, hidden: xr.DataArray) -> xr.DataArray:
+def _median_of_dates(layer: xr.DataArray, hidden: xr.DataArray) -> xr.DataArray:
     clear = hide_pixels(layer, hidden)
     whole = clear.chunk(t=-1) if clear.chunks else clear
     found: xr.DataArray = xr.apply_ufunc(
-        _middle, whole, input_core_dims=[["t"]], dask="parallelized", output_dtypes=[whole.dtype], keep_attrs=True
+        _median_without_nan,
+        whole,
+        input_core_dims=[["t"]],
+        dask="parallelized",
+        output_dtypes=[whole.dtype],
+        keep_attrs=True,
     )
     found.encoding = clear.encoding
     return found
 
 
-def _middle(values: NDArray[Any]) -> NDArray[Any]:
+def _median_without_nan(values: NDArray[Any]) -> NDArray[Any]:
     """Compute the median along the last axis, without NaN.
 
     numpy.nanmedian warns of pixels that are NaN on all dates, and is slower.

@@ -135,7 +135,7 @@ def sort_north_up(array: Located) -> Located:
     This goes by the coordinates y and x.
     Coordinates that only count pixels tell nothing of north.
     """
-    against = [axis for axis, sign in (("y", -1), ("x", 1)) if _direction(array, axis) == -sign]
+    against = [axis for axis, sign in (("y", -1), ("x", 1)) if _find_direction(array, axis) == -sign]
     if not against:
         return array
     turned = array.isel({axis: slice(None, None, -1) for axis in against})
@@ -146,7 +146,7 @@ def sort_north_up(array: Located) -> Located:
     return placed
 
 
-def _direction(array: xr.DataArray | xr.Dataset, axis: str) -> int:
+def _find_direction(array: xr.DataArray | xr.Dataset, axis: str) -> int:
     """Return the sign of a coordinate's steps; 0 where it has no position."""
     if axis not in array.coords or axis not in array.dims or array.sizes[axis] < 2:
         return 0

@@ -53,20 +53,20 @@ def _hide_layer(layer: xr.DataArray, hidden: xr.DataArray, nodata: float | None)
     kept = ~hidden if fill is None or np.isnan(fill) else ~hidden & (plain != plain.dtype.type(fill))
     if nodata is None or plain.dtype.kind == "f":
         made = plain.astype(np.result_type(plain.dtype, np.float32)).where(kept)
-        made.encoding = _encoding(layer, fill)
+        made.encoding = _make_encoding(layer, fill)
     else:
-        made = plain.where(kept, _value(nodata, plain)).assign_attrs({"_FillValue": float(nodata)})
+        made = plain.where(kept, _choose_fill_value(nodata, plain)).assign_attrs({"_FillValue": float(nodata)})
         made.encoding = {key: value for key, value in layer.encoding.items() if key not in FILLS}
     return made.transpose(*layer.dims)
 
 
-def _value(nodata: float, layer: xr.DataArray) -> Any:
+def _choose_fill_value(nodata: float, layer: xr.DataArray) -> Any:
     if not fits(float(nodata), layer.dtype):
         raise CubeError(f"{layer.name or 'The cube'} holds {layer.dtype}, which has no nodata value {nodata}.")
     return layer.dtype.type(nodata)
 
 
-def _encoding(layer: xr.DataArray, fill: float | None) -> dict[str, Any]:
+def _make_encoding(layer: xr.DataArray, fill: float | None) -> dict[str, Any]:
     """Return the encoding of `layer` for floats with NaN.
 
     A file of integers needs a nodata value for NaN; without one it must hold floats.

@@ -51,7 +51,7 @@ def attributes(name: str, tags: Mapping[str, Any], level: str | None, packed: st
         raise SceneError(
             f"Scene {name} has the radiometry tag '{found['radiometry']}', its scale and offset say {packed}."
         )
-    found |= {"level": _level(name, low.get("level"), level) or "", "datetime": _datetime(name, low) or ""}
+    found |= {"level": _find_level(name, low.get("level"), level) or "", "datetime": _find_datetime(name, low) or ""}
     return {key: value for key, value in found.items() if value}
 
 
@@ -68,7 +68,7 @@ def name_reason(radiometry: str | None, reason: str) -> dict[str, str]:
     return {RADIOMETRY_REASON: f"{radiometry}: {reason}"} if radiometry else {}
 
 
-def _level(name: str, tag: Any, asked: str | None) -> str | None:
+def _find_level(name: str, tag: Any, asked: str | None) -> str | None:
     if asked is not None and asked not in LEVELS:
         raise SceneError(f"No level '{asked}': known are {', '.join(LEVELS)}.")
     said = str(tag).upper() if tag else None
@@ -80,10 +80,10 @@ def _level(name: str, tag: Any, asked: str | None) -> str | None:
     return asked or said or (in_name[1] if in_name else None)
 
 
-def _datetime(name: str, tags: Mapping[str, Any]) -> str | None:
+def _find_datetime(name: str, tags: Mapping[str, Any]) -> str | None:
     if tags.get("datetime"):
-        return _iso(name, str(tags["datetime"]))
-    return parse_sensing_time(name) or _tiff_date(str(tags.get("tifftag_datetime", "")))
+        return _parse_iso(name, str(tags["datetime"]))
+    return parse_sensing_time(name) or _parse_tiff_date(str(tags.get("tifftag_datetime", "")))
 
 
 def parse_sensing_time(name: str) -> str | None:
@@ -91,35 +91,35 @@ def parse_sensing_time(name: str) -> str | None:
 
     In names of Sentinel-2 products and their bands that is the sensing time.
     """
-    dates = (_date(match.groups()) for match in _DATE.finditer(name))
+    dates = (_make_date(match.groups()) for match in _DATE.finditer(name))
     return next((date for date in dates if date), None)
 
 
-def _iso(name: str, text: str) -> str:
+def _parse_iso(name: str, text: str) -> str:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
         needed = "needed is ISO 8601, such as 2021-05-27T10:20:21Z"
         raise SceneError(f"Scene {name} has the datetime tag '{text}'; {needed}.") from None
-    return _utc(when)
+    return _format_utc(when)
 
 
-def _date(parts: Iterable[str | None]) -> str | None:
+def _make_date(parts: Iterable[str | None]) -> str | None:
     year, month, day, hour, minute, second = (int(part or 0) for part in parts)
     try:
-        return _utc(datetime(year, month, day, hour, minute, second))
+        return _format_utc(datetime(year, month, day, hour, minute, second))
     except ValueError:
         return None
 
 
-def _tiff_date(text: str) -> str | None:
+def _parse_tiff_date(text: str) -> str | None:
     try:
-        return _utc(datetime.strptime(text, _TIFF_DATE))
+        return _format_utc(datetime.strptime(text, _TIFF_DATE))
     except ValueError:
         return None
 
 
-def _utc(when: datetime) -> str:
+def _format_utc(when: datetime) -> str:
     """Times without a zone are UTC, as in all Sentinel-2 products."""
     aware = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     return aware.isoformat().replace("+00:00", "Z")

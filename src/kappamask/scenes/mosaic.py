@@ -32,7 +32,7 @@ def mosaic(paths: Files, *, band: int | None = None) -> xr.DataArray:
     SceneError if the files differ in CRS, pixel size or classes, if their pixels do not coincide, or if they are no
     bytes.
     """
-    return _merge_masks(paths, _frame(paths, band), band)
+    return _merge_masks(paths, _find_common_grid(paths, band), band)
 
 
 def mosaic_of_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
@@ -53,19 +53,19 @@ def stack_masks(paths: Files) -> xr.DataArray:
     """
     by_date: dict[str, list[str | Path]] = {}
     for path in paths:
-        by_date.setdefault(_date(Path(path)), []).append(path)
+        by_date.setdefault(_find_date(Path(path)), []).append(path)
     if not by_date:
         raise SceneError("No mask files are given.")
-    frame = _frame(paths)
+    frame = _find_common_grid(paths)
     layers = [_merge_masks(by_date[date], frame) for date in sorted(by_date)]
     _check_alike([by_date[date][0] for date in sorted(by_date)], layers)
     dates = np.array([np.datetime64(date, "ns") for date in sorted(by_date)])
     return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
 
 
-def _frame(paths: Files, band: int | None = None) -> GeoBox:
+def _find_common_grid(paths: Files, band: int | None = None) -> GeoBox:
     """Return the grid that holds all of these files, which must lie on one."""
-    grids = [_grid(read_mask(path, band=band)) for path in paths]
+    grids = [_make_grid(read_mask(path, band=band)) for path in paths]
     first = grids[0]
     for path, grid in zip(paths, grids, strict=True):
         if not _is_on_grid(grid, first):
@@ -79,7 +79,7 @@ def _merge_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.Dat
     masks = [read_mask(path, band=band) for path in paths]
     whole = dask.array.full((frame.height, frame.width), NODATA_CODE, np.uint8)
     for mask in masks:
-        box = _pixel_box(_grid(mask), frame)
+        box = _pixel_box(_make_grid(mask), frame)
         around = [(box.bottom, frame.height - box.top), (box.left, frame.width - box.right)]
         layer = dask.array.pad(mask.data, around, constant_values=NODATA_CODE)
         whole = dask.array.where(whole == NODATA_CODE, layer, whole)
@@ -93,17 +93,17 @@ def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
     for path, mask in zip(paths, masks, strict=True):
         if mask.dtype != np.uint8:
             raise SceneError(f"{Path(path).name} holds {mask.dtype}; needed are bytes: gdal_translate -ot Byte.")
-        if _classes(mask) != _classes(masks[0]):
+        if _list_classes(mask) != _list_classes(masks[0]):
             raise SceneError(
                 f"{Path(path).name} has other classes than {Path(paths[0]).name}; masks put together need one scheme."
             )
 
 
-def _classes(mask: xr.DataArray) -> tuple[str, list[tuple[int, str]]]:
+def _list_classes(mask: xr.DataArray) -> tuple[str, list[tuple[int, str]]]:
     return str(mask.attrs.get("scheme", KAPPAMASK)), [(one.value, one.name) for one in legend(mask)]
 
 
-def _grid(mask: xr.DataArray) -> GeoBox:
+def _make_grid(mask: xr.DataArray) -> GeoBox:
     return GeoBox((mask.sizes["y"], mask.sizes["x"]), mask.rio.transform(), mask.rio.crs)
 
 
@@ -124,7 +124,7 @@ def _pixel_box(grid: GeoBox, frame: GeoBox) -> BoundingBox:
     return BoundingBox(column, row, column + grid.width, row + grid.height)
 
 
-def _date(path: Path) -> str:
+def _find_date(path: Path) -> str:
     found = read_mask(path).attrs.get("datetime") or parse_sensing_time(path.name)
     if not found:
         raise SceneError(f"{path.name} tells no date: needed is one in its name, as mask_2018-02-02.tif.")

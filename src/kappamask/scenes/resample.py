@@ -39,7 +39,7 @@ GDAL_KERNELS: Final = {"nearest": Resampling.nearest, "bilinear": Resampling.bil
 KERNELS: Final[dict[str, str | Kernel]] = {
     "nearest": (1, lambda away: (np.abs(away) < HALF).astype(np.float64)),
     "bilinear": "bilinear",
-    "cubic": (2, lambda away: _cubic(np.abs(away))),
+    "cubic": (2, lambda away: _cubic_weights(np.abs(away))),
     "sinc": "sinc",
 }
 """nearest repeats pixels, as back-ends do; cubic is GDAL's (Keys 1981, a = -1/2). sinc, without a window, is
@@ -117,7 +117,7 @@ def resample_window(
     """
     source, wanted = read_grid(dataset), window.toslices()
     if not is_aligned(source, target):
-        return _warp(dataset, bands, window, target, kernel, nodata)
+        return _warp_window(dataset, bands, window, target, kernel, nodata)
 
     def layer(number: int) -> NDArray[Any]:
         read: Read = lambda y, x: read_window(dataset, number, y, x)  # noqa: E731
@@ -126,7 +126,7 @@ def resample_window(
     return np.stack([layer(number) for number in bands])
 
 
-def _warp(
+def _warp_window(
     dataset: DatasetReader, bands: list[int], window: Window, target: GeoBox, kernel: str, nodata: float
 ) -> NDArray[Any]:
     if kernel not in GDAL_KERNELS:
@@ -142,7 +142,7 @@ def is_aligned(source: GeoBox, target: GeoBox) -> bool:
     """Tell whether `source` covers `target`, and its pixels hold whole ones of `target`."""
     if source.crs != target.crs or any(grid.transform.e != -grid.transform.a for grid in (source, target)):
         return False
-    ratio, (row, column) = source.transform.a / target.transform.a, _begin(source, target)
+    ratio, (row, column) = source.transform.a / target.transform.a, _find_begin(source, target)
     left = (source.height * ratio - row - target.height, source.width * ratio - column - target.width)
     whole = all(abs(pixels - round(pixels)) <= TOLERANCE_PX for pixels in (ratio, row, column))
     return whole and ratio >= 1 - TOLERANCE_PX and min(row, column, *left) >= -TOLERANCE_PX
@@ -159,12 +159,12 @@ def resample_aligned(
     lengths = (source.height, source.width)
     (rows, down), (columns, across) = (
         line_weights(part.start + round(begin), part.stop - part.start, ratio, length, kernel)
-        for part, begin, length in zip(wanted, _begin(source, target), lengths, strict=True)
+        for part, begin, length in zip(wanted, _find_begin(source, target), lengths, strict=True)
     )
     return apply_weights(read(rows, columns), down, across, nodata)
 
 
-def _begin(source: GeoBox, target: GeoBox) -> tuple[float, float]:
+def _find_begin(source: GeoBox, target: GeoBox) -> tuple[float, float]:
     """Row and column at which `target` begins in `source`, in pixels of `target`."""
     size = target.transform.a
     return (source.transform.f - target.transform.f) / size, (target.transform.c - source.transform.c) / size
@@ -186,14 +186,16 @@ def apply_weights(read: NDArray[Any], down: Any, across: Any, nodata: float) -> 
     """
     there = np.isfinite(read) & (read != nodata)
     if there.all():
-        return _to_dtype(_product(down, read, across), read.dtype, nodata)
+        return _to_dtype(_apply_along_axes(down, read, across), read.dtype, nodata)
     held = there.astype(np.float32)
-    values = _product(down, np.where(there, read, 0), across) / np.maximum(_product(down, held, across), HALF)
+    values = _apply_along_axes(down, np.where(there, read, 0), across) / np.maximum(
+        _apply_along_axes(down, held, across), HALF
+    )
     stored = _to_dtype(values, read.dtype, nodata)
     return np.where(_repeat_mask(down, there, across), stored, stored.dtype.type(nodata))
 
 
-def _product(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32]:
+def _apply_along_axes(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32]:
     """Along x first, where pixels are fewer."""
     wide = across @ np.ascontiguousarray(values.T, dtype=np.float32)
     return np.asarray(down @ np.ascontiguousarray(wide.T))
@@ -205,7 +207,7 @@ def _repeat_mask(down: Any, there: NDArray[np.bool_], across: Any) -> NDArray[np
     return np.asarray(there[np.ix_(rows, columns)])
 
 
-def _cubic(away: NDArray[np.float64]) -> NDArray[np.float64]:
+def _cubic_weights(away: NDArray[np.float64]) -> NDArray[np.float64]:
     near, far = (1.5 * away - 2.5) * away**2 + 1, ((-0.5 * away + 2.5) * away - 4) * away + 2
     return np.where(away <= 1, near, np.where(away < 2, far, 0))
 

@@ -44,12 +44,12 @@ def missing_within_swath(path: Path) -> float:
     valid = codes != NODATA_CODE
     if not valid.any():
         return 0.0
-    hull = shapely.convex_hull(shapely.MultiPoint(_outermost(valid)))
+    hull = shapely.convex_hull(shapely.MultiPoint(_outermost_corners(valid)))
     seen = geometry_mask([hull], codes.shape, Affine.identity(), invert=True)
     return float((seen & ~valid).sum() / codes.size)
 
 
-def _outermost(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _outermost_corners(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Return the outer corners (x, y) of each row's first and last valid pixel.
 
     No other point can be a corner of the convex hull.

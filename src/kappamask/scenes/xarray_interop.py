@@ -103,11 +103,11 @@ def align_mask(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
 def _align_axes(mask: xr.DataArray, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     """Order y and x of `mask` as those of `data` are."""
     both = [dim for dim in ("y", "x") if dim in mask.coords and dim in data.coords and mask.sizes[dim] > 1]
-    against = [dim for dim in both if data.sizes[dim] > 1 and _grows(mask[dim]) != _grows(data[dim])]
+    against = [dim for dim in both if data.sizes[dim] > 1 and _is_growing(mask[dim]) != _is_growing(data[dim])]
     return mask.isel({dim: slice(None, None, -1) for dim in against})
 
 
-def _grows(places: xr.DataArray) -> bool:
+def _is_growing(places: xr.DataArray) -> bool:
     return bool(places[0] < places[-1])
 
 
@@ -145,7 +145,7 @@ def _to_cube(dataset: xr.Dataset, bands: Any = None) -> xr.DataArray:
 
     Names as rioxarray's `band_as_variable` has them are in `long_name`.
     """
-    labels = {name: _label(variable) for name, variable in dataset.data_vars.items()}
+    labels = {name: _find_band_label(variable) for name, variable in dataset.data_vars.items()}
     if are_numbered([str(name) for name in dataset.data_vars]) and not any(_bands_of_descriptions(dataset)):
         return to_cube("Dataset", dataset, bands, None)
     return to_cube("Dataset", dataset.rename({name: label for name, label in labels.items() if label}), bands, None)
@@ -156,9 +156,9 @@ def _bands_of_descriptions(dataset: xr.Dataset) -> list[str | None]:
 
 
 def _has_bands(dataset: xr.Dataset) -> bool:
-    return "bands" in dataset.dims or any(map(_label, dataset.data_vars.values()))
+    return "bands" in dataset.dims or any(map(_find_band_label, dataset.data_vars.values()))
 
 
-def _label(variable: xr.DataArray) -> str | None:
+def _find_band_label(variable: xr.DataArray) -> str | None:
     described = str(variable.attrs.get("long_name", ""))
     return band_name(str(variable.name)) or band_name(described)

@@ -28,7 +28,7 @@ def compare_architectures(plan: "Plan", names: Sequence[str], notify: Callable[[
     rows: list[Row] = []
     for row in train_architectures(plan, names, _compute_dice, notify, simulated=simulated):
         rows.append(row)
-        texts = {"json": json.dumps(_document(plan, rows), indent=1) + "\n", "md": format_table(rows)}
+        texts = {"json": json.dumps(_make_document(plan, rows), indent=1) + "\n", "md": format_table(rows)}
         for suffix, text in texts.items():
             with atomic_write(plan.out / f"grid.{suffix}") as draft:
                 draft.write_text(text, encoding="utf-8")
@@ -37,18 +37,18 @@ def compare_architectures(plan: "Plan", names: Sequence[str], notify: Callable[[
 
 def format_table(rows: Sequence[Row]) -> str:
     """Format rows of `train_architectures` as the paper's table, Markdown; dice in percent."""
-    from kappamask.evaluation.tables import LABELS, markdown_table
+    from kappamask.evaluation.tables import LABELS, format_markdown_table
 
     classes = [name for name in rows[0]["test"] if any(row["test"][name] is not None for row in rows)]
     head = [*HEAD, *(LABELS[name] for name in classes), *ENDING]
-    return "\n".join(markdown_table(head, [[*_cells(row, classes)] for row in rows])) + "\n"
+    return "\n".join(format_markdown_table(head, [[*_iter_cells(row, classes)] for row in rows])) + "\n"
 
 
-def _cells(row: Row, classes: Sequence[str]) -> Iterator[str]:
+def _iter_cells(row: Row, classes: Sequence[str]) -> Iterator[str]:
     kind, depth, filters = [*row["architecture"].split("-"), NONE, NONE][:3]
     yield from (TITLES[kind], depth, filters, f"{row['parameters']:,}")
-    yield from (_percent(row["test"][name]) for name in classes)
-    yield from (_percent(row["validation"]), _of_paper(TITLES[kind], depth, filters))
+    yield from (_format_percent(row["test"][name]) for name in classes)
+    yield from (_format_percent(row["validation"]), _of_paper(TITLES[kind], depth, filters))
     yield from (str(row["steps"]), f"{row['hours']:.2f}")
 
 
@@ -58,14 +58,14 @@ def _of_paper(title: str, depth: str, filters: str) -> str:
 
     printed = {(one["architecture"], str(one["depth"]), str(one["filters"])): one["dice"] / 100
                for one in paper()["architectures"]}  # fmt: skip
-    return _percent(printed.get((title, depth, filters)))
+    return _format_percent(printed.get((title, depth, filters)))
 
 
-def _percent(value: float | None) -> str:
+def _format_percent(value: float | None) -> str:
     return NONE if value is None else f"{value:.1%}"
 
 
-def _document(plan: "Plan", rows: Sequence[Row]) -> Row:
+def _make_document(plan: "Plan", rows: Sequence[Row]) -> Row:
     from kappamask.training.export import find_commit
 
     plan_used = json.loads((plan.out / "plan.json").read_text(encoding="utf-8"))

@@ -96,7 +96,7 @@ def cut_out(patch: Patch) -> CutOut | None:
         return None
     scene = patch.stack(BANDS)
     ground = _estimate_ground(scene, clear)
-    body, shade, rim = _fade(cloud), _fade(shadow), (_fade(cloud | shadow) > 0) & ~cloud & ~shadow
+    body, shade, rim = _fade_mask(cloud), _fade_mask(shadow), (_fade_mask(cloud | shadow) > 0) & ~cloud & ~shadow
     opacity = np.clip((scene[B02] - ground[B02]) / (CLOUD_B02 - ground[B02]), 0, 1)
     passed = np.where(body > 0, 1 - np.nan_to_num(opacity), 1).astype(np.float32)
     both = [
@@ -131,7 +131,7 @@ def _measure_shadow(scene: FloatArray, ground: FloatArray, weight: FloatArray) -
     return np.asarray(1 - weight * (1 - smooth), np.float32)
 
 
-def _fade(mask: NDArray[np.bool_]) -> FloatArray:
+def _fade_mask(mask: NDArray[np.bool_]) -> FloatArray:
     """Return 1 in `mask`, falling to 0 over `RIM_PX` pixels around it."""
     if not mask.any():
         return np.zeros(mask.shape, np.float32)

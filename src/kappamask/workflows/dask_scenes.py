@@ -9,10 +9,9 @@ from typing import Any
 
 from kappamask.models import SceneError
 from kappamask.models.errors import describe_error, require_extra
-from kappamask.workflows.mask_files import make_absolute
 from kappamask.workflows.one_scene import Result, count_cores, write_mask_files
 from kappamask.workflows.progress import Notify, no_progress
-from kappamask.workflows.scene_options import SceneOptions
+from kappamask.workflows.scene_options import SceneOptions, make_absolute
 
 __all__ = ["iter_dask_results"]
 
@@ -58,7 +57,7 @@ def _open_client(scheduler: str | None, count: int) -> Iterator[tuple[Any, int]]
     from distributed import Client, LocalCluster
 
     if scheduler:
-        with _connect(scheduler) as client:
+        with _connect_scheduler(scheduler) as client:
             yield client, 0
         return
     workers = max(1, min(count, count_cores() // CORES_PER_WORKER))
@@ -73,7 +72,7 @@ def _open_client(scheduler: str | None, count: int) -> Iterator[tuple[Any, int]]
         yield client, max(1, count_cores() // workers)
 
 
-def _connect(scheduler: str) -> Any:
+def _connect_scheduler(scheduler: str) -> Any:
     from distributed import Client
 
     try:

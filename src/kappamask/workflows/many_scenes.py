@@ -12,7 +12,6 @@ from kappamask.models import RadiometryError, SceneError
 from kappamask.models.errors import describe_error
 from kappamask.models.hints import option
 from kappamask.workflows.dask_scenes import iter_dask_results
-from kappamask.workflows.mask_files import is_finished, list_targets
 from kappamask.workflows.one_scene import (
     DEFAULTS,
     Result,
@@ -23,7 +22,7 @@ from kappamask.workflows.one_scene import (
     write_mask_files,
 )
 from kappamask.workflows.progress import Notify, Progress, ProgressFactory, print_line, progress_bar
-from kappamask.workflows.scene_options import EXTRAS, SceneOptions
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions, is_finished, list_targets
 
 if TYPE_CHECKING:
     from kappamask.udf.stream import Stream
@@ -76,8 +75,8 @@ def plan_mask(scene: str, output: Path, options: SceneOptions, *, overwrite: boo
     skipped = not overwrite and is_finished(scene, files, options.make_record(scene), verify_pixels=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {
-        "scene": scene, "level": stream.prepared.spec.level, "bands": [str(band) for band in cube["bands"].values],
-        "used_bands": list(stream.prepared.spec.bands), **reading, **size, "windows": stream.window_count,
+        "scene": scene, "level": stream.first_part.spec.level, "bands": [str(band) for band in cube["bands"].values],
+        "used_bands": list(stream.first_part.spec.bands), **reading, **size, "windows": stream.window_count,
         "megapixels": round(size["width"] * size["height"] * size["dates"] / 1e6, 3),
         "memory_mb": _estimate_memory_mb(stream),
         "files": [str(path) for path in (*files, *(output.with_suffix(EXTRAS[word]) for word in options.extras))],
@@ -95,7 +94,7 @@ def _describe_radiometry(attributes: Any, encoding: Any, options: SceneOptions) 
 
 
 def _estimate_memory_mb(stream: "Stream") -> int:
-    cube = stream.prepared.cube
+    cube = stream.first_part.cube
     rows = min(ROWS_IN_MEMORY, cube.sizes["y"]) * cube.sizes["x"] * cube.sizes["bands"] * cube.dtype.itemsize
     return int(FIXED_MB + rows / 2**20)
 

@@ -140,7 +140,7 @@ def _name_subset(bands: str) -> str:
 
 def format_networks(networks: Iterable[Facts]) -> list[str]:
     """Format the list of networks as a table of lines."""
-    return _align([_format_row(one) for one in networks])
+    return _align_columns([_format_row(one) for one in networks])
 
 
 def _format_row(facts: Facts) -> list[str]:
@@ -155,7 +155,7 @@ def format_network(facts: Facts) -> list[str]:
     lines = [f"{key:<12}{_to_text(facts[key])}" for key in PLAIN_FACTS]
     if facts["training"]:
         rows = [[key.replace("_", " "), _to_text(value)] for key, value in facts["training"].items()]
-        lines += ["", "Training", *_align(rows)]
+        lines += ["", "Training", *_align_columns(rows)]
     if facts["scores"]["bands"]:
         lines += ["", "Dice on a labelled scene, by the bands given", *_format_band_scores(facts["scores"]["bands"])]
     if facts["scores"]["scenes"]:
@@ -168,7 +168,7 @@ def _format_band_scores(scores: Sequence[Mapping[str, Any]]) -> list[str]:
     names = list(dict.fromkeys(name for one in scores for name in one["dice"]))
     rows = [[*(f"{one['dice'][name]:.2f}" if name in one["dice"] else "" for name in names)] for one in scores]
     heads = [f"{' '.join(one['bands'])}" for one in scores]
-    return _align([["", *names], *([head, *row] for head, row in zip(heads, rows, strict=True))])
+    return _align_columns([["", *names], *([head, *row] for head, row in zip(heads, rows, strict=True))])
 
 
 def _format_scene_scores(scores: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -179,10 +179,10 @@ def _format_scene_scores(scores: Sequence[Mapping[str, Any]]) -> list[str]:
         [MEASURES.get(measure, measure), *(cells.get((measure, subset), "") for subset in subsets)]
         for measure in measures
     ]
-    return _align([["", *map(_name_subset, subsets)], *rows])
+    return _align_columns([["", *map(_name_subset, subsets)], *rows])
 
 
-def _align(rows: Sequence[Sequence[str]]) -> list[str]:
+def _align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Pad the cells of each column to the same width."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from kappamask.models import SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.errors import require_extra
-from kappamask.workflows.mask_files import is_finished, list_targets
 from kappamask.workflows.progress import Notify, ProgressFactory, dask_progress, progress_bar
-from kappamask.workflows.scene_options import EXTRAS, SceneOptions
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions, is_finished, list_targets
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -153,7 +152,7 @@ def write_mask_files(
         files = _write_all(scene, output, options, progress, warn, record)
     elif missing := _missing_extras(output, options.extras):
         files += _add_extras(missing, scene, open_cube(scene, options), files)
-    return _summarise(scene, files, perf_counter() - started) | ({"skipped": True} if skipped else {})
+    return _summarise_mask(scene, files, perf_counter() - started) | ({"skipped": True} if skipped else {})
 
 
 def count_cores() -> int:
@@ -199,7 +198,7 @@ def _write_all(
     require_date_for_stac(options.extras, output, cube)
     preview = _make_preview(cube, options)
     stream = prepare_scene_stream(preview.watched if preview else cube, options)
-    check_mask(stream.template()["mask"], output)
+    check_mask(stream.make_template()["mask"], output)
     check_cleaning(stream, options)
     if options.pixel_m is None and (warning := _pixel_size_warning(cube, options.resolution)):
         warn(warning)
@@ -217,7 +216,7 @@ def check_cleaning(stream: "Stream", options: SceneOptions) -> None:
     from kappamask.udf.pixel_size import infer_pixel_m
 
     if options.cleaning and options.pixel_m is None:
-        infer_pixel_m(stream.template()["mask"])
+        infer_pixel_m(stream.make_template()["mask"])
 
 
 def _make_preview(cube: "xr.DataArray", options: SceneOptions) -> "Preview | None":
@@ -239,7 +238,7 @@ def _clean_and_convert(spooled: "SpooledMask", options: SceneOptions) -> "xr.Dat
     return to_scheme(mask, options.scheme)
 
 
-def _summarise(scene: str, files: list[Path], seconds: float) -> Result:
+def _summarise_mask(scene: str, files: list[Path], seconds: float) -> Result:
     """Summarise a mask from its file as it was written."""
     from kappamask.scenes import read_mask
 
@@ -254,8 +253,7 @@ def _count_classes(mask: "xr.DataArray") -> dict[str, dict[str, float]]:
 
     Of bits, those of KappaMask's classes.
     """
-    from kappamask.scenes.statistics import class_pixels
-    from kappamask.scenes.writers.captions import class_percentages
+    from kappamask.scenes.statistics import class_percentages, class_pixels
 
     counts, _ = class_pixels(mask)
     area = max(sum(counts.values()), 1)

@@ -187,17 +187,17 @@ def render_jobs(parts: "Sequence[JobRecord]", rows: int) -> "Group":
 
     ordered = sorted(parts, key=lambda part: (part.state != "planned", part.changed))
     messages = [Text(f"{part.label}: {part.message}") for part in ordered if part.message][-MESSAGES:]
-    return Group(Text(_summary(parts), style="bold"), _table(ordered[-rows:]), *messages)
+    return Group(Text(_format_summary(parts), style="bold"), _make_table(ordered[-rows:]), *messages)
 
 
-def _summary(parts: "Sequence[JobRecord]") -> str:
+def _format_summary(parts: "Sequence[JobRecord]") -> str:
     counts = ", ".join(f"{count} {state}" for state, count in Counter(part.state.value for part in parts).items())
     costs = [part.costs for part in parts if part.costs is not None]
     spent = f"{sum(costs):g} credits so far" if costs else "no credits reported yet"
     return f"{len(parts)} job{'s' * (len(parts) != 1)}: {counts}; {spent}"
 
 
-def _table(parts: "Sequence[JobRecord]") -> "Table":
+def _make_table(parts: "Sequence[JobRecord]") -> "Table":
     from rich.table import Table
     from rich.text import Text
 

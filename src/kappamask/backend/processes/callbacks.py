@@ -66,7 +66,7 @@ class Callback:
         Returns float32, or uint8 where `linear_scale_range` ends the graph and its limits call for it.
         """
         evaluation = _Evaluation(self, {name: decode_nodata(cube) for name, cube in cubes.items()})
-        last = self._result()
+        last = self._find_result_node()
         if last["process_id"] == "linear_scale_range":
             scale = ScaleRange.parse(self.parent, last["arguments"])
             return scale(evaluation.array(last["arguments"]["x"]))
@@ -75,7 +75,7 @@ class Callback:
             result = xr.full_like(next(iter(evaluation.cubes.values())), result)
         return result.astype(np.float32).drop_attrs(deep=False)
 
-    def _result(self) -> dict[str, Any]:
+    def _find_result_node(self) -> dict[str, Any]:
         return next(node for node in self.nodes.values() if node.get("result"))
 
     def _check_result(self) -> None:
@@ -114,14 +114,14 @@ class _Evaluation:
         """Compute a node's value: a cube, or a number from numbers."""
         name, arguments = node["process_id"], node["arguments"]
         if name in ELEMENTWISE:
-            return self._elementwise(name, arguments)
+            return self._apply_elementwise(name, arguments)
         if name in REDUCERS:
-            return self._reduce(name, arguments)
+            return self._reduce_array(name, arguments)
         if name in ARRAYS:
-            return self._array(name, arguments)
+            return self._compute_array(name, arguments)
         if name == "linear_scale_range":
             return ScaleRange.parse(self.callback.parent, arguments).scale(self.array(arguments["x"]))
-        return self._element(arguments)
+        return self._take_element(arguments)
 
     def value(self, argument: Any) -> Any:
         """Resolve an argument: a literal, a parameter, another node's value, or a list of these."""
@@ -131,7 +131,7 @@ class _Evaluation:
             return argument
         if "from_node" in argument:
             return self.node(argument.get("node") or self.callback.nodes[argument["from_node"]])
-        return self._parameter(str(argument.get("from_parameter")))
+        return self._get_parameter(str(argument.get("from_parameter")))
 
     def array(self, argument: Any) -> xr.DataArray:
         """Resolve an argument that must be a cube."""
@@ -140,7 +140,7 @@ class _Evaluation:
             return value
         raise self.callback.make_error(f"a process got {value!r} where it needs pixels")
 
-    def _parameter(self, name: str) -> Any:
+    def _get_parameter(self, name: str) -> Any:
         known = {**self.callback.constants, **self.cubes}
         if name not in known:
             raise self.callback.make_error(
@@ -148,7 +148,7 @@ class _Evaluation:
             )
         return known[name]
 
-    def _elementwise(self, name: str, arguments: dict[str, Any]) -> Any:
+    def _apply_elementwise(self, name: str, arguments: dict[str, Any]) -> Any:
         names, function = ELEMENTWISE[name]
         if missing := [key for key in names if key not in arguments]:
             raise self.callback.make_error(f"{name} lacks {', '.join(missing)}")
@@ -166,7 +166,7 @@ class _Evaluation:
                 result = result.where(np.logical_not(decides(value)), outcome)
         return result
 
-    def _reduce(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
+    def _reduce_array(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
         given = arguments.get("data")
         data = self.array(given)
         dimension = VALUE_DIM if isinstance(given, list) else self.callback.dimension
@@ -174,7 +174,7 @@ class _Evaluation:
             raise self.callback.make_error(f"{name} needs a list of values, and got a single one")
         return REDUCERS[name](data, dimension, arguments.get("ignore_nodata", True))
 
-    def _array(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
+    def _compute_array(self, name: str, arguments: dict[str, Any]) -> xr.DataArray:
         """Compute an array along the callback's dimension, which its first argument must have."""
         first, second = ARRAYS[name]
         if missing := [key for key in (first, second) if key not in arguments]:
@@ -192,7 +192,7 @@ class _Evaluation:
             return given
         raise self.callback.make_error(f"quantiles got {given!r}; give numbers from 0 to 1, or the number of parts")
 
-    def _element(self, arguments: dict[str, Any]) -> xr.DataArray:
+    def _take_element(self, arguments: dict[str, Any]) -> xr.DataArray:
         data, dimension = self.array(arguments.get("data")), str(self.callback.dimension)
         labels = [str(label) for label in data[dimension].values]
         label, index = arguments.get("label"), arguments.get("index")

@@ -133,7 +133,7 @@ def _check_dimension(process: str, cube: Any, name: str) -> None:
         raise api_error("DimensionNotAvailable", f"{process}: no dimension {name}; there are {', '.join(have)}.")
 
 
-def _ndvi(args: ProcessArgs, env: EvalEnv) -> Any:
+def _check_ndvi(args: ProcessArgs, env: EvalEnv) -> Any:
     """Check the added band's name: openEO's BandExists where openeo-driver's dry run fails without a code."""
     metadata = args.get_required("data").metadata
     check_target_band(metadata.band_names if metadata.has_band_dimension() else [], args.get("target_band"))
@@ -144,7 +144,7 @@ CHECKED: dict[str, Function] = {
     "load_stac": _load_stac, "apply_neighborhood": _apply_neighborhood, "apply": _apply,
     "apply_dimension": _apply_dimension, "reduce_dimension": _reduce_dimension,
     "aggregate_temporal": _aggregate_temporal, "merge_cubes": _merge_cubes, "drop_dimension": _drop_dimension,
-    "ndvi": _ndvi, "aggregate_temporal_period": _aggregate_temporal_period, "apply_kernel": _apply_kernel,
+    "ndvi": _check_ndvi, "aggregate_temporal_period": _aggregate_temporal_period, "apply_kernel": _apply_kernel,
     "add_dimension": _add_dimension, "dimension_labels": _dimension_labels,
 }  # fmt: skip
 """openEO process -> the function that checks its arguments and then calls openeo-driver's."""

@@ -49,8 +49,8 @@ class Neighborhood:
         sizes, overlaps = _by_dimension("size", size), _by_dimension("overlap", overlap)
         if "t" in overlaps:
             raise _make_error("overlap", "an overlap in t is not supported")
-        edge = _square("size", sizes, None)
-        border = _square("overlap", overlaps, 0)
+        edge = _parse_square("size", sizes, None)
+        border = _parse_square("overlap", overlaps, 0)
         if edge < MINIMUM_SIZE:
             raise _make_error("size", f"{edge} px is too small, it needs {MINIMUM_SIZE} px or more")
         if border > edge:
@@ -77,9 +77,9 @@ def _by_dimension(parameter: str, entries: Any) -> dict[str, dict[str, Any]]:
     return {e["dimension"]: e for e in entries}
 
 
-def _square(parameter: str, entries: dict[str, dict[str, Any]], default: int | None) -> int:
+def _parse_square(parameter: str, entries: dict[str, dict[str, Any]], default: int | None) -> int:
     """The one edge length in pixels; only square chunks survive the real back-end."""
-    lengths = [_pixels(parameter, entries[d]) if d in entries else default for d in ("x", "y")]
+    lengths = [_parse_pixels(parameter, entries[d]) if d in entries else default for d in ("x", "y")]
     if None in lengths:
         raise _make_error(parameter, "x and y are both needed")
     if lengths[0] != lengths[1]:
@@ -90,7 +90,7 @@ def _square(parameter: str, entries: dict[str, dict[str, Any]], default: int | N
     return int(lengths[0] or 0)
 
 
-def _pixels(parameter: str, entry: dict[str, Any]) -> int:
+def _parse_pixels(parameter: str, entry: dict[str, Any]) -> int:
     value, unit = entry.get("value"), entry.get("unit")
     if unit != "px":
         raise _make_error(parameter, f"the unit of {entry['dimension']} is {unit!r}; only 'px' is supported")

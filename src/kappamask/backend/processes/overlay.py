@@ -38,7 +38,7 @@ def hide_masked(cube: xr.DataArray, mask: xr.DataArray, replacement: float | Non
     hidden = (align(other, cube) != 0) & find_covered(other, cube)
     elsewhere: Any = False  # xarray takes any value, and declares a sentinel
     hidden = hidden.reindex({dim: cube[dim] for dim in ("t", "bands") if dim in hidden.dims}, fill_value=elsewhere)
-    return _replace(cube, values, hidden, replacement)
+    return _replace_values(cube, values, hidden, replacement)
 
 
 def hide_polygon(cube: xr.DataArray, geometries: Any, replacement: float | None, inside: bool) -> xr.DataArray:
@@ -47,10 +47,12 @@ def hide_polygon(cube: xr.DataArray, geometries: Any, replacement: float | None,
     Pixels without data stay without.
     """
     within, _ = is_inside(cube, geometries)
-    return _replace(cube, decode_nodata(cube), within if inside else ~within, replacement)
+    return _replace_values(cube, decode_nodata(cube), within if inside else ~within, replacement)
 
 
-def _replace(cube: xr.DataArray, values: xr.DataArray, hidden: xr.DataArray, replacement: float | None) -> xr.DataArray:
+def _replace_values(
+    cube: xr.DataArray, values: xr.DataArray, hidden: xr.DataArray, replacement: float | None
+) -> xr.DataArray:
     kept = values.where(~hidden, np.nan if replacement is None else replacement).where(values.notnull())
     return kept.transpose(*cube.dims).astype(np.float32)
 

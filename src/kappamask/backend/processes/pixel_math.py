@@ -37,7 +37,7 @@ ROUNDING = 1e-4
 """float32 arithmetic may put a whole number this much below itself, and cutting off fractions would lose one."""
 
 
-def _clip(x: Values, low: Values, high: Values) -> Values:
+def _clip_values(x: Values, low: Values, high: Values) -> Values:
     if not isinstance(low, xr.DataArray) and not isinstance(high, xr.DataArray) and low > high:
         raise api_error("ProcessParameterInvalid", f"clip got min {low} and max {high}; min must not exceed max.")
     bounds: Any = (low, high)  # xarray takes arrays, which its annotations do not say
@@ -51,7 +51,7 @@ ELEMENTWISE: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "add": (_XY, operator.add), "subtract": (_XY, operator.sub), "multiply": (_XY, operator.mul),
     "divide": (_XY, operator.truediv),
     "and": (_XY, lambda x, y: (x != 0) & (y != 0)), "or": (_XY, lambda x, y: (x != 0) | (y != 0)),
-    "not": (("x",), lambda x: x == 0), "absolute": (("x",), abs), "clip": (("x", "min", "max"), _clip),
+    "not": (("x",), lambda x: x == 0), "absolute": (("x",), abs), "clip": (("x", "min", "max"), _clip_values),
 }  # fmt: skip
 """openEO process -> its arguments, and the function; no data in, no data out, but for `DECISIVE`."""
 DECISIVE: dict[str, tuple[float, Callable[[Any], Any]]] = {
@@ -82,14 +82,14 @@ REDUCERS: dict[str, Reducer] = {
 """openEO reducer -> function of data, dimension and `ignore_nodata`."""
 
 
-def _concat(first: xr.DataArray, second: xr.DataArray, dim: str) -> xr.DataArray:
+def _concat_arrays(first: xr.DataArray, second: xr.DataArray, dim: str) -> xr.DataArray:
     """Concatenate two arrays; a value without the dimension counts as one element."""
     parts = [part.drop_vars(dim, errors="ignore") for part in (first, second)]
     parts = [part if dim in part.dims else part.expand_dims(dim) for part in parts]
     return xr.concat(parts, dim, coords="minimal", compat="override")
 
 
-def _quantiles(data: xr.DataArray, probabilities: Any, dim: str, skip: bool) -> xr.DataArray:
+def _compute_quantiles(data: xr.DataArray, probabilities: Any, dim: str, skip: bool) -> xr.DataArray:
     if isinstance(probabilities, int):
         probabilities = [part / probabilities for part in range(1, probabilities)]
     found = data.quantile(probabilities, dim, skipna=skip)
@@ -108,11 +108,11 @@ def compute_array(name: str, data: xr.DataArray, other: Any, dim: str, skip: boo
     other: a cube, a number or, for quantiles, the probabilities or the number of equal parts.
     """
     if name == "quantiles":
-        return _quantiles(data, other, dim, skip)
+        return _compute_quantiles(data, other, dim, skip)
     if isinstance(other, xr.DataArray) and VALUE_DIM in other.dims:
         other = other.rename({VALUE_DIM: dim}).broadcast_like(data.isel({dim: 0}, drop=True))
     value = other if isinstance(other, xr.DataArray) else xr.full_like(data.isel({dim: 0}, drop=True), other)
-    return _concat(data, value, dim)
+    return _concat_arrays(data, value, dim)
 
 
 def stack_values(values: list[Values]) -> xr.DataArray:

@@ -17,7 +17,7 @@ __all__ = ["PERIODS", "aggregate_intervals", "check_period", "filter_dates", "li
 Start = Callable[[pd.Timestamp], pd.Timestamp]
 
 
-def _months(count: int, offset: int) -> Start:
+def _make_month_period(count: int, offset: int) -> Start:
     """Make a period of `count` months, starting `offset` months after the year 0."""
 
     def start(date: pd.Timestamp) -> pd.Timestamp:
@@ -28,7 +28,7 @@ def _months(count: int, offset: int) -> Start:
     return start
 
 
-def _dekad(date: pd.Timestamp) -> pd.Timestamp:
+def _find_dekad_start(date: pd.Timestamp) -> pd.Timestamp:
     return pd.Timestamp(date.year, date.month, 1 + 10 * min((date.day - 1) // 10, 2))
 
 
@@ -36,13 +36,13 @@ PERIODS: dict[str, tuple[Start, pd.DateOffset]] = {
     "hour": (lambda date: date.floor("h"), pd.DateOffset(hours=1)),
     "day": (lambda date: date.normalize(), pd.DateOffset(days=1)),
     "week": (lambda date: date.normalize() - pd.DateOffset(days=date.weekday()), pd.DateOffset(days=7)),
-    "dekad": (_dekad, pd.DateOffset(days=11)),
-    "month": (_months(1, 0), pd.DateOffset(months=1)),
-    "season": (_months(3, 11), pd.DateOffset(months=3)),
-    "tropical-season": (_months(6, 4), pd.DateOffset(months=6)),
-    "year": (_months(12, 0), pd.DateOffset(months=12)),
-    "decade": (_months(120, 0), pd.DateOffset(years=10)),
-    "decade-ad": (_months(120, 12), pd.DateOffset(years=10)),
+    "dekad": (_find_dekad_start, pd.DateOffset(days=11)),
+    "month": (_make_month_period(1, 0), pd.DateOffset(months=1)),
+    "season": (_make_month_period(3, 11), pd.DateOffset(months=3)),
+    "tropical-season": (_make_month_period(6, 4), pd.DateOffset(months=6)),
+    "year": (_make_month_period(12, 0), pd.DateOffset(months=12)),
+    "decade": (_make_month_period(120, 0), pd.DateOffset(years=10)),
+    "decade-ad": (_make_month_period(120, 12), pd.DateOffset(years=10)),
 }
 """Period -> the start of the one that a date lies in, and a step from each start into the next period."""
 

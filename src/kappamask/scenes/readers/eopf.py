@@ -102,13 +102,13 @@ def list_images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
     Each has all its resolutions, the finest first.
     """
     found: dict[str, list[ZarrImage]] = {}
-    crs = _crs(path)
+    crs = _read_crs(path)
     for resolution in RESOLUTIONS:
         folder = path.joinpath(*group.split("/"), resolution)
         if not folder.is_dir():
             continue
         dataset = _sort_axes(open_group(path, f"{group}/{resolution}"))
-        grid = _grid(path.name, dataset, crs)
+        grid = _make_grid(path.name, dataset, crs)
         for key, variable in dataset.data_vars.items():
             label = LABELS.get(str(key)) or band_name(str(key))
             if label and variable.dims == ("y", "x"):
@@ -146,7 +146,7 @@ def nested_mapping(facts: Any, *keys: str) -> Mapping[str, Any]:
     return facts if isinstance(facts, Mapping) else {}
 
 
-def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> GeoBox:
+def _make_grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> GeoBox:
     """Make a grid from the coordinates, which are pixel centres.
 
     Raises SceneError if there are none, or if they are not north-up.
@@ -163,7 +163,7 @@ def _grid(name: str, dataset: xr.Dataset, crs: CRS | None) -> GeoBox:
     return GeoBox((len(y), len(x)), corner, crs)
 
 
-def _crs(path: Path) -> CRS | None:
+def _read_crs(path: Path) -> CRS | None:
     """Read the one coordinate reference system that the root attributes name.
 
     Raises SceneError for several, or for one that is not valid.
@@ -195,7 +195,7 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel
         raise SceneError(f"{path.name} holds no bands: needed is {BANDS[0]}/r10m/b02 and the like.")
     chosen = {band: choose_resolution(held[band], metres) for band in SENTINEL2_BANDS if band in held}
     reflective = {band: image.variable for band, image in chosen.items() if band not in AUXILIARY}
-    attrs = _facts(path, reflective, level)
+    attrs = _read_facts(path, reflective, level)
     labels = choose(
         path.name,
         list(chosen),
@@ -228,7 +228,7 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     return near.assign_coords(y=like["y"], x=like["x"])
 
 
-def _facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None) -> dict[str, Any]:
+def _read_facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None) -> dict[str, Any]:
     facts = read_attributes(path)
     name = str(nested_mapping(facts, "stac_discovery").get("id") or path.resolve().stem)
     texts, properties = f"{path.resolve().name} {name}", nested_mapping(facts, "stac_discovery", "properties")

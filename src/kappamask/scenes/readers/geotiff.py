@@ -45,7 +45,7 @@ def band_labels(name: str, texts: Sequence[str | None], wanted: Iterable[str] | 
         named = dict(enumerate(normalise(asked), 1))
     if not named:
         raise SceneError(
-            f"{name} has no Sentinel-2 band names{_numbers(texts)}: write band descriptions (B02, B03, …), or "
+            f"{name} has no Sentinel-2 band names{_describe_numbers(texts)}: write band descriptions (B02, B03, …), or "
             f"name all {len(texts)} in order with {option('bands', ['B02', '…'])}."
         )
     labels = choose(name, list(named.values()), asked)
@@ -53,5 +53,5 @@ def band_labels(name: str, texts: Sequence[str | None], wanted: Iterable[str] | 
     return labels, [numbers[label] for label in labels]
 
 
-def _numbers(texts: Sequence[str | None]) -> str:
+def _describe_numbers(texts: Sequence[str | None]) -> str:
     return f", only numbers ({', '.join(filter(None, texts[:3]))}, …)" if are_numbered(texts) else ""

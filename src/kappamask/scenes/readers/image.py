@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
 from kappamask.scenes.grid import halve_grid, read_grid, read_window, to_stored_window, turn_north_up
-from kappamask.scenes.readers import block_cache
+from kappamask.scenes.readers.block_cache import KEPT
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, local_raster, number_type
 from kappamask.scenes.readers.stac_driver import fill_hidden, source_window
 from kappamask.scenes.resample import halve_pixels, is_aligned, resample_aligned, resample_window
@@ -99,20 +99,20 @@ class Image:
         Blocks that were read before are not decoded again.
         """
         if not self.level:
-            return self._window(rows, columns)
+            return self._read_window(rows, columns)
         wide = [
             slice(max(0, part.start - 2 * REACH), min(length, part.stop + 2 * REACH))
             for part, length in zip((rows, columns), (self.grid.height, self.grid.width), strict=True)
         ]
         inner = [slice(a.start - b.start, a.stop - b.start) for a, b in zip((rows, columns), wide, strict=True)]
-        return _hide_mixed(self._window(*wide))[inner[0], inner[1]]
+        return _hide_mixed(self._read_window(*wide))[inner[0], inner[1]]
 
-    def _window(self, rows: slice, columns: slice) -> NDArray[Any]:
+    def _read_window(self, rows: slice, columns: slice) -> NDArray[Any]:
         key = (self.source, self.version, self.band, self.half, self.nodata)
         shape = (self.grid.height, self.grid.width)
-        return block_cache.window(self._decode, key, rows, columns, shape=shape, block=self.block)
+        return KEPT.read_window(self._decode_window, key, rows, columns, shape=shape, block=self.block)
 
-    def _decode(self, rows: slice, columns: slice) -> NDArray[Any]:
+    def _decode_window(self, rows: slice, columns: slice) -> NDArray[Any]:
         finer = 2 if self.half and not self.level else 1
         within = [slice(part.start * finer, part.stop * finer) for part in (rows, columns)]
         with local_raster(self.source, **self.options) as dataset:

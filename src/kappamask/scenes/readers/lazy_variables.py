@@ -39,7 +39,7 @@ def _stored_reader(name: str, variable: xr.DataArray) -> Reader:
 
     It raises SceneError where the file is damaged.
     """
-    native, dtype = np.dtype(variable.dtype.newbyteorder("=")), _dtype(variable)
+    native, dtype = np.dtype(variable.dtype.newbyteorder("=")), _find_dtype(variable)
 
     def read(where: Slices) -> NDArray[Any]:
         try:
@@ -66,7 +66,9 @@ def lazy_upsample(source: Path, name: str, variable: xr.DataArray, ratio: int, n
         )
         return apply_weights(coarse((rows, columns)), down, across, nodata)
 
-    return _blocks(source, (variable.name, ratio, kernel), read, shape, _sides(variable, ratio), _dtype(variable))
+    return _lazy_blocks(
+        source, (variable.name, ratio, kernel), read, shape, _choose_sides(variable, ratio), _find_dtype(variable)
+    )
 
 
 def lazy_halve(source: Path, name: str, variable: xr.DataArray, nodata: float) -> Array:
@@ -81,16 +83,16 @@ def lazy_halve(source: Path, name: str, variable: xr.DataArray, nodata: float) -
     def read(where: Slices) -> NDArray[Any]:
         return halve_pixels(fine(tuple(slice(2 * part.start, 2 * part.stop) for part in where)), nodata)
 
-    sides = [-(-side // 2) for side in _sides(variable)]
-    return _blocks(source, (variable.name, "half"), read, shape, sides, _dtype(variable))
+    sides = [-(-side // 2) for side in _choose_sides(variable)]
+    return _lazy_blocks(source, (variable.name, "half"), read, shape, sides, _find_dtype(variable))
 
 
 def _lazy_array(source: Path, name: str, variable: xr.DataArray) -> Array:
     read = _stored_reader(name, variable)
-    return _blocks(source, variable.name, read, variable.shape, _sides(variable), _dtype(variable))
+    return _lazy_blocks(source, variable.name, read, variable.shape, _choose_sides(variable), _find_dtype(variable))
 
 
-def _blocks(
+def _lazy_blocks(
     source: Path, key: Any, read: Reader, shape: tuple[int, ...], sides: list[int], dtype: np.dtype[Any]
 ) -> Array:
     def block(block_info: Any) -> NDArray[Any]:
@@ -104,7 +106,7 @@ def _blocks(
     return lazy
 
 
-def _sides(variable: xr.DataArray, ratio: int = 1) -> list[int]:
+def _choose_sides(variable: xr.DataArray, ratio: int = 1) -> list[int]:
     """Choose chunk sides: whole chunks of the file, about `CHUNK` pixels along y and x.
 
     The chunks are `ratio` times as long as the file's; other dims have one chunk of the file.
@@ -115,7 +117,7 @@ def _sides(variable: xr.DataArray, ratio: int = 1) -> list[int]:
     return [-(-CHUNK // unit) * unit if dim in along else unit for dim, unit in zip(variable.dims, units, strict=True)]
 
 
-def _dtype(variable: xr.DataArray) -> np.dtype[Any]:
+def _find_dtype(variable: xr.DataArray) -> np.dtype[Any]:
     native = np.dtype(variable.dtype.newbyteorder("="))
     return np.dtype(f"u{native.itemsize}") if _is_unsigned(variable) else native
 

@@ -46,7 +46,7 @@ ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
 
 def read_packing(name: str, variable: xr.DataArray) -> tuple[float, float]:
     """Read `scale_factor` and `add_offset`; SceneError if one is not a number."""
-    scale, offset = (_numbers(name, variable, key) for key in ("scale_factor", "add_offset"))
+    scale, offset = (_parse_numbers(name, variable, key) for key in ("scale_factor", "add_offset"))
     return scale[0] if scale else 1.0, offset[0] if offset else 0.0
 
 
@@ -56,7 +56,7 @@ def merge_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
     Pixels of further declared nodata values are set to it.
     Values that no pixel can have, for the dtype lacks them, are left out. SceneError if one is not a number.
     """
-    declared = [value for key in NODATA_ATTRIBUTES for value in _numbers(name, variable, key)]
+    declared = [value for key in NODATA_ATTRIBUTES for value in _parse_numbers(name, variable, key)]
     distinct = list(dict.fromkeys(value for value in declared if fits(value, variable.dtype)))
     attrs = {key: value for key, value in variable.attrs.items() if key not in NODATA_ATTRIBUTES}
     if not distinct:
@@ -90,7 +90,7 @@ def fits(value: float, dtype: np.dtype[Any]) -> bool:
     return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
-def _numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:
+def _parse_numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:
     if key not in variable.attrs:
         return []
     declared = variable.attrs[key]
@@ -128,7 +128,7 @@ def to_cube(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: 
     labels = choose(name, [str(label) for label in cube["bands"].values], bands)
     cube = cube.sel(bands=labels).transpose(*(["t"] if "t" in cube.dims else []), "bands", "y", "x")
     radiometry = packing(name, cube.attrs.pop("packings"))
-    tags = _date(dataset) | dict(dataset.attrs) | cube.attrs
+    tags = _find_date(dataset) | dict(dataset.attrs) | cube.attrs
     attrs = attributes(name, tags, level, radiometry) | name_source(radiometry)
     if "t" in cube.dims:
         attrs.pop("datetime", None)
@@ -208,7 +208,7 @@ def _select_bands(name: str, stack: xr.DataArray, wanted: list[str] | None) -> x
     return cube.assign_coords(bands=[labels[i] for i in kept]).assign_attrs(packings=[read_packing(name, stack)])
 
 
-def _date(dataset: xr.Dataset) -> dict[str, str]:
+def _find_date(dataset: xr.Dataset) -> dict[str, str]:
     if "t" in dataset.dims or "t" not in dataset.coords or not _is_time(dataset["t"]):
         return {}
     return {"datetime": str(np.datetime_as_string(dataset["t"].values, unit="s"))}
@@ -239,7 +239,7 @@ def open_dates(path: Path) -> xr.Dataset:
     if not check_utf8(path).is_file():
         raise SceneError(f"No file {path}.")
     try:
-        dataset = xr.open_dataset(path.resolve(), engine=_engine(path), **AS_STORED)
+        dataset = xr.open_dataset(path.resolve(), engine=_find_engine(path), **AS_STORED)
     except SceneError:
         raise
     except Exception as error:  # parsers of damaged bytes raise all kinds
@@ -247,7 +247,7 @@ def open_dates(path: Path) -> xr.Dataset:
     return to_dask(path, path.name, rename_dims(dataset))
 
 
-def _engine(path: Path) -> str:
+def _find_engine(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(4)
     if start not in ENGINES:

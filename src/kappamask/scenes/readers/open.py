@@ -148,7 +148,7 @@ def open_scene(
     if resolution not in RESOLUTIONS:
         raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
     options = OpenOptions(bands, level, resampling, resolution)
-    if address := _address(path):
+    if address := _as_url(path):
         return add_scene_facts(open_item(address, *options))
     if not check_utf8(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
@@ -182,14 +182,14 @@ def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
     Raises SceneError if the product is damaged, or does not cover `like`; computing raises it as well.
     """
     scene = Path(path)
-    if _address(path) or not check_utf8(scene).exists():
+    if _as_url(path) or not check_utf8(scene).exists():
         return None
     read = read_classes if is_safe(scene) else read_classification if scene.is_dir() and is_eopf(scene) else None
     found = read(scene, like) if read else None
     return None if found is None else found.assign_attrs(to_scheme(xr.DataArray(np.uint8(0)), "SCL").attrs)
 
 
-def _address(path: str | Path) -> str | None:
+def _as_url(path: str | Path) -> str | None:
     """Return `path` as a URL if it is one, else None.
 
     `pathlib` removes a slash of a URL; it is put back.
@@ -233,7 +233,7 @@ def _is_mask_or_score_file(path: Path, _changed: int) -> bool:
     Several layers with a digit in a name may be bands that are misspelt, so they are not left out in silence.
     """
     try:
-        names = _layers(path)
+        names = _read_descriptions(path)
     except (SceneError, OSError):
         return False
     if not names or not all(names) or any(map(band_name, names)):
@@ -241,7 +241,7 @@ def _is_mask_or_score_file(path: Path, _changed: int) -> bool:
     return len(names) == 1 or not any(sign.isdigit() for sign in "".join(names))
 
 
-def _layers(path: Path) -> list[str]:
+def _read_descriptions(path: Path) -> list[str]:
     if path.suffix.lower() == ".nc":
         names = {str(name) for name in open_dataset(path).data_vars}
         return sorted(names) if names <= OWN_VARIABLES else []

@@ -124,7 +124,7 @@ def lazy_bands(path: Path, indexes: list[int]) -> Array:
     with local_raster(path) as dataset:
         grid, dtype = read_grid(dataset), number_type(dataset, indexes[0])
         by_band = dataset.interleaving is None or dataset.interleaving.name == "band"
-        height, width = _chunk(dataset.block_shapes[0], grid)
+        height, width = _choose_chunk(dataset.block_shapes[0], grid)
     band_chunks = (1,) * len(indexes) if by_band else (len(indexes),)
     bands: Array = da.map_blocks(
         _read,
@@ -137,7 +137,7 @@ def lazy_bands(path: Path, indexes: list[int]) -> Array:
     return bands
 
 
-def _chunk(block: tuple[int, int], grid: GeoBox) -> tuple[int, int]:
+def _choose_chunk(block: tuple[int, int], grid: GeoBox) -> tuple[int, int]:
     """Whole blocks of the file, about CHUNK squared pixels: strips give wide and low chunks."""
     width = min(grid.width, -(-CHUNK // block[1]) * block[1])
     rows = max(1, CHUNK * CHUNK // width)

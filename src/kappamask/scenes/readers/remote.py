@@ -87,14 +87,14 @@ def open_raster(source: str | Path) -> Iterator[DatasetReader]:
         with rasterio.Env(**ENVIRONMENT, **HTTP), rasterio.open(f"/vsicurl/{source}", driver=driver) as dataset:
             yield dataset
     except (*GDAL_ERRORS, OSError) as error:
-        _forget(source, driver)
+        _clear_gdal_cache(source, driver)
         if REFUSED.search(str(error.__cause__ or error)) and (ended := _find_expiry(source)):
             raise SceneError(_expiry_message(source, ended)) from error
         reason = str(error.__cause__ or error).replace(source, redact(source)).split("?", 1)[0].rstrip(".")
         raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
 
 
-def _forget(source: str, driver: str) -> None:
+def _clear_gdal_cache(source: str, driver: str) -> None:
     """Clear GDAL's cache of a failed address, or it stays failed in this process.
 
     What is opened so is dropped from its memory when it is closed; from what it remembers no request is made.

@@ -78,7 +78,7 @@ def is_safe(path: Path) -> bool:
         return path.is_file() and _is_zipped(path, path.stat().st_mtime_ns)
     if path.is_file():
         return METADATA.fullmatch(path.name) is not None
-    root, _ = _root(path)
+    root, _ = _find_root(path)
     return root.suffix.lower() == ".safe" or any(METADATA.fullmatch(file.name) for file in root.glob("*.xml"))
 
 
@@ -87,7 +87,7 @@ def find_product(path: Path) -> Product:
 
     Raises SceneError if some are missing, or if it has several tiles and none is chosen.
     """
-    root, granule = _root(path)
+    root, granule = _find_root(path)
     files = _list_zip(root) if root.is_file() else _list_folder(root)
     metadata = {name: found[1] for name in files if (found := METADATA.fullmatch(name))}
     if len(metadata) != 1:
@@ -101,10 +101,10 @@ def find_product(path: Path) -> Product:
     if granule not in images:
         raise SceneError(f"{root.name} holds no images in GRANULE/{granule}/IMG_DATA; get the product again.")
     (file, level), *_ = metadata.items()
-    return Product(_name(root.name), level, files[file], granule, tuple(images[granule]))
+    return Product(_bare_name(root.name), level, files[file], granule, tuple(images[granule]))
 
 
-def _root(path: Path) -> tuple[Path, str | None]:
+def _find_root(path: Path) -> tuple[Path, str | None]:
     """Return the folder or archive of the product that holds `path`, and the granule's name.
 
     The name is None where `path` is not in a granule.
@@ -147,12 +147,12 @@ def _require_one_granule(root: Path, granules: list[str]) -> str:
     tiles = ", ".join(parse_tile(granule) or granule for granule in granules)
     first = "" if root.is_dir() else "unzip it, and "
     raise SceneError(
-        f"{root.name} holds {len(granules)} tiles: {tiles}; {first}give the folder of one, as {_name(root.name)}.SAFE/"
-        f"GRANULE/{granules[0]}."
+        f"{root.name} holds {len(granules)} tiles: {tiles}; {first}give the folder of one, as "
+        f"{_bare_name(root.name)}.SAFE/GRANULE/{granules[0]}."
     )
 
 
-def _name(text: str) -> str:
+def _bare_name(text: str) -> str:
     """Return a product's name without suffixes."""
     return re.sub(r"(\.SAFE|\.zip)+$", "", text, flags=re.IGNORECASE)
 
@@ -166,18 +166,18 @@ def read_facts(product: Product, level: str | None) -> dict[str, str | int]:
     what the numbers mean.
     """
     root = _parse_metadata(product)
-    stated = _level(product, root)
-    baseline = _text(root, "PROCESSING_BASELINE")
-    tags = {"level": stated, "datetime": _text(root, "PRODUCT_START_TIME"), "processing_baseline": baseline}
+    stated = _read_level(product, root)
+    baseline = _find_text(root, "PROCESSING_BASELINE")
+    tags = {"level": stated, "datetime": _find_text(root, "PRODUCT_START_TIME"), "processing_baseline": baseline}
     known = {key: text for key, text in tags.items() if text}
     radiometry = _resolve_radiometry(product, root, baseline)
     facts: dict[str, str | int] = dict(attributes(product.name, known, level, radiometry.mode))
     facts |= name_reason(radiometry.mode, radiometry.reason) | {
         "product": product.name,
-        "platform": _text(root, "SPACECRAFT_NAME"),
+        "platform": _find_text(root, "SPACECRAFT_NAME"),
         "tile": parse_tile(product.granule) or "",
     }
-    orbit = _text(root, "SENSING_ORBIT_NUMBER")
+    orbit = _find_text(root, "SENSING_ORBIT_NUMBER")
     return {key: value for key, value in facts.items() if value} | ({"orbit": int(orbit)} if orbit.isdecimal() else {})
 
 
@@ -189,12 +189,12 @@ def _parse_metadata(product: Product) -> Element:
         raise SceneError(f"{product.metadata.name} of {product.name} cannot be read: {error}.") from error
 
 
-def _level(product: Product, root: Element) -> str:
+def _read_level(product: Product, root: Element) -> str:
     """Read the processing level from the metadata.
 
     Raises SceneError if the metadata's name, or that of the product, states another.
     """
-    level = _text(root, "PROCESSING_LEVEL").replace("Level-", "L").removesuffix("p")
+    level = _find_text(root, "PROCESSING_LEVEL").replace("Level-", "L").removesuffix("p")
     named = attributes(product.name, {}, None).get("level", level)
     for where, other in ((f"its file {product.metadata.name}", product.level), ("its name", named)):
         if level != other:
@@ -209,9 +209,9 @@ def _resolve_radiometry(product: Product, root: Element, version: str) -> Decisi
 
     Raises SceneError where the baseline contradicts the list.
     """
-    texts = [text for tag in QUANTIFICATIONS if (text := _text(root, tag))]
-    scale = 1 / _number(product, QUANTIFICATIONS[0], texts[0] if texts else "")
-    offsets = _offsets(product, root)
+    texts = [text for tag in QUANTIFICATIONS if (text := _find_text(root, tag))]
+    scale = 1 / _parse_number(product, QUANTIFICATIONS[0], texts[0] if texts else "")
+    offsets = _read_offsets(product, root)
     listed = packing(product.name, [(scale, scale * offset) for offset in offsets.values() or (0.0,)], REMEDY)
     signals = {
         "list of offsets" if offsets else "lack of offsets": listed,
@@ -223,7 +223,7 @@ def _resolve_radiometry(product: Product, root: Element, version: str) -> Decisi
     return found
 
 
-def _offsets(product: Product, root: Element) -> dict[str, float]:
+def _read_offsets(product: Product, root: Element) -> dict[str, float]:
     """Read the radiometric offset of each band, in digital numbers.
 
     Empty where none is listed; SceneError where only some are.
@@ -231,7 +231,9 @@ def _offsets(product: Product, root: Element) -> dict[str, float]:
     listed = [element for element in root.iter() if element.tag in OFFSETS]
     named = {element.get("band_id", ""): element.text or "" for element in listed}
     found = {
-        band: _number(product, f"offset of {band}", named[str(i)]) for i, band in enumerate(BAND_IDS) if str(i) in named
+        band: _parse_number(product, f"offset of {band}", named[str(i)])
+        for i, band in enumerate(BAND_IDS)
+        if str(i) in named
     }
     held = [band for band in BAND_IDS if band in files_by_band(product.images)]
     lacking = [band for band in held if band not in found]
@@ -240,7 +242,7 @@ def _offsets(product: Product, root: Element) -> dict[str, float]:
     return {band: found[band] for band in held} if listed else {}
 
 
-def _number(product: Product, what: str, text: str) -> float:
+def _parse_number(product: Product, what: str, text: str) -> float:
     """Parse a finite number other than 0, or an offset of any size."""
     try:
         number = float(text)
@@ -251,7 +253,7 @@ def _number(product: Product, what: str, text: str) -> float:
     return number
 
 
-def _text(root: Element, tag: str) -> str:
+def _find_text(root: Element, tag: str) -> str:
     """Return the text of the first element with that tag, or ""."""
     return next((element.text or "" for element in root.iter(tag)), "").strip()
 
@@ -282,13 +284,13 @@ def read_classes(path: Path, like: xr.DataArray) -> xr.DataArray | None:
         return None
     finest = min(images, key=lambda image: image.grid.transform.a)
     grid = GeoBox((like.sizes["y"], like.sizes["x"]), like.rio.transform(recalc=True), like.rio.crs)
-    if finest.grid.crs != grid.crs or not _covers(finest.grid, grid):
+    if finest.grid.crs != grid.crs or not _covers_grid(finest.grid, grid):
         raise SceneError(f"{product.name}: its classification does not cover the cube; use those of one product.")
     codes = finest.to_dask(grid, "nearest")[0]
     return write_grid(xr.DataArray(codes, dims=("y", "x"), coords={"y": like["y"], "x": like["x"]}, name="SCL"), grid)
 
 
-def _covers(outer: GeoBox, inner: GeoBox) -> bool:
+def _covers_grid(outer: GeoBox, inner: GeoBox) -> bool:
     """Tell whether `outer` covers `inner`, to within a pixel of `outer`.
 
     Products end at whole pixels of 60 m, crops anywhere.

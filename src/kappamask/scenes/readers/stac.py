@@ -61,7 +61,7 @@ def common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[float
     covered = (min(edges[0]), min(edges[1]), max(edges[2]), max(edges[3]))
     asked = covered if bbox is None else _project_boxes(_check_bbox(bbox), crs)
     west, south, east, north = covered
-    across, down = _sides(grids[0], resolution)
+    across, down = _pixel_sides(grids[0], resolution)
     left = max(0, floor((asked[0] - west) / across + EDGE))
     top = max(0, floor((north - asked[3]) / down + EDGE))
     right = ceil((min(asked[2], east) - west) / across - EDGE)
@@ -72,7 +72,7 @@ def common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[float
     return GeoBox((bottom - top, right - left), corner, grids[0].crs)
 
 
-def _sides(grid: GeoBox, resolution: float) -> tuple[float, float]:
+def _pixel_sides(grid: GeoBox, resolution: float) -> tuple[float, float]:
     """Width and height of pixels of `resolution`, in the unit of the grid's CRS."""
     own = grid.transform.a, -grid.transform.e
     crs = to_rasterio_crs(grid)
@@ -139,7 +139,7 @@ def open_stac(
     labels = choose(items[0].id if len(items) == 1 else f"{len(items)} items", held, bands)
     if not labels:
         raise SceneError("No band that all items have; needed are items of one collection.")
-    grids, dtypes, fills = zip(*(_anchor(one, loopback) for one in items), strict=True)
+    grids, dtypes, fills = zip(*(_find_anchor(one, loopback) for one in items), strict=True)
     target = common_grid(list(grids), resolution, bbox)
     sources = [
         {label: append_band_number(one.source(label, loopback=loopback), one.number(label)) for label in labels}
@@ -148,9 +148,9 @@ def open_stac(
     stated = {source[label]: one.nodata(label) for one, source in zip(items, sources, strict=True) for label in labels}
     nodata = _common_nodata(fills, stated.values(), dtypes[0])
     pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling, stated))
-    facts = [_facts(one, labels, level, radiometry) for one in items]
+    facts = [_read_facts(one, labels, level, radiometry) for one in items]
     cubes = [add_scene_facts(make_cube(pixels[i], labels, target, known, nodata)) for i, known in enumerate(facts)]
-    return cubes[0] if not isinstance(item, list) else _series(cubes)
+    return cubes[0] if not isinstance(item, list) else _join_dates(cubes)
 
 
 def open_item(
@@ -215,7 +215,7 @@ def _check_words(radiometry: str | None, resampling: str, resolution: float) -> 
         raise SceneError(f"The resolution is {resolution}; needed are metres above 0.")
 
 
-def _anchor(item: StacItem, loopback: bool) -> tuple[GeoBox, np.dtype[Any], float]:
+def _find_anchor(item: StacItem, loopback: bool) -> tuple[GeoBox, np.dtype[Any], float]:
     """Grid, dtype and nodata value of the item's band that stands for all."""
     label = next(band for band in (*ANCHORS, *item.assets) if band in item.assets)
     with open_raster(item.source(label, loopback=loopback)) as dataset:
@@ -236,11 +236,11 @@ def _common_nodata(fills: Iterable[float], stated: Iterable[Iterable[float]], dt
     return next((value for value in every if value != NODATA_DN), float(NODATA_DN))
 
 
-def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str | None) -> dict[str, Any]:
+def _read_facts(item: StacItem, labels: list[str], level: str | None, radiometry: str | None) -> dict[str, Any]:
     properties: Mapping[str, Any] = item.raw.get("properties", {})
     collection = str(item.raw.get("collection") or "")
     product = str(properties.get("s2:product_uri") or item.id).removesuffix(".SAFE")
-    mode = radiometry or _radiometry(item, labels)
+    mode = radiometry or _find_radiometry(item, labels)
     facts = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
     if mode:
         facts |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
@@ -250,7 +250,7 @@ def _facts(item: StacItem, labels: list[str], level: str | None, radiometry: str
     return attributes(f"{product} {item.id} {collection}", known, level) | source | product_facts(product) | place
 
 
-def _radiometry(item: StacItem, labels: list[str]) -> str | None:
+def _find_radiometry(item: StacItem, labels: list[str]) -> str | None:
     try:
         return item_radiometry(item.raw, {label: item.asset(label) for label in labels})
     except SceneError:
@@ -259,7 +259,7 @@ def _radiometry(item: StacItem, labels: list[str]) -> str | None:
         raise SceneError(f"Item {item.id} tells scale and offset in no way that is known: {error}.") from error
 
 
-def _series(cubes: list[xr.DataArray]) -> xr.DataArray:
+def _join_dates(cubes: list[xr.DataArray]) -> xr.DataArray:
     """Join cubes of one grid along t, in order of time.
 
     What differs between them is in the coordinate `scene_facts`.

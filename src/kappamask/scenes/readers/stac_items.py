@@ -85,7 +85,7 @@ def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacIt
     raw, base = _load_item(item, loopback)
     kept = _validate_item(raw, base)
     try:
-        assets = _bands(kept["assets"], resolution)
+        assets = _choose_assets(kept["assets"], resolution)
     except SceneError:
         raise
     except (AttributeError, TypeError, ValueError) as error:
@@ -107,11 +107,11 @@ def _load_item(item: Any, loopback: bool) -> tuple[Any, str | Path]:
         return raw, own if is_url(own) or not own else Path(own)
     if is_url(str(item)):
         address = resolve(str(item), "", loopback=loopback)
-        return _json(redact(address), fetch_bytes(str(address), LONGEST)), str(address)
+        return _parse_item(redact(address), fetch_bytes(str(address), LONGEST)), str(address)
     path = check_utf8(Path(item))
     if not path.is_file() or path.stat().st_size > LONGEST:
         raise SceneError(f"{path} is no file of a STAC item (JSON, up to {LONGEST >> 20} MiB).")
-    return _json(path.name, path.read_bytes()), path
+    return _parse_item(path.name, path.read_bytes()), path
 
 
 def _own_address(raw: Mapping[str, Any]) -> str:
@@ -120,7 +120,7 @@ def _own_address(raw: Mapping[str, Any]) -> str:
     return next(filter(is_url, hrefs), "")
 
 
-def _json(name: str, data: bytes) -> Any:
+def _parse_item(name: str, data: bytes) -> Any:
     try:
         return parse_json(data, max_bytes=LONGEST, allow_nan=True)
     except ValueError as error:
@@ -142,17 +142,21 @@ def _validate_item(raw: Any, base: str | Path) -> dict[str, Any]:
     return dict(raw)
 
 
-def _bands(assets: Mapping[str, Mapping[str, Any]], resolution: float) -> dict[str, tuple[Mapping[str, Any], ...]]:
+def _choose_assets(
+    assets: Mapping[str, Mapping[str, Any]], resolution: float
+) -> dict[str, tuple[Mapping[str, Any], ...]]:
     """See `StacItem.assets`; labels in the order of the spectrum."""
     found: dict[str, list[str]] = {}
-    images = {key: asset for key, asset in assets.items() if _image(asset)}
+    images = {key: asset for key, asset in assets.items() if _is_image(asset)}
     is_counted = are_numbered([key for key in images if band_name(key)])
     for key, asset in images.items():
-        if label := _label(key, asset, is_counted=is_counted):
+        if label := _find_label(key, asset, is_counted=is_counted):
             found.setdefault(label, []).append(key)
     if is_counted and not found:
         _refuse_numbers([*images])
-    ranked = {label: sorted(keys, key=lambda key: _rank(key, assets[key], resolution)) for label, keys in found.items()}
+    ranked = {
+        label: sorted(keys, key=lambda key: _rank_asset(key, assets[key], resolution)) for label, keys in found.items()
+    }
     single = {band: tuple(assets[key] for key in ranked[band]) for band in SENTINEL2_BANDS if band in ranked}
     return single or _bands_of_stacks(assets)
 
@@ -163,7 +167,7 @@ def _bands_of_stacks(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple
     for key, asset in assets.items():
         words = {key.lower(), *(str(role).lower() for role in asset.get("roles") or [])}
         described = asset.get("eo:bands") or asset.get("bands") or []
-        if not _image(asset) or words & {*PICTURES} or len(described) < 2:
+        if not _is_image(asset) or words & {*PICTURES} or len(described) < 2:
             continue
         is_counted = are_numbered([str(one.get("name")) for one in described])
         labels = [_band_of_description(one, is_counted=is_counted) for one in described]
@@ -186,7 +190,7 @@ def _refuse_numbers(names: Sequence[str]) -> None:
     )
 
 
-def _label(key: str, asset: Mapping[str, Any], *, is_counted: bool) -> str | None:
+def _find_label(key: str, asset: Mapping[str, Any], *, is_counted: bool) -> str | None:
     """Find an asset's band by its key, else by its one band's description.
 
     is_counted: the keys of all assets only count them, and name no band.
@@ -204,18 +208,18 @@ def _band_of_description(band: Mapping[str, Any], *, is_counted: bool) -> str | 
     return (None if is_counted else band_name(str(band.get("name")))) or band_name(common)
 
 
-def _image(asset: Mapping[str, Any]) -> bool:
+def _is_image(asset: Mapping[str, Any]) -> bool:
     kind, path = str(asset.get("type") or ""), urlsplit(str(asset.get("href"))).path.lower()
     return kind.lower().startswith(IMAGES) if kind else path.endswith(SUFFIXES)
 
 
-def _rank(key: str, asset: Mapping[str, Any], resolution: float) -> tuple[bool, bool, float, bool]:
+def _rank_asset(key: str, asset: Mapping[str, Any], resolution: float) -> tuple[bool, bool, float, bool]:
     """Rank an asset: reachable, not too coarse, coarsest, and no JPEG 2000 come first."""
-    href, metres = str(asset.get("href")), _metres(key, asset)
+    href, metres = str(asset.get("href")), _asset_metres(key, asset)
     reachable = not is_url(href) or href.startswith(("https:", "http:"))
     return not reachable, metres > resolution, metres if metres > resolution else -metres, href.lower().endswith("jp2")
 
 
-def _metres(key: str, asset: Mapping[str, Any]) -> float:
+def _asset_metres(key: str, asset: Mapping[str, Any]) -> float:
     metres = _METRES.search(key)
     return float(metres[1] if metres else asset.get("gsd") or asset.get("raster:spatial_resolution") or 0)

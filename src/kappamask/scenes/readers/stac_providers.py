@@ -68,8 +68,8 @@ UNKNOWN: Final = Provider("a catalogue that is not known", (), (), ("offset", "b
 
 def provider_of(item: Item) -> Provider:
     """Return the row of `PROVIDERS` that fits a STAC item, as JSON, or `UNKNOWN`."""
-    collection, hosts = str(item.get("collection")), set(_hosts(item))
-    return next((one for one in PROVIDERS if _fits(one, collection, hosts)), UNKNOWN)
+    collection, hosts = str(item.get("collection")), set(_iter_hosts(item))
+    return next((one for one in PROVIDERS if _fits_provider(one, collection, hosts)), UNKNOWN)
 
 
 def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
@@ -79,7 +79,7 @@ def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
     `reflective`: the assets that are read, as JSON, by band label. Raises SceneError if signals contradict each other.
     """
     provider = provider_of(item)
-    flagged = any(flag in _properties(item) for flag in FLAGS)
+    flagged = any(flag in _item_properties(item) for flag in FLAGS)
     asked = ("flag",) if flagged and provider is UNKNOWN else provider.signals
     signals = {name: SIGNALS[name](item, reflective) for name in asked}
     found = resolve_radiometry(f"Item {item.get('id')} ({provider.name})", signals, REMEDY)
@@ -91,42 +91,47 @@ def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
 
 def baseline_of(item: Item) -> str | None:
     """Read the processing baseline that an item states, else that in its product's name."""
-    properties = _properties(item)
+    properties = _item_properties(item)
     stated = next((str(properties[key]) for key in BASELINES if properties.get(key)), None)
     return stated or parse_baseline(f"{properties.get('s2:product_uri', '')} {item.get('id')}")
 
 
-def _properties(item: Item) -> Mapping[str, Any]:
+def _item_properties(item: Item) -> Mapping[str, Any]:
     properties: Mapping[str, Any] = item.get("properties", {})
     return properties
 
 
-def _baseline(item: Item, _: Mapping[str, Item]) -> str | None:
+def _baseline_radiometry(item: Item, _: Mapping[str, Item]) -> str | None:
     return radiometry_of_baseline(baseline_of(item))
 
 
-def _flag(item: Item, assets: Mapping[str, Item]) -> str | None:
-    if any(_properties(item).get(flag) is True for flag in FLAGS):
+def _flag_radiometry(item: Item, assets: Mapping[str, Item]) -> str | None:
+    if any(_item_properties(item).get(flag) is True for flag in FLAGS):
         return "dn_harmonized"
-    early = _baseline(item, assets)
+    early = _baseline_radiometry(item, assets)
     return early if early == "dn_harmonized" else None
 
 
-def _offset(item: Item, assets: Mapping[str, Item]) -> str | None:
-    pairs = [_pair(asset) for label, asset in assets.items() if label not in AUXILIARY]
+def _offset_radiometry(item: Item, assets: Mapping[str, Item]) -> str | None:
+    pairs = [_scale_and_offset(asset) for label, asset in assets.items() if label not in AUXILIARY]
     return packing(str(item.get("id")), pairs)
 
 
-def _collection(item: Item, _: Mapping[str, Item]) -> str | None:
+def _collection_radiometry(item: Item, _: Mapping[str, Item]) -> str | None:
     mode = decide_radiometry("auto", {"collection": item.get("collection")}, {}, []).mode
     return None if mode == "unknown" else mode
 
 
-SIGNALS: Final = {"flag": _flag, "offset": _offset, "baseline": _baseline, "collection": _collection}
+SIGNALS: Final = {
+    "flag": _flag_radiometry,
+    "offset": _offset_radiometry,
+    "baseline": _baseline_radiometry,
+    "collection": _collection_radiometry,
+}
 """Signal -> what it says of an item and its assets. offset: scale and offset in `raster:bands`, or as in STAC 1.1."""
 
 
-def _pair(asset: Item) -> tuple[float, float]:
+def _scale_and_offset(asset: Item) -> tuple[float, float]:
     for place in (*asset.get("raster:bands", []), *asset.get("bands", []), asset):
         for prefix in ("", "raster:"):
             if f"{prefix}scale" in place or f"{prefix}offset" in place:
@@ -134,18 +139,18 @@ def _pair(asset: Item) -> tuple[float, float]:
     return 1.0, 0.0
 
 
-def _hosts(item: Item) -> Iterator[str]:
+def _iter_hosts(item: Item) -> Iterator[str]:
     hrefs = [link.get("href", "") for link in item.get("links", [])]
     hrefs += [asset.get("href", "") for asset in item.get("assets", {}).values()]
     for href in hrefs:
         yield urlsplit(str(href)).hostname or ""
 
 
-def _fits(provider: Provider, collection: str, hosts: set[str]) -> bool:
+def _fits_provider(provider: Provider, collection: str, hosts: set[str]) -> bool:
     if provider.collections and collection not in provider.collections:
         return False
-    return not provider.hosts or any(_ends(host, end) for host in hosts for end in provider.hosts)
+    return not provider.hosts or any(_is_host_below(host, end) for host in hosts for end in provider.hosts)
 
 
-def _ends(host: str, end: str) -> bool:
+def _is_host_below(host: str, end: str) -> bool:
     return host == end or host.endswith(f".{end}") or host.startswith(f"{end}.")

@@ -77,19 +77,21 @@ def read_vrt(path: Path) -> Stack:
 
     Raises SceneError if it is no VRT, or asks for anything else.
     """
-    root = _root(path)
+    root = _parse_root(path)
     _check(path.name, root)
     layers = list(root.iter("VRTRasterBand"))
     try:
         tags = {item.get("key", ""): item.text or "" for item in root.iterfind("Metadata/MDI")}
-        return Stack(_grid(root), tuple(_layer(path, number, layer) for number, layer in enumerate(layers, 1)), tags)
+        return Stack(
+            _parse_grid(root), tuple(_parse_layer(path, number, layer) for number, layer in enumerate(layers, 1)), tags
+        )
     except SceneError:
         raise
     except (CRSError, TypeError, ValueError) as error:
         raise SceneError(f"{path.name} is no whole VRT: {error}; make it again (gdalbuildvrt -separate).") from error
 
 
-def _root(path: Path) -> Element:
+def _parse_root(path: Path) -> Element:
     if not check_utf8(path).is_file():
         raise SceneError(f"No file {path}.")
     if path.stat().st_size > LONGEST:
@@ -108,44 +110,47 @@ def _check(name: str, root: Element) -> None:
         kind = element.get("subClass")
         wrong = [child.tag for child in element if element.tag in ALLOWED and child.tag not in ALLOWED[element.tag]]
         if kind or wrong:
-            raise SceneError(f"{name} holds {kind or wrong[0]}, which is more than a stack of files; {_remedy(name)}.")
+            raise SceneError(
+                f"{name} holds {kind or wrong[0]}, which is more than a stack of files; {_suggest_copy(name)}."
+            )
 
 
-def _remedy(name: str) -> str:
+def _suggest_copy(name: str) -> str:
     return f"make it a GeoTIFF first (gdal_translate {name} scene.tif)"
 
 
-def _grid(root: Element) -> GeoBox:
+def _parse_grid(root: Element) -> GeoBox:
     """ValueError where it is no north-up grid."""
-    transform = Affine.from_gdal(*map(float, _text(root, "GeoTransform").split(",")))
+    transform = Affine.from_gdal(*map(float, _find_text(root, "GeoTransform").split(",")))
     width, height = int(root.get("rasterXSize", "")), int(root.get("rasterYSize", ""))
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0 or min(width, height) <= 0:
         raise ValueError("it is not north-up, or has no pixels")
-    wkt = _text(root, "SRS")
+    wkt = _find_text(root, "SRS")
     return GeoBox((height, width), transform, CRS.from_wkt(wkt) if wkt else None)
 
 
-def _layer(path: Path, number: int, layer: Element) -> Layer:
+def _parse_layer(path: Path, number: int, layer: Element) -> Layer:
     """ValueError where numbers are none."""
     sources = [child for child in layer if child.tag in SOURCES]
     if len(sources) != 1:
         raise SceneError(
-            f"{path.name}: band {number} has {len(sources)} sources, in a stack it is one file; {_remedy(path.name)}."
+            f"{path.name}: band {number} has {len(sources)} sources, in a stack it is one file; "
+            f"{_suggest_copy(path.name)}."
         )
-    nodata = _text(layer, "NoDataValue")
+    nodata = _find_text(layer, "NoDataValue")
     return Layer(
-        description=_text(layer, "Description"),
+        description=_find_text(layer, "Description"),
         file=_resolve_file(path, sources[0]),
-        number=int(_text(sources[0], "SourceBand") or 1),
-        inside=_rectangle(sources[0].find("SrcRect")),
-        place=_rectangle(sources[0].find("DstRect")),
-        packing=(float(_text(layer, "Scale") or 1), float(_text(layer, "Offset") or 0)),
+        number=int(_find_text(sources[0], "SourceBand") or 1),
+        inside=_parse_rectangle(sources[0].find("SrcRect")),
+        place=_parse_rectangle(sources[0].find("DstRect")),
+        packing=(float(_find_text(layer, "Scale") or 1), float(_find_text(layer, "Offset") or 0)),
         nodata=float(nodata) if nodata else None,
     )
 
 
 def _resolve_file(path: Path, source: Element) -> Path:
-    named, folder = _text(source, "SourceFilename"), path.parent.resolve()
+    named, folder = _find_text(source, "SourceFilename"), path.parent.resolve()
     file = (folder / named).resolve()
     if source.find("SourceFilename[@relativeToVRT='1']") is None or folder not in file.parents:
         raise SceneError(
@@ -155,14 +160,14 @@ def _resolve_file(path: Path, source: Element) -> Path:
     return file
 
 
-def _rectangle(element: Element | None) -> Rectangle | None:
+def _parse_rectangle(element: Element | None) -> Rectangle | None:
     if element is None:
         return None
     x, y, width, height = (float(element.get(key, "")) for key in ("xOff", "yOff", "xSize", "ySize"))
     return x, y, width, height
 
 
-def _text(element: Element, tag: str) -> str:
+def _find_text(element: Element, tag: str) -> str:
     return (element.findtext(tag) or "").strip()
 
 
@@ -183,9 +188,9 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
     labels, numbers = band_labels(path.name, [file.text for file in files], bands)
     chosen = {label: stack.layers[number - 1] for label, number in zip(labels, numbers, strict=True)}
     packed = packing(path.name, [layer.packing for label, layer in chosen.items() if label not in AUXILIARY])
-    nodata = _nodata(path.name, chosen.values())
+    nodata = _common_nodata(path.name, chosen.values())
     pixels = [
-        _pixels(path.name, stack, number, files[number - 1].grid, NODATA_DN if nodata is None else nodata, kernel)
+        _lazy_pixels(path.name, stack, number, files[number - 1].grid, NODATA_DN if nodata is None else nodata, kernel)
         for number in numbers
     ]
     attrs = attributes(path.name, stack.tags, level, packed) | name_source(packed)
@@ -213,25 +218,25 @@ def _is_placed_right(layer: Layer, own: GeoBox, grid: GeoBox) -> bool:
     """
     whole, all_over = (0.0, 0.0, own.width, own.height), (0.0, 0.0, grid.width, grid.height)
     inside, place = layer.inside or whole, layer.place or all_over
-    pairs = zip(_corners(own, inside), _corners(grid, place), strict=True)
+    pairs = zip(_find_corners(own, inside), _find_corners(grid, place), strict=True)
     near = all(abs(a - b) <= NEAR * grid.transform.a for a, b in pairs)
     return own.crs == grid.crs and near and (inside == whole or place == all_over)
 
 
-def _corners(grid: GeoBox, rectangle: Rectangle) -> tuple[float, float, float, float]:
+def _find_corners(grid: GeoBox, rectangle: Rectangle) -> tuple[float, float, float, float]:
     """West, north, east, south."""
     x, y, width, height = rectangle
     return *(grid.transform @ (x, y)), *(grid.transform @ (x + width, y + height))
 
 
-def _nodata(name: str, layers: Iterable[Layer]) -> float | None:
+def _common_nodata(name: str, layers: Iterable[Layer]) -> float | None:
     values = {str(layer.nodata): layer.nodata for layer in layers}
     if len(values) > 1:
         raise SceneError(f"{name} declares several nodata values ({', '.join(values)}); all bands need the same.")
     return next(iter(values.values()))
 
 
-def _pixels(name: str, stack: Stack, number: int, own: GeoBox, nodata: float, kernel: str) -> Array:
+def _lazy_pixels(name: str, stack: Stack, number: int, own: GeoBox, nodata: float, kernel: str) -> Array:
     layer = stack.layers[number - 1]
     if own != stack.grid and nodata != NODATA_DN:
         raise SceneError(f"{name} needs bands resampled, which keeps the nodata value 0 only, not {nodata:g}.")

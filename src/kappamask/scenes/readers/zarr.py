@@ -45,7 +45,7 @@ def check_store(path: Path) -> Path:
     """
     if not check_utf8(path).is_dir():
         raise SceneError(f"{path.name} is no folder; needed is a Zarr folder, not zipped.")
-    for entry in _entries(path):
+    for entry in _iter_entries(path):
         if entry.name in METADATA:
             _check_array(path, entry)
     return path
@@ -57,7 +57,7 @@ def open_group(path: Path, group: str = "") -> xr.Dataset:
     Raises SceneError if it does not exist or is damaged.
     """
     try:
-        return xr.open_dataset(_store(path), engine="zarr", group=group or None, consolidated=False, **AS_STORED)
+        return xr.open_dataset(_open_store(path), engine="zarr", group=group or None, consolidated=False, **AS_STORED)
     except Exception as error:  # parsers of damaged bytes raise all kinds
         where = f"its group {group}" if group else "it"
         raise SceneError(f"{path.name} cannot be read as Zarr: {where} fails with {error or type(error)}.") from error
@@ -67,12 +67,12 @@ def read_attributes(path: Path) -> dict[str, Any]:
     """Read the root attributes of a `check_store` Zarr folder, format 2 or 3."""
     old, new = path / ".zattrs", path / "zarr.json"
     if old.exists():
-        return dict(_json(path, old))
-    attributes = _json(path, new).get("attributes", {}) if new.exists() else {}
+        return dict(_read_json(path, old))
+    attributes = _read_json(path, new).get("attributes", {}) if new.exists() else {}
     return dict(attributes) if isinstance(attributes, Mapping) else {}
 
 
-def _store(path: Path) -> Any:
+def _open_store(path: Path) -> Any:
     """Return the folder as a store, not what its name may mean to fsspec."""
     try:
         import zarr.storage as storage
@@ -85,18 +85,18 @@ def _store(path: Path) -> Any:
     return storage.DirectoryStore(str(path.resolve()))
 
 
-def _entries(path: Path) -> Iterator[Path]:
+def _iter_entries(path: Path) -> Iterator[Path]:
     """List all files below `path`; SceneError for links and pipes, which lead outside."""
     for entry in path.iterdir():
         if entry.is_symlink() or not (entry.is_dir() or entry.is_file()):
             raise SceneError(f"{path.name} holds {entry.name}, which is a link or no file; copy what it stands for.")
-        yield from _entries(entry) if entry.is_dir() else [entry]
+        yield from _iter_entries(entry) if entry.is_dir() else [entry]
 
 
 def _check_array(path: Path, file: Path) -> None:
-    meta, array = _json(path, file), file.parent.name
+    meta, array = _read_json(path, file), file.parent.name
     try:
-        codecs, size = set(_codecs(meta)), prod(_chunk(meta)) * _itemsize(meta)
+        codecs, size = set(_iter_codecs(meta)), prod(_find_chunk_sides(meta)) * _find_itemsize(meta)
     except (AttributeError, TypeError, ValueError) as error:
         raise SceneError(f"{path.name} cannot be read as Zarr: {file.relative_to(path)} is malformed.") from error
     if codecs - CODECS:
@@ -105,28 +105,28 @@ def _check_array(path: Path, file: Path) -> None:
         raise SceneError(f"{path.name}: a chunk of {array} takes {size >> 20} MiB, more than 1024; rechunk it.")
 
 
-def _chunk(meta: Mapping[str, Any]) -> list[int]:
+def _find_chunk_sides(meta: Mapping[str, Any]) -> list[int]:
     grid = meta.get("chunk_grid", {}).get("configuration", {})
     return [int(side) for side in meta.get("chunks") or grid.get("chunk_shape", [])]
 
 
-def _codecs(meta: Mapping[str, Any]) -> Iterator[str]:
+def _iter_codecs(meta: Mapping[str, Any]) -> Iterator[str]:
     """Names of all that stands between stored bytes and numbers."""
     listed = [codec for key in LISTS for codec in meta.get(key) or []]
     for codec in filter(None, [*listed, meta.get("compressor")]):
         named = [codec[key] for key in ("id", "name") if key in codec]  # Zarr 2 and 3 heed one each
         yield from (str(name).removeprefix("numcodecs.") for name in named or ["a codec without a name"])
-        yield from _codecs(codec.get("configuration", {}))
+        yield from _iter_codecs(codec.get("configuration", {}))
 
 
-def _itemsize(meta: Mapping[str, Any]) -> int:
+def _find_itemsize(meta: Mapping[str, Any]) -> int:
     try:
         return int(np.dtype(meta.get("dtype", meta.get("data_type", "u1"))).itemsize)
     except TypeError:  # text and the like
         return 1
 
 
-def _json(path: Path, file: Path) -> Mapping[str, Any]:
+def _read_json(path: Path, file: Path) -> Mapping[str, Any]:
     try:
         if file.stat().st_size > LONGEST:
             raise ValueError("it is too long")

@@ -58,11 +58,11 @@ def draw_outlines(
     drawn = colour.copy()
     for value, code in classes.items():
         if code in OUTLINES:
-            drawn[_edge(codes == value)] = np.array(OUTLINES[code]) / 255
+            drawn[_find_edge(codes == value)] = np.array(OUTLINES[code]) / 255
     return drawn
 
 
-def _edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _find_edge(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Find pixels of the area with one of four neighbours outside it.
 
     The image's own border is no edge.

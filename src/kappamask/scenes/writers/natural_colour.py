@@ -101,7 +101,7 @@ class Preview:
 
     def __init__(self, cube: xr.DataArray) -> None:
         data, meta = cube.data, np.empty((0,) * cube.ndim, dtype=cube.dtype)
-        seen = da.map_blocks(self._take, data, dtype=cube.dtype, meta=meta, name=f"preview-{uuid4().hex}")
+        seen = da.map_blocks(self._take_pixels, data, dtype=cube.dtype, meta=meta, name=f"preview-{uuid4().hex}")
         self.watched = cube.copy(data=seen)
         self._like = cube.isel(t=-1) if "t" in cube.dims else cube
         self._first = (cube.sizes["t"] - 1,) if "t" in cube.dims else ()
@@ -111,7 +111,7 @@ class Preview:
         sides = [-(-side // self._step) for side in cube.shape[-2:]]
         self._pixels = np.zeros((len(self._bands), *sides), dtype=cube.dtype)
 
-    def _take(self, block: NDArray[Any], block_info: Any) -> NDArray[Any]:
+    def _take_pixels(self, block: NDArray[Any], block_info: Any) -> NDArray[Any]:
         *dates, (first, last), y, x = block_info[0]["array-location"]
         held = [number for number, band in enumerate(self._bands) if first <= band < last]
         if held and all(start <= date < stop for date, (start, stop) in zip(self._first, dates, strict=True)):

@@ -21,9 +21,8 @@ from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.encoding import legend, meanings, words
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
-from kappamask.scenes.statistics import to_classes
+from kappamask.scenes.statistics import class_percentages, to_classes
 from kappamask.scenes.writers.captions import (
-    class_percentages,
     is_north_up,
     name_network,
     name_scene,
@@ -109,16 +108,16 @@ def draw_figure(cube: xr.DataArray, mask: xr.DataArray, name: str, truth: xr.Dat
     if all("y" in one.coords for one in (cube, mask, truth) if one is not None):  # else only the order of rows tells
         cube, mask, truth = sort_north_up(cube), sort_north_up(mask), None if truth is None else sort_north_up(truth)
     attrs = {**cube.attrs, **mask.attrs}
-    panels = _panels(cube, mask, truth)
+    panels = _make_panels(cube, mask, truth)
     layout = choose_layout(len(panels), cube.sizes["x"] / cube.sizes["y"])
-    entries = _legend(mask, truth)
+    entries = _make_legend(mask, truth)
     place = ["north is up"] if is_north_up(cube) else []
-    heading = [*_wrap(name, layout, LARGE / TEXT), *_wrap(" · ".join([*scene_facts(attrs), *place]), layout)]
-    per_row = _entries_in_a_row([str(one.get_label()) for one in entries], _inner(layout))
+    heading = [*_wrap_text(name, layout, LARGE / TEXT), *_wrap_text(" · ".join([*scene_facts(attrs), *place]), layout)]
+    per_row = _entries_in_a_row([str(one.get_label()) for one in entries], _inner_width(layout))
     lines = len(heading) + 0.3
     height = lines * LINE + layout.rows * (layout.height + TITLE) + (layout.rows - 1) * GAP
     height += GAP / 2 + ceil(len(entries) / per_row) * LINE + 2 * MARGIN
-    figure = Figure(figsize=((_inner(layout) + 2 * MARGIN) / DPI, height / DPI), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=((_inner_width(layout) + 2 * MARGIN) / DPI, height / DPI), dpi=DPI, facecolor="white")
     _write_heading(figure, heading)
     for number, (title, pixels) in enumerate(panels.items()):
         ax = _add_axes(figure, layout, number, lines)
@@ -146,47 +145,49 @@ def choose_layout(panels: int, aspect: float) -> Layout:
     return Layout(rows, columns, max(1, round(height * aspect)), max(1, round(height)))
 
 
-def _panels(cube: xr.DataArray, mask: xr.DataArray, truth: xr.DataArray | None) -> dict[str, NDArray[Any]]:
-    codes, classes = _codes(mask, cube), legend(to_classes(mask))
+def _make_panels(cube: xr.DataArray, mask: xr.DataArray, truth: xr.DataArray | None) -> dict[str, NDArray[Any]]:
+    codes, classes = _subsample_codes(mask, cube), legend(to_classes(mask))
     colour = true_colour(subsample(cube, MAX_SIDE), str(mask.attrs.get("radiometry", "")))
     drawn: dict[str, NDArray[Any]] = {
         CAPTION: colour,
         "Outlines of the mask's classes": draw_outlines(colour, codes, meanings(to_classes(mask))),
-        _capital(name_network(mask.attrs)): colour_codes(codes, classes),
+        _capitalise(name_network(mask.attrs)): colour_codes(codes, classes),
     }
-    return drawn if truth is None else drawn | {"Truth": colour_codes(_codes(truth, cube), classes)}
+    return drawn if truth is None else drawn | {"Truth": colour_codes(_subsample_codes(truth, cube), classes)}
 
 
-def _capital(text: str) -> str:
+def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _codes(mask: xr.DataArray, cube: xr.DataArray) -> NDArray[np.uint8]:
+def _subsample_codes(mask: xr.DataArray, cube: xr.DataArray) -> NDArray[np.uint8]:
     if (mask.sizes["y"], mask.sizes["x"]) != (cube.sizes["y"], cube.sizes["x"]):
         raise SceneError(f"The mask has {dict(mask.sizes)} pixels, the scene {dict(cube.sizes)}; one grid is needed.")
     return np.asarray(subsample(to_classes(mask).transpose("y", "x"), MAX_SIDE).values)
 
 
-def _legend(mask: xr.DataArray, truth: xr.DataArray | None) -> list[Patch]:
+def _make_legend(mask: xr.DataArray, truth: xr.DataArray | None) -> list[Patch]:
     """Make a legend entry for each class that occurs, with name and share.
 
     Its colour is framed in that of its outline.
     """
     found, true = class_percentages(mask), {} if truth is None else class_percentages(truth)
     codes = meanings(to_classes(mask))
-    shown = [one for one in legend(to_classes(mask)) if one in found or _share(one, true)]
-    return [_entry(one, codes[one.value], found, true) for one in shown] or [Patch(label="no pixel")]
+    shown = [one for one in legend(to_classes(mask)) if one in found or _find_share(one, true)]
+    return [_make_legend_entry(one, codes[one.value], found, true) for one in shown] or [Patch(label="no pixel")]
 
 
-def _share(one: ClassValue, shares: Mapping[ClassValue, float]) -> float:
+def _find_share(one: ClassValue, shares: Mapping[ClassValue, float]) -> float:
     return next((share for other, share in shares.items() if other.value == one.value), 0.0)
 
 
-def _entry(one: ClassValue, code: int, found: Mapping[ClassValue, float], true: Mapping[ClassValue, float]) -> Patch:
+def _make_legend_entry(
+    one: ClassValue, code: int, found: Mapping[ClassValue, float], true: Mapping[ClassValue, float]
+) -> Patch:
     edge = "#" + bytes(OUTLINES[code]).hex() if code in OUTLINES else FRAME
     label = f"{words(one.name)} {percent(found.get(one, 0.0))}"
     if true:
-        label += f" (truth {percent(_share(one, true))})"
+        label += f" (truth {percent(_find_share(one, true))})"
     return Patch(facecolor=f"#{picture_colour(one)}", edgecolor=edge, linewidth=2.5, label=label)
 
 
@@ -200,13 +201,13 @@ def _entries_in_a_row(labels: list[str], width: float) -> int:
     return 1
 
 
-def _inner(layout: Layout) -> int:
+def _inner_width(layout: Layout) -> int:
     return layout.columns * layout.cell + (layout.columns - 1) * GAP
 
 
-def _wrap(text: str, layout: Layout, scale: float = 1.0) -> list[tuple[str, float]]:
+def _wrap_text(text: str, layout: Layout, scale: float = 1.0) -> list[tuple[str, float]]:
     """Lines of text that fit the panels' width, each with its size in points."""
-    letters = max(10, int(_inner(layout) / (LETTER * scale * (BOLD if scale > 1 else 1))))
+    letters = max(10, int(_inner_width(layout) / (LETTER * scale * (BOLD if scale > 1 else 1))))
     return [(line, TEXT * scale) for line in fill(text, letters).splitlines()]
 
 

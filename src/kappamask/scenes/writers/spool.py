@@ -31,7 +31,7 @@ class SpooledMask(NamedTuple):
 
 def spool_to_disk(stream: Stream, folder: Path, *, scores: bool, show: ProgressCallback) -> SpooledMask:
     """Make a mask in `folder`; dims, coordinates and attributes are those of `kappamask.udf.cloud_mask`."""
-    like = stream.template()
+    like = stream.make_template()
     with (folder / "mask").open("wb") as masks, (folder / "score").open("wb") as kept:
         strips = [_RowWriter(masks, like["mask"].shape[-1:])]
         if scores:

@@ -126,13 +126,13 @@ class DeviceSource:
         side, size = sides[int(rng.choice(len(sides), p=shares))]
         count *= min(MOST_CHIPS, (max(after for _, after in sides) // size) ** 2)
         works = int(rng.binomial(count, PIXEL_SHARE))
-        parts = self._crops(count - works, side, rng), self._works(works, side, rng)
+        parts = self._paint_crops(count - works, side, rng), self._make_patchworks(works, side, rng)
         scene, sets = (torch.cat(both) for both in zip(*parts, strict=True))
         has_surroundings = np.arange(count) < count - works
-        image, sets = turn_each(self._observe(scene, sets, has_surroundings, rng), rng)
+        image, sets = turn_each(self._observe_scene(scene, sets, has_surroundings, rng), rng)
         return drop_nodata_corners(Batch(*zoom(image, sets, size)), rng)
 
-    def _crops(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _paint_crops(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Paint pieces of skies over pieces of grounds.
 
         Returns reflectance (n, 13, y, x) and sets of classes (n, y, x).
@@ -143,10 +143,10 @@ class DeviceSource:
         scene, truth = paint_batch(ground, planes, [self.numbers[i] for i in which], self.thick, rng)
         return scene, to_sets(truth)
 
-    def _works(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _make_patchworks(self, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Make patchworks of labelled pixels, as `samples.make_patchwork` does."""
         most = max(PATCHES)
-        chosen = np.array([self._pixels(most, rng) for _ in range(count)], np.int64).reshape(count, most)
+        chosen = np.array([self._choose_pixels(most, rng) for _ in range(count)], np.int64).reshape(count, most)
         seeds = rng.uniform(0, side, (count, most, 2))
         seeds[np.arange(most) >= rng.choice(PATCHES, count)[:, None]] = 1e6
         grid = torch.arange(side, device=self.device, dtype=torch.float32)
@@ -159,11 +159,11 @@ class DeviceSource:
         sets = torch.where(cloudy, class_sets.CLOUD_OF_EITHER_KIND, class_sets.CLEAR)
         return self.spectra[which].permute(0, 3, 1, 2) * torch.exp(grain)[:, None], sets
 
-    def _pixels(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    def _choose_pixels(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         kind = rng.integers(3)
         return rng.choice(np.flatnonzero((self.cloudy == bool(kind)) | (kind == 2)), count)
 
-    def _observe(
+    def _observe_scene(
         self, scene: Tensor, sets: Tensor, has_surroundings: NDArray[np.bool_], rng: np.random.Generator
     ) -> tuple[Tensor, Tensor]:
         """Make input (n, 14, y, x) and class sets, as `augmentation.observe` does."""

@@ -102,7 +102,7 @@ def read_clear_scenes(folder: Path) -> tuple[FloatArray, ...]:
     if not paths:
         raise SceneError(f"{folder} holds no .npz; clear scenes with dn (y, x, band) and bands are needed.")
     patches = [read_clear(path) for path in paths]
-    return tuple(_mirror(_to_complete_top(_fill_holes(p.stack(BANDS)), p.level)) for p in patches)
+    return tuple(_mirror_scene(_to_complete_top(_fill_holes(p.stack(BANDS)), p.level)) for p in patches)
 
 
 def read_pixels(folder: Path, *, aside: bool = False) -> Pixels:
@@ -171,7 +171,7 @@ def _fill_holes(scene: FloatArray) -> FloatArray:
     return np.where(there & np.isnan(scene), np.float32(1e-4), scene)
 
 
-def _mirror(scene: FloatArray) -> FloatArray:
+def _mirror_scene(scene: FloatArray) -> FloatArray:
     """Repeat `scene` mirrored until both sides have `LEAST_PX`."""
     for axis in (1, 2):
         while scene.shape[axis] < LEAST_PX:
