@@ -196,7 +196,7 @@ def _bind_server(app: OpenEoApiApp, port: int) -> BaseWSGIServer:
 
 
 def _drop_trace_of_refusals(record: logging.LogRecord) -> bool:
-    """Keep the message of a request that was refused, without a trace of the server's code."""
+    """Keep the message of a refused request, without a trace of the server's code."""
     error = record.exc_info[1] if record.exc_info else None
     status = getattr(error, "status_code", getattr(error, "code", None))
     if isinstance(status, int) and status < 500:
