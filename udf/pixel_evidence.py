@@ -123,7 +123,7 @@ def find_other_scale(mode: str, seen: PixelStatistics) -> Contradiction | None:
 
 
 def explain_other_scale(seen: PixelStatistics) -> str:
-    """Say why digital numbers may be 1000 for a reflectance of 1, "" where they do not look so.
+    """Say why a reflectance of 1 may be 1000 in the numbers, else "".
 
     Water of Level-2A is as dark, but it is bluer than ground.
     """
