@@ -95,18 +95,17 @@ class Request:
 
 
 def make_record(
-    request: Request, connection: openeo.Connection, cell: Cell, folder: Path, name: str, batch: str, *,
-    proves: bool = False,
-) -> JobRecord:  # fmt: skip
+    request: Request, connection: openeo.Connection, cell: Cell, folder: Path, batch: str, *, proves: bool = False
+) -> JobRecord:
     """Make the record of the job that masks `cell`.
 
-    Its files go to `folder` / `name`. proves: the job fails unless the archive is the right one.
+    Its files go to `folder`, which has the job's name. proves: the job fails unless the archive is the right one.
     """
     graph = request.graph(connection, cell, proves)
     key = fingerprint(request.backend, graph, request.job_options)
     options = json.dumps(request.job_options)
     chunks = count_chunks(cell, request)
-    return JobRecord(key, batch, name, request.backend, json.dumps(graph), options, str(folder / name), chunks=chunks)
+    return JobRecord(key, batch, folder.name, request.backend, json.dumps(graph), options, str(folder), chunks=chunks)
 
 
 def compute_batch_id(cells: Sequence[Cell], request: Request) -> str:

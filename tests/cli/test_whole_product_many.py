@@ -21,8 +21,7 @@ from kappamask.models.schemes import CLASSES
 from kappamask.scenes import open_scene, read_mask
 from kappamask.udf import clean, cloud_mask, to_scheme
 from kappamask.workflows import dask_scenes
-from kappamask.workflows.mask_files import list_targets
-from kappamask.workflows.scene_options import SceneOptions
+from kappamask.workflows.scene_options import SceneOptions, list_targets
 
 
 @pytest.fixture

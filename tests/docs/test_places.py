@@ -3,10 +3,13 @@
 import ast
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import packages
 import pytest
+from products import safe
 from words import ROOT
 
 from kappamask.models.schemes import CLASSES
@@ -98,3 +101,14 @@ def test_the_home_page_has_the_colours_of_pictures():
     assert [(int(code), colour, name) for code, colour, name in rows] == [
         (code, COLOURS[code], name_class(CLASSES[code])) for code in range(1, 6)
     ]
+
+
+def test_the_walk_of_a_product_is_the_one_on_the_page(tmp_path):
+    """A new process, whose threads are all traced."""
+    product = safe(tmp_path, side=324)
+    command = [sys.executable, ROOT / "tools" / "docs" / "walk.py", product]
+    walked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    page = (
+        ARCHITECTURE.read_text(encoding="utf-8").partition("## A product, from file to mask")[2].partition("\n## ")[0]
+    )
+    assert sorted(walked) == sorted(re.findall(r"`([\w/]+\.py)`", page.partition("|---|---|")[2]))

@@ -12,7 +12,7 @@ from products import safe
 
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.readers.block_cache import KEPT, Blocks, window
+from kappamask.scenes.readers.block_cache import KEPT, Blocks
 from kappamask.scenes.readers.image import REACH, Image
 from kappamask.scenes.resample import line_weights
 
@@ -40,7 +40,7 @@ def test_a_window_is_what_the_image_holds_there(data: st.DataObject, block: tupl
             slice(*sorted(data.draw(st.lists(st.integers(0, side), min_size=2, max_size=2, unique=True))))
             for side in IMAGE.shape
         )
-        found = window(source, "one", rows, columns, shape=IMAGE.shape, block=block, kept=kept)
+        found = kept.read_window(source, "one", rows, columns, shape=IMAGE.shape, block=block)
         np.testing.assert_array_equal(found, IMAGE[rows, columns])
         assert kept.held <= kept.room
 
@@ -50,7 +50,7 @@ def test_blocks_are_decoded_once_while_there_is_room() -> None:
     for row in range(0, 1300, 100):
         for column in range(0, 1100, 100):
             piece = (slice(row, row + 100), slice(column, column + 100))
-            window(source, "one", *piece, shape=IMAGE.shape, block=(640, 640), kept=kept)
+            kept.read_window(source, "one", *piece, shape=IMAGE.shape, block=(640, 640))
     assert sorted(source.decoded) == [(y, x) for y in (0, 640, 1280) for x in (0, 640)]
 
 
@@ -100,7 +100,7 @@ def test_what_is_read_may_be_written_to() -> None:
     """Nobody can change what is kept."""
     source, kept = Source(IMAGE.copy()), Blocks(IMAGE.nbytes)
     for _ in range(2):
-        found = window(source, "one", slice(0, 9), slice(0, 9), shape=IMAGE.shape, block=(640, 640), kept=kept)
+        found = kept.read_window(source, "one", slice(0, 9), slice(0, 9), shape=IMAGE.shape, block=(640, 640))
         np.testing.assert_array_equal(found, IMAGE[:9, :9])
         found[:] = 0
 
@@ -121,7 +121,7 @@ def test_there_is_room_to_decode_a_product_once(resolution: int) -> None:
                 cut = [source_pixels(part, max(1, metres // resolution), length, half) for part in (down, across)]
                 for band in range(bands):
                     sides = (512, 512) if half else (block, block)
-                    window(source, (metres, band), *cut, shape=(length, length), block=sides, kept=kept)
+                    kept.read_window(source, (metres, band), *cut, shape=(length, length), block=sides)
     counts = {10: (11**2, 9**2, 5**2), 20: (11**2, 9**2, 5**2)}[resolution]
     assert len(source.decoded) == sum(n * bands for n, (_, _, bands) in zip(counts, PRODUCT.values(), strict=True))
 

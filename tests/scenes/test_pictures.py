@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kappamask.models import load_card
+from kappamask.scenes.statistics import class_percentages
 from kappamask.scenes.writers.captions import (
-    class_percentages,
     format_date,
     is_north_up,
     name_network,

@@ -16,7 +16,7 @@ from kappamask.scenes import find_scenes, open_scene, quicklook, read_mask, writ
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf import cloud_mask
-from kappamask.workflows.mask_files import is_finished
+from kappamask.workflows.scene_options import is_finished
 
 
 def mask_of(height: int = 96, width: int = 80, **attrs: object) -> xr.DataArray:

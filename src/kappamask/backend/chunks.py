@@ -15,7 +15,7 @@ The rules are those of openeo-geopyspark-driver 0.73.0 (`geopysparkdatacube.py`,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -119,7 +119,8 @@ def apply_neighborhood(
     window = _parse_window(size, overlap, buffer_from_data, strict)
     cube = _in_order(cube)
     plan = _plan_chunks(cube, size, per_date)
-    call = Udf.from_cube(udf, context, cube, window, epsg, retain_nodata_tiles, flat_results)
+    call = Udf.from_cube(udf, context, cube, window, epsg)
+    call = replace(call, keep_nodata=retain_nodata_tiles, flat_results=flat_results)
     results = Results(cube, size, per_date)
     for done, (chunk, piece) in enumerate(engine(call, _iter_jobs(cube, plan, window, read_ahead)), start=1):
         if piece is not None:

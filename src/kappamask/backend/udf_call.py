@@ -39,7 +39,8 @@ class Udf:
     dates: pd.DatetimeIndex | None
     nodata: float | None
     epsg: int | None
-    keep_nodata: bool
+    keep_nodata: bool = False
+    """Whether chunks and dates without data are passed too."""
     flat_results: bool = False
     """Whether a result (y, x) of one date is one band."""
 
@@ -51,8 +52,6 @@ class Udf:
         cube: xr.DataArray,
         window: Window,
         epsg: int | None,
-        keep_nodata: bool,
-        flat_results: bool = False,
     ) -> Udf:
         """Take the UDF's text and context, and a cube's labels."""
         code = udf.code if isinstance(udf, openeo.UDF) else udf
@@ -69,8 +68,6 @@ class Udf:
             dates=pd.DatetimeIndex(cube.t.values) if "t" in cube.dims else None,
             nodata=None if nodata is None else float(nodata),
             epsg=epsg,
-            keep_nodata=keep_nodata,
-            flat_results=flat_results,
         )
 
     def __call__(self, chunk: Chunk, block: NDArray[Any]) -> Piece | None:

@@ -22,9 +22,8 @@ from kappamask.cli.options import (
 )
 from kappamask.models import SceneError
 from kappamask.workflows.many_scenes import RunOptions, ScenesFailedError, mask_many
-from kappamask.workflows.mask_files import list_targets
 from kappamask.workflows.progress import print_line, print_warning
-from kappamask.workflows.scene_options import EXTRAS, SceneOptions
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions, list_targets
 
 __all__ = ["mask"]
 

@@ -1,5 +1,6 @@
 """Count the pixels of each class, over a mask or an area, by date."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dask
@@ -10,11 +11,17 @@ import xarray as xr
 from kappamask.models import ClassValue, SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.encoding import legend
+from kappamask.scenes.encoding import legend, meanings
 from kappamask.scenes.xarray_interop import provenance, require_mask, restore_dims, to_canonical_dims
 from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
-__all__ = ["class_pixels", "class_statistics", "has_bits", "to_classes"]
+__all__ = [
+    "class_percentages",
+    "class_pixels",
+    "class_statistics",
+    "has_bits",
+    "to_classes",
+]
 
 NOTES = {
     "share": "share of the valid pixels",
@@ -126,3 +133,19 @@ def _count_classes(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: boo
         codes = codes.where(inside, np.uint8(NODATA_CODE))
     counts = [(codes == code).sum(("y", "x"), dtype=np.int64) for code in range(len(CLASSES))]
     return xr.concat(counts, xr.Variable("class", list(CLASSES))).transpose(..., "class")
+
+
+def class_percentages(mask: xr.DataArray, counted: Mapping[ClassValue, int] | None = None) -> dict[ClassValue, float]:
+    """Return the percentage of each class that occurs in a mask (y, x).
+
+    It is of the pixels with data; of all pixels in the area where the class means that there are none.
+    counted: what `class_pixels` gives, if it is known. Raises SceneError if a pixel has a code that the legend does
+    not name.
+    """
+    mask = to_classes(mask)
+    counted = counted or class_pixels(mask)[0]
+    codes = meanings(mask)
+    empty = {one for one in counted if codes[one.value] in (UNDEFINED, MISSING)}
+    area = sum(counted.values())
+    valid = area - sum(counted[one] for one in empty)
+    return {one: 100 * count / (area if one in empty else valid) for one, count in counted.items() if count}

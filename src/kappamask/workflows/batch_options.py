@@ -113,7 +113,7 @@ class Submission:
         key, folder = batch.compute_batch_id(self.cells, self.request), output.resolve() / JOB_FILES
         named = batch.name_cells(self.cells, self.request, self.test_job)
         records = [
-            batch.make_record(self.request, connection, cell, folder, name, key, proves=self.test_job and not place)
+            batch.make_record(self.request, connection, cell, folder / name, key, proves=self.test_job and not place)
             for place, (cell, name) in enumerate(named)
         ]
         attributes = describe_classes(self.request.card, self.request.scheme)

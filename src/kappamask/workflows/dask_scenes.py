@@ -9,10 +9,9 @@ from typing import Any
 
 from kappamask.models import SceneError
 from kappamask.models.errors import describe_error, require_extra
-from kappamask.workflows.mask_files import make_absolute
 from kappamask.workflows.one_scene import Result, count_cores, write_mask_files
 from kappamask.workflows.progress import Notify, no_progress
-from kappamask.workflows.scene_options import SceneOptions
+from kappamask.workflows.scene_options import SceneOptions, make_absolute
 
 __all__ = ["iter_dask_results"]
 

@@ -12,7 +12,6 @@ from kappamask.models import RadiometryError, SceneError
 from kappamask.models.errors import describe_error
 from kappamask.models.hints import option
 from kappamask.workflows.dask_scenes import iter_dask_results
-from kappamask.workflows.mask_files import is_finished, list_targets
 from kappamask.workflows.one_scene import (
     DEFAULTS,
     Result,
@@ -23,7 +22,7 @@ from kappamask.workflows.one_scene import (
     write_mask_files,
 )
 from kappamask.workflows.progress import Notify, Progress, ProgressFactory, print_line, progress_bar
-from kappamask.workflows.scene_options import EXTRAS, SceneOptions
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions, is_finished, list_targets
 
 if TYPE_CHECKING:
     from kappamask.udf.stream import Stream

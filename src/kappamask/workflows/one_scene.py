@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from kappamask.models import SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.errors import require_extra
-from kappamask.workflows.mask_files import is_finished, list_targets
 from kappamask.workflows.progress import Notify, ProgressFactory, dask_progress, progress_bar
-from kappamask.workflows.scene_options import EXTRAS, SceneOptions
+from kappamask.workflows.scene_options import EXTRAS, SceneOptions, is_finished, list_targets
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -254,8 +253,7 @@ def _count_classes(mask: "xr.DataArray") -> dict[str, dict[str, float]]:
 
     Of bits, those of KappaMask's classes.
     """
-    from kappamask.scenes.statistics import class_pixels
-    from kappamask.scenes.writers.captions import class_percentages
+    from kappamask.scenes.statistics import class_percentages, class_pixels
 
     counts, _ = class_pixels(mask)
     area = max(sum(counts.values()), 1)

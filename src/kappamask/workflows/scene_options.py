@@ -1,17 +1,18 @@
-"""Options of a mask, and the record by which later runs recognise it."""
+"""Options of a mask, the files that they ask for, and the record of both."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Self
 
 from kappamask.models import SceneError
 from kappamask.models.cleaning import CleaningOptions
 from kappamask.models.mask_options import MaskOptions
-from kappamask.workflows.mask_files import scene_fingerprint
 
-__all__ = ["EXTRAS", "SceneOptions"]
+__all__ = ["EXTRAS", "SceneOptions", "is_finished", "list_targets", "make_absolute", "scene_fingerprint"]
 
 NO_PIXEL = ("threads", "extras")
 """Fields of `SceneOptions` that change no pixel."""
@@ -19,6 +20,11 @@ EXTRAS = {"quicklook": ".png", "report": ".html", "style": ".qml", "stac": ".jso
 """Word -> suffix of the file, which has the mask's name; the item, last, lists the others."""
 CLEANING = tuple(CleaningOptions.__annotations__)
 """Options of `kappamask.udf.clean`, which may be given besides the fields."""
+SCENE_SUFFIXES = (".zip", ".safe", ".zarr", ".tif", ".tiff", ".nc", ".vrt", ".json", ".jp2", ".xml")
+"""Suffixes that say what a scene is, not which."""
+METADATA = "MTD_"
+"""How the metadata file begins that stands for the product in whose folder it lies."""
+GEOTIFF = (".tif", ".tiff")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,3 +101,122 @@ def _to_float(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _to_float(one) for key, one in value.items()}
     return float(value) if isinstance(value, int) else value
+
+
+def make_absolute(text: str) -> str:
+    """Make an existing path absolute, so that workers find it; leave other texts."""
+    path = Path(text)
+    return str(path.absolute()) if path.exists() else text
+
+
+def list_targets(scenes: Sequence[str], output: Path, options: "SceneOptions") -> list[tuple[str, Path]]:
+    """List each scene with its mask: `output`, or in a folder NAME_mask.tif.
+
+    A folder that is no scene stands for the scenes in it. Raises SceneError for an output of a wrong kind, two scenes
+    of a name, or a mask that would replace a scene.
+    """
+    from kappamask.scenes import find_scenes
+    from kappamask.scenes.writers.masks import MASK_SUFFIXES
+
+    found = [path for scene in scenes for path in _list_scenes(scene)]
+    single = len(found) == 1 and not output.is_dir()
+    if single and output.suffix.lower() not in MASK_SUFFIXES:
+        if Path(found[0]).is_dir():
+            find_scenes(found[0])  # whose error says that the folder holds no scene
+        raise SceneError(f"{output} must end in {' or '.join(MASK_SUFFIXES)}")
+    if len(found) > 1 and output.suffix.lower() in MASK_SUFFIXES:
+        raise SceneError(f"{output} is a file; for {len(found)} scenes name a folder. The scenes: {_list_first(found)}")
+    targets = [(scene, output if single else output / f"{_scene_name(scene)}_mask.tif") for scene in found]
+    _check_targets(targets, options)
+    return targets
+
+
+def _list_first(scenes: Sequence[str], count: int = 4) -> str:
+    """Format the first scenes, so that a misplaced word is seen."""
+    return ", ".join(scenes[:count]) + (", …" if len(scenes) > count else "")
+
+
+def _list_scenes(scene: str) -> list[str]:
+    from kappamask.scenes import find_scenes
+
+    if not Path(scene).is_dir():
+        return [scene]
+    try:
+        return [str(path) for path in find_scenes(scene)]
+    except SceneError:
+        return [scene]  # whose own error says more
+
+
+def _scene_name(scene: str) -> str:
+    path = Path(os.path.abspath(scene))  # noqa: PTH100  (a link keeps its own name)
+    path = path.parent if path.name.startswith(METADATA) else path
+    while path.suffix.lower() in SCENE_SUFFIXES:
+        path = path.with_suffix("")
+    return path.name
+
+
+def _check_targets(targets: list[tuple[str, Path]], options: "SceneOptions") -> None:
+    from kappamask.scenes.writers.masks import list_output_files
+    from kappamask.workflows.scene_options import EXTRAS
+
+    sources = {os.path.realpath(scene): scene for scene, _ in targets}
+    written = set[str]()
+    for scene, output in targets:
+        extras = [output.with_suffix(EXTRAS[word]) for word in options.extras]
+        for path in map(os.path.realpath, (*list_output_files(output, scores=options.scores), *extras)):
+            if path in sources:
+                raise SceneError("the mask, or its scores, must not replace the scene")
+            if path in written:
+                raise SceneError(f"two scenes have one name, {_scene_name(scene)}; mask them apart")
+            written.add(path)
+
+
+def is_finished(scene: str, files: list[Path], record: str, *, verify_pixels: bool = True) -> bool:
+    """Tell whether a mask and its scores exist and are up to date.
+
+    They have this record, and are newer than the scene.
+    scene: its path, or a URL, whose age is not asked. files: the mask, then its scores if there are any.
+    record: `SceneOptions.make_record`. verify_pixels: also decode every block, to detect files that were cut short.
+    """
+    from kappamask.scenes.writers.masks import read_mask
+
+    try:
+        if not all(path.is_file() for path in files) or read_mask(files[0]).attrs.get("options") != record:
+            return False
+        if _changed_ns(scene) > files[0].stat().st_mtime_ns:
+            return False
+        return not verify_pixels or all(map(_can_be_decoded, files))
+    except (SceneError, OSError):
+        return False
+
+
+def _can_be_decoded(path: Path) -> bool:
+    from kappamask.scenes.readers.netcdf import open_dates
+    from kappamask.scenes.readers.raster import local_raster
+
+    if path.suffix.lower() not in GEOTIFF:
+        open_dates(path).max().compute()  # of scores, too
+        return True
+    with local_raster(path) as dataset:
+        for _, window in dataset.block_windows(1):
+            dataset.read(window=window)
+    return True
+
+
+def scene_fingerprint(scene: str) -> list[str | int]:
+    """Return a scene's name, size in bytes and change time in ns, or its URL."""
+    path = Path(scene)
+    if not path.exists():
+        return [scene]
+    size = sum(file.stat().st_size for file in _list_files(path) if file.is_file())
+    return [path.resolve().name, size, _changed_ns(scene)]
+
+
+def _changed_ns(scene: str) -> int:
+    """Return the latest change of a scene's files in ns; 0 for a URL."""
+    path = Path(scene)
+    return max(file.stat().st_mtime_ns for file in _list_files(path)) if path.exists() else 0
+
+
+def _list_files(path: Path) -> list[Path]:
+    return [path, *(path.rglob("*") if path.is_dir() else ())]

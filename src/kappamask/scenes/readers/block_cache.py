@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["KEPT", "Blocks", "window"]
+__all__ = ["KEPT", "Blocks"]
 
 Block = NDArray[Any]
 LARGE_ENOUGH: Final = 512
@@ -67,41 +67,40 @@ class Blocks:
             if self._futures[key].done():
                 self.held -= self._futures.pop(key).result().nbytes
 
+    def read_window(
+        self,
+        decode: Callable[[slice, slice], Block],
+        key: Hashable,
+        rows: slice,
+        columns: slice,
+        *,
+        shape: tuple[int, int],
+        block: tuple[int, int],
+    ) -> Block:
+        """Read rows and columns of an image (y, x) of `shape` from cached whole blocks.
+
+        The result is never an array that is kept in the cache.
+        `key`: what tells the image from others, its version included. `block`: height and width of its blocks, pixels.
+        A block that is just what is wanted is not kept, for pieces that share none will follow.
+        """
+        down, across = map(_cut_blocks, (rows, columns), shape, block)
+        if (down[0][0], across[0][0]) == (rows, columns):
+            return decode(rows, columns)
+        found: Block | None = None
+        for y, into_y in down:
+            for x, into_x in across:
+                held = self.get((key, y.start, x.start), partial(decode, y, x))
+                if found is None:
+                    found = np.empty((rows.stop - rows.start, columns.stop - columns.start), held.dtype)
+                found[into_y, into_x] = held[_slice_block(rows, y), _slice_block(columns, x)]
+        assert found is not None
+        return found
+
 
 KEPT: Final = Blocks(2**28)
 """All of this process. 256 MiB is what it takes to decode every block of a product once, read in rows of pieces: 96 MiB
 on the 10 m grid, where pieces are blocks of the 10 m bands, more on that of 20 m (tests/scenes/test_blocks.py
 counts)."""
-
-
-def window(
-    decode: Callable[[slice, slice], Block],
-    key: Hashable,
-    rows: slice,
-    columns: slice,
-    *,
-    shape: tuple[int, int],
-    block: tuple[int, int],
-    kept: Blocks = KEPT,
-) -> Block:
-    """Read rows and columns of an image (y, x) of `shape` from cached whole blocks.
-
-    The result is never an array that is kept in the cache.
-    `key`: what tells the image from others, its version included. `block`: height and width of its blocks, pixels.
-    A block that is just what is wanted is not kept, for pieces that share none will follow.
-    """
-    down, across = map(_cut_blocks, (rows, columns), shape, block)
-    if (down[0][0], across[0][0]) == (rows, columns):
-        return decode(rows, columns)
-    found: Block | None = None
-    for y, into_y in down:
-        for x, into_x in across:
-            held = kept.get((key, y.start, x.start), partial(decode, y, x))
-            if found is None:
-                found = np.empty((rows.stop - rows.start, columns.stop - columns.start), held.dtype)
-            found[into_y, into_x] = held[_slice_block(rows, y), _slice_block(columns, x)]
-    assert found is not None
-    return found
 
 
 def _cut_blocks(wanted: slice, length: int, side: int) -> list[tuple[slice, slice]]:

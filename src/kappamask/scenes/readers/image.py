@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from kappamask.files.archives import Member, Source
 from kappamask.scenes.grid import halve_grid, read_grid, read_window, to_stored_window, turn_north_up
-from kappamask.scenes.readers import block_cache
+from kappamask.scenes.readers.block_cache import KEPT
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, local_raster, number_type
 from kappamask.scenes.readers.stac_driver import fill_hidden, source_window
 from kappamask.scenes.resample import halve_pixels, is_aligned, resample_aligned, resample_window
@@ -110,7 +110,7 @@ class Image:
     def _read_window(self, rows: slice, columns: slice) -> NDArray[Any]:
         key = (self.source, self.version, self.band, self.half, self.nodata)
         shape = (self.grid.height, self.grid.width)
-        return block_cache.window(self._decode_window, key, rows, columns, shape=shape, block=self.block)
+        return KEPT.read_window(self._decode_window, key, rows, columns, shape=shape, block=self.block)
 
     def _decode_window(self, rows: slice, columns: slice) -> NDArray[Any]:
         finer = 2 if self.half and not self.level else 1

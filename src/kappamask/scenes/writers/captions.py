@@ -9,16 +9,11 @@ from typing import Any
 
 import xarray as xr
 
-from kappamask.models import ClassValue
 from kappamask.models.schemes import KAPPAMASK
-from kappamask.scenes.encoding import meanings
 from kappamask.scenes.grid import DEGREE, pixel_size
-from kappamask.scenes.statistics import class_pixels, to_classes
-from kappamask.udf.schemes import MISSING, UNDEFINED
 
 __all__ = [
     "ScaleBar",
-    "class_percentages",
     "format_date",
     "format_length",
     "is_north_up",
@@ -65,22 +60,6 @@ def name_network(attrs: Mapping[str, Any]) -> str:
     network = attrs.get("model_id")
     classes = f"{attrs.get('scheme') or KAPPAMASK} classes"
     return f"{network} network, {classes}" if network else classes
-
-
-def class_percentages(mask: xr.DataArray, counted: Mapping[ClassValue, int] | None = None) -> dict[ClassValue, float]:
-    """Return the percentage of each class that occurs in a mask (y, x).
-
-    It is of the pixels with data; of all pixels in the area where the class means that there are none.
-    counted: what `class_pixels` gives, if it is known. Raises SceneError if a pixel has a code that the legend does
-    not name.
-    """
-    mask = to_classes(mask)
-    counted = counted or class_pixels(mask)[0]
-    codes = meanings(mask)
-    empty = {one for one in counted if codes[one.value] in (UNDEFINED, MISSING)}
-    area = sum(counted.values())
-    valid = area - sum(counted[one] for one in empty)
-    return {one: 100 * count / (area if one in empty else valid) for one, count in counted.items() if count}
 
 
 def percent(value: float | None) -> str:

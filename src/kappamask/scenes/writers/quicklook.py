@@ -21,9 +21,8 @@ from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.encoding import legend, meanings, words
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
-from kappamask.scenes.statistics import to_classes
+from kappamask.scenes.statistics import class_percentages, to_classes
 from kappamask.scenes.writers.captions import (
-    class_percentages,
     is_north_up,
     name_network,
     name_scene,
