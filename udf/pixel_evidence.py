@@ -18,6 +18,7 @@ __all__ = [
     "OTHER_SCALE",
     "Contradiction",
     "explain_offset_left_in",
+    "explain_other_scale",
     "find_contradiction",
     "find_other_scale",
     "infer_radiometry",
@@ -27,6 +28,12 @@ EIGHT_BIT_P99 = 300.0
 """99 % of the numbers below this are no Sentinel-2 digital numbers but a picture or percents: reflectance 0.03."""
 INFERRED_P99 = 1000.0
 """Pixels alone do not tell dark water from numbers of another scale, 1000 for a reflectance of 1: reflectance 0.1."""
+AIR_P1, AIR_P99 = 300.0, 1500.0
+"""Of Level-1C 1 % of B02 is never below the first, for air alone sends 0.05, and images that dark are below the second:
+1000 for a reflectance of 1. The lowest of 119 real images is 704."""
+LAND_BANDS, LAND_SLOPE = ("B07", "B08", "B8A", "B11"), 1.5
+"""Of ground, half of the pixels of one of these bands are so many times brighter than half of those of B02; water is
+darker there."""
 OFFSET_LEFT_IN = "reflectance with the offset of 0.1 left in"
 OFFSET_TAKEN_TWICE = "numbers whose offset was taken away twice"
 OTHER_SCALE = "numbers of another scale"
@@ -106,9 +113,25 @@ def find_other_scale(mode: str, seen: PixelStatistics) -> Contradiction | None:
         return None
     if seen.p99 < EIGHT_BIT_P99 and (seen.fractional or seen.level == "L1C"):
         return Contradiction(OTHER_SCALE, f"99 % of them are below {seen.p99:.4g}, a reflectance of 0.03", False)
+    blue = dict(seen.band_p1).get("B02", nan)
+    if seen.level == "L1C" and seen.p99 < AIR_P99 and 0 < blue < AIR_P1:
+        why = f"1 % of B02 are below {blue:.4g}, and air alone sends 500"
+        return Contradiction(OTHER_SCALE, why, certain=False)
     if BRIGHTEST_P99 < seen.p99 < SATURATED:
         return Contradiction(OTHER_SCALE, f"1 % of them exceed {seen.p99:.4g}, a reflectance of 2.5", False)
     return None
+
+
+def explain_other_scale(seen: PixelStatistics) -> str:
+    """Say why a reflectance of 1 may be 1000 in the numbers, else "".
+
+    Water of Level-2A is as dark, but it is bluer than ground.
+    """
+    middle = {band: value for band, value in seen.band_median if value == value}
+    blue, ground = middle.get("B02", nan), max((middle.get(band, 0.0) for band in LAND_BANDS), default=0.0)
+    if seen.pixels < MIN_PIXELS or not seen.p99 < INFERRED_P99 or not ground > LAND_SLOPE * blue:
+        return ""
+    return f"99 % of them are below {seen.p99:.4g}, a reflectance of 0.1, though infrared is brighter than blue"
 
 
 def explain_offset_left_in(seen: PixelStatistics, scale: float = 1.0) -> str:

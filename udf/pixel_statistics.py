@@ -65,6 +65,7 @@ class PixelStatistics:
     """How many valid pixels there were, without those of `constant`."""
     band_p1: tuple[tuple[str, float], ...] = ()
     """1 % percentile of each band."""
+    band_median: tuple[tuple[str, float], ...] = ()
     constant: float = nan
     """A number that a large part of the pixels hold in all bands; they count for no other figure."""
     constant_share: float = 0.0
@@ -129,6 +130,7 @@ def compute_statistics(
     cirrus = _drop_zeros(seen[[i for i, band in enumerate(bands) if band == "B10"]])
     lowest, median, p99 = _compute_percentiles(numbers, 0.1, 50, 99)
     low, middle, high = _compute_percentiles(cirrus, 5, 50, 95)
+    of_bands = [_compute_percentiles(_drop_zeros(plane), 1, 50) for plane in seen]
     return PixelStatistics(
         median=median,
         p99=p99,
@@ -138,9 +140,8 @@ def compute_statistics(
         cirrus_spread=high - low,
         fractional=bool(np.count_nonzero(numbers != np.rint(numbers)) > 0.01 * numbers.size),
         pixels=seen.shape[1] if numbers.size else 0,
-        band_p1=tuple(
-            (band, _compute_percentiles(_drop_zeros(plane), 1)[0]) for band, plane in zip(bands, seen, strict=True)
-        ),
+        band_p1=tuple((band, p1) for band, (p1, _) in zip(bands, of_bands, strict=True)),
+        band_median=tuple((band, middle) for band, (_, middle) in zip(bands, of_bands, strict=True)),
         constant=constant,
         constant_share=share,
     )

@@ -17,6 +17,7 @@ from kappamask.udf.pixel_evidence import (
     OFFSET_TAKEN_TWICE,
     OTHER_SCALE,
     explain_offset_left_in,
+    explain_other_scale,
     find_contradiction,
     find_other_scale,
     infer_radiometry,
@@ -162,6 +163,12 @@ def _doubt_metadata(decision: Decision, seen: PixelStatistics) -> str:
         return ""
     if decision.mode == "reflectance":
         return _doubt_reflectance(seen)
+    if why := explain_other_scale(seen):
+        return (
+            f"The numbers are said to be dn_harmonized ({decision.reason}), but may be {OTHER_SCALE}, as 1000 for a "
+            f"reflectance of 1: {why}. Say {_say('dn_harmonized')} if 10000 is a reflectance of 1, as of dark ground; "
+            f"else make them reflectance ({_suggest_step('/ 1000')}) and say {_say('reflectance')}."
+        )
     why = explain_offset_left_in(seen, QUANTIFICATION)
     return why and (
         f"The numbers are said to be dn_harmonized ({decision.reason}), but may be dn_offset: {why}. Say "

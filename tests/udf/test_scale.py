@@ -45,6 +45,30 @@ def test_numbers_up_to_1000_or_65535_are_asked_about(brightness):
         masked((land() * 65_535).round().astype("uint16"), brightness, radiometry="dn_harmonized")
 
 
+@pytest.mark.parametrize("level", ["L1C", "L2A"])
+@pytest.mark.parametrize("stated", ["processing_baseline", "collection"])
+def test_1000_for_a_reflectance_of_1_is_asked_about_whatever_metadata_say(brightness, level, stated):
+    facts = {stated: "02.05" if stated == "processing_baseline" else f"SENTINEL2_{level}"}
+    cube = (land() * 1000).round().astype("uint16").assign_attrs(facts)
+    with pytest.raises(RadiometryError, match="another scale") as found:
+        masked(cube, brightness, level=level)
+    assert "radiometry='reflectance'" in str(found.value)
+    right = masked(cube.drop_attrs() / 1000, brightness, level=level, radiometry="reflectance")
+    assert (right == masked(land(), brightness, level=level, radiometry="reflectance")).mean() > 0.9
+    assert masked((land() * 10_000).round().assign_attrs(facts), brightness, level=level) is not None
+    if level == "L2A":  # ground under deep shade, which the caller knows; air is never as dark
+        assert "dn_harmonized" in str(found.value)
+        assert masked(cube, brightness, level=level, radiometry="dn_harmonized") is not None
+
+
+def test_the_air_of_level_1c_is_never_so_dark_even_if_said(brightness):
+    with pytest.raises(RadiometryError, match="air alone sends 500"):
+        masked((land() * 1000).round().astype("uint16"), brightness, radiometry="dn_harmonized")
+    sea = (land() * 0 + 0.06 + 0.002 * land(7)).round(4) * 10_000
+    cube = sea.round().astype("int16").assign_attrs(processing_baseline="02.05")
+    assert masked(cube, brightness).attrs["radiometry"] == "dn_harmonized"
+
+
 def test_dark_water_of_level_2a_is_believed(brightness):
     water = (land() * 0 + 0.01 + 0.002 * land(7)).round(4) * 10_000
     cube = water.round().astype("int16").assign_attrs(processing_baseline="02.05")
