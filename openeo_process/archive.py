@@ -126,7 +126,7 @@ def build(
 
 
 def is_for_here(python: str | None = None) -> bool:
-    """Whether an archive for this Python can run in this process' environment."""
+    """Tell whether an archive for this Python can run in this process' environment."""
     return (python or PYTHON, platform.system(), platform.machine()) == (PYTHON, "Linux", "x86_64")
 
 

@@ -39,7 +39,7 @@ OTHERWISE = "put the archive where the back-end can read it, and give its URL wi
 
 
 def is_local(url: str) -> bool:
-    """Whether a back-end runs on this machine, as `kappamask serve` does."""
+    """Tell whether a back-end runs on this machine, as `kappamask serve` does."""
     return urlsplit(url if "://" in url else f"https://{url}").hostname in LOOPBACK
 
 

@@ -54,7 +54,7 @@ COLLECTIONS = {"L1C": "SENTINEL2_L1C", "L2A": "SENTINEL2_L2A"}
 
 
 def record(card: ModelCard, process_id: str, description: str, namespace: str, backend: str) -> dict[str, Any]:
-    """The record (OGC API Records, APEx's profile) of the process whose definition lies at `namespace`."""
+    """Make the record (OGC API Records, APEx) of the process whose definition lies at `namespace`."""
     now = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "id": process_id,
@@ -126,7 +126,7 @@ def publication(
     card: ModelCard, *, namespace: str, archive: str, backend: str, python: str = PYTHON,
     largest_buffer_m: float = MAX_BUFFER_M,
 ) -> Publication:  # fmt: skip
-    """The documents for `card`'s network.
+    """Make the documents for `card`'s network.
 
     namespace: URL at which the process definition will lie. archive: URL of the dependency archive, for the default
     job options. backend: URL at which the benchmark runs. largest_buffer_m: up to which callers may give `buffer`;

@@ -32,7 +32,7 @@ class Account:
     """Key of this back-end's tokens."""
 
     def valid(self, user: str, password: str) -> bool:
-        """Whether these are the user's credentials."""
+        """Tell whether these are the user's credentials."""
         same_user = hmac.compare_digest(user.encode(), self.user.encode())
         return hmac.compare_digest(password.encode(), self.password.encode()) and same_user
 

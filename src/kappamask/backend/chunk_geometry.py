@@ -65,11 +65,11 @@ class Window:
         return _limit_range(y, count, self.overlap_y if self.reads_neighbours else 0, height)
 
     def columns(self, x: int, count: int, width: int) -> tuple[int, int]:
-        """The same for columns."""
+        """Return the same for columns."""
         return _limit_range(x, count, self.overlap_x if self.reads_neighbours else 0, width)
 
     def pad(self, block: NDArray[np.float32], y: int, x: int) -> NDArray[np.float32]:
-        """A full chunk, NaN wherever `block` (what `rows` and `columns` chose) has no pixels."""
+        """Make a full chunk, NaN wherever `block` (what `rows` and `columns` chose) has no pixels."""
         above, left = self.margins
         first_row = max(above - y, 0) if self.reads_neighbours else above
         first_column = max(left - x, 0) if self.reads_neighbours else left
@@ -78,7 +78,7 @@ class Window:
         return chunk
 
     def crop(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The payload of a result (..., y, x); NaN where a blind crop finds nothing."""
+        """Cut the payload of a result (..., y, x); NaN where a crop finds nothing."""
         payload = values[..., self.overlap_y : self.overlap_y + self.size, self.overlap_x : self.overlap_x + self.size]
         if payload.shape[-2:] == (self.size, self.size):
             return payload

@@ -55,7 +55,7 @@ Engine = Callable[[Udf, Iterable[Job]], Iterator[Result]]
 
 
 def serial(udf: Udf, jobs: Iterable[Job]) -> Iterator[Result]:
-    """The plain engine: one strip after the other in this process."""
+    """Run the plain engine: one strip after the other in this process."""
     for strip, pixels in jobs:
         yield from run_strip(udf, strip, np.asarray(pixels))
 

@@ -73,7 +73,7 @@ def _count_margin_px(params: LoadParameters) -> int:
 
 
 def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
-    """A STAC collection as openEO wants it."""
+    """Describe a STAC collection as openEO wants it."""
     level = COLLECTIONS[name]
     bands = [b for b in ANNOUNCED[level] if not scenes or any(b in scene.bands for scene in scenes)]
     boxes = [scene.lonlat() for scene in scenes] or [(-180.0, -90.0, 180.0, 90.0)]

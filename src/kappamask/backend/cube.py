@@ -139,7 +139,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     def reduce_dimension(
         self, reducer: dict[str, Any], *, dimension: str, context: Any = None, env: EvalEnv
     ) -> SceneCube:
-        """The cube without its bands or dates, by reducers and arithmetic or by one UDF."""
+        """Reduce the bands or dates by reducers and arithmetic or by one UDF."""
         if node := UdfNode.parse("reduce_dimension", reducer, context, env):
             return self._derive_cube(run_reducer(node, self.array, self._run, dimension))
         if dimension not in ("t", "bands"):
@@ -174,16 +174,16 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         return self._derive_cube(convolve(crop(self.array, self.area), kernel, factor, border, replace_invalid))
 
     def add_dimension(self, name: str, label: Any, type: str = "other") -> SceneCube:  # noqa: A002
-        """The cube with `t` or `bands` of one label."""
+        """Add the dimension `t` or `bands` with one label."""
         return self._derive_cube(dimensions.add_dimension(self.array, name, label, type))
 
     def dimension_labels(self, dimension: str) -> list[Any]:
-        """The labels of a dimension, x and y without the pixels beyond the area."""
+        """List the labels of a dimension, x and y without the pixels beyond the area."""
         self._check_dimension(dimension, allowed=("t", "bands", "y", "x"))
         return dimensions.list_labels(crop(self.array, self.area), dimension)
 
     def drop_dimension(self, name: str) -> SceneCube:
-        """The cube without a dimension of one label."""
+        """Drop a dimension of one label."""
         self._check_dimension(name, allowed=("t", "bands"))
         return self._derive_cube(dimensions.drop_dimension(self.array, name))
 
@@ -194,11 +194,11 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
             raise api_error("DimensionNotAvailable", f"No dimension {name} can be used here; {listed}.")
 
     def ndvi(self, nir: str = "nir", red: str = "red", target_band: str | None = None) -> SceneCube:
-        """The vegetation index, alone or as an added band; see `processes.pixel_math.compute_ndvi`."""
+        """Compute the vegetation index, alone or as an added band; see `processes.pixel_math.compute_ndvi`."""
         return self._derive_cube(compute_ndvi(self.array, nir, red, target_band))
 
     def merge_cubes(self, other: SceneCube, overlap_resolver: dict[str, Any] | None = None) -> SceneCube:
-        """The labels of both cubes on this one's pixels; see `processes.overlay.merge`."""
+        """Merge the labels of both cubes on this one's pixels; see `processes.overlay.merge`."""
         resolver = Callback.parse("merge_cubes", overlap_resolver) if overlap_resolver else None
         return self._derive_cube(merge(self.array, other.array, resolver).rio.write_crs(self.epsg))
 
@@ -207,7 +207,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         return self._derive_cube(dimensions.rename_bands(self.array, dimension, target, source))
 
     def mask(self, mask: SceneCube, replacement: float | None = None) -> SceneCube:
-        """Where the mask is not 0, `replacement` or NaN; see `processes.overlay.hide_masked`."""
+        """Put `replacement` or NaN where the mask is not 0; see `processes.overlay.hide_masked`."""
         return self._derive_cube(hide_masked(self.array, mask.array, replacement))
 
     def mask_polygon(self, mask: Any, replacement: float | None = None, inside: bool = False) -> SceneCube:

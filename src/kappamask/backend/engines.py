@@ -51,7 +51,7 @@ def check_engine(engine: str) -> str:
 
 
 def open_engine(engine: str, folder: Path, log: Path, level: str) -> AbstractContextManager[Engine]:
-    """The engine as a context.
+    """Open the engine as a context.
 
     folder: working directory of the UDF, where its archives lie.
     log: the job's log file, to which every worker appends from `level` up.
@@ -108,7 +108,7 @@ class DaskEngine(AbstractContextManager[Engine]):
             self._cluster.close()
 
     def run(self, udf: Udf, jobs: Iterable[Job]) -> Iterator[Result]:
-        """An engine as `chunks.Engine` describes it."""
+        """Run jobs as `chunks.Engine` describes it."""
         from distributed import as_completed
 
         waiting = iter(jobs)

@@ -29,7 +29,7 @@ def make_grid(bounds: Bounds, epsg: int, step: float, origin: tuple[float, float
 
 
 def transform_bounds(bounds: Bounds, source: int | str, target: int | str) -> Bounds:
-    """The box round `bounds` in another CRS; edges are followed, not only corners."""
+    """Find the box round `bounds` in another CRS; edges are followed, not only corners."""
     if source == target:
         return bounds
     west, south, east, north = Transformer.from_crs(source, target, always_xy=True).transform_bounds(
@@ -39,7 +39,7 @@ def transform_bounds(bounds: Bounds, source: int | str, target: int | str) -> Bo
 
 
 def overlap(a: Bounds, b: Bounds) -> bool:
-    """Whether two boxes share more than an edge."""
+    """Tell whether two boxes share more than an edge."""
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
@@ -49,13 +49,13 @@ def intersection(a: Bounds, b: Bounds) -> Bounds:
 
 
 def union(boxes: Sequence[Bounds]) -> Bounds:
-    """The box round all boxes."""
+    """Find the box round all boxes."""
     west, south, east, north = zip(*boxes, strict=True)
     return min(west), min(south), max(east), max(north)
 
 
 def crop(array: xr.DataArray, bounds: Bounds) -> xr.DataArray:
-    """The pixels whose centres lie within the bounds."""
+    """Cut out the pixels whose centres lie within the bounds."""
     west, south, east, north = bounds
     x, y = array.x.values, array.y.values
     return array.isel(x=np.flatnonzero((x > west) & (x < east)), y=np.flatnonzero((y > south) & (y < north)))

@@ -56,7 +56,7 @@ def append(path: Path, entry: dict[str, Any]) -> None:
 
 
 def make_entry(level: str, message: str, **more: Any) -> dict[str, Any]:
-    """A log entry of the present moment."""
+    """Make a log entry of the present moment."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": level,
@@ -183,7 +183,7 @@ class JobFolder:
         return cls(draft.path.rename(jobs / spec.id))
 
     def spec(self) -> JobSpec:
-        """What was asked. Raises JobError, TypeError or ValueError if that record is damaged or missing."""
+        """Read what was asked; JobError, TypeError or ValueError if it is damaged or missing."""
         spec = JobSpec(**self.get("spec"))
         datetime.fromisoformat(spec.created)
         return spec

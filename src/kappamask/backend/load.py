@@ -106,7 +106,7 @@ class Request:
 
 
 def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray, Bounds]:
-    """The cube and the area asked for, in the cube's CRS.
+    """Load the cube and the area asked for, in the cube's CRS.
 
     The cube is lazy float32 with dims (t, bands, y, x), NaN without data, digital numbers without radiometric offset.
     It covers the part of `extent` that scenes cover, snapped outward to the scenes' pixel grid, plus the margin. Where
@@ -185,7 +185,7 @@ def _parse_utc(text: str) -> pd.Timestamp:
 
 
 def _one_grid(scenes: Sequence[SceneRecord]) -> tuple[int, float]:
-    """The scenes' common CRS and pixel size."""
+    """Find the scenes' common CRS and pixel size."""
     kinds = {(s.epsg, s.step) for s in scenes}
     if len(kinds) > 1:
         listed = "; ".join(f"{s.path.name}: EPSG:{s.epsg}, {s.step:g} m" for s in scenes)

@@ -73,7 +73,7 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
         return self._folder / user_id.encode().hex() / f"{process_id}.json"
 
     def get(self, user_id: str, process_id: str) -> UserDefinedProcessMetadata | None:
-        """A process, or None."""
+        """Return a process, or None."""
         path = self._make_path(user_id, process_id)
         return (
             UserDefinedProcessMetadata.from_dict(parse_json(path.read_bytes(), allow_nan=True))

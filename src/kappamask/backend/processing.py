@@ -70,11 +70,11 @@ class GraphProcessing(ConcreteProcessing):  # type: ignore[misc]
     """Evaluation in this process: the job's own."""
 
     def get_process_registry(self, api_version: Any) -> ProcessRegistry:  # noqa: ARG002
-        """The processes on offer."""
+        """Return the processes on offer."""
         return build_registry()
 
     def evaluate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> Any:
-        """The graph's result: a cube, or what its `save_result` nodes hold."""
+        """Compute the graph's result: a cube, or what its `save_result` nodes hold."""
         check_namespaces(process_graph)
         return super().evaluate(process_graph, env)
 

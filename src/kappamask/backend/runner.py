@@ -49,7 +49,7 @@ class Output:
                 self._tail = (self._tail + block)[-TAIL:]
 
     def tail(self) -> str:
-        """The last that was printed, once the process has ended."""
+        """Return the last that was printed, once the process has ended."""
         self._reader.join(LATE)
         return self._tail.decode(errors="replace")
 
@@ -66,7 +66,7 @@ class Runner:
         self._lock = threading.Lock()
 
     def create(self, **spec: Any) -> JobFolder:
-        """A new job, not started; `spec` as in `JobSpec` without id and time."""
+        """Create a job, not started; `spec` as in `JobSpec` without id and time."""
         now = datetime.now(UTC)
         return JobFolder.create(
             self.jobs,

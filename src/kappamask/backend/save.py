@@ -144,7 +144,7 @@ def _find_nodata(cube: xr.DataArray) -> float:
 
 
 def _describe_asset(cube: xr.DataArray, path: Path, kind: str) -> dict[str, Any]:
-    """What openeo-driver turns into a STAC asset and item."""
+    """Describe what openeo-driver turns into a STAC asset and item."""
     bands = [str(b) for b in cube.bands.values]
     west, south, east, north = bounds = cube.rio.bounds()
     epsg = cube.rio.crs.to_epsg()

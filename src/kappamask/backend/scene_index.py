@@ -64,7 +64,7 @@ class SceneRecord:
 
 
 def index(folder: Path, collection: str | None = None) -> list[SceneRecord]:
-    """The scenes of a folder (of one collection), in order of time.
+    """List the scenes of a folder (of one collection), in order of time.
 
     Raises SceneError, which names the file, for a file that is no scene, and for a scene without level, date or CRS: it
     could not be asked for. Raises it, too, for a folder of rasters, such as masks, none of which is a scene.
@@ -88,7 +88,7 @@ def _list_scene_paths(folder: Path) -> list[Path]:
 
 
 def record(path: Path) -> SceneRecord:
-    """The facts of one scene."""
+    """Read the facts of one scene."""
     return _make_record(path, path.stat().st_mtime_ns)
 
 
@@ -98,7 +98,7 @@ def _make_record(path: Path, _changed: int) -> SceneRecord:
 
 
 def _cloud_cover(path: Path) -> float | None:
-    """What a GeoTIFF's tag says; None for other scenes, and for what is no number."""
+    """Read a GeoTIFF's tag; None for other scenes, and for what is no number."""
     if path.suffix.lower() not in TIFFS:
         return None
     with local_raster(path) as dataset, suppress(KeyError, ValueError):
@@ -107,7 +107,7 @@ def _cloud_cover(path: Path) -> float | None:
 
 
 def describe_scene(cube: xr.DataArray, path: Path) -> SceneRecord:
-    """The facts of an open scene with dims (bands, y, x)."""
+    """Describe the facts of an open scene with dims (bands, y, x)."""
     missing = [key for key in ("level", "datetime") if not cube.attrs.get(key)]
     epsg = cube.rio.crs.to_epsg() if cube.rio.crs else None
     if missing or epsg is None:

@@ -46,7 +46,7 @@ class ServerProcessing(GraphProcessing):
         self._runner = runner
 
     def evaluate(self, process_graph: dict[str, Any], env: EvalEnv = None) -> flask.Response:
-        """The one result file. Raises openEO errors with the message of whatever failed."""
+        """Compute the one result file. Raises openEO errors with the message of whatever failed."""
         check_namespaces(process_graph)
         folder = self._runner.create(
             user=env["user"].user_id, process_graph=process_graph, api_version=env["openeo_api_version"],

@@ -39,7 +39,7 @@ def check_source(url: str, folder: Path) -> str:
 
 
 def resolve_local(href: str, folder: Path) -> Path:
-    """The file that `href` names, if it lies below `folder`."""
+    """Find the file that `href` names, if it lies below `folder`."""
     parts = urlsplit(href)
     if parts.scheme not in ("", "file"):
         raise SceneError(f"{href} cannot be opened; STAC items must name files below the scenes folder.")
@@ -67,7 +67,7 @@ def stac_scenes(url: str, folder: Path) -> list[SceneRecord]:
 
 
 def _iter_items(url: str, folder: Path) -> Iterator[pystac.Item]:
-    """The items at `url` and below; pystac itself would follow links to anywhere."""
+    """Yield the items at `url` and below; pystac itself would follow links to anywhere."""
     ahead, seen = [url], set[str]()
     while ahead:
         source = _check_source(ahead.pop(), folder)

@@ -130,7 +130,7 @@ class Udf:
         return Piece(self._cut_payload(values)[np.newaxis], self._choose_band_names(result, values.shape[0]), [None])
 
     def _transpose_series(self, result: xr.DataArray) -> Piece:
-        """A series: the back-end transposes by name, and dates a result without `t` to 2020-01-01."""
+        """Transpose a series by name, and date a result without `t` to 2020-01-01."""
         timeless = "t" not in result.dims
         expected = ("bands", "y", "x") if timeless else ("t", "bands", "y", "x")
         if set(result.dims) != set(expected) or (not timeless and "t" not in result.coords):
@@ -155,7 +155,7 @@ class Udf:
         return self.window.crop(values)
 
     def _choose_band_names(self, result: xr.DataArray, count: int) -> list[str]:
-        """The result's own labels, else the cube's if there are as many, else numbers."""
+        """Return the result's own labels, else the cube's if there are as many, else numbers."""
         if not count:
             raise CubeError("The UDF returned no bands; it must return one or more.")
         if "bands" in result.coords and result.coords["bands"].size == count:

@@ -181,7 +181,7 @@ def check_folder(output: Path) -> None:
 
 
 def document(judged: "Sequence[DatasetResult]") -> dict[str, Any]:
-    """What was found, as JSON holds it."""
+    """Return what was found, as JSON holds it."""
     made = datetime.now(UTC).isoformat(timespec="seconds")
     software = f"kappamask-openeo {version('kappamask-openeo')}"
     return {"software": software, "made": made, "sets": [one.found for one in judged]}

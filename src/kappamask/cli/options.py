@@ -115,7 +115,7 @@ def print_result(result: dict[str, Any] | list[Any], lines: list[str], as_json: 
 
 
 def parse_scheme(text: str) -> str:
-    """A class scheme as its table spells it."""
+    """Parse a class scheme as its table spells it."""
     try:
         return KAPPAMASK if is_kappamask(text) else find_scheme(text).name
     except CubeError as error:

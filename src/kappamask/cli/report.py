@@ -67,7 +67,7 @@ def report(
 
 
 def _open_scene(scene: Path | None, bands: list[str] | None) -> "tuple[xr.DataArray | None, xr.DataArray | None]":
-    """The scene's cube, and the classes that its product comes with."""
+    """Open the scene's cube, and the classes that its product comes with."""
     from kappamask.scenes import open_scene
     from kappamask.scenes.readers.open import read_scl
 
@@ -86,7 +86,7 @@ def _report_mask(
     stac: bool,
     style: bool,
 ) -> tuple[dict[str, Any], str | None]:
-    """What is written and found, and what could not be."""
+    """Return what is written and found, and what could not be."""
     from kappamask.reports import shares, stac_item, write_page, write_stac, write_style
     from kappamask.scenes import read_mask
     from kappamask.workflows.progress import dask_progress_bar
@@ -120,7 +120,7 @@ def _lacking_time(mask: Path, scene: "xr.DataArray | None") -> str | None:
 def _write_series(
     masks: Path, output: Path, scenes: Path | None, bands: list[str] | None, table: Path | None
 ) -> tuple[dict[str, Any], str | None]:
-    """What is written and found, and which masks could not be read."""
+    """Return what is written and found, and which masks could not be read."""
     from kappamask.reports import read_series, rows, scenes_of, write_series, write_table
     from kappamask.workflows.progress import progress_bar
 

@@ -126,7 +126,7 @@ def _halve_image(graph: Graph, x: str) -> str:
 
 
 def _double_image(graph: Graph, reader: WeightReader, name: str, x: str, level: int) -> str:
-    """A transposed convolution of 2 x 2 pixels: each pixel becomes four of its own."""
+    """Add a transposed convolution of 2 x 2 pixels: each pixel becomes four."""
     inputs, outputs = WIDTHS[level], WIDTHS[level - 1]
     w = reader.next_layer(name, kernel=(2, 2, outputs, inputs), bias=(outputs,))
     tensors = [graph.constant(to_onnx_kernel(w["kernel"])), graph.constant(w["bias"])]

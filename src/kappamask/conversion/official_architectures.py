@@ -139,7 +139,7 @@ def _add_exit_flow(graph: Graph, reader: WeightReader, x: str) -> str:
 
 
 def _add_pyramid(graph: Graph, reader: WeightReader, x: str) -> str:
-    """The mean of the image, a 1 x 1 convolution and three dilated ones, joined."""
+    """Join the mean of the image, a 1 x 1 convolution and three dilated ones."""
     mean = graph.add("GlobalAveragePool", x)
     pooled = graph.relu(Convolution.read(reader, EXIT[-1], PYRAMID, 1, bias=True, norm=True).apply(graph, mean))
     parts = [graph.relu(Convolution.read(reader, EXIT[-1], PYRAMID, 1, bias=False, norm=True).apply(graph, x))]

@@ -43,13 +43,13 @@ class Graph:
         self.constants: dict[str, Any] = {}
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """A node of one output."""
+        """Add a node of one output."""
         name = f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
     def constant(self, values: NDArray[Any]) -> str:
-        """A tensor; equal ones are kept once."""
+        """Add a tensor; equal ones are kept once."""
         array = np.ascontiguousarray(values)
         name = f"c{len(self.constants)}"
         key = f"{array.dtype}{array.shape}{array.tobytes().hex()}" if array.size < 64 else name
@@ -58,7 +58,7 @@ class Graph:
         return str(self.constants[key].name)
 
     def integers(self, *numbers: int) -> str:
-        """A vector of whole numbers."""
+        """Add a vector of whole numbers."""
         return self.constant(np.array(numbers, np.int64))
 
     def convolution(
@@ -81,7 +81,7 @@ class Graph:
         return self.add("Resize", x, "", scales, mode=mode, **how)
 
     def pad_edge(self, x: str, before: int, after: int) -> str:
-        """The border pixel repeated: for a width of 1 what TensorFlow calls SYMMETRIC."""
+        """Repeat the border pixel: for a width of 1 what TensorFlow calls SYMMETRIC."""
         return self.add("Pad", x, self.integers(0, 0, before, before, 0, 0, after, after), mode="edge")
 
     def pad_symmetric(self, x: str, width: int) -> str:
@@ -187,7 +187,7 @@ class Convolution:
         return plain.fold_norm(Norm.read(reader, outputs)) if norm else plain
 
     def fold_norm(self, norm: Norm) -> Convolution:
-        """The same with `norm` after it."""
+        """Return the same with `norm` after it."""
         return Convolution(self.kernel * norm.gain[:, None, None, None], self.bias * norm.gain + norm.shift)
 
     def apply(self, graph: Graph, x: str, **attributes: Any) -> str:

@@ -66,12 +66,12 @@ class TacoFile:
         return f"/vsisubfile/{self.offset}_{self.length},{self.path}"
 
     def entries(self) -> list[TacoFile]:
-        """What lies inside of it, if it is a tortilla."""
+        """List what lies inside of it, if it is a tortilla."""
         return read_entries(self.path, self.offset, self.length)
 
 
 def read_entries(path: Path, offset: int = 0, length: int | None = None) -> list[TacoFile]:
-    """The files in `path`, or in the tortilla that lies in it at `offset`.
+    """Read the files in `path`, or in the tortilla that lies in it at `offset`.
 
     Raises SceneError where it is no tortilla, its table is damaged, or an entry would lie outside of it.
     """

@@ -55,7 +55,7 @@ class DatasetResult:
     """Earlier name, which the documentation showed."""
 
     def worst_scenes(self) -> Iterator[tuple[dict[str, Any], Patch]]:
-        """The scenes of `found["worst"]`, read again one by one."""
+        """Yield the scenes of `found["worst"]`, read again one by one."""
         for one in self.found["worst"]:
             yield one, self.patches[self.places[one["scene"]]]
 

@@ -84,7 +84,7 @@ class Peer:
 
 
 def open_peer(spec: str, data: Path) -> Peer:
-    """The peer that `spec` names.
+    """Open the peer that `spec` names.
 
     spec: a tool (ukis-csmask, s2cloudless, threshold), the id or path of a network's card, or for rasters a class
         scheme, as SCL, Fmask or MAJA, with their folder as SCL=FOLDER; left out, they lie in the data set's. The tool

@@ -133,7 +133,7 @@ def _project_area(shape: BaseGeometry, crs: pyproj.CRS, array: xr.DataArray) -> 
 
 
 def _find_window(bounds: tuple[float, ...], grid: Affine, array: xr.DataArray) -> tuple[slice, slice]:
-    """Rows and columns that bounds touch."""
+    """Find the rows and columns that bounds touch."""
     x, y = zip(*(~grid @ corner for corner in (bounds[:2], bounds[2:])), strict=True)
     ends = ((floor(min(y)), floor(max(y)) + 1, array.sizes["y"]), (floor(min(x)), floor(max(x)) + 1, array.sizes["x"]))
     rows, columns = (slice(min(max(first, 0), n), min(max(last, 0), n)) for first, last, n in ends)

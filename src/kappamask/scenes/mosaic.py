@@ -89,7 +89,7 @@ def _merge_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.Dat
 
 
 def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
-    """SceneError unless all hold bytes of one scheme, with the same classes."""
+    """Raise SceneError unless all hold bytes of one scheme, with the same classes."""
     for path, mask in zip(paths, masks, strict=True):
         if mask.dtype != np.uint8:
             raise SceneError(f"{Path(path).name} holds {mask.dtype}; needed are bytes: gdal_translate -ot Byte.")

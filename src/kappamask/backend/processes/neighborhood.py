@@ -78,7 +78,7 @@ def _by_dimension(parameter: str, entries: Any) -> dict[str, dict[str, Any]]:
 
 
 def _parse_square(parameter: str, entries: dict[str, dict[str, Any]], default: int | None) -> int:
-    """The one edge length in pixels; only square chunks survive the real back-end."""
+    """Parse the one edge length in pixels; only square chunks survive the real back-end."""
     lengths = [_parse_pixels(parameter, entries[d]) if d in entries else default for d in ("x", "y")]
     if None in lengths:
         raise _make_error(parameter, "x and y are both needed")

@@ -235,7 +235,7 @@ def open_dataset(path: Path) -> xr.Dataset:
 
 
 def open_dates(path: Path) -> xr.Dataset:
-    """The same, where it may hold several dates, along t."""
+    """Open the same, where it may hold several dates, along t."""
     if not check_utf8(path).is_file():
         raise SceneError(f"No file {path}.")
     try:

@@ -120,7 +120,7 @@ def _suggest_copy(name: str) -> str:
 
 
 def _parse_grid(root: Element) -> GeoBox:
-    """ValueError where it is no north-up grid."""
+    """Parse the grid; ValueError where it is no north-up grid."""
     transform = Affine.from_gdal(*map(float, _find_text(root, "GeoTransform").split(",")))
     width, height = int(root.get("rasterXSize", "")), int(root.get("rasterYSize", ""))
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0 or min(width, height) <= 0:
@@ -130,7 +130,7 @@ def _parse_grid(root: Element) -> GeoBox:
 
 
 def _parse_layer(path: Path, number: int, layer: Element) -> Layer:
-    """ValueError where numbers are none."""
+    """Parse a layer; ValueError where numbers are none."""
     sources = [child for child in layer if child.tag in SOURCES]
     if len(sources) != 1:
         raise SceneError(
@@ -224,7 +224,7 @@ def _is_placed_right(layer: Layer, own: GeoBox, grid: GeoBox) -> bool:
 
 
 def _find_corners(grid: GeoBox, rectangle: Rectangle) -> tuple[float, float, float, float]:
-    """West, north, east, south."""
+    """Find west, north, east and south."""
     x, y, width, height = rectangle
     return *(grid.transform @ (x, y)), *(grid.transform @ (x + width, y + height))
 

@@ -67,7 +67,7 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
 
 
 def check_geotiff(mask: xr.DataArray) -> None:
-    """SceneError unless `mask` is of one date and on a regular grid."""
+    """Raise SceneError unless `mask` is of one date and on a regular grid."""
     _require_one_date(mask)
     check_regular("The mask", mask)
 
@@ -90,7 +90,7 @@ def _check_copy(draft: Path, final: Path) -> None:
 
 
 def _compute_checksums(path: Path) -> list[int]:
-    """Of each band at full resolution; overviews are only read."""
+    """Compute those of each band at full resolution; overviews are only read."""
     with local_raster(path) as dataset:
         sums = [dataset.checksum(band) for band in dataset.indexes]
         levels = len(dataset.overviews(1))

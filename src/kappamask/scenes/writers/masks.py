@@ -84,7 +84,7 @@ def _rename_dims(array: xr.DataArray) -> xr.DataArray:
 
 
 def check_mask(mask: xr.DataArray, path: Path) -> None:
-    """SceneError if `write_mask` would refuse to write `mask` to `path`, whatever its pixels are."""
+    """Raise SceneError if `write_mask` would refuse `mask` and `path`, whatever its pixels are."""
     if path.suffix.lower() not in MASK_SUFFIXES:
         raise SceneError(f"Cannot write {path.name}: a mask is a .tif or a .nc file.")
     if mask.dtype != np.uint8 or set(mask.dims) - {"t"} != {"y", "x"}:
