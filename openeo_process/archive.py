@@ -23,7 +23,16 @@ from kappamask.models import JobError, ModelCard, load_card, read_weights
 from kappamask.models.package import FOLDER, package_files
 from kappamask.openeo_process.graph import udf
 
-__all__ = ["FOLDER", "archive_name", "build", "find_release_fault", "is_for_here", "release_url", "smoke_test"]
+__all__ = [
+    "FOLDER",
+    "archive_name",
+    "build",
+    "find_release_fault",
+    "is_for_here",
+    "release_url",
+    "require_url",
+    "smoke_test",
+]
 
 PYTHON = platform.python_version().rpartition(".")[0]
 PLATFORM = "manylinux_2_28_x86_64"
@@ -54,6 +63,15 @@ assert mask.shape == (1, 48, 64) and numpy.isin(mask.values, [1, 2, 3, 4]).all()
 assert "kappamask_deps" in sys.modules["onnxruntime"].__file__
 print("ok")
 """
+
+
+def require_url(archive: str) -> None:
+    """Raise JobError for an archive whose address no back-end can read."""
+    if "://" not in archive:
+        raise JobError(
+            f"The archive {archive!r} is no address: the back-end cannot read files of this machine. Upload it, and "
+            "give the https:// address."
+        )
 
 
 def archive_name(model_id: str, python: str | None = None) -> str:

@@ -15,8 +15,9 @@ from openeo.internal.graph_building import PGNode
 from openeo.rest.udp import build_process_dict
 
 from kappamask.files.atomic import atomic_write
-from kappamask.models import LEVEL_BANDS, ModelCard
+from kappamask.models import LEVEL_BANDS, JobError, ModelCard
 from kappamask.models.cleaning import MAX_BUFFER_M, Cleaning, read_cleaning
+from kappamask.openeo_process.archive import require_url
 from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
 from kappamask.openeo_process.graph import PYTHON, TOP, udf
 from kappamask.openeo_process.job import job_options
@@ -129,8 +130,12 @@ def publication(
 
     namespace: URL at which the process definition will lie. archive: URL of the dependency archive, for the default
     job options. backend: URL at which the benchmark runs. largest_buffer_m: up to which callers may give `buffer`;
-    chunks overlap for it. Raises CubeError if the card's chunks suit no back-end, or not that buffer.
+    chunks overlap for it. Raises CubeError if the card's chunks suit no back-end, or not that buffer, and JobError
+    for a namespace or an archive without an address.
     """
+    require_url(archive)
+    if "://" not in namespace:
+        raise JobError(f"The namespace {namespace!r} is no address; needed is the https:// address of the process.")
     widest = read_cleaning({"buffer_m": largest_buffer_m})
     options = job_options(archive, largest_load(card))
     process = build_process_dict(

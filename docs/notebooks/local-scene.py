@@ -62,8 +62,8 @@ for key in ("flag_meanings", "level", "model_id", "radiometry", "radiometry_reas
 Image(quicklook(scene, mask, "look.png", truth=painted.truth))
 
 # %% [markdown]
-# Compare the edges: the thin rim of a painted cloud is labelled to the pixel, which no eye would do. Mask and
-# truth part there first.
+# Compare the edges: the thin rim of a painted cloud is labelled to the pixel, which no eye would do. They
+# differ there first.
 #
 # ## Judge
 #
@@ -77,8 +77,9 @@ pd.DataFrame({name: judged[name] for name in ("dice", "precision", "recall")}).r
 # %% [markdown]
 # ## Fewer bands
 #
-# Three visible bands are enough for a mask, not for a good one. Shadows suffer first: without the infrared
-# they look like water.
+# Three visible bands are enough for a mask. What is lost without the infrared is shadow above all, which then
+# looks like water: see [choose bands](../how-to/bands.md) for real scenes. On one scene, more bands are not
+# better for each class.
 
 # %%
 choices = {

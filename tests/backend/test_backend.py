@@ -558,3 +558,10 @@ def test_a_job_appears_with_its_records_or_not_at_all(tmp_path, monkeypatch):
     folder = JobFolder.create(tmp_path, spec, Settings(scenes=".", state="."))
     assert seen == [[], []] and folder.path == tmp_path / "j-1" and folder.spec() == spec
     assert [path.name for path in tmp_path.iterdir()] == ["j-1"]
+
+
+def test_a_refused_request_is_logged_in_one_line(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """A client without a login asks for an address that is not there."""
+    assert requests.get(f"{server.url}/openeo/1.2/credentials/oidc", timeout=30).status_code == 404
+    (record,) = [one for one in caplog.records if one.name == "openeo_driver.views.error"]
+    assert "404" in record.getMessage() and record.exc_info is None

@@ -1,6 +1,7 @@
 """The dependency archive: reproducible, complete, and refused when it is not."""
 
 import zipfile
+from dataclasses import replace
 from importlib.metadata import metadata
 
 import pytest
@@ -12,7 +13,7 @@ from kappamask.models.hints import Door, use_door
 from kappamask.models.package import check_package, package_files, package_hash
 from kappamask.openeo_process.archive import FOLDER, archive_name, build, find_release_fault, release_url, smoke_test
 from kappamask.openeo_process.jobs.request import Request
-from kappamask.workflows.batch_options import resolve_archive
+from kappamask.workflows.batch_options import resolve_archive, state_archive
 
 
 def test_equal_content_makes_equal_bytes_and_name(tmp_path):
@@ -159,3 +160,12 @@ def test_a_release_that_is_not_there_says_what_to_type(requests_mock, tmp_path):
     assert resolve_archive(None, asked, None, tmp_path).archive == url
     assert resolve_archive("none", asked, None, tmp_path).archive is None
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_file_of_this_machine_is_no_archive_for_a_distant_back_end():
+    """Else the test job would find out, for credits."""
+    request = Request("openeo.test", "SENTINEL2_L1C", ("2018-02-01", "2018-02-03"), load_card(), "3.11")
+    with pytest.raises(JobError, match=r"deps\.zip' is no address"):
+        state_archive("deps.zip", request)
+    assert state_archive("https://example.org/deps.zip", request).archive
+    assert state_archive("deps.zip", replace(request, backend="http://127.0.0.1:8080")).archive == "deps.zip"

@@ -7,6 +7,7 @@ import typer
 
 from kappamask.cli.options import Engine
 from kappamask.models.errors import require_extra
+from kappamask.workflows.progress import print_warning
 
 __all__ = ["serve"]
 
@@ -25,6 +26,9 @@ def serve(
     The first line printed is its URL; then the lines that log in, to be typed in another terminal.
     """
     with require_extra("backend"):
+        from kappamask.backend.scene_index import index
         from kappamask.backend.server import run_server
 
+    if not index(scenes):
+        print_warning(f"{scenes} holds no scene yet; those that come into it are served.")
     run_server(scenes, port=port, engine="dask" if engine is Engine.DASK else "serial")

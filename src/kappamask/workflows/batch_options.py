@@ -156,12 +156,17 @@ def choose_bands(wanted: Sequence[str] | None, offered: Sequence[str], card: "Mo
 
 
 def state_archive(given: str | None, request: "Request") -> "Request":
-    """Return the request with the archive that is given, or that of the release."""
-    from kappamask.openeo_process.archive import release_url
+    """Return the request with the archive that is given, or that of the release.
+
+    Raises JobError for a file of this machine, unless the back-end runs here, too.
+    """
+    from kappamask.openeo_process.archive import release_url, require_url
     from kappamask.openeo_process.connection import is_local
 
     if given == UPLOAD or (given is None and is_local(request.backend)):
         return request
+    if given is not None and given != NO_ARCHIVE and not is_local(request.backend):
+        require_url(given)
     url = release_url(request.card.id, request.python) if given is None else given
     return replace(request, archive=None if given == NO_ARCHIVE else url)
 
