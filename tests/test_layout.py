@@ -182,3 +182,13 @@ def test_the_package_runs_as_a_module_and_names_its_version(wheel: Path) -> None
         run("-c", "import kappamask; print(kappamask.__version__, 'open_scene' in dir(kappamask))")
         == f"{version} True\n"
     )
+
+
+def test_every_module_lists_the_names_that_it_offers() -> None:
+    """Entry points, which are run and not imported, offer none."""
+    entries = {"__init__.py", "__main__.py", "script.py", "driver_config.py"}
+    modules = [path for part in ("src", "models", "udf", "openeo_process") for path in (ROOT / part).rglob("*.py")]
+    lacking = [
+        str(path) for path in modules if path.name not in entries and "__all__ = " not in path.read_text("utf-8")
+    ]
+    assert not lacking

@@ -3,8 +3,6 @@
 openeo-driver's own basic token is the user's name in base64.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import secrets

@@ -12,8 +12,6 @@ The rules are those of openeo-geopyspark-driver 0.73.0 (`geopysparkdatacube.py`,
 * what comes back is cropped by the overlap.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Processes that the back-end offers, and how a process graph is checked and evaluated."""
 
-from __future__ import annotations
-
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Write results: a cloud-optimised GeoTIFF for each date, or one netCDF."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Find scenes by STAC items and collections, on disk or this machine's web servers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path

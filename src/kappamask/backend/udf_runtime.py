@@ -1,7 +1,5 @@
 """The Python that UDFs run in: its libraries, and a check of declared dependencies."""
 
-from __future__ import annotations
-
 import sys
 from importlib.metadata import PackageNotFoundError, distributions, version
 from typing import Any

@@ -4,8 +4,6 @@ It reads the job's folder, evaluates the graph, writes results, log and outcome 
 when its standard input closes, that is, when the server is gone.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys
@@ -23,6 +21,10 @@ from kappamask.backend.engines import Run, open_engine
 from kappamask.backend.job_store import JobFolder, job_log
 from kappamask.backend.processing import SceneBackend
 from kappamask.models import KappaMaskError
+
+__all__ = [
+    "main",
+]
 
 log = logging.getLogger(__name__)
 

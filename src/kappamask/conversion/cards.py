@@ -17,6 +17,19 @@ from kappamask.models.catalog import DEFAULT_COLORS
 if TYPE_CHECKING:
     from kappamask.conversion.official_architectures import Architecture  # needs onnx, which cards do not
 
+__all__ = [
+    "OFFICIAL",
+    "RELEASE",
+    "TASK",
+    "Official",
+    "build_item",
+    "describe_input",
+    "describe_output",
+    "list_classes",
+    "list_maxima",
+    "write_document",
+]
+
 RELEASE: Final = "2022-09-13"
 FULL: Final = 65535
 """What digital numbers are divided by."""

@@ -18,6 +18,15 @@ from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, WeightRead
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.errors import ConversionError
 
+__all__ = [
+    "ARCHITECTURE",
+    "FILES",
+    "LEVEL",
+    "NAME",
+    "add_network",
+    "convert_weights",
+]
+
 NAME: Final = "dl-l8s2-uv"
 LEVEL: Final = "L1C"
 HEAD: Final = "sigmoid"

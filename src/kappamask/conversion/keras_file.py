@@ -6,8 +6,6 @@ Files name their layers `conv2d`, `conv2d_1`, … by kind; the numbers begin any
 same process before, and files list layers in one of two orders. So kind and rank alone identify a layer.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.models.errors import ConversionError
+
+__all__ = [
+    "Layer",
+    "read_layers",
+]
 
 Array = NDArray[np.float32]
 LARGEST: Final = 2**30

@@ -3,8 +3,6 @@
 After architectures.py of km_predict (2022).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final

@@ -4,8 +4,6 @@ Conversion writes a folder with `model.onnx` and `card.json`, of KappaZeta's wei
 pinned by its hash, converted and kept.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

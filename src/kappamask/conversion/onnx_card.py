@@ -3,8 +3,6 @@
 Needs ONNX Runtime only.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

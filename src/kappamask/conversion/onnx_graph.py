@@ -14,6 +14,15 @@ from onnx import TensorProto, helper, numpy_helper
 from kappamask.conversion.keras_file import Layer
 from kappamask.models.errors import ConversionError
 
+__all__ = [
+    "Convolution",
+    "Graph",
+    "Norm",
+    "Separable",
+    "WeightReader",
+    "to_onnx_kernel",
+]
+
 #: ONNX Runtime 1.16 reads these.
 OPSET, IR_VERSION = 17, 8
 PRODUCER: Final = "kappamask-openeo"

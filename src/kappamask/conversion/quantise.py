@@ -1,7 +1,5 @@
 """Quantise a network to eight bits: faster on some processors, slightly less exact."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import resource

@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 
 from kappamask.conversion.onnx_graph import Convolution, Graph
 
+__all__ = [
+    "apply_convolution",
+    "apply_upsampling",
+    "apply_winograd",
+]
+
 Array = NDArray[np.float32]
 PAYS_FROM: Final = 128
 TILE, STEP = 6, 4

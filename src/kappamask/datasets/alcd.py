@@ -8,8 +8,6 @@ shadows, 5 land, 6 water, 7 snow. `used_parameters.json` in the same folder name
 (`cloudy_product_name`, `tile`), as two public readers take it. Maps have 60 m; the grid is taken from the file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,13 @@ from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
 from kappamask.scenes.grid import read_grid, read_window, to_rasterio_crs
 from kappamask.scenes.readers.raster import local_raster
+
+__all__ = [
+    "ClassifiedScene",
+    "find",
+    "read",
+    "split",
+]
 
 MAP: Final = "Classification/classification_map.tif"
 PARAMETERS: Final = "used_parameters.json"

@@ -20,6 +20,19 @@ from kappamask.models import LEVELS, SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.udf.schemes import SEMI_TRANSPARENT
 
+__all__ = [
+    "Patch",
+    "TableRow",
+    "find",
+    "find_tables",
+    "parse_level",
+    "read",
+    "read_clear",
+    "read_tables",
+    "split",
+    "split_tables",
+]
+
 KEYS: Final = ("dn", "bands")
 LABELS: Final = ("gt_kappa", "sets")
 PARTS: Final = ("train", "validation")

@@ -4,8 +4,6 @@
 thick, `CLEAR_OR_SHADOW` says only that no cloud is there.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 import numpy as np

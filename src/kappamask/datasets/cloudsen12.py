@@ -21,6 +21,14 @@ from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing,
 from kappamask.datasets.products import is_low_sun
 from kappamask.models import SENTINEL2_BANDS, SceneError
 
+__all__ = [
+    "TacoFile",
+    "find",
+    "read",
+    "read_entries",
+    "split",
+]
+
 MAGIC: Final = (b"#y", b"WX")
 HEADER: Final = 18
 LARGEST: Final = 2**30

@@ -7,8 +7,6 @@ reflectance, bands B01 to B08, B8A, B09 to B12; `masks/SCENE.npy` bool (y, x, 3)
 `classification_tags.csv` with a row of 0 and 1 for each scene, and `shadows_marked`, 0 where shadows were left out.
 """
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +19,13 @@ from numpy.typing import NDArray
 from kappamask.datasets.patch import Patch, assign_split, find_missing
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes.band_names import parse_tile
+
+__all__ = [
+    "Subscene",
+    "find",
+    "read",
+    "split",
+]
 
 BANDS: Final = SENTINEL2_BANDS[:13]
 CODES: Final = np.array([1, 4, 2], np.uint8)

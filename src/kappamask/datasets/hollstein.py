@@ -8,8 +8,6 @@ in the file of July 2017 `sun_zenith_angle` (n,), degrees. Its README counts sha
 shadow, so shadow is one class with clear here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,13 @@ from kappamask.datasets.patch import LabelledPixel, Patch, make_chip
 from kappamask.datasets.products import LOW
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
+
+__all__ = [
+    "Spectrum",
+    "find",
+    "read",
+    "split",
+]
 
 CODES: Final = {10: 1, 20: 1, 30: 1, 40: 3, 50: 4, 60: 1}
 GROUND: Final = {"water": 20, "snow": 60}

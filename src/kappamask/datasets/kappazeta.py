@@ -5,8 +5,6 @@ A variable for each band, and `Label` in KappaMask's codes.
 Layout: as third parties read Zenodo 5095024 and 7100327; numbers are digital numbers / 65535.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +18,13 @@ from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing,
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.readers.netcdf import open_dataset
+
+__all__ = [
+    "find",
+    "parse_group",
+    "read",
+    "split",
+]
 
 #: Largest 16-bit number: what stored numbers were divided by.
 FULL: Final = np.float32(65535)

@@ -5,8 +5,6 @@ classes (`class_sets`). Thresholds are this project's choice, made by looking at
 docs/explanation/classes.md shows where thin cloud ends on hand-labelled scenes.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 

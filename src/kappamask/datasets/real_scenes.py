@@ -6,8 +6,6 @@ Place, kinds, part and rule of each.
 `read_scene` reads an image, `label_scene` labels it by the rule of its row.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -11,6 +11,14 @@ from kappamask.datasets import alcd, arrays, cloudsen12, francis, hollstein, kap
 from kappamask.datasets.patch import Patch
 from kappamask.models import SceneError
 
+__all__ = [
+    "DATASETS",
+    "DataSet",
+    "Patches",
+    "open_dataset",
+    "parse_dataset",
+]
+
 
 @dataclass(frozen=True)
 class DataSet:

@@ -11,6 +11,29 @@ from kappamask.datasets import class_sets
 from kappamask.training.samples import Sample
 from kappamask.training.simulator.spectra import B02, B09, B10, B11, BANDS, MEAN, STD, FloatArray, to_surface
 
+__all__ = [
+    "FILL",
+    "GAIN",
+    "L2A_SHARE",
+    "LEVELS",
+    "NODATA_SHARE",
+    "OFFSETS",
+    "SEES_LAND",
+    "SIX",
+    "SNOW_B02",
+    "SNOW_B11",
+    "UNLIT",
+    "draw_air",
+    "draw_bands",
+    "draw_saturation",
+    "drop_nodata_corners",
+    "is_like_cloud",
+    "observe",
+    "rotate",
+    "shows_cirrus",
+    "to_input",
+]
+
 #: Value of a band that is absent or a pixel without data, after z-scoring.
 FILL: Final = np.float32(-2.0)
 LEVELS: Final = {"L1C": 0.0, "L2A": 1.0}

@@ -15,6 +15,16 @@ from kappamask.training.labelled import LabelledSets
 from kappamask.training.samples import Sample, crop_patch, crop_tile, make_patchwork
 from kappamask.training.simulator.materials import read_pixels
 
+__all__ = [
+    "PIXEL_SHARE",
+    "SIDES",
+    "Batch",
+    "Batches",
+    "Sides",
+    "TileBatches",
+    "list_tiles",
+]
+
 #: Side in pixels of a crop before and after zooming, and its probability; a batch of small chips has more of them.
 Sides = tuple[tuple[tuple[int, int], float], ...]
 SIDES: Final[Sides] = (

@@ -1,7 +1,5 @@
 """Export a checkpoint to ONNX, with the measured facts of its model card."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
@@ -26,6 +24,18 @@ from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS,
 from kappamask.training.state import get_architecture, read_checkpoint
 from kappamask.training.validate import calibrate, score_backgrounds, score_by_bands, score_by_kind, validate
 from kappamask.training.weights import average_weights, fold_batch_norm, fold_gain, load_pretrained, shift_class_odds
+
+__all__ = [
+    "ReleaseOptions",
+    "collect_facts",
+    "export_onnx",
+    "find_commit",
+    "hash_file",
+    "load_network",
+    "measure_difference",
+    "summarise_runs",
+    "write_release",
+]
 
 #: ONNX Runtime 1.16 reads IR 9 and opset 19 at most; these are older still.
 OPSET, IR_VERSION = 17, 8

@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch
 from kappamask.training.cutouts import CutOuts
 
+__all__ = [
+    "InterleavedPatches",
+    "LabelledSets",
+    "LoadedPatches",
+    "weigh_patches",
+]
+
 #: Sampling weight by the kind that an image shows first, 1 where it is not named; tuned on what a network did worst.
 KIND_SHARES: Final[Mapping[str, float]] = {
     "snow": 3.0, "harbour": 3.0, "shadow": 2.5, "city": 2.5, "cirrus": 4.0, "sand": 1.8, "cumulus": 1.6, "thin": 1.5,

@@ -12,6 +12,20 @@ from kappamask.training.simulator.materials import Pixels
 from kappamask.training.simulator.spectra import B02, BANDS, FloatArray
 from kappamask.training.simulator.tiles import read_truth
 
+__all__ = [
+    "AROUND_PX",
+    "FLAT",
+    "GRAIN",
+    "PATCHES",
+    "RIM_PX",
+    "Sample",
+    "crop",
+    "crop_patch",
+    "crop_tile",
+    "find_flat",
+    "make_patchwork",
+]
+
 #: Numbers of patches in a patchwork, equally likely, and the largest standard deviation of its pixel noise.
 PATCHES, GRAIN = (1, 1, 2, 4, 8), 0.05
 #: Width of the rim of a cumulus in pixels, where thin cloud is cloud of either kind.

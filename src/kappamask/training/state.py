@@ -1,7 +1,5 @@
 """Plan of a training run (`Plan`), its state (`State`) and its loss (`compute_loss`)."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import pickle
@@ -17,6 +15,16 @@ from kappamask.models import WeightsError
 from kappamask.training.architectures import CHANNELS, build_network
 from kappamask.training.batches import SIDES, Batch, Batches, Sides
 from kappamask.training.weights import load_pretrained
+
+__all__ = [
+    "Plan",
+    "State",
+    "check_start",
+    "compute_loss",
+    "create_state",
+    "get_architecture",
+    "read_checkpoint",
+]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,6 @@
 ends with the same weights.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import multiprocessing
@@ -31,6 +29,21 @@ from kappamask.training.simulator.materials import check_data, read_clear_scenes
 from kappamask.training.simulator.tiles import write_components, write_tiles
 from kappamask.training.state import Plan, State, check_start, compute_loss, create_state
 from kappamask.training.validate import judge_scenes, validate
+
+__all__ = [
+    "choose_tile_writer",
+    "choose_validator",
+    "compute_learning_rate",
+    "open_batches",
+    "open_labelled_sets",
+    "prefetch_batches",
+    "simulate_in_background",
+    "train",
+    "train_step",
+    "update_average",
+    "uses_device_source",
+    "validate_and_save",
+]
 
 FIRST_TILES = 64
 #: Folder of skies and grounds next to that of the tiles.

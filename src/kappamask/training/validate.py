@@ -28,6 +28,24 @@ from kappamask.training.simulator.paint import ONLY_B10
 from kappamask.training.simulator.spectra import BANDS, FloatArray
 from kappamask.training.simulator.tiles import make_tile
 
+__all__ = [
+    "CalibrationSample",
+    "calibrate",
+    "collect_samples",
+    "compute_calibration_error",
+    "compute_dice",
+    "fit_temperature",
+    "judge_scenes",
+    "predict_classes",
+    "predict_logits",
+    "sample_labelled",
+    "score_backgrounds",
+    "score_by_bands",
+    "score_by_kind",
+    "score_pixels",
+    "validate",
+]
+
 #: Subsets of bands that a card has figures of, the fewest last; the validation scene has no more than the first.
 CARD_SUBSETS: Final = tuple(SUBSETS[name] for name in ("6", "4", "3"))
 #: Class names of `compute_dice` -> those of cards; the scene's labels do not separate the two kinds of cloud.

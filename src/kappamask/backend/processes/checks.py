@@ -1,7 +1,5 @@
 """Check the arguments of openEO processes in dry run and validation, before pixels are read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -4,8 +4,6 @@ These are the openEO processes `add_dimension`, `drop_dimension`, `dimension_lab
 `filter_bands` and, without a UDF, `apply_dimension`.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Iterable
 from typing import Any

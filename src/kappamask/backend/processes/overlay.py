@@ -1,7 +1,5 @@
 """Lay a cube or polygons over a cube: `mask`, `mask_polygon` and `merge_cubes`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

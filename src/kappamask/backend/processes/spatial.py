@@ -3,8 +3,6 @@
 The processes `resample_spatial`, `resample_cube_spatial` and `filter_spatial`, and the alignment that others imply.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Filter and aggregate dates: `filter_temporal`, `aggregate_temporal` and `aggregate_temporal_period`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any

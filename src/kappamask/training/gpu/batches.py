@@ -45,6 +45,15 @@ from kappamask.training.simulator.paint import CLOUD, ONLY_B10, THIN
 from kappamask.training.simulator.spectra import B02, B10, B11, MEAN, STD, FloatArray, compute_surface_factors
 from kappamask.training.simulator.tiles import LAYERS, SIZE, SkyParameters, read_sky
 
+__all__ = [
+    "DeviceSource",
+    "TensorStore",
+    "count_capacity",
+    "find_flat",
+    "restrict_sets",
+    "to_sets",
+]
+
 #: Share of the free memory that parts may take.
 MEMORY_SHARE: Final = 0.4
 #: Small chips for one large crop, at most: more would take longer to draw than to train on.

@@ -14,6 +14,18 @@ from kappamask.training.simulator.clouds import EDGE_PX
 from kappamask.training.simulator.resample import KERNELS
 from kappamask.training.simulator.spectra import MEAN, NATIVE_M
 
+__all__ = [
+    "blur",
+    "create_generator",
+    "drop_nodata_corners",
+    "resample_to_native",
+    "shift_bands",
+    "to_device_of",
+    "to_planes",
+    "turn_each",
+    "zoom",
+]
+
 #: PyTorch has no Lanczos kernel; where the table of kernels names it, the cubic one stands in.
 MODES: Final = {"nearest": "nearest", "bilinear": "bilinear", "cubic": "bicubic", "sinc": "bicubic"}
 

@@ -39,6 +39,18 @@ from kappamask.training.simulator.spectra import (
 )
 from kappamask.training.simulator.tiles import LAYERS, SkyParameters
 
+__all__ = [
+    "LayerBatch",
+    "cast_shadows",
+    "draw_log_uniform",
+    "label_truth",
+    "light_ground",
+    "measure_vapour_ratios",
+    "measure_water",
+    "overlay_layer",
+    "paint_batch",
+]
+
 
 def paint_batch(
     ground: Tensor, planes: Tensor, numbers: Sequence[SkyParameters], spectra: FloatArray, rng: np.random.Generator

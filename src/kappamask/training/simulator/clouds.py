@@ -10,6 +10,24 @@ from scipy import fft, ndimage
 
 from kappamask.training.simulator.spectra import PARALLAX, FloatArray
 
+__all__ = [
+    "EDGE_PX",
+    "KINDS",
+    "CanvasView",
+    "CloudKind",
+    "Layer",
+    "Sky",
+    "Sun",
+    "draw_fractal",
+    "draw_kind",
+    "draw_layer",
+    "draw_sky",
+    "draw_sun",
+    "draw_trails",
+    "shade_relief",
+    "shift_by_parallax",
+]
+
 Range = tuple[float, float]
 #: Pixels kept around the canvas for the bands' parallax, and the longest shadow simulated.
 EDGE_PX, LONGEST_PX = 24, 384

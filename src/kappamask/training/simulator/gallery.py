@@ -14,6 +14,10 @@ from kappamask.scenes.writers.class_colours import COLOURS
 from kappamask.training.simulator.paint import ONLY_B10
 from kappamask.training.simulator.spectra import B02, B03, B04, B08, B10, B11
 
+__all__ = [
+    "draw_gallery",
+]
+
 #: Red, green, blue of the two views, and the reflectance that is shown as full.
 VIEWS: Final = (
     ("natural colours", (B04, B03, B02), None),

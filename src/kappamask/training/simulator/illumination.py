@@ -22,6 +22,23 @@ from kappamask.training.simulator.spectra import (
     path_reflectance,
 )
 
+__all__ = [
+    "AOT",
+    "BACKSCATTER",
+    "LEAST_DROP",
+    "SEEN",
+    "SIDES",
+    "THINNEST",
+    "cast_shadows",
+    "compute_direct_beam",
+    "compute_reflectance",
+    "draw_real_colour",
+    "draw_table_colour",
+    "illuminate",
+    "transmit_through_cloud",
+    "two_stream_reflectance",
+]
+
 #: Backscattered share (1 - g) of cloud droplets and of ice crystals (asymmetry 0.85 and 0.77).
 BACKSCATTER: Final = {False: 0.15, True: 0.23}
 #: A thin layer scatters light once and hardly absorbs it: its colour in B11 and B12 is the thick one's to this power.

@@ -23,6 +23,22 @@ from kappamask.training.simulator.spectra import (
     vapour_transmission,
 )
 
+__all__ = [
+    "ASIDE",
+    "BACKGROUNDS",
+    "LANDSAT",
+    "PIXELS",
+    "VALIDATION",
+    "Ground",
+    "Pixels",
+    "check_data",
+    "fill_absent_bands",
+    "load_ground",
+    "read_clear_scenes",
+    "read_pixels",
+    "read_scene",
+]
+
 #: Clear scenes: file of `dn` (y, x, band) and the level it is given in.
 BACKGROUNDS: Final = {
     "background_l1c_germany_20170527.npz": "L1C",

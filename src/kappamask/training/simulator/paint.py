@@ -28,6 +28,27 @@ from kappamask.training.simulator.illumination import (
 )
 from kappamask.training.simulator.spectra import B02, B10, B11, BANDS, FloatArray, estimate_water, vapour_transmission
 
+__all__ = [
+    "ALL_SHADE",
+    "BEAM",
+    "BLUR_PX",
+    "CLEAR",
+    "CLOUD",
+    "DROP",
+    "ONLY_B10",
+    "OPAQUE",
+    "RELIEF",
+    "SHADOW",
+    "THIN",
+    "VISIBLE",
+    "VISIBLE_B10",
+    "SkyOptions",
+    "label_truth",
+    "paint_clouds",
+    "paint_layers",
+    "paint_options",
+]
+
 CLEAR, SHADOW, THIN, CLOUD = 1, 2, 3, 4
 #: Added to the code of semi-transparent cloud that B10 shows and B02 does not.
 ONLY_B10: Final = 16

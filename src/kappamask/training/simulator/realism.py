@@ -13,6 +13,17 @@ from kappamask.training.simulator.materials import LANDSAT, VALIDATION, read_sce
 from kappamask.training.simulator.paint import ONLY_B10
 from kappamask.training.simulator.spectra import B02, B03, B04, B08, B11, B12, BANDS, MEAN, STD, FloatArray
 
+__all__ = [
+    "Check",
+    "check_histograms",
+    "check_moments",
+    "check_peer",
+    "check_shadows",
+    "measure_shadows",
+    "read_labelled",
+    "read_tiles",
+]
+
 #: Bars: distance of a moment from the published one, as a share; dice of a peer for cloud and shadow.
 MOMENT_BAR, CLOUD_BAR, SHADOW_BAR = 0.25, 0.80, 0.60
 #: Pairs of bands whose joint histograms are compared, and its bins over reflectances 0 to 1.

@@ -8,6 +8,11 @@ from scipy import ndimage
 
 from kappamask.training.simulator.spectra import NATIVE_M, FloatArray
 
+__all__ = [
+    "KERNELS",
+    "blur_to_native",
+]
+
 
 def blur_to_native(tile: FloatArray, pixel_m: float, kernel: str) -> FloatArray:
     """Resample each band of `tile` (13, y, x) to its native grid and back.

@@ -8,6 +8,39 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "ABSORPTION_SPREAD",
+    "B02",
+    "B03",
+    "B04",
+    "B08",
+    "B09",
+    "B8A",
+    "B10",
+    "B11",
+    "B12",
+    "BANDS",
+    "BRIGHT_B8A",
+    "ICE_CLOUD",
+    "MEAN",
+    "NATIVE_M",
+    "PARALLAX",
+    "STD",
+    "WATER_CLOUD",
+    "FloatArray",
+    "air_transmission",
+    "compute_air_mass",
+    "compute_surface_factors",
+    "diffuse_share",
+    "estimate_water",
+    "measure_vapour_ratio",
+    "path_reflectance",
+    "to_surface",
+    "to_top",
+    "vapour_transmission",
+    "water_from_ratio",
+]
+
 FloatArray = NDArray[np.float32]
 BANDS: Final = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 B02, B03, B04, B08, B8A, B09, B10, B11, B12 = (

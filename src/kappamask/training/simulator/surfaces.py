@@ -11,6 +11,12 @@ from kappamask.training.simulator.clouds import draw_fractal
 from kappamask.training.simulator.materials import Ground
 from kappamask.training.simulator.spectra import B02, B03, B04, B08, B10, B11, BANDS, FloatArray, vapour_transmission
 
+__all__ = [
+    "build_towns",
+    "draw_ground",
+    "scatter_roofs",
+]
+
 #: Different lots before they repeat, and the share of them that is built on.
 LOTS: Final = (97, 89)
 BUILT: Final = 0.8

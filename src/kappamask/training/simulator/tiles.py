@@ -26,6 +26,31 @@ from kappamask.training.simulator.resample import KERNELS, blur_to_native
 from kappamask.training.simulator.spectra import FloatArray, air_transmission, path_reflectance
 from kappamask.training.simulator.surfaces import draw_ground
 
+__all__ = [
+    "CLEAR_AIR",
+    "CLOUD_FREE",
+    "DIM",
+    "DIM_TO",
+    "HAZE",
+    "HAZY",
+    "LAYERS",
+    "SIZE",
+    "SkyParameters",
+    "add_haze",
+    "compute_haze",
+    "compute_noise",
+    "dim_land",
+    "draw_brightness",
+    "draw_pixel_size",
+    "draw_sky_planes",
+    "ignore_ambiguous_shadow",
+    "make_tile",
+    "read_sky",
+    "read_truth",
+    "write_components",
+    "write_tiles",
+]
+
 SIZE = 512
 CLOUD_FREE, OVERCAST = 0.18, 0.07
 #: Share of tiles under dim light (winter, low sun), and what is left then of the light from the ground.
