@@ -31,7 +31,7 @@ INFERRED_P99 = 1000.0
 AIR_P1, AIR_P99 = 300.0, 1500.0
 """Of Level-1C 1 % of B02 is never below the first, for air alone sends 0.05, and images that dark are below the second:
 1000 for a reflectance of 1. The lowest of 119 real images is 704."""
-LAND_BANDS, LAND_SLOPE = ("B07", "B08", "B8A", "B11"), 1.5
+LAND_BANDS, LAND_SLOPE = ("B07", "B08", "B8A", "B11"), 3.0
 """Of ground, half of the pixels of one of these bands are so many times brighter than half of those of B02; water is
 darker there."""
 OFFSET_LEFT_IN = "reflectance with the offset of 0.1 left in"
