@@ -125,7 +125,7 @@ def test_figures_on_the_page_are_those_of_the_json(accuracy: dict) -> None:
     first["differences"][0]["dice"]["all"] = -0.0712
     text = page(accuracy, None, "f" * 64)
     assert "| Cloud | 12.3 % <small>10.0 to 20.0</small> |" in text
-    assert f"`compact` less `{first['differences'][0]['against']}`: -7.1 (" in text
+    assert f"`compact` minus `{first['differences'][0]['against']}`: -7.1 (" in text
 
 
 def test_without_times_the_page_says_how_to_make_them(accuracy: dict) -> None:
