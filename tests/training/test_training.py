@@ -164,6 +164,19 @@ def test_brightness_of_the_land_changes_all_bands_but_b10() -> None:
     assert spread[B10] < 0.5 * np.delete(spread, B10).min()
 
 
+def test_dry_air_shows_the_ground_in_b10() -> None:
+    scene = np.full((13, 4, 4), 0.002, np.float32)
+    scene[:, 2:] = 0.4
+    scene[B10] = 0.001
+    seen = augmentation.show_ground_in_b10(scene, 0.05)
+    assert seen[B10, 3, 0] == pytest.approx(0.021) and seen[B10, 0, 0] == pytest.approx(0.0011)
+    np.testing.assert_array_equal(np.delete(seen, B10, axis=0), np.delete(scene, B10, axis=0))
+    assert scene[B10].max() == pytest.approx(0.001)
+    shares = np.array([augmentation.draw_dry_light(np.random.default_rng(seed)) for seed in range(400)])
+    assert 0.08 < (shares > 0).mean() < 0.25
+    assert shares[shares > 0].min() >= 0.01 and shares.max() <= 0.15
+
+
 def test_visible_bands_are_always_kept_and_every_other_is_dropped_at_times() -> None:
     kept = np.stack([augmentation.draw_bands(np.random.default_rng(seed)) for seed in range(300)])
     assert kept[:, 1:4].all()

@@ -26,6 +26,7 @@ from kappamask.training.augmentation import (
     UNLIT,
     draw_air,
     draw_bands,
+    draw_dry_light,
     draw_saturation,
 )
 from kappamask.training.batches import PIXEL_SHARE, SIDES, Batch, Sides
@@ -42,7 +43,7 @@ from kappamask.training.samples import AROUND_PX, FLAT, GRAIN, PATCHES, RIM_PX
 from kappamask.training.simulator.clouds import EDGE_PX
 from kappamask.training.simulator.materials import load_ground, read_pixels
 from kappamask.training.simulator.paint import CLOUD, ONLY_B10, THIN
-from kappamask.training.simulator.spectra import B02, B10, B11, MEAN, STD, FloatArray, compute_surface_factors
+from kappamask.training.simulator.spectra import B02, B8A, B10, B11, MEAN, STD, FloatArray, compute_surface_factors
 from kappamask.training.simulator.tiles import LAYERS, SIZE, SkyParameters, read_sky
 
 __all__ = [
@@ -181,6 +182,8 @@ class DeviceSource:
         spread = np.where(has_surroundings & (rng.random(count) < UNLIT[0]), UNLIT[1], GAIN[0])[:, None]
         gain = np.exp(spread * rng.standard_normal((count, 1)) * SEES_LAND + rng.normal(0, GAIN[1], (count, 13)))
         gain, offset = gain.astype(np.float32), (rng.normal(0, 1, (count, 13)) * OFFSETS).astype(np.float32)
+        dry = np.array([draw_dry_light(rng) for _ in range(count)], np.float32)
+        scene[:, B10] += to_device_of(dry, scene)[:, None, None] * scene[:, [B8A, B11]].mean(dim=1)
         kept = np.stack([draw_bands(rng) for _ in range(count)])
         kept[:, B10] &= level == LEVELS["L1C"]
         low, mean = np.stack([draw_saturation(rng) for _ in range(count)]), MEAN[None]
