@@ -78,7 +78,7 @@ def time_tree(tree: Path, folder: Path) -> Times:
         env=os.environ | {"PYTHONPATH": str(tree / "src")}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise SystemExit(f"{tree}: {done.stderr.strip().splitlines()[-1]}")
+        raise SystemExit(f"{tree}: {done.stderr.strip() or done.returncode}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
