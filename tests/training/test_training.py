@@ -353,3 +353,14 @@ def test_dice_merges_clouds_and_leaves_out_what_is_not_labelled() -> None:
         "cloud": 1.0,
     }
     assert validate.compute_dice(np.array([[1, 1, 4, 1]], np.uint8), truth)["clear"] == pytest.approx(2 / 3)
+
+
+def test_relief_of_closed_cloud_varies_and_other_scenes_stay() -> None:
+    rng = np.random.default_rng(3)
+    scene = (0.7 + 0.1 * rng.standard_normal((13, 32, 32))).astype(np.float32)
+    closed = samples.Sample(scene, *[np.full((32, 32), class_sets.CLOUD, np.uint8)] * 2)
+    clear = samples.Sample(scene, *[np.full((32, 32), class_sets.CLEAR, np.uint8)] * 2)
+    spreads = [augmentation.vary_relief(closed, rng).scene.std(axis=(1, 2)) for _ in range(20)]
+    assert augmentation.vary_relief(clear, rng) is clear
+    assert min(map(np.max, spreads)) < 0.08 < 0.13 < max(map(np.min, spreads))
+    assert min(augmentation.vary_relief(closed, rng).scene.min() for _ in range(20)) >= scene.mean() / 2 - 0.01

@@ -1,5 +1,6 @@
 """Vary samples as sensors and users do: level, calibration, bands, rotation, missing corners."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -34,6 +35,7 @@ __all__ = [
     "show_ground_in_b10",
     "shows_cirrus",
     "to_input",
+    "vary_relief",
 ]
 
 #: Value of a band that is absent or a pixel without data, after z-scoring.
@@ -69,6 +71,9 @@ L2A_SHARE, NODATA_SHARE = 0.28, 0.08
 DRY_SHARE, DRY_LIGHT = 0.15, (0.01, 0.15)
 #: Share of the samples with cirrus in B10 that keep all bands: few others teach what B10 means; and B10 of cirrus.
 CIRRUS_KEPT, CIRRUS_B10 = 0.6, 0.0045
+#: Share of a crop that must be cloud to be closed, and the standard deviation of the logarithm of its relief: few
+#: closed clouds are labelled, and with three bands those with billows were taken for snow.
+CLOSED_SHARE, RELIEF = 0.95, 0.5
 #: Clear ground brighter than this in B02 and B11 is not labelled where no texture distinguishes snow from cloud.
 SNOW_B02, SNOW_B11 = 0.45, 0.13
 
@@ -107,6 +112,20 @@ def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArr
         alike = sample.flat & is_like_cloud(scene)
         sets = np.where((sets == class_sets.CLEAR) & alike, class_sets.NOT_JUDGED, sets)
     return rotate(to_input(scene, level), sets.astype(np.int64), rng)
+
+
+def vary_relief(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Make closed cloud flatter or rougher; return other samples as they are.
+
+    The difference from each band's mean is multiplied by a random number, and half of the mean is the least that is
+    left, so that no billow becomes dark.
+    """
+    judged = sample.sets != class_sets.NOT_JUDGED
+    if not judged.any() or class_sets.is_cloud(sample.sets)[judged].mean() < CLOSED_SHARE:
+        return sample
+    mean = np.stack([plane[judged].mean() for plane in sample.scene])[:, None, None]
+    scene = np.maximum(mean + np.float32(np.exp(rng.normal(0, RELIEF))) * (sample.scene - mean), mean / 2)
+    return replace(sample, scene=scene.astype(np.float32))
 
 
 def to_input(reflectance: FloatArray, level: str) -> FloatArray:
