@@ -22,6 +22,7 @@ from kappamask.models.errors import (
     SceneError,
     WeightsError,
 )
+from kappamask.models.mask_options import MaskOptions, parse_level
 from kappamask.models.schemes import Thresholds, check_thresholds
 from kappamask.models.weights import read_weights
 
@@ -36,6 +37,7 @@ __all__ = [
     "DeviceError",
     "JobError",
     "KappaMaskError",
+    "MaskOptions",
     "MissingExtraError",
     "ModelCard",
     "Mosaic",
@@ -49,5 +51,6 @@ __all__ = [
     "list_cards",
     "load_card",
     "parse_card",
+    "parse_level",
     "read_weights",
 ]

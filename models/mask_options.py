@@ -1,12 +1,23 @@
 """Options of a mask, shared by Python, the command and the UDF."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from kappamask.models.card import ModelCard
 
-__all__ = ["MaskOptions"]
+__all__ = ["MaskOptions", "parse_level"]
+
+_LEVEL = re.compile(r"(?:S2MSI|LEVEL[ _-]?|L)?(1C|2A)P?", re.IGNORECASE)
+"""Ways to write a level: L2A, l2a, Level-2A as in products (Level-2Ap in early ones), S2MSI2A as in catalogues."""
+
+
+def parse_level(text: Any) -> Any:
+    """Return "L1C" or "L2A" for a text that means it, else what was given."""
+    found = _LEVEL.fullmatch(text.strip()) if isinstance(text, str) else None
+    return f"L{found[1].upper()}" if found else text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import openeo
 from openeo.processes import or_, text_begins
 
-from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card
+from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card, parse_level
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
 from kappamask.models.hints import option
@@ -243,6 +243,7 @@ def _refuse_local(connection: Any) -> None:
 
 
 def _check_level(level: str, card: ModelCard) -> str:
+    level = parse_level(level)
     if level not in card.levels or level not in LEVELS:
         raise CubeError(f"{card.id} is for {' and '.join(card.levels)}, not for level {level!r}.")
     return level

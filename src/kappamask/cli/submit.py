@@ -71,7 +71,9 @@ def submit(
     level: Annotated[
         Level | None,
         typer.Option(
-            help="Product level, if neither the collection's name nor the bands tell.", rich_help_panel=PIXELS
+            help="Product level, if neither the collection's name nor the bands tell.",
+            case_sensitive=False,
+            rich_help_panel=PIXELS,
         ),
     ] = None,
     bands: Annotated[

@@ -14,7 +14,7 @@ from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 
 from kappamask.files.geojson import split_box
-from kappamask.models import SceneError
+from kappamask.models import LEVELS, SceneError, parse_level
 from kappamask.models.errors import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.grid import DEGREE, make_cube, read_grid, to_rasterio_crs
@@ -41,6 +41,8 @@ ALIKE: Final = 0.01
 Bounds = tuple[float, float, float, float]
 ANCHORS: Final = ("B02", "B03", "B04", "B08")
 """Bands of 10 m, of which the first that an item has gives the grid, whichever bands are asked for."""
+LEVEL_PROPERTIES: Final = ("processing:level", "product:type", "s2:product_type")
+"""Properties that state the level: L2A, S2MSI2A."""
 PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 """Attribute -> the property of items that tells it, where the product's name is not there to do so."""
 
@@ -140,6 +142,11 @@ def open_stac(
     if not labels:
         raise SceneError("No band that all items have; needed are items of one collection.")
     grids, dtypes, fills = zip(*(_find_anchor(one, loopback) for one in items), strict=True)
+    if len(kinds := {str(dtype) for dtype in dtypes}) > 1:
+        raise SceneError(
+            f"The items hold numbers of several types ({', '.join(sorted(kinds))}): open and mask them apart, then join "
+            "the masks, as with xarray.concat."
+        )
     target = common_grid(list(grids), resolution, bbox)
     sources = [
         {label: append_band_number(one.source(label, loopback=loopback), one.number(label)) for label in labels}
@@ -244,6 +251,8 @@ def _read_facts(item: StacItem, labels: list[str], level: str | None, radiometry
     facts = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
     if mode:
         facts |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
+    stated = (parse_level(properties.get(key)) for key in LEVEL_PROPERTIES)
+    facts["level"] = next((one for one in stated if one in LEVELS), None)
     known = {key: value for key, value in facts.items() if value}
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
     source = name_source(None if radiometry else mode, "the STAC item")
