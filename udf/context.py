@@ -75,7 +75,7 @@ def read_context(context: Mapping[str, Any] | None) -> ContextOptions:
         raise CubeError(f"The UDF's context has schema {given['schema']}; this package reads schema {SCHEMA}.")
     if given.get("level") not in (None, *LEVELS):  # a published process chooses the collection by this very word
         hints = " or ".join(option("level", level) for level in LEVELS)
-        raise CubeError(f"Context key 'level' is {given['level']!r}; needed is {hints}.")
+        raise CubeError(f"Context key 'level' is {given['level']!r}: say {hints}.")
     if given.get("bands") is not None:
         given["bands"] = tuple(str(band) for band in given["bands"])
     given["thresholds"] = dict(given.get("thresholds", {}))

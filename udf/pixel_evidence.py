@@ -60,7 +60,7 @@ RED_SLOPE = 0.05
 CLIPPED_BRIGHT = (0.5, 2.0)
 CLIPPED_STEP = 0.1
 """Reflectances at which programs clip clouds and snow, multiples of the second: one number in all bands may be measured
-there, if no number is higher."""
+there; below 1 only if no number is higher."""
 BRIGHTEST_P99 = 25_000.0
 """99 % of digital numbers are below: reflectance 2.5, and snow and glint stay below 2."""
 SATURATED = 65_535.0

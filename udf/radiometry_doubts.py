@@ -33,9 +33,11 @@ def _scale_and_offset(decision: Decision) -> tuple[float, float]:
 def _is_clipped_cloud(decision: Decision, seen: PixelStatistics) -> bool:
     """Tell whether the constant is a number at which programs clip what is bright."""
     scale, offset = _scale_and_offset(decision)
-    steps, (low, high) = (seen.constant * scale + offset) / CLIPPED_STEP, CLIPPED_BRIGHT
-    is_round = low <= steps * CLIPPED_STEP <= high and abs(steps - round(steps)) < 1e-3
-    return is_round and not seen.highest > seen.constant
+    reflectance, (low, high) = seen.constant * scale + offset, CLIPPED_BRIGHT
+    steps = reflectance / CLIPPED_STEP
+    if not low <= reflectance <= high or abs(steps - round(steps)) > 1e-3:
+        return False
+    return round(steps) * CLIPPED_STEP >= 1 or not seen.highest > seen.constant
 
 
 def say(mode: str) -> str:

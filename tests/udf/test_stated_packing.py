@@ -73,5 +73,5 @@ def test_a_level_that_is_none_is_refused(brightness, level):
 
 
 def test_the_context_of_a_udf_has_the_words_of_a_published_process():
-    with pytest.raises(CubeError, match=r"'level' is 'l2a'; needed is \"level\": \"L1C\" or \"level\": \"L2A\""):
+    with pytest.raises(CubeError, match=r"'level' is 'l2a': say \"level\": \"L1C\" or \"level\": \"L2A\""):
         apply_datacube(numbers().astype("float32"), {"level": "l2a"})

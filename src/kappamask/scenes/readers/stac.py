@@ -144,8 +144,8 @@ def open_stac(
     grids, dtypes, fills = zip(*(_find_anchor(one, loopback) for one in items), strict=True)
     if len(kinds := {str(dtype) for dtype in dtypes}) > 1:
         raise SceneError(
-            f"The items hold numbers of several types ({', '.join(sorted(kinds))}): open and mask them apart, then join "
-            "the masks, as with xarray.concat."
+            f"The items hold numbers of several types ({', '.join(sorted(kinds))}): open and mask them apart, then "
+            "join the masks, as with xarray.concat."
         )
     target = common_grid(list(grids), resolution, bbox)
     sources = [
