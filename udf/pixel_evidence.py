@@ -114,7 +114,7 @@ def _against_dark_air(mode: str, seen: PixelStatistics) -> Contradiction | None:
 
 
 def explain_clipped(seen: PixelStatistics, scale: float, offset: float) -> str:
-    """Say which visible bands hold their lowest number, about 0, in many pixels; "" if none do.
+    """Say which visible bands hold about 0 in many pixels; "" if none do.
 
     `scale` and `offset` make reflectances of the numbers.
     """

@@ -159,7 +159,10 @@ def compute_statistics(
 
 
 def _find_clipped(seen: NDArray[np.float32], bands: Sequence[str]) -> tuple[tuple[str, float, float], ...]:
-    """Find the lowest number of B02 and of B03 in `seen` (band, pixel), and how many pixels hold it."""
+    """Find the lowest number of B02 and B03, and the share of pixels that hold it.
+
+    seen: (band, pixel).
+    """
     planes = [(band, plane) for band, plane in zip(bands, seen, strict=True) if band in CLIPPED_BANDS and plane.size]
     return tuple((band, float(plane.min()), float((plane == plane.min()).mean())) for band, plane in planes)
 

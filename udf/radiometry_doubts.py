@@ -1,4 +1,4 @@
-"""Say in which ways numbers may mean something else than they are taken for, and what to type then."""
+"""Say why numbers may mean something else, and what to type then."""
 
 from kappamask.models.hints import by_door, option
 from kappamask.udf.pixel_evidence import (
@@ -21,7 +21,7 @@ MIN_PIXELS_AGAINST_METADATA = 8_100
 
 
 def find_doubt(decision: Decision, seen: PixelStatistics) -> str:
-    """Say why the pixels leave doubt about a decision that the caller did not make, else ""."""
+    """Say why the pixels leave doubt about a decision, else ""."""
     doubts = (_doubt_constant, _doubt_zeros, _doubt_clipped, _doubt_metadata)
     return next((text for text in (doubt(decision, seen) for doubt in doubts) if text), "")
 

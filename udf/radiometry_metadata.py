@@ -104,7 +104,7 @@ def _from_packing(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decisi
 
 
 def find_unknown_packing(attributes: Mapping[str, Any]) -> str:
-    """Return the scale and offset that attributes declare, as text, if they mean no known radiometry; else ""."""
+    """Return as text a scale and offset that mean no known radiometry, else ""."""
     for keys in PACKING_KEYS:
         if not any(key in attributes for key in keys):
             continue

@@ -1,4 +1,4 @@
-"""An offset that was taken away twice is found where numbers were clipped at 0, and in few bands."""
+"""An offset that was taken away twice is found, also where numbers were clipped."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scales, baselines and levels as others write them are understood, or refused with what to type."""
+"""Scales, baselines and levels of others are understood, or refused with what to type."""
 
 import numpy as np
 import pytest
