@@ -159,7 +159,7 @@ def compute_statistics(
 
 
 def _find_clipped(seen: NDArray[np.float32], bands: Sequence[str]) -> tuple[tuple[str, float, float], ...]:
-    """Find the lowest number of B02 and B03, and the share of pixels that hold it.
+    """Find the lowest number of B02 and B03, and its share of the pixels.
 
     seen: (band, pixel).
     """
