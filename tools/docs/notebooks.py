@@ -10,6 +10,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 TIMEOUT = 300
 """Seconds for one cell on a busy machine; on one that is not, all notebooks together take less than a minute."""
@@ -41,6 +42,7 @@ def render(source: Path) -> Notebook:
     with tempfile.TemporaryDirectory(prefix="kappamask-docs-") as folder:
         NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}}).execute()
     _without_stderr(notebook)
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})  # else each print is a block of its own
     name = source.stem
     page, resources = MarkdownExporter().from_notebook_node(
         notebook, {"unique_key": name, "output_files_dir": f"{name}_files"}
