@@ -18,8 +18,10 @@ CLEANED = (
     (re.compile(r"<style scoped>.*?</style>\n", re.DOTALL), ""),
     (re.compile(r'<table border="1" class="dataframe">'), "<table>"),
     (re.compile(r"!\[png\]\("), "![What this code draws]("),
+    (re.compile(r"\n(?:[ \t]*\n){2,}(?=    )"), "\n\n"),
 )
-"""Tables of pandas take the site's own style; pictures say what they are to who cannot see them."""
+"""Tables of pandas take the site's own style; pictures say what they are to who cannot see them; what a cell prints and
+what it returns are one block, with one empty line between them."""
 DOWNLOADS = "[Notebook with results]({name}.ipynb){{ .md-button }} [Plain Python]({name}.py){{ .md-button }}"
 
 
