@@ -364,7 +364,10 @@ def test_every_command_explains_itself_with_an_example(kappamask, words: list[st
 
 @pytest.mark.parametrize("words", [["mask"], ["submit"], ["models", "fetch"], ["models", "export"]])
 def test_sentences_of_help_fill_the_terminal(kappamask, monkeypatch, words: list[str]) -> None:
-    """Docstrings break their lines for 120 columns; a terminal of 80 would show every second line short."""
+    """Docstrings break their lines for 120 columns.
+
+    A terminal of 80 would show every second line short.
+    """
     monkeypatch.setenv("COLUMNS", "400")
     head = [line for line in kappamask(*words, "--help").out.partition("╭")[0].splitlines() if line.strip()]
     assert all(line.rstrip().endswith((".", "]", "}")) for line in head), head

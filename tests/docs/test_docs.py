@@ -103,7 +103,7 @@ def test_notebooks_show_what_they_compute(site, source):
 
 
 def test_what_a_cell_prints_is_one_block(site):
-    """Each print of a job that is watched was a block of its own, with blank lines between them."""
+    """Nor is each line of a job that is watched."""
     for path in site.rglob("*.ipynb"):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             kinds = [one.get("name") for one in cell.get("outputs", [])]

@@ -84,7 +84,10 @@ def translate(words: Sequence[str], known: Collection[str]) -> Iterator[str]:
 
 
 def unwrap_help(function: Callable[..., Any]) -> str:
-    """Return the docstring of a command with each paragraph on one line, for terminals of any width."""
+    """Return the docstring of a command with each paragraph on one line.
+
+    Then it fills a terminal of any width.
+    """
     paragraphs = (inspect.getdoc(function) or "").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
