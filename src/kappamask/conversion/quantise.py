@@ -94,7 +94,7 @@ def quantise(
 
 
 def _list_kept(graph: onnx.GraphProto, kept: int) -> list[str]:
-    """List the nodes up to convolution `kept`, and from as many before the end."""
+    """List the nodes up to convolution `kept`, and as many before the end."""
     convolutions = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"]
     inner = convolutions[kept : len(convolutions) - kept]
     first, last = (inner[0], inner[-1] + 2) if inner else (len(graph.node), len(graph.node))
@@ -157,7 +157,7 @@ def _list_part(patches: Sequence[Patch], part: str) -> list[Patch]:
 
 
 def _describe_quantised(card: ModelCard, path: Path) -> dict[str, Any]:
-    """Return `card` as that of its eight-bit network at `path`, without scores."""
+    """Return `card` changed to that of its eight-bit network, without scores."""
     document: dict[str, Any] = json.loads((card.folder / card.document).read_text())
     document["id"] = path.stem
     document["assets"]["weights"] |= _describe_asset(path.read_bytes(), path.name)
@@ -181,7 +181,7 @@ def _list_images(card: ModelCard, patches: Sequence[Patch]) -> list[FloatArray]:
 
 
 def _to_image(card: ModelCard, patch: Patch) -> FloatArray:
-    """Return a patch as network input, cut to multiples of the stride."""
+    """Return a patch as network input, cut to whole strides."""
     height, width = (length // card.stride * card.stride for length in patch.truth.shape)
     cube = _to_cube(patch)[:, :height, :width]
     prepared = prepare_inputs(cube, MaskOptions(model=card, level=patch.level, radiometry="reflectance"))
