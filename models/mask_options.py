@@ -10,7 +10,7 @@ from kappamask.models.card import ModelCard
 
 __all__ = ["MaskOptions", "parse_level"]
 
-_LEVEL = re.compile(r"(?:S2MSI|LEVEL[ _-]?|L)?(1C|2A)P?", re.IGNORECASE)
+_LEVEL = re.compile(r"(?:S2MSI|LEVEL[ _-]?|L)(1C|2A)P?", re.IGNORECASE)
 """Ways to write a level: L2A, l2a, Level-2A as in products (Level-2Ap in early ones), S2MSI2A as in catalogues."""
 
 
