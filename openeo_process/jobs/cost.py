@@ -10,7 +10,7 @@ from kappamask.models import JobError
 from kappamask.models.card import Accuracy, find_accuracy
 from kappamask.models.hints import option
 from kappamask.openeo_process.job_options import parse_gigabytes
-from kappamask.openeo_process.jobs.areas import Cell
+from kappamask.openeo_process.jobs.cells import Cell
 from kappamask.openeo_process.jobs.journal import JobRecord
 from kappamask.openeo_process.jobs.request import Request, count_chunks
 

@@ -17,7 +17,7 @@ from kappamask.openeo_process.chunks import overlap_for
 from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.job_options import Load
-from kappamask.openeo_process.jobs.areas import Cell
+from kappamask.openeo_process.jobs.cells import Cell
 from kappamask.openeo_process.jobs.journal import JobRecord, fingerprint, redact_urls
 from kappamask.openeo_process.jobs.record import TEST_JOB
 

@@ -25,8 +25,9 @@ from kappamask.evaluation import peers as tools
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.comparison import judge
 from kappamask.evaluation.metrics import RATES
-from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer, repeat_to_shape
+from kappamask.evaluation.peers import open_peer, repeat_to_shape
 from kappamask.evaluation.tables import format_csv, format_latex, format_markdown, make_tables
+from kappamask.evaluation.tools import Answer, Peer, list_classes
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
 from kappamask.models.errors import install_command
 

@@ -14,10 +14,10 @@ import pytest
 from kappamask.datasets import Patch
 from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.compare import compare
-from kappamask.evaluation.peers import Answer, Peer
 from kappamask.evaluation.strata import COLOURS, STRATA, find_land_cover
 from kappamask.evaluation.summary import summary
 from kappamask.evaluation.tables import LABELS, format_csv, format_markdown, make_tables
+from kappamask.evaluation.tools import Answer, Peer
 from kappamask.models import CubeError
 
 BANDS = ("B03", "B04", "B08", "B11", "B12")

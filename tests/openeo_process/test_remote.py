@@ -22,10 +22,10 @@ from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
 from kappamask.models import load_card
 from kappamask.openeo_process.archive import build
-from kappamask.openeo_process.graph import level_from_collection
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.retry import RetryPolicy
+from kappamask.openeo_process.levels import level_from_collection
 from kappamask.workflows.batch_driving import move_results, refetch_if_damaged
 from kappamask.workflows.batch_results import JOB_FILES
 

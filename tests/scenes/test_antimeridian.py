@@ -14,7 +14,8 @@ from stacs import raw_item, write_item
 
 from kappamask.files.geojson import box_geometry, join_boxes, split_box
 from kappamask.models import CubeError, SceneError
-from kappamask.openeo_process.jobs.areas import read_area, split_into_cells
+from kappamask.openeo_process.jobs.areas import read_area
+from kappamask.openeo_process.jobs.cells import split_into_cells
 from kappamask.reports.footprint import footprint
 from kappamask.scenes import class_statistics
 from kappamask.scenes.readers.stac import open_stac

@@ -20,7 +20,8 @@ from kappamask.models import RadiometryError, SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.grid import to_coordinates
 from kappamask.udf.pixel_statistics import compute_statistics
-from kappamask.udf.radiometry import AUXILIARY, decide_radiometry, scale_and_offset
+from kappamask.udf.radiometry import decide_radiometry
+from kappamask.udf.radiometry_metadata import AUXILIARY, scale_and_offset
 
 __all__ = ["Request", "load", "remove_offset"]
 

@@ -105,6 +105,7 @@ for _module in (import_module(f"kappamask.cli.{name}") for name in MODULES):
     _own = _module.__name__.rpartition(".")[2]
     for _name, _example in getattr(_module, "EXAMPLES", {_own: getattr(_module, "EXAMPLE", "")}).items():
         app.command(_name, cls=Command, epilog=f"Example: {_example}")(getattr(_module, _name))
+import_module("kappamask.cli.conversion")  # adds its commands to those of `models`
 for _command in models.registered_commands:
     _command.cls = Command
 app.add_typer(models, name="models", cls=Group)

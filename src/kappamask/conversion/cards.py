@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kappamask.models import SENTINEL2_BANDS
-from kappamask.models.catalog import DEFAULT_COLORS
+from kappamask.models.card_document import DEFAULT_COLORS
 
 if TYPE_CHECKING:
     from kappamask.conversion.official_architectures import Architecture  # needs onnx, which cards do not

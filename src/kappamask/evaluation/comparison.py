@@ -9,8 +9,9 @@ from kappamask.datasets import DATASETS, Patch, Patches, open_dataset, parse_dat
 from kappamask.evaluation.class_groups import MERGED
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.metrics import CLASSES, PairScores, Scores
-from kappamask.evaluation.peers import Peer, open_peer
+from kappamask.evaluation.peers import open_peer
 from kappamask.evaluation.summary import summary
+from kappamask.evaluation.tools import Peer
 from kappamask.models import MissingExtraError, SceneError, WeightsError
 
 __all__ = ["OWN_FILES", "SPLITS", "DatasetResult", "judge", "judge_patches"]

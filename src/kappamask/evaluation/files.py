@@ -12,8 +12,9 @@ from kappamask.datasets.arrays import read
 from kappamask.evaluation.class_groups import MERGED, VIEWS
 from kappamask.evaluation.comparison import OWN_FILES, DatasetResult, judge_patches
 from kappamask.evaluation.metrics import CLASSES, IGNORED, PairScores, Scores, confusion, rates
-from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer
+from kappamask.evaluation.peers import open_peer
 from kappamask.evaluation.tables import LABELS
+from kappamask.evaluation.tools import Answer, Peer, list_classes
 from kappamask.models import SceneError
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes import read_mask

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from kappamask.datasets import DATASETS, Patch
 from kappamask.evaluation.comparison import OWN_FILES, DatasetResult
 from kappamask.evaluation.counts import SIDE as SQUARE
-from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import STRATA
 from kappamask.evaluation.tables import LABELS, make_tables, set_name
+from kappamask.evaluation.tools import Peer
 from kappamask.models import KappaMaskError, load_card
 from kappamask.reports.class_shares import words
 from kappamask.reports.render import Picture, png, write_html

@@ -15,7 +15,8 @@ from kappamask.reports.render import SCALE, Picture, png, score_colours, write_h
 from kappamask.scenes import read_mask
 from kappamask.scenes.encoding import legend
 from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up, to_coordinates, write_grid
-from kappamask.scenes.readers.netcdf import open_dataset, read_crs
+from kappamask.scenes.readers.lazy_variables import read_crs
+from kappamask.scenes.readers.netcdf import open_dataset
 from kappamask.scenes.readers.raster import lazy_bands, local_raster
 from kappamask.scenes.statistics import to_classes
 from kappamask.scenes.writers.captions import is_north_up, name_network, scale_bar, scene_facts

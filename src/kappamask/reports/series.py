@@ -16,7 +16,8 @@ from kappamask.reports.class_shares import Shares, shares
 from kappamask.reports.provenance import same_grid, sensing_time
 from kappamask.scenes import find_scenes, open_scene, read_mask
 from kappamask.scenes.grid import sort_north_up
-from kappamask.scenes.readers.netcdf import open_dates, read_crs, rename_dims
+from kappamask.scenes.readers.lazy_variables import read_crs
+from kappamask.scenes.readers.netcdf import open_dates, rename_dims
 from kappamask.scenes.readers.raster import local_raster
 from kappamask.scenes.readers.zarr import check_store, open_group
 from kappamask.scenes.statistics import to_classes

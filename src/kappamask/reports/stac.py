@@ -18,7 +18,7 @@ from pystac.extensions.raster import DataType, NoDataStrings, RasterBand, Raster
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
-from kappamask.models.catalog import SHA256_MULTIHASH
+from kappamask.models.card_document import SHA256_MULTIHASH
 from kappamask.reports.class_shares import Shares, shares
 from kappamask.reports.footprint import footprint
 from kappamask.reports.provenance import provenance, sensing_time, software

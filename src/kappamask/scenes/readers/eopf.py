@@ -29,11 +29,10 @@ from kappamask.scenes.metadata import (
     radiometry_of_baseline,
     resolve_radiometry,
 )
-from kappamask.scenes.readers.lazy_variables import lazy_halve, lazy_upsample
-from kappamask.scenes.readers.netcdf import common_nodata, read_packing
+from kappamask.scenes.readers.lazy_variables import common_nodata, lazy_halve, lazy_upsample, read_packing
 from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.scenes.readers.zarr import check_store, open_group, read_attributes
-from kappamask.udf.radiometry import AUXILIARY
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = [
     "BANDS",

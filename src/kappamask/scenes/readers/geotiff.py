@@ -11,7 +11,7 @@ from kappamask.scenes.band_names import are_numbered, band_names, choose, normal
 from kappamask.scenes.grid import make_cube, read_grid
 from kappamask.scenes.metadata import attributes, name_source, packing
 from kappamask.scenes.readers.raster import find_alpha, lazy_bands, local_raster
-from kappamask.udf.radiometry import AUXILIARY
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = ["band_labels", "open_geotiff"]
 

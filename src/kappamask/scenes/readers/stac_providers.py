@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from kappamask.scenes.band_names import parse_baseline
 from kappamask.scenes.metadata import packing, radiometry_of_baseline, resolve_radiometry
-from kappamask.udf.radiometry import AUXILIARY, decide_radiometry
+from kappamask.udf.radiometry import decide_radiometry
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = [
     "PROVIDERS",

@@ -23,7 +23,7 @@ from kappamask.scenes.metadata import attributes, name_source, packing
 from kappamask.scenes.readers.geotiff import band_labels
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA_DN, local_raster
-from kappamask.udf.radiometry import AUXILIARY
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = ["Layer", "Rectangle", "Stack", "open_vrt", "read_vrt"]
 
