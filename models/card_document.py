@@ -10,7 +10,16 @@ from typing import Any, TypeVar
 from kappamask.models.card import Accuracy, ClassValue, ModelCard, Mosaic, Scaling
 from kappamask.models.errors import CardError
 
-__all__ = ["DEFAULT_COLOR", "DEFAULT_COLORS", "SHA256_MULTIHASH", "card_digest", "make_object", "parse_card"]
+__all__ = [
+    "DEFAULT_COLOR",
+    "DEFAULT_COLORS",
+    "DIMENSIONS",
+    "EXTENSIONS",
+    "SHA256_MULTIHASH",
+    "card_digest",
+    "make_object",
+    "parse_card",
+]
 
 LOCATION_FIELDS = ("folder", "document")
 """Where a card lies, which changes nothing that it says."""
@@ -22,6 +31,14 @@ DEFAULT_COLOR = "808080"
 """The same of all other codes."""
 SHA256_MULTIHASH = "1220"
 """Multihash prefix of a sha256, as `file:checksum` of the STAC file extension wants it."""
+EXTENSIONS = (
+    "https://stac-extensions.github.io/mlm/v1.5.0/schema.json",
+    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+)
+"""STAC extensions of a card."""
+DIMENSIONS = ("batch", "channel", "height", "width")
+"""Names of a network's axes in `dim_order`."""
 _SCALINGS: dict[str, tuple[tuple[str, ...], Callable[..., tuple[float, float]]]] = {
     "z-score": (("mean", "stddev"), lambda mean, stddev: (1 / stddev, -mean / stddev)),
     "min-max": (("minimum", "maximum"), lambda low, high: (1 / (high - low), -low / (high - low))),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from kappamask.models.card import ModelCard
 from kappamask.models.card_document import DEFAULT_COLORS, SHA256_MULTIHASH, make_object, parse_card
@@ -22,6 +23,7 @@ __all__ = [
     "fetch_command",
     "list_cards",
     "load_card",
+    "read_document",
     "suggest_nearest",
 ]
 
@@ -122,13 +124,24 @@ def _read_card(path: Path) -> ModelCard:
 
 @lru_cache(maxsize=64)
 def _read_version(path: Path, _: tuple[int, int]) -> ModelCard:
-    name = f"{path.parent.name}/{path.name}"
+    return replace(parse_card(_read_json(path), _name_card(path)), folder=path.parent, document=path.name)
+
+
+def read_document(card: ModelCard) -> dict[str, Any]:
+    """Read the whole JSON document of a card; CardError where it is damaged by now."""
+    return dict(_read_json(card.folder / card.document))
+
+
+def _name_card(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+def _read_json(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_CARD_BYTES + 1)
         if len(text) > MAX_CARD_BYTES:
             raise ValueError(f"it has more than {MAX_CARD_BYTES / 1e6:g} MB")
-        document = json.loads(text, object_pairs_hook=make_object)
+        return json.loads(text, object_pairs_hook=make_object)
     except (OSError, ValueError, RecursionError) as error:
-        raise CardError(f"{name} cannot be read as a model card: {error}.") from error
-    return replace(parse_card(document, name), folder=path.parent, document=path.name)
+        raise CardError(f"{_name_card(path)} cannot be read as a model card: {error}.") from error

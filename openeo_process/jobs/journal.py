@@ -118,7 +118,7 @@ class Journal:
 
     @contextmanager
     def hold(self, key: str) -> Iterator[JobRecord | None]:
-        """Yield the record, locked against other clients; None if another client has it."""
+        """Lock a record for a block and yield it; None if another client holds it."""
         if not self.claim(key):
             yield None
             return

@@ -33,19 +33,6 @@ ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with back_end(tmp_path_factory.mktemp("scenes")) as running:
-        yield running
-
-
-@pytest.fixture
-def account(server, monkeypatch):
-    monkeypatch.setenv("OPENEO_AUTH_METHOD", "basic")
-    monkeypatch.setenv("KAPPAMASK_USER", server.user)
-    monkeypatch.setenv("KAPPAMASK_PASSWORD", server.password)
-
-
 def words(url, tmp_path, *more, area=INSIDE, dates=DATES):
     return [
         "submit", "--backend", url, "--collection", "SENTINEL2_L1C", "--bbox", area, "--dates", dates,

@@ -16,7 +16,7 @@ import pytest
 import rasterio
 from command import one_sentence
 from faults import FaultPlan, spoil_requests
-from remote import DATE, DATES, WIDE, back_end, jobs_of, log_in
+from remote import DATE, DATES, WIDE, jobs_of, log_in
 
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
@@ -88,19 +88,6 @@ class Stac11(FaultPlan):
         elif self.costs is not None and method == "GET" and path.rpartition("/")[0].endswith("/jobs"):
             content = json.dumps({**json.loads(content), "costs": self.costs}).encode()
         return content
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with back_end(tmp_path_factory.mktemp("scenes")) as running:
-        yield running
-
-
-@pytest.fixture
-def account(server, monkeypatch):
-    monkeypatch.setenv("OPENEO_AUTH_METHOD", "basic")
-    monkeypatch.setenv("KAPPAMASK_USER", server.user)
-    monkeypatch.setenv("KAPPAMASK_PASSWORD", server.password)
 
 
 def words(url, tmp_path, *more, area=WIDE, part_km=1):

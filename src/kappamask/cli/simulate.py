@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kappamask.cli.options import AsJson, print_result
+from kappamask.cli.options import AsJson, Grounds, print_result
 from kappamask.models.errors import require_extra
 
 if TYPE_CHECKING:
@@ -21,13 +21,6 @@ JUDGED, BY_PEER = 60, 12
 
 Data = Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the tiles.", show_default=False)]
-Grounds = Annotated[
-    Path | None,
-    typer.Option(
-        "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
-        show_default=False,
-    ),
-]  # fmt: skip
 Gallery = Annotated[Path | None, typer.Option(help="Also draw some of the tiles into this PNG.", show_default=False)]
 
 

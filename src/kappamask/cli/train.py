@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kappamask.cli.options import Grounds
 from kappamask.models import KappaMaskError
 from kappamask.models.errors import require_extra
 from kappamask.workflows.progress import progress_bar
@@ -71,15 +72,6 @@ Sets = Annotated[
         "--dataset", metavar="NAME=FOLDER", help="Labelled set to train on too, as kappaset=data/; may be repeated."
     ),
 ]
-
-
-Grounds = Annotated[
-    Path | None,
-    typer.Option(
-        "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
-        show_default=False,
-    ),
-]  # fmt: skip
 
 
 Grid = Annotated[

@@ -1,7 +1,6 @@
 """Quantise a network to eight bits: faster on some processors, slightly less exact."""
 
 import hashlib
-import json
 import resource
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -18,6 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from kappamask.conversion.official_networks import put_card
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard
+from kappamask.models.catalog import read_document
 from kappamask.models.errors import ConversionError
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import inference
@@ -82,7 +82,7 @@ def quantise_card(
     folder.mkdir(parents=True, exist_ok=True)
     source = plain or card
     quantise(source.folder / source.file, folder / "model.onnx", images[::2])
-    document = json.loads((card.folder / card.document).read_text())
+    document = read_document(card)
     data = (folder / "model.onnx").read_bytes()
     document["id"] = f"{card.id}-int8"
     document["assets"]["weights"] |= _describe_asset(data)
