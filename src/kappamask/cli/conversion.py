@@ -10,6 +10,7 @@ import typer
 
 from kappamask.cli.models import Which, models
 from kappamask.cli.options import AsJson, Level, parse_bands, print_result
+from kappamask.conversion.onnx_card import OnnxCardOptions, write_onnx_card
 from kappamask.models import CardError, ModelCard, WeightsError, load_card
 from kappamask.models.errors import require_extra
 from kappamask.workflows.networks import describe_network, format_network
@@ -159,8 +160,6 @@ def card(
     as_json: AsJson = False,
 ) -> None:
     """Write the card of an ONNX network, with defaults for all else."""
-    from kappamask.conversion.onnx_card import OnnxCardOptions, write_onnx_card
-
     target = output or network.with_name("card.json")
     if target.exists() and not overwrite:
         raise CardError(f"{target} is there already; --overwrite replaces it.")

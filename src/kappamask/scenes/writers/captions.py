@@ -10,12 +10,14 @@ from typing import Any
 import xarray as xr
 
 from kappamask.models.schemes import KAPPAMASK
+from kappamask.scenes.encoding import words
 from kappamask.scenes.grid import DEGREE, pixel_size
 
 __all__ = [
     "ScaleBar",
     "format_date",
     "format_length",
+    "format_shares",
     "is_north_up",
     "name_network",
     "name_scene",
@@ -71,6 +73,11 @@ def percent(value: float | None) -> str:
         return UNKNOWN
     low, high = 0 < value < 0.05, 99.95 <= value < 100
     return "< 0.1 %" if low else "> 99.9 %" if high else f"{value:.1f} %"
+
+
+def format_shares(percentages: Mapping[str, float | None]) -> str:
+    """Format the percentage of each class, by name, as a list with commas."""
+    return ", ".join(f"{words(name)} {percent(share)}" for name, share in percentages.items())
 
 
 @dataclass(frozen=True)
