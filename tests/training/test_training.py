@@ -364,3 +364,10 @@ def test_relief_of_closed_cloud_varies_and_other_scenes_stay() -> None:
     assert augmentation.vary_relief(clear, rng) is clear
     assert min(map(np.max, spreads)) < 0.08 < 0.13 < max(map(np.min, spreads))
     assert min(augmentation.vary_relief(closed, rng).scene.min() for _ in range(20)) >= scene.mean() / 2 - 0.01
+
+
+def test_a_quarter_of_the_samples_have_the_wrong_level() -> None:
+    rng = np.random.default_rng(5)
+    for level in augmentation.LEVELS:
+        wrong = np.mean([augmentation.draw_level(level, rng) != level for _ in range(2000)])
+        assert wrong == pytest.approx(augmentation.WRONG_LEVEL, abs=0.04)

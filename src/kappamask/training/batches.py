@@ -26,9 +26,11 @@ __all__ = [
 ]
 
 #: Side in pixels of a crop before and after zooming, and its probability; a batch of small chips has more of them.
+#: Real patches are 256 px wide, so half of that is how cumulus at 20 m is learnt from them.
 Sides = tuple[tuple[tuple[int, int], float], ...]
 SIDES: Final[Sides] = (
-    ((160, 256), 0.16), ((256, 256), 0.48), ((384, 256), 0.12), ((512, 256), 0.08), ((128, 128), 0.08), ((64, 64), 0.08)
+    ((160, 256), 0.12), ((256, 256), 0.42), ((384, 256), 0.10), ((512, 256), 0.10), ((256, 128), 0.12),
+    ((128, 128), 0.07), ((64, 64), 0.07),
 )  # fmt: skip
 #: Share of samples that are patchworks of labelled pixels.
 PIXEL_SHARE: Final = 0.12

@@ -24,6 +24,7 @@ from kappamask.training.augmentation import (
     SNOW_B02,
     SNOW_B11,
     UNLIT,
+    WRONG_LEVEL,
     draw_air,
     draw_bands,
     draw_dry_light,
@@ -191,7 +192,8 @@ class DeviceSource:
         image = torch.where(
             to_planes(kept, scene) > 0, (seen - to_planes(mean, scene)) / to_planes(STD[None], scene), float(FILL)
         )
-        plane = to_device_of(level, scene)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
+        given = np.where(rng.random(count) < WRONG_LEVEL, LEVELS["L1C"] + LEVELS["L2A"] - level, level)
+        plane = to_device_of(given.astype(np.float32), scene)[:, None, None, None].expand(-1, 1, *scene.shape[2:])
         return torch.cat((image, plane), dim=1), restrict_sets(sets, seen, to_device_of(kept, scene))
 
     def _to_surface(self, scene: Tensor, which: NDArray[np.int64], rng: np.random.Generator) -> FloatArray:
