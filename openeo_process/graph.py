@@ -16,7 +16,7 @@ from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_sche
 from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, overlap_for
 from kappamask.openeo_process.levels import check_level, resolve_level
 
-__all__ = ["chunk_arguments", "cloud_mask", "load", "udf", "unusable"]
+__all__ = ["chunk_arguments", "cloud_mask", "load", "make_udf", "unusable"]
 
 CONTEXT_SCHEMA = 1
 TOP = 250
@@ -106,7 +106,7 @@ def cloud_mask(
     """
     card = load_card(model)
     _refuse_local(datacube.connection)
-    code = udf(
+    code = make_udf(
         model=card, level=resolve_level(datacube, level, card), radiometry=radiometry, scores=scores,
         thresholds=thresholds, scheme=scheme, python=python, package=package, **cleaning,
     )  # fmt: skip
@@ -117,7 +117,7 @@ def cloud_mask(
     return as_bytes.filter_bbox(**clip_to) if clip_to else as_bytes
 
 
-def udf(
+def make_udf(
     *,
     model: str | Path | ModelCard = "compact",
     level: str | None = None,
@@ -164,8 +164,8 @@ def unusable_pixels(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) ->
     return mask.apply(lambda x: reduce(or_, [x == code for code in codes]))
 
 
-unusable = unusable_pixels
-"""The name of earlier versions."""
+udf, unusable = make_udf, unusable_pixels
+"""Names of earlier versions."""
 
 
 def _refuse_local(connection: Any) -> None:

@@ -158,7 +158,10 @@ def _unite_shapes(shapes: Any) -> BaseGeometry:
 
 
 def project_shape(shape: BaseGeometry, source: str, target: str) -> BaseGeometry:
-    """Convert the coordinates (x, y) of a shape from one CRS to another; pyproj's ProjError where that cannot be."""
+    """Convert the coordinates (x, y) of a shape from one CRS to another.
+
+    Raises pyproj's ProjError where that cannot be.
+    """
     move = pyproj.Transformer.from_crs(source, target, always_xy=True)
     return shapely.transform(shape, lambda points: points if source == target else _transform_points(points, move))
 

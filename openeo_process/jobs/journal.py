@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from kappamask.models import JobError
 from kappamask.models.hints import option
-from kappamask.openeo_process.jobs.record import JobRecord, State, fingerprint, redact_urls, title_tag
+from kappamask.openeo_process.jobs.record import JobRecord, State, compute_fingerprint, redact_urls, title_tag
 
-__all__ = ["JobRecord", "Journal", "State", "fingerprint", "locate_journal", "redact_urls", "title_tag"]
+__all__ = ["JobRecord", "Journal", "State", "compute_fingerprint", "locate_journal", "redact_urls", "title_tag"]
 
 COLUMNS = tuple(field.name for field in fields(JobRecord))
 SCHEMA = f"""

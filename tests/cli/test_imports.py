@@ -1,4 +1,4 @@
-"""Where the command imports: at the top, unless an extra may be absent or the start would take longer."""
+"""The command imports at the top, unless an extra may be absent or its start would be slower."""
 
 import ast
 import subprocess

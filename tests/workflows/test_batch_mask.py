@@ -1,4 +1,4 @@
-"""A batch on the embedded back-end, from submission to the fetched file, is the mask of the scene itself."""
+"""The mask that a batch fetches is the mask of the scene."""
 
 from pathlib import Path
 

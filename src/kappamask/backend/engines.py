@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.backend.chunks import READ_AHEAD, Engine, Job, Result, Strip, run_strip, serial
+from kappamask.backend.chunks import READ_AHEAD, Engine, Job, Result, Strip, run_serially, run_strip
 from kappamask.backend.job_store import job_log
 from kappamask.backend.udf_call import Udf
 from kappamask.files.urls import LOCALHOST
@@ -35,13 +35,13 @@ SCHEDULER_WAIT_S = 10
 class Run:
     """What a graph's evaluation needs besides its cubes."""
 
-    engine: Engine = serial
+    engine: Engine = run_serially
     progress: Callable[[int, int], None] | None = None
 
     @property
     def read_ahead(self) -> int:
         """Bytes to read at once; dask wants more and smaller tasks than there are workers."""
-        return READ_AHEAD if self.engine is serial else TASK_BYTES
+        return READ_AHEAD if self.engine is run_serially else TASK_BYTES
 
 
 def check_engine(engine: str) -> str:
@@ -61,7 +61,7 @@ def open_engine(engine: str, folder: Path, log: Path, level: str) -> AbstractCon
     A scheduler's workers must have one thread each: the working directory belongs to the process.
     """
     if check_engine(engine) == "serial":
-        return nullcontext(serial)
+        return nullcontext(run_serially)
     return DaskEngine(None if engine == "dask" else engine, folder, log, level)
 
 

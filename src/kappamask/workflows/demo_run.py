@@ -1,4 +1,4 @@
-"""Run the demo: serve a painted scene, mask it by a batch job, judge and draw the mask."""
+"""Run the demo: serve a painted scene, mask it by a batch job, score the mask."""
 
 import platform
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ import openeo
 import xarray as xr
 
 from kappamask.backend.server import running_server
-from kappamask.evaluation import scores
+from kappamask.evaluation import compute_scores
 from kappamask.models import load_card
 from kappamask.models.card import NODATA_CODE
 from kappamask.openeo_process import cloud_mask, fetch, load, submit
 from kappamask.openeo_process.archive import build
-from kappamask.reports import shares
-from kappamask.scenes import quicklook, read_mask, write_mask
+from kappamask.reports import count_shares
+from kappamask.scenes import read_mask, write_mask, write_quicklook
 from kappamask.scenes.writers.captions import format_shares
 from kappamask.udf.schemes import MISSING, flag_attributes
 from kappamask.workflows.demo import TITLE, DemoScene, paint, write_report
@@ -30,7 +30,10 @@ PYTHON = platform.python_version().rpartition(".")[0]
 
 
 def run_demo(output: Path, seed: int) -> dict[str, Any]:
-    """Run the demo into a folder, telling each step on stderr, and return what it found."""
+    """Run the demo into a folder, and return job, files, shares and scores.
+
+    Each step is printed on stderr.
+    """
     output.mkdir(parents=True, exist_ok=True)
     with _step("Paint clouds and their shadows over a clear Sentinel-2 scene"):
         scene = paint(output / "scenes", seed)
@@ -40,13 +43,13 @@ def run_demo(output: Path, seed: int) -> dict[str, Any]:
     with _step("Judge the mask, draw it, report"):
         mask = _mask_cube(files)
         truth = scene.truth.sel(x=mask.x, y=mask.y, method="nearest", tolerance=1)
-        judged = scores(truth.values, mask.values)
+        judged = compute_scores(truth.values, mask.values)
         written = [*write_mask(mask, output / "mask.tif"), *write_mask(mask, output / "mask.nc")]
         shown = scene.cube.sel(x=mask.x, y=mask.y, method="nearest", tolerance=1)
-        written.append(quicklook(shown, mask, output / "quicklook.png", truth, title=TITLE))
+        written.append(write_quicklook(shown, mask, output / "quicklook.png", truth, title=TITLE))
         seen = {"scene": shown, "truth": truth}
         written.append(write_report(output / "report.html", mask, **seen, judged=judged, job={**job, "log": log}))
-    counted = shares(mask)
+    counted = count_shares(mask)
     percentages = {name: share for name, share in counted.percentages.items() if share}
     return {
         "job": job["id"], "files": [str(path) for path in written],

@@ -23,7 +23,7 @@ __all__ = ["describe_results", "format_comparison", "write_evaluation"]
 
 
 def format_comparison(found: dict[str, Any]) -> list[str]:
-    """Format the first table of a set, and what its data do not show, as lines."""
+    """Format the first table of a set, and its shortcomings, as lines."""
     title, head, rows = make_tables(found)[0]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     scenes = f"{set_name(found)}: {title.lower()}, {found['scenes']} scenes"

@@ -69,10 +69,10 @@ def _add_extra(word: str, scene: str, cube: "xr.DataArray", files: list[Path], w
 
     mask, scores = files[0], files[1] if len(files) > 1 else None
     if word == "quicklook":
-        from kappamask.scenes import quicklook, read_mask
+        from kappamask.scenes import read_mask, write_quicklook
 
         title = name_scene(cube.attrs, scene)
-        return quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]), title=title)
+        return write_quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]), title=title)
     with require_extra("scenes"):
         from kappamask.reports import write_page, write_stac, write_style
     if word == "report":

@@ -1,4 +1,4 @@
-"""Write the page about a mask, or about a series of masks, with style and STAC item."""
+"""Write the page of a mask or a series, with style and STAC item."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,12 @@ import xarray as xr
 
 from kappamask.models import SceneError
 from kappamask.reports import (
+    count_shares,
     is_series,
+    make_rows,
+    make_stac_item,
+    match_scenes,
     read_series,
-    rows,
-    scenes_of,
-    shares,
-    stac_item,
     write_page,
     write_series,
     write_stac,
@@ -53,13 +53,13 @@ def report_mask(
     cube, scl = _open_scene(scene, bands)
     lost = _lacking_time(mask, cube) if stac else None
     if stac and not lost:
-        stac_item(mask, scene=cube)  # what else it lacks must not come out after the page is written
+        make_stac_item(mask, scene=cube)  # what else it lacks must not come out after the page is written
     with dask_progress_bar("draw the page"):
         files = {"page": write_page(output, mask, scene=cube, scl=scl, scores_file=scores)}
     files |= {"style": write_style(mask)} if style else {}
     given = {"scores": scores} if scores else {}
     item = [write_stac(mask, scene=cube, files=files | given)] if stac and not lost else []
-    counted = shares(read_mask(mask))
+    counted = count_shares(read_mask(mask))
     figures = {"cloud_cover": counted.cloud_cover, "classes": counted.percentages}
     return {"files": [str(path) for path in [*files.values(), *item]], **figures}, lost
 
@@ -86,10 +86,10 @@ def report_series(
         dates = read_series(masks, report=show, failed=lambda name, error: failed.update({name: str(error)}))
     for name, why in failed.items():
         print_line(f"kappamask: {name}: {why}")
-    found = scenes_of(dates, scenes, bands=bands) if scenes else None
+    found = match_scenes(dates, scenes, bands=bands) if scenes else None
     written = [write_table(table, dates)] if table else []
     written.append(write_series(output, dates, scenes=found))
-    result = {"files": [str(path) for path in written], "dates": rows(dates)}
+    result = {"files": [str(path) for path in written], "dates": make_rows(dates)}
     if not failed:
         return result, None
     reason = f"{len(failed)} of {len(failed) + len(dates)} masks could not be read: {', '.join(failed)}."

@@ -30,8 +30,9 @@ def _print_row(line: dict[str, Any]) -> None:
 
 
 def run_training(plan: Plan, tile_count: int) -> None:
-    """Train a network while tiles are simulated; print figures, and on stderr how far it is.
+    """Train a network while tiles are simulated.
 
+    Prints figures on stdout, and on stderr how far it is.
     tile_count: simulated tiles to have.
     """
 

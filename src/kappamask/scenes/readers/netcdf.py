@@ -13,7 +13,7 @@ from kappamask.models import SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
-from kappamask.scenes.metadata import attributes, name_source, packing
+from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.lazy_variables import common_nodata, merge_nodata, read_crs, read_packing, to_dask
 from kappamask.udf.cube import has_number
 from kappamask.udf.radiometry_metadata import AUXILIARY
@@ -46,9 +46,9 @@ def to_cube(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: 
     cube = _stack_bands(name, _check_dates(name, dataset), bands)
     labels = choose(name, [str(label) for label in cube["bands"].values], bands)
     cube = cube.sel(bands=labels).transpose(*(["t"] if "t" in cube.dims else []), "bands", "y", "x")
-    radiometry = packing(name, cube.attrs.pop("packings"))
+    radiometry = read_packing_mode(name, cube.attrs.pop("packings"))
     tags = _find_date(dataset) | dict(dataset.attrs) | cube.attrs
-    attrs = attributes(name, tags, level, radiometry) | name_source(radiometry)
+    attrs = collect_attributes(name, tags, level, radiometry) | name_source(radiometry)
     if "t" in cube.dims:
         attrs.pop("datetime", None)
     nodata = {key: value for key, value in cube.attrs.items() if key == "_FillValue"}

@@ -1,4 +1,4 @@
-"""Read what a SAFE product's metadata state: level, date, and the radiometric offset of each band."""
+"""Read the metadata of SAFE products: level, date, and each band's radiometric offset."""
 
 from dataclasses import dataclass
 from math import isfinite, nan
@@ -10,7 +10,13 @@ from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import parse_baseline, parse_tile
-from kappamask.scenes.metadata import attributes, name_reason, packing, radiometry_of_baseline, resolve_radiometry
+from kappamask.scenes.metadata import (
+    collect_attributes,
+    find_baseline_radiometry,
+    name_reason,
+    read_packing_mode,
+    resolve_radiometry,
+)
 from kappamask.scenes.readers.jp2 import files_by_band
 from kappamask.udf.radiometry_metadata import Decision
 
@@ -58,7 +64,7 @@ def read_facts(product: Product, level: str | None) -> dict[str, str | int]:
     tags = {"level": stated, "datetime": _find_text(root, "PRODUCT_START_TIME"), "processing_baseline": baseline}
     known = {key: text for key, text in tags.items() if text}
     radiometry = _resolve_radiometry(product, root, baseline)
-    facts: dict[str, str | int] = dict(attributes(product.name, known, level, radiometry.mode))
+    facts: dict[str, str | int] = dict(collect_attributes(product.name, known, level, radiometry.mode))
     facts |= name_reason(radiometry.mode, radiometry.reason) | {
         "product": product.name,
         "platform": _find_text(root, "SPACECRAFT_NAME"),
@@ -82,7 +88,7 @@ def _read_level(product: Product, root: Element) -> str:
     Raises SceneError if the metadata's name, or that of the product, states another.
     """
     level = _find_text(root, "PROCESSING_LEVEL").replace("Level-", "L").removesuffix("p")
-    named = attributes(product.name, {}, None).get("level", level)
+    named = collect_attributes(product.name, {}, None).get("level", level)
     for where, other in ((f"its file {product.metadata.name}", product.level), ("its name", named)):
         if level != other:
             raise SceneError(
@@ -99,11 +105,11 @@ def _resolve_radiometry(product: Product, root: Element, version: str) -> Decisi
     texts = [text for tag in QUANTIFICATIONS if (text := _find_text(root, tag))]
     scale = 1 / _parse_number(product, QUANTIFICATIONS[0], texts[0] if texts else "")
     offsets = _read_offsets(product, root)
-    listed = packing(product.name, [(scale, scale * offset) for offset in offsets.values() or (0.0,)], REMEDY)
+    listed = read_packing_mode(product.name, [(scale, scale * offset) for offset in offsets.values() or (0.0,)], REMEDY)
     signals = {
         "list of offsets" if offsets else "lack of offsets": listed,
-        f"baseline {version}": radiometry_of_baseline(version),
-        "name": radiometry_of_baseline(parse_baseline(product.name)),
+        f"baseline {version}": find_baseline_radiometry(version),
+        "name": find_baseline_radiometry(parse_baseline(product.name)),
     }
     found = resolve_radiometry(product.name, signals, REMEDY)
     assert found is not None  # the list of offsets, or the lack of one, says so

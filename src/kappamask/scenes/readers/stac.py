@@ -12,12 +12,12 @@ from kappamask.models import SceneError
 from kappamask.models.errors import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.grid import make_cube
-from kappamask.scenes.metadata import attributes, name_source
+from kappamask.scenes.metadata import collect_attributes, name_source
 from kappamask.scenes.readers.remote import resolve
 from kappamask.scenes.readers.stac_driver import Driver, append_band_number, load_pixels
 from kappamask.scenes.readers.stac_grid import common_grid, common_nodata, find_anchor
 from kappamask.scenes.readers.stac_items import StacItem, read_item
-from kappamask.scenes.readers.stac_providers import baseline_of, item_radiometry
+from kappamask.scenes.readers.stac_providers import item_radiometry, read_baseline
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf.radiometry import MODES
 from kappamask.udf.series import add_scene_facts
@@ -144,11 +144,13 @@ def _read_facts(item: StacItem, labels: list[str], level: str | None, radiometry
     mode = radiometry or _find_radiometry(item, labels)
     facts = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
     if mode:
-        facts |= {"radiometry": mode, "processing_baseline": baseline_of(item.raw)}
+        facts |= {"radiometry": mode, "processing_baseline": read_baseline(item.raw)}
     known = {key: value for key, value in facts.items() if value}
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
     source = name_source(None if radiometry else mode, "the STAC item")
-    return attributes(f"{product} {item.id} {collection}", known, level) | source | product_facts(product) | place
+    return (
+        collect_attributes(f"{product} {item.id} {collection}", known, level) | source | product_facts(product) | place
+    )
 
 
 def _find_radiometry(item: StacItem, labels: list[str]) -> str | None:

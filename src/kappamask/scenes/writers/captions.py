@@ -10,18 +10,18 @@ from typing import Any
 import xarray as xr
 
 from kappamask.models.schemes import KAPPAMASK
-from kappamask.scenes.encoding import words
+from kappamask.scenes.encoding import format_class_name
 from kappamask.scenes.grid import DEGREE, pixel_size
 
 __all__ = [
     "ScaleBar",
     "format_date",
     "format_length",
+    "format_percent",
     "format_shares",
     "is_north_up",
     "name_network",
     "name_scene",
-    "percent",
     "scale_bar",
     "scene_facts",
     "width_in_metres",
@@ -64,7 +64,7 @@ def name_network(attrs: Mapping[str, Any]) -> str:
     return f"{network} network, {classes}" if network else classes
 
 
-def percent(value: float | None) -> str:
+def format_percent(value: float | None) -> str:
     """Format a percentage to a tenth; a dash for None and NaN.
 
     It is 0 or 100 only where the value is exactly that.
@@ -77,7 +77,7 @@ def percent(value: float | None) -> str:
 
 def format_shares(percentages: Mapping[str, float | None]) -> str:
     """Format the percentage of each class, by name, as a list with commas."""
-    return ", ".join(f"{words(name)} {percent(share)}" for name, share in percentages.items())
+    return ", ".join(f"{format_class_name(name)} {format_percent(share)}" for name, share in percentages.items())
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, SceneError
-from kappamask.scenes.encoding import legend, meanings, words
+from kappamask.scenes.encoding import format_class_name, map_codes, read_legend
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 from kappamask.scenes.statistics import class_percentages, to_classes
 from kappamask.scenes.writers.captions import (
+    format_percent,
     is_north_up,
     name_network,
     name_scene,
-    percent,
     scale_bar,
     scene_facts,
 )
@@ -46,7 +46,16 @@ from kappamask.scenes.writers.layout import (
 )
 from kappamask.scenes.writers.natural_colour import CAPTION, RGB, Preview, red_green_blue, subsample, true_colour
 
-__all__ = ["RGB", "Preview", "colour_codes", "draw_figure", "quicklook", "red_green_blue", "subsample", "true_colour"]
+__all__ = [
+    "RGB",
+    "Preview",
+    "colour_codes",
+    "draw_figure",
+    "red_green_blue",
+    "subsample",
+    "true_colour",
+    "write_quicklook",
+]
 
 MAX_SIDE = 1200
 """Pixels of the longer side; larger scenes are thinned to it."""
@@ -57,7 +66,7 @@ OUTSIDE = "#e4e4e4"
 """Behind the mask's panel: pixels outside the requested area."""
 
 
-def quicklook(
+def write_quicklook(
     cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: xr.DataArray | None = None, *, title: str = ""
 ) -> Path:
     """Write a PNG of a scene, its outlined classes, its mask, and the truth.
@@ -107,11 +116,11 @@ def draw_figure(cube: xr.DataArray, mask: xr.DataArray, name: str, truth: xr.Dat
 
 
 def _make_panels(cube: xr.DataArray, mask: xr.DataArray, truth: xr.DataArray | None) -> dict[str, NDArray[Any]]:
-    codes, classes = _subsample_codes(mask, cube), legend(to_classes(mask))
+    codes, classes = _subsample_codes(mask, cube), read_legend(to_classes(mask))
     colour = true_colour(subsample(cube, MAX_SIDE), str(mask.attrs.get("radiometry", "")))
     drawn: dict[str, NDArray[Any]] = {
         CAPTION: colour,
-        "Outlines of the mask's classes": draw_outlines(colour, codes, meanings(to_classes(mask))),
+        "Outlines of the mask's classes": draw_outlines(colour, codes, map_codes(to_classes(mask))),
         _capitalise(name_network(mask.attrs)): colour_codes(codes, classes),
     }
     return drawn if truth is None else drawn | {"Truth": colour_codes(_subsample_codes(truth, cube), classes)}
@@ -133,8 +142,8 @@ def _make_legend(mask: xr.DataArray, truth: xr.DataArray | None) -> list[Patch]:
     Its colour is framed in that of its outline.
     """
     found, true = class_percentages(mask), {} if truth is None else class_percentages(truth)
-    codes = meanings(to_classes(mask))
-    shown = [one for one in legend(to_classes(mask)) if one in found or _find_share(one, true)]
+    codes = map_codes(to_classes(mask))
+    shown = [one for one in read_legend(to_classes(mask)) if one in found or _find_share(one, true)]
     return [_make_legend_entry(one, codes[one.value], found, true) for one in shown] or [Patch(label="no pixel")]
 
 
@@ -146,9 +155,9 @@ def _make_legend_entry(
     one: ClassValue, code: int, found: Mapping[ClassValue, float], true: Mapping[ClassValue, float]
 ) -> Patch:
     edge = "#" + bytes(OUTLINES[code]).hex() if code in OUTLINES else FRAME
-    label = f"{words(one.name)} {percent(found.get(one, 0.0))}"
+    label = f"{format_class_name(one.name)} {format_percent(found.get(one, 0.0))}"
     if true:
-        label += f" (truth {percent(_find_share(one, true))})"
+        label += f" (truth {format_percent(_find_share(one, true))})"
     return Patch(facecolor=f"#{picture_colour(one)}", edgecolor=edge, linewidth=2.5, label=label)
 
 
@@ -198,3 +207,7 @@ def _draw_scale(ax: Axes, cube: xr.DataArray) -> None:
 
 def _part_of_height(ax: Axes, pixels: float) -> float:
     return pixels / ax.get_window_extent().height
+
+
+# Earlier names, which the documentation showed.
+quicklook = write_quicklook
