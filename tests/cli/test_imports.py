@@ -1,4 +1,4 @@
-"""The command imports at the top, unless an extra may be absent or its start would be slower."""
+"""The command imports at the top, unless an extra may be absent."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""Run the demo: serve a painted scene, mask it by a batch job, score the mask."""
+"""Run the demo: serve a painted scene, mask it by a batch job, score it."""
 
 import platform
 from collections.abc import Iterator
