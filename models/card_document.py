@@ -1,4 +1,4 @@
-"""Parse the JSON document of a card, and name the key that is wrong."""
+"""Parse the JSON document of a card, name the key that is wrong, hash its content."""
 
 import hashlib
 import json
@@ -23,7 +23,6 @@ __all__ = [
 
 LOCATION_FIELDS = ("folder", "document")
 """Where a card lies, which changes nothing that it says."""
-
 DEFAULT_COLORS = dict(enumerate(("000000", "7fb069", "355070", "b8c0cc", "ffffff", "d1495b")))
 """KappaMask's codes -> colour of their class in files, RRGGBB: of cards that are written here or give none, and of
 schemes without colours of their own. Pictures have others (`kappamask.scenes.writers.class_colours`)."""
