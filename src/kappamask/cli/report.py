@@ -56,8 +56,9 @@ def report(
         _refuse_options({"--scores": scores, "--stac": stac, "--style": style}, "one mask, not for a series")
         result, lost = report_series(mask, output, scene, named, table)
     else:
+        extras = [word for word, wanted in (("stac", stac), ("style", style)) if wanted]
         _refuse_options({"--csv": table}, "a series: a folder of masks, or a cube with t")
-        result, lost = report_mask(mask, output, scene, named, scores, stac=stac, style=style)
+        result, lost = report_mask(mask, output, scene, named, scores, extras)
     print_result(result, _format_lines(result), as_json)
     if lost:
         raise SceneError(lost)

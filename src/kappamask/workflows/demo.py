@@ -35,7 +35,7 @@ MARGIN = 72
 QUANTIFICATION = 10_000
 BANDS = SENTINEL2_BANDS[:13]
 SCORED = {"clear": "clear", "cloud_shadow": "shadow", "semi_transparent_cloud": "semi_transparent", "cloud": "cloud"}
-"""Class name -> key of `kappamask.evaluation.scores`."""
+"""Class name -> key of `kappamask.evaluation.compute_scores`."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Write the page of a mask or a series, with style and STAC item."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +42,23 @@ def report_mask(
     scene: Path | None,
     bands: list[str] | None,
     scores: Path | None,
-    *,
-    stac: bool,
-    style: bool,
+    extras: Collection[str] = (),
 ) -> tuple[dict[str, Any], str | None]:
     """Write the page of a mask, and its style and STAC item if asked for.
 
     scene: the scene that was masked; bands: its bands in order, where it does not name them. scores: the mask's scores.
+    extras: "stac" and "style" where those are wanted.
     Returns what is written and found, and a sentence on what could not be written.
     """
     cube, scl = _open_scene(scene, bands)
-    lost = _lacking_time(mask, cube) if stac else None
-    if stac and not lost:
+    lost = _lacking_time(mask, cube) if "stac" in extras else None
+    if "stac" in extras and not lost:
         make_stac_item(mask, scene=cube)  # what else it lacks must not come out after the page is written
     with dask_progress_bar("draw the page"):
         files = {"page": write_page(output, mask, scene=cube, scl=scl, scores_file=scores)}
-    files |= {"style": write_style(mask)} if style else {}
+    files |= {"style": write_style(mask)} if "style" in extras else {}
     given = {"scores": scores} if scores else {}
-    item = [write_stac(mask, scene=cube, files=files | given)] if stac and not lost else []
+    item = [write_stac(mask, scene=cube, files=files | given)] if "stac" in extras and not lost else []
     counted = count_shares(read_mask(mask))
     figures = {"cloud_cover": counted.cloud_cover, "classes": counted.percentages}
     return {"files": [str(path) for path in [*files.values(), *item]], **figures}, lost
