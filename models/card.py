@@ -5,7 +5,7 @@ the network. Facts without an MLM word carry the prefix `kappamask:`. Adding a n
 file of weights, and touches no Python.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path, PurePath
@@ -24,7 +24,6 @@ __all__ = [
     "ModelCard",
     "Mosaic",
     "Scaling",
-    "find_accuracy",
 ]
 
 PADDINGS = ("constant", "symmetric")
@@ -66,12 +65,6 @@ class Accuracy:
         """Return how much lower each dice is than with the bands of `other`."""
         best = dict(other.dice)
         return {name: best[name] - value for name, value in self.dice if name in best}
-
-
-def find_accuracy(measured: Sequence[Accuracy], bands: Collection[str]) -> Accuracy | None:
-    """Find the measurement whose bands are the largest subset of `bands`, or None."""
-    within = [one for one in measured if set(one.bands) <= set(bands)]
-    return max(within, key=lambda one: len(one.bands), default=None)
 
 
 @dataclass(frozen=True)
@@ -175,6 +168,8 @@ class ModelCard:
     """What turns the network's output into scores: "none" or "softmax" over the classes."""
     least_side: int = 1
     """Pixels that the input has at least, along each side; a smaller image is reflected up to it."""
+    substitutes: tuple[tuple[str, str], ...] = ()
+    """Pairs of bands: the first, where it is absent, takes the values of the second."""
     resampling: str | None = None
     """Kernel that brings bands of 20 and 60 m to 10 m where a back-end has repeated pixels; None leaves them so."""
     mosaic: Mosaic | None = None
@@ -200,6 +195,10 @@ class ModelCard:
             (len(set(self.bands)) == len(self.bands), "a band is named twice"),
             (bool(self.required) and self.required <= set(self.bands), "required bands must be among the bands"),
             (len(self.scaling) == len(self.bands), f"{len(self.scaling)} scalings for {len(self.bands)} bands"),
+            (
+                self._has_substitutes(),
+                "substitutes must name two different bands of the card, neither of them required",
+            ),
             (abs(self.fill) < MAX_SCALED_INPUT, f"fill must be finite and below {MAX_SCALED_INPUT:g}"),
             (self._fits_stride(self.window, self.local_window), "window must be a multiple of the stride"),
             (1 <= self.least_side <= self.window, "least_side must be from 1 to the window"),
@@ -222,6 +221,9 @@ class ModelCard:
 
     def _fits_stride(self, *sides: int) -> bool:
         return self.stride >= 1 and all(side % self.stride == 0 for side in sides)
+
+    def _has_substitutes(self) -> bool:
+        return all({*pair} <= {*self.bands} - self.required and pair[0] != pair[1] for pair in self.substitutes)
 
     @property
     def channels(self) -> int:

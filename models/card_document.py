@@ -1,4 +1,4 @@
-"""Parse the JSON document of a card, name the key that is wrong, hash its content."""
+"""Parse the JSON document of a card, or name its wrong key; hash a card."""
 
 import hashlib
 import json
@@ -127,6 +127,7 @@ def _parse_document(document: dict[str, Any]) -> ModelCard:
         provenance=_check_text(properties["kappamask:provenance"]),
         least_side=_check_int(properties.get("kappamask:least_side", 1)),
         activation=_check_text(properties.get("kappamask:activation", "none")),
+        substitutes=_parse_substitutes(properties.get("kappamask:substitutes", {})),
         resampling=properties.get("kappamask:resampling"),
         mosaic=_parse_mosaic(properties.get("kappamask:mosaic")),
         accuracy=tuple(_parse_accuracy(a) for a in properties.get("kappamask:accuracy", ())),
@@ -148,6 +149,10 @@ def _parse_mosaic(entry: dict[str, Any] | None) -> Mosaic | None:
         return None
     step, before = _check_int(entry["step"]), _check_int(entry["before"])
     return Mosaic(step, before, _check_text(entry["padding"]), _check_text(entry["taper"]), float(entry["amount"]))
+
+
+def _parse_substitutes(entry: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((band, _check_text(other)) for band, other in entry.items())
 
 
 def _parse_accuracy(entry: dict[str, Any]) -> Accuracy:

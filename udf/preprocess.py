@@ -111,19 +111,22 @@ def to_tensor(values: NDArray[Any], valid: NDArray[np.bool_], spec: InputSpec) -
     values: of any dtype. They are scaled, filled and reflected.
 
     Sides are then multiples of the stride, and the card's least side at least. The network never sees a NaN: absent
-    bands, pixels that are not valid, and numbers that are no measurements hold the card's fill value.
+    bands, pixels that are not valid, and numbers that are no measurements hold the card's fill value. An absent band
+    with a substitute in the card holds that one's numbers, scaled as its own.
     """
     card = spec.card
     image = np.empty((card.channels, *valid.shape), dtype=np.float32)
     image[[i for i, band in enumerate(card.bands) if band not in spec.bands]] = card.fill
     absent, whole = ~valid, bool(valid.all())
     for plane, band in zip(values, spec.bands, strict=True):
-        target, sure = image[card.bands.index(band)], _is_all_measured(plane, band, spec)
+        sure = _is_all_measured(plane, band, spec)
         plane = plane if sure else to_float32(plane)
-        _scale(plane, band, spec, out=target)
-        if not (sure and whole):
-            unmeasured = absent if sure else absent | ~_find_measured(plane, band, spec)
-            np.copyto(target, np.float32(card.fill), where=unmeasured)
+        for channel in (band, *(out for out, other in card.substitutes if other == band and out not in spec.bands)):
+            target = image[card.bands.index(channel)]
+            _scale(plane, channel, spec, out=target)
+            if not (sure and whole):
+                unmeasured = absent if sure else absent | ~_find_measured(plane, band, spec)
+                np.copyto(target, np.float32(card.fill), where=unmeasured)
     if card.level_plane:
         image[-1] = float(spec.level == "L2A")
     return _pad_reflected(image, card.stride, card.least_side)

@@ -1,19 +1,29 @@
 """An eight-bit network gives nearly the same classes and has its own measured card."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
 import xarray as xr
 from networks import BANDS, write_model
 
-from kappamask.conversion.quantise import quantise_card
+from kappamask.conversion.quantise import quantise_card, quantise_on_scenes
+from kappamask.datasets import Patch
 from kappamask.models import load_card, read_weights
 from kappamask.models.errors import ConversionError
 from kappamask.udf import cloud_mask
 
 
+def labelled_scene(part):
+    """A scene of 96 px with labels by hand: bright is cloud."""
+    numbers = scene(96).values.astype("float32") / 1e4
+    truth = np.where(numbers[0] > 0.45, 4, 1).astype("uint8")
+    return Patch(part, part, part, "L1C", 10, tuple(BANDS), numbers, truth, merges_thin=False, kinds=("cumulus",))
+
+
 def scene(side):
-    """Patches from dark to bright, as digital numbers."""
+    """Squares from dark to bright, as digital numbers."""
     rng = np.random.default_rng(3)
     patches = rng.uniform(150, 8000, (len(BANDS), -(-side // 8), -(-side // 8)))
     numbers = np.kron(patches, np.ones((8, 8)))[:, :side, :side].round().astype("uint16")
@@ -37,4 +47,32 @@ def test_classes_hardly_change_and_the_card_is_its_own(tmp_path):
 def test_a_scene_of_one_window_cannot_both_calibrate_and_judge(tmp_path):
     with pytest.raises(ConversionError, match=r"1 .*64 px.*two"):
         quantise_card(write_model(tmp_path / "whole"), scene(100), tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+
+
+def read_operators(card):
+    return {node.op_type for node in onnx.load_from_string(read_weights(card)).graph.node}
+
+
+def test_labelled_scenes_give_the_ranges_and_judge_the_network(tmp_path):
+    card = write_model(tmp_path / "whole")
+    patches = [labelled_scene("train"), labelled_scene("validation")]
+    made = quantise_on_scenes(card, patches, tmp_path / "small", kept=0)
+    assert (made.card.id, made.card.file) == ("brightness-int8", "brightness-int8.onnx")
+    assert 0.9 < made.same_class < 1 and made.times_faster > 0
+    properties = json.loads((tmp_path / "small" / "brightness-int8.json").read_text())["properties"]
+    assert properties["kappamask:quantised"]["sha256"] == card.sha256
+    assert {"cumulus", "cloud dice"} <= {score["measure"] for score in properties["kappamask:scenes"]}
+    assert "DequantizeLinear" in read_operators(made.card)
+
+
+def test_convolutions_that_are_kept_change_no_class(tmp_path):
+    patches = [labelled_scene("train"), labelled_scene("validation")]
+    made = quantise_on_scenes(write_model(tmp_path / "whole"), patches, tmp_path / "small", kept=1)
+    assert made.same_class == 1 and "DequantizeLinear" not in read_operators(made.card)
+
+
+def test_scenes_of_one_part_cannot_both_calibrate_and_judge(tmp_path):
+    with pytest.raises(ConversionError, match="No labelled scene is of the part validation"):
+        quantise_on_scenes(write_model(tmp_path / "whole"), [labelled_scene("train")], tmp_path / "small")
     assert not (tmp_path / "small").exists()

@@ -371,3 +371,12 @@ def test_a_quarter_of_the_samples_have_the_wrong_level() -> None:
     for level in augmentation.LEVELS:
         wrong = np.mean([augmentation.draw_level(level, rng) != level for _ in range(2000)])
         assert wrong == pytest.approx(augmentation.WRONG_LEVEL, abs=0.04)
+
+
+def test_the_trainer_sees_b8a_in_place_of_an_absent_b08_as_the_mask_does() -> None:
+    scene = np.random.default_rng(1).uniform(0, 1, (13, 4, 4)).astype(np.float32)
+    b08, b8a = BANDS.index("B08"), BANDS.index("B8A")
+    scene[b08] = np.nan
+    seen = to_input(scene, "L2A")
+    np.testing.assert_allclose(seen[b08], (scene[b8a] - MEAN[b08]) / STD[b08], rtol=1e-5)
+    assert np.isnan(scene[b08]).all()

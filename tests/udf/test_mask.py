@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from networks import BANDS, brightness_network, serialise, write_model
 from onnx import helper
 
-from kappamask.models import CubeError, ModelCard, RadiometryError, WeightsError
+from kappamask.models import CardError, CubeError, ModelCard, RadiometryError, WeightsError
 from kappamask.udf import cloud_mask
 from kappamask.udf.preprocess import InputSpec, find_valid, to_tensor
 
@@ -455,3 +455,21 @@ def test_a_mask_carries_the_date_of_its_scene(brightness):
     assert "datetime" not in cloud_mask(series, model=brightness, level="L1C").attrs
     second = cloud_mask(series.isel(t=1), model=brightness, level="L1C")
     assert second.attrs["datetime"] == "2018-02-12T00:00:00Z"
+
+
+def test_an_absent_b08_takes_the_values_of_b8a():
+    """Products at 20 m have B8A and no B08."""
+    infrared = reflectance((4, 40, 50), bands=["B02", "B03", "B04", "B8A"])
+    both = xr.concat([infrared, infrared.sel(bands=["B8A"]).assign_coords(bands=["B08"])], "bands")
+    alone, doubled, visible = (
+        cloud_mask(cube, level="L2A", radiometry="reflectance", scores=True)["score"].values
+        for cube in (infrared, both, infrared.sel(bands=["B02", "B03", "B04"]))
+    )
+    np.testing.assert_allclose(alone, doubled, atol=1e-6)
+    assert abs(alone - visible).max() > 1e-3
+
+
+@pytest.mark.parametrize("pair", [{"B08": "B02"}, {"B10": "B10"}, {"B08": "B11"}, {"B08": 3}])
+def test_a_card_names_substitutes_among_its_optional_bands(tmp_path, pair):
+    with pytest.raises(CardError, match=r"substitutes must name|a text is needed"):
+        write_model(tmp_path, **{"kappamask:substitutes": pair})

@@ -5,7 +5,7 @@ Labels are sets of classes (`datasets.class_sets`): a pixel counts only where it
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch, class_sets
 from kappamask.models import SENTINEL2_BANDS
 
-__all__ = ["MEASURES", "SUBSETS", "Figure", "Predict", "score_scenes", "show_bands", "summarise_figures"]
+__all__ = ["MEASURES", "SUBSETS", "Figure", "Predict", "list_scores", "score_scenes", "show_bands", "summarise_figures"]
 
 BANDS: Final = SENTINEL2_BANDS[:13]
 SUBSETS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -139,3 +139,11 @@ def summarise_figures(figures: Iterable[Figure]) -> dict[str, dict[str, tuple[fl
     for (measure, subset), values in grouped.items():
         out[measure][subset] = (float(np.mean(values)), float(min(values)))
     return out
+
+
+def list_scores(summary: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[dict[str, Any]]:
+    """List what `summarise_figures` returns as a card has it: measure, bands, mean and worst."""
+    return [
+        {"measure": measure, "bands": subset, "mean": round(mean, 4), "worst": round(worst, 4)}
+        for measure, subsets in summary.items() for subset, (mean, worst) in subsets.items()
+    ]  # fmt: skip

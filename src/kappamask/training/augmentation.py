@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kappamask.datasets import class_sets
+from kappamask.training.model_card import SUBSTITUTES
 from kappamask.training.samples import Sample
 from kappamask.training.simulator.spectra import B02, B09, B8A, B10, B11, BANDS, MEAN, STD, FloatArray, to_surface
 
@@ -141,8 +142,13 @@ def vary_relief(sample: Sample, rng: np.random.Generator) -> Sample:
 def to_input(reflectance: FloatArray, level: str) -> FloatArray:
     """Return the network's input (14, y, x) for `reflectance` (13, y, x).
 
-    `reflectance` is NaN where absent; `level` is L1C or L2A.
+    `reflectance` is NaN where absent; `level` is L1C or L2A. An absent band of `SUBSTITUTES` takes the values of
+    another, as with a card that says so.
     """
+    for band, other in SUBSTITUTES.items():
+        if np.isnan(reflectance[BANDS.index(band)]).all():
+            reflectance = reflectance.copy()
+            reflectance[BANDS.index(band)] = reflectance[BANDS.index(other)]
     scores = (reflectance - MEAN[:, None, None]) / STD[:, None, None]
     plane = np.full((1, *reflectance.shape[1:]), LEVELS[level], np.float32)
     return np.concatenate([np.where(np.isnan(scores), FILL, scores), plane]).astype(np.float32)

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from torch import nn
 
 from kappamask.datasets import Patch
-from kappamask.evaluation.scene_kinds import SUBSETS, score_scenes, summarise_figures
+from kappamask.evaluation.scene_kinds import SUBSETS, list_scores, score_scenes, summarise_figures
 from kappamask.training.architectures import STRIDE
 from kappamask.training.augmentation import to_input
 from kappamask.training.simulator.materials import (
@@ -113,13 +113,8 @@ def score_by_kind(network: nn.Module, patches: Sequence[Patch]) -> list[dict[str
 
     Mean and worst place by measure and bands.
     """
-    found = summarise_figures(
-        score_scenes(lambda patch: predict_classes(network, patch.stack(BANDS), patch.level), patches)
-    )
-    return [
-        {"measure": measure, "bands": subset, "mean": round(mean, 4), "worst": round(worst, 4)}
-        for measure, subsets in found.items() for subset, (mean, worst) in subsets.items()
-    ]  # fmt: skip
+    found = score_scenes(lambda patch: predict_classes(network, patch.stack(BANDS), patch.level), patches)
+    return list_scores(summarise_figures(found))
 
 
 def judge_scenes(network: nn.Module, patches: Sequence[Patch]) -> dict[str, float]:

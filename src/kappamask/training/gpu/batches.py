@@ -40,11 +40,22 @@ from kappamask.training.gpu.images import (
     zoom,
 )
 from kappamask.training.gpu.paint import measure_vapour_ratios, paint_batch
+from kappamask.training.model_card import SUBSTITUTES
 from kappamask.training.samples import AROUND_PX, FLAT, GRAIN, PATCHES, RIM_PX
 from kappamask.training.simulator.clouds import EDGE_PX
 from kappamask.training.simulator.materials import load_ground, read_pixels
 from kappamask.training.simulator.paint import CLOUD, ONLY_B10, THIN
-from kappamask.training.simulator.spectra import B02, B8A, B10, B11, MEAN, STD, FloatArray, compute_surface_factors
+from kappamask.training.simulator.spectra import (
+    B02,
+    B8A,
+    B10,
+    B11,
+    BANDS,
+    MEAN,
+    STD,
+    FloatArray,
+    compute_surface_factors,
+)
 from kappamask.training.simulator.tiles import LAYERS, SIZE, SkyParameters, read_sky
 
 __all__ = [
@@ -189,6 +200,8 @@ class DeviceSource:
         kept[:, B10] &= level == LEVELS["L1C"]
         low, mean = np.stack([draw_saturation(rng) for _ in range(count)]), MEAN[None]
         seen = torch.minimum(scene * to_planes(gain, scene) + to_planes(offset, scene), to_planes(low, scene))
+        for band, other in SUBSTITUTES.items():
+            _copy_plane(seen, kept, BANDS.index(other), BANDS.index(band))
         image = torch.where(
             to_planes(kept, scene) > 0, (seen - to_planes(mean, scene)) / to_planes(STD[None], scene), float(FILL)
         )
@@ -209,6 +222,13 @@ class DeviceSource:
             air, scale = (to_planes(np.stack(values), scene) for values in zip(*pairs, strict=True))
             scene[to_device_of(which, scene)] = ((part - air) / scale).clamp(min=1e-4)
         return level
+
+
+def _copy_plane(seen: Tensor, kept: NDArray[np.bool_], source: int, target: int) -> None:
+    """Give the samples without band number `target` the values of number `source`, in place."""
+    which = np.flatnonzero(kept[:, source] & ~kept[:, target])
+    seen[which, target] = seen[which, source]
+    kept[which, target] = True
 
 
 def to_sets(truth: Tensor) -> Tensor:
