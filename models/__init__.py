@@ -14,7 +14,7 @@ from kappamask.models.errors import (
     SceneError,
     WeightsError,
 )
-from kappamask.models.mask_options import Thresholds, check_thresholds
+from kappamask.models.mask_options import MaskOptions, Thresholds, check_thresholds, parse_level
 from kappamask.models.weights import read_weights
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "DeviceError",
     "JobError",
     "KappaMaskError",
+    "MaskOptions",
     "MissingExtraError",
     "ModelCard",
     "Mosaic",
@@ -41,5 +42,6 @@ __all__ = [
     "list_cards",
     "load_card",
     "parse_card",
+    "parse_level",
     "read_weights",
 ]

@@ -1,5 +1,6 @@
 """Options of a mask, shared by Python, the command and the UDF."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +9,18 @@ from typing import Any
 from kappamask.models.card import ModelCard
 from kappamask.models.errors import CubeError
 
-__all__ = ["MaskOptions", "Thresholds", "check_thresholds"]
+__all__ = ["MaskOptions", "Thresholds", "check_thresholds", "parse_level"]
 
 Thresholds = tuple[tuple[str, float], ...]
 """Class names of a card, each with the score, above 0 and up to 1, from which a pixel is of that class."""
+_LEVEL = re.compile(r"(?:S2MSI|LEVEL[ _-]?|L)?(1C|2A)P?", re.IGNORECASE)
+"""Ways to write a level: L2A, l2a, Level-2A as in products (Level-2Ap in early ones), S2MSI2A as in catalogues."""
+
+
+def parse_level(text: Any) -> Any:
+    """Return "L1C" or "L2A" for a text that means it, else what was given."""
+    found = _LEVEL.fullmatch(text.strip()) if isinstance(text, str) else None
+    return f"L{found[1].upper()}" if found else text
 
 
 @dataclass(frozen=True, kw_only=True)

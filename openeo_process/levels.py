@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import openeo
 
-from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard
+from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, parse_level
 from kappamask.models.hints import option
 
 __all__ = ["check_level", "level_from_collection", "resolve_level"]
@@ -76,7 +76,8 @@ def _levels_from_collections(datacube: openeo.DataCube) -> dict[str, str]:
 
 
 def check_level(level: str, card: ModelCard) -> str:
-    """Return `level` if the network is for it; else raise CubeError."""
+    """Return `level` as "L1C" or "L2A" if the network is for it; else raise CubeError."""
+    level = parse_level(level)
     if level not in card.levels or level not in LEVELS:
         raise CubeError(f"{card.id} is for {' and '.join(card.levels)}, not for level {level!r}.")
     return level

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kappamask.models import CubeError
+from kappamask.models import LEVELS, CubeError
 from kappamask.models.cleaning import Cleaning, CleaningOptions, read_cleaning
+from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
 from kappamask.models.schemes import KAPPAMASK, is_kappamask
 
@@ -72,6 +73,9 @@ def read_context(context: Mapping[str, Any] | None) -> ContextOptions:
             raise CubeError(f"Context key '{key}' is {value!r}; needed is {KEY_TYPES[key][0].__name__}.")
     if given.get("schema", SCHEMA) != SCHEMA:
         raise CubeError(f"The UDF's context has schema {given['schema']}; this package reads schema {SCHEMA}.")
+    if given.get("level") not in (None, *LEVELS):  # a published process chooses the collection by this very word
+        hints = " or ".join(option("level", level) for level in LEVELS)
+        raise CubeError(f"Context key 'level' is {given['level']!r}: say {hints}.")
     if given.get("bands") is not None:
         given["bands"] = tuple(str(band) for band in given["bands"])
     given["thresholds"] = dict(given.get("thresholds", {}))

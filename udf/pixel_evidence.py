@@ -13,10 +13,12 @@ from kappamask.udf.radiometry_metadata import MODES
 
 __all__ = [
     "CLIPPED_BRIGHT",
+    "CLIPPED_STEP",
     "OFFSET_LEFT_IN",
     "OFFSET_TAKEN_TWICE",
     "OTHER_SCALE",
     "Contradiction",
+    "explain_clipped",
     "explain_offset_left_in",
     "explain_other_scale",
     "find_contradiction",
@@ -31,6 +33,12 @@ INFERRED_P99 = 1000.0
 AIR_P1, AIR_P99 = 300.0, 1500.0
 """Of Level-1C 1 % of B02 is never below the first, for air alone sends 0.05, and images that dark are below the second:
 1000 for a reflectance of 1. The lowest of 119 real images is 704."""
+MIN_AIR = 0.005
+"""Of Level-1C, which sees 0.05 of air, 1 % of B02 is never below, whatever the ground."""
+CLIPPED_DARK = 0.0011
+"""Reflectance at which programs clip what is below 0: 0, or the number 1 or 10, where 0 is no data."""
+CLIPPED_SHARE = 0.05
+"""Where the offset was taken away twice, so many pixels hold that in B02 or B03; dark water alone does so in B04."""
 LAND_BANDS, LAND_SLOPE = ("B07", "B08", "B8A", "B11"), 3.0
 """Of ground, half of the pixels of one of these bands are so many times brighter than half of those of B02; water is
 darker there."""
@@ -39,18 +47,20 @@ OFFSET_TAKEN_TWICE = "numbers whose offset was taken away twice"
 OTHER_SCALE = "numbers of another scale"
 RESIDUAL_OFFSET = 0.1
 """The radiometric offset as reflectance: what stays in where it was not taken away."""
-MIN_P1_WITH_OFFSET = (0.09, 0.165)
+MIN_P1_WITH_OFFSET = (0.09, 0.2)
 """The 1 % percentile of the darkest band lies here with the offset left in; without it, below."""
 AIR_WITH_OFFSET = 0.15
 """The 1 % percentile of B02 of Level-1C is above with the offset left in: air alone sends 0.05 and more."""
 AIR_SLOPE = 0.025
 """The 1 % percentile of B02 of Level-1C exceeds that of B04 by more, for air scatters blue light."""
-DIM_P1 = 0.2
+DIM_P1 = 0.25
 """With the offset left in, the 1 % percentile of most bands is below; snow and cloud are dark in few bands or none."""
 RED_SLOPE = 0.05
 """The 1 % percentile of B04 exceeds that of B02 by more over sand, which may be bright without any offset."""
 CLIPPED_BRIGHT = (0.5, 2.0)
-"""Reflectances at which programs clip clouds and snow: one number in all bands may be measured there."""
+CLIPPED_STEP = 0.1
+"""Reflectances at which programs clip clouds and snow, multiples of the second: one number in all bands may be measured
+there; below 1 only if no number is higher."""
 BRIGHTEST_P99 = 25_000.0
 """99 % of digital numbers are below: reflectance 2.5, and snow and glint stay below 2."""
 SATURATED = 65_535.0
@@ -75,7 +85,7 @@ def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None
         return None
     many = seen.pixels >= MIN_PIXELS
     if mode == "reflectance":
-        return _against_reflectance(seen, many)
+        return _against_reflectance(seen, many) or _against_dark_air(mode, seen)
     if seen.median < REFLECTANCE_MEDIAN and seen.fractional:
         return Contradiction("reflectance", f"half of the numbers are fractions below {seen.median:.3g}", many)
     if mode == "dn_offset" and seen.shows_no_offset():
@@ -87,7 +97,35 @@ def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None
         return Contradiction(
             OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark_p5:.0f}", False
         )
+    return _against_dark_air(mode, seen)
+
+
+def _against_dark_air(mode: str, seen: PixelStatistics) -> Contradiction | None:
+    """Find that B02 of Level-1C is darker than the air alone."""
+    if seen.level != "L1C" or seen.pixels < MIN_PIXELS or mode not in MODES:
+        return None
+    scale, offset = MODES[mode]
+    looks_like = "dn_harmonized" if mode == "dn_offset" else OFFSET_TAKEN_TWICE
+    blue = dict(seen.band_p1).get("B02", nan)
+    if blue * scale + offset < MIN_AIR:
+        why = f"1 % of B02 are below {blue:.4g}, and air alone sends a reflectance of 0.05 in Level-1C"
+        return Contradiction(looks_like, why, certain=False)
     return None
+
+
+def explain_clipped(seen: PixelStatistics, scale: float, offset: float) -> str:
+    """Say which visible bands hold about 0 in many pixels; "" if none do.
+
+    `scale` and `offset` make reflectances of the numbers.
+    """
+    if seen.pixels < MIN_PIXELS:
+        return ""
+    found = [
+        f"{band} holds {lowest:.4g} in {share:.0%} of the pixels"
+        for band, lowest, share in seen.clipped
+        if share >= CLIPPED_SHARE and abs(lowest * scale + offset) <= CLIPPED_DARK
+    ]
+    return ", ".join(found)
 
 
 def _against_reflectance(seen: PixelStatistics, many: bool) -> Contradiction | None:
@@ -100,6 +138,8 @@ def _against_reflectance(seen: PixelStatistics, many: bool) -> Contradiction | N
     if many and seen.shows_offset_in_reflectance:
         why = f"B10 lies near {seen.cirrus:.3f} all over, as reflectance it is 0 to 0.005"
         return Contradiction(OFFSET_LEFT_IN, why, False)
+    if many and seen.of_8_bit and seen.fractional:
+        return Contradiction(OTHER_SCALE, "all are 255ths, as those of a picture of 8 bits", False)
     return None
 
 

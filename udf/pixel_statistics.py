@@ -30,6 +30,8 @@ CIRRUS_OFFSET = (950.0, 1100.0)
 """Clear median of L1C B10: 1000 to 1030 with offset, 0 to 50 without."""
 CIRRUS_SPREAD = 100.0
 """90 % of a clear B10 lie within this; a B10 that is bright because of cloud varies more."""
+CLIPPED_BANDS = ("B02", "B03")
+"""Water may be at 0 in the others."""
 DARK_BANDS = ("B02", "B03", "B04", "B11")
 MIN_DARK = -0.02
 """The 5 % percentile of the dark bands, as reflectance, is never below this, not even in deep shade."""
@@ -69,10 +71,16 @@ class PixelStatistics:
     constant: float = nan
     """A number that a large part of the pixels hold in all bands; they count for no other figure."""
     constant_share: float = 0.0
+    highest: float = nan
+    """The highest number of the other pixels."""
     zero_bands: tuple[tuple[str, float], ...] = ()
     """Required bands in which many pixels hold 0 although 0 is declared nodata and other bands have data; shares."""
     level: str = ""
     """L1C or L2A."""
+    clipped: tuple[tuple[str, float, float], ...] = ()
+    """B02 and B03, the lowest number of each (0 counts), and the share of the pixels that hold it."""
+    of_8_bit: bool = False
+    """The numbers are 255ths, as those of a picture that was divided by 255."""
 
     @property
     def empty(self) -> bool:
@@ -144,7 +152,19 @@ def compute_statistics(
         band_median=tuple((band, middle) for band, (_, middle) in zip(bands, of_bands, strict=True)),
         constant=constant,
         constant_share=share,
+        highest=float(numbers.max()) if numbers.size else nan,
+        clipped=_find_clipped(seen, bands),
+        of_8_bit=bool(numbers.size) and bool(np.mean(np.abs(numbers * 255 - np.rint(numbers * 255)) < 1e-3) > 0.99),
     )
+
+
+def _find_clipped(seen: NDArray[np.float32], bands: Sequence[str]) -> tuple[tuple[str, float, float], ...]:
+    """Find the lowest number of B02 and B03, and its share of the pixels.
+
+    seen: (band, pixel).
+    """
+    planes = [(band, plane) for band, plane in zip(bands, seen, strict=True) if band in CLIPPED_BANDS and plane.size]
+    return tuple((band, float(plane.min()), float((plane == plane.min()).mean())) for band, plane in planes)
 
 
 def find_constant(seen: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, Mosaic, check_thresholds, load_card
+from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, Mosaic, check_thresholds, load_card, parse_level
 from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import lazy, predict
@@ -190,7 +190,7 @@ def resolve_level(cube: xr.DataArray, card: ModelCard, level: str | None) -> str
     Raises CubeError if nothing decides, if bands and level contradict, or if the network is not for that level.
     """
     shown = {LEVEL_BANDS[b] for b in map(str, cube.coords["bands"].values) if b in LEVEL_BANDS}
-    stated = cube.attrs.get("level") if level is None else level
+    stated = parse_level(cube.attrs.get("level") if level is None else level)
     if stated is None and len(shown) == 1:
         stated = shown.copy().pop()
     if stated is None and len(card.levels) == 1:

@@ -1,5 +1,6 @@
 """Name what numbers can mean, and read which of it metadata state, with the reason."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ __all__ = [
     "RADIOMETRY_REASON",
     "RADIOMETRY_SOURCE",
     "Decision",
+    "find_unknown_packing",
     "is_decoded_without_offset",
     "plausible_range",
     "radiometry_from_metadata",
@@ -30,6 +32,10 @@ RADIOMETRY_REASON = "radiometry_reason"
 """Attribute: `radiometry`, a colon, and why a reader took it; of no use once somebody set another radiometry."""
 DECODED_REASON = "decoded with the file's scale_factor"
 OFFSET_BASELINE = 4.0
+_UNDOTTED = re.compile(r"N?(\d?\d)\.?(\d\d)")
+"""Baselines as products' names have them (N0511), and as programs store them (511)."""
+PACKING_KEYS = (("scale_factor", "add_offset"), ("scales", "offsets"))
+"""Attributes of packed numbers: those of CF, and those of rasterio, one for each band."""
 CLOUDFERRO_BASELINE = 99.99
 """A reprocessing by CloudFerro whose number says nothing about the offset."""
 
@@ -98,11 +104,32 @@ def _from_encoding(_: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decisio
 
 
 def _from_packing(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
-    scale, offset = _single_number(attributes.get("scale_factor")), _single_number(attributes.get("add_offset", 0.0))
-    for mode, values in MODES.items():
-        if mode != "reflectance" and scale is not None and offset is not None and np.allclose((scale, offset), values):
-            return Decision(mode, f"from scale_factor {scale:g} and add_offset {offset:g}", by_metadata=True)
+    for keys in PACKING_KEYS:
+        packing = _read_packing(attributes, keys)
+        for mode, values in MODES.items():
+            if mode != "reflectance" and packing and np.allclose(packing, values):
+                why = f"from {keys[0]} {packing[0]:g} and {keys[1]} {packing[1]:g}"
+                return Decision(mode, why, by_metadata=True)
     return None
+
+
+def find_unknown_packing(attributes: Mapping[str, Any]) -> str:
+    """Return as text a scale and offset that mean no known radiometry, else ""."""
+    for keys in PACKING_KEYS:
+        if not any(key in attributes for key in keys):
+            continue
+        packing = _read_packing(attributes, keys)
+        if not packing or not any(np.allclose(packing, values) for values in MODES.values()):  # (1, 0) says nothing
+            return " and ".join(f"{key}={attributes[key]!r}" for key in keys if key in attributes)
+    return ""
+
+
+def _read_packing(attributes: Mapping[str, Any], keys: tuple[str, str]) -> tuple[float, float] | None:
+    """Read scale and offset; None if they are no numbers, or differ between bands."""
+    scale, offset = (
+        _single_number(attributes.get(key, default)) for key, default in zip(keys, (1.0, 0.0), strict=True)
+    )
+    return None if scale is None or offset is None else (scale, offset)
 
 
 def _from_collection(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
@@ -113,8 +140,9 @@ def _from_collection(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Dec
 
 def _from_baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
     text = attributes.get("processing_baseline", attributes.get("s2:processing_baseline"))
+    undotted = _UNDOTTED.fullmatch(str(text).strip().upper())
     try:
-        number = float(str(text))
+        number = float(f"{undotted[1]}.{undotted[2]}" if undotted else str(text))
     except ValueError:
         return None
     if number == CLOUDFERRO_BASELINE or not np.isfinite(number):

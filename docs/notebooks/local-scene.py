@@ -59,7 +59,7 @@ for key in ("flag_meanings", "level", "model_id", "radiometry", "radiometry_reas
 # Natural colours, the mask, and the truth. The share of each class is next to its name.
 
 # %%
-Image(write_quicklook(scene, mask, "look.png", truth=painted.truth))
+Image(write_quicklook(scene, mask, "look.png", truth=painted.truth, title="Coast of Virginia, painted clouds"))
 
 # %% [markdown]
 # Compare the edges: the thin rim of a painted cloud is labelled to the pixel, which no eye would do. They

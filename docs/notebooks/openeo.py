@@ -99,7 +99,7 @@ for entry in job.logs():
 found = read_mask(path).compute()
 shown = scene.cube.sel(x=found.x, y=found.y, method="nearest", tolerance=1)
 truth = scene.truth.sel(x=found.x, y=found.y, method="nearest", tolerance=1)
-Image(write_quicklook(shown, found, "look.png", truth=truth))
+Image(write_quicklook(shown, found, "look.png", truth=truth, title="Coast of Virginia, painted clouds"))
 
 # %% [markdown]
 # The file is cut to the area that was asked for, on the scene's own grid:

@@ -126,7 +126,7 @@ reflectance[:, :64, :128] = np.nan
 cube = xr.DataArray(reflectance, dims=("bands", "y", "x"), coords={"bands": BANDS})
 
 result = cloud_mask(cube, model=folder, level="L2A", radiometry="reflectance", scores=True)
-Image(write_quicklook(cube, result["mask"], "look.png"))
+Image(write_quicklook(cube, result["mask"], "look.png", title="Brighter from left to right"))
 
 # %% [markdown]
 # The scores along one row. Halfway between two centres, two classes are equally likely.

@@ -11,6 +11,8 @@ from typing import Any
 import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
+from kappamask.models import CubeError
+from kappamask.models.hints import option
 from kappamask.openeo_process.jobs.areas import LONLAT, NORTH, SOUTH, project_shape
 
 __all__ = ["Cell", "split_by_zone", "split_into_cells"]
@@ -19,6 +21,8 @@ GRID = 60
 """Metres that corners of cells are multiples of: the coarsest bands' pixels, so that all grids stay in phase."""
 VERTEX = 0.05
 """Degrees between vertices that are added before edges are projected: 5 km, which bends by less than a metre."""
+MAX_CELLS = 20_000
+"""Of an area: more would take minutes to lay, and nobody means them."""
 SPECIAL = (
     (56.0, 64.0, ((0.0, 3.0, 31), (3.0, 12.0, 32))),
     (72.0, 84.0, ((0.0, 9.0, 31), (9.0, 21.0, 33), (21.0, 33.0, 35), (33.0, 42.0, 37))),
@@ -88,18 +92,27 @@ def _iter_zone_strips() -> Iterator[tuple[float, float, float, float, int]]:
 def split_into_cells(area: BaseGeometry, side_km: float) -> list[Cell]:
     """Cover `area` with cells of at most `side_km`, cut to what it needs.
 
-    area: in longitude and latitude.
+    area: in longitude and latitude. Raises CubeError for more than `MAX_CELLS`, before any is made.
     """
     most = max(GRID, floor(side_km * 1000 / GRID) * GRID)
-    return [cell for code, piece in split_by_zone(area) for cell in _in_zone(code, piece, most)]
+    shapes = {
+        code: project_shape(shapely.segmentize(piece, VERTEX), LONLAT, f"EPSG:{code}")
+        for code, piece in split_by_zone(area)
+    }
+    if (least := sum(shape.area for shape in shapes.values()) / most**2) > MAX_CELLS:
+        raise CubeError(
+            f"The area would become more than {least:.0f} jobs of {side_km:g} km, at most {MAX_CELLS} are planned at "
+            f"once: cut it, or say larger jobs with {option('part_km', 100)}. Across the antimeridian a box has its "
+            "west larger than its east (179,-18,-179,-16), and a polygon is cut at 180 degrees."
+        )
+    return [cell for code, shape in shapes.items() for cell in _in_zone(code, shape, most)]
 
 
-def _in_zone(code: int, piece: BaseGeometry, most: int) -> Iterator[Cell]:
-    """Split the bounds of `piece` into equal cells of at most `most` metres.
+def _in_zone(code: int, shape: BaseGeometry, most: int) -> Iterator[Cell]:
+    """Split the bounds of `shape`, in metres, into equal cells of at most `most` metres.
 
-    Cells that `piece` does not touch are left out.
+    Cells that `shape` does not touch are left out.
     """
-    shape = project_shape(shapely.segmentize(piece, VERTEX), LONLAT, f"EPSG:{code}")
     west, south, east, north = _snap_to_grid(shape.bounds)
     for left, right in _cut_evenly(west, east, most):
         for bottom, top in _cut_evenly(south, north, most):

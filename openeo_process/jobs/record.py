@@ -23,7 +23,7 @@ __all__ = [
     "udf_context",
 ]
 
-TEST_JOB = "canary"
+TEST_JOB, EARLIER_TEST_JOB = "test_job", "canary"
 """Name in journals of the test job on one chunk, which proves UDF, archive and memory before the rest is paid for."""
 UNSAID = {"stac-version": "1.0"}
 """Job options that earlier versions did not state, and what back-ends took for them; with these, no job is another."""
@@ -93,7 +93,7 @@ class JobRecord:
     @property
     def is_test_job(self) -> bool:
         """Whether it is a batch's job on one chunk, which goes first."""
-        return self.name == TEST_JOB
+        return self.name in {TEST_JOB, EARLIER_TEST_JOB}
 
     @property
     def label(self) -> str:

@@ -82,7 +82,7 @@ def test_progress_is_plain_lines_on_stderr_when_nobody_watches(kappamask, scene:
     ("words", "message"),
     [
         (["-o", "m.png"], "must end in .tif or .tiff or .nc"),
-        (["-o", "m.tif", "--level", "L3"], "'L3'"),
+        (["-o", "m.tif", "--level", "L3"], "Invalid value for '--level': 'L3'"),
         (["-o", "m.tif", "--radiometry", "dn"], "'dn'"),
         (["-o", "m.tif", "--bands", "B02,B99"], "No band B99"),
         (["-o", "m.tif", "--frobnicate"], "--frobnicate"),
@@ -360,6 +360,17 @@ def test_every_command_explains_itself_with_an_example(kappamask, words: list[st
     done = kappamask(*words, "--help")
     assert done.code == 0
     assert f"Example: kappamask {' '.join(words)}" in done.out
+
+
+@pytest.mark.parametrize("words", [["mask"], ["submit"], ["models", "fetch"], ["models", "export"]])
+def test_sentences_of_help_fill_the_terminal(kappamask, monkeypatch, words: list[str]) -> None:
+    """Docstrings break their lines for 120 columns.
+
+    A terminal of 80 would show every second line short.
+    """
+    monkeypatch.setenv("COLUMNS", "400")
+    head = [line for line in kappamask(*words, "--help").out.partition("╭")[0].splitlines() if line.strip()]
+    assert all(line.rstrip().endswith((".", "]", "}")) for line in head), head
 
 
 def test_unknown_commands_are_wrong_use(kappamask) -> None:

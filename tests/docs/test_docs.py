@@ -1,5 +1,6 @@
 """The documentation builds without warnings, has no dead links and works offline."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from functools import cache
 from html.parser import HTMLParser
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -98,6 +100,20 @@ def test_notebooks_show_what_they_compute(site, source):
     assert any((page.parent / link).stat().st_size > 10_000 for link in pictures)
     assert "Traceback" not in page.read_text(encoding="utf-8")
     assert page.with_suffix(".ipynb").stat().st_size > 10_000
+
+
+def test_what_a_cell_prints_is_one_block(site):
+    """Nor is each line of a job that is watched."""
+    for path in site.rglob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            kinds = [one.get("name") for one in cell.get("outputs", [])]
+            assert ("stdout", "stdout") not in set(pairwise(kinds)), path
+
+
+def test_options_in_sentences_stay_in_one_piece(site):
+    page = (site / "how-to" / "many-products.html").read_text(encoding="utf-8")
+    assert '<code><span class="option">--quicklook</span></code>' in page
+    assert "<code>--" not in page
 
 
 def test_the_command_is_there(site):

@@ -77,10 +77,11 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     before = len(jobs_of(server))
     plan = kappamask(*words(server.url, tmp_path, "--plan"))
     assert plan.code == 0, plan.err
-    for fact in ("1 chunks", "about 1 dates", "EPSG:32635", "credits", '"soft-errors": 0.0', "apply_neighborhood"):
+    for fact in ("1 chunks", "about 1 dates", "EPSG:32635", "credits", "soft-errors=0.0", "apply_neighborhood"):
         assert fact in plan.out
     assert "a worker needs about 1.0 GB for 640 px, 4 bands and 6 MB of weights" in plan.out
-    assert '"executor-memory": "2G", "executor-memoryOverhead": "3G", "python-memory": "disable"' in plan.out
+    assert "\n  executor-memory=2G\n  executor-memoryOverhead=3G\n  python-memory=disable\n" in plan.out
+    assert max(map(len, plan.out.splitlines())) < 200, "the graph, with the whole UDF in it, is for --json"
     whole = ("--part-km", 20, "--json")
     large = words(server.url, tmp_path, "--plan", *whole, area="26.9,58.58,27.09,58.637")
     proven, unproven = (json.loads(kappamask(*large, *more).out) for more in ((), ("--no-canary",)))

@@ -133,6 +133,12 @@ def test_the_same_request_is_the_same_batch_in_every_process():
     assert len({*said[0].split()}) == 3, "what is asked otherwise, or of another network, is another batch"
 
 
+@pytest.mark.parametrize("name", [TEST_JOB, "canary"])
+def test_the_test_job_is_known_by_its_name_in_new_and_old_journals(name):
+    record = JobRecord("a", "b", name, "https://example.org", "{}", "{}", "out", chunks=1)
+    assert record.is_test_job and record.label == "test job"
+
+
 def test_what_a_pilot_cost_is_the_price_of_its_chunks():
     pilot = JobRecord("a", "b", TEST_JOB, "https://example.org", "{}", "{}", "out", costs=3.0, chunks=1)
     other = replace(pilot, name="other", costs=None, chunks=400)

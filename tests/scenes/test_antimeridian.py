@@ -123,6 +123,13 @@ def test_an_area_that_spans_the_world_is_asked_about(
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("area", ["-180,-80,180,84", "-180,-10,170,79"])
+def test_a_large_part_of_the_world_is_asked_about_at_once(area: str) -> None:
+    """Before any cell is laid, which would take minutes."""
+    with pytest.raises(CubeError, match=r"more than \d+ jobs of 50 km.*part_km=100"):
+        split_into_cells(read_area(area), 50)
+
+
 def test_few_jobs_of_a_polygon_that_is_not_cut_are_asked_about_too() -> None:
     """In the north 181 jobs of 120 km go around the globe, fewer than --max-jobs."""
     north = UNCUT.replace("-18.1", "66").replace("-18.0", "66.05")

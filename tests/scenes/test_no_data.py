@@ -154,3 +154,27 @@ def test_each_item_and_each_asset_has_its_own_nodata(tmp_path, brightness, fills
         check(series.isel(t=date), brightness)
     mixed = {b: {"href": f"{b}_{fills[b == 'B02']}.tif", "type": COG} for b in BANDS}
     check(open_stac(item(tmp_path, "S2A_MSIL1C_m", mixed)), brightness)
+
+
+def test_items_of_several_number_types_are_refused_with_what_to_do(tmp_path):
+    for dtype, fill in (("uint16", 0), ("int16", -9999)):
+        for band, plane in zip(BANDS, numbers(dtype), strict=True):
+            write_bands(tmp_path / f"{band}_{dtype}.tif", plane[None], nodata=fill)
+    items = [
+        item(tmp_path, f"S2A_MSIL1C_{dtype}", {b: {"href": f"{b}_{dtype}.tif", "type": COG} for b in BANDS})
+        for dtype in ("uint16", "int16")
+    ]
+    with pytest.raises(SceneError, match=r"several types \(int16, uint16\): open and mask them apart"):
+        open_stac(items)
+
+
+@pytest.mark.parametrize(
+    "stated", [{"processing:level": "L2A"}, {"product:type": "S2MSI2A"}, {"s2:product_type": "S2MSI2A"}]
+)
+def test_the_level_that_an_item_states(tmp_path, stated):
+    for band, plane in zip(BANDS, numbers(), strict=True):
+        write_bands(tmp_path / f"{band}.tif", plane[None])
+    assets = {b: {"href": f"{b}.tif", "type": COG} for b in BANDS}
+    assert open_stac(item(tmp_path, "a", assets, **stated)).attrs["level"] == "L2A"
+    with pytest.raises(SceneError, match="says that it is L2A, not L1C"):
+        open_stac(item(tmp_path, "a", assets, **stated), level="L1C")

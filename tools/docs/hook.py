@@ -3,6 +3,7 @@
 All are made at every build, so that none can be older than the code.
 """
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -19,6 +20,13 @@ NOTEBOOKS = Path("notebooks")
 """Folder of the notebooks in docs/ and on the site."""
 AT_ONCE = 2
 """Notebooks that run at the same time; most of each is waiting for imports and for jobs."""
+INLINE_CODE = re.compile(r"<code>([^<\n]*)</code>")
+OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Mark the options in sentences, so that a browser breaks no line at their hyphens."""
+    return INLINE_CODE.sub(lambda found: OPTION.sub(r'<span class="option">\g<0></span>', found[0]), html)
 
 
 def on_config(config: MkDocsConfig) -> None:

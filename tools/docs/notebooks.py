@@ -10,6 +10,7 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 TIMEOUT = 300
 """Seconds for one cell on a busy machine; on one that is not, all notebooks together take less than a minute."""
@@ -17,8 +18,10 @@ CLEANED = (
     (re.compile(r"<style scoped>.*?</style>\n", re.DOTALL), ""),
     (re.compile(r'<table border="1" class="dataframe">'), "<table>"),
     (re.compile(r"!\[png\]\("), "![What this code draws]("),
+    (re.compile(r"\n(?:[ \t]*\n){2,}(?=    )"), "\n\n"),
 )
-"""Tables of pandas take the site's own style; pictures say what they are to who cannot see them."""
+"""Tables of pandas take the site's own style; pictures say what they are to who cannot see them; what a cell prints and
+what it returns are one block, with one empty line between them."""
 DOWNLOADS = "[Notebook with results]({name}.ipynb){{ .md-button }} [Plain Python]({name}.py){{ .md-button }}"
 
 
@@ -41,6 +44,7 @@ def render(source: Path) -> Notebook:
     with tempfile.TemporaryDirectory(prefix="kappamask-docs-") as folder:
         NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}}).execute()
     _without_stderr(notebook)
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})  # else each print is a block of its own
     name = source.stem
     page, resources = MarkdownExporter().from_notebook_node(
         notebook, {"unique_key": name, "output_files_dir": f"{name}_files"}

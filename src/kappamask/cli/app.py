@@ -1,6 +1,7 @@
 """All commands in one place, and the spellings that their options had in earlier versions."""
 
-from collections.abc import Collection, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ OPTIONS = {"--plan": "--dry-run", "--out": "--output", "--canary": "--test-job",
 """Earlier spelling -> today's."""
 VALUES = {"--engine": {"here": "local", "serial": "local"}}
 """Option -> earlier spelling of a value -> today's."""
+CHECKED_BY = "Value error, "
+"""What some versions of typer put before the sentence that says what is wrong with a value."""
 
 
 class _PlainFlags:
@@ -58,7 +61,11 @@ class Command(_PlainFlags, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments after translating earlier spellings."""
         known = {name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)}
-        return super().parse_args(ctx, [*translate(args, known)])
+        try:
+            return super().parse_args(ctx, [*translate(args, known)])
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix(CHECKED_BY)
+            raise
 
 
 def translate(words: Sequence[str], known: Collection[str]) -> Iterator[str]:
@@ -74,6 +81,15 @@ def translate(words: Sequence[str], known: Collection[str]) -> Iterator[str]:
         value = VALUES.get(name, {}).get(value, value)
         yield VALUES.get(before, {}).get(word, name + sign + value) if not sign else name + sign + value
         before = name
+
+
+def unwrap_help(function: Callable[..., Any]) -> str:
+    """Return the docstring of a command with each paragraph on one line.
+
+    Then it fills a terminal of any width.
+    """
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 app = typer.Typer(
@@ -104,8 +120,10 @@ def _handle_options(
 for _module in (import_module(f"kappamask.cli.{name}") for name in MODULES):
     _own = _module.__name__.rpartition(".")[2]
     for _name, _example in getattr(_module, "EXAMPLES", {_own: getattr(_module, "EXAMPLE", "")}).items():
-        app.command(_name, cls=Command, epilog=f"Example: {_example}")(getattr(_module, _name))
+        _function = getattr(_module, _name)
+        app.command(_name, cls=Command, help=unwrap_help(_function), epilog=f"Example: {_example}")(_function)
 import_module("kappamask.cli.conversion")  # adds its commands to those of `models`
 for _command in models.registered_commands:
     _command.cls = Command
+    _command.help = unwrap_help(_command.callback) if _command.callback else None
 app.add_typer(models, name="models", cls=Group)

@@ -35,7 +35,8 @@ def evaluate(
     labelled: Annotated[Path | None, typer.Option(help="Labelled image (.npz: dn, bands, gt_kappa) to run on.")] = None,
     model: Model = "compact",
     level: Annotated[
-        Level | None, typer.Option(help="Level of the labelled image; else as its name says, or L1C.")
+        Level | None,
+        typer.Option(help="Level of the labelled image; else as its name says, or L1C.", case_sensitive=False),
     ] = None,
     merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE_TRUTH)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and page.")] = None,

@@ -71,7 +71,9 @@ def submit(
     level: Annotated[
         Level | None,
         typer.Option(
-            help="Product level, if neither the collection's name nor the bands tell.", rich_help_panel=PIXELS
+            help="Product level, if neither the collection's name nor the bands tell.",
+            case_sensitive=False,
+            rich_help_panel=PIXELS,
         ),
     ] = None,
     bands: Annotated[
@@ -82,8 +84,8 @@ def submit(
     ] = False,
     scheme: Scheme = "KappaMask",
     buffer_m: Buffer = None,
-    min_object_m2: MinObject = 0.0,
-    fill_holes_m2: FillHoles = 0.0,
+    min_object_m2: MinObject = 0,
+    fill_holes_m2: FillHoles = 0,
     only: Annotated[
         list[str] | None, typer.Option(help="A day that is wanted, 2018-02-02; repeatable.", rich_help_panel=PIXELS)
     ] = None,
@@ -110,7 +112,7 @@ def submit(
     test_job: Annotated[bool, typer.Option(help="Run a job on one chunk first.", rich_help_panel=RUNNING)] = True,
     allow_holes: AllowHoles = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only estimate jobs and credits, and print the graph.")
+        bool, typer.Option("--dry-run", help="Only estimate jobs and credits; with --json also the graph.")
     ] = False,
     max_credits: Annotated[float | None, typer.Option(min=0, help="Refuse if it would cost more.")] = None,
     as_json: AsJson = False,
@@ -168,8 +170,14 @@ def _format_plan(found: BatchPlan) -> Iterator[str]:
     )
     if found.archive_fault:
         yield f"the archive {request.archive} is not there ({found.archive_fault}): name one with --archive"
-    yield f"job options {json.dumps(request.public_job_options)}"
-    yield f"graph of the first job {json.dumps(found.graph)}"
+    yield "job options:"
+    yield from (f"  {name}={_format_value(value)}" for name, value in request.public_job_options.items())
+    yield f"graph, which --json prints: {', '.join(node['process_id'] for node in found.graph.values())}"
+
+
+def _format_value(value: Any) -> str:
+    """Format the value of a job option as --option takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _format_bands(found: BatchPlan) -> Iterator[str]:

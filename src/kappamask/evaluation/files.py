@@ -15,7 +15,7 @@ from kappamask.evaluation.metrics import CLASSES, IGNORED, PairScores, Scores, c
 from kappamask.evaluation.peers import open_peer
 from kappamask.evaluation.tables import LABELS
 from kappamask.evaluation.tools import Answer, Peer, list_classes
-from kappamask.models import SceneError
+from kappamask.models import SceneError, parse_level
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes import read_mask
 from kappamask.udf.schemes import CLEAR, SEMI_TRANSPARENT, SHADOW, to_kappamask
@@ -146,7 +146,9 @@ def judge_labelled(
     patch = read(Path(path))
     peer = open_peer(model, Path(path).parent)
     facts = _collect_facts(f"{peer.name} on {patch.name}", patch.truth)
-    return judge_patches([replace(patch, level=level or patch.level)], [peer], facts, merge_thin=merge_thin)
+    return judge_patches(
+        [replace(patch, level=parse_level(level) or patch.level)], [peer], facts, merge_thin=merge_thin
+    )
 
 
 def _collect_facts(dataset: str, codes: np.ndarray) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kappamask.models import LEVELS, SceneError
+from kappamask.models import LEVELS, SceneError, parse_level
 from kappamask.udf.radiometry_metadata import (
     MODES,
     RADIOMETRY_REASON,
@@ -71,9 +71,9 @@ def name_reason(radiometry: str | None, reason: str) -> dict[str, str]:
 
 
 def _find_level(name: str, tag: Any, asked: str | None) -> str | None:
+    asked, said = parse_level(asked), parse_level(str(tag)) if tag else None
     if asked is not None and asked not in LEVELS:
         raise SceneError(f"No level '{asked}': known are {', '.join(LEVELS)}.")
-    said = str(tag).upper() if tag else None
     if said and said not in LEVELS:
         raise SceneError(f"Scene {name} has the level tag '{tag}'; needed is L1C or L2A.")
     if said and asked and said != asked:

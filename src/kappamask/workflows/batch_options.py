@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models import JobError, load_card
+from kappamask.models import JobError, load_card, parse_level
 from kappamask.models.errors import require_extra
 from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK
@@ -135,7 +135,8 @@ def prepare_submission(area: str, dates: tuple[str, str], options: BatchOptions)
     pieces = split_into_cells(read_area(area, options.crs), options.part_km)
     request = Request(
         options.backend, options.collection, dates, card, options.python or _runtime_version(options.backend),
-        options.level or level_from_collection(options.collection), options.scores, options.bands or card.bands,
+        parse_level(options.level) or level_from_collection(options.collection), options.scores,
+        options.bands or card.bands,
         options=tuple(options.job_options.items()), only=tuple(options.only),
         max_cloud_cover=options.max_cloud_cover, scheme=options.scheme, cleaning=tuple(options.cleaning.items()),
     )  # fmt: skip

@@ -190,4 +190,6 @@ def _align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def _to_text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{number} {name}" for name, number in value.items())
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

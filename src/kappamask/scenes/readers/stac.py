@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 
-from kappamask.models import SceneError
+from kappamask.models import LEVELS, SceneError, parse_level
 from kappamask.models.errors import missing_extra
 from kappamask.scenes.band_names import choose, product_facts
 from kappamask.scenes.grid import make_cube
@@ -24,6 +24,8 @@ from kappamask.udf.series import add_scene_facts
 
 __all__ = ["open_item", "open_stac", "search"]
 
+LEVEL_PROPERTIES: Final = ("processing:level", "product:type", "s2:product_type")
+"""Properties that state the level: L2A, S2MSI2A."""
 PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 """Attribute -> the property of items that tells it, where the product's name is not there to do so."""
 
@@ -62,6 +64,11 @@ def open_stac(
     if not labels:
         raise SceneError("No band that all items have; needed are items of one collection.")
     grids, dtypes, fills = zip(*(find_anchor(one, loopback) for one in items), strict=True)
+    if len(kinds := {str(dtype) for dtype in dtypes}) > 1:
+        raise SceneError(
+            f"The items hold numbers of several types ({', '.join(sorted(kinds))}): open and mask them apart, then "
+            "join the masks, as with xarray.concat."
+        )
     target = common_grid(list(grids), resolution, bbox)
     sources = [
         {label: append_band_number(one.source(label, loopback=loopback), one.number(label)) for label in labels}
@@ -145,6 +152,8 @@ def _read_facts(item: StacItem, labels: list[str], level: str | None, radiometry
     facts = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "collection": collection}
     if mode:
         facts |= {"radiometry": mode, "processing_baseline": read_baseline(item.raw)}
+    stated = (parse_level(properties.get(key)) for key in LEVEL_PROPERTIES)
+    facts["level"] = next((one for one in stated if one in LEVELS), None)
     known = {key: value for key, value in facts.items() if value}
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
     source = name_source(None if radiometry else mode, "the STAC item")
