@@ -21,7 +21,7 @@ from rasterio.transform import from_origin
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
 from kappamask.openeo_process.jobs.driver import Driver
-from kappamask.openeo_process.jobs.journal import JobRecord, Journal, fingerprint
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, compute_fingerprint
 from kappamask.openeo_process.jobs.retry import RetryPolicy
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -46,7 +46,13 @@ def make_parts(server: Server, count: int, folder: Path) -> list[JobRecord]:
     names = [f"job{number}" for number in range(count)]
     return [
         JobRecord(
-            fingerprint(server.url, {}, {"name": name}), "load", name, server.url, graph, "{}", str(folder / name)
+            compute_fingerprint(server.url, {}, {"name": name}),
+            "load",
+            name,
+            server.url,
+            graph,
+            "{}",
+            str(folder / name),
         )
         for name in names
     ]

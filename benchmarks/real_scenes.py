@@ -29,8 +29,8 @@ from PIL import Image
 from kappamask.datasets import Patch, arrays
 from kappamask.datasets.labelling import BANDS, Planes
 from kappamask.datasets.real_scenes import Row, find_file, label_scene, read_rows, read_scene, read_sources
-from kappamask.evaluation.peers import make_csmask_peer
 from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, score_scenes, show_bands, summarise_figures
+from kappamask.evaluation.tools import make_csmask_peer
 from kappamask.models import SceneError, load_card
 from kappamask.udf import cloud_mask
 

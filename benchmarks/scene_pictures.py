@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kappamask.datasets.labelling import BANDS, Planes
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.encoding import words
+from kappamask.scenes.encoding import format_class_name
 from kappamask.scenes.writers.class_colours import COLOURS
 from kappamask.scenes.writers.natural_colour import RGB as NATURAL
 from kappamask.scenes.writers.natural_colour import WHITE, stretch_reflectance
@@ -68,7 +68,7 @@ class Column:
 def draw_sheet(rows: Sequence[Row]) -> Image.Image:
     """Draw rows of views under a line of headings, with a legend below."""
     step, width = SIDE_PX + GAP_PX, len(VIEWS) * (SIDE_PX + GAP_PX)
-    classes = [(COLOURS[code], words(CLASSES[code])) for code in (1, 2, 3, 4, 5)]
+    classes = [(COLOURS[code], format_class_name(CLASSES[code])) for code in (1, 2, 3, 4, 5)]
     sheet = Image.new("RGB", (width, LINE_PX + len(rows) * (step + LINE_PX) + 2 * LINE_PX + 16), PAPER)
     draw = ImageDraw.Draw(sheet)
     for i, name in enumerate(VIEWS):
@@ -94,7 +94,7 @@ def draw_columns(columns: Sequence[Column]) -> Image.Image:
         draw.text((x + LARGE_PX / 2, LINE_PX / 2 + 2), column.title, INK, _font(15), anchor="mm")
         _paste(sheet, _stretch(column.scene, NATURAL, column.white), (x, LINE_PX + 4), LARGE_PX)
         _paste(sheet, MASK_COLOURS[column.mask], (x, LINE_PX + 4 + step), LARGE_PX)
-    entries = [(words(CLASSES[code]), COLOURS[code]) for code in (1, 2, 3, 4)]
+    entries = [(format_class_name(CLASSES[code]), COLOURS[code]) for code in (1, 2, 3, 4)]
     _draw_legend(draw, (GAP_PX, 2 * step + LINE_PX + 14), entries, size=15)
     return sheet
 

@@ -29,7 +29,8 @@ from random_weights import resolve_peer
 from reading import describe_product, read_whole, time_reading
 from run import matmul_gflops
 
-from kappamask.evaluation.peers import S2CLOUDLESS, UKIS, WEIGHTS
+from kappamask.evaluation.peers import WEIGHTS
+from kappamask.evaluation.tools import S2CLOUDLESS, UKIS
 from kappamask.files.atomic import atomic_write
 from kappamask.models import load_card
 

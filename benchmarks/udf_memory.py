@@ -20,7 +20,7 @@ from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import run_udf_code
 
 from kappamask.models import ModelCard, load_card
-from kappamask.openeo_process import udf
+from kappamask.openeo_process import make_udf
 
 
 def chunk(card: ModelCard, side: int, bands: int, dates: int) -> xr.DataArray:
@@ -44,7 +44,7 @@ def main(asked: argparse.Namespace) -> Iterator[tuple[str, float]]:
     Resident memory before it has run, and at most after `calls` chunks; address space.
     """
     card = load_card(asked.model)
-    process = udf(model=card, level=card.levels[0], scores=asked.scores)
+    process = make_udf(model=card, level=card.levels[0], scores=asked.scores)
     cube = chunk(card, asked.side or card.window, asked.bands, asked.dates)
     yield "chunk_mb", cube.nbytes / 2**20
     yield "idle_mb", memory_mb("VmRSS") - cube.nbytes / 2**20

@@ -1,16 +1,8 @@
 """What a network is: cards, weights, and the errors of the project. Standard library only."""
 
-from kappamask.models.card import (
-    LEVEL_BANDS,
-    LEVELS,
-    SENTINEL2_BANDS,
-    ClassValue,
-    ModelCard,
-    Mosaic,
-    Scaling,
-    card_digest,
-)
-from kappamask.models.catalog import CACHE, list_cards, load_card, parse_card
+from kappamask.models.card import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, ClassValue, ModelCard, Mosaic, Scaling
+from kappamask.models.card_document import card_digest, parse_card
+from kappamask.models.catalog import CACHE, list_cards, load_card
 from kappamask.models.errors import (
     CardError,
     CubeError,
@@ -22,8 +14,7 @@ from kappamask.models.errors import (
     SceneError,
     WeightsError,
 )
-from kappamask.models.mask_options import MaskOptions, parse_level
-from kappamask.models.schemes import Thresholds, check_thresholds
+from kappamask.models.mask_options import MaskOptions, Thresholds, check_thresholds, parse_level
 from kappamask.models.weights import read_weights
 
 __all__ = [

@@ -5,10 +5,8 @@ the network. Facts without an MLM word carry the prefix `kappamask:`. Adding a n
 file of weights, and touches no Python.
 """
 
-import hashlib
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path, PurePath
 from typing import Any
@@ -26,8 +24,6 @@ __all__ = [
     "ModelCard",
     "Mosaic",
     "Scaling",
-    "card_digest",
-    "find_accuracy",
 ]
 
 PADDINGS = ("constant", "symmetric")
@@ -50,8 +46,6 @@ MAX_SCALED_INPUT = 1e6
 """Magnitude of a scaled input that no network needs."""
 NODATA_CODE = 255
 """GeoTIFF nodata outside the requested area; class values stay below it."""
-LOCATION_FIELDS = ("folder", "document")
-"""Where a card lies, which changes nothing that it says."""
 
 
 @dataclass(frozen=True)
@@ -71,12 +65,6 @@ class Accuracy:
         """Return how much lower each dice is than with the bands of `other`."""
         best = dict(other.dice)
         return {name: best[name] - value for name, value in self.dice if name in best}
-
-
-def find_accuracy(measured: Sequence[Accuracy], bands: Collection[str]) -> Accuracy | None:
-    """Find the measurement whose bands are the largest subset of `bands`, or None."""
-    within = [one for one in measured if set(one.bands) <= set(bands)]
-    return max(within, key=lambda one: len(one.bands), default=None)
 
 
 @dataclass(frozen=True)
@@ -102,8 +90,7 @@ class Mosaic:
             (self.taper in TAPERS, f"taper is '{self.taper}'; known are {', '.join(TAPERS)}"),
             (self.amount >= 0, f"amount is {self.amount}; it must not be negative"),
         ):
-            if not holds:
-                raise CardError(f"the card's mosaic: {broken}")
+            _check(holds, f"the card's mosaic: {broken}")
 
 
 @dataclass(frozen=True)
@@ -199,7 +186,7 @@ class ModelCard:
             _check(holds, f"card '{self.id}': {broken}")
 
     def _list_invariants(self) -> list[tuple[bool, str]]:
-        values = [c.value for c in self.classes]
+        values, names = [c.value for c in self.classes], [(c.name, c.value) for c in self.classes]
         unknown = sorted(set(self.bands) - set(SENTINEL2_BANDS))
         return [
             (bool(self.id) and PurePath(self.id).name == self.id, "id must be a plain name"),
@@ -218,10 +205,7 @@ class ModelCard:
             (self.local_window >= self.window, "local_window must be as large as window, or larger"),
             (self.window >= self.stride and 0 < 2 * self.overlap < self.window, "overlap must fit in the window"),
             (len(set(values)) == len(values), "a class value is given twice"),
-            (
-                ("missing", MISSING_CODE) in ((c.name, c.value) for c in self.classes),
-                f"class {MISSING_CODE} must be 'missing'",
-            ),
+            (("missing", MISSING_CODE) in names, f"class {MISSING_CODE} must be 'missing'"),
             (bool(self.output) and set(self.output) <= set(values), "output classes must be among the classes"),
             (len(set(self.output)) == len(self.output), "two output channels have the same class"),
             (self.activation in ACTIVATIONS, f"activation must be one of {', '.join(ACTIVATIONS)}"),
@@ -263,13 +247,3 @@ def _is_hex(text: Any, digits: int) -> bool:
 def _check(holds: bool, broken: str) -> None:
     if not holds:
         raise CardError(broken)
-
-
-def card_digest(card: ModelCard) -> str:
-    """Return the SHA-256 of a card's content, 64 hex digits.
-
-    Two masks with equal digests come from the same network.
-    """
-    said = {key: value for key, value in asdict(card).items() if key not in LOCATION_FIELDS}
-    text = json.dumps(said, sort_keys=True, default=sorted)  # sets, whose order Python changes with each process
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -68,7 +68,7 @@ def _render_mark(mark: re.Match[str], door: Door) -> str:
     """
     try:
         return str(json.loads(mark[1])[door])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return mark[0]
 
 

@@ -3,12 +3,12 @@
 KappaMask's classes: 0 undefined, 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kappamask.models.card import MISSING_CODE, NODATA_CODE, ModelCard
-from kappamask.models.catalog import DEFAULT_COLORS
+from kappamask.models.card import MISSING_CODE, NODATA_CODE
+from kappamask.models.card_document import DEFAULT_COLORS
 from kappamask.models.errors import CubeError
 
 __all__ = [
@@ -19,8 +19,6 @@ __all__ = [
     "UNUSABLE",
     "Code",
     "Scheme",
-    "Thresholds",
-    "check_thresholds",
     "class_codes",
     "find_scheme",
     "is_kappamask",
@@ -36,8 +34,6 @@ UNUSABLE = ("cloud_shadow", "semi_transparent_cloud", "cloud", "missing")
 """What most users leave out of an analysis."""
 DILATED_BIT = 2
 """In the scheme `bits`: next to cloud or shadow, and no part of it before the mask was cleaned."""
-Thresholds = tuple[tuple[str, float], ...]
-"""Class names of a card, each with the score, above 0 and up to 1, from which a pixel is of that class."""
 
 
 class Code(NamedTuple):
@@ -232,21 +228,6 @@ def _list_merged(pairs: list[tuple[str, str]]) -> list[str]:
     for target, source in pairs:
         sources.setdefault(target, []).append(source)
     return [f"{', '.join(s[:-1])} and {s[-1]} become {target}" for target, s in sources.items() if len(s) > 1]
-
-
-def check_thresholds(card: ModelCard, given: Mapping[str, Any] | None) -> Thresholds:
-    """Check thresholds (class name -> score) and bring them to the card's order.
-
-    Raises CubeError for another class or score.
-    """
-    names = card.output_names
-    unknown = sorted(map(str, set(given or {}) - set(names)))
-    if unknown:
-        raise CubeError(f"No threshold can be set for {', '.join(unknown)}: {card.id} scores {', '.join(names)}.")
-    for name, value in (given or {}).items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-            raise CubeError(f"The threshold of {name} is {value!r}; needed is a score above 0 and up to 1, as 0.5.")
-    return tuple((name, float((given or {})[name])) for name in names if name in (given or {}))
 
 
 # The earlier name, which the documentation showed.

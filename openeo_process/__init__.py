@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.graph import cloud_mask, load, udf, unusable, unusable_pixels
+    from kappamask.openeo_process.graph import cloud_mask, load, make_udf, udf, unusable, unusable_pixels
     from kappamask.openeo_process.job import fetch, submit
 
-__all__ = ["cloud_mask", "fetch", "load", "submit", "udf", "unusable", "unusable_pixels"]
+__all__ = ["cloud_mask", "fetch", "load", "make_udf", "submit", "udf", "unusable", "unusable_pixels"]
 
 _MODULES = {"fetch": "job", "submit": "job"}
 

@@ -21,7 +21,7 @@ import requests
 
 from kappamask.models import JobError, ModelCard, load_card, read_weights
 from kappamask.models.package import FOLDER, package_files
-from kappamask.openeo_process.graph import udf
+from kappamask.openeo_process.graph import make_udf
 
 __all__ = [
     "FOLDER",
@@ -182,7 +182,7 @@ def smoke_test(archive: Path, model: str = "compact", **context: Any) -> None:
         work = Path(folder)
         with zipfile.ZipFile(archive) as content:
             content.extractall(work / FOLDER)
-        (work / "udf.py").write_text(udf().code, encoding="utf-8")
+        (work / "udf.py").write_text(make_udf().code, encoding="utf-8")
         python = _clean_environment(work / "env")
         command = [str(python), "-I", "-c", TRIAL, json.dumps({"model": model, **context})]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)  # noqa: S603

@@ -1,36 +1,27 @@
 """Build the process graph: load with a margin, mask in overlapping chunks, rename, cast, clip."""
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import reduce
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Unpack
-from urllib.parse import urlsplit
 
 import openeo
 from openeo.processes import or_, text_begins
 
-from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, check_thresholds, load_card, parse_level
+from kappamask.models import CubeError, ModelCard, check_thresholds, load_card
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
-from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
 from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, overlap_for
+from kappamask.openeo_process.levels import check_level, resolve_level
 
-__all__ = ["chunk_arguments", "cloud_mask", "level_from_collection", "load", "udf", "unusable"]
+__all__ = ["chunk_arguments", "cloud_mask", "load", "make_udf", "unusable"]
 
 CONTEXT_SCHEMA = 1
 TOP = 250
 """`linear_scale_range` with these whole numbers is the identity on codes and percents, and makes the cube uint8
 with nodata 255; from 254 on the Copernicus back-end would not."""
-LEVEL_WORDS = {
-    "L1C": re.compile(r"L(EVEL)?[-_ ]?1C|(?<![A-Z])TOA(?![A-Z])|^COPERNICUS/S2(_HARMONIZED)?$"),
-    "L2A": re.compile(r"L(EVEL)?[-_ ]?2A|(?<![A-Z])(BOA|TOC)(?![A-Z])|S2_SR(?![A-Z])"),
-}
-"""Level -> how names of collections have it; the last of each are Google Earth Engine's."""
-INPUTS = ("data", "cube1", "cube2")
-"""Arguments whose pixels go on through a process; not those that only choose pixels, as `mask`."""
 PYTHON = "3.11"
 """UDF runtime version; must be that of the dependency archive."""
 
@@ -115,8 +106,8 @@ def cloud_mask(
     """
     card = load_card(model)
     _refuse_local(datacube.connection)
-    code = udf(
-        model=card, level=_resolve_level(datacube, level, card), radiometry=radiometry, scores=scores,
+    code = make_udf(
+        model=card, level=resolve_level(datacube, level, card), radiometry=radiometry, scores=scores,
         thresholds=thresholds, scheme=scheme, python=python, package=package, **cleaning,
     )  # fmt: skip
     arguments = chunk_arguments(card, size, overlap, read_cleaning(cleaning))
@@ -126,7 +117,7 @@ def cloud_mask(
     return as_bytes.filter_bbox(**clip_to) if clip_to else as_bytes
 
 
-def udf(
+def make_udf(
     *,
     model: str | Path | ModelCard = "compact",
     level: str | None = None,
@@ -146,7 +137,7 @@ def udf(
     card = load_card(model)
     context: dict[str, Any] = {"schema": CONTEXT_SCHEMA, "model": card.id, "radiometry": radiometry}
     if level is not None:
-        context["level"] = _check_level(level, card)
+        context["level"] = check_level(level, card)
     if scores:
         context["scores"] = True
     if thresholds:
@@ -173,63 +164,8 @@ def unusable_pixels(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) ->
     return mask.apply(lambda x: reduce(or_, [x == code for code in codes]))
 
 
-unusable = unusable_pixels
-"""The name of earlier versions."""
-
-
-def level_from_collection(collection: str) -> str | None:
-    """Read the level from a collection's name, as SENTINEL2_L1C; None if not exactly one.
-
-    Other back-ends call Level-2A also BOA, TOC or SR, and Level-1C TOA.
-    """
-    named = [level for level, words in LEVEL_WORDS.items() if words.search(collection.upper())]
-    return named[0] if len(named) == 1 else None
-
-
-def _resolve_level(datacube: openeo.DataCube, level: str | None, card: ModelCard) -> str:
-    """Return the level that bands, collection, card and the caller agree on.
-
-    Raises CubeError if they contradict each other, or none tells.
-    """
-    level = None if level is None else _check_level(level, card)
-    sources = {**_levels_from_collections(datacube), **_levels_from_bands(datacube)}
-    found = set(sources.values())
-    if wrong := [source for source, one in sources.items() if one != (level or one)]:
-        raise CubeError(
-            f"{option('level', level)} contradicts {wrong[0]}, which is of level {sources[wrong[0]]}: "
-            f"leave {option('level')} out, or load the other collection."
-        )
-    if len(found) > 1:
-        raise CubeError(f"The cube has both levels, of {' and of '.join(sources)}: load one collection.")
-    if level is None:
-        found = found or set(card.levels)
-        if len(found) != 1:
-            raise CubeError(
-                f"Bands and collection do not tell the level: say {option('level', 'L1C')} or {option('level', 'L2A')}."
-            )
-        level = found.pop()
-    return level
-
-
-def _levels_from_bands(datacube: openeo.DataCube) -> dict[str, str]:
-    bands = (datacube.metadata.band_names or []) if datacube.metadata and datacube.metadata.has_band_dimension() else []
-    return {f"band {band}": LEVEL_BANDS[band] for band in bands if band in LEVEL_BANDS}
-
-
-def _levels_from_collections(datacube: openeo.DataCube) -> dict[str, str]:
-    """Return the levels of what the cube is loaded from, where its names have one."""
-    graph = datacube.flat_graph()
-    ahead, names = [key for key, node in graph.items() if node.get("result")], {}
-    while ahead:
-        node = graph[ahead.pop()]
-        match node["process_id"], node["arguments"]:
-            case "load_collection", {"id": str() as name}:
-                names[f"collection {name}"] = name
-            case "load_stac", {"url": str() as url}:
-                names[urlsplit(url)._replace(query="", fragment="").geturl()] = urlsplit(url).path
-        inputs = (node["arguments"].get(name) for name in INPUTS)
-        ahead += [one["from_node"] for one in inputs if isinstance(one, Mapping) and "from_node" in one]
-    return {source: level for source, name in names.items() if (level := level_from_collection(name))}
+udf, unusable = make_udf, unusable_pixels
+"""Names of earlier versions."""
 
 
 def _refuse_local(connection: Any) -> None:
@@ -240,13 +176,6 @@ def _refuse_local(connection: Any) -> None:
             "kappamask.udf.cloud_mask(cube.execute(), level=…), kappamask.workflows.mask_scene(path, 'mask.tif'), or "
             "the back-end of `kappamask serve --scenes FOLDER`."
         )
-
-
-def _check_level(level: str, card: ModelCard) -> str:
-    level = parse_level(level)
-    if level not in card.levels or level not in LEVELS:
-        raise CubeError(f"{card.id} is for {' and '.join(card.levels)}, not for level {level!r}.")
-    return level
 
 
 def _read_script() -> str:

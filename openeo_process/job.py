@@ -11,7 +11,7 @@ import openeo
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
 from kappamask.openeo_process.job_options import Load, check_memory, largest_load, memory_options, parse_gigabytes
-from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint, locate_journal
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, compute_fingerprint, locate_journal
 from kappamask.openeo_process.jobs.single import SingleJob, find_record, plan_record
 
 __all__ = ["JOB_OPTIONS", "fetch", "job_options", "submit"]
@@ -144,7 +144,7 @@ def _open_record(job: openeo.BatchJob, path: Path | None) -> Iterator[tuple[Jour
         yield open_journal, record
         return
     with TemporaryDirectory(prefix="kappamask-") as scratch:
-        open_journal, key = Journal(Path(scratch) / path.name), fingerprint("", {"job": job_id}, {})
+        open_journal, key = Journal(Path(scratch) / path.name), compute_fingerprint("", {"job": job_id}, {})
         record = JobRecord(key, key[:8], job_id, "", "{}", "{}", "", State.FINISHED, job_id)
         yield open_journal, open_journal.plan([record])[0]
 

@@ -19,11 +19,11 @@ from kappamask.models import LEVEL_BANDS, JobError, ModelCard
 from kappamask.models.cleaning import MAX_BUFFER_M, Cleaning, read_cleaning
 from kappamask.openeo_process.archive import require_url
 from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
-from kappamask.openeo_process.graph import PYTHON, TOP, udf
+from kappamask.openeo_process.graph import PYTHON, TOP, make_udf
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.job_options import largest_load
 
-__all__ = ["PROCESS_ID", "Publication", "benchmark", "publication", "record", "write_publication"]
+__all__ = ["PROCESS_ID", "Publication", "make_benchmark", "make_publication", "record", "write_publication"]
 
 CONFORMS = (
     "http://www.opengis.net/spec/ogcapi-records-1/1.0/req/record-core",
@@ -91,7 +91,7 @@ def _make_link(rel: str, title: str, href: str, media_type: str = "application/j
     return {"rel": rel, "type": media_type, "title": title, "href": href}
 
 
-def benchmark(process_id: str, namespace: str, backend: str, options: dict[str, Any]) -> dict[str, Any]:
+def make_benchmark(process_id: str, namespace: str, backend: str, options: dict[str, Any]) -> dict[str, Any]:
     """Make a scenario that calls the process over a small area.
 
     APEx adds the reference data of its first run.
@@ -122,7 +122,7 @@ class Publication:
     """An APEx benchmark scenario that calls it."""
 
 
-def publication(
+def make_publication(
     card: ModelCard, *, namespace: str, archive: str, backend: str, python: str = PYTHON,
     largest_buffer_m: float = MAX_BUFFER_M,
 ) -> Publication:  # fmt: skip
@@ -149,7 +149,7 @@ def publication(
         default_job_options=options,
     )  # fmt: skip
     described = record(card, PROCESS_ID, str(process["description"]), namespace, backend)
-    return Publication(process, described, benchmark(PROCESS_ID, namespace, backend, options))
+    return Publication(process, described, make_benchmark(PROCESS_ID, namespace, backend, options))
 
 
 def write_publication(made: Publication, folder: Path) -> list[Path]:
@@ -203,7 +203,7 @@ def _build_graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
     context: dict[str, Any] = {"schema": 1, "radiometry": "dn_harmonized", "buffer_m": {"from_parameter": "buffer"}}
     context |= {key: {"from_parameter": key} for key in ("level", "model", "scores")}
     context["overlap"] = overlap_for(card, None, widest)
-    code: dict[str, Any] = {"udf": udf(model=card, python=python).code, "runtime": "Python", "version": python}
+    code: dict[str, Any] = {"udf": make_udf(model=card, python=python).code, "runtime": "Python", "version": python}
     run = PGNode("run_udf", {"data": {"from_parameter": "data"}, **code, "context": context})
     chunks = chunk_arguments(card, cleaning=widest)
     masked = PGNode("apply_neighborhood", {"data": loaded, "process": _make_callback(run), **chunks})

@@ -1,4 +1,4 @@
-"""Read a cube's dimensions, labels and level; pick bands by label, never by position."""
+"""Read a cube's dimensions and labels; pick bands by label, never by position."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kappamask.models import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, CubeError, ModelCard, parse_level
+from kappamask.models import SENTINEL2_BANDS, CubeError, ModelCard
 from kappamask.models.hints import by_door, option
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "check_names",
     "has_number",
     "normalise_cube",
-    "resolve_level",
     "select_bands",
     "select_model_bands",
 ]
@@ -45,7 +44,6 @@ PERCENT_HINT = by_door(
     command="gdal_calc.py -A FILE --allBands=A --calc='A / 100.0' --type=Float32 --outfile=NEW",
 )
 REFLECTANCE_HINT = option("radiometry", "reflectance")
-L1C_HINT, L2A_HINT = option("level", "L1C"), option("level", "L2A")
 FACTS = ("_FillValue", "nodata", "scale_factor", "add_offset", "units", "level", "radiometry", "processing_baseline")
 """Attributes of a variable that tell how its numbers are read."""
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
@@ -233,28 +231,3 @@ def select_model_bands(cube: xr.DataArray, card: ModelCard) -> xr.DataArray:
     if positions == list(range(len(found))):
         return cube
     return cube.isel(bands=positions)
-
-
-def resolve_level(cube: xr.DataArray, card: ModelCard, level: str | None) -> str:
-    """Decide the product level: as given, else by bands, attribute `level` or card.
-
-    Raises CubeError if nothing decides, if bands and level contradict, or if the network is not for that level.
-    """
-    shown = {LEVEL_BANDS[b] for b in map(str, cube.coords["bands"].values) if b in LEVEL_BANDS}
-    stated = parse_level(cube.attrs.get("level") if level is None else level)
-    if stated is None and len(shown) == 1:
-        stated = shown.copy().pop()
-    if stated is None and len(card.levels) == 1:
-        stated = card.levels[0]
-    if not isinstance(stated, str) or stated not in LEVELS:
-        given = "not known" if stated is None else repr(stated)
-        raise CubeError(f"The product level is {given}: say {L1C_HINT} or {L2A_HINT}.")
-    if stated not in card.levels:
-        raise CubeError(
-            f"{card.id} is for {' and '.join(card.levels)}, not for {stated}: choose another with {option('model')}."
-        )
-    if stated == "L2A" and "L1C" in shown:
-        raise CubeError(f"level is L2A, but the cube has B10, which only L1C has: say {L1C_HINT}, or leave B10 out.")
-    if stated == "L1C" and "L2A" in shown:
-        raise CubeError(f"level is L1C, but the cube has AOT, WVP or SCL, which only L2A has: say {L2A_HINT}.")
-    return str(stated)

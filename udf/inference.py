@@ -25,10 +25,10 @@ __all__ = [
     "check_device",
     "classify",
     "explain_unusable",
+    "find_provider",
     "list_devices",
     "open_session",
     "ordered_results",
-    "provider_of",
     "run_network",
     "split_threads",
 ]
@@ -89,12 +89,12 @@ def open_session(card: ModelCard, threads: int, device: str = "cpu") -> "onnxrun
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        opened = onnxruntime.InferenceSession(read_weights(card), options, providers=[provider_of(device, threads)])
+        opened = onnxruntime.InferenceSession(read_weights(card), options, providers=[find_provider(device, threads)])
     except WeightsError:
         raise
     except Exception as error:
         raise WeightsError(f"ONNX Runtime {onnxruntime.__version__} cannot open {card.file}: {error}") from error
-    if (used := opened.get_providers())[0] != provider_of(device, threads)[0]:
+    if (used := opened.get_providers())[0] != find_provider(device, threads)[0]:
         raise DeviceError(explain_unusable(device, used))
     _check_input(card, [source.shape for source in opened.get_inputs()])
     return opened
@@ -212,7 +212,7 @@ def list_devices() -> list[str]:
     return [*(name for name, provider in PROVIDERS.items() if provider.name in installed), "cpu"]
 
 
-def provider_of(device: str, threads: int) -> tuple[str, dict[str, Any]]:
+def find_provider(device: str, threads: int) -> tuple[str, dict[str, Any]]:
     """Return the name and the options of the provider of a device that `check_device` returned.
 
     All compute in float32, without the shorter formats that a device may use by itself: classes then agree.

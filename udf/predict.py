@@ -20,7 +20,7 @@ from kappamask.udf.pixel_statistics import (
     find_zero_bands,
 )
 from kappamask.udf.preprocess import InputSpec, find_valid, to_float32, to_tensor, valid_extent
-from kappamask.udf.radiometry import AUXILIARY
+from kappamask.udf.radiometry_metadata import AUXILIARY
 from kappamask.udf.schemes import MISSING
 
 __all__ = [

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kappamask.models import CubeError, ModelCard, Mosaic, check_thresholds, load_card
+from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, Mosaic, check_thresholds, load_card, parse_level
 from kappamask.models.hints import option
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import lazy, predict
-from kappamask.udf.cube import normalise_cube, resolve_level, select_bands, select_model_bands
+from kappamask.udf.cube import normalise_cube, select_bands, select_model_bands
 from kappamask.udf.inference import check_device
 from kappamask.udf.pixel_statistics import NO_PIXELS, PixelStatistics
 from kappamask.udf.preprocess import InputSpec
@@ -21,12 +21,13 @@ from kappamask.udf.radiometry import (
     decide_radiometry,
     is_decoded_without_offset,
     radiometry_from_metadata,
-    scale_and_offset,
 )
+from kappamask.udf.radiometry_metadata import scale_and_offset
 from kappamask.udf.series import SCENE_FACTS, find_shifted
 
-__all__ = ["NODATA_ATTRIBUTES", "PreparedCube", "find_flipped_axes", "flip_axes", "prepare_inputs"]
+__all__ = ["NODATA_ATTRIBUTES", "PreparedCube", "find_flipped_axes", "flip_axes", "prepare_inputs", "resolve_level"]
 
+L1C_HINT, L2A_HINT = option("level", "L1C"), option("level", "L2A")
 MOSAICS = {"blended": False, "vendor": True, "own": True}
 """Word -> whether windows lie as the network's own tool lays them; "own" is the earlier word for "vendor"."""
 NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
@@ -181,3 +182,28 @@ def _declared_nodata(cube: xr.DataArray) -> tuple[float, ...]:
             raise CubeError(f"The cube's attribute '{key}' is {declared!r}; needed is a number.") from error
         found.update(float(value) for value in values if np.isfinite(value))
     return tuple(sorted(found))
+
+
+def resolve_level(cube: xr.DataArray, card: ModelCard, level: str | None) -> str:
+    """Decide the product level: as given, else by bands, attribute `level` or card.
+
+    Raises CubeError if nothing decides, if bands and level contradict, or if the network is not for that level.
+    """
+    shown = {LEVEL_BANDS[b] for b in map(str, cube.coords["bands"].values) if b in LEVEL_BANDS}
+    stated = parse_level(cube.attrs.get("level") if level is None else level)
+    if stated is None and len(shown) == 1:
+        stated = shown.copy().pop()
+    if stated is None and len(card.levels) == 1:
+        stated = card.levels[0]
+    if not isinstance(stated, str) or stated not in LEVELS:
+        given = "not known" if stated is None else repr(stated)
+        raise CubeError(f"The product level is {given}: say {L1C_HINT} or {L2A_HINT}.")
+    if stated not in card.levels:
+        raise CubeError(
+            f"{card.id} is for {' and '.join(card.levels)}, not for {stated}: choose another with {option('model')}."
+        )
+    if stated == "L2A" and "L1C" in shown:
+        raise CubeError(f"level is L2A, but the cube has B10, which only L1C has: say {L1C_HINT}, or leave B10 out.")
+    if stated == "L1C" and "L2A" in shown:
+        raise CubeError(f"level is L1C, but the cube has AOT, WVP or SCL, which only L2A has: say {L2A_HINT}.")
+    return str(stated)

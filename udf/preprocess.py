@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.models import ModelCard, Mosaic, Thresholds
-from kappamask.udf.radiometry import AUXILIARY, Decision, plausible_range, scale_and_offset
+from kappamask.udf.radiometry import Decision
+from kappamask.udf.radiometry_metadata import AUXILIARY, plausible_range, scale_and_offset
 from kappamask.udf.windows import Span, padded_length, plan_windows, vendor_windows
 
 __all__ = ["InputSpec", "find_valid", "pad_for_mosaic", "to_float32", "to_tensor", "valid_extent"]

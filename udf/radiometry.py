@@ -15,7 +15,6 @@ from kappamask.udf.pixel_statistics import PixelStatistics
 from kappamask.udf.radiometry_doubts import doubt_reflectance, find_doubt, say, suggest_remedy
 from kappamask.udf.radiometry_metadata import (
     MODES,
-    QUANTIFICATION,
     Decision,
     find_unknown_packing,
     is_decoded_without_offset,
@@ -23,43 +22,13 @@ from kappamask.udf.radiometry_metadata import (
 )
 
 __all__ = [
-    "AUXILIARY",
     "MODES",
     "Decision",
     "check_radiometry",
     "decide_radiometry",
     "is_decoded_without_offset",
-    "plausible_range",
     "radiometry_from_metadata",
-    "scale_and_offset",
 ]
-
-PLAUSIBLE_REFLECTANCE = (-0.2, 10.0)
-"""No surface sends reflectances outside: they are some undeclared nodata value (-9999, -32768, 9.97e36); products go
-down to -0.1, and saturated pixels, 65535, are 6.55."""
-PLAUSIBLE_NUMBERS = (-2_000.0, 110_000.0)
-"""The same for numbers whose meaning is not known yet."""
-
-AUXILIARY = ("AOT", "WVP")
-"""Layers of Level-2A that are no reflectance: never offset."""
-
-
-def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
-    """Return the (scale, offset) that turns a number of `band` into reflectance.
-
-    AOT and WVP are only divided by 10000.
-    """
-    if band in AUXILIARY:
-        return QUANTIFICATION, 0.0
-    return MODES.get(mode, MODES["reflectance"])
-
-
-def plausible_range(mode: str) -> tuple[float, float]:
-    """Return the lowest and the highest number that can be a measurement."""
-    if mode not in MODES:
-        return PLAUSIBLE_NUMBERS
-    scale, offset = MODES[mode]
-    return (PLAUSIBLE_REFLECTANCE[0] - offset) / scale, (PLAUSIBLE_REFLECTANCE[1] - offset) / scale
 
 
 GIVEN_REASON = "given by the caller"

@@ -1,4 +1,4 @@
-"""Read the radiometry that metadata state, and the reason."""
+"""Name what numbers can mean, and read which of it metadata state, with the reason."""
 
 import re
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = [
     "ADD_OFFSET",
+    "AUXILIARY",
     "MODES",
     "QUANTIFICATION",
     "RADIOMETRY_REASON",
@@ -16,7 +17,9 @@ __all__ = [
     "Decision",
     "find_unknown_packing",
     "is_decoded_without_offset",
+    "plausible_range",
     "radiometry_from_metadata",
+    "scale_and_offset",
 ]
 
 QUANTIFICATION = 1e-4
@@ -42,6 +45,13 @@ MODES: dict[str, tuple[float, float]] = {
     "dn_offset": (QUANTIFICATION, ADD_OFFSET),
 }
 """Mode -> (scale, offset) with reflectance = scale * number + offset."""
+PLAUSIBLE_REFLECTANCE = (-0.2, 10.0)
+"""No surface sends reflectances outside: they are some undeclared nodata value (-9999, -32768, 9.97e36); products go
+down to -0.1, and saturated pixels, 65535, are 6.55."""
+PLAUSIBLE_NUMBERS = (-2_000.0, 110_000.0)
+"""The same for numbers whose meaning is not known yet."""
+AUXILIARY = ("AOT", "WVP")
+"""Layers of Level-2A that are no reflectance: never offset."""
 
 COLLECTIONS: dict[str, str] = {
     "SENTINEL2_L1C": "dn_harmonized",
@@ -148,3 +158,21 @@ def _single_number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return float(numbers[0]) if numbers.size == 1 and np.isfinite(numbers[0]) else None
+
+
+def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
+    """Return the (scale, offset) that turns a number of `band` into reflectance.
+
+    AOT and WVP are only divided by 10000.
+    """
+    if band in AUXILIARY:
+        return QUANTIFICATION, 0.0
+    return MODES.get(mode, MODES["reflectance"])
+
+
+def plausible_range(mode: str) -> tuple[float, float]:
+    """Return the lowest and the highest number that can be a measurement."""
+    if mode not in MODES:
+        return PLAUSIBLE_NUMBERS
+    scale, offset = MODES[mode]
+    return (PLAUSIBLE_REFLECTANCE[0] - offset) / scale, (PLAUSIBLE_REFLECTANCE[1] - offset) / scale

@@ -74,7 +74,7 @@ def _list_texts(cube: xr.DataArray) -> list[str]:
 def _parse_facts(text: str) -> dict[str, Any]:
     try:
         facts = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deeply
         facts = None
     if not isinstance(facts, dict):
         raise CubeError(
@@ -86,7 +86,7 @@ def _parse_facts(text: str) -> dict[str, Any]:
 
 
 def _check_attributes(cube: xr.DataArray, facts: dict[str, Any], decided: Collection[str]) -> None:
-    """Raise CubeError if an attribute differs from the facts, and nobody decided otherwise."""
+    """Raise CubeError if an attribute contradicts a fact that no option overrides."""
     for key in facts.keys() & cube.attrs.keys() - set(decided):
         if str(facts[key]) != str(cube.attrs[key]):
             modes = f"{option('radiometry', 'dn_offset')} or {option('radiometry', 'dn_harmonized')}"

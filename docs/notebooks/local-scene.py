@@ -23,8 +23,8 @@ from pathlib import Path
 import pandas as pd
 from IPython.display import Image
 
-from kappamask.evaluation import scores
-from kappamask.scenes import open_scene, quicklook, write_mask
+from kappamask.evaluation import compute_scores
+from kappamask.scenes import open_scene, write_mask, write_quicklook
 from kappamask.udf import cloud_mask
 from kappamask.workflows.demo import paint
 
@@ -59,7 +59,7 @@ for key in ("flag_meanings", "level", "model_id", "radiometry", "radiometry_reas
 # Natural colours, the mask, and the truth. The share of each class is next to its name.
 
 # %%
-Image(quicklook(scene, mask, "look.png", truth=painted.truth, title="Coast of Virginia, painted clouds"))
+Image(write_quicklook(scene, mask, "look.png", truth=painted.truth, title="Coast of Virginia, painted clouds"))
 
 # %% [markdown]
 # Compare the edges: the thin rim of a painted cloud is labelled to the pixel, which no eye would do. They
@@ -71,7 +71,7 @@ Image(quicklook(scene, mask, "look.png", truth=painted.truth, title="Coast of Vi
 # the share of the pixels found that are right; *recall* is the share of the right ones that were found.
 
 # %%
-judged = scores(painted.truth.values, mask.values)
+judged = compute_scores(painted.truth.values, mask.values)
 pd.DataFrame({name: judged[name] for name in ("dice", "precision", "recall")}).round(3)
 
 # %% [markdown]
@@ -89,7 +89,7 @@ choices = {
 }
 found = {"all 13": mask.values}
 found |= {name: cloud_mask(scene.sel(bands=bands)).values for name, bands in choices.items()}
-pd.DataFrame({name: scores(painted.truth.values, one)["dice"] for name, one in found.items()}).T.round(3)
+pd.DataFrame({name: compute_scores(painted.truth.values, one)["dice"] for name, one in found.items()}).T.round(3)
 
 # %% [markdown]
 # ## A lower threshold
@@ -100,7 +100,7 @@ pd.DataFrame({name: scores(painted.truth.values, one)["dice"] for name, one in f
 # %%
 kept = {}
 for threshold in (0.2, 0.35, 0.7):
-    one = scores(painted.truth.values, cloud_mask(scene, thresholds={"cloud": threshold}).values)
+    one = compute_scores(painted.truth.values, cloud_mask(scene, thresholds={"cloud": threshold}).values)
     kept[threshold] = {"precision": one["precision"]["cloud"], "recall": one["recall"]["cloud"]}
 pd.DataFrame(kept).T.rename_axis("cloud from").round(3)
 

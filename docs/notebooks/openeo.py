@@ -30,7 +30,7 @@ from kappamask.backend.server import running_server
 from kappamask.openeo_process import cloud_mask, fetch, load, submit
 from kappamask.openeo_process.archive import build
 from kappamask.openeo_process.job import job_options
-from kappamask.scenes import quicklook, read_mask
+from kappamask.scenes import read_mask, write_quicklook
 from kappamask.workflows.demo import paint
 
 # %% [markdown]
@@ -99,7 +99,7 @@ for entry in job.logs():
 found = read_mask(path).compute()
 shown = scene.cube.sel(x=found.x, y=found.y, method="nearest", tolerance=1)
 truth = scene.truth.sel(x=found.x, y=found.y, method="nearest", tolerance=1)
-Image(quicklook(shown, found, "look.png", truth=truth, title="Coast of Virginia, painted clouds"))
+Image(write_quicklook(shown, found, "look.png", truth=truth, title="Coast of Virginia, painted clouds"))
 
 # %% [markdown]
 # The file is cut to the area that was asked for, on the scene's own grid:

@@ -35,7 +35,7 @@ from IPython.display import Image
 from onnx import TensorProto, helper, numpy_helper
 
 from kappamask.models import load_card
-from kappamask.scenes import quicklook
+from kappamask.scenes import write_quicklook
 from kappamask.udf import cloud_mask
 
 BANDS = ["B02", "B03", "B04"]
@@ -126,7 +126,7 @@ reflectance[:, :64, :128] = np.nan
 cube = xr.DataArray(reflectance, dims=("bands", "y", "x"), coords={"bands": BANDS})
 
 result = cloud_mask(cube, model=folder, level="L2A", radiometry="reflectance", scores=True)
-Image(quicklook(cube, result["mask"], "look.png", title="Brighter from left to right"))
+Image(write_quicklook(cube, result["mask"], "look.png", title="Brighter from left to right"))
 
 # %% [markdown]
 # The scores along one row. Halfway between two centres, two classes are equally likely.

@@ -125,7 +125,7 @@ _ = figure.legend(loc="outside right")
 # %% [markdown]
 # ## One picture of all dates
 #
-# For each pixel `composite` takes the date on which it is clear and farthest from the next cloud or shadow,
+# For each pixel `make_composite` takes the date on which it is clear and farthest from the next cloud or shadow,
 # because that is where masks fail. With `method="median"` it takes the median of the clear dates, band by
 # band: one missed cloud among three dates does not show, two do.
 

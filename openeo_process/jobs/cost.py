@@ -1,16 +1,16 @@
 """Estimate chunks, dates and credits of a batch before it is paid for."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from math import ceil
 from typing import Any
 
 from kappamask.models import JobError
-from kappamask.models.card import Accuracy, find_accuracy
+from kappamask.models.card import Accuracy
 from kappamask.models.hints import option
 from kappamask.openeo_process.job_options import parse_gigabytes
-from kappamask.openeo_process.jobs.areas import Cell
+from kappamask.openeo_process.jobs.cells import Cell
 from kappamask.openeo_process.jobs.journal import JobRecord
 from kappamask.openeo_process.jobs.request import Request, count_chunks
 
@@ -21,6 +21,7 @@ __all__ = [
     "check_credits",
     "estimate_acquisitions",
     "estimate_savings",
+    "find_accuracy",
     "make_plan",
     "measured_credits",
 ]
@@ -135,3 +136,9 @@ def _hourly_credits(options: dict[str, Any]) -> float:
     """Compute the credits of an executor for an hour."""
     memory = sum(parse_gigabytes(options[key]) for key in ("executor-memory", "executor-memoryOverhead"))
     return memory * GB_HOUR_CREDITS + float(options["executor-cores"]) * CPU_HOUR_CREDITS
+
+
+def find_accuracy(measured: Sequence[Accuracy], bands: Collection[str]) -> Accuracy | None:
+    """Find the measurement whose bands are the largest subset of `bands`, or None."""
+    within = [one for one in measured if set(one.bands) <= set(bands)]
+    return max(within, key=lambda one: len(one.bands), default=None)

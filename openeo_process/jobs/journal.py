@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from kappamask.models import JobError
 from kappamask.models.hints import option
-from kappamask.openeo_process.jobs.record import JobRecord, State, fingerprint, redact_urls, title_tag
+from kappamask.openeo_process.jobs.record import JobRecord, State, compute_fingerprint, redact_urls, title_tag
 
-__all__ = ["JobRecord", "Journal", "State", "fingerprint", "locate_journal", "redact_urls", "title_tag"]
+__all__ = ["JobRecord", "Journal", "State", "compute_fingerprint", "locate_journal", "redact_urls", "title_tag"]
 
 COLUMNS = tuple(field.name for field in fields(JobRecord))
 SCHEMA = f"""
@@ -118,7 +118,7 @@ class Journal:
 
     @contextmanager
     def hold(self, key: str) -> Iterator[JobRecord | None]:
-        """Yield the record, locked against other clients; None if another client has it."""
+        """Lock a record for a block and yield it; None if another client holds it."""
         if not self.claim(key):
             yield None
             return

@@ -16,8 +16,8 @@ __all__ = [
     "TEST_JOB",
     "JobRecord",
     "State",
+    "compute_fingerprint",
     "find_arguments",
-    "fingerprint",
     "redact_urls",
     "title_tag",
     "udf_context",
@@ -107,7 +107,7 @@ class JobRecord:
         return f"{name} {title_tag(self.fingerprint)}"
 
 
-def fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
+def compute_fingerprint(backend: str, graph: dict[str, Any], options: dict[str, Any]) -> str:
     """Hash back-end URL, graph and options to 64 bits, as 16 hex digits.
 
     Signatures of URLs in the options do not count: a link that is signed again leads to the same archive. Nor do

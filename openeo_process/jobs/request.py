@@ -17,8 +17,8 @@ from kappamask.openeo_process.chunks import overlap_for
 from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.job_options import Load
-from kappamask.openeo_process.jobs.areas import Cell
-from kappamask.openeo_process.jobs.journal import JobRecord, fingerprint, redact_urls
+from kappamask.openeo_process.jobs.cells import Cell
+from kappamask.openeo_process.jobs.journal import JobRecord, compute_fingerprint, redact_urls
 from kappamask.openeo_process.jobs.record import TEST_JOB
 
 __all__ = ["TEST_JOB", "Request", "compute_batch_id", "count_chunks", "crop_to_chunk", "make_record", "name_cells"]
@@ -102,7 +102,7 @@ def make_record(
     Its files go to `folder`, which has the job's name. proves: the job fails unless the archive is the right one.
     """
     graph = request.graph(connection, cell, proves)
-    key = fingerprint(request.backend, graph, request.job_options)
+    key = compute_fingerprint(request.backend, graph, request.job_options)
     options = json.dumps(request.job_options)
     chunks = count_chunks(cell, request)
     return JobRecord(key, batch, folder.name, request.backend, json.dumps(graph), options, str(folder), chunks=chunks)
@@ -117,7 +117,7 @@ def compute_batch_id(cells: Sequence[Cell], request: Request) -> str:
     """
     facts = {one.name: getattr(request, one.name) for one in fields(request) if one.name not in APART}
     asked = {"cells": [cell.name for cell in cells], "network": card_digest(request.card), "request": facts}
-    return fingerprint(request.backend, asked, dict(request.options))[:8]
+    return compute_fingerprint(request.backend, asked, dict(request.options))[:8]
 
 
 def name_cells(cells: Sequence[Cell], request: Request, proven: bool) -> list[tuple[Cell, str]]:

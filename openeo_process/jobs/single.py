@@ -17,7 +17,7 @@ from openeo.rest.auth.auth import BearerAuth
 from kappamask.models import JobError
 from kappamask.openeo_process.connection import is_local
 from kappamask.openeo_process.jobs.download import Asset, LinkError, list_assets, remove_partial_files
-from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, compute_fingerprint
 from kappamask.openeo_process.jobs.retry import FAULTS, RetryPolicy, is_gone, is_transient
 from kappamask.openeo_process.jobs.transitions import ENDED, Transitions
 from kappamask.openeo_process.results import check_rasters
@@ -44,7 +44,7 @@ def plan_record(
     repeat: make another one in any case.
     """
     salt = {} if isinstance(connection.auth, BearerAuth) and not repeat else {"repeat": uuid4().hex}
-    key = fingerprint(connection.root_url, graph, {**options, **salt})
+    key = compute_fingerprint(connection.root_url, graph, {**options, **salt})
     record = JobRecord(key, key[:8], title, connection.root_url, json.dumps(graph), json.dumps(options), folder="")
     return journal.plan([record])[0]
 

@@ -18,7 +18,7 @@ from shapely.geometry import box, shape
 from stacs import serve_folder
 
 from kappamask.backend.chunks import apply_neighborhood
-from kappamask.backend.collections import collection
+from kappamask.backend.collections import describe_collection
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.load import Request, load
 from kappamask.backend.processes.callbacks import Callback
@@ -242,7 +242,7 @@ def test_scenes_of_another_zone_are_not_left_out_where_they_alone_cover(tmp_path
 
 def test_the_extent_of_scenes_across_180_degrees_is_no_globe(tmp_path: Path) -> None:
     x, y = lay_across(tmp_path)
-    west, _, east, _ = collection("SENTINEL2_L2A", index(tmp_path))["extent"]["spatial"]["bbox"][0]
+    west, _, east, _ = describe_collection("SENTINEL2_L2A", index(tmp_path))["extent"]["spatial"]["bbox"][0]
     assert west > 179.99
     assert -180 < east < -179.99
     cube, _ = load(index(tmp_path), Request(extent=(x - 50, y - 50, x + 50, y + 50), crs=32760))

@@ -219,6 +219,15 @@ def test_what_is_no_network_is_not_pinned_and_spoils_nothing(server: Server, wei
     assert wrong.exists()
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000])
+def test_a_damaged_record_of_hashes_is_named(weights: Path, tmp_path: Path, content: str) -> None:
+    fetch("official-l1c-deeplabv3plus", source=weights, cache=tmp_path)
+    (record,) = tmp_path.glob("*.json")
+    record.write_text(content)
+    with pytest.raises(ConversionError, match=record.name):
+        fetch("official-l1c-deeplabv3plus", source=weights, cache=tmp_path)
+
+
 def test_the_command_says_what_is_wrong(kappamask, tmp_path: Path) -> None:
     done = kappamask("models", "fetch", "official-l3-unet")
     assert done.code == 1 and one_sentence(done.err) and all(name in done.err for name in list_official())

@@ -12,7 +12,7 @@ from networks import write_model
 
 from kappamask.conversion.cards import OFFICIAL, write_document
 from kappamask.conversion.official_networks import ARCHITECTURES
-from kappamask.models.catalog import parse_card
+from kappamask.models.card_document import parse_card
 from kappamask.udf import cloud_mask
 from kappamask.udf.preprocess import InputSpec, find_valid, to_tensor
 

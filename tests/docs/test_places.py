@@ -13,7 +13,7 @@ from products import safe
 from words import ROOT
 
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.encoding import words as name_class
+from kappamask.scenes.encoding import format_class_name as name_class
 from kappamask.scenes.writers.class_colours import COLOURS
 
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]

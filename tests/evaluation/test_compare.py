@@ -20,13 +20,14 @@ from patches import patch, write_patches
 from rasterio.transform import from_origin
 
 from kappamask.datasets import Patch, open_dataset
-from kappamask.evaluation import confusion, rates, scores
+from kappamask.evaluation import compute_rates, compute_scores, count_confusion
 from kappamask.evaluation import peers as tools
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.comparison import judge
 from kappamask.evaluation.metrics import RATES
-from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer, repeat_to_shape
+from kappamask.evaluation.peers import open_peer, repeat_to_shape
 from kappamask.evaluation.tables import format_csv, format_latex, format_markdown, make_tables
+from kappamask.evaluation.tools import Answer, Peer, list_classes
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
 from kappamask.models.errors import install_command
 
@@ -119,7 +120,7 @@ def test_ukis_csmask_finds_real_clouds_and_shadows(shared_data: Path) -> None:
     bands[:, :16] = np.nan
     found = open_peer("ukis-csmask", Path()).run(replace(real, reflectance=bands, truth=truth)).mask
     assert (found[:16] == 5).all()
-    judged = scores(truth[16:], found[16:])["dice"]
+    judged = compute_scores(truth[16:], found[16:])["dice"]
     assert judged["cloud"] > 0.8 and judged["shadow"] > 0.6
 
 
@@ -195,8 +196,8 @@ def test_peers_are_judged_and_those_that_cannot_leave_the_others_running() -> No
     good, blind, absent = found.standings
     assert [*found.scenes] == ["a", "hard"]
     assert found.unjudged == 1
-    assert rates(good.tally.confusion_matrix)["dice"]["all"] == 1
-    assert rates(blind.tally.confusion_matrix) == scores(truth, wrong)
+    assert compute_rates(good.tally.confusion_matrix)["dice"]["all"] == 1
+    assert compute_rates(blind.tally.confusion_matrix) == compute_scores(truth, wrong)
     assert good.failures == {"good does not like it.": 1}
     assert absent.failures.total() == 2
     assert good.seconds_per_megapixel is not None and absent.seconds_per_megapixel is None
@@ -230,7 +231,7 @@ def test_patches_are_forgotten_once_they_are_counted() -> None:
 def test_two_patches_of_one_name_stay_two() -> None:
     found = compare([patch("a"), patch("a")], [make_peer("good", patch().truth)])
     assert found.scenes == {"a": 0, "a #1": 1} and [*found.standings[0].tally.scenes] == ["a", "a #1"]
-    assert rates(found.standings[0].tally.confusion_matrix)["pixels"]["all"] == 2 * patch().truth.size
+    assert compute_rates(found.standings[0].tally.confusion_matrix)["pixels"]["all"] == 2 * patch().truth.size
 
 
 def test_whether_thin_cloud_is_judged_can_be_chosen() -> None:
@@ -238,7 +239,10 @@ def test_whether_thin_cloud_is_judged_can_be_chosen() -> None:
     given, peer = [patch(truth=truth)], make_peer("good", truth.astype(np.uint8))
     assert compare(given, [peer]).merges_thin
     found = compare(given, [peer], merge_thin=False)
-    assert not found.merges_thin and rates(found.standings[0].tally.confusion_matrix)["dice"]["semi_transparent"] == 1
+    assert (
+        not found.merges_thin
+        and compute_rates(found.standings[0].tally.confusion_matrix)["dice"]["semi_transparent"] == 1
+    )
 
 
 def test_nothing_to_judge_is_an_error() -> None:
@@ -259,14 +263,14 @@ def test_scores_of_a_set_are_those_of_all_its_pixels(tmp_path: Path, brightness:
     patches = open_dataset("arrays", tmp_path / "set")
     peer = open_peer(str(brightness.folder), tmp_path)
     whole = [np.concatenate(parts) for parts in zip(*((one.truth, peer.run(one).mask) for one in patches), strict=True)]
-    expected = scores(*whole, merge_thin=True)
+    expected = compute_scores(*whole, merge_thin=True)
     ours, floor = found["peers"]
     assert found["view"] == "merged"
     for rate in RATES:
         for name in ("clear", "shadow", "cloud", "all"):
             assert ours["views"]["merged"][rate][name] == pytest.approx(expected[rate][name])
     np.testing.assert_array_equal(
-        ours["confusion"], np.delete(np.delete(confusion(*whole, merge_thin=True), 2, 0), 2, 1)
+        ours["confusion"], np.delete(np.delete(count_confusion(*whole, merge_thin=True), 2, 0), 2, 1)
     )
     low, high = ours["intervals"]["dice"]["cloud"]
     assert low <= ours["views"]["merged"]["dice"]["cloud"] <= high

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn
 
-from kappamask.evaluation import confusion, rates
+from kappamask.evaluation import compute_rates, count_confusion
 from kappamask.evaluation.boundary import boundary_f1, count_edge_pixels, find_edges, remove_edge_band
 from kappamask.evaluation.class_groups import VIEWS
 from kappamask.evaluation.confidence import bootstrap, bootstrap_difference, compute_dice, percentile_interval
@@ -17,12 +17,12 @@ from kappamask.evaluation.counts import (
     BINS,
     ConfusionCounts,
     MergedClasses,
-    calibration_error,
+    compute_calibration_error,
     count_blocks,
-    reliability,
+    count_reliability,
 )
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.evaluation.strata import classify_by_cloud, strata
+from kappamask.evaluation.strata import classify_by_cloud, score_strata
 from kappamask.evaluation.summary import score_distribution, share_of_patches
 from kappamask.models import CubeError
 
@@ -45,7 +45,7 @@ def is_equal(value: float | None, expected: float) -> bool:
 @given(PAIRS)
 def test_scores_are_those_of_scikit_learn(pair: tuple[np.ndarray, np.ndarray]) -> None:
     truth, mask = pair
-    found = rates(confusion(truth, mask))
+    found = compute_rates(count_confusion(truth, mask))
     for name, code in CLASSES.items():
         true, said = truth == code, mask == code
         if not (true.any() and said.any()):
@@ -64,7 +64,8 @@ def test_the_mean_over_all_classes_is_the_macro_average(pair: tuple[np.ndarray, 
     truth, mask = pair
     present = np.union1d(truth, mask)
     assert is_equal(
-        rates(confusion(truth, mask))["dice"]["all"], sklearn.f1_score(*pair, labels=present, average="macro")
+        compute_rates(count_confusion(truth, mask))["dice"]["all"],
+        sklearn.f1_score(*pair, labels=present, average="macro"),
     )
 
 
@@ -74,8 +75,8 @@ def test_the_mean_over_all_classes_is_the_macro_average(pair: tuple[np.ndarray, 
 @given(PAIRS)
 def test_views_are_scores_of_masks_that_were_merged_before(pair: tuple[np.ndarray, np.ndarray]) -> None:
     truth, mask = pair
-    matrix = confusion(truth, mask)
-    assert VIEWS["classes"].scores(matrix) == rates(matrix)
+    matrix = count_confusion(truth, mask)
+    assert VIEWS["classes"].scores(matrix) == compute_rates(matrix)
     for view in VIEWS.values():
         assert sorted(code for group in view.groups.values() for code in group) == [1, 2, 3, 4]
         found = view.scores(matrix)
@@ -86,7 +87,7 @@ def test_views_are_scores_of_masks_that_were_merged_before(pair: tuple[np.ndarra
 
 
 def test_missing_pixels_of_a_mask_stay_wrong_in_every_view() -> None:
-    matrix = confusion([1, 2, 3, 4], [5, 5, 5, 5])
+    matrix = count_confusion([1, 2, 3, 4], [5, 5, 5, 5])
     for view in VIEWS.values():
         assert set(view.scores(matrix)["recall"].values()) == {0.0}
 
@@ -105,12 +106,12 @@ def test_missing_pixels_of_a_mask_stay_wrong_in_every_view() -> None:
 )
 def test_a_mask_is_judged_by_the_classes_that_it_has(view: str, predicts: tuple, judged: tuple) -> None:
     assert VIEWS[view].scored_groups(predicts) == judged
-    found = VIEWS[view].scores(confusion([1, 2, 3, 4], [1, 1, 4, 4]), predicts)
+    found = VIEWS[view].scores(count_confusion([1, 2, 3, 4], [1, 1, 4, 4]), predicts)
     assert tuple(name for name, value in found["recall"].items() if value is not None and name != "all") == judged
 
 
 def test_a_mask_without_shadow_and_thin_cloud_has_the_paper_s_mean_of_two() -> None:
-    found = VIEWS["classes"].scores(confusion([1, 1, 2, 3, 4], [1, 4, 1, 4, 4]), (1, 4))
+    found = VIEWS["classes"].scores(count_confusion([1, 1, 2, 3, 4], [1, 4, 1, 4, 4]), (1, 4))
     assert found["precision"]["clear"] == 1 / 2
     assert found["precision"]["cloud"] == pytest.approx(1 / 3), "thin cloud in the truth counts against it"
     assert found["precision"]["all"] == pytest.approx(5 / 12)
@@ -173,7 +174,7 @@ def test_patches_are_low_middling_and_high() -> None:
 
 
 def test_shares_of_patches_are_of_the_questions_that_a_mask_answers() -> None:
-    patches = [confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [1, 1, 1, 1], [1, 1, 1, 4])]
+    patches = [count_confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [1, 1, 1, 1], [1, 1, 1, 4])]
     found = share_of_patches(patches, (1, 4))
     assert found["cloud"]["recall"] == pytest.approx(
         {"median": 0.5, "low": 1 / 3, "middle": 1 / 3, "high": 1 / 3, "patches": 3}
@@ -188,26 +189,34 @@ def test_shares_of_patches_are_of_the_questions_that_a_mask_answers() -> None:
 def test_scenes_are_sorted_by_the_cloud_of_their_truth() -> None:
     truths = {"all_clear": [1, 1], "all_cloud": [3, 4], "thin_cloud_only": [1, 3], "mixed": [1, 4]}
     for name, truth in truths.items():
-        assert classify_by_cloud(confusion(truth, [1, 4])) == {name}
-    assert classify_by_cloud(confusion([3, 3], [1, 4])) == {"all_cloud", "thin_cloud_only"}
-    assert classify_by_cloud(confusion([1, 2], [1, 1])) == {"mixed"}, "shadow without its cloud is not all clear"
+        assert classify_by_cloud(count_confusion(truth, [1, 4])) == {name}
+    assert classify_by_cloud(count_confusion([3, 3], [1, 4])) == {"all_cloud", "thin_cloud_only"}
+    assert classify_by_cloud(count_confusion([1, 2], [1, 1])) == {"mixed"}, "shadow without its cloud is not all clear"
 
 
 def test_false_alarms_over_clear_ground_are_counted_by_land_cover() -> None:
-    scenes = [confusion([1] * 8, [1] * 6 + [3, 5]), confusion([1] * 8, [1] * 8), confusion([1, 1, 4, 4], [4, 2, 4, 1])]
+    scenes = [
+        count_confusion([1] * 8, [1] * 6 + [3, 5]),
+        count_confusion([1] * 8, [1] * 8),
+        count_confusion([1, 1, 4, 4], [4, 2, 4, 1]),
+    ]
     named = dict(zip("abc", scenes, strict=True))
-    found = strata(named, groups={"a": "one", "b": "one", "c": "two"})
+    found = score_strata(named, groups={"a": "one", "b": "one", "c": "two"})
     assert [*found] == ["all_clear", "mixed"]
     assert found["all_clear"] | {"dice": {}} == {"scenes": 2, "groups": 1, "false": 1 / 16, "missed": None, "dice": {}}
     assert found["all_clear"]["dice"]["clear"] == pytest.approx(2 * 14 / (16 + 14))
     assert (found["mixed"]["false"], found["mixed"]["missed"]) == (1 / 2, 1 / 2)
-    binary = strata(named, (1, 2))["mixed"]
+    binary = score_strata(named, (1, 2))["mixed"]
     assert (binary["false"], binary["missed"], binary["dice"]["cloud"]) == (None, None, None)
 
 
 def test_a_scene_is_of_one_stratum_by_cloud_and_of_any_number_by_ground() -> None:
-    scenes = {"a": confusion([1, 1], [1, 4]), "b": confusion([1, 4], [1, 4]), "c": confusion([4, 4], [1, 4])}
-    found = strata(scenes, grounds={"a": {"snow", "low_sun"}, "b": {"snow", "thin_cloud_only"}})
+    scenes = {
+        "a": count_confusion([1, 1], [1, 4]),
+        "b": count_confusion([1, 4], [1, 4]),
+        "c": count_confusion([4, 4], [1, 4]),
+    }
+    found = score_strata(scenes, grounds={"a": {"snow", "low_sun"}, "b": {"snow", "thin_cloud_only"}})
     assert {name: one["scenes"] for name, one in found.items()} == {
         "all_clear": 1, "all_cloud": 1, "thin_cloud_only": 1, "mixed": 1, "snow": 2, "low_sun": 1,
     }  # fmt: skip
@@ -221,26 +230,28 @@ def test_calibration_error_worked_by_hand() -> None:
     scores = np.zeros((4, 1, 10))
     scores[0], scores[3] = 0.8, 0.2
     truth = np.array([[1] * 6 + [4] * 4], np.uint8)
-    bins = reliability(scores, truth)
+    bins = count_reliability(scores, truth)
     assert bins.sum(axis=0) == pytest.approx([10, 8, 6])
-    assert calibration_error(bins) == pytest.approx(0.2)
-    assert calibration_error(bins + reliability(scores, np.array([[1] * 10], np.uint8))) == pytest.approx(0.0)
-    assert calibration_error(np.zeros((BINS, 3))) is None
+    assert compute_calibration_error(bins) == pytest.approx(0.2)
+    assert compute_calibration_error(bins + count_reliability(scores, np.array([[1] * 10], np.uint8))) == pytest.approx(
+        0.0
+    )
+    assert compute_calibration_error(np.zeros((BINS, 3))) is None
 
 
 def test_merged_clouds_add_their_scores_and_pixels_without_data_do_not_count() -> None:
     scores = np.array([0.4, 0.0, 0.3, 0.3])[:, None, None] * np.ones((4, 1, 3))
     scores[:, 0, 2] = np.nan
-    bins = reliability(scores, np.array([[4, 3, 4]], np.uint8), merge_thin=True)
+    bins = count_reliability(scores, np.array([[4, 3, 4]], np.uint8), merge_thin=True)
     assert bins.sum(axis=0) == pytest.approx([2, 1.2, 2])
-    assert calibration_error(bins) == pytest.approx(0.4)
+    assert compute_calibration_error(bins) == pytest.approx(0.4)
 
 
 # intervals
 
 
 def dice(matrix: np.ndarray) -> np.ndarray:
-    return np.array([np.nan if v is None else v for v in rates(matrix)["dice"].values()])
+    return np.array([np.nan if v is None else v for v in compute_rates(matrix)["dice"].values()])
 
 
 def stacked_dice(matrices: np.ndarray) -> np.ndarray:
@@ -248,11 +259,11 @@ def stacked_dice(matrices: np.ndarray) -> np.ndarray:
 
 
 def test_equal_scenes_have_no_spread_and_differing_ones_enclose_the_pooled_score() -> None:
-    same_scene = confusion([1, 1, 4, 4], [1, 4, 4, 4])
+    same_scene = count_confusion([1, 1, 4, 4], [1, 4, 4, 4])
     low, high = percentile_interval(bootstrap([same_scene] * 5, stacked_dice, 50))
     np.testing.assert_allclose(low, dice(same_scene))
     np.testing.assert_allclose(high, dice(same_scene))
-    scenes = [confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [4, 4, 4, 4], [1, 1, 1, 4], [1, 1, 4, 4])]
+    scenes = [count_confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [4, 4, 4, 4], [1, 1, 1, 4], [1, 1, 4, 4])]
     low, high = percentile_interval(bootstrap(scenes, stacked_dice, 400))
     pooled = dice(sum(scenes))
     defined = np.isfinite(pooled)
@@ -262,13 +273,15 @@ def test_equal_scenes_have_no_spread_and_differing_ones_enclose_the_pooled_score
 
 
 def test_the_spread_of_a_share_is_the_binomial_s() -> None:
-    scenes = [confusion([1], [1])] * 60 + [confusion([1], [4])] * 40
-    draws = bootstrap(scenes, lambda all_of: np.array([rates(matrix)["recall"]["clear"] for matrix in all_of]), 1000)
+    scenes = [count_confusion([1], [1])] * 60 + [count_confusion([1], [4])] * 40
+    draws = bootstrap(
+        scenes, lambda all_of: np.array([compute_rates(matrix)["recall"]["clear"] for matrix in all_of]), 1000
+    )
     assert draws.std() == pytest.approx(np.sqrt(0.6 * 0.4 / 100), rel=0.1)
 
 
 def test_pairing_takes_the_same_scenes_for_both() -> None:
-    hard, easy = confusion([1, 4], [4, 4]), confusion([1, 4], [1, 4])
+    hard, easy = count_confusion([1, 4], [4, 4]), count_confusion([1, 4], [1, 4])
     ours = [hard, easy, easy, hard, easy]
     difference = bootstrap_difference(ours, ours, stacked_dice, 100)
     assert (difference[np.isfinite(difference)] == 0).all()
@@ -284,7 +297,7 @@ def test_statistics_of_stacked_counts_are_those_of_each() -> None:
             judged = view.scored_groups(predicts)
             found = compute_dice(view, judged)(counts)
             for one, values in zip(counts, found, strict=True):
-                expected = rates(view.merge_counts(one), view.groups, judged)["dice"].values()
+                expected = compute_rates(view.merge_counts(one), view.groups, judged)["dice"].values()
                 np.testing.assert_allclose(values, [np.nan if v is None else v for v in expected])
 
 
@@ -298,7 +311,7 @@ def test_squares_are_the_confusion_of_each_part(truth: np.ndarray, seed: int) ->
     for y in range(0, 23, 8):
         for x in range(0, 17, 8):
             try:
-                parts.append(confusion(truth[y : y + 8, x : x + 8], mask[y : y + 8, x : x + 8]))
+                parts.append(count_confusion(truth[y : y + 8, x : x + 8], mask[y : y + 8, x : x + 8]))
             except CubeError:  # no judged pixel there
                 continue
     np.testing.assert_array_equal(found, parts if parts else np.empty((0, 4, 5)))
@@ -323,10 +336,10 @@ def test_a_tally_pools_scenes_and_groups(scenes: list) -> None:
     for i, ((truth, mask), group) in enumerate(scenes):
         tally.add(str(i), truth[None], mask[None], group=group)
     whole = [np.concatenate([pair[k] for pair, _ in scenes]) for k in (0, 1)]
-    np.testing.assert_array_equal(tally.confusion_matrix, confusion(*whole))
+    np.testing.assert_array_equal(tally.confusion_matrix, count_confusion(*whole))
     np.testing.assert_array_equal(sum(tally.by_group()), tally.confusion_matrix)
     assert len(tally.by_group()) == len({group for _, group in scenes})
-    np.testing.assert_array_equal(sum(tally.by_group(["0"])), confusion(*scenes[0][0]))
+    np.testing.assert_array_equal(sum(tally.by_group(["0"])), count_confusion(*scenes[0][0]))
     assert len(tally.scenes) == len(scenes)
     assert all((counts.sum() <= tally.confusion_matrix.sum()) for counts in tally.bands.values())
 

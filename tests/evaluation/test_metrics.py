@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from kappamask.datasets.arrays import read
-from kappamask.evaluation import confusion, rates, scores
+from kappamask.evaluation import compute_rates, compute_scores, count_confusion
 from kappamask.evaluation.files import evaluate_files, judge_labelled
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.models import CubeError, ModelCard, SceneError
@@ -27,7 +27,7 @@ PAIRS = (
 def test_scores_of_a_case_worked_by_hand() -> None:
     truth = np.array([[1, 1, 1, 1, 2, 2, 4, 4, 0, 5, 255]])
     mask = np.array([[1, 1, 1, 2, 2, 4, 4, 5, 1, 4, 3]])
-    found = scores(truth, mask)
+    found = compute_scores(truth, mask)
     assert found["pixels"] == {"clear": 4, "shadow": 2, "semi_transparent": 0, "cloud": 2, "all": 8}
     assert found["dice"] == pytest.approx(
         {"clear": 6 / 7, "shadow": 1 / 2, "semi_transparent": None, "cloud": 1 / 2, "all": (6 / 7 + 1) / 3}
@@ -46,7 +46,7 @@ def test_scores_of_a_case_worked_by_hand() -> None:
 @given(PAIRS)
 def test_scores_follow_their_definitions(pair: tuple[np.ndarray, np.ndarray]) -> None:
     truth, mask = pair
-    found = scores(truth, mask)
+    found = compute_scores(truth, mask)
     kept = [(int(t), int(m)) for t, m in zip(truth, mask, strict=True) if t in (1, 2, 3, 4)]
     for name, code in CLASSES.items():
         hits = sum(t == m == code for t, m in kept)
@@ -61,22 +61,22 @@ def test_scores_follow_their_definitions(pair: tuple[np.ndarray, np.ndarray]) ->
 @given(PAIRS, PAIRS)
 def test_counts_of_parts_add_up(one: tuple[np.ndarray, np.ndarray], two: tuple[np.ndarray, np.ndarray]) -> None:
     whole = [np.concatenate(parts) for parts in zip(one, two, strict=True)]
-    np.testing.assert_array_equal(confusion(*whole), confusion(*one) + confusion(*two))
-    assert rates(confusion(*one) + confusion(*two)) == scores(*whole)
+    np.testing.assert_array_equal(count_confusion(*whole), count_confusion(*one) + count_confusion(*two))
+    assert compute_rates(count_confusion(*one) + count_confusion(*two)) == compute_scores(*whole)
 
 
 @given(PAIRS)
 def test_merging_thin_is_scoring_with_thin_relabelled(pair: tuple[np.ndarray, np.ndarray]) -> None:
     relabelled = [np.where(codes == 3, 4, codes) for codes in pair]
-    merged = scores(*pair, merge_thin=True)
-    assert merged == scores(*relabelled)
+    merged = compute_scores(*pair, merge_thin=True)
+    assert merged == compute_scores(*relabelled)
     assert merged["dice"]["semi_transparent"] is None
     assert merged["pixels"]["semi_transparent"] == 0
 
 
 def test_a_perfect_mask_has_perfect_scores() -> None:
     truth = np.array([1, 2, 3, 4, 0])
-    found = scores(truth, truth)
+    found = compute_scores(truth, truth)
     assert all(set(found[key].values()) == {1.0} for key in ("dice", "precision", "recall", "overall_accuracy"))
 
 
@@ -91,7 +91,7 @@ def test_a_perfect_mask_has_perfect_scores() -> None:
 )
 def test_what_cannot_be_scored_is_refused(truth: list[int], mask: list[int], message: str) -> None:
     with pytest.raises(CubeError, match=message):
-        scores(np.array(truth), np.array(mask))
+        compute_scores(np.array(truth), np.array(mask))
 
 
 # files
@@ -101,7 +101,7 @@ def test_files_are_scored_on_one_grid_only(tmp_path: Path) -> None:
     codes = np.arange(24, dtype=np.uint8).reshape(1, 4, 6) % 5
     truth = geotiff(tmp_path / "truth.tif", codes, (None,))
     mask = geotiff(tmp_path / "mask.tif", np.flip(codes, axis=2), (None,))
-    assert evaluate_files(truth, mask) == scores(codes[0], np.flip(codes, axis=2)[0])
+    assert evaluate_files(truth, mask) == compute_scores(codes[0], np.flip(codes, axis=2)[0])
     elsewhere = geotiff(tmp_path / "else.tif", codes, (None,), crs="EPSG:32636")
     with pytest.raises(SceneError, match="EPSG:32636"):
         evaluate_files(truth, elsewhere)

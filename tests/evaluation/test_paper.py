@@ -2,31 +2,31 @@ import copy
 
 import pytest
 
-from kappamask.evaluation.paper import TABLES, Contradiction, class_mix, contradictions, paper
+from kappamask.evaluation.paper import TABLES, Contradiction, class_mix, find_contradictions, read_paper
 
 
 def test_one_cell_of_the_paper_contradicts_its_neighbours() -> None:
-    (found,) = contradictions()
+    (found,) = find_contradictions()
     assert (found.table, found.mask, found.of, found.printed) == ("dice", "Fmask", "cloud", 60)
     assert found.low < 2 * 44 * 60 / (44 + 60) < found.high < 52
 
 
 def test_what_the_erratum_says_is_so() -> None:
-    corrected = copy.deepcopy(paper())
+    corrected = copy.deepcopy(read_paper())
     corrected["dice"]["Fmask"]["cloud"] = 51
-    assert contradictions(corrected) == [
+    assert find_contradictions(corrected) == [
         Contradiction("dice", "Fmask", "all", 61, *(175 / 3 + off for off in (-0.5, 0.5)))
     ]
     corrected["dice"]["Fmask"]["all"] = 58
-    assert contradictions(corrected) == []
-    assert {one.get("mask") for one in paper()["errata"]} == {"Fmask", None}
+    assert find_contradictions(corrected) == []
+    assert {one.get("mask") for one in read_paper()["errata"]} == {"Fmask", None}
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_changed_mean_is_found(table: str) -> None:
-    wrong = copy.deepcopy(paper())
+    wrong = copy.deepcopy(read_paper())
     wrong[table]["MAJA"]["all"] += 2
-    assert (table, "MAJA", "all") in {one[:3] for one in contradictions(wrong)}
+    assert (table, "MAJA", "all") in {one[:3] for one in find_contradictions(wrong)}
 
 
 def test_all_tables_imply_one_mix_of_classes() -> None:
@@ -38,15 +38,15 @@ def test_all_tables_imply_one_mix_of_classes() -> None:
 
 
 def test_masks_are_listed_with_the_classes_that_they_tell() -> None:
-    classes_ = {mask: [*classes] for mask, classes in paper()["dice"].items()}
-    assert all({mask: [*rows] for mask, rows in paper()[table].items()} == classes_ for table in TABLES)
+    classes_ = {mask: [*classes] for mask, classes in read_paper()["dice"].items()}
+    assert all({mask: [*rows] for mask, rows in read_paper()[table].items()} == classes_ for table in TABLES)
     assert classes_["Fmask"] == ["clear", "shadow", "cloud", "all"]
     for mask in ("KappaMask L2A", "KappaMask L1C"):
-        one, other = paper()["dice_binary"][mask], paper()["dice"][mask]
+        one, other = read_paper()["dice_binary"][mask], read_paper()["dice"][mask]
         assert all(one[name] == other[name] for name in ("clear", "cloud"))
 
 
 def test_the_paper_has_its_times_and_architectures() -> None:
-    assert paper()["seconds"]["KappaMask on CPU"] == 10 * 60 + 8
-    best = max(paper()["architectures"], key=lambda row: row["dice"])
+    assert read_paper()["seconds"]["KappaMask on CPU"] == 10 * 60 + 8
+    best = max(read_paper()["architectures"], key=lambda row: row["dice"])
     assert (best["architecture"], best["depth"], best["filters"]) == ("U-Net", 5, 128)

@@ -14,10 +14,10 @@ import pytest
 from kappamask.datasets import Patch
 from kappamask.datasets.patch import GROUNDS
 from kappamask.evaluation.compare import compare
-from kappamask.evaluation.peers import Answer, Peer
 from kappamask.evaluation.strata import COLOURS, STRATA, find_land_cover
-from kappamask.evaluation.summary import summary
+from kappamask.evaluation.summary import summarise_comparison
 from kappamask.evaluation.tables import LABELS, format_csv, format_markdown, make_tables
+from kappamask.evaluation.tools import Answer, Peer
 from kappamask.models import CubeError
 
 BANDS = ("B03", "B04", "B08", "B11", "B12")
@@ -87,7 +87,9 @@ def make_peer(name: str, mask: np.ndarray, scores: np.ndarray | None = None) -> 
 def test_scores_of_a_stratum_are_those_of_its_scenes_alone() -> None:
     alarm = patch(SNOW).truth.copy()
     alarm[:5] = 4
-    found = summary(compare([patch(SNOW, name="a"), patch(FIELD, name="b", group="a")], [make_peer("one", alarm)]))
+    found = summarise_comparison(
+        compare([patch(SNOW, name="a"), patch(FIELD, name="b", group="a")], [make_peer("one", alarm)])
+    )
     (peer,) = found["peers"]
     assert {name: one["scenes"] for name, one in peer["strata"].items()} == {"mixed": 2, "snow": 1}
     assert peer["strata"]["mixed"]["groups"] == 1
@@ -116,7 +118,7 @@ def test_strata_have_intervals_and_differences_in_pairs() -> None:
 
     masks = [Peer(name, name, frozenset({1, 2, 3, 4}), worse_at_some) for name in ("one", "same")]
     masks.append(make_peer("right", truth))
-    found = summary(compare([patch(SNOW, name=name) for name in "abcdef"], masks))
+    found = summarise_comparison(compare([patch(SNOW, name=name) for name in "abcdef"], masks))
     snow = found["peers"][0]["strata"]["snow"]
     assert snow["drawn"] == {"of": "groups", "number": 6}
     low, high = snow["intervals"]["false"]
@@ -136,13 +138,13 @@ def test_shadow_is_not_judged_where_it_is_not_labelled() -> None:
     truth = np.repeat([1, 4], 10)[:, None] * np.ones(10, np.uint8)
     shaded = np.where(np.arange(20)[:, None] < 3, 2, truth).astype(np.uint8)
     certain = np.stack([(shaded == code) * 1.0 for code in (1, 2, 3, 4)])
-    untold = summary(compare([patch(FIELD, tells_shadow=False)], [make_peer("one", shaded, certain)]))
+    untold = summarise_comparison(compare([patch(FIELD, tells_shadow=False)], [make_peer("one", shaded, certain)]))
     assert untold["without_shadow"] == 1
     (peer,) = untold["peers"]
     assert peer["views"]["merged"]["dice"] == {"clear": 1, "shadow": None, "cloud": 1, "all": 1}
     assert peer["calibration_error"] is None, "scores part shadow from clear"
     both = [patch(FIELD, name="a", tells_shadow=False), patch(FIELD, name="b")]
-    (mixed,) = summary(compare(both, [make_peer("one", shaded, certain)]))["peers"]
+    (mixed,) = summarise_comparison(compare(both, [make_peer("one", shaded, certain)]))["peers"]
     assert mixed["views"]["merged"]["dice"]["clear"] == pytest.approx(2 * 170 / (200 + 170))
     assert mixed["views"]["merged"]["dice"]["shadow"] == 0
     assert mixed["calibration_error"] == pytest.approx(0.15)
@@ -160,7 +162,7 @@ def test_the_page_tells_strata_and_what_is_not_labelled(tmp_path: Path) -> None:
     facts = {"dataset": "x", "title": "X", "split": "test", "source": "s", "licence": "l", "judges": "cloud only"}
     compared = compare(patches, peers)
     page = write_comparison(
-        tmp_path / "page.html", [DatasetResult(facts | summary(compared), patches, (peers[0],), {"a": 0})]
+        tmp_path / "page.html", [DatasetResult(facts | summarise_comparison(compared), patches, (peers[0],), {"a": 0})]
     )
     text = page.read_text()
     assert "Labelled classes: cloud only." in text

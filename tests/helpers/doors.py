@@ -8,7 +8,7 @@ import xarray as xr
 
 from kappamask.backend.chunks import apply_neighborhood
 from kappamask.models import load_card
-from kappamask.openeo_process import udf
+from kappamask.openeo_process import make_udf
 from kappamask.scenes import open_scene
 from kappamask.training.simulator.paint import paint_clouds
 from kappamask.udf import cloud_mask
@@ -32,5 +32,5 @@ def mask_locally(cube):
 
 
 def mask_in_chunks(cube, **options):
-    result = apply_neighborhood(cube.assign_attrs(nodata=0), udf(level="L1C"), SIZE, OVERLAP, **options)
+    result = apply_neighborhood(cube.assign_attrs(nodata=0), make_udf(level="L1C"), SIZE, OVERLAP, **options)
     return np.where(np.isnan(result.values), 5, result.values).astype(np.uint8).squeeze()

@@ -15,9 +15,9 @@ import xarray as xr
 from openeo.udf import UdfData, XarrayDataCube
 from openeo.udf.run_code import run_udf_code
 
-from kappamask.openeo_process import udf
+from kappamask.openeo_process import make_udf
 
-SCRIPT = udf().code
+SCRIPT = make_udf().code
 CODE_TAIL = "\n\n# tail that a driver appends\n__kappamask_tail = 1\n"
 BANDS = ["B02", "B03", "B04", "B08", "B8A", "B10", "B11", "B12"]
 CONTEXT = {"schema": 1, "level": "L1C", "model": "compact", "radiometry": "dn_harmonized"}

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappamask.models import CubeError, MissingExtraError
-from kappamask.openeo_process.jobs.areas import Cell, read_area, split_by_zone, split_into_cells
+from kappamask.openeo_process.jobs.areas import read_area
+from kappamask.openeo_process.jobs.cells import Cell, split_by_zone, split_into_cells
 
 BELGIUM = "5.00,51.20,5.05,51.23"
 TRIANGLE = shapely.from_wkt("POLYGON((5 51, 7 51, 6 52, 5 51))")

@@ -15,7 +15,7 @@ from openeo.rest.datacube import PGNode
 from kappamask.backend.processes.callbacks import Callback
 from kappamask.models import CubeError, JobError, load_card
 from kappamask.models.cleaning import read_cleaning
-from kappamask.openeo_process import cloud_mask, fetch, load, submit, udf, unusable
+from kappamask.openeo_process import cloud_mask, fetch, load, make_udf, submit, unusable
 from kappamask.openeo_process.chunks import enlarge_extent
 from kappamask.openeo_process.graph import chunk_arguments
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
@@ -84,10 +84,10 @@ def test_24_context_runtime_and_version_are_on_the_run_udf_node(connection):
         "schema": 1, "model": "compact", "radiometry": "dn_harmonized", "level": "L1C", "scores": True,
         "thresholds": {"cloud": 0.3},
     }  # fmt: skip
-    assert arguments["udf"] == udf().code
+    assert arguments["udf"] == make_udf().code
     assert "apply_datacube" in arguments["udf"]
     with pytest.raises(CubeError, match="No threshold can be set for clouds"):
-        udf(thresholds={"clouds": 0.3})
+        make_udf(thresholds={"clouds": 0.3})
 
 
 CLEANING = {"buffer_m": {"cloud": 60}, "min_object_m2": 900, "sun": (40, 150), "shadow_length_m": 300}
@@ -103,11 +103,11 @@ def test_24_scheme_and_cleaning_are_in_the_context_as_the_udf_reads_them(connect
     options = read_context(context)
     assert options.scheme == "SCL"
     assert options.cleaning == read_cleaning(CLEANING)
-    assert "scheme" not in udf(scheme="KappaMask").context
+    assert "scheme" not in make_udf(scheme="KappaMask").context
     with pytest.raises(CubeError, match="No class scheme 'SLC'"):
-        udf(scheme="SLC")
+        make_udf(scheme="SLC")
     with pytest.raises(CubeError, match="No cleaning option buffer"):
-        udf(buffer=60)
+        make_udf(buffer=60)
 
 
 def test_23_cleaning_has_the_overlap_that_it_needs_and_the_cube_its_margin(connection):

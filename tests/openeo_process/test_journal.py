@@ -9,7 +9,15 @@ from dataclasses import replace
 import pytest
 
 from kappamask.models import JobError
-from kappamask.openeo_process.jobs.journal import ADDED, JobRecord, Journal, State, fingerprint, redact_urls, title_tag
+from kappamask.openeo_process.jobs.journal import (
+    ADDED,
+    JobRecord,
+    Journal,
+    State,
+    compute_fingerprint,
+    redact_urls,
+    title_tag,
+)
 
 
 def part(key: str = "a" * 16, **values) -> JobRecord:
@@ -71,17 +79,22 @@ def test_a_batch_that_is_asked_for_with_another_archive_forgets_what_came_to_not
 
 def test_a_fingerprint_follows_from_what_is_asked():
     asked = ("https://example.org", {"a": {"x": 1, "y": 2}}, {"m": "2G"})
-    assert fingerprint(*asked) == fingerprint("https://example.org/", {"a": {"y": 2, "x": 1}}, {"m": "2G"})
+    assert compute_fingerprint(*asked) == compute_fingerprint(
+        "https://example.org/", {"a": {"y": 2, "x": 1}}, {"m": "2G"}
+    )
     others = [("https://example.com", *asked[1:]), (asked[0], {}, asked[2]), (*asked[:2], {"m": "3G"})]
-    assert len({fingerprint(*asked), *(fingerprint(*other) for other in others)}) == 4
-    assert title_tag(fingerprint(*asked)) in part(fingerprint(*asked)).title
+    assert len({compute_fingerprint(*asked), *(compute_fingerprint(*other) for other in others)}) == 4
+    assert title_tag(compute_fingerprint(*asked)) in part(compute_fingerprint(*asked)).title
 
 
 def test_a_link_that_is_signed_again_asks_for_the_same(tmp_path):
     signed = [{"archives": [f"https://x.org/deps.zip?sig={sig}#kappamask_deps"]} for sig in ("SECRET", "OTHER")]
-    keys = {fingerprint("https://example.org", {}, options) for options in signed}
+    keys = {compute_fingerprint("https://example.org", {}, options) for options in signed}
     assert len(keys) == 1
-    assert fingerprint("https://example.org", {}, {"archives": ["https://x.org/other.zip#kappamask_deps"]}) not in keys
+    assert (
+        compute_fingerprint("https://example.org", {}, {"archives": ["https://x.org/other.zip#kappamask_deps"]})
+        not in keys
+    )
     assert redact_urls(str(signed[0])) == "{'archives': ['https://x.org/deps.zip?…#kappamask_deps']}"
     Journal(tmp_path / "j")
     assert (tmp_path / "j").stat().st_mode & 0o077 == 0

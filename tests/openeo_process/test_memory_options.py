@@ -15,7 +15,7 @@ from kappamask.openeo_process.archive import FOLDER
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
 from kappamask.openeo_process.job_options import MB, Load, check_memory, largest_load, parse_gigabytes
 from kappamask.openeo_process.jobs.request import Request
-from kappamask.openeo_process.publish import publication
+from kappamask.openeo_process.publish import make_publication
 
 PLACE = "https://example.org/p.json"
 CARD = load_card("compact")
@@ -107,7 +107,7 @@ def test_a_batch_and_the_published_process_ask_for_their_own_network(networks):
     asked = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), heavy, "3.11")
     asked = replace(asked, bands=CARD.bands, scores=True)
     assert asked.load == largest_load(heavy)
-    options = publication(heavy, namespace=PLACE, archive="https://example.org/a.zip", backend="x")
+    options = make_publication(heavy, namespace=PLACE, archive="https://example.org/a.zip", backend="x")
     for found in (asked.job_options, options.process["default_job_options"], options.benchmark["job_options"]):
         assert parse_gigabytes(found[NAMES[1]]) > 3
 

@@ -21,7 +21,7 @@ from kappamask.backend.server import running_server
 from kappamask.models import CubeError, JobError, load_card
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask
-from kappamask.openeo_process.publish import PROCESS_ID, publication
+from kappamask.openeo_process.publish import PROCESS_ID, make_publication
 from kappamask.udf import clean
 from kappamask.udf import cloud_mask as cloud_mask_here
 
@@ -146,7 +146,7 @@ def test_documents_have_their_shape(kappamask, tmp_path):
 
 @pytest.mark.parametrize("scores", [False, True])
 def test_it_runs_where_it_is_called_by_name(tmp_path, scores):
-    made = publication(CARD, namespace=PLACE, archive=ARCHIVE, backend="x", python=PYTHON).process
+    made = make_publication(CARD, namespace=PLACE, archive=ARCHIVE, backend="x", python=PYTHON).process
     made = {key: value for key, value in made.items() if key != "default_job_options"}  # the archive is not there
     (tmp_path / "kappamask.json").write_text(json.dumps(made))
     (tmp_path / "scenes").mkdir()
@@ -168,7 +168,7 @@ def test_it_runs_where_it_is_called_by_name(tmp_path, scores):
 
 
 def test_chunks_overlap_for_the_largest_buffer_and_the_schema_says_which_it_is():
-    process = publication(CARD, namespace=PLACE, archive=ARCHIVE, backend="x").process
+    process = make_publication(CARD, namespace=PLACE, archive=ARCHIVE, backend="x").process
     (buffer,) = (one for one in process["parameters"] if one["name"] == "buffer")
     assert buffer["schema"] == {"type": "number", "minimum": 0, "maximum": 160}
     assert "160 at most" in buffer["description"]
@@ -177,14 +177,14 @@ def test_chunks_overlap_for_the_largest_buffer_and_the_schema_says_which_it_is()
     assert {one["value"] for one in chunks["overlap"]} == {80} == {run["arguments"]["context"]["overlap"]}
     assert 80 - CARD.overlap >= read_cleaning({"buffer_m": buffer["schema"]["maximum"]}).support_px(10)
     with pytest.raises(CubeError, match="1440 m"):
-        publication(CARD, namespace=PLACE, archive=ARCHIVE, backend="x", largest_buffer_m=1500)
+        make_publication(CARD, namespace=PLACE, archive=ARCHIVE, backend="x", largest_buffer_m=1500)
 
 
 def test_a_buffer_is_exact_up_to_the_largest_and_refused_beyond(tmp_path, monkeypatch):
     """A scene of 16 chunks with clouds across their seams has the whole scene's mask."""
     monkeypatch.setenv("KAPPAMASK_CACHE", str(tmp_path / "models"))
     card = write_model(tmp_path / "models" / "brightness", **{"kappamask:window": 96})
-    made = publication(card, namespace=PLACE, archive=ARCHIVE, backend="x", python=PYTHON).process
+    made = make_publication(card, namespace=PLACE, archive=ARCHIVE, backend="x", python=PYTHON).process
     made = {key: value for key, value in made.items() if key != "default_job_options"}  # the archive is not there
     (tmp_path / "kappamask.json").write_text(json.dumps(made))
     numbers = np.full((len(card.bands), 200, 200), 1500, np.uint16)
@@ -238,4 +238,4 @@ def test_it_can_be_kept_in_an_account(kappamask, tmp_path, monkeypatch):
 def test_what_nobody_could_call_is_not_published(change, fact):
     given = {"namespace": PLACE, "archive": ARCHIVE, "backend": "x"} | change
     with pytest.raises(JobError, match=fact):
-        publication(CARD, **given)
+        make_publication(CARD, **given)

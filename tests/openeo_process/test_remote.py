@@ -22,28 +22,15 @@ from remote import DATE, DATES, INSIDE, WIDE, back_end, jobs_of
 
 from kappamask.models import load_card
 from kappamask.openeo_process.archive import build
-from kappamask.openeo_process.graph import level_from_collection
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.retry import RetryPolicy
+from kappamask.openeo_process.levels import level_from_collection
 from kappamask.workflows.batch_driving import move_results, refetch_if_damaged
 from kappamask.workflows.batch_results import JOB_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 KAPPAMASK = Path(sys.executable).parent / "kappamask"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with back_end(tmp_path_factory.mktemp("scenes")) as running:
-        yield running
-
-
-@pytest.fixture
-def account(server, monkeypatch):
-    monkeypatch.setenv("OPENEO_AUTH_METHOD", "basic")
-    monkeypatch.setenv("KAPPAMASK_USER", server.user)
-    monkeypatch.setenv("KAPPAMASK_PASSWORD", server.password)
 
 
 def words(url, tmp_path, *more, area=INSIDE, dates=DATES):

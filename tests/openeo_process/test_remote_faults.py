@@ -24,7 +24,7 @@ from files import geotiff
 from kappamask.backend.server import Server, running_server
 from kappamask.openeo_process import cloud_mask
 from kappamask.openeo_process.jobs.download import iter_valid_files
-from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, fingerprint, title_tag
+from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, compute_fingerprint, title_tag
 
 RUNS = int(os.environ.get("KAPPAMASK_FAULT_RUNS", "6"))
 PARTS, KILLS, SHARE = 2, 3, 0.3
@@ -67,7 +67,13 @@ def plan_jobs(server: Server, url: str, run: int, folder: Path) -> list[JobRecor
     asked = json.dumps(graph(server, run))
     return [
         JobRecord(
-            fingerprint(url, json.loads(asked), {"part": i}), "run", f"part{i}", url, asked, "{}", str(folder / f"{i}")
+            compute_fingerprint(url, json.loads(asked), {"part": i}),
+            "run",
+            f"part{i}",
+            url,
+            asked,
+            "{}",
+            str(folder / f"{i}"),
         )
         for i in range(PARTS)
     ]

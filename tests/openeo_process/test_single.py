@@ -1,9 +1,8 @@
 """Jobs of the caller's own graph: recorded before they are created, and paid once."""
 
 import openeo
-import pytest
 from faults import Script, spoil_requests
-from remote import DATES, PYTHON, back_end, jobs_of
+from remote import DATES, PYTHON, jobs_of
 
 from kappamask.openeo_process import cloud_mask, fetch, submit
 from kappamask.openeo_process.jobs.journal import Journal, State, locate_journal
@@ -11,12 +10,6 @@ from kappamask.openeo_process.jobs.retry import RetryPolicy
 
 QUICK = RetryPolicy(create_grace_s=0.2, first_s=0.1)
 OPTIONS = {"options": {"max-executors": 2}, "report": None}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with back_end(tmp_path_factory.mktemp("scenes")) as running:
-        yield running
 
 
 def mask_of(server, url=None):

@@ -16,13 +16,13 @@ import pytest
 import rasterio
 from command import one_sentence
 from faults import FaultPlan, spoil_requests
-from remote import DATE, DATES, WIDE, back_end, jobs_of, log_in
+from remote import DATE, DATES, WIDE, jobs_of, log_in
 
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
 from kappamask.openeo_process.jobs.download import find_bounds, find_link, list_assets
-from kappamask.openeo_process.jobs.journal import Journal, State, fingerprint
+from kappamask.openeo_process.jobs.journal import Journal, State, compute_fingerprint
 from kappamask.openeo_process.jobs.record import UNSAID
 from kappamask.openeo_process.jobs.request import TEST_JOB
 from kappamask.openeo_process.results import (
@@ -88,19 +88,6 @@ class Stac11(FaultPlan):
         elif self.costs is not None and method == "GET" and path.rpartition("/")[0].endswith("/jobs"):
             content = json.dumps({**json.loads(content), "costs": self.costs}).encode()
         return content
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with back_end(tmp_path_factory.mktemp("scenes")) as running:
-        yield running
-
-
-@pytest.fixture
-def account(server, monkeypatch):
-    monkeypatch.setenv("OPENEO_AUTH_METHOD", "basic")
-    monkeypatch.setenv("KAPPAMASK_USER", server.user)
-    monkeypatch.setenv("KAPPAMASK_PASSWORD", server.password)
 
 
 def words(url, tmp_path, *more, area=WIDE, part_km=1):
@@ -187,7 +174,7 @@ def rewrite_as_released(part, book):
     options = {name: value for name, value in json.loads(part.options).items() if name not in UNSAID}
     with sqlite3.connect(book.path) as file:
         file.execute("UPDATE part SET options = ? WHERE fingerprint = ?", (json.dumps(options), part.fingerprint))
-    assert fingerprint(part.backend, json.loads(part.graph), options) == part.fingerprint
+    assert compute_fingerprint(part.backend, json.loads(part.graph), options) == part.fingerprint
 
 
 @pytest.mark.parametrize("again", ["resume", "submit"])
@@ -367,11 +354,11 @@ def test_the_shape_of_results_is_stated_and_makes_no_job_another():
     assert {name: JOB_OPTIONS[name] for name in UNSAID} == UNSAID == {"stac-version": "1.0"}
     asked = job_options("https://example.org/deps.zip")
     unsaid = {name: value for name, value in asked.items() if name not in UNSAID}
-    keys = [fingerprint("https://example.org", {"a": 1}, options) for options in (asked, unsaid)]
+    keys = [compute_fingerprint("https://example.org", {"a": 1}, options) for options in (asked, unsaid)]
     assert keys == ["5ed203b10c48a962"] * 2
     chosen = job_options("https://example.org/deps.zip", **{"stac-version": 1.1})
     assert chosen["stac-version"] == "1.1", "as back-ends compare it; typed on the command line it is a number"
-    assert fingerprint("https://example.org", {"a": 1}, chosen) not in keys
+    assert compute_fingerprint("https://example.org", {"a": 1}, chosen) not in keys
 
 
 def test_dates_are_counted_once(tmp_path):

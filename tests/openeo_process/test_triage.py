@@ -11,7 +11,7 @@ import pytest
 
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.connection import check_backend
-from kappamask.openeo_process.jobs.areas import Cell
+from kappamask.openeo_process.jobs.cells import Cell
 from kappamask.openeo_process.jobs.cost import estimate_acquisitions, estimate_savings, make_plan, measured_credits
 from kappamask.openeo_process.jobs.failures import FAILURES, explain_failure, find_hint
 from kappamask.openeo_process.jobs.journal import JobRecord
@@ -111,7 +111,7 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 from kappamask.models import load_card
-from kappamask.openeo_process.jobs.areas import Cell
+from kappamask.openeo_process.jobs.cells import Cell
 from kappamask.openeo_process.jobs.request import Request, compute_batch_id
 card = replace(load_card("compact"), folder=Path(sys.argv[1]))
 asked = Request("https://example.org", "S2", ("2025-05-01", "2025-05-11"), card, "3.11", archive=sys.argv[1])

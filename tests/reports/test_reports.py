@@ -22,14 +22,14 @@ from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import RasterExtension
 from pystac.validation import validate_dict
 
-from kappamask.evaluation import confusion
+from kappamask.evaluation import count_confusion
 from kappamask.models import CubeError, SceneError, load_card
 from kappamask.models.schemes import scheme_names
-from kappamask.reports import shares, stac_item, style, write_page, write_stac, write_style
-from kappamask.reports.class_shares import meanings
-from kappamask.reports.footprint import footprint
-from kappamask.reports.page import agreement, read_scores
-from kappamask.scenes import open_scene, quicklook, read_mask, write_mask
+from kappamask.reports import count_shares, make_stac_item, make_style, write_page, write_stac, write_style
+from kappamask.reports.class_shares import map_codes
+from kappamask.reports.footprint import trace_footprint
+from kappamask.reports.page import measure_agreement, read_scores
+from kappamask.scenes import open_scene, read_mask, write_mask, write_quicklook
 from kappamask.scenes.statistics import to_classes
 from kappamask.udf import cloud_mask, from_scheme, to_scheme
 from kappamask.udf.schemes import CLEAR, SHADOW, flag_attributes
@@ -66,7 +66,7 @@ def mask_file(tmp_path: Path) -> Path:
 @given(st.lists(st.sampled_from([0, 1, 2, 3, 4, 5, 255]), min_size=1, max_size=60), st.booleans())
 def test_shares_are_of_the_valid_pixels(values: list[int], lazy: bool) -> None:
     mask = mask_of(np.array([values], np.uint8))
-    found = shares(mask.chunk(x=25) if lazy else mask)
+    found = count_shares(mask.chunk(x=25) if lazy else mask)
     valid = [value for value in values if value in (1, 2, 3, 4)]
     assert (found.area, found.valid) == (len(values) - values.count(255), len(valid))
     assert found.nodata == values.count(255)
@@ -81,7 +81,7 @@ def test_shares_are_of_the_valid_pixels(values: list[int], lazy: bool) -> None:
 
 def test_a_code_without_a_name_is_an_error() -> None:
     with pytest.raises(SceneError, match=r"2 pixels .*0, 1, 2, 3, 4, 5 and 255"):
-        shares(mask_of(np.array([[1, 7, 9]], np.uint8)))
+        count_shares(mask_of(np.array([[1, 7, 9]], np.uint8)))
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_a_code_without_a_name_is_an_error() -> None:
 )
 def test_names_of_other_schemes_are_understood(names: str, codes: str) -> None:
     mask = mask_of(flag_values=np.arange(len(names.split())), flag_meanings=names, flag_colors="")
-    assert [*meanings(mask).values()] == [*map(int, codes.split())]
+    assert [*map_codes(mask).values()] == [*map(int, codes.split())]
 
 
 def test_a_scheme_without_shadow_has_no_share_of_it() -> None:
     mask = mask_of(np.array([[0, 1, 1, 0]], np.uint8), flag_values=[0, 1], flag_meanings="clear cloud", flag_colors="")
-    found = shares(mask)
+    found = count_shares(mask)
     assert (found.percent_of([SHADOW]), found.cloud_cover, found.clouds) == (None, 50, "cloud")
 
 
@@ -110,9 +110,9 @@ def test_agreement_counts_as_the_evaluation_does(seed: int, height: int) -> None
     rng = np.random.default_rng(seed)
     reference, found = (rng.integers(0, 6, (height, 3)).astype(np.uint8) for _ in range(2))
     reference[0, 0], found[0, 0] = CLEAR, CLEAR
-    result = agreement(mask_of(found).chunk(y=100), mask_of(reference))
+    result = measure_agreement(mask_of(found).chunk(y=100), mask_of(reference))
     assert result is not None
-    np.testing.assert_array_equal(result.counts, confusion(reference, found)[:, :4])
+    np.testing.assert_array_equal(result.counts, count_confusion(reference, found)[:, :4])
     both = np.isin(reference, [1, 2, 3, 4]) & np.isin(found, [1, 2, 3, 4])
     assert result.pixels == both.sum()
     assert result.percent == pytest.approx(100 * (reference == found)[both].mean())
@@ -120,23 +120,23 @@ def test_agreement_counts_as_the_evaluation_does(seed: int, height: int) -> None
 
 def test_agreement_is_between_classes_of_like_meaning() -> None:
     scl = mask_of(np.array([[4, 3, 10, 9, 0, 11]], np.uint8), **SCL)
-    result = agreement(mask_of(np.array([[1, 2, 3, 4, 4, 1]], np.uint8)), scl)
+    result = measure_agreement(mask_of(np.array([[1, 2, 3, 4, 4, 1]], np.uint8)), scl)
     assert result is not None
     assert (result.pixels, result.percent) == (5, 100)
-    assert agreement(mask_of(np.array([[5]], np.uint8)), mask_of(np.array([[1]], np.uint8))) is None
+    assert measure_agreement(mask_of(np.array([[5]], np.uint8)), mask_of(np.array([[1]], np.uint8))) is None
     with pytest.raises(SceneError, match="one grid"):
-        agreement(mask_of(np.array([[5]], np.uint8)), scl)
+        measure_agreement(mask_of(np.array([[5]], np.uint8)), scl)
 
 
 @pytest.mark.parametrize("name", [name for name in scheme_names() if name != "KappaMask"])
 def test_masks_of_all_schemes_are_reported(tmp_path: Path, name: str) -> None:
     (path,) = write_mask(to_scheme(mask_of(), name), tmp_path / "m_20180202.tif")
     written = to_classes(read_mask(path))
-    own = shares(from_scheme(read_mask(path), name))
-    found = shares(written)
+    own = count_shares(from_scheme(read_mask(path), name))
+    found = count_shares(written)
     assert found.cloud_cover == pytest.approx(own.cloud_cover)
     assert found.percent_of([CLEAR]) == pytest.approx(own.percent_of([CLEAR]))
-    item = stac_item(path)
+    item = make_stac_item(path)
     assert item.properties["eo:cloud_cover"] == pytest.approx(own.cloud_cover, abs=1e-4)
     assert item.properties["kappamask:scheme"] == name
     assert ("classification:classes" in item.assets["mask"].extra_fields) == (name != "bits")
@@ -160,7 +160,7 @@ def test_a_footprint_is_a_geojson_polygon_wherever_it_lies(zone: int, north: boo
     steps = np.arange(11) * 10_980.0
     coords = {"y": y - steps, "x": west + steps}
     mask = xr.DataArray(np.zeros((11, 11), np.uint8), coords=coords, dims=("y", "x"))
-    found = footprint(mask.rio.write_crs(f"EPSG:{(32600 if north else 32700) + zone}"))
+    found = trace_footprint(mask.rio.write_crs(f"EPSG:{(32600 if north else 32700) + zone}"))
     rings = found.geometry["coordinates"]
     rings = [ring[0] for ring in rings] if found.geometry["type"] == "MultiPolygon" else rings
     assert found.geometry["type"] == ("Polygon" if len(rings) == 1 else "MultiPolygon")
@@ -177,7 +177,7 @@ def test_a_footprint_is_a_geojson_polygon_wherever_it_lies(zone: int, north: boo
 
 def test_a_mask_across_the_antimeridian_is_cut_there() -> None:
     mask = xr.DataArray(np.zeros((2, 4)), coords={"y": [1.5, 0.5], "x": [178.5, 179.5, 180.5, 181.5]}, dims=("y", "x"))
-    found = footprint(mask.rio.write_crs("EPSG:4326"))
+    found = trace_footprint(mask.rio.write_crs("EPSG:4326"))
     assert found.bbox == [178, 0, -178, 2]
     assert [{abs(x) <= 180 for x, _ in part[0]} for part in found.geometry["coordinates"]] == [{True}, {True}]
 
@@ -185,14 +185,14 @@ def test_a_mask_across_the_antimeridian_is_cut_there() -> None:
 def test_coordinates_that_no_place_has_are_an_error() -> None:
     far = mask_of().assign_coords(x=1e30 + 1e29 * np.arange(80.0))
     with pytest.raises(SceneError, match="are not in its CRS EPSG:32635"):
-        footprint(far)
+        trace_footprint(far)
 
 
 # STAC
 
 
 def test_a_stac_item_says_what_the_mask_is(mask_file: Path) -> None:
-    counted = shares(read_mask(mask_file))
+    counted = count_shares(read_mask(mask_file))
     path = write_stac(mask_file, files={"style": write_style(mask_file)})
     assert path.name == "mask_20180202T105249.json"
     assert validate_dict(json.loads(path.read_text()), extensions=[]), "valid by the schema in pystac"
@@ -209,7 +209,7 @@ def test_a_stac_item_says_what_the_mask_is(mask_file: Path) -> None:
 
 
 def test_a_stac_item_places_the_mask(mask_file: Path) -> None:
-    item = stac_item(mask_file)
+    item = make_stac_item(mask_file)
     projection = ProjectionExtension.ext(item)
     with rasterio.open(mask_file) as dataset:
         assert projection.epsg == dataset.crs.to_epsg()
@@ -241,19 +241,19 @@ def test_a_stac_item_describes_the_files(mask_file: Path) -> None:
 def test_a_stac_item_takes_from_the_scene_what_the_mask_does_not_tell(tmp_path: Path) -> None:
     (path,) = write_mask(mask_of(), tmp_path / "mask.tif")
     with pytest.raises(SceneError, match=r"mask.tif has no date"):
-        stac_item(path)
+        make_stac_item(path)
     scene = cube(datetime="2021-05-27T10:20:21+02:00", platform="Sentinel-2B", level="L1C", tile="35VME")
-    item = stac_item(path, scene=scene)
+    item = make_stac_item(path, scene=scene)
     assert item.datetime.isoformat() == "2021-05-27T08:20:21+00:00"
     assert (item.common_metadata.platform, item.properties["grid:code"]) == ("sentinel-2b", "MGRS-35VME")
     with pytest.raises(SceneError, match="'yesterday'; needed is ISO 8601"):
-        stac_item(path, scene=cube(datetime="yesterday"))
+        make_stac_item(path, scene=cube(datetime="yesterday"))
 
 
 def test_a_mask_without_a_place_has_an_item_without_geometry(tmp_path: Path) -> None:
     bare = mask_of().drop_vars(["x", "y", "spatial_ref"])
     (path,) = write_mask(bare, tmp_path / "m_20180202.nc")
-    item = stac_item(path)
+    item = make_stac_item(path)
     assert (item.geometry, item.bbox, ProjectionExtension.ext(item).epsg) == (None, None, None)
     assert ProjectionExtension.ext(item).shape == [96, 80]
     validate_dict(item.to_dict(include_self_link=False), extensions=[])
@@ -263,14 +263,14 @@ def test_scores_keep_their_scale_in_the_item_and_on_the_page(mask_file: Path) ->
     stored = np.full((2, 96, 80), 100, np.uint8)
     stored[:, 0] = 255
     scores = geotiff(mask_file.with_name("s.tif"), stored, ("clear", "cloud"), scale=(0.005, 0.25), nodata=255)
-    bands = RasterExtension.ext(stac_item(mask_file, files={"scores": scores}).assets["scores"]).bands
+    bands = RasterExtension.ext(make_stac_item(mask_file, files={"scores": scores}).assets["scores"]).bands
     assert [(b.scale, b.offset, b.nodata, b.properties["name"]) for b in bands] == [
         (0.005, 0.25, 255, "clear"), (0.005, 0.25, 255, "cloud")
     ]  # fmt: skip
     plain = write_mask(
         mask_of(), mask_file, scores=xr.concat([mask_of() / 5] * 2, "class").assign_coords({"class": ["a", "b"]})
     )
-    item = stac_item(mask_file, files={"scores": plain[1]}).to_dict(include_self_link=False)
+    item = make_stac_item(mask_file, files={"scores": plain[1]}).to_dict(include_self_link=False)
     assert "NaN" not in json.dumps(item), "JSON has no such number"
     found = read_scores(scores)
     assert (found.dtype, found["class"].values.tolist()) == (np.float32, ["clear", "cloud"])
@@ -313,7 +313,7 @@ def test_a_style_has_the_names_and_colours_of_the_card(mask_file: Path) -> None:
 def test_a_style_follows_other_schemes_through_a_file(tmp_path: Path) -> None:
     scl = mask_of(np.array([[4, 3, 10], [9, 0, 11]], np.uint8), **SCL)
     (path,) = write_mask(scl, tmp_path / "scl.tif")
-    assert entries(style(read_mask(path))) == [
+    assert entries(make_style(read_mask(path))) == [
         (value, name.replace("_", " "), colour)
         for value, name, colour in zip(range(12), SCL["flag_meanings"].split(), SCL["flag_colors"].split(), strict=True)
     ]
@@ -321,7 +321,7 @@ def test_a_style_follows_other_schemes_through_a_file(tmp_path: Path) -> None:
 
 def test_flags_that_contradict_each_other_are_an_error() -> None:
     with pytest.raises(SceneError, match="flag_values 0 1 2, 2 flag_meanings"):
-        style(mask_of(flag_values=[0, 1, 2], flag_meanings="clear cloud", flag_colors=""))
+        make_style(mask_of(flag_values=[0, 1, 2], flag_meanings="clear cloud", flag_colors=""))
 
 
 # page
@@ -413,7 +413,7 @@ def test_report_of_one_mask(kappamask, mask_file: Path) -> None:
     summary = json.loads(done.out)
     made = [folder / "m.html", mask_file.with_suffix(".qml"), mask_file.with_suffix(".json")]
     assert summary["files"] == [*map(str, made)]
-    assert summary["cloud_cover"] == pytest.approx(shares(read_mask(mask_file)).cloud_cover)
+    assert summary["cloud_cover"] == pytest.approx(count_shares(read_mask(mask_file)).cloud_cover)
     assert set(pystac.Item.from_file(str(made[2])).assets) == {"mask", "page", "style"}
     plain = kappamask("report", mask_file, "-o", folder / "m.html")
     assert plain.out.startswith("cloud cover ")
@@ -442,7 +442,7 @@ def test_report_of_bits_and_of_a_scene_without_names(kappamask, tmp_path: Path) 
     scene = geotiff(tmp_path / "s_L1C.tif", digits(3), (None, None, None))
     done = kappamask("report", path, "-o", tmp_path / "m.html", "--scene", scene, "--bands", "B02, B3,B04", "--json")
     assert done.code == 0, done.err
-    assert json.loads(done.out)["cloud_cover"] == pytest.approx(shares(mask_of()).cloud_cover)
+    assert json.loads(done.out)["cloud_cover"] == pytest.approx(count_shares(mask_of()).cloud_cover)
     assert (tmp_path / "m.html").read_text().count("<img") == 3
 
 
@@ -474,8 +474,8 @@ def test_a_report_that_fails_says_why(
 
 
 def test_a_quicklook_may_be_an_asset(mask_file: Path) -> None:
-    drawn = quicklook(cube(), read_mask(mask_file), mask_file.with_suffix(".png"))
-    asset = stac_item(mask_file, files={"quicklook": drawn}).assets["quicklook"]
+    drawn = write_quicklook(cube(), read_mask(mask_file), mask_file.with_suffix(".png"))
+    asset = make_stac_item(mask_file, files={"quicklook": drawn}).assets["quicklook"]
     assert (asset.media_type, asset.roles) == ("image/png", ["overview"])
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappamask.models import SceneError, load_card
-from kappamask.reports import is_series, read_series, rows, scenes_of, write_series, write_table
-from kappamask.reports.render import percent
+from kappamask.reports import is_series, make_rows, match_scenes, read_series, write_series, write_table
+from kappamask.reports.render import format_percent
 from kappamask.scenes import open_scene, write_mask
 from kappamask.udf import cloud_mask
 from kappamask.udf.schemes import flag_attributes
@@ -108,7 +108,11 @@ def test_the_table_has_a_row_for_each_mask(folder: Path, tmp_path: Path) -> None
     with path.open(newline="") as file:
         found = [*csv.DictReader(file)]
     assert [row["file"] for row in found] == [one.name for one in dates]
-    assert [float(row["cloud_cover"]) for row in found] == [row["cloud_cover"] for row in rows(dates)] == [10, 100, 30]
+    assert (
+        [float(row["cloud_cover"]) for row in found]
+        == [row["cloud_cover"] for row in make_rows(dates)]
+        == [10, 100, 30]
+    )
     assert found[0]["datetime"] == "2020-01-05T10:11:12Z"
     assert float(found[0]["clear"]) + float(found[0]["cloud"]) == 100
 
@@ -117,7 +121,7 @@ def test_a_date_without_data_has_no_number(folder: Path, tmp_path: Path) -> None
     empty = mask_of(0).copy(data=np.full((20, 20), 5, np.uint8))
     write_mask(empty, folder / "d_20200303.tif")
     dates = read_series(folder)
-    assert (rows(dates)[-1]["cloud_cover"], rows(dates)[-1]["missing"]) == (None, 100)
+    assert (make_rows(dates)[-1]["cloud_cover"], make_rows(dates)[-1]["missing"]) == (None, 100)
     assert ",400,0,0,,0.0,,,,,100.0" in write_table(tmp_path / "cover.csv", dates).read_text()
     page = write_series(tmp_path / "s.html", dates).read_text()
     assert page.count('<div class="nothing"') == 1
@@ -125,11 +129,11 @@ def test_a_date_without_data_has_no_number(folder: Path, tmp_path: Path) -> None
 
 @given(st.floats(0, 100))
 def test_percentages_never_pretend(value: float) -> None:
-    shown = percent(value)
+    shown = format_percent(value)
     assert (shown == "0.0 %") == (value == 0)
     assert (shown == "100.0 %") == (value == 100)
     assert float(shown.strip("<> %")) == pytest.approx(value, abs=0.1)
-    assert percent(None) == percent(float("nan")) == "–"
+    assert format_percent(None) == format_percent(float("nan")) == "–"
 
 
 # scenes
@@ -143,21 +147,21 @@ def test_a_mask_finds_its_scene_by_day_and_grid(folder: Path, tmp_path: Path) ->
     geotiff(scenes / "S2_L1C_20200115.tif", digits(4, 20, 30))
     geotiff(scenes / "S2_L1C_20200301.tif", digits(4, 20, 20))
     dates = read_series(folder)
-    found = scenes_of(dates, scenes)
+    found = match_scenes(dates, scenes)
     assert [scene is not None for scene in found] == [True, False, False]
     np.testing.assert_array_equal(found[0].values, digits(4, 20, 20))
     page = write_series(tmp_path / "s.html", dates, scenes=found).read_text()
     assert page.count("no scene") == 2
     assert page.count("<img") == 4
     with pytest.raises(SceneError, match=r"No scene.*day.*grid"):
-        scenes_of(dates[1:], scenes)
+        match_scenes(dates[1:], scenes)
 
 
 def test_scenes_may_be_a_cube_of_dates(tmp_path: Path) -> None:
     stack = xr.concat([cube(digits(4, 20, 20) + 9 * i) for i in range(3)], xr.Variable("t", DAYS)).rename("dn")
     stack.assign_attrs(level="L1C").to_netcdf(tmp_path / "scenes.nc", engine="h5netcdf")
     write_mask(series_of(10, 100, 30), tmp_path / "masks.nc")
-    found = scenes_of(read_series(tmp_path / "masks.nc"), tmp_path / "scenes.nc")
+    found = match_scenes(read_series(tmp_path / "masks.nc"), tmp_path / "scenes.nc")
     assert [int(scene.values.min()) for scene in found] == [300, 309, 318]
 
 
@@ -216,7 +220,7 @@ def test_thirty_real_dates(shared_data: Path, tmp_path: Path) -> None:
     stack.assign_attrs(level="L2A").to_netcdf(tmp_path / "scenes.nc", engine="h5netcdf")
     masks = cloud_mask(open_scene(tmp_path / "scenes.nc"), radiometry="dn_harmonized")
     dates = read_series(write_mask(masks, tmp_path / "masks.nc")[0])
-    page = write_series(tmp_path / "s.html", dates, scenes=scenes_of(dates, tmp_path / "scenes.nc"))
+    page = write_series(tmp_path / "s.html", dates, scenes=match_scenes(dates, tmp_path / "scenes.nc"))
     assert page.read_text().count("<img") == 60
     assert page.stat().st_size < 2_000_000
     covers = [one.counted.cloud_cover for one in dates]

@@ -14,8 +14,9 @@ from stacs import raw_item, write_item
 
 from kappamask.files.geojson import box_geometry, join_boxes, split_box
 from kappamask.models import CubeError, SceneError
-from kappamask.openeo_process.jobs.areas import read_area, split_into_cells
-from kappamask.reports.footprint import footprint
+from kappamask.openeo_process.jobs.areas import read_area
+from kappamask.openeo_process.jobs.cells import split_into_cells
+from kappamask.reports.footprint import trace_footprint
 from kappamask.scenes import class_statistics
 from kappamask.scenes.readers.stac import open_stac
 
@@ -50,7 +51,7 @@ def test_a_box_is_cut_where_its_west_is_larger_than_its_east() -> None:
 
 @across
 def test_statistics_in_the_box_and_the_outline_of_an_item(crs: str) -> None:
-    place = footprint(mask(crs))
+    place = trace_footprint(mask(crs))
     assert place.bbox[0] > place.bbox[2]
     all_pixels = mask(crs).size
     assert class_statistics(mask(crs), place.geometry).pixels.item() == pytest.approx(all_pixels, rel=0.01)
@@ -72,7 +73,7 @@ def test_items_are_cut_to_the_box(tmp_path: Path, crs: str) -> None:
     for number, band in enumerate(BANDS):
         geotiff(tmp_path / f"{band}.tif", digits(4, 96, 96)[[number]], (None,), crs=crs, transform=corner)
     item = write_item(tmp_path, raw_item({b: {"href": f"./{b}.tif", "type": "image/tiff"} for b in BANDS}), "i.json")
-    west, south, east, north = footprint(like).bbox
+    west, south, east, north = trace_footprint(like).bbox
     np.testing.assert_array_equal(open_stac(item, bbox=(west, south, east, north)), digits(4, 96, 96))
     middle = (south + north) / 2
     part = open_stac(item, bbox=(west, south, east, middle))
@@ -146,7 +147,7 @@ def test_few_jobs_of_a_polygon_that_is_not_cut_are_asked_about_too() -> None:
 @across
 def test_statistics_in_a_polygon_that_is_not_cut_are_asked_about(crs: str) -> None:
     """Taken the long way round, it would hold the pixels that it leaves out."""
-    west, south, east, north = footprint(mask(crs)).bbox
+    west, south, east, north = trace_footprint(mask(crs)).bbox
     west, east = west + 0.005, east - 0.005
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     for area, system in (({"type": "Polygon", "coordinates": [ring]}, None), (shapely.Polygon(ring), "EPSG:4326")):
@@ -181,7 +182,7 @@ def test_areas_just_below_the_ends_of_the_tiles() -> None:
 def test_the_outline_around_a_pole(crs: str, latitude: int) -> None:
     places = 10_000.0 * (np.arange(40) - 19.5)
     grid = xr.DataArray(np.ones((40, 40), np.uint8), dims=("y", "x"), coords={"y": -places, "x": places})
-    found = footprint(grid.rio.write_crs(crs))
+    found = trace_footprint(grid.rio.write_crs(crs))
     shape = shapely.geometry.shape(found.geometry)
     assert shape.is_valid
     assert (found.bbox[0], found.bbox[2]) == pytest.approx((-180, 180))

@@ -11,7 +11,7 @@ from rasterio.transform import Affine, from_origin
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene, write_mask
 from kappamask.scenes.grid import halve_grid, read_grid, to_coordinates, to_rasterio_crs
-from kappamask.scenes.mosaic import mosaic
+from kappamask.scenes.mosaic import join_masks
 from kappamask.scenes.writers.masks import read_mask
 
 LAEA = "+proj=laea +lat_0=52 +lon_0=10 +ellps=bessel +towgs84=598.1,73.7,418.2,0.202,0.045,-2.455,6.7 +units=m"
@@ -58,7 +58,7 @@ def test_masks_are_put_together_to_within_what_files_round(tmp_path: Path, apart
     write_mask(codes.assign_coords(x=codes["x"] + 80 * apart), paths[1])
     if not fits:
         with pytest.raises(SceneError, match=r"b\.tif"):
-            mosaic(paths)
+            join_masks(paths)
         return
-    whole = mosaic(paths)
+    whole = join_masks(paths)
     np.testing.assert_array_equal(whole, np.concatenate([read_mask(path) for path in paths], axis=1))

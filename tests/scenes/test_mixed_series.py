@@ -107,7 +107,7 @@ def test_a_date_that_is_cut_out_is_read_by_its_own_facts(tmp_path, brightness):
         assert (given.values == expected).all()
 
 
-@pytest.mark.parametrize("text", ["", "none", "[1]", "3"])
+@pytest.mark.parametrize("text", ["", "none", "[1]", "3", "[" * 100_000])
 def test_facts_that_are_no_json_object_are_refused(tmp_path, brightness, text):
     scene = write_scene(tmp_path / "a.tif", 0, processing_baseline="03.01")
     for facts in (text, ("t", [text, "{}"])):

@@ -17,7 +17,7 @@ from rasterio.transform import Affine, from_origin
 from kappamask.models import SceneError
 from kappamask.reports.stac_collection import write_collection
 from kappamask.scenes import stack_masks
-from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
+from kappamask.scenes.mosaic import join_masks, join_scores
 from kappamask.scenes.verify import missing_within_swath, verify_cover, verify_mask
 
 
@@ -43,7 +43,7 @@ def test_neighbours_are_put_together_pixel_for_pixel(tmp_path):
     expected = whole.copy()
     expected[30:, :24] = 255
     for order in (paths, paths[::-1]):
-        made = mosaic(order)
+        made = join_masks(order)
         np.testing.assert_array_equal(made.values, expected)
         assert made.rio.transform() == from_origin(600_000, 5_600_000, 10, 10)
         assert made.rio.crs == "EPSG:32631" and made.dtype == np.uint8
@@ -52,21 +52,21 @@ def test_neighbours_are_put_together_pixel_for_pixel(tmp_path):
 def test_the_first_of_overlapping_masks_counts(tmp_path):
     one = write(tmp_path / "a.tif", np.array([[1, 255], [1, 1]]))
     two = write(tmp_path / "b.tif", np.full((2, 2), 4))
-    np.testing.assert_array_equal(mosaic([one, two]).values, [[1, 4], [1, 1]])
+    np.testing.assert_array_equal(join_masks([one, two]).values, [[1, 4], [1, 1]])
 
 
 def test_scores_behind_the_masks_are_put_together_as_the_masks_are(tmp_path):
     one = write(tmp_path / "a.tif", [[[1]], [[90]], [[10]]])
     two = write(tmp_path / "b.tif", [[[4]], [[0]], [[100]]], west=20)
-    np.testing.assert_array_equal(mosaic([one, two], band=1).values, [[1, 255, 4]])
-    scores = mosaic_of_scores([one, two], ["clear", "cloud"])
+    np.testing.assert_array_equal(join_masks([one, two], band=1).values, [[1, 255, 4]])
+    scores = join_scores([one, two], ["clear", "cloud"])
     assert scores.dims == ("class", "y", "x") and scores.dtype == np.uint8 and scores.chunks is not None
     assert scores.rio.crs == "EPSG:32631" and [*scores["class"].values] == ["clear", "cloud"]
     np.testing.assert_array_equal(scores.values, [[[90, 255, 0]], [[10, 255, 100]]])
     with pytest.raises(SceneError, match="3 bands of uint8"):
-        mosaic([one, two])
+        join_masks([one, two])
     with pytest.raises(SceneError, match=r"3 bands of uint8.* band 4 "):
-        mosaic([one, two], band=4)
+        join_masks([one, two], band=4)
 
 
 @pytest.mark.parametrize("change", [{"crs": "EPSG:32632"}, {"size": 20.0}, {"west": 3}])
@@ -74,7 +74,7 @@ def test_other_grids_are_refused(tmp_path, change):
     one = write(tmp_path / "a.tif", np.ones((4, 4)))
     two = write(tmp_path / "b.tif", np.ones((4, 4)), **change)
     with pytest.raises(SceneError, match=r"b\.tif.*grid.*a\.tif"):
-        mosaic([one, two])
+        join_masks([one, two])
 
 
 @pytest.mark.parametrize("name", ["mask_2018-02-02.tif", "mask_2018-02-07.tif"])
@@ -95,7 +95,7 @@ def test_masks_of_other_classes_or_types_are_refused(tmp_path, name, tags, dtype
     with pytest.raises(SceneError, match=says):
         stack_masks([one, two])
     with pytest.raises(SceneError, match=says):
-        mosaic([one, two])
+        join_masks([one, two])
 
 
 def test_dates_become_a_cube(tmp_path):

@@ -16,11 +16,11 @@ from stacs import raw_item, write_item
 from kappamask.evaluation.files import evaluate_files
 from kappamask.models import ModelCard
 from kappamask.reports import write_page
-from kappamask.reports.footprint import footprint
+from kappamask.reports.footprint import trace_footprint
 from kappamask.reports.page import read_scores
-from kappamask.scenes import open_scene, quicklook, read_mask, stack_masks, write_mask
+from kappamask.scenes import open_scene, read_mask, stack_masks, write_mask, write_quicklook
 from kappamask.scenes.grid import sort_north_up
-from kappamask.scenes.mosaic import mosaic
+from kappamask.scenes.mosaic import join_masks
 from kappamask.scenes.readers.stac import open_stac
 
 HEIGHT, WIDTH = 96, 80
@@ -105,7 +105,7 @@ def test_masks_scores_and_what_is_made_of_them(tmp_path: Path, way: str) -> None
     for path in (other, tmp_path / "turned.nc"):
         np.testing.assert_array_equal(read_mask(path), codes())
         assert evaluate_files(truth, path)["dice"]["all"] == 1.0
-    np.testing.assert_array_equal(mosaic([truth, other]), codes())
+    np.testing.assert_array_equal(join_masks([truth, other]), codes())
     np.testing.assert_array_equal(stack_masks([other])[0], codes())
     scores = xr.concat([mask() / 8, 1 - mask() / 8], xr.Variable("class", ["clear", "cloud"])).astype("f4")
     part = WAYS[way][0]
@@ -113,16 +113,16 @@ def test_masks_scores_and_what_is_made_of_them(tmp_path: Path, way: str) -> None
         written = write_mask(mask()[part], tmp_path / name, scores=scores[part])
         np.testing.assert_array_equal(read_mask(written[0]), codes())
         np.testing.assert_allclose(read_scores(written[-1]), scores, atol=0.006)
-    assert footprint(read_mask(other)) == footprint(mask())
+    assert trace_footprint(read_mask(other)) == trace_footprint(mask())
 
 
 @ways
 def test_pictures_and_pages_show_north_above(tmp_path: Path, way: str) -> None:
     part = WAYS[way][0]
-    straight = quicklook(cube(), mask(), tmp_path / "a.png", title="scene")
+    straight = write_quicklook(cube(), mask(), tmp_path / "a.png", title="scene")
     pairs = [(cube()[part], mask()), (cube(), mask()[part]), (cube()[part], mask()[part])]
     for number, (scene, found) in enumerate(pairs):
-        turned = quicklook(scene, found, tmp_path / f"{number}.png", title="scene")
+        turned = write_quicklook(scene, found, tmp_path / f"{number}.png", title="scene")
         np.testing.assert_array_equal(matplotlib.image.imread(turned), matplotlib.image.imread(straight))
     written = write_mask(mask(), tmp_path / "mask.tif")[0]
     pages = [write_page(tmp_path / f"{n}.html", written, scene=s) for n, s in enumerate((cube(), cube()[part]))]

@@ -19,8 +19,9 @@ from kappamask.scenes.writers.captions import (
     width_in_metres,
 )
 from kappamask.scenes.writers.class_colours import COLOURS, OUTLINES, colour_codes, draw_outlines, picture_colour
+from kappamask.scenes.writers.layout import choose_layout
 from kappamask.scenes.writers.natural_colour import WHITE, red_green_blue, stretch_reflectance
-from kappamask.scenes.writers.quicklook import choose_layout, draw_figure, true_colour
+from kappamask.scenes.writers.quicklook import draw_figure, true_colour
 from kappamask.udf.schemes import flag_attributes
 
 VISION = {

@@ -18,7 +18,7 @@ from kappamask.backend.scene_index import index
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes import find_scenes, open_scene
 from kappamask.scenes.readers.open import read_scl
-from kappamask.scenes.readers.safe import BAND_IDS as READ_IDS
+from kappamask.scenes.readers.safe_metadata import BAND_IDS as READ_IDS
 from kappamask.udf import cloud_mask
 
 L1C, L2A = SENTINEL2_BANDS[:13], tuple(band for band in SENTINEL2_BANDS if band != "B10")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes import find_scenes, open_scene, quicklook, read_mask, write_mask
+from kappamask.scenes import find_scenes, open_scene, read_mask, write_mask, write_quicklook
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf import cloud_mask
@@ -735,7 +735,7 @@ def test_a_quicklook_shows_the_classes_colours(tmp_path: Path) -> None:
 
     mask = mask_of()
     mask.values[:] = 5
-    quicklook(cube(), mask, tmp_path / "q.png", truth=mask)
+    write_quicklook(cube(), mask, tmp_path / "q.png", truth=mask)
     pixels = (imread(tmp_path / "q.png")[..., :3] * 255).round().astype(int).reshape(-1, 3)
     missing = (pixels == 0).all(axis=1)
     assert missing.mean() > 0.35, "two of four panels are of the colour of class 5, black"
@@ -743,9 +743,9 @@ def test_a_quicklook_shows_the_classes_colours(tmp_path: Path) -> None:
 
 def test_a_quicklook_needs_true_colour_and_one_grid(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="lacks B04"):
-        quicklook(cube().drop_sel(bands="B04"), mask_of(), tmp_path / "q.png")
+        write_quicklook(cube().drop_sel(bands="B04"), mask_of(), tmp_path / "q.png")
     with pytest.raises(SceneError, match="one grid"):
-        quicklook(cube(), mask_of(50, 50), tmp_path / "q.png")
+        write_quicklook(cube(), mask_of(50, 50), tmp_path / "q.png")
     assert not list(tmp_path.iterdir())
 
 

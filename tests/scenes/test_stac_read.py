@@ -30,7 +30,7 @@ from stacs import (
 from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.readers.stac import open_stac, search
-from kappamask.scenes.readers.stac_providers import PROVIDERS, UNKNOWN, item_radiometry, provider_of
+from kappamask.scenes.readers.stac_providers import PROVIDERS, UNKNOWN, find_provider, item_radiometry
 from kappamask.udf import cloud_mask
 
 BASELINE = {"s2:processing_baseline": "05.11"}
@@ -290,7 +290,7 @@ def test_no_rule_gives_the_offset_where_no_signal_does(provider: Any, version: A
     href = f"https://x.{provider.hosts[0]}/item" if provider.hosts else None
     entries = {"B02": {}} if offset is None else with_scale({"B02": {}}, offset)
     raw = raw_item(entries, next(iter(provider.collections), "mine"), href, **properties)
-    assert provider_of(raw) == provider
+    assert find_provider(raw) == provider
     try:
         mode = item_radiometry(raw, entries)
     except SceneError:

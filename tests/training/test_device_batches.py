@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 
 # ruff: noqa: E402
 
-from kappamask.cli.train import run_grid
 from kappamask.training import architecture_report
 from kappamask.training.batches import TileBatches
 from kappamask.training.gpu import images, paint
@@ -30,6 +29,7 @@ from kappamask.training.simulator.tiles import (
 )
 from kappamask.training.state import Plan
 from kappamask.training.train import open_batches, simulate_in_background
+from kappamask.workflows.training import run_grid
 
 SIDES = (((128, 128), 0.5), ((96, 64), 0.5))
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 
 # ruff: noqa: E402
 
-from kappamask.evaluation.paper import paper
+from kappamask.evaluation.paper import read_paper
 from kappamask.training import architecture_table
 from kappamask.training.simulator.paint import paint_clouds
 
@@ -40,7 +40,7 @@ def words(data: object, out: Path, steps: int = 1, names: str = TINY) -> list[ob
 
 
 def test_the_grid_is_the_papers_table() -> None:
-    printed = [(one["architecture"], one["depth"], one["filters"]) for one in paper()["architectures"]]
+    printed = [(one["architecture"], one["depth"], one["filters"]) for one in read_paper()["architectures"]]
     kinds = {"unet": "U-Net", "unetpp": "U-Net++"}
     ours = [name.split("-") for name in architecture_table.parse_architectures("paper")]
     assert [(kinds[kind], int(depth), int(filters)) for kind, depth, filters in ours] == printed

@@ -15,7 +15,7 @@ from scipy import ndimage
 from kappamask.backend.chunks import apply_neighborhood
 from kappamask.models import CubeError
 from kappamask.models.cleaning import read_cleaning
-from kappamask.openeo_process import udf
+from kappamask.openeo_process import make_udf
 from kappamask.openeo_process.chunks import chunk_arguments
 from kappamask.udf import clean, cloud_mask, to_scheme
 
@@ -315,7 +315,7 @@ def test_chunks_of_a_back_end_are_cleaned_as_the_whole(brightness_256, options):
 
     def clean_chunks(**more):
         context = {"level": "L1C", "model": str(brightness_256.folder), **more}
-        return np.nan_to_num(apply_neighborhood(cube, udf().code, 96, overlap, context).values[0], nan=MISSING)
+        return np.nan_to_num(apply_neighborhood(cube, make_udf().code, 96, overlap, context).values[0], nan=MISSING)
 
     np.testing.assert_array_equal(clean_chunks(), whole, "the same classes before cleaning")
     expected = clean(whole, pixel_m=10, **options)

@@ -19,7 +19,7 @@ from udf_chunks import BANDS, CODE_TAIL, CONTEXT, SCRIPT, chunk_cube, in_new_pro
 
 from kappamask.models import CubeError, JobError, KappaMaskError, load_card
 from kappamask.models.package import package_files, package_hash
-from kappamask.openeo_process import udf
+from kappamask.openeo_process import make_udf
 from kappamask.openeo_process.archive import FOLDER, build, smoke_test
 from kappamask.udf import chunk, clean, cloud_mask, inference, to_scheme
 
@@ -109,7 +109,7 @@ def test_06_a_model_that_is_not_its_cards_is_refused(tmp_path):
 
 
 def test_07_runtime_and_version_are_explicit():
-    made = udf()
+    made = make_udf()
     assert (made._runtime, made.version) == ("Python", "3.11")
 
 

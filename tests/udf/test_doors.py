@@ -13,7 +13,7 @@ from openeo.udf import execute_local_udf
 
 from kappamask.backend.server import running_server
 from kappamask.openeo_process import cloud_mask as graph_cloud_mask
-from kappamask.openeo_process import fetch, submit, udf
+from kappamask.openeo_process import fetch, make_udf, submit
 from kappamask.scenes import open_scene
 
 PYTHON = platform.python_version().rpartition(".")[0]
@@ -96,7 +96,7 @@ def test_execute_local_udf_on_a_file(one_window, tmp_path, suffix):
             path, engine="h5netcdf"
         )
         datacube = str(path)
-    result = execute_local_udf(udf(level="L1C"), datacube)
+    result = execute_local_udf(make_udf(level="L1C"), datacube)
     (found,) = result.get_datacube_list()
     values = found.get_array().values.squeeze()
     np.testing.assert_array_equal(np.where(np.isnan(values), 5, values), mask_locally(small))

@@ -129,6 +129,8 @@ def test_what_a_udf_logs_has_no_marks(caplog) -> None:
     assert not any("\x1e" in message for message in warned)
 
 
-@pytest.mark.parametrize("name", ["\x1eno mark\x1f", '\x1e{"python": 1}\x1f', "\x1e[1]\x1f"])
+@pytest.mark.parametrize(
+    "name", ["\x1eno mark\x1f", '\x1e{"python": 1}\x1f', "\x1e[1]\x1f", f"\x1e{'[' * 100_000}\x1f"]
+)
 def test_a_name_that_looks_like_a_mark_stays_as_it_is(name: str) -> None:
     assert render_hints(f"{name} says {option('level', 'L1C')}", Door.COMMAND) == f"{name} says --level L1C"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kappamask.models import CubeError, RadiometryError
 from kappamask.udf import cloud_mask
-from kappamask.udf.radiometry import scale_and_offset
+from kappamask.udf.radiometry_metadata import scale_and_offset
 
 BANDS = ["B02", "B03", "B04", "B08", "B10"]
 

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from kappamask.models import CubeError, load_card
 from kappamask.models.schemes import CLASSES, KAPPAMASK, SCHEMES, list_losses, scheme_names
 from kappamask.scenes import read_mask, write_mask
-from kappamask.scenes.encoding import legend
+from kappamask.scenes.encoding import read_legend
 from kappamask.udf import from_scheme, to_bits, to_scheme, unusable_pixels
 
 OUTSIDE = 255
@@ -168,9 +168,9 @@ def test_a_file_has_the_schemes_codes_names_and_colours(tmp_path, name):
     write_mask(made, tmp_path / "mask.tif")
     read = read_mask(tmp_path / "mask.tif").load()
     np.testing.assert_array_equal(read, made)
-    assert legend(read) == legend(made)
+    assert read_legend(read) == read_legend(made)
     written = {code for code in np.unique(made) if code != OUTSIDE}
-    assert written <= {c.value for c in legend(read)}
+    assert written <= {c.value for c in read_legend(read)}
     np.testing.assert_array_equal(from_scheme(read, name), from_scheme(made, name))
     np.testing.assert_array_equal(unusable_pixels(read), unusable_pixels(made))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from networks import BANDS, brightness_network, write_model
 
 from kappamask.backend.chunks import apply_neighborhood
-from kappamask.openeo_process import udf
+from kappamask.openeo_process import make_udf
 from kappamask.udf import cloud_mask
 
 REACH = 4
@@ -34,7 +34,7 @@ def test_exact_where_the_view_fits_in_the_overlap(narrow_network, height, width,
     rng = np.random.default_rng(seed)
     numbers = rng.uniform(100, 7000, (len(BANDS), height, width)).round()
     cube = xr.DataArray(numbers, dims=("bands", "y", "x"), coords={"bands": BANDS})
-    code = udf(level="L1C").code
+    code = make_udf(level="L1C").code
     context = {"level": "L1C", "model": str(narrow_network.folder)}
     chunks = apply_neighborhood(cube, code, 48, 16, context).values[0]
     windows = cloud_mask(cube, model=narrow_network, level="L1C", radiometry="dn_harmonized", scores=True)

@@ -9,7 +9,7 @@ from files import BANDS, geotiff
 
 import kappamask
 from kappamask.models import SceneError
-from kappamask.reports.class_shares import shares
+from kappamask.reports.class_shares import count_shares
 from kappamask.scenes import read_mask
 from kappamask.workflows import RunOptions, SceneOptions, ScenesFailedError, mask_many, mask_scene, no_progress
 
@@ -39,7 +39,7 @@ def test_the_command_prints_the_percentages_of_the_report(kappamask, tmp_path, b
         "mask", scene, "-o", tmp_path / "m.tif", "--model", brightness.folder, "--radiometry", "dn_harmonized"
     )
     assert done.code == 0, done.err
-    percentages = shares(read_mask(tmp_path / "m.tif")).percentages
+    percentages = count_shares(read_mask(tmp_path / "m.tif")).percentages
     assert percentages["missing"] == pytest.approx(25) and percentages["cloud"]
     for name in ("clear", "cloud", "missing"):
         assert f"{name} {percentages[name]:.1f} %" in done.out

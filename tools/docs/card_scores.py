@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from kappamask.evaluation.scene_kinds import Figure, summarise_figures
 from kappamask.files.atomic import atomic_write
-from kappamask.models.catalog import SHA256_MULTIHASH
+from kappamask.models.card_document import SHA256_MULTIHASH
 
 ROOT: Final = Path(__file__).parents[2]
 FIGURES, CARD = ROOT / "docs" / "results" / "real-scenes.json", ROOT / "models" / "compact.json"

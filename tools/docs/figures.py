@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from kappamask.evaluation.counts import SIDE
 from kappamask.evaluation.tables import LABELS, format_markdown_table, make_tables
-from kappamask.reports.render import percent
+from kappamask.reports.render import format_percent
 
 NONE: Final = "–"
 OF_SHADOW: Final = ("Shadow or not", "Valid or not")
@@ -42,7 +42,7 @@ def further_tables(found: Json) -> list[Table]:
 
 
 def _with_bounds(value: float | None, bounds: Sequence[float] | None) -> str:
-    text = percent(None if value is None else 100 * value)
+    text = format_percent(None if value is None else 100 * value)
     return text if not bounds else f"{text} <small>{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}</small>"
 
 

@@ -12,7 +12,7 @@ import figures
 import jinja2
 from weaknesses import replace_section
 
-from kappamask.evaluation.paper import paper
+from kappamask.evaluation.paper import read_paper
 from kappamask.models import load_card
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -45,7 +45,8 @@ def page(accuracy: Json, times: Json | None, shipped: str) -> str:
     given = {"accuracy": "Figures of accuracy", "times": "Times"}
     stale = [words for key, words in given.items() if networks[key] not in (None, shipped)]
     facts = {
-        "accuracy": accuracy, "times": times, "shipped": shipped, "networks": networks, "paper": paper()["seconds"],
+        "accuracy": accuracy, "times": times, "shipped": shipped, "networks": networks,
+        "paper": read_paper()["seconds"],
         "valencia": sorted({peer["name"] for one in accuracy["sets"] for peer in one["peers"]} & {*VALENCIA}),
         "stale": " and ".join(stale).capitalize(),
         "points_of": sum(one["groups"] for one in accuracy["sets"] if one["dataset"] == "pixels"),

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from kappamask.evaluation.strata import STRATA
 from kappamask.evaluation.tables import ERRORS, LABELS, format_markdown_table
-from kappamask.reports.render import percent
+from kappamask.reports.render import format_percent
 
 __all__ = ["BEGIN", "END", "replace_section", "weaknesses"]
 
@@ -60,7 +60,7 @@ def _sentences(peer: Mapping[str, Any], error: str) -> Iterator[str]:
     for name, one in peer["strata"].items():
         if recall is None or one[error] is None or one[error] <= WORSE * (1 - recall):
             continue
-        share, total = percent(100 * one[error]), percent(100 * (1 - recall))
+        share, total = format_percent(100 * one[error]), format_percent(100 * (1 - recall))
         said = SAID[error].format(share=share, bounds=_bounds(one, error), all=total)
         yield f"- {LABELS[name]}: `{peer['name']}` {said} ({one['scenes']} judged, of {one['groups']})."
 
@@ -81,7 +81,7 @@ def _row(found: Mapping[str, Any], name: str) -> list[str]:
 
 def _cell(one: Mapping[str, Any], error: str) -> str:
     share = one.get(error)
-    return percent(None if share is None else 100 * share)
+    return format_percent(None if share is None else 100 * share)
 
 
 def _bounds(one: Mapping[str, Any], error: str) -> str:

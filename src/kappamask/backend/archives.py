@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import requests
 
 from kappamask.files import archives as unpack
-from kappamask.files.urls import LOOPBACK, open_loopback
+from kappamask.files.urls import LOCALHOST, LOOPBACK, open_loopback
 from kappamask.models import JobError
 
 __all__ = ["unpack_all"]
@@ -72,7 +72,7 @@ def _open_local(source: str) -> Iterator[Path]:
     if parts.scheme in ("http", "https"):
         if parts.hostname not in LOOPBACK:
             raise JobError(
-                f"The archive {source} is on another machine; this back-end takes files and http://127.0.0.1 only."
+                f"The archive {source} is on another machine; this back-end takes files and http://{LOCALHOST} only."
             )
         with tempfile.NamedTemporaryFile(suffix=PurePosixPath(parts.path).suffix) as file:
             _download_archive(source, file)
@@ -80,7 +80,7 @@ def _open_local(source: str) -> Iterator[Path]:
         return
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         raise JobError(
-            f"The archive {source} has a scheme that is not supported; use a path, file:// or http://127.0.0.1."
+            f"The archive {source} has a scheme that is not supported; use a path, file:// or http://{LOCALHOST}."
         )
     path = Path(unquote(parts.path) if parts.scheme else source)
     if not _is_file(path):

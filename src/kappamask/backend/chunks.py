@@ -26,7 +26,7 @@ from kappamask.backend.chunk_geometry import Chunk, Piece, Results, Window
 from kappamask.backend.udf_call import Udf
 from kappamask.models import CubeError
 
-__all__ = ["Engine", "Job", "Result", "Strip", "apply_neighborhood", "run_strip", "serial"]
+__all__ = ["Engine", "Job", "Result", "Strip", "apply_neighborhood", "run_serially", "run_strip"]
 
 MINIMUM_SIZE = 4
 """Smallest chunk edge in pixels that the Copernicus back-end accepts (its CHANGELOG, `apply_neighborhood`)."""
@@ -54,7 +54,7 @@ Engine = Callable[[Udf, Iterable[Job]], Iterator[Result]]
 """Runs a UDF over strips and yields the results of their chunks in any order."""
 
 
-def serial(udf: Udf, jobs: Iterable[Job]) -> Iterator[Result]:
+def run_serially(udf: Udf, jobs: Iterable[Job]) -> Iterator[Result]:
     """Run the plain engine: one strip after the other in this process."""
     for strip, pixels in jobs:
         yield from run_strip(udf, strip, np.asarray(pixels))
@@ -82,7 +82,7 @@ def apply_neighborhood(
     buffer_from_data: bool = True,
     strict: bool = True,
     flat_results: bool = False,
-    engine: Engine = serial,
+    engine: Engine = run_serially,
     read_ahead: int = READ_AHEAD,
     progress: Callable[[int, int], None] | None = None,
 ) -> xr.DataArray:
@@ -103,7 +103,7 @@ def apply_neighborhood(
         is then computed as the openEO process says, whereas the back-end shifts or fails
         (openeo-geopyspark-driver#1191).
     flat_results: take a result (y, x) of one date as one band, as the back-end does in `reduce_dimension`.
-    engine: runs the chunks, see `serial`.
+    engine: runs the chunks, see `run_serially`.
     read_ahead: bytes of float32 to read at once, in whole rows of chunks; 0 reads chunk by chunk.
     progress: called with (chunks done, chunks in all).
 

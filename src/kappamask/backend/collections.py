@@ -16,7 +16,7 @@ from kappamask.backend.scene_index import ANNOUNCED, COLLECTIONS, SceneRecord, f
 from kappamask.files.geojson import join_boxes
 from kappamask.models.cleaning import PIXEL_M
 
-__all__ = ["Catalog", "cube_of"]
+__all__ = ["Catalog", "load_scenes"]
 
 TITLES = {"L1C": "Sentinel-2 top of atmosphere", "L2A": "Sentinel-2 surface reflectance"}
 
@@ -36,14 +36,14 @@ class Catalog(AbstractCollectionCatalog):  # type: ignore[misc]
         """STAC collection with `cube:dimensions`; extents and bands are those of the scenes."""
         if collection_id not in COLLECTIONS:
             raise CollectionNotFoundException(collection_id)
-        return collection(collection_id, index(self._folder, collection_id))
+        return describe_collection(collection_id, index(self._folder, collection_id))
 
     def load_collection(self, collection_id: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:
         """Load what a graph asks of a collection, plus what its neighbourhoods need."""
-        return cube_of(index(self._folder, collection_id), load_params, self._run, env)
+        return load_scenes(index(self._folder, collection_id), load_params, self._run, env)
 
 
-def cube_of(scenes: list[SceneRecord], params: LoadParameters, run: Run, env: EvalEnv) -> SceneCube:
+def load_scenes(scenes: list[SceneRecord], params: LoadParameters, run: Run, env: EvalEnv) -> SceneCube:
     """Load scenes as a graph asks; other filters than cloud cover are refused."""
     scenes = filter_scenes(scenes, params.properties or {}, env)
     known = {band for scene in scenes for band in scene.bands}
@@ -72,7 +72,7 @@ def _count_margin_px(params: LoadParameters) -> int:
     return ceil(pixels * max(coarser, 1.0))
 
 
-def collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
+def describe_collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
     """Describe a STAC collection as openEO wants it."""
     level = COLLECTIONS[name]
     bands = [b for b in ANNOUNCED[level] if not scenes or any(b in scene.bands for scene in scenes)]

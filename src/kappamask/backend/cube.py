@@ -14,7 +14,7 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.engines import Run
 from kappamask.backend.errors import api_error, invalid_parameter
-from kappamask.backend.grid import Bounds, crop, intersection, make_grid, transform_bounds
+from kappamask.backend.grid import Bounds, crop, intersect_boxes, make_grid, transform_bounds
 from kappamask.backend.processes import dimensions
 from kappamask.backend.processes.callbacks import Callback
 from kappamask.backend.processes.neighborhood import Neighborhood, convolve
@@ -65,7 +65,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     def filter_bbox(self, west: float, south: float, east: float, north: float, crs: Any = None) -> SceneCube:
         """Pixels that the box touches."""
         box = transform_bounds((west, south, east, north), crs or 4326, self.epsg)
-        inside = intersection(box, self.area)
+        inside = intersect_boxes(box, self.area)
         if inside[0] >= inside[2] or inside[1] >= inside[3]:
             raise invalid_parameter(
                 "filter_bbox", "extent", f"{box} (EPSG:{self.epsg}) lies outside the cube, {self.area}"

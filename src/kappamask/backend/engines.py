@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.backend.chunks import READ_AHEAD, Engine, Job, Result, Strip, run_strip, serial
+from kappamask.backend.chunks import READ_AHEAD, Engine, Job, Result, Strip, run_serially, run_strip
 from kappamask.backend.job_store import job_log
 from kappamask.backend.udf_call import Udf
+from kappamask.files.urls import LOCALHOST
 from kappamask.models import JobError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DaskEngine", "Run", "check_engine", "open_engine"]
 
-LOOPBACK = "tcp://127.0.0.1:"
+LOCAL_SCHEDULER = f"tcp://{LOCALHOST}:"
 TASK_BYTES = 1 << 28
 """Pixels that one task reads, as float32; see `chunks.READ_AHEAD`."""
 TASKS_PER_WORKER = 2
@@ -34,19 +35,21 @@ SCHEDULER_WAIT_S = 10
 class Run:
     """What a graph's evaluation needs besides its cubes."""
 
-    engine: Engine = serial
+    engine: Engine = run_serially
     progress: Callable[[int, int], None] | None = None
 
     @property
     def read_ahead(self) -> int:
         """Bytes to read at once; dask wants more and smaller tasks than there are workers."""
-        return READ_AHEAD if self.engine is serial else TASK_BYTES
+        return READ_AHEAD if self.engine is run_serially else TASK_BYTES
 
 
 def check_engine(engine: str) -> str:
     """`engine` if it is "serial", "dask" or a scheduler on this machine; JobError otherwise."""
-    if engine not in ("serial", "dask") and not engine.startswith(LOOPBACK):
-        raise JobError(f"No engine {engine!r}; use serial, dask, or a scheduler's address that starts with {LOOPBACK}.")
+    if engine not in ("serial", "dask") and not engine.startswith(LOCAL_SCHEDULER):
+        raise JobError(
+            f"No engine {engine!r}; use serial, dask, or a scheduler's address that starts with {LOCAL_SCHEDULER}."
+        )
     return engine
 
 
@@ -58,7 +61,7 @@ def open_engine(engine: str, folder: Path, log: Path, level: str) -> AbstractCon
     A scheduler's workers must have one thread each: the working directory belongs to the process.
     """
     if check_engine(engine) == "serial":
-        return nullcontext(serial)
+        return nullcontext(run_serially)
     return DaskEngine(None if engine == "dask" else engine, folder, log, level)
 
 
@@ -84,7 +87,7 @@ class DaskEngine(AbstractContextManager[Engine]):
             self._cluster = LocalCluster(
                 n_workers=os.cpu_count(),
                 threads_per_worker=1,
-                host="127.0.0.1",
+                host=LOCALHOST,
                 dashboard_address=None,  # pyright: ignore[reportArgumentType]  documented: no dashboard
                 silence_logs=40,
             )

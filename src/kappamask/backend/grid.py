@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.transform import Affine
 
-__all__ = ["SNAP", "Bounds", "crop", "intersection", "make_grid", "overlap", "transform_bounds", "union"]
+__all__ = ["SNAP", "Bounds", "crop", "intersect_boxes", "make_grid", "overlap", "transform_bounds", "unite_boxes"]
 
 Bounds = tuple[float, float, float, float]
 """West, south, east, north."""
@@ -43,12 +43,12 @@ def overlap(a: Bounds, b: Bounds) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def intersection(a: Bounds, b: Bounds) -> Bounds:
+def intersect_boxes(a: Bounds, b: Bounds) -> Bounds:
     """Intersect two boxes; the result is empty if east <= west or north <= south."""
     return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
 
 
-def union(boxes: Sequence[Bounds]) -> Bounds:
+def unite_boxes(boxes: Sequence[Bounds]) -> Bounds:
     """Find the box round all boxes."""
     west, south, east, north = zip(*boxes, strict=True)
     return min(west), min(south), max(east), max(north)

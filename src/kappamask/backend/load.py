@@ -13,14 +13,15 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 
-from kappamask.backend.grid import SNAP, Bounds, intersection, make_grid, overlap, transform_bounds, union
+from kappamask.backend.grid import SNAP, Bounds, intersect_boxes, make_grid, overlap, transform_bounds, unite_boxes
 from kappamask.backend.scene_index import SceneRecord
 from kappamask.files.geojson import join_boxes
 from kappamask.models import RadiometryError, SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.grid import to_coordinates
 from kappamask.udf.pixel_statistics import compute_statistics
-from kappamask.udf.radiometry import AUXILIARY, decide_radiometry, scale_and_offset
+from kappamask.udf.radiometry import decide_radiometry
+from kappamask.udf.radiometry_metadata import AUXILIARY, scale_and_offset
 
 __all__ = ["Request", "load", "remove_offset"]
 
@@ -116,15 +117,15 @@ def load(scenes: Sequence[SceneRecord], request: Request) -> tuple[xr.DataArray,
     chosen = _choose_scenes(scenes, request)
     epsg, step = _one_grid(chosen)
     origin = (chosen[0].bounds[0], chosen[0].bounds[3])
-    covered = union([s.bounds for s in chosen])
+    covered = unite_boxes([s.bounds for s in chosen])
     wanted = covered if request.extent is None else transform_bounds(request.extent, request.crs, epsg)
-    area = make_grid(intersection(wanted, covered), epsg, step, origin)
+    area = make_grid(intersect_boxes(wanted, covered), epsg, step, origin)
     if area.is_empty():
         raise SceneError(
             f"The extent {request.extent} (CRS {request.crs}) has no area; give a box with width and height."
         )
     wider = area.pad(request.margin).boundingbox.bbox
-    grid = make_grid(intersection(wider, covered), epsg, step, origin)
+    grid = make_grid(intersect_boxes(wider, covered), epsg, step, origin)
     bands = list(request.bands or _bands_of(chosen))
     days = sorted({s.day for s in chosen})
     cube = xr.concat(

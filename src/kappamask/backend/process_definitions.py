@@ -14,7 +14,7 @@ from openeo_driver.errors import OpenEOApiException, ProcessGraphNotFoundExcepti
 
 from kappamask.files.atomic import atomic_write
 from kappamask.files.untrusted import parse_json
-from kappamask.files.urls import LOOPBACK, open_loopback
+from kappamask.files.urls import LOCALHOST, LOOPBACK, open_loopback
 
 __all__ = ["StoredProcesses", "check_namespaces", "keep_to_this_machine"]
 
@@ -25,13 +25,16 @@ _ID = re.compile(r"\w+")
 
 
 def check_namespaces(graph: Any) -> None:
-    """Refuse a graph with process definitions from other machines: this back-end asks nobody outside."""
+    """Refuse a graph whose process definitions lie on another machine.
+
+    Raises openEO's ProcessNamespaceInvalid (400): this back-end fetches nothing from outside.
+    """
     for node in graph.values() if isinstance(graph, dict) else []:
         _check(node.get("namespace") if isinstance(node, dict) else None)
 
 
 def keep_to_this_machine() -> None:
-    """Whatever definition openeo-driver fetches from now on, it comes from this machine.
+    """Make openeo-driver fetch process definitions from this machine only.
 
     It fetches them where a job is created, in the dry run and in evaluation, also those that stored and fetched
     definitions name in turn, all with `requests.get` in one module, and has no hook for it.
@@ -53,7 +56,7 @@ def _check(namespace: Any) -> None:
         raise OpenEOApiException(f"{namespace} is no URL: {error}.", code=INVALID, status_code=400) from error
     if parts.scheme and parts.hostname not in LOOPBACK:
         raise OpenEOApiException(
-            f"The process definition {namespace} is on another machine; serve it on http://127.0.0.1.",
+            f"The process definition {namespace} is on another machine; serve it on http://{LOCALHOST}.",
             code=INVALID, status_code=400,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from openeo_driver.ProcessGraphDeserializer import ConcreteProcessing, process_r
 from openeo_driver.specs import SPECS_ROOT
 from openeo_driver.utils import EvalEnv
 
-from kappamask.backend.collections import Catalog, cube_of
+from kappamask.backend.collections import Catalog, load_scenes
 from kappamask.backend.cube import SceneCube
 from kappamask.backend.engines import Run
 from kappamask.backend.job_store import Settings
@@ -112,7 +112,7 @@ class SceneBackend(OpenEoBackendImplementation):  # type: ignore[misc]
 
     def load_stac(self, url: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:
         """Scenes named by a STAC item or collection."""
-        return cube_of(stac_scenes(url, self.scenes), load_params, self._run, env)
+        return load_scenes(stac_scenes(url, self.scenes), load_params, self._run, env)
 
     def file_formats(self) -> dict[str, Any]:
         """Formats of `save_result`."""

@@ -31,12 +31,12 @@ from kappamask.backend.jobs import Jobs, check_options
 from kappamask.backend.process_definitions import check_namespaces
 from kappamask.backend.processing import GraphProcessing, SceneBackend
 from kappamask.backend.runner import Runner
+from kappamask.files.urls import LOCALHOST
 from kappamask.models import JobError, SceneError
 
 __all__ = ["Server", "ServerProcessing", "run_server", "running_server"]
 
 log = logging.getLogger(__name__)
-HOST = "127.0.0.1"
 
 
 class ServerProcessing(GraphProcessing):
@@ -129,7 +129,7 @@ def running_server(scenes: Path | str, **options: Unpack[Options]) -> Iterator[S
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield Server(f"http://{HOST}:{server.server_port}", account.user, account.password, runner)
+            yield Server(f"http://{LOCALHOST}:{server.server_port}", account.user, account.password, runner)
         finally:
             runner.close()
             server.shutdown()
@@ -190,7 +190,7 @@ def _bind_server(app: OpenEoApiApp, port: int) -> BaseWSGIServer:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     logging.getLogger("openeo_driver.views.error").addFilter(_drop_trace_of_refusals)
     try:
-        return make_server(HOST, port, app, threaded=True)
+        return make_server(LOCALHOST, port, app, threaded=True)
     except (OSError, SystemExit, OverflowError) as error:
         raise JobError(f"Port {port} cannot be used ({error}); choose another, or 0 for any free one.") from error
 

@@ -12,7 +12,7 @@ from pystac.utils import make_absolute_href
 
 from kappamask.backend.scene_index import CLOUD_COVER, SceneRecord, record
 from kappamask.files.untrusted import parse_json
-from kappamask.files.urls import LOOPBACK, read_loopback
+from kappamask.files.urls import LOCALHOST, LOOPBACK, read_loopback
 from kappamask.models import SceneError
 
 __all__ = ["check_source", "stac_scenes"]
@@ -31,7 +31,7 @@ def check_source(url: str, folder: Path) -> str:
     if parts.scheme in ("http", "https"):
         if parts.hostname not in LOOPBACK:
             raise SceneError(
-                f"{url} is on another machine; this back-end opens its scenes folder and http://127.0.0.1 only."
+                f"{url} is on another machine; this back-end opens its scenes folder and http://{LOCALHOST} only."
             )
         return url
     resolve_local(url, folder)

@@ -122,6 +122,7 @@ for _module in (import_module(f"kappamask.cli.{name}") for name in MODULES):
     for _name, _example in getattr(_module, "EXAMPLES", {_own: getattr(_module, "EXAMPLE", "")}).items():
         _function = getattr(_module, _name)
         app.command(_name, cls=Command, help=unwrap_help(_function), epilog=f"Example: {_example}")(_function)
+import_module("kappamask.cli.conversion")  # adds its commands to those of `models`
 for _command in models.registered_commands:
     _command.cls = Command
     _command.help = unwrap_help(_command.callback) if _command.callback else None

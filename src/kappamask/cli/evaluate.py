@@ -1,18 +1,15 @@
 """`kappamask evaluate` and `compare`: how good a mask, a network, or many of them are."""
 
-import json
 import os
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kappamask.cli.options import AsJson, Level, Model, print_result
 from kappamask.models.errors import require_extra
+from kappamask.workflows.progress import progress_bar
 
 if TYPE_CHECKING:
     from kappamask.evaluation.comparison import DatasetResult
@@ -54,9 +51,9 @@ def evaluate(
         raise typer.BadParameter("give --truth and --mask, or --labelled", param_hint="--truth")
     if output:
         check_folder(output)
+    with require_extra("datasets"):
+        from kappamask.evaluation.files import judge_files, judge_labelled, score_pair
     if labelled or output:
-        with require_extra("datasets"):
-            from kappamask.evaluation.files import judge_files, judge_labelled
         judged = (
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
             else judge_files(str(truth), str(mask), merge_thin=merge_thin)
@@ -64,8 +61,6 @@ def evaluate(
         found = judged.as_pair()
         written = _write_tables(output, judged) if output else []
     else:  # of whole products, too: edges, squares and intervals would take minutes
-        from kappamask.evaluation.files import score_pair
-
         written = []
         found = score_pair(str(truth), str(mask), merge_thin=merge_thin)
     files = {"files": written} if written else {}
@@ -77,7 +72,10 @@ def evaluate(
 
 
 def _write_tables(output: Path, judged: "DatasetResult") -> list[str]:
-    files = write_files(
+    with require_extra("scenes"):
+        from kappamask.workflows.evaluation import write_evaluation
+
+    files = write_evaluation(
         output, "evaluation", [judged], title="Evaluation of a cloud mask", command="kappamask evaluate"
     )
     return [str(path) for path in files]
@@ -139,9 +137,9 @@ def compare(
     """
     with require_extra("datasets"):
         from kappamask.evaluation.comparison import judge
-        from kappamask.workflows.progress import progress_bar
-    with require_extra("scenes"):
-        import kappamask.reports.comparison  # noqa: F401  missed now, not after all masks were made
+    with require_extra("scenes"):  # missed now, not after all masks were made
+        from kappamask.workflows.evaluation import describe_results, format_comparison, write_evaluation
+
     named = [name.strip() for name in peers.split(",") if name.strip()]
     if not named:
         raise typer.BadParameter("name one mask or more", param_hint="--peers")
@@ -150,28 +148,11 @@ def compare(
     for one in data:
         with progress_bar(f"judge {one}") as show:
             judged.append(judge(one, named, split=split, limit=limit, merge_thin=merge_thin, report=show))
-    written = write_files(output, "comparison", judged, title="Cloud masks compared", command="kappamask compare")
-    result = {**document(judged), "files": [str(path) for path in written]}
+    written = write_evaluation(output, "comparison", judged, title="Cloud masks compared", command="kappamask compare")
+    result = {**describe_results(judged), "files": [str(path) for path in written]}
     print_result(
-        result, [*(line for one in judged for line in _format_comparison(one.found)), *result["files"]], as_json
+        result, [*(line for one in judged for line in format_comparison(one.found)), *result["files"]], as_json
     )
-
-
-def _format_comparison(found: dict[str, Any]) -> list[str]:
-    from kappamask.evaluation.tables import list_shortcomings, make_tables, set_name
-
-    title, head, rows = make_tables(found)[0]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    scenes = f"{set_name(found)}: {title.lower()}, {found['scenes']} scenes"
-    return [scenes, *(_format_row(row, widths) for row in [head, *rows]), *list_shortcomings(found)]
-
-
-def _format_row(cells: list[str], widths: list[int]) -> str:
-    first, *others = (
-        cell.ljust(width) if i == 0 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join([first, *others])
 
 
 def check_folder(output: Path) -> None:
@@ -179,30 +160,3 @@ def check_folder(output: Path) -> None:
     there = next(path for path in (output, *output.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise typer.BadParameter(f"{there} is no folder that can be written to", param_hint="--output")
-
-
-def document(judged: "Sequence[DatasetResult]") -> dict[str, Any]:
-    """Return what was found, as JSON holds it."""
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    software = f"kappamask-openeo {version('kappamask-openeo')}"
-    return {"software": software, "made": made, "sets": [one.found for one in judged]}
-
-
-def write_files(folder: Path, name: str, judged: "Sequence[DatasetResult]", *, title: str, command: str) -> list[Path]:
-    """Write NAME.html, .json, .md, .csv and .tex into a folder; return their paths."""
-    from kappamask.evaluation.tables import format_csv, format_latex, format_markdown
-    from kappamask.files.atomic import atomic_write
-
-    with require_extra("scenes"):
-        from kappamask.reports.comparison import write_comparison
-    folder.mkdir(parents=True, exist_ok=True)
-    page = write_comparison(folder / f"{name}.html", judged, title=title, eyebrow=command)
-    found = [one.found for one in judged]
-    texts = {
-        "json": json.dumps(document(judged), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "md": format_markdown(found), "csv": format_csv(found), "tex": format_latex(found),
-    }  # fmt: skip
-    for suffix, text in texts.items():
-        with atomic_write(folder / f"{name}.{suffix}") as draft:
-            draft.write_text(text, encoding="utf-8")
-    return [page, *(folder / f"{name}.{suffix}" for suffix in texts)]

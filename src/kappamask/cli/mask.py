@@ -114,16 +114,17 @@ def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, 
 
 
 def _format_result(result: dict[str, Any]) -> list[str]:
-    from kappamask.scenes.encoding import words  # takes long, and the help does not need it
-    from kappamask.scenes.writers.captions import percent
+    from kappamask.scenes.writers.captions import format_shares  # loads xarray, which the help does not need
 
     files = ", ".join(result["files"])
     if result.get("skipped"):
         return [f"{files}: there already, made of this scene with these options; --overwrite makes it again"]
     size = f"{result['width']} x {result['height']} px in {result['seconds']:.1f} s"
     reading = f"{result['radiometry']} ({result['radiometry_reason']})"
-    shares = ", ".join(f"{words(name)} {percent(share)}" for name, share in result["percent_of_valid"].items())
-    return [f"{files}: {size}, {result['level']}, {result['model_id']}, {reading}", shares]
+    return [
+        f"{files}: {size}, {result['level']}, {result['model_id']}, {reading}",
+        format_shares(result["percent_of_valid"]),
+    ]
 
 
 def format_plan(found: dict[str, Any]) -> list[str]:

@@ -24,6 +24,7 @@ __all__ = [
     "Buffer",
     "Engine",
     "FillHoles",
+    "Grounds",
     "JournalFile",
     "Level",
     "MinObject",
@@ -80,6 +81,13 @@ class Radiometry(StrEnum):
 Model = Annotated[
     str, typer.Option("--model", help="A model's id, or the path of a card (see: kappamask models list).")
 ]
+Grounds = Annotated[
+    Path | None,
+    typer.Option(
+        "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
+        show_default=False,
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 

@@ -44,9 +44,9 @@ def publish(
     with require_extra("client"):
         from kappamask.openeo_process.connection import connect_or_explain
         from kappamask.openeo_process.graph import PYTHON
-        from kappamask.openeo_process.publish import PROCESS_ID, publication, write_publication
+        from kappamask.openeo_process.publish import PROCESS_ID, make_publication, write_publication
 
-    made = publication(
+    made = make_publication(
         load_card(model), namespace=namespace, archive=archive, backend=backend, python=python or PYTHON,
         largest_buffer_m=largest_buffer,
     )  # fmt: skip

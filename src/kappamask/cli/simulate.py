@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kappamask.cli.options import AsJson, print_result
+from kappamask.cli.options import AsJson, Grounds, print_result
 from kappamask.models.errors import require_extra
+from kappamask.workflows.progress import progress_bar
 
 if TYPE_CHECKING:
     from kappamask.training.simulator.realism import Check
@@ -16,18 +17,9 @@ __all__ = ["simulate"]
 EXAMPLE = "kappamask simulate --data data/ -o tiles/ --count 100 --gallery gallery.png --check"
 SHOWN = 12
 """Tiles in a gallery."""
-JUDGED, BY_PEER = 60, 12
-"""Tiles that the checks look at, and that the peer, which is slow, is run on."""
 
 Data = Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of the tiles.", show_default=False)]
-Grounds = Annotated[
-    Path | None,
-    typer.Option(
-        "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
-        show_default=False,
-    ),
-]  # fmt: skip
 Gallery = Annotated[Path | None, typer.Option(help="Also draw some of the tiles into this PNG.", show_default=False)]
 
 
@@ -50,39 +42,15 @@ def simulate(
         from kappamask.training.simulator.gallery import draw_gallery
         from kappamask.training.simulator.realism import read_tiles
         from kappamask.training.simulator.tiles import write_tiles
-
-    from kappamask.workflows.progress import progress_bar
+        from kappamask.workflows.simulation import check_tiles
 
     with progress_bar("simulate") as show:
         write_tiles(data, output, first, count, show, grounds)
     if gallery:
         draw_gallery(read_tiles(output, SHOWN), gallery)
-    checks = _run_checks(data, output) if check else []
+    checks = check_tiles(data, output) if check else []
     result = {"tiles": str(output), "count": count, "first": first, "gates": [vars(one) for one in checks]}
     print_result(result, [f"{output}: {count} tiles from seed {first}", *map(_format_check, checks)], as_json)
-
-
-def _run_checks(data: Path, tiles: Path) -> list["Check"]:
-    from kappamask.training.simulator.realism import (
-        check_histograms,
-        check_moments,
-        check_peer,
-        check_shadows,
-        read_labelled,
-        read_tiles,
-    )
-
-    judged, real = read_tiles(tiles, JUDGED), read_labelled(data)
-    checks = [
-        *check_moments(judged),
-        *(one for scene in real for one in check_histograms(judged, *scene)),
-        *check_shadows(judged, real),
-    ]
-    try:
-        return checks + check_peer(read_tiles(tiles, BY_PEER))
-    except ModuleNotFoundError as error:
-        typer.echo(f"kappamask: the peer was not asked: no module {error.name} (pip install ukis-csmask).", err=True)
-        return checks
 
 
 def _format_check(check: "Check") -> str:

@@ -1,45 +1,25 @@
 """`kappamask train`: a network, or a table of architectures, from simulated clouds."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kappamask.cli.options import Grounds
 from kappamask.models import KappaMaskError
 from kappamask.models.errors import require_extra
-from kappamask.workflows.progress import progress_bar
 
 if TYPE_CHECKING:
     from kappamask.training.state import Plan
 
-__all__ = ["run_grid", "train"]
+__all__ = ["train"]
 
 EXAMPLE = "kappamask train --data data/ -o run1/ --minutes 60"
-
-
-def run_grid(plan: "Plan", names: Sequence[str], tile_count: int | None) -> None:
-    """Train and score the architectures, and print the table.
-
-    tile_count: simulated tiles to have, all before the first step, so that every architecture sees the same; None
-    where there is no simulator.
-    """
-    from kappamask.training.architecture_report import compare_architectures
-    from kappamask.training.train import choose_tile_writer
-
-    if tile_count is not None:
-        write, folder, _ = choose_tile_writer(plan)
-        with progress_bar("simulate") as show:
-            write(plan.data, folder, 0, tile_count, show)
-    typer.echo(compare_architectures(plan, names, _print_row, simulated=tile_count is not None), nl=False)
-
-
-def _print_row(line: dict[str, Any]) -> None:
-    typer.echo("  ".join(f"{key} {value}" for key, value in line.items()), err=True)
 
 
 class Device(StrEnum):
@@ -71,15 +51,6 @@ Sets = Annotated[
         "--dataset", metavar="NAME=FOLDER", help="Labelled set to train on too, as kappaset=data/; may be repeated."
     ),
 ]
-
-
-Grounds = Annotated[
-    Path | None,
-    typer.Option(
-        "--ground", metavar="FOLDER", help="Clear scenes of your own to paint clouds on as well: .npz of dn and bands.",
-        show_default=False,
-    ),
-]  # fmt: skip
 
 
 Grid = Annotated[
@@ -133,6 +104,7 @@ def train(
         from kappamask.datasets import parse_dataset
         from kappamask.training.architecture_table import RATE, parse_architectures
         from kappamask.training.state import Plan
+        from kappamask.workflows.training import run_grid, run_training
 
     torch.set_num_threads(threads or torch.get_num_threads())
     where = ("cuda" if torch.cuda.is_available() else "cpu") if device is Device.AUTO else device.value
@@ -147,32 +119,7 @@ def train(
         if grid:
             run_grid(_check_grid(plan), parse_architectures(grid), None if own else tile_count)
         else:
-            _run(plan, tile_count)
-
-
-def _run(plan: "Plan", tile_count: int) -> None:
-    from kappamask.training.train import simulate_in_background
-    from kappamask.training.train import train as run
-
-    def announce() -> None:
-        typer.echo(_first_words(plan, tile_count), err=True)
-
-    with simulate_in_background(plan, tile_count, announce), progress_bar("train") as show:
-        state = run(plan, _print_line, progress=show)
-    if not state.trained_now:
-        done = f"{state.step} steps, {state.seconds / 60:.0f} minutes"
-        typer.echo(f"{plan.out} holds a finished run ({done}): more --minutes or --steps go on with it.", err=True)
-    typer.echo(f"best score {state.best:.4f}; kappamask models export {plan.out / 'best.pt'}", err=True)
-
-
-def _first_words(plan: "Plan", tile_count: int) -> str:
-    """Say what begins, for the first figures come minutes later."""
-    sets = "".join(f", labelled set {name}" for name, _ in plan.datasets)
-    verb = "goes on" if (plan.out / "last.pt").exists() else "begins"
-    return (
-        f"train {verb}: {plan.architecture} on {plan.device}, {tile_count} simulated tiles{sets}; first tiles are "
-        f"simulated, then figures come every {plan.validate_minutes:g} minutes of steps, checkpoints in {plan.out}"
-    )
+            run_training(plan, tile_count)
 
 
 def _check_grid(plan: "Plan") -> "Plan":
@@ -189,11 +136,6 @@ def _parse_sets(words: list[str]) -> tuple[tuple[str, Path], ...]:
     if not all(name and folder for name, _, folder in pairs):
         raise typer.BadParameter("NAME=FOLDER is needed, as in kappaset=data/kappaset", param_hint="--dataset")
     return tuple((name, Path(folder)) for name, _, folder in pairs)
-
-
-def _print_line(line: dict[str, Any]) -> None:
-    shown = {key: value for key, value in line.items() if not key.endswith("_clear")}
-    typer.echo("  ".join(f"{key} {value}" for key, value in shown.items()))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kappamask.models import SENTINEL2_BANDS
-from kappamask.models.catalog import DEFAULT_COLORS
+from kappamask.models.card_document import DEFAULT_COLORS, DIMENSIONS, EXTENSIONS, SHA256_MULTIHASH
 
 if TYPE_CHECKING:
     from kappamask.conversion.official_architectures import Architecture  # needs onnx, which cards do not
@@ -35,11 +35,6 @@ FULL: Final = 65535
 """What digital numbers are divided by."""
 L1C: Final = SENTINEL2_BANDS[:13]
 L2A: Final = ("AOT", *(band for band in L1C if band != "B10"), "WVP")
-EXTENSIONS: Final = (
-    "https://stac-extensions.github.io/mlm/v1.5.0/schema.json",
-    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-)
 #: Value, name, colour and meaning, in the order of the network's outputs.
 CLASSES: Final = (
     (0, "undefined", DEFAULT_COLORS[0], "the network's own doubt"),
@@ -55,8 +50,6 @@ WINDOW, OVERLAP = 512, 16
 #: Of km_predict (raster_mosaic.py): zeros beyond the image, and no blending.
 MOSAIC: Final = {"step": 480, "before": 0, "padding": "constant", "taper": "crop", "amount": 16}
 QUANTIFICATION: Final = 10_000
-SHA256_MULTIHASH: Final = "1220"
-DIMENSIONS: Final = ("batch", "channel", "height", "width")
 TASK: Final[dict[str, Any]] = {
     "mlm:tasks": ["semantic-segmentation"],
     "mlm:framework": "ONNX",

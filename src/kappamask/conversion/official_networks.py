@@ -17,6 +17,7 @@ from kappamask.conversion.official_architectures import CLASSES, DEEPLAB, UNET, 
 from kappamask.conversion.onnx_graph import Graph, WeightReader
 from kappamask.files.atomic import atomic_write
 from kappamask.files.download import Show, download
+from kappamask.files.untrusted import parse_json
 from kappamask.models import CACHE, ModelCard, load_card
 from kappamask.models.catalog import OFFICIAL_NETWORKS
 from kappamask.models.errors import ConversionError
@@ -116,9 +117,12 @@ def _copy(source: Path, weights: Path) -> None:
 def _check_pin(pins: Path, name: str, file: Path) -> dict[str, str]:
     """Compare the hash of `file` with the known one; return the known hashes.
 
-    Raises ConversionError if another one was recorded for `name`.
+    Raises ConversionError if another one was recorded for `name`, or the record is damaged.
     """
-    known: dict[str, str] = json.loads(pins.read_text()) if pins.exists() else {}
+    try:
+        known: dict[str, str] = dict(parse_json(pins.read_bytes())) if pins.exists() else {}
+    except (ValueError, TypeError) as error:
+        raise ConversionError(f"{pins} cannot be read ({error}); delete it, and fetch the network again.") from error
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     if known.setdefault(name, found) != found:
         raise ConversionError(

@@ -13,7 +13,8 @@ from typing import Any, Final
 from kappamask.conversion.cards import TASK, build_item, describe_input, describe_output
 from kappamask.files.atomic import atomic_write
 from kappamask.models import CardError, ModelCard, load_card, parse_card, read_weights
-from kappamask.models.catalog import DEFAULT_COLOR, DEFAULT_COLORS, suggest_nearest
+from kappamask.models.card_document import DEFAULT_COLOR, DEFAULT_COLORS
+from kappamask.models.catalog import suggest_nearest
 from kappamask.models.schemes import CLASSES
 
 __all__ = ["OnnxCardOptions", "write_onnx_card"]

@@ -21,6 +21,7 @@ from kappamask.datasets import Patch
 from kappamask.evaluation.scene_kinds import list_scores, score_scenes, show_bands, summarise_figures
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard, load_card
+from kappamask.models.catalog import read_document
 from kappamask.models.errors import ConversionError
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import cloud_mask, inference
@@ -94,7 +95,7 @@ def quantise(
 
 
 def _list_kept(graph: onnx.GraphProto, kept: int) -> list[str]:
-    """List the nodes up to convolution `kept`, and as many before the end."""
+    """List the nodes at both ends, `kept` convolutions and what lies between them."""
     convolutions = [i for i, node in enumerate(graph.node) if node.op_type == "Conv"]
     inner = convolutions[kept : len(convolutions) - kept]
     first, last = (inner[0], inner[-1] + 2) if inner else (len(graph.node), len(graph.node))
@@ -118,7 +119,7 @@ def quantise_card(
     folder.mkdir(parents=True, exist_ok=True)
     source = plain or card
     quantise(source.folder / source.file, folder / "model.onnx", images[::2])
-    document = json.loads((card.folder / card.document).read_text())
+    document = read_document(card)
     data = (folder / "model.onnx").read_bytes()
     document["id"] = f"{card.id}-int8"
     document["assets"]["weights"] |= _describe_asset(data)
@@ -157,8 +158,8 @@ def _list_part(patches: Sequence[Patch], part: str) -> list[Patch]:
 
 
 def _describe_quantised(card: ModelCard, path: Path) -> dict[str, Any]:
-    """Return `card` changed to that of its eight-bit network, without scores."""
-    document: dict[str, Any] = json.loads((card.folder / card.document).read_text())
+    """Make the document of the eight-bit network at `path` from its card, without scores."""
+    document = read_document(card)
     document["id"] = path.stem
     document["assets"]["weights"] |= _describe_asset(path.read_bytes(), path.name)
     document["properties"].pop("kappamask:accuracy", None)
@@ -181,7 +182,7 @@ def _list_images(card: ModelCard, patches: Sequence[Patch]) -> list[FloatArray]:
 
 
 def _to_image(card: ModelCard, patch: Patch) -> FloatArray:
-    """Return a patch as network input, cut to whole strides."""
+    """Make network input of a patch, without what its stride leaves over."""
     height, width = (length // card.stride * card.stride for length in patch.truth.shape)
     cube = _to_cube(patch)[:, :height, :width]
     prepared = prepare_inputs(cube, MaskOptions(model=card, level=patch.level, radiometry="reflectance"))

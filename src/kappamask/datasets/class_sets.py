@@ -4,7 +4,7 @@
 thick, `CLEAR_OR_SHADOW` says only that no cloud is there.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ __all__ = [
     "NOT_JUDGED",
     "SEMI_TRANSPARENT",
     "SHADOW",
+    "Labels",
+    "drop_missing",
     "from_codes",
     "is_certain",
     "is_cloud",
@@ -67,3 +69,15 @@ def is_certain(sets: Sets, wanted: int) -> NDArray[np.bool_]:
 def is_cloud(sets: Sets) -> NDArray[np.bool_]:
     """Find pixels that are cloud of either kind."""
     return is_certain(sets, CLOUD_OF_EITHER_KIND)
+
+
+class Labels(NamedTuple):
+    """Sets of classes (y, x), with B10 and without it."""
+
+    with_b10: Sets
+    without_b10: Sets
+
+
+def drop_missing(sets: Sets, blue: NDArray[Any]) -> Sets:
+    """Set pixels to not judged where `blue`, reflectance of B02 (y, x), is NaN."""
+    return np.where(np.isnan(blue), np.uint8(NOT_JUDGED), sets).astype(np.uint8)

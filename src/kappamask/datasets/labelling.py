@@ -6,7 +6,7 @@ docs/explanation/classes.md shows where thin cloud ends on hand-labelled scenes.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,14 @@ from kappamask.datasets.class_sets import (
     NOT_JUDGED,
     SEMI_TRANSPARENT,
     SHADOW,
+    Labels,
     Sets,
+    drop_missing,
     from_codes,
 )
 from kappamask.models import SENTINEL2_BANDS
 
 __all__ = [
-    "Labels",
     "Limits",
     "find_snow",
     "label_by_difference",
@@ -58,13 +59,6 @@ WATER_NDWI, WATER_B11, LIT = 0.25, 0.05, 0.9
 SPECK_PX, SHADOW_SPECK_PX = 12, 20
 SURE_SHADOW_PX: Final = 110
 """Distance to cloud beyond which dark ground is not taken for its shadow."""
-
-
-class Labels(NamedTuple):
-    """Sets of classes (y, x), with B10 and without it."""
-
-    with_b10: Sets
-    without_b10: Sets
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def label_by_teacher(scene: Planes, teachers: tuple[Plane, Plane], limits: Limit
     if limits.exclude:
         top, bottom, left, right = limits.exclude
         sets[top:bottom, left:right] = NOT_JUDGED
-    return _drop_missing(sets, blue)
+    return drop_missing(sets, blue)
 
 
 def label_by_outline(scene: Planes, codes: Plane, teachers: tuple[Plane, Plane], limits: Limits) -> Sets:
@@ -141,7 +135,7 @@ def label_by_difference(scene: Planes, ground: Planes, *, shadow: bool = True) -
         sets[_erode_disc(dark, 1) & _dilate_disc(cloud, SURE_SHADOW_PX) & ~_dilate_disc(cloud, 2)] = SHADOW
     same = (np.abs(added) < 0.02) & (kept[0] > 0.75) & (kept[1] > 0.75)
     sets[same & ~_dilate_disc(added > 0.03, 6) & ~_dilate_disc(dark, 5)] = CLEAR
-    return _drop_missing(sets, _get_band(scene, "B02"))
+    return drop_missing(sets, _get_band(scene, "B02"))
 
 
 def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_thin: bool = True) -> Labels:
@@ -160,7 +154,7 @@ def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_thin
     sets[_dilate_disc(cloud, 1) & _dilate_disc(~cloud, 1)] = NOT_JUDGED
     maybe = (sets == CLEAR) & (np.nan_to_num(_get_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
     with_b10 = np.where(maybe, np.uint8(CLEAR_OR_SEMI_TRANSPARENT), sets)
-    return Labels(*(_drop_missing(one, _get_band(scene, "B02")) for one in (with_b10, sets)))
+    return Labels(*(drop_missing(one, _get_band(scene, "B02")) for one in (with_b10, sets)))
 
 
 def label_cirrus(scene: Planes, sets: Sets) -> Labels:
@@ -233,10 +227,6 @@ def _is_dark(scene: Planes, clear: Mask) -> Mask:
 
 def _get_band(scene: Planes, name: str) -> Plane:
     return np.asarray(scene[BANDS.index(name)])
-
-
-def _drop_missing(sets: Sets, blue: Plane) -> Sets:
-    return np.where(np.isnan(blue), np.uint8(NOT_JUDGED), sets).astype(np.uint8)
 
 
 def _make_disc(radius: int) -> Mask:

@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.models import SceneError
-from kappamask.udf.radiometry import MODES, scale_and_offset
+from kappamask.udf.radiometry import MODES
+from kappamask.udf.radiometry_metadata import scale_and_offset
 
 __all__ = ["LOW", "compute_sun_zenith", "find_products", "is_low_sun", "read_reflectance", "tag_low_sun"]
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.datasets import class_sets, labelling
-from kappamask.datasets.labelling import BANDS, Labels, Limits, Planes
+from kappamask.datasets.class_sets import Labels
+from kappamask.datasets.labelling import BANDS, Limits, Planes
 from kappamask.datasets.patch import DIGITAL
 from kappamask.models import SceneError
 

@@ -1,5 +1,8 @@
 """Score masks against a truth."""
 
-from kappamask.evaluation.metrics import confusion, rates, scores
+from kappamask.evaluation.metrics import compute_rates, compute_scores, count_confusion
 
-__all__ = ["confusion", "rates", "scores"]
+__all__ = ["compute_rates", "compute_scores", "confusion", "count_confusion", "rates", "scores"]
+
+confusion, rates, scores = count_confusion, compute_rates, compute_scores
+"""Earlier names."""

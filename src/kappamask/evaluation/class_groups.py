@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.evaluation.metrics import CLASSES, Scores, rates
+from kappamask.evaluation.metrics import CLASSES, Scores, compute_rates
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["MERGED", "VIEWS", "ClassGroups"]
@@ -50,7 +50,7 @@ class ClassGroups:
 
         None for what a mask of `predicts` cannot say.
         """
-        return rates(self.merge_counts(matrix), self.groups, self.scored_groups(predicts))
+        return compute_rates(self.merge_counts(matrix), self.groups, self.scored_groups(predicts))
 
 
 VIEWS = {

@@ -10,8 +10,8 @@ import numpy as np
 from kappamask.datasets import Patch
 from kappamask.evaluation.counts import ConfusionCounts, MergedClasses
 from kappamask.evaluation.metrics import IGNORED
-from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import find_land_cover
+from kappamask.evaluation.tools import Peer
 from kappamask.models import KappaMaskError, SceneError
 
 __all__ = ["Comparison", "PeerRecord", "compare"]

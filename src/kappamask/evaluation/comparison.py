@@ -9,8 +9,9 @@ from kappamask.datasets import DATASETS, Patch, Patches, open_dataset, parse_dat
 from kappamask.evaluation.class_groups import MERGED
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.metrics import CLASSES, PairScores, Scores
-from kappamask.evaluation.peers import Peer, open_peer
-from kappamask.evaluation.summary import summary
+from kappamask.evaluation.peers import open_peer
+from kappamask.evaluation.summary import summarise_comparison
+from kappamask.evaluation.tools import Peer
 from kappamask.models import MissingExtraError, SceneError, WeightsError
 
 __all__ = ["OWN_FILES", "SPLITS", "DatasetResult", "judge", "judge_patches"]
@@ -25,7 +26,7 @@ class DatasetResult:
     """The result of a comparison on a data set, with its scenes."""
 
     found: dict[str, Any]
-    """`summary`, with `dataset`, `title`, `source`, `licence`, `judges` (what the labels tell) and `split`."""
+    """Of `summarise_comparison`, with `dataset`, `title`, `source`, `licence`, `split`, `judges` (what labels tell)."""
     patches: Sequence[Patch]
     peers: tuple[Peer, ...]
     """Those that masked a patch, in the order of `found`."""
@@ -103,7 +104,7 @@ def judge_patches(
     facts, absent (peer -> why it cannot run): as `DatasetResult.found` has them.
     """
     compared = compare(patches, peers, report, merge_thin=merge_thin)
-    found = summary(compared)
+    found = summarise_comparison(compared)
     found = {**facts, **found, "absent": {**(absent or {}), **found["absent"]}}
     ran = tuple(one.peer for one in compared.standings if one.tally.scenes)
     return DatasetResult(found, patches, ran, compared.scenes)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kappamask.evaluation.class_groups import VIEWS, ClassGroups
 from kappamask.evaluation.counts import FEWEST, ResamplingUnits
-from kappamask.evaluation.metrics import RATES, mean_defined, ratios
+from kappamask.evaluation.metrics import RATES, compute_ratios, mean_defined
 
 __all__ = [
     "CONFIDENCE",
@@ -150,7 +150,7 @@ def _compute_rates(view: ClassGroups, judged: Collection[str]) -> Statistic:
     known = np.array([name in judged for name in view.groups])
 
     def table(counts: Counts) -> NDArray[np.float64]:
-        values = np.where(known, np.moveaxis(ratios(view.merge_counts(counts)), 0, -2), np.nan)
+        values = np.where(known, np.moveaxis(compute_ratios(view.merge_counts(counts)), 0, -2), np.nan)
         return np.concatenate([values, mean_defined(values)], axis=-1)
 
     return table

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.evaluation.boundary import BANDS, count_edge_pixels, remove_edge_band
-from kappamask.evaluation.metrics import CLASSES, IGNORED, confusion
+from kappamask.evaluation.metrics import CLASSES, IGNORED, count_confusion
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "ConfusionCounts",
     "MergedClasses",
     "ResamplingUnits",
-    "calibration_error",
+    "compute_calibration_error",
     "count_blocks",
-    "reliability",
+    "count_reliability",
 ]
 
 BINS = 15
@@ -36,7 +36,7 @@ FEWEST = 2
 """Products or places below which squares of the one are drawn instead, and squares below which nothing is."""
 
 
-def reliability(
+def count_reliability(
     scores: NDArray[np.floating], truth: NDArray[np.uint8], *, merge_thin: bool = False
 ) -> NDArray[np.float64]:
     """Count pixels by the highest score, in `BINS`: (bin, 3).
@@ -58,8 +58,8 @@ def reliability(
     return np.stack(sums, axis=1).astype(np.float64, copy=False)
 
 
-def calibration_error(bins: NDArray[np.float64]) -> float | None:
-    """Return the expected calibration error of `reliability`; None for no pixel.
+def compute_calibration_error(bins: NDArray[np.float64]) -> float | None:
+    """Return the expected calibration error of `count_reliability`; None for no pixel.
 
     The mean distance of score and share of right pixels.
     """
@@ -68,7 +68,7 @@ def calibration_error(bins: NDArray[np.float64]) -> float | None:
 
 
 def count_blocks(truth: NDArray[np.uint8], mask: NDArray[np.uint8], side: int = SIDE) -> NDArray[np.int64]:
-    """Count `confusion` of every square of `side` px, row by row: (block, 4, 5).
+    """Count `count_confusion` of every square of `side` px, row by row: (block, 4, 5).
 
     Squares without a judged pixel are left out.
 
@@ -102,7 +102,7 @@ class ResamplingUnits(NamedTuple):
 
     of: str
     counts: list[NDArray[np.int64]]
-    """`confusion` (4, 5) of each."""
+    """`count_confusion` (4, 5) of each."""
 
     def as_json(self) -> dict[str, str | int]:
         """For JSON."""
@@ -139,7 +139,7 @@ class ConfusionCounts:
     """
 
     scenes: dict[str, Counts] = field(default_factory=dict)
-    """Scene -> `confusion` (4, 5)."""
+    """Scene -> `count_confusion` (4, 5)."""
     group_of: dict[str, str] = field(default_factory=dict)
     """Scene -> its product or place: scenes of one are not independent."""
     blocks: dict[str, Counts] = field(default_factory=dict)
@@ -149,15 +149,15 @@ class ConfusionCounts:
     edges: Counts = field(default_factory=lambda: np.zeros((len(CLASSES), 4), np.int64))
     """`count_edge_pixels` of all scenes."""
     bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((BINS, 3)))
-    """`reliability` of all scenes."""
+    """`count_reliability` of all scenes."""
 
     @property
     def confusion_matrix(self) -> Counts:
-        """`confusion` (4, 5) of all scenes."""
+        """`count_confusion` (4, 5) of all scenes."""
         return sum(self.scenes.values(), np.zeros(EMPTY, np.int64))
 
     def by_group(self, scenes: Collection[str] | None = None) -> list[Counts]:
-        """Return `confusion` (4, 5) of each product or place, in the order of their names.
+        """Return `count_confusion` (4, 5) of each product or place, in the order of their names.
 
         scenes: count these alone.
         """
@@ -194,10 +194,10 @@ class ConfusionCounts:
 
         group: the product or place; left out, the scene is one of its own. merge: classes that count as another one;
         where shadow does, `scores` are not used, because they separate the two.
-        Raises CubeError as `confusion` does, and then counts nothing.
+        Raises CubeError as `count_confusion` does, and then counts nothing.
         """
         true, found = (_replace_codes(codes, merge.codes) for codes in (truth, mask))
-        matrix = confusion(true, found)
+        matrix = count_confusion(true, found)
         self.scenes[scene] = self.scenes.get(scene, 0) + matrix
         blocks = count_blocks(true, found)
         self.blocks[scene] = np.concatenate([self.blocks[scene], blocks]) if scene in self.blocks else blocks
@@ -205,10 +205,10 @@ class ConfusionCounts:
         for width, counts in self.bands.items():
             inner = remove_edge_band(true, width)
             if not np.isin(inner, IGNORED).all():
-                counts += confusion(inner, found)
+                counts += count_confusion(inner, found)
         self.edges += count_edge_pixels(true, found)
         if scores is not None and not merge.shadow:
-            self.bins += reliability(scores, true, merge_thin=merge.thin)
+            self.bins += count_reliability(scores, true, merge_thin=merge.thin)
 
 
 def _replace_codes(codes: Codes, classes: Mapping[int, int]) -> Codes:
@@ -216,3 +216,7 @@ def _replace_codes(codes: Codes, classes: Mapping[int, int]) -> Codes:
     for one, other in classes.items():
         out = np.where(out == one, np.uint8(other), out)
     return out
+
+
+# Earlier names, which the documentation showed.
+reliability = count_reliability

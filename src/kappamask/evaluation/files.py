@@ -11,9 +11,10 @@ from kappamask.datasets import DATASETS, Patch
 from kappamask.datasets.arrays import read
 from kappamask.evaluation.class_groups import MERGED, VIEWS
 from kappamask.evaluation.comparison import OWN_FILES, DatasetResult, judge_patches
-from kappamask.evaluation.metrics import CLASSES, IGNORED, PairScores, Scores, confusion, rates
-from kappamask.evaluation.peers import Answer, Peer, list_classes, open_peer
+from kappamask.evaluation.metrics import CLASSES, IGNORED, PairScores, Scores, compute_rates, count_confusion
+from kappamask.evaluation.peers import open_peer
 from kappamask.evaluation.tables import LABELS
+from kappamask.evaluation.tools import Answer, Peer, list_classes
 from kappamask.models import SceneError, parse_level
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes import read_mask
@@ -58,7 +59,9 @@ def score_pair(truth: str | Path, mask: str | Path, *, merge_thin: bool | None =
     judged = VIEWS[MERGED if thin else "classes"].scored_groups(pair[1].classes)
     lacking = tuple(name for name, code in CLASSES.items() if code not in pair[1].classes)
     unnamed = tuple(Path(path).name for path, one in zip((truth, mask), pair, strict=True) if not one.is_named)
-    return PairScores(rates(confusion(true, found, merge_thin=thin), judged=judged), thin, shadow, lacking, unnamed)
+    return PairScores(
+        compute_rates(count_confusion(true, found, merge_thin=thin), judged=judged), thin, shadow, lacking, unnamed
+    )
 
 
 def merges_thin(truth: ArrayLike) -> bool:

@@ -16,11 +16,11 @@ __all__ = [
     "RATES",
     "PairScores",
     "Scores",
-    "confusion",
+    "compute_rates",
+    "compute_ratios",
+    "compute_scores",
+    "count_confusion",
     "mean_defined",
-    "rates",
-    "ratios",
-    "scores",
 ]
 
 CLASSES = {"clear": CLEAR, "shadow": SHADOW, "semi_transparent": SEMI_TRANSPARENT, "cloud": CLOUD}
@@ -48,7 +48,7 @@ class PairScores:
     """Files that name no scheme, whose codes are taken for KappaMask's."""
 
 
-def confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) -> NDArray[np.int64]:
+def count_confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) -> NDArray[np.int64]:
     """Count pixels (4, 5): rows are true classes 1 to 4, columns the mask's.
 
     The last column is anything else.
@@ -72,23 +72,25 @@ def confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) ->
     return flat.reshape(len(CLASSES), len(CLASSES) + 1)
 
 
-def scores(truth: ArrayLike, mask: ArrayLike, merge_thin: bool = False) -> Scores:
+def compute_scores(truth: ArrayLike, mask: ArrayLike, merge_thin: bool = False) -> Scores:
     """Return the scores of each class as `rates` does, and `all`, their plain mean.
 
     The mean is over the classes that are defined.
 
     truth, mask: KappaMask codes of the same shape. Definitions: sections 5 and 6 of the metrics in Domnich et al. 2021
-    (KappaMask), pooled over pixels. Raises CubeError as `confusion` does.
+    (KappaMask), pooled over pixels. Raises CubeError as `count_confusion` does.
     """
-    return rates(confusion(truth, mask, merge_thin=merge_thin))
+    return compute_rates(count_confusion(truth, mask, merge_thin=merge_thin))
 
 
-def rates(matrix: NDArray[np.int64], names: Iterable[str] = CLASSES, judged: Collection[str] | None = None) -> Scores:
+def compute_rates(
+    matrix: NDArray[np.int64], names: Iterable[str] = CLASSES, judged: Collection[str] | None = None
+) -> Scores:
     """Return the scores of each class in `names`, and `all`, their plain mean.
 
     counts: a matrix (n, n + 1). Scores are 0 to 1 or None.
 
-    matrix: as `confusion` returns it, or a sum of such. judged: the classes that the mask can tell; the others are
+    matrix: as `count_confusion` returns it, or a sum of such. judged: the classes that the mask can tell; others are
     None and no part of `all`, as the dashes in the tables of Domnich et al. 2021.
     Dice, precision (user's accuracy), recall (producer's accuracy), one-vs-rest overall accuracy, balanced accuracy
     (mean of the shares of right pixels in the class and outside it), IoU. None where a score is not defined: dice,
@@ -96,18 +98,18 @@ def rates(matrix: NDArray[np.int64], names: Iterable[str] = CLASSES, judged: Col
     accuracy where the truth has nothing else or nothing of it. `pixels` counts the truth.
     """
     listed = list(names)
-    table = np.where([judged is None or name in judged for name in listed], ratios(matrix), np.nan)
+    table = np.where([judged is None or name in judged for name in listed], compute_ratios(matrix), np.nan)
     counts: dict[str, float | None] = {name: int(n) for name, n in zip(listed, matrix.sum(axis=1), strict=True)}
     named = {key: _name_values(values, listed) for key, values in zip(RATES, table, strict=True)}
     return named | {"pixels": counts | {"all": int(matrix.sum())}}
 
 
-def ratios(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
+def compute_ratios(matrix: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return `RATES` (6, …, class) of counts (…, n, n + 1).
 
     NaN where not defined.
 
-    counts: as `confusion` returns them.
+    counts: as `count_confusion` returns them.
     """
     hit = np.diagonal(matrix, axis1=-2, axis2=-1).astype(float)
     true, found = matrix.sum(axis=-1), matrix[..., :-1].sum(axis=-2)
@@ -138,3 +140,9 @@ def _class_indices(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
 def _name_values(values: NDArray[np.float64], names: list[str]) -> dict[str, float | None]:
     listed = zip([*names, "all"], [*values, *mean_defined(values)], strict=True)
     return {name: float(v) if np.isfinite(v) else None for name, v in listed}
+
+
+# Earlier names, which the documentation showed.
+confusion = count_confusion
+rates = compute_rates
+scores = compute_scores

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-__all__ = ["TABLES", "Contradiction", "class_mix", "contradictions", "paper"]
+__all__ = ["TABLES", "Contradiction", "class_mix", "find_contradictions", "read_paper"]
 
 TABLES = ("dice", "precision", "recall", "overall_accuracy")
 """Tables of five masks, in percent."""
@@ -27,7 +27,7 @@ class Contradiction(NamedTuple):
 
 
 @cache
-def paper() -> dict[str, Any]:
+def read_paper() -> dict[str, Any]:
     """All tables: `TABLES` and `dice_binary` (mask, class, percent), `architectures`, `seconds`, `errata`, `source`.
 
     A class that a mask cannot tell has no entry. `seconds`: a whole Level-1C product.
@@ -36,12 +36,12 @@ def paper() -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def contradictions(tables: Mapping[str, Table] | None = None) -> list[Contradiction]:
+def find_contradictions(tables: Mapping[str, Table] | None = None) -> list[Contradiction]:
     """Find cells of dice or means that do not follow from others, rounding allowed.
 
-    tables: as `paper` returns them; left out, those of the paper.
+    tables: as `read_paper` returns them; left out, those of the paper.
     """
-    given = paper() if tables is None else tables
+    given = read_paper() if tables is None else tables
     return _find_wrong_dice(given) + [found for name in TABLES for found in _find_wrong_means(name, given[name])]
 
 
@@ -52,7 +52,7 @@ def class_mix(mask: str, tables: Mapping[str, Table] | None = None) -> dict[str,
 
     Of what is wrong, 1 - OA, the part (1 - R) + R (1 - P) / P for each share of the class is missed or false.
     """
-    given = paper() if tables is None else tables
+    given = read_paper() if tables is None else tables
     listed = [name for name in given["dice"][mask] if name != "all"]
     return {name: _infer_prevalence(*(given[key][mask][name] / 100 for key in TABLES[1:])) for name in listed}
 
@@ -86,3 +86,8 @@ def _harmonic_mean(one: float, other: float) -> float:
 
 def _distance(one: Contradiction) -> bool:
     return not one.low - ROUNDING <= one.printed <= one.high + ROUNDING
+
+
+# Earlier names, which the documentation showed.
+paper = read_paper
+contradictions = find_contradictions

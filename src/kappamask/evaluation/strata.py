@@ -14,7 +14,7 @@ from kappamask.datasets.patch import ENOUGH, GROUNDS
 from kappamask.evaluation.class_groups import VIEWS, ClassGroups
 from kappamask.evaluation.confidence import ERRORS, compute_errors, stratum_intervals
 from kappamask.evaluation.counts import ResamplingUnits
-from kappamask.evaluation.metrics import CLASSES, rates
+from kappamask.evaluation.metrics import CLASSES, compute_rates
 from kappamask.udf.schemes import CLEAR
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "classify_by_cloud",
     "find_land_cover",
     "group_scenes",
-    "strata",
+    "score_strata",
 ]
 
 Planes = Mapping[str, NDArray[np.float32]]
@@ -139,7 +139,7 @@ def group_scenes(
     return {one: names for one, names in found.items() if names}
 
 
-def strata(
+def score_strata(
     scenes: Mapping[str, Counts],
     predicts: Collection[int] = tuple(CLASSES.values()),
     *,
@@ -181,7 +181,7 @@ def _list_present(pooled: Counts, predicts: Collection[int], view: ClassGroups) 
 
 
 def _compute_dice(pooled: Counts, view: ClassGroups, judged: Collection[str]) -> dict[str, float | None]:
-    return rates(view.merge_counts(pooled), view.groups, judged)["dice"]
+    return compute_rates(view.merge_counts(pooled), view.groups, judged)["dice"]
 
 
 def _compute_errors(pooled: Counts, predicts: Collection[int]) -> dict[str, float | None]:
@@ -191,3 +191,7 @@ def _compute_errors(pooled: Counts, predicts: Collection[int]) -> dict[str, floa
 
 # Earlier names, which the documentation showed.
 grounds = find_land_cover
+
+
+# Earlier names, which the documentation showed.
+strata = score_strata

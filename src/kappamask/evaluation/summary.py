@@ -10,11 +10,11 @@ from kappamask.evaluation.boundary import boundary_f1
 from kappamask.evaluation.class_groups import MERGED, VIEWS, ClassGroups
 from kappamask.evaluation.compare import Comparison, PeerRecord
 from kappamask.evaluation.confidence import ERRORS, compare_scores, compute_dice, compute_errors, score_intervals
-from kappamask.evaluation.counts import calibration_error
+from kappamask.evaluation.counts import compute_calibration_error
 from kappamask.evaluation.metrics import CLASSES
-from kappamask.evaluation.strata import group_scenes, strata
+from kappamask.evaluation.strata import group_scenes, score_strata
 
-__all__ = ["LIMITS", "QUESTIONS", "score_distribution", "share_of_patches", "summary"]
+__all__ = ["LIMITS", "QUESTIONS", "score_distribution", "share_of_patches", "summarise_comparison"]
 
 LIMITS = (0.1, 0.9)
 """Below the first a patch is low, from the second on high (Aybar et al. 2022, table 6, as remembered by others)."""
@@ -58,7 +58,7 @@ def score_distribution(values: Sequence[float | None]) -> Spread:
     return {"median": float(np.median(known)), "low": low, "middle": middle, "high": high, "patches": known.size}
 
 
-def summary(found: Comparison) -> Summary:
+def summarise_comparison(found: Comparison) -> Summary:
     """`view`, `classes`, `scenes`, `groups`, `unjudged`, `without_shadow`, `peers`, `differences`, `absent`, `worst`.
 
     view: name of the main view, "classes", or "merged" where a truth does not tell thin cloud from thick; classes: its
@@ -107,10 +107,10 @@ def _summarise_peer(one: PeerRecord, view: ClassGroups, grounds: Mapping[str, Co
         "without_edges": {str(width): view.scores(counts, predicts)["dice"] for width, counts in tally.bands.items()},
         "edge_f1": _select_scores(boundary_f1(tally.edges), view.scored_groups(predicts)),
         "patches": share_of_patches(list(tally.scenes.values()), predicts),
-        "strata": strata(
+        "strata": score_strata(
             tally.scenes, predicts, view=view, grounds=grounds, groups=tally.group_of, units_of=tally.resampling_units
         ),
-        "calibration_error": calibration_error(tally.bins),
+        "calibration_error": compute_calibration_error(tally.bins),
     }
 
 
@@ -174,3 +174,7 @@ def _find_worst(ran: list[PeerRecord], view: ClassGroups) -> list[Summary]:
 
 def _overall_dice(counts: NDArray[np.int64], one: PeerRecord, view: ClassGroups) -> float | None:
     return view.scores(counts, one.peer.predicts)["dice"]["all"]
+
+
+# Earlier names, which the documentation showed.
+summary = summarise_comparison

@@ -60,7 +60,7 @@ Table = tuple[str, list[str], list[list[str]]]
 
 
 def make_tables(found: Mapping[str, Any]) -> list[Table]:
-    """Return the tables of a data set's `summary`, one a score: title, head, rows.
+    """Return the tables of a data set's `summarise_comparison`, one a score: title, head, rows.
 
     Percent with one decimal.
     """

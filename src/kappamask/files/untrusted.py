@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 from xml.etree.ElementTree import Element, ParseError
 
-from kappamask.models.catalog import make_object
+from kappamask.models.card_document import make_object
 
 __all__ = ["MAX_TEXT_BYTES", "parse_json", "parse_xml"]
 

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["LOOPBACK", "open_loopback", "read_limited", "read_loopback", "redact"]
+__all__ = ["LOCALHOST", "LOOPBACK", "open_loopback", "read_limited", "read_loopback", "redact"]
 
-LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
+LOCALHOST: Final = "127.0.0.1"
+"""Address that servers of this machine listen on."""
+LOOPBACK: Final = (LOCALHOST, "localhost", "::1")
 """Host names of this machine."""
 WAIT_S: Final = 60.0
 PIECE: Final = 2**16

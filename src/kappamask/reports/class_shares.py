@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import xarray as xr
 
 from kappamask.models import ClassValue
-from kappamask.scenes.encoding import meanings, words
+from kappamask.scenes.encoding import format_class_name, map_codes
 from kappamask.scenes.statistics import class_pixels, to_classes
 from kappamask.udf.schemes import CLOUD, MISSING, SEMI_TRANSPARENT, UNDEFINED
 
-__all__ = ["CLOUDS", "NO_DATA", "Share", "Shares", "meanings", "shares", "words"]
+__all__ = ["CLOUDS", "NO_DATA", "Share", "Shares", "count_shares", "format_class_name", "map_codes"]
 
 NO_DATA = frozenset({UNDEFINED, MISSING})
 CLOUDS = frozenset({SEMI_TRANSPARENT, CLOUD})
@@ -28,7 +28,7 @@ class Share:
     @property
     def label(self) -> str:
         """The class's name in words."""
-        return words(self.of.name)
+        return format_class_name(self.of.name)
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ class Shares:
 
     @property
     def percentages(self) -> dict[str, float | None]:
-        """`percent` by the classes' names."""
+        """`format_percent` by the classes' names."""
         return {one.of.name: self.percent(one) for one in self.classes}
 
 
-def shares(mask: xr.DataArray) -> Shares:
+def count_shares(mask: xr.DataArray) -> Shares:
     """Count the classes of a mask of integers; 255, outside the area, is left out.
 
     Any dims, numpy or dask.
@@ -113,5 +113,9 @@ def shares(mask: xr.DataArray) -> Shares:
     not name.
     """
     counted, outside = class_pixels(mask)
-    codes = meanings(to_classes(mask))
+    codes = map_codes(to_classes(mask))
     return Shares(tuple(Share(one, codes[one.value], pixels) for one, pixels in counted.items()), outside)
+
+
+# Earlier names, which the documentation showed.
+shares = count_shares

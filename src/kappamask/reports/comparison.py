@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from kappamask.datasets import DATASETS, Patch
 from kappamask.evaluation.comparison import OWN_FILES, DatasetResult
 from kappamask.evaluation.counts import SIDE as SQUARE
-from kappamask.evaluation.peers import Peer
 from kappamask.evaluation.strata import STRATA
 from kappamask.evaluation.tables import LABELS, make_tables, set_name
+from kappamask.evaluation.tools import Peer
 from kappamask.models import KappaMaskError, load_card
-from kappamask.reports.class_shares import words
-from kappamask.reports.render import Picture, png, write_html
+from kappamask.reports.class_shares import format_class_name
+from kappamask.reports.render import Picture, encode_png, write_html
 from kappamask.scenes.writers.quicklook import RGB, colour_codes, subsample, true_colour
 
 __all__ = ["write_comparison"]
@@ -86,7 +86,8 @@ def write_comparison(
     ]
     legend = load_card("compact").classes
     return write_html(
-        target, "comparison.html", title=title, sets=sets, labels=LABELS, strata=STRATA, legend=legend, words=words,
+        target, "comparison.html", title=title, sets=sets, labels=LABELS, strata=STRATA, legend=legend,
+        words=format_class_name,
         own=DATASETS[OWN_FILES].licence, square=SQUARE, eyebrow=eyebrow,
     )  # fmt: skip
 
@@ -141,7 +142,7 @@ def _iter_scenes(judged: DatasetResult) -> Iterator[Scene]:
 def _patch_pictures(patch: Patch) -> Iterator[Picture]:
     if set(RGB) <= {*patch.bands}:
         cube = xr.DataArray(patch.stack(RGB), dims=("bands", "y", "x"), coords={"bands": list(RGB)})
-        yield png(true_colour(subsample(cube, SIDE)), f"{patch.name} in natural colours.", "Natural colours")
+        yield encode_png(true_colour(subsample(cube, SIDE)), f"{patch.name} in natural colours.", "Natural colours")
     yield _draw_classes(patch.truth, f"Truth of {patch.name}.", "Truth")
 
 
@@ -156,4 +157,4 @@ def _peer_picture(peer: Peer, patch: Patch) -> Picture:
 
 def _draw_classes(codes: NDArray[np.uint8], alt: str, caption: str) -> Picture:
     small = subsample(xr.DataArray(codes, dims=("y", "x")), SIDE)
-    return png(colour_codes(small.values, load_card("compact").classes), alt, caption)
+    return encode_png(colour_codes(small.values, load_card("compact").classes), alt, caption)

@@ -14,7 +14,7 @@ from rasterio.warp import transform
 from kappamask.models import SceneError
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 
-__all__ = ["Footprint", "footprint"]
+__all__ = ["Footprint", "trace_footprint"]
 
 EDGE_POINTS = 21
 """Points along an edge: a line that is straight in UTM bends by some 10 m over 110 km in degrees, between these by less
@@ -40,7 +40,7 @@ class Footprint:
     """West, south, east, north; west is larger than east where the antimeridian is crossed (RFC 7946, 5.2)."""
 
 
-def footprint(array: xr.DataArray) -> Footprint:
+def trace_footprint(array: xr.DataArray) -> Footprint:
     """Outline the grid of `array` (y, x), cut at the antimeridian.
 
     Pixels without data are included.

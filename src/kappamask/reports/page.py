@@ -9,13 +9,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from kappamask.models import SceneError
-from kappamask.reports.class_shares import Shares, meanings, shares, words
-from kappamask.reports.provenance import check_grid, provenance, software
-from kappamask.reports.render import SCALE, Picture, png, score_colours, write_html
+from kappamask.reports.class_shares import Shares, count_shares, format_class_name, map_codes
+from kappamask.reports.provenance import check_grid, list_provenance, read_software
+from kappamask.reports.render import SCALE, Picture, encode_png, score_colours, write_html
 from kappamask.scenes import read_mask
-from kappamask.scenes.encoding import legend
+from kappamask.scenes.encoding import read_legend
 from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up, to_coordinates, write_grid
-from kappamask.scenes.readers.netcdf import open_dataset, read_crs
+from kappamask.scenes.readers.lazy_variables import read_crs
+from kappamask.scenes.readers.netcdf import open_dataset
 from kappamask.scenes.readers.raster import lazy_bands, local_raster
 from kappamask.scenes.statistics import to_classes
 from kappamask.scenes.writers.captions import is_north_up, name_network, scale_bar, scene_facts
@@ -25,7 +26,7 @@ from kappamask.scenes.writers.natural_colour import CAPTION, subsample, true_col
 from kappamask.udf import from_scheme
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW
 
-__all__ = ["COMPARED", "Agreement", "agreement", "draw_pictures", "read_scores", "write_page"]
+__all__ = ["COMPARED", "Agreement", "draw_pictures", "measure_agreement", "read_scores", "write_page"]
 
 COMPARED = {CLEAR: "clear", SHADOW: "cloud shadow", SEMI_TRANSPARENT: "semi-transparent cloud", CLOUD: "cloud"}
 """KappaMask's codes of pixels with data, and their names in words."""
@@ -109,7 +110,7 @@ class Agreement:
             return np.asarray(100 * self.counts / self.counts.sum(axis=1, keepdims=True))
 
 
-def agreement(mask: xr.DataArray, reference: xr.DataArray) -> Agreement | None:
+def measure_agreement(mask: xr.DataArray, reference: xr.DataArray) -> Agreement | None:
     """Compare two masks (y, x) of one grid, each of any known scheme.
 
     None where no pixel has data in both.
@@ -138,7 +139,7 @@ def _make_code_table(mask: xr.DataArray) -> NDArray[np.uint8]:
     Values of no class, 255 among them, are missing.
     """
     table = np.full(256, MISSING, np.uint8)
-    for value, code in meanings(mask).items():
+    for value, code in map_codes(mask).items():
         table[value] = code
     return table
 
@@ -169,7 +170,7 @@ def write_page(
     for what, other in (("scene", scene), ("product's mask", scl)):
         if other is not None:
             check_grid(what, other, mask)
-    counted = shares(mask)
+    counted = count_shares(mask)
     attrs = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     return write_html(
         target,
@@ -184,9 +185,9 @@ def write_page(
         reading=READINGS.get(attrs.get("radiometry", "")),
         attrs=attrs,
         compared=COMPARED,
-        agreement=agreement(mask, from_scheme(scl, "SCL")) if scl is not None else None,
-        provenance=provenance(attrs),
-        software=software(attrs),
+        agreement=measure_agreement(mask, from_scheme(scl, "SCL")) if scl is not None else None,
+        provenance=list_provenance(attrs),
+        software=read_software(attrs),
     )
 
 
@@ -208,15 +209,17 @@ def draw_pictures(
     codes = np.asarray(subsample(mask, LARGE).values)
     found = ", ".join(f"{one.label} {counted.percent(one) or 0:.1f} %" for one in counted.classes if one.pixels)
     name = name_network(mask.attrs)
-    drawn = [png(colour_codes(codes, legend(mask)), f"Cloud mask: {found}.", f"Mask: {name}")]
+    drawn = [encode_png(colour_codes(codes, read_legend(mask)), f"Cloud mask: {found}.", f"Mask: {name}")]
     if truth is not None:
-        drawn.append(png(colour_codes(np.asarray(subsample(truth, LARGE).values), legend(mask)), "Truth.", "Truth"))
+        drawn.append(
+            encode_png(colour_codes(np.asarray(subsample(truth, LARGE).values), read_legend(mask)), "Truth.", "Truth")
+        )
     if scene is not None:
         colour = true_colour(subsample(scene, LARGE), str(mask.attrs.get("radiometry", "")))
-        over = draw_outlines(colour, codes, meanings(mask))
+        over = draw_outlines(colour, codes, map_codes(mask))
         drawn = [
-            png(colour, "The scene in natural colours.", CAPTION),
-            png(over, "Natural colours with the mask's classes outlined.", "Outlines of the mask's classes"),
+            encode_png(colour, "The scene in natural colours.", CAPTION),
+            encode_png(over, "Natural colours with the mask's classes outlined.", "Outlines of the mask's classes"),
             *drawn,
         ]
     return [replace(drawn[0], bar=scale_bar(mask), north=is_north_up(mask)), *drawn[1:]]
@@ -230,8 +233,8 @@ def _draw_scores(mask: xr.DataArray, path: str | Path | None) -> list[Picture]:
     maps = subsample(scores, SMALL).compute()
     if not ((maps >= -NEAR) & (maps <= 1 + NEAR) | maps.isnull()).all():
         raise SceneError(f"{Path(path).name} holds no scores: its numbers are not from 0 to 1.")
-    names = [words(str(name)) for name in maps["class"].values]
+    names = [format_class_name(str(name)) for name in maps["class"].values]
     return [
-        png(score_colours(one), f"Map of the score of {name}.", name)
+        encode_png(score_colours(one), f"Map of the score of {name}.", name)
         for name, one in zip(names, maps.values, strict=True)
     ]

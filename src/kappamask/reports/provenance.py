@@ -10,7 +10,7 @@ import xarray as xr
 from kappamask.models import SceneError
 from kappamask.scenes.metadata import parse_sensing_time
 
-__all__ = ["check_grid", "provenance", "same_grid", "sensing_time", "software"]
+__all__ = ["check_grid", "list_provenance", "read_software", "same_grid", "sensing_time"]
 
 NEAR = 0.01
 """Pixels by which corners may differ: coordinates in files are rounded."""
@@ -61,7 +61,7 @@ def _describe_place(one: xr.DataArray) -> str:
     return f" from {float(one['x'][0]):.10g}, {float(one['y'][0]):.10g} in {one.rio.crs or 'no CRS'}"
 
 
-def provenance(attrs: Mapping[str, Any]) -> dict[str, str]:
+def list_provenance(attrs: Mapping[str, Any]) -> dict[str, str]:
     """Select the attributes that describe how a mask was made, as text.
 
     They keep their order.
@@ -71,7 +71,7 @@ def provenance(attrs: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def software(attrs: Mapping[str, Any]) -> dict[str, str]:
+def read_software(attrs: Mapping[str, Any]) -> dict[str, str]:
     """Return name and version of the program that wrote the file, if known."""
     name, _, number = str(attrs.get(SOFTWARE, "")).rpartition(" ")
     return {name: number} if name else {}

@@ -16,15 +16,15 @@ from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
-from kappamask.scenes.writers.captions import UNKNOWN, ScaleBar, percent
+from kappamask.scenes.writers.captions import UNKNOWN, ScaleBar, format_percent
 from kappamask.scenes.writers.class_colours import picture_colour
 
 __all__ = [
     "SCALE",
     "Picture",
     "embed_png",
-    "percent",
-    "png",
+    "encode_png",
+    "format_percent",
     "score_colours",
     "write_html",
 ]
@@ -49,7 +49,7 @@ class Picture:
     """Whether an arrow in the picture says that north is up."""
 
 
-def png(pixels: NDArray[Any], alt: str, caption: str = "") -> Picture:
+def encode_png(pixels: NDArray[Any], alt: str, caption: str = "") -> Picture:
     """Encode pixels (y, x, 3 or 4), uint8 or float 0 to 1, as PNG."""
     buffer = BytesIO()
     imsave(buffer, pixels, format="png")
@@ -89,7 +89,12 @@ def _open_templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("kappamask.reports"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {"percent": percent, "count": _format_count, "number": _format_number, "colour": picture_colour}
+    found.filters |= {
+        "percent": format_percent,
+        "count": _format_count,
+        "number": _format_number,
+        "colour": picture_colour,
+    }
     return found
 
 

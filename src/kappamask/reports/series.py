@@ -12,17 +12,18 @@ import xarray as xr
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, KappaMaskError, SceneError
-from kappamask.reports.class_shares import Shares, shares
+from kappamask.reports.class_shares import Shares, count_shares
 from kappamask.reports.provenance import same_grid, sensing_time
 from kappamask.scenes import find_scenes, open_scene, read_mask
 from kappamask.scenes.grid import sort_north_up
-from kappamask.scenes.readers.netcdf import open_dates, read_crs, rename_dims
+from kappamask.scenes.readers.lazy_variables import read_crs
+from kappamask.scenes.readers.netcdf import open_dates, rename_dims
 from kappamask.scenes.readers.raster import local_raster
 from kappamask.scenes.readers.zarr import check_store, open_group
 from kappamask.scenes.statistics import to_classes
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
 
-__all__ = ["Dated", "is_series", "read_series", "rows", "scenes_of", "write_table"]
+__all__ = ["Dated", "is_series", "make_rows", "match_scenes", "read_series", "write_table"]
 
 SCORES = "_scores"
 """End of the names of files that hold the scores of a mask."""
@@ -100,7 +101,7 @@ def _count_mask(name: str, found: xr.DataArray | Path) -> Dated:
         _is_mask(found)  # whose error of a damaged file says more
     mask = read_mask(found) if isinstance(found, Path) else found
     classes = to_classes(mask)
-    return Dated(name, sensing_time(name, mask.attrs), classes, shares(classes))
+    return Dated(name, sensing_time(name, mask.attrs), classes, count_shares(classes))
 
 
 def _list_files(folder: Path) -> list[tuple[str, Path]]:
@@ -172,7 +173,7 @@ class _Scene:
     cube: xr.DataArray
 
 
-def scenes_of(
+def match_scenes(
     dates: Sequence[Dated], source: str | Path, *, bands: Sequence[str] | None = None
 ) -> list[xr.DataArray | None]:
     """Find for each mask the scene of the same day on the same grid.
@@ -208,7 +209,7 @@ def _find_nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
     return min(same, key=lambda one: abs(one.when - dated.when)).cube if same else None
 
 
-def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
+def make_rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
     """Make a row for each date: file, datetime (ISO 8601, UTC), pixel counts, percentages.
 
     `pixels` are those of the area, without those of 255, `nodata_pixels`. `cloud_cover` and the classes with data are
@@ -229,11 +230,11 @@ def rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:
 
 
 def write_table(path: str | Path, dates: Sequence[Dated]) -> Path:
-    """Write `rows` as CSV with a header, and an empty cell for None.
+    """Write `make_rows` as CSV with a header, and an empty cell for None.
 
     Raises SceneError if it cannot be written.
     """
-    listed = rows(dates)
+    listed = make_rows(dates)
     with atomic_write(Path(path)) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(listed[0]), lineterminator="\n")
         writer.writeheader()
@@ -243,3 +244,7 @@ def write_table(path: str | Path, dates: Sequence[Dated]) -> Path:
 
 def _round_percent(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)
+
+
+# Earlier names, which the documentation showed.
+scenes_of, rows = match_scenes, make_rows

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.reports.class_shares import Share
-from kappamask.reports.render import Picture, png, write_html
+from kappamask.reports.render import Picture, encode_png, write_html
 from kappamask.reports.series import Dated
 from kappamask.scenes.writers.captions import format_length, is_north_up, name_network, width_in_metres
 from kappamask.scenes.writers.class_colours import colour_codes
@@ -35,7 +35,7 @@ def write_series(
     """Write a self-contained HTML page about a series of masks; returns its path.
 
     dates: as `read_series` gives them.
-    scenes: for each the cube that was masked, or None, as `scenes_of` gives them, for thumbnails in natural
+    scenes: for each the cube that was masked, or None, as `match_scenes` gives them, for thumbnails in natural
         colours.
     Raises SceneError if a scene lacks B02, B03 or B04, or if the page cannot be written.
     """
@@ -69,14 +69,14 @@ def _count_pixels(one: Dated, value: int) -> int:
 
 def _draw_thumbnail(one: Dated) -> Picture:
     codes = np.asarray(subsample(one.mask, THUMBNAIL).values)
-    return png(colour_codes(codes, one.classes), f"Mask of {one.when:%Y-%m-%d}")
+    return encode_png(colour_codes(codes, one.classes), f"Mask of {one.when:%Y-%m-%d}")
 
 
 def _true_colour(one: Dated, scene: xr.DataArray | None) -> Picture | None:
     if scene is None:
         return None
     image = true_colour(subsample(scene, THUMBNAIL), str(one.mask.attrs.get("radiometry", "")))
-    return png(image, f"Natural colours of {one.when:%Y-%m-%d}")
+    return encode_png(image, f"Natural colours of {one.when:%Y-%m-%d}")
 
 
 def _describe_sheet(dates: Sequence[Dated]) -> list[str]:

@@ -18,16 +18,16 @@ from pystac.extensions.raster import DataType, NoDataStrings, RasterBand, Raster
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
-from kappamask.models.catalog import SHA256_MULTIHASH
-from kappamask.reports.class_shares import Shares, shares
-from kappamask.reports.footprint import footprint
-from kappamask.reports.provenance import provenance, sensing_time, software
+from kappamask.models.card_document import SHA256_MULTIHASH
+from kappamask.reports.class_shares import Shares, count_shares
+from kappamask.reports.footprint import trace_footprint
+from kappamask.reports.provenance import list_provenance, read_software, sensing_time
 from kappamask.scenes import read_mask
 from kappamask.scenes.grid import pixel_size
 from kappamask.scenes.readers.raster import local_raster
 from kappamask.scenes.statistics import has_bits
 
-__all__ = ["ASSETS", "CLASSIFICATION", "add_file", "href", "stac_item", "write_document", "write_stac"]
+__all__ = ["ASSETS", "CLASSIFICATION", "add_file", "make_href", "make_stac_item", "write_document", "write_stac"]
 
 TIFF = "image/tiff; application=geotiff"
 OPTIMISED = "; profile=cloud-optimized"
@@ -63,7 +63,7 @@ def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.As
         raise SceneError(f"No asset {key!r}: known are {', '.join(ASSETS)}.")
     title, roles = ASSETS[key]
     media = MEDIA.get(file.suffix.lower())
-    item.add_asset(key, pystac.Asset(href(file, folder), title=title, media_type=media, roles=roles))
+    item.add_asset(key, pystac.Asset(make_href(file, folder), title=title, media_type=media, roles=roles))
     asset = item.assets[key]
     size, checksum = _hash_file(file)
     FileExtension.ext(asset, add_if_missing=True).apply(size=size, checksum=checksum)
@@ -72,7 +72,7 @@ def add_file(item: pystac.Item, key: str, file: Path, folder: Path) -> pystac.As
     return asset
 
 
-def href(file: Path, folder: Path) -> str:
+def make_href(file: Path, folder: Path) -> str:
     """Return the path of `file` relative to `folder`, with a leading dot, as STAC does."""
     relative = Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
     return relative if relative.startswith("../") else f"./{relative}"
@@ -102,7 +102,7 @@ def _make_band(name: str | None, kind: str, nodata: float | None, scale: float, 
     return band
 
 
-def stac_item(
+def make_stac_item(
     mask_file: str | Path, *, scene: xr.DataArray | None = None, files: Mapping[str, str | Path] | None = None
 ) -> pystac.Item:
     """Make the STAC item of a mask that `write_mask` wrote.
@@ -123,7 +123,7 @@ def stac_item(
     path = Path(mask_file)
     mask = read_mask(path)
     attrs = {**(scene.attrs if scene is not None else {}), **mask.attrs}
-    counted, place = shares(mask), footprint(mask)
+    counted, place = count_shares(mask), trace_footprint(mask)
     properties = _list_percentages(counted) | _list_processing(attrs) | _list_acquisition(attrs)
     item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, attrs), properties)
     item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]
@@ -142,11 +142,11 @@ def stac_item(
 def write_stac(
     mask_file: str | Path, *, scene: xr.DataArray | None = None, files: Mapping[str, str | Path] | None = None
 ) -> Path:
-    """Write `stac_item` to NAME.json next to the mask; return its path.
+    """Write `make_stac_item` to NAME.json next to the mask; return its path.
 
-    Raises SceneError as `stac_item` does.
+    Raises SceneError as `make_stac_item` does.
     """
-    document = stac_item(mask_file, scene=scene, files=files).to_dict(include_self_link=False)
+    document = make_stac_item(mask_file, scene=scene, files=files).to_dict(include_self_link=False)
     return write_document(document, Path(mask_file).with_suffix(".json"))
 
 
@@ -167,11 +167,11 @@ def _list_percentages(counted: Shares) -> dict[str, float]:
 
 
 def _list_processing(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    made = provenance(attrs)
+    made = list_provenance(attrs)
     facts = [f"{key} {value}" for key, value in made.items()]
     properties: dict[str, Any] = {"processing:lineage": "; ".join(["Cloud mask", *facts])}
     properties |= {"processing:level": made["level"]} if "level" in made else {}
-    properties |= {"processing:software": software(attrs)} if software(attrs) else {}
+    properties |= {"processing:software": read_software(attrs)} if read_software(attrs) else {}
     return properties | {f"kappamask:{key}": value for key, value in made.items()}
 
 
@@ -210,3 +210,7 @@ def _describe_classes(counted: Shares) -> list[dict[str, Any]]:
         }
         for one in counted.classes
     ]
+
+
+# Earlier names, which the documentation showed.
+stac_item = make_stac_item

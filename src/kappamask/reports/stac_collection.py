@@ -6,7 +6,7 @@ from typing import Any
 
 import pystac
 
-from kappamask.reports.stac import CLASSIFICATION, href, stac_item, write_document
+from kappamask.reports.stac import CLASSIFICATION, make_href, make_stac_item, write_document
 
 __all__ = ["write_collection"]
 
@@ -29,9 +29,9 @@ def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Ma
 
     They link to each other; hrefs are relative.
     about: further properties of the collection, such as provenance and costs, as `kappamask:KEY`. Raises SceneError as
-    `stac_item` does, and if there is no mask.
+    `make_stac_item` does, and if there is no mask.
     """
-    items = [stac_item(mask) for mask in masks]
+    items = [make_stac_item(mask) for mask in masks]
     collection = pystac.Collection(
         path.stem, f"{title}. {_make_notice(items)}", _make_extent(items), title=title, license=_name_licence(),
         providers=[COPERNICUS], stac_extensions=[CLASSIFICATION],
@@ -44,9 +44,9 @@ def write_collection(masks: Sequence[Path], path: Path, *, title: str, about: Ma
     for item, mask in zip(items, masks, strict=True):
         file = mask.with_suffix(".json")
         item.collection_id = collection.id
-        item.add_link(pystac.Link("collection", href(path, file.parent), "application/json"))
+        item.add_link(pystac.Link("collection", make_href(path, file.parent), "application/json"))
         write_document(item.to_dict(include_self_link=False, transform_hrefs=False), file)
-        collection.add_link(pystac.Link("item", href(file, path.parent), "application/geo+json"))
+        collection.add_link(pystac.Link("item", make_href(file, path.parent), "application/geo+json"))
     return write_document(collection.to_dict(include_self_link=False, transform_hrefs=False), path)
 
 

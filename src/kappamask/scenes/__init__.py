@@ -9,7 +9,7 @@ from kappamask.models.errors import missing_extra
 
 try:
     from kappamask.scenes.accessor import KappaMaskAccessor
-    from kappamask.scenes.composite import composite
+    from kappamask.scenes.composite import make_composite
     from kappamask.scenes.mosaic import stack_masks
     from kappamask.scenes.readers.open import find_scenes, open_scene
     from kappamask.scenes.statistics import class_statistics
@@ -17,32 +17,32 @@ try:
 except ModuleNotFoundError as error:
     raise missing_extra(error.name, "scenes", user="Reading scenes") from error
 
-mask_cube, scan = stack_masks, find_scenes
+composite, mask_cube, scan = make_composite, stack_masks, find_scenes
 """Earlier names."""
 
 if TYPE_CHECKING:
-    from kappamask.scenes.writers.quicklook import quicklook
+    from kappamask.scenes.writers.quicklook import write_quicklook
 
 __all__ = [
     "KappaMaskAccessor",
     "class_statistics",
-    "composite",
     "find_scenes",
+    "make_composite",
     "open_scene",
-    "quicklook",
     "read_mask",
     "stack_masks",
     "write_mask",
+    "write_quicklook",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `quicklook` on first use.
+    """Import `write_quicklook` on first use.
 
     matplotlib takes a third of a second to import, which every job would pay.
     """
-    if name == "quicklook":
-        from kappamask.scenes.writers.quicklook import quicklook
+    if name in ("write_quicklook", "quicklook"):  # the second is the earlier name
+        from kappamask.scenes.writers.quicklook import write_quicklook
 
-        return quicklook
+        return write_quicklook
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ import xarray as xr
 from dask.base import tokenize
 
 from kappamask.models import load_card
-from kappamask.scenes.composite import REACH, composite
+from kappamask.scenes.composite import REACH, make_composite
 from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels
 from kappamask.scenes.statistics import class_statistics
 from kappamask.scenes.xarray_interop import align_mask, as_mask, compute_mask, restore_dims, to_canonical_dims
@@ -118,7 +118,7 @@ class KappaMaskAccessor:
             (('bands', 'y', 'x'), ('y', 'x'), 'best')
         """
         codes = self.mask(**options) if mask is None else mask
-        return composite(self._data, codes, method=method, classes=classes, target=target, reach_m=reach_m)
+        return make_composite(self._data, codes, method=method, classes=classes, target=target, reach_m=reach_m)
 
 
 def _list_encodings(data: xr.DataArray | xr.Dataset) -> Mapping[Any, Any]:

@@ -17,10 +17,10 @@ from kappamask.models.schemes import class_codes
 from kappamask.scenes.grid import DEGREE, pixel_size
 from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels, list_layers
 from kappamask.scenes.readers.raster import CHUNK
-from kappamask.scenes.xarray_interop import align_mask, compute_mask, provenance, restore_dims, to_canonical_dims
+from kappamask.scenes.xarray_interop import align_mask, compute_mask, restore_dims, select_provenance, to_canonical_dims
 from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
-__all__ = ["NONE", "REACH", "choose", "composite"]
+__all__ = ["NONE", "REACH", "choose", "make_composite"]
 
 da: Any = dask.array  # its annotations are partial
 NONE = -1
@@ -98,7 +98,7 @@ def _pixel_metres(mask: xr.DataArray) -> tuple[float, float]:
     return (height, width) if unit == "m" else (PIXEL_M, PIXEL_M)
 
 
-def composite(
+def make_composite(
     data: xr.DataArray | xr.Dataset,
     mask: Any = None,
     *,
@@ -151,7 +151,9 @@ def composite(
     else:
         made = _compose_block(named, lambda layer: _pick_pixels(layer, number)).assign(date=_map_dates(named, number))
     made = made.assign(clear_dates=times.assign_attrs(long_name="dates on which the pixel is clear", units="1"))
-    return restore_dims(made.assign_attrs(provenance(codes) | {"method": method, "unclear": " ".join(classes)}), own)
+    return restore_dims(
+        made.assign_attrs(select_provenance(codes) | {"method": method, "unclear": " ".join(classes)}), own
+    )
 
 
 def _find_times(data: xr.DataArray | xr.Dataset) -> pd.DatetimeIndex | None:
@@ -238,3 +240,7 @@ def _median_without_nan(values: NDArray[Any]) -> NDArray[Any]:
     ordered, times = np.sort(values, axis=-1), np.count_nonzero(~np.isnan(values), axis=-1)[..., None]
     pair = np.concatenate([np.maximum(times - 1, 0) // 2, np.minimum(times // 2, values.shape[-1] - 1)], axis=-1)
     return np.asarray(np.take_along_axis(ordered, pair, axis=-1).mean(axis=-1))
+
+
+# Earlier names, which the documentation showed.
+composite = make_composite

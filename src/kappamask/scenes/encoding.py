@@ -14,7 +14,16 @@ from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import SCHEMES
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
 
-__all__ = ["SCALE", "category_names", "colormap", "legend", "meanings", "round_to_percent", "to_percent", "words"]
+__all__ = [
+    "SCALE",
+    "category_names",
+    "format_class_name",
+    "make_colormap",
+    "map_codes",
+    "read_legend",
+    "round_to_percent",
+    "to_percent",
+]
 
 SPARE = ("e69f00", "56b4e9", "009e73", "f0e442", "0072b2", "d55e00", "cc79a7")
 """Colours that differ for any colour vision (Okabe and Ito 2008), for classes that have none."""
@@ -33,7 +42,7 @@ MEANINGS = (
 (land, water, snow …) that it is clear."""
 
 
-def legend(mask: xr.DataArray) -> tuple[ClassValue, ...]:
+def read_legend(mask: xr.DataArray) -> tuple[ClassValue, ...]:
     """Return the classes that `mask` may hold, in the order of their values.
 
     They come from its CF flag attributes (CF 3.5), else from the `compact` card.
@@ -67,7 +76,7 @@ def _split_attribute(attribute: Any) -> list[str]:
     return attribute.split() if isinstance(attribute, str) else [str(one) for one in np.atleast_1d(attribute)]
 
 
-def colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, int, int]]:
+def make_colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, int, int]]:
     """Map values to red, green, blue, alpha (0 to 255); nodata is transparent."""
     hints = {c.value: bytes.fromhex(c.color_hint) for c in classes}
     return {value: (hint[0], hint[1], hint[2], 255) for value, hint in hints.items()} | {NODATA_CODE: (0, 0, 0, 0)}
@@ -106,20 +115,24 @@ def to_percent(scores: xr.DataArray) -> xr.DataArray:
     return scores.copy(data=numbers).assign_attrs(undone)
 
 
-def words(name: str) -> str:
+def format_class_name(name: str) -> str:
     """Return a class's name without underscores: "semi-transparent cloud"."""
     return name.replace("semi_transparent", "semi-transparent").replace("_", " ")
 
 
-def meanings(mask: xr.DataArray) -> dict[int, int]:
+def map_codes(mask: xr.DataArray) -> dict[int, int]:
     """Map the values of the mask's legend to KappaMask codes.
 
     By the scheme that the attribute `scheme` names, where `kappamask.models.schemes` knows it, else by the names.
     """
     scheme = SCHEMES.get(str(mask.attrs.get("scheme")))
     read = {row.value: row.kappamask_code for row in scheme.rows} if scheme else {}
-    return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in legend(mask)}
+    return {one.value: read.get(one.value, _by_name(one.name.lower())) for one in read_legend(mask)}
 
 
 def _by_name(name: str) -> int:
     return next((code for pattern, code in MEANINGS if re.search(pattern, name)), CLEAR)
+
+
+# Earlier names, which the documentation showed.
+words = format_class_name

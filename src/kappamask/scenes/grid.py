@@ -20,10 +20,12 @@ from rasterio.transform import Affine
 from rasterio.windows import Window
 
 from kappamask.models import SceneError
+from kappamask.models.cleaning import PIXEL_M
 
 __all__ = [
     "DEGREE",
     "check_regular",
+    "explain_pixel_size",
     "halve_grid",
     "make_cube",
     "pixel_size",
@@ -41,6 +43,8 @@ Located = TypeVar("Located", xr.DataArray, xr.Dataset)
 
 DEGREE = 111_320.0
 """Metres of a degree of longitude on the equator (WGS 84)."""
+PIXEL_TOLERANCE_M = 0.5
+"""Metres by which the pixels' size may differ from the wanted one without a warning, as after a resampling."""
 UNEVEN = 0.1
 """Pixels by which a coordinate may lie off the regular grid: float32 northings in metres are 0.25 m off, degrees
 less; a column that is left out moves others by half a pixel and more."""
@@ -199,6 +203,15 @@ def pixel_size(array: xr.DataArray) -> tuple[float, float, str] | None:
         return width, height, ""
     metres = crs.linear_units_factor[1]
     return width * metres, height * metres, "m"
+
+
+def explain_pixel_size(cube: xr.DataArray, wanted_m: float) -> str | None:
+    """Say how wide the pixels are if they are not `wanted_m` metres, else None."""
+    size = pixel_size(cube)
+    if size is None or (size[2] != "degree" and all(abs(side - wanted_m) <= PIXEL_TOLERANCE_M for side in size[:2])):
+        return None
+    given = f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS says the unit)'}"
+    return f"pixels are {given}; networks are made for {PIXEL_M:g} m, expect errors."
 
 
 def make_cube(

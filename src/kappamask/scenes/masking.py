@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError
-from kappamask.scenes.readers.netcdf import fits, merge_nodata
+from kappamask.scenes.readers.lazy_variables import fits, merge_nodata
 from kappamask.scenes.xarray_interop import Xarray
 from kappamask.udf import unusable_pixels
 

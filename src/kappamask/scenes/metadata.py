@@ -17,12 +17,12 @@ from kappamask.udf.radiometry_metadata import (
 )
 
 __all__ = [
-    "attributes",
+    "collect_attributes",
+    "find_baseline_radiometry",
     "name_reason",
     "name_source",
-    "packing",
     "parse_sensing_time",
-    "radiometry_of_baseline",
+    "read_packing_mode",
     "resolve_radiometry",
 ]
 
@@ -36,10 +36,12 @@ _DATE = re.compile(r"(?<!\d)(20\d\d)-?(\d\d)-?(\d\d)(?:[T_ ]?(\d\d):?(\d\d):?(\d
 _TIFF_DATE = "%Y:%m:%d %H:%M:%S"
 
 
-def attributes(name: str, tags: Mapping[str, Any], level: str | None, packed: str | None = None) -> dict[str, str]:
+def collect_attributes(
+    name: str, tags: Mapping[str, Any], level: str | None, packed: str | None = None
+) -> dict[str, str]:
     """Collect `level`, `datetime` (ISO 8601, UTC) and what `CARRIED` lists, where they are known.
 
-    `packed` is the radiometry that the bands' scale and offset speak for, as `packing` reads it.
+    `packed` is the radiometry that the bands' scale and offset speak for, as `read_packing_mode` reads it.
 
     A tag goes before the name of the file; of the dates in a name the first counts, which in Sentinel-2 products
     is the sensing time. TIFFTAG_DATETIME comes last, because many programs put the time of writing there.
@@ -125,7 +127,7 @@ def _format_utc(when: datetime) -> str:
     return aware.isoformat().replace("+00:00", "Z")
 
 
-def packing(
+def read_packing_mode(
     name: str, pairs: Iterable[tuple[float, float]], remedy: str = "store digital numbers or reflectance"
 ) -> str | None:
     """Return the radiometry that the bands' (scale, offset) declare.
@@ -163,7 +165,7 @@ def resolve_radiometry(name: str, signals: Mapping[str, str | None], remedy: str
     return Decision(mode, f"by its {', '.join(answers)}")
 
 
-def radiometry_of_baseline(baseline: Any) -> str | None:
+def find_baseline_radiometry(baseline: Any) -> str | None:
     """Return the radiometry that ESA uses at this processing baseline, such as "05.11".
 
     None where that is not known.

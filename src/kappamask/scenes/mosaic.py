@@ -12,19 +12,19 @@ from odc.geo.geom import BoundingBox, bbox_union
 from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import KAPPAMASK
-from kappamask.scenes.encoding import legend
+from kappamask.scenes.encoding import read_legend
 from kappamask.scenes.grid import to_coordinates, write_grid
 from kappamask.scenes.metadata import parse_sensing_time
 from kappamask.scenes.writers.masks import read_mask
 
-__all__ = ["mosaic", "mosaic_of_scores", "stack_masks"]
+__all__ = ["join_masks", "join_scores", "stack_masks"]
 
 NEAR = 1e-6
 """Pixels by which corners may lie off a common grid, because files round them."""
 Files = Sequence[str | Path]
 
 
-def mosaic(paths: Files, *, band: int | None = None) -> xr.DataArray:
+def join_masks(paths: Files, *, band: int | None = None) -> xr.DataArray:
     """Combine mask files of one grid into a lazy mask, uint8 (y, x).
 
     Pixels that no file covers are 255.
@@ -35,12 +35,12 @@ def mosaic(paths: Files, *, band: int | None = None) -> xr.DataArray:
     return _merge_masks(paths, _find_common_grid(paths, band), band)
 
 
-def mosaic_of_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
+def join_scores(paths: Files, classes: Sequence[str]) -> xr.DataArray:
     """Combine the scores that follow the mask in multi-band files, one band per class.
 
-    Lazy, uint8 (class, y, x), percent, 255 where there is none. Raises SceneError as `mosaic` does.
+    Lazy, uint8 (class, y, x), percent, 255 where there is none. Raises SceneError as `join_masks` does.
     """
-    layers = [mosaic(paths, band=band) for band, _ in enumerate(classes, 2)]
+    layers = [join_masks(paths, band=band) for band, _ in enumerate(classes, 2)]
     return xr.concat(layers, xr.Variable("class", list(classes)), combine_attrs="drop").rename("score")
 
 
@@ -49,7 +49,7 @@ def stack_masks(paths: Files) -> xr.DataArray:
 
     Dates come from the files' tags or names.
     Files of one date are put together as by `mosaic`, all dates on the grid that holds them all, 255 where there is no
-    mask. Raises SceneError if there is no file, if one tells no date, or as `mosaic` does.
+    mask. Raises SceneError if there is no file, if one tells no date, or as `join_masks` does.
     """
     by_date: dict[str, list[str | Path]] = {}
     for path in paths:
@@ -100,7 +100,7 @@ def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
 
 
 def _list_classes(mask: xr.DataArray) -> tuple[str, list[tuple[int, str]]]:
-    return str(mask.attrs.get("scheme", KAPPAMASK)), [(one.value, one.name) for one in legend(mask)]
+    return str(mask.attrs.get("scheme", KAPPAMASK)), [(one.value, one.name) for one in read_legend(mask)]
 
 
 def _make_grid(mask: xr.DataArray) -> GeoBox:

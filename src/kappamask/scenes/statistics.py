@@ -11,8 +11,8 @@ import xarray as xr
 from kappamask.models import ClassValue, SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import CLASSES
-from kappamask.scenes.encoding import legend, meanings
-from kappamask.scenes.xarray_interop import provenance, require_mask, restore_dims, to_canonical_dims
+from kappamask.scenes.encoding import map_codes, read_legend
+from kappamask.scenes.xarray_interop import require_mask, restore_dims, select_provenance, to_canonical_dims
 from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
 __all__ = [
@@ -40,7 +40,7 @@ def class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
     not name.
     """
     mask = to_classes(mask)
-    classes = legend(mask)
+    classes = read_legend(mask)
     sums = [(mask == value).sum() for value in (*(one.value for one in classes), NODATA_CODE)]
     *pixels, outside = (int(one) for one in dask.compute(*sums))
     unknown = mask.size - sum(pixels) - outside
@@ -102,7 +102,7 @@ def class_statistics(
         "class_pixels": classes,
     }
     described = {name: one.assign_attrs(long_name=NOTES[name], units="1") for name, one in found.items()}
-    return restore_dims(xr.Dataset(described, attrs=provenance(named)).map(_allow_item, keep_attrs=True), own)
+    return restore_dims(xr.Dataset(described, attrs=select_provenance(named)).map(_allow_item, keep_attrs=True), own)
 
 
 class _LazyScalar(dask.array.Array):  # type: ignore[misc]  # dask is partly typed
@@ -144,7 +144,7 @@ def class_percentages(mask: xr.DataArray, counted: Mapping[ClassValue, int] | No
     """
     mask = to_classes(mask)
     counted = counted or class_pixels(mask)[0]
-    codes = meanings(mask)
+    codes = map_codes(mask)
     empty = {one for one in counted if codes[one.value] in (UNDEFINED, MISSING)}
     area = sum(counted.values())
     valid = area - sum(counted[one] for one in empty)

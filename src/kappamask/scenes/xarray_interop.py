@@ -16,9 +16,9 @@ __all__ = [
     "align_mask",
     "as_mask",
     "compute_mask",
-    "provenance",
     "require_mask",
     "restore_dims",
+    "select_provenance",
     "to_canonical_dims",
 ]
 
@@ -111,7 +111,7 @@ def _is_growing(places: xr.DataArray) -> bool:
     return bool(places[0] < places[-1])
 
 
-def provenance(mask: xr.DataArray) -> dict[str, Any]:
+def select_provenance(mask: xr.DataArray) -> dict[str, Any]:
     """Select the attributes that describe how a mask was made."""
     return {
         key: v for key, v in mask.attrs.items() if not key.startswith("flag_") and key not in ("long_name", "scheme")

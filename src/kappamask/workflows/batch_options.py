@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import openeo
 
     from kappamask.models import ModelCard
-    from kappamask.openeo_process.jobs.areas import Cell
+    from kappamask.openeo_process.jobs.cells import Cell
     from kappamask.openeo_process.jobs.cost import Plan
     from kappamask.openeo_process.jobs.record import JobRecord
     from kappamask.openeo_process.jobs.request import Request
@@ -126,9 +126,10 @@ def prepare_submission(area: str, dates: tuple[str, str], options: BatchOptions)
     Raises CubeError for an area that cannot be read, and for cleaning that chunks cannot do.
     """
     with require_extra("client"):
-        from kappamask.openeo_process.graph import level_from_collection
-        from kappamask.openeo_process.jobs.areas import read_area, split_into_cells
+        from kappamask.openeo_process.jobs.areas import read_area
+        from kappamask.openeo_process.jobs.cells import split_into_cells
         from kappamask.openeo_process.jobs.request import Request
+        from kappamask.openeo_process.levels import level_from_collection
 
     card = load_card(options.model)
     pieces = split_into_cells(read_area(area, options.crs), options.part_km)

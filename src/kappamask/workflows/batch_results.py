@@ -125,14 +125,14 @@ def _write_mosaic(files: list[Path], target: Path, record: "JobRecord") -> list[
     Scores are the bands after the mask in the files of jobs.
     """
     from kappamask.scenes import write_mask
-    from kappamask.scenes.mosaic import mosaic, mosaic_of_scores
+    from kappamask.scenes.mosaic import join_masks, join_scores
 
     date = _DATE.search(target.name)
     assert date
     attributes = _mask_attributes(record) | {"datetime": f"{date[0]}T00:00:00Z"}
     classes = _scored_classes(record)
-    scores = mosaic_of_scores(files, classes).assign_attrs(attributes) if classes else None
-    return write_mask(mosaic(files, band=1).assign_attrs(attributes), target, scores=scores)
+    scores = join_scores(files, classes).assign_attrs(attributes) if classes else None
+    return write_mask(join_masks(files, band=1).assign_attrs(attributes), target, scores=scores)
 
 
 def _scored_classes(record: "JobRecord") -> list[str]:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SENTINEL2_BANDS, MissingExtraError
-from kappamask.reports import shares
+from kappamask.reports import count_shares
 from kappamask.reports.page import draw_pictures
 from kappamask.reports.render import write_html
 from kappamask.scenes import open_scene
@@ -35,7 +35,7 @@ MARGIN = 72
 QUANTIFICATION = 10_000
 BANDS = SENTINEL2_BANDS[:13]
 SCORED = {"clear": "clear", "cloud_shadow": "shadow", "semi_transparent_cloud": "semi_transparent", "cloud": "cloud"}
-"""Class name -> key of `kappamask.evaluation.scores`."""
+"""Class name -> key of `kappamask.evaluation.compute_scores`."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def write_report(
     scene: what was masked, (bands, y, x); truth: (y, x) on its grid. judged: scores of the mask. job: what the back-end
     says of the job, with the lines of its log as `log`.
     """
-    counted = shares(mask)
+    counted = count_shares(mask)
     return write_html(
         path, "demo.html", title=TITLE, pictures=draw_pictures(mask, scene, counted, truth), outlines=OUTLINES,
         mask=mask.attrs, facts=[*scene_facts(scene.attrs), name_network(mask.attrs)],

@@ -1,11 +1,10 @@
 """Describe the networks that are here, and those that can be downloaded."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from kappamask.models import CardError, ModelCard, list_cards
-from kappamask.models.catalog import OFFICIAL_NETWORKS, fetch_command
+from kappamask.models.catalog import OFFICIAL_NETWORKS, fetch_command, read_document
 from kappamask.models.schemes import CLASSES
 
 __all__ = ["describe_network", "format_network", "format_networks", "list_networks"]
@@ -59,7 +58,7 @@ def describe_network(card: ModelCard) -> Facts:
     by `measure` and number of bands); both are empty where nothing was measured, and so is `training`.
     Raises CardError if these facts of the card cannot be read.
     """
-    properties = json.loads((card.folder / card.document).read_text(encoding="utf-8"))["properties"]
+    properties = read_document(card)["properties"]
     try:
         return _describe_card(card) | _describe_quality(card, properties)
     except (TypeError, KeyError, AttributeError, ValueError) as error:

@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import SceneError
-from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.errors import require_extra
 from kappamask.workflows.progress import Notify, ProgressFactory, dask_progress, progress_bar
 from kappamask.workflows.scene_options import EXTRAS, SceneOptions, is_finished, list_targets
@@ -35,22 +34,9 @@ __all__ = [
 
 DEFAULTS = SceneOptions()
 Result = dict[str, Any]
-PIXEL_TOLERANCE_M = 0.5
-"""Metres by which the pixels' size may differ from the wanted one without a warning, as after a resampling."""
 ASSET_KEYS = {"report": "page"}
 """Keys of assets in the item, where they are not the words."""
 FACTS = ("level", "model_id", "model_sha256", "radiometry", "radiometry_reason")
-
-
-def _pixel_size_warning(cube: "xr.DataArray", wanted_m: float) -> str | None:
-    """Return a warning if pixels are not `wanted_m` metres wide, else None."""
-    from kappamask.scenes.grid import pixel_size
-
-    size = pixel_size(cube)
-    if size is None or (size[2] != "degree" and all(abs(side - wanted_m) <= PIXEL_TOLERANCE_M for side in size[:2])):
-        return None
-    given = f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS says the unit)'}"
-    return f"pixels are {given}; networks are made for {PIXEL_M:g} m, expect errors."
 
 
 def require_date_for_stac(wanted: Sequence[str], output: Path, cube: "xr.DataArray") -> None:
@@ -83,10 +69,10 @@ def _add_extra(word: str, scene: str, cube: "xr.DataArray", files: list[Path], w
 
     mask, scores = files[0], files[1] if len(files) > 1 else None
     if word == "quicklook":
-        from kappamask.scenes import quicklook, read_mask
+        from kappamask.scenes import read_mask, write_quicklook
 
         title = name_scene(cube.attrs, scene)
-        return quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]), title=title)
+        return write_quicklook(cube, read_mask(mask), mask.with_suffix(EXTRAS[word]), title=title)
     with require_extra("scenes"):
         from kappamask.reports import write_page, write_stac, write_style
     if word == "report":
@@ -189,6 +175,7 @@ def _write_all(
     """Write the mask, its scores and its extras."""
     from kappamask.files.atomic import scratch_dir
     from kappamask.scenes import write_mask
+    from kappamask.scenes.grid import explain_pixel_size
     from kappamask.scenes.readers.raster import GDAL_ERRORS
     from kappamask.scenes.writers.masks import check_mask
     from kappamask.scenes.writers.spool import spool_to_disk
@@ -200,7 +187,7 @@ def _write_all(
     stream = prepare_scene_stream(preview.watched if preview else cube, options)
     check_mask(stream.make_template()["mask"], output)
     check_cleaning(stream, options)
-    if options.pixel_m is None and (warning := _pixel_size_warning(cube, options.resolution)):
+    if options.pixel_m is None and (warning := explain_pixel_size(cube, options.resolution)):
         warn(warning)
     with scratch_dir(output, GDAL_ERRORS) as folder:
         with progress("mask") as show:

@@ -23,17 +23,16 @@ from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import band_name, choose, parse_baseline, product_facts, require_all_bands
 from kappamask.scenes.grid import check_regular, halve_grid, make_cube, to_coordinates, write_grid
 from kappamask.scenes.metadata import (
-    attributes,
+    collect_attributes,
+    find_baseline_radiometry,
     name_reason,
-    packing,
-    radiometry_of_baseline,
+    read_packing_mode,
     resolve_radiometry,
 )
-from kappamask.scenes.readers.lazy_variables import lazy_halve, lazy_upsample
-from kappamask.scenes.readers.netcdf import common_nodata, read_packing
+from kappamask.scenes.readers.lazy_variables import common_nodata, lazy_halve, lazy_upsample, read_packing
 from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.scenes.readers.zarr import check_store, open_group, read_attributes
-from kappamask.udf.radiometry import AUXILIARY
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = [
     "BANDS",
@@ -235,12 +234,15 @@ def _read_facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None
     version = parse_baseline(texts)
     tags = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "processing_baseline": version}
     known = {key: value for key, value in tags.items() if value}
-    source, packed = "scale and offset", packing(path.name, [read_packing(path.name, band) for band in bands.values()])
+    source, packed = (
+        "scale and offset",
+        read_packing_mode(path.name, [read_packing(path.name, band) for band in bands.values()]),
+    )
     if packed is None and all(band.dtype.kind == "f" for band in bands.values()):
         packed, version, source = "reflectance", None, "floating-point numbers"
-    signals = {source: packed, f"processing baseline {version}": radiometry_of_baseline(version)}
+    signals = {source: packed, f"processing baseline {version}": find_baseline_radiometry(version)}
     if "radiometry" in facts:
         known, signals = known | {"radiometry": facts["radiometry"]}, {}
     found = resolve_radiometry(path.name, signals, REMEDY)
     stated = name_reason(found.mode, found.reason) if found else {}
-    return attributes(texts, known, level, found.mode if found else None) | stated | product_facts(name)
+    return collect_attributes(texts, known, level, found.mode if found else None) | stated | product_facts(name)

@@ -9,9 +9,9 @@ from kappamask.models import SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
 from kappamask.scenes.grid import make_cube, read_grid
-from kappamask.scenes.metadata import attributes, name_source, packing
+from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.raster import find_alpha, lazy_bands, local_raster
-from kappamask.udf.radiometry import AUXILIARY
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = ["band_labels", "open_geotiff"]
 
@@ -27,8 +27,8 @@ def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> 
             for label, i in zip(labels, indexes, strict=True)
             if label not in AUXILIARY
         ]
-        radiometry = packing(path.name, packed)
-        attrs = attributes(path.name, dataset.tags(), level, radiometry) | name_source(radiometry)
+        radiometry = read_packing_mode(path.name, packed)
+        attrs = collect_attributes(path.name, dataset.tags(), level, radiometry) | name_source(radiometry)
         grid, nodata = read_grid(dataset), dataset.nodata
     return make_cube(lazy_bands(path, indexes), labels, grid, attrs, nodata)
 

@@ -16,7 +16,7 @@ from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise, parse_tile
 from kappamask.scenes.grid import make_cube, to_rasterio_crs
-from kappamask.scenes.metadata import attributes, parse_sensing_time
+from kappamask.scenes.metadata import collect_attributes, parse_sensing_time
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.udf.cube import has_number
@@ -114,7 +114,7 @@ def open_folder(
     data, grid = stack_bands(folder.name, files, labels, kernel, metres)
     names = sorted(source.name for sources in files.values() for source in sources)
     texts = " ".join([folder.resolve().name, *names])
-    return make_cube(data, labels, grid, attributes(texts, {}, level), NODATA_DN)
+    return make_cube(data, labels, grid, collect_attributes(texts, {}, level), NODATA_DN)
 
 
 def _name_numbered_files(folder: Path, wanted: Sequence[str] | None) -> dict[str, list[Source]]:

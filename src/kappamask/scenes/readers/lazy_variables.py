@@ -1,6 +1,6 @@
-"""Read netCDF and Zarr arrays lazily, and report every read error."""
+"""Read netCDF and Zarr variables: packing, nodata and CRS as declared, pixels lazily."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,25 @@ import xarray as xr
 from dask.array import Array
 from dask.base import tokenize
 from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+from rioxarray.exceptions import RioXarrayError
 
 from kappamask.models import SceneError
 from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.resample import apply_weights, halve_pixels, line_weights
+from kappamask.udf.prepare import NODATA_ATTRIBUTES
 
-__all__ = ["lazy_halve", "lazy_upsample", "to_dask"]
+__all__ = [
+    "common_nodata",
+    "fits",
+    "lazy_halve",
+    "lazy_upsample",
+    "merge_nodata",
+    "read_crs",
+    "read_packing",
+    "to_dask",
+]
 
 da: Any = dask.array  # its annotations are partial
 PLANE = 2
@@ -128,3 +141,68 @@ def _is_unsigned(variable: xr.DataArray) -> bool:
     Classic netCDF has no unsigned types, and this attribute (a convention of Unidata's) in their place.
     """
     return variable.dtype.kind == "i" and str(variable.attrs.get("_Unsigned")).lower() == "true"
+
+
+def read_packing(name: str, variable: xr.DataArray) -> tuple[float, float]:
+    """Read `scale_factor` and `add_offset`; SceneError if one is not a number."""
+    scale, offset = (_parse_numbers(name, variable, key) for key in ("scale_factor", "add_offset"))
+    return scale[0] if scale else 1.0, offset[0] if offset else 0.0
+
+
+def merge_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
+    """Give `variable` one nodata value, its `_FillValue`, lazily.
+
+    Pixels of further declared nodata values are set to it.
+    Values that no pixel can have, for the dtype lacks them, are left out. SceneError if one is not a number.
+    """
+    declared = [value for key in NODATA_ATTRIBUTES for value in _parse_numbers(name, variable, key)]
+    distinct = list(dict.fromkeys(value for value in declared if fits(value, variable.dtype)))
+    attrs = {key: value for key, value in variable.attrs.items() if key not in NODATA_ATTRIBUTES}
+    if not distinct:
+        return _replace_attrs(variable, attrs)
+    fill, *others = distinct
+    others = [value for value in others if not np.isnan(value)]
+    merged = variable.where(~variable.isin(np.array(others, variable.dtype)), variable.dtype.type(fill))
+    return _replace_attrs(merged if others else variable, attrs | {"_FillValue": fill})
+
+
+def common_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:
+    """Return the one `_FillValue` of bands from `merge_nodata`; SceneError if they differ."""
+    fills = {str(v.attrs["_FillValue"]): v.attrs["_FillValue"] for v in variables if "_FillValue" in v.attrs}
+    if len(fills) > 1:
+        raise SceneError(f"{name} declares several nodata values ({', '.join(fills)}); all bands need the same.")
+    return {"_FillValue": float(next(iter(fills.values())))} if fills else {}
+
+
+def read_crs(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
+    """Read the coordinate reference system, or None; SceneError if it is not valid."""
+    try:
+        return dataset.rio.crs
+    except (CRSError, RioXarrayError, RuntimeError, ValueError, TypeError) as error:
+        raise SceneError(f"{name} declares a coordinate reference system that is none: {error}.") from error
+
+
+def fits(value: float, dtype: np.dtype[Any]) -> bool:
+    """Tell whether `dtype` can represent `value`."""
+    if dtype.kind not in "iu":
+        return True
+    return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+
+
+def _parse_numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:
+    if key not in variable.attrs:
+        return []
+    declared = variable.attrs[key]
+    try:
+        numbers = [float(one) for one in np.asarray(declared).ravel()]
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers:
+        raise SceneError(f"{name}: {key} of {variable.name} is {declared!r}; needed is a number.")
+    return numbers
+
+
+def _replace_attrs(variable: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:
+    changed = variable.copy(deep=False)
+    changed.attrs = attrs
+    return changed

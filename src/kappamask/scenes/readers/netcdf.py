@@ -7,34 +7,18 @@ from typing import Any
 import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
-from rasterio.crs import CRS
-from rasterio.errors import CRSError
-from rioxarray.exceptions import RioXarrayError
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
-from kappamask.scenes.metadata import attributes, name_source, packing
-from kappamask.scenes.readers.lazy_variables import to_dask
+from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
+from kappamask.scenes.readers.lazy_variables import common_nodata, merge_nodata, read_crs, read_packing, to_dask
 from kappamask.udf.cube import has_number
-from kappamask.udf.prepare import NODATA_ATTRIBUTES
-from kappamask.udf.radiometry import AUXILIARY
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
-__all__ = [
-    "AS_STORED",
-    "common_nodata",
-    "fits",
-    "merge_nodata",
-    "open_dataset",
-    "open_dates",
-    "open_netcdf",
-    "read_crs",
-    "read_packing",
-    "rename_dims",
-    "to_cube",
-]
+__all__ = ["AS_STORED", "open_dataset", "open_dates", "open_netcdf", "rename_dims", "to_cube"]
 
 AS_STORED: dict[str, Any] = {"mask_and_scale": False, "decode_coords": "all"}
 """How xarray opens a file whose numbers are wanted as they are."""
@@ -42,71 +26,6 @@ AXES = {"lat": "y", "latitude": "y", "Y": "y", "lon": "x", "longitude": "x", "X"
 BAND_DIMS = ("bands", "band", "spectral")
 ENGINES = {b"\x89HDF": "h5netcdf", b"CDF\x01": "scipy", b"CDF\x02": "scipy"}
 """By a file's first bytes. The netCDF C library may crash on a damaged file where these raise an exception."""
-
-
-def read_packing(name: str, variable: xr.DataArray) -> tuple[float, float]:
-    """Read `scale_factor` and `add_offset`; SceneError if one is not a number."""
-    scale, offset = (_parse_numbers(name, variable, key) for key in ("scale_factor", "add_offset"))
-    return scale[0] if scale else 1.0, offset[0] if offset else 0.0
-
-
-def merge_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
-    """Give `variable` one nodata value, its `_FillValue`, lazily.
-
-    Pixels of further declared nodata values are set to it.
-    Values that no pixel can have, for the dtype lacks them, are left out. SceneError if one is not a number.
-    """
-    declared = [value for key in NODATA_ATTRIBUTES for value in _parse_numbers(name, variable, key)]
-    distinct = list(dict.fromkeys(value for value in declared if fits(value, variable.dtype)))
-    attrs = {key: value for key, value in variable.attrs.items() if key not in NODATA_ATTRIBUTES}
-    if not distinct:
-        return _replace_attrs(variable, attrs)
-    fill, *others = distinct
-    others = [value for value in others if not np.isnan(value)]
-    merged = variable.where(~variable.isin(np.array(others, variable.dtype)), variable.dtype.type(fill))
-    return _replace_attrs(merged if others else variable, attrs | {"_FillValue": fill})
-
-
-def common_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:
-    """Return the one `_FillValue` of bands from `merge_nodata`; SceneError if they differ."""
-    fills = {str(v.attrs["_FillValue"]): v.attrs["_FillValue"] for v in variables if "_FillValue" in v.attrs}
-    if len(fills) > 1:
-        raise SceneError(f"{name} declares several nodata values ({', '.join(fills)}); all bands need the same.")
-    return {"_FillValue": float(next(iter(fills.values())))} if fills else {}
-
-
-def read_crs(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
-    """Read the coordinate reference system, or None; SceneError if it is not valid."""
-    try:
-        return dataset.rio.crs
-    except (CRSError, RioXarrayError, RuntimeError, ValueError, TypeError) as error:
-        raise SceneError(f"{name} declares a coordinate reference system that is none: {error}.") from error
-
-
-def fits(value: float, dtype: np.dtype[Any]) -> bool:
-    """Tell whether `dtype` can represent `value`."""
-    if dtype.kind not in "iu":
-        return True
-    return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
-
-
-def _parse_numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:
-    if key not in variable.attrs:
-        return []
-    declared = variable.attrs[key]
-    try:
-        numbers = [float(one) for one in np.asarray(declared).ravel()]
-    except (TypeError, ValueError):
-        numbers = []
-    if not numbers:
-        raise SceneError(f"{name}: {key} of {variable.name} is {declared!r}; needed is a number.")
-    return numbers
-
-
-def _replace_attrs(variable: xr.DataArray, attrs: dict[str, Any]) -> xr.DataArray:
-    changed = variable.copy(deep=False)
-    changed.attrs = attrs
-    return changed
 
 
 def rename_dims(dataset: xr.Dataset) -> xr.Dataset:
@@ -127,9 +46,9 @@ def to_cube(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: 
     cube = _stack_bands(name, _check_dates(name, dataset), bands)
     labels = choose(name, [str(label) for label in cube["bands"].values], bands)
     cube = cube.sel(bands=labels).transpose(*(["t"] if "t" in cube.dims else []), "bands", "y", "x")
-    radiometry = packing(name, cube.attrs.pop("packings"))
+    radiometry = read_packing_mode(name, cube.attrs.pop("packings"))
     tags = _find_date(dataset) | dict(dataset.attrs) | cube.attrs
-    attrs = attributes(name, tags, level, radiometry) | name_source(radiometry)
+    attrs = collect_attributes(name, tags, level, radiometry) | name_source(radiometry)
     if "t" in cube.dims:
         attrs.pop("datetime", None)
     nodata = {key: value for key, value in cube.attrs.items() if key == "_FillValue"}

@@ -20,7 +20,7 @@ from kappamask.files.urls import redact
 from kappamask.models import SceneError
 from kappamask.models.errors import missing_extra
 from kappamask.scenes.grid import to_rasterio_crs
-from kappamask.scenes.readers.netcdf import fits
+from kappamask.scenes.readers.lazy_variables import fits
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, number_type
 from kappamask.scenes.readers.remote import is_url, open_raster
 from kappamask.scenes.resample import resample_window

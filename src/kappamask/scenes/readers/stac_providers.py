@@ -10,16 +10,17 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from kappamask.scenes.band_names import parse_baseline
-from kappamask.scenes.metadata import packing, radiometry_of_baseline, resolve_radiometry
-from kappamask.udf.radiometry import AUXILIARY, decide_radiometry
+from kappamask.scenes.metadata import find_baseline_radiometry, read_packing_mode, resolve_radiometry
+from kappamask.udf.radiometry import decide_radiometry
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = [
     "PROVIDERS",
     "UNKNOWN",
     "Provider",
-    "baseline_of",
+    "find_provider",
     "item_radiometry",
-    "provider_of",
+    "read_baseline",
 ]
 
 Item = Mapping[str, Any]
@@ -66,7 +67,7 @@ PROVIDERS: Final = (
 UNKNOWN: Final = Provider("a catalogue that is not known", (), (), ("offset", "baseline"), raw=False)
 
 
-def provider_of(item: Item) -> Provider:
+def find_provider(item: Item) -> Provider:
     """Return the row of `PROVIDERS` that fits a STAC item, as JSON, or `UNKNOWN`."""
     collection, hosts = str(item.get("collection")), set(_iter_hosts(item))
     return next((one for one in PROVIDERS if _fits_provider(one, collection, hosts)), UNKNOWN)
@@ -78,7 +79,7 @@ def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
     None where nothing states it reliably.
     `reflective`: the assets that are read, as JSON, by band label. Raises SceneError if signals contradict each other.
     """
-    provider = provider_of(item)
+    provider = find_provider(item)
     flagged = any(flag in _item_properties(item) for flag in FLAGS)
     asked = ("flag",) if flagged and provider is UNKNOWN else provider.signals
     signals = {name: SIGNALS[name](item, reflective) for name in asked}
@@ -89,7 +90,7 @@ def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
     return mode
 
 
-def baseline_of(item: Item) -> str | None:
+def read_baseline(item: Item) -> str | None:
     """Read the processing baseline that an item states, else that in its product's name."""
     properties = _item_properties(item)
     stated = next((str(properties[key]) for key in BASELINES if properties.get(key)), None)
@@ -102,7 +103,7 @@ def _item_properties(item: Item) -> Mapping[str, Any]:
 
 
 def _baseline_radiometry(item: Item, _: Mapping[str, Item]) -> str | None:
-    return radiometry_of_baseline(baseline_of(item))
+    return find_baseline_radiometry(read_baseline(item))
 
 
 def _flag_radiometry(item: Item, assets: Mapping[str, Item]) -> str | None:
@@ -114,7 +115,7 @@ def _flag_radiometry(item: Item, assets: Mapping[str, Item]) -> str | None:
 
 def _offset_radiometry(item: Item, assets: Mapping[str, Item]) -> str | None:
     pairs = [_scale_and_offset(asset) for label, asset in assets.items() if label not in AUXILIARY]
-    return packing(str(item.get("id")), pairs)
+    return read_packing_mode(str(item.get("id")), pairs)
 
 
 def _collection_radiometry(item: Item, _: Mapping[str, Item]) -> str | None:

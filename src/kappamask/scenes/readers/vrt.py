@@ -19,11 +19,11 @@ from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
 from kappamask.scenes.band_names import band_name
 from kappamask.scenes.grid import make_cube, read_grid
-from kappamask.scenes.metadata import attributes, name_source, packing
+from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.geotiff import band_labels
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA_DN, local_raster
-from kappamask.udf.radiometry import AUXILIARY
+from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = ["Layer", "Rectangle", "Stack", "open_vrt", "read_vrt"]
 
@@ -187,13 +187,13 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
     files = [_check_file(path.name, layer, stack.grid) for layer in stack.layers]
     labels, numbers = band_labels(path.name, [file.text for file in files], bands)
     chosen = {label: stack.layers[number - 1] for label, number in zip(labels, numbers, strict=True)}
-    packed = packing(path.name, [layer.packing for label, layer in chosen.items() if label not in AUXILIARY])
+    packed = read_packing_mode(path.name, [layer.packing for label, layer in chosen.items() if label not in AUXILIARY])
     nodata = _common_nodata(path.name, chosen.values())
     pixels = [
         _lazy_pixels(path.name, stack, number, files[number - 1].grid, NODATA_DN if nodata is None else nodata, kernel)
         for number in numbers
     ]
-    attrs = attributes(path.name, stack.tags, level, packed) | name_source(packed)
+    attrs = collect_attributes(path.name, stack.tags, level, packed) | name_source(packed)
     return make_cube(da.concatenate(pixels), labels, stack.grid, attrs, nodata)
 
 

@@ -10,16 +10,18 @@ from typing import Any
 import xarray as xr
 
 from kappamask.models.schemes import KAPPAMASK
+from kappamask.scenes.encoding import format_class_name
 from kappamask.scenes.grid import DEGREE, pixel_size
 
 __all__ = [
     "ScaleBar",
     "format_date",
     "format_length",
+    "format_percent",
+    "format_shares",
     "is_north_up",
     "name_network",
     "name_scene",
-    "percent",
     "scale_bar",
     "scene_facts",
     "width_in_metres",
@@ -62,7 +64,7 @@ def name_network(attrs: Mapping[str, Any]) -> str:
     return f"{network} network, {classes}" if network else classes
 
 
-def percent(value: float | None) -> str:
+def format_percent(value: float | None) -> str:
     """Format a percentage to a tenth; a dash for None and NaN.
 
     It is 0 or 100 only where the value is exactly that.
@@ -71,6 +73,11 @@ def percent(value: float | None) -> str:
         return UNKNOWN
     low, high = 0 < value < 0.05, 99.95 <= value < 100
     return "< 0.1 %" if low else "> 99.9 %" if high else f"{value:.1f} %"
+
+
+def format_shares(percentages: Mapping[str, float | None]) -> str:
+    """Format the percentage of each class, by name, as a list with commas."""
+    return ", ".join(f"{format_class_name(name)} {format_percent(share)}" for name, share in percentages.items())
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from rasterio.windows import Window
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
-from kappamask.scenes.encoding import category_names, colormap, legend, to_percent
+from kappamask.scenes.encoding import category_names, make_colormap, read_legend, to_percent
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS, local_raster
 
@@ -62,7 +62,7 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
             _check_copy(draft, cogs[target])
             for extra in draft.parent.glob("draft.tif*"):
                 extra.unlink()
-        cogs[path].with_name(f"{path.name}.aux.xml").write_bytes(category_names(legend(mask)))
+        cogs[path].with_name(f"{path.name}.aux.xml").write_bytes(category_names(read_legend(mask)))
     return list(layers)
 
 
@@ -117,7 +117,7 @@ def _create_geotiff(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
         dataset.update_tags(**layer.attrs["tags"])
         if "classes" in layer.attrs:
             dataset.update_tags(1, **layer.attrs["flags"])
-            dataset.write_colormap(1, colormap(layer.attrs["classes"]))
+            dataset.write_colormap(1, make_colormap(layer.attrs["classes"]))
         if "scale_factor" in layer.attrs:
             dataset.scales, dataset.offsets = ((layer.attrs[key],) * count for key in ("scale_factor", "add_offset"))
         yield dataset
@@ -127,7 +127,7 @@ def _make_mask_layer(mask: xr.DataArray) -> xr.DataArray:
     flags = {key: _format_value(mask.attrs[key]) for key in FLAGS if key in mask.attrs}
     extra = {
         "_FillValue": NODATA_CODE,
-        "classes": legend(mask),
+        "classes": read_legend(mask),
         "flags": flags,
         "tags": _format_tags(mask),
         "overviews": "MODE",

@@ -14,7 +14,8 @@ from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
 from kappamask.scenes.encoding import to_percent
 from kappamask.scenes.grid import read_grid, sort_north_up, to_coordinates, write_grid
-from kappamask.scenes.readers.netcdf import AXES, open_dates, read_crs
+from kappamask.scenes.readers.lazy_variables import read_crs
+from kappamask.scenes.readers.netcdf import AXES, open_dates
 from kappamask.scenes.readers.raster import GDAL_ERRORS, lazy_bands, local_raster, number_type
 from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, scores_path, write_geotiff
 

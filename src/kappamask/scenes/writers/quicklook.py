@@ -1,8 +1,7 @@
 """Draw quicklooks: natural colours, outlines, the mask, and the truth where known."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import ceil, log
+from math import ceil
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -18,71 +17,56 @@ from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, SceneError
-from kappamask.scenes.encoding import legend, meanings, words
+from kappamask.scenes.encoding import format_class_name, map_codes, read_legend
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 from kappamask.scenes.statistics import class_percentages, to_classes
 from kappamask.scenes.writers.captions import (
+    format_percent,
     is_north_up,
     name_network,
     name_scene,
-    percent,
     scale_bar,
     scene_facts,
 )
 from kappamask.scenes.writers.class_colours import OUTLINES, colour_codes, draw_outlines, picture_colour
+from kappamask.scenes.writers.layout import (
+    GAP,
+    LARGE,
+    LETTER,
+    LINE,
+    MARGIN,
+    TEXT,
+    TITLE,
+    Layout,
+    choose_layout,
+    count_legend_columns,
+    inner_width,
+    wrap_text,
+)
 from kappamask.scenes.writers.natural_colour import CAPTION, RGB, Preview, red_green_blue, subsample, true_colour
 
 __all__ = [
     "RGB",
-    "Layout",
     "Preview",
-    "choose_layout",
     "colour_codes",
     "draw_figure",
-    "quicklook",
     "red_green_blue",
     "subsample",
     "true_colour",
+    "write_quicklook",
 ]
 
 MAX_SIDE = 1200
 """Pixels of the longer side; larger scenes are thinned to it."""
-WIDTH, HEIGHT = 1600, 1100
-"""Pixels that the panels take at most."""
-NARROWEST, TALLEST = 300, 1800
-"""Pixels of a column at least, so that its title fits; and of a panel's height, up to which it is widened to that."""
-GAP, MARGIN, TITLE, LINE = 24, 28, 40, 34
-"""Pixels between panels, around all, above a panel for its title, and of a line of text."""
 DPI = 100
-TEXT, LARGE = 15, 20
-"""Sizes of text in points, legible when the picture is shown half as wide."""
-LETTER = 12.4
-"""Pixels of a letter of `TEXT`, on average and rounded up."""
-BOLD = 1.3
-"""By which bold capitals and digits, as in names of products, are wider."""
 FRAME = "#6b6b6b"
 """Grey around panels and swatches, so that white cloud has an edge on a white page."""
 OUTSIDE = "#e4e4e4"
 """Behind the mask's panel: pixels outside the requested area."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Rows and columns of equal panels, and the pixels of one panel."""
-
-    rows: int
-    columns: int
-    width: int
-    height: int
-
-    @property
-    def cell(self) -> int:
-        """Pixels of a column's width."""
-        return max(self.width, NARROWEST)
-
-
-def quicklook(
+def write_quicklook(
     cube: xr.DataArray, mask: xr.DataArray, path: str | Path, truth: xr.DataArray | None = None, *, title: str = ""
 ) -> Path:
     """Write a PNG of a scene, its outlined classes, its mask, and the truth.
@@ -112,12 +96,12 @@ def draw_figure(cube: xr.DataArray, mask: xr.DataArray, name: str, truth: xr.Dat
     layout = choose_layout(len(panels), cube.sizes["x"] / cube.sizes["y"])
     entries = _make_legend(mask, truth)
     place = ["north is up"] if is_north_up(cube) else []
-    heading = [*_wrap_text(name, layout, LARGE / TEXT), *_wrap_text(" · ".join([*scene_facts(attrs), *place]), layout)]
-    per_row = _entries_in_a_row([str(one.get_label()) for one in entries], _inner_width(layout))
+    heading = [*wrap_text(name, layout, LARGE / TEXT), *wrap_text(" · ".join([*scene_facts(attrs), *place]), layout)]
+    per_row = count_legend_columns([str(one.get_label()) for one in entries], inner_width(layout))
     lines = len(heading) + 0.3
     height = lines * LINE + layout.rows * (layout.height + TITLE) + (layout.rows - 1) * GAP
     height += GAP / 2 + ceil(len(entries) / per_row) * LINE + 2 * MARGIN
-    figure = Figure(figsize=((_inner_width(layout) + 2 * MARGIN) / DPI, height / DPI), dpi=DPI, facecolor="white")
+    figure = Figure(figsize=((inner_width(layout) + 2 * MARGIN) / DPI, height / DPI), dpi=DPI, facecolor="white")
     _write_heading(figure, heading)
     for number, (title, pixels) in enumerate(panels.items()):
         ax = _add_axes(figure, layout, number, lines)
@@ -131,26 +115,12 @@ def draw_figure(cube: xr.DataArray, mask: xr.DataArray, name: str, truth: xr.Dat
     return figure
 
 
-def choose_layout(panels: int, aspect: float) -> Layout:
-    """Choose rows and columns for equal panels, without empty cells.
-
-    `aspect` is width / height of a panel.
-    The whole comes as near as it can to the shape of a slide.
-    """
-    whole = [columns for columns in range(1, panels + 1) if panels % columns == 0]
-    columns = min(whole, key=lambda one: abs(log(one * one / panels * aspect * HEIGHT / WIDTH)))
-    rows = panels // columns
-    height = min(HEIGHT / rows, WIDTH / columns / aspect)
-    height = max(height, min(TALLEST, NARROWEST / aspect))
-    return Layout(rows, columns, max(1, round(height * aspect)), max(1, round(height)))
-
-
 def _make_panels(cube: xr.DataArray, mask: xr.DataArray, truth: xr.DataArray | None) -> dict[str, NDArray[Any]]:
-    codes, classes = _subsample_codes(mask, cube), legend(to_classes(mask))
+    codes, classes = _subsample_codes(mask, cube), read_legend(to_classes(mask))
     colour = true_colour(subsample(cube, MAX_SIDE), str(mask.attrs.get("radiometry", "")))
     drawn: dict[str, NDArray[Any]] = {
         CAPTION: colour,
-        "Outlines of the mask's classes": draw_outlines(colour, codes, meanings(to_classes(mask))),
+        "Outlines of the mask's classes": draw_outlines(colour, codes, map_codes(to_classes(mask))),
         _capitalise(name_network(mask.attrs)): colour_codes(codes, classes),
     }
     return drawn if truth is None else drawn | {"Truth": colour_codes(_subsample_codes(truth, cube), classes)}
@@ -172,8 +142,8 @@ def _make_legend(mask: xr.DataArray, truth: xr.DataArray | None) -> list[Patch]:
     Its colour is framed in that of its outline.
     """
     found, true = class_percentages(mask), {} if truth is None else class_percentages(truth)
-    codes = meanings(to_classes(mask))
-    shown = [one for one in legend(to_classes(mask)) if one in found or _find_share(one, true)]
+    codes = map_codes(to_classes(mask))
+    shown = [one for one in read_legend(to_classes(mask)) if one in found or _find_share(one, true)]
     return [_make_legend_entry(one, codes[one.value], found, true) for one in shown] or [Patch(label="no pixel")]
 
 
@@ -185,30 +155,10 @@ def _make_legend_entry(
     one: ClassValue, code: int, found: Mapping[ClassValue, float], true: Mapping[ClassValue, float]
 ) -> Patch:
     edge = "#" + bytes(OUTLINES[code]).hex() if code in OUTLINES else FRAME
-    label = f"{words(one.name)} {percent(found.get(one, 0.0))}"
+    label = f"{format_class_name(one.name)} {format_percent(found.get(one, 0.0))}"
     if true:
-        label += f" (truth {percent(_find_share(one, true))})"
+        label += f" (truth {format_percent(_find_share(one, true))})"
     return Patch(facecolor=f"#{picture_colour(one)}", edgecolor=edge, linewidth=2.5, label=label)
-
-
-def _entries_in_a_row(labels: list[str], width: float) -> int:
-    """Return how many columns the legend can have in `width` pixels."""
-    for columns in range(len(labels), 1, -1):
-        rows = ceil(len(labels) / columns)
-        letters = sum(max(map(len, labels[first : first + rows])) + 6 for first in range(0, len(labels), rows))
-        if letters * LETTER <= width:
-            return ceil(len(labels) / rows)  # matplotlib fills columns evenly only if all of them are needed
-    return 1
-
-
-def _inner_width(layout: Layout) -> int:
-    return layout.columns * layout.cell + (layout.columns - 1) * GAP
-
-
-def _wrap_text(text: str, layout: Layout, scale: float = 1.0) -> list[tuple[str, float]]:
-    """Lines of text that fit the panels' width, each with its size in points."""
-    letters = max(10, int(_inner_width(layout) / (LETTER * scale * (BOLD if scale > 1 else 1))))
-    return [(line, TEXT * scale) for line in fill(text, letters).splitlines()]
 
 
 def _write_heading(figure: Figure, lines: list[tuple[str, float]]) -> None:
@@ -257,3 +207,7 @@ def _draw_scale(ax: Axes, cube: xr.DataArray) -> None:
 
 def _part_of_height(ax: Axes, pixels: float) -> float:
     return pixels / ax.get_window_extent().height
+
+
+# Earlier names, which the documentation showed.
+quicklook = write_quicklook
