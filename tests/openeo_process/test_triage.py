@@ -52,8 +52,9 @@ def test_unknown_failures_get_no_advice():
     ],
 )
 def test_the_last_error_of_a_log_comes_with_what_to_change(log, said):
-    job = SimpleNamespace(logs=lambda level: [{"message": message} for message in log])
-    assert explain_failure(job).startswith(said)
+    answer = {"logs": [{"message": message} for message in log]}
+    connection = SimpleNamespace(get=lambda path, **_: SimpleNamespace(status_code=200, url=path, json=lambda: answer))
+    assert explain_failure(connection, "j-1").startswith(said)
 
 
 def test_errors_show_no_signatures():
