@@ -26,7 +26,7 @@ MISSING: Final = "federation:missing"
 
 
 class AnswerError(JobError):
-    """A back-end's answer cannot be understood; the job that it is about may be all right."""
+    """An answer cannot be understood; its job may be all right."""
 
 
 def read_json(connection: openeo.Connection, path: str, **query: Any) -> tuple[dict[str, Any], str]:
@@ -60,14 +60,14 @@ def read_status(job: Any) -> str:
     word = SPELLINGS.get(word, word)
     if word not in STATUSES:
         raise AnswerError(
-            f"The back-end says that the status of job {facts.get('id', '')} is {stated!r}; known are {', '.join(STATUSES)}. "
-            "See the job in the back-end's own editor; nothing is created or paid again."
+            f"The back-end says that the status of job {facts.get('id', '')} is {stated!r}; known are "
+            f"{', '.join(STATUSES)}. See the job in the back-end's own editor; nothing is created or paid again."
         )
     return word
 
 
 def read_costs(job: Mapping[str, Any]) -> float | None:
-    """Return the credits that a job cost, or None where no number of them is told."""
+    """Return the credits that a job cost, or None if no number is given."""
     costs = job.get("costs")
     known = isinstance(costs, int | float) and not isinstance(costs, bool) and isfinite(costs) and costs >= 0
     return costs if known else None
@@ -76,8 +76,9 @@ def read_costs(job: Mapping[str, Any]) -> float | None:
 def list_entries(
     connection: openeo.Connection, path: str, name: str, **query: Any
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """List the objects under `name` on all pages of a listing, and the members of a federation that are missing.
+    """List the objects under `name` on all pages of a listing.
 
+    Also the members of a federation whose entries are missing.
     Raises AnswerError for a page that is none, and what openEO's client raises.
     """
     found: list[dict[str, Any]] = []

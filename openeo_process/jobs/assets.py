@@ -21,7 +21,7 @@ FETCHED_BY = ("http", "https")
 """Schemes of addresses that are fetched."""
 KEY_DAY = re.compile(r"_(\d{4}-\d\d-\d\d)T[\d:.]+Z_")
 """Of keys such as 5a5b12b6-08f1-4eb6-b226-7d548a5a3231_2025-09-21T00:00:00Z_openEO."""
-BESIDE = frozenset({"metadata", "thumbnail", "overview", "auxiliary", "provenance"})
+COMPANIONS = frozenset({"metadata", "thumbnail", "overview", "auxiliary", "provenance"})
 """Roles of assets that accompany data."""
 
 
@@ -66,12 +66,12 @@ def _check_whole(results: Mapping[str, Any], job_id: str) -> None:
 
 
 def _iter_assets(document: Mapping[str, Any], base: str, job_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield key and facts of a document's assets, with the day of the document where an asset has none."""
+    """Yield key and facts of each asset of a document."""
     listed = document.get("assets") or {}
     if not isinstance(listed, dict) or not all(isinstance(one, dict) for one in listed.values()):
         raise AnswerError(f"The results of job {job_id} have assets that are no JSON objects.")
     for key, entry in listed.items():
-        if _is_beside(entry) and not _can_fetch(entry, base):
+        if _is_companion(entry) and not _can_fetch(entry, base):
             continue
         yield key, {**entry, "href": find_link(key, entry, base)}
 
@@ -79,7 +79,7 @@ def _iter_assets(document: Mapping[str, Any], base: str, job_id: str) -> Iterato
 def _iter_item_assets(
     connection: openeo.Connection, results: Mapping[str, Any], base: str, job_id: str
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the assets of the items that a collection links to; keys of items differ by their address."""
+    """Yield the assets of the items that a collection links to."""
     for link in results.get("links") or ():
         if not isinstance(link, Mapping) or link.get("rel") != "item" or not isinstance(link.get("href"), str):
             continue
@@ -105,9 +105,9 @@ def _find_size(asset: Mapping[str, Any]) -> int | None:
     return size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None
 
 
-def _is_beside(asset: Mapping[str, Any]) -> bool:
+def _is_companion(asset: Mapping[str, Any]) -> bool:
     roles = asset.get("roles")
-    return isinstance(roles, list) and bool(roles) and BESIDE.issuperset(map(str, roles))
+    return isinstance(roles, list) and bool(roles) and COMPANIONS.issuperset(map(str, roles))
 
 
 def _can_fetch(asset: Mapping[str, Any], base: str) -> bool:
@@ -156,7 +156,7 @@ def find_day(key: str, asset: Mapping[str, Any]) -> str | None:
 
 
 def _read_time(text: str) -> datetime | None:
-    """Read a time in UTC, which it is where no zone is told."""
+    """Read a time in UTC, which it is where no zone is given."""
     try:
         found = datetime.fromisoformat(text.strip())
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

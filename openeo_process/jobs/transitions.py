@@ -115,7 +115,7 @@ class Transitions:
         return self.journal.change(record, state=state, job=best["id"])
 
     def _list_own(self, record: JobRecord) -> tuple[list[dict[str, Any]], list[str]]:
-        """List the jobs with the record's tag, and the parts of the back-end that did not answer."""
+        """List the jobs with the record's tag, and the parts that did not answer."""
         jobs, missing = list_entries(self.connection, "/jobs", "jobs", limit=LISTED)
         tag = title_tag(record.fingerprint)
         return [job for job in jobs if job.get("id") and tag in str(job.get("title"))], missing

@@ -1,4 +1,4 @@
-"""A back-end on loopback that answers as other back-ends do: each answer is given by the test."""
+"""A back-end on loopback whose answers are given by the test."""
 
 import json
 import threading
@@ -34,7 +34,10 @@ class Foreign:
         }
 
     def __setitem__(self, path: str, answer: Any) -> None:
-        """Answer `path` so: a document, a `Reply`, a list of those in turn, or a function of the query."""
+        """Set the answer to a path.
+
+        It is a document, a `Reply`, a list of those in turn, or a function of the query.
+        """
         self.answers[path] = answer
 
     def find(self, method: str, path: str, query: str) -> Reply:

@@ -25,7 +25,7 @@ OWN = {"id": "j-1", "status": "finished", "title": f"KappaMask part {title_tag(K
 
 
 @pytest.fixture
-def foreign():
+def backend():
     """A back-end with the finished job j-1 and its mask."""
     with foreign_backend() as made:
         made["GET /jobs/j-1"] = {"id": "j-1", "status": "finished"}
@@ -35,43 +35,43 @@ def foreign():
         yield made
 
 
-def drive(foreign: Foreign, folder, state=State.STARTED) -> JobRecord:
+def drive(backend: Foreign, folder, state=State.STARTED) -> JobRecord:
     book = Journal(folder / "j")
     job = None if state in (State.PLANNED, State.POSTING) else "j-1"
-    record = JobRecord(KEY, "batch", "part", f"{foreign.url}/api", "{}", "{}", str(folder / "out"))
+    record = JobRecord(KEY, "batch", "part", f"{backend.url}/api", "{}", "{}", str(folder / "out"))
     book.change(book.plan([record])[0], state=state, job=job, posts=int(state is State.POSTING))
-    return Driver(book, foreign.connect, policy=POLICY).run([KEY])[0]
+    return Driver(book, backend.connect, policy=POLICY).run([KEY])[0]
 
 
-def posted(foreign: Foreign) -> int:
-    return foreign.asked.count("POST /jobs")
+def count_posts(backend: Foreign) -> int:
+    return backend.asked.count("POST /jobs")
 
 
 @pytest.mark.parametrize(("href", "path"), [
     (MASK, f"jobs/j-1/{MASK}"), (f"./{MASK}", f"jobs/j-1/{MASK}"), (f"../x/{MASK}?sig=1", f"jobs/x/{MASK}"),
     (f"/api/elsewhere/{MASK}", f"elsewhere/{MASK}"),
 ])  # fmt: skip
-def test_a_relative_address_is_one_of_the_document_it_stands_in(foreign, tmp_path, href, path):
+def test_a_relative_address_is_one_of_the_document_it_stands_in(backend, tmp_path, href, path):
     """A file of the same name lies where the back-end's root is, and is another."""
-    foreign[f"GET /{MASK}"] = Reply(TIFF + b" of another job")
-    foreign[f"GET /{path}"] = Reply(TIFF)
-    foreign["GET /jobs/j-1/results"] = {"assets": {"mask": {"href": href}}}
-    assert drive(foreign, tmp_path / "batch").state is State.FETCHED
-    job = foreign.connect().job("j-1")
+    backend[f"GET /{MASK}"] = Reply(TIFF + b" of another job")
+    backend[f"GET /{path}"] = Reply(TIFF)
+    backend["GET /jobs/j-1/results"] = {"assets": {"mask": {"href": href}}}
+    assert drive(backend, tmp_path / "batch").state is State.FETCHED
+    job = backend.connect().job("j-1")
     (file,) = fetch(job, tmp_path / "own", report=None, journal=tmp_path / "none")
     assert file.read_bytes() == (tmp_path / "batch" / "out" / MASK).read_bytes() == TIFF
 
 
 @pytest.mark.parametrize("assets", [None, {}])
-def test_assets_of_the_items_of_a_collection_are_results(foreign, tmp_path, assets):
+def test_assets_of_the_items_of_a_collection_are_results(backend, tmp_path, assets):
     links = [{"rel": "canonical", "href": "x.json"}, {"rel": "item", "href": "items/1"}, {"rel": "item", "href": "2"}]
-    foreign["GET /jobs/j-1/results"] = {"type": "Collection", "assets": assets, "links": links}
+    backend["GET /jobs/j-1/results"] = {"type": "Collection", "assets": assets, "links": links}
     for path, name, time in (("items/1", "a", "2018-02-02T23:30:00-05:00"), ("2", "b", "2018-02-05T10:50:00Z")):
-        foreign[f"GET /jobs/j-1/{path}"] = {
+        backend[f"GET /jobs/j-1/{path}"] = {
             "type": "Feature", "properties": {"datetime": time}, "assets": {"data": {"href": f"./{name}/openEO.tiff"}},
         }  # fmt: skip
-        foreign[f"GET /jobs/j-1/{path.rpartition('/')[0]}/{name}/openEO.tiff".replace("//", "/")] = Reply(TIFF)
-    assert drive(foreign, tmp_path).state is State.FETCHED
+        backend[f"GET /jobs/j-1/{path.rpartition('/')[0]}/{name}/openEO.tiff".replace("//", "/")] = Reply(TIFF)
+    assert drive(backend, tmp_path).state is State.FETCHED
     names = {file.name for file in (tmp_path / "out").glob("*.tiff")}
     assert names == {"openEO_2018-02-03.tiff", "openEO_2018-02-05.tiff"}, "days are those of UTC"
 
@@ -90,62 +90,62 @@ def test_the_day_of_an_asset_is_that_of_utc(facts, day):
     {"assets": {"mask": "https://example.org/a.tif"}}, ["a.tif"], {"assets": {"mask": {"href": "s3://bucket/a.tif"}}},
     Reply({"openeo:status": "running"}, 202),
 ])  # fmt: skip
-def test_results_that_are_not_whole_or_not_understood_leave_the_job_for_later(foreign, tmp_path, results):
-    foreign["GET /jobs/j-1/results"] = lambda _: results
+def test_results_that_are_not_whole_or_not_understood_leave_the_job_for_later(backend, tmp_path, results):
+    backend["GET /jobs/j-1/results"] = lambda _: results
     if isinstance(results, list):
-        foreign["GET /jobs/j-1/results"] = Reply(results)
-    after = drive(foreign, tmp_path)
+        backend["GET /jobs/j-1/results"] = Reply(results)
+    after = drive(backend, tmp_path)
     assert after.state is State.FINISHED and after.message.startswith("left for resume: ")
     with pytest.raises(AnswerError):
-        fetch(foreign.connect().job("j-1"), tmp_path / "own", report=None, journal=tmp_path / "none")
-    assert not posted(foreign) and not [*tmp_path.rglob("*.tif")]
+        fetch(backend.connect().job("j-1"), tmp_path / "own", report=None, journal=tmp_path / "none")
+    assert not count_posts(backend) and not [*tmp_path.rglob("*.tif")]
 
 
-def test_documents_that_only_the_cloud_reads_do_not_keep_masks_away(foreign, tmp_path):
-    beside = {"href": "s3://bucket/job-results.json", "roles": ["metadata"]}
-    foreign["GET /jobs/j-1/results"] = {"assets": {"mask": {"href": f"/files/{MASK}"}, "about": beside}}
-    foreign[f"GET /files/{MASK}"] = Reply(TIFF)
-    assert drive(foreign, tmp_path).state is State.FETCHED
+def test_documents_that_only_the_cloud_reads_do_not_keep_masks_away(backend, tmp_path):
+    document = {"href": "s3://bucket/job-results.json", "roles": ["metadata"]}
+    backend["GET /jobs/j-1/results"] = {"assets": {"mask": {"href": f"/files/{MASK}"}, "about": document}}
+    backend[f"GET /files/{MASK}"] = Reply(TIFF)
+    assert drive(backend, tmp_path).state is State.FETCHED
 
 
 @pytest.mark.parametrize("status", ["FINISHED", " Finished"])
-def test_words_of_a_status_are_understood_in_any_case(foreign, tmp_path, status):
-    foreign["GET /jobs/j-1"] = {"id": "j-1", "status": status}
-    assert drive(foreign, tmp_path).state is State.FETCHED
+def test_words_of_a_status_are_understood_in_any_case(backend, tmp_path, status):
+    backend["GET /jobs/j-1"] = {"id": "j-1", "status": status}
+    assert drive(backend, tmp_path).state is State.FETCHED
 
 
-def test_canceled_has_two_spellings(foreign, tmp_path):
-    foreign["GET /jobs/j-1"] = {"id": "j-1", "status": "cancelled"}
-    assert drive(foreign, tmp_path).state is State.CANCELED
+def test_canceled_has_two_spellings(backend, tmp_path):
+    backend["GET /jobs/j-1"] = {"id": "j-1", "status": "cancelled"}
+    assert drive(backend, tmp_path).state is State.CANCELED
 
 
 @pytest.mark.parametrize("state", [State.CREATED, State.STARTED])
 @pytest.mark.parametrize("answer", [{"status": "paused"}, {"status": None}, {"status": 5}, {}, Reply([1])])
-def test_an_unknown_status_is_named_and_neither_waited_for_nor_started(foreign, tmp_path, answer, state):
-    foreign["GET /jobs/j-1"] = answer
-    after = drive(foreign, tmp_path, state)
+def test_an_unknown_status_is_named_and_neither_waited_for_nor_started(backend, tmp_path, answer, state):
+    backend["GET /jobs/j-1"] = answer
+    after = drive(backend, tmp_path, state)
     assert after.state is state and "left for resume: The back-end says that the status" in after.message
-    assert not [one for one in foreign.asked if one.startswith("POST")]
+    assert not [one for one in backend.asked if one.startswith("POST")]
 
 
 @pytest.mark.parametrize("state", [State.PLANNED, State.POSTING])
 @pytest.mark.parametrize("href", ["?page=2", "/api/jobs?page=2"])
-def test_a_job_on_a_later_page_is_found_and_not_paid_again(foreign, tmp_path, href, state):
+def test_a_job_on_a_later_page_is_found_and_not_paid_again(backend, tmp_path, href, state):
     first = {"jobs": [None, OTHER], "links": [{"rel": "next", "href": href}]}
-    foreign["GET /jobs"] = lambda query: {"jobs": [OWN], "links": None} if "page=2" in query else first
-    after = drive(foreign, tmp_path, state)
-    assert (after.state, after.job, posted(foreign)) == (State.FETCHED, "j-1", 0)
+    backend["GET /jobs"] = lambda query: {"jobs": [OWN], "links": None} if "page=2" in query else first
+    after = drive(backend, tmp_path, state)
+    assert (after.state, after.job, count_posts(backend)) == (State.FETCHED, "j-1", 0)
 
 
 @pytest.mark.parametrize("listing", [
     {"jobs": [OTHER], "federation:missing": ["b"]}, {"jobs": None}, {"jobs": [{**OWN, "status": "paused"}]},
     {"jobs": [OTHER], "links": [{"rel": "next", "href": "?page=2"}]},
 ])  # fmt: skip
-def test_nothing_is_created_where_the_list_may_lack_the_job(foreign, tmp_path, listing):
-    foreign["GET /jobs"] = listing
-    after = drive(foreign, tmp_path, State.POSTING)
+def test_nothing_is_created_where_the_list_may_lack_the_job(backend, tmp_path, listing):
+    backend["GET /jobs"] = listing
+    after = drive(backend, tmp_path, State.POSTING)
     assert after.state is State.POSTING and after.message.startswith("left for resume: ")
-    assert not posted(foreign)
+    assert not count_posts(backend)
 
 
 @pytest.mark.parametrize(("logs", "said"), [
@@ -158,41 +158,41 @@ def test_nothing_is_created_where_the_list_may_lack_the_job(foreign, tmp_path, l
     (Reply({"code": "FeatureUnsupported", "message": "no"}, 501), "cannot be read"),
     (Reply(b"", 404), "cannot be read"),
 ])  # fmt: skip
-def test_a_failed_job_has_failed_whatever_its_log_is(foreign, tmp_path, monkeypatch, logs, said):
+def test_a_failed_job_has_failed_whatever_its_log_is(backend, tmp_path, monkeypatch, logs, said):
     monkeypatch.setattr(failures, "LOG_WAIT_S", 0.0)
-    foreign["GET /jobs/j-1"], foreign["GET /jobs/j-1/logs"] = {"id": "j-1", "status": "error"}, logs
-    after = drive(foreign, tmp_path)
+    backend["GET /jobs/j-1"], backend["GET /jobs/j-1/logs"] = {"id": "j-1", "status": "error"}, logs
+    after = drive(backend, tmp_path)
     assert after.state is State.FAILED and said in after.message, after.message
 
 
-def test_logs_are_read_to_their_last_page(foreign, tmp_path):
+def test_logs_are_read_to_their_last_page(backend, tmp_path):
     first = {"logs": [{"level": "error", "message": "first"}], "links": [{"rel": "next", "href": "logs?offset=1"}]}
     second = {"logs": [{"level": "error", "message": "OOMKilled"}]}
-    foreign["GET /jobs/j-1"] = {"id": "j-1", "status": "error"}
-    foreign["GET /jobs/j-1/logs"] = lambda query: second if "offset=1" in query else first
-    assert drive(foreign, tmp_path).message.startswith("OOMKilled (give the job more memory")
+    backend["GET /jobs/j-1"] = {"id": "j-1", "status": "error"}
+    backend["GET /jobs/j-1/logs"] = lambda query: second if "offset=1" in query else first
+    assert drive(backend, tmp_path).message.startswith("OOMKilled (give the job more memory")
 
 
 @pytest.mark.parametrize("answers", [
     [Reply(b"", 503, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT")] * 8, [Reply(b"", 429, Retry_After="1")],
     [Reply(b"", 403)],
 ])  # fmt: skip
-def test_a_file_that_cannot_be_had_now_is_asked_for_again(foreign, tmp_path, answers):
+def test_a_file_that_cannot_be_had_now_is_asked_for_again(backend, tmp_path, answers):
     """More often than a link that is refused, which is signed again a few times."""
-    foreign[f"GET /files/{MASK}"] = [*answers, Reply(TIFF)]
-    assert drive(foreign, tmp_path).state is State.FETCHED
+    backend[f"GET /files/{MASK}"] = [*answers, Reply(TIFF)]
+    assert drive(backend, tmp_path).state is State.FETCHED
 
 
 @pytest.mark.parametrize("reply", [
     Reply(gzip.compress(TIFF), Content_Encoding="gzip"), Reply(TIFF, chunked=True),
     Reply(b"", 302, Location=f"/files/real/{MASK}"),
 ])  # fmt: skip
-def test_a_file_comes_in_any_way_that_http_has(foreign, tmp_path, reply):
-    foreign[f"GET /files/{MASK}"], foreign[f"GET /files/real/{MASK}"] = reply, Reply(TIFF)
-    foreign["GET /jobs/j-1/results"] = {
-        "assets": {"m": {"href": f"{foreign.url}/files/{MASK}", "file:size": len(TIFF)}}
+def test_a_file_comes_in_any_way_that_http_has(backend, tmp_path, reply):
+    backend[f"GET /files/{MASK}"], backend[f"GET /files/real/{MASK}"] = reply, Reply(TIFF)
+    backend["GET /jobs/j-1/results"] = {
+        "assets": {"m": {"href": f"{backend.url}/files/{MASK}", "file:size": len(TIFF)}}
     }
-    assert drive(foreign, tmp_path).state is State.FETCHED
+    assert drive(backend, tmp_path).state is State.FETCHED
     assert (tmp_path / "out" / MASK).read_bytes() == TIFF
 
 
