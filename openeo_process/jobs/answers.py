@@ -38,8 +38,8 @@ def read_json(connection: openeo.Connection, path: str, **query: Any) -> tuple[d
     found = response.json() if response.status_code == requests.codes.ok else None
     if not isinstance(found, dict):
         raise AnswerError(
-            f"{redact(str(response.url))} answers HTTP {response.status_code} with {_describe(response, found)}; needed is "
-            "a JSON object."
+            f"{redact(str(response.url))} answers HTTP {response.status_code} with {_describe(response, found)}; "
+            "needed is a JSON object."
         )
     return found, str(response.url)
 
