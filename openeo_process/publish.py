@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from openeo.api.process import Parameter
 from openeo.internal.graph_building import PGNode
@@ -134,7 +135,7 @@ def make_publication(
     for a namespace or an archive without an address.
     """
     require_url(archive)
-    if "://" not in namespace:
+    if not _names_server(namespace):
         raise JobError(f"The namespace {namespace!r} is no address; needed is the https:// address of the process.")
     widest = read_cleaning({"buffer_m": largest_buffer_m})
     options = job_options(archive, largest_load(card))
@@ -150,6 +151,15 @@ def make_publication(
     )  # fmt: skip
     described = record(card, PROCESS_ID, str(process["description"]), namespace, backend)
     return Publication(process, described, make_benchmark(PROCESS_ID, namespace, backend, options))
+
+
+def _names_server(address: str) -> bool:
+    """Tell whether an address is one of a web server."""
+    try:
+        split = urlsplit(address)
+    except ValueError:
+        return False
+    return split.scheme in ("http", "https") and bool(split.hostname)
 
 
 def write_publication(made: Publication, folder: Path) -> list[Path]:

@@ -233,7 +233,13 @@ def test_it_can_be_kept_in_an_account(kappamask, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("change", "fact"),
-    [({"archive": "deps.zip"}, "archive 'deps.zip' is no address"), ({"namespace": "x"}, "namespace 'x'")],
+    [
+        ({"archive": "deps.zip"}, "archive 'deps.zip' is no address"),
+        ({"namespace": "x"}, "namespace 'x'"),
+        ({"namespace": "://"}, "'://' is no address"),
+        ({"namespace": "ftp://x.org/p"}, "is no address"),
+        ({"namespace": "https://"}, "is no address"),
+    ],
 )
 def test_what_nobody_could_call_is_not_published(change, fact):
     given = {"namespace": PLACE, "archive": ARCHIVE, "backend": "x"} | change
