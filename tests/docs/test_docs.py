@@ -18,7 +18,7 @@ from doc_snippets import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-SEEN = ("index", "results", "weaknesses", "how-to/compare")
+SEEN = ("index", "results", "weaknesses", "how-to/compare", "how-to/cluster", "design/0012-judging-masks")
 LOADED = {("img", "src"), ("script", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")}
 """What a browser asks for by itself; rel=canonical and the like are no such links, and the site has none."""
 SEARCH = """new Promise(found => {
@@ -29,6 +29,10 @@ SEARCH = """new Promise(found => {
   field.dispatchEvent(new Event("keyup"))
 })"""
 """Types a word, and waits for the first pages that have it."""
+
+CUT_OFF = """[...document.querySelectorAll(".md-content pre > code")]
+  .filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"""
+"""Blocks of code that are wider than their column."""
 
 
 class Page(HTMLParser):
@@ -132,12 +136,14 @@ def test_the_reference_has_every_public_name(site, room):
 
 @needs_browser
 def test_a_browser_shows_it_without_a_network(site, tmp_path):
-    """On wide and narrow screens pictures load, nothing overflows and nothing fails."""
+    """On wide and narrow screens pictures load, nothing overflows and nothing fails; wide ones show all code."""
     with browser(tmp_path) as tab:
         for page in (*SEEN, "notebooks/local-scene", "reference/commands", "reference/scenes"):
             for width in (1280, 390):
                 seen = tab.look(site / f"{page}.html", width)
                 assert (seen.page, seen.faults) == (seen.window, []), page
+                cut = tab.call("Runtime.evaluate", expression=CUT_OFF, returnByValue=True)["result"]["value"]
+                assert width < 600 or not cut, page
                 assert all(image["width"] for image in seen.images), page
 
 
