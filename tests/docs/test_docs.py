@@ -134,6 +134,14 @@ def test_the_reference_has_every_public_name(site, room):
     assert not [name for name in public if not anchors & {place.format(room, name) for place in places}]
 
 
+@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda page: page.stem)
+def test_the_reference_has_each_name_once_and_lists_as_lists(site, page):
+    built = site / "reference" / f"{page.stem}.html"
+    shown = re.findall(r'<h\d id="kappamask\.[a-z_.]*\.([\w.]+)"[^>]*class="doc', built.read_text(encoding="utf-8"))
+    assert len(shown) == len(set(shown))
+    assert not re.findall(r"\n?- <strong><code>", built.read_text(encoding="utf-8"))
+
+
 @needs_browser
 def test_a_browser_shows_it_without_a_network(site, tmp_path):
     """On wide and narrow screens pictures load, nothing overflows and nothing fails; wide ones show all code."""
