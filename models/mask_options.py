@@ -13,7 +13,7 @@ __all__ = ["MaskOptions", "Thresholds", "check_thresholds", "parse_level"]
 
 Thresholds = tuple[tuple[str, float], ...]
 """Class names of a card, each with the score, above 0 and up to 1, from which a pixel is of that class."""
-_LEVEL = re.compile(r"(?:S2MSI|LEVEL[ _-]?|L)?(1C|2A)P?", re.IGNORECASE)
+_LEVEL = re.compile(r"(?:S2MSI|LEVEL[ _-]?|L)(1C|2A)P?", re.IGNORECASE)
 """Ways to write a level: L2A, l2a, Level-2A as in products (Level-2Ap in early ones), S2MSI2A as in catalogues."""
 
 

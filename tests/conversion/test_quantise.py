@@ -4,11 +4,14 @@ import json
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import xarray as xr
 from networks import BANDS, write_model
+from onnx import TensorProto, helper, numpy_helper
 
-from kappamask.conversion.quantise import quantise_card, quantise_on_scenes
+from kappamask.conversion.quantise import quantise, quantise_card
+from kappamask.conversion.quantise_scenes import quantise_on_scenes
 from kappamask.datasets import Patch
 from kappamask.models import load_card, read_weights
 from kappamask.models.errors import ConversionError
@@ -76,3 +79,30 @@ def test_scenes_of_one_part_cannot_both_calibrate_and_judge(tmp_path):
     with pytest.raises(ConversionError, match="No labelled scene is of the part validation"):
         quantise_on_scenes(write_model(tmp_path / "whole"), [labelled_scene("train")], tmp_path / "small")
     assert not (tmp_path / "small").exists()
+
+
+def write_convolutions(path, count=3):
+    """Convolutions with a bias and a ReLU between each two."""
+    rng, nodes, values, last = np.random.default_rng(7), [], [], "image"
+    for i in range(count):
+        values += [numpy_helper.from_array(rng.normal(0, 0.3, (6, 6, 3, 3)).astype("float32"), f"weight{i}")]
+        values += [numpy_helper.from_array(rng.normal(0, 0.1, 6).astype("float32"), f"bias{i}")]
+        nodes += [helper.make_node("Conv", [last, f"weight{i}", f"bias{i}"], [f"c{i}"], f"conv{i}", pads=[1] * 4)]
+        nodes += [helper.make_node("Relu", [f"c{i}"], [f"r{i}"], f"relu{i}")] if i < count - 1 else []
+        last = f"r{i}"
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 6, "y", "x"])
+        for name in ("image", nodes[-1].output[0])
+    ]
+    graph = helper.make_graph(nodes, "convolutions", ends[:1], ends[1:], values)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_the_mean_error_of_the_last_convolution_is_taken_back(tmp_path):
+    images = list(np.random.default_rng(2).normal(0, 1, (4, 6, 32, 32)).astype("float32"))
+    write_convolutions(tmp_path / "whole.onnx")
+    quantise(tmp_path / "whole.onnx", tmp_path / "small.onnx", images, kept=1)
+    sessions = [onnxruntime.InferenceSession(tmp_path / f"{name}.onnx") for name in ("whole", "small")]
+    exact, rough = (np.stack([one.run(None, {"image": image[None]})[0][0] for image in images]) for one in sessions)
+    assert abs(exact - rough).mean() > 1e-3
+    np.testing.assert_allclose((exact - rough).mean(axis=(0, 2, 3)), 0, atol=1e-5)

@@ -46,10 +46,11 @@ def replace_section(page: str, found: Mapping[str, Any], shipped: str | None = N
 def _section(found: Mapping[str, Any]) -> Iterator[str]:
     title = found.get("what") or found["title"][0].lower() + found["title"][1:]
     name = found.get("file") or found["dataset"]
-    yield f"**{name}** ({title}): {found['scenes']} judged, of {found['groups']} products or places."
+    places = "one product or place" if found["groups"] == 1 else f"{found['groups']} products or places"
+    yield f"**{name}** ({title}): {found['scenes']} judged, of {places}."
     for error in ERRORS:
         yield from _sentences(found["peers"][0], error)
-    yield _table(found)
+        yield from _table(found, error)
     there = {name for peer in found["peers"] for name in peer["strata"]}
     absent = "; ".join(LABELS[name].lower() for name in STRATA if name not in there)
     yield f"Of these kinds none was judged, and nothing is known: {absent}." if absent else "Every kind was judged."
@@ -65,17 +66,20 @@ def _sentences(peer: Mapping[str, Any], error: str) -> Iterator[str]:
         yield f"- {LABELS[name]}: `{peer['name']}` {said} ({one['scenes']} judged, of {one['groups']})."
 
 
-def _table(found: Mapping[str, Any]) -> str:
-    names = [peer["name"] for peer in found["peers"]]
-    head = ["", "judged", *(f"{title.lower()}: {name}" for title in ERRORS.values() for name in names)]
-    rows = [_row(found, name) for name in STRATA if any(name in peer["strata"] for peer in found["peers"])]
-    return "\n".join(format_markdown_table(head, rows))
+def _table(found: Mapping[str, Any], error: str) -> Iterator[str]:
+    """Yield the table of one error, a column for each mask; nothing where no kind has it."""
+    names = [
+        name for name in STRATA if any(peer["strata"].get(name, {}).get(error) is not None for peer in found["peers"])
+    ]
+    if names:
+        head = [ERRORS[error], "judged", *(peer["name"] for peer in found["peers"])]
+        yield "\n".join(format_markdown_table(head, [_row(found, name, error) for name in names]))
 
 
-def _row(found: Mapping[str, Any], name: str) -> list[str]:
+def _row(found: Mapping[str, Any], name: str, error: str) -> list[str]:
     each = [peer["strata"].get(name, {}) for peer in found["peers"]]
     count = max(one.get("scenes", 0) for one in each)
-    cells = [_cell(one, error) + ("" if i else _bounds(one, error)) for error in ERRORS for i, one in enumerate(each)]
+    cells = [_cell(one, error) + ("" if i else _bounds(one, error)) for i, one in enumerate(each)]
     return [LABELS[name].lower(), str(count), *cells]
 
 

@@ -127,7 +127,7 @@ def quantise(
     Prints the share of classes that stay the same. The card has scores of its own.
     """
     with require_extra("convert"):
-        from kappamask.conversion.quantise import quantise_on_scenes
+        from kappamask.conversion.quantise_scenes import quantise_on_scenes
         from kappamask.datasets import arrays
 
     patches = [arrays.read(path) for path in arrays.find(labelled)]

@@ -1,10 +1,8 @@
 """Quantise a network to eight bits: faster on some processors, slightly less exact."""
 
 import hashlib
-import json
 import resource
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -12,36 +10,27 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
+import onnxruntime
 import xarray as xr
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from kappamask.conversion.official_networks import put_card
-from kappamask.datasets import Patch
-from kappamask.evaluation.scene_kinds import list_scores, score_scenes, show_bands, summarise_figures
 from kappamask.files.atomic import atomic_write
-from kappamask.models import ModelCard, load_card
+from kappamask.models import ModelCard
 from kappamask.models.catalog import read_document
 from kappamask.models.errors import ConversionError
 from kappamask.models.mask_options import MaskOptions
-from kappamask.udf import cloud_mask, inference
+from kappamask.udf import inference
 from kappamask.udf.prepare import prepare_inputs
 from kappamask.udf.preprocess import find_valid, to_float32, to_tensor
 
-__all__ = ["QuantisedNetwork", "quantise", "quantise_card", "quantise_on_scenes"]
+__all__ = ["CONVOLUTIONS", "FloatArray", "describe_asset", "quantise", "quantise_card", "time_inference"]
 
-#: The operators that cost something, and those that lie between them in `compact`: without these, each convolution
-#: would convert its input and output, which takes half of what eight bits save.
+#: The operators that cost something; the rest stays in 32 bits.
 CONVOLUTIONS: Final = ("Conv",)
-OPERATORS: Final = ("Conv", "Relu", "Add", "Concat", "Resize")
 #: Windows of a scene that ranges are measured on; as many others judge.
 CALIBRATED: Final = 4
-#: Labelled images that ranges are measured on, and the subsets of bands that each is shown with: absent bands have
-#: values of their own in the network.
-CALIBRATED_IMAGES: Final = 40
-CALIBRATED_SUBSETS: Final = ("13", "6", "3")
-#: Convolutions at each end that stay in 32 bits: the first sees reflectances, the last decides between two classes.
-KEPT: Final = 4
 FloatArray = NDArray[np.float32]
 
 
@@ -55,19 +44,8 @@ class _Images(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime is n
         return None if image is None else {self.name: image[None]}
 
 
-@dataclass(frozen=True)
-class QuantisedNetwork:
-    """A network of eight bits, and what it was measured to be."""
-
-    card: ModelCard
-    same_class: float
-    """Share of the validation pixels that keep their class, over all subsets of bands."""
-    times_faster: float
-    """Seconds of the plain network by seconds of this one, for one window with one thread."""
-
-
 def quantise(
-    path: Path, out: Path, images: Iterable[FloatArray], kept: int = 0, operators: Sequence[str] = CONVOLUTIONS
+    path: Path, out: Path, images: Sequence[FloatArray], kept: int = 0, operators: Sequence[str] = CONVOLUTIONS
 ) -> None:
     """Write the network at `path` to `out` with convolutions of eight bits.
 
@@ -78,20 +56,44 @@ def quantise(
     Weights are signed, one scale for each filter, and seven bits wide, because processors without VNNI add pairs of
     products in 16 bits, which eight would overflow.
     """
-    whole = onnx.load(path)
-    for i, node in enumerate(whole.graph.node):
+    whole, named = onnx.load(path), onnx.load(path)
+    for i, node in enumerate(named.graph.node):
         node.name = node.name or f"node_{i}"
     with atomic_write(out) as draft:
         quantize_static(
-            whole, str(draft), _Images(whole.graph.input[0].name, images), QuantFormat.QDQ, list(operators),
+            named, str(draft), _Images(whole.graph.input[0].name, images), QuantFormat.QDQ, list(operators),
             per_channel=True, reduce_range=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-            nodes_to_exclude=_list_kept(whole.graph, kept),
+            nodes_to_exclude=_list_kept(named.graph, kept),
         )  # fmt: skip
         model = onnx.load(draft)
+        if kept:
+            _correct_bias(whole, model, images)
         model.ir_version = whole.ir_version
         onnx.helper.set_model_props(model, {one.key: one.value for one in whole.metadata_props})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, draft)
+
+
+def _correct_bias(whole: onnx.ModelProto, model: onnx.ModelProto, images: Sequence[FloatArray]) -> None:
+    """Take the mean error of the last convolution's output back in its bias, in place."""
+    biased = [node for node in model.graph.node if node.op_type == "Conv" and node.input[2:]]
+    for last in biased[-1:]:
+        error = _measure_mean(model, last.output[0], images) - _measure_mean(whole, last.output[0], images)
+        bias = next(one for one in model.graph.initializer if one.name == last.input[2])
+        corrected = onnx.numpy_helper.to_array(bias) - error
+        bias.CopyFrom(onnx.numpy_helper.from_array(corrected.astype(np.float32), bias.name))
+
+
+def _measure_mean(model: onnx.ModelProto, tensor: str, images: Sequence[FloatArray]) -> FloatArray:
+    """Return the mean of each channel (channel,) of the tensor named `tensor` over all images."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.append(onnx.helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
+    name = watched.graph.input[0].name
+    means = [session.run([tensor], {name: image[None]})[0].mean(axis=(0, 2, 3)) for image in images]
+    return np.asarray(np.mean(means, axis=0), np.float32)
 
 
 def _list_kept(graph: onnx.GraphProto, kept: int) -> list[str]:
@@ -122,91 +124,12 @@ def quantise_card(
     document = read_document(card)
     data = (folder / "model.onnx").read_bytes()
     document["id"] = f"{card.id}-int8"
-    document["assets"]["weights"] |= _describe_asset(data)
+    document["assets"]["weights"] |= describe_asset(data)
     small = put_card(folder, document)
     return small, _compare_classes(card, small, images[1::2])
 
 
-def quantise_on_scenes(card: ModelCard, patches: Sequence[Patch], folder: Path, kept: int = KEPT) -> QuantisedNetwork:
-    """Quantise the network of `card` on labelled scenes to ID-int8.onnx, with a card.
-
-    patches: those of the part `train` give the ranges, those of `validation` judge, with every subset of bands.
-    kept: convolutions at each end that stay in 32 bits. The new card has scores of its own.
-    Raises ConversionError where one of the two parts is empty.
-    """
-    train, judged = (_list_part(patches, part) for part in ("train", "validation"))
-    images, path = _list_images(card, train), folder / f"{card.id}-int8.onnx"
-    folder.mkdir(parents=True, exist_ok=True)
-    quantise(card.folder / card.file, path, images, kept, OPERATORS)
-    document = _describe_quantised(card, path)
-    small = _write_named_card(path, document)
-    (_, exact), (figures, rough) = (_judge_classes(one, judged) for one in (card, small))
-    same = sum(int((a == b).sum()) for a, b in zip(exact, rough, strict=True)) / sum(a.size for a in exact)
-    document["properties"] |= {
-        "kappamask:scenes": figures,
-        "kappamask:quantised": {"sha256": card.sha256, "kept": kept, "same_class": round(same, 5)},
-    }
-    window = np.resize(images[0], (len(images[0]), card.window, card.window))
-    slow, fast = (min(_time_inference(one, window)[1] for _ in range(3)) for one in (card, small))
-    return QuantisedNetwork(_write_named_card(path, document), same, slow / fast)
-
-
-def _list_part(patches: Sequence[Patch], part: str) -> list[Patch]:
-    if found := [patch for patch in patches if patch.split == part]:
-        return found
-    raise ConversionError(f"No labelled scene is of the part {part}; needed are some of train and of validation.")
-
-
-def _describe_quantised(card: ModelCard, path: Path) -> dict[str, Any]:
-    """Make the document of the eight-bit network at `path` from its card, without scores."""
-    document = read_document(card)
-    document["id"] = path.stem
-    document["assets"]["weights"] |= _describe_asset(path.read_bytes(), path.name)
-    document["properties"].pop("kappamask:accuracy", None)
-    document["properties"]["mlm:name"] += ", convolutions of eight bits"
-    return document
-
-
-def _write_named_card(network: Path, document: dict[str, Any]) -> ModelCard:
-    """Write the card of a network next to it, and read it."""
-    with atomic_write(network.with_suffix(".json")) as draft:
-        draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return load_card(network.with_suffix(".json"))
-
-
-def _list_images(card: ModelCard, patches: Sequence[Patch]) -> list[FloatArray]:
-    """List evenly spread patches, each with the bands of every calibrated subset, as network input."""
-    chosen = patches[:: max(1, len(patches) // CALIBRATED_IMAGES)]
-    shown = (show_bands(patch, subset) for patch in chosen for subset in CALIBRATED_SUBSETS)
-    return [_to_image(card, patch) for patch in shown if patch is not None]
-
-
-def _to_image(card: ModelCard, patch: Patch) -> FloatArray:
-    """Make network input of a patch, without what its stride leaves over."""
-    height, width = (length // card.stride * card.stride for length in patch.truth.shape)
-    cube = _to_cube(patch)[:, :height, :width]
-    prepared = prepare_inputs(cube, MaskOptions(model=card, level=patch.level, radiometry="reflectance"))
-    values = to_float32(prepared.cube.values)
-    return to_tensor(values, find_valid(values, prepared.spec), prepared.spec)
-
-
-def _judge_classes(card: ModelCard, patches: Sequence[Patch]) -> tuple[list[dict[str, Any]], list[NDArray[np.uint8]]]:
-    """Score a network as a card has it; also return every mask that it made."""
-    made: list[NDArray[np.uint8]] = []
-
-    def classify(patch: Patch) -> NDArray[np.uint8]:
-        mask = cloud_mask(_to_cube(patch), level=patch.level, model=card, radiometry="reflectance")
-        made.append(np.asarray(mask.values, np.uint8))
-        return made[-1]
-
-    return list_scores(summarise_figures(score_scenes(classify, patches))), made
-
-
-def _to_cube(patch: Patch) -> xr.DataArray:
-    return xr.DataArray(patch.reflectance, dims=("bands", "y", "x"), coords={"bands": list(patch.bands)})
-
-
-def _describe_asset(data: bytes, name: str = "model.onnx") -> dict[str, Any]:
+def describe_asset(data: bytes, name: str = "model.onnx") -> dict[str, Any]:
     return {"href": f"./{name}", "file:checksum": "1220" + hashlib.sha256(data).hexdigest(), "file:size": len(data)}
 
 
@@ -228,14 +151,14 @@ def _cut_windows(card: ModelCard, cube: xr.DataArray) -> list[FloatArray]:
 
 
 def _compare_classes(card: ModelCard, small: ModelCard, images: list[FloatArray]) -> dict[str, float]:
-    found = {one.id: [_time_inference(one, image) for image in images] for one in (card, small)}
+    found = {one.id: [time_inference(one, image) for image in images] for one in (card, small)}
     (exact, slow), (rough, fast) = (zip(*runs, strict=True) for runs in found.values())
     same = np.mean([(a == b).mean() for a, b in zip(exact, rough, strict=True)])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"same_class": float(same), "times_faster": min(slow) / min(fast), "peak_mb": peak}
 
 
-def _time_inference(card: ModelCard, image: FloatArray) -> tuple[NDArray[np.intp], float]:
+def time_inference(card: ModelCard, image: FloatArray) -> tuple[NDArray[np.intp], float]:
     """Classes of `image`, and seconds with one thread, the network open before."""
     inference.open_session(card, 1)
     began = perf_counter()
