@@ -170,6 +170,8 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labelled_text.npz").write_text("text")
     with pytest.raises(SceneError, match="is no labelled image"):
         open_dataset("arrays", tmp_path)[0]
+    with pytest.raises(SceneError, match=r"^No file .*none\.npz; needed is"):
+        read(tmp_path / "none.npz")
     kappazeta(tmp_path / "bright.nc", numbers() * 1.0 * 65535, LABELS)
     with pytest.raises(SceneError, match="not a share of 65535"):
         open_dataset("kappaset", tmp_path)[0]

@@ -120,6 +120,12 @@ def test_options_in_sentences_stay_in_one_piece(site):
     assert "<code>--" not in page
 
 
+def test_long_names_in_first_columns_may_break_at_their_joints(site):
+    page = (site / "how-to" / "own-network.html").read_text(encoding="utf-8")
+    assert "<td><code>kappamask:<wbr>activation</code></td>" in page
+    assert "<code>kappamask:level_plane</code> is false" in page
+
+
 def test_the_command_is_there(site):
     commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     assert "--radiometry" in commands
