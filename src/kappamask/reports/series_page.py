@@ -39,7 +39,8 @@ def write_series(
         colours.
     Raises SceneError if a scene lacks B02, B03 or B04, or if the page cannot be written.
     """
-    labels = _label_dates(dates)
+    stamps = _label_dates(dates)
+    labels = [" ".join(filter(None, one)) for one in stamps]
     covers = [cover for one in dates if (cover := one.counted.cloud_cover) is not None]
     return write_html(
         target,
@@ -47,6 +48,8 @@ def write_series(
         title=title,
         dates=dates,
         labels=labels,
+        moments=[moment for moment, _ in stamps],
+        names_tell=any(name for _, name in stamps),
         period=_format_period(dates),
         parts=[_list_parts(one) for one in dates],
         shown=[
@@ -61,14 +64,14 @@ def write_series(
     )
 
 
-def _label_dates(dates: Sequence[Dated]) -> list[str]:
+def _label_dates(dates: Sequence[Dated]) -> list[tuple[str, str]]:
     """Label each mask by its day, and by what tells it from the others of that day.
 
-    That is the time of day (UTC) where it differs, else the name of the file.
+    That is the time of day (UTC), or the name of the file, which comes second and is empty where it is not needed.
     """
     days, times = ([one.when.strftime(form) for one in dates] for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M"))
     return [
-        day if days.count(day) == 1 else time if times.count(time) == 1 else f"{day} {one.name}"
+        (day, "") if days.count(day) == 1 else (time, "") if times.count(time) == 1 else (day, one.name)
         for one, day, time in zip(dates, days, times, strict=True)
     ]
 
