@@ -1,20 +1,20 @@
-"""Connect to a back-end, check what it can do, and upload the archive."""
+"""Connect to a back-end, and upload the archive."""
 
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import openeo
 import requests
 from openeo.rest.auth.oidc import OidcException
+from openeo.utils.version import ApiVersionException
 
 from kappamask.files.urls import LOOPBACK
-from kappamask.models import JobError, MissingExtraError, ModelCard
+from kappamask.models import JobError, MissingExtraError
 from kappamask.openeo_process.jobs.retry import LoginError, RetryPolicy
 
-__all__ = ["check_backend", "connect", "connect_or_explain", "is_local", "upload"]
+__all__ = ["connect", "connect_or_explain", "is_local", "upload"]
 
 METHOD, USER, PASSWORD = "OPENEO_AUTH_METHOD", "KAPPAMASK_USER", "KAPPAMASK_PASSWORD"
 """The first is openEO's own: "client_credentials" (with OPENEO_AUTH_CLIENT_ID, …_SECRET, …_PROVIDER_ID); or "basic"."""
@@ -27,14 +27,10 @@ HOW_TO_LOG_IN = (
     f"OPENEO_AUTH_PROVIDER_ID; or {METHOD}=basic with {USER} and {PASSWORD} ({SERVE_PRINTS}); or set none of them, and "
     "type the code that is shown in a browser"
 )
-PROCESSES = ("load_collection", "apply_neighborhood", "run_udf", "rename_labels", "apply", "linear_scale_range",
-             "filter_bbox", "save_result")  # fmt: skip
-"""What the graphs of `kappamask.openeo_process` consist of."""
-OF_DAYS = ("filter_labels", "text_begins", "or")
-"""And those by which single days are chosen."""
-FORMAT = "GTiff"
 PLAIN = (RuntimeError, ValueError)
 """What openEO's helper raises where a store gives no credentials, or its name tells no region."""
+UNREADABLE = (requests.exceptions.JSONDecodeError, KeyError, TypeError, AttributeError)
+"""What openEO's client raises for a document that is none of a back-end."""
 OTHERWISE = "put the archive where the back-end can read it, and give its URL with --archive"
 
 
@@ -44,11 +40,18 @@ def is_local(url: str) -> bool:
 
 
 def connect_or_explain(url: str) -> openeo.Connection:
-    """`connect`, for a user who waits: JobError in plain words where nothing answers at `url`."""
+    """`connect`, with JobError in plain words where no back-end answers at `url`."""
     try:
         return connect(url)
     except (requests.ConnectionError, requests.Timeout) as error:
         raise JobError(f"Nothing answers at {url}: is the address right, and are you connected?") from error
+    except (openeo.rest.OpenEoApiPlainError, ApiVersionException, *UNREADABLE) as error:
+        said = (
+            f"HTTP {error.http_status_code}" if hasattr(error, "http_status_code") else "no version of the openEO API"
+        )
+        raise JobError(
+            f"{url} does not answer as an openEO back-end ({said}): is the address right, and is it up?"
+        ) from error
 
 
 def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
@@ -99,44 +102,6 @@ def _find_refusal(error: Exception) -> str | None:
     elif status is None and type(error) is openeo.rest.OpenEoClientException:
         return "it offers no way to log in that is set up here"
     return f"HTTP {status}" if status in REFUSED else None
-
-
-def check_backend(
-    connection: openeo.Connection, collection: str, card: ModelCard, python: str, *, days: bool = False
-) -> list[str]:
-    """Check that the back-end can run the graph; return the bands that the network takes.
-
-    Raises JobError that lists all that the back-end lacks.
-
-    days: whether single days will be chosen.
-    """
-    needed = (*PROCESSES, *(OF_DAYS if days else ()))
-    lacks = [
-        *_list_missing("processes", needed, (process["id"] for process in connection.list_processes())),
-        *_list_missing("output format", [FORMAT.upper()], map(str.upper, connection.list_file_formats()["output"])),
-        *_list_runtimes(connection, python),
-    ]
-    known = [entry["id"] for entry in connection.list_collections()]
-    lacks += _list_missing("collection", [collection], known)
-    bands = (connection.collection_metadata(collection).band_names or []) if collection in known else []
-    if collection in known:
-        lacks += _list_missing("bands", sorted(card.required), bands)
-    if lacks:
-        raise JobError(f"{connection.root_url} cannot run {card.id}: it lacks {'; '.join(lacks)}.")
-    return [band for band in card.bands if band in bands]
-
-
-def _list_missing(what: str, needed: Iterable[str], offered: Iterable[str]) -> list[str]:
-    have = set(offered)
-    lacking = [name for name in needed if name not in have]
-    return [f"{what} {', '.join(lacking)}"] if lacking else []
-
-
-def _list_runtimes(connection: openeo.Connection, python: str) -> list[str]:
-    offered = {str(version) for version in connection.list_udf_runtimes().get("Python", {}).get("versions", {})}
-    if python in offered or not offered:
-        return []
-    return [f"a UDF runtime Python {python} (it has {', '.join(sorted(offered))}; say --python)"]
 
 
 def upload(connection: openeo.Connection, archive: Path) -> str:

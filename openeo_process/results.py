@@ -123,12 +123,18 @@ def collect_dates(files: Iterable[Path]) -> set[str]:
 
 
 def check_masks(files: Iterable[Path], job_id: str) -> None:
-    """Raise NoMaskError unless there are GeoTIFFs, all with a date in their names."""
+    """Raise NoMaskError unless there are GeoTIFFs, all with a date in their names.
+
+    A file without a suffix and with a date stands for a mask that did not come: GeoTIFFs have got a suffix.
+    """
     files = list(files)
     undated = sorted(path.name for path in files if names_geotiff(path.name) and not find_date(path.name))
-    if undated or not find_masks(files):
+    others = sorted(path.name for path in files if not path.suffix and find_date(path.name))
+    if undated or others or not find_masks(files):
         found = _describe_files(files, job_id)
-        found = f"{found}, of which {', '.join(undated[:SHOWN])} is without a date" if find_masks(files) else found
+        if find_masks(files):
+            why = "without a date" if undated else "no GeoTIFF"
+            found = f"{found}, of which {', '.join((undated or others)[:SHOWN])} is {why}"
         raise NoMaskError(
             f"{found}; needed is a GeoTIFF with a date in its name, such as "
             "openEO_2025-09-21Z.tif. After an update of this package, or once the back-end names its files otherwise, "

@@ -1,35 +1,30 @@
 """Download and verify the results of a job, resuming interrupted transfers."""
 
 import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import openeo
+from openeo.rest import OpenEoApiPlainError
 
 from kappamask.files.atomic import replace_text
 from kappamask.files.download import Answer, append_rest, hash_file, part_path, remove_part
 from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 from kappamask.models.errors import DownloadError
-from kappamask.openeo_process.results import MANIFEST, name_files, place_file
+from kappamask.openeo_process.jobs.assets import Asset
+from kappamask.openeo_process.jobs.retry import TRANSIENT_STATUS
+from kappamask.openeo_process.results import MANIFEST, place_file
 
 __all__ = [
     "MANIFEST",
-    "Asset",
     "LinkError",
     "check_plain_name",
     "download",
-    "find_bounds",
-    "find_day",
-    "find_link",
     "iter_valid_files",
-    "list_assets",
     "list_whole_files",
     "remove_partial_files",
     "write_manifest",
@@ -37,48 +32,10 @@ __all__ = [
 
 PIECE = 1 << 20
 """Bytes between two reports of progress."""
-Bounds = tuple[float, float, float, float]
-"""West, south, east, north."""
-FETCHED_BY = ("http", "https", "")
-"""Schemes of addresses that are fetched; none where it is relative to the back-end's."""
-DAY = re.compile(r"(\d{4}-\d\d-\d\d)(?=T|$)")
-KEY_DAY = re.compile(r"_(\d{4}-\d\d-\d\d)T[\d:.]+Z_")
-"""Of keys such as 5a5b12b6-08f1-4eb6-b226-7d548a5a3231_2025-09-21T00:00:00Z_openEO."""
 
 
 class LinkError(Exception):
     """A link to a result is refused or broken, as signed ones after they expire."""
-
-
-@dataclass(frozen=True)
-class Asset:
-    """One file of a result."""
-
-    name: str
-    href: str
-    """Where it is; signed links are secrets and never shown."""
-    size: int | None
-    """Bytes, where the back-end says."""
-    bounds: tuple[float, float, float, float] | None = None
-    """West, south, east, north in the file's own CRS, where the back-end says."""
-
-    @property
-    def names(self) -> set[str]:
-        """What the file may be called here; see `place_file`."""
-        return {self.name, self.name + ".tif"}
-
-
-def list_assets(connection: openeo.Connection, job_id: str) -> list[Asset]:
-    """List the files of a finished job, named after their paths, with links signed again.
-
-    Results of STAC 1.0 and 1.1 are read alike. Raises JobError if there is none, or no address of one.
-    """
-    listed = connection.job(job_id).get_results().get_metadata().get("assets", {})
-    if not listed:
-        raise JobError(f"Job {job_id} has no result; its log on the back-end, connection.job(…).logs(), may say why.")
-    links = {key: find_link(key, entry) for key, entry in listed.items()}
-    names = name_files(links, {key: find_day(key, entry) for key, entry in listed.items()})
-    return [Asset(names[key], links[key], one.get("file:size"), find_bounds(one)) for key, one in listed.items()]
 
 
 def check_plain_name(name: str) -> str:
@@ -131,7 +88,11 @@ def remove_partial_files(folder: Path, key: str) -> None:
 @contextmanager
 def _send(connection: openeo.Connection, asset: Asset, headers: dict[str, str]) -> Iterator[Answer]:
     with connection.get(asset.href, headers=headers, stream=True, check_error=False) as response:
-        yield Answer(response.status_code, response.headers, response.iter_content(PIECE))
+        status = response.status_code
+        if status in TRANSIENT_STATUS:  # the link is all right, and the message is to show no secret address
+            why = f"{asset.name} cannot be had now: HTTP {status}"
+            raise OpenEoApiPlainError(message=why, http_status_code=status, error_message=why)
+        yield Answer(status, response.headers, response.iter_content(PIECE))
 
 
 def write_manifest(folder: Path, about: dict[str, Any], files: list[dict[str, Any]]) -> Path:
@@ -162,48 +123,3 @@ def _compare_files(folder: Path, job_id: str) -> Iterator[tuple[Path, bool]]:
         path = folder / check_plain_name(entry["name"])
         there = path.is_file() and path.stat().st_size == entry["size"]
         yield path, there and hash_file(path) == entry["sha256"]
-
-
-def find_link(key: str, asset: Mapping[str, Any]) -> str:
-    """Find an asset's address, or that of an alternate, that can be fetched.
-
-    Raises JobError if there is none.
-    """
-    alternates = asset.get("alternate")
-    entries = [asset, *(alternates.values() if isinstance(alternates, dict) else ())]
-    found = [one.get("href") for one in entries if isinstance(one, Mapping)]
-    try:
-        return next(href for href in found if isinstance(href, str) and href and urlsplit(href).scheme in FETCHED_BY)
-    except (StopIteration, ValueError):
-        raise JobError(
-            f"The back-end gives no https address for the result {key!r}; needed is an href. See what it answers with "
-            "connection.job(…).get_results().get_metadata()."
-        ) from None
-
-
-def find_day(key: str, asset: Mapping[str, Any]) -> str | None:
-    """Read the day of an asset, such as 2025-09-21, or None.
-
-    It is in the asset, or in its key in results of STAC 1.1.
-    """
-    stated = asset.get("datetime") or asset.get("start_datetime")
-    found = DAY.match(stated) if isinstance(stated, str) else KEY_DAY.search(key)
-    return found[1] if found else None
-
-
-def find_bounds(asset: Mapping[str, Any]) -> Bounds | None:
-    """Read what an asset covers in its own CRS, where it says.
-
-    By `proj:bbox`, or else by `proj:transform` and `proj:shape`.
-    """
-    match asset.get("proj:bbox"):
-        case [int() | float() as west, int() | float() as south, int() | float() as east, int() | float() as north]:
-            return west, south, east, north
-    match asset.get("proj:transform"), asset.get("proj:shape"):
-        case [
-            [int() | float() as right, 0 | 0.0, int() | float() as west, 0 | 0.0, int() | float() as down,
-             int() | float() as north, *_],
-            [int() as height, int() as width],
-        ]:  # fmt: skip
-            return west, north + down * height, west + right * width, north
-    return None

@@ -8,7 +8,9 @@ from pathlib import Path
 import openeo
 
 from kappamask.models import JobError, KappaMaskError
-from kappamask.openeo_process.jobs.download import Asset, LinkError
+from kappamask.openeo_process.jobs.answers import AnswerError
+from kappamask.openeo_process.jobs.assets import Asset
+from kappamask.openeo_process.jobs.download import LinkError
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.retry import LoginError, RetryPolicy, is_gone, is_transient, needs_login
 from kappamask.openeo_process.jobs.transitions import Transitions, one_line
@@ -18,6 +20,8 @@ __all__ = ["Driver"]
 
 ACTIVE = (State.POSTING, State.CREATED, State.STARTED)
 """States in which a job takes one of the places that the back-end grants."""
+LEFT = (NoMaskError, AnswerError)
+"""Errors of a job that may be all right: what was paid can be had later, or by a later version."""
 SILENT_RETRIES = 3
 """Faults in a row that are not reported."""
 
@@ -108,7 +112,7 @@ class Driver:
             after = self.transitions.of[record.state](record)
         except LoginError:  # no job is at fault
             raise
-        except NoMaskError as error:  # what was paid can be had by a later version
+        except LEFT as error:
             return self._handle_fault(record.fingerprint, schedule, error)
         except JobError as error:
             return self._fail(record, one_line(error))
@@ -149,5 +153,5 @@ class Driver:
 
         Bad files are retried, a full disk is not.
         """
-        passing = isinstance(error, LinkError | KappaMaskError) and not isinstance(error, NoMaskError)
+        passing = isinstance(error, LinkError | KappaMaskError) and not isinstance(error, LEFT)
         return self.policy.max_file_retries if passing else 0

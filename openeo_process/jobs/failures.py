@@ -1,11 +1,14 @@
 """Explain why a job failed, from its log, and what to change."""
 
 import re
+import time
 from typing import NamedTuple
 
 import openeo
 
 from kappamask.models.hints import by_door, option, render_hints
+from kappamask.openeo_process.jobs.answers import AnswerError, read_errors
+from kappamask.openeo_process.jobs.retry import FAULTS, is_transient
 
 __all__ = ["FAILURES", "Failure", "explain_failure", "find_hint"]
 
@@ -71,17 +74,34 @@ _CLASS = re.compile(r"^\w+(\.\w+)+: (?=.)")
 """With which the last line of a traceback begins; users do not need it."""
 
 
+LOG_TRIES, LOG_WAIT_S = 3, 1.0
 LOG_LINES = 200
 """The last errors of a log, of which the last one is shown and all are searched for known failures."""
 
 
-def explain_failure(job: openeo.BatchJob) -> str:
-    """Explain in one line why a job failed, and what to change."""
-    messages = [str(entry["message"]).strip() for entry in job.logs(level="error")][-LOG_LINES:]
-    last = messages[-1].splitlines()[-1] if messages and messages[-1] else "its log holds no error"
+def explain_failure(connection: openeo.Connection, job_id: str) -> str:
+    """Explain in one line why a job failed, and what to change.
+
+    Where its log cannot be read, that is said: the job has failed all the same.
+    """
+    messages = _read_log(connection, job_id)
+    if messages is None:
+        return f"it failed, and its log cannot be read now; connection.job({job_id!r}).logs() may show it later"
+    last = messages[-1].splitlines()[-1] if messages else "its log holds no error"
     last = _CLASS.sub("", last)
     hint = find_hint("\n".join(messages))
     return f"{last} ({hint})" if hint else last
+
+
+def _read_log(connection: openeo.Connection, job_id: str) -> list[str] | None:
+    for left in reversed(range(LOG_TRIES)):
+        try:
+            return read_errors(connection, job_id)[-LOG_LINES:]
+        except (AnswerError, openeo.BaseOpenEoException, *FAULTS) as error:
+            if not is_transient(error):
+                break
+            time.sleep(LOG_WAIT_S if left else 0)
+    return None
 
 
 def find_hint(log: str) -> str | None:

@@ -9,7 +9,9 @@ from openeo.rest.auth.oidc import OidcException
 
 from kappamask.models import JobError
 
-__all__ = ["FAULTS", "LoginError", "RetryPolicy", "is_gone", "is_refusal", "is_transient", "needs_login"]
+__all__ = [
+    "FAULTS", "TRANSIENT_STATUS", "LoginError", "RetryPolicy", "is_gone", "is_refusal", "is_transient", "needs_login",
+]  # fmt: skip
 
 TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 """Too many requests, and the server's or a gateway's own faults (RFC 9110, RFC 6585): the same request may succeed."""

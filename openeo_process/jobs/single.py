@@ -16,7 +16,9 @@ from openeo.rest.auth.auth import BearerAuth
 
 from kappamask.models import JobError
 from kappamask.openeo_process.connection import is_local
-from kappamask.openeo_process.jobs.download import Asset, LinkError, list_assets, remove_partial_files
+from kappamask.openeo_process.jobs.answers import read_status
+from kappamask.openeo_process.jobs.assets import Asset, list_assets
+from kappamask.openeo_process.jobs.download import LinkError, remove_partial_files
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, compute_fingerprint
 from kappamask.openeo_process.jobs.retry import FAULTS, RetryPolicy, is_gone, is_transient
 from kappamask.openeo_process.jobs.transitions import ENDED, Transitions
@@ -127,7 +129,7 @@ class SingleJob:
         if record.job is None:
             return record
         try:
-            status = self._retry_step(lambda: self.transitions.connection.job(str(record.job)).status())
+            status = read_status(self._retry_step(lambda: self.transitions.connection.job(str(record.job)).describe()))
         except openeo.BaseOpenEoException as error:
             if not is_gone(error):
                 raise
@@ -162,7 +164,7 @@ class SingleJob:
     def _print_status(self, job: dict[str, Any]) -> None:
         progress = job.get("progress")
         shown = f"{progress:g}%" if isinstance(progress, int | float) else "N/A"
-        self._print_state(job.get("id"), f"{job['status']} (progress {shown})")
+        self._print_state(job.get("id"), f"{read_status(job)} (progress {shown})")
 
     def _print_state(self, job_id: str | None, text: str) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)

@@ -16,14 +16,9 @@ import openeo
 from openeo.rest import OpenEoApiPlainError
 
 from kappamask.models import JobError
-from kappamask.openeo_process.jobs.download import (
-    Asset,
-    download,
-    iter_valid_files,
-    list_assets,
-    remove_partial_files,
-    write_manifest,
-)
+from kappamask.openeo_process.jobs.answers import AnswerError, list_entries, read_costs, read_status
+from kappamask.openeo_process.jobs.assets import Asset, list_assets
+from kappamask.openeo_process.jobs.download import download, iter_valid_files, remove_partial_files, write_manifest
 from kappamask.openeo_process.jobs.failures import explain_failure
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, redact_urls, title_tag
 from kappamask.openeo_process.jobs.retry import RetryPolicy, is_gone, is_refusal, is_transient, needs_login
@@ -34,7 +29,7 @@ __all__ = ["Transitions", "one_line"]
 ENDED = {"error": State.FAILED, "canceled": State.CANCELED}
 """openEO's status of a job that will not finish -> state of its record."""
 LISTED = 1000
-"""Jobs asked for in a listing; back-ends may send fewer, the newest first."""
+"""Jobs asked for on a page of the listing; back-ends may send fewer, in any order."""
 
 
 class Transitions:
@@ -106,32 +101,40 @@ class Transitions:
 
     def _adopt_existing(self, record: JobRecord) -> JobRecord | None:
         """Adopt the job whose title has the tag; of several, the one furthest on."""
-        found = [job for job in self._list_own(record) if job["status"] not in ENDED]
+        own, missing = self._list_own(record)
+        found = [job for job in own if read_status(job) not in ENDED]
+        if not found and missing and record.posts:
+            raise AnswerError(
+                f"The back-end's list of jobs lacks those of {', '.join(missing)}, and the job may be among them: "
+                "nothing is created until the list is whole."
+            )
         if not found:
             return None
-        best = max(found, key=lambda job: (job["status"] != "created", job["id"]))
-        state = State.CREATED if best["status"] == "created" else State.STARTED
+        best = max(found, key=lambda job: (read_status(job) != "created", str(job["id"])))
+        state = State.CREATED if read_status(best) == "created" else State.STARTED
         return self.journal.change(record, state=state, job=best["id"])
 
-    def _list_own(self, record: JobRecord) -> list[dict[str, Any]]:
-        jobs = self.connection.list_jobs(limit=LISTED)
-        return [dict(job) for job in jobs if title_tag(record.fingerprint) in str(job.get("title"))]
+    def _list_own(self, record: JobRecord) -> tuple[list[dict[str, Any]], list[str]]:
+        """List the jobs with the record's tag, and the parts that did not answer."""
+        jobs, missing = list_entries(self.connection, "/jobs", "jobs", limit=LISTED)
+        tag = title_tag(record.fingerprint)
+        return [job for job in jobs if job.get("id") and tag in str(job.get("title"))], missing
 
     def _start_job(self, record: JobRecord) -> JobRecord:
         job = self.connection.job(str(record.job))
-        if job.status() == "created":
+        if read_status(job.describe()) == "created":
             job.start()
         return self.journal.change(record, state=State.STARTED)
 
     def _watch_job(self, record: JobRecord) -> JobRecord:
-        job = self.connection.job(str(record.job))
-        found = job.describe()
+        job_id = str(record.job)
+        found = self.connection.job(job_id).describe()
+        status, costs = read_status(found), read_costs(found)
         self.watch(found)
-        status, costs = found["status"], found.get("costs")
         if status == "created":  # a start that was lost on the way
             return self.journal.change(record, state=State.CREATED)
         if status in ENDED:
-            message = explain_failure(job) if status == "error" else "canceled on the back-end"
+            message = explain_failure(self.connection, job_id) if status == "error" else "canceled on the back-end"
             return self.journal.change(record, state=ENDED[status], message=message, costs=costs)
         if status != "finished":
             return record
@@ -164,8 +167,8 @@ class Transitions:
 
     def _delete_duplicates(self, record: JobRecord) -> None:
         """Delete duplicates of the job, which were never started and cost nothing."""
-        for job in self._list_own(record) if record.posts > 1 else []:
-            if job["id"] != record.job and job["status"] == "created":
+        for job in self._list_own(record)[0] if record.posts > 1 else []:
+            if job["id"] != record.job and read_status(job) == "created":
                 with _ignore_gone():
                     self.connection.job(job["id"]).delete()
 
@@ -179,7 +182,7 @@ class Transitions:
 
 
 def _end_job(job: openeo.BatchJob) -> None:
-    status = job.status()
+    status = read_status(job.describe())
     if status == "created":
         job.delete()
     elif status not in (*ENDED, "finished"):

@@ -21,7 +21,7 @@ from remote import DATE, DATES, WIDE, jobs_of, log_in
 from kappamask.models import JobError
 from kappamask.openeo_process import fetch
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
-from kappamask.openeo_process.jobs.download import find_bounds, find_link, list_assets
+from kappamask.openeo_process.jobs.assets import find_bounds, find_link, list_assets
 from kappamask.openeo_process.jobs.journal import Journal, State, compute_fingerprint
 from kappamask.openeo_process.jobs.record import UNSAID
 from kappamask.openeo_process.jobs.request import TEST_JOB
@@ -228,10 +228,12 @@ class Connection:
         self.content, self.asked = dict(files.values()), []
 
     def job(self, key="j-1"):
-        results = SimpleNamespace(get_metadata=lambda: {"assets": self.listed})
-        return SimpleNamespace(job_id=key, connection=self, get_results=lambda: results)
+        return SimpleNamespace(job_id=key, connection=self)
 
-    def get(self, href, headers, **_):
+    def get(self, href, headers=None, **_):
+        if href.endswith("/results"):
+            url = "https://example.org/openeo" + href
+            return SimpleNamespace(status_code=200, url=url, json=lambda: {"assets": self.listed})
         self.asked.append(headers)
         whole = self.content[href]
         return nullcontext(SimpleNamespace(status_code=200, headers={}, iter_content=lambda _: [whole]))
@@ -332,11 +334,12 @@ def test_a_mask_without_a_date_is_not_left_out_in_silence(tmp_path, name):
 
 def test_the_address_is_the_first_that_can_be_fetched():
     https, s3 = {"href": "https://example.org/a.tif"}, {"href": "s3://bucket/a.tif"}
-    assert find_link("k", https | {"alternate": {"s3": s3}}) == find_link("k", s3 | {"alternate": {"https": https}})
-    assert find_link("k", {"href": "/jobs/1/a.tif", "alternate": None}) == "/jobs/1/a.tif"
+    base = "https://example.org/openeo/jobs/1/results"
+    first, second = https | {"alternate": {"s3": s3}}, s3 | {"alternate": {"https": https}}
+    assert find_link("k", first, base) == find_link("k", second, base) == https["href"]
     for entry in (s3, {}, {"href": ""}, {"href": None}, {"alternate": {"a": "b"}}, {"href": "https://[a"}):
         with pytest.raises(JobError, match="no https address for the result 'k'"):
-            find_link("k", entry)
+            find_link("k", entry, base)
 
 
 def test_the_box_is_read_as_either_version_gives_it():

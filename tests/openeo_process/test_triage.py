@@ -10,13 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from kappamask.models import JobError, load_card
-from kappamask.openeo_process.connection import check_backend
 from kappamask.openeo_process.jobs.cells import Cell
 from kappamask.openeo_process.jobs.cost import estimate_acquisitions, estimate_savings, make_plan, measured_credits
 from kappamask.openeo_process.jobs.failures import FAILURES, explain_failure, find_hint
 from kappamask.openeo_process.jobs.journal import JobRecord
 from kappamask.openeo_process.jobs.request import TEST_JOB, Request, count_chunks, crop_to_chunk
 from kappamask.openeo_process.jobs.transitions import one_line
+from kappamask.openeo_process.offers import check_backend
 
 CARD = load_card("compact")
 ASKED = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), CARD, "3.11")
@@ -52,8 +52,9 @@ def test_unknown_failures_get_no_advice():
     ],
 )
 def test_the_last_error_of_a_log_comes_with_what_to_change(log, said):
-    job = SimpleNamespace(logs=lambda level: [{"message": message} for message in log])
-    assert explain_failure(job).startswith(said)
+    answer = {"logs": [{"message": message} for message in log]}
+    connection = SimpleNamespace(get=lambda path, **_: SimpleNamespace(status_code=200, url=path, json=lambda: answer))
+    assert explain_failure(connection, "j-1").startswith(said)
 
 
 def test_errors_show_no_signatures():
@@ -65,11 +66,22 @@ class Bare:
     """A back-end that lacks much."""
 
     root_url = "https://bare.example"
-    list_processes = staticmethod(lambda: [{"id": name} for name in ("load_collection", "apply", "save_result")])
-    list_file_formats = staticmethod(lambda: {"output": {"netCDF": {}}})
-    list_udf_runtimes = staticmethod(lambda: {"Python": {"versions": {"3.8": {}}}})
-    list_collections = staticmethod(lambda: [{"id": "SENTINEL2_L1C"}])
-    collection_metadata = staticmethod(lambda _: SimpleNamespace(band_names=["B02", "B03"]))
+    bands = SimpleNamespace(band_names=["B02", "B03"], band_dimension=SimpleNamespace(name="bands"))
+
+    def __init__(self):
+        processes = [{"id": name} for name in ("load_collection", "apply", "save_result")]
+        self.documents = {
+            "/processes": {"processes": processes},
+            "/file_formats": {"output": {"netCDF": {}}},
+            "/udf_runtimes": {"Python": {"versions": {"3.8": {}}}},
+            "/collections": {"collections": [{"id": "SENTINEL2_L1C"}]},
+        }
+
+    def get(self, path, **_):
+        return SimpleNamespace(status_code=200, url=path, json=lambda: self.documents[path])
+
+    def collection_metadata(self, _name):
+        return self.bands
 
 
 @pytest.mark.parametrize("days", [False, True])

@@ -67,7 +67,7 @@ def _sentences(peer: Mapping[str, Any], error: str) -> Iterator[str]:
 
 
 def _table(found: Mapping[str, Any], error: str) -> Iterator[str]:
-    """Yield the table of one error, a column for each mask; nothing where no kind has it."""
+    """Yield the table of one error; nothing where no kind has it."""
     names = [
         name for name in STRATA if any(peer["strata"].get(name, {}).get(error) is not None for peer in found["peers"])
     ]

@@ -198,7 +198,8 @@ def _check_number(jobs: int, limit: int) -> None:
 
 def _ask_back_end(submission: Submission, options: BatchOptions) -> tuple[Submission, tuple[str, ...], Any]:
     """Connect, check what the back-end offers, and choose the bands; the connection is returned last."""
-    from kappamask.openeo_process.connection import check_backend, connect_or_explain
+    from kappamask.openeo_process.connection import connect_or_explain
+    from kappamask.openeo_process.offers import check_backend
 
     request = submission.request
     connection = connect_or_explain(options.backend)

@@ -20,7 +20,7 @@ from kappamask.workflows.batch_results import output_folder
 from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
 
 if TYPE_CHECKING:
-    from kappamask.openeo_process.jobs.download import Asset
+    from kappamask.openeo_process.jobs.assets import Asset
     from kappamask.openeo_process.jobs.driver import Driver
     from kappamask.openeo_process.jobs.journal import JobRecord, Journal
 
@@ -115,11 +115,14 @@ def _credit_refusal(
 
     dates = len(collect_dates(iter_valid_files(Path(test_job.folder), str(test_job.job))))
     price = measured_credits(test_job, records, dates)
+    limit = test_job.max_credits if limit is None else limit
     if price is None:
+        if limit is not None:
+            notify("the back-end does not tell what the test job cost, so the credits are as estimated before")
         return None
     notify(f"about {price:.0f} credits for {len(records)} jobs, {SEEN}")
     try:
-        check_credits(price, SEEN, test_job.max_credits if limit is None else limit)
+        check_credits(price, SEEN, limit)
     except JobError as error:
         return str(error)
     return None
