@@ -57,7 +57,7 @@ def test_a_list_is_shown_as_one_value(kappamask, words):
         (["serve", "--scenes", ".", "--port", "70000"], "65535 or less"),
     ],
 )
-def test_a_number_out_of_range_is_told_in_our_words(kappamask, words, needed):
+def test_a_number_out_of_range_is_refused_in_plain_words(kappamask, words, needed):
     done = kappamask(*words)
     assert done.code == 2
     assert f"needed is {needed}" in " ".join(done.err.split()) and "Input" not in done.err

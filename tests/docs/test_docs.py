@@ -159,7 +159,10 @@ def test_the_reference_has_each_name_once_and_lists_as_lists(site, page):
 
 @needs_browser
 def test_a_browser_shows_it_without_a_network(site, tmp_path):
-    """On wide and narrow screens pictures load, nothing overflows and nothing fails; wide ones show all code."""
+    """On wide and narrow screens pictures load and nothing overflows or fails.
+
+    Wide ones show all code.
+    """
     with browser(tmp_path) as tab:
         for page in (*SEEN, "notebooks/local-scene", "reference/commands", "reference/scenes"):
             for width in (1280, 390):

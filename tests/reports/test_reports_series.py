@@ -185,7 +185,7 @@ def test_a_page_shows_all_dates(folder: Path, tmp_path: Path) -> None:
         (["a_20200105.tif", "b_20200105.tif"], ["2020-01-05 a_20200105.tif", "2020-01-05 b_20200105.tif"]),
     ],
 )
-def test_masks_of_one_day_can_be_told_apart(names: list[str], labels: list[str], tmp_path: Path) -> None:
+def test_masks_of_one_day_have_labels_that_differ(names: list[str], labels: list[str], tmp_path: Path) -> None:
     for name in names:
         write_mask(mask_of(10), tmp_path / name)
     page = write_series(tmp_path / "s.html", read_series(tmp_path)).read_text()

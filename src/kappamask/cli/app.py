@@ -49,7 +49,7 @@ PLAINLY = {
 
 
 class _PlainTypes:
-    """Show no type behind flags in help, and of a list the type of one value.
+    """Show no type behind flags in help, and one value's type for lists.
 
     Some versions of typer show <bool>, as if a value followed, and <list[str]>, as if brackets were typed.
     """

@@ -65,7 +65,7 @@ def write_series(
 
 
 def _label_dates(dates: Sequence[Dated]) -> list[tuple[str, str]]:
-    """Label each mask by its day, and by what tells it from the others of that day.
+    """Label each mask by its day, and by what sets it apart that day.
 
     That is the time of day (UTC), or the name of the file, which comes second and is empty where it is not needed.
     """
