@@ -6,6 +6,7 @@ The server is real, and jobs run in their own processes.
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import shlex
 import signal
@@ -133,6 +134,15 @@ def test_udf_error_is_http_500_synchronously(connection: openeo.Connection, tmp_
     with pytest.raises(OpenEoApiError, match="no band B99 in this cube") as caught:
         run_udf(load(connection), FAILS).download(tmp_path / "x.nc")
     assert caught.value.http_status_code == 500
+
+
+def test_a_refusal_is_one_plain_line_in_the_servers_log(
+    connection: openeo.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(OpenEoApiError, match="JobNotFound"):
+        connection.job("j-1").status()
+    [found] = [record for record in caplog.records if record.name == "openeo_driver.views.error"]
+    assert logging.Formatter().format(found) == "404 JobNotFound: The batch job 'j-1' does not exist."
 
 
 def test_udf_error_is_a_traceback_in_the_jobs_log(connection: openeo.Connection) -> None:

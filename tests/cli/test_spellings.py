@@ -41,3 +41,23 @@ def test_help_shows_one_spelling(kappamask, monkeypatch, command, shown, hidden)
 @pytest.mark.parametrize("words", [["--help"], ["mask", "--help"], ["submit", "--help"], ["models", "card", "--help"]])
 def test_nothing_is_shown_behind_a_flag(kappamask, words):
     assert "bool" not in kappamask(*words).out.lower()
+
+
+@pytest.mark.parametrize("words", [["mask"], ["submit"], ["compare"], ["report"], ["train"], ["models", "card"]])
+def test_a_list_is_shown_as_one_value(kappamask, words):
+    assert "list[" not in kappamask(*words, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["mask", "a.tif", "-o", "b.tif", "--threads", "-1"], "0 or more"),
+        (["mask", "a.tif", "-o", "b.tif", "--threads", "two"], "a whole number"),
+        (["mask", "a.tif", "-o", "b.tif", "--pixel-m", "wide"], "a number"),
+        (["serve", "--scenes", ".", "--port", "70000"], "65535 or less"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_in_plain_words(kappamask, words, needed):
+    done = kappamask(*words)
+    assert done.code == 2
+    assert f"needed is {needed}" in " ".join(done.err.split()) and "Input" not in done.err

@@ -9,7 +9,7 @@ pytest.importorskip("pyarrow", reason="pyarrow is not installed (pip install 'ka
 
 from labelled import L1C, cloudsen12, kappazeta
 
-from kappamask.datasets import DATASETS, open_dataset
+from kappamask.datasets import DATASETS, arrays, open_dataset
 from kappamask.datasets.patch import assign_split
 from kappamask.models import SceneError
 
@@ -170,6 +170,8 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "labelled_text.npz").write_text("text")
     with pytest.raises(SceneError, match="is no labelled image"):
         open_dataset("arrays", tmp_path)[0]
+    with pytest.raises(SceneError, match=r"^No file .*none\.npz; needed is"):
+        arrays.read(tmp_path / "none.npz")
     kappazeta(tmp_path / "bright.nc", numbers() * 1.0 * 65535, LABELS)
     with pytest.raises(SceneError, match="not a share of 65535"):
         open_dataset("kappaset", tmp_path)[0]

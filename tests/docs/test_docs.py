@@ -18,7 +18,15 @@ from doc_snippets import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-SEEN = ("index", "results", "weaknesses", "how-to/compare")
+SEEN = (
+    "index",
+    "results",
+    "weaknesses",
+    "how-to/compare",
+    "how-to/cluster",
+    "results/conformance",
+    "design/0012-judging-masks",
+)
 LOADED = {("img", "src"), ("script", "src"), ("iframe", "src"), ("source", "src"), ("link", "href")}
 """What a browser asks for by itself; rel=canonical and the like are no such links, and the site has none."""
 SEARCH = """new Promise(found => {
@@ -29,6 +37,10 @@ SEARCH = """new Promise(found => {
   field.dispatchEvent(new Event("keyup"))
 })"""
 """Types a word, and waits for the first pages that have it."""
+
+CUT_OFF = """[...document.querySelectorAll(".md-content pre > code")]
+  .filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"""
+"""Blocks of code that are wider than their column."""
 
 
 class Page(HTMLParser):
@@ -116,6 +128,13 @@ def test_options_in_sentences_stay_in_one_piece(site):
     assert "<code>--" not in page
 
 
+def test_long_names_in_tables_may_break_at_their_joints(site):
+    page = (site / "how-to" / "own-network.html").read_text(encoding="utf-8")
+    assert "<td><code>kappamask:<wbr>required_<wbr>bands</code></td>" in page
+    assert "<td><code>kappamask:fill</code></td>" in page
+    assert "<code>kappamask:level_plane</code> is false" in page
+
+
 def test_the_command_is_there(site):
     commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     assert "--radiometry" in commands
@@ -130,14 +149,27 @@ def test_the_reference_has_every_public_name(site, room):
     assert not [name for name in public if not anchors & {place.format(room, name) for place in places}]
 
 
+@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda page: page.stem)
+def test_the_reference_has_each_name_once_and_lists_as_lists(site, page):
+    built = site / "reference" / f"{page.stem}.html"
+    shown = re.findall(r'<h\d id="kappamask\.[a-z_.]*\.([\w.]+)"[^>]*class="doc', built.read_text(encoding="utf-8"))
+    assert len(shown) == len(set(shown))
+    assert not re.findall(r"\n?- <strong><code>", built.read_text(encoding="utf-8"))
+
+
 @needs_browser
 def test_a_browser_shows_it_without_a_network(site, tmp_path):
-    """On wide and narrow screens pictures load, nothing overflows and nothing fails."""
+    """On wide and narrow screens pictures load and nothing overflows or fails.
+
+    Wide ones show all code.
+    """
     with browser(tmp_path) as tab:
         for page in (*SEEN, "notebooks/local-scene", "reference/commands", "reference/scenes"):
             for width in (1280, 390):
                 seen = tab.look(site / f"{page}.html", width)
                 assert (seen.page, seen.faults) == (seen.window, []), page
+                cut = tab.call("Runtime.evaluate", expression=CUT_OFF, returnByValue=True)["result"]["value"]
+                assert width < 600 or not cut, page
                 assert all(image["width"] for image in seen.images), page
 
 

@@ -177,6 +177,28 @@ def test_a_page_shows_all_dates(folder: Path, tmp_path: Path) -> None:
     assert "<dt>Least cloud</dt><dd>10.0 %</dd>" in page
 
 
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["a_20200105T101112.tif", "b_20200106T101112.tif"], ["2020-01-05", "2020-01-06"]),
+        (["a_20200105T101112.tif", "b_20200105T103412.tif"], ["2020-01-05 10:11", "2020-01-05 10:34"]),
+        (["a_20200105.tif", "b_20200105.tif"], ["2020-01-05 a_20200105.tif", "2020-01-05 b_20200105.tif"]),
+    ],
+)
+def test_masks_of_one_day_have_labels_that_differ(names: list[str], labels: list[str], tmp_path: Path) -> None:
+    for name in names:
+        write_mask(mask_of(10), tmp_path / name)
+    page = write_series(tmp_path / "s.html", read_series(tmp_path)).read_text()
+    assert [f"<strong>{label}</strong>" in page for label in labels] == [True, True]
+    assert [f'alt="Mask of {label}"' in page for label in labels] == [True, True]
+
+
+def test_a_series_of_one_day_names_it_once(folder: Path, tmp_path: Path) -> None:
+    dates = read_series(folder)
+    assert "<span>2020-01-05</span>" in write_series(tmp_path / "s.html", dates[:1]).read_text()
+    assert "<span>2020-01-05 to 2020-02-04</span>" in write_series(tmp_path / "s.html", dates).read_text()
+
+
 def test_report_of_a_series(kappamask, folder: Path, tmp_path: Path) -> None:
     table, page = tmp_path / "cover.csv", tmp_path / "s.html"
     done = kappamask("report", folder, "-o", page, "--csv", table, "--json")

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from kappamask.models import load_card
 from kappamask.scenes.statistics import class_percentages
+from kappamask.scenes.writers import quicklook
 from kappamask.scenes.writers.captions import (
     format_date,
     is_north_up,
@@ -221,3 +222,21 @@ def test_all_text_lies_within_the_figure() -> None:
             assert box.y0 >= 0
             assert box.x1 <= figure.bbox.width
             assert box.y1 <= figure.bbox.height
+
+
+@pytest.mark.parametrize(
+    ("facts", "source", "heading"),
+    [
+        ({"product": "S2A_MSIL1C"}, "folder/S2_L1C_20180202.tif", "S2A_MSIL1C"),
+        ({}, "folder/S2_L1C_20180202.tif", "S2_L1C_20180202"),
+        ({}, None, "Cloud mask"),
+    ],
+)
+def test_a_picture_without_title_is_headed_by_its_scene(tmp_path, monkeypatch, facts, source, heading):
+    """Never by its own file's name."""
+    shown = scene(**facts)
+    shown.encoding = {"source": source} if source else {}
+    seen = []
+    monkeypatch.setattr(quicklook, "draw_figure", lambda *given: seen.append(given[2]) or Figure())
+    quicklook.write_quicklook(shown, mask_like(shown), tmp_path / "look.png")
+    assert seen == [heading]

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed (pip install 'kappamask-openeo[train]')")
 
 
-from kappamask.training.validate import CalibrationSample, compute_calibration_error, fit_temperature
+from kappamask.training.calibration import CalibrationSample, compute_calibration_error, fit_temperature
 
 
 def draw_sample(

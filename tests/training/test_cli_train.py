@@ -1,6 +1,8 @@
 """`simulate`, `train` and `models export`: from real scenes to a card, at tiny size."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,20 @@ def test_what_a_run_cannot_begin_with_is_refused_before_tiles_are_made(
     done = kappamask("train", "--data", data, "--out", tmp_path / "run", option, given)
     assert done.code == code, done.err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_is_not_there_is_named(kappamask, tmp_path: Path) -> None:
+    done = kappamask("models", "export", tmp_path / "best.pt", "--data", tmp_path, "--tiles", tmp_path, "-o", tmp_path)
+    assert done.code == 1 and one_sentence(done.err)
+    assert f"No file {tmp_path / 'best.pt'}; needed is" in " ".join(done.err.split())
+
+
+def test_the_first_line_comes_before_pytorch_is_loaded(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    words = ["train", "--grid", "paper", "--data", str(tmp_path), "--output", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-m", "kappamask.cli", *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.startswith("PyTorch is loaded, which takes some seconds\n")
 
 
 def test_a_run_is_resumed_and_exported(kappamask, data: Path, tmp_path: Path) -> None:

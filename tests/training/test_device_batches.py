@@ -16,17 +16,11 @@ from kappamask.training.batches import TileBatches
 from kappamask.training.gpu import images, paint
 from kappamask.training.gpu.batches import DeviceSource
 from kappamask.training.simulator import illumination, spectra
-from kappamask.training.simulator.clouds import EDGE_PX, Sun
+from kappamask.training.simulator.components import SkyParameters, draw_sky_planes, read_sky, write_components
 from kappamask.training.simulator.paint import label_truth as label_simulated
 from kappamask.training.simulator.resample import blur_to_native
-from kappamask.training.simulator.tiles import (
-    SIZE,
-    SkyParameters,
-    draw_sky_planes,
-    read_sky,
-    write_components,
-    write_tiles,
-)
+from kappamask.training.simulator.sky import EDGE_PX, Sun
+from kappamask.training.simulator.tiles import SIZE, write_tiles
 from kappamask.training.state import Plan
 from kappamask.training.train import open_batches, simulate_in_background
 from kappamask.workflows.training import run_grid
@@ -137,7 +131,7 @@ def test_truth_is_the_simulators_but_all_shade_is_not_judged() -> None:
 def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch) -> None:
     colour = np.linspace(0.5, 1.0, 13, dtype=np.float32)
     monkeypatch.setattr(illumination, "draw_real_colour", lambda *_: colour)
-    monkeypatch.setattr("kappamask.training.simulator.clouds.shift_by_parallax", lambda *_: np.arange(13) - 6)
+    monkeypatch.setattr("kappamask.training.simulator.sky.shift_by_parallax", lambda *_: np.arange(13) - 6)
     scene, depth = field(32, 1), np.random.default_rng(1).uniform(0, 20, (32 + 2 * EDGE_PX, 32)).astype(np.float32)
     found, opacity, cirrus = paint.overlay_layer(
         tensor(scene),

@@ -6,8 +6,9 @@ import pytest
 pytest.importorskip("scipy")
 
 from kappamask.training.simulator import clouds, paint, spectra, tiles
-from kappamask.training.simulator.clouds import KINDS, CanvasView, CloudKind, Layer, Sky, Sun, draw_sky
+from kappamask.training.simulator.clouds import KINDS, CloudKind, Layer
 from kappamask.training.simulator.paint import paint_clouds, paint_layers
+from kappamask.training.simulator.sky import CanvasView, Sky, Sun, draw_sky
 from kappamask.training.simulator.spectra import B02, B08, B10, BANDS, FloatArray
 
 LAND = np.array([0.14, 0.11, 0.09, 0.07, 0.10, 0.22, 0.26, 0.27, 0.28, 0.09, 0.0012, 0.18, 0.10], np.float32)

@@ -17,9 +17,10 @@ onnx = pytest.importorskip("onnx")
 from kappamask.datasets import Patch, class_sets
 from kappamask.models import WeightsError
 from kappamask.training import architectures, augmentation, batches, labelled, samples, validate
-from kappamask.training.architectures import Compact, Scores, count_multiply_adds
+from kappamask.training.architectures import Scores, count_multiply_adds
 from kappamask.training.augmentation import FILL, to_input
 from kappamask.training.batches import TileBatches
+from kappamask.training.compact import Compact
 from kappamask.training.export import export_onnx, load_network, summarise_runs
 from kappamask.training.simulator import materials
 from kappamask.training.simulator.materials import ASIDE, read_pixels

@@ -8,8 +8,8 @@ import griffe
 
 _ENTRY = re.compile(r"(?:^|(?<=\. ))(`?\w+`?(?:, `?\w+`?)*): (?=\S)", re.MULTILINE)
 """At the start of a line, or behind the end of a sentence: short entries share a line."""
-_ENDING = re.compile(r"^(?=(?:Returns|Yields|Raises|Coordinates|Attributes)\b)", re.MULTILINE)
-"""A line that begins a matter of its own."""
+_ENDING = re.compile(r"^(?=(?:Coordinates|Attributes)\b)|(?:^|(?<=\. ))(?=(?:Returns|Yields|Raises)\b)", re.MULTILINE)
+"""A line or sentence that begins a matter of its own."""
 _EXAMPLE = re.compile(r"^( {4,}>>> .*(?:\n {4,}.*)*)", re.MULTILINE)
 
 
@@ -33,7 +33,7 @@ def _code(example: str) -> str:
 def _list_parameters(text: str, known: set[str]) -> str:
     def item(match: re.Match[str]) -> str:
         names = match[1].replace("`", "").split(", ")
-        return f"\n- {', '.join(f'**`{name}`**' for name in names)}: " if set(names) <= known else match[0]
+        return f"\n\n- {', '.join(f'**`{name}`**' for name in names)}: " if set(names) <= known else match[0]
 
     flat = "\n".join(line.strip() for line in text.splitlines())
-    return _ENDING.sub("\n", _ENTRY.sub(item, flat))
+    return _ENDING.sub("\n\n", _ENTRY.sub(item, flat))

@@ -22,11 +22,24 @@ AT_ONCE = 2
 """Notebooks that run at the same time; most of each is waiting for imports and for jobs."""
 INLINE_CODE = re.compile(r"<code>([^<\n]*)</code>")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
+CELL = re.compile(r"<td.*?</td>")
+JOINT = re.compile(r"(?<=\w)[:._/](?=\w)")
+"""Where a long name may go on in the next line."""
+LONG = 18
+"""Letters of a name that may be cut."""
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Mark the options in sentences, so that a browser breaks no line at their hyphens."""
-    return INLINE_CODE.sub(lambda found: OPTION.sub(r'<span class="option">\g<0></span>', found[0]), html)
+    """Mark the options in sentences, so that a browser breaks no line at their hyphens.
+
+    Long names in tables may break at their joints, where the style allows it.
+    """
+    marked = INLINE_CODE.sub(lambda found: OPTION.sub(r'<span class="option">\g<0></span>', found[0]), html)
+    return CELL.sub(lambda cell: INLINE_CODE.sub(_add_breaks, cell[0]), marked)
+
+
+def _add_breaks(code: re.Match[str]) -> str:
+    return JOINT.sub(r"\g<0><wbr>", code[0]) if len(code[1]) >= LONG else code[0]
 
 
 def on_config(config: MkDocsConfig) -> None:

@@ -188,17 +188,19 @@ def _make_app(runner: Runner, account: Account, oidc: OidcProvider | None) -> Op
 
 def _bind_server(app: OpenEoApiApp, port: int) -> BaseWSGIServer:
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    logging.getLogger("openeo_driver.views.error").addFilter(_drop_trace_of_refusals)
+    logging.getLogger("openeo_driver.views.error").addFilter(_shorten_refusal)
     try:
         return make_server(LOCALHOST, port, app, threaded=True)
     except (OSError, SystemExit, OverflowError) as error:
         raise JobError(f"Port {port} cannot be used ({error}); choose another, or 0 for any free one.") from error
 
 
-def _drop_trace_of_refusals(record: logging.LogRecord) -> bool:
-    """Keep the message of a refused request, without a trace of the server's code."""
+def _shorten_refusal(record: logging.LogRecord) -> bool:
+    """Make one short line of a refused request, without a trace of the server's code."""
     error = record.exc_info[1] if record.exc_info else None
     status = getattr(error, "status_code", getattr(error, "code", None))
     if isinstance(status, int) and status < 500:
         record.exc_info = None
+        if isinstance(error, OpenEOApiException):
+            record.msg, record.args = "%s %s: %s", (status, error.code, error.message)
     return True

@@ -1,7 +1,9 @@
 """All commands in one place, and the spellings that their options had in earlier versions."""
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -32,14 +34,24 @@ OPTIONS = {"--plan": "--dry-run", "--out": "--output", "--canary": "--test-job",
 """Earlier spelling -> today's."""
 VALUES = {"--engine": {"here": "local", "serial": "local"}}
 """Option -> earlier spelling of a value -> today's."""
-CHECKED_BY = "Value error, "
-"""What some versions of typer put before the sentence that says what is wrong with a value."""
+LIST = re.compile(r"list\[(.*?)\]")
+"""Type of several values, as some versions of typer show it."""
+PLAINLY = {
+    r"Value error, ": "",
+    r"Input should be greater than or equal to ([\d.]+)": r"needed is \1 or more",
+    r"Input should be less than or equal to ([\d.]+)": r"needed is \1 or less",
+    r"Input should be greater than ([\d.]+)": r"needed is more than \1",
+    r"Input should be less than ([\d.]+)": r"needed is less than \1",
+    r"Input should be a valid integer\b.*": "needed is a whole number",
+    r"Input should be a valid number\b.*": "needed is a number",
+}
+"""What some versions of typer say is wrong with a value, and how it is said here."""
 
 
-class _PlainFlags:
-    """Show no type behind flags in help.
+class _PlainTypes:
+    """Show no type behind flags in help, and one value's type for lists.
 
-    Some versions of typer show <bool>, as if a value followed.
+    Some versions of typer show <bool>, as if a value followed, and <list[str]>, as if brackets were typed.
     """
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -48,14 +60,20 @@ class _PlainFlags:
         for parameter in found:
             if getattr(parameter, "is_flag", False) and parameter.metavar is None:
                 parameter.metavar = ""
+            if hasattr(parameter, "display_type"):
+                parameter.display_type = partial(_show_type_of_one, parameter)
         return found
 
 
-class Group(_PlainFlags, TyperGroup):
+def _show_type_of_one(parameter: Any, ctx: Any) -> str:
+    return LIST.sub(r"\1", type(parameter).display_type(parameter, ctx))
+
+
+class Group(_PlainTypes, TyperGroup):
     """A group of commands."""
 
 
-class Command(_PlainFlags, TyperCommand):
+class Command(_PlainTypes, TyperCommand):
     """A command that takes earlier spellings too, which its help does not show."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -64,7 +82,8 @@ class Command(_PlainFlags, TyperCommand):
         try:
             return super().parse_args(ctx, [*translate(args, known)])
         except typer.BadParameter as error:
-            error.message = error.message.removeprefix(CHECKED_BY)
+            for theirs, ours in PLAINLY.items():
+                error.message = re.sub(f"^{theirs}", ours, error.message)
             raise
 
 

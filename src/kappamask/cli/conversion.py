@@ -58,6 +58,8 @@ def export(
 
     Its scores are calibrated. The card says how the network was made and how good it is.
     """
+    if missing := [path for path in checkpoints if not path.is_file()]:
+        raise WeightsError(f"No file {missing[0]}; needed is best.pt of a run, or an ONNX file.")
     with require_extra("train"):
         from kappamask.training.export import ReleaseOptions, write_release
         from kappamask.training.model_card import Owner

@@ -132,8 +132,7 @@ def format_plan(found: dict[str, Any]) -> list[str]:
     size = f"{found['width']} x {found['height']} px" + (f", {found['dates']} dates" if found["dates"] > 1 else "")
     reading = f"{found['radiometry'] or 'radiometry'} ({found['radiometry_reason']})"
     bands = f"{len(found['used_bands'])} of {len(found['bands'])} bands"
-    cost = (
-        f"{found['windows']} windows, {found['megapixels']:.1f} Mpx, about {found['memory_mb'] / 1024:.1f} GB of memory"
-    )
+    windows = "1 window" if found["windows"] == 1 else f"{found['windows']} windows"
+    cost = f"{windows}, {found['megapixels']:.1f} Mpx, about {found['memory_mb'] / 1024:.1f} GB of memory"
     to = ("there already: " if found["skipped"] else "to ") + ", ".join(found["files"])
     return [f"{found['scene']}: {found['level']}, {bands}, {reading}, {size}", f"  {cost}; {to}"]

@@ -1,10 +1,12 @@
 """`kappamask train`: a network, or a table of architectures, from simulated clouds."""
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,7 @@ import typer
 from kappamask.cli.options import Grounds
 from kappamask.models import KappaMaskError
 from kappamask.models.errors import require_extra
+from kappamask.workflows.progress import print_line
 
 if TYPE_CHECKING:
     from kappamask.training.state import Plan
@@ -98,6 +101,8 @@ def train(
     real labelled scenes in DATA that are never trained on, a line for each on stdout. Then: kappamask models export
     OUTPUT/best.pt.
     """
+    if "torch" not in sys.modules and find_spec("torch"):
+        print_line("PyTorch is loaded, which takes some seconds")
     with require_extra("train"):
         import torch  # pyright: ignore[reportMissingImports]  an extra that `make lint` does without
 

@@ -110,6 +110,8 @@ def _read_archive(
 ) -> dict[str, NDArray[Any]]:
     """Read the arrays `keys` of an archive that has pixels, and labels if needed."""
     needed = f"needed is a .npz with {', '.join(KEYS)} and one of {', '.join(LABELS)}"
+    if not path.exists():
+        raise SceneError(f"No file {path}; {needed}.")
     if path.is_file() and not is_zipfile(path):
         raise SceneError(f"{path} is no labelled image; {needed}.")
     try:

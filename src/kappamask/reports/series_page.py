@@ -39,23 +39,51 @@ def write_series(
         colours.
     Raises SceneError if a scene lacks B02, B03 or B04, or if the page cannot be written.
     """
+    stamps = _label_dates(dates)
+    labels = [" ".join(filter(None, one)) for one in stamps]
     covers = [cover for one in dates if (cover := one.counted.cloud_cover) is not None]
     return write_html(
         target,
         "series.html",
         title=title,
         dates=dates,
+        labels=labels,
+        moments=[moment for moment, _ in stamps],
+        names_tell=any(name for _, name in stamps),
+        period=_format_period(dates),
         parts=[_list_parts(one) for one in dates],
         shown=[
             one for one in dates[0].counted.valid_classes if any(_count_pixels(date, one.of.value) for date in dates)
         ],
         middle=median(covers) if covers else None,
-        clearest=min(dates, key=lambda one: (one.counted.cloud_cover is None, one.counted.cloud_cover)),
+        clearest=_find_clearest(dates),
         every={name: -(-len(dates) // most) for name, most in LABELS.items()},
-        masks=[_draw_thumbnail(one) for one in dates],
-        scenes=[*map(_true_colour, dates, scenes or [None] * len(dates))],
+        masks=[*map(_draw_thumbnail, dates, labels)],
+        scenes=[*map(_true_colour, dates, scenes or [None] * len(dates), labels)],
         sheet=_describe_sheet(dates),
     )
+
+
+def _label_dates(dates: Sequence[Dated]) -> list[tuple[str, str]]:
+    """Label each mask by its day, and by what sets it apart that day.
+
+    That is the time of day (UTC), or the name of the file, which comes second and is empty where it is not needed.
+    """
+    days, times = ([one.when.strftime(form) for one in dates] for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M"))
+    return [
+        (day, "") if days.count(day) == 1 else (time, "") if times.count(time) == 1 else (day, one.name)
+        for one, day, time in zip(dates, days, times, strict=True)
+    ]
+
+
+def _find_clearest(dates: Sequence[Dated]) -> int:
+    covers = [one.counted.cloud_cover for one in dates]
+    return min(range(len(dates)), key=lambda index: (covers[index] is None, covers[index]))
+
+
+def _format_period(dates: Sequence[Dated]) -> str:
+    days = sorted({f"{one.when:%Y-%m-%d}" for one in dates})
+    return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
 def _list_parts(one: Dated) -> list[Share]:
@@ -67,16 +95,16 @@ def _count_pixels(one: Dated, value: int) -> int:
     return next(share.pixels for share in one.counted.classes if share.of.value == value)
 
 
-def _draw_thumbnail(one: Dated) -> Picture:
+def _draw_thumbnail(one: Dated, label: str) -> Picture:
     codes = np.asarray(subsample(one.mask, THUMBNAIL).values)
-    return encode_png(colour_codes(codes, one.classes), f"Mask of {one.when:%Y-%m-%d}")
+    return encode_png(colour_codes(codes, one.classes), f"Mask of {label}")
 
 
-def _true_colour(one: Dated, scene: xr.DataArray | None) -> Picture | None:
+def _true_colour(one: Dated, scene: xr.DataArray | None, label: str) -> Picture | None:
     if scene is None:
         return None
     image = true_colour(subsample(scene, THUMBNAIL), str(one.mask.attrs.get("radiometry", "")))
-    return encode_png(image, f"Natural colours of {one.when:%Y-%m-%d}")
+    return encode_png(image, f"Natural colours of {label}")
 
 
 def _describe_sheet(dates: Sequence[Dated]) -> list[str]:

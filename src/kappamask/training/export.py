@@ -18,11 +18,13 @@ from torch import nn
 from kappamask.datasets import open_dataset
 from kappamask.files.atomic import atomic_write
 from kappamask.models import WeightsError
-from kappamask.training.architectures import CHANNELS, CLASSES, Scores, build_network, count_multiply_adds
+from kappamask.training.architectures import Scores, build_network, count_multiply_adds
+from kappamask.training.calibration import calibrate
+from kappamask.training.compact import CHANNELS, CLASSES
 from kappamask.training.model_card import NOBODY, Owner, write_card
 from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.state import get_architecture, read_checkpoint
-from kappamask.training.validate import calibrate, score_backgrounds, score_by_bands, score_by_kind, validate
+from kappamask.training.validate import score_backgrounds, score_by_bands, score_by_kind, validate
 from kappamask.training.weights import average_weights, fold_batch_norm, fold_gain, load_pretrained, shift_class_odds
 
 __all__ = [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kappamask.files.atomic import atomic_write
+from kappamask.models.card_document import DIMENSIONS, EXTENSIONS
 from kappamask.models.catalog import DEFAULT_COLORS, SHA256_MULTIHASH, load_card
 
 __all__ = ["MOMENTS", "build_card", "write_card"]
@@ -21,10 +22,10 @@ was trained on (published with km_predict, data_generator.py); used for both lev
 
 QUANTIFICATION = 10_000
 FILL = -2.0
-#: Absent band -> band whose values it takes. Without, networks hardly used B8A alone: shadow dice with B02 B03 B04 and
-#: B8A, mean of 11 validation places, was 0.78; it is 0.93 with B8A for B08, and 0.92 with B08 itself.
-SUBSTITUTES: Final = {"B08": "B8A"}
 """Below every z-score that a reflectance of 0 or more can have (the lowest is -1.57, of B8A at 0)."""
+SUBSTITUTES: Final = {"B08": "B8A"}
+"""Absent band -> band whose values it takes. Without, networks hardly used B8A alone: shadow dice with B02 B03 B04 and
+B8A, mean of 11 validation places, was 0.78; it is 0.93 with B8A for B08, and 0.92 with B08 itself."""
 ARCHITECTURES = {"compact": "U-Net with space-to-depth stem and sub-pixel head"}
 WINDOW, LOCAL_WINDOW = 640, 1152
 OVERLAP = 64
@@ -40,12 +41,6 @@ CLASSES = (
     (5, "missing", DEFAULT_COLORS[5], "no data in a required band; from validity, not from the network"),
 )
 OUTPUT_CODES = (1, 2, 3, 4)
-DIMENSIONS = ("batch", "channel", "height", "width")
-EXTENSIONS = (
-    "https://stac-extensions.github.io/mlm/v1.5.0/schema.json",
-    "https://stac-extensions.github.io/classification/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-)
 NOT_KAPPAZETA = "they are not KappaZeta's weights and KappaZeta has not endorsed them."
 UNKNOWN_LICENCE = "other"
 """What STAC says where a licence has no SPDX name or nobody stated one."""

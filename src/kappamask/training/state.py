@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import WeightsError
-from kappamask.training.architectures import CHANNELS, build_network
+from kappamask.training.architectures import build_network
 from kappamask.training.batches import SIDES, Batch, Batches, Sides
+from kappamask.training.compact import CHANNELS
 from kappamask.training.weights import load_pretrained
 
 __all__ = [

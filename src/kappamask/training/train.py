@@ -25,8 +25,9 @@ from kappamask.datasets import Patch, open_dataset
 from kappamask.training.batches import Batch, Batches, TileBatches
 from kappamask.training.gpu.batches import DeviceSource
 from kappamask.training.labelled import LabelledSets, LoadedPatches
+from kappamask.training.simulator.components import write_components
 from kappamask.training.simulator.materials import check_data, read_clear_scenes
-from kappamask.training.simulator.tiles import write_components, write_tiles
+from kappamask.training.simulator.tiles import write_tiles
 from kappamask.training.state import Plan, State, check_start, compute_loss, create_state
 from kappamask.training.validate import judge_scenes, validate
 

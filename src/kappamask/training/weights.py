@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from kappamask.models import WeightsError
-from kappamask.training.architectures import CLASSES, Compact
+from kappamask.training.compact import CLASSES, Compact
 
 __all__ = ["average_weights", "fold_batch_norm", "fold_gain", "shift_class_odds"]
 

@@ -138,7 +138,8 @@ def open_scene(
     Coordinates: `bands` (labels such as B02), `y` and `x` (float64 pixel centres), `.rio.crs` where the file has one.
     Attributes, each only where known: `level`, `datetime` (ISO 8601, UTC), `radiometry` ("reflectance",
     "dn_harmonized", "dn_offset"), `collection`, `processing_baseline`, `_FillValue`; of a Sentinel-2 product `product`
-    (its name), `platform` (such as Sentinel-2A), `tile` (such as 32TQM) and `orbit` (the relative one).
+    (its name), `platform` (such as Sentinel-2A), `tile` (such as 32TQM) and `orbit` (the relative one). The path is
+    `.encoding["source"]`, as in xarray.
     Raises SceneError if the path is no scene, lacks a band, is damaged, or contradicts itself; computing the cube
     raises it where pixels cannot be read.
     """
@@ -149,14 +150,20 @@ def open_scene(
         raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
     options = OpenOptions(bands, level, resampling, resolution)
     if address := _as_url(path):
-        return add_scene_facts(open_item(address, *options))
+        return _note_source(add_scene_facts(open_item(address, *options)), address)
     if not check_utf8(scene).exists():
         raise SceneError(f"No file or folder {scene}.")
     reader = _find_reader(scene)
     cube = reader.open(scene, options)
     if resolution != PIXEL_M and not reader.has_resolution:
         cube = halve_cube(scene.name, cube, resolution, pixel_m)
-    return add_scene_facts(cube)
+    return _note_source(add_scene_facts(cube), path)
+
+
+def _note_source(cube: xr.DataArray, path: str | Path) -> xr.DataArray:
+    """Note what the cube was read from where xarray does, in its encoding."""
+    cube.encoding = {**cube.encoding, "source": str(path)}
+    return cube
 
 
 def _find_reader(scene: Path) -> Reader:

@@ -57,6 +57,8 @@ __all__ = [
     "write_quicklook",
 ]
 
+UNNAMED = "Cloud mask"
+"""Heading where neither product nor file is known."""
 MAX_SIDE = 1200
 """Pixels of the longer side; larger scenes are thinned to it."""
 DPI = 100
@@ -72,14 +74,16 @@ def write_quicklook(
     """Write a PNG of a scene, its outlined classes, its mask, and the truth.
 
     The truth is drawn where it is given.
-    cube: (bands, y, x) with B02, B03 and B04. mask, truth: (y, x), codes on the same grid. title: the heading; else
-    the product that the attributes name, else the name of `path`. Date, level and network are those of the attributes.
+    cube: (bands, y, x) with B02, B03 and B04. mask, truth: (y, x), codes on the same grid.
+    title: the heading; else the product that the attributes name, else the file that the cube was read from. Date,
+        level and network are those of the attributes.
     North is up; each class is listed with its share, as in a report.
 
     Returns the path. Raises SceneError if the cube lacks B02, B03 or B04, if the sizes differ, or if the file cannot
     be written.
     """
-    figure = draw_figure(cube, mask, title or name_scene({**cube.attrs, **mask.attrs}, path), truth)
+    source = cube.encoding.get("source") or UNNAMED
+    figure = draw_figure(cube, mask, title or name_scene({**cube.attrs, **mask.attrs}, source), truth)
     FigureCanvasAgg(figure)
     target = Path(path)
     with atomic_write(target, GDAL_ERRORS) as draft:

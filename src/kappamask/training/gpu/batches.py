@@ -5,7 +5,7 @@ The shares, spreads and formulas are those of `batches`; the random numbers are 
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -40,11 +40,13 @@ from kappamask.training.gpu.images import (
     zoom,
 )
 from kappamask.training.gpu.paint import measure_vapour_ratios, paint_batch
+from kappamask.training.gpu.store import TensorStore, count_capacity
 from kappamask.training.model_card import SUBSTITUTES
 from kappamask.training.samples import AROUND_PX, FLAT, GRAIN, PATCHES, RIM_PX
-from kappamask.training.simulator.clouds import EDGE_PX
+from kappamask.training.simulator.components import SkyParameters, read_sky
 from kappamask.training.simulator.materials import load_ground, read_pixels
 from kappamask.training.simulator.paint import CLOUD, ONLY_B10, THIN
+from kappamask.training.simulator.sky import EDGE_PX
 from kappamask.training.simulator.spectra import (
     B02,
     B8A,
@@ -56,60 +58,12 @@ from kappamask.training.simulator.spectra import (
     FloatArray,
     compute_surface_factors,
 )
-from kappamask.training.simulator.tiles import LAYERS, SIZE, SkyParameters, read_sky
+from kappamask.training.simulator.tiles import LAYERS, SIZE
 
-__all__ = [
-    "DeviceSource",
-    "TensorStore",
-    "count_capacity",
-    "find_flat",
-    "restrict_sets",
-    "to_sets",
-]
+__all__ = ["DeviceSource", "find_flat", "restrict_sets", "to_sets"]
 
-#: Share of the free memory that parts may take.
-MEMORY_SHARE: Final = 0.4
 #: Small chips for one large crop, at most: more would take longer to draw than to train on.
 MOST_CHIPS: Final = 4
-
-
-class TensorStore:
-    """Arrays of one shape in the device's memory, as many as fit."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: str) -> None:
-        self.memory, self.names = torch.empty(shape, dtype=dtype, device=device), set[str]()
-
-    def new(self, folder: Path, pattern: str) -> list[Path]:
-        """List new files as far as there is room.
-
-        Raises FileNotFoundError if there is none, and none was stored before.
-        """
-        come = [path for path in sorted(folder.glob(pattern)) if path.name not in self.names]
-        if not come and not self.names:
-            raise FileNotFoundError(f"No {pattern} in {folder}; kappamask train --device cuda makes some.")
-        return come[: len(self.memory) - len(self.names)]
-
-    def add(self, path: Path, array: NDArray[Any]) -> None:
-        """Store `array`, the content of `path`."""
-        self.memory[len(self.names)] = torch.from_numpy(array)
-        self.names.add(path.name)
-
-    def cut(self, count: int, width: int, height: int, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.int64]]:
-        """Crop pieces (n, planes, height, width) of random arrays; also return their numbers."""
-        rows, columns = self.memory.shape[-2:]
-        which = rng.integers(len(self.names), size=count)
-        y, x = rng.integers(rows - height + 1, size=count), rng.integers(columns - width + 1, size=count)
-        cut = [self.memory[i, :, b : b + height, a : a + width] for i, b, a in zip(which, y, x, strict=True)]
-        return torch.stack(cut), which
-
-
-def count_capacity(device: str) -> int:
-    """Count the pairs of ground and sky that fit into a CUDA device's free memory.
-
-    Each takes two bytes a value.
-    """
-    each = 2 * SIZE * (13 * SIZE + (2 * LAYERS + 1) * (SIZE + 2 * EDGE_PX))
-    return int(MEMORY_SHARE * torch.cuda.mem_get_info(device)[0] / each)
 
 
 class DeviceSource:

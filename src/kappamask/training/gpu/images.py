@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from kappamask.training.augmentation import FILL, NODATA_SHARE
 from kappamask.training.batches import Batch
-from kappamask.training.simulator.clouds import EDGE_PX
 from kappamask.training.simulator.resample import KERNELS
+from kappamask.training.simulator.sky import EDGE_PX
 from kappamask.training.simulator.spectra import MEAN, NATIVE_M
 
 __all__ = [

@@ -19,11 +19,13 @@ from kappamask.training.gpu.images import (
     to_device_of,
     to_planes,
 )
-from kappamask.training.simulator import clouds, illumination, tiles
+from kappamask.training.simulator import illumination, sky, tiles
 from kappamask.training.simulator import paint as simulate
-from kappamask.training.simulator.clouds import EDGE_PX, Layer
+from kappamask.training.simulator.clouds import Layer
+from kappamask.training.simulator.components import SkyParameters
 from kappamask.training.simulator.illumination import BACKSCATTER, SEEN
 from kappamask.training.simulator.paint import CLEAR, CLOUD, SHADOW, THIN
+from kappamask.training.simulator.sky import EDGE_PX
 from kappamask.training.simulator.spectra import (
     B02,
     B09,
@@ -37,7 +39,7 @@ from kappamask.training.simulator.spectra import (
     vapour_transmission,
     water_from_ratio,
 )
-from kappamask.training.simulator.tiles import LAYERS, SkyParameters
+from kappamask.training.simulator.tiles import LAYERS
 
 __all__ = [
     "LayerBatch",
@@ -138,9 +140,9 @@ def cast_shadows(
     pairs = [
         (path_reflectance(n.zenith_deg, a), diffuse_share(n.zenith_deg, a)) for n, a in zip(numbers, aot, strict=True)
     ]
-    light, sky = (np.stack(values) for values in zip(*pairs, strict=True))
+    light, diffuse = (np.stack(values) for values in zip(*pairs, strict=True))
     air = torch.minimum(to_planes(light, scene), 0.95 * scene.amin(dim=(2, 3), keepdim=True))
-    share = to_planes(np.minimum(sky + sides[:, None], 0.9), scene)
+    share = to_planes(np.minimum(diffuse + sides[:, None], 0.9), scene)
     shaded = illumination.illuminate(scene, air, share, beam[:, None])
     seen = list(SEEN)
     before, fallen = scene[:, seen], (scene - shaded)[:, seen]
@@ -170,10 +172,10 @@ def overlay_layer(
     Also returns the layer's opacity in B02 and its light in B10, both (n, y, x).
     """
     depth, slopes = batch.depth, batch.slopes
-    layers = [sky.layer(batch.number) for sky in batch.skies]
+    layers = [one.layer(batch.number) for one in batch.skies]
     pairs = zip(layers, batch.skies, waters, strict=True)
     colour = np.stack([_draw_colour(layer, n.zenith_deg, w, spectra, rng) for layer, n, w in pairs])
-    rows = np.stack([clouds.shift_by_parallax(n.base_km[batch.number], n.pixel_m, rng) for n in batch.skies])
+    rows = np.stack([sky.shift_by_parallax(n.base_km[batch.number], n.pixel_m, rng) for n in batch.skies])
     back = np.array([BACKSCATTER[layer.kind.ice] for layer in layers], np.float32)[:, None, None]
     strength = rng.uniform(*simulate.RELIEF, (len(layers), 1, 1)).astype(np.float32)
     opacity = shift_bands(illumination.two_stream_reflectance(to_device_of(back, depth) * depth), rows)

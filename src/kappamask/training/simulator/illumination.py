@@ -5,7 +5,8 @@ from typing import Any, Final
 import numpy as np
 from scipy import ndimage
 
-from kappamask.training.simulator.clouds import CanvasView, Layer, Sky, Sun
+from kappamask.training.simulator.clouds import Layer
+from kappamask.training.simulator.sky import CanvasView, Sky, Sun
 from kappamask.training.simulator.spectra import (
     ABSORPTION_SPREAD,
     B02,

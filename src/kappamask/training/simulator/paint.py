@@ -7,14 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from kappamask.training.simulator.clouds import (
-    Sky,
-    Sun,
-    draw_sky,
-    draw_sun,
-    shade_relief,
-    shift_by_parallax,
-)
+from kappamask.training.simulator.clouds import shade_relief
 from kappamask.training.simulator.illumination import (
     AOT,
     SIDES,
@@ -26,6 +19,7 @@ from kappamask.training.simulator.illumination import (
     draw_table_colour,
     transmit_through_cloud,
 )
+from kappamask.training.simulator.sky import Sky, Sun, draw_sky, draw_sun, shift_by_parallax
 from kappamask.training.simulator.spectra import B02, B10, B11, BANDS, FloatArray, estimate_water, vapour_transmission
 
 __all__ = [

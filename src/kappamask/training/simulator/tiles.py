@@ -9,7 +9,6 @@ depth and the brightness of its slopes (-1 to 1), then the sun's beam on the gro
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
-from kappamask.training.simulator.clouds import EDGE_PX, KINDS, CanvasView, Layer, Sun, draw_sky, draw_sun, shade_relief
-from kappamask.training.simulator.illumination import compute_direct_beam
 from kappamask.training.simulator.materials import Ground, load_ground
 from kappamask.training.simulator.paint import ALL_SHADE, CLEAR, ONLY_B10, SHADOW, SkyOptions, paint_options
 from kappamask.training.simulator.resample import KERNELS, blur_to_native
+from kappamask.training.simulator.sky import Sun, draw_sun
 from kappamask.training.simulator.spectra import FloatArray, air_transmission, path_reflectance
 from kappamask.training.simulator.surfaces import draw_ground
 
@@ -35,19 +33,15 @@ __all__ = [
     "HAZY",
     "LAYERS",
     "SIZE",
-    "SkyParameters",
     "add_haze",
     "compute_haze",
     "compute_noise",
     "dim_land",
     "draw_brightness",
     "draw_pixel_size",
-    "draw_sky_planes",
     "ignore_ambiguous_shadow",
     "make_tile",
-    "read_sky",
     "read_truth",
-    "write_components",
     "write_tiles",
 ]
 
@@ -162,91 +156,12 @@ def write_tiles(
     ground = load_ground(data, grounds)
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(first, first + count):
-        _write_once(out / f"{seed:07d}.npy", partial(_save_tile, ground, seed))
+        write_once(out / f"{seed:07d}.npy", partial(_save_tile, ground, seed))
         if progress:
             progress(seed - first + 1, count)
 
 
-@dataclass(frozen=True)
-class SkyParameters:
-    """The parameters of a sky that its planes do not hold.
-
-    `kind` is -1 where a layer is absent, else its index in `clouds.KINDS`.
-    """
-
-    zenith_deg: float
-    pixel_m: float
-    kind: tuple[int, ...]
-    base_km: tuple[float, ...]
-    thick_km: tuple[float, ...]
-
-    def layer(self, number: int) -> Layer:
-        """Return that layer without its planes."""
-        none = np.zeros((0, 0), np.float32)
-        return Layer(KINDS[self.kind[number]], self.base_km[number], self.thick_km[number], none, none)
-
-
-def draw_sky_planes(seed: int) -> tuple[Array, SkyParameters]:
-    """Draw sky number `seed`: its planes and parameters.
-
-    None is cloud-free: the trainer leaves clouds out where it wants.
-    """
-    rng = np.random.default_rng([seed, 2])
-    pixel_m = draw_pixel_size(rng)
-    sun = draw_sun(rng)
-    coverage = 1.0 if rng.random() < OVERCAST / (1 - CLOUD_FREE) else None
-    sky = draw_sky((SIZE, SIZE), sun, pixel_m, rng, coverage)
-    planes = np.zeros((2 * LAYERS + 1, SIZE + 2 * EDGE_PX, SIZE), np.float16)
-    for number, layer in enumerate(sky.layers):
-        planes[2 * number] = _cut_window(sky.view, layer.depth)
-        planes[2 * number + 1] = _cut_window(sky.view, shade_relief(layer, sun.toward, pixel_m, 1.0) - 1)
-    planes[-1, EDGE_PX:-EDGE_PX] = compute_direct_beam(sky)
-    none = LAYERS - len(sky.layers)
-    return planes, SkyParameters(
-        sun.zenith_deg,
-        pixel_m,
-        (*(KINDS.index(layer.kind) for layer in sky.layers), *[-1] * none),
-        (*(layer.base_km for layer in sky.layers), *[0.0] * none),
-        (*(layer.thick_km for layer in sky.layers), *[0.0] * none),
-    )
-
-
-def _cut_window(view: CanvasView, canvas: Array) -> Array:
-    """Cut the tile's part of `canvas`, with the rows that parallax needs."""
-    y, x = view.corner
-    return canvas[y - EDGE_PX : y + SIZE + EDGE_PX, x : x + SIZE]
-
-
-def read_sky(path: Path) -> tuple[Array, SkyParameters]:
-    """Read a file that `write_components` wrote to `path`."""
-    with np.load(path) as archive:
-        zenith_deg, pixel_m = (float(archive[name]) for name in ("zenith_deg", "pixel_m"))
-        layers = (tuple(archive[name].tolist()) for name in ("kind", "base_km", "thick_km"))
-        return archive["planes"], SkyParameters(zenith_deg, pixel_m, *layers)
-
-
-def write_components(
-    data: Path,
-    out: Path,
-    first: int,
-    count: int,
-    progress: Callable[[int, int], None] | None = None,
-    grounds: Path | None = None,
-) -> None:
-    """Write skies and grounds `first` to `first + count - 1` under `out`.
-
-    Existing ones stay; no file appears incomplete.
-    """
-    ground = load_ground(data, grounds)
-    out.mkdir(parents=True, exist_ok=True)
-    for seed in range(first, first + count):
-        _write_once(out / f"ground-{seed:07d}.npy", partial(_save_ground, ground, seed))
-        _write_once(out / f"sky-{seed:07d}.npz", partial(_save_sky, seed))
-        if progress:
-            progress(seed - first + 1, count)
-
-
-def _write_once(path: Path, save: Callable[[Path], None]) -> None:
+def write_once(path: Path, save: Callable[[Path], None]) -> None:
     if not path.exists():
         with atomic_write(path) as draft:
             save(draft)
@@ -254,12 +169,3 @@ def _write_once(path: Path, save: Callable[[Path], None]) -> None:
 
 def _save_tile(ground: Ground, seed: int, path: Path) -> None:
     np.save(path, make_tile(ground, seed))
-
-
-def _save_ground(ground: Ground, seed: int, path: Path) -> None:
-    np.save(path, (draw_ground(ground, SIZE, seed) * 1e4).clip(1, 30000).round().astype(np.int16))
-
-
-def _save_sky(seed: int, path: Path) -> None:
-    planes, numbers = draw_sky_planes(seed)
-    np.savez(path, planes=planes, **asdict(numbers))
