@@ -239,6 +239,7 @@ def test_it_can_be_kept_in_an_account(kappamask, tmp_path, monkeypatch):
         ({"namespace": "://"}, "'://' is no address"),
         ({"namespace": "ftp://x.org/p"}, "is no address"),
         ({"namespace": "https://"}, "is no address"),
+        ({"largest_buffer_m": 1e9}, "largest_buffer_m is 1e.09; needed are 0 to"),
     ],
 )
 def test_what_nobody_could_call_is_not_published(change, fact):

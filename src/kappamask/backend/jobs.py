@@ -182,8 +182,8 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         """Read a job's log, with the UDF's `inspect()` and tracebacks.
 
         offset: id of the last entry that the client has; None or empty for the whole log. Raises the openEO error
-        OffsetInvalid (400), as Copernicus does, for anything else, and QueryParameterInvalid (400) for a level or a limit
-        that is none.
+        OffsetInvalid (400), as Copernicus does, for anything else, and QueryParameterInvalid (400) for another level
+        or limit than there are.
         """
         folder = self._open_folder(job_id, user_id)
         if offset and not _OFFSET.fullmatch(offset):

@@ -1,4 +1,4 @@
-"""Read the bounds of periods in every spelling of a date or time that openEO allows."""
+"""Read the bounds of periods in any spelling that openEO allows."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -10,10 +10,10 @@ __all__ = ["read_period"]
 
 
 def read_period(args: ProcessArgs, name: str) -> ProcessArgs:
-    """Return the arguments with the period `name` in dates, or in times of UTC and whole seconds.
+    """Return the arguments with the period `name` in dates or times of UTC.
 
-    openeo-driver reads no other zone and no fraction of a second, with which JavaScript writes times. Raises openEO's
-    ProcessParameterInvalid (400) for a bound that is neither.
+    openeo-driver reads no other zone and no fraction of a second, with which JavaScript writes times; here whole
+    seconds count. Raises openEO's ProcessParameterInvalid (400) for a bound that is neither.
     """
     period = args.get(name)
     if not isinstance(period, list | tuple):
