@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from files import geotiff
 from rasterio.transform import from_origin
 
 from kappamask.models import CubeError, SceneError
@@ -119,3 +120,8 @@ def test_a_udf_takes_the_names_of_its_context():
 def test_what_is_no_count(names):
     assert not are_numbered(names)
     assert len(band_names(names)) == len(names)
+
+
+def test_bands_in_one_word_are_not_read_letter_by_letter(tmp_path):
+    with pytest.raises(SceneError, match=r"bands is 'B02,B03'; needed is a list of names"):
+        open_scene(geotiff(tmp_path / "scene_L1C.tif"), bands="B02,B03")

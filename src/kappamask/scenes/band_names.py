@@ -83,7 +83,12 @@ def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> lis
 
 
 def normalise(wanted: Iterable[str]) -> list[str]:
-    """Labels as this project writes them; SceneError for a word that is no Sentinel-2 band."""
+    """Return labels as this project writes them.
+
+    Raises SceneError for a word that is no Sentinel-2 band, and for one text in place of a list.
+    """
+    if isinstance(wanted, str):
+        raise SceneError(f"bands is {wanted!r}; needed is a list of names, such as {option('bands', ['B02', '…'])}.")
     given = list(wanted)
     names = [band_name(word) for word in given]
     unknown = [word for word, name in zip(given, names, strict=True) if name is None]
