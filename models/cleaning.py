@@ -15,6 +15,7 @@ __all__ = [
     "CLEANED_CLASSES",
     "MAX_BUFFER_M",
     "PIXEL_M",
+    "PRODUCT_SIDE_M",
     "ROUNDING_TOLERANCE",
     "SHADOW_MARGIN_M",
     "Cleaning",

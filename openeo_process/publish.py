@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from openeo.api.process import Parameter
 from openeo.internal.graph_building import PGNode
@@ -16,7 +17,8 @@ from openeo.rest.udp import build_process_dict
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import LEVEL_BANDS, JobError, ModelCard
-from kappamask.models.cleaning import MAX_BUFFER_M, Cleaning, read_cleaning
+from kappamask.models.cleaning import MAX_BUFFER_M, PRODUCT_SIDE_M, Cleaning, read_cleaning
+from kappamask.models.hints import by_door
 from kappamask.openeo_process.archive import require_url
 from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
 from kappamask.openeo_process.graph import PYTHON, TOP, make_udf
@@ -134,8 +136,11 @@ def make_publication(
     for a namespace or an archive without an address.
     """
     require_url(archive)
-    if "://" not in namespace:
+    if not _names_server(namespace):
         raise JobError(f"The namespace {namespace!r} is no address; needed is the https:// address of the process.")
+    if not 0 <= largest_buffer_m <= PRODUCT_SIDE_M:
+        limit = by_door(python="largest_buffer_m", command="--largest-buffer")
+        raise JobError(f"{limit} is {largest_buffer_m:g}; needed are 0 to {PRODUCT_SIDE_M:g} metres.")
     widest = read_cleaning({"buffer_m": largest_buffer_m})
     options = job_options(archive, largest_load(card))
     process = build_process_dict(
@@ -150,6 +155,15 @@ def make_publication(
     )  # fmt: skip
     described = record(card, PROCESS_ID, str(process["description"]), namespace, backend)
     return Publication(process, described, make_benchmark(PROCESS_ID, namespace, backend, options))
+
+
+def _names_server(address: str) -> bool:
+    """Tell whether an address is one of a web server."""
+    try:
+        split = urlsplit(address)
+    except ValueError:
+        return False
+    return split.scheme in ("http", "https") and bool(split.hostname)
 
 
 def write_publication(made: Publication, folder: Path) -> list[Path]:

@@ -94,6 +94,40 @@ def test_a_wrong_log_offset_is_refused(failed_job: openeo.BatchJob, connection: 
     assert response.json()["code"] == "OffsetInvalid" and offset[:100] in response.json()["message"]
 
 
+@pytest.mark.parametrize(("name", "value"), [("level", "loud"), ("limit", "0"), ("limit", "-1")])
+def test_a_log_level_or_limit_that_is_none_is_refused(
+    failed_job: openeo.BatchJob, connection: openeo.Connection, name: str, value: str
+) -> None:
+    response = get(connection, f"/jobs/{failed_job.job_id}/logs", **{name: value})
+    assert response.status_code == 400 and response.json()["code"] == "QueryParameterInvalid"
+    assert value in response.json()["message"]
+
+
+@pytest.mark.parametrize("bounds", [
+    ("2024-05-01T02:00:00+02:00", "2024-05-08T02:00:00+02:00"),
+    ("2024-05-01T00:00:00.000Z", "2024-05-08T00:00:00.000Z"),
+    ("2024-05-01T00:00:00", None),
+])  # fmt: skip
+def test_times_come_in_any_zone_and_with_fractions(connection: openeo.Connection, tmp_path: Path, bounds) -> None:
+    """JavaScript writes times with a fraction of a second."""
+    graph = load(connection, bands=["B04"]).filter_temporal("2024-05-01", "2024-05-08").flat_graph()
+    for node in graph.values():
+        node["arguments"] |= {name: list(bounds) for name in ("temporal_extent", "extent") if name in node["arguments"]}
+    saved = {"data": {"from_node": next(key for key, node in graph.items() if node.pop("result", None))}}
+    graph["save"] = {"process_id": "save_result", "arguments": {**saved, "format": "netCDF"}, "result": True}
+    connection.download(graph, tmp_path / "a.nc")
+    with xr.open_dataset(tmp_path / "a.nc") as data:
+        assert "2024-05-06" in data.t.dt.strftime("%Y-%m-%d").values
+
+
+@pytest.mark.parametrize("bound", ["soon", "2024-05", 5, "2024-13-01", "2024-05-01T25:00:00Z"])
+def test_a_bound_that_is_no_time_is_named(connection: openeo.Connection, bound) -> None:
+    arguments = {"id": "SENTINEL2_L2A", "spatial_extent": None, "temporal_extent": [bound, None]}
+    with pytest.raises(OpenEoApiError, match="is neither a date") as caught:
+        connection.execute({"a": {"process_id": "load_collection", "arguments": arguments, "result": True}})
+    assert caught.value.code == "ProcessParameterInvalid" and caught.value.http_status_code == 400
+
+
 def test_job_listings_have_pages(connection: openeo.Connection) -> None:
     made = [load(connection).create_job(title=f"job {i}").job_id for i in range(5)]
     pages, url = [], f"{connection.root_url}/jobs?limit=2"

@@ -233,7 +233,14 @@ def test_it_can_be_kept_in_an_account(kappamask, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("change", "fact"),
-    [({"archive": "deps.zip"}, "archive 'deps.zip' is no address"), ({"namespace": "x"}, "namespace 'x'")],
+    [
+        ({"archive": "deps.zip"}, "archive 'deps.zip' is no address"),
+        ({"namespace": "x"}, "namespace 'x'"),
+        ({"namespace": "://"}, "'://' is no address"),
+        ({"namespace": "ftp://x.org/p"}, "is no address"),
+        ({"namespace": "https://"}, "is no address"),
+        ({"largest_buffer_m": 1e9}, "largest_buffer_m is 1e.09; needed are 0 to"),
+    ],
 )
 def test_what_nobody_could_call_is_not_published(change, fact):
     given = {"namespace": PLACE, "archive": ARCHIVE, "backend": "x"} | change

@@ -182,7 +182,8 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         """Read a job's log, with the UDF's `inspect()` and tracebacks.
 
         offset: id of the last entry that the client has; None or empty for the whole log. Raises the openEO error
-        OffsetInvalid (400), as Copernicus does, for anything else.
+        OffsetInvalid (400), as Copernicus does, for anything else, and QueryParameterInvalid (400) for another level
+        or limit than there are.
         """
         folder = self._open_folder(job_id, user_id)
         if offset and not _OFFSET.fullmatch(offset):
@@ -190,8 +191,12 @@ class Jobs(BatchJobs):  # type: ignore[misc]
                 f"The query parameter offset is {offset[:100]!r}; give the id of a log entry, such as 12.",
                 code="OffsetInvalid", status_code=400,
             )  # fmt: skip
+        if level.lower() not in job_store.LEVELS:
+            raise _invalid_query("level", level, f"one of {', '.join(job_store.LEVELS)}")
+        if limit is not None and limit < 1:
+            raise _invalid_query("limit", limit, "a whole number from 1 on")
         self._find_status(folder)
-        return job_store.read(folder.log, int(offset) if offset else None, limit, level)
+        return job_store.read(folder.log, int(offset) if offset else None, limit, level.lower())
 
 
 def _invalid_query(name: str, value: Any, needed: str) -> OpenEOApiException:

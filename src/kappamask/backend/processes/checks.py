@@ -14,6 +14,7 @@ from kappamask.backend.processes.dimensions import check_new_dimension, check_ta
 from kappamask.backend.processes.neighborhood import Neighborhood, check_kernel
 from kappamask.backend.processes.pixel_math import check_target_band
 from kappamask.backend.processes.temporal import check_period
+from kappamask.backend.processes.times import read_period
 from kappamask.backend.processes.udf import UdfNode
 from kappamask.backend.stac import check_source
 
@@ -29,7 +30,15 @@ def _run_original(name: str, args: ProcessArgs, env: EvalEnv) -> Any:
 def _load_stac(args: ProcessArgs, env: EvalEnv) -> Any:
     """Check the address: openeo-driver would open any URL already in the dry run."""
     check_source(args.get_required("url", expected_type=str), env.backend_implementation.scenes)
-    return _run_original("load_stac", args, env)
+    return _run_original("load_stac", read_period(args, "temporal_extent"), env)
+
+
+def _load_collection(args: ProcessArgs, env: EvalEnv) -> Any:
+    return _run_original("load_collection", read_period(args, "temporal_extent"), env)
+
+
+def _filter_temporal(args: ProcessArgs, env: EvalEnv) -> Any:
+    return _run_original("filter_temporal", read_period(args, "extent"), env)
 
 
 def _apply_neighborhood(args: ProcessArgs, env: EvalEnv) -> Any:
@@ -139,7 +148,8 @@ def _check_ndvi(args: ProcessArgs, env: EvalEnv) -> Any:
 
 
 CHECKED: dict[str, Function] = {
-    "load_stac": _load_stac, "apply_neighborhood": _apply_neighborhood, "apply": _apply,
+    "load_stac": _load_stac, "load_collection": _load_collection, "filter_temporal": _filter_temporal,
+    "apply_neighborhood": _apply_neighborhood, "apply": _apply,
     "apply_dimension": _apply_dimension, "reduce_dimension": _reduce_dimension,
     "aggregate_temporal": _aggregate_temporal, "merge_cubes": _merge_cubes, "drop_dimension": _drop_dimension,
     "ndvi": _check_ndvi, "aggregate_temporal_period": _aggregate_temporal_period, "apply_kernel": _apply_kernel,
