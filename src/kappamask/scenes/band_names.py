@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.hints import option
@@ -12,6 +13,7 @@ __all__ = [
     "are_numbered",
     "band_name",
     "band_names",
+    "check_list",
     "choose",
     "normalise",
     "parse_baseline",
@@ -82,13 +84,18 @@ def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> lis
     return names
 
 
+def check_list(wanted: Any) -> None:
+    """Raise SceneError for one text, which would be read letter by letter."""
+    if isinstance(wanted, str):
+        raise SceneError(f"bands is {wanted!r}; needed is a list of names, such as {option('bands', ['B02', '…'])}.")
+
+
 def normalise(wanted: Iterable[str]) -> list[str]:
     """Return labels as this project writes them.
 
     Raises SceneError for a word that is no Sentinel-2 band, and for one text in place of a list.
     """
-    if isinstance(wanted, str):
-        raise SceneError(f"bands is {wanted!r}; needed is a list of names, such as {option('bands', ['B02', '…'])}.")
+    check_list(wanted)
     given = list(wanted)
     names = [band_name(word) for word in given]
     unknown = [word for word, name in zip(given, names, strict=True) if name is None]

@@ -12,7 +12,7 @@ import xarray as xr
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import band_name
+from kappamask.scenes.band_names import band_name, check_list
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.eopf import is_eopf, open_eopf, read_classification
 from kappamask.scenes.readers.geotiff import open_geotiff
@@ -148,6 +148,7 @@ def open_scene(
         raise SceneError(f"No resampling {resampling!r}: known are {', '.join(KERNELS)}.")
     if resolution not in RESOLUTIONS:
         raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
+    check_list(bands)
     options = OpenOptions(bands, level, resampling, resolution)
     if address := _as_url(path):
         return _note_source(add_scene_facts(open_item(address, *options)), address)
