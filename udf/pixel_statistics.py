@@ -41,6 +41,9 @@ CONSTANT_SHARE = 0.05
 """So many pixels that hold one number in all bands are no surface, but a nodata value that nobody declared."""
 ZERO_SHARE = 0.2
 """So many pixels that hold declared nodata in one required band, but not in others, are no dark water."""
+EIGHT_BIT_GAP, EIGHT_BIT_SHARE, LEAST_GREYS = 1e-3, 0.99, 16
+"""Numbers so near to 255ths, so many of them, and of so many kinds are those of a picture. A chart of a few colours may
+hit 255ths by accident: 0.6 is one."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +157,15 @@ def compute_statistics(
         constant_share=share,
         highest=float(numbers.max()) if numbers.size else nan,
         clipped=_find_clipped(seen, bands),
-        of_8_bit=bool(numbers.size) and bool(np.mean(np.abs(numbers * 255 - np.rint(numbers * 255)) < 1e-3) > 0.99),
+        of_8_bit=_are_of_8_bit(numbers),
     )
+
+
+def _are_of_8_bit(numbers: NDArray[np.float32]) -> bool:
+    """Tell whether numbers are 255ths, of so many kinds that it is no accident."""
+    whole = np.rint(numbers * 255)
+    of_picture = np.abs(numbers * 255 - whole) < EIGHT_BIT_GAP
+    return bool(np.unique(whole[of_picture]).size >= LEAST_GREYS and of_picture.mean() > EIGHT_BIT_SHARE)
 
 
 def _find_clipped(seen: NDArray[np.float32], bands: Sequence[str]) -> tuple[tuple[str, float, float], ...]:

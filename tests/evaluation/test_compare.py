@@ -20,8 +20,7 @@ from patches import patch, write_patches
 from rasterio.transform import from_origin
 
 from kappamask.datasets import Patch, open_dataset
-from kappamask.evaluation import compute_rates, compute_scores, count_confusion
-from kappamask.evaluation import peers as tools
+from kappamask.evaluation import compute_rates, compute_scores, count_confusion, tools
 from kappamask.evaluation.compare import compare
 from kappamask.evaluation.comparison import judge
 from kappamask.evaluation.metrics import RATES

@@ -20,7 +20,7 @@ from patches import SIX, patch, write_patches
 
 from kappamask.conversion import ConversionError, convert
 from kappamask.datasets import Patch
-from kappamask.evaluation import peers
+from kappamask.evaluation import tools
 from kappamask.evaluation.comparison import judge
 from kappamask.evaluation.peers import WEIGHTS, open_peer
 from kappamask.models import SENTINEL2_BANDS, CubeError, WeightsError, read_weights
@@ -142,7 +142,7 @@ def test_each_that_cannot_run_says_why_and_the_others_go_on(tmp_path: Path, monk
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name=name)
 
-    monkeypatch.setattr(peers, "import_module", absent)
+    monkeypatch.setattr(tools, "import_module", absent)
     data = write_patches(tmp_path / "set", 1)
     asked = ["ukis-csmask", "s2cloudless", "official-l1c-unet", "dl-l8s2-uv", "SCL", "threshold"]
     found = judge(str(data), asked).found
