@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 import attrs
 import flask
@@ -202,5 +202,6 @@ def _shorten_refusal(record: logging.LogRecord) -> bool:
     if isinstance(status, int) and status < 500:
         record.exc_info = None
         if isinstance(error, OpenEOApiException):
-            record.msg, record.args = "%s %s: %s", (status, error.code, error.message)
+            refusal = cast("Any", error)  # the driver's classes have no types
+            record.msg, record.args = "%s %s: %s", (status, refusal.code, refusal.message)
     return True
