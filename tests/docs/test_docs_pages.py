@@ -87,7 +87,11 @@ def scenes(tmp_path_factory) -> Path:
     (folder / "mine").mkdir()
     (folder / "mine" / "net.onnx").write_bytes(brightness_network(3))
     dn, truth = np.full((64, 64, 3), 1500, np.uint16), np.ones((64, 64), np.uint8)
-    np.savez(folder / "labelled_l1c_mine.npz", dn=dn, bands=np.array(["B02", "B03", "B04"]), gt_kappa=truth)
+    labels = {"dn": dn, "bands": np.array(["B02", "B03", "B04"]), "gt_kappa": truth}
+    np.savez(folder / "labelled_l1c_mine.npz", **labels)
+    for part in ("train", "validation"):
+        (folder / "labelled" / part).mkdir(parents=True)
+        np.savez(folder / "labelled" / part / "labelled_mine.npz", **labels, split=part)
     (folder / "item.json").write_text(json.dumps(raw_item(with_scale(cogs(folder), 0.0))))
     return folder
 

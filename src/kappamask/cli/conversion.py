@@ -118,7 +118,12 @@ def quantise(
     model: Which,
     labelled: Annotated[
         Path,
-        typer.Option(help="Labelled scenes: the part train gives the ranges, validation judges.", show_default=False),
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            show_default=False,
+            help="Labelled scenes: the part train gives the ranges, validation judges.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for ID-int8.onnx and ID-int8.json.")],
     kept: Annotated[int, typer.Option(min=0, help="Convolutions at each end that stay in 32 bits.")] = 4,
