@@ -106,3 +106,9 @@ def test_the_mean_error_of_the_last_convolution_is_taken_back(tmp_path):
     exact, rough = (np.stack([one.run(None, {"image": image[None]})[0][0] for image in images]) for one in sessions)
     assert abs(exact - rough).mean() > 1e-3
     np.testing.assert_allclose((exact - rough).mean(axis=(0, 2, 3)), 0, atol=1e-5)
+
+
+def test_a_missing_folder_of_labelled_scenes_is_named(tmp_path, kappamask):
+    done = kappamask("models", "quantise", "compact", "--labelled", tmp_path / "no", "-o", tmp_path / "out")
+    assert done.code == 1 and f"No folder {tmp_path / 'no'}" in done.err
+    assert not (tmp_path / "out").exists()

@@ -11,7 +11,7 @@ import typer
 from kappamask.cli.models import Which, models
 from kappamask.cli.options import AsJson, Level, parse_bands, print_result
 from kappamask.conversion.onnx_card import OnnxCardOptions, write_onnx_card
-from kappamask.models import CardError, ModelCard, WeightsError, load_card
+from kappamask.models import CardError, ModelCard, SceneError, WeightsError, load_card
 from kappamask.models.errors import require_extra
 from kappamask.workflows.networks import describe_network, format_network
 
@@ -118,12 +118,7 @@ def quantise(
     model: Which,
     labelled: Annotated[
         Path,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            show_default=False,
-            help="Labelled scenes: the part train gives the ranges, validation judges.",
-        ),
+        typer.Option(help="Labelled scenes: the part train gives the ranges, validation judges.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for ID-int8.onnx and ID-int8.json.")],
     kept: Annotated[int, typer.Option(min=0, help="Convolutions at each end that stay in 32 bits.")] = 4,
@@ -137,6 +132,8 @@ def quantise(
         from kappamask.conversion.quantise_scenes import quantise_on_scenes
         from kappamask.datasets import arrays
 
+    if not labelled.is_dir():
+        raise SceneError(f"No folder {labelled}; needed is one of labelled scenes, in train/ and validation/.")
     patches = [arrays.read(path) for path in arrays.find(labelled)]
     made = quantise_on_scenes(load_card(model), patches, output, kept)
     facts: dict[str, Any] = {"id": made.card.id, "sha256": made.card.sha256, "same_class": made.same_class}
