@@ -175,7 +175,9 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", dn=np.zeros(3))
     (tmp_path / "y.npz").write_text("text")
     (tmp_path / "z.npz").write_bytes(chip(tmp_path / "whole.npz").read_bytes()[:700])
-    for name in ("x", "y", "z", "missing"):
+    with pytest.raises(SceneError, match=r"No file .*missing\.npz; needed is a \.npz with dn, bands and one of"):
+        read(tmp_path / "missing.npz")
+    for name in ("x", "y", "z"):
         with pytest.raises(
             SceneError, match=rf"{name}\.npz .*needed is a \.npz with dn, bands and one of gt_kappa, sets"
         ):
