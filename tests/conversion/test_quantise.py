@@ -69,6 +69,20 @@ def test_labelled_scenes_give_the_ranges_and_judge_the_network(tmp_path):
     assert "DequantizeLinear" in read_operators(made.card)
 
 
+def test_scores_of_the_plain_network_are_not_taken_over(tmp_path, monkeypatch):
+    card = write_model(
+        tmp_path / "whole", **{"kappamask:scenes": [{"measure": "closed", "bands": "3", "mean": 1.0, "worst": 1.0}]}
+    )
+    monkeypatch.setattr("kappamask.conversion.quantise_scenes._judge_classes", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        quantise_on_scenes(card, [labelled_scene("train"), labelled_scene("validation")], tmp_path / "small", kept=0)
+    assert "kappamask:scenes" not in (tmp_path / "small" / "brightness-int8.json").read_text()
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_convolutions_that_are_kept_change_no_class(tmp_path):
     patches = [labelled_scene("train"), labelled_scene("validation")]
     made = quantise_on_scenes(write_model(tmp_path / "whole"), patches, tmp_path / "small", kept=1)

@@ -191,4 +191,4 @@ def test_a_gpu_gets_skies_and_grounds_in_a_folder_of_their_own(
         device = "cuda" if wanted == ["parts"] else "cpu"
         run_grid(Plan(data, tmp_path / folder, tmp_path / "out", device=device), [], 1)
         assert [path.name for path in (tmp_path / folder).iterdir()] == wanted
-    assert isinstance(open_batches(Plan(data, data / "tiles", tmp_path / "run")), TileBatches)
+    assert isinstance(open_batches(Plan(data, tmp_path / "grid-cpu", tmp_path / "run")), TileBatches)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from networks import BANDS, brightness_network, serialise, write_model
 from onnx import helper
 
-from kappamask.models import CardError, CubeError, ModelCard, RadiometryError, WeightsError
+from kappamask.datasets.real_scenes import read_rows, read_scene
+from kappamask.models import SENTINEL2_BANDS, CardError, CubeError, ModelCard, RadiometryError, WeightsError, load_card
 from kappamask.udf import cloud_mask
 from kappamask.udf.preprocess import InputSpec, find_valid, to_tensor
 
@@ -473,3 +474,23 @@ def test_an_absent_b08_takes_the_values_of_b8a():
 def test_a_card_names_substitutes_among_its_optional_bands(tmp_path, pair):
     with pytest.raises(CardError, match=r"substitutes must name|a text is needed"):
         write_model(tmp_path, **{"kappamask:substitutes": pair})
+
+
+def shadow_dice(one, other):
+    return 2 * ((one == 2) & (other == 2)).sum() / ((one == 2).sum() + (other == 2).sum())
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("name", ["look_l1c_sen12mscr_13band:12", "look_l1c_sen12mscr_13band:48"])
+def test_shadows_with_b8a_alone_are_those_with_b08(shared_data, name):
+    scene = read_scene(next(row for row in read_rows() if row.name == name), shared_data)
+
+    def find(card, *bands):
+        planes = np.stack([scene.reflectance[SENTINEL2_BANDS.index(band)] for band in bands])
+        cube = xr.DataArray(planes, dims=("bands", "y", "x"), coords={"bands": list(bands)})
+        return cloud_mask(cube, model=card, level=scene.level, radiometry="reflectance").values
+
+    card, visible = load_card("compact"), ("B02", "B03", "B04")
+    wanted, found = find(card, *visible, "B08"), find(card, *visible, "B8A")
+    assert shadow_dice(wanted, found) > 0.85
+    assert shadow_dice(wanted, find(replace(card, substitutes=()), *visible, "B8A")) < 0.8

@@ -82,7 +82,8 @@ def _describe_quantised(card: ModelCard, path: Path) -> dict[str, Any]:
     document = read_document(card)
     document["id"] = path.stem
     document["assets"]["weights"] |= describe_asset(path.read_bytes(), path.name)
-    document["properties"].pop("kappamask:accuracy", None)
+    for measured in ("kappamask:accuracy", "kappamask:scenes"):
+        document["properties"].pop(measured, None)
     document["properties"]["mlm:name"] += ", convolutions of eight bits"
     return document
 

@@ -12,7 +12,15 @@ from kappamask.training.simulator.illumination import compute_direct_beam
 from kappamask.training.simulator.materials import Ground, load_ground
 from kappamask.training.simulator.sky import EDGE_PX, CanvasView, draw_sky, draw_sun
 from kappamask.training.simulator.surfaces import draw_ground
-from kappamask.training.simulator.tiles import CLOUD_FREE, LAYERS, OVERCAST, SIZE, Array, draw_pixel_size, write_once
+from kappamask.training.simulator.tiles import (
+    CLOUD_FREE,
+    LAYERS,
+    OVERCAST,
+    SIZE,
+    Array,
+    draw_pixel_size,
+    write_numbered,
+)
 
 __all__ = ["SkyParameters", "draw_sky_planes", "read_sky", "write_components"]
 
@@ -87,13 +95,11 @@ def write_components(
 
     Existing ones stay; no file appears incomplete.
     """
-    ground = load_ground(data, grounds)
-    out.mkdir(parents=True, exist_ok=True)
-    for seed in range(first, first + count):
-        write_once(out / f"ground-{seed:07d}.npy", partial(_save_ground, ground, seed))
-        write_once(out / f"sky-{seed:07d}.npz", partial(_save_sky, seed))
-        if progress:
-            progress(seed - first + 1, count)
+    savers: dict[str, Callable[[int, Path], None]] = {
+        "ground-{:07d}.npy": partial(_save_ground, load_ground(data, grounds)),
+        "sky-{:07d}.npz": _save_sky,
+    }
+    write_numbered(out, range(first, first + count), savers, progress)
 
 
 def _save_ground(ground: Ground, seed: int, path: Path) -> None:

@@ -8,7 +8,7 @@ depth and the brightness of its slopes (-1 to 1), then the sun's beam on the gro
 `ground-<seed>.npy` holds 13 bands of digital numbers, L1C, int16 (13, 512, 512).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -153,18 +153,29 @@ def write_tiles(
     progress: called after each tile with how many there are and how many there will be.
     grounds: folder of clear scenes of one's own, to paint on as well.
     """
-    ground = load_ground(data, grounds)
+    savers = {"{:07d}.npy": partial(_save_tile, load_ground(data, grounds))}
+    write_numbered(out, range(first, first + count), savers, progress)
+
+
+def write_numbered(
+    out: Path,
+    seeds: range,
+    savers: Mapping[str, Callable[[int, Path], None]],
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the files of each seed that `out` lacks, each whole or not at all.
+
+    savers: pattern of a file's name -> what saves a seed to a path. progress: as `write_tiles` has it.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    for seed in range(first, first + count):
-        write_once(out / f"{seed:07d}.npy", partial(_save_tile, ground, seed))
+    for done, seed in enumerate(seeds, 1):
+        for name, save in savers.items():
+            path = out / name.format(seed)
+            if not path.exists():
+                with atomic_write(path) as draft:
+                    save(seed, draft)
         if progress:
-            progress(seed - first + 1, count)
-
-
-def write_once(path: Path, save: Callable[[Path], None]) -> None:
-    if not path.exists():
-        with atomic_write(path) as draft:
-            save(draft)
+            progress(done, len(seeds))
 
 
 def _save_tile(ground: Ground, seed: int, path: Path) -> None:
