@@ -1,6 +1,6 @@
 """Time `mask_many` on a dask cluster of this machine.
 
-With 1, 2 and 4 workers, by size of the scenes.
+By number of workers and size of the scenes.
 
 `python benchmarks/cluster_times.py -o docs/results/cluster.json`; then `make results` writes docs/how-to/cluster.md. On
 an idle machine only: the page says what its load was.
@@ -37,7 +37,8 @@ from kappamask.workflows.scene_options import SceneOptions
 
 SIDES: Final = (2000, 5490, 10980)
 """Of the scenes, px: 4, 30 and 121 Mpx; the last is a product."""
-WORKERS: Final = (1, 2, 4)
+WORKERS: Final = ("1x2", "1x1", "2x1", "4x1")
+"""Processes, and threads of each: 1x1 against 2x1 is the efficiency of a second worker."""
 MODEL: Final = "compact"
 
 
@@ -61,9 +62,8 @@ def write_scenes(folder: Path, side: int, count: int) -> list[Path]:
     return scenes
 
 
-def time_masks(scenes: list[Path], output: Path, workers: int) -> tuple[float, float]:
+def time_masks(scenes: list[Path], output: Path, workers: int, threads: int) -> tuple[float, float]:
     """Mask all scenes on a new cluster; return seconds and the largest worker's peak, MB."""
-    threads = max(1, len(os.sched_getaffinity(0)) // workers)
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
@@ -80,13 +80,14 @@ def measure(asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for side in asked.sides:
         with tempfile.TemporaryDirectory(dir=asked.scratch) as name:
             scenes = write_scenes(Path(name), side, asked.scenes)
-            for workers in asked.workers:
-                runs = [time_masks(scenes, Path(name) / "masks", workers) for _ in range(asked.repeat)]
+            for setting in asked.workers:
+                workers, threads = map(int, setting.split("x"))
+                runs = [time_masks(scenes, Path(name) / "masks", workers, threads) for _ in range(asked.repeat)]
                 seconds = [round(one, 2) for one, _ in runs]
                 peak = round(max(peak for _, peak in runs))
-                row = {"side": side, "mpx": round(side**2 / 1e6, 3), "workers": workers, "seconds": seconds}
-                yield row | {"median": median(seconds), "peak_mb": peak}
-                print(f"{side:>6} px{workers:>3} workers{median(seconds):>9.1f} s{peak:>7} MB a worker", flush=True)
+                row = {"side": side, "mpx": round(side**2 / 1e6, 3), "workers": workers, "threads": threads}
+                yield row | {"seconds": seconds, "median": median(seconds), "peak_mb": peak}
+                print(f"{side:>6} px{setting:>5}{median(seconds):>9.1f} s{peak:>7} MB a worker", flush=True)
 
 
 def main(asked: argparse.Namespace) -> None:
@@ -109,8 +110,8 @@ if __name__ == "__main__":
     options = make_parser(__doc__)
     options.add_argument("-o", "--output", type=Path, help="JSON file; printed if left out")
     options.add_argument("--sides", type=int, nargs="+", default=SIDES, help="px of the scenes")
-    options.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="processes of the cluster")
-    options.add_argument("--scenes", type=int, default=4, help="masked at a time; %(default)s")
+    options.add_argument("--workers", nargs="+", default=WORKERS, help="processes of the cluster, x, threads of each")
+    options.add_argument("--scenes", type=int, default=8, help="masked at a time; %(default)s")
     options.add_argument("--repeat", type=int, default=3, help="runs, of which the median counts; %(default)s")
     options.add_argument("--scratch", type=Path, help="folder for the scenes, up to 2 GB; default: temporary")
     main(options.parse_args())

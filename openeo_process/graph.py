@@ -10,6 +10,7 @@ import openeo
 from openeo.processes import or_, text_begins
 
 from kappamask.models import CubeError, ModelCard, check_thresholds, load_card
+from kappamask.models.band_names import choose_labels, find_labels
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
@@ -42,7 +43,7 @@ def load(
     """Load a collection over `area`, enlarged by the overlap of the chunks.
 
     Give `area` to `cloud_mask` as `clip_to`.
-    bands: left out, all that the network knows and the collection offers.
+    bands: names as B02, or the collection's own labels; left out, all that the network knows and the collection has.
     overlap, cleaning: the same as for `cloud_mask`, because cleaning needs a larger overlap.
     max_cloud_cover: percent of a product, as its own metadata tell, from which on it is left out.
     only: days, as "2018-02-02", of which the others are left out.
@@ -51,14 +52,15 @@ def load(
     """
     card = load_card(model)
     _refuse_local(connection)
-    if bands is None:
-        offered = connection.collection_metadata(collection).band_names
-        bands = [band for band in card.bands if band in offered]
+    metadata = connection.collection_metadata(collection)
+    offered = metadata.band_names if bands is None or metadata.has_band_dimension() else []
+    wanted = [band for band in card.bands if band in find_labels(offered)] if bands is None else bands
+    labels = zip(wanted, choose_labels(wanted, offered), strict=True)
     cube = connection.load_collection(
         collection,
         spatial_extent=enlarge_extent(area, overlap_for(card, overlap, read_cleaning(cleaning))),
         temporal_extent=list(dates),
-        bands=bands,
+        bands=[label or band for band, label in labels],
         max_cloud_cover=max_cloud_cover,
     )
     days = list(only)

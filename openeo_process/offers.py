@@ -7,6 +7,7 @@ import openeo
 from openeo.metadata import MetadataException
 
 from kappamask.models import JobError, ModelCard
+from kappamask.models.band_names import find_labels
 from kappamask.openeo_process.jobs.answers import list_entries, read_json
 
 __all__ = ["check_backend"]
@@ -28,7 +29,7 @@ SHOWN = 20
 def check_backend(
     connection: openeo.Connection, collection: str, card: ModelCard, python: str, *, days: bool = False
 ) -> list[str]:
-    """Check that the back-end can run the graph; return the bands that the network takes.
+    """Check that the back-end can run the graph; return its labels of the bands that the network takes.
 
     Listings are read to their last page. Raises JobError that lists all that the back-end lacks, or names a document
     that cannot be understood.
@@ -45,16 +46,17 @@ def check_backend(
         *_list_runtimes(connection, python),
         *_list_missing("collection", [collection], known),
     ]
-    bands: list[str] = []
+    labels: dict[str, str] = {}
     if collection in known:
         dimension, bands = _read_bands(connection, collection)
-        lacking = _list_missing(BANDS, sorted(card.required), bands)
+        labels = find_labels(bands)
+        lacking = _list_missing(BANDS, sorted(card.required), labels)
         lacks += [f"{one} (it has {', '.join(bands[:SHOWN]) or 'none that its metadata name'})" for one in lacking]
         if dimension not in (None, BANDS):
             lacks.append(f"a dimension named {BANDS} (that of its bands is named {dimension})")
     if lacks:
         raise JobError(f"{connection.root_url} cannot run {card.id}: it lacks {'; '.join(lacks)}.")
-    return [band for band in card.bands if band in bands]
+    return [labels[band] for band in card.bands if band in labels]
 
 
 def _list_ids(connection: openeo.Connection, name: str) -> list[str]:
@@ -78,9 +80,22 @@ def _read_bands(connection: openeo.Connection, collection: str) -> tuple[str | N
     """Read the name of a collection's dimension of bands, and the bands."""
     try:
         metadata = connection.collection_metadata(collection)
-        return metadata.band_dimension.name, list(metadata.band_names or [])
     except (MetadataException, ValueError, KeyError, TypeError, AttributeError):
         return None, []
+    try:
+        dimension, names = metadata.band_dimension.name, list(metadata.band_names or [])
+    except (MetadataException, ValueError, KeyError, TypeError, AttributeError):
+        dimension, names = None, []
+    return dimension, names or _read_stac_bands(metadata)
+
+
+def _read_stac_bands(metadata: Any) -> list[str]:
+    """Read the bands that STAC 1.1 lists at the collection or its item assets, which openEO's client leaves out."""
+    items = metadata.get("item_assets", default={})
+    assets = [one for one in items.values() if isinstance(one, Mapping)] if isinstance(items, Mapping) else []
+    lists = [metadata.get("bands", default=[]), *(one.get("bands") or one.get("eo:bands") for one in assets)]
+    bands = [band for listed in lists if isinstance(listed, list) for band in listed if isinstance(band, Mapping)]
+    return list(dict.fromkeys(str(band["name"]) for band in bands if band.get("name")))
 
 
 def _list_missing(what: str, needed: Iterable[str], offered: Iterable[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Read a cube's dimensions and labels; pick bands by label, never by position."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,16 +7,12 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import SENTINEL2_BANDS, CubeError, ModelCard
+from kappamask.models.band_names import are_numbered, band_name, band_names
 from kappamask.models.hints import by_door, option
 
 __all__ = [
-    "COMMON_NAMES",
     "MIN_SIDE_PX",
-    "are_numbered",
-    "band_name",
-    "band_names",
     "check_names",
-    "has_number",
     "normalise_cube",
     "select_bands",
     "select_model_bands",
@@ -27,13 +22,6 @@ DIM_ALIASES = {"band": "bands", "time": "t"}
 """Other libraries' names of openEO's dimensions."""
 MIN_SIDE_PX = 4
 """openEO back-ends hand over no smaller chunk; below it a network has nothing to see."""
-COMMON_NAMES = {
-    "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
-    "rededge3": "B07", "nir": "B08", "nir08": "B8A", "nir09": "B09", "cirrus": "B10", "swir16": "B11", "swir22": "B12",
-    "rededge071": "B05", "rededge075": "B06", "rededge078": "B07",
-}  # fmt: skip
-"""Asset keys of Earth Search, and common names of the STAC extension eo (1 and 2) that mean one band of Sentinel-2; its
-plain `rededge` means three of them, and is left to the band's name."""
 LOAD_HINT = by_door(
     python="Load them, as with bands=[…] of open_scene or load_collection, or rename the labels",
     command="Take a scene that has them, or name its bands with --bands",
@@ -46,46 +34,6 @@ PERCENT_HINT = by_door(
 REFLECTANCE_HINT = option("radiometry", "reflectance")
 FACTS = ("_FillValue", "nodata", "scale_factor", "add_offset", "units", "level", "radiometry", "processing_baseline")
 """Attributes of a variable that tell how its numbers are read."""
-_BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
-_NUMBER = re.compile(r"(?:^|[^A-Z0-9])(?:B|BAND|LAYER)?[ _-]?(0|[1-9]\d*)$")
-"""How programs that know no names number layers: 1, b1, band_1, Band 1, image_b1, SR_B1."""
-_LANDSAT = re.compile(r"(?:^|[^A-Z0-9])SR_B\d$")
-
-
-def band_name(text: str | None) -> str | None:
-    """Find the one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
-
-    Common names (`COMMON`) name one, too. The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different bands
-    in one text name none.
-    """
-    if common := COMMON_NAMES.get((text or "").strip().lower()):
-        return common
-    found = {auxiliary or f"B{digits:0>2}" for digits, auxiliary in _BAND.findall((text or "").upper())}
-    return found.pop() if len(found) == 1 else None
-
-
-def band_names(texts: Sequence[str | None]) -> list[str | None]:
-    """Give the band that each text names; all None if they only count."""
-    return [None] * len(texts) if are_numbered(texts) else [band_name(text) for text in texts]
-
-
-def has_number(text: str) -> bool:
-    """Tell whether `text` is a number that a program gave to a layer (b1, band_12)."""
-    return bool(_NUMBER.search(text.strip().upper()))
-
-
-def are_numbered(texts: Sequence[str | None]) -> bool:
-    """Tell whether the texts of a scene's layers only count them.
-
-    b1, b2, b3 are three layers of any scene, so they name no band; B02 does, and so do B2, B3, B4. All bands of a
-    product have B8A among them. SR_B1 and the like are bands of Landsat.
-    """
-    upper = [(text or "").strip().upper() for text in texts]
-    found = [int(match[1]) for text in upper if (match := _NUMBER.search(text))]
-    if not texts or len(found) < len(texts):
-        return False
-    counted = sorted(found) == [*range(min(found), min(found) + len(texts))] and min(found) <= 1
-    return counted or all(map(_LANDSAT.search, upper))
 
 
 def check_names(bands: Sequence[Any]) -> None:

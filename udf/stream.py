@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from kappamask.models.mask_options import MaskOptions
 from kappamask.udf import lazy, predict
+from kappamask.udf.inference import split_threads
 from kappamask.udf.label import join_dates, label_result
 from kappamask.udf.lazy import compute_block, list_blocks
 from kappamask.udf.prepare import PreparedCube, prepare_inputs
-from kappamask.udf.preprocess import pad_for_mosaic
+from kappamask.udf.preprocess import InputSpec, pad_for_mosaic
 from kappamask.udf.radiometry import check_radiometry
 from kappamask.udf.series import apply_scene_facts, split_dates
 
@@ -40,6 +41,9 @@ MAX_READERS = 4
 """Threads; GDAL decodes a block of JPEG 2000 in several of its own, and each reader's blocks take memory."""
 PREFETCH = 2
 """Blocks that may be ready ahead of the window that is read, besides those that are being computed."""
+MAX_ROW_BYTES = 200_000_000
+"""Of a row of blocks, up to which two windows run at a time: blocks of 1024 rows of a whole product in JPEG 2000, and
+several readers that decode them, take more than a second window of 0.4 GB leaves of 2 GB."""
 READER_THREADS = "kappamask-read"
 """What the threads' names begin with."""
 Window = tuple[slice, slice]
@@ -61,10 +65,8 @@ class _LoadedBlock(NamedTuple):
 class Prefetcher:
     """Compute a dask array (band, y, x) ahead of the windows that read it.
 
-    The order is that of `windows`.
-
-    That is row by row, the rows from top to bottom. A context manager: leaving it waits for what is at work, and drops
-    the rest.
+    In the order of `windows`: row by row, from top to bottom. A context manager: leaving it waits for what is at work,
+    and drops the rest.
     """
 
     def __init__(self, values: Any, windows: list[Window], threads: int) -> None:
@@ -206,12 +208,13 @@ def _count_windows(part: PreparedCube) -> int:
 def _iter_pieces(
     values: Any, part: PreparedCube, on_window: Callable[[], None]
 ) -> Generator[tuple[slice, slice, Mask, Scores]]:
-    spec, decision = part.spec, part.decision
-    rows, columns = (spec.plan_axis(n) for n in values.shape[1:])
+    decision = part.decision
+    rows, columns = (part.spec.plan_axis(n) for n in values.shape[1:])
+    parallel, spec = _plan_threads(values, part.spec, len(rows) * len(columns))
     windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
     samples: list[NDArray[np.float32]] = []
     step = predict.sampling_step(len(rows[0].weight) * values.shape[2])
-    with Prefetcher(values, windows, spec.threads) as prefetcher:
+    with Prefetcher(values, windows, part.spec.threads) as prefetcher:
 
         def read(y: slice, x: slice) -> NDArray[Any]:
             on_window()
@@ -219,11 +222,20 @@ def _iter_pieces(
             samples.append(predict.subsample(window, step))
             return window
 
-        for piece in predict.iter_pieces(read, spec, rows, columns):
-            if len(samples) == len(columns):
-                check_radiometry(decision, predict.pixel_statistics(np.concatenate(samples, axis=1), spec))
-                samples.clear()
+        for piece in predict.iter_pieces(read, spec, rows, columns, parallel=parallel):
+            if len(samples) >= len(columns):  # as many as were read ahead, where several windows run at a time
+                row, samples = samples[: len(columns)], samples[len(columns) :]
+                check_radiometry(decision, predict.pixel_statistics(np.concatenate(row, axis=1), spec))
             yield piece
+
+
+def _plan_threads(values: Any, spec: InputSpec, windows: int) -> tuple[int, InputSpec]:
+    """Return how many windows run at a time, and the spec with the threads of each."""
+    tallest = max(row.stop - row.start for row in list_blocks(values)[0])
+    if not spec.uses_local_window or tallest * values[:, :1].nbytes > MAX_ROW_BYTES:
+        return 1, spec
+    parallel, threads = split_threads(spec.threads, windows)
+    return parallel, replace(spec, threads=threads)
 
 
 def prepare_stream(cube: xr.DataArray, options: MaskOptions) -> Stream:
@@ -233,8 +245,5 @@ def prepare_stream(cube: xr.DataArray, options: MaskOptions) -> Stream:
     threads as the network has, but no more than four, compute the cube. Each date is read by its own facts.
     """
     options = replace(options, threads=options.threads or 1)
-    return Stream(tuple(prepare_inputs(part, options) for part in _list_parts(cube, options)))
-
-
-def _list_parts(cube: xr.DataArray, options: MaskOptions) -> list[xr.DataArray]:
-    return split_dates(cube) or [apply_scene_facts(cube, options)]
+    parts = split_dates(cube) or [apply_scene_facts(cube, options)]
+    return Stream(tuple(prepare_inputs(part, options) for part in parts))

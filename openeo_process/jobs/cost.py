@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any
 
 from kappamask.models import JobError
+from kappamask.models.band_names import find_labels
 from kappamask.models.card import Accuracy
 from kappamask.models.hints import option
 from kappamask.openeo_process.job_options import parse_gigabytes
@@ -140,5 +141,5 @@ def _hourly_credits(options: dict[str, Any]) -> float:
 
 def find_accuracy(measured: Sequence[Accuracy], bands: Collection[str]) -> Accuracy | None:
     """Find the measurement whose bands are the largest subset of `bands`, or None."""
-    within = [one for one in measured if set(one.bands) <= set(bands)]
+    within = [one for one in measured if set(one.bands) <= {*find_labels([*bands])}]
     return max(within, key=lambda one: len(one.bands), default=None)

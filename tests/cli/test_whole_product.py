@@ -22,8 +22,9 @@ from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.writers import natural_colour
 from kappamask.scenes.writers.natural_colour import subsample
 from kappamask.scenes.writers.spool import spool_to_disk
-from kappamask.udf import cloud_mask
+from kappamask.udf import cloud_mask, predict, stream
 from kappamask.udf import lazy as lazy_cubes
+from kappamask.udf.inference import ordered_results
 from kappamask.udf.stream import READER_THREADS, prepare_stream
 
 OWN = {"step": 48, "before": 5, "padding": "symmetric", "taper": "crop", "amount": 8}
@@ -108,11 +109,34 @@ def test_an_error_in_reading_ends_it_and_its_threads(brightness: ModelCard, tmp_
     assert not [one for one in threading.enumerate() if one.name.startswith(READER_THREADS)]
 
 
-def test_a_row_that_contradicts_the_metadata_is_an_error(brightness: ModelCard, tmp_path: Path) -> None:
-    lazy = scene(300, 100).chunk(bands=-1, y=50)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_row_that_contradicts_the_metadata_is_an_error(tmp_path: Path, threads: int) -> None:
+    card = write_model(tmp_path, **{"kappamask:local_window": 112})
+    lazy = scene(300, 200).astype(np.float32).chunk(bands=-1, y=50)
+    lazy[:, :150] /= 10_000
     lazy.attrs["radiometry"] = "reflectance"
     with pytest.raises(RadiometryError, match="look like digital numbers"):
-        mask_in_pieces(lazy, tmp_path, model=brightness)
+        mask_in_pieces(lazy, tmp_path, model=card, threads=threads)
+    assert not [one for one in threading.enumerate() if one.name.startswith(("kappamask-window", READER_THREADS))]
+
+
+@pytest.mark.parametrize(("most", "expected"), [(stream.MAX_ROW_BYTES, 2), (5 * 50 * 300 * 2 - 1, 1)])
+def test_two_windows_run_at_a_time_unless_blocks_are_large(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, most: int, expected: int
+) -> None:
+    used: list[int] = []
+
+    def note_parallel(jobs, parallel: int):
+        used.append(parallel)
+        return ordered_results(jobs, parallel)
+
+    card, numbers = write_model(tmp_path, **{"kappamask:local_window": 112}), scene(400, 300)
+    expected_mask = cloud_mask(numbers, model=card, level="L1C", scores=True)
+    monkeypatch.setattr(stream, "MAX_ROW_BYTES", most)
+    monkeypatch.setattr(predict, "ordered_results", note_parallel)
+    found = mask_in_pieces(numbers.chunk(y=50, x=60), tmp_path, model=card, threads=2)
+    assert used == [expected]
+    assert_same(found, expected_mask)
 
 
 def test_a_sample_that_is_empty_goes_on_to_where_pixels_are(brightness: ModelCard) -> None:

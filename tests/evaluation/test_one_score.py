@@ -10,6 +10,7 @@ import xarray as xr
 from files import BANDS, digits, geotiff
 
 from kappamask.evaluation.files import evaluate_files, judge_files
+from kappamask.models import SceneError
 from kappamask.scenes import write_mask
 from kappamask.udf import to_scheme
 
@@ -124,3 +125,10 @@ def test_codes_without_a_scheme_are_said_to_be_taken_for_ours(tmp_path: Path, ka
     said = kappamask("evaluate", "--truth", tmp_path / "truth.tif", "--mask", named).out
     assert "no scheme is named in: truth.tif" in said
     assert "named.tif" not in said
+
+
+@pytest.mark.parametrize("wrong", ["truth.tif", "labelled_scene_KappaMask.tif"])
+def test_the_file_with_unknown_codes_is_named(folder: Path, wrong: str) -> None:
+    geotiff(folder / wrong, codes(thin=False)[None] + np.uint8(20), (None,))
+    with pytest.raises(SceneError, match=f"{wrong}: .*21, 22"):
+        evaluate_files(folder / "truth.tif", folder / "labelled_scene_KappaMask.tif")

@@ -228,6 +228,20 @@ def test_bands_that_the_network_knows_and_the_collection_offers_are_loaded(conne
     assert made["load_collection"]["arguments"]["bands"] == OFFERED[:-1]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "loaded"),
+    [
+        (None, ["TOC-B02_10M", "TOC-B03_10M", "TOC-B04_10M", "TOC-B8A_20M"]),
+        (["B02", "green", "TOC-B04_10M"], ["TOC-B02_10M", "TOC-B03_10M", "TOC-B04_10M"]),
+    ],
+)
+def test_bands_are_loaded_by_the_labels_that_the_collection_has(backend, connection, wanted, loaded):
+    backend.setup_collection("TERRASCOPE_S2_TOC_V2", bands=[*reversed(loaded), "TOC-B8A_20M", "SCENECLASSIFICATION"])
+    cube = load(connection, "TERRASCOPE_S2_TOC_V2", area=AREA, dates=DATES, bands=wanted)
+    assert nodes(cube)["load_collection"]["arguments"]["bands"] == loaded
+    assert context_of(cloud_mask(cube))["level"] == "L2A"
+
+
 def test_products_that_say_they_are_cloudier_are_left_out(connection):
     """A filter is a callback on the property's value, as openEO wants it.
 

@@ -53,6 +53,33 @@ def test_what_others_leave_out_or_say_otherwise_is_no_lack(backend, path, answer
     assert check(backend) == BANDS
 
 
+TOC = ["TOC-B02_10M", "TOC-B03_10M", "TOC-B04_10M", "TOC-B8A_20M", "SCENECLASSIFICATION_20M"]
+
+
+@pytest.mark.parametrize(("offered", "labels"), [
+    (TOC, TOC[:-1]), (["B4", "B3", "B2", "B8A"], ["B2", "B3", "B4", "B8A"]),
+    (["blue", "green", "red", "nir08", "scl"], ["blue", "green", "red", "nir08"]),
+    (["B02_60m", "B02_20m", "B02_10m", "B03_20m", "B04_10m"], ["B02_10m", "B03_20m", "B04_10m"]),
+    (["B02_10m", "B02", "B03", "B04", "red"], ["B02", "B03", "B04"]),
+])  # fmt: skip
+def test_labels_of_other_collections_are_found_by_band(backend, offered, labels):
+    backend["GET /collections/S2"] = describe(bands={"type": "bands", "values": offered})
+    assert check(backend) == labels
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"bands": [{"name": band, "eo:common_name": "none"} for band in BANDS]},
+        {"item_assets": {"all": {"bands": [{"name": band} for band in BANDS]}, "meta": {"type": "application/xml"}}},
+        {"item_assets": {band: {"eo:bands": [{"name": band}]} for band in BANDS}},
+    ],
+)
+def test_bands_are_read_where_stac_lists_them(backend, listed):
+    backend["GET /collections/S2"] = {**describe(), **listed}
+    assert check(backend) == BANDS
+
+
 @pytest.mark.parametrize(("path", "answer", "said"), [
     ("collections/S2", describe(), "bands B02, B03, B04 .it has none that its metadata name"),
     ("collections/S2", {"id": "S2"}, "bands B02, B03, B04"), ("collections/S2", Reply(b"<html>"), "bands B02"),

@@ -11,10 +11,10 @@ from files import geotiff
 from rasterio.transform import from_origin
 
 from kappamask.models import CubeError, SceneError
+from kappamask.models.band_names import are_numbered, band_names
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
 from kappamask.udf.chunk import apply_datacube
-from kappamask.udf.cube import are_numbered, band_names
 
 BANDS = ["B02", "B03", "B04", "B08"]
 NUMBERED = [

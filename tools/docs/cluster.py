@@ -34,19 +34,24 @@ def fill_page(text: str, found: Json) -> str:
 def write_section(found: Json) -> str:
     """Return the table of times and its sentence, Markdown."""
     machine, scenes = found["machine"], found["scenes"]
-    workers = sorted({row["workers"] for row in found["rows"]})
+    settings = list(dict.fromkeys((row["workers"], row["threads"]) for row in found["rows"]))
     rows = []
     for side in sorted({row["side"] for row in found["rows"]}):
-        cells = {row["workers"]: row for row in found["rows"] if row["side"] == side}
+        cells = {(row["workers"], row["threads"]): row for row in found["rows"] if row["side"] == side}
         size = f"{scenes} x {next(iter(cells.values()))['mpx']:.1f} Mpx"
-        rows.append([size, *(_format_cell(cells.get(count)) for count in workers)])
-    table = format_markdown(["scenes", *(f"{count} workers" if count > 1 else "1 worker" for count in workers)], rows)
+        rows.append([size, *(_format_cell(cells.get(setting)) for setting in settings)])
+    heads = [f"{_count(workers, 'worker')} of {_count(threads, 'thread')}" for workers, threads in settings]
+    table = format_markdown(["scenes", *heads], rows)
     return (
         f"Seconds for {scenes} scenes of {found['bands']} bands, GeoTIFF to mask on disk, and the most memory that a "
         f"worker held; median of {found['repeat']}. {machine['cpu']}, {machine['cores']} cores shared by the workers, "
         f"load {machine['load_at_start']} before it began; {found['date']}. Starting the workers' libraries is "
         f"part of it.\n\n{table}"
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _format_cell(row: Json | None) -> str:

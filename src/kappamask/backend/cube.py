@@ -24,7 +24,7 @@ from kappamask.backend.processes.spatial import find_method, is_inside, match_gr
 from kappamask.backend.processes.temporal import aggregate_intervals, filter_dates, list_periods
 from kappamask.backend.processes.udf import UdfNode, run_along, run_by_date, run_reducer
 from kappamask.backend.save import write
-from kappamask.udf.cube import COMMON_NAMES
+from kappamask.models.band_names import COMMON_NAMES
 
 __all__ = ["SceneCube", "describe_band"]
 

@@ -15,7 +15,7 @@ from kappamask.evaluation.metrics import CLASSES, IGNORED, PairScores, Scores, c
 from kappamask.evaluation.peers import open_peer
 from kappamask.evaluation.tables import LABELS
 from kappamask.evaluation.tools import Answer, Peer, list_classes
-from kappamask.models import SceneError, parse_level
+from kappamask.models import CubeError, SceneError, parse_level
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes import read_mask
 from kappamask.udf.schemes import CLEAR, SEMI_TRANSPARENT, SHADOW, to_kappamask
@@ -95,9 +95,13 @@ def _read_pair(truth: str | Path, mask: str | Path) -> tuple[_MaskFile, _MaskFil
 
 
 def _read_codes(path: str | Path) -> _MaskFile:
-    mask = read_mask(path)
+    mask = read_mask(path).compute()
     classes = list_classes(str(mask.attrs.get("scheme", KAPPAMASK)))
-    return _MaskFile(to_kappamask(mask), classes, bool({"scheme", "flag_meanings"} & {*mask.attrs}))
+    try:
+        codes = to_kappamask(mask)
+    except CubeError as error:
+        raise SceneError(f"{Path(path).name}: {error}") from None
+    return _MaskFile(codes, classes, bool({"scheme", "flag_meanings"} & {*mask.attrs}))
 
 
 def _check_same_grid(true: xr.DataArray, found: xr.DataArray) -> None:

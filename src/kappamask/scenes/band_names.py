@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.band_names import are_numbered, band_name, band_names
 from kappamask.models.hints import option
-from kappamask.udf.cube import are_numbered, band_name, band_names
 
 __all__ = [
     "are_numbered",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappamask.models import JobError, load_card, parse_level
+from kappamask.models.band_names import choose_labels, find_labels
 from kappamask.models.errors import require_extra
 from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK
@@ -144,17 +145,20 @@ def prepare_submission(area: str, dates: tuple[str, str], options: BatchOptions)
 
 
 def choose_bands(wanted: Sequence[str] | None, offered: Sequence[str], card: "ModelCard") -> tuple[str, ...]:
-    """Choose the bands to load: `wanted`, or all that are offered.
+    """Choose the labels to load: those of `wanted`, or all that are offered.
 
+    wanted: bands as B02, or labels as the back-end has them.
     Raises OptionError for a band that the back-end lacks, or where a band that the network needs is missing.
     """
     if wanted is None:
         return tuple(offered)
-    if unknown := [band for band in wanted if band not in offered]:
+    chosen = choose_labels(wanted, offered)
+    if unknown := [band for band, label in zip(wanted, chosen, strict=True) if label is None]:
         raise OptionError(f"{', '.join(unknown)} not among {', '.join(offered)}", "--bands")
-    if missing := sorted(card.required - {*wanted}):
+    found = tuple(filter(None, chosen))
+    if missing := sorted(card.required - {*find_labels(found)}):
         raise OptionError(f"{card.id} needs {', '.join(missing)} as well", "--bands")
-    return tuple(wanted)
+    return found
 
 
 def state_archive(given: str | None, request: "Request") -> "Request":

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.backend.errors import api_error, invalid_parameter
-from kappamask.udf.cube import COMMON_NAMES
+from kappamask.models.band_names import COMMON_NAMES
 
 __all__ = [
     "ARRAYS",

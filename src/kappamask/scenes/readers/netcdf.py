@@ -10,12 +10,12 @@ import xarray as xr
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
+from kappamask.models.band_names import has_number
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.lazy_variables import common_nodata, merge_nodata, read_crs, read_packing, to_dask
-from kappamask.udf.cube import has_number
 from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = ["AS_STORED", "open_dataset", "open_dates", "open_netcdf", "rename_dims", "to_cube"]
