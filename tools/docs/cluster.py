@@ -44,10 +44,15 @@ def write_section(found: Json) -> str:
     table = format_markdown(["scenes", *heads], rows)
     return (
         f"Seconds for {scenes} scenes of {found['bands']} bands, GeoTIFF to mask on disk, and the most memory that a "
-        f"worker held; median of {found['repeat']}. {machine['cpu']}, {machine['cores']} cores shared by the workers, "
-        f"load {machine['load_at_start']} before it began; {found['date']}. Starting the workers' libraries is "
-        f"part of it.\n\n{table}"
+        f"worker held; {_count_runs(found['repeat'])}. {machine['cpu']}, {machine['cores']} cores shared by the "
+        f"workers, load {machine['load_at_start']} before it began; {found['date']}. Starting the workers' libraries "
+        "is part of it. One worker keeps more than one core busy, for files are decoded while the network runs.\n\n"
+        f"{table}"
     )
+
+
+def _count_runs(repeat: int) -> str:
+    return "single runs" if repeat == 1 else f"median of {repeat}"
 
 
 def _count(number: int, noun: str) -> str:
