@@ -72,6 +72,8 @@ FAILURES = (
 
 _CLASS = re.compile(r"^\w+(\.\w+)+: (?=.)")
 """With which the last line of a traceback begins; users do not need it."""
+_ARGUMENTS = re.compile(r"\.? The process had these arguments: .*$")
+"""What openeo-driver adds to an error: all arguments of the process, which hide the reason."""
 
 
 LOG_TRIES, LOG_WAIT_S = 3, 1.0
@@ -88,7 +90,7 @@ def explain_failure(connection: openeo.Connection, job_id: str) -> str:
     if messages is None:
         return f"it failed, and its log cannot be read now; connection.job({job_id!r}).logs() may show it later"
     last = messages[-1].splitlines()[-1] if messages else "its log holds no error"
-    last = _CLASS.sub("", last)
+    last = _ARGUMENTS.sub("", _CLASS.sub("", last))
     hint = find_hint("\n".join(messages))
     return f"{last} ({hint})" if hint else last
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import re
 import shlex
 import signal
 import socket
@@ -153,6 +154,15 @@ def test_udf_error_is_a_traceback_in_the_jobs_log(connection: openeo.Connection)
     assert "Traceback" in failure["message"] and 'File "<string>", line 4, in apply_datacube' in failure["message"]
     with pytest.raises(OpenEoApiError, match="JobNotFinished"):
         job.get_results().get_metadata()
+
+
+def test_the_last_line_of_a_failed_jobs_log_is_the_reason_in_plain_words(connection: openeo.Connection) -> None:
+    cube = load(connection, spatial_extent={"west": 100, "south": 10, "east": 100.1, "north": 10.1})
+    job = cube.create_job(out_format="netCDF")
+    job.start()
+    wait(job, "error")
+    *_, traceback, reason = (entry["message"] for entry in job.logs(level="error"))
+    assert "Traceback" in traceback and re.match(r"No scene covers .*; the scenes lie in west .*\.$", reason)
 
 
 def test_several_dates_need_netcdf_or_a_job(connection: openeo.Connection, tmp_path: Path) -> None:

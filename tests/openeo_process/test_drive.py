@@ -161,5 +161,6 @@ def test_only_what_was_fetched_whole_is_a_success(kappamask, book, pilot):
     batch_of(book, pilot, State.PLANNED, message="canceled on the back-end")
     done = kappamask("resume", "--journal", book.path)
     assert done.code == 1 and "2 of 2 jobs did not end with masks: test job: canceled on the back-end" in done.err
+    assert "canceled on the back-end" not in done.out, "it is read once"
     fetched = kappamask("fetch", "--journal", book.path)
     assert fetched.code == (pilot is State.FAILED), "what is not finished yet is no failure of fetch"

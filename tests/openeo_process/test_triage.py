@@ -57,6 +57,15 @@ def test_the_last_error_of_a_log_comes_with_what_to_change(log, said):
     assert explain_failure(connection, "j-1").startswith(said)
 
 
+def test_arguments_of_a_process_do_not_hide_the_reason():
+    text = (
+        "pkg.OpenEOApiException: Unexpected error during 'load_collection': SceneError('No scene.'). The process had "
+    )
+    answer = {"logs": [{"message": text + "these arguments: {'bands': ['B02'], 'id': 'SENTINEL2_L1C'} "}]}
+    connection = SimpleNamespace(get=lambda path, **_: SimpleNamespace(status_code=200, url=path, json=lambda: answer))
+    assert explain_failure(connection, "j-1") == "Unexpected error during 'load_collection': SceneError('No scene.')"
+
+
 def test_errors_show_no_signatures():
     error = OSError("Max retries exceeded with url: /jobs/1/results/a.tif?expires=1&sig=SECRET (Caused by\n  x)")
     assert one_line(error) == "Max retries exceeded with url: /jobs/1/results/a.tif?… (Caused by x)"

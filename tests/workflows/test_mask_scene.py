@@ -45,6 +45,19 @@ def test_the_command_prints_the_percentages_of_the_report(kappamask, tmp_path, b
         assert f"{name} {percentages[name]:.1f} %" in done.out
 
 
+def test_a_link_that_leads_nowhere_fails_its_own_folder_only(scene, tmp_path, brightness):
+    other = tmp_path / "other"
+    other.mkdir()
+    geotiff(other / "scene_L1C.tif")
+    (other / "lock").symlink_to(tmp_path / "nowhere")
+    (other / "T_B02.jp2").symlink_to(tmp_path / "nowhere.jp2")
+    out = tmp_path / "masks"
+    out.mkdir()
+    with pytest.raises(ScenesFailedError, match=r"1 of 2 scenes failed: other"):
+        mask_many([str(tmp_path)], str(out), SceneOptions(model=str(brightness.folder)))
+    assert [file.name for file in out.glob("*.tif")] == ["scene_L1C_mask.tif"]
+
+
 def test_a_mask_that_is_there_is_not_made_again(scene, tmp_path, brightness):
     options = SceneOptions(model=str(brightness.folder))
     assert "skipped" not in mask_scene(scene, tmp_path / "m.tif", options)

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,17 @@ def main(path: str) -> int:
         try:
             outcome = _run(folder)
         except BaseException as error:  # the outcome must say why, whatever it was
-            log.exception("The job failed.")
             outcome = {"error": _describe_error(error)}
+            log.exception("The job failed.")
+            _log_reason(error, outcome["error"]["message"])
         folder.put("outcome", outcome)
     return 1 if "error" in outcome else 0
+
+
+def _log_reason(error: BaseException, reason: str) -> None:
+    """Log the reason in plain words, unless the traceback ends in it: clients show the end of a log."""
+    if not "".join(traceback.format_exception_only(error)).strip().endswith(reason):
+        log.error("%s", reason)
 
 
 def _run(folder: JobFolder) -> dict[str, Any]:

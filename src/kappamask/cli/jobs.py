@@ -75,16 +75,17 @@ def print_batch(run: Callable[[], BatchResult], as_json: bool) -> None:
     try:
         result = run()
     except BatchFailedError as error:
-        _print_batch(error.result, as_json)
+        _print_batch(error.result, as_json, said=str(error))
         raise
     _print_batch(result, as_json)
 
 
-def _print_batch(result: BatchResult, as_json: bool) -> None:
+def _print_batch(result: BatchResult, as_json: bool, said: str = "") -> None:
+    """Print jobs, files and holes; the message of a job that `said` repeats is left to the error that follows."""
     holes = [
         f"{share:.2%} of {path} have no data though the satellite saw them" for path, share in result.holes.items()
     ]
-    lines = [*map(_format_job, result.jobs), *map(str, result.files), *holes]
+    lines = [*(_format_job(job, said) for job in result.jobs), *map(str, result.files), *holes]
     print_result(result.as_json(), lines or ["nothing was submitted"], as_json)
 
 
@@ -104,7 +105,7 @@ def _make_row(job: "JobRecord") -> tuple[str, ...]:
     return job.batch, job.label, job.state.value, age, costs, list_dates(job), backend, job.job or "-", job.message
 
 
-def _format_job(job: "JobRecord") -> str:
+def _format_job(job: "JobRecord", said: str = "") -> str:
     costs = "" if job.costs is None else f" {job.costs:g} credits"
-    message = f"  {job.message}" if job.message else ""
+    message = "" if job.message in said else f"  {job.message}"
     return f"{job.batch} {job.label:<20} {job.state:<8} {job.job or '-'}{costs}{message}"

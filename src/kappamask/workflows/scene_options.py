@@ -215,7 +215,8 @@ def scene_fingerprint(scene: str) -> list[str | int]:
 def _changed_ns(scene: str) -> int:
     """Return the latest change of a scene's files in ns; 0 for a URL."""
     path = Path(scene)
-    return max(file.stat().st_mtime_ns for file in _list_files(path)) if path.exists() else 0
+    times = [file.stat().st_mtime_ns for file in _list_files(path) if file.exists()]  # a link may lead nowhere
+    return max(times, default=0)
 
 
 def _list_files(path: Path) -> list[Path]:
