@@ -6,6 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from kappamask.models import SceneError
+from kappamask.models.band_names import list_numbered
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
 from kappamask.scenes.grid import make_cube, read_grid
@@ -41,12 +42,13 @@ def band_labels(name: str, texts: Sequence[str | None], wanted: Iterable[str] | 
     """
     asked = list(wanted) if wanted is not None else None
     named = {i: label for i, label in enumerate(band_names(texts), 1) if label}
-    if not named and asked is not None and len(asked) == len(texts):
-        named = dict(enumerate(normalise(asked), 1))
+    unnamed = list_numbered(texts)
+    if not named and asked is not None and len(asked) == len(unnamed):
+        named = dict(zip((place + 1 for place in unnamed), normalise(asked), strict=True))
     if not named:
         raise SceneError(
             f"{name} has no Sentinel-2 band names{_describe_numbers(texts)}: write band descriptions (B02, B03, …), or "
-            f"name all {len(texts)} in order with {option('bands', ['B02', '…'])}."
+            f"name all {len(unnamed)} in order with {option('bands', ['B02', '…'])}."
         )
     labels = choose(name, list(named.values()), asked)
     numbers = {label: i for i, label in named.items()}
