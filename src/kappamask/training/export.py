@@ -25,7 +25,14 @@ from kappamask.training.model_card import NOBODY, Owner, write_card
 from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.state import get_architecture, read_checkpoint
 from kappamask.training.validate import score_backgrounds, score_by_bands, score_by_kind, validate
-from kappamask.training.weights import average_weights, fold_batch_norm, fold_gain, load_pretrained, shift_class_odds
+from kappamask.training.weights import (
+    average_weights,
+    fold_batch_norm,
+    fold_gain,
+    load_pretrained,
+    round_weights,
+    shift_class_odds,
+)
 
 __all__ = [
     "ReleaseOptions",
@@ -151,7 +158,7 @@ def write_release(
     """
     name = wanted.name
     network, saved = load_network(*checkpoints)
-    shift_class_odds(network, wanted.odds)
+    round_weights(shift_class_odds(network, wanted.odds))
     calibration = calibrate(network, data, load_ground(data))
     folder.mkdir(parents=True, exist_ok=True)
     gap = export_onnx(network, folder / f"{name}.onnx", calibration["temperature"])
