@@ -1,4 +1,4 @@
-"""Find the Sentinel-2 band that a text names, as files, STAC items and back-ends spell it."""
+"""Find the Sentinel-2 band that a text of a file, STAC item or back-end names."""
 
 import re
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def find_labels(offered: Sequence[str]) -> dict[str, str]:
 
 
 def choose_labels(wanted: Sequence[str], offered: Sequence[str]) -> list[str | None]:
-    """Give the label in `offered` of each wanted band or label; None where there is none."""
+    """Give the label in `offered` of each wanted band or label, else None."""
     labels = find_labels(offered)
     return [band if band in offered else labels.get(band_name(band) or "") for band in wanted]
 
@@ -98,7 +98,10 @@ def are_numbered(texts: Sequence[str | None]) -> bool:
 
 
 def list_numbered(texts: Sequence[str | None]) -> list[int]:
-    """List the places, from 0, of the layers that need names; all where the texts do not only count them."""
+    """List the places, from 0, of the layers that need names.
+
+    They are all where the texts do not only count them.
+    """
     found = [place for place, text in enumerate(texts) if _find_number((text or "").strip().upper()) is not None]
     return found if are_numbered(texts) else [*range(len(texts))]
 

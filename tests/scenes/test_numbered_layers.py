@@ -129,7 +129,7 @@ def test_what_is_no_count(names):
 
 @pytest.mark.parametrize("others", [["cloud_prob"], [None], ["mask", "qa"]])
 @pytest.mark.parametrize("names", [NUMBERED[0], NUMBERED[1], NUMBERED[5]])
-def test_numbered_layers_beside_others_name_no_bands(tmp_path, brightness, names, others):
+def test_numbered_layers_next_to_others_name_no_bands(tmp_path, brightness, names, others):
     cube = numbers()
     values = np.concatenate([cube.values, np.ones((len(others), 16, 16), "uint16")])
     path = tmp_path / "scene.tif"
@@ -149,7 +149,7 @@ def test_numbered_layers_beside_others_name_no_bands(tmp_path, brightness, names
     assert (cloud_mask(labelled, bands=BANDS, **options).values == cloud_mask(cube, **options).values).all()
 
 
-def test_bands_of_landsat_beside_their_quality_name_no_bands():
+def test_bands_of_landsat_next_to_their_quality_name_no_bands():
     assert are_numbered(["SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B6", "SR_B7", "QA_PIXEL"])
 
 
