@@ -41,7 +41,7 @@ def cut(numbers: np.ndarray, side: int | None) -> Iterator[np.ndarray]:
 
 
 def raises_doubt(numbers: np.ndarray, bands: tuple[str, ...], level: str) -> bool:
-    """Tell whether numbers (band, y, x) said to be harmonised raise a doubt or error."""
+    """Tell whether numbers (band, y, x), said to be harmonised, raise an error."""
     flat = numbers.reshape(len(numbers), -1)
     seen = replace(compute_statistics(flat, bands, np.isfinite(flat).all(axis=0)), level=level)
     try:
@@ -52,7 +52,7 @@ def raises_doubt(numbers: np.ndarray, bands: tuple[str, ...], level: str) -> boo
 
 
 def count_doubts(patch: Patch, wanted: tuple[str, ...], side: int | None) -> Counter[str]:
-    """Count an image's pieces, and those that raise a false or right doubt."""
+    """Count the pieces of an image, and those that raise a doubt."""
     bands = tuple(band for band in wanted if band in patch.bands and np.isfinite(patch.stack([band])).any())
     counted: Counter[str] = Counter()
     if len(bands) < min(len(wanted), 10):

@@ -1,4 +1,4 @@
-"""Find the Sentinel-2 band that a text of a file, STAC item or back-end names."""
+"""Find the Sentinel-2 band that a file, STAC item or back-end names."""
 
 import re
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def find_labels(offered: Sequence[str]) -> dict[str, str]:
 
 
 def choose_labels(wanted: Sequence[str], offered: Sequence[str]) -> list[str | None]:
-    """Give the label in `offered` of each wanted band or label, else None."""
+    """Give the label in `offered` of each wanted band or label, or None."""
     labels = find_labels(offered)
     return [band if band in offered else labels.get(band_name(band) or "") for band in wanted]
 

@@ -54,8 +54,8 @@ def download(
 ) -> dict[str, Any]:  # fmt: skip
     """Fetch one file into `folder` and return its entry in the manifest.
 
-    key: what is half fetched is kept under the asset's name and this, and gone on with. check: raises a KappaMaskError
-    if the whole file is not what it should be; then the half is thrown away. progress: called as bytes come in.
+    key: a partial file is kept under the asset's name and this key, and resumed. check: raises a KappaMaskError if the
+    whole file is not what it should be; the file is then deleted. progress: called as bytes come in.
     Raises LinkError, openEO's and requests' errors, and OSError; the final name, which is the asset's, or that and the
     suffix of a GeoTIFF, appears only if all is right.
     """

@@ -54,8 +54,8 @@ def append_rest(
     """Request what is missing of the file `part`, and append it.
 
     A file that has changed since is fetched from its start, where the server marks it with a strong ETag or a date.
-    unmarked: go on with a part that no mark was stored for, because its content cannot have changed. largest: bytes
-    that the file may have; it must then say how many it has.
+    unmarked: continue a part without a stored mark, because its content cannot have changed. largest: bytes that the
+    file may have; it must then say how many it has.
     Raises CutError if less came than was promised, or another range than was asked for, and DownloadError for an answer
     that is no file; what `send` raises, and OSError, pass. What has arrived stays.
     """
@@ -92,7 +92,7 @@ def _first_byte(answer: Answer, part: Path, have: int) -> int:
         raise DownloadError(f"the answer is HTTP {answer.status}")
     if answer.status == BEYOND:  # nothing proves that the part is whole
         remove_part(part)
-        raise CutError("it ends before what is there of it")
+        raise CutError("the server's file is shorter than the part that is here")
     if not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
         remove_part(part)
         raise CutError("the answer is another range than was asked for")

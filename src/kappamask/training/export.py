@@ -1,7 +1,6 @@
 """Export a checkpoint to ONNX, with the measured facts of its model card."""
 
 import copy
-import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from torch import nn
 
 from kappamask.datasets import open_dataset
 from kappamask.files.atomic import atomic_write
+from kappamask.files.download import hash_file
 from kappamask.models import WeightsError
 from kappamask.training.architectures import Scores, build_network, count_multiply_adds
 from kappamask.training.calibration import calibrate
@@ -39,7 +39,6 @@ __all__ = [
     "collect_facts",
     "export_onnx",
     "find_commit",
-    "hash_file",
     "load_network",
     "measure_difference",
     "summarise_runs",
@@ -127,11 +126,6 @@ def measure_difference(scores: nn.Module, path: Path, stride: int) -> float:
             expected = scores(torch.from_numpy(image)).numpy()
         worst = max(worst, float(np.abs(session.run(["score"], {"image": image})[0] - expected).max()))
     return worst
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ __all__ = ["average_weights", "fold_batch_norm", "fold_gain", "round_weights", "
 def load_pretrained(network: nn.Module, path: Path, images: Tensor) -> None:
     """Load the weights of the ONNX file at `path` into `network`.
 
-    `export_onnx` wrote it, of the same architecture.
+    The file is one that `export_onnx` wrote, of the same architecture.
 
     Export folds every batch normalisation into its convolution. What it normalises by is measured again on `images`,
     float32 (n, 14, y, x), and undone by its scale and shift, so the network answers as the file does and a first
