@@ -1,7 +1,8 @@
 """Count doubts about the offset that real images raise: `python benchmarks/radiometry_doubts.py LABELLED`.
 
-LABELLED is the folder that `real_scenes.py label` writes; all of its images are harmonised. A doubt about the image as
-it is is false, one about the same plus 1000 is right. Prints the table of docs/design/0003-radiometry.md.
+LABELLED is the folder that `real_scenes.py label` writes; all of its images are harmonised. A doubt about an image as
+it is is false; one about the same plus 1000 (the offset left in) or less 1000 (taken away twice) is right. Prints the
+table of docs/design/0003-radiometry.md: of how many pieces, false doubts, and right ones of either kind.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def cut(numbers: np.ndarray, side: int | None) -> Iterator[np.ndarray]:
 
 
 def raises_doubt(numbers: np.ndarray, bands: tuple[str, ...], level: str) -> bool:
-    """Tell whether numbers (band, y, x) that are said to be harmonised raise a doubt or an error."""
+    """Tell whether numbers (band, y, x), said to be harmonised, raise an error."""
     flat = numbers.reshape(len(numbers), -1)
     seen = replace(compute_statistics(flat, bands, np.isfinite(flat).all(axis=0)), level=level)
     try:
@@ -51,7 +52,7 @@ def raises_doubt(numbers: np.ndarray, bands: tuple[str, ...], level: str) -> boo
 
 
 def count_doubts(patch: Patch, wanted: tuple[str, ...], side: int | None) -> Counter[str]:
-    """Count the pieces of an image, and those that raise a false and a right doubt."""
+    """Count the pieces of an image, and those that raise a doubt."""
     bands = tuple(band for band in wanted if band in patch.bands and np.isfinite(patch.stack([band])).any())
     counted: Counter[str] = Counter()
     if len(bands) < min(len(wanted), 10):
@@ -60,7 +61,8 @@ def count_doubts(patch: Patch, wanted: tuple[str, ...], side: int | None) -> Cou
         if np.isfinite(piece).all(axis=0).sum() >= MIN_PIXELS:
             counted["pieces"] += 1
             counted["false"] += raises_doubt(piece, bands, patch.level)
-            counted["right"] += raises_doubt(piece + OFFSET, bands, patch.level)
+            counted["left in"] += raises_doubt(piece + OFFSET, bands, patch.level)
+            counted["twice"] += raises_doubt(piece - OFFSET, bands, patch.level)
     return counted
 
 
@@ -73,7 +75,7 @@ def main(folder: Path) -> None:
         cells = []
         for side in PIECES:
             total = sum((count_doubts(patch, SUBSETS[name], side) for patch in patches), Counter())
-            cells.append(f"{total['false']} of {total['pieces']}, {total['right']}")
+            cells.append(f"{total['pieces']}: {total['false']}; {total['left in']}, {total['twice']}")
         print(f"| {'10 to 13' if name == '13' else ' '.join(SUBSETS[name])} | " + " | ".join(cells) + " |", flush=True)
 
 

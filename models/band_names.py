@@ -1,9 +1,18 @@
-"""Find the Sentinel-2 band that a text names, as files, STAC items and back-ends spell it."""
+"""Find the Sentinel-2 band that a file, STAC item or back-end names."""
 
 import re
 from collections.abc import Sequence
 
-__all__ = ["COMMON_NAMES", "are_numbered", "band_name", "band_names", "choose_labels", "find_labels", "has_number"]
+__all__ = [
+    "COMMON_NAMES",
+    "are_numbered",
+    "band_name",
+    "band_names",
+    "choose_labels",
+    "find_labels",
+    "has_number",
+    "list_numbered",
+]
 
 COMMON_NAMES = {
     "coastal": "B01", "blue": "B02", "green": "B03", "red": "B04", "rededge1": "B05", "rededge2": "B06",
@@ -15,9 +24,13 @@ plain `rededge` means three of them, and is left to the band's name."""
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
 _NUMBER = re.compile(r"(?:^|[^A-Z0-9])(?:B|BAND|LAYER)?[ _-]?(0|[1-9]\d*)$")
 """How programs that know no names number layers: 1, b1, band_1, Band 1, image_b1, SR_B1."""
+_COUNTER = re.compile(r"(?<![A-Z0-9])B(?:AND)?[ _-]?([1-9]\d?)(?![A-Z0-9])")
+"""The same within a text: b1_median, B1 (uint16)."""
+_SURE = re.compile(r"(?<![A-Z0-9])(?:B0[1-9]|B8A)(?![A-Z0-9])")
+"""Names of bands that no program gives by counting."""
 _METRES = re.compile(r"(?<!\d)(10|20|60) ?m$", re.IGNORECASE)
 """End of a label that tells the pixel's size, as in TOC-B02_10M."""
-_LANDSAT = re.compile(r"(?:^|[^A-Z0-9])SR_B\d$")
+_LANDSAT = re.compile(r"(?:^|[^A-Z0-9])SR_B\d(?![A-Z0-9])")
 
 
 def band_name(text: str | None) -> str | None:
@@ -51,7 +64,7 @@ def find_labels(offered: Sequence[str]) -> dict[str, str]:
 
 
 def choose_labels(wanted: Sequence[str], offered: Sequence[str]) -> list[str | None]:
-    """Give the label in `offered` of each wanted band or label; None where there is none."""
+    """Give the label in `offered` of each wanted band or label, or None."""
     labels = find_labels(offered)
     return [band if band in offered else labels.get(band_name(band) or "") for band in wanted]
 
@@ -69,12 +82,30 @@ def has_number(text: str) -> bool:
 def are_numbered(texts: Sequence[str | None]) -> bool:
     """Tell whether the texts of a scene's layers only count them.
 
-    b1, b2, b3 are three layers of any scene, so they name no band; B02 does, and so do B2, B3, B4. All bands of a
-    product have B8A among them. SR_B1 and the like are bands of Landsat.
+    b1, b2, b3 are three layers of any scene, so they name no band, also with other layers next to them (b1, b2, b3,
+    cloud) or more text (b1_median); B02 does, and so do B2, B3, B4. All bands of a product have B8A among them. SR_B1
+    and the like are bands of Landsat.
     """
     upper = [(text or "").strip().upper() for text in texts]
-    found = [int(match[1]) for text in upper if (match := _NUMBER.search(text))]
-    if not texts or len(found) < len(texts):
-        return False
-    counted = sorted(found) == [*range(min(found), min(found) + len(texts))] and min(found) <= 1
-    return counted or all(map(_LANDSAT.search, upper))
+    if any(map(_LANDSAT.search, upper)):
+        return True
+    found = [number for text in upper if (number := _find_number(text)) is not None]
+    counted = bool(found) and sorted(found) == [*range(min(found), min(found) + len(found))] and min(found) <= 1
+    if not counted or len(found) == len(upper):
+        return counted
+    is_named = any(_SURE.search(text) or text.lower() in COMMON_NAMES for text in upper)
+    return len(found) > 1 and not is_named
+
+
+def list_numbered(texts: Sequence[str | None]) -> list[int]:
+    """List the places, from 0, of the layers that need names.
+
+    They are all where the texts do not only count them.
+    """
+    found = [place for place, text in enumerate(texts) if _find_number((text or "").strip().upper()) is not None]
+    return found if are_numbered(texts) else [*range(len(texts))]
+
+
+def _find_number(text: str) -> int | None:
+    match = _COUNTER.search(text) or _NUMBER.search(text)
+    return int(match[1]) if match else None

@@ -1,4 +1,4 @@
-"""Class schemes of other cloud masks, conversion losses, and score thresholds.
+"""Class schemes of other cloud masks, and what a conversion loses.
 
 KappaMask's classes: 0 undefined, 1 clear, 2 cloud shadow, 3 semi-transparent cloud, 4 cloud, 5 missing.
 """

@@ -10,7 +10,7 @@ from typing import Any
 from kappamask.models import CubeError, ModelCard
 from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
 
-__all__ = ["chunk_arguments", "enlarge_extent", "overlap_for"]
+__all__ = ["chunk_arguments", "enlarge_extent", "resolve_overlap"]
 
 GRID = 60.0
 """Metres; a margin that is a multiple of the coarsest band's pixel leaves all grids in phase."""
@@ -73,12 +73,12 @@ def chunk_arguments(
 ) -> dict[str, Any]:
     """`size` and `overlap` of apply_neighborhood: square, one date at a time.
 
-    Left out, the overlap is the card's and what `cleaning` needs, and size what is left of the card's window.
+    Left out, the overlap is the card's and what `cleaning` needs, and size the card's window less two overlaps.
     Raises CubeError unless 0 < overlap <= size, and size and size + 2 * overlap are multiples of 16: otherwise
     back-ends shift the result, leave the overlap out, or shuffle once more; and if `cleaning` reaches farther than the
     overlap can be, so that chunks would not be cleaned as the whole image is.
     """
-    overlap = overlap_for(card, overlap, cleaning)
+    overlap = resolve_overlap(card, overlap, cleaning)
     size = card.window - 2 * overlap if size is None else size
     if not 0 < overlap <= size:
         raise CubeError(f"Chunks of {size} px with {overlap} px overlap: needed is 0 < overlap <= size.")
@@ -94,7 +94,7 @@ def chunk_arguments(
     return {"size": [*square(size), {"dimension": "t", "value": "P1D"}], "overlap": square(overlap)}
 
 
-def overlap_for(card: ModelCard, overlap: int | None, cleaning: Cleaning) -> int:
+def resolve_overlap(card: ModelCard, overlap: int | None, cleaning: Cleaning) -> int:
     """Return the overlap of chunks in pixels: `overlap`, or the card's and what `cleaning` needs.
 
     Raises CubeError, which says what can be had, if that does not fit in the card's window or is more than is given.

@@ -14,10 +14,10 @@ from kappamask.models.band_names import choose_labels, find_labels
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
-from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, overlap_for
+from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, resolve_overlap
 from kappamask.openeo_process.levels import check_level, resolve_level
 
-__all__ = ["chunk_arguments", "cloud_mask", "load", "make_udf", "unusable"]
+__all__ = ["chunk_arguments", "cloud_mask", "load", "make_udf", "unusable", "unusable_pixels"]
 
 CONTEXT_SCHEMA = 1
 TOP = 250
@@ -58,7 +58,7 @@ def load(
     labels = zip(wanted, choose_labels(wanted, offered), strict=True)
     cube = connection.load_collection(
         collection,
-        spatial_extent=enlarge_extent(area, overlap_for(card, overlap, read_cleaning(cleaning))),
+        spatial_extent=enlarge_extent(area, resolve_overlap(card, overlap, read_cleaning(cleaning))),
         temporal_extent=list(dates),
         bands=[label or band for band, label in labels],
         max_cloud_cover=max_cloud_cover,
@@ -95,7 +95,8 @@ def cloud_mask(
     radiometry: what the back-end serves; Copernicus Data Space serves "dn_harmonized".
     thresholds: class name to score, as {"cloud": 0.3}: taken where its score reaches that, and only there.
     scheme: class scheme of the mask, such as "SCL"; see `kappamask.udf.to_scheme`.
-    size, overlap: of the chunks in pixels; left out, the card's window. clip_to: area that is kept.
+    size, overlap: of the chunks in pixels; left out, together the card's window (see `chunk_arguments`).
+    clip_to: area that is kept.
     python: version of the UDF runtime, that of the dependency archive.
     package: hash that the archive must have (`kappamask.models.package`), or the job fails; left out, any will do.
     cleaning: buffer_m, min_object_m2, fill_holes_m2, shadow_length_m, sun, as for `kappamask.udf.clean`; the overlap is

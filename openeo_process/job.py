@@ -34,7 +34,7 @@ JOB_OPTIONS: dict[str, Any] = {
 """Every option whose default differs between back-ends; of memory, the least. python-memory limits *virtual* memory,
 of which a library reserves more than it uses, so it is disabled and Python's share is in memoryOverhead. A tile that
 could not be read is an error: the default of 0.1 would turn up to a tenth of them into nodata in silence.
-The shape of results is stated too; both are read."""
+The version of results is stated too; both versions can be read."""
 
 
 def job_options(archive: str | None = None, load: Load | None = None, **changes: Any) -> dict[str, Any]:

@@ -29,7 +29,7 @@ SHOWN = 20
 def check_backend(
     connection: openeo.Connection, collection: str, card: ModelCard, python: str, *, days: bool = False
 ) -> list[str]:
-    """Check that the back-end can run the graph; return its labels of the bands that the network takes.
+    """Check that the back-end can run the graph; return its labels of the network's bands.
 
     Listings are read to their last page. Raises JobError that lists all that the back-end lacks, or names a document
     that cannot be understood.
@@ -90,7 +90,7 @@ def _read_bands(connection: openeo.Connection, collection: str) -> tuple[str | N
 
 
 def _read_stac_bands(metadata: Any) -> list[str]:
-    """Read the bands that STAC 1.1 lists at the collection or its item assets, which openEO's client leaves out."""
+    """Read the bands that a STAC 1.1 collection, or its item assets, list."""
     items = metadata.get("item_assets", default={})
     assets = [one for one in items.values() if isinstance(one, Mapping)] if isinstance(items, Mapping) else []
     lists = [metadata.get("bands", default=[]), *(one.get("bands") or one.get("eo:bands") for one in assets)]

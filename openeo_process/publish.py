@@ -20,7 +20,7 @@ from kappamask.models import LEVEL_BANDS, JobError, ModelCard
 from kappamask.models.cleaning import MAX_BUFFER_M, PRODUCT_SIDE_M, Cleaning, read_cleaning
 from kappamask.models.hints import by_door
 from kappamask.openeo_process.archive import require_url
-from kappamask.openeo_process.chunks import chunk_arguments, overlap_for
+from kappamask.openeo_process.chunks import chunk_arguments, resolve_overlap
 from kappamask.openeo_process.graph import PYTHON, TOP, make_udf
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.job_options import largest_load
@@ -216,7 +216,7 @@ def _build_graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
     loaded = PGNode("load_collection", {**chosen, **extents})
     context: dict[str, Any] = {"schema": 1, "radiometry": "dn_harmonized", "buffer_m": {"from_parameter": "buffer"}}
     context |= {key: {"from_parameter": key} for key in ("level", "model", "scores")}
-    context["overlap"] = overlap_for(card, None, widest)
+    context["overlap"] = resolve_overlap(card, None, widest)
     code: dict[str, Any] = {"udf": make_udf(model=card, python=python).code, "runtime": "Python", "version": python}
     run = PGNode("run_udf", {"data": {"from_parameter": "data"}, **code, "context": context})
     chunks = chunk_arguments(card, cleaning=widest)

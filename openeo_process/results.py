@@ -32,7 +32,7 @@ GEOTIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 RASTERS = (*GEOTIFF, b"\x89HDF", b"CDF", b"\x89PNG", b"PK\x03\x04")
 """The same of netCDF 4 and 3, PNG, and zipped Zarr as well, in which masks can be asked for."""
 LONGEST = 120
-"""Characters of a name; file systems bear 255 bytes, and half-fetched files have more in their names."""
+"""Characters of a name; file systems allow 255 bytes, and partial files have longer names."""
 SHOWN = 5
 """Names of files listed in a message."""
 _DATE = re.compile(r"(?<!\d)(\d{4})(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -125,7 +125,7 @@ def collect_dates(files: Iterable[Path]) -> set[str]:
 def check_masks(files: Iterable[Path], job_id: str) -> None:
     """Raise NoMaskError unless there are GeoTIFFs, all with a date in their names.
 
-    A file without a suffix and with a date stands for a mask that did not come: GeoTIFFs have got a suffix.
+    A dated file without a suffix is no mask, but what came in place of one: every GeoTIFF was given a suffix.
     """
     files = list(files)
     undated = sorted(path.name for path in files if names_geotiff(path.name) and not find_date(path.name))

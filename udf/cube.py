@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import SENTINEL2_BANDS, CubeError, ModelCard
-from kappamask.models.band_names import are_numbered, band_name, band_names
+from kappamask.models.band_names import are_numbered, band_name, band_names, list_numbered
 from kappamask.models.hints import by_door, option
 
 __all__ = [
@@ -149,9 +149,13 @@ def _name_bands(cube: xr.DataArray, found: Sequence[str], labels: Sequence[str] 
             context='"bands": ["B02", …]',
         )
         raise CubeError(f"The cube's bands {what}: name all {cube.sizes['bands']} in order with {how}.")
-    if len(labels) != cube.sizes["bands"]:
+    names = [*(found or [""] * cube.sizes["bands"])]
+    unnamed = range(len(names)) if len(labels) == len(names) else list_numbered(names)
+    if len(labels) != len(unnamed):
         raise CubeError(f"{len(labels)} labels were given for {cube.sizes['bands']} bands.")
-    return [band_name(label) or label for label in labels]
+    for place, label in zip(unnamed, labels, strict=True):
+        names[place] = band_name(label) or label
+    return names
 
 
 def select_bands(cube: xr.DataArray, bands: Sequence[str]) -> xr.DataArray:

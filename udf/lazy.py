@@ -96,7 +96,7 @@ def _import_dask() -> tuple[Any, Any]:
 def list_blocks(values: Any) -> tuple[list[slice], list[slice]]:
     """Divide a dask array (band, y, x) into rows and columns along its chunks.
 
-    Low and wide chunks stay so.
+    Chunks that are wide and low keep their shape.
     """
     _, rows, columns = values.chunks
     across = _merge_chunks(columns, BLOCK_SIDE_PX)
@@ -124,7 +124,7 @@ def compute_block(values: Any, y: slice, x: slice) -> NDArray[Any]:
 def sample_statistics(values: Any, spec: InputSpec) -> PixelStatistics:
     """Compute statistics of a few blocks of a dask array (band, y, x), spread evenly.
 
-    If none of their pixels is valid, it is that of the first block that has some.
+    If none of their pixels is valid, the first block with a valid pixel is used.
     """
     rows, columns = list_blocks(values)
     chosen = [*product(_pick_evenly(rows), _pick_evenly(columns))]

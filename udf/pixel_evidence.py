@@ -31,8 +31,9 @@ EIGHT_BIT_P99 = 300.0
 INFERRED_P99 = 1000.0
 """Pixels alone do not tell dark water from numbers of another scale, 1000 for a reflectance of 1: reflectance 0.1."""
 AIR_P1, AIR_P99 = 300.0, 1500.0
-"""Of Level-1C 1 % of B02 is never below the first, for air alone sends 0.05, and images that dark are below the second:
-1000 for a reflectance of 1. The lowest of 119 real images is 704."""
+"""Digital numbers of Level-1C with 1000 for a reflectance of 1 have a 1 % percentile of B02 below the first, and a 99 %
+percentile of all bands below the second. Others have not, for air alone sends 500; of 119 real images the lowest is
+704."""
 MIN_AIR = 0.005
 """Of Level-1C, which sees 0.05 of air, 1 % of B02 is never below, whatever the ground."""
 CLIPPED_DARK = 0.0011
@@ -108,7 +109,7 @@ def _against_dark_air(mode: str, seen: PixelStatistics) -> Contradiction | None:
     looks_like = "dn_harmonized" if mode == "dn_offset" else OFFSET_TAKEN_TWICE
     blue = dict(seen.band_p1).get("B02", nan)
     if blue * scale + offset < MIN_AIR:
-        why = f"1 % of B02 are below {blue:.4g}, and air alone sends a reflectance of 0.05 in Level-1C"
+        why = f"1 % of the pixels of B02 are below {blue:.4g}, and air alone sends a reflectance of 0.05 in Level-1C"
         return Contradiction(looks_like, why, certain=False)
     return None
 
@@ -155,7 +156,7 @@ def find_other_scale(mode: str, seen: PixelStatistics) -> Contradiction | None:
         return Contradiction(OTHER_SCALE, f"99 % of them are below {seen.p99:.4g}, a reflectance of 0.03", False)
     blue = dict(seen.band_p1).get("B02", nan)
     if seen.level == "L1C" and seen.p99 < AIR_P99 and 0 < blue < AIR_P1:
-        why = f"1 % of B02 are below {blue:.4g}, and air alone sends 500"
+        why = f"1 % of the pixels of B02 are below {blue:.4g}, and air alone sends 500"
         return Contradiction(OTHER_SCALE, why, certain=False)
     if BRIGHTEST_P99 < seen.p99 < SATURATED:
         return Contradiction(OTHER_SCALE, f"1 % of them exceed {seen.p99:.4g}, a reflectance of 2.5", False)

@@ -23,7 +23,7 @@ REFLECTANCE_MEDIAN = 3.0
 MIN_WITH_OFFSET = 900.0
 """With the offset of 1000, hardly any number is below 900: reflectance -0.01."""
 MIN_DARK_WITH_OFFSET = 800.0
-"""With the offset the same percentile, as digital number, is never below this: `MIN_DARK`."""
+"""5 % percentile of the dark bands with the offset, as digital number; it is never below: `MIN_DARK`, + 1000."""
 MIN_PIXELS = 256
 """Fewer valid pixels than this prove nothing."""
 CIRRUS_OFFSET = (950.0, 1100.0)

@@ -148,8 +148,8 @@ def _is_map_axis(cube: xr.DataArray, axis: str) -> bool:
     steps = np.diff(values)
     if (steps > 0).any() and (steps < 0).any():
         raise CubeError(
-            f"The coordinate {axis} goes to and fro, so that neighbours in the cube are none on the ground: order it "
-            f"with cube.sortby('{axis}')."
+            f"The coordinate {axis} goes up and down, so neighbouring pixels are not neighbours on the ground: "
+            f"order it with cube.sortby('{axis}')."
         )
     counted = values[0] in (0.0, 0.5, 1.0) and bool((steps == 1).all())
     return bool((steps > 0).all() or (steps < 0).all()) and not counted

@@ -41,6 +41,7 @@ def _is_clipped_cloud(decision: Decision, seen: PixelStatistics) -> bool:
 
 
 def say(mode: str) -> str:
+    """Write how `mode` is given: a flag, a parameter or a key."""
     return option("radiometry", mode)
 
 

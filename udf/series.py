@@ -22,8 +22,8 @@ READING = ("radiometry", RADIOMETRY_REASON, RADIOMETRY_SOURCE, "collection", "pr
 RADIOMETRY_FACTS = (*READING, "level", "_FillValue")
 """Attributes that decide how numbers are read."""
 SHIFT = (0.05, 0.15)
-"""So much higher, as reflectance, is the 1 % percentile of each band of a date that alone has the offset: 0.1, and
-what the ground adds."""
+"""The 1 % percentile of each band, as reflectance, is higher by this much on a date that alone has the offset: 0.1,
+more or less what the ground changes."""
 
 
 def add_scene_facts(cube: xr.DataArray) -> xr.DataArray:
@@ -94,7 +94,7 @@ def _check_attributes(cube: xr.DataArray, facts: dict[str, Any], decided: Collec
             raise CubeError(
                 f"The cube's attribute '{key}' is {cube.attrs[key]!r}, its coordinate '{SCENE_FACTS}' says "
                 f"{facts[key]!r}: say {how}, or leave the wrong one out (del cube.attrs['{key}'], or "
-                f"cube.drop_vars('{SCENE_FACTS}')); joined with combine_attrs='drop_conflicts', dates have no such."
+                f"cube.drop_vars('{SCENE_FACTS}')); joined with combine_attrs='drop_conflicts', dates lack it."
             )
 
 

@@ -230,7 +230,7 @@ def _iter_pieces(
 
 
 def _plan_threads(values: Any, spec: InputSpec, windows: int) -> tuple[int, InputSpec]:
-    """Return how many windows run at a time, and the spec with the threads of each."""
+    """Return how many windows run at a time, and the threads of each."""
     tallest = max(row.stop - row.start for row in list_blocks(values)[0])
     if not spec.uses_local_window or tallest * values[:, :1].nbytes > MAX_ROW_BYTES:
         return 1, spec

@@ -60,9 +60,8 @@ class Span(NamedTuple):
 def plan_windows(length: int, size: int, overlap: int, stride: int = 1) -> list[Span]:
     """Lay windows along an axis of `length` pixels.
 
-    It is a single one if the axis is not longer than `size`.
-
-    No window is larger than `size`, and each is a multiple of `stride`, as `size` is.
+    An axis no longer than `size` gets one window. No window is larger than `size`, and each is a multiple of `stride`,
+    as `size` is.
     """
     if length <= size:
         return [Span(0, np.ones(length, dtype=np.float32))]

@@ -22,7 +22,7 @@ GRID = 60
 VERTEX = 0.05
 """Degrees between vertices that are added before edges are projected: 5 km, which bends by less than a metre."""
 MAX_CELLS = 20_000
-"""Of an area: more would take minutes to lay, and nobody means them."""
+"""Of an area: more would take minutes to lay, and so many are surely a mistake."""
 SPECIAL = (
     (56.0, 64.0, ((0.0, 3.0, 31), (3.0, 12.0, 32))),
     (72.0, 84.0, ((0.0, 9.0, 31), (9.0, 21.0, 33), (21.0, 33.0, 35), (33.0, 42.0, 37))),

@@ -54,8 +54,8 @@ def download(
 ) -> dict[str, Any]:  # fmt: skip
     """Fetch one file into `folder` and return its entry in the manifest.
 
-    key: what is half fetched is kept under the asset's name and this, and gone on with. check: raises a KappaMaskError
-    if the whole file is not what it should be; then the half is thrown away. progress: called as bytes come in.
+    key: a partial file is kept under the asset's name and this key, and resumed. check: raises a KappaMaskError if the
+    whole file is not what it should be; the file is then deleted. progress: called as bytes come in.
     Raises LinkError, openEO's and requests' errors, and OSError; the final name, which is the asset's, or that and the
     suffix of a GeoTIFF, appears only if all is right.
     """
@@ -65,7 +65,7 @@ def download(
         try:  # the key is that of the job, whose results do not change
             append_rest(partial(_send, connection, asset), half, unmarked=True, show=lambda *_: progress())
         except DownloadError as error:
-            raise LinkError(f"{asset.name} cannot be had: {error}") from error
+            raise LinkError(f"{asset.name} cannot be fetched: {error}") from error
     size = half.stat().st_size
     try:
         if asset.size not in (None, size):
@@ -90,7 +90,7 @@ def _send(connection: openeo.Connection, asset: Asset, headers: dict[str, str]) 
     with connection.get(asset.href, headers=headers, stream=True, check_error=False) as response:
         status = response.status_code
         if status in TRANSIENT_STATUS:  # the link is all right, and the message is to show no secret address
-            why = f"{asset.name} cannot be had now: HTTP {status}"
+            why = f"{asset.name} cannot be fetched now: HTTP {status}"
             raise OpenEoApiPlainError(message=why, http_status_code=status, error_message=why)
         yield Answer(status, response.headers, response.iter_content(PIECE))
 

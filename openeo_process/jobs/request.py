@@ -13,7 +13,7 @@ from kappamask.models import ModelCard, card_digest
 from kappamask.models.cleaning import PIXEL_M, read_cleaning
 from kappamask.models.package import package_files, package_hash
 from kappamask.models.schemes import KAPPAMASK
-from kappamask.openeo_process.chunks import overlap_for
+from kappamask.openeo_process.chunks import resolve_overlap
 from kappamask.openeo_process.graph import cloud_mask, load
 from kappamask.openeo_process.job import job_options
 from kappamask.openeo_process.job_options import Load
@@ -70,7 +70,7 @@ class Request:
     @property
     def overlap(self) -> int:
         """Pixels that chunks have of their neighbours."""
-        return overlap_for(self.card, None, read_cleaning(dict(self.cleaning)))
+        return resolve_overlap(self.card, None, read_cleaning(dict(self.cleaning)))
 
     @property
     def package(self) -> str | None:

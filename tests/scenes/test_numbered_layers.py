@@ -25,6 +25,8 @@ NUMBERED = [
     ["SR_B1", "SR_B2", "SR_B3", "SR_B4"],
     ["SR_B2", "SR_B3", "SR_B4", "SR_B5"],
     ["1", "2", "3", "4"],
+    ["b1_median", "b2_median", "b3_median", "b4_median"],
+    ["B1 uint16", "B2 uint16", "B3 uint16", "B4 uint16"],
 ]
 NAMED = [["B2", "B3", "B4", "B8"], ["blue", "green", "red", "nir"], ["Blue", "GREEN", "red", "nir"]]
 
@@ -113,6 +115,9 @@ def test_a_udf_takes_the_names_of_its_context():
         ["B10"],
         ["B01", "B02", "B03"],
         ["b1", "mask"],
+        ["B1_mean", *(f"B{i}_mean" for i in range(2, 9)), "B8A_mean", "cloud"],
+        ["B2", "B3", "B4", "B8", "QA60"],
+        ["1", "2", "blue"],
         [None],
         [],
     ],
@@ -120,6 +125,32 @@ def test_a_udf_takes_the_names_of_its_context():
 def test_what_is_no_count(names):
     assert not are_numbered(names)
     assert len(band_names(names)) == len(names)
+
+
+@pytest.mark.parametrize("others", [["cloud_prob"], [None], ["mask", "qa"]])
+@pytest.mark.parametrize("names", [NUMBERED[0], NUMBERED[1], NUMBERED[5]])
+def test_numbered_layers_next_to_others_name_no_bands(tmp_path, brightness, names, others):
+    cube = numbers()
+    values = np.concatenate([cube.values, np.ones((len(others), 16, 16), "uint16")])
+    path = tmp_path / "scene.tif"
+    place = {"transform": from_origin(5e5, 5e6, 10, 10), "crs": "EPSG:32631"}
+    with rasterio.open(path, "w", count=len(values), height=16, width=16, dtype="uint16", **place) as file:
+        file.write(values)
+        file.descriptions = (*names, *others)
+    with pytest.raises(SceneError, match=r"only numbers .*name all 4 in order"):
+        open_scene(path)
+    read = open_scene(path, bands=BANDS)
+    assert read.bands.values.tolist() == BANDS
+    assert (read.values == cube.values).all()
+    labelled = xr.DataArray(values, dims=cube.dims, coords={"bands": [*names, *map(str, others)]})
+    options = {"model": brightness, "level": "L1C"}
+    with pytest.raises(CubeError, match="only numbered"):
+        cloud_mask(labelled, **options)
+    assert (cloud_mask(labelled, bands=BANDS, **options).values == cloud_mask(cube, **options).values).all()
+
+
+def test_bands_of_landsat_next_to_their_quality_name_no_bands():
+    assert are_numbered(["SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B6", "SR_B7", "QA_PIXEL"])
 
 
 def test_bands_in_one_word_are_not_read_letter_by_letter(tmp_path):

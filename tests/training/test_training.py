@@ -1,6 +1,7 @@
 """The trainer on tiny tiles: one step, an interrupted run, the exported network."""
 
 import math
+import zlib
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -28,7 +29,7 @@ from kappamask.training.simulator.paint import ONLY_B10, paint_clouds
 from kappamask.training.simulator.spectra import B10, BANDS, MEAN, STD
 from kappamask.training.state import Plan, compute_loss, create_state
 from kappamask.training.train import open_batches, prefetch_batches, train, train_step
-from kappamask.training.weights import shift_class_odds
+from kappamask.training.weights import fold_batch_norm, round_weights, shift_class_odds
 
 
 @pytest.fixture
@@ -310,6 +311,21 @@ def test_the_odds_of_the_named_classes_alone_are_raised(name: str) -> None:
         shift_class_odds(network, {"haze": 2.0})
 
 
+def test_rounded_weights_compress_to_half_and_give_the_same_scores(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, image = fold_batch_norm(normalised_network(0)), torch.randn(1, 14, 64, 64)
+    with torch.no_grad():
+        before = network(image).softmax(1)
+        after = round_weights(network)(image).softmax(1)
+    torch.testing.assert_close(after, before, atol=5e-3, rtol=0)
+    export_onnx(network, tmp_path / "rounded.onnx")
+    written = (tmp_path / "rounded.onnx").read_bytes()
+    assert len(zlib.compress(written)) < 0.6 * len(written)
+    next(network.parameters()).data[0, 0] = 1e5
+    with pytest.raises(ValueError, match="65504"):
+        round_weights(network)
+
+
 def test_the_mean_of_one_network_is_that_network(tmp_path: Path) -> None:
     network, image = normalised_network(0), torch.randn(2, 14, 64, 64)
     torch.save({"averaged": network.state_dict(), "step": 7}, tmp_path / "a.pt")
@@ -367,7 +383,23 @@ def test_relief_of_closed_cloud_varies_and_other_scenes_stay() -> None:
     assert min(augmentation.vary_relief(closed, rng).scene.min() for _ in range(20)) >= scene.mean() / 2 - 0.01
 
 
-def test_a_quarter_of_the_samples_have_the_wrong_level() -> None:
+def test_some_labelled_samples_are_seen_through_haze_and_keep_their_classes() -> None:
+    rng = np.random.default_rng(4)
+    dark = np.full((13, 8, 8), 0.02, np.float32)
+    dark[BANDS.index("B10")] = 0.001
+    sets = np.full((8, 8), class_sets.CLEAR, np.uint8)
+    found = [augmentation.add_aerosol(samples.Sample(dark, sets, sets), rng) for _ in range(400)]
+    hazy = [one.scene[:, 0, 0] for one in found if one.scene is not dark]
+    assert len(hazy) / 400 == pytest.approx(augmentation.HAZE_SHARE, abs=0.06)
+    assert all((one.sets == class_sets.CLEAR).all() for one in found)
+    assert min(light[1] for light in hazy) > 0.02 and max(light[BANDS.index("B10")] for light in hazy) <= 0.001
+    slopes = [(light[1] - 0.02) / (light[11] - 0.02) for light in hazy]
+    assert min(slopes) < 1.2 and max(slopes) > 3, "from grey to blue"
+    surface = samples.Sample(dark, sets, sets, "L2A")
+    assert all(augmentation.add_aerosol(surface, rng) is surface for _ in range(50))
+
+
+def test_some_of_the_samples_have_the_wrong_level() -> None:
     rng = np.random.default_rng(5)
     for level in augmentation.LEVELS:
         wrong = np.mean([augmentation.draw_level(level, rng) != level for _ in range(2000)])

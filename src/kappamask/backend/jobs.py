@@ -22,7 +22,7 @@ __all__ = ["Jobs", "check_options", "describe_job"]
 
 log = logging.getLogger(__name__)
 DAMAGE = (JobError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What reading records raises that are no records: a job's UDF can write into the job's folder."""
+"""Errors that reading a damaged record may raise: a job's UDF can write into the job's folder."""
 _ID = re.compile(r"j-[0-9a-f]{1,64}")
 _OFFSET = re.compile(r"[0-9]{1,18}")
 """Ids of log entries: line numbers."""
@@ -79,7 +79,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         try:
             spec = folder.spec()
         except DAMAGE as error:  # nobody can say whose job it is
-            log.warning("Job %s is left out, for its record spec.json is damaged: %s", job_id, error)
+            log.warning("Job %s is left out, because its record spec.json is damaged: %s", job_id, error)
             raise JobNotFoundException(job_id) from error
         if spec.user != user_id or spec.synchronous:
             raise JobNotFoundException(job_id)

@@ -97,7 +97,7 @@ class Runner:
             self._output[folder.path.name] = Output(process)
 
     def wait(self, folder: JobFolder) -> None:
-        """Until the job's process has ended."""
+        """Wait until the job's process has ended."""
         process = self._running.get(folder.path.name)
         if process:
             process.wait()

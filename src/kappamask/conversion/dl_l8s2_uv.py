@@ -5,7 +5,6 @@ MIT licence. Its bands are reflectance of Level-1C; the first layer, frozen, tak
 `normalization` in the two published files, and `normalization_cloud` by the repository's code.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from kappamask.conversion.cards import TASK, build_item, describe_input, describ
 from kappamask.conversion.keras_file import Layer, read_layers
 from kappamask.conversion.official_architectures import Architecture
 from kappamask.conversion.onnx_graph import Convolution, Graph, Norm, WeightReader, to_onnx_kernel
+from kappamask.files.download import hash_file
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.errors import ConversionError
 
@@ -62,7 +62,7 @@ def convert_weights(weights: Path, level: str) -> tuple[bytes, dict[str, Any]]:
         raise ConversionError(f"{NAME} is for {LEVEL} only, not {level}.")
     layers = _rename_scaling(read_layers(weights))
     bands, reader, graph = _choose_bands(weights.name, layers), WeightReader(weights.name, layers, LAYERS), Graph()
-    source = hashlib.sha256(weights.read_bytes()).hexdigest()
+    source = hash_file(weights)
     facts = {"source_sha256": source, "architecture": NAME, "level": LEVEL, "head": HEAD}
     data = graph.model(add_network(graph, reader, len(bands)), len(bands), len(OUTPUT_CODES), facts).SerializeToString()
     return data, build_item(f"{NAME}-{len(bands)}b", _build_properties(bands, source), data)

@@ -4,7 +4,6 @@ Conversion writes a folder with `model.onnx` and `card.json`, of KappaZeta's wei
 pinned by its hash, converted and kept.
 """
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +15,7 @@ from kappamask.conversion.keras_file import read_layers
 from kappamask.conversion.official_architectures import CLASSES, DEEPLAB, UNET, Architecture
 from kappamask.conversion.onnx_graph import Graph, WeightReader
 from kappamask.files.atomic import atomic_write
-from kappamask.files.download import Show, download
+from kappamask.files.download import Show, download, hash_file
 from kappamask.files.untrusted import parse_json
 from kappamask.models import CACHE, ModelCard, load_card
 from kappamask.models.catalog import OFFICIAL_NETWORKS
@@ -49,7 +48,7 @@ def convert(weights: Path, architecture: str, level: str, folder: Path, *, plain
     release, built = OFFICIAL[architecture, level], ARCHITECTURES[architecture]
     reader, graph = WeightReader(weights.name, read_layers(weights), built.layers), Graph(plain=plain)
     scores = built.add_network(graph, reader, len(release.bands))
-    source = hashlib.sha256(weights.read_bytes()).hexdigest()
+    source = hash_file(weights)
     facts = {"source_sha256": source, "architecture": architecture, "level": level, "head": built.head}
     data = graph.model(scores, len(release.bands), CLASSES, facts).SerializeToString()
     return _write_files(folder, data, write_document(data, architecture, level, release, built, source))
@@ -123,7 +122,7 @@ def _check_pin(pins: Path, name: str, file: Path) -> dict[str, str]:
         known: dict[str, str] = dict(parse_json(pins.read_bytes())) if pins.exists() else {}
     except (ValueError, TypeError) as error:
         raise ConversionError(f"{pins} cannot be read ({error}); delete it, and fetch the network again.") from error
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    found = hash_file(file)
     if known.setdefault(name, found) != found:
         raise ConversionError(
             f"{name} has changed: its sha256 is {found}, at first it was {known[name]}. If that is right, delete its "

@@ -112,7 +112,7 @@ def label_by_teacher(scene: Planes, teachers: tuple[Plane, Plane], limits: Limit
 def label_by_outline(scene: Planes, codes: Plane, teachers: tuple[Plane, Plane], limits: Limits) -> Sets:
     """Label a scene with coarse outlines where outline and both networks agree.
 
-    Cloud and clear ground.
+    Only cloud and clear ground are labelled.
 
     codes: 4 cloud of either kind, 1 anything else, shadow as well, for which the networks are believed.
     """
@@ -123,7 +123,7 @@ def label_by_outline(scene: Planes, codes: Plane, teachers: tuple[Plane, Plane],
 def label_by_difference(scene: Planes, ground: Planes, *, shadow: bool = True) -> Sets:
     """Label a date of a series by its difference from clear `ground` (13, y, x).
 
-    That is the median of near clear dates.
+    `ground` is the median of clear dates close in time.
     """
     added = ndimage.median_filter(_get_band(scene, "B02") - _get_band(ground, "B02"), 3)
     kept = [_get_band(scene, band) / _get_band(ground, band) for band in ("B08", "B11")]
@@ -174,7 +174,7 @@ def label_cirrus(scene: Planes, sets: Sets) -> Labels:
 def find_snow(scene: Planes) -> Mask:
     """Find snow and ice (y, x): NDSI above 0.4 and B03 above 0.15.
 
-    Nowhere where B11 is absent.
+    Without B11 nothing is snow.
     """
     green, infrared = _get_band(scene, "B03"), _get_band(scene, "B11")
     return np.asarray(((green - infrared) / (green + infrared + 1e-6) > 0.4) & (green > 0.15))

@@ -1,6 +1,6 @@
 """Strata of scenes by cloud cover and land cover.
 
-By colour is an approximation, with limits that others published for one sensor each; towns it cannot tell at all.
+Land cover by colour is an approximation; its limits were published for one sensor each. Colour does not tell towns.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -45,10 +45,7 @@ STRATA = tuple(dict.fromkeys([*CLOUDS, MIXED, *GROUNDS]))
 
 
 class LandCover:
-    """A kind of ground by its colour.
-
-    The bands that it takes, and the rule (band -> reflectance) -> bool.
-    """
+    """A kind of ground by its colour: bands, and a rule on reflectance by band."""
 
     def __init__(self, bands: str, rule: Callable[[Planes], NDArray[np.bool_]]) -> None:
         self.bands, self.rule = tuple(bands.split()), rule
@@ -112,7 +109,8 @@ COLOURS: Final = {
 def find_land_cover(patch: Patch) -> frozenset[str]:
     """Return the strata of `datasets.patch.GROUNDS` of a patch: several, or none.
 
-    What the data set says counts; of the others a patch is, if `ENOUGH` of its clear pixels have that colour.
+    What the data set states counts. A stratum that it does not state holds where at least `ENOUGH` of the patch's clear
+    pixels have its colour.
     """
     tagged = {name for name, is_so in patch.tags.items() if is_so}
     asked = {name: colour for name, colour in COLOURS.items() if name not in patch.tags}
@@ -150,7 +148,7 @@ def score_strata(
 ) -> dict[str, dict[str, Any]]:
     """Return counts and scores of each stratum that occurs.
 
-    `scenes`, `groups`, `dice` by `view`, and of cloud of any kind `false` and `missed`.
+    Keys: `scenes`, `groups`, `dice` by the classes of `view`, and `false` and `missed` of cloud of any kind.
 
     scenes: name -> counts (4, 5). grounds: name -> its strata by ground. groups: name -> its product or place.
     dice: of the classes that the truth has there, and `all`, their mean. false: share of the pixels without cloud that
@@ -191,7 +189,4 @@ def _compute_errors(pooled: Counts, predicts: Collection[int]) -> dict[str, floa
 
 # Earlier names, which the documentation showed.
 grounds = find_land_cover
-
-
-# Earlier names, which the documentation showed.
 strata = score_strata

@@ -20,13 +20,13 @@ from kappamask.models import JobError, SceneError
 __all__ = ["MAX_ARCHIVE_BYTES", "Member", "Source", "copy_limited", "list_members", "read_bytes", "unpack"]
 
 MAX_PRODUCT_FILES: Final = 20_000
-"""Entries that are believed: a product of one tile has some 150, one of the old layout, of 15 tiles, some 1500."""
+"""Entries that are accepted: a product of one tile has some 150, one of the old layout, of 15 tiles, some 1500."""
 MAX_PRODUCT_FILE_BYTES: Final = 2**31
-"""Bytes of one file, unpacked, that are believed: a 10 m band has up to 150 MB."""
+"""Bytes of one file, unpacked, that are accepted: a 10 m band has up to 150 MB."""
 SWOLLEN: Final = 100
 """Times a file may be larger than it is packed: JPEG 2000 is packed already and hardly shrinks, XML 20 times."""
 SMALL: Final = 2**24
-"""Bytes below which that is not asked."""
+"""Bytes; smaller files may grow by any factor."""
 METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """What GDAL can unpack."""
 DRIVE: Final = re.compile(r"[A-Za-z]:")

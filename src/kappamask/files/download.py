@@ -39,7 +39,7 @@ class Answer:
     status: int
     """Of HTTP."""
     headers: Any
-    """With `get`, whatever the case of a name."""
+    """A mapping whose `get` ignores the case of names."""
     pieces: Iterable[bytes]
     """The content, not read yet."""
 
@@ -54,8 +54,8 @@ def append_rest(
     """Request what is missing of the file `part`, and append it.
 
     A file that has changed since is fetched from its start, where the server marks it with a strong ETag or a date.
-    unmarked: go on with a part that no mark was stored for, because its content cannot have changed. largest: bytes
-    that the file may have; it must then say how many it has.
+    unmarked: continue a part without a stored mark, because its content cannot have changed. largest: bytes that the
+    file may have; it must then say how many it has.
     Raises CutError if less came than was promised, or another range than was asked for, and DownloadError for an answer
     that is no file; what `send` raises, and OSError, pass. What has arrived stays.
     """
@@ -92,7 +92,7 @@ def _first_byte(answer: Answer, part: Path, have: int) -> int:
         raise DownloadError(f"the answer is HTTP {answer.status}")
     if answer.status == BEYOND:  # nothing proves that the part is whole
         remove_part(part)
-        raise CutError("it ends before what is there of it")
+        raise CutError("the server's file is shorter than the part that is here")
     if not str(answer.headers.get("Content-Range", "")).startswith(f"bytes {have}-"):
         remove_part(part)
         raise CutError("the answer is another range than was asked for")
@@ -153,7 +153,7 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
         except CutError as error:
             failed = str(error)
         except DownloadError as error:
-            raise DownloadError(f"{redact(url)} cannot be had: {error}.") from error
+            raise DownloadError(f"{redact(url)} cannot be fetched: {error}.") from error
         except (URLError, OSError) as error:
             failed = str(getattr(error, "reason", error))
         else:
@@ -161,7 +161,7 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
             remove_part(part)
             return
     raise DownloadError(
-        f"{redact(url)} cannot be had: {failed}, {TRIES} times; try again, it will go on where it stopped."
+        f"{redact(url)} cannot be fetched after {TRIES} tries: {failed}. Run it again to go on where it stopped."
     )
 
 

@@ -14,7 +14,7 @@ __all__ = [
     "band_name",
     "band_names",
     "check_list",
-    "choose",
+    "choose_bands",
     "normalise",
     "parse_baseline",
     "parse_tile",
@@ -67,7 +67,7 @@ def require_all_bands(product: str, have: Sequence[str], level: str | None) -> l
     return list(have)
 
 
-def choose(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:
+def choose_bands(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:
     """Choose the labels to read, in order: `wanted` if given, else all.
 
     Raises SceneError if the scene names a band twice, or lacks one that is wanted.

@@ -20,7 +20,7 @@ from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.xarray_interop import align_mask, compute_mask, restore_dims, select_provenance, to_canonical_dims
 from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
-__all__ = ["NONE", "REACH", "choose", "make_composite"]
+__all__ = ["NONE", "REACH", "choose_dates", "make_composite"]
 
 da: Any = dask.array  # its annotations are partial
 NONE = -1
@@ -35,12 +35,12 @@ SECONDS = {"units": "seconds since 1970-01-01", "dtype": "float64"}
 """How dates are written to a file: a lazy one cannot be asked for its first date."""
 
 
-def choose(mask: xr.DataArray, classes: Sequence[str], order: Sequence[int], reach_m: float) -> xr.DataArray:
+def choose_dates(mask: xr.DataArray, classes: Sequence[str], order: Sequence[int], reach_m: float) -> xr.DataArray:
     """Choose the best date of each pixel, and count its clear dates.
 
     mask: (t, y, x). classes: what is not clear, besides undefined and missing pixels. order: numbers of the dates, the
-    preferred first. reach_m: metres up to which a date is the better the farther a pixel is from `classes` on it; of
-    equals the first in `order` counts.
+    preferred first. reach_m: up to this distance in metres, a date is better the farther its pixel is from `classes`;
+    of equals the first in `order` counts.
 
     Returns int16 (2, y, x): number, times. Lazy if the mask is; equal block by block, for blocks overlap by `reach_m`.
     """
@@ -128,7 +128,7 @@ def make_composite(
     series of whole products needs less memory with masks from files.
 
     Example, of the last clear pixels of a series, and how old they are:
-        >>> made = composite(cube, method="newest", level="L2A")
+        >>> made = make_composite(cube, method="newest", level="L2A")
         >>> age = cube.t.max() - made.date
         >>> age.dims, made.composite.dtype.name
         (('y', 'x'), 'float32')
@@ -144,7 +144,7 @@ def make_composite(
     codes = align_mask(compute_mask(data, **options) if mask is None else mask, named)
     if "t" not in codes.dims:
         raise CubeError("A composite needs a mask of each date, dims (t, y, x); this mask has no dates.")
-    chosen = choose(codes, classes, _order_dates(named, method, target), reach_m if method == "best" else 0.0)
+    chosen = choose_dates(codes, classes, _order_dates(named, method, target), reach_m if method == "best" else 0.0)
     number, times = chosen.isel(which=0), chosen.isel(which=1)
     if method == "median":
         made = _compose_block(named, lambda layer: _median_of_dates(layer, find_hidden(codes, classes)))

@@ -12,6 +12,7 @@ from kappamask.datasets import class_sets
 from kappamask.training.model_card import SUBSTITUTES
 from kappamask.training.samples import Sample
 from kappamask.training.simulator.spectra import B02, B09, B8A, B10, B11, BANDS, MEAN, STD, FloatArray, to_surface
+from kappamask.training.simulator.tiles import compute_haze
 
 __all__ = [
     "FILL",
@@ -25,6 +26,7 @@ __all__ = [
     "SNOW_B02",
     "SNOW_B11",
     "UNLIT",
+    "add_aerosol",
     "draw_air",
     "draw_bands",
     "draw_dry_light",
@@ -70,7 +72,7 @@ L2A_SHARE, NODATA_SHARE = 0.34, 0.08
 #: Share of the samples whose level is given wrong. Few real L2A images have labelled shadows, and the network took the
 #: level for a sign that there are none: minicubes (portugal, four bands) had a shadow dice of 0.41 given as L2A, and of
 #: 0.61 given as L1C.
-WRONG_LEVEL = 0.25
+WRONG_LEVEL = 0.1
 #: Share of the samples with B10 that are seen through dry air, as over deserts, high and polar land, and the share of
 #: the ground's light that reaches B10 then: of 2910 labelled pixels 83 are clear with B10 from 0.009 to 0.05, for most
 #: of them 2 to 15 % of what B8A and B11 have. Without it, whatever is bright in B10 is cirrus.
@@ -80,6 +82,9 @@ CIRRUS_KEPT, CIRRUS_B10 = 0.6, 0.0045
 #: Share of a crop that must be cloud to be closed, and the standard deviation of the logarithm of its relief: few
 #: closed clouds are labelled, and with three bands those with billows were taken for snow.
 CLOSED_SHARE, RELIEF = 0.95, 0.5
+#: Share of the labelled Level-1C samples that are seen through more haze, its optical depth at 550 nm, and its exponent
+#: by wavelength: dust is grey (0), smoke is blue. Without it dusty air over towns was thin cloud.
+HAZE_SHARE, HAZE_DEPTH, HAZE_EXPONENT = 0.2, (0.1, 0.5), (0.0, 1.3)
 #: Clear ground brighter than this in B02 and B11 is not labelled where no texture distinguishes snow from cloud.
 SNOW_B02, SNOW_B11 = 0.45, 0.13
 
@@ -136,6 +141,16 @@ def vary_relief(sample: Sample, rng: np.random.Generator) -> Sample:
         return sample
     mean = np.stack([plane[judged].mean() for plane in sample.scene])[:, None, None]
     scene = np.maximum(mean + np.float32(np.exp(rng.normal(0, RELIEF))) * (sample.scene - mean), mean / 2)
+    return replace(sample, scene=scene.astype(np.float32))
+
+
+def add_aerosol(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Show some labelled samples through uniform haze; the classes stay."""
+    if sample.level != "L1C" or rng.random() >= HAZE_SHARE:
+        return sample
+    depth, angstrom = float(np.exp(rng.uniform(*np.log(HAZE_DEPTH)))), float(rng.uniform(*HAZE_EXPONENT))
+    light, loss = compute_haze(float(rng.uniform(20, 65)), depth, angstrom)
+    scene = light[:, None, None] + loss[:, None, None] * sample.scene
     return replace(sample, scene=scene.astype(np.float32))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kappamask.training.augmentation import drop_nodata_corners, observe, vary_relief
+from kappamask.training.augmentation import add_aerosol, drop_nodata_corners, observe, vary_relief
 from kappamask.training.labelled import LabelledSets
 from kappamask.training.samples import Sample, crop_patch, crop_tile, make_patchwork
 from kappamask.training.simulator.materials import read_pixels
@@ -112,7 +112,8 @@ class TileBatches:
             return make_patchwork(self.pixels, side, rng)
         share = self.share * (LARGE_SHARE if side > LARGE_PX else 1.0)
         if self.labelled and kind < PIXEL_SHARE + share * (1 - PIXEL_SHARE):
-            return vary_relief(crop_patch(self.labelled.draw(rng), side, rng.bit_generator.random_raw(2)), rng)
+            sample = crop_patch(self.labelled.draw(rng), side, rng.bit_generator.random_raw(2))
+            return add_aerosol(vary_relief(sample, rng), rng)
         path = self.paths[int(rng.integers(len(self.paths)))]
         return crop_tile(np.load(path, mmap_mode="r"), side, rng.bit_generator.random_raw(2))
 

@@ -1,7 +1,6 @@
 """Export a checkpoint to ONNX, with the measured facts of its model card."""
 
 import copy
-import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from torch import nn
 
 from kappamask.datasets import open_dataset
 from kappamask.files.atomic import atomic_write
+from kappamask.files.download import hash_file
 from kappamask.models import WeightsError
 from kappamask.training.architectures import Scores, build_network, count_multiply_adds
 from kappamask.training.calibration import calibrate
@@ -25,14 +25,20 @@ from kappamask.training.model_card import NOBODY, Owner, write_card
 from kappamask.training.simulator.materials import BACKGROUNDS, LANDSAT, PIXELS, VALIDATION, load_ground
 from kappamask.training.state import get_architecture, read_checkpoint
 from kappamask.training.validate import score_backgrounds, score_by_bands, score_by_kind, validate
-from kappamask.training.weights import average_weights, fold_batch_norm, fold_gain, load_pretrained, shift_class_odds
+from kappamask.training.weights import (
+    average_weights,
+    fold_batch_norm,
+    fold_gain,
+    load_pretrained,
+    round_weights,
+    shift_class_odds,
+)
 
 __all__ = [
     "ReleaseOptions",
     "collect_facts",
     "export_onnx",
     "find_commit",
-    "hash_file",
     "load_network",
     "measure_difference",
     "summarise_runs",
@@ -122,11 +128,6 @@ def measure_difference(scores: nn.Module, path: Path, stride: int) -> float:
     return worst
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @dataclass(frozen=True)
 class ReleaseOptions:
     """Name, owner and card settings of an exported network."""
@@ -151,7 +152,7 @@ def write_release(
     """
     name = wanted.name
     network, saved = load_network(*checkpoints)
-    shift_class_odds(network, wanted.odds)
+    round_weights(shift_class_odds(network, wanted.odds))
     calibration = calibrate(network, data, load_ground(data))
     folder.mkdir(parents=True, exist_ok=True)
     gap = export_onnx(network, folder / f"{name}.onnx", calibration["temperature"])

@@ -21,7 +21,7 @@ __all__ = [
 #: Sampling weight by the kind that an image shows first, 1 where it is not named; tuned on what a network did worst.
 KIND_SHARES: Final[Mapping[str, float]] = {
     "snow": 3.0, "harbour": 3.0, "shadow": 2.5, "city": 2.5, "cirrus": 4.0, "sand": 1.8, "cumulus": 1.6, "thin": 1.5,
-    "thick": 1.5, "closed": 3.0, "fields": 0.8, "lake": 0.8, "water": 0.6, "frost": 0.5, "series": 0.5,
+    "thick": 1.5, "closed": 2.0, "fields": 0.8, "lake": 0.8, "water": 0.6, "frost": 0.5, "series": 0.5,
 }  # fmt: skip
 #: Share of the samples from own scenes that are clouds and shadows cut out of one and laid over another.
 CUTOUT_SHARE: Final = 0.2

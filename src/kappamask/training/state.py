@@ -1,7 +1,6 @@
 """Plan of a training run (`Plan`), its state (`State`) and its loss (`compute_loss`)."""
 
 import copy
-import hashlib
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kappamask.files.atomic import atomic_write
+from kappamask.files.download import hash_file
 from kappamask.models import WeightsError
 from kappamask.training.architectures import build_network
 from kappamask.training.batches import SIDES, Batch, Batches, Sides
@@ -135,7 +135,7 @@ def _load_start(network: nn.Module, plan: Plan, path: Path, source: Batches | No
     if path.suffix == ".onnx":
         assert source is not None
         load_pretrained(network, path, source.batch(plan.seed, 0, plan.batch).to_device(plan.device).image)
-        return {"onnx_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        return {"onnx_sha256": hash_file(path)}
     start = _read_for_architecture(path, plan.architecture)
     network.load_state_dict(start["averaged"])
     return {name: start[name] for name in ("origin", "step", "seconds", "history")}

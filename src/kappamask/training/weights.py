@@ -17,13 +17,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from kappamask.models import WeightsError
 from kappamask.training.compact import CLASSES, Compact
 
-__all__ = ["average_weights", "fold_batch_norm", "fold_gain", "shift_class_odds"]
+__all__ = ["average_weights", "fold_batch_norm", "fold_gain", "round_weights", "shift_class_odds"]
 
 
 def load_pretrained(network: nn.Module, path: Path, images: Tensor) -> None:
     """Load the weights of the ONNX file at `path` into `network`.
 
-    `export_onnx` wrote it, of the same architecture.
+    The file is one that `export_onnx` wrote, of the same architecture.
 
     Export folds every batch normalisation into its convolution. What it normalises by is measured again on `images`,
     float32 (n, 14, y, x), and undone by its scale and shift, so the network answers as the file does and a first
@@ -139,4 +139,19 @@ def shift_class_odds(network: nn.Module, odds: Mapping[str, float]) -> nn.Module
             raise ValueError(f"{name} odds of {factor} were given; a number above 0 is needed, 1 to change nothing.")
         with torch.no_grad():
             last.bias.view(len(CLASSES), -1)[CLASSES.index(name)] += math.log(factor)
+    return network
+
+
+def round_weights(network: nn.Module) -> nn.Module:
+    """Round the weights of convolutions to half precision, stored in 32 bits, and return `network`.
+
+    The file then compresses to half of its size in a wheel and an archive. Biases, where the odds of classes lie, stay
+    as they are. Raises ValueError for a weight above 65504, the largest number of half precision.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            rounded = layer.weight.data.half().float()
+            if not torch.isfinite(rounded).all():
+                raise ValueError("A weight exceeds 65504: half precision has no such number.")
+            layer.weight.data = rounded
     return network

@@ -131,7 +131,7 @@ def _credit_refusal(
 def move_results(
     journal: "Journal", records: "Sequence[JobRecord]", wanted: "Sequence[JobRecord]", notify: Notify = ignore_message
 ) -> "list[JobRecord]":
-    """Give each job of the journal the folder of its equal in `wanted`.
+    """Give each job of the journal the folder of the same job in `wanted`.
 
     Fetched files are copied.
 

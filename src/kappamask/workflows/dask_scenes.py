@@ -20,7 +20,7 @@ CORES_PER_WORKER = 2
 WARNINGS = "warnings"
 """Key of what a worker sends with its result."""
 WAIT_S = 20
-"""Until a scheduler must have answered."""
+"""Seconds in which a scheduler must answer."""
 
 
 def iter_dask_results(

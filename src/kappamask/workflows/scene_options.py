@@ -157,7 +157,6 @@ def _scene_name(scene: str) -> str:
 
 def _check_targets(targets: list[tuple[str, Path]], options: "SceneOptions") -> None:
     from kappamask.scenes.writers.masks import list_output_files
-    from kappamask.workflows.scene_options import EXTRAS
 
     sources = {os.path.realpath(scene): scene for scene, _ in targets}
     written = set[str]()

@@ -20,7 +20,7 @@ from rasterio.transform import Affine
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import band_name, choose, parse_baseline, product_facts, require_all_bands
+from kappamask.scenes.band_names import band_name, choose_bands, parse_baseline, product_facts, require_all_bands
 from kappamask.scenes.grid import check_regular, halve_grid, make_cube, to_coordinates, write_grid
 from kappamask.scenes.metadata import (
     collect_attributes,
@@ -195,7 +195,7 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel
     chosen = {band: choose_resolution(held[band], metres) for band in SENTINEL2_BANDS if band in held}
     reflective = {band: image.variable for band, image in chosen.items() if band not in AUXILIARY}
     attrs = _read_facts(path, reflective, level)
-    labels = choose(
+    labels = choose_bands(
         path.name,
         list(chosen),
         require_all_bands(path.name, list(chosen), attrs.get("level")) if bands is None else bands,

@@ -6,8 +6,9 @@ from pathlib import Path
 import xarray as xr
 
 from kappamask.models import SceneError
+from kappamask.models.band_names import list_numbered
 from kappamask.models.hints import option
-from kappamask.scenes.band_names import are_numbered, band_names, choose, normalise
+from kappamask.scenes.band_names import are_numbered, band_names, choose_bands, normalise
 from kappamask.scenes.grid import make_cube, read_grid
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.raster import find_alpha, lazy_bands, local_raster
@@ -37,18 +38,19 @@ def band_labels(name: str, texts: Sequence[str | None], wanted: Iterable[str] | 
     """Labels to read, and their numbers, from 1, among the layers that `texts` describe.
 
     `wanted` names all bands, in order, where no text names one, or the texts only number the layers.
-    Raises SceneError as `choose` does.
+    Raises SceneError as `choose_bands` does.
     """
     asked = list(wanted) if wanted is not None else None
     named = {i: label for i, label in enumerate(band_names(texts), 1) if label}
-    if not named and asked is not None and len(asked) == len(texts):
-        named = dict(enumerate(normalise(asked), 1))
+    unnamed = list_numbered(texts)
+    if not named and asked is not None and len(asked) == len(unnamed):
+        named = dict(zip((place + 1 for place in unnamed), normalise(asked), strict=True))
     if not named:
         raise SceneError(
             f"{name} has no Sentinel-2 band names{_describe_numbers(texts)}: write band descriptions (B02, B03, …), or "
-            f"name all {len(texts)} in order with {option('bands', ['B02', '…'])}."
+            f"name all {len(unnamed)} in order with {option('bands', ['B02', '…'])}."
         )
-    labels = choose(name, list(named.values()), asked)
+    labels = choose_bands(name, list(named.values()), asked)
     numbers = {label: i for i, label in named.items()}
     return labels, [numbers[label] for label in labels]
 

@@ -15,7 +15,7 @@ from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.band_names import has_number
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise, parse_tile
+from kappamask.scenes.band_names import are_numbered, band_name, choose_bands, normalise, parse_tile
 from kappamask.scenes.grid import make_cube, to_rasterio_crs
 from kappamask.scenes.metadata import collect_attributes, parse_sensing_time
 from kappamask.scenes.readers.image import Image
@@ -109,7 +109,7 @@ def open_folder(
     files = band_files(folder) or _name_numbered_files(folder, bands)
     if not files:
         raise SceneError(f"Folder {folder} holds no band files: needed are JP2s whose names hold B01 … B12, B8A.")
-    labels = choose(folder.name, [band for band in SENTINEL2_BANDS if band in files], bands)
+    labels = choose_bands(folder.name, [band for band in SENTINEL2_BANDS if band in files], bands)
     _check_one_scene(folder.name, files)
     data, grid = stack_bands(folder.name, files, labels, kernel, metres)
     names = sorted(source.name for sources in files.values() for source in sources)

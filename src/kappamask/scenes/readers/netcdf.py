@@ -12,7 +12,7 @@ from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
 from kappamask.models.band_names import has_number
 from kappamask.models.hints import option
-from kappamask.scenes.band_names import are_numbered, band_name, choose, normalise
+from kappamask.scenes.band_names import are_numbered, band_name, choose_bands, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.lazy_variables import common_nodata, merge_nodata, read_crs, read_packing, to_dask
@@ -44,7 +44,7 @@ def to_cube(name: str, dataset: xr.Dataset, bands: Iterable[str] | None, level: 
     """
     bands = None if bands is None else list(bands)
     cube = _stack_bands(name, _check_dates(name, dataset), bands)
-    labels = choose(name, [str(label) for label in cube["bands"].values], bands)
+    labels = choose_bands(name, [str(label) for label in cube["bands"].values], bands)
     cube = cube.sel(bands=labels).transpose(*(["t"] if "t" in cube.dims else []), "bands", "y", "x")
     radiometry = read_packing_mode(name, cube.attrs.pop("packings"))
     tags = _find_date(dataset) | dict(dataset.attrs) | cube.attrs

@@ -108,7 +108,8 @@ READERS = (
     ),
     JP2_FOLDER,
 )
-"""Every format that is read. A new one is a row here, and a page of `docs/how-to/mask-a-product.md`."""
+"""Every format that is read; the first that accepts a path opens it. A new one is a row here, its suffix in
+`workflows.scene_options.SCENE_SUFFIXES`, and a row of the table in `docs/how-to/mask-a-product.md`."""
 
 
 def open_scene(

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from kappamask.files.archives import Source, list_members
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import choose, parse_tile, require_all_bands
+from kappamask.scenes.band_names import choose_bands, parse_tile, require_all_bands
 from kappamask.scenes.grid import make_cube, write_grid
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.jp2 import files_by_band, stack_bands
@@ -131,7 +131,7 @@ def open_safe(path: Path, bands: Iterable[str] | None, level: str | None, kernel
     labels = (
         require_all_bands(product.name, held, str(attrs["level"]))
         if bands is None
-        else choose(product.name, held, bands)
+        else choose_bands(product.name, held, bands)
     )
     data, grid = stack_bands(product.name, files, labels, kernel, metres)
     return make_cube(data, labels, grid, attrs, NODATA_DN)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from kappamask.models import LEVELS, SceneError, parse_level
 from kappamask.models.errors import missing_extra
-from kappamask.scenes.band_names import choose, product_facts
+from kappamask.scenes.band_names import choose_bands, product_facts
 from kappamask.scenes.grid import make_cube
 from kappamask.scenes.metadata import collect_attributes, name_source
 from kappamask.scenes.readers.remote import resolve
@@ -60,7 +60,7 @@ def open_stac(
     _check_words(radiometry, resampling, resolution)
     items = [read_item(one, resolution, loopback=loopback) for one in (item if isinstance(item, list) else [item])]
     held = [band for band in items[0].assets if all(band in one.assets for one in items)] if items else []
-    labels = choose(items[0].id if len(items) == 1 else f"{len(items)} items", held, bands)
+    labels = choose_bands(items[0].id if len(items) == 1 else f"{len(items)} items", held, bands)
     if not labels:
         raise SceneError("No band that all items have; needed are items of one collection.")
     grids, dtypes, fills = zip(*(find_anchor(one, loopback) for one in items), strict=True)

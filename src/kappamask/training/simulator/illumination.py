@@ -86,7 +86,7 @@ def transmit_through_cloud(scene: Any, opacity: Any) -> Any:
 def draw_table_colour(layer: Layer, rng: np.random.Generator) -> FloatArray:
     """Draw the colour (13,) of a layer from the table of its phase.
 
-    From water towards ice with height, and with the spread of real clouds.
+    The colour goes from water towards ice with height, with the spread of real clouds.
     """
     table = ICE_CLOUD if layer.kind.ice else WATER_CLOUD
     if not layer.kind.ice and layer.base_km > 2.5:
@@ -117,7 +117,7 @@ def draw_real_colour(layer: Layer, spectra: FloatArray | None, rng: np.random.Ge
 def compute_direct_beam(sky: Sky) -> FloatArray:
     """Return the share (y, x) of the direct beam that reaches the ground.
 
-    Three cuts give a layer thickness.
+    Each layer is cut at three heights, which gives it thickness.
     """
     view, depth = sky.view, np.zeros(sky.view.shape, np.float32)
     for layer in sky.layers:

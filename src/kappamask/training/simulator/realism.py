@@ -65,7 +65,7 @@ def read_labelled(folder: Path) -> list[tuple[FloatArray, NDArray[np.uint8]]]:
 def check_moments(tiles: Sequence[NDArray[np.uint16]]) -> list[Check]:
     """Compare mean and standard deviation of each band with KappaZeta's published ones.
 
-    Those are of its labelled L1C scenes.
+    KappaZeta's are of its labelled L1C scenes.
     """
     values = np.concatenate([t[:13, ::4, ::4].reshape(13, -1) for t in tiles], axis=1) / np.float32(1e4)
     return [
@@ -83,7 +83,7 @@ def _check_moment(what: str, found: float, published: float) -> Check:
 def check_histograms(tiles: Sequence[NDArray[np.uint16]], scene: FloatArray, truth: NDArray[np.uint8]) -> list[Check]:
     """Measure how far the simulator covers a real scene's colours, by class.
 
-    The share of its pixels in bins where tiles have pixels of the same class.
+    The measure is the share of the scene's pixels in bins where tiles have pixels of the same class.
     """
     painted = np.concatenate([t[:, ::3, ::3].reshape(14, -1) for t in tiles], axis=1)
     checks = []
@@ -106,7 +106,7 @@ def check_shadows(
 ) -> list[Check]:
     """Compare the relative brightness of simulated shadows with that of real ones.
 
-    The median over clear land around it, against the range of labelled scenes.
+    Brightness is relative to clear land around the shadow; its median must lie in the range of labelled scenes.
     """
     painted = [(tile[:13] / np.float32(1e4), tile[13] % ONLY_B10) for tile in tiles]
     checks = []
@@ -122,7 +122,7 @@ def check_shadows(
 def measure_shadows(band: FloatArray, truth: NDArray[Any]) -> NDArray[Any]:
     """Return each shadow pixel's reflectance (n,) relative to clear ones around it.
 
-    Those within 50 pixels; a shadow pixel that has none is left out.
+    Clear pixels within 50 pixels count; a shadow pixel that has none is left out.
     """
     clear = (truth == 1) & np.isfinite(band)
     near = ndimage.uniform_filter(clear.astype(np.float64), AROUND_PX)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "ABSORPTION_SPREAD",
+    "ANGSTROM",
     "B02",
     "B03",
     "B04",
@@ -59,6 +60,8 @@ STD: Final[FloatArray] = np.array(
 WAVELENGTH_UM: Final[FloatArray] = np.array(
     [0.443, 0.492, 0.560, 0.665, 0.704, 0.741, 0.783, 0.833, 0.865, 0.945, 1.373, 1.614, 2.202], np.float32
 )
+#: Exponent by which the optical depth of fine aerosol falls with the wavelength (Ångström); 0 is grey.
+ANGSTROM: Final = 1.3
 RAYLEIGH: Final[FloatArray] = (0.008735 * WAVELENGTH_UM**-4.08).astype(np.float32)
 #: Two-way transmission of ozone, oxygen and methane in mid-latitude air, rounded, without water vapour.
 GAS: Final[FloatArray] = np.array([0.99, 0.98, 0.93, 0.96, 0.97, 0.97, 0.98, 0.97, 0.99, 1, 1, 0.97, 0.95], np.float32)
@@ -99,14 +102,14 @@ def vapour_transmission(water_cm: float, height_km: float, sun_zenith_deg: float
     return np.asarray(np.exp(-VAPOUR * np.sqrt(column)), np.float32)
 
 
-def path_reflectance(sun_zenith_deg: float, aot: float) -> FloatArray:
+def path_reflectance(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) -> FloatArray:
     """Return the reflectance (13,) of clear air above black ground.
 
-    Molecules and aerosol (`aot` at 550 nm) scatter once.
+    Molecules and aerosol (`aot` at 550 nm) scatter once. angstrom: exponent of the aerosol's depth by wavelength.
     """
     cosine = np.cos(np.radians(sun_zenith_deg))
     molecules = RAYLEIGH * 0.75 * (1 + cosine**2) / (4 * cosine)
-    aerosol = 0.06 * aot * (WAVELENGTH_UM / 0.55) ** -1.3 / cosine
+    aerosol = 0.06 * aot * (WAVELENGTH_UM / 0.55) ** -angstrom / cosine
     dry = molecules + aerosol
     dry[B10] = 0.0
     return np.asarray(dry * np.where(VAPOUR > 0.5, 0.5, 1.0), np.float32)
@@ -117,16 +120,16 @@ def diffuse_share(sun_zenith_deg: float, aot: float) -> FloatArray:
 
     Half of what molecules scatter, 4/5 of aerosol's.
     """
-    scattered = 0.5 * RAYLEIGH + 0.8 * aot * (WAVELENGTH_UM / 0.55) ** -1.3
+    scattered = 0.5 * RAYLEIGH + 0.8 * aot * (WAVELENGTH_UM / 0.55) ** -ANGSTROM
     return np.asarray(1 - np.exp(-scattered / np.cos(np.radians(sun_zenith_deg))), np.float32)
 
 
-def air_transmission(sun_zenith_deg: float, aot: float) -> FloatArray:
+def air_transmission(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) -> FloatArray:
     """Return the two-way transmission (13,) of air without vapour.
 
     Half the molecules' light is lost, a sixth of the aerosol's.
     """
-    depth = 0.5 * RAYLEIGH + 0.16 * aot * (WAVELENGTH_UM / 0.55) ** -1.3
+    depth = 0.5 * RAYLEIGH + 0.16 * aot * (WAVELENGTH_UM / 0.55) ** -angstrom
     return np.asarray(GAS * np.exp(-depth * compute_air_mass(sun_zenith_deg)), np.float32)
 
 

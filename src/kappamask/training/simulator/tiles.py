@@ -21,7 +21,7 @@ from kappamask.training.simulator.materials import Ground, load_ground
 from kappamask.training.simulator.paint import ALL_SHADE, CLEAR, ONLY_B10, SHADOW, SkyOptions, paint_options
 from kappamask.training.simulator.resample import KERNELS, blur_to_native
 from kappamask.training.simulator.sky import Sun, draw_sun
-from kappamask.training.simulator.spectra import FloatArray, air_transmission, path_reflectance
+from kappamask.training.simulator.spectra import ANGSTROM, FloatArray, air_transmission, path_reflectance
 from kappamask.training.simulator.surfaces import draw_ground
 
 __all__ = [
@@ -129,13 +129,14 @@ def dim_land(scene: FloatArray, sun: Sun, share: float) -> FloatArray:
     return np.asarray(air + (scene - air) * np.float32(share), np.float32)
 
 
-def compute_haze(sun_zenith_deg: float, aot: float) -> tuple[FloatArray, FloatArray]:
+def compute_haze(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) -> tuple[FloatArray, FloatArray]:
     """Return the light (13,) that haze adds, and its factor on the ground's.
 
-    Both relative to clear air. aot: aerosol optical depth at 550 nm.
+    Both relative to clear air. aot: aerosol optical depth at 550 nm. angstrom: exponent by wavelength; 0 is grey.
     """
-    light = path_reflectance(sun_zenith_deg, aot) - path_reflectance(sun_zenith_deg, CLEAR_AIR)
-    return light, air_transmission(sun_zenith_deg, aot) / air_transmission(sun_zenith_deg, CLEAR_AIR)
+    light = path_reflectance(sun_zenith_deg, aot, angstrom) - path_reflectance(sun_zenith_deg, CLEAR_AIR)
+    loss = air_transmission(sun_zenith_deg, aot, angstrom) / air_transmission(sun_zenith_deg, CLEAR_AIR)
+    return light, loss
 
 
 def write_tiles(
