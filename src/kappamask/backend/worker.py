@@ -55,7 +55,10 @@ def main(path: str) -> int:
 
 
 def _log_reason(error: BaseException, reason: str) -> None:
-    """Log the reason in plain words, unless the traceback ends in it: clients show the end of a log."""
+    """Log the reason in plain words, unless the traceback ends in it.
+
+    Clients show the end of a log.
+    """
     if not "".join(traceback.format_exception_only(error)).strip().endswith(reason):
         log.error("%s", reason)
 
