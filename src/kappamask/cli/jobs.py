@@ -81,7 +81,10 @@ def print_batch(run: Callable[[], BatchResult], as_json: bool) -> None:
 
 
 def _print_batch(result: BatchResult, as_json: bool, said: str = "") -> None:
-    """Print jobs, files and holes; the message of a job that `said` repeats is left to the error that follows."""
+    """Print jobs, files and holes, without the messages that `said` repeats.
+
+    said: the error that is printed next.
+    """
     holes = [
         f"{share:.2%} of {path} have no data though the satellite saw them" for path, share in result.holes.items()
     ]
