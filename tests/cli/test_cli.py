@@ -359,7 +359,17 @@ COMMANDS = [
 def test_every_command_explains_itself_with_an_example(kappamask, words: list[str]) -> None:
     done = kappamask(*words, "--help")
     assert done.code == 0
-    assert f"Example: kappamask {' '.join(words)}" in done.out
+    assert f"Example: kappamask {' '.join(words)}" in " ".join(done.out.split())
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_an_example_can_be_copied_from_a_terminal_of_80_characters(kappamask, monkeypatch, words: list[str]) -> None:
+    """A line that goes on without a backslash would be two commands."""
+    monkeypatch.setenv("COLUMNS", "80")
+    example = kappamask(*words, "--help").out.partition("Example:")[2].strip()
+    lines = [line.lstrip() for line in example.splitlines()]
+    assert lines[0].startswith("kappamask ") and not lines[-1].endswith("\\")
+    assert all(line.endswith(" \\") and len(line) < 78 for line in lines[:-1])
 
 
 @pytest.mark.parametrize("words", [["mask"], ["submit"], ["models", "fetch"], ["models", "export"]])

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-_EXAMPLE = re.compile(r"^Example: (.*)$", re.MULTILINE)
+_EXAMPLE = re.compile(r"^Example:\s((?:.* \\\n)*.*)$", re.MULTILINE)
 _LIST = re.compile(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+\n")
 """Commands with the beginnings of their sentences: the page's contents list the same."""
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from importlib import import_module
+from textwrap import indent
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +35,8 @@ OPTIONS = {"--plan": "--dry-run", "--out": "--output", "--canary": "--test-job",
 """Earlier spelling -> today's."""
 VALUES = {"--engine": {"here": "local", "serial": "local"}}
 """Option -> earlier spelling of a value -> today's."""
+LINE = 78
+"""Characters of a line of help in a terminal of 80."""
 LIST = re.compile(r"list\[(.*?)\]")
 """Type of several values, as some versions of typer show it."""
 PLAINLY = {
@@ -76,6 +79,18 @@ class Group(_PlainTypes, TyperGroup):
 class Command(_PlainTypes, TyperCommand):
     """A command that takes earlier spellings too, which its help does not show."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, and the example as it is.
+
+        Rich would fill its lines with spaces, and a backslash before a space continues no line.
+        """
+        example, self.epilog = self.epilog, None
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self.epilog = example
+        formatter.write(indent(f"{example}\n", " "))
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments after translating earlier spellings."""
         known = {name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)}
@@ -111,6 +126,26 @@ def unwrap_help(function: Callable[..., Any]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
+def fold_example(command: str) -> str:
+    """Return `Example: COMMAND`, in lines that can be copied from a terminal.
+
+    A command that is longer than `LINE` goes on in the next line, in front of an option, as a shell reads it.
+    """
+    whole = f"Example: {command}"
+    return whole if len(whole) <= LINE else "Example:\n" + " \\\n    ".join(_fold_options(command))
+
+
+def _fold_options(command: str) -> Iterator[str]:
+    """Yield lines of at most `LINE` characters, cut in front of options only."""
+    line = ""
+    for option in re.split(r" (?=--?[a-z])", command):
+        if line and len(f"    {line} {option} \\") > LINE:
+            yield line
+            line = ""
+        line = f"{line} {option}".strip()
+    yield line
+
+
 app = typer.Typer(
     name="kappamask",
     cls=Group,
@@ -140,9 +175,10 @@ for _module in (import_module(f"kappamask.cli.{name}") for name in MODULES):
     _own = _module.__name__.rpartition(".")[2]
     for _name, _example in getattr(_module, "EXAMPLES", {_own: getattr(_module, "EXAMPLE", "")}).items():
         _function = getattr(_module, _name)
-        app.command(_name, cls=Command, help=unwrap_help(_function), epilog=f"Example: {_example}")(_function)
+        app.command(_name, cls=Command, help=unwrap_help(_function), epilog=fold_example(_example))(_function)
 import_module("kappamask.cli.conversion")  # adds its commands to those of `models`
 for _command in models.registered_commands:
     _command.cls = Command
     _command.help = unwrap_help(_command.callback) if _command.callback else None
+    _command.epilog = fold_example((_command.epilog or "").removeprefix("Example: "))
 app.add_typer(models, name="models", cls=Group)
