@@ -135,6 +135,12 @@ def test_long_names_in_tables_may_break_at_their_joints(site):
     assert "<code>kappamask:level_plane</code> is false" in page
 
 
+def test_figures_in_tables_keep_their_units(site):
+    page = (site / "results.html").read_text(encoding="utf-8")
+    assert re.search(r">[\d.]+\u00a0% <small>[\d.]+\u00a0to\u00a0[\d.]+</small></td>", page)
+    assert not re.search(r"\d %[^<]*</td>", page)
+
+
 def test_the_command_is_there(site):
     commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     assert "--radiometry" in commands

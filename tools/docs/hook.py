@@ -25,6 +25,8 @@ OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 CELL = re.compile(r"<td.*?</td>")
 JOINT = re.compile(r"(?<=\w)[:._/](?=\w)")
 """Where a long name may go on in the next line."""
+FIGURE = re.compile(r"(?<=\d) (?=%|(?:MB|GB|s|px|Mpx)\b)|(?<=\d) (?=to [+-]?\d)|(?<=\d to) (?=[+-]?\d)")
+"""Spaces inside a figure with its unit, and inside an interval."""
 LONG = 18
 """Letters of a name that may be cut."""
 
@@ -32,10 +34,15 @@ LONG = 18
 def on_page_content(html: str, **_: Any) -> str:
     """Mark the options in sentences, so that a browser breaks no line at their hyphens.
 
-    Long names in tables may break at their joints, where the style allows it.
+    In tables long names may break at their joints, where the style allows it, and figures keep their units.
     """
     marked = INLINE_CODE.sub(lambda found: OPTION.sub(r'<span class="option">\g<0></span>', found[0]), html)
-    return CELL.sub(lambda cell: INLINE_CODE.sub(_add_breaks, cell[0]), marked)
+    return CELL.sub(lambda cell: _join_figures(INLINE_CODE.sub(_add_breaks, cell[0])), marked)
+
+
+def _join_figures(cell: str) -> str:
+    """Keep a figure and its unit in one line; code is copied and stays."""
+    return cell if "<code>" in cell else FIGURE.sub("\u00a0", cell)
 
 
 def _add_breaks(code: re.Match[str]) -> str:
