@@ -9,6 +9,8 @@ import numpy as np
 import rasterio
 import xarray as xr
 
+from kappamask.workflows.demo_run import format_demo
+
 KAPPAMASK = [str(Path(sys.executable).parent / "kappamask")]
 
 
@@ -36,6 +38,17 @@ def test_demo_runs_a_real_job_and_writes_what_it_says(tmp_path):
     assert summary["job"] in report
     assert "http://" not in report
     assert "https://" not in report
+
+
+def test_the_lines_of_the_demo_have_one_word_for_a_class():
+    result = {
+        "percent_of_valid": {"cloud_shadow": 25.6, "semi_transparent_cloud": 9.6},
+        "dice": {"shadow": 0.592, "semi_transparent": 0.667, "all": 0.733},
+        "files": [],
+    }
+    shares, dice = format_demo(result)
+    assert shares.endswith("cloud shadow 25.6 %, semi-transparent cloud 9.6 %")
+    assert dice.endswith("cloud shadow 0.592, semi-transparent cloud 0.667, mean 0.733")
 
 
 def test_demo_that_cannot_write_says_so(tmp_path):

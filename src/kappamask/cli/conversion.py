@@ -26,7 +26,9 @@ class Architecture(StrEnum):
     DL_L8S2_UV = "dl-l8s2-uv"
 
 
-@models.command(epilog="Example: kappamask models export run1/best.pt --data data/ --tiles run1/tiles -o models/")
+@models.command(
+    epilog="Example: kappamask models export run1/best.pt --data data/ --tiles run1/tiles -o run1/ --name mine"
+)
 def export(
     checkpoints: Annotated[
         list[Path],

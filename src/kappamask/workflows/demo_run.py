@@ -27,6 +27,8 @@ __all__ = ["format_demo", "run_demo"]
 
 COLLECTION = "SENTINEL2_L1C"
 PYTHON = platform.python_version().rpartition(".")[0]
+NAMES = {"shadow": "cloud shadow", "semi_transparent": "semi-transparent cloud", "all": "mean"}
+"""Key of a score -> what is printed, the same words as in the line of shares."""
 
 
 def run_demo(output: Path, seed: int) -> dict[str, Any]:
@@ -91,7 +93,8 @@ def _mask_cube(files: list[Path]) -> xr.DataArray:
 
 def format_demo(result: dict[str, Any]) -> list[str]:
     """Format shares, scores and files of `run_demo` as lines."""
-    dice = ", ".join(f"{name} {value:.3f}" for name, value in result["dice"].items() if value is not None)
+    named = {name: value for name, value in result["dice"].items() if value is not None}
+    dice = ", ".join(f"{NAMES.get(name, name)} {value:.3f}" for name, value in named.items())
     return [
         f"Share of each class: {format_shares(result['percent_of_valid'])}",
         f"Dice against the painted truth: {dice}",
