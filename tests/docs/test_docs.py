@@ -15,6 +15,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from browser import browser, needs_browser
 from doc_snippets import ROOT
+from notebooks import render
+
+from kappamask.openeo_process.jobs.journal import locate_journal
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -112,6 +115,14 @@ def test_notebooks_show_what_they_compute(site, source):
     assert any((page.parent / link).stat().st_size > 10_000 for link in pictures)
     assert "Traceback" not in page.read_text(encoding="utf-8")
     assert page.with_suffix(".ipynb").stat().st_size > 10_000
+
+
+def test_notebooks_record_no_jobs_in_the_journal_of_who_builds_the_pages(tmp_path):
+    source = tmp_path / "jobs.py"
+    where = "from kappamask.openeo_process.jobs.journal import locate_journal"
+    source.write_text(f"# %%\n{where}\nprint('in', locate_journal())\n", encoding="utf-8")
+    page = render(source).page
+    assert "kappamask-docs-" in page.partition("    in ")[2] and str(locate_journal()) not in page
 
 
 def test_what_a_cell_prints_is_one_block(site):

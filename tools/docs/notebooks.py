@@ -1,5 +1,6 @@
 """Run notebooks from top to bottom, and turn them into pages with their outputs."""
 
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -39,10 +40,14 @@ class Notebook:
 
 
 def render(source: Path) -> Notebook:
-    """Run a notebook (jupytext, percent format) in an empty folder; errors of cells are raised."""
+    """Run a notebook (jupytext, percent format) in an empty folder; errors of cells are raised.
+
+    Its jobs are recorded in a journal of its own, not in that of who builds the pages.
+    """
     notebook = jupytext.read(source)
     with tempfile.TemporaryDirectory(prefix="kappamask-docs-") as folder:
-        NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}}).execute()
+        environment = os.environ | {"XDG_DATA_HOME": str(Path(folder, ".data"))}
+        NotebookClient(notebook, timeout=TIMEOUT, resources={"metadata": {"path": folder}}).execute(env=environment)
     _without_stderr(notebook)
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})  # else each print is a block of its own
     name = source.stem
