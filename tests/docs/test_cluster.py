@@ -12,9 +12,9 @@ FOUND = {
     "repeat": 3,
     "date": "2026-11-29",
     "rows": [
-        {"side": 2000, "mpx": 4.0, "workers": 1, "median": 12.4, "peak_mb": 700},
-        {"side": 2000, "mpx": 4.0, "workers": 2, "median": 8.6, "peak_mb": 690},
-        {"side": 5490, "mpx": 30.14, "workers": 1, "median": 71.0, "peak_mb": 900},
+        {"side": 2000, "mpx": 4.0, "workers": 1, "threads": 2, "median": 12.4, "peak_mb": 700},
+        {"side": 2000, "mpx": 4.0, "workers": 2, "threads": 1, "median": 8.6, "peak_mb": 690},
+        {"side": 5490, "mpx": 30.14, "workers": 1, "threads": 2, "median": 71.0, "peak_mb": 900},
     ],
 }
 
