@@ -107,7 +107,7 @@ def build(
     Python on Linux x86-64 the installed ONNX Runtime is taken, for another pip downloads the wheel of the same version.
     hashed: with the hash of its content in the name, by which a back-end's job tells one archive from another; else
     the name is that of `archive_name`.
-    Raises JobError if ONNX Runtime cannot be had, and CardError or WeightsError for the network.
+    Raises JobError if ONNX Runtime cannot be fetched, and CardError or WeightsError for the network.
     """
     card = load_card(model)
     read_weights(card)

@@ -73,7 +73,7 @@ def chunk_arguments(
 ) -> dict[str, Any]:
     """`size` and `overlap` of apply_neighborhood: square, one date at a time.
 
-    Left out, the overlap is the card's and what `cleaning` needs, and size what is left of the card's window.
+    Left out, the overlap is the card's and what `cleaning` needs, and size the card's window less two overlaps.
     Raises CubeError unless 0 < overlap <= size, and size and size + 2 * overlap are multiples of 16: otherwise
     back-ends shift the result, leave the overlap out, or shuffle once more; and if `cleaning` reaches farther than the
     overlap can be, so that chunks would not be cleaned as the whole image is.

@@ -17,7 +17,7 @@ from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_sche
 from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, resolve_overlap
 from kappamask.openeo_process.levels import check_level, resolve_level
 
-__all__ = ["chunk_arguments", "cloud_mask", "load", "make_udf", "unusable"]
+__all__ = ["chunk_arguments", "cloud_mask", "load", "make_udf", "unusable", "unusable_pixels"]
 
 CONTEXT_SCHEMA = 1
 TOP = 250

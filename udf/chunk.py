@@ -110,4 +110,4 @@ def _given_warnings() -> set[str]:
 def _warn_once(kind: str, message: str) -> None:
     if kind not in _given_warnings():
         _given_warnings().add(kind)
-        _log.warning("%s (said once; later chunks are not reported)", render_hints(message, Door.CONTEXT))
+        _log.warning("%s (reported once for each process)", render_hints(message, Door.CONTEXT))

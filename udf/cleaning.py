@@ -140,7 +140,7 @@ def clean(
     sun: its zenith and azimuth in degrees (azimuth clockwise from north, rows from north to south): then shadow must
         lie away from the sun, too, up to 12 km * tan(zenith) from its cloud if `shadow_length_m` is left out; 12
         degrees off the vertical, as far as Sentinel-2 looks aslant, are allowed for.
-    min_object_m2: square metres; cloud and shadow of any class, connected by sides or corners, of less becomes clear.
+    min_object_m2: square metres; connected cloud or shadow (by sides or corners) that is smaller becomes clear.
     fill_holes_m2: square metres; clear pixels, connected by sides, of less, which cloud and shadow enclose, take the
         strongest class that touches them.
     buffer_m: metres by which cloud, semi-transparent cloud and shadow grow, measured between pixel centres, or
@@ -149,8 +149,8 @@ def clean(
         has it; without a CRS pixels of 10, 20, 30 or 60 are metres, and others are asked about.
 
     The strongest class wins: cloud, then semi-transparent cloud, shadow, clear. Missing, undefined and nodata pixels
-    never change and never grow; they, and what is outside the image, may hide the cloud of a shadow, and enclose
-    no hole.
+    never change and never grow. A shadow next to them, or at the image's edge, stays, for its cloud may lie there; a
+    hole that touches them is not filled.
 
     Returns KappaMask codes, uint8, lazy if the mask is, with an attribute `cleaning` that says what was done. Raises
     CubeError for options that are no sensible numbers, unknown codes, or pixels of unknown size.

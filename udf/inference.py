@@ -111,10 +111,9 @@ def _check_input(card: ModelCard, shapes: list[list[int | str]]) -> None:
 def classify(scores: NDArray[np.float32], spec: InputSpec) -> NDArray[np.uint8]:
     """Choose the class (y, x) from `scores` (class, y, x).
 
-    It is the index of the highest score, unless `spec` has thresholds.
-
-    A class with a threshold is taken where its score reaches it; of several, the one furthest above, as a ratio. Else
-    the best of the classes without threshold; if all have one, the nearest to its own.
+    It is the index of the highest score, unless `spec` has thresholds. A class with a threshold is taken where its
+    score reaches it; of several, the one with the largest ratio of score to threshold. Where none does, the highest
+    score among the classes without threshold counts; if all have one, the class nearest to its own.
     """
     if not spec.thresholds:
         return _argmax(scores)

@@ -65,7 +65,7 @@ def download(
         try:  # the key is that of the job, whose results do not change
             append_rest(partial(_send, connection, asset), half, unmarked=True, show=lambda *_: progress())
         except DownloadError as error:
-            raise LinkError(f"{asset.name} cannot be had: {error}") from error
+            raise LinkError(f"{asset.name} cannot be fetched: {error}") from error
     size = half.stat().st_size
     try:
         if asset.size not in (None, size):
@@ -90,7 +90,7 @@ def _send(connection: openeo.Connection, asset: Asset, headers: dict[str, str]) 
     with connection.get(asset.href, headers=headers, stream=True, check_error=False) as response:
         status = response.status_code
         if status in TRANSIENT_STATUS:  # the link is all right, and the message is to show no secret address
-            why = f"{asset.name} cannot be had now: HTTP {status}"
+            why = f"{asset.name} cannot be fetched now: HTTP {status}"
             raise OpenEoApiPlainError(message=why, http_status_code=status, error_message=why)
         yield Answer(status, response.headers, response.iter_content(PIECE))
 

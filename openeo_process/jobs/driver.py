@@ -21,7 +21,7 @@ __all__ = ["Driver"]
 ACTIVE = (State.POSTING, State.CREATED, State.STARTED)
 """States in which a job takes one of the places that the back-end grants."""
 LEFT = (NoMaskError, AnswerError)
-"""Errors of a job that may be all right: what was paid can be had later, or by a later version."""
+"""Errors after which a paid result may still be fetched, by a retry or by a later version."""
 SILENT_RETRIES = 3
 """Faults in a row that are not reported."""
 
@@ -33,9 +33,9 @@ class _Schedule:
     next_at: float = 0.0
     faults: int = 0
     waits: bool = False
-    """For the back-end, which is still at it."""
+    """True while the back-end works on the job."""
     since: float = field(default_factory=time.monotonic)
-    """When it last fared well."""
+    """Time of the last step that succeeded."""
 
 
 class Driver:

@@ -1,7 +1,7 @@
 """Record of one batch job, and the fingerprint by which it is recognised.
 
-Its fingerprint is the hash of what it asks of which back-end, and stands in the job's title, so that a job whose
-creation nobody answered for is found again.
+Its fingerprint is the hash of what it asks of which back-end. It stands in the job's title, so a job is found again
+even if the answer to its creation was lost.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ __all__ = [
 TEST_JOB, EARLIER_TEST_JOB = "test_job", "canary"
 """Name in journals of the test job on one chunk, which proves UDF, archive and memory before the rest is paid for."""
 UNSAID = {"stac-version": "1.0"}
-"""Job options that earlier versions did not state, and what back-ends took for them; with these, no job is another."""
+"""Job options that earlier versions did not state, and their defaults: stating a default changes no fingerprint."""
 
 
 class State(StrEnum):

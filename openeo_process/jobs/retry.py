@@ -44,7 +44,7 @@ class RetryPolicy:
     """Between two looks at a running job; openEO's client ends at 60."""
     first_s: float = 1.0
     most_s: float = 60.0
-    """The wait after the first fault, which doubles with each further one, and its end."""
+    """Waits: after the first fault, doubled after each further one, and at most."""
     request_s: int = 60
     """After which a request counts as lost."""
     create_grace_s: float = 20.0
@@ -52,7 +52,7 @@ class RetryPolicy:
     max_file_retries: int = 5
     """How often in a row a link is signed again, or a wrong file is fetched again."""
     deadline_s: float = 6 * 3600.0
-    """A part that fares no better for so long is left for `resume`."""
+    """After so long without a step that succeeded, a job is left for `resume`."""
 
     def wait(self, faults: int) -> float:
         """Draw the seconds to wait after so many faults in a row."""

@@ -107,7 +107,7 @@ def test_dates_become_a_cube(tmp_path):
     assert cube.dims == ("t", "y", "x") and cube.dtype == np.uint8 and cube.chunks is not None
     assert [str(date)[:10] for date in cube.t.values] == ["2018-02-02", "2018-02-07"]
     np.testing.assert_array_equal(cube.values[:, 0], [[1, 1, 255, 255], [255, 4, 4, 4]])
-    with pytest.raises(SceneError, match="tells no date"):
+    with pytest.raises(SceneError, match="has no date"):
         stack_masks([write(tmp_path / "mask.tif", np.ones((2, 2)))])
     with pytest.raises(SceneError, match="No mask files"):
         stack_masks([])

@@ -338,9 +338,9 @@ def says(answer: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("headers", "body", "message"),
     [
-        ("Content-Length: 1000", b"{", r"item\.json cannot be had"),
-        ("Transfer-Encoding: chunked", b"5\r\n{", r"item\.json cannot be had"),
-        ("Content-Encoding: gzip", b"{}", r"item\.json cannot be had"),
+        ("Content-Length: 1000", b"{", r"item\.json cannot be fetched"),
+        ("Transfer-Encoding: chunked", b"5\r\n{", r"item\.json cannot be fetched"),
+        ("Content-Encoding: gzip", b"{}", r"item\.json cannot be fetched"),
         ("Content-Length: 8388609", b" " * 8388609, r"item\.json is longer than 8 MiB"),
     ],
 )
@@ -484,5 +484,5 @@ def test_a_catalogue_that_is_not_there_is_named() -> None:
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(SceneError, match="cannot be searched"):
         search(address, "sentinel-2-l2a", bbox=(1, 2, 3, 4), dates=("2021-05-01", "2021-05-31"), loopback=True)
-    with pytest.raises(SceneError, match="cannot be had"):
+    with pytest.raises(SceneError, match="cannot be fetched"):
         open_stac(f"{address}/item.json", loopback=True)

@@ -47,7 +47,7 @@ class Archive:
 def unpack_all(entries: list[str], working: Path) -> None:
     """Unpack every entry of the job option into its own folder in `working`.
 
-    Raises JobError, and leaves nothing of that archive behind, if one cannot be had, or holds absolute paths, paths
+    Raises JobError, and leaves nothing of that archive behind, if one cannot be fetched, or holds absolute paths, paths
     that leave its folder, links, devices, too many files or too many bytes.
     """
     if not isinstance(entries, list):

@@ -66,8 +66,8 @@ class SceneRecord:
 def index(folder: Path, collection: str | None = None) -> list[SceneRecord]:
     """List the scenes of a folder (of one collection), in order of time.
 
-    Raises SceneError, which names the file, for a file that is no scene, and for a scene without level, date or CRS: it
-    could not be asked for. Raises it, too, for a folder of rasters, such as masks, none of which is a scene.
+    Raises SceneError, which names the file, for a file that is no scene, and for a scene without level, date or CRS: no
+    request could select it. Raises it, too, for a folder of rasters, such as masks, none of which is a scene.
     """
     records = [record(path) for path in _list_scene_paths(folder)]
     chosen = [r for r in records if collection is None or r.level == COLLECTIONS[collection]]

@@ -22,7 +22,7 @@ BELOW: Final = ("item", "child")
 LONGEST: Final = 2**23
 """Bytes of a document that are read: usual items are 20 to 60 KB."""
 UNREADABLE: Final = (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError, pystac.STACError)
-"""What is raised where a document cannot be had, is no JSON or no STAC."""
+"""What is raised where a document cannot be fetched, is no JSON or no STAC."""
 
 
 def check_source(url: str, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""`kappamask demo`: the whole road on this machine, from real pixels to a judged mask."""
+"""`kappamask demo`: the whole workflow on this machine, from real pixels to a judged mask."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Convert KappaZeta's official weights, HDF5, to ONNX with a card, without TensorFlow.
+"""Convert networks to ONNX with a card, without TensorFlow, and quantise them.
 
 Importing the package loads neither h5py nor onnx: cards of ONNX files need neither.
 """

@@ -148,7 +148,7 @@ def score_strata(
 ) -> dict[str, dict[str, Any]]:
     """Return counts and scores of each stratum that occurs.
 
-    `scenes`, `groups`, `dice` by `view`, and of cloud of any kind `false` and `missed`.
+    Keys: `scenes`, `groups`, `dice` by the classes of `view`, and `false` and `missed` of cloud of any kind.
 
     scenes: name -> counts (4, 5). grounds: name -> its strata by ground. groups: name -> its product or place.
     dice: of the classes that the truth has there, and `all`, their mean. false: share of the pixels without cloud that
@@ -189,7 +189,4 @@ def _compute_errors(pooled: Counts, predicts: Collection[int]) -> dict[str, floa
 
 # Earlier names, which the documentation showed.
 grounds = find_land_cover
-
-
-# Earlier names, which the documentation showed.
 strata = score_strata

@@ -39,7 +39,7 @@ class Answer:
     status: int
     """Of HTTP."""
     headers: Any
-    """With `get`, whatever the case of a name."""
+    """A mapping whose `get` ignores the case of names."""
     pieces: Iterable[bytes]
     """The content, not read yet."""
 
@@ -153,7 +153,7 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
         except CutError as error:
             failed = str(error)
         except DownloadError as error:
-            raise DownloadError(f"{redact(url)} cannot be had: {error}.") from error
+            raise DownloadError(f"{redact(url)} cannot be fetched: {error}.") from error
         except (URLError, OSError) as error:
             failed = str(getattr(error, "reason", error))
         else:
@@ -161,7 +161,7 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
             remove_part(part)
             return
     raise DownloadError(
-        f"{redact(url)} cannot be had: {failed}, {TRIES} times; try again, it will go on where it stopped."
+        f"{redact(url)} cannot be fetched after {TRIES} tries: {failed}. Run it again to go on where it stopped."
     )
 
 

@@ -31,7 +31,7 @@ def open_loopback(url: str) -> "Iterator[requests.Response]":
 
     Its content is read by `iter_content`, which raises what `requests` does.
     Neither redirects nor proxies are followed. Raises requests.RequestException for another machine, for any answer but
-    200, and for one that cannot be had; UnicodeError for some names that are no hosts.
+    200, and for one that cannot be fetched; UnicodeError for some names that are no hosts.
     """
     import requests
 

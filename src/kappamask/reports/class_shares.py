@@ -101,7 +101,7 @@ class Shares:
 
     @property
     def percentages(self) -> dict[str, float | None]:
-        """`format_percent` by the classes' names."""
+        """Percent of the pixels with data, by the classes' names."""
         return {one.of.name: self.percent(one) for one in self.classes}
 
 

@@ -48,8 +48,8 @@ def stack_masks(paths: Files) -> xr.DataArray:
     """Stack masks of one or more dates as a lazy cube, uint8 (t, y, x).
 
     Dates come from the files' tags or names.
-    Files of one date are put together as by `mosaic`, all dates on the grid that holds them all, 255 where there is no
-    mask. Raises SceneError if there is no file, if one tells no date, or as `join_masks` does.
+    Files of one date are put together by `join_masks`, all dates on the grid that holds them all, 255 where there is no
+    mask. Raises SceneError if there is no file, if one has no date, or as `join_masks` does.
     """
     by_date: dict[str, list[str | Path]] = {}
     for path in paths:
@@ -127,5 +127,5 @@ def _pixel_box(grid: GeoBox, frame: GeoBox) -> BoundingBox:
 def _find_date(path: Path) -> str:
     found = read_mask(path).attrs.get("datetime") or parse_sensing_time(path.name)
     if not found:
-        raise SceneError(f"{path.name} tells no date: needed is one in its name, as mask_2018-02-02.tif.")
+        raise SceneError(f"{path.name} has no date: put one in its name, as mask_2018-02-02.tif.")
     return str(found).removesuffix("Z")

@@ -83,7 +83,7 @@ def cut_out(patch: Patch) -> CutOut | None:
     """Cut the labelled clouds and shadows out of a patch.
 
     None where less than `LEAST_CLEAR` is clear ground, or less than `LEAST_CLOUD` cloud and `LEAST_SHADOW` shadow, or
-    where the shadows of thick cloud are not labelled: around such a cut-out, clear ground would be taught for shadow.
+    where the shadows of thick cloud are not labelled: their ground would be taught as clear.
     """
     sets, unseen = patch.class_sets(), patch.class_sets(with_b10=False)
     cloud = ((sets & class_sets.CLOUD_OF_EITHER_KIND) > 0) & ((sets & class_sets.CLEAR_OR_SHADOW) == 0)

@@ -161,8 +161,8 @@ def _read_expiry(answer: "requests.Response") -> str:
 def _expiry_message(address: str, ended: str) -> str:
     """Say that a signature expired; `ended` is what `_find_expiry` gives."""
     return (
-        f"{redact(address)} cannot be had: its signature expired{ended}; search or sign the item again, and open it "
-        "again."
+        f"{redact(address)} cannot be fetched: its signature expired{ended}; search or sign the item "
+        "again, and open it again."
     )
 
 
@@ -183,14 +183,14 @@ def fetch_bytes(address: str, most: int) -> bytes:
                 raise SceneError(_expiry_message(address, said))
             if answer.status_code != requests.codes.ok:
                 raise SceneError(
-                    f"{redact(address)} cannot be had: the answer is {answer.status_code} {answer.reason}."
+                    f"{redact(address)} cannot be fetched: the answer is {answer.status_code} {answer.reason}."
                 )
             try:
                 return read_limited(answer, most)
             except ValueError as error:
                 raise SceneError(f"{redact(address)} is {error}, which no item is.") from error
     except requests.RequestException as error:
-        raise SceneError(f"{redact(address)} cannot be had: {type(error).__name__}.") from error
+        raise SceneError(f"{redact(address)} cannot be fetched: {type(error).__name__}.") from error
 
 
 def _resolve_file(href: str, item: Path) -> Path:

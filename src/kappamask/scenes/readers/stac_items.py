@@ -80,7 +80,7 @@ def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacIt
     """Read an item from a file, an address, a dict, or a `pystac.Item`.
 
     `resolution`: metres; of assets that hold the same band, the coarsest that is no coarser is taken.
-    Raises SceneError if it cannot be had, is no item, or has no band.
+    Raises SceneError if it cannot be fetched, is no item, or has no band.
     """
     raw, base = _load_item(item, loopback)
     kept = _validate_item(raw, base)

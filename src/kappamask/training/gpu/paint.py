@@ -1,6 +1,7 @@
 """Paint skies over grounds on the GPU, for a whole batch at once.
 
-The formulas and tables are those of `simulate` and `tiles`; the parameters of each sample are drawn with NumPy.
+The formulas and tables are those of `simulator.paint` and `simulator.tiles`; the parameters of each sample are drawn
+with NumPy.
 """
 
 from collections.abc import Sequence
