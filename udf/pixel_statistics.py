@@ -214,7 +214,7 @@ def find_zero_bands(values: NDArray[np.float32], bands: Sequence[str]) -> tuple[
 
 
 def _hide_fill(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Set to NaN the lowest number of a band (pixel) where it is a fill value.
+    """Set the lowest number of a band (pixel) to NaN if it is fill.
 
     A band that the network can do without may hold it (1, -1, -999) where the others have data, and it tells nothing
     of the offset.

@@ -79,7 +79,7 @@ def find_valid(values: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
 
 
 def hide_unmeasured(values: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
-    """Set to NaN what is no measurement in `values` (band, pixel), also in bands that are not required."""
+    """Set what is no measurement in `values` (band, pixel) to NaN, in every band."""
     measured = [_find_measured(plane, band, spec) for plane, band in zip(values, spec.bands, strict=True)]
     return np.where(measured, values, np.float32(np.nan))
 
