@@ -28,6 +28,11 @@ _COUNTER = re.compile(r"(?<![A-Z0-9])B(?:AND)?[ _-]?([1-9]\d?)(?![A-Z0-9])")
 """The same within a text: b1_median, B1 (uint16)."""
 _SURE = re.compile(r"(?<![A-Z0-9])(?:B0[1-9]|B8A)(?![A-Z0-9])")
 """Names of bands that no program gives by counting."""
+_ABOUT = re.compile(
+    r"(?<![A-Z0-9])(?:MASK|MSK|STD|STDEV|STDDEV|VARIANCE|UNCERTAINTY|SIGMA|COUNT|QA|QUALITY|QUALIT|DETFOO|FLAGS?"
+    r"|AZIMUTH|ZENITH|ANGLES?)(?![A-Z0-9])"
+)
+"""Words of layers that tell something about a band, and hold no reflectance: B02_std, MSK_DETFOO_B02."""
 _METRES = re.compile(r"(?<!\d)(10|20|60) ?m$", re.IGNORECASE)
 """End of a label that tells the pixel's size, as in TOC-B02_10M."""
 _LANDSAT = re.compile(r"(?:^|[^A-Z0-9])SR_B\d(?![A-Z0-9])")
@@ -36,13 +41,14 @@ _LANDSAT = re.compile(r"(?:^|[^A-Z0-9])SR_B\d(?![A-Z0-9])")
 def band_name(text: str | None) -> str | None:
     """Find the one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
 
-    Common names (`COMMON`) name one, too. The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different bands
-    in one text name none.
+    Common names (`COMMON_NAMES`) name one, too. The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different
+    bands in one text name none, and neither does a layer about a band ("B02_mask", "MSK_DETFOO_B02").
     """
     if common := COMMON_NAMES.get((text or "").strip().lower()):
         return common
-    found = {auxiliary or f"B{digits:0>2}" for digits, auxiliary in _BAND.findall((text or "").upper())}
-    return found.pop() if len(found) == 1 else None
+    upper = (text or "").upper()
+    found = {auxiliary or f"B{digits:0>2}" for digits, auxiliary in _BAND.findall(upper)}
+    return found.pop() if len(found) == 1 and not _ABOUT.search(upper) else None
 
 
 def band_names(texts: Sequence[str | None]) -> list[str | None]:

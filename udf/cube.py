@@ -32,7 +32,10 @@ PERCENT_HINT = by_door(
     command="gdal_calc.py -A FILE --allBands=A --calc='A / 100.0' --type=Float32 --outfile=NEW",
 )
 REFLECTANCE_HINT = option("radiometry", "reflectance")
-FACTS = ("_FillValue", "nodata", "scale_factor", "add_offset", "units", "level", "radiometry", "processing_baseline")
+FACTS = (
+    "_FillValue", "nodata", "valid_range", "valid_min", "valid_max", "scale_factor", "add_offset", "units", "level",
+    "radiometry", "processing_baseline",
+)  # fmt: skip
 """Attributes of a variable that tell how its numbers are read."""
 
 

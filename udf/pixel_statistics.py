@@ -39,6 +39,10 @@ MIN_BANDS = 3
 """In fewer bands the same number may be chance."""
 CONSTANT_SHARE = 0.05
 """So many pixels that hold one number in all bands are no surface, but a nodata value that nobody declared."""
+FILL_SHARE = 0.005
+"""So many pixels of a band that hold one number far below all others hold none: they are fill."""
+FILL_GAP = 100.0
+"""So many times higher are the other numbers of the band; what is clamped at 1 has neighbours at 2 and 3."""
 ZERO_SHARE = 0.2
 """So many pixels that hold declared nodata in one required band, but not in others, are no dark water."""
 EIGHT_BIT_GAP, EIGHT_BIT_SHARE, LEAST_GREYS = 1e-3, 0.99, 16
@@ -135,7 +139,8 @@ def compute_statistics(
     seen = values[:, valid]
     constant, where = find_constant(seen)
     share = float(where.mean()) if where.size else 0.0
-    seen = seen[:, ~where]
+    clipped = _find_clipped(seen[:, ~where], bands)
+    seen = np.stack([_hide_fill(plane) for plane in seen[:, ~where]])
     numbers = _drop_zeros(seen)
     dark = _drop_zeros(seen[[i for i, band in enumerate(bands) if band in DARK_BANDS]])
     cirrus = _drop_zeros(seen[[i for i, band in enumerate(bands) if band == "B10"]])
@@ -156,7 +161,7 @@ def compute_statistics(
         constant=constant,
         constant_share=share,
         highest=float(numbers.max()) if numbers.size else nan,
-        clipped=_find_clipped(seen, bands),
+        clipped=clipped,
         of_8_bit=_are_of_8_bit(numbers),
     )
 
@@ -206,6 +211,21 @@ def find_zero_bands(values: NDArray[np.float32], bands: Sequence[str]) -> tuple[
     """
     shares = [(band, float((plane == 0).mean())) for band, plane in zip(bands, values, strict=True) if plane.size]
     return tuple((band, share) for band, share in shares if share >= ZERO_SHARE and band != "B10")
+
+
+def _hide_fill(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Set the lowest number of a band (pixel) to NaN if it is fill.
+
+    A band that the network can do without may hold it (1, -1, -999) where the others have data, and it tells nothing
+    of the offset.
+    """
+    numbers = _drop_zeros(plane)
+    others = numbers[numbers > numbers.min()] if numbers.size else numbers
+    if not others.size or numbers.size - others.size < FILL_SHARE * plane.size:
+        return plane
+    lowest = numbers.min()
+    is_fill = lowest < 0 or np.percentile(others, 1) > FILL_GAP * lowest
+    return np.where(plane == lowest, np.float32(np.nan), plane) if is_fill else plane
 
 
 def _drop_zeros(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from kappamask.udf.pixel_statistics import (
     compute_statistics,
     find_zero_bands,
 )
-from kappamask.udf.preprocess import InputSpec, find_valid, to_float32, to_tensor, valid_extent
+from kappamask.udf.preprocess import InputSpec, find_valid, hide_unmeasured, to_float32, to_tensor, valid_extent
 from kappamask.udf.radiometry_metadata import AUXILIARY
 from kappamask.udf.schemes import MISSING
 
@@ -65,8 +65,9 @@ def pixel_statistics(flat: NDArray[np.float32], spec: InputSpec) -> PixelStatist
 
 
 def _statistics_as(mode: str, flat: NDArray[np.float32], spec: InputSpec) -> PixelStatistics:
-    valid = find_valid(flat, replace(spec, mode=mode))
-    seen = compute_statistics(flat, spec.bands, valid)
+    as_said = replace(spec, mode=mode)
+    valid = find_valid(flat, as_said)
+    seen = compute_statistics(hide_unmeasured(flat, as_said), spec.bands, valid)
     return replace(seen, zero_bands=_find_zero_bands(flat, valid, spec), level=spec.level)
 
 

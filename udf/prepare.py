@@ -24,6 +24,7 @@ from kappamask.udf.radiometry import (
 )
 from kappamask.udf.radiometry_metadata import scale_and_offset
 from kappamask.udf.series import SCENE_FACTS, find_shifted
+from kappamask.udf.valid_range import hide_invalid
 
 __all__ = ["NODATA_ATTRIBUTES", "PreparedCube", "find_flipped_axes", "flip_axes", "prepare_inputs", "resolve_level"]
 
@@ -78,6 +79,7 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
     card = load_card(options.model)
     cube = normalise_cube(cube, options.bands)
     cube = select_bands(cube, options.bands) if options.bands else cube
+    cube = hide_invalid(cube)
     level = resolve_level(cube, card, options.level)
     flipped = find_flipped_axes(cube)
     cube = flip_axes(select_model_bands(cube, card), flipped)

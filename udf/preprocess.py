@@ -11,7 +11,7 @@ from kappamask.udf.radiometry import Decision
 from kappamask.udf.radiometry_metadata import AUXILIARY, plausible_range, scale_and_offset
 from kappamask.udf.windows import Span, padded_length, plan_windows, vendor_windows
 
-__all__ = ["InputSpec", "find_valid", "pad_for_mosaic", "to_float32", "to_tensor", "valid_extent"]
+__all__ = ["InputSpec", "find_valid", "hide_unmeasured", "pad_for_mosaic", "to_float32", "to_tensor", "valid_extent"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,12 @@ def find_valid(values: NDArray[Any], spec: InputSpec) -> NDArray[np.bool_]:
         reflective = [i for i, band in enumerate(spec.bands) if band not in AUXILIARY]
         valid[zero] &= (np.nan_to_num(to_float32(values[reflective][:, zero])) != 0).any(axis=0)
     return valid
+
+
+def hide_unmeasured(values: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
+    """Set what is no measurement in `values` (band, pixel) to NaN, in every band."""
+    measured = [_find_measured(plane, band, spec) for plane, band in zip(values, spec.bands, strict=True)]
+    return np.where(measured, values, np.float32(np.nan))
 
 
 def _find_measured(plane: NDArray[np.float32], band: str, spec: InputSpec) -> NDArray[np.bool_]:

@@ -153,6 +153,24 @@ def test_bands_of_landsat_next_to_their_quality_name_no_bands():
     assert are_numbered(["SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B6", "SR_B7", "QA_PIXEL"])
 
 
+@pytest.mark.parametrize("name", ["{}_mask", "{}_std", "qa_{}", "MSK_DETFOO_{}", "view_azimuth_{}"])
+@pytest.mark.parametrize("kind", ["tif", "nc", "zarr"])
+def test_layers_about_bands_are_no_bands(tmp_path, kind, name):
+    names = [*BANDS[:3], name.format("B08")]
+    assert open_scene(scene(kind, tmp_path, names)).bands.values.tolist() == BANDS[:3]
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr"])
+def test_a_band_of_two_variables_is_asked_about(tmp_path, kind):
+    with pytest.raises(SceneError, match=r"names B02 more than once \(a_B02, c_B02\)"):
+        open_scene(scene(kind, tmp_path, ["a_B02", "B03", "B04", "c_B02"]))
+
+
+def test_the_variable_with_the_name_of_a_band_is_the_band(tmp_path):
+    cube = open_scene(scene("nc", tmp_path, ["B02", "B03", "B04", "old_B02"]))
+    assert (cube.values == numbers().values[:3]).all()
+
+
 def test_bands_in_one_word_are_not_read_letter_by_letter(tmp_path):
     with pytest.raises(SceneError, match=r"bands is 'B02,B03'; needed is a list of names"):
         open_scene(geotiff(tmp_path / "scene_L1C.tif"), bands="B02,B03")

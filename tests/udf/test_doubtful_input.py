@@ -95,3 +95,20 @@ def test_dask_chunks_of_unknown_size_are_counted(brightness) -> None:
     assert np.isnan(unknown.shape[1])
     cube = xr.DataArray(unknown, dims=("bands", "y", "x"), coords={"bands": BANDS}, attrs=values.attrs)
     xr.testing.assert_identical(masked(cube, brightness).compute(), masked(values, brightness))
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("fill", [1, -1, -999, -9999])
+def test_the_fill_of_a_band_that_is_not_required_tells_nothing_of_the_offset(fill, declared) -> None:
+    noise = np.random.default_rng(3).uniform(-60, 60, (4, 120, 120))
+    ground = np.array([1450, 1700, 1500, 2900])[:, None, None]
+    for rows in (2, 40):
+        held = (ground + noise).astype(np.int16)
+        held[3, :rows] = fill
+        cube = xr.DataArray(held, dims=("bands", "y", "x"), coords={"bands": BANDS}, attrs={"level": "L1C"})
+        cube.attrs |= {"_FillValue": fill} if declared else {}
+        with pytest.raises(RadiometryError, match="may be dn_harmonized or dn_offset"):
+            cloud_mask(cube)
+        with pytest.raises(RadiometryError, match="but may be dn_offset: no band is darker"):
+            cloud_mask(cube.assign_attrs(processing_baseline="03.01"))
+        assert cloud_mask(cube, radiometry="dn_offset").attrs["radiometry"] == "dn_offset"

@@ -18,6 +18,7 @@ from kappamask.models import SceneError
 from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.resample import apply_weights, halve_pixels, line_weights
 from kappamask.udf.prepare import NODATA_ATTRIBUTES
+from kappamask.udf.valid_range import RANGE_ATTRIBUTES, find_valid_range
 
 __all__ = [
     "common_nodata",
@@ -152,10 +153,12 @@ def read_packing(name: str, variable: xr.DataArray) -> tuple[float, float]:
 def merge_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
     """Give `variable` one nodata value, its `_FillValue`, lazily.
 
-    Pixels of further declared nodata values are set to it.
+    Pixels of further declared nodata values, and those outside a declared range of valid numbers, are set to it.
     Values that no pixel can have, for the dtype lacks them, are left out. SceneError if one is not a number.
     """
-    declared = [value for key in NODATA_ATTRIBUTES for value in _parse_numbers(name, variable, key)]
+    variable = _hide_invalid(variable)
+    stored = [value for key in NODATA_ATTRIBUTES for value in _parse_numbers(name, variable, key)]
+    declared = [_count_unsigned(value, variable) for value in stored]
     distinct = list(dict.fromkeys(value for value in declared if fits(value, variable.dtype)))
     attrs = {key: value for key, value in variable.attrs.items() if key not in NODATA_ATTRIBUTES}
     if not distinct:
@@ -164,6 +167,32 @@ def merge_nodata(name: str, variable: xr.DataArray) -> xr.DataArray:
     others = [value for value in others if not np.isnan(value)]
     merged = variable.where(~variable.isin(np.array(others, variable.dtype)), variable.dtype.type(fill))
     return _replace_attrs(merged if others else variable, attrs | {"_FillValue": fill})
+
+
+def _count_unsigned(value: float, variable: xr.DataArray) -> float:
+    """Return a number as the variable's pixels were read (-1 as unsigned: 65535)."""
+    is_unsigned = variable.dtype.kind == "u" and str(variable.attrs.get("_Unsigned")).lower() == "true"
+    return value + 2.0 ** (8 * variable.dtype.itemsize) if is_unsigned and value < 0 else value
+
+
+def _hide_invalid(variable: xr.DataArray) -> xr.DataArray:
+    """Set numbers outside the declared range to a nodata value, and declare that."""
+    span = find_valid_range(variable.attrs, variable.encoding)
+    if span is None:
+        return variable
+    attrs = {key: value for key, value in variable.attrs.items() if key not in RANGE_ATTRIBUTES}
+    fill: Any = attrs.get("_FillValue")
+    if fill is None or np.size(fill) != 1 or not fits(float(np.ravel(fill)[0]), variable.dtype):
+        fill = _choose_fill(variable.dtype)
+    inside = (variable >= span[0]) & (variable <= span[1])
+    return _replace_attrs(variable.where(inside, variable.dtype.type(fill)), attrs | {"_FillValue": fill})
+
+
+def _choose_fill(dtype: np.dtype[Any]) -> float:
+    """Choose a number that no pixel has."""
+    if dtype.kind == "f":
+        return float(np.nan)
+    return float(np.iinfo(dtype).max if dtype.kind == "u" else np.iinfo(dtype).min)
 
 
 def common_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:

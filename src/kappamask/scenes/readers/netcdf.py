@@ -79,7 +79,7 @@ def _stack_bands(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr
     numbered = [key for key in flat if key in named or has_number(str(key))]
     if are_numbered([*map(str, numbered)]):
         named = dict(zip(numbered, _name_layers(name, [*map(str, numbered)], wanted), strict=True))
-    single = {label: flat[key] for key, label in named.items()}
+    single = {label: flat[key] for key, label in _check_names(name, named).items()}
     if single:
         return _concat_bands(name, single)
     stacks = [v for v in dataset.data_vars.values() if {"y", "x"} < set(v.dims) and set(v.dims) & set(BAND_DIMS)]
@@ -89,6 +89,23 @@ def _stack_bands(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr
             f"'bands' and labels; it has {', '.join(map(str, dataset.data_vars)) or 'no variables'}."
         )
     return _select_bands(name, stacks[0], wanted)
+
+
+def _check_names(name: str, named: dict[Any, str]) -> dict[Any, str]:
+    """Return variable -> band, or raise SceneError if two variables name one band.
+
+    Of several, the one that has the band's own name is the band.
+    """
+    own = {label for key, label in named.items() if str(key).upper() == label}
+    kept = {key: label for key, label in named.items() if label not in own or str(key).upper() == label}
+    twice = sorted({label for label in kept.values() if list(kept.values()).count(label) > 1})
+    if twice:
+        names = ", ".join(str(key) for key, label in kept.items() if label in twice)
+        raise SceneError(
+            f"{name} names {', '.join(twice)} more than once ({names}): keep one variable of each, as with "
+            "dataset.drop_vars, or rename it B02 and the like."
+        )
+    return kept
 
 
 def _concat_bands(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray:
