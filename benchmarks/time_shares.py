@@ -1,7 +1,7 @@
 """Measure where the time of `mask_scene` goes: `python benchmarks/time_shares.py PRODUCT [RESOLUTION]`.
 
-PRODUCT: a folder that `product.py` writes, or any scene. With one thread, so that every CPU second is that of a step:
-decoders and networks have no threads of their own then. Prints a Markdown table.
+PRODUCT: a folder that `product.py` writes, or any scene. Steps are timed in CPU seconds of the thread that takes them;
+the network has one, the decoder has threads of its own, which are what is left. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main(product: Path, metres: int) -> None:
         wall = perf_counter() - began
     total = process_time()
     shares.seconds["start Python and load libraries"] = start
-    shares.seconds["blend windows, and the rest"] = total - sum(shares.seconds.values())
+    shares.seconds["decoder's own threads, blending, the rest"] = total - sum(shares.seconds.values())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{wall:.1f} s of wall time, {total:.1f} s of CPU time, {total / wall:.2f} cores, {peak:.0f} MB\n")
     print("| step | CPU s | share |\n|---|--:|--:|")

@@ -67,7 +67,7 @@ def list_cards(broken: Callable[[CardError], None] | None = None) -> list[ModelC
 
 def _card_paths() -> dict[str, Path]:
     fetched = {path.parent.name: path for path in sorted(CACHE.glob("*/card.json"))}
-    return fetched | {path.stem: path for path in sorted(FOLDER.glob("*.json"))}
+    return fetched | {path.stem: path for path in sorted(FOLDER.glob("*.json"), key=lambda path: path.stem)}
 
 
 def _find_card(model: str) -> Path:

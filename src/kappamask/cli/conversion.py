@@ -123,7 +123,7 @@ def quantise(
         typer.Option(help="Labelled scenes: the part train gives the ranges, validation judges.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for ID-int8.onnx and ID-int8.json.")],
-    kept: Annotated[int, typer.Option(min=0, help="Convolutions at each end that stay in 32 bits.")] = 4,
+    kept: Annotated[int, typer.Option(min=0, help="Convolutions at each end that stay in 32 bits.")] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Write a network with convolutions of eight bits: faster, and slightly less exact.
