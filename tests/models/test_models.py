@@ -241,7 +241,7 @@ def test_one_broken_card_hides_no_other(tmp_path, monkeypatch):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "card.json").write_text("{")
     broken = []
-    assert {card.id for card in list_cards(broken.append)} == {"brightness", "compact"}
+    assert {card.id for card in list_cards(broken.append)} == {"brightness", "compact", "compact-int8"}
     (error,) = broken
     assert str(error).startswith("bad/card.json cannot be read")
     with pytest.raises(CardError, match="bad/card"):

@@ -24,7 +24,7 @@ def test_networks_to_download_are_listed_until_they_are_here(tmp_path, monkeypat
     assert "kappamask models fetch official-l1c-unet" in text and "official-l2a-deeplabv3plus" in text
     write_model(tmp_path / "official-l1c-unet")
     after = list_networks()
-    assert "brightness" in [one["id"] for one in after] and len(list_cards()) == 2
+    assert "brightness" in [one["id"] for one in after] and len(list_cards()) == 3
 
 
 def test_facts_of_the_released_network():
