@@ -101,7 +101,10 @@ def test_what_a_run_cannot_begin_with_is_refused_before_tiles_are_made(
 
 
 def test_a_checkpoint_that_is_not_there_is_named(kappamask, tmp_path: Path) -> None:
-    done = kappamask("models", "export", tmp_path / "best.pt", "--data", tmp_path, "--tiles", tmp_path, "-o", tmp_path)
+    words = ("--data", tmp_path, "--tiles", tmp_path, "-o", tmp_path)
+    done = kappamask("models", "export", tmp_path / "best.pt", *words)
+    assert done.code == 2 and "--name" in done.err, "the id of the package's own network is no default"
+    done = kappamask("models", "export", tmp_path / "best.pt", *words, "--name", "mine")
     assert done.code == 1 and one_sentence(done.err)
     assert f"No file {tmp_path / 'best.pt'}; needed is" in " ".join(done.err.split())
 

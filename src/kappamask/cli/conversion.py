@@ -37,7 +37,7 @@ def export(
     data: Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)],
     tiles: Annotated[Path, typer.Option(help="Folder of the tiles that were trained on.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx and NAME.json.")],
-    name: Annotated[str, typer.Option(help="The model's id.")] = "compact",
+    name: Annotated[str, typer.Option(help="The new model's id, as mine.", show_default=False)],
     shadow_odds: Annotated[
         float,
         typer.Option(min=0.1, max=10, help="Odds of cloud shadow times this: tiles hold less of it than real scenes."),

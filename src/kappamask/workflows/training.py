@@ -44,7 +44,7 @@ def run_training(plan: Plan, tile_count: int) -> None:
     if not state.trained_now:
         done = f"{state.step} steps, {state.seconds / 60:.0f} minutes"
         print_line(f"{plan.out} holds a finished run ({done}): more --minutes or --steps go on with it.")
-    print_line(f"best score {state.best:.4f}; kappamask models export {plan.out / 'best.pt'}")
+    print_line(f"best score {state.best:.4f}; kappamask models export {plan.out / 'best.pt'} --name mine")
 
 
 def _first_words(plan: Plan, tile_count: int) -> str:
