@@ -145,7 +145,7 @@ def shift_class_odds(network: nn.Module, odds: Mapping[str, float]) -> nn.Module
 def round_weights(network: nn.Module) -> nn.Module:
     """Round the weights of convolutions to half precision, stored in 32 bits, and return `network`.
 
-    The file then compresses to half of its size in a wheel and an archive. Biases, where the odds of classes lie, stay
+    The file then compresses to 60 % of its size in a wheel and an archive. Biases, where the odds of classes lie, stay
     as they are. Raises ValueError for a weight above 65504, the largest number of half precision.
     """
     for layer in network.modules():
