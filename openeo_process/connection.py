@@ -74,13 +74,29 @@ def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
             raise LoginError(NEEDS_USER.format(url=url)) from error
         if (reason := _find_refusal(error)) is None:
             raise
-        raise LoginError(f"{url} refuses the login ({reason}): {HOW_TO_LOG_IN}.") from error
+        raise LoginError(f"{url} refuses {_describe_login(url)} ({reason}): {_say_how_to_log_in(url)}.") from error
+
+
+def _uses_basic(url: str) -> bool:
+    """Tell whether user and password are sent."""
+    given = os.environ.get(USER) or os.environ.get(PASSWORD)
+    return os.environ.get(METHOD) == "basic" or (is_local(url) and bool(given))
+
+
+def _describe_login(url: str) -> str:
+    return f"the user and password in {USER} and {PASSWORD}" if _uses_basic(url) else "the login"
+
+
+def _say_how_to_log_in(url: str) -> str:
+    """Say what to set; a server on this machine that was given a password prints the right one."""
+    if _uses_basic(url) and is_local(url):
+        return f"set those that it was started with; {SERVE_PRINTS}"
+    return HOW_TO_LOG_IN
 
 
 def _log_in(connection: openeo.Connection, url: str) -> openeo.Connection:
     user, password = os.environ.get(USER), os.environ.get(PASSWORD)
-    basic = os.environ.get(METHOD) == "basic" or (is_local(url) and bool(user or password))
-    if not basic:
+    if not _uses_basic(url):
         return connection.authenticate_oidc()
     if not user or not password:
         raise LoginError(NEEDS_USER.format(url=url))

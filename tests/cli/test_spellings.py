@@ -1,8 +1,10 @@
 """Spellings of earlier versions are understood, and not shown."""
 
 import pytest
+import typer
 
-from kappamask.cli.app import translate
+from kappamask.cli.app import app, translate
+from kappamask.cli.options import Level
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,43 @@ from kappamask.cli.app import translate
 )
 def test_earlier_spellings_become_those_of_today(given, known, expected):
     assert " ".join(translate(given.split(), known)) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("--level l2a x", "--level L2A x"),
+        ("--level=l1c", "--level=L1C"),
+        ("--engine Dask --engine=HERE", "--engine dask --engine=HERE"),
+        ("--engine here", "--engine local"),
+        ("--level L3 --other l1c l2a", "--level L3 --other l1c l2a"),
+    ],
+)
+def test_words_are_taken_in_any_case(given, expected):
+    choices = {"--level": ("L1C", "L2A"), "--engine": ("local", "dask")}
+    assert " ".join(translate(given.split(), {*choices, "--other"}, choices)) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value", "listed"),
+    [
+        ("mask", "--level", "L3", "'L1C', 'L2A'"),
+        ("mask", "--device", "GPU", "'cpu', 'cuda', 'openvino', 'auto'"),
+        ("submit", "--level", "1C", "'L1C', 'L2A'"),
+    ],
+)
+def test_a_word_that_is_none_is_answered_with_those_of_the_help(kappamask, command, option, value, listed):
+    done = kappamask(command, option, value)
+    assert done.code == 2 and f"'{value}' is not one of {listed}" in " ".join(done.err.replace("│", "").split())
+    shown = kappamask(command, "--help").out.replace("│", "")
+    assert listed.replace("'", "").replace(", ", "|") in "".join(shown.split())
+
+
+@pytest.mark.parametrize(("given", "level"), [("l2a", Level.L2A), ("L1c", Level.L1C)])
+def test_a_command_is_given_the_word_of_its_help(given, level):
+    command = typer.main.get_command(app).commands["mask"]
+    context = command.make_context("mask", ["a.tif", "-o", "b.tif", "--level", given, "--radiometry", "DN_Offset"])
+    assert context.params["level"] in (level, level.value)
 
 
 @pytest.mark.parametrize(

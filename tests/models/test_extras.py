@@ -4,6 +4,7 @@ That is a checkout, a wheel or the package of the index.
 """
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +46,11 @@ def test_a_missing_library_is_an_error_that_names_it(set_origin):
     set_origin(None)
     with pytest.raises(MissingExtraError, match=r"no_such_library.*kappamask-openeo\[stac\]"), require_extra("stac"):
         import no_such_library  # noqa: F401
+
+
+def test_no_message_names_a_package_that_may_not_be_on_the_index():
+    """`install_command` knows where the package came from."""
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("src", "udf", "models", "openeo_process") for path in (root / folder).rglob("*.py")]
+    assert sources
+    assert not [path.name for path in sources if "kappamask-openeo[" in path.read_text(encoding="utf-8")]

@@ -92,7 +92,12 @@ def test_a_wrong_password_is_named_by_resume_and_changes_no_job(kappamask, home,
         record = JobRecord("f", "b", "p", server.url, "{}", "{}", str(home / "out" / "p"), State.STARTED, "j-1")
         Journal(home / "j").plan([record])
         done = kappamask("resume", "--journal", home / "j")
-    assert done.code == 1 and "HTTP 40" in done.err and "KAPPAMASK_PASSWORD" in done.err
+    assert (
+        done.code == 1
+        and "HTTP 40" in done.err
+        and "user and password in KAPPAMASK_USER and KAPPAMASK_PASS" in done.err
+    )
+    assert "kappamask serve" in done.err and "client_credentials" not in done.err, "another login would not help"
     assert "guess" not in done.err and Journal(home / "j").get("f").state is State.STARTED
 
 

@@ -77,7 +77,15 @@ def test_a_plan_costs_nothing(kappamask, server, account, tmp_path):
     before = len(jobs_of(server))
     plan = kappamask(*words(server.url, tmp_path, "--plan"))
     assert plan.code == 0, plan.err
-    for fact in ("1 chunks", "about 1 dates", "EPSG:32635", "credits", "soft-errors=0.0", "apply_neighborhood"):
+    for fact in (
+        "1 job in ",
+        "1 chunk,",
+        "about 1 date\n",
+        "EPSG:32635",
+        "credits",
+        "soft-errors=0.0",
+        "apply_neighborhood",
+    ):
         assert fact in plan.out
     assert "a worker needs about 1.0 GB for 640 px, 4 bands and 6 MB of weights" in plan.out
     assert "\n  executor-memory=2G\n  executor-memoryOverhead=3G\n  python-memory=disable\n" in plan.out

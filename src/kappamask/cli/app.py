@@ -2,11 +2,13 @@
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from enum import StrEnum
 from functools import partial
 from importlib import import_module
 from textwrap import indent
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -77,7 +79,7 @@ class Group(_PlainTypes, TyperGroup):
 
 
 class Command(_PlainTypes, TyperCommand):
-    """A command that takes earlier spellings too, which its help does not show."""
+    """A command that takes earlier spellings too, which its help does not show, and words in any case."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, and the example as it is.
@@ -94,27 +96,54 @@ class Command(_PlainTypes, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments after translating earlier spellings."""
         known = {name for parameter in self.params for name in (*parameter.opts, *parameter.secondary_opts)}
+        listed = list_choices(self.callback)
+        choices = {name: listed[one.name] for one in self.params if one.name in listed for name in one.opts}
         try:
-            return super().parse_args(ctx, [*translate(args, known)])
+            return super().parse_args(ctx, [*translate(args, known, choices)])
         except typer.BadParameter as error:
             for theirs, ours in PLAINLY.items():
                 error.message = re.sub(f"^{theirs}", ours, error.message)
             raise
 
 
-def translate(words: Sequence[str], known: Collection[str]) -> Iterator[str]:
+def translate(
+    words: Sequence[str], known: Collection[str], choices: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> Iterator[str]:
     """Yield the words of a command line in today's spelling.
 
     known: options of the command; an earlier spelling counts where its successor is one, and it itself is not.
+    choices: option -> the words that it takes, which may be given in any case.
     """
     before = ""
     for word in words:
         name, sign, value = word.partition("=")
         if name not in known and OPTIONS.get(name) in known:
             name = OPTIONS[name]
-        value = VALUES.get(name, {}).get(value, value)
-        yield VALUES.get(before, {}).get(word, name + sign + value) if not sign else name + sign + value
+        if sign:
+            yield f"{name}={_spell(value, name, choices)}"
+        else:
+            yield _spell(word, before, choices) if before in VALUES or before in choices else name
         before = name
+
+
+def _spell(value: str, option: str, choices: Mapping[str, Collection[str]]) -> str:
+    """Return the value of an option as its help writes it; a value that it does not take, as it is."""
+    known = {word.lower(): word for word in choices.get(option, ())}
+    return known.get(value.lower(), VALUES.get(option, {}).get(value, value))
+
+
+def list_choices(function: Callable[..., Any] | None) -> dict[str, list[str]]:
+    """List the words that a command's parameters take, of those that take some words only."""
+    hints = get_type_hints(inspect.unwrap(function)) if function else {}
+    kinds = {name: _find_choice(hint) for name, hint in hints.items()}
+    return {name: [word.value for word in kind] for name, kind in kinds.items() if kind}
+
+
+def _find_choice(hint: Any) -> type[StrEnum] | None:
+    """Find the words in a type such as Level, Level | None or list[Level] | None."""
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint
+    return next(filter(None, map(_find_choice, get_args(hint))), None)
 
 
 def unwrap_help(function: Callable[..., Any]) -> str:

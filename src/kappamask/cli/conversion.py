@@ -80,9 +80,7 @@ def export(
 def convert(
     weights: Annotated[Path, typer.Argument(help="KappaZeta's weights, or DL_L8S2_UV's, as HDF5.", show_default=False)],
     architecture: Annotated[Architecture, typer.Option(help="Of the weights.", show_default=False)],
-    level: Annotated[
-        Level, typer.Option(help="Product level that they are for.", case_sensitive=False, show_default=False)
-    ],
+    level: Annotated[Level, typer.Option(help="Product level that they are for.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model.onnx and card.json.")],
     quantise: Annotated[
         Path | None, typer.Option(metavar="SCENE", help="Also write OUTPUT-int8/, its ranges measured on this scene.")
@@ -185,9 +183,7 @@ def card(
         Path | None, typer.Option("--output", "-o", help="The card; left out, card.json next to the network.")
     ] = None,
     name: Annotated[str, typer.Option(help="Id; left out, the name of the file.")] = "",
-    level: Annotated[
-        list[Level] | None, typer.Option(help="Level that it takes; left out, both.", case_sensitive=False)
-    ] = None,
+    level: Annotated[list[Level] | None, typer.Option(help="Level that it takes; left out, both.")] = None,
     required: Annotated[str, typer.Option(help="Bands that must be there; left out, all.")] = "",
     mean: Annotated[str, typer.Option(help="Mean of each band, in reflectance, with --std.")] = "",
     std: Annotated[str, typer.Option(help="Standard deviation of each band, in reflectance.")] = "",

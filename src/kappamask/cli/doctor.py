@@ -2,7 +2,9 @@
 
 import os
 import platform
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -43,11 +45,18 @@ def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
 
 
 def _read_extras() -> dict[str, list[str]]:
-    """Read what each extra needs from the package's metadata, apart from what other extras bring."""
-    wanted = [one for text in requires(DISTRIBUTION) or () if (one := Requirement(text)).name != DISTRIBUTION]
-    return {
-        name: [one.name for one in wanted if one.marker and one.marker.evaluate({"extra": name})] for name in EXTRAS
-    }
+    """Read what each extra needs from the package's metadata, with what the extras that it is made of need."""
+    wanted = [Requirement(text) for text in requires(DISTRIBUTION) or ()]
+    return {name: list(dict.fromkeys(_list_packages(name, wanted))) for name in EXTRAS}
+
+
+def _list_packages(extra: str, wanted: list[Requirement]) -> Iterator[str]:
+    for one in wanted:
+        if one.marker and one.marker.evaluate({"extra": extra}):
+            if one.name == DISTRIBUTION:
+                yield from chain.from_iterable(_list_packages(inner, wanted) for inner in sorted(one.extras))
+            else:
+                yield one.name
 
 
 def _list_devices() -> list[str]:

@@ -36,7 +36,7 @@ def evaluate(
     model: Model = "compact",
     level: Annotated[
         Level | None,
-        typer.Option(help="Level of the labelled image; else as its name says, or L1C.", case_sensitive=False),
+        typer.Option(help="Level of the labelled image; else as its name says, or L1C."),
     ] = None,
     merge_thin: Annotated[bool | None, typer.Option("--merge-thin/--no-merge-thin", help=MERGE_TRUTH)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and page.")] = None,

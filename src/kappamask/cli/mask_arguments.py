@@ -59,9 +59,7 @@ Output = Annotated[
     Path,
     typer.Option("--output", "-o", help="The mask: .tif or .nc; for several scenes a folder.", show_default=False),
 ]
-OfLevel = Annotated[
-    Level | None, typer.Option("--level", help="Product level, if the scene does not say.", case_sensitive=False)
-]
+OfLevel = Annotated[Level | None, typer.Option("--level", help="Product level, if the scene does not say.")]
 Reading = Annotated[
     Radiometry,
     typer.Option(

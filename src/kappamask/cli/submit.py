@@ -72,7 +72,6 @@ def submit(
         Level | None,
         typer.Option(
             help="Product level, if neither the collection's name nor the bands tell.",
-            case_sensitive=False,
             rich_help_panel=PIXELS,
         ),
     ] = None,
@@ -159,9 +158,10 @@ def _format_plan(found: BatchPlan) -> Iterator[str]:
     cost, request = found.cost, found.submission.request
     zones = ", ".join(sorted({f"EPSG:{cell.epsg}" for cell in found.submission.cells}))
     first = ", one on a single chunk first" if cost.parts > len(found.submission.cells) else ""
-    size = f"{cost.chunks} chunks, {cost.megapixels:.1f} Mpx, about {cost.dates} dates"
-    yield f"{cost.parts} jobs in {zones}{first}: {size}"
-    yield f"about {cost.credits:.0f} credits, {cost.basis}"
+    dates = f"about {_format_count(cost.dates, 'date')}"
+    size = f"{_format_count(cost.chunks, 'chunk')}, {cost.megapixels:.1f} Mpx, {dates}"
+    yield f"{_format_count(cost.parts, 'job')} in {zones}{first}: {size}"
+    yield f"about {_format_count(round(cost.credits), 'credit')}, {cost.basis}"
     yield from _format_bands(found)
     load = request.load
     yield (
@@ -173,6 +173,10 @@ def _format_plan(found: BatchPlan) -> Iterator[str]:
     yield "job options:"
     yield from (f"  {name}={_format_value(value)}" for name, value in request.public_job_options.items())
     yield f"graph, which --json prints: {', '.join(node['process_id'] for node in found.graph.values())}"
+
+
+def _format_count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _format_value(value: Any) -> str:

