@@ -45,6 +45,10 @@ CUT_OFF = """[...document.querySelectorAll(".md-content pre > code")]
   .filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"""
 """Blocks of code that are wider than their column."""
 
+NARROW = """[...document.querySelectorAll(".md-content td")]
+  .filter(one => one.innerText.length > 24 && one.clientWidth < 110).map(one => one.innerText)"""
+"""Cells whose sentences stand in a column of single words."""
+
 
 class Page(HTMLParser):
     """The links and anchors of one built page."""
@@ -185,8 +189,12 @@ def test_a_browser_shows_it_without_a_network(site, tmp_path):
             for width in (1280, 390):
                 seen = tab.look(site / f"{page}.html", width)
                 assert (seen.page, seen.faults) == (seen.window, []), page
-                cut = tab.call("Runtime.evaluate", expression=CUT_OFF, returnByValue=True)["result"]["value"]
+                cut, narrow = (
+                    tab.call("Runtime.evaluate", expression=asked, returnByValue=True)["result"]["value"]
+                    for asked in (CUT_OFF, NARROW)
+                )
                 assert width < 600 or not cut, page
+                assert not narrow, page
                 assert all(image["width"] for image in seen.images), page
 
 

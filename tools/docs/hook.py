@@ -23,6 +23,9 @@ AT_ONCE = 2
 INLINE_CODE = re.compile(r"<code>([^<\n]*)</code>")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 CELL = re.compile(r"<td.*?</td>")
+TAG = re.compile(r"<[^>]*>")
+SENTENCE = 24
+"""Letters of a cell that is more than a name or a figure: on a telephone its column keeps room for some words."""
 JOINT = re.compile(r"(?<=\w)[:._/](?=\w)")
 """Where a long name may go on in the next line."""
 FIGURE = re.compile(r"(?<=\d) (?=%|(?:MB|GB|s|px|Mpx)\b)|(?<=\d) (?=to [+-]?\d)|(?<=\d to) (?=[+-]?\d)")
@@ -37,7 +40,12 @@ def on_page_content(html: str, **_: Any) -> str:
     In tables long names may break at their joints, where the style allows it, and figures keep their units.
     """
     marked = INLINE_CODE.sub(lambda found: OPTION.sub(r'<span class="option">\g<0></span>', found[0]), html)
-    return CELL.sub(lambda cell: _join_figures(INLINE_CODE.sub(_add_breaks, cell[0])), marked)
+    return CELL.sub(lambda cell: _mark_sentence(_join_figures(INLINE_CODE.sub(_add_breaks, cell[0]))), marked)
+
+
+def _mark_sentence(cell: str) -> str:
+    long = len(TAG.sub("", cell)) > SENTENCE and not cell.startswith("<td class")
+    return cell.replace("<td", '<td class="sentence"', 1) if long else cell
 
 
 def _join_figures(cell: str) -> str:
