@@ -22,9 +22,8 @@ from kappamask.udf.radiometry import (
     is_decoded_without_offset,
     radiometry_from_metadata,
 )
-from kappamask.udf.radiometry_metadata import scale_and_offset
+from kappamask.udf.radiometry_metadata import hide_invalid, scale_and_offset
 from kappamask.udf.series import SCENE_FACTS, find_shifted
-from kappamask.udf.valid_range import hide_invalid
 
 __all__ = ["NODATA_ATTRIBUTES", "PreparedCube", "find_flipped_axes", "flip_axes", "prepare_inputs", "resolve_level"]
 

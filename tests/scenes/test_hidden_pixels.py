@@ -14,7 +14,7 @@ from zarrs import eopf
 
 from kappamask.models import SceneError
 from kappamask.scenes import class_statistics, open_scene
-from kappamask.scenes.stac_read import open_stac
+from kappamask.scenes.readers.stac import open_stac
 
 
 @pytest.mark.parametrize("how", ["alpha", "sidecar"])

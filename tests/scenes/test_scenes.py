@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.band_names import band_name
 from kappamask.scenes import find_scenes, open_scene, read_mask, write_mask, write_quicklook
-from kappamask.scenes.band_names import band_name
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf import cloud_mask
 from kappamask.workflows.scene_options import is_finished

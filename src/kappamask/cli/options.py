@@ -132,7 +132,7 @@ def parse_scheme(text: str) -> str:
 
 def parse_bands(text: str | None) -> tuple[str, ...] | None:
     """B02,B03,… as labels."""
-    from kappamask.scenes.band_names import normalise  # loads NumPy
+    from kappamask.models.band_names import normalise  # loads NumPy
 
     if text is None:
         return None

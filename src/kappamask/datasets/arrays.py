@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import class_sets
 from kappamask.datasets.patch import DIGITAL, LabelledPixel, Patch, make_chip
 from kappamask.models import LEVELS, SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import band_name
 from kappamask.udf.schemes import SEMI_TRANSPARENT
 
 __all__ = [

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kappamask.datasets.patch import LabelledPixel, Patch, make_chip
 from kappamask.datasets.products import LOW
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import band_name
 
 __all__ = [
     "Spectrum",

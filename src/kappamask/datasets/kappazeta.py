@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing, translate_codes
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import band_name
 from kappamask.scenes.readers.netcdf import open_dataset
 
 __all__ = [

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError
-from kappamask.scenes.band_names import are_numbered, band_name, band_names
+from kappamask.models.band_names import are_numbered, band_name, band_names
 from kappamask.scenes.readers.netcdf import AXES, BAND_DIMS, to_cube
 from kappamask.udf import cloud_mask
 

@@ -16,8 +16,8 @@ from kappamask.workflows.scene_options import EXTRAS, SceneOptions, is_finished,
 if TYPE_CHECKING:
     import xarray as xr
 
+    from kappamask.scenes.writers.masks import SpooledMask
     from kappamask.scenes.writers.quicklook import Preview
-    from kappamask.scenes.writers.spool import SpooledMask
     from kappamask.udf.stream import Stream
 
 __all__ = [
@@ -177,8 +177,7 @@ def _write_all(
     from kappamask.scenes import write_mask
     from kappamask.scenes.grid import explain_pixel_size
     from kappamask.scenes.readers.raster import GDAL_ERRORS
-    from kappamask.scenes.writers.masks import check_mask
-    from kappamask.scenes.writers.spool import spool_to_disk
+    from kappamask.scenes.writers.masks import check_mask, spool_to_disk
 
     os.environ["GDAL_NUM_THREADS"] = str(options.threads)  # of decoders, in whatever thread they are called
     cube = open_cube(scene, options)

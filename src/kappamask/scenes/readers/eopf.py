@@ -19,13 +19,15 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.band_names import band_name, choose_bands, require_all_bands
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import band_name, choose_bands, parse_baseline, product_facts, require_all_bands
 from kappamask.scenes.grid import check_regular, halve_grid, make_cube, to_coordinates, write_grid
 from kappamask.scenes.metadata import (
     collect_attributes,
     find_baseline_radiometry,
     name_reason,
+    parse_baseline,
+    parse_product_name,
     read_packing_mode,
     resolve_radiometry,
 )
@@ -245,4 +247,4 @@ def _read_facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None
         known, signals = known | {"radiometry": facts["radiometry"]}, {}
     found = resolve_radiometry(path.name, signals, REMEDY)
     stated = name_reason(found.mode, found.reason) if found else {}
-    return collect_attributes(texts, known, level, found.mode if found else None) | stated | product_facts(name)
+    return collect_attributes(texts, known, level, found.mode if found else None) | stated | parse_product_name(name)

@@ -6,9 +6,8 @@ from pathlib import Path
 import xarray as xr
 
 from kappamask.models import SceneError
-from kappamask.models.band_names import list_numbered
+from kappamask.models.band_names import are_numbered, band_names, choose_bands, list_numbered, normalise
 from kappamask.models.hints import option
-from kappamask.scenes.band_names import are_numbered, band_names, choose_bands, normalise
 from kappamask.scenes.grid import make_cube, read_grid
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.raster import find_alpha, lazy_bands, local_raster

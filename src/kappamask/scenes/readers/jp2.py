@@ -13,11 +13,10 @@ from odc.geo.geobox import GeoBox
 
 from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.models.band_names import has_number
+from kappamask.models.band_names import are_numbered, band_name, choose_bands, has_number, normalise
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import are_numbered, band_name, choose_bands, normalise, parse_tile
 from kappamask.scenes.grid import make_cube, to_rasterio_crs
-from kappamask.scenes.metadata import collect_attributes, parse_sensing_time
+from kappamask.scenes.metadata import collect_attributes, parse_sensing_time, parse_tile
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA_DN
 

@@ -18,7 +18,7 @@ from kappamask.models import SceneError
 from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.resample import apply_weights, halve_pixels, line_weights
 from kappamask.udf.prepare import NODATA_ATTRIBUTES
-from kappamask.udf.valid_range import RANGE_ATTRIBUTES, find_valid_range
+from kappamask.udf.radiometry_metadata import RANGE_ATTRIBUTES, find_valid_range
 
 __all__ = [
     "common_nodata",

@@ -10,9 +10,8 @@ import xarray as xr
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
-from kappamask.models.band_names import has_number
+from kappamask.models.band_names import are_numbered, band_name, choose_bands, has_number, normalise
 from kappamask.models.hints import option
-from kappamask.scenes.band_names import are_numbered, band_name, choose_bands, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.lazy_variables import common_nodata, merge_nodata, read_crs, read_packing, to_dask

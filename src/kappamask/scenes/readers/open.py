@@ -11,8 +11,8 @@ import xarray as xr
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
+from kappamask.models.band_names import band_name, check_list
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import band_name, check_list
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.eopf import is_eopf, open_eopf, read_classification
 from kappamask.scenes.readers.geotiff import open_geotiff
@@ -30,8 +30,7 @@ from kappamask.udf.series import add_scene_facts
 
 __all__ = ["READERS", "OpenOptions", "Reader", "find_scenes", "open_scene", "read_scl"]
 
-RESOLUTIONS = (10, 20)
-"""Metres."""
+RESOLUTIONS_M = (10, 20)
 OWN_VARIABLES = frozenset({"mask", "score"})
 """Variables of a netCDF that `write_mask` wrote."""
 
@@ -94,11 +93,7 @@ READERS = (
         _has_suffix(".vrt"),
         lambda path, options: open_vrt(path, options.bands, options.level, options.resampling),
     ),
-    Reader(
-        "a netCDF (.nc)",
-        _has_suffix(".nc"),
-        lambda path, options: open_netcdf(path, options.bands, options.level),
-    ),
+    Reader("a netCDF (.nc)", _has_suffix(".nc"), lambda path, options: open_netcdf(path, options.bands, options.level)),
     Reader("a Zarr folder (.zarr)", lambda path: path.is_dir() and is_zarr(path), _open_zarr),
     Reader(
         "a STAC item (.json or https address)",
@@ -147,8 +142,8 @@ def open_scene(
     scene = Path(path)
     if resampling not in KERNELS:
         raise SceneError(f"No resampling {resampling!r}: known are {', '.join(KERNELS)}.")
-    if resolution not in RESOLUTIONS:
-        raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
+    if resolution not in RESOLUTIONS_M:
+        raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS_M))} (metres).")
     check_list(bands)
     options = OpenOptions(bands, level, resampling, resolution)
     if address := _as_url(path):
@@ -199,10 +194,7 @@ def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
 
 
 def _as_url(path: str | Path) -> str | None:
-    """Return `path` as a URL if it is one, else None.
-
-    `pathlib` removes a slash of a URL; it is put back.
-    """
+    """Return `path` as a URL, or None; the slash that `pathlib` removes is put back."""
     found = re.match(r"(https?):/+(?=[^/])", str(path))
     return f"{found[1]}://{str(path)[found.end() :]}" if found else None
 

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import band_name
 from kappamask.scenes.grid import read_grid, to_stored_window, turn_north_up
 
 __all__ = [

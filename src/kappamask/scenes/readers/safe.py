@@ -11,8 +11,9 @@ from odc.geo.geobox import GeoBox
 
 from kappamask.files.archives import Source, list_members
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import choose_bands, parse_tile, require_all_bands
+from kappamask.models.band_names import choose_bands, require_all_bands
 from kappamask.scenes.grid import make_cube, write_grid
+from kappamask.scenes.metadata import parse_tile
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.jp2 import files_by_band, stack_bands
 from kappamask.scenes.readers.raster import NODATA_DN

@@ -9,11 +9,12 @@ from kappamask.files.archives import Source, read_bytes
 from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
 from kappamask.models.hints import option
-from kappamask.scenes.band_names import parse_baseline, parse_tile
 from kappamask.scenes.metadata import (
     collect_attributes,
     find_baseline_radiometry,
     name_reason,
+    parse_baseline,
+    parse_tile,
     read_packing_mode,
     resolve_radiometry,
 )

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import LEVELS, SceneError, parse_level
+from kappamask.models.band_names import choose_bands
 from kappamask.models.errors import missing_extra
-from kappamask.scenes.band_names import choose_bands, product_facts
 from kappamask.scenes.grid import make_cube
-from kappamask.scenes.metadata import collect_attributes, name_source
+from kappamask.scenes.metadata import collect_attributes, name_source, parse_product_name
 from kappamask.scenes.readers.remote import resolve
 from kappamask.scenes.readers.stac_driver import Driver, append_band_number, load_pixels
 from kappamask.scenes.readers.stac_grid import common_grid, common_nodata, find_anchor
@@ -158,7 +158,10 @@ def _read_facts(item: StacItem, labels: list[str], level: str | None, radiometry
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
     source = name_source(None if radiometry else mode, "the STAC item")
     return (
-        collect_attributes(f"{product} {item.id} {collection}", known, level) | source | product_facts(product) | place
+        collect_attributes(f"{product} {item.id} {collection}", known, level)
+        | source
+        | parse_product_name(product)
+        | place
     )
 
 

@@ -12,9 +12,9 @@ from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_json
 from kappamask.files.urls import redact
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.band_names import are_numbered, band_name
 from kappamask.models.errors import missing_extra
 from kappamask.models.hints import by_door
-from kappamask.scenes.band_names import are_numbered, band_name
 from kappamask.scenes.readers.remote import fetch_bytes, is_url, resolve
 
 __all__ = ["StacItem", "read_item"]

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from kappamask.scenes.band_names import parse_baseline
-from kappamask.scenes.metadata import find_baseline_radiometry, read_packing_mode, resolve_radiometry
+from kappamask.scenes.metadata import find_baseline_radiometry, parse_baseline, read_packing_mode, resolve_radiometry
 from kappamask.udf.radiometry import decide_radiometry
 from kappamask.udf.radiometry_metadata import AUXILIARY
 

@@ -17,7 +17,7 @@ from rasterio.transform import Affine
 from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import band_name
 from kappamask.scenes.grid import make_cube, read_grid
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
 from kappamask.scenes.readers.geotiff import band_labels
