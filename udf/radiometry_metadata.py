@@ -19,13 +19,13 @@ __all__ = [
     "RADIOMETRY_SOURCE",
     "RANGE_ATTRIBUTES",
     "Decision",
+    "find_plausible_range",
+    "find_scale_and_offset",
     "find_unknown_packing",
     "find_valid_range",
     "hide_invalid",
     "is_decoded_without_offset",
-    "plausible_range",
-    "radiometry_from_metadata",
-    "scale_and_offset",
+    "read_radiometry",
 ]
 
 QUANTIFICATION = 1e-4
@@ -84,7 +84,7 @@ class Decision:
     """Metadata say so that may be wrong, or of another date: the pixels may raise a doubt."""
 
 
-def radiometry_from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+def read_radiometry(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
     """Return what the metadata say of the radiometry, if they do."""
     readers = (_from_attribute, _from_encoding, _from_packing, _from_collection, _from_baseline)
     return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
@@ -170,7 +170,7 @@ def _single_number(value: Any) -> float | None:
     return float(numbers[0]) if numbers.size == 1 and np.isfinite(numbers[0]) else None
 
 
-def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
+def find_scale_and_offset(band: str, mode: str) -> tuple[float, float]:
     """Return the (scale, offset) that turns a number of `band` into reflectance.
 
     AOT and WVP are only divided by 10000.
@@ -180,7 +180,7 @@ def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
     return MODES.get(mode, MODES["reflectance"])
 
 
-def plausible_range(mode: str) -> tuple[float, float]:
+def find_plausible_range(mode: str) -> tuple[float, float]:
     """Return the lowest and the highest number that can be a measurement."""
     if mode not in MODES:
         return PLAUSIBLE_NUMBERS

@@ -18,9 +18,9 @@ from openeo.udf.run_code import load_module_from_string
 from udf_chunks import BANDS, CODE_TAIL, CONTEXT, SCRIPT, chunk_cube, in_new_process, run
 
 from kappamask.models import CubeError, JobError, KappaMaskError, load_card
-from kappamask.models.package import package_files, package_hash
+from kappamask.models.package import compute_package_hash, list_package_files
 from kappamask.openeo_process import make_udf
-from kappamask.openeo_process.archive import FOLDER, build, smoke_test
+from kappamask.openeo_process.archive import FOLDER, build, run_smoke_test
 from kappamask.udf import chunk, clean, cloud_mask, inference, to_scheme
 
 
@@ -84,7 +84,7 @@ def test_05_archive_holds_nothing_that_the_worker_has(archive):
 
 
 def test_05_package_in_an_unpacked_archive_found_from_the_current_directory(archive, tmp_path):
-    smoke_test(archive)
+    run_smoke_test(archive)
     with zipfile.ZipFile(archive) as content:
         content.extractall(tmp_path / FOLDER)
     body = f"""
@@ -305,7 +305,7 @@ def test_16_codes_are_exact_float32_and_nodata_is_nan():
 
 def test_22_a_package_that_is_another_than_the_senders_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    right = package_hash(package_files(load_card("compact")))
+    right = compute_package_hash(list_package_files(load_card("compact")))
     assert run(chunk_cube(), {**CONTEXT, "package": right}).equals(run(chunk_cube()))
     with pytest.raises(JobError, match=r"0{12}….*kappamask archive"):
         run(chunk_cube(), {**CONTEXT, "package": "0" * 64})

@@ -24,7 +24,7 @@ from kappamask.models import SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.grid import read_grid, read_window, to_rasterio_crs
 from kappamask.scenes.metadata import parse_tile
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.readers.raster import open_local_raster
 
 __all__ = [
     "ClassifiedScene",
@@ -87,7 +87,7 @@ def read(place: ClassifiedScene) -> Patch:
     Raises SceneError if map and product do not fit, or one is damaged.
     """
     name = place.path.parents[1].name
-    with local_raster(place.path) as dataset:
+    with open_local_raster(place.path) as dataset:
         grid = read_grid(dataset)
         labels = read_window(dataset, 1, slice(0, grid.height), slice(0, grid.width))
     cube = _average_to_grid(_open_cube(place, grid), grid, name)

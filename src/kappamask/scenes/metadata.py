@@ -13,7 +13,7 @@ from kappamask.udf.radiometry_metadata import (
     RADIOMETRY_REASON,
     RADIOMETRY_SOURCE,
     Decision,
-    radiometry_from_metadata,
+    read_radiometry,
 )
 
 __all__ = [
@@ -177,7 +177,7 @@ def find_baseline_radiometry(baseline: Any) -> str | None:
 
     None where that is not known.
     """
-    found = radiometry_from_metadata({"processing_baseline": baseline}, {})
+    found = read_radiometry({"processing_baseline": baseline}, {})
     return found.mode if found else None
 
 

@@ -25,10 +25,10 @@ from kappamask.reports.page import draw_pictures
 from kappamask.reports.render import write_html
 from kappamask.scenes import open_scene, read_mask, write_mask, write_quicklook
 from kappamask.scenes.readers.raster import GDAL_ERRORS
-from kappamask.scenes.writers.captions import format_shares, name_network, scene_facts
+from kappamask.scenes.writers.captions import format_scene_facts, format_shares, name_network
 from kappamask.scenes.writers.class_colours import OUTLINES
 from kappamask.training.simulator.paint import paint_clouds
-from kappamask.udf.schemes import MISSING, flag_attributes
+from kappamask.udf.schemes import MISSING, make_flag_attributes
 from kappamask.workflows.progress import print_line
 
 __all__ = ["DATE", "TITLE", "DemoScene", "format_demo", "paint", "run_demo", "write_report"]
@@ -128,7 +128,7 @@ def write_report(
     counted = count_shares(mask)
     return write_html(
         path, "demo.html", title=TITLE, pictures=draw_pictures(mask, scene, counted, truth), outlines=OUTLINES,
-        mask=mask.attrs, facts=[*scene_facts(scene.attrs), name_network(mask.attrs)],
+        mask=mask.attrs, facts=[*format_scene_facts(scene.attrs), name_network(mask.attrs)],
         counted=counted, scored=SCORED, judged=judged, job=job,
     )  # fmt: skip
 
@@ -190,7 +190,7 @@ def _mask_cube(files: list[Path]) -> xr.DataArray:
     found = read_mask(raster).compute()
     mask = found.where(found != NODATA_CODE, MISSING).astype("uint8")
     provenance = {"model_id": card.id, "model_sha256": card.sha256, "radiometry": "dn_harmonized", "level": "L1C"}
-    return mask.assign_attrs({**flag_attributes(card), **provenance})
+    return mask.assign_attrs({**make_flag_attributes(card), **provenance})
 
 
 def format_demo(result: dict[str, Any]) -> list[str]:

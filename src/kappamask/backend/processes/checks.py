@@ -10,7 +10,7 @@ from openeo_driver.ProcessGraphDeserializer import process_registry_2xx
 from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.cube import SceneCube
-from kappamask.backend.errors import api_error
+from kappamask.backend.errors import make_api_error
 from kappamask.backend.processes.callbacks import Callback
 from kappamask.backend.processes.dimensions import check_new_dimension, check_target
 from kappamask.backend.processes.neighborhood import Neighborhood, check_kernel
@@ -138,7 +138,7 @@ def _drop_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
 def _check_dimension(process: str, cube: Any, name: str) -> None:
     have = cube.get_dimension_names()
     if name not in have:
-        raise api_error("DimensionNotAvailable", f"{process}: no dimension {name}; there are {', '.join(have)}.")
+        raise make_api_error("DimensionNotAvailable", f"{process}: no dimension {name}; there are {', '.join(have)}.")
 
 
 def _check_ndvi(args: ProcessArgs, env: EvalEnv) -> Any:

@@ -18,7 +18,7 @@ from kappamask.scenes.metadata import (
     read_packing_mode,
     resolve_radiometry,
 )
-from kappamask.scenes.readers.jp2 import files_by_band
+from kappamask.scenes.readers.jp2 import group_by_band
 from kappamask.udf.radiometry_metadata import Decision
 
 __all__ = ["Product", "read_facts"]
@@ -129,7 +129,7 @@ def _read_offsets(product: Product, root: Element) -> dict[str, float]:
         for i, band in enumerate(BAND_IDS)
         if str(i) in named
     }
-    held = [band for band in BAND_IDS if band in files_by_band(product.images)]
+    held = [band for band in BAND_IDS if band in group_by_band(product.images)]
     lacking = [band for band in held if band not in found]
     if listed and lacking:
         raise SceneError(f"{product.name} lists offsets, but none of {', '.join(lacking)}; {REMEDY}.")

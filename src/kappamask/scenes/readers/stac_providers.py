@@ -17,8 +17,8 @@ __all__ = [
     "PROVIDERS",
     "UNKNOWN",
     "Provider",
+    "find_item_radiometry",
     "find_provider",
-    "item_radiometry",
     "read_baseline",
 ]
 
@@ -72,7 +72,7 @@ def find_provider(item: Item) -> Provider:
     return next((one for one in PROVIDERS if _fits_provider(one, collection, hosts)), UNKNOWN)
 
 
-def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
+def find_item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
     """Determine the radiometry, dn_harmonized or dn_offset, by the rule of the item's provider.
 
     None where nothing states it reliably.

@@ -19,8 +19,8 @@ from kappamask.scenes.encoding import round_to_percent, to_percent
 from kappamask.scenes.grid import read_grid, sort_north_up, to_coordinates, write_grid
 from kappamask.scenes.readers.lazy_variables import read_crs
 from kappamask.scenes.readers.netcdf import AXES, open_dates
-from kappamask.scenes.readers.raster import GDAL_ERRORS, lazy_bands, local_raster, number_type
-from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, scores_path, write_geotiff
+from kappamask.scenes.readers.raster import GDAL_ERRORS, make_lazy_bands, number_type, open_local_raster
+from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, make_scores_path, write_geotiff
 from kappamask.udf.stream import MaskPiece, ProgressCallback, Stream
 
 __all__ = [
@@ -122,7 +122,7 @@ def read_mask(path: str | Path, *, band: int | None = None) -> xr.DataArray:
 
 def list_output_files(path: Path, *, scores: bool) -> list[Path]:
     """List the files with pixels that `write_mask` makes for this path."""
-    return [path, scores_path(path)] if scores and not _is_netcdf(path) else [path]
+    return [path, make_scores_path(path)] if scores and not _is_netcdf(path) else [path]
 
 
 def _is_netcdf(path: Path) -> bool:
@@ -130,7 +130,7 @@ def _is_netcdf(path: Path) -> bool:
 
 
 def _read_geotiff(path: Path, band: int | None) -> xr.DataArray:
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         grid, count, dtype = read_grid(dataset), dataset.count, number_type(dataset, 1)
         attrs = dataset.tags() | dataset.tags(1)
     fits, needed = (count == 1, "one") if band is None else (1 <= band <= count, f"band {band}")
@@ -138,7 +138,7 @@ def _read_geotiff(path: Path, band: int | None) -> xr.DataArray:
         raise SceneError(
             f"{path.name} is no mask: it has {count} bands of {dtype}; needed is {needed} of whole numbers."
         )
-    pixels, coords = lazy_bands(path, [band or 1])[0], to_coordinates(grid)
+    pixels, coords = make_lazy_bands(path, [band or 1])[0], to_coordinates(grid)
     return write_grid(xr.DataArray(pixels, dims=("y", "x"), coords=coords, attrs=attrs, name="mask"), grid)
 
 

@@ -21,7 +21,13 @@ from kappamask.files.atomic import atomic_write
 from kappamask.training.simulator.materials import Ground, load_ground
 from kappamask.training.simulator.paint import ALL_SHADE, CLEAR, ONLY_B10, SHADOW, SkyOptions, paint_options
 from kappamask.training.simulator.sky import Sun, draw_sun
-from kappamask.training.simulator.spectra import ANGSTROM, NATIVE_M, FloatArray, air_transmission, path_reflectance
+from kappamask.training.simulator.spectra import (
+    ANGSTROM,
+    NATIVE_M,
+    FloatArray,
+    compute_path_reflectance,
+    transmit_through_air,
+)
 from kappamask.training.simulator.surfaces import draw_ground
 
 __all__ = [
@@ -127,7 +133,7 @@ def add_haze(scene: FloatArray, sun: Sun, aot: float) -> FloatArray:
 
 def dim_land(scene: FloatArray, sun: Sun, share: float) -> FloatArray:
     """Reduce the ground's light in `scene` (13, y, x) to `share`; the air's stays."""
-    air = np.minimum(path_reflectance(sun.zenith_deg, CLEAR_AIR)[:, None, None], 0.9 * scene)
+    air = np.minimum(compute_path_reflectance(sun.zenith_deg, CLEAR_AIR)[:, None, None], 0.9 * scene)
     return np.asarray(air + (scene - air) * np.float32(share), np.float32)
 
 
@@ -136,8 +142,10 @@ def compute_haze(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) 
 
     Both relative to clear air. aot: aerosol optical depth at 550 nm. angstrom: exponent by wavelength; 0 is grey.
     """
-    light = path_reflectance(sun_zenith_deg, aot, angstrom) - path_reflectance(sun_zenith_deg, CLEAR_AIR)
-    loss = air_transmission(sun_zenith_deg, aot, angstrom) / air_transmission(sun_zenith_deg, CLEAR_AIR)
+    light = compute_path_reflectance(sun_zenith_deg, aot, angstrom) - compute_path_reflectance(
+        sun_zenith_deg, CLEAR_AIR
+    )
+    loss = transmit_through_air(sun_zenith_deg, aot, angstrom) / transmit_through_air(sun_zenith_deg, CLEAR_AIR)
     return light, loss
 
 
