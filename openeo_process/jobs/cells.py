@@ -12,6 +12,7 @@ import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
 from kappamask.models import CubeError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.hints import option
 from kappamask.openeo_process.jobs.areas import LONLAT, NORTH, SOUTH, project_shape
 
@@ -51,7 +52,7 @@ class Cell:
         corners = {"west": self.west, "south": self.south, "east": self.east, "north": self.north}
         return {**corners, "crs": f"EPSG:{self.epsg}"}
 
-    def pixels(self, size: int = 10) -> tuple[int, int]:
+    def pixels(self, size: int = PIXEL_M) -> tuple[int, int]:
         """Width and height in pixels of `size` metres."""
         return (self.east - self.west) // size, (self.north - self.south) // size
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing, translate_codes
 from kappamask.datasets.products import is_low_sun
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.cleaning import PIXEL_M
 
 __all__ = [
     "TacoFile",
@@ -140,7 +141,7 @@ def read(entry: TacoFile) -> Patch:
     reflectance = np.where(empty, np.nan, numbers / DIGITAL).astype(np.float32)
     truth = np.where(empty, 0, translate_codes(labels, CODES)).astype(np.uint8)
     return Patch(
-        f"{entry.id}_{level}", _get_place(entry), split(entry), level, 10.0, bands, reflectance, truth,
+        f"{entry.id}_{level}", _get_place(entry), split(entry), level, PIXEL_M, bands, reflectance, truth,
         merges_thin=False, tags=_get_sun_tag(entry),
     )  # fmt: skip
 

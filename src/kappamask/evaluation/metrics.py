@@ -54,7 +54,7 @@ def count_confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = Fal
     The last column is anything else.
 
     Pixels whose truth is in `IGNORED` are left out. A mask that says undefined or missing where the truth has a
-    class is wrong there, hence the fifth column. `merge_thin` makes semi-transparent cloud (3) cloud (4) in both,
+    class is wrong there, so there is a fifth column. `merge_thin` makes semi-transparent cloud (3) cloud (4) in both,
     for truths that do not tell them apart.
     Raises CubeError if the shapes differ, a code is unknown, or no pixel is left.
     """

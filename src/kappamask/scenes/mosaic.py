@@ -58,7 +58,7 @@ def stack_masks(paths: Files) -> xr.DataArray:
         raise SceneError("No mask files are given.")
     frame = _find_common_grid(paths)
     layers = [_merge_masks(by_date[date], frame) for date in sorted(by_date)]
-    _check_alike([by_date[date][0] for date in sorted(by_date)], layers)
+    _check_same_scheme([by_date[date][0] for date in sorted(by_date)], layers)
     dates = np.array([np.datetime64(date, "ns") for date in sorted(by_date)])
     return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
 
@@ -83,12 +83,12 @@ def _merge_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.Dat
         around = [(box.bottom, frame.height - box.top), (box.left, frame.width - box.right)]
         layer = dask.array.pad(mask.data, around, constant_values=NODATA_CODE)
         whole = dask.array.where(whole == NODATA_CODE, layer, whole)
-    _check_alike(paths, masks)
+    _check_same_scheme(paths, masks)
     codes, coords = whole.astype(np.uint8), to_coordinates(frame)
     return write_grid(xr.DataArray(codes, coords, ("y", "x"), "mask", masks[0].attrs), frame)
 
 
-def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
+def _check_same_scheme(paths: Files, masks: list[xr.DataArray]) -> None:
     """Raise SceneError unless all hold bytes of one scheme, with the same classes."""
     for path, mask in zip(paths, masks, strict=True):
         if mask.dtype != np.uint8:

@@ -52,7 +52,7 @@ SEEN: Final = (B02, B03, B08)
 #: Share of a cloud's optical depth that takes light out of the sun's beam: 1 - g², g the asymmetry of droplets (0.85)
 #: and of ice (0.77); the rest goes on nearly straight (Joseph, Wiscombe and Weinman 1976, delta-Eddington).
 BLOCK: Final = {False: 0.28, True: 0.41}
-#: Light from cloud sides in a shadow, as a share of full sunlight: a lone cloud, to a field of bright ones. With it the
+#: Light from cloud sides in a shadow, as a share of full sunlight: one cloud, to a field of bright ones. With it the
 #: medians of tiles lie about those of three labelled real scenes (B08 0.33, 0.50, 0.55; B11 0.24, 0.38, 0.42).
 SIDES: Final = (0.02, 0.28)
 #: Aerosol optical depth at 550 nm that shadows are seen through: a visibility of about 100 to 8 km.
