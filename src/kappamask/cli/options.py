@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kappamask.models import CubeError, SceneError
+from kappamask.models.band_names import normalise_bands
 from kappamask.models.cleaning import read_cleaning
 from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
 from kappamask.openeo_process.jobs.journal import locate_journal
@@ -131,9 +132,7 @@ def parse_scheme(text: str) -> str:
 
 
 def parse_bands(text: str | None) -> tuple[str, ...] | None:
-    """B02,B03,… as labels."""
-    from kappamask.models.band_names import normalise_bands  # loads NumPy
-
+    """Parse B02,B03,… as labels."""
     if text is None:
         return None
     try:
