@@ -29,11 +29,11 @@ class Catalog(AbstractCollectionCatalog):  # type: ignore[misc]
         self._run = run
 
     def get_all_metadata(self) -> list[dict[str, Any]]:
-        """Metadata of both collections."""
+        """Return the metadata of both collections."""
         return [self.get_collection_metadata(name) for name in COLLECTIONS]
 
     def get_collection_metadata(self, collection_id: str) -> dict[str, Any]:
-        """STAC collection with `cube:dimensions`; extents and bands are those of the scenes."""
+        """Make a STAC collection with `cube:dimensions`; extents and bands are those of the scenes."""
         if collection_id not in COLLECTIONS:
             raise CollectionNotFoundException(collection_id)
         return describe_collection(collection_id, index(self._folder, collection_id))

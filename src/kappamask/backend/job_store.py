@@ -189,7 +189,7 @@ class JobFolder:
         return spec
 
     def settings(self) -> Settings:
-        """Settings of the back-end."""
+        """Read the settings of the back-end."""
         return Settings(**self.get("settings"))
 
     def put(self, name: str, value: dict[str, Any]) -> None:

@@ -100,7 +100,7 @@ def _read_rows(path: Path, table: bytes) -> list[dict[str, Any]]:
 
 
 def _make_entry(path: Path, offset: int, size: int, row: dict[str, Any]) -> TacoFile:
-    """Offsets in a table count from the file that the table belongs to."""
+    """Make an entry; offsets in a table count from the file that it belongs to."""
     start, length = (int(row.get(f"tortilla:{key}", -1)) for key in ("offset", "length"))
     if start < 0 or length <= 0 or start + length > size or "tortilla:id" not in row:
         raise SceneError(f"{path.name} is damaged: its table names a file outside of it.")

@@ -42,7 +42,7 @@ def find(folder: Path) -> Iterator[Path]:
 
 
 def parse_group(path: Path) -> str:
-    """Tile and date in the file's name; the name itself where it has none."""
+    """Parse tile and date in the file's name, else return the name."""
     found = PRODUCT.search(path.name)
     return found[3] if found else path.stem
 

@@ -132,7 +132,7 @@ def read(place: PixelWindow) -> Patch:
 
 
 def _read_labels(path: Path) -> dict[str, dict[tuple[int, int], int]]:
-    """Product -> labels; pixels that are labelled twice, and not the same, are not judged."""
+    """Map products to labels; pixels with two different labels are not judged."""
     found: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8") as file:
         for line, row in enumerate(csv.DictReader(file), 2):

@@ -131,7 +131,7 @@ def mean_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _class_indices(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
-    """Class 1 to 4 -> 0 to 3, anything else -> 4."""
+    """Map classes 1 to 4 to 0 to 3, anything else to 4."""
     merged = np.where(codes == SEMI_TRANSPARENT, CLOUD, codes) if merge_thin else codes
     places = merged.astype(np.int64) - CLEAR
     return np.where((places >= 0) & (places < len(CLASSES)), places, len(CLASSES))

@@ -129,7 +129,7 @@ def _parse_tiff_date(text: str) -> str | None:
 
 
 def _format_utc(when: datetime) -> str:
-    """Times without a zone are UTC, as in all Sentinel-2 products."""
+    """Format a time as UTC, which times without a zone are."""
     aware = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     return aware.isoformat().replace("+00:00", "Z")
 

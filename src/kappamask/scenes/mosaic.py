@@ -75,7 +75,7 @@ def _find_common_grid(paths: Files, band: int | None = None) -> GeoBox:
 
 
 def _merge_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.DataArray:
-    """Masks on the pixels of `frame`, the first on top."""
+    """Merge masks on the pixels of `frame`, the first on top."""
     masks = [read_mask(path, band=band) for path in paths]
     whole = dask.array.full((frame.height, frame.width), NODATA_CODE, np.uint8)
     for mask in masks:
@@ -119,7 +119,7 @@ def _is_on_grid(grid: GeoBox, frame: GeoBox) -> bool:
 
 
 def _pixel_box(grid: GeoBox, frame: GeoBox) -> BoundingBox:
-    """First column, first row, last column and last row of `grid`, counted on `frame`."""
+    """Find first column and row, last column and row of `grid` on `frame`."""
     column, row = map(round, ~frame.transform @ (grid.transform.c, grid.transform.f))
     return BoundingBox(column, row, column + grid.width, row + grid.height)
 

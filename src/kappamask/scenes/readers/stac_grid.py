@@ -60,7 +60,7 @@ def find_common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[
 
 
 def _pixel_sides(grid: GeoBox, resolution: float) -> tuple[float, float]:
-    """Width and height of pixels of `resolution`, in the unit of the grid's CRS."""
+    """Return width and height of pixels of `resolution`, in the unit of the grid's CRS."""
     own = grid.transform.a, -grid.transform.e
     crs = to_rasterio_crs(grid)
     if crs is not None and crs.is_geographic:
@@ -94,7 +94,7 @@ def _check_bbox(bbox: Sequence[float]) -> list[Bounds]:
 
 
 def find_anchor(item: StacItem, loopback: bool) -> tuple[GeoBox, np.dtype[Any], float]:
-    """Grid, dtype and nodata value of the item's band that stands for all."""
+    """Find grid, dtype and nodata value of the item's band that stands for all."""
     label = next(band for band in (*ANCHORS, *item.assets) if band in item.assets)
     with open_raster(item.source(label, loopback=loopback)) as dataset:
         grid, dtype, nodata = read_grid(dataset), number_type(dataset, item.number(label)), dataset.nodata

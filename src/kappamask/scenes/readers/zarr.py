@@ -111,7 +111,7 @@ def _find_chunk_sides(meta: Mapping[str, Any]) -> list[int]:
 
 
 def _iter_codecs(meta: Mapping[str, Any]) -> Iterator[str]:
-    """Names of all that stands between stored bytes and numbers."""
+    """Yield the names of the codecs between stored bytes and numbers."""
     listed = [codec for key in LISTS for codec in meta.get(key) or []]
     for codec in filter(None, [*listed, meta.get("compressor")]):
         named = [codec[key] for key in ("id", "name") if key in codec]  # Zarr 2 reads the one, Zarr 3 the other
