@@ -27,7 +27,7 @@ __all__ = [
     "AOT",
     "BACKSCATTER",
     "LEAST_DROP",
-    "SEEN",
+    "PROBE_BANDS",
     "SIDES",
     "THINNEST",
     "cast_shadows",
@@ -48,7 +48,7 @@ THINNEST: Final = 0.45
 HEIGHT_B10: Final = ((0.0, 0.008), (0.002, 0.06), (0.02, 1.0))
 #: Reflectance below which a drop is seen by nobody, and the bands in which one is looked for.
 LEAST_DROP: Final = 0.004
-SEEN: Final = (B02, B03, B08)
+PROBE_BANDS: Final = (B02, B03, B08)
 #: Share of a cloud's optical depth that takes light out of the sun's beam: 1 - g², g the asymmetry of droplets (0.85)
 #: and of ice (0.77); the rest goes on nearly straight (Joseph, Wiscombe and Weinman 1976, delta-Eddington).
 BLOCK: Final = {False: 0.28, True: 0.41}
@@ -157,7 +157,9 @@ def cast_shadows(
     share = np.minimum(compute_diffuse_share(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
     shaded = illuminate(scene, air, share, beam)
     fallen = scene - shaded
-    drop = np.max([np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in SEEN], axis=0)
+    drop = np.max(
+        [np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in PROBE_BANDS], axis=0
+    )
     return shaded.astype(np.float32), drop
 
 
