@@ -7,6 +7,7 @@ import ast
 import json
 import logging
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -433,6 +434,18 @@ def test_20_memory_does_not_grow_with_dates(tmp_path):
     assert done.returncode == 0, done.stderr
     one, eight, arrays = json.loads(done.stdout)
     assert eight - one < 4 * arrays + 20_000
+
+
+def test_20_a_hundred_dates_are_not_copied():
+    cube = chunk_cube((96, 96), dates=100, bands=BANDS[:3])
+    chunk.apply_datacube(cube[:2], CONTEXT)
+    tracemalloc.start()
+    try:
+        made = chunk.apply_datacube(cube, CONTEXT)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < made.nbytes + cube.nbytes / 2
 
 
 def test_21_one_message_per_process(caplog):
