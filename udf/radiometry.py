@@ -18,7 +18,7 @@ from kappamask.udf.radiometry_metadata import (
     Decision,
     find_unknown_packing,
     is_decoded_without_offset,
-    radiometry_from_metadata,
+    read_radiometry,
 )
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "check_radiometry",
     "decide_radiometry",
     "is_decoded_without_offset",
-    "radiometry_from_metadata",
+    "read_radiometry",
 ]
 
 
@@ -48,7 +48,7 @@ def decide_radiometry(
         raise RadiometryError(f"No radiometry {mode!r}: known are auto, {', '.join(MODES)}.")
     if mode != "auto":
         return Decision(mode, GIVEN_REASON)
-    said = radiometry_from_metadata(attributes, encoding)
+    said = read_radiometry(attributes, encoding)
     if (said is None or said.by_metadata) and (packing := find_unknown_packing(attributes)):
         raise RadiometryError(
             f"The cube's attributes say {packing}; known are a scale of 0.0001 with an offset of 0 or -0.1, for all "
@@ -114,7 +114,7 @@ def _from_pixels(dates: list[PixelStatistics]) -> Decision:
         raise RadiometryError(
             f"Dates {', '.join(map(str, open_dates))} of {len(dates)} may be dn_harmonized or dn_offset: no metadata "
             f"says which, and their pixels leave it open, as under full cloud. The others look like {mode}; if all are "
-            f"alike say {say(mode)}, else mask them apart."
+            f"the same say {say(mode)}, else mask them apart."
         )
     return Decision(mode, f"from the pixels: {why}")
 

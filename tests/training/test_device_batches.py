@@ -18,9 +18,8 @@ from kappamask.training.gpu.batches import DeviceSource
 from kappamask.training.simulator import illumination, spectra
 from kappamask.training.simulator.components import SkyParameters, draw_sky_planes, read_sky, write_components
 from kappamask.training.simulator.paint import label_truth as label_simulated
-from kappamask.training.simulator.resample import blur_to_native
 from kappamask.training.simulator.sky import EDGE_PX, Sun
-from kappamask.training.simulator.tiles import SIZE, write_tiles
+from kappamask.training.simulator.tiles import SIZE, blur_to_native, write_tiles
 from kappamask.training.state import Plan
 from kappamask.training.train import open_batches, simulate_in_background
 from kappamask.workflows.training import run_grid
@@ -158,7 +157,7 @@ def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("kernel", ["nearest", "bilinear"])
 @pytest.mark.parametrize("pixel_m", [10.0, 20.0, 30.0])
-def test_bands_of_20_and_60_m_are_resampled_alike(kernel: str, pixel_m: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_of_20_and_60_m_become_the_same(kernel: str, pixel_m: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "KERNELS", {kernel: None})
     scene = ndimage.gaussian_filter(np.random.default_rng(4).uniform(0.1, 0.9, (13, 60, 60)), (0, 2, 2)).astype(
         np.float32

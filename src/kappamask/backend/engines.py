@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.backend.chunks import READ_AHEAD, Engine, Job, Result, Strip, run_serially, run_strip
-from kappamask.backend.job_store import job_log
+from kappamask.backend.job_store import open_job_log
 from kappamask.backend.udf_call import Udf
 from kappamask.files.urls import LOCALHOST
 from kappamask.models import JobError
@@ -45,7 +45,7 @@ class Run:
 
 
 def check_engine(engine: str) -> str:
-    """`engine` if it is "serial", "dask" or a scheduler on this machine; JobError otherwise."""
+    """Return `engine` if it is "serial", "dask" or a scheduler here; JobError otherwise."""
     if engine not in ("serial", "dask") and not engine.startswith(LOCAL_SCHEDULER):
         raise JobError(
             f"No engine {engine!r}; use serial, dask, or a scheduler's address that starts with {LOCAL_SCHEDULER}."
@@ -132,5 +132,5 @@ class DaskEngine(AbstractContextManager[Engine]):
 def _run_task(udf: Udf, strip: Strip, pixels: NDArray[Any], place: tuple[Path, Path, str]) -> list[Result]:
     folder, log, level = place
     os.chdir(folder)
-    with job_log(log, level):
+    with open_job_log(log, level):
         return list(run_strip(udf, strip, np.asarray(pixels)))

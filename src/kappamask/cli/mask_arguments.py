@@ -19,7 +19,7 @@ __all__ = [
     "Overwrite",
     "PixelSize",
     "Quicklook",
-    "Reading",
+    "Radiometries",
     "Report",
     "Resampling",
     "Resolution",
@@ -60,7 +60,7 @@ Output = Annotated[
     typer.Option("--output", "-o", help="The mask: .tif or .nc; for several scenes a folder.", show_default=False),
 ]
 OfLevel = Annotated[Level | None, typer.Option("--level", help="Product level, if the scene does not say.")]
-Reading = Annotated[
+Radiometries = Annotated[
     Radiometry,
     typer.Option(
         "--radiometry",

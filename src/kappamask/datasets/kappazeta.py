@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing, translate_codes
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import find_band
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.readers.netcdf import open_dataset
 
 __all__ = [
@@ -41,13 +42,13 @@ def find(folder: Path) -> Iterator[Path]:
 
 
 def parse_group(path: Path) -> str:
-    """Tile and date in the file's name; the name itself where it has none."""
+    """Parse tile and date in the file's name, else return the name."""
     found = PRODUCT.search(path.name)
     return found[3] if found else path.stem
 
 
 def split(path: Path) -> str:
-    """Assign the part by tile, in both sets alike, for they share tiles.
+    """Assign the part by tile, because both sets share tiles.
 
     Neither was published in parts.
     """
@@ -62,7 +63,7 @@ def read(path: Path) -> Patch:
     Where a name has no baseline the offset is 0, as in both published sets.
     """
     dataset = open_dataset(path)
-    planes = {label: v for name, v in dataset.data_vars.items() if (label := band_name(str(name)))}
+    planes = {label: v for name, v in dataset.data_vars.items() if (label := find_band(str(name)))}
     if "Label" not in dataset or not planes:
         raise SceneError(f"{path.name} has no bands or no Label; it has {', '.join(map(str, dataset.data_vars))}.")
     bands = tuple(planes)
@@ -73,7 +74,9 @@ def read(path: Path) -> Patch:
     empty = find_missing(numbers, 0)
     reflectance = np.where(empty, np.nan, (numbers - _get_offset(path)) / DIGITAL).astype(np.float32)
     truth = np.where(empty, 0, translate_codes(labels, CODES)).astype(np.uint8)
-    return Patch(path.stem, parse_group(path), split(path), "L1C", 10.0, bands, reflectance, truth, merges_thin=False)
+    return Patch(
+        path.stem, parse_group(path), split(path), "L1C", PIXEL_M, bands, reflectance, truth, merges_thin=False
+    )
 
 
 def _to_digital_numbers(path: Path, variable: xr.DataArray) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from kappamask.evaluation.tools import Peer
 from kappamask.models import KappaMaskError, load_card
 from kappamask.reports.class_shares import format_class_name
 from kappamask.reports.render import Picture, encode_png, write_html
-from kappamask.scenes.writers.quicklook import RGB, colour_codes, subsample, true_colour
+from kappamask.scenes.writers.quicklook import RGB, colour_codes, make_true_colour, subsample
 
 __all__ = ["write_comparison"]
 
@@ -105,12 +105,12 @@ def _find_decades(peers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
 
 
 def _peers_made_here(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Masks that were made here, not read from a file."""
+    """List the masks that were made here, not read from a file."""
     return [peer for peer in found["peers"] if peer["seconds_per_megapixel"] is not None]
 
 
 def _log_cost(peer: Mapping[str, Any]) -> float:
-    """Decimal logarithm of the seconds per megapixel."""
+    """Compute the decimal logarithm of the seconds per megapixel."""
     return log10(max(peer["seconds_per_megapixel"], QUICKEST))
 
 
@@ -142,7 +142,9 @@ def _iter_scenes(judged: DatasetResult) -> Iterator[Scene]:
 def _patch_pictures(patch: Patch) -> Iterator[Picture]:
     if set(RGB) <= {*patch.bands}:
         cube = xr.DataArray(patch.stack(RGB), dims=("bands", "y", "x"), coords={"bands": list(RGB)})
-        yield encode_png(true_colour(subsample(cube, SIDE)), f"{patch.name} in natural colours.", "Natural colours")
+        yield encode_png(
+            make_true_colour(subsample(cube, SIDE)), f"{patch.name} in natural colours.", "Natural colours"
+        )
     yield _draw_classes(patch.truth, f"Truth of {patch.name}.", "Truth")
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
 from kappamask.scenes.writers.captions import UNKNOWN, ScaleBar, format_percent
-from kappamask.scenes.writers.class_colours import picture_colour
+from kappamask.scenes.writers.class_colours import find_picture_colour
 
 __all__ = [
     "SCALE",
@@ -62,7 +62,7 @@ def embed_png(path: Path, alt: str) -> Picture:
 
 
 def score_colours(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scores 0 to 1 (y, x) as uint8 (y, x, 4); NaN is transparent."""
+    """Colour scores 0 to 1 (y, x): uint8 (y, x, 4); NaN is transparent."""
     colours: NDArray[np.uint8] = colormaps[SCORES](np.nan_to_num(scores), bytes=True)
     colours[~np.isfinite(scores), 3] = 0
     return colours
@@ -93,7 +93,7 @@ def _open_templates() -> jinja2.Environment:
         "percent": format_percent,
         "count": _format_count,
         "number": _format_number,
-        "colour": picture_colour,
+        "colour": find_picture_colour,
     }
     return found
 

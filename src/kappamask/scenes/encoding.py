@@ -16,8 +16,8 @@ from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADO
 
 __all__ = [
     "SCALE",
-    "category_names",
     "format_class_name",
+    "list_category_names",
     "make_colormap",
     "map_codes",
     "read_legend",
@@ -82,7 +82,7 @@ def make_colormap(classes: tuple[ClassValue, ...]) -> dict[int, tuple[int, int, 
     return {value: (hint[0], hint[1], hint[2], 255) for value, hint in hints.items()} | {NODATA_CODE: (0, 0, 0, 0)}
 
 
-def category_names(classes: tuple[ClassValue, ...]) -> bytes:
+def list_category_names(classes: tuple[ClassValue, ...]) -> bytes:
     """Make GDAL's side-car file (`.aux.xml`) with the class names.
 
     It is the one place where GDAL and QGIS look for them.
@@ -96,7 +96,7 @@ def category_names(classes: tuple[ClassValue, ...]) -> bytes:
 
 
 def round_to_percent(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Scores 0 to 1 as uint8 0 to 100, NaN as 255."""
+    """Round scores 0 to 1 to uint8 0 to 100; NaN becomes 255."""
     whole = np.rint(scores / np.float32(SCALE))
     return np.asarray(np.nan_to_num(whole, nan=NODATA_CODE), dtype=np.uint8)
 

@@ -13,7 +13,7 @@ from kappamask.udf.radiometry_metadata import (
     RADIOMETRY_REASON,
     RADIOMETRY_SOURCE,
     Decision,
-    radiometry_from_metadata,
+    read_radiometry,
 )
 
 __all__ = [
@@ -21,18 +21,25 @@ __all__ = [
     "find_baseline_radiometry",
     "name_reason",
     "name_source",
+    "parse_baseline",
+    "parse_product_name",
     "parse_sensing_time",
+    "parse_tile",
     "read_packing_mode",
     "resolve_radiometry",
 ]
 
 PACKINGS: dict[tuple[float, float], str] = {pair: mode for mode, pair in MODES.items() if mode != "reflectance"}
-"""(scale, offset) to reflectance -> name of the reading."""
+"""(scale, offset) to reflectance -> name of the radiometry."""
 CARRIED = ("radiometry", "collection", "processing_baseline")
 """Tags that `kappamask.udf` understands and that pass through as they are."""
 
 _LEVEL = re.compile(r"(?<![A-Z0-9])(?:MSI)?(L1C|L2A)(?![A-Z0-9])")
 _DATE = re.compile(r"(?<!\d)(20\d\d)-?(\d\d)-?(\d\d)(?:[T_ ]?(\d\d):?(\d\d):?(\d\d))?(?!\d)")
+_TILE = re.compile(r"(?<![A-Z0-9])T(\d\d[A-Z]{3})(?![A-Z0-9])")
+_BASELINE = re.compile(r"(?<![A-Z0-9])N(\d\d)(\d\d)(?![A-Z0-9])")
+_PLATFORM = re.compile(r"(?<![A-Z0-9])S(2[A-D])_")
+_ORBIT = re.compile(r"(?<![A-Z0-9])R(\d{3})(?![A-Z0-9])")
 _TIFF_DATE = "%Y:%m:%d %H:%M:%S"
 
 
@@ -122,7 +129,7 @@ def _parse_tiff_date(text: str) -> str | None:
 
 
 def _format_utc(when: datetime) -> str:
-    """Times without a zone are UTC, as in all Sentinel-2 products."""
+    """Format a time as UTC, which times without a zone are."""
     aware = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     return aware.isoformat().replace("+00:00", "Z")
 
@@ -134,7 +141,7 @@ def read_packing_mode(
 
     None where all are (1, 0), which declares nothing.
     Raises SceneError if bands differ, or if the pair is none of `PACKINGS`: numbers are handed on as stored, and
-    nobody after this could tell what they mean.
+    later steps cannot find out what they mean.
     """
     distinct = set(pairs)
     if distinct <= {(1.0, 0.0)}:
@@ -170,5 +177,30 @@ def find_baseline_radiometry(baseline: Any) -> str | None:
 
     None where that is not known.
     """
-    found = radiometry_from_metadata({"processing_baseline": baseline}, {})
+    found = read_radiometry({"processing_baseline": baseline}, {})
     return found.mode if found else None
+
+
+def parse_tile(text: str) -> str | None:
+    """Find the MGRS tile in a name, or None ("T32TQM_20210527T102021_B02.jp2": 32TQM)."""
+    found = _TILE.search(text.upper())
+    return found[1] if found else None
+
+
+def parse_baseline(text: str) -> str | None:
+    """Find the processing baseline in a product's name, or None ("S2A_MSIL1C_…_N0511_R065_…": 05.11)."""
+    found = _BASELINE.search(text.upper())
+    return f"{found[1]}.{found[2]}" if found else None
+
+
+def parse_product_name(name: str) -> dict[str, str | int]:
+    """Return `product`, and the `platform`, `tile` and relative `orbit` that its name states.
+
+    S2A_MSIL1C_20210527T102021_N0300_R065_T32TQM_20210527T123456: Sentinel-2A, 32TQM, 65.
+    """
+    upper = name.upper()
+    platform, orbit, place = _PLATFORM.search(upper), _ORBIT.search(upper), parse_tile(name)
+    found: dict[str, str | int] = {"product": name}
+    found |= {"platform": f"Sentinel-{platform[1]}"} if platform else {}
+    found |= {"tile": place} if place else {}
+    return found | ({"orbit": int(orbit[1])} if orbit else {})

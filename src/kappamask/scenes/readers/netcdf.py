@@ -10,12 +10,11 @@ import xarray as xr
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
-from kappamask.models.band_names import has_number
+from kappamask.models.band_names import are_numbered, choose_bands, find_band, has_number, normalise_bands
 from kappamask.models.hints import option
-from kappamask.scenes.band_names import are_numbered, band_name, choose_bands, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
-from kappamask.scenes.readers.lazy_variables import common_nodata, merge_nodata, read_crs, read_packing, to_dask
+from kappamask.scenes.readers.lazy_variables import find_common_nodata, merge_nodata, read_crs, read_packing, to_dask
 from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = ["AS_STORED", "open_dataset", "open_dates", "open_netcdf", "rename_dims", "to_cube"]
@@ -75,7 +74,7 @@ def _stack_bands(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr
     Its attribute `packings` lists (scale, offset).
     """
     flat = {key: variable for key, variable in dataset.data_vars.items() if set(variable.dims) - {"t"} == {"y", "x"}}
-    named = {key: label for key in flat if (label := band_name(str(key)))}
+    named = {key: label for key in flat if (label := find_band(str(key)))}
     numbered = [key for key in flat if key in named or has_number(str(key))]
     if are_numbered([*map(str, numbered)]):
         named = dict(zip(numbered, _name_layers(name, [*map(str, numbered)], wanted), strict=True))
@@ -115,7 +114,7 @@ def _concat_bands(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray
     layers = [merge_nodata(name, variable) for variable in single.values()]
     cube = xr.concat(layers, xr.Variable("bands", list(single)), combine_attrs="drop_conflicts")
     packings = [read_packing(name, variable) for label, variable in single.items() if label not in AUXILIARY]
-    return cube.assign_attrs(packings=packings, **common_nodata(name, layers))
+    return cube.assign_attrs(packings=packings, **find_common_nodata(name, layers))
 
 
 def _name_layers(name: str, texts: list[str], wanted: list[str] | None) -> list[str]:
@@ -128,7 +127,7 @@ def _name_layers(name: str, texts: list[str], wanted: list[str] | None) -> list[
             f"{name} has no Sentinel-2 band names, only numbers ({', '.join(texts[:3])}, …): name all {len(texts)} in "
             f"order with {option('bands', ['B02', '…'])}."
         )
-    return normalise(wanted)
+    return normalise_bands(wanted)
 
 
 def _select_bands(name: str, stack: xr.DataArray, wanted: list[str] | None) -> xr.DataArray:
@@ -136,7 +135,7 @@ def _select_bands(name: str, stack: xr.DataArray, wanted: list[str] | None) -> x
     texts = [t.decode() if isinstance(t, bytes) else str(t) for t in stack[dim].values] if dim in stack.coords else []
     if are_numbered(texts):
         texts = _name_layers(name, texts, wanted)
-    labels = [band_name(text) for text in texts]
+    labels = [find_band(text) for text in texts]
     kept = [i for i, label in enumerate(labels) if label]
     if not kept:
         raise SceneError(f"{name}: dimension '{dim}' has no Sentinel-2 band names as labels, such as B02, B03, ….")

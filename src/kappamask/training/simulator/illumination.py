@@ -19,25 +19,25 @@ from kappamask.training.simulator.spectra import (
     ICE_CLOUD,
     WATER_CLOUD,
     FloatArray,
-    diffuse_share,
-    path_reflectance,
+    compute_diffuse_share,
+    compute_path_reflectance,
 )
 
 __all__ = [
     "AOT",
     "BACKSCATTER",
     "LEAST_DROP",
-    "SEEN",
+    "PROBE_BANDS",
     "SIDES",
     "THINNEST",
     "cast_shadows",
     "compute_direct_beam",
     "compute_reflectance",
+    "compute_two_stream_reflectance",
     "draw_real_colour",
     "draw_table_colour",
     "illuminate",
     "transmit_through_cloud",
-    "two_stream_reflectance",
 ]
 
 #: Backscattered share (1 - g) of cloud droplets and of ice crystals (asymmetry 0.85 and 0.77).
@@ -48,11 +48,11 @@ THINNEST: Final = 0.45
 HEIGHT_B10: Final = ((0.0, 0.008), (0.002, 0.06), (0.02, 1.0))
 #: Reflectance below which a drop is seen by nobody, and the bands in which one is looked for.
 LEAST_DROP: Final = 0.004
-SEEN: Final = (B02, B03, B08)
+PROBE_BANDS: Final = (B02, B03, B08)
 #: Share of a cloud's optical depth that takes light out of the sun's beam: 1 - g², g the asymmetry of droplets (0.85)
 #: and of ice (0.77); the rest goes on nearly straight (Joseph, Wiscombe and Weinman 1976, delta-Eddington).
 BLOCK: Final = {False: 0.28, True: 0.41}
-#: Light from cloud sides in a shadow, as a share of full sunlight: a lone cloud, to a field of bright ones. With it the
+#: Light from cloud sides in a shadow, as a share of full sunlight: one cloud, to a field of bright ones. With it the
 #: medians of tiles lie about those of three labelled real scenes (B08 0.33, 0.50, 0.55; B11 0.24, 0.38, 0.42).
 SIDES: Final = (0.02, 0.28)
 #: Aerosol optical depth at 550 nm that shadows are seen through: a visibility of about 100 to 8 km.
@@ -64,10 +64,10 @@ def compute_reflectance(depth: FloatArray, ice: bool) -> FloatArray:
 
     The two-stream formula s t / (2 + s t).
     """
-    return np.asarray(two_stream_reflectance(np.float32(BACKSCATTER[ice]) * depth))
+    return np.asarray(compute_two_stream_reflectance(np.float32(BACKSCATTER[ice]) * depth))
 
 
-def two_stream_reflectance(back: Any) -> Any:
+def compute_two_stream_reflectance(back: Any) -> Any:
     """Return the reflectance of a layer that scatters `back` of its depth back.
 
     back: an array or a tensor.
@@ -151,13 +151,15 @@ def cast_shadows(
     sides: light from cloud sides, a share of full sunlight. aot: aerosol at 550 nm, which lights shadows too.
     """
     air = np.minimum(
-        path_reflectance(sun.zenith_deg, aot)[:, None, None],
+        compute_path_reflectance(sun.zenith_deg, aot)[:, None, None],
         np.nanmin(scene, axis=(1, 2), initial=9.0)[:, None, None] * 0.95,
     )
-    share = np.minimum(diffuse_share(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
+    share = np.minimum(compute_diffuse_share(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
     shaded = illuminate(scene, air, share, beam)
     fallen = scene - shaded
-    drop = np.max([np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in SEEN], axis=0)
+    drop = np.max(
+        [np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in PROBE_BANDS], axis=0
+    )
     return shaded.astype(np.float32), drop
 
 

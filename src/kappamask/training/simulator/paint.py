@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.training.simulator.clouds import shade_relief
 from kappamask.training.simulator.illumination import (
     AOT,
@@ -20,7 +21,15 @@ from kappamask.training.simulator.illumination import (
     transmit_through_cloud,
 )
 from kappamask.training.simulator.sky import Sky, Sun, draw_sky, draw_sun, shift_by_parallax
-from kappamask.training.simulator.spectra import B02, B10, B11, BANDS, FloatArray, estimate_water, vapour_transmission
+from kappamask.training.simulator.spectra import (
+    B02,
+    B10,
+    B11,
+    BANDS,
+    FloatArray,
+    estimate_water,
+    transmit_through_vapour,
+)
 
 __all__ = [
     "ALL_SHADE",
@@ -67,7 +76,7 @@ class SkyOptions:
     coverage: float | None = None
     """Share of the canvas under cloud, 0 to 1."""
     sun: Sun | None = None
-    pixel_m: float = 10.0
+    pixel_m: float = PIXEL_M
     """Size of a pixel in metres."""
     spectra: FloatArray | None = None
     """float32 (n, 13), TOA reflectance of real thick clouds; half of the layers take their colour from these."""
@@ -85,7 +94,7 @@ def paint_clouds(
     *,
     coverage: float | None = None,
     sun: Sun | None = None,
-    pixel_m: float = 10.0,
+    pixel_m: float = PIXEL_M,
     spectra: FloatArray | None = None,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Paint clouds and their shadows on a clear scene.
@@ -133,7 +142,7 @@ def paint_layers(
     for layer in sky.layers:
         colour = draw_real_colour(layer, spectra, rng)
         if colour is None:
-            colour = draw_table_colour(layer, rng) * vapour_transmission(
+            colour = draw_table_colour(layer, rng) * transmit_through_vapour(
                 water, layer.base_km + 0.6 * layer.thick_km, sun.zenith_deg
             )
         bright = shade_relief(layer, sun.toward, pixel_m, strength)
