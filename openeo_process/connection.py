@@ -88,7 +88,7 @@ def _describe_login(url: str) -> str:
 
 
 def _say_how_to_log_in(url: str) -> str:
-    """Say what to set; a server on this machine that was given a password prints the right one."""
+    """Say what to set; a server on this machine prints it."""
     if _uses_basic(url) and is_local(url):
         return f"set those that it was started with; {SERVE_PRINTS}"
     return HOW_TO_LOG_IN

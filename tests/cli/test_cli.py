@@ -281,7 +281,7 @@ def test_doctor_tells_what_is_there(kappamask) -> None:
 
 
 def test_doctor_counts_what_an_extra_is_made_of(kappamask, monkeypatch) -> None:
-    """`demo` itself names a scene only, and under Python 3.12 nothing; the back-end it runs comes from `backend`."""
+    """`demo` itself names a scene only; its back-end comes from `backend`."""
     monkeypatch.setattr("kappamask.cli.doctor._find_version", lambda name: None if name == "openeo-driver" else "1")
     extras = json.loads(kappamask("doctor", "--json").out)["extras"]
     assert {name for name, found in extras.items() if not found["present"]} == {"backend", "demo"}

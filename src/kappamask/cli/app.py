@@ -79,7 +79,7 @@ class Group(_PlainTypes, TyperGroup):
 
 
 class Command(_PlainTypes, TyperCommand):
-    """A command that takes earlier spellings too, which its help does not show, and words in any case."""
+    """A command that takes earlier spellings, which its help does not show, and any case."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, and the example as it is.
@@ -127,7 +127,7 @@ def translate(
 
 
 def _spell(value: str, option: str, choices: Mapping[str, Collection[str]]) -> str:
-    """Return the value of an option as its help writes it; a value that it does not take, as it is."""
+    """Return a value as the option's help writes it; another word as it is."""
     known = {word.lower(): word for word in choices.get(option, ())}
     return known.get(value.lower(), VALUES.get(option, {}).get(value, value))
 
@@ -140,7 +140,7 @@ def list_choices(function: Callable[..., Any] | None) -> dict[str, list[str]]:
 
 
 def _find_choice(hint: Any) -> type[StrEnum] | None:
-    """Find the words in a type such as Level, Level | None or list[Level] | None."""
+    """Find the words in a type such as Level or list[Level] | None."""
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint
     return next(filter(None, map(_find_choice, get_args(hint))), None)

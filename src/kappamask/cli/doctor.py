@@ -45,7 +45,7 @@ def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
 
 
 def _read_extras() -> dict[str, list[str]]:
-    """Read what each extra needs from the package's metadata, with what the extras that it is made of need."""
+    """Read what each extra, and the extras that it is made of, need."""
     wanted = [Requirement(text) for text in requires(DISTRIBUTION) or ()]
     return {name: list(dict.fromkeys(_list_packages(name, wanted))) for name in EXTRAS}
 
