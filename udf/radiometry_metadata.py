@@ -70,8 +70,6 @@ COLLECTIONS: dict[str, str] = {
 Collections that mix both (Planetary Computer and Earth Search `sentinel-2-l2a`) go by baseline and pixels."""
 RANGE_ATTRIBUTES = ("valid_range", "valid_min", "valid_max")
 """The first goes before the others, as in the conventions."""
-HIGHEST_REFLECTANCE = 10.0
-"""Limits above are those of digital numbers."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +213,9 @@ def find_valid_range(attributes: Mapping[str, Any], encoding: Mapping[str, Any])
         return None
     low, high = limits
     is_whole = all(np.asarray(attributes[key]).dtype.kind in "iu" for key in RANGE_ATTRIBUTES if key in attributes)
-    is_reflectance = not is_whole and all(abs(limit) <= HIGHEST_REFLECTANCE for limit in limits if np.isfinite(limit))
+    is_reflectance = not is_whole and all(
+        abs(limit) <= PLAUSIBLE_REFLECTANCE[1] for limit in limits if np.isfinite(limit)
+    )
     if (packing := _read_cf_packing(encoding)) and not is_reflectance:
         return low * packing[0] + packing[1], high * packing[0] + packing[1]
     if (packing := _read_cf_packing(attributes)) and is_reflectance:
