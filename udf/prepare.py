@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, Mosaic, check_thresholds, load_card, parse_level
 from kappamask.models.hints import option
@@ -35,6 +36,8 @@ NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
 """As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
 NORTH_UP = {"y": False, "x": True}
 """Axis -> whether its coordinate grows along a north-up image."""
+COARSEST_COUNT = 6
+"""Pixels of an image without georeference that one may stand for: 60 m of 10 m. Larger steps are metres of a grid."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ def find_flipped_axes(cube: xr.DataArray) -> tuple[str, ...]:
     """Find the axes whose coordinate runs against a north-up image.
 
     A network has learnt where shadows lie from images with north above.
-    Numbers of pixels (0, 1, 2, …, or their centres) are no coordinates of a map, and say nothing.
+    Numbers of pixels (0, 1, 2, …, or their centres, also of 2 x 2 and more) are no coordinates of a map, and say nothing.
     """
     return tuple(
         axis for axis, grows in NORTH_UP.items() if _is_map_axis(cube, axis) and _is_growing(cube, axis) != grows
@@ -153,8 +156,15 @@ def _is_map_axis(cube: xr.DataArray, axis: str) -> bool:
             f"The coordinate {axis} goes up and down, so neighbouring pixels are not neighbours on the ground: "
             f"order it with cube.sortby('{axis}')."
         )
-    counted = values[0] in (0.0, 0.5, 1.0) and bool((steps == 1).all())
-    return bool((steps > 0).all() or (steps < 0).all()) and not counted
+    return bool((steps > 0).all() or (steps < 0).all()) and not _is_counting(values, steps)
+
+
+def _is_counting(values: NDArray[np.float64], steps: NDArray[np.float64]) -> bool:
+    """Tell whether a coordinate numbers pixels from 0 or 1 on, or means of so many of them."""
+    step = steps[0]
+    if (steps != step).any() or step not in range(1, COARSEST_COUNT + 1):
+        return False
+    return values[0] - (step - 1) / 2 in (0.0, 0.5, 1.0)
 
 
 def _is_growing(cube: xr.DataArray, axis: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from kappamask.models import SceneError
-from kappamask.models.band_names import list_numbered
+from kappamask.models.band_names import explain_unclear, list_numbered
 from kappamask.models.hints import option
 from kappamask.scenes.band_names import are_numbered, band_names, choose_bands, normalise
 from kappamask.scenes.grid import make_cube, read_grid
@@ -50,6 +50,8 @@ def band_labels(name: str, texts: Sequence[str | None], wanted: Iterable[str] | 
             f"{name} has no Sentinel-2 band names{_describe_numbers(texts)}: write band descriptions (B02, B03, …), or "
             f"name all {len(unnamed)} in order with {option('bands', ['B02', '…'])}."
         )
+    if asked is None and (unclear := explain_unclear(texts)):
+        raise SceneError(f"{name}: {unclear}")
     labels = choose_bands(name, list(named.values()), asked)
     numbers = {label: i for i, label in named.items()}
     return labels, [numbers[label] for label in labels]
