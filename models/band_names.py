@@ -52,8 +52,9 @@ _OTHER_SENSOR = re.compile(r"(?:^|[^A-Z0-9])(?:SR_B|SUR_REFL_B|NADIR_REFLECTANCE
 def band_name(text: str | None) -> str | None:
     """Find the one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
 
-    Common names (`COMMON_NAMES`, `OTHER_NAMES`) name one, too, however they are spelt ("Red Edge 1"). The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different
-    bands in one text name none, and neither does a layer about a band ("B02_mask", "MSK_DETFOO_B02").
+    Common names (`COMMON_NAMES`, `OTHER_NAMES`) name one, too, however they are spelt ("Red Edge 1"). The answer is one
+    of `kappamask.models.SENTINEL2_BANDS`. Two different bands in one text name none, and neither does a layer about a
+    band ("B02_mask", "MSK_DETFOO_B02").
     """
     word = _squeeze(text)
     if common := COMMON_NAMES.get(word) or OTHER_NAMES.get(word):

@@ -21,6 +21,7 @@ from kappamask.udf.radiometry import (
     check_radiometry,
     decide_radiometry,
     is_decoded_without_offset,
+    is_of_product,
     radiometry_from_metadata,
 )
 from kappamask.udf.radiometry_metadata import scale_and_offset
@@ -107,7 +108,8 @@ def _decide_radiometry(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str]
     # xarray gives a series the attributes of its first date: they may be wrong for a date that lies above the others
     is_series = cube.sizes.get("t", 1) > 1 and SCENE_FACTS not in cube.coords
     of_first = is_series and said is not None and not said.by_metadata
-    is_known = spec.mode != "auto" or not (said is None or of_first or is_decoded_without_offset(said, cube.encoding))
+    may_be_made = is_decoded_without_offset(said, cube.encoding) or (is_of_product(said) and cube.dtype.kind == "f")
+    is_known = spec.mode != "auto" or not (said is None or of_first or may_be_made)
     seen = [NO_PIXELS] if is_known and cube.chunks is not None else [_sample_date(d, spec) for d in list_dates(cube)]
     decision = decide_radiometry(spec.mode, cube.attrs, cube.encoding, seen)
     shifted = find_shifted(seen, scale_and_offset("", decision.mode)[0]) if of_first and said == decision else ()
@@ -139,7 +141,8 @@ def find_flipped_axes(cube: xr.DataArray) -> tuple[str, ...]:
     """Find the axes whose coordinate runs against a north-up image.
 
     A network has learnt where shadows lie from images with north above.
-    Numbers of pixels (0, 1, 2, …, or their centres, also of 2 x 2 and more) are no coordinates of a map, and say nothing.
+    Numbers of pixels (0, 1, 2, …, or their centres, also of means of pixels) are no coordinates of a map, and say
+    nothing.
     """
     return tuple(
         axis for axis, grows in NORTH_UP.items() if _is_map_axis(cube, axis) and _is_growing(cube, axis) != grows

@@ -17,6 +17,7 @@ __all__ = [
     "Decision",
     "find_unknown_packing",
     "is_decoded_without_offset",
+    "is_of_product",
     "plausible_range",
     "radiometry_from_metadata",
     "scale_and_offset",
@@ -31,6 +32,7 @@ RADIOMETRY_SOURCE = "radiometry_source"
 RADIOMETRY_REASON = "radiometry_reason"
 """Attribute: `radiometry`, a colon, and why a reader took it; of no use once somebody set another radiometry."""
 DECODED_REASON = "decoded with the file's scale_factor"
+BASELINE_REASON = "processing baseline"
 OFFSET_BASELINE = 4.0
 _UNDOTTED = re.compile(r"N?(\d?\d)\.?(\d\d)")
 """Baselines as products' names have them (N0511), and as programs store them (511)."""
@@ -84,6 +86,11 @@ def is_decoded_without_offset(said: Decision | None, encoding: Mapping[str, Any]
     """Tell whether numbers were decoded by a scale alone, without an offset."""
     decoded = said is not None and said.reason == DECODED_REASON
     return decoded and _single_number(encoding.get("add_offset", 0.0)) in (0.0, None)
+
+
+def is_of_product(said: Decision | None) -> bool:
+    """Tell whether the processing baseline alone was read: of the product, whatever was made of its numbers."""
+    return said is not None and said.reason.startswith(BASELINE_REASON)
 
 
 def _from_attribute(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
@@ -148,7 +155,7 @@ def _from_baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decis
     if number == CLOUDFERRO_BASELINE or not np.isfinite(number):
         return None
     mode = "dn_offset" if number >= OFFSET_BASELINE else "dn_harmonized"
-    return Decision(mode, f"processing baseline {text}", by_metadata=True)
+    return Decision(mode, f"{BASELINE_REASON} {text}", by_metadata=True)
 
 
 def _single_number(value: Any) -> float | None:
