@@ -29,7 +29,7 @@ from kappamask.training.simulator.materials import (
     read_scene,
 )
 from kappamask.training.simulator.paint import paint_clouds
-from kappamask.training.simulator.resample import KERNELS, blur_to_native
+from kappamask.training.simulator.tiles import KERNELS, blur_to_native
 from kappamask.udf import cloud_mask
 
 BANDS: Final = SENTINEL2_BANDS[:13]

@@ -28,7 +28,8 @@ def chunk(card: ModelCard, side: int, bands: int, dates: int) -> xr.DataArray:
 
     (t, bands, y, x) of several dates.
     """
-    names = sorted(card.bands, key=lambda band: band not in card.required)[:bands]
+    chosen = sorted(card.bands, key=lambda band: band not in card.required)[:bands]
+    names = sorted(chosen, key=card.bands.index)  # the order in which a graph loads them
     values = np.empty((dates, len(names), side, side), np.float32)
     random = np.random.default_rng(0)
     for layer in values.reshape(-1, side, side):

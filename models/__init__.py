@@ -1,7 +1,7 @@
 """What a network is: cards, weights, and the errors of the project. Standard library only."""
 
 from kappamask.models.card import LEVEL_BANDS, LEVELS, SENTINEL2_BANDS, ClassValue, ModelCard, Mosaic, Scaling
-from kappamask.models.card_document import card_digest, parse_card
+from kappamask.models.card_document import compute_card_digest, parse_card
 from kappamask.models.catalog import CACHE, list_cards, load_card
 from kappamask.models.errors import (
     CardError,
@@ -16,6 +16,9 @@ from kappamask.models.errors import (
 )
 from kappamask.models.mask_options import MaskOptions, Thresholds, check_thresholds, parse_level
 from kappamask.models.weights import read_weights
+
+card_digest = compute_card_digest
+"""Earlier name."""
 
 __all__ = [
     "CACHE",
@@ -37,8 +40,8 @@ __all__ = [
     "SceneError",
     "Thresholds",
     "WeightsError",
-    "card_digest",
     "check_thresholds",
+    "compute_card_digest",
     "list_cards",
     "load_card",
     "parse_card",

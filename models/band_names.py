@@ -1,20 +1,28 @@
-"""Find the Sentinel-2 band that a file, STAC item or back-end names."""
+"""Find the Sentinel-2 bands that names mean, and check a choice of bands."""
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from kappamask.models.card import SENTINEL2_BANDS
+from kappamask.models.errors import SceneError
 from kappamask.models.hints import option
 
 __all__ = [
     "COMMON_NAMES",
     "are_numbered",
-    "band_name",
-    "band_names",
+    "check_band_list",
+    "choose_bands",
     "choose_labels",
     "explain_unclear",
+    "find_band",
+    "find_bands",
     "find_labels",
     "has_number",
     "list_numbered",
+    "normalise_bands",
+    "require_all_bands",
 ]
 
 COMMON_NAMES = {
@@ -48,8 +56,11 @@ _METRES = re.compile(r"(?<!\d)(10|20|60) ?m$", re.IGNORECASE)
 _OTHER_SENSOR = re.compile(r"(?:^|[^A-Z0-9])(?:SR_B|SUR_REFL_B|NADIR_REFLECTANCE_BAND)\d+(?![A-Z0-9])")
 """Layers of Landsat and MODIS, whose numbers are those of other bands."""
 
+LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
+"""Bands that a whole product of a level does not have."""
 
-def band_name(text: str | None) -> str | None:
+
+def find_band(text: str | None) -> str | None:
     """Find the one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
 
     Common names (`COMMON_NAMES`, `OTHER_NAMES`) name one, too, however they are spelt ("Red Edge 1"). The answer is one
@@ -64,7 +75,7 @@ def band_name(text: str | None) -> str | None:
     return found.pop() if len(found) == 1 and not _ABOUT.search(upper) else None
 
 
-def band_names(texts: Sequence[str | None]) -> list[str | None]:
+def find_bands(texts: Sequence[str | None]) -> list[str | None]:
     """Give the band that each text names; all None if they only count.
 
     What the short-wave bands are called is told by the names next to them.
@@ -73,12 +84,12 @@ def band_names(texts: Sequence[str | None]) -> list[str | None]:
         return [None] * len(texts)
     words = [_squeeze(text) for text in texts]
     by_others = {"swir2": "B12"} if "swir1" in words else {"swir2": "B11", "swir3": "B12"} if "swir3" in words else {}
-    return [band_name(text) or by_others.get(word) for text, word in zip(texts, words, strict=True)]
+    return [find_band(text) or by_others.get(word) for text, word in zip(texts, words, strict=True)]
 
 
 def explain_unclear(texts: Sequence[str | None]) -> str:
     """Say which labels may mean several bands (swir, rededge, "NIR 2"), and what to do; "" if none may."""
-    named = zip(texts, band_names(texts), strict=True)
+    named = zip(texts, find_bands(texts), strict=True)
     unclear = [str(text) for text, name in named if name is None and _UNCLEAR.fullmatch(_squeeze(text))]
     if not unclear:
         return ""
@@ -101,7 +112,7 @@ def find_labels(offered: Sequence[str]) -> dict[str, str]:
     taken, else the one with the smallest pixels, else the first.
     """
     found: dict[str, str] = {}
-    for band, label in sorted(zip(band_names(offered), offered, strict=True), key=lambda pair: _rank_label(*pair)):
+    for band, label in sorted(zip(find_bands(offered), offered, strict=True), key=lambda pair: _rank_label(*pair)):
         if band:
             found.setdefault(band, label)
     return found
@@ -110,7 +121,7 @@ def find_labels(offered: Sequence[str]) -> dict[str, str]:
 def choose_labels(wanted: Sequence[str], offered: Sequence[str]) -> list[str | None]:
     """Give the label in `offered` of each wanted band or label, or None."""
     labels = find_labels(offered)
-    return [band if band in offered else labels.get(band_name(band) or "") for band in wanted]
+    return [band if band in offered else labels.get(find_band(band) or "") for band in wanted]
 
 
 def _rank_label(band: str | None, label: str) -> tuple[bool, int]:
@@ -153,3 +164,52 @@ def list_numbered(texts: Sequence[str | None]) -> list[int]:
 def _find_number(text: str) -> int | None:
     match = _COUNTER.search(text) or _NUMBER.search(text)
     return int(match[1]) if match else None
+
+
+def require_all_bands(product: str, have: Sequence[str], level: str | None) -> list[str]:
+    """Return `have`, or raise SceneError if it lacks a band of the product's level."""
+    lacking = LACKING.get(level or "", SENTINEL2_BANDS)
+    missing = [band for band in SENTINEL2_BANDS if band not in have and band not in lacking]
+    if missing:
+        raise SceneError(
+            f"{product} lacks {', '.join(missing)}; get it again, or name the bands to use with "
+            f"{option('bands', ['B02', '…'])}."
+        )
+    return list(have)
+
+
+def choose_bands(scene: str, have: Sequence[str], wanted: Iterable[str] | None) -> list[str]:
+    """Choose the labels to read, in order: `wanted` if given, else all.
+
+    Raises SceneError if the scene names a band twice, or lacks one that is wanted.
+    """
+    twice = [band for band, times in Counter(have).items() if times > 1]
+    if twice:
+        raise SceneError(f"Scene {scene} names {', '.join(twice)} more than once; every band needs its own name.")
+    if wanted is None:
+        return list(have)
+    names = normalise_bands(wanted)
+    missing = [band for band in names if band not in have]
+    if missing:
+        raise SceneError(f"Scene {scene} lacks {', '.join(missing)}; it has {', '.join(have)}.")
+    return names
+
+
+def check_band_list(wanted: Any) -> None:
+    """Raise SceneError for one text, which would be read letter by letter."""
+    if isinstance(wanted, str):
+        raise SceneError(f"bands is {wanted!r}; needed is a list of names, such as {option('bands', ['B02', '…'])}.")
+
+
+def normalise_bands(wanted: Iterable[str]) -> list[str]:
+    """Return labels as this project writes them.
+
+    Raises SceneError for a word that is no Sentinel-2 band, and for one text in place of a list.
+    """
+    check_band_list(wanted)
+    given = list(wanted)
+    names = [find_band(word) for word in given]
+    unknown = [word for word, name in zip(given, names, strict=True) if name is None]
+    if unknown or not given:
+        raise SceneError(f"No band {', '.join(unknown) or 'given'}: known are {', '.join(SENTINEL2_BANDS)}.")
+    return [name for name in names if name]

@@ -16,7 +16,7 @@ __all__ = [
     "DIMENSIONS",
     "EXTENSIONS",
     "SHA256_MULTIHASH",
-    "card_digest",
+    "compute_card_digest",
     "make_object",
     "parse_card",
 ]
@@ -183,7 +183,7 @@ _check_text, _check_int, _check_bool = (
 )
 
 
-def card_digest(card: ModelCard) -> str:
+def compute_card_digest(card: ModelCard) -> str:
     """Return the SHA-256 of a card's content, 64 hex digits.
 
     Two masks with equal digests come from the same network.

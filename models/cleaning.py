@@ -22,9 +22,9 @@ __all__ = [
     "CleaningOptions",
     "Pixel",
     "check_overlap",
-    "pixel_sides",
     "read_cleaning",
     "shadow_wedge_steps",
+    "split_pixel_size",
 ]
 
 Pixel = float | tuple[float, float]
@@ -89,7 +89,7 @@ class Cleaning:
 
     def min_pixels(self, pixel_m: Pixel) -> tuple[int, int]:
         """Return the pixels of the smallest object, and hole, that is kept."""
-        height, width = pixel_sides(pixel_m)
+        height, width = split_pixel_size(pixel_m)
         areas = (self.min_object_m2, self.fill_holes_m2)
         objects, holes = (ceil(area / (height * width) * (1 - ROUNDING_TOLERANCE)) for area in areas)
         return objects, holes
@@ -97,11 +97,11 @@ class Cleaning:
     def support_px(self, pixel_m: Pixel) -> int:
         """Return the radius in pixels of the neighbourhood that cleaning needs."""
         buffer = max((metres for _, metres in self.buffers), default=0.0)
-        shapes, finest = sum(max(0, least - 1) for least in self.min_pixels(pixel_m)), min(pixel_sides(pixel_m))
+        shapes, finest = sum(max(0, least - 1) for least in self.min_pixels(pixel_m)), min(split_pixel_size(pixel_m))
         return self._shadow_support_px(pixel_m) + shapes + floor(buffer / finest * (1 + ROUNDING_TOLERANCE))
 
     def _shadow_support_px(self, pixel_m: Pixel) -> int:
-        height, width = pixel_sides(pixel_m)
+        height, width = split_pixel_size(pixel_m)
         length, wider = self.shadow_length_m / width, max(1.0, width / height)
         if self.sun is None:
             return floor(length * wider * (1 + ROUNDING_TOLERANCE))
@@ -110,7 +110,7 @@ class Cleaning:
         return ceil(SHADOW_MARGIN_M / width * wider) + sum(steps) if length else 0
 
 
-def pixel_sides(pixel_m: Pixel) -> tuple[float, float]:
+def split_pixel_size(pixel_m: Pixel) -> tuple[float, float]:
     """Return height and width of a pixel, metres."""
     return pixel_m if isinstance(pixel_m, tuple) else (pixel_m, pixel_m)
 

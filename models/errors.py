@@ -25,8 +25,8 @@ __all__ = [
     "SceneError",
     "WeightsError",
     "describe_error",
-    "install_command",
-    "missing_extra",
+    "format_install_command",
+    "make_extra_error",
     "require_extra",
 ]
 DISTRIBUTION: Final = "kappamask-openeo"
@@ -95,7 +95,7 @@ def describe_error(error: Exception) -> str:
     return " ".join((str(error) if known else f"{type(error).__name__}: {error}").split())
 
 
-def install_command(extra: str) -> str:
+def format_install_command(extra: str) -> str:
     """Return the pip command that adds `extra` to this installation.
 
     It names the checkout or wheel that the package was installed from (PEP 610), else the package on PyPI.
@@ -108,9 +108,9 @@ def install_command(extra: str) -> str:
     return f"pip install {editable}'{unquote(address.path)}[{extra}]'"
 
 
-def missing_extra(library: str | None, extra: str, *, user: str = "This") -> MissingExtraError:
+def make_extra_error(library: str | None, extra: str, *, user: str = "This") -> MissingExtraError:
     """Make the error that says how to install the `library` that `user` needs."""
-    return MissingExtraError(f"{user} needs {library}: {install_command(extra)}")
+    return MissingExtraError(f"{user} needs {library}: {format_install_command(extra)}")
 
 
 @contextmanager
@@ -122,7 +122,7 @@ def require_extra(name: str, *, user: str = "This") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise missing_extra(error.name, name, user=user) from error
+        raise make_extra_error(error.name, name, user=user) from error
 
 
 def _read_origin() -> dict[str, Any]:

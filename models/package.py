@@ -11,7 +11,7 @@ from kappamask.models.card import ModelCard
 from kappamask.models.errors import JobError
 from kappamask.models.weights import read_weights
 
-__all__ = ["FOLDER", "check_package", "package_files", "package_hash"]
+__all__ = ["FOLDER", "check_package", "compute_package_hash", "list_package_files"]
 
 FOLDER = "kappamask_deps"
 """Where the job unpacks the archive, and where the UDF looks."""
@@ -27,7 +27,7 @@ HASH_DIGITS = 12
 """Digits of a hash in a message."""
 
 
-def package_files(card: ModelCard) -> Iterator[tuple[str, bytes]]:
+def list_package_files(card: ModelCard) -> Iterator[tuple[str, bytes]]:
     """Yield the name in the archive and the bytes of each file.
 
     These are `models` and `udf` as they are installed, and this network alone.
@@ -41,7 +41,7 @@ def package_files(card: ModelCard) -> Iterator[tuple[str, bytes]]:
     yield f"kappamask/models/{card.file}", read_weights(card)
 
 
-def package_hash(files: Iterable[tuple[str, bytes]]) -> str:
+def compute_package_hash(files: Iterable[tuple[str, bytes]]) -> str:
     """Return the SHA-256, 64 hex digits, over names and bytes, ordered by name."""
     each = ((name, hashlib.sha256(data).hexdigest()) for name, data in files)
     return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in sorted(each)).encode()).hexdigest()
@@ -54,9 +54,9 @@ def check_package(card: ModelCard, wanted: str) -> None:
     """
     unpacked, help_ = Path(FOLDER), REBUILD_HINT
     if unpacked.is_dir():
-        _check_hash("The dependency archive", package_hash(_unpacked_files(unpacked)), wanted, help_)
+        _check_hash("The dependency archive", compute_package_hash(_unpacked_files(unpacked)), wanted, help_)
         help_ = OWN_PACKAGE_HINT
-    _check_hash(f"The package in {INSTALLED}", package_hash(package_files(card)), wanted, help_)
+    _check_hash(f"The package in {INSTALLED}", compute_package_hash(list_package_files(card)), wanted, help_)
 
 
 def _unpacked_files(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -19,11 +19,11 @@ __all__ = [
     "UNUSABLE",
     "Code",
     "Scheme",
-    "class_codes",
+    "find_class_codes",
     "find_scheme",
     "is_kappamask",
     "list_losses",
-    "scheme_names",
+    "list_schemes",
 ]
 
 KAPPAMASK = "KappaMask"
@@ -172,7 +172,7 @@ SCHEMES: dict[str, Scheme] = {
 `esa_s2.cpp`) and the table of Domnich et al. 2021 have it, except that no data and defective pixels are missing."""
 
 
-def scheme_names() -> tuple[str, ...]:
+def list_schemes() -> tuple[str, ...]:
     """List the names of all schemes."""
     return (KAPPAMASK, *SCHEMES)
 
@@ -190,7 +190,7 @@ def find_scheme(name: str) -> Scheme:
     return SCHEMES[_check_name(name)]
 
 
-def class_codes(names: Iterable[str]) -> tuple[int, ...]:
+def find_class_codes(names: Iterable[str]) -> tuple[int, ...]:
     """Return the codes of KappaMask class names; CubeError for an unknown name."""
     given = [names] if isinstance(names, str) else list(names)
     unknown = [repr(name) for name in given if name not in CLASSES]
@@ -216,9 +216,9 @@ def list_losses(name: str) -> list[str]:
 
 
 def _check_name(name: str) -> str:
-    found = {known.casefold(): known for known in scheme_names()}.get(str(name).casefold())
+    found = {known.casefold(): known for known in list_schemes()}.get(str(name).casefold())
     if found is None:
-        raise CubeError(f"No class scheme {name!r}: known are {', '.join(scheme_names())}.")
+        raise CubeError(f"No class scheme {name!r}: known are {', '.join(list_schemes())}.")
     return found
 
 

@@ -20,18 +20,18 @@ from typing import Any
 import requests
 
 from kappamask.models import JobError, ModelCard, load_card, read_weights
-from kappamask.models.package import FOLDER, package_files
+from kappamask.models.package import FOLDER, list_package_files
 from kappamask.openeo_process.graph import make_udf
 
 __all__ = [
     "FOLDER",
-    "archive_name",
     "build",
     "find_release_fault",
     "is_for_here",
+    "name_archive",
     "release_url",
     "require_url",
-    "smoke_test",
+    "run_smoke_test",
 ]
 
 PYTHON = platform.python_version().rpartition(".")[0]
@@ -74,7 +74,7 @@ def require_url(archive: str) -> None:
         )
 
 
-def archive_name(model_id: str, python: str | None = None) -> str:
+def name_archive(model_id: str, python: str | None = None) -> str:
     """Return `kappamask-deps-MODEL-cpXY.zip`, the name of the archive in a release."""
     return f"kappamask-deps-{model_id}-cp{(python or PYTHON).replace('.', '')}.zip"
 
@@ -82,7 +82,7 @@ def archive_name(model_id: str, python: str | None = None) -> str:
 def release_url(model_id: str, python: str | None = None) -> str:
     """Return the URL of the archive in the release of this version."""
     about = metadata("kappamask-openeo")
-    return f"{about['Home-page']}/releases/download/v{about['Version']}/{archive_name(model_id, python)}"
+    return f"{about['Home-page']}/releases/download/v{about['Version']}/{name_archive(model_id, python)}"
 
 
 def find_release_fault(url: str) -> str | None:
@@ -106,7 +106,7 @@ def build(
     python: version of the workers' Python, such as "3.11"; left out, that of this process. For this process'
     Python on Linux x86-64 the installed ONNX Runtime is taken, for another pip downloads the wheel of the same version.
     hashed: with the hash of its content in the name, by which a back-end's job tells one archive from another; else
-    the name is that of `archive_name`.
+    the name is that of `name_archive`.
     Raises JobError if ONNX Runtime cannot be fetched, and CardError or WeightsError for the network.
     """
     card = load_card(model)
@@ -115,10 +115,10 @@ def build(
     folder = Path(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".archive-") as scratch:
-        files = {**dict(_iter_runtime(python, Path(scratch))), **dict(package_files(card))}
+        files = {**dict(_iter_runtime(python, Path(scratch))), **dict(list_package_files(card))}
         part = Path(scratch) / "archive.zip"
         _write(part, files)
-        target = folder / archive_name(card.id, python)
+        target = folder / name_archive(card.id, python)
         if hashed:
             target = target.with_stem(f"{target.stem}-{hashlib.sha256(part.read_bytes()).hexdigest()[:12]}")
         part.replace(target)
@@ -172,7 +172,7 @@ def _downloaded_runtime(python: str, scratch: Path) -> Iterator[tuple[str, bytes
                 yield name, wheel.read(name)
 
 
-def smoke_test(archive: Path, model: str = "compact", **context: Any) -> None:
+def run_smoke_test(archive: Path, model: str = "compact", **context: Any) -> None:
     """Mask a small cube with the UDF and the archive, without other packages.
 
     context: further keys of the UDF's context. The archive must be for this process' Python.

@@ -10,7 +10,7 @@ from typing import Any
 from kappamask.models import CubeError, ModelCard
 from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
 
-__all__ = ["chunk_arguments", "enlarge_extent", "resolve_overlap"]
+__all__ = ["enlarge_extent", "make_chunk_arguments", "resolve_overlap"]
 
 GRID = 60.0
 """Metres; a margin that is a multiple of the coarsest band's pixel leaves all grids in phase."""
@@ -68,7 +68,7 @@ def _parse_epsg(crs: Any) -> int:
     return int(text)
 
 
-def chunk_arguments(
+def make_chunk_arguments(
     card: ModelCard, size: int | None = None, overlap: int | None = None, cleaning: Cleaning = NOTHING
 ) -> dict[str, Any]:
     """`size` and `overlap` of apply_neighborhood: square, one date at a time.

@@ -13,11 +13,11 @@ from kappamask.models import CubeError, ModelCard, check_thresholds, load_card
 from kappamask.models.band_names import choose_labels, find_labels
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
-from kappamask.models.schemes import KAPPAMASK, UNUSABLE, class_codes, find_scheme, is_kappamask
-from kappamask.openeo_process.chunks import chunk_arguments, enlarge_extent, resolve_overlap
+from kappamask.models.schemes import KAPPAMASK, UNUSABLE, find_class_codes, find_scheme, is_kappamask
+from kappamask.openeo_process.chunks import enlarge_extent, make_chunk_arguments, resolve_overlap
 from kappamask.openeo_process.levels import check_level, resolve_level
 
-__all__ = ["chunk_arguments", "cloud_mask", "load", "make_udf", "unusable", "unusable_pixels"]
+__all__ = ["cloud_mask", "load", "make_chunk_arguments", "make_udf", "unusable", "unusable_pixels"]
 
 CONTEXT_SCHEMA = 1
 TOP = 250
@@ -95,7 +95,7 @@ def cloud_mask(
     radiometry: what the back-end serves; Copernicus Data Space serves "dn_harmonized".
     thresholds: class name to score, as {"cloud": 0.3}: taken where its score reaches that, and only there.
     scheme: class scheme of the mask, such as "SCL"; see `kappamask.udf.to_scheme`.
-    size, overlap: of the chunks in pixels; left out, together the card's window (see `chunk_arguments`).
+    size, overlap: of the chunks in pixels; left out, together the card's window (see `make_chunk_arguments`).
     clip_to: area that is kept.
     python: version of the UDF runtime, that of the dependency archive.
     package: hash that the archive must have (`kappamask.models.package`), or the job fails; left out, any will do.
@@ -113,7 +113,7 @@ def cloud_mask(
         model=card, level=resolve_level(datacube, level, card), radiometry=radiometry, scores=scores,
         thresholds=thresholds, scheme=scheme, python=python, package=package, **cleaning,
     )  # fmt: skip
-    arguments = chunk_arguments(card, size, overlap, read_cleaning(cleaning))
+    arguments = make_chunk_arguments(card, size, overlap, read_cleaning(cleaning))
     masked = datacube.apply_neighborhood(process=code, **arguments)
     named = masked.rename_labels("bands", target=card.result_bands(scores))
     as_bytes = named.apply(lambda x: x.linear_scale_range(0, TOP, 0, TOP))
@@ -135,7 +135,7 @@ def make_udf(
     """Return the UDF alone, for those who write `apply_neighborhood` themselves.
 
     Its context is on the run_udf node.
-    With cleaning, the overlap must be that of `chunk_arguments`, or results differ near the chunks' borders.
+    With cleaning, the overlap must be that of `make_chunk_arguments`, or results differ near the chunks' borders.
     """
     card = load_card(model)
     context: dict[str, Any] = {"schema": CONTEXT_SCHEMA, "model": card.id, "radiometry": radiometry}
@@ -161,7 +161,7 @@ def unusable_pixels(mask: openeo.DataCube, classes: Iterable[str] = UNUSABLE) ->
     out cloud and shadow. mask: as `cloud_mask` gives it, in KappaMask's scheme, with the band `mask` alone. Raises
     CubeError for an unknown class, or none but missing.
     """
-    codes = [code for code in class_codes(classes) if code != MISSING_CODE]
+    codes = [code for code in find_class_codes(classes) if code != MISSING_CODE]
     if not codes:
         raise CubeError("On a back-end missing pixels have no data in any band: name other classes, such as 'cloud'.")
     return mask.apply(lambda x: reduce(or_, [x == code for code in codes]))

@@ -10,7 +10,13 @@ import openeo
 
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.openeo_process.archive import FOLDER
-from kappamask.openeo_process.job_options import Load, check_memory, largest_load, memory_options, parse_gigabytes
+from kappamask.openeo_process.job_options import (
+    Load,
+    check_memory,
+    find_largest_load,
+    make_memory_options,
+    parse_gigabytes,
+)
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, compute_fingerprint, locate_journal
 from kappamask.openeo_process.jobs.single import SingleJob, find_record, plan_record
 
@@ -46,7 +52,7 @@ def job_options(archive: str | None = None, load: Load | None = None, **changes:
     archives = {"udf-dependency-archives": [f"{archive}#{FOLDER}"]} if archive else {}
     asked = {**JOB_OPTIONS, **archives, **changes}
     asked["stac-version"] = str(asked["stac-version"])  # back-ends compare it with a text, and 1.1 typed is a number
-    needed = memory_options(load, _count_tasks(asked)) if load else {}
+    needed = make_memory_options(load, _count_tasks(asked)) if load else {}
     more = {name: text for name, text in needed.items() if text != asked[name] and name not in changes}
     asked |= {name: text for name, text in more.items() if parse_gigabytes(text) > parse_gigabytes(asked[name])}
     check_memory(asked)
@@ -92,7 +98,7 @@ def submit(
     Raises JobError, with the errors of the job's log, if the job ends otherwise than finished; openEO's own
     errors pass as they are.
     """
-    asked = job_options(archive, largest_load(load_card(model)), **(options or {}))
+    asked = job_options(archive, find_largest_load(load_card(model)), **(options or {}))
     connection, open_journal = datacube.connection, Journal(journal or locate_journal())
     single = SingleJob(open_journal, connection, report or _print_nothing)
     record = plan_record(open_journal, connection, _saved_graph(datacube, out_format), asked, title, repeat=repeat)

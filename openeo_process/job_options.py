@@ -10,7 +10,7 @@ from typing import Any
 
 from kappamask.models import JobError, ModelCard
 
-__all__ = ["Load", "check_memory", "largest_load", "memory_options", "parse_gigabytes"]
+__all__ = ["Load", "check_memory", "find_largest_load", "make_memory_options", "parse_gigabytes"]
 
 HEAP, OVERHEAD, PYTHON = "executor-memory", "executor-memoryOverhead", "python-memory"
 """Of an executor: the JVM's heap; what else it takes, Python too; and a limit of Python's, which is virtual."""
@@ -78,12 +78,12 @@ class Load:
         return IDLE + WEIGHTS * self.weights + ACTIVATIONS * window + COPIES * (self.chunk + out)
 
 
-def largest_load(card: ModelCard) -> Load:
+def find_largest_load(card: ModelCard) -> Load:
     """Return the load of a chunk with all bands of the network, in and out."""
     return Load(card, len(card.bands), len(card.result_bands(scores=True)))
 
 
-def memory_options(load: Load, tasks: int = 1) -> dict[str, str]:
+def make_memory_options(load: Load, tasks: int = 1) -> dict[str, str]:
     """Return the memory options that `load` needs with `tasks` at once in an executor.
 
     Python's own limit is disabled.

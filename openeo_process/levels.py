@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import openeo
 
 from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, parse_level
-from kappamask.models.band_names import band_names
+from kappamask.models.band_names import find_bands
 from kappamask.models.hints import option
 
 __all__ = ["check_level", "level_from_collection", "resolve_level"]
@@ -57,7 +57,7 @@ def resolve_level(datacube: openeo.DataCube, level: str | None, card: ModelCard)
 
 def _levels_from_bands(datacube: openeo.DataCube) -> dict[str, str]:
     bands = (datacube.metadata.band_names or []) if datacube.metadata and datacube.metadata.has_band_dimension() else []
-    named = zip(bands, band_names(bands), strict=True)
+    named = zip(bands, find_bands(bands), strict=True)
     return {f"band {label}": LEVEL_BANDS[band] for label, band in named if band in LEVEL_BANDS}
 
 

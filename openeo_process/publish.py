@@ -20,12 +20,12 @@ from kappamask.models import LEVEL_BANDS, JobError, ModelCard
 from kappamask.models.cleaning import MAX_BUFFER_M, PRODUCT_SIDE_M, Cleaning, read_cleaning
 from kappamask.models.hints import by_door
 from kappamask.openeo_process.archive import require_url
-from kappamask.openeo_process.chunks import chunk_arguments, resolve_overlap
+from kappamask.openeo_process.chunks import make_chunk_arguments, resolve_overlap
 from kappamask.openeo_process.graph import PYTHON, TOP, make_udf
 from kappamask.openeo_process.job import job_options
-from kappamask.openeo_process.job_options import largest_load
+from kappamask.openeo_process.job_options import find_largest_load
 
-__all__ = ["PROCESS_ID", "Publication", "make_benchmark", "make_publication", "record", "write_publication"]
+__all__ = ["PROCESS_ID", "Publication", "make_benchmark", "make_publication", "make_record", "write_publication"]
 
 CONFORMS = (
     "http://www.opengis.net/spec/ogcapi-records-1/1.0/req/record-core",
@@ -55,7 +55,7 @@ COLLECTIONS = {"L1C": "SENTINEL2_L1C", "L2A": "SENTINEL2_L2A"}
 """Product level -> collection, as Copernicus Data Space calls it."""
 
 
-def record(card: ModelCard, process_id: str, description: str, namespace: str, backend: str) -> dict[str, Any]:
+def make_record(card: ModelCard, process_id: str, description: str, namespace: str, backend: str) -> dict[str, Any]:
     """Make the record (OGC API Records, APEx) of the process whose definition lies at `namespace`."""
     now = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
@@ -142,7 +142,7 @@ def make_publication(
         limit = by_door(python="largest_buffer_m", command="--largest-buffer")
         raise JobError(f"{limit} is {largest_buffer_m:g}; needed are 0 to {PRODUCT_SIDE_M:g} metres.")
     widest = read_cleaning({"buffer_m": largest_buffer_m})
-    options = job_options(archive, largest_load(card))
+    options = job_options(archive, find_largest_load(card))
     process = build_process_dict(
         _build_graph(card, python, widest).flat_graph(),
         process_id=PROCESS_ID,
@@ -153,7 +153,7 @@ def make_publication(
                  "schema": {"type": "object", "subtype": "datacube"}},
         default_job_options=options,
     )  # fmt: skip
-    described = record(card, PROCESS_ID, str(process["description"]), namespace, backend)
+    described = make_record(card, PROCESS_ID, str(process["description"]), namespace, backend)
     return Publication(process, described, make_benchmark(PROCESS_ID, namespace, backend, options))
 
 
@@ -219,7 +219,7 @@ def _build_graph(card: ModelCard, python: str, widest: Cleaning) -> PGNode:
     context["overlap"] = resolve_overlap(card, None, widest)
     code: dict[str, Any] = {"udf": make_udf(model=card, python=python).code, "runtime": "Python", "version": python}
     run = PGNode("run_udf", {"data": {"from_parameter": "data"}, **code, "context": context})
-    chunks = chunk_arguments(card, cleaning=widest)
+    chunks = make_chunk_arguments(card, cleaning=widest)
     masked = PGNode("apply_neighborhood", {"data": loaded, "process": _make_callback(run), **chunks})
     names = _make_if_node(scores, card.result_bands(scores=True), card.result_bands())
     named = PGNode("rename_labels", {"data": masked, "dimension": "bands", "target": names})

@@ -20,8 +20,8 @@ __all__ = [
     "find_date",
     "find_masks",
     "is_geotiff",
+    "is_geotiff_name",
     "name_files",
-    "names_geotiff",
     "place_file",
 ]
 
@@ -90,7 +90,7 @@ def _short_digest(text: str) -> str:
 
 def place_file(half: Path, target: Path) -> Path:
     """Rename a complete file to `target`, with .tif added to a GeoTIFF; return its path."""
-    if is_geotiff(half) and not names_geotiff(target.name):
+    if is_geotiff(half) and not is_geotiff_name(target.name):
         target = target.with_name(target.name + SUFFIXES[0])
     return half.replace(target)
 
@@ -100,7 +100,7 @@ def is_geotiff(path: Path) -> bool:
     return _starts_with(path, GEOTIFF)
 
 
-def names_geotiff(name: str) -> bool:
+def is_geotiff_name(name: str) -> bool:
     """Tell whether a file's name has the suffix of a GeoTIFF."""
     return name.lower().endswith(SUFFIXES)
 
@@ -112,13 +112,13 @@ def _starts_with(path: Path, marks: tuple[bytes, ...]) -> bool:
 
 def find_masks(files: Iterable[Path]) -> list[tuple[Path, str]]:
     """Find the GeoTIFFs with a date in their names, and their dates."""
-    rasters = (path for path in files if names_geotiff(path.name))
+    rasters = (path for path in files if is_geotiff_name(path.name))
     return [(path, date) for path in rasters if (date := find_date(path.name))]
 
 
 def collect_dates(files: Iterable[Path]) -> set[str]:
     """Collect the dates of GeoTIFFs; one without a date in its name counts as one."""
-    rasters = (path.name for path in files if names_geotiff(path.name))
+    rasters = (path.name for path in files if is_geotiff_name(path.name))
     return {find_date(name) or name for name in rasters}
 
 
@@ -128,7 +128,7 @@ def check_masks(files: Iterable[Path], job_id: str) -> None:
     A dated file without a suffix is no mask, but what came in place of one: every GeoTIFF was given a suffix.
     """
     files = list(files)
-    undated = sorted(path.name for path in files if names_geotiff(path.name) and not find_date(path.name))
+    undated = sorted(path.name for path in files if is_geotiff_name(path.name) and not find_date(path.name))
     others = sorted(path.name for path in files if not path.suffix and find_date(path.name))
     if undated or others or not find_masks(files):
         found = _describe_files(files, job_id)

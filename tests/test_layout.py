@@ -24,7 +24,7 @@ sys.path += sys.argv[3:]
 import importlib.resources, importlib.util, json, pathlib
 from kappamask import cloud_mask, open_scene, write_mask
 from kappamask.models import load_card
-from kappamask.models.package import package_files
+from kappamask.models.package import list_package_files
 from kappamask.openeo_process.graph import _read_script
 modules = json.loads(sys.argv[2])
 print(json.dumps({
@@ -33,7 +33,7 @@ print(json.dumps({
     "lost": [name for name in modules if importlib.util.find_spec(name) is None],
     "away": [name for name, module in sys.modules.items() if name.partition(".")[0] == "kappamask"
              and not str(pathlib.Path(module.__file__).resolve()).startswith(sys.argv[1].rpartition("/")[0])],
-    "archive": sorted(name for name, _ in package_files(load_card("compact"))),
+    "archive": sorted(name for name, _ in list_package_files(load_card("compact"))),
     "script": _read_script(),
     "data": [importlib.resources.files("kappamask").joinpath(name).is_file()
              for name in ("evaluation/paper.json", "reports/templates/base.html")],

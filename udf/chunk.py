@@ -82,13 +82,14 @@ def _to_chunk(
     if options.cleaning:
         axes = find_flipped_axes(mask)  # the sun's azimuth is counted from north
         mask = flip_axes(clean_mask(flip_axes(mask, axes), options.cleaning, PIXEL_M), axes)
-    codes = to_scheme(mask, options.scheme).values
-    planes = [np.where(mask.values == MISSING, np.nan, codes)[..., np.newaxis, :, :]]
-    if isinstance(result, xarray.Dataset):
-        planes.append(np.rint(result["score"].values * SCORE_SCALE))
-    data = np.ascontiguousarray(np.concatenate(planes, axis=-3), dtype=np.float32)
     coords: dict[Hashable, Any] = {name: cube.coords[name] for name in ("t", "y", "x") if name in cube.coords}
     coords["bands"] = card.result_bands(isinstance(result, xarray.Dataset))
+    # filled in place: planes of 64 bits and their copies took more than the cube of a long series
+    data = np.empty((*mask.shape[:-2], len(coords["bands"]), *mask.shape[-2:]), np.float32)
+    data[..., 0, :, :] = to_scheme(mask, options.scheme).values
+    data[..., 0, :, :][mask.values == MISSING] = np.nan
+    if isinstance(result, xarray.Dataset):
+        np.rint(result["score"].values * SCORE_SCALE, out=data[..., 1:, :, :])
     kept = {name: value for name, value in mask.attrs.items() if name in ("model_id", "model_sha256", "radiometry")}
     return xarray.DataArray(data, dims=cube.dims, coords=coords, name=cube.name, attrs={**cube.attrs, **kept})
 

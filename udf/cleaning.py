@@ -14,11 +14,11 @@ from kappamask.models.cleaning import (
     SHADOW_MARGIN_M,
     Cleaning,
     Pixel,
-    pixel_sides,
     read_cleaning,
     shadow_wedge_steps,
+    split_pixel_size,
 )
-from kappamask.models.schemes import class_codes
+from kappamask.models.schemes import find_class_codes
 from kappamask.udf.morphology import dilate_disc, find_components
 from kappamask.udf.pixel_size import check_pixel_m, infer_pixel_m
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SHADOW, to_kappamask
@@ -50,7 +50,7 @@ def _remove_uncast_shadow(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> N
     """Set shadow to clear where no cloud, or missing pixel, could cast it."""
     if not cleaning.shadow_length_m or not (codes == SHADOW).any():
         return
-    (height, width), source = pixel_sides(pixel_m), (codes != CLEAR) & (codes != SHADOW)
+    (height, width), source = split_pixel_size(pixel_m), (codes != CLEAR) & (codes != SHADOW)
     length, ratio = cleaning.shadow_length_m / width, height / width
     if cleaning.sun:
         shade = _shadow_wedge(source, length, cleaning.sun, SHADOW_MARGIN_M / width, ratio)
@@ -116,9 +116,9 @@ def _max_of_neighbours(codes: Codes) -> Codes:
 
 def _add_buffers(codes: Codes, cleaning: Cleaning, pixel_m: Pixel) -> None:
     """Grow each class over the classes that are weaker."""
-    before, (height, width) = codes.copy(), pixel_sides(pixel_m)
+    before, (height, width) = codes.copy(), split_pixel_size(pixel_m)
     for name, metres in cleaning.buffers:
-        (code,) = class_codes([name])
+        (code,) = find_class_codes([name])
         near = dilate_disc(before == code, metres / width * (1 + ROUNDING_TOLERANCE), height / width)
         np.putmask(codes, near & (codes >= CLEAR) & (codes < code), code)
 

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import SENTINEL2_BANDS, CubeError, ModelCard
-from kappamask.models.band_names import are_numbered, band_name, band_names, explain_unclear, list_numbered
+from kappamask.models.band_names import are_numbered, explain_unclear, find_band, find_bands, list_numbered
 from kappamask.models.hints import by_door, option
 
 __all__ = [
@@ -96,7 +96,7 @@ def _stack_variables(dataset: xr.Dataset) -> xr.DataArray:
     """
     whole = dataset.rename({old: new for old, new in DIM_ALIASES.items() if old in dataset.dims})
     planes = {str(name): v for name, v in whole.data_vars.items() if set(v.dims) - {"t"} == {"y", "x"}}
-    names = dict(zip(planes, band_names([*planes]), strict=True))
+    names = dict(zip(planes, find_bands([*planes]), strict=True))
     _refuse_unclear([*planes])
     found = [name for name in planes if names.get(name)]
     if not found:
@@ -131,12 +131,12 @@ def _compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:
 def _label_bands(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArray:
     found = [str(name) for name in np.atleast_1d(cube.coords["bands"].values)] if "bands" in cube.coords else []
     described = cube.attrs.get("long_name")  # of each layer, as rioxarray keeps what a file says
-    if isinstance(described, tuple | list) and len(described) == cube.sizes["bands"] and not any(band_names(found)):
+    if isinstance(described, tuple | list) and len(described) == cube.sizes["bands"] and not any(find_bands(found)):
         found = [str(text) for text in described]
     if not found or are_numbered(found):
         names = _name_bands(cube, found, labels)
     else:
-        names = [band or name for band, name in zip(band_names(found), found, strict=True)]
+        names = [band or name for band, name in zip(find_bands(found), found, strict=True)]
         if labels is None:
             _refuse_unclear(found)
     doubled = sorted({n for n in names if names.count(n) > 1} & set(SENTINEL2_BANDS))
@@ -166,14 +166,14 @@ def _name_bands(cube: xr.DataArray, found: Sequence[str], labels: Sequence[str] 
     if len(labels) != len(unnamed):
         raise CubeError(f"{len(labels)} labels were given for {cube.sizes['bands']} bands.")
     for place, label in zip(unnamed, labels, strict=True):
-        names[place] = band_name(label) or label
+        names[place] = find_band(label) or label
     return names
 
 
 def select_bands(cube: xr.DataArray, bands: Sequence[str]) -> xr.DataArray:
     """Keep the `bands` of a labelled cube, in that order; CubeError for others."""
     held = [str(name) for name in cube.coords["bands"].values]
-    wanted = [band_name(name) or name for name in bands]
+    wanted = [find_band(name) or name for name in bands]
     if lacking := [name for name in wanted if name not in held]:
         raise CubeError(f"The cube has no band {', '.join(lacking)}; it has {', '.join(held)}.")
     return cube.isel(bands=[held.index(name) for name in wanted])

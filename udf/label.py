@@ -9,7 +9,7 @@ import xarray as xr
 from kappamask.udf import lazy
 from kappamask.udf.predict import Prediction
 from kappamask.udf.prepare import PreparedCube
-from kappamask.udf.schemes import flag_attributes
+from kappamask.udf.schemes import make_flag_attributes
 from kappamask.udf.series import SCENE_FACTS
 
 __all__ = ["join_dates", "label_result"]
@@ -24,7 +24,7 @@ def label_result(dates: Sequence[Prediction], prepared: PreparedCube, *, scores:
     """
     card, provenance = prepared.spec.card, _make_provenance(prepared)
     like = prepared.cube.isel(bands=0, drop=True).drop_vars(SCENE_FACTS, errors="ignore")
-    attributes = {"long_name": "KappaMask class", **flag_attributes(card), **provenance}
+    attributes = {"long_name": "KappaMask class", **make_flag_attributes(card), **provenance}
     mask = _to_dataarray(_stack_dates([m for m, _ in dates], like, ()), like, "mask", attributes)
     if not scores:
         return mask

@@ -6,13 +6,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.models.errors import missing_extra
+from kappamask.models.errors import make_extra_error
 from kappamask.udf import predict, windows
 from kappamask.udf.pixel_statistics import PixelStatistics
 from kappamask.udf.preprocess import InputSpec
 from kappamask.udf.radiometry import check_radiometry
 
-__all__ = ["compute_all", "compute_block", "lazy_zeros", "list_blocks", "mask_date", "sample_statistics", "stack_dates"]
+__all__ = [
+    "compute_all",
+    "compute_block",
+    "list_blocks",
+    "make_lazy_zeros",
+    "mask_date",
+    "sample_statistics",
+    "stack_dates",
+]
 
 BLOCK_WINDOWS = 4
 """Sides of a block in window steps: 4096 px for 1024; larger blocks compute fewer windows twice, use more memory."""
@@ -37,7 +45,7 @@ def stack_dates(arrays: list[Any]) -> Any:
     return _import_dask()[0].stack(arrays)
 
 
-def lazy_zeros(shape: tuple[int, ...], dtype: Any) -> Any:
+def make_lazy_zeros(shape: tuple[int, ...], dtype: Any) -> Any:
     """Make a lazy array of zeros."""
     return _import_dask()[0].zeros(shape, dtype=dtype)
 
@@ -76,7 +84,7 @@ def _lazy_block(values: Any, rows: tuple[int, int], columns: tuple[int, int], sp
 def _mask_block(
     values: NDArray[Any], plans: list[list[windows.Span]], inner: list[slice], spec: InputSpec, scores: bool
 ) -> NDArray[Any]:
-    seen = predict.sample_statistics(values, spec, predict.sampling_step(values.shape[1] * values.shape[2]))
+    seen = predict.sample_statistics(values, spec, predict.choose_sampling_step(values.shape[1] * values.shape[2]))
     assert spec.decision is not None
     check_radiometry(spec.decision, seen)
     mask, score = predict.mask_windows(values, spec, scores, *plans)
@@ -89,7 +97,7 @@ def _import_dask() -> tuple[Any, Any]:
         import dask
         import dask.array
     except ImportError as error:
-        raise missing_extra("dask", "scenes", user="A lazy cube") from error
+        raise make_extra_error("dask", "scenes", user="A lazy cube") from error
     return dask.array, dask
 
 
@@ -128,7 +136,7 @@ def sample_statistics(values: Any, spec: InputSpec) -> PixelStatistics:
     """
     rows, columns = list_blocks(values)
     chosen = [*product(_pick_evenly(rows), _pick_evenly(columns))]
-    step = predict.sampling_step(sum((y.stop - y.start) * (x.stop - x.start) for y, x in chosen))
+    step = predict.choose_sampling_step(sum((y.stop - y.start) * (x.stop - x.start) for y, x in chosen))
     found = compute_all([values[:, y, x][:, ::step, ::step] for y, x in chosen])
     seen = predict.pixel_statistics(np.concatenate([predict.subsample(one, 1) for one in found], axis=1), spec)
     others = product(rows, columns)

@@ -19,18 +19,18 @@ from kappamask.udf.pixel_statistics import (
     compute_statistics,
     find_zero_bands,
 )
-from kappamask.udf.preprocess import InputSpec, find_valid, hide_unmeasured, to_float32, to_tensor, valid_extent
+from kappamask.udf.preprocess import InputSpec, find_valid, find_valid_extent, hide_unmeasured, to_float32, to_tensor
 from kappamask.udf.radiometry_metadata import AUXILIARY
 from kappamask.udf.schemes import MISSING
 
 __all__ = [
     "Prediction",
+    "choose_sampling_step",
     "iter_pieces",
     "mask_date",
     "mask_windows",
     "pixel_statistics",
     "sample_statistics",
-    "sampling_step",
     "subsample",
 ]
 
@@ -81,7 +81,7 @@ def _find_zero_bands(
     return find_zero_bands(flat[required][:, valid], [spec.bands[i] for i in required])
 
 
-def sampling_step(pixels: int) -> int:
+def choose_sampling_step(pixels: int) -> int:
     """Return the step between rows and columns at which about `SAMPLE_PIXELS` of `pixels` are sampled."""
     return max(1, int(np.sqrt(pixels / SAMPLE_PIXELS)))
 
@@ -183,5 +183,5 @@ def _prepare_window(values: NDArray[Any], scores: Scores, spec: InputSpec) -> _W
     valid = find_valid(values, spec)
     if not valid.any():
         return None
-    y, x = (slice(0, n) for n in valid.shape) if spec.mosaic else valid_extent(valid)
+    y, x = (slice(0, n) for n in valid.shape) if spec.mosaic else find_valid_extent(valid)
     return _Window(to_tensor(values[:, y, x], valid[y, x], spec), valid[y, x], scores[:, y, x])

@@ -22,11 +22,10 @@ from kappamask.udf.radiometry import (
     decide_radiometry,
     is_decoded_without_offset,
     is_of_product,
-    radiometry_from_metadata,
+    read_radiometry,
 )
-from kappamask.udf.radiometry_metadata import scale_and_offset
+from kappamask.udf.radiometry_metadata import find_scale_and_offset, hide_invalid
 from kappamask.udf.series import SCENE_FACTS, find_shifted
-from kappamask.udf.valid_range import hide_invalid
 
 __all__ = ["NODATA_ATTRIBUTES", "PreparedCube", "find_flipped_axes", "flip_axes", "prepare_inputs", "resolve_level"]
 
@@ -104,7 +103,7 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
 
 def _decide_radiometry(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str], None] | None) -> Decision:
     """Decide the radiometry, and hold it against the pixels that are in memory."""
-    said = radiometry_from_metadata(cube.attrs, cube.encoding)
+    said = read_radiometry(cube.attrs, cube.encoding)
     # xarray gives a series the attributes of its first date: they may be wrong for a date that lies above the others
     is_series = cube.sizes.get("t", 1) > 1 and SCENE_FACTS not in cube.coords
     of_first = is_series and said is not None and not said.by_metadata
@@ -112,7 +111,7 @@ def _decide_radiometry(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str]
     is_known = spec.mode != "auto" or not (said is None or of_first or may_be_made)
     seen = [NO_PIXELS] if is_known and cube.chunks is not None else [_sample_date(d, spec) for d in list_dates(cube)]
     decision = decide_radiometry(spec.mode, cube.attrs, cube.encoding, seen)
-    shifted = find_shifted(seen, scale_and_offset("", decision.mode)[0]) if of_first and said == decision else ()
+    shifted = find_shifted(seen, find_scale_and_offset("", decision.mode)[0]) if of_first and said == decision else ()
     for number, statistics in enumerate(seen, 1):
         place = f"Date {number} of {len(seen)}: " if len(seen) > 1 else ""
         stated = replace(decision, by_metadata=True) if statistics in shifted else decision
@@ -125,7 +124,7 @@ def _decide_radiometry(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str]
 def _sample_date(date: xr.DataArray, spec: InputSpec) -> PixelStatistics:
     if date.chunks is not None:
         return lazy.sample_statistics(date.data, spec)
-    return predict.sample_statistics(date.data, spec, predict.sampling_step(date.sizes["y"] * date.sizes["x"]))
+    return predict.sample_statistics(date.data, spec, predict.choose_sampling_step(date.sizes["y"] * date.sizes["x"]))
 
 
 def flip_axes(array: xr.DataArray, axes: tuple[str, ...]) -> xr.DataArray:

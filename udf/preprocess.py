@@ -8,10 +8,18 @@ from numpy.typing import NDArray
 
 from kappamask.models import ModelCard, Mosaic, Thresholds
 from kappamask.udf.radiometry import Decision
-from kappamask.udf.radiometry_metadata import AUXILIARY, plausible_range, scale_and_offset
+from kappamask.udf.radiometry_metadata import AUXILIARY, find_plausible_range, find_scale_and_offset
 from kappamask.udf.windows import Span, padded_length, plan_windows, vendor_windows
 
-__all__ = ["InputSpec", "find_valid", "hide_unmeasured", "pad_for_mosaic", "to_float32", "to_tensor", "valid_extent"]
+__all__ = [
+    "InputSpec",
+    "find_valid",
+    "find_valid_extent",
+    "hide_unmeasured",
+    "pad_for_mosaic",
+    "to_float32",
+    "to_tensor",
+]
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def hide_unmeasured(values: NDArray[np.float32], spec: InputSpec) -> NDArray[np.
 
 
 def _find_measured(plane: NDArray[np.float32], band: str, spec: InputSpec) -> NDArray[np.bool_]:
-    low, high = plausible_range(spec.mode)
+    low, high = find_plausible_range(spec.mode)
     measured = (plane >= low) & (plane <= high)
     for number in _nodata_numbers(band, spec):
         measured &= plane != np.float32(number)
@@ -101,7 +109,7 @@ def _nodata_numbers(band: str, spec: InputSpec) -> tuple[float, ...]:
     return (0.0, *declared) if spec.mode == "dn_offset" and band not in AUXILIARY else declared
 
 
-def valid_extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
+def find_valid_extent(valid: NDArray[np.bool_]) -> tuple[slice, slice]:
     """Return the smallest rectangle that holds every valid pixel; there must be one."""
     return _extent_along(valid, 1), _extent_along(valid, 0)
 
@@ -145,14 +153,14 @@ def _is_all_measured(plane: NDArray[Any], band: str, spec: InputSpec) -> bool:
     """
     if plane.dtype.kind != "u" or isinstance(plane, np.ma.MaskedArray) or any(spec.nodata):
         return False
-    low, high = plausible_range(spec.mode)
+    low, high = find_plausible_range(spec.mode)
     least = plane.min()
     return bool(low <= least and plane.max() <= high and least not in _nodata_numbers(band, spec))
 
 
 def _scale(plane: NDArray[Any], band: str, spec: InputSpec, out: NDArray[np.float32]) -> None:
     scaling = spec.card.scaling[spec.card.bands.index(band)]
-    scale, offset = scale_and_offset(band, spec.mode)
+    scale, offset = find_scale_and_offset(band, spec.mode)
     np.copyto(out, plane)
     out *= np.float32(scale * scaling.gain)
     out += np.float32(offset * scaling.gain + scaling.bias)

@@ -18,8 +18,7 @@ from kappamask.udf.radiometry_metadata import (
     Decision,
     find_unknown_packing,
     is_decoded_without_offset,
-    is_of_product,
-    radiometry_from_metadata,
+    read_radiometry,
 )
 
 __all__ = [
@@ -29,11 +28,13 @@ __all__ = [
     "decide_radiometry",
     "is_decoded_without_offset",
     "is_of_product",
-    "radiometry_from_metadata",
+    "read_radiometry",
 ]
 
 
 GIVEN_REASON = "given by the caller"
+OF_BASELINE = "processing baseline "
+"""Begin of the reason that `read_radiometry` gives where the baseline alone tells."""
 
 
 def decide_radiometry(
@@ -50,7 +51,7 @@ def decide_radiometry(
         raise RadiometryError(f"No radiometry {mode!r}: known are auto, {', '.join(MODES)}.")
     if mode != "auto":
         return Decision(mode, GIVEN_REASON)
-    said = radiometry_from_metadata(attributes, encoding)
+    said = read_radiometry(attributes, encoding)
     if (said is None or said.by_metadata) and (packing := find_unknown_packing(attributes)):
         raise RadiometryError(
             f"The cube's attributes say {packing}; known are a scale of 0.0001 with an offset of 0 or -0.1, for all "
@@ -66,6 +67,11 @@ def decide_radiometry(
     if said is None and not seen:
         return Decision("unknown", "no valid pixel")
     return said or _from_pixels(samples)
+
+
+def is_of_product(said: Decision | None) -> bool:
+    """Tell whether the processing baseline alone was read: of the product, whatever was made of its numbers."""
+    return said is not None and said.reason.startswith(OF_BASELINE)
 
 
 def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False, place: str = "") -> str:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xarray as xr
+
+from kappamask.models import CubeError
 
 __all__ = [
     "ADD_OFFSET",
@@ -14,13 +17,15 @@ __all__ = [
     "QUANTIFICATION",
     "RADIOMETRY_REASON",
     "RADIOMETRY_SOURCE",
+    "RANGE_ATTRIBUTES",
     "Decision",
+    "find_plausible_range",
+    "find_scale_and_offset",
     "find_unknown_packing",
+    "find_valid_range",
+    "hide_invalid",
     "is_decoded_without_offset",
-    "is_of_product",
-    "plausible_range",
-    "radiometry_from_metadata",
-    "scale_and_offset",
+    "read_radiometry",
 ]
 
 QUANTIFICATION = 1e-4
@@ -32,7 +37,6 @@ RADIOMETRY_SOURCE = "radiometry_source"
 RADIOMETRY_REASON = "radiometry_reason"
 """Attribute: `radiometry`, a colon, and why a reader took it; of no use once somebody set another radiometry."""
 DECODED_REASON = "decoded with the file's scale_factor"
-BASELINE_REASON = "processing baseline"
 OFFSET_BASELINE = 4.0
 _UNDOTTED = re.compile(r"N?(\d?\d)\.?(\d\d)")
 """Baselines as products' names have them (N0511), and as programs store them (511)."""
@@ -64,6 +68,8 @@ COLLECTIONS: dict[str, str] = {
 }
 """Collection id -> what its numbers mean: openEO on Copernicus Data Space; Earth Engine; Earth Search v1.
 Collections that mix both (Planetary Computer and Earth Search `sentinel-2-l2a`) go by baseline and pixels."""
+RANGE_ATTRIBUTES = ("valid_range", "valid_min", "valid_max")
+"""The first goes before the others, as in the conventions."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Decision:
     """Metadata say so that may be wrong, or of another date: the pixels may raise a doubt."""
 
 
-def radiometry_from_metadata(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
+def read_radiometry(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> Decision | None:
     """Return what the metadata say of the radiometry, if they do."""
     readers = (_from_attribute, _from_encoding, _from_packing, _from_collection, _from_baseline)
     return next((found for found in (read(attributes, encoding) for read in readers) if found), None)
@@ -86,11 +92,6 @@ def is_decoded_without_offset(said: Decision | None, encoding: Mapping[str, Any]
     """Tell whether numbers were decoded by a scale alone, without an offset."""
     decoded = said is not None and said.reason == DECODED_REASON
     return decoded and _single_number(encoding.get("add_offset", 0.0)) in (0.0, None)
-
-
-def is_of_product(said: Decision | None) -> bool:
-    """Tell whether the processing baseline alone was read: of the product, whatever was made of its numbers."""
-    return said is not None and said.reason.startswith(BASELINE_REASON)
 
 
 def _from_attribute(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decision | None:
@@ -155,7 +156,7 @@ def _from_baseline(attributes: Mapping[str, Any], _: Mapping[str, Any]) -> Decis
     if number == CLOUDFERRO_BASELINE or not np.isfinite(number):
         return None
     mode = "dn_offset" if number >= OFFSET_BASELINE else "dn_harmonized"
-    return Decision(mode, f"{BASELINE_REASON} {text}", by_metadata=True)
+    return Decision(mode, f"processing baseline {text}", by_metadata=True)
 
 
 def _single_number(value: Any) -> float | None:
@@ -167,7 +168,7 @@ def _single_number(value: Any) -> float | None:
     return float(numbers[0]) if numbers.size == 1 and np.isfinite(numbers[0]) else None
 
 
-def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
+def find_scale_and_offset(band: str, mode: str) -> tuple[float, float]:
     """Return the (scale, offset) that turns a number of `band` into reflectance.
 
     AOT and WVP are only divided by 10000.
@@ -177,9 +178,73 @@ def scale_and_offset(band: str, mode: str) -> tuple[float, float]:
     return MODES.get(mode, MODES["reflectance"])
 
 
-def plausible_range(mode: str) -> tuple[float, float]:
+def find_plausible_range(mode: str) -> tuple[float, float]:
     """Return the lowest and the highest number that can be a measurement."""
     if mode not in MODES:
         return PLAUSIBLE_NUMBERS
     scale, offset = MODES[mode]
     return (PLAUSIBLE_REFLECTANCE[0] - offset) / scale, (PLAUSIBLE_REFLECTANCE[1] - offset) / scale
+
+
+def hide_invalid(cube: xr.DataArray) -> xr.DataArray:
+    """Set numbers outside the declared range to NaN, lazily if the cube is lazy.
+
+    cube: dims ([t,] bands, y, x). Fractions without an encoding are left as they are: somebody computed them, and
+    xarray may have kept the range of what they were before. Raises CubeError as `find_valid_range` does.
+    """
+    is_as_read = cube.dtype.kind in "iu" or bool(cube.encoding)
+    span = find_valid_range(cube.attrs, cube.encoding) if is_as_read else None
+    if span is None:
+        return cube
+    inside = (cube >= span[0]) & (cube <= span[1]) | cube.coords["bands"].isin(AUXILIARY)
+    made = cube.where(inside.transpose(*cube.dims))
+    made.attrs, made.encoding = cube.attrs, cube.encoding
+    return made
+
+
+def find_valid_range(attributes: Mapping[str, Any], encoding: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Find the lowest and the highest valid number, or None if none is declared.
+
+    Whole limits are those of the stored numbers, fractions up to 10 those of reflectances: what was decoded, as
+    `encoding` tells, or is still packed, as the attribute scale_factor does, has them converted.
+    Raises CubeError where the attributes are no numbers, or valid_range not two.
+    """
+    if (limits := _read_limits(attributes)) is None:
+        return None
+    low, high = limits
+    is_whole = all(np.asarray(attributes[key]).dtype.kind in "iu" for key in RANGE_ATTRIBUTES if key in attributes)
+    is_reflectance = not is_whole and all(
+        abs(limit) <= PLAUSIBLE_REFLECTANCE[1] for limit in limits if np.isfinite(limit)
+    )
+    if (packing := _read_cf_packing(encoding)) and not is_reflectance:
+        return low * packing[0] + packing[1], high * packing[0] + packing[1]
+    if (packing := _read_cf_packing(attributes)) and is_reflectance:
+        return (low - packing[1]) / packing[0], (high - packing[1]) / packing[0]
+    return low, high
+
+
+def _read_limits(attributes: Mapping[str, Any]) -> tuple[float, float] | None:
+    given = {key: attributes[key] for key in RANGE_ATTRIBUTES if attributes.get(key) is not None}
+    if not given:
+        return None
+    try:
+        if "valid_range" in given:
+            low, high = (float(limit) for limit in np.asarray(given["valid_range"]).ravel())
+            return low, high
+        return _read_number(given.get("valid_min", -np.inf)), _read_number(given.get("valid_max", np.inf))
+    except (TypeError, ValueError) as error:
+        listed = ", ".join(f"'{key}' is {value!r}" for key, value in given.items())
+        raise CubeError(
+            f"The attribute {listed}; needed are numbers, two for valid_range: mend it, or leave it out."
+        ) from error
+
+
+def _read_number(value: Any) -> float:
+    (number,) = np.asarray(value, dtype=np.float64).ravel()
+    return float(number)
+
+
+def _read_cf_packing(facts: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Read scale_factor and add_offset; None where they are absent, no numbers, or change nothing."""
+    packing = _read_packing(facts, PACKING_KEYS[0])
+    return None if packing == (1.0, 0.0) else packing

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kappamask.models import ModelCard
 
-__all__ = ["Kernel", "interpolate_bands", "kernel_weights"]
+__all__ = ["Kernel", "compute_kernel_weights", "interpolate_bands"]
 
 BAND_RATIOS: Final = dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12", "AOT", "WVP"), 2) | dict.fromkeys(
     ("B01", "B09", "B10"), 6
@@ -66,7 +66,7 @@ def _interpolate_plane(plane: Plane, ratio: int, kernel: str) -> bool:
         assert phase is not None
         first = -phase % ratio
         cells = (first + length - 1) // ratio + 1
-        whole, weights = kernel_weights(first, length, ratio, cells, kernel)
+        whole, weights = compute_kernel_weights(first, length, ratio, cells, kernel)
         assert whole == slice(0, cells)
         lines.append((np.clip(np.arange(cells) * ratio - first, 0, length - 1), weights))
     (rows, down), (columns, across) = lines
@@ -88,7 +88,7 @@ def _find_phase(plane: Plane, ratio: int) -> int | None:
     return int(phases[0]) if len(phases) == 1 and len(steps) >= MIN_STEPS else None
 
 
-def kernel_weights(
+def compute_kernel_weights(
     first: int, count: int, ratio: int, length: int, kernel: str | Kernel
 ) -> tuple[slice, NDArray[np.float64]]:
     """Return the coarse pixels that fine ones are made of, and weights (fine, coarse).

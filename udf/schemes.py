@@ -15,7 +15,7 @@ from kappamask.models.schemes import (
     KAPPAMASK,
     UNUSABLE,
     Scheme,
-    class_codes,
+    find_class_codes,
     find_scheme,
     is_kappamask,
 )
@@ -27,9 +27,9 @@ __all__ = [
     "SEMI_TRANSPARENT",
     "SHADOW",
     "UNDEFINED",
-    "flag_attributes",
     "from_scheme",
-    "scheme_attributes",
+    "make_flag_attributes",
+    "make_scheme_attributes",
     "to_bits",
     "to_kappamask",
     "to_scheme",
@@ -42,7 +42,7 @@ MAX_LISTED = 16
 """Codes that an error lists."""
 
 
-def flag_attributes(card: ModelCard) -> dict[str, Any]:
+def make_flag_attributes(card: ModelCard) -> dict[str, Any]:
     """Return CF flag attributes (CF conventions 3.5) for the classes of `card`."""
     return {
         "flag_values": np.array([c.value for c in card.classes], dtype=np.uint8),
@@ -69,7 +69,7 @@ def to_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
     if not is_kappamask(_scheme_name(mask)):
         raise CubeError(f"The mask is in {_scheme_name(mask)} already: first turn it back with from_scheme.")
     table = dict(enumerate(scheme.codes)) | {NODATA_CODE: NODATA_CODE}
-    return _recode_codes(mask, table, KAPPAMASK).assign_attrs(scheme_attributes(scheme))
+    return _recode_codes(mask, table, KAPPAMASK).assign_attrs(make_scheme_attributes(scheme))
 
 
 def from_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
@@ -87,7 +87,7 @@ def from_scheme(mask: xr.DataArray, name: str) -> xr.DataArray:
     scheme = find_scheme(name)
     made = _recode_codes(mask, scheme.classes_by_code, scheme.name)
     kept = {key: value for key, value in made.attrs.items() if key not in ("scheme", "flag_masks")}
-    made.attrs = kept | {"long_name": f"{KAPPAMASK} class", **flag_attributes(load_card("compact"))}
+    made.attrs = kept | {"long_name": f"{KAPPAMASK} class", **make_flag_attributes(load_card("compact"))}
     return made
 
 
@@ -106,7 +106,7 @@ def unusable_pixels(mask: xr.DataArray, classes: Iterable[str] = UNUSABLE) -> xr
 
     Returns bool with the mask's dims, lazy if it is. Raises CubeError for an unknown class, scheme or code.
     """
-    codes, name = class_codes(classes), _scheme_name(mask)
+    codes, name = find_class_codes(classes), _scheme_name(mask)
     table = {value: int(code in codes) for value, code in _code_table(name).items()} | {NODATA_CODE: 1}
     made = _recode_codes(mask, table, name).astype(bool).rename("unusable")
     made.attrs = {"long_name": "pixels to leave out"}
@@ -128,7 +128,7 @@ def to_bits(mask: xr.DataArray, before: xr.DataArray | None = None) -> xr.DataAr
     return (packed + DILATED_BIT * grown.astype(np.uint8)).rename(packed.name).assign_attrs(packed.attrs)
 
 
-def scheme_attributes(scheme: Scheme) -> dict[str, Any]:
+def make_scheme_attributes(scheme: Scheme) -> dict[str, Any]:
     """Return the CF flag attributes of a mask in this scheme."""
     values = np.array([row.value for row in scheme.rows], dtype=np.uint8)
     masks = {"flag_masks": values} if scheme.name == "bits" else {}
@@ -183,7 +183,7 @@ def _to_bytes(block: NDArray[Any]) -> bytes | None:
     Returns None if one is no whole number from 0 to 255.
     """
     if isinstance(block, np.ma.MaskedArray):
-        block = block.astype(np.float64).filled(np.nan)
+        block = np.asarray(np.ma.filled(block.astype(np.float64), np.nan))
     if block.dtype == np.uint8:
         return block.tobytes()
     whole = np.nan_to_num(block, nan=NODATA_CODE) if block.dtype.kind == "f" else block

@@ -194,7 +194,7 @@ class Stream:
 
 def _make_template(part: PreparedCube) -> xr.Dataset:
     shape, planes = part.cube.shape[-2:], len(part.spec.card.output)
-    empty = (lazy.lazy_zeros(shape, np.uint8), lazy.lazy_zeros((planes, *shape), np.float32))
+    empty = (lazy.make_lazy_zeros(shape, np.uint8), lazy.make_lazy_zeros((planes, *shape), np.float32))
     result = label_result([empty] * len(part.dates), part, scores=True)
     assert isinstance(result, xr.Dataset)
     return result
@@ -213,7 +213,7 @@ def _iter_pieces(
     parallel, spec = _plan_threads(values, part.spec, len(rows) * len(columns))
     windows = [(row.pixels, column.pixels) for row, column in product(rows, columns)]
     samples: list[NDArray[np.float32]] = []
-    step = predict.sampling_step(len(rows[0].weight) * values.shape[2])
+    step = predict.choose_sampling_step(len(rows[0].weight) * values.shape[2])
     with Prefetcher(values, windows, part.spec.threads) as prefetcher:
 
         def read(y: slice, x: slice) -> NDArray[Any]:

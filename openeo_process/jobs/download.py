@@ -11,7 +11,7 @@ import openeo
 from openeo.rest import OpenEoApiPlainError
 
 from kappamask.files.atomic import replace_text
-from kappamask.files.download import Answer, append_rest, hash_file, part_path, remove_part
+from kappamask.files.download import Answer, append_rest, hash_file, make_part_path, remove_part
 from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 from kappamask.models.errors import DownloadError
@@ -60,7 +60,7 @@ def download(
     suffix of a GeoTIFF, appears only if all is right.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    target, half = folder / asset.name, part_path(folder / asset.name, key)
+    target, half = folder / asset.name, make_part_path(folder / asset.name, key)
     if asset.size is None or not half.exists() or half.stat().st_size != asset.size:
         try:  # the key is that of the job, whose results do not change
             append_rest(partial(_send, connection, asset), half, unmarked=True, show=lambda *_: progress())

@@ -18,9 +18,9 @@ __all__ = [
     "State",
     "compute_fingerprint",
     "find_arguments",
+    "make_udf_context",
     "redact_urls",
     "title_tag",
-    "udf_context",
 ]
 
 TEST_JOB, EARLIER_TEST_JOB = "test_job", "canary"
@@ -129,7 +129,7 @@ def title_tag(key: str) -> str:
     return f"[km-{key}]"
 
 
-def udf_context(record: JobRecord) -> dict[str, Any]:
+def make_udf_context(record: JobRecord) -> dict[str, Any]:
     """Return the context of the job's UDF; empty for a graph without one."""
     return next((one["context"] for one in find_arguments(json.loads(record.graph), "run_udf")), {})
 

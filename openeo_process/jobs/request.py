@@ -9,9 +9,9 @@ from typing import Any
 
 import openeo
 
-from kappamask.models import ModelCard, card_digest
+from kappamask.models import ModelCard, compute_card_digest
 from kappamask.models.cleaning import PIXEL_M, read_cleaning
-from kappamask.models.package import package_files, package_hash
+from kappamask.models.package import compute_package_hash, list_package_files
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.openeo_process.chunks import resolve_overlap
 from kappamask.openeo_process.graph import cloud_mask, load
@@ -75,7 +75,7 @@ class Request:
     @property
     def package(self) -> str | None:
         """Hash that the archive must have; None without an archive."""
-        return package_hash(package_files(self.card)) if self.archive else None
+        return compute_package_hash(list_package_files(self.card)) if self.archive else None
 
     def graph(self, connection: openeo.Connection, cell: Cell, proves: bool = False) -> dict[str, Any]:
         """Build the flat process graph that masks `cell`.
@@ -116,7 +116,7 @@ def compute_batch_id(cells: Sequence[Cell], request: Request) -> str:
     Of the network all that its card says counts, wherever it lies; the archive does not.
     """
     facts = {one.name: getattr(request, one.name) for one in fields(request) if one.name not in APART}
-    asked = {"cells": [cell.name for cell in cells], "network": card_digest(request.card), "request": facts}
+    asked = {"cells": [cell.name for cell in cells], "network": compute_card_digest(request.card), "request": facts}
     return compute_fingerprint(request.backend, asked, dict(request.options))[:8]
 
 

@@ -24,7 +24,7 @@ from kappamask.backend.load import Request, load
 from kappamask.backend.processes.callbacks import Callback
 from kappamask.backend.save import write
 from kappamask.backend.scene_index import index
-from kappamask.backend.stac import check_source, stac_scenes
+from kappamask.backend.stac import check_source, load_stac_scenes
 from kappamask.models import CubeError, SceneError
 
 WEST, NORTH, EPSG, SIDE = 600_000, 5_000_000, 32635, 40
@@ -501,7 +501,7 @@ def write_item(folder: Path, href: str) -> Path:
 def test_stac_item_names_a_scene_and_its_date(tmp_path: Path) -> None:
     values = write_scene(tmp_path, "a.tif")
     write_item(tmp_path, "./a.tif")
-    cube, _ = load(stac_scenes("item.json", tmp_path), Request())
+    cube, _ = load(load_stac_scenes("item.json", tmp_path), Request())
     np.testing.assert_array_equal(cube.values[0], values)
     assert list(cube.t.values) == [np.datetime64("2024-06-01")]
 
@@ -515,7 +515,7 @@ def test_stac_opens_nothing_outside_the_folder(tmp_path: Path, href: str) -> Non
     write_scene(tmp_path, "a.tif")
     write_item(folder, href)
     with pytest.raises(SceneError):
-        stac_scenes("item.json", folder)
+        load_stac_scenes("item.json", folder)
     with pytest.raises(SceneError):
         check_source(href, folder)
 
@@ -536,11 +536,11 @@ def test_stac_links_lead_to_items_below_and_round_in_no_circle(tmp_path: Path) -
     write_catalog(tmp_path / "catalog.json", ("child", "below/catalog.json"), ("child", "./catalog.json"))
     with serve_folder(tmp_path) as (address, _):
         write_catalog(tmp_path / "there.json", ("child", f"{address}/catalog.json"))
-        found = stac_scenes("catalog.json", tmp_path)
+        found = load_stac_scenes("catalog.json", tmp_path)
         assert [scene.path.name for scene in found] == ["a.tif"]
         assert found[0].datetime == pd.Timestamp("2024-06-01T10:00:00")
         with pytest.raises(SceneError, match=rf"{address}/a\.tif .*scenes folder"):
-            stac_scenes("there.json", tmp_path)
+            load_stac_scenes("there.json", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -565,7 +565,7 @@ def test_stac_links_lead_nowhere_else(tmp_path: Path, href: str, reason: str) ->
         for relation in ("item", "child"):
             write_catalog(folder / "catalog.json", (relation, href.format(address)))
             with pytest.raises(SceneError, match=reason):
-                stac_scenes("catalog.json", folder)
+                load_stac_scenes("catalog.json", folder)
 
 
 def run_callback(process_id: str, data: list[list[float]], **arguments: Any) -> list[list[float]]:

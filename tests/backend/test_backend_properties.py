@@ -10,7 +10,7 @@ from openeo_driver.errors import FeatureUnsupportedException
 from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.scene_index import SceneRecord, filter_scenes, record
-from kappamask.backend.stac import stac_scenes
+from kappamask.backend.stac import load_stac_scenes
 
 TAGS = {"datetime": "2018-02-02T10:50:00Z", "level": "L1C"}
 
@@ -65,4 +65,4 @@ def test_a_geotiff_says_it_by_a_tag_and_a_stac_item_by_its_property(tmp_path):
         "assets": {"data": {"href": tagged.name, "type": "image/tiff", "roles": ["data"]}},
     }  # fmt: skip
     (tmp_path / "item.json").write_text(json.dumps(item))
-    assert [one.cloud_cover for one in stac_scenes("item.json", tmp_path)] == [40.0]
+    assert [one.cloud_cover for one in load_stac_scenes("item.json", tmp_path)] == [40.0]

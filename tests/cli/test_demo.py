@@ -9,7 +9,7 @@ import numpy as np
 import rasterio
 import xarray as xr
 
-from kappamask.workflows.demo_run import format_demo
+from kappamask.workflows.demo import format_demo
 
 KAPPAMASK = [str(Path(sys.executable).parent / "kappamask")]
 

@@ -16,7 +16,7 @@ LATE = {
     "doctor.py: numpy": "as before",
     "doctor.py: xarray": "as before",
     "mask.py: kappamask.scenes.writers.captions": "loads xarray and rasterio, which the help does not need",
-    "options.py: kappamask.scenes.band_names": "as before",
+    "options.py: kappamask.models.band_names": "as before",
 }
 """FILE: module that is imported in a function outside `require_extra`, and why."""
 

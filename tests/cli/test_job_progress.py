@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from kappamask.openeo_process.jobs.journal import JobRecord, State
-from kappamask.workflows.progress import job_table, render_jobs
+from kappamask.workflows.progress import render_jobs, show_job_table
 
 JOB = "j-2611272126461630dd294474"
 """As long as the ids of Copernicus Data Space."""
@@ -65,7 +65,7 @@ def test_of_many_parts_those_that_changed_last_are_listed_and_all_are_counted():
 
 def test_an_interruption_prints_how_to_go_on(capsys):
     shown = ExitStack()
-    show = shown.enter_context(job_table([part(1)]))
+    show = shown.enter_context(show_job_table([part(1)]))
     show(part(1, State.STARTED, job=JOB))
     assert not shown.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None), "it goes on its way"
     said = capsys.readouterr().err

@@ -20,8 +20,8 @@ from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.models.mask_options import MaskOptions
 from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.writers import natural_colour
+from kappamask.scenes.writers.masks import spool_to_disk
 from kappamask.scenes.writers.natural_colour import subsample
-from kappamask.scenes.writers.spool import spool_to_disk
 from kappamask.udf import cloud_mask, predict, stream
 from kappamask.udf import lazy as lazy_cubes
 from kappamask.udf.inference import ordered_results

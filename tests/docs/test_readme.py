@@ -24,7 +24,7 @@ OUTPUTS = {
     "mask.tif": "mask.tif",
     "-o masks": "masks",
     '"masks"': "masks",
-    "archive -o .": archive.archive_name("compact"),
+    "archive -o .": archive.name_archive("compact"),
 }
 """What a block says, and the file or folder that it then leaves."""
 

@@ -28,7 +28,7 @@ from kappamask.evaluation.peers import open_peer, repeat_to_shape
 from kappamask.evaluation.tables import format_csv, format_latex, format_markdown, make_tables
 from kappamask.evaluation.tools import Answer, Peer, list_classes
 from kappamask.models import CubeError, MissingExtraError, ModelCard, SceneError
-from kappamask.models.errors import install_command
+from kappamask.models.errors import format_install_command
 
 FILES = ["comparison.csv", "comparison.html", "comparison.json", "comparison.md", "comparison.tex"]
 OF_ONE = [name.replace("comparison", "evaluation") for name in FILES]
@@ -143,7 +143,7 @@ def test_a_tool_that_is_not_there_says_what_to_install(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(tools, "import_module", absent)
     for name, extra in (("ukis-csmask", "ukis"), ("s2cloudless", "s2cloudless")):
-        with pytest.raises(MissingExtraError, match=re.escape(install_command(extra))):
+        with pytest.raises(MissingExtraError, match=re.escape(format_install_command(extra))):
             open_peer(name, Path())
 
 

@@ -10,9 +10,9 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn
 
 from kappamask.evaluation import compute_rates, count_confusion
-from kappamask.evaluation.boundary import boundary_f1, count_edge_pixels, find_edges, remove_edge_band
+from kappamask.evaluation.boundary import compute_boundary_f1, count_edge_pixels, find_edges, remove_edge_band
 from kappamask.evaluation.class_groups import VIEWS
-from kappamask.evaluation.confidence import bootstrap, bootstrap_difference, compute_dice, percentile_interval
+from kappamask.evaluation.confidence import bootstrap, bootstrap_difference, compute_dice, compute_percentile_interval
 from kappamask.evaluation.counts import (
     BINS,
     ConfusionCounts,
@@ -151,8 +151,8 @@ def test_an_edge_is_found_two_pixels_off_and_lost_at_four() -> None:
     truth = np.repeat([[1] * 20 + [4] * 20], 12, axis=0).astype(np.uint8)
     for off, expected in ((0, 1.0), (2, 1.0), (4, 0.0)):
         mask = np.repeat([[1] * (20 + off) + [4] * (20 - off)], 12, axis=0).astype(np.uint8)
-        assert boundary_f1(count_edge_pixels(truth, mask))["cloud"] == expected
-    assert boundary_f1(count_edge_pixels(truth, truth)) == {
+        assert compute_boundary_f1(count_edge_pixels(truth, mask))["cloud"] == expected
+    assert compute_boundary_f1(count_edge_pixels(truth, truth)) == {
         "clear": 1.0, "shadow": None, "semi_transparent": None, "cloud": 1.0, "all": 1.0
     }  # fmt: skip
 
@@ -161,7 +161,7 @@ def test_edges_worked_by_hand() -> None:
     truth, mask = np.array([[1, 1, 1, 1, 1, 1, 1, 4, 4]], np.uint8), np.array([[4, 1, 1, 1, 1, 1, 4, 4, 4]], np.uint8)
     counts = count_edge_pixels(truth, mask)
     assert counts[3].tolist() == [1, 2, 1, 1], "of two edges of cloud in the mask one is near that of the truth"
-    assert boundary_f1(counts)["cloud"] == pytest.approx(2 * 0.5 * 1 / 1.5)
+    assert compute_boundary_f1(counts)["cloud"] == pytest.approx(2 * 0.5 * 1 / 1.5)
 
 
 # spread
@@ -260,11 +260,11 @@ def stacked_dice(matrices: np.ndarray) -> np.ndarray:
 
 def test_equal_scenes_have_no_spread_and_differing_ones_enclose_the_pooled_score() -> None:
     same_scene = count_confusion([1, 1, 4, 4], [1, 4, 4, 4])
-    low, high = percentile_interval(bootstrap([same_scene] * 5, stacked_dice, 50))
+    low, high = compute_percentile_interval(bootstrap([same_scene] * 5, stacked_dice, 50))
     np.testing.assert_allclose(low, dice(same_scene))
     np.testing.assert_allclose(high, dice(same_scene))
     scenes = [count_confusion([1, 1, 4, 4], mask) for mask in ([1, 1, 4, 4], [4, 4, 4, 4], [1, 1, 1, 4], [1, 1, 4, 4])]
-    low, high = percentile_interval(bootstrap(scenes, stacked_dice, 400))
+    low, high = compute_percentile_interval(bootstrap(scenes, stacked_dice, 400))
     pooled = dice(sum(scenes))
     defined = np.isfinite(pooled)
     assert (low[defined] < pooled[defined]).all() and (pooled[defined] < high[defined]).all()

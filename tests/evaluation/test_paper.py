@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from kappamask.evaluation.paper import TABLES, Contradiction, class_mix, find_contradictions, read_paper
+from kappamask.evaluation.paper import TABLES, Contradiction, derive_class_mix, find_contradictions, read_paper
 
 
 def test_one_cell_of_the_paper_contradicts_its_neighbours() -> None:
@@ -31,10 +31,12 @@ def test_a_changed_mean_is_found(table: str) -> None:
 
 def test_all_tables_imply_one_mix_of_classes() -> None:
     for mask in ("KappaMask L2A", "KappaMask L1C", "Sen2Cor"):
-        mix = class_mix(mask)
+        mix = derive_class_mix(mask)
         assert mix == pytest.approx({"clear": 0.28, "shadow": 0.08, "semi_transparent": 0.37, "cloud": 0.27}, abs=0.04)
         assert sum(mix.values()) == pytest.approx(1, abs=0.07)
-    assert class_mix("Fmask")["cloud"] == pytest.approx(0.28, abs=0.005), "so its dice is wrong, not its accuracy"
+    assert derive_class_mix("Fmask")["cloud"] == pytest.approx(0.28, abs=0.005), (
+        "so its dice is wrong, not its accuracy"
+    )
 
 
 def test_masks_are_listed_with_the_classes_that_they_tell() -> None:

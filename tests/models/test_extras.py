@@ -8,7 +8,7 @@ import json
 import pytest
 
 from kappamask.models import MissingExtraError
-from kappamask.models.errors import install_command, require_extra
+from kappamask.models.errors import format_install_command, require_extra
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def set_origin(tmp_path, monkeypatch):
 )
 def test_the_line_names_what_was_installed(set_origin, origin, command):
     set_origin(origin)
-    assert install_command("stac") == command
+    assert format_install_command("stac") == command
 
 
 def test_a_missing_library_is_an_error_that_names_it(set_origin):

@@ -22,8 +22,8 @@ from kappamask.models import (
     Mosaic,
     Scaling,
     WeightsError,
-    card_digest,
     catalog,
+    compute_card_digest,
     list_cards,
     load_card,
     parse_card,
@@ -61,7 +61,7 @@ def test_loaded_by_id_by_file_and_by_folder(tmp_path):
 def test_a_digest_is_of_what_a_card_says_and_not_of_where_it_lies(tmp_path):
     card = write_model(tmp_path)
     wherever = replace(card, folder=tmp_path / "elsewhere", document="mine.json")
-    assert card_digest(wherever) == card_digest(card)
+    assert compute_card_digest(wherever) == compute_card_digest(card)
     changed = [
         replace(card, fill=-1.0),
         replace(card, output=card.output[::-1]),
@@ -69,18 +69,18 @@ def test_a_digest_is_of_what_a_card_says_and_not_of_where_it_lies(tmp_path):
         replace(card, required=card.required - {"B02"}),
         replace(card, mosaic=Mosaic(32, 8, "symmetric", "crop", 8)),
     ]
-    assert len({card_digest(one) for one in (card, *changed)}) == len(changed) + 1
+    assert len({compute_card_digest(one) for one in (card, *changed)}) == len(changed) + 1
 
 
 def test_a_digest_is_the_same_in_any_process():
     said = {
         subprocess.run(
-            [sys.executable, "-c", "from kappamask.models import *; print(card_digest(load_card()))"],
+            [sys.executable, "-c", "from kappamask.models import *; print(compute_card_digest(load_card()))"],
             env=os.environ | {"PYTHONHASHSEED": seed}, check=True, capture_output=True, text=True,
         ).stdout.strip()
         for seed in ("1", "2", "3")
     }  # fmt: skip
-    assert said == {card_digest(load_card())}
+    assert said == {compute_card_digest(load_card())}
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nonesuch", "../models/compact", "", "/", "compact.onnx", "\0"])

@@ -10,8 +10,15 @@ from networks import write_model
 
 from kappamask.models import CardError, JobError, WeightsError, load_card
 from kappamask.models.hints import Door, use_door
-from kappamask.models.package import check_package, package_files, package_hash
-from kappamask.openeo_process.archive import FOLDER, archive_name, build, find_release_fault, release_url, smoke_test
+from kappamask.models.package import check_package, compute_package_hash, list_package_files
+from kappamask.openeo_process.archive import (
+    FOLDER,
+    build,
+    find_release_fault,
+    name_archive,
+    release_url,
+    run_smoke_test,
+)
 from kappamask.openeo_process.jobs.request import Request
 from kappamask.workflows.batch_options import resolve_archive, state_archive
 
@@ -35,23 +42,23 @@ def test_it_holds_the_udf_the_card_and_the_network_and_no_other_room(tmp_path):
 def test_it_leaves_out_the_library_that_no_network_needs(tmp_path):
     """Give the archive only the Python module of ONNX Runtime, with all of it.
 
-    `smoke_test` masks a cube with what is left.
+    `run_smoke_test` masks a cube with what is left.
     """
     path = build(tmp_path)
     with zipfile.ZipFile(path) as content:
         libraries = [name for name in content.namelist() if ".so" in name]
     assert len([name for name in libraries if "onnxruntime_pybind11_state" in name]) == 1
     assert not [name for name in libraries if "libonnxruntime.so" in name]
-    smoke_test(path)
+    run_smoke_test(path)
 
 
 def test_the_hash_of_the_package_is_that_of_what_the_archive_unpacks_to(tmp_path, monkeypatch):
     card = load_card("compact")
-    wanted = package_hash(package_files(card))
+    wanted = compute_package_hash(list_package_files(card))
     with zipfile.ZipFile(build(tmp_path)) as content:
         packed = {name: content.read(name) for name in content.namelist() if name.startswith("kappamask/")}
         content.extractall(tmp_path / FOLDER, packed)
-    assert package_hash(packed.items()) == package_hash(reversed(packed.items())) == wanted
+    assert compute_package_hash(packed.items()) == compute_package_hash(reversed(packed.items())) == wanted
     monkeypatch.chdir(tmp_path)
     check_package(card, wanted)
 
@@ -61,7 +68,7 @@ def test_the_card_that_was_given_is_packed_whatever_its_file_is_called(tmp_path)
     given = (tmp_path / "card.json").rename(tmp_path / "mine.json")
     for other in ("card.json", f"{written.id}.json"):
         (tmp_path / other).write_text("{}")
-    packed = dict(package_files(load_card(given)))
+    packed = dict(list_package_files(load_card(given)))
     assert packed["kappamask/models/brightness.json"] == given.read_bytes()
 
 
@@ -76,7 +83,7 @@ def test_the_card_that_was_given_is_packed_whatever_its_file_is_called(tmp_path)
 )
 def test_an_archive_that_is_another_is_refused(tmp_path, monkeypatch, change):
     card = load_card("compact")
-    wanted = package_hash(package_files(card))
+    wanted = compute_package_hash(list_package_files(card))
     with zipfile.ZipFile(build(tmp_path)) as content:
         content.extractall(tmp_path / FOLDER)
     change(tmp_path / FOLDER / "kappamask")
@@ -96,7 +103,7 @@ def test_a_package_of_the_workers_own_is_refused_too(tmp_path, monkeypatch):
     (tmp_path / FOLDER / "kappamask").mkdir(parents=True)
     (tmp_path / FOLDER / "kappamask" / "x.py").write_text("")
     with pytest.raises(JobError, match=r"The package in .* comes before the archive's"):
-        check_package(card, package_hash([("kappamask/x.py", b"")]))
+        check_package(card, compute_package_hash([("kappamask/x.py", b"")]))
 
 
 def test_any_network_by_its_card(tmp_path):
@@ -108,10 +115,10 @@ def test_any_network_by_its_card(tmp_path):
 
 
 def test_works_where_only_numpy_2_and_xarray_are(tmp_path):
-    archive, right = build(tmp_path), package_hash(package_files(load_card("compact")))
-    smoke_test(archive, package=right)
+    archive, right = build(tmp_path), compute_package_hash(list_package_files(load_card("compact")))
+    run_smoke_test(archive, package=right)
     with pytest.raises(JobError, match=f"package hash {right[:12]}…, needed is 0000.*give its URL again"):
-        smoke_test(archive, package="0" * 64)
+        run_smoke_test(archive, package="0" * 64)
 
 
 def test_an_archive_without_its_network_is_found_out(tmp_path):
@@ -121,7 +128,7 @@ def test_an_archive_without_its_network_is_found_out(tmp_path):
             if not name.endswith("compact.onnx"):
                 target.writestr(name, source.read(name))
     with pytest.raises(JobError, match=r"broken\.zip does not work in a clean environment: .*No weights"):
-        smoke_test(broken)
+        run_smoke_test(broken)
 
 
 def test_nothing_is_left_when_the_network_is_not_its_cards(tmp_path):
@@ -136,8 +143,8 @@ def test_nothing_is_left_when_the_network_is_not_its_cards(tmp_path):
 
 def test_the_name_in_a_release_is_stable_and_its_address_is_the_projects(tmp_path):
     path = build(tmp_path, hashed=False)
-    assert path.name == archive_name("compact")
-    assert archive_name("compact", "3.11") == "kappamask-deps-compact-cp311.zip"
+    assert path.name == name_archive("compact")
+    assert name_archive("compact", "3.11") == "kappamask-deps-compact-cp311.zip"
     about = metadata("kappamask-openeo")
     assert release_url("compact", "3.11").split("/releases/")[0] == about["Home-page"]
     assert release_url("compact", "3.11").endswith(f"/v{about['Version']}/kappamask-deps-compact-cp311.zip")

@@ -17,7 +17,7 @@ from kappamask.models import CubeError, JobError, load_card
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask, fetch, load, make_udf, submit, unusable
 from kappamask.openeo_process.chunks import enlarge_extent
-from kappamask.openeo_process.graph import chunk_arguments
+from kappamask.openeo_process.graph import make_chunk_arguments
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
 from kappamask.udf.context import read_context
 
@@ -65,12 +65,12 @@ def test_23_square_chunks_equal_overlaps_multiples_of_16_one_date_at_a_time(conn
 def test_23_no_other_geometry_is_built(size, overlap):
     fits = 0 < overlap <= size and size % 16 == 0 and (size + 2 * overlap) % 16 == 0
     if fits:
-        made = chunk_arguments(load_card("compact"), size, overlap)
+        made = make_chunk_arguments(load_card("compact"), size, overlap)
         assert [s["value"] for s in made["size"]] == [size, size, "P1D"]
         assert [s["value"] for s in made["overlap"]] == [overlap, overlap]
     else:
         with pytest.raises(CubeError, match="px overlap"):
-            chunk_arguments(load_card("compact"), size, overlap)
+            make_chunk_arguments(load_card("compact"), size, overlap)
 
 
 def test_24_context_runtime_and_version_are_on_the_run_udf_node(connection):
@@ -126,20 +126,20 @@ def test_23_cleaning_that_chunks_can_do_is_given_room_and_other_is_refused(metre
     cleaning = read_cleaning({"buffer_m": metres, "min_object_m2": objects, "fill_holes_m2": holes})
     card, reach = load_card("compact"), cleaning.support_px(10)
     if reach <= 144:
-        made = chunk_arguments(card, None, None, cleaning)
+        made = make_chunk_arguments(card, None, None, cleaning)
         size, overlap = made["size"][0]["value"], made["overlap"][0]["value"]
         assert 64 + reach <= overlap <= size
         assert size % 16 == (size + 2 * overlap) % 16 == 0
     else:
         with pytest.raises(CubeError, match=r"144 px.*1440 m"):
-            chunk_arguments(card, None, None, cleaning)
+            make_chunk_arguments(card, None, None, cleaning)
 
 
 def test_23_an_overlap_that_is_given_must_be_as_wide_as_cleaning_reaches():
     cleaning = read_cleaning({"buffer_m": 330})
-    assert chunk_arguments(load_card("compact"), 256, 40, cleaning)["overlap"][0]["value"] == 40
+    assert make_chunk_arguments(load_card("compact"), 256, 40, cleaning)["overlap"][0]["value"] == 40
     with pytest.raises(CubeError, match=r"33 px.*32 px"):
-        chunk_arguments(load_card("compact"), 256, 32, cleaning)
+        make_chunk_arguments(load_card("compact"), 256, 32, cleaning)
 
 
 def test_what_is_left_out_of_a_cube_is_what_mask_wants(connection):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kappamask.models import JobError, load_card
 from kappamask.openeo_process.archive import FOLDER
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
-from kappamask.openeo_process.job_options import MB, Load, check_memory, largest_load, parse_gigabytes
+from kappamask.openeo_process.job_options import MB, Load, check_memory, find_largest_load, parse_gigabytes
 from kappamask.openeo_process.jobs.request import Request
 from kappamask.openeo_process.publish import make_publication
 
@@ -73,10 +73,10 @@ def test_larger_chunks_more_dates_and_heavier_networks_never_get_less(
 
 
 def test_compact_is_content_with_the_least_and_others_get_more(networks):
-    assert job_options(None, largest_load(CARD)) == JOB_OPTIONS
+    assert job_options(None, find_largest_load(CARD)) == JOB_OPTIONS
     heavy = Load(networks(HEAVY_BYTES), 13, side=512)
     assert amounts(heavy)[1] > 3
-    assert amounts(replace(largest_load(CARD), dates=40))[0] > 2
+    assert amounts(replace(find_largest_load(CARD), dates=40))[0] > 2
     two, one = (amounts(heavy, **{"executor-cores": cores, "task-cpus": 1}) for cores in (2, 1))
     assert two[1] > one[1], "two chunks at the same time"
     assert amounts(heavy, **{"executor-cores": 2, "task-cpus": 2}) == one
@@ -106,7 +106,7 @@ def test_a_batch_and_the_published_process_ask_for_their_own_network(networks):
     heavy = networks(HEAVY_BYTES)
     asked = Request("https://example.org", "SENTINEL2_L1C", ("2025-05-01", "2025-05-11"), heavy, "3.11")
     asked = replace(asked, bands=CARD.bands, scores=True)
-    assert asked.load == largest_load(heavy)
+    assert asked.load == find_largest_load(heavy)
     options = make_publication(heavy, namespace=PLACE, archive="https://example.org/a.zip", backend="x")
     for found in (asked.job_options, options.process["default_job_options"], options.benchmark["job_options"]):
         assert parse_gigabytes(found[NAMES[1]]) > 3

@@ -24,7 +24,7 @@ from pystac.validation import validate_dict
 
 from kappamask.evaluation import count_confusion
 from kappamask.models import CubeError, SceneError, load_card
-from kappamask.models.schemes import scheme_names
+from kappamask.models.schemes import list_schemes
 from kappamask.reports import count_shares, make_stac_item, make_style, write_page, write_stac, write_style
 from kappamask.reports.class_shares import map_codes
 from kappamask.reports.footprint import trace_footprint
@@ -32,7 +32,7 @@ from kappamask.reports.page import measure_agreement, read_scores
 from kappamask.scenes import open_scene, read_mask, write_mask, write_quicklook
 from kappamask.scenes.statistics import to_classes
 from kappamask.udf import cloud_mask, from_scheme, to_scheme
-from kappamask.udf.schemes import CLEAR, SHADOW, flag_attributes
+from kappamask.udf.schemes import CLEAR, SHADOW, make_flag_attributes
 
 MADE = {"model_id": "compact", "model_sha256": "ab12", "radiometry": "dn_offset", "level": "L1C"}
 SCL = {
@@ -52,7 +52,7 @@ def mask_of(codes: np.ndarray | None = None, **attrs: object) -> xr.DataArray:
         codes = (np.arange(96 * 80) // 7 % 5 + 1).astype(np.uint8).reshape(96, 80)
         codes[0, :9] = 255
     like = cube(digits(1, *codes.shape), ("B02",)).isel(bands=0, drop=True)
-    return like.copy(data=codes).assign_attrs({**flag_attributes(load_card()), **MADE, **attrs})
+    return like.copy(data=codes).assign_attrs({**make_flag_attributes(load_card()), **MADE, **attrs})
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_agreement_is_between_classes_of_like_meaning() -> None:
         measure_agreement(mask_of(np.array([[5]], np.uint8)), scl)
 
 
-@pytest.mark.parametrize("name", [name for name in scheme_names() if name != "KappaMask"])
+@pytest.mark.parametrize("name", [name for name in list_schemes() if name != "KappaMask"])
 def test_masks_of_all_schemes_are_reported(tmp_path: Path, name: str) -> None:
     (path,) = write_mask(to_scheme(mask_of(), name), tmp_path / "m_20180202.tif")
     written = to_classes(read_mask(path))
@@ -425,7 +425,7 @@ def test_report_of_a_product_compares_with_its_classes(kappamask, tmp_path: Path
     grid = open_scene(scene)
     codes = np.repeat(np.uint8([[2], [1], [3]]), 36, axis=0).repeat(108, axis=1)
     made = grid.isel(bands=0, drop=True).copy(data=codes)
-    made.attrs = {**flag_attributes(load_card()), **MADE}
+    made.attrs = {**make_flag_attributes(load_card()), **MADE}
     (path,) = write_mask(made, tmp_path / "m.tif")
     done = kappamask("report", path, "-o", tmp_path / "m.html", "--scene", scene, "--stac", "--json")
     assert done.code == 0, done.err

@@ -13,7 +13,7 @@ from files import cube, digits
 from kappamask.models import load_card
 from kappamask.reports import read_series, write_page, write_series
 from kappamask.scenes import write_mask
-from kappamask.udf.schemes import flag_attributes
+from kappamask.udf.schemes import make_flag_attributes
 
 pytestmark = needs_browser
 DESK, HAND = 1280, 390
@@ -43,7 +43,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "datetime": "2020-01-05",
     }
     mask = codes.assign_attrs(
-        {**flag_attributes(load_card()), **attributes, "product": "S2A_MSIL1C_" + "20200105T101112_" * 5}
+        {**make_flag_attributes(load_card()), **attributes, "product": "S2A_MSIL1C_" + "20200105T101112_" * 5}
     )
     names = xr.Variable("class", ["clear", "cloud_shadow", "semi_transparent_cloud", "cloud"])
     scores = xr.concat([(codes == i).astype(np.float32) for i in range(1, 5)], names)
@@ -51,7 +51,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_page(folder / "scene.html", path, scene=scene, scores_file=scored, scl=codes.copy(data=codes.values + 3))
     days = xr.Variable("t", np.datetime64("2020-01-05", "ns") + np.timedelta64(10, "D") * np.arange(30))
     dated = [codes.isel(y=slice(i, i + 40), x=slice(40)).assign_coords(y=scene.y[:40]) for i in range(30)]
-    series = xr.concat(dated, days).rename("mask").assign_attrs(flag_attributes(load_card()))
+    series = xr.concat(dated, days).rename("mask").assign_attrs(make_flag_attributes(load_card()))
     dates = read_series(write_mask(series, folder / f"{'a_long_name_of_a_product_' * 4}.nc")[0])
     write_series(folder / "series.html", dates, scenes=[scene.isel(y=slice(40), x=slice(40))] * 30)
     return folder

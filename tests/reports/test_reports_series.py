@@ -18,7 +18,7 @@ from kappamask.reports import is_series, make_rows, match_scenes, read_series, w
 from kappamask.reports.render import format_percent
 from kappamask.scenes import open_scene, write_mask
 from kappamask.udf import cloud_mask
-from kappamask.udf.schemes import flag_attributes
+from kappamask.udf.schemes import make_flag_attributes
 
 DAYS = np.array(["2020-01-05", "2020-01-15", "2020-02-04"], "datetime64[ns]")
 
@@ -27,7 +27,7 @@ def mask_of(cloudy: int, side: int = 20, **attrs: object) -> xr.DataArray:
     """`cloudy` percent cloud, the rest clear."""
     codes = np.where(np.arange(side * side) < cloudy * side * side / 100, 4, 1).astype(np.uint8).reshape(side, side)
     like = cube(digits(1, side, side), ("B02",)).isel(bands=0, drop=True)
-    return like.copy(data=codes).assign_attrs({**flag_attributes(load_card()), **attrs})
+    return like.copy(data=codes).assign_attrs({**make_flag_attributes(load_card()), **attrs})
 
 
 def series_of(*cloudy: int) -> xr.DataArray:

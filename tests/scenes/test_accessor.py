@@ -22,7 +22,7 @@ from laziness import computations, count_reads, network_runs
 from pyproj import Transformer
 
 from kappamask.models import CubeError, RadiometryError, SceneError
-from kappamask.scenes import class_statistics, open_scene
+from kappamask.scenes import compute_class_statistics, open_scene
 from kappamask.udf import cloud_mask, to_scheme
 
 TIMES = np.array(["2024-06-01", "2024-06-11", "2024-06-21"], "M8[ns]")
@@ -447,7 +447,7 @@ def test_what_is_no_cube_is_refused():
     with pytest.raises(SceneError, match="Dataset has no bands"):
         xr.Dataset({"ndvi": cube()[0]}).kappamask.mask()
     with pytest.raises(CubeError, match="A mask has dims"):
-        class_statistics(cube())
+        compute_class_statistics(cube())
 
 
 # Laziness

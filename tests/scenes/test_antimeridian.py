@@ -12,12 +12,12 @@ from files import BANDS, digits, geotiff
 from rasterio.transform import from_origin
 from stacs import raw_item, write_item
 
-from kappamask.files.geojson import box_geometry, join_boxes, split_box
+from kappamask.files.geojson import join_boxes, make_box_geometry, split_box
 from kappamask.models import CubeError, SceneError
 from kappamask.openeo_process.jobs.areas import read_area
 from kappamask.openeo_process.jobs.cells import split_into_cells
 from kappamask.reports.footprint import trace_footprint
-from kappamask.scenes import class_statistics
+from kappamask.scenes import compute_class_statistics
 from kappamask.scenes.readers.stac import open_stac
 
 PLACES = {
@@ -54,16 +54,21 @@ def test_statistics_in_the_box_and_the_outline_of_an_item(crs: str) -> None:
     place = trace_footprint(mask(crs))
     assert place.bbox[0] > place.bbox[2]
     all_pixels = mask(crs).size
-    assert class_statistics(mask(crs), place.geometry).pixels.item() == pytest.approx(all_pixels, rel=0.01)
-    assert class_statistics(mask(crs), place.bbox, crs="EPSG:4326").pixels.item() == all_pixels
+    assert compute_class_statistics(mask(crs), place.geometry).pixels.item() == pytest.approx(all_pixels, rel=0.01)
+    assert compute_class_statistics(mask(crs), place.bbox, crs="EPSG:4326").pixels.item() == all_pixels
     west, south, east, north = place.bbox
-    assert class_statistics(mask(crs), (west, south, east + 360, north), crs="EPSG:4326").pixels.item() == all_pixels
+    assert (
+        compute_class_statistics(mask(crs), (west, south, east + 360, north), crs="EPSG:4326").pixels.item()
+        == all_pixels
+    )
     counted = shapely.box(west, south, east + 360, north)
-    assert class_statistics(mask(crs), counted, crs="EPSG:4326").pixels.item() == pytest.approx(all_pixels, rel=0.01)
-    half = class_statistics(mask(crs), (west, south, 180, north), crs="EPSG:4326").pixels.item()
+    assert compute_class_statistics(mask(crs), counted, crs="EPSG:4326").pixels.item() == pytest.approx(
+        all_pixels, rel=0.01
+    )
+    half = compute_class_statistics(mask(crs), (west, south, 180, north), crs="EPSG:4326").pixels.item()
     assert 0 < half < all_pixels
     with pytest.raises(CubeError, match="west must be less"):
-        class_statistics(mask(crs), (820_000, 0, 810_000, 1), crs=crs)
+        compute_class_statistics(mask(crs), (820_000, 0, 810_000, 1), crs=crs)
 
 
 @across
@@ -152,9 +157,9 @@ def test_statistics_in_a_polygon_that_is_not_cut_are_asked_about(crs: str) -> No
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     for area, system in (({"type": "Polygon", "coordinates": [ring]}, None), (shapely.Polygon(ring), "EPSG:4326")):
         with pytest.raises(CubeError, match="antimeridian"):
-            class_statistics(mask(crs), area, crs=system)
+            compute_class_statistics(mask(crs), area, crs=system)
     around = shapely.box(-180, -90, 180, 90)
-    assert class_statistics(mask(crs), around, crs="EPSG:4326").pixels.item() == mask(crs).size
+    assert compute_class_statistics(mask(crs), around, crs="EPSG:4326").pixels.item() == mask(crs).size
 
 
 def test_boxes_join_across_the_antimeridian() -> None:
@@ -162,8 +167,8 @@ def test_boxes_join_across_the_antimeridian() -> None:
     assert join_boxes([(179, -18, -179.5, -17), (178, -17, 179, -16)]) == pytest.approx((178, -18, -179.5, -16))
     assert join_boxes([(179, -18, -179.5, -17), (-179, -17, -178, -16)]) == pytest.approx((179, -18, -178, -16))
     assert join_boxes([(179, -18, -179.5, -17), (-60, 51, 6, 52)]) == (-180, -18, 180, 52)
-    assert shapely.geometry.shape(box_geometry((179, -18, -179, -17))).area == pytest.approx(2)
-    assert box_geometry((5, 51, 6, 52))["type"] == "Polygon"
+    assert shapely.geometry.shape(make_box_geometry((179, -18, -179, -17))).area == pytest.approx(2)
+    assert make_box_geometry((5, 51, 6, 52))["type"] == "Polygon"
 
 
 @pytest.mark.parametrize(("box", "end"), [("10,83,12,85", 84), ("10,-82,12,-79", -80)])

@@ -8,7 +8,7 @@ import xarray as xr
 from files import cube, digits, geotiff
 
 from kappamask.models import CubeError, SceneError
-from kappamask.models.band_names import are_numbered, band_name, band_names
+from kappamask.models.band_names import are_numbered, find_band, find_bands
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
 
@@ -30,12 +30,12 @@ unclear = pytest.mark.parametrize("name", UNCLEAR)
      ("swir2", None), ("B80", None), ("sza_B02", None), ("B02_vaa", None), ("swir1_mask", None), ("blue 2", None)],
 )  # fmt: skip
 def test_a_text_names_one_band_or_none(text: str, band: str | None) -> None:
-    assert band_name(text) == band
+    assert find_band(text) == band
 
 
 def test_bands_of_other_satellites_are_not_those_of_sentinel_2() -> None:
     modis = [f"sur_refl_b{number:02}" for number in (1, 3, 4)]
-    assert are_numbered(modis) and band_names(modis) == [None] * 3
+    assert are_numbered(modis) and find_bands(modis) == [None] * 3
     assert are_numbered(["Nadir_Reflectance_Band1", "B02"])
 
 

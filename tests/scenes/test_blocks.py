@@ -14,7 +14,7 @@ from kappamask.models import SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.readers.block_cache import KEPT, Blocks
 from kappamask.scenes.readers.image import REACH, Image
-from kappamask.scenes.resample import line_weights
+from kappamask.scenes.resample import compute_line_weights
 
 IMAGE = np.arange(1300 * 1100).reshape(1300, 1100)
 PRODUCT = {10: (10_980, 1024, 4), 20: (5490, 640, 6), 60: (1830, 192, 3)}
@@ -130,7 +130,7 @@ def source_pixels(part: slice, ratio: int, length: int, half: bool) -> slice:
     """The pixels of an image that a piece of the cube is made of."""
     if half:
         return slice(max(0, part.start - 2 * REACH), min(length, part.stop + 2 * REACH))
-    return line_weights(part.start, part.stop - part.start, ratio, length, "bilinear")[0] if ratio > 1 else part
+    return compute_line_weights(part.start, part.stop - part.start, ratio, length, "bilinear")[0] if ratio > 1 else part
 
 
 @pytest.mark.parametrize("zipped", [False, True])

@@ -13,8 +13,8 @@ from stacs import cogs, raw_item, with_scale, write_item
 from zarrs import eopf
 
 from kappamask.models import SceneError
-from kappamask.scenes import class_statistics, open_scene
-from kappamask.scenes.stac_read import open_stac
+from kappamask.scenes import compute_class_statistics, open_scene
+from kappamask.scenes.readers.stac import open_stac
 
 
 @pytest.mark.parametrize("how", ["alpha", "sidecar"])
@@ -94,7 +94,7 @@ def test_counts_of_a_lazy_mask_have_item() -> None:
     codes = np.where(hole() == 0, 4, 1).astype(np.uint8)
     mask = xr.DataArray(codes, dims=("y", "x")).chunk(y=50)
     with dask.config.set(scheduler=_refuse):
-        found = class_statistics(mask)
+        found = compute_class_statistics(mask)
     assert found.pixels.chunks is not None
     assert found.pixels.item() == 96 * 80
     assert found.valid_share.item() == 1

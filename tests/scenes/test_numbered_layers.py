@@ -11,7 +11,7 @@ from files import geotiff
 from rasterio.transform import from_origin
 
 from kappamask.models import CubeError, SceneError
-from kappamask.models.band_names import are_numbered, band_names
+from kappamask.models.band_names import are_numbered, find_bands
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
 from kappamask.udf.chunk import apply_datacube
@@ -124,7 +124,7 @@ def test_a_udf_takes_the_names_of_its_context():
 )
 def test_what_is_no_count(names):
     assert not are_numbered(names)
-    assert len(band_names(names)) == len(names)
+    assert len(find_bands(names)) == len(names)
 
 
 @pytest.mark.parametrize("others", [["cloud_prob"], [None], ["mask", "qa"]])

@@ -10,20 +10,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from kappamask.models import load_card
-from kappamask.scenes.statistics import class_percentages
+from kappamask.scenes.statistics import compute_class_percentages
 from kappamask.scenes.writers import quicklook
 from kappamask.scenes.writers.captions import (
     format_date,
     is_north_up,
+    make_scale_bar,
+    measure_width_m,
     name_network,
-    scale_bar,
-    width_in_metres,
 )
-from kappamask.scenes.writers.class_colours import COLOURS, OUTLINES, colour_codes, draw_outlines, picture_colour
+from kappamask.scenes.writers.class_colours import COLOURS, OUTLINES, colour_codes, draw_outlines, find_picture_colour
 from kappamask.scenes.writers.layout import choose_layout
-from kappamask.scenes.writers.natural_colour import WHITE, red_green_blue, stretch_reflectance
-from kappamask.scenes.writers.quicklook import draw_figure, true_colour
-from kappamask.udf.schemes import flag_attributes
+from kappamask.scenes.writers.natural_colour import WHITE, make_rgb, stretch_reflectance
+from kappamask.scenes.writers.quicklook import draw_figure, make_true_colour
+from kappamask.udf.schemes import make_flag_attributes
 
 VISION = {
     "usual": np.eye(3),
@@ -54,7 +54,7 @@ def scene(height: int = 60, width: int = 60, **attrs: object) -> xr.DataArray:
 def mask_like(like: xr.DataArray, **attrs: object) -> xr.DataArray:
     codes = np.arange(like.sizes["y"] * like.sizes["x"]).reshape(like.shape[1:]) // 7 % 5 + 1
     found = like.isel(bands=0, drop=True).copy(data=codes.astype(np.uint8))
-    return found.assign_attrs({**flag_attributes(load_card()), **attrs})
+    return found.assign_attrs({**make_flag_attributes(load_card()), **attrs})
 
 
 def texts_of(figure: Figure) -> str:
@@ -77,7 +77,7 @@ def test_the_measure_of_colours_is_right() -> None:
 
 @pytest.mark.parametrize("vision", VISION)
 def test_any_two_classes_have_distinct_colours(vision: str) -> None:
-    fills = [bytes.fromhex(picture_colour(one)) for one in load_card().classes]
+    fills = [bytes.fromhex(find_picture_colour(one)) for one in load_card().classes]
     assert len(set(fills)) == len(COLOURS) == 6
     for colours in (fills, [bytes(one) for one in OUTLINES.values()]):
         seen = [to_lab(one, vision) for one in colours]
@@ -86,7 +86,7 @@ def test_any_two_classes_have_distinct_colours(vision: str) -> None:
 
 def test_classes_of_another_scheme_keep_their_colours() -> None:
     other = load_card().classes[1].__class__(1, "land", "123456", "")
-    assert picture_colour(other) == "123456"
+    assert find_picture_colour(other) == "123456"
     np.testing.assert_array_equal(
         colour_codes(np.array([[1, 9, 255]]), [other]), [[[0x12, 0x34, 0x56, 255], [0] * 4, [0] * 4]]
     )
@@ -118,16 +118,16 @@ def test_a_quarter_of_the_light_is_not_white() -> None:
 def test_one_reflectance_has_one_brightness(mode: str, number: float) -> None:
     like = scene().astype(np.float64)
     flat = like.copy(data=np.full(like.shape, number))
-    np.testing.assert_allclose(red_green_blue(flat.assign_attrs(radiometry=mode)), 0.2, rtol=1e-5)
-    np.testing.assert_allclose(red_green_blue(flat, mode), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(make_rgb(flat.assign_attrs(radiometry=mode)), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(make_rgb(flat, mode), 0.2, rtol=1e-5)
     half = flat.where(flat.x > float(flat.x.mean()), 9 * number)
-    np.testing.assert_allclose(true_colour(half, mode)[:, -1], true_colour(flat, mode)[:, -1], rtol=1e-5)
+    np.testing.assert_allclose(make_true_colour(half, mode)[:, -1], make_true_colour(flat, mode)[:, -1], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("number", "reflectance"), [(0.2, 0.2), (2000.0, 0.2)])
 def test_numbers_without_attributes_are_read_by_their_size(number: float, reflectance: float) -> None:
     like = scene().astype(np.float64)
-    np.testing.assert_allclose(red_green_blue(like.copy(data=np.full(like.shape, number))), reflectance, rtol=1e-5)
+    np.testing.assert_allclose(make_rgb(like.copy(data=np.full(like.shape, number))), reflectance, rtol=1e-5)
 
 
 # text
@@ -149,7 +149,7 @@ def test_a_figure_without_places_claims_neither_scale_nor_north() -> None:
     text = texts_of(draw_figure(bare, mask_like(bare), "bare"))
     assert "north" not in text
     assert " m" not in text.replace(" mask", "").replace(" missing", "")
-    assert scale_bar(bare) is None
+    assert make_scale_bar(bare) is None
 
 
 def test_the_truth_has_a_panel_and_its_shares() -> None:
@@ -162,9 +162,9 @@ def test_the_truth_has_a_panel_and_its_shares() -> None:
 def test_a_bar_of_scale_is_as_long_as_it_says() -> None:
     for width, metres in ((60, 200.0), (200, 500.0), (1000, 2000.0)):
         one = scene(30, width)
-        bar = scale_bar(one)
+        bar = make_scale_bar(one)
         assert bar is not None
-        assert bar.part * width_in_metres(one) == pytest.approx(metres)
+        assert bar.part * measure_width_m(one) == pytest.approx(metres)
         assert bar.label == (f"{metres:g} m" if metres < 1000 else f"{metres / 1000:g} km")
         assert 0.1 < bar.part <= 0.35
     assert is_north_up(scene())
@@ -175,7 +175,7 @@ def test_shares_are_of_the_pixels_with_data() -> None:
     mask = mask_like(scene())
     mask.values[:] = 5
     mask.values[:15], mask.values[15:30], mask.values[30:45] = 1, 4, 255
-    shares = {one.name: share for one, share in class_percentages(mask).items()}
+    shares = {one.name: share for one, share in compute_class_percentages(mask).items()}
     assert shares == {"clear": 50, "cloud": 50, "missing": pytest.approx(100 / 3)}
 
 

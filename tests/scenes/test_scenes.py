@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.band_names import find_band
 from kappamask.scenes import find_scenes, open_scene, read_mask, write_mask, write_quicklook
-from kappamask.scenes.band_names import band_name
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf import cloud_mask
 from kappamask.workflows.scene_options import is_finished
@@ -34,14 +34,14 @@ def mask_of(height: int = 96, width: int = 80, **attrs: object) -> xr.DataArray:
 )
 def test_band_names_are_read_in_every_spelling(band: str, short: bool, low: bool, form: str) -> None:
     text = band.replace("B0", "B") if short else band
-    assert band_name(form.format(text.lower() if low else text)) == band
+    assert find_band(form.format(text.lower() if low else text)) == band
 
 
 @pytest.mark.parametrize(
     "text", [None, "", "SCL", "B13", "B00", "B0", "TCI", "B8B", "AB02", "B02B03", "B02_B03", "B2x"]
 )
 def test_other_words_name_no_band(text: str | None) -> None:
-    assert band_name(text) is None
+    assert find_band(text) is None
 
 
 # GeoTIFF

@@ -30,7 +30,7 @@ from stacs import (
 from kappamask.models import ModelCard, RadiometryError, SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.readers.stac import open_stac, search
-from kappamask.scenes.readers.stac_providers import PROVIDERS, UNKNOWN, find_provider, item_radiometry
+from kappamask.scenes.readers.stac_providers import PROVIDERS, UNKNOWN, find_item_radiometry, find_provider
 from kappamask.udf import cloud_mask
 
 BASELINE = {"s2:processing_baseline": "05.11"}
@@ -292,7 +292,7 @@ def test_no_rule_gives_the_offset_where_no_signal_does(provider: Any, version: A
     raw = raw_item(entries, next(iter(provider.collections), "mine"), href, **properties)
     assert find_provider(raw) == provider
     try:
-        mode = item_radiometry(raw, entries)
+        mode = find_item_radiometry(raw, entries)
     except SceneError:
         assert offset is not None and version is not None
         return

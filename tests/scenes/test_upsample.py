@@ -12,14 +12,14 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 from kappamask.models import SceneError
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.readers.raster import open_local_raster
 from kappamask.scenes.resample import (
     GDAL_KERNELS,
     KERNELS,
     _warp_window,
     apply_weights,
+    compute_line_weights,
     is_aligned,
-    line_weights,
     resample_aligned,
     resample_window,
 )
@@ -36,7 +36,7 @@ def grid(size: float, side: int, west: float = WEST, north: float = NORTH) -> Ge
 def test_kernels_give_what_gdal_gives(tmp_path: Path, kernel: str, ratio: int) -> None:
     path = jp2(tmp_path / "B05.jp2", digits(1, SIDE, SIDE)[0], 10 * ratio)
     target, window = grid(10, SIDE * ratio), Window(0, 0, SIDE * ratio, SIDE * ratio)
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         ours = resample_window(dataset, [1], window, target, kernel, 0)[0].astype(int)
         gdals = _warp_window(dataset, [1], window, target, kernel, 0)[0].astype(int)
     inner = np.s_[2 * ratio : -2 * ratio, 2 * ratio : -2 * ratio]
@@ -61,7 +61,7 @@ def test_pieces_are_parts_of_the_whole(kernel: str, ratio: int, data: st.DataObj
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_weights_of_each_fine_line_add_up_to_one(kernel: str) -> None:
-    lines, weights = line_weights(7, 90, 3, SIDE, kernel)
+    lines, weights = compute_line_weights(7, 90, 3, SIDE, kernel)
     assert weights.shape == (90, lines.stop - lines.start)
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
 
@@ -69,7 +69,7 @@ def test_weights_of_each_fine_line_add_up_to_one(kernel: str) -> None:
 def test_floats_stay_floats_and_nan_stays_nan() -> None:
     values = np.full((9, 9), 0.25, np.float32)
     values[4, 4] = np.nan
-    _, weights = line_weights(0, 18, 2, 9, "bilinear")
+    _, weights = compute_line_weights(0, 18, 2, 9, "bilinear")
     found = apply_weights(values, weights, weights, np.nan)
     assert found.dtype == np.float32 and np.isnan(found[8:10, 8:10]).all() and np.isnan(found).sum() == 4
     np.testing.assert_allclose(found[np.isfinite(found)], 0.25)
@@ -91,7 +91,7 @@ def test_grids_are_aligned_where_coarse_pixels_hold_whole_fine_ones(target: GeoB
 def test_grids_that_are_not_aligned_are_left_to_gdal_but_for_sinc(tmp_path: Path) -> None:
     path = jp2(tmp_path / "B05.jp2", np.full((SIDE, SIDE), 900, np.uint16), 20)
     target, window = grid(10, 60, WEST + 5), Window(0, 0, 60, 60)
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         assert (resample_window(dataset, [1], window, target, "cubic", 0) == 900).all()
         with pytest.raises(SceneError, match="sinc needs pixels that hold whole pixels"):
             resample_window(dataset, [1], window, target, "sinc", 0)

@@ -10,12 +10,11 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip insta
 
 # ruff: noqa: E402
 
-from kappamask.training.architectures import build_network, list_names
+from kappamask.training.architectures import UNet, UNetPlusPlus, build_network, list_names
 from kappamask.training.compact import CIRRUS_LIMITS, Compact
 from kappamask.training.export import export_onnx
 from kappamask.training.simulator.spectra import BANDS
 from kappamask.training.state import Plan, create_state
-from kappamask.training.unet import UNet, UNetPlusPlus
 from kappamask.training.weights import load_pretrained
 
 B10 = BANDS.index("B10")

@@ -18,9 +18,8 @@ from kappamask.training.gpu.batches import DeviceSource
 from kappamask.training.simulator import illumination, spectra
 from kappamask.training.simulator.components import SkyParameters, draw_sky_planes, read_sky, write_components
 from kappamask.training.simulator.paint import label_truth as label_simulated
-from kappamask.training.simulator.resample import blur_to_native
 from kappamask.training.simulator.sky import EDGE_PX, Sun
-from kappamask.training.simulator.tiles import SIZE, write_tiles
+from kappamask.training.simulator.tiles import SIZE, blur_to_native, write_tiles
 from kappamask.training.state import Plan
 from kappamask.training.train import open_batches, simulate_in_background
 from kappamask.workflows.training import run_grid

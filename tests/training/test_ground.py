@@ -8,9 +8,9 @@ pytest.importorskip("scipy")
 from ground import field, write_data
 
 from kappamask.training.simulator.materials import load_ground
-from kappamask.training.simulator.resample import KERNELS, blur_to_native
 from kappamask.training.simulator.spectra import B02, B09, B10, B11, NATIVE_M
 from kappamask.training.simulator.surfaces import build_towns, draw_ground
+from kappamask.training.simulator.tiles import KERNELS, blur_to_native
 
 SIZE = 96
 

@@ -16,7 +16,7 @@ from kappamask.backend.chunks import apply_neighborhood
 from kappamask.models import CubeError
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import make_udf
-from kappamask.openeo_process.chunks import chunk_arguments
+from kappamask.openeo_process.chunks import make_chunk_arguments
 from kappamask.udf import clean, cloud_mask, to_scheme
 
 CLEAR, SHADOW, THIN, CLOUD, MISSING = range(1, 6)
@@ -311,7 +311,7 @@ def test_chunks_of_a_back_end_are_cleaned_as_the_whole(brightness_256, options):
     numbers = np.kron(np.stack([values + i for i in range(len(BANDS))]), np.ones((4, 4)))
     cube = xr.DataArray(numbers.astype(np.float32), dims=("bands", "y", "x"), coords={"bands": BANDS})
     whole = cloud_mask(cube, level="L1C", model=brightness_256, radiometry="dn_harmonized")
-    overlap = chunk_arguments(brightness_256, 96, None, read_cleaning(options))["overlap"][0]["value"]
+    overlap = make_chunk_arguments(brightness_256, 96, None, read_cleaning(options))["overlap"][0]["value"]
 
     def clean_chunks(**more):
         context = {"level": "L1C", "model": str(brightness_256.folder), **more}

@@ -7,6 +7,7 @@ import ast
 import json
 import logging
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from openeo.udf.run_code import load_module_from_string
 from udf_chunks import BANDS, CODE_TAIL, CONTEXT, SCRIPT, chunk_cube, in_new_process, run
 
 from kappamask.models import CubeError, JobError, KappaMaskError, load_card
-from kappamask.models.package import package_files, package_hash
+from kappamask.models.package import compute_package_hash, list_package_files
 from kappamask.openeo_process import make_udf
-from kappamask.openeo_process.archive import FOLDER, build, smoke_test
+from kappamask.openeo_process.archive import FOLDER, build, run_smoke_test
 from kappamask.udf import chunk, clean, cloud_mask, inference, to_scheme
 
 
@@ -84,7 +85,7 @@ def test_05_archive_holds_nothing_that_the_worker_has(archive):
 
 
 def test_05_package_in_an_unpacked_archive_found_from_the_current_directory(archive, tmp_path):
-    smoke_test(archive)
+    run_smoke_test(archive)
     with zipfile.ZipFile(archive) as content:
         content.extractall(tmp_path / FOLDER)
     body = f"""
@@ -305,7 +306,7 @@ def test_16_codes_are_exact_float32_and_nodata_is_nan():
 
 def test_22_a_package_that_is_another_than_the_senders_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    right = package_hash(package_files(load_card("compact")))
+    right = compute_package_hash(list_package_files(load_card("compact")))
     assert run(chunk_cube(), {**CONTEXT, "package": right}).equals(run(chunk_cube()))
     with pytest.raises(JobError, match=r"0{12}….*kappamask archive"):
         run(chunk_cube(), {**CONTEXT, "package": "0" * 64})
@@ -433,6 +434,18 @@ def test_20_memory_does_not_grow_with_dates(tmp_path):
     assert done.returncode == 0, done.stderr
     one, eight, arrays = json.loads(done.stdout)
     assert eight - one < 4 * arrays + 20_000
+
+
+def test_20_a_hundred_dates_are_not_copied():
+    cube = chunk_cube((96, 96), dates=100, bands=BANDS[:3])
+    chunk.apply_datacube(cube[:2], CONTEXT)
+    tracemalloc.start()
+    try:
+        made = chunk.apply_datacube(cube, CONTEXT)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < made.nbytes + cube.nbytes / 2
 
 
 def test_21_one_message_per_process(caplog):

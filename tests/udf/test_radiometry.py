@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kappamask.models import CubeError, RadiometryError
 from kappamask.udf import cloud_mask
-from kappamask.udf.radiometry_metadata import scale_and_offset
+from kappamask.udf.radiometry_metadata import find_scale_and_offset
 
 BANDS = ["B02", "B03", "B04", "B08", "B10"]
 
@@ -119,8 +119,8 @@ def test_valid_pixels_that_a_thin_sample_misses_are_still_asked(brightness):
 @pytest.mark.parametrize("band", ["AOT", "WVP"])
 def test_auxiliary_layers_are_never_offset(band):
     for mode in WRITERS:
-        assert scale_and_offset(band, mode) == (1e-4, 0.0)
-    assert scale_and_offset("B02", "dn_offset") == (1e-4, -0.1)
+        assert find_scale_and_offset(band, mode) == (1e-4, 0.0)
+    assert find_scale_and_offset("B02", "dn_offset") == (1e-4, -0.1)
 
 
 def test_the_decision_and_its_ground_are_recorded(brightness):

@@ -6,7 +6,7 @@ import xarray as xr
 from networks import brightness_network, write_model
 
 from kappamask.models import CardError
-from kappamask.udf.resampling import KERNELS, interpolate_bands, kernel_weights
+from kappamask.udf.resampling import KERNELS, compute_kernel_weights, interpolate_bands
 
 BANDS = ["B02", "B05", "B10"]
 SAID: list[str] = []
@@ -47,8 +47,8 @@ def test_repeated_bands_are_what_the_kernel_makes_of_the_coarse_ones(tmp_path, k
     found = interpolate_bands(cube, card, SAID.append)
     np.testing.assert_array_equal(found[0], fine)
     for plane, cells, ratio in ((found[1], twenty, 2), (found[2], sixty, 6)):
-        down, rows = kernel_weights(y, side, ratio, len(cells), kernel)
-        across, columns = kernel_weights(x, side, ratio, len(cells), kernel)
+        down, rows = compute_kernel_weights(y, side, ratio, len(cells), kernel)
+        across, columns = compute_kernel_weights(x, side, ratio, len(cells), kernel)
         expected = rows @ cells[down, across] @ columns.T
         inner = np.s_[5 * ratio : -5 * ratio, 5 * ratio : -5 * ratio] if ratio == 2 else np.s_[25:35, 25:35]
         np.testing.assert_allclose(plane.values[inner], expected[inner], rtol=1e-4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from kappamask.models import CubeError, load_card
-from kappamask.models.schemes import CLASSES, KAPPAMASK, SCHEMES, list_losses, scheme_names
+from kappamask.models.schemes import CLASSES, KAPPAMASK, SCHEMES, list_losses, list_schemes
 from kappamask.scenes import read_mask, write_mask
 from kappamask.scenes.encoding import read_legend
 from kappamask.udf import from_scheme, to_bits, to_scheme, unusable_pixels
@@ -160,7 +160,7 @@ def test_what_is_in_doubt_is_an_error(make, says):
         make(mask_of(np.ones((2, 3), np.uint8)))
 
 
-@pytest.mark.parametrize("name", scheme_names())
+@pytest.mark.parametrize("name", list_schemes())
 def test_a_file_has_the_schemes_codes_names_and_colours(tmp_path, name):
     y, x = NORTH - 10 * (np.arange(2) + 0.5), WEST + 10 * (np.arange(3) + 0.5)
     mask = mask_of(np.arange(6, dtype=np.uint8).reshape(2, 3)).assign_coords(y=y, x=x).rio.write_crs(CRS)

@@ -7,7 +7,7 @@ import xarray as xr
 from kappamask.models import CubeError, SceneError
 from kappamask.scenes import open_scene
 from kappamask.udf import cloud_mask
-from kappamask.udf.valid_range import find_valid_range
+from kappamask.udf.radiometry_metadata import find_valid_range
 
 BANDS = ["B02", "B03", "B04"]
 RANGES = [

@@ -13,7 +13,7 @@ from openeo_driver.datastructs import StacAsset
 from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.engines import Run
-from kappamask.backend.errors import api_error, invalid_parameter
+from kappamask.backend.errors import make_api_error, make_parameter_error
 from kappamask.backend.grid import Bounds, crop, intersect_boxes, make_grid, transform_bounds
 from kappamask.backend.processes import dimensions
 from kappamask.backend.processes.callbacks import Callback
@@ -67,7 +67,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         box = transform_bounds((west, south, east, north), crs or 4326, self.epsg)
         inside = intersect_boxes(box, self.area)
         if inside[0] >= inside[2] or inside[1] >= inside[3]:
-            raise invalid_parameter(
+            raise make_parameter_error(
                 "filter_bbox", "extent", f"{box} (EPSG:{self.epsg}) lies outside the cube, {self.area}"
             )
         left, _, _, top = self.array.rio.bounds()
@@ -86,7 +86,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     ) -> SceneCube:
         """Other pixel size or CRS; 0 and None keep what the cube has."""
         if align != "upper-left":
-            raise invalid_parameter("resample_spatial", "align", f"{align!r} is not supported; there is upper-left")
+            raise make_parameter_error("resample_spatial", "align", f"{align!r} is not supported; there is upper-left")
         warp_method = find_method("resample_spatial", method)
         x, y = resolution if isinstance(resolution, (list, tuple)) else (resolution, resolution)
         step = (float(x), float(y)) if x and y else None
@@ -143,7 +143,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         if node := UdfNode.parse("reduce_dimension", reducer, context, env):
             return self._derive_cube(run_reducer(node, self.array, self._run, dimension))
         if dimension not in ("t", "bands"):
-            raise invalid_parameter("reduce_dimension", "dimension", f"{dimension} cannot be reduced; t and bands can")
+            raise make_parameter_error("reduce_dimension", "dimension", f"{dimension} is neither t nor bands")
         callback = Callback.parse("reduce_dimension", reducer, dimension, _list_constants(context, env))
         return self._derive_cube(callback(data=self.array))
 
@@ -191,7 +191,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         have = [dim for dim in allowed if dim in self.array.dims]
         if name not in have:
             listed = f"there is {' and '.join(have)}" if have else "the cube has none that fits"
-            raise api_error("DimensionNotAvailable", f"No dimension {name} can be used here; {listed}.")
+            raise make_api_error("DimensionNotAvailable", f"No dimension {name} can be used here; {listed}.")
 
     def ndvi(self, nir: str = "nir", red: str = "red", target_band: str | None = None) -> SceneCube:
         """Compute the vegetation index, alone or as an added band; see `processes.pixel_math.compute_ndvi`."""

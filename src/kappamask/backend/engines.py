@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kappamask.backend.chunks import READ_AHEAD, Engine, Job, Result, Strip, run_serially, run_strip
-from kappamask.backend.job_store import job_log
+from kappamask.backend.job_store import open_job_log
 from kappamask.backend.udf_call import Udf
 from kappamask.files.urls import LOCALHOST
 from kappamask.models import JobError
@@ -132,5 +132,5 @@ class DaskEngine(AbstractContextManager[Engine]):
 def _run_task(udf: Udf, strip: Strip, pixels: NDArray[Any], place: tuple[Path, Path, str]) -> list[Result]:
     folder, log, level = place
     os.chdir(folder)
-    with job_log(log, level):
+    with open_job_log(log, level):
         return list(run_strip(udf, strip, np.asarray(pixels)))

@@ -17,7 +17,7 @@ from kappamask.files.atomic import replace_text
 from kappamask.files.untrusted import parse_json
 from kappamask.models import JobError
 
-__all__ = ["JobFolder", "JobSpec", "Settings", "append", "job_log", "make_entry", "read"]
+__all__ = ["JobFolder", "JobSpec", "Settings", "append", "make_entry", "open_job_log", "read"]
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 QUIET = (
@@ -98,7 +98,7 @@ def _parse_line(line: str) -> dict[str, Any]:
 
 
 @contextmanager
-def job_log(path: Path, level: str = "info") -> Iterator[None]:
+def open_job_log(path: Path, level: str = "info") -> Iterator[None]:
     """Everything that is logged inside goes to the job's log, `inspect()` of UDFs included."""
     root, handler = logging.getLogger(), _Lines(path, level)
     before = root.level

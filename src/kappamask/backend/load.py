@@ -21,7 +21,7 @@ from kappamask.scenes import open_scene
 from kappamask.scenes.grid import to_coordinates
 from kappamask.udf.pixel_statistics import compute_statistics
 from kappamask.udf.radiometry import decide_radiometry
-from kappamask.udf.radiometry_metadata import AUXILIARY, scale_and_offset
+from kappamask.udf.radiometry_metadata import AUXILIARY, find_scale_and_offset
 
 __all__ = ["Request", "load", "remove_offset"]
 
@@ -49,7 +49,7 @@ def remove_offset(cube: xr.DataArray, path: Path) -> xr.DataArray:
     values = cube.astype(np.float32).where(_find_measured(cube, path, mode))
     if mode == "dn_harmonized":
         return values
-    scale, offset = zip(*(scale_and_offset(str(band), mode) for band in cube.bands.values), strict=True)
+    scale, offset = zip(*(find_scale_and_offset(str(band), mode) for band in cube.bands.values), strict=True)
     return values * _per_band(scale) + _per_band(offset)
 
 

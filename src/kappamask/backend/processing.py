@@ -20,7 +20,7 @@ from kappamask.backend.process_definitions import StoredProcesses, check_namespa
 from kappamask.backend.processes.checks import CHECKED
 from kappamask.backend.processes.dimensions import CONDITIONS
 from kappamask.backend.processes.pixel_math import ARRAYS, ELEMENTWISE, REDUCERS
-from kappamask.backend.stac import stac_scenes
+from kappamask.backend.stac import load_stac_scenes
 from kappamask.backend.udf_runtime import PythonRuntime
 
 __all__ = ["GraphProcessing", "SceneBackend"]
@@ -112,7 +112,7 @@ class SceneBackend(OpenEoBackendImplementation):  # type: ignore[misc]
 
     def load_stac(self, url: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:
         """Scenes named by a STAC item or collection."""
-        return load_scenes(stac_scenes(url, self.scenes), load_params, self._run, env)
+        return load_scenes(load_stac_scenes(url, self.scenes), load_params, self._run, env)
 
     def file_formats(self) -> dict[str, Any]:
         """Formats of `save_result`."""

@@ -14,7 +14,7 @@ from openeo_driver.errors import OpenEOApiException
 
 from kappamask.backend.grid import transform_bounds
 from kappamask.files.atomic import atomic_write
-from kappamask.files.geojson import box_geometry
+from kappamask.files.geojson import make_box_geometry
 from kappamask.scenes.readers.raster import GDAL_ERRORS
 
 __all__ = ["write"]
@@ -161,7 +161,7 @@ def _describe_asset(cube: xr.DataArray, path: Path, kind: str) -> dict[str, Any]
         "proj:bbox": [west, south, east, north],
         "proj:shape": [cube.sizes["y"], cube.sizes["x"]],
         "bbox": [*box],
-        "geometry": box_geometry(box),
+        "geometry": make_box_geometry(box),
         "raster:bands": [_describe_statistics(cube.sel(bands=band), band) for band in cube.bands.values],
     }
 

@@ -17,7 +17,7 @@ from openeo_driver.utils import EvalEnv
 from kappamask.backend.grid import Bounds, transform_bounds
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.scenes import find_scenes, open_scene
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.readers.raster import open_local_raster
 
 __all__ = ["ANNOUNCED", "CLOUD_COVER", "COLLECTIONS", "SceneRecord", "filter_scenes", "index", "record"]
 
@@ -101,7 +101,7 @@ def _cloud_cover(path: Path) -> float | None:
     """Read a GeoTIFF's tag; None for other scenes, and for what is no number."""
     if path.suffix.lower() not in TIFFS:
         return None
-    with local_raster(path) as dataset, suppress(KeyError, ValueError):
+    with open_local_raster(path) as dataset, suppress(KeyError, ValueError):
         return float(dataset.tags()["cloud_cover"])
     return None
 

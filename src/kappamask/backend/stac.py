@@ -15,7 +15,7 @@ from kappamask.files.untrusted import parse_json
 from kappamask.files.urls import LOCALHOST, LOOPBACK, read_loopback
 from kappamask.models import SceneError
 
-__all__ = ["check_source", "stac_scenes"]
+__all__ = ["check_source", "load_stac_scenes"]
 
 BELOW: Final = ("item", "child")
 """Relations of the links that are followed."""
@@ -52,7 +52,7 @@ def resolve_local(href: str, folder: Path) -> Path:
     return path
 
 
-def stac_scenes(url: str, folder: Path) -> list[SceneRecord]:
+def load_stac_scenes(url: str, folder: Path) -> list[SceneRecord]:
     """Find a STAC object's scenes: assets that are GeoTIFFs with named bands.
 
     An item's own datetime goes before that of its files. Raises SceneError if there are none, if a document is no STAC,

@@ -8,7 +8,7 @@ from openeo.udf.run_code import extract_udf_dependencies
 from openeo_driver.backend import UdfRuntimes
 from packaging.requirements import InvalidRequirement, Requirement
 
-from kappamask.backend.errors import api_error
+from kappamask.backend.errors import make_api_error
 
 __all__ = ["PythonRuntime", "check_dependencies"]
 
@@ -48,7 +48,7 @@ def check_dependencies(code: str) -> None:
     problems = [problem for requirement in _parse_requirements(code) if (problem := _find_problem(requirement))]
     if problems:
         needed = " ".join(f"'{requirement}'" for requirement, _ in problems)
-        raise api_error(
+        raise make_api_error(
             CODE,
             f"The UDF's script block needs {'; '.join(text for _, text in problems)}. This back-end installs nothing "
             f"for a UDF: stop it, run pip install {needed} in its environment, and start it again.",
@@ -59,7 +59,7 @@ def _parse_requirements(code: str) -> list[Requirement]:
     try:
         return [Requirement(text) for text in extract_udf_dependencies(code) or []]
     except (InvalidRequirement, ValueError, TypeError) as error:
-        raise api_error(CODE, f"The UDF's script block (PEP 723) cannot be read: {error}") from error
+        raise make_api_error(CODE, f"The UDF's script block (PEP 723) cannot be read: {error}") from error
 
 
 def _find_problem(requirement: Requirement) -> tuple[Requirement, str] | None:

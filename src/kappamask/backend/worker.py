@@ -19,7 +19,7 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.archives import unpack_all
 from kappamask.backend.engines import Run, open_engine
-from kappamask.backend.job_store import JobFolder, job_log
+from kappamask.backend.job_store import JobFolder, open_job_log
 from kappamask.backend.processing import SceneBackend
 from kappamask.models import KappaMaskError
 
@@ -43,7 +43,7 @@ KNOWN_OPTIONS = frozenset({
 def main(path: str) -> int:
     """Run the job in folder `path`; 0 if it finished."""
     folder = JobFolder(Path(path))
-    with job_log(folder.log, folder.spec().log_level):
+    with open_job_log(folder.log, folder.spec().log_level):
         try:
             outcome = _run(folder)
         except BaseException as error:  # the outcome must say why, whatever it was

@@ -22,7 +22,7 @@ def demo(output: Output = Path("demo"), seed: Seed = 8, as_json: AsJson = False)
     apply_neighborhood with the UDF, downloads the mask and writes mask.tif, mask.nc, quicklook.png and report.html.
     """
     with require_extra("demo"):
-        from kappamask.workflows.demo_run import format_demo, run_demo
+        from kappamask.workflows.demo import format_demo, run_demo
 
     result = run_demo(output, seed)
     print_result(result, format_demo(result), as_json)

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import KappaMaskError, ModelCard, load_card, read_weights
-from kappamask.models.errors import install_command
+from kappamask.models.errors import format_install_command
 
 __all__ = ["doctor"]
 
@@ -104,4 +104,4 @@ def _format_lines(result: dict[str, Any]) -> list[str]:
 def _format_extra(name: str, missing: list[str]) -> str:
     if not missing:
         return f"extra {name}: present"
-    return f"extra {name}: lacks {', '.join(missing)}: {install_command(name)}"
+    return f"extra {name}: lacks {', '.join(missing)}: {format_install_command(name)}"

@@ -132,12 +132,12 @@ def parse_scheme(text: str) -> str:
 
 def parse_bands(text: str | None) -> tuple[str, ...] | None:
     """B02,B03,… as labels."""
-    from kappamask.scenes.band_names import normalise  # loads NumPy
+    from kappamask.models.band_names import normalise_bands  # loads NumPy
 
     if text is None:
         return None
     try:
-        return tuple(normalise(word.strip() for word in text.split(",")))
+        return tuple(normalise_bands(word.strip() for word in text.split(",")))
     except SceneError as error:
         raise typer.BadParameter(str(error), param_hint="--bands") from error
 

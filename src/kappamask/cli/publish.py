@@ -9,7 +9,7 @@ from kappamask.cli.options import AsJson, Model, print_result
 from kappamask.models import load_card
 from kappamask.models.cleaning import MAX_BUFFER_M
 from kappamask.models.errors import require_extra
-from kappamask.models.package import package_files, package_hash
+from kappamask.models.package import compute_package_hash, list_package_files
 
 __all__ = ["archive", "publish"]
 
@@ -68,12 +68,12 @@ def archive(
     this Python is tried where only numpy 2 and xarray are installed, as on a back-end's worker.
     """
     with require_extra("client"):
-        from kappamask.openeo_process.archive import build, is_for_here, smoke_test
+        from kappamask.openeo_process.archive import build, is_for_here, run_smoke_test
 
     path = build(output, model=model, python=python, hashed=False)
     if tried := is_for_here(python):
         card = load_card(model)
-        smoke_test(path, card.id, package=package_hash(package_files(card)))
+        run_smoke_test(path, card.id, package=compute_package_hash(list_package_files(card)))
     size = path.stat().st_size
     trial = "tried in a clean environment" if tried else "not tried: it is for another Python or platform"
     result = {"archive": str(path), "bytes": size, "model": model, "tried": tried}

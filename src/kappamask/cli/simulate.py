@@ -39,10 +39,9 @@ def simulate(
     sensor, over real clear scenes and fields of real spectra. Tiles that are there stay.
     """
     with require_extra("demo"):
-        from kappamask.training.simulator.gallery import draw_gallery
         from kappamask.training.simulator.realism import read_tiles
         from kappamask.training.simulator.tiles import write_tiles
-        from kappamask.workflows.simulation import check_tiles
+        from kappamask.workflows.simulation import check_tiles, draw_gallery
 
     with progress_bar("simulate") as show:
         write_tiles(data, output, first, count, show, grounds)

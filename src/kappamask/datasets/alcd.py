@@ -21,10 +21,10 @@ from kappamask.datasets.patch import ENOUGH, Patch, assign_split, translate_code
 from kappamask.datasets.products import find_products, read_reflectance, tag_low_sun
 from kappamask.files.untrusted import parse_json
 from kappamask.models import SceneError
-from kappamask.scenes import band_names as named
 from kappamask.scenes import open_scene
 from kappamask.scenes.grid import read_grid, read_window, to_rasterio_crs
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.metadata import parse_tile
+from kappamask.scenes.readers.raster import open_local_raster
 
 __all__ = [
     "ClassifiedScene",
@@ -87,7 +87,7 @@ def read(place: ClassifiedScene) -> Patch:
     Raises SceneError if map and product do not fit, or one is damaged.
     """
     name = place.path.parents[1].name
-    with local_raster(place.path) as dataset:
+    with open_local_raster(place.path) as dataset:
         grid = read_grid(dataset)
         labels = read_window(dataset, 1, slice(0, grid.height), slice(0, grid.width))
     cube = _average_to_grid(_open_cube(place, grid), grid, name)
@@ -110,7 +110,7 @@ def _parse_scene(path: Path) -> tuple[str, str | None]:
     folder, parameters = path.parents[1].name, path.with_name(PARAMETERS)
     given = _read_parameters(parameters) if parameters.exists() else {}
     name = str(given.get("cloudy_product_name") or folder).removesuffix(".SAFE")
-    return name, str(given.get("tile") or "").removeprefix("T") or named.parse_tile(name)
+    return name, str(given.get("tile") or "").removeprefix("T") or parse_tile(name)
 
 
 def _read_parameters(path: Path) -> dict[str, Any]:

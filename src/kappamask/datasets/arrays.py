@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import class_sets
 from kappamask.datasets.patch import DIGITAL, LabelledPixel, Patch, make_chip
 from kappamask.models import LEVELS, SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import find_band
 from kappamask.udf.schemes import SEMI_TRANSPARENT
 
 __all__ = [
@@ -146,7 +146,7 @@ def find_tables(folder: Path) -> Iterator[TableRow]:
     for path in [folder] if folder.is_file() else sorted(folder.glob("labelled_*.csv")):
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
-            columns = {name: band for name in rows.fieldnames or () if (band := band_name(name))}
+            columns = {name: band for name in rows.fieldnames or () if (band := find_band(name))}
             for line, row in enumerate(rows, 2):
                 yield _parse_row(path, line, columns, row)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kappamask.datasets.patch import Patch, assign_split, find_missing
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import parse_tile
+from kappamask.scenes.metadata import parse_tile
 
 __all__ = [
     "Subscene",

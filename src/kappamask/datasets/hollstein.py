@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kappamask.datasets.patch import LabelledPixel, Patch, make_chip
 from kappamask.datasets.products import LOW
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import find_band
 
 __all__ = [
     "Spectrum",
@@ -56,7 +56,7 @@ def find(folder: Path) -> Iterator[Spectrum]:
     """
     for path in [folder] if folder.is_file() else sorted(folder.glob("*_s2_manual_classification_data.h5")):
         table = _read_file(path)
-        bands = tuple(filter(None, (band_name(f"B{_to_text(name)}") for name in table["band"])))
+        bands = tuple(filter(None, (find_band(f"B{_to_text(name)}") for name in table["band"])))
         if table["spectra"].shape[1:] != (len(table["band"]),) or len({*bands}) != len(table["band"]):
             raise SceneError(f"{path.name} has spectra {table['spectra'].shape} of the bands {', '.join(bands)}.")
         if unknown := set(table["classes"].tolist()) - {*CODES}:

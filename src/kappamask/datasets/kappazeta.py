@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing, translate_codes
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import find_band
 from kappamask.scenes.readers.netcdf import open_dataset
 
 __all__ = [
@@ -62,7 +62,7 @@ def read(path: Path) -> Patch:
     Where a name has no baseline the offset is 0, as in both published sets.
     """
     dataset = open_dataset(path)
-    planes = {label: v for name, v in dataset.data_vars.items() if (label := band_name(str(name)))}
+    planes = {label: v for name, v in dataset.data_vars.items() if (label := find_band(str(name)))}
     if "Label" not in dataset or not planes:
         raise SceneError(f"{path.name} has no bands or no Label; it has {', '.join(map(str, dataset.data_vars))}.")
     bands = tuple(planes)

@@ -18,7 +18,7 @@ from kappamask.datasets.patch import NOT_JUDGED, Patch, assign_split
 from kappamask.datasets.products import find_products, read_reflectance, tag_low_sun
 from kappamask.models import SceneError
 from kappamask.scenes import open_scene
-from kappamask.scenes.band_names import parse_tile
+from kappamask.scenes.metadata import parse_tile
 
 __all__ = ["PRODUCTS"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kappamask.models import SceneError
 from kappamask.udf.radiometry import MODES
-from kappamask.udf.radiometry_metadata import scale_and_offset
+from kappamask.udf.radiometry_metadata import find_scale_and_offset
 
 __all__ = ["LOW", "compute_sun_zenith", "find_products", "is_low_sun", "read_reflectance", "tag_low_sun"]
 
@@ -75,7 +75,9 @@ def read_reflectance(cube: xr.DataArray, name: str) -> NDArray[np.float32]:
     if mode not in MODES:
         raise SceneError(f"{name} does not say what its numbers mean; download it again.")
     numbers = np.asarray(cube.values, np.float32)
-    steps = np.array([scale_and_offset(str(band), mode) for band in cube["bands"].values], np.float32)[..., None, None]
+    steps = np.array([find_scale_and_offset(str(band), mode) for band in cube["bands"].values], np.float32)[
+        ..., None, None
+    ]
     empty = numbers == cube.attrs.get("_FillValue", 0)
     return np.where(empty, np.nan, numbers * steps[:, 0] + steps[:, 1]).astype(np.float32)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from kappamask.evaluation.metrics import CLASSES, IGNORED
 from kappamask.udf.morphology import dilate_disc
 
-__all__ = ["BANDS", "NEAR", "boundary_f1", "count_edge_pixels", "find_edges", "remove_edge_band"]
+__all__ = ["BANDS", "NEAR", "compute_boundary_f1", "count_edge_pixels", "find_edges", "remove_edge_band"]
 
 Codes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
@@ -50,7 +50,7 @@ def count_edge_pixels(truth: Codes, mask: Codes, near: float = NEAR) -> NDArray[
     return np.array([_count_classes(*pair, near) for pair in pairs], np.int64)
 
 
-def boundary_f1(counts: NDArray[np.int64]) -> dict[str, float | None]:
+def compute_boundary_f1(counts: NDArray[np.int64]) -> dict[str, float | None]:
     """Return the F1 of each class's edge, and `all`, their mean; None for no edge.
 
     counts: from `count_edge_pixels`; see Csurka et al. 2013.
@@ -84,3 +84,6 @@ def _pair_neighbours(dims: int) -> list[tuple[tuple[slice, ...], tuple[slice, ..
 
 # Earlier names, which the documentation showed.
 without_band = remove_edge_band
+
+
+boundary_f1 = compute_boundary_f1  # earlier name, which the documentation showed

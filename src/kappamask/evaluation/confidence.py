@@ -20,9 +20,9 @@ __all__ = [
     "compare_scores",
     "compute_dice",
     "compute_errors",
-    "percentile_interval",
+    "compute_percentile_interval",
+    "compute_stratum_intervals",
     "score_intervals",
-    "stratum_intervals",
 ]
 
 RESAMPLES = 1000
@@ -58,7 +58,7 @@ def bootstrap_difference(
     return bootstrap(ours, statistic, resamples) - bootstrap(theirs, statistic, resamples)
 
 
-def percentile_interval(draws: NDArray[np.float64], confidence: float = CONFIDENCE) -> NDArray[np.float64]:
+def compute_percentile_interval(draws: NDArray[np.float64], confidence: float = CONFIDENCE) -> NDArray[np.float64]:
     """Return the percentile interval (2, …) of draws along their first axis.
 
     NaN where fewer than two draws are defined.
@@ -108,11 +108,11 @@ def score_intervals(drawn: ResamplingUnits, view: ClassGroups, judged: Collectio
     """
     if len(drawn.counts) < FEWEST:
         return {}
-    bounds = percentile_interval(bootstrap(drawn.counts, _compute_rates(view, judged)))
+    bounds = compute_percentile_interval(bootstrap(drawn.counts, _compute_rates(view, judged)))
     return {rate: _compute_bounds([*view.groups, "all"], bounds[:, i].T) for i, rate in enumerate(RATES)}
 
 
-def stratum_intervals(
+def compute_stratum_intervals(
     drawn: ResamplingUnits, predicts: Collection[int], view: ClassGroups, judged: Collection[str]
 ) -> dict[str, Any]:
     """Return 95 % bounds of `false`, `missed` and of the dice of each class `judged`.
@@ -121,8 +121,8 @@ def stratum_intervals(
     """
     if len(drawn.counts) < FEWEST:
         return {}
-    errors = _compute_bounds(ERRORS, percentile_interval(bootstrap(drawn.counts, compute_errors(predicts))).T)
-    dice = percentile_interval(bootstrap(drawn.counts, compute_dice(view, judged))).T
+    errors = _compute_bounds(ERRORS, compute_percentile_interval(bootstrap(drawn.counts, compute_errors(predicts))).T)
+    dice = compute_percentile_interval(bootstrap(drawn.counts, compute_dice(view, judged))).T
     return {**errors, "dice": _compute_bounds([*view.groups, "all"], dice)}
 
 
@@ -137,7 +137,7 @@ def compare_scores(
     one, other = (statistic(np.sum(each.counts, axis=0)) for each in (ours, theirs))
     enough = len(ours.counts) >= FEWEST
     bounds = (
-        percentile_interval(bootstrap_difference(ours.counts, theirs.counts, statistic))
+        compute_percentile_interval(bootstrap_difference(ours.counts, theirs.counts, statistic))
         if enough
         else np.full((2, len(listed)), np.nan)
     )

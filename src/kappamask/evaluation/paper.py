@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-__all__ = ["TABLES", "Contradiction", "class_mix", "find_contradictions", "read_paper"]
+__all__ = ["TABLES", "Contradiction", "derive_class_mix", "find_contradictions", "read_paper"]
 
 TABLES = ("dice", "precision", "recall", "overall_accuracy")
 """Tables of five masks, in percent."""
@@ -45,7 +45,7 @@ def find_contradictions(tables: Mapping[str, Table] | None = None) -> list[Contr
     return _find_wrong_dice(given) + [found for name in TABLES for found in _find_wrong_means(name, given[name])]
 
 
-def class_mix(mask: str, tables: Mapping[str, Table] | None = None) -> dict[str, float]:
+def derive_class_mix(mask: str, tables: Mapping[str, Table] | None = None) -> dict[str, float]:
     """Derive each class's share of the paper's test set from a mask's scores.
 
     From its precision, recall and accuracy.

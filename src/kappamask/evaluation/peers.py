@@ -21,7 +21,7 @@ from kappamask.evaluation.tools import (
     make_threshold_peer,
 )
 from kappamask.models import CardError, ModelCard, SceneError, WeightsError, load_card
-from kappamask.models.schemes import scheme_names
+from kappamask.models.schemes import list_schemes
 from kappamask.scenes import read_mask
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
 from kappamask.udf import from_scheme
@@ -49,7 +49,7 @@ def open_peer(spec: str, data: Path) -> Peer:
     if spec in _list_tools():
         return _list_tools()[spec]()
     name, _, folder = spec.partition("=")
-    if scheme := {known.casefold(): known for known in scheme_names()}.get(name.casefold()):
+    if scheme := {known.casefold(): known for known in list_schemes()}.get(name.casefold()):
         return _open_rasters(scheme, Path(folder) if folder else data)
     try:
         return _open_card(load_card(spec))
@@ -58,7 +58,7 @@ def open_peer(spec: str, data: Path) -> Peer:
             raise WeightsError(f"Its weights are not here: {WEIGHTS[spec]}.") from error
         if Path(spec).exists():
             raise WeightsError(str(error)) from error
-        known = ", ".join([*_list_tools(), *scheme_names(), *WEIGHTS])
+        known = ", ".join([*_list_tools(), *list_schemes(), *WEIGHTS])
         raise SceneError(f"No peer {spec!r}: known are {known}, SCHEME=FOLDER, and networks. {error}") from error
 
 

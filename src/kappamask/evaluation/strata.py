@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch
 from kappamask.datasets.patch import ENOUGH, GROUNDS
 from kappamask.evaluation.class_groups import VIEWS, ClassGroups
-from kappamask.evaluation.confidence import ERRORS, compute_errors, stratum_intervals
+from kappamask.evaluation.confidence import ERRORS, compute_errors, compute_stratum_intervals
 from kappamask.evaluation.counts import ResamplingUnits
 from kappamask.evaluation.metrics import CLASSES, compute_rates
 from kappamask.udf.schemes import CLEAR
@@ -165,7 +165,10 @@ def score_strata(
         found[one] |= _compute_errors(pooled, predicts)
         if units_of:
             units = units_of(names)
-            found[one] |= {"drawn": units.as_json(), "intervals": stratum_intervals(units, predicts, view, judged)}
+            found[one] |= {
+                "drawn": units.as_json(),
+                "intervals": compute_stratum_intervals(units, predicts, view, judged),
+            }
     return found
 
 

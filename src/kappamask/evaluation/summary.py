@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kappamask.evaluation.boundary import boundary_f1
+from kappamask.evaluation.boundary import compute_boundary_f1
 from kappamask.evaluation.class_groups import MERGED, VIEWS, ClassGroups
 from kappamask.evaluation.compare import Comparison, PeerRecord
 from kappamask.evaluation.confidence import ERRORS, compare_scores, compute_dice, compute_errors, score_intervals
@@ -105,7 +105,7 @@ def _summarise_peer(one: PeerRecord, view: ClassGroups, grounds: Mapping[str, Co
         "intervals": score_intervals(tally.resampling_units(), view, view.scored_groups(predicts)),
         "confusion": view.merge_counts(tally.confusion_matrix).tolist(),
         "without_edges": {str(width): view.scores(counts, predicts)["dice"] for width, counts in tally.bands.items()},
-        "edge_f1": _select_scores(boundary_f1(tally.edges), view.scored_groups(predicts)),
+        "edge_f1": _select_scores(compute_boundary_f1(tally.edges), view.scored_groups(predicts)),
         "patches": share_of_patches(list(tally.scenes.values()), predicts),
         "strata": score_strata(
             tally.scenes, predicts, view=view, grounds=grounds, groups=tally.group_of, units_of=tally.resampling_units

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kappamask.datasets import Patch
 from kappamask.evaluation.metrics import CLASSES
 from kappamask.models import CubeError
-from kappamask.models.errors import missing_extra
+from kappamask.models.errors import make_extra_error
 from kappamask.models.schemes import find_scheme, is_kappamask
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SHADOW
 
@@ -135,7 +135,7 @@ def _import_or_explain(module: str, extra: str) -> Any:
         return import_module(module)
     except (ImportError, OSError) as error:  # OSError: a library of the system that it loads, as libgomp
         needed = getattr(error, "name", None) or f"{module} ({error})"
-        raise missing_extra(needed, extra, user="It") from error
+        raise make_extra_error(needed, extra, user="It") from error
 
 
 @contextmanager

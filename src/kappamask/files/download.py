@@ -15,7 +15,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 from kappamask.files.urls import redact
 from kappamask.models.errors import DownloadError
 
-__all__ = ["Answer", "CutError", "Show", "append_rest", "download", "hash_file", "part_path", "remove_part"]
+__all__ = ["Answer", "CutError", "Show", "append_rest", "download", "hash_file", "make_part_path", "remove_part"]
 
 Show = Callable[[int, int], None]
 """Called with the bytes that are there and that there will be; 0 where that is not known."""
@@ -113,7 +113,7 @@ def _store_mark(part: Path, answer: Answer) -> None:
         _mark_path(part).unlink(missing_ok=True)
 
 
-def part_path(target: Path, key: str = "") -> Path:
+def make_part_path(target: Path, key: str = "") -> Path:
     """Return the path of what is half fetched of `target`; a key keeps downloads apart."""
     return target.with_name(f".{target.name}.{key}.part" if key else f".{target.name}.part")
 
@@ -146,7 +146,7 @@ def download(url: str, target: Path, *, insecure: bool = False, show: Show = lam
     if scheme != "https" and not (insecure and scheme == "http"):
         raise DownloadError(f"{redact(url)} is not HTTPS; for plain HTTP use --insecure.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part, send, failed = part_path(target), partial(_open_url, build_opener(_Redirects), url), ""
+    part, send, failed = make_part_path(target), partial(_open_url, build_opener(_Redirects), url), ""
     for _ in range(TRIES):
         try:
             append_rest(send, part, largest=LARGEST, show=show)

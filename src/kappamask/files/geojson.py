@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-__all__ = ["box_geometry", "join_boxes", "list_geometries", "parse_crs_name", "spans_globe", "split_box"]
+__all__ = ["join_boxes", "list_geometries", "make_box_geometry", "parse_crs_name", "spans_globe", "split_box"]
 
 Box = tuple[float, float, float, float]
 """West, south, east, north."""
@@ -57,7 +57,7 @@ def join_boxes(boxes: Iterable[Box]) -> Box:
     return west, south, east - TURN, north
 
 
-def box_geometry(box: Box) -> dict[str, Any]:
+def make_box_geometry(box: Box) -> dict[str, Any]:
     """Outline a box of degrees as GeoJSON, cut at the antimeridian (RFC 7946, 3.1.9)."""
     rings = [[[[w, s], [e, s], [e, n], [w, n], [w, s]]] for w, s, e, n in split_box(*box, widest=TURN)]
     if len(rings) == 1:

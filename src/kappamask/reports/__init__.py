@@ -1,6 +1,6 @@
 """Reports for people: STAC items, styles, and pages of scenes and time series."""
 
-from kappamask.models.errors import missing_extra
+from kappamask.models.errors import make_extra_error
 
 try:
     from kappamask.reports.class_shares import count_shares
@@ -10,7 +10,7 @@ try:
     from kappamask.reports.series_page import write_series
     from kappamask.reports.stac import make_stac_item, write_stac
 except ModuleNotFoundError as error:
-    raise missing_extra(error.name, "scenes", user="A report") from error
+    raise make_extra_error(error.name, "scenes", user="A report") from error
 
 __all__ = [
     "count_shares",

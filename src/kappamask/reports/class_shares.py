@@ -7,7 +7,7 @@ import xarray as xr
 
 from kappamask.models import ClassValue
 from kappamask.scenes.encoding import format_class_name, map_codes
-from kappamask.scenes.statistics import class_pixels, to_classes
+from kappamask.scenes.statistics import count_class_pixels, to_classes
 from kappamask.udf.schemes import CLOUD, MISSING, SEMI_TRANSPARENT, UNDEFINED
 
 __all__ = ["CLOUDS", "NO_DATA", "Share", "Shares", "count_shares", "format_class_name", "map_codes"]
@@ -112,7 +112,7 @@ def count_shares(mask: xr.DataArray) -> Shares:
     A mask of bits is counted in KappaMask's classes. Raises SceneError if a pixel has a code that the legend does
     not name.
     """
-    counted, outside = class_pixels(mask)
+    counted, outside = count_class_pixels(mask)
     codes = map_codes(to_classes(mask))
     return Shares(tuple(Share(one, codes[one.value], pixels) for one, pixels in counted.items()), outside)
 

@@ -19,7 +19,7 @@ from kappamask.evaluation.tools import Peer
 from kappamask.models import KappaMaskError, load_card
 from kappamask.reports.class_shares import format_class_name
 from kappamask.reports.render import Picture, encode_png, write_html
-from kappamask.scenes.writers.quicklook import RGB, colour_codes, subsample, true_colour
+from kappamask.scenes.writers.quicklook import RGB, colour_codes, make_true_colour, subsample
 
 __all__ = ["write_comparison"]
 
@@ -142,7 +142,9 @@ def _iter_scenes(judged: DatasetResult) -> Iterator[Scene]:
 def _patch_pictures(patch: Patch) -> Iterator[Picture]:
     if set(RGB) <= {*patch.bands}:
         cube = xr.DataArray(patch.stack(RGB), dims=("bands", "y", "x"), coords={"bands": list(RGB)})
-        yield encode_png(true_colour(subsample(cube, SIDE)), f"{patch.name} in natural colours.", "Natural colours")
+        yield encode_png(
+            make_true_colour(subsample(cube, SIDE)), f"{patch.name} in natural colours.", "Natural colours"
+        )
     yield _draw_classes(patch.truth, f"Truth of {patch.name}.", "Truth")
 
 

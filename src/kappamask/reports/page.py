@@ -14,15 +14,15 @@ from kappamask.reports.provenance import check_grid, list_provenance, read_softw
 from kappamask.reports.render import SCALE, Picture, encode_png, score_colours, write_html
 from kappamask.scenes import read_mask
 from kappamask.scenes.encoding import read_legend
-from kappamask.scenes.grid import pixel_size, read_grid, sort_north_up, to_coordinates, write_grid
+from kappamask.scenes.grid import find_pixel_size, read_grid, sort_north_up, to_coordinates, write_grid
 from kappamask.scenes.readers.lazy_variables import read_crs
 from kappamask.scenes.readers.netcdf import open_dataset
-from kappamask.scenes.readers.raster import lazy_bands, local_raster
+from kappamask.scenes.readers.raster import make_lazy_bands, open_local_raster
 from kappamask.scenes.statistics import to_classes
-from kappamask.scenes.writers.captions import is_north_up, name_network, scale_bar, scene_facts
+from kappamask.scenes.writers.captions import format_scene_facts, is_north_up, make_scale_bar, name_network
 from kappamask.scenes.writers.class_colours import OUTLINES, colour_codes, draw_outlines
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
-from kappamask.scenes.writers.natural_colour import CAPTION, subsample, true_colour
+from kappamask.scenes.writers.natural_colour import CAPTION, make_true_colour, subsample
 from kappamask.udf import from_scheme
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW
 
@@ -59,12 +59,12 @@ def read_scores(path: str | Path) -> xr.DataArray:
 
 
 def _from_geotiff(path: Path) -> xr.DataArray:
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         names, nodata = dataset.descriptions, dataset.nodata
         scale, offset, grid = np.float32(dataset.scales), np.float32(dataset.offsets), read_grid(dataset)
     if not all(names):
         raise SceneError(f"{path.name} holds no scores: its bands have no descriptions, which name the classes.")
-    data, coords = lazy_bands(path, [*range(1, len(names) + 1)]), {"class": list(names), **to_coordinates(grid)}
+    data, coords = make_lazy_bands(path, [*range(1, len(names) + 1)]), {"class": list(names), **to_coordinates(grid)}
     stored = write_grid(xr.DataArray(data, dims=("class", "y", "x"), coords=coords), grid)
     return _decode_scores(stored, nodata, xr.DataArray(scale, dims="class"), xr.DataArray(offset, dims="class"))
 
@@ -192,11 +192,11 @@ def write_page(
 
 
 def _list_facts(mask: xr.DataArray, attrs: dict[str, Any]) -> list[str]:
-    size = pixel_size(mask)
+    size = find_pixel_size(mask)
     pixels = f" of {size[0]:.4g} {size[2]}".rstrip() if size else ""
     crs = str(mask.rio.crs) if mask.rio.crs else ""
     size_text = f"{mask.sizes['x']} × {mask.sizes['y']} pixels{pixels}"
-    return [one for one in (*scene_facts(attrs), name_network(attrs), size_text, crs) if one]
+    return [one for one in (*format_scene_facts(attrs), name_network(attrs), size_text, crs) if one]
 
 
 def draw_pictures(
@@ -215,14 +215,14 @@ def draw_pictures(
             encode_png(colour_codes(np.asarray(subsample(truth, LARGE).values), read_legend(mask)), "Truth.", "Truth")
         )
     if scene is not None:
-        colour = true_colour(subsample(scene, LARGE), str(mask.attrs.get("radiometry", "")))
+        colour = make_true_colour(subsample(scene, LARGE), str(mask.attrs.get("radiometry", "")))
         over = draw_outlines(colour, codes, map_codes(mask))
         drawn = [
             encode_png(colour, "The scene in natural colours.", CAPTION),
             encode_png(over, "Natural colours with the mask's classes outlined.", "Outlines of the mask's classes"),
             *drawn,
         ]
-    return [replace(drawn[0], bar=scale_bar(mask), north=is_north_up(mask)), *drawn[1:]]
+    return [replace(drawn[0], bar=make_scale_bar(mask), north=is_north_up(mask)), *drawn[1:]]
 
 
 def _draw_scores(mask: xr.DataArray, path: str | Path | None) -> list[Picture]:

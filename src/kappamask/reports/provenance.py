@@ -10,7 +10,7 @@ import xarray as xr
 from kappamask.models import SceneError
 from kappamask.scenes.metadata import parse_sensing_time
 
-__all__ = ["check_grid", "list_provenance", "read_software", "same_grid", "sensing_time"]
+__all__ = ["check_grid", "find_sensing_time", "is_same_grid", "list_provenance", "read_software"]
 
 NEAR = 0.01
 """Pixels by which corners may differ: coordinates in files are rounded."""
@@ -25,7 +25,7 @@ OF_THE_FILE = frozenset(
 """Attributes of CF and TIFF that tell how to read the file, not how it was made."""
 
 
-def same_grid(first: xr.DataArray, second: xr.DataArray) -> bool:
+def is_same_grid(first: xr.DataArray, second: xr.DataArray) -> bool:
     """Tell whether two arrays (…, y, x) have the same pixels.
 
     CRS and coordinates that one of them lacks are not compared.
@@ -39,7 +39,7 @@ def check_grid(what: str, other: xr.DataArray, mask: xr.DataArray) -> None:
 
     The message calls `other` by the word `what`.
     """
-    if same_grid(other, mask):
+    if is_same_grid(other, mask):
         return
     ours, theirs = (f"{one.sizes['x']} x {one.sizes['y']} pixels{_describe_place(one)}" for one in (mask, other))
     raise SceneError(f"The mask has {ours}, the {what} {theirs}; give the one that belongs to the mask.")
@@ -77,7 +77,7 @@ def read_software(attrs: Mapping[str, Any]) -> dict[str, str]:
     return {name: number} if name else {}
 
 
-def sensing_time(name: str, attrs: Mapping[str, Any]) -> datetime:
+def find_sensing_time(name: str, attrs: Mapping[str, Any]) -> datetime:
     """Find when the scene was sensed (UTC).
 
     By the attribute `datetime`, else by the date in the file's name.

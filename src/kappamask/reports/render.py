@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kappamask.files.atomic import atomic_write
 from kappamask.scenes.writers.captions import UNKNOWN, ScaleBar, format_percent
-from kappamask.scenes.writers.class_colours import picture_colour
+from kappamask.scenes.writers.class_colours import find_picture_colour
 
 __all__ = [
     "SCALE",
@@ -93,7 +93,7 @@ def _open_templates() -> jinja2.Environment:
         "percent": format_percent,
         "count": _format_count,
         "number": _format_number,
-        "colour": picture_colour,
+        "colour": find_picture_colour,
     }
     return found
 

@@ -13,12 +13,12 @@ import xarray as xr
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, KappaMaskError, SceneError
 from kappamask.reports.class_shares import Shares, count_shares
-from kappamask.reports.provenance import same_grid, sensing_time
+from kappamask.reports.provenance import find_sensing_time, is_same_grid
 from kappamask.scenes import find_scenes, open_scene, read_mask
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.lazy_variables import read_crs
 from kappamask.scenes.readers.netcdf import open_dates, rename_dims
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.readers.raster import open_local_raster
 from kappamask.scenes.readers.zarr import check_store, open_group
 from kappamask.scenes.statistics import to_classes
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
@@ -101,7 +101,7 @@ def _count_mask(name: str, found: xr.DataArray | Path) -> Dated:
         _is_mask(found)  # whose error of a damaged file says more
     mask = read_mask(found) if isinstance(found, Path) else found
     classes = to_classes(mask)
-    return Dated(name, sensing_time(name, mask.attrs), classes, count_shares(classes))
+    return Dated(name, find_sensing_time(name, mask.attrs), classes, count_shares(classes))
 
 
 def _list_files(folder: Path) -> list[tuple[str, Path]]:
@@ -131,7 +131,7 @@ def _is_mask(path: Path) -> bool:
     """Tell whether a file is one layer of integers; scores, scenes and pictures are not."""
     if path.suffix.lower() == ".nc":
         return _find_codes(open_dates(path)) is not None
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         return dataset.count == 1 and dataset.dtypes[0] in ("uint8", "int8")
 
 
@@ -193,7 +193,7 @@ def _open_scenes(source: Path, bands: Sequence[str] | None) -> Iterator[_Scene]:
     for path in _list_scenes(source):
         cube = open_scene(path, bands=bands)
         if "t" not in cube.dims:
-            yield _Scene(sensing_time(path.name, cube.attrs), cube)
+            yield _Scene(find_sensing_time(path.name, cube.attrs), cube)
             continue
         for one in cube:
             seconds = (one["t"].values - np.datetime64(0, "s")) / np.timedelta64(1, "s")
@@ -205,7 +205,7 @@ def _list_scenes(source: Path) -> list[Path]:
 
 
 def _find_nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
-    same = [one for one in scenes if one.when.date() == dated.when.date() and same_grid(one.cube, dated.mask)]
+    same = [one for one in scenes if one.when.date() == dated.when.date() and is_same_grid(one.cube, dated.mask)]
     return min(same, key=lambda one: abs(one.when - dated.when)).cube if same else None
 
 

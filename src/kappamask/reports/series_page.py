@@ -10,9 +10,9 @@ import xarray as xr
 from kappamask.reports.class_shares import Share
 from kappamask.reports.render import Picture, encode_png, write_html
 from kappamask.reports.series import Dated
-from kappamask.scenes.writers.captions import format_length, is_north_up, name_network, width_in_metres
+from kappamask.scenes.writers.captions import format_length, is_north_up, measure_width_m, name_network
 from kappamask.scenes.writers.class_colours import colour_codes
-from kappamask.scenes.writers.natural_colour import subsample, true_colour
+from kappamask.scenes.writers.natural_colour import make_true_colour, subsample
 from kappamask.udf.schemes import CLEAR, CLOUD, SEMI_TRANSPARENT, SHADOW
 
 __all__ = ["write_series"]
@@ -103,13 +103,13 @@ def _draw_thumbnail(one: Dated, label: str) -> Picture:
 def _true_colour(one: Dated, scene: xr.DataArray | None, label: str) -> Picture | None:
     if scene is None:
         return None
-    image = true_colour(subsample(scene, THUMBNAIL), str(one.mask.attrs.get("radiometry", "")))
+    image = make_true_colour(subsample(scene, THUMBNAIL), str(one.mask.attrs.get("radiometry", "")))
     return encode_png(image, f"Natural colours of {label}")
 
 
 def _describe_sheet(dates: Sequence[Dated]) -> list[str]:
     """Describe what all pictures share: size on the ground, north, level, network."""
-    widths = {None if width is None else format_length(width) for one in dates for width in [width_in_metres(one.mask)]}
+    widths = {None if width is None else format_length(width) for one in dates for width in [measure_width_m(one.mask)]}
     levels = {str(one.mask.attrs.get("level", "")) for one in dates}
     networks = {name_network(one.mask.attrs) for one in dates}
     width = next(iter(widths)) if len(widths) == 1 else None

@@ -21,10 +21,10 @@ from kappamask.models import SceneError
 from kappamask.models.card_document import SHA256_MULTIHASH
 from kappamask.reports.class_shares import Shares, count_shares
 from kappamask.reports.footprint import trace_footprint
-from kappamask.reports.provenance import list_provenance, read_software, sensing_time
+from kappamask.reports.provenance import find_sensing_time, list_provenance, read_software
 from kappamask.scenes import read_mask
-from kappamask.scenes.grid import pixel_size
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.grid import find_pixel_size
+from kappamask.scenes.readers.raster import open_local_raster
 from kappamask.scenes.statistics import has_bits
 
 __all__ = ["ASSETS", "CLASSIFICATION", "add_file", "make_href", "make_stac_item", "write_document", "write_stac"]
@@ -88,7 +88,7 @@ def _hash_file(file: Path) -> tuple[int, str]:
 
 
 def _add_bands(asset: pystac.Asset, file: Path) -> None:
-    with local_raster(file) as dataset:
+    with open_local_raster(file) as dataset:
         facts = zip(dataset.dtypes, dataset.nodatavals, dataset.scales, dataset.offsets, strict=True)
         named = list(zip(dataset.descriptions, facts, strict=True))
         asset.media_type = TIFF + (OPTIMISED if dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") == "COG" else "")
@@ -125,7 +125,7 @@ def make_stac_item(
     attrs = {**(scene.attrs if scene is not None else {}), **mask.attrs}
     counted, place = count_shares(mask), trace_footprint(mask)
     properties = _list_percentages(counted) | _list_processing(attrs) | _list_acquisition(attrs)
-    item = pystac.Item(path.stem, place.geometry, place.bbox, sensing_time(path.name, attrs), properties)
+    item = pystac.Item(path.stem, place.geometry, place.bbox, find_sensing_time(path.name, attrs), properties)
     item.stac_extensions += [PROCESSING] if has_bits(mask) else [CLASSIFICATION, PROCESSING]
     if counted.cloud_cover is not None:
         EOExtension.ext(item, add_if_missing=True).apply(cloud_cover=round(counted.cloud_cover, DIGITS))
@@ -180,7 +180,7 @@ def _list_acquisition(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _set_projection(item: pystac.Item, mask: xr.DataArray) -> None:
-    located, size = mask.rio.crs is not None, pixel_size(mask)
+    located, size = mask.rio.crs is not None, find_pixel_size(mask)
     epsg = mask.rio.crs.to_epsg() if located else None
     ProjectionExtension.ext(item, add_if_missing=True).apply(
         epsg=epsg,

@@ -5,19 +5,19 @@ Importing it gives xarray's cubes, datasets and masks the accessor `.kappamask`.
 
 from typing import TYPE_CHECKING, Any
 
-from kappamask.models.errors import missing_extra
+from kappamask.models.errors import make_extra_error
 
 try:
     from kappamask.scenes.accessor import KappaMaskAccessor
     from kappamask.scenes.composite import make_composite
     from kappamask.scenes.mosaic import stack_masks
     from kappamask.scenes.readers.open import find_scenes, open_scene
-    from kappamask.scenes.statistics import class_statistics
+    from kappamask.scenes.statistics import compute_class_statistics
     from kappamask.scenes.writers.masks import read_mask, write_mask
 except ModuleNotFoundError as error:
-    raise missing_extra(error.name, "scenes", user="Reading scenes") from error
+    raise make_extra_error(error.name, "scenes", user="Reading scenes") from error
 
-composite, mask_cube, scan = make_composite, stack_masks, find_scenes
+composite, mask_cube, scan, class_statistics = make_composite, stack_masks, find_scenes, compute_class_statistics
 """Earlier names."""
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KappaMaskAccessor",
-    "class_statistics",
+    "compute_class_statistics",
     "find_scenes",
     "make_composite",
     "open_scene",

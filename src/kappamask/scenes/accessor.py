@@ -9,7 +9,7 @@ from dask.base import tokenize
 from kappamask.models import load_card
 from kappamask.scenes.composite import REACH, make_composite
 from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels
-from kappamask.scenes.statistics import class_statistics
+from kappamask.scenes.statistics import compute_class_statistics
 from kappamask.scenes.xarray_interop import align_mask, as_mask, compute_mask, restore_dims, to_canonical_dims
 
 __all__ = ["KappaMaskAccessor"]
@@ -79,7 +79,7 @@ class KappaMaskAccessor:
     def statistics(
         self, geometry: Any = None, *, crs: Any = None, all_touched: bool = False, mask: Any = None, **options: Any
     ) -> xr.Dataset:
-        """Shares of the classes inside an area, for each date: see `kappamask.scenes.class_statistics`.
+        """Shares of the classes inside an area, for each date: see `kappamask.scenes.compute_class_statistics`.
 
         mask: as for `clear`; left out, the data if they are a mask themselves.
 
@@ -95,7 +95,9 @@ class KappaMaskAccessor:
         found = as_mask(self._data) if mask is None else mask
         codes = self.mask(**options) if found is None else found
         named, own = to_canonical_dims(self._data)
-        return restore_dims(class_statistics(align_mask(codes, named), geometry, crs=crs, all_touched=all_touched), own)
+        return restore_dims(
+            compute_class_statistics(align_mask(codes, named), geometry, crs=crs, all_touched=all_touched), own
+        )
 
     def composite(
         self,

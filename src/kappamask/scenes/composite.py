@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from kappamask.models import CubeError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.models.schemes import class_codes
-from kappamask.scenes.grid import DEGREE, pixel_size
+from kappamask.models.schemes import find_class_codes
+from kappamask.scenes.grid import DEGREE, find_pixel_size
 from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels, list_layers
 from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.xarray_interop import align_mask, compute_mask, restore_dims, select_provenance, to_canonical_dims
@@ -44,7 +44,7 @@ def choose_dates(mask: xr.DataArray, classes: Sequence[str], order: Sequence[int
 
     Returns int16 (2, y, x): number, times. Lazy if the mask is; equal block by block, for blocks overlap by `reach_m`.
     """
-    away, size = class_codes(classes), _pixel_metres(mask)
+    away, size = find_class_codes(classes), _pixel_metres(mask)
     hidden = np.array(sorted({*away, UNDEFINED, MISSING, NODATA_CODE}), np.uint8)
     codes = to_kappamask(mask).transpose("t", "y", "x")
 
@@ -92,7 +92,7 @@ def _distance_metres(cloud: NDArray[np.bool_], size: tuple[float, float], reach:
 
 def _pixel_metres(mask: xr.DataArray) -> tuple[float, float]:
     """Height and width of a pixel."""
-    width, height, unit = pixel_size(mask) or (PIXEL_M, PIXEL_M, "m")
+    width, height, unit = find_pixel_size(mask) or (PIXEL_M, PIXEL_M, "m")
     if unit == "degree":
         return height * DEGREE, width * DEGREE * cos(radians(float(mask["y"].mean())))
     return (height, width) if unit == "m" else (PIXEL_M, PIXEL_M)

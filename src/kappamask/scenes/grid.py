@@ -26,9 +26,9 @@ __all__ = [
     "DEGREE",
     "check_regular",
     "explain_pixel_size",
+    "find_pixel_size",
     "halve_grid",
     "make_cube",
-    "pixel_size",
     "read_grid",
     "read_window",
     "sort_north_up",
@@ -187,7 +187,7 @@ def _is_regular(places: NDArray[np.generic]) -> bool:
     return bool(step != 0 and np.abs(numbers - even).max() <= UNEVEN * abs(step))
 
 
-def pixel_size(array: xr.DataArray) -> tuple[float, float, str] | None:
+def find_pixel_size(array: xr.DataArray) -> tuple[float, float, str] | None:
     """Return width, height and unit of the pixels.
 
     The unit is "m", "degree", or "" without a CRS.
@@ -207,7 +207,7 @@ def pixel_size(array: xr.DataArray) -> tuple[float, float, str] | None:
 
 def explain_pixel_size(cube: xr.DataArray, wanted_m: float) -> str | None:
     """Say how wide the pixels are if they are not `wanted_m` metres, else None."""
-    size = pixel_size(cube)
+    size = find_pixel_size(cube)
     if size is None or (size[2] != "degree" and all(abs(side - wanted_m) <= PIXEL_TOLERANCE_M for side in size[:2])):
         return None
     given = f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS says the unit)'}"

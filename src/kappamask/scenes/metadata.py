@@ -13,7 +13,7 @@ from kappamask.udf.radiometry_metadata import (
     RADIOMETRY_REASON,
     RADIOMETRY_SOURCE,
     Decision,
-    radiometry_from_metadata,
+    read_radiometry,
 )
 
 __all__ = [
@@ -21,7 +21,10 @@ __all__ = [
     "find_baseline_radiometry",
     "name_reason",
     "name_source",
+    "parse_baseline",
+    "parse_product_name",
     "parse_sensing_time",
+    "parse_tile",
     "read_packing_mode",
     "resolve_radiometry",
 ]
@@ -33,6 +36,10 @@ CARRIED = ("radiometry", "collection", "processing_baseline")
 
 _LEVEL = re.compile(r"(?<![A-Z0-9])(?:MSI)?(L1C|L2A)(?![A-Z0-9])")
 _DATE = re.compile(r"(?<!\d)(20\d\d)-?(\d\d)-?(\d\d)(?:[T_ ]?(\d\d):?(\d\d):?(\d\d))?(?!\d)")
+_TILE = re.compile(r"(?<![A-Z0-9])T(\d\d[A-Z]{3})(?![A-Z0-9])")
+_BASELINE = re.compile(r"(?<![A-Z0-9])N(\d\d)(\d\d)(?![A-Z0-9])")
+_PLATFORM = re.compile(r"(?<![A-Z0-9])S(2[A-D])_")
+_ORBIT = re.compile(r"(?<![A-Z0-9])R(\d{3})(?![A-Z0-9])")
 _TIFF_DATE = "%Y:%m:%d %H:%M:%S"
 
 
@@ -170,5 +177,30 @@ def find_baseline_radiometry(baseline: Any) -> str | None:
 
     None where that is not known.
     """
-    found = radiometry_from_metadata({"processing_baseline": baseline}, {})
+    found = read_radiometry({"processing_baseline": baseline}, {})
     return found.mode if found else None
+
+
+def parse_tile(text: str) -> str | None:
+    """Find the MGRS tile in a name, or None ("T32TQM_20210527T102021_B02.jp2": 32TQM)."""
+    found = _TILE.search(text.upper())
+    return found[1] if found else None
+
+
+def parse_baseline(text: str) -> str | None:
+    """Find the processing baseline in a product's name, or None ("S2A_MSIL1C_…_N0511_R065_…": 05.11)."""
+    found = _BASELINE.search(text.upper())
+    return f"{found[1]}.{found[2]}" if found else None
+
+
+def parse_product_name(name: str) -> dict[str, str | int]:
+    """Return `product`, and the `platform`, `tile` and relative `orbit` that its name states.
+
+    S2A_MSIL1C_20210527T102021_N0300_R065_T32TQM_20210527T123456: Sentinel-2A, 32TQM, 65.
+    """
+    upper = name.upper()
+    platform, orbit, place = _PLATFORM.search(upper), _ORBIT.search(upper), parse_tile(name)
+    found: dict[str, str | int] = {"product": name}
+    found |= {"platform": f"Sentinel-{platform[1]}"} if platform else {}
+    found |= {"tile": place} if place else {}
+    return found | ({"orbit": int(orbit[1])} if orbit else {})

@@ -19,17 +19,17 @@ from scipy.sparse import csr_array
 from kappamask.models import SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.hints import option
-from kappamask.scenes.grid import DEGREE, pixel_size, read_grid, read_window, to_rasterio_crs
+from kappamask.scenes.grid import DEGREE, find_pixel_size, read_grid, read_window, to_rasterio_crs
 from kappamask.scenes.readers.raster import NODATA_DN
-from kappamask.udf.resampling import Kernel, kernel_weights
+from kappamask.udf.resampling import Kernel, compute_kernel_weights
 
 __all__ = [
     "KERNELS",
     "apply_weights",
+    "compute_line_weights",
     "halve_cube",
     "halve_pixels",
     "is_aligned",
-    "line_weights",
     "resample_aligned",
     "resample_window",
 ]
@@ -73,7 +73,7 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
     A pixel is without data where one of the four is. Pixels in degrees are of the size that their mean side is nearest
     to; `pixel_m` tells the side of others. Raises SceneError for pixels of other or of unknown size.
     """
-    size = pixel_size(cube) if pixel_m is None else (pixel_m, pixel_m, "m")
+    size = find_pixel_size(cube) if pixel_m is None else (pixel_m, pixel_m, "m")
     if size is not None and size[2] == "degree":
         size = _mean_metres(size, float(cube["y"].mean()), metres) or size
     if _has_size(size, metres):
@@ -171,7 +171,7 @@ def resample_aligned(
     ratio = round(source.transform.a / target.transform.a)
     lengths = (source.height, source.width)
     (rows, down), (columns, across) = (
-        line_weights(part.start + round(begin), part.stop - part.start, ratio, length, kernel)
+        compute_line_weights(part.start + round(begin), part.stop - part.start, ratio, length, kernel)
         for part, begin, length in zip(wanted, _find_begin(source, target), lengths, strict=True)
     )
     return apply_weights(read(rows, columns), down, across, nodata)
@@ -184,9 +184,9 @@ def _find_begin(source: GeoBox, target: GeoBox) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=256)
-def line_weights(first: int, count: int, ratio: int, length: int, kernel: str) -> Lines:
-    """See `kernel_weights`; kept, for all bands of a size are made of the same lines."""
-    lines, weights = kernel_weights(first, count, ratio, length, KERNELS[kernel])
+def compute_line_weights(first: int, count: int, ratio: int, length: int, kernel: str) -> Lines:
+    """See `compute_kernel_weights`; kept, for all bands of a size are made of the same lines."""
+    lines, weights = compute_kernel_weights(first, count, ratio, length, KERNELS[kernel])
     return lines, csr_array(weights.astype(np.float32))
 
 

@@ -16,9 +16,9 @@ from kappamask.scenes.xarray_interop import require_mask, restore_dims, select_p
 from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
 __all__ = [
-    "class_percentages",
-    "class_pixels",
-    "class_statistics",
+    "compute_class_percentages",
+    "compute_class_statistics",
+    "count_class_pixels",
     "has_bits",
     "to_classes",
 ]
@@ -32,7 +32,7 @@ NOTES = {
 }
 
 
-def class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
+def count_class_pixels(mask: xr.DataArray) -> tuple[dict[ClassValue, int], int]:
     """Count the pixels of each class of a mask, and those outside the area.
 
     The mask holds integers, in any dims, numpy or dask; 255 is outside the area.
@@ -66,7 +66,7 @@ def has_bits(mask: xr.DataArray) -> bool:
     return "flag_masks" in mask.attrs
 
 
-def class_statistics(
+def compute_class_statistics(
     mask: xr.DataArray, geometry: Any = None, *, crs: Any = None, all_touched: bool = False
 ) -> xr.Dataset:
     """Compute the class shares of a mask in an area.
@@ -85,7 +85,7 @@ def class_statistics(
 
     Example, with a mask as `read_mask` gives it:
         >>> field = {"type": "Polygon", "coordinates": [[[27.0, 58.63], [27.01, 58.63], [27.0, 58.64], [27.0, 58.63]]]}
-        >>> found = class_statistics(mask, field)
+        >>> found = compute_class_statistics(mask, field)
         >>> round(float(found.share.sel({"class": "clear"})), 2), int(found.pixels)
         (0.26, 351)
     """
@@ -135,15 +135,17 @@ def _count_classes(mask: xr.DataArray, geometry: Any, crs: Any, all_touched: boo
     return xr.concat(counts, xr.Variable("class", list(CLASSES))).transpose(..., "class")
 
 
-def class_percentages(mask: xr.DataArray, counted: Mapping[ClassValue, int] | None = None) -> dict[ClassValue, float]:
+def compute_class_percentages(
+    mask: xr.DataArray, counted: Mapping[ClassValue, int] | None = None
+) -> dict[ClassValue, float]:
     """Return the percentage of each class that occurs in a mask (y, x).
 
     It is of the pixels with data; of all pixels in the area where the class means that there are none.
-    counted: what `class_pixels` gives, if it is known. Raises SceneError if a pixel has a code that the legend does
-    not name.
+    counted: what `count_class_pixels` gives, if it is known. Raises SceneError if a pixel has a code that the legend
+    does not name.
     """
     mask = to_classes(mask)
-    counted = counted or class_pixels(mask)[0]
+    counted = counted or count_class_pixels(mask)[0]
     codes = map_codes(mask)
     empty = {one for one in counted if codes[one.value] in (UNDEFINED, MISSING)}
     area = sum(counted.values())

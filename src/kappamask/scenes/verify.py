@@ -15,7 +15,7 @@ from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.grid import read_grid, to_rasterio_crs
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.readers.raster import open_local_raster
 
 __all__ = ["Bounds", "missing_within_swath", "verify_cover", "verify_mask"]
 
@@ -37,7 +37,7 @@ def missing_within_swath(path: Path) -> float:
     with data has no data for another reason, such as a file that a back-end could not read. Every `n`th pixel of large
     files is asked. A file without any data gives 0, because nothing is known of its swath.
     """
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         step = max(1, -(-max(dataset.shape) // MAX_SIDE))
         shape = tuple(max(1, side // step) for side in dataset.shape)
         codes = dataset.read(1, out_shape=shape, resampling=Resampling.nearest)
@@ -69,7 +69,7 @@ def verify_mask(
     Raises SceneError if it is not uint8, holds other codes than `codes` and nodata, lies in another `crs` (such as
     "EPSG:32631"), or if its pixels are not `pixel` metres wide on a grid of whole pixels, as Sentinel-2's are.
     """
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         grid, kinds = read_grid(dataset), set(dataset.dtypes)
         empty, wrong = 0, kinds != {"uint8"}
         for _, window in dataset.block_windows(1) if not wrong else ():

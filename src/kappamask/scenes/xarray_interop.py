@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError
-from kappamask.scenes.band_names import are_numbered, band_name, band_names
+from kappamask.models.band_names import are_numbered, find_band, find_bands
 from kappamask.scenes.readers.netcdf import AXES, BAND_DIMS, to_cube
 from kappamask.udf import cloud_mask
 
@@ -136,7 +136,7 @@ def _assign_labels(cube: xr.DataArray) -> xr.DataArray:
     described = cube.attrs.get("long_name")
     labels = [str(label) for label in cube["bands"].values] if "bands" in cube.coords and cube["bands"].ndim else []
     if isinstance(described, tuple | list) and len(described) == cube.sizes.get("bands"):
-        labels = labels if any(band_names(labels)) else [str(text) for text in described]
+        labels = labels if any(find_bands(labels)) else [str(text) for text in described]
     return cube.assign_coords(bands=labels) if labels else cube
 
 
@@ -152,7 +152,7 @@ def _to_cube(dataset: xr.Dataset, bands: Any = None) -> xr.DataArray:
 
 
 def _bands_of_descriptions(dataset: xr.Dataset) -> list[str | None]:
-    return [band_name(str(variable.attrs.get("long_name", ""))) for variable in dataset.data_vars.values()]
+    return [find_band(str(variable.attrs.get("long_name", ""))) for variable in dataset.data_vars.values()]
 
 
 def _has_bands(dataset: xr.Dataset) -> bool:
@@ -161,4 +161,4 @@ def _has_bands(dataset: xr.Dataset) -> bool:
 
 def _find_band_label(variable: xr.DataArray) -> str | None:
     described = str(variable.attrs.get("long_name", ""))
-    return band_name(str(variable.name)) or band_name(described)
+    return find_band(str(variable.name)) or find_band(described)

@@ -15,8 +15,8 @@ from kappamask.models import JobError
 from kappamask.models.errors import require_extra
 from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
-from kappamask.openeo_process.jobs.record import find_arguments, udf_context
-from kappamask.workflows.batch_results import output_folder
+from kappamask.openeo_process.jobs.record import find_arguments, make_udf_context
+from kappamask.workflows.batch_results import find_output_folder
 from kappamask.workflows.progress import BatchProgress, Notify, ignore_message
 
 if TYPE_CHECKING:
@@ -143,14 +143,14 @@ def move_results(
     if old:
         day = datetime.fromtimestamp(old[0].changed, tz=UTC).date()
         notify(
-            f"the same was submitted before, last changed on {day}, for {output_folder(old[0])}: its masks come to "
-            f"{output_folder(wanted[0])} as well, and nothing is paid again"
+            f"the same was submitted before, last changed on {day}, for {find_output_folder(old[0])}: its masks come "
+            f"to {find_output_folder(wanted[0])} as well, and nothing is paid again"
         )
     return after
 
 
 def _move_result(journal: "Journal", record: "JobRecord", wanted: "JobRecord") -> "JobRecord":
-    if record.folder == wanted.folder or output_folder(record) == output_folder(wanted):
+    if record.folder == wanted.folder or find_output_folder(record) == find_output_folder(wanted):
         return record
     with journal.hold(record.fingerprint) as own:
         if own is None:
@@ -213,12 +213,12 @@ def make_driver(journal: "Journal", backend: str, at_once: int, report: Any, all
 
 def _check_file(record: "JobRecord", path: Path, asset: "Asset", allow_partial: bool = False) -> None:
     """Check that a raster is a mask on the job's grid; other files pass."""
-    from kappamask.openeo_process.results import is_geotiff, names_geotiff
+    from kappamask.openeo_process.results import is_geotiff, is_geotiff_name
     from kappamask.scenes.verify import OWN_CODES, verify_cover, verify_mask
 
-    graph, name = json.loads(record.graph), udf_context(record).get("scheme", KAPPAMASK)
+    graph, name = json.loads(record.graph), make_udf_context(record).get("scheme", KAPPAMASK)
     area: dict[str, Any] = next((one["extent"] for one in find_arguments(graph, "filter_bbox")), {})
-    if not (names_geotiff(asset.name) or is_geotiff(path)):
+    if not (is_geotiff_name(asset.name) or is_geotiff(path)):
         return
     found = verify_mask(
         path, crs=area.get("crs"), codes=OWN_CODES if is_kappamask(name) else find_scheme(name).classes_by_code

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kappamask.models import JobError, ModelCard, load_card
 from kappamask.models.hints import option
 from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
-from kappamask.openeo_process.jobs.record import JobRecord, State, find_arguments, udf_context
+from kappamask.openeo_process.jobs.record import JobRecord, State, find_arguments, make_udf_context
 from kappamask.workflows.progress import BatchProgress
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ __all__ = [
     "check_holes",
     "collect_results",
     "describe_classes",
+    "find_output_folder",
     "list_dates",
     "list_rows",
     "measure_holes",
-    "output_folder",
 ]
 
 JOB_FILES = "job_files"
@@ -169,13 +169,13 @@ def _group_by_target(records: "Iterable[JobRecord]") -> "tuple[dict[Path, list[P
     made_by: dict[Path, JobRecord] = {}
     for record in records:
         for path, date in _list_masks(record):
-            target = output_folder(record) / f"mask_{date}_{record.name.split('_')[0]}.tif"
+            target = find_output_folder(record) / f"mask_{date}_{record.name.split('_')[0]}.tif"
             by_target[target].append(path)
             made_by[target] = record
     return by_target, made_by
 
 
-def output_folder(record: "JobRecord") -> Path:
+def find_output_folder(record: "JobRecord") -> Path:
     """Return the folder that the masks of a job's batch go to."""
     parent = Path(record.folder).parent
     return parent.parent if parent.name == JOB_FILES else parent
@@ -204,7 +204,7 @@ def _write_collection(masks: list[Path], records: "list[JobRecord]") -> list[Pat
         "batch": record.batch,
         "job_options": json.loads(redact_urls(record.options)),
         "udf_sha256": hashlib.sha256(code.encode()).hexdigest(),
-        "context": udf_context(record),
+        "context": make_udf_context(record),
         "jobs": [{"part": one.name, "job": one.job, "costs": one.costs} for one in records],
         "costs": sum(known) if known else None,
     }
@@ -213,16 +213,16 @@ def _write_collection(masks: list[Path], records: "list[JobRecord]") -> list[Pat
 
 def describe_classes(card: ModelCard, scheme: str = KAPPAMASK) -> str:
     """Describe network and class scheme as JSON, which the records of jobs keep."""
-    from kappamask.udf.schemes import flag_attributes, scheme_attributes
+    from kappamask.udf.schemes import make_flag_attributes, make_scheme_attributes
 
-    classes = flag_attributes(card) if is_kappamask(scheme) else scheme_attributes(find_scheme(scheme))
+    classes = make_flag_attributes(card) if is_kappamask(scheme) else make_scheme_attributes(find_scheme(scheme))
     made_by = {"model_id": card.id, "model_sha256": card.sha256}
     return json.dumps({**classes, **made_by}, default=lambda values: values.tolist())
 
 
 def _mask_attributes(record: "JobRecord") -> dict[str, Any]:
     """Return the attributes of a mask: classes, network, back-end and job."""
-    context = udf_context(record)
+    context = make_udf_context(record)
     kept = record.attributes or describe_classes(
         load_card(context.get("model", "compact")), context.get("scheme", KAPPAMASK)
     )

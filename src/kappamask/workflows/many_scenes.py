@@ -85,9 +85,9 @@ def plan_mask(scene: str, output: Path, options: SceneOptions, *, overwrite: boo
 
 
 def _describe_radiometry(attributes: Any, encoding: Any, options: SceneOptions) -> dict[str, str | None]:
-    from kappamask.udf.radiometry import decide_radiometry, radiometry_from_metadata
+    from kappamask.udf.radiometry import decide_radiometry, read_radiometry
 
-    if options.radiometry == "auto" and radiometry_from_metadata(attributes, encoding) is None:
+    if options.radiometry == "auto" and read_radiometry(attributes, encoding) is None:
         return {"radiometry": None, "radiometry_reason": "the pixels will tell"}
     decision = decide_radiometry(options.radiometry, attributes, encoding, [])
     return {"radiometry": decision.mode, "radiometry_reason": decision.reason}

@@ -16,8 +16,8 @@ from kappamask.workflows.scene_options import EXTRAS, SceneOptions, is_finished,
 if TYPE_CHECKING:
     import xarray as xr
 
+    from kappamask.scenes.writers.masks import SpooledMask
     from kappamask.scenes.writers.quicklook import Preview
-    from kappamask.scenes.writers.spool import SpooledMask
     from kappamask.udf.stream import Stream
 
 __all__ = [
@@ -43,9 +43,9 @@ def require_date_for_stac(wanted: Sequence[str], output: Path, cube: "xr.DataArr
     """Raise SceneError if a STAC item is wanted and the scene has no date."""
     if "stac" in wanted:
         with require_extra("scenes"):
-            from kappamask.reports.provenance import sensing_time
+            from kappamask.reports.provenance import find_sensing_time
 
-        sensing_time(output.name, cube.attrs)
+        find_sensing_time(output.name, cube.attrs)
 
 
 def _missing_extras(output: Path, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -177,8 +177,7 @@ def _write_all(
     from kappamask.scenes import write_mask
     from kappamask.scenes.grid import explain_pixel_size
     from kappamask.scenes.readers.raster import GDAL_ERRORS
-    from kappamask.scenes.writers.masks import check_mask
-    from kappamask.scenes.writers.spool import spool_to_disk
+    from kappamask.scenes.writers.masks import check_mask, spool_to_disk
 
     os.environ["GDAL_NUM_THREADS"] = str(options.threads)  # of decoders, in whatever thread they are called
     cube = open_cube(scene, options)
@@ -240,9 +239,12 @@ def _count_classes(mask: "xr.DataArray") -> dict[str, dict[str, float]]:
 
     Of bits, those of KappaMask's classes.
     """
-    from kappamask.scenes.statistics import class_percentages, class_pixels
+    from kappamask.scenes.statistics import compute_class_percentages, count_class_pixels
 
-    counts, _ = class_pixels(mask)
+    counts, _ = count_class_pixels(mask)
     area = max(sum(counts.values()), 1)
     shares = {one.name: pixels / area for one, pixels in counts.items()}
-    return {"classes": shares, "percent_of_valid": {one.name: x for one, x in class_percentages(mask, counts).items()}}
+    return {
+        "classes": shares,
+        "percent_of_valid": {one.name: x for one, x in compute_class_percentages(mask, counts).items()},
+    }

@@ -24,12 +24,12 @@ __all__ = [
     "dask_progress",
     "dask_progress_bar",
     "ignore_message",
-    "job_table",
     "no_progress",
     "print_line",
     "print_warning",
     "progress_bar",
     "render_jobs",
+    "show_job_table",
 ]
 
 Progress = Callable[[int, int], None]
@@ -145,7 +145,7 @@ class _Lines:
 
 
 @contextmanager
-def job_table(parts: Iterable["JobRecord"]) -> Iterator[Callable[["JobRecord"], None]]:
+def show_job_table(parts: Iterable["JobRecord"]) -> Iterator[Callable[["JobRecord"], None]]:
     """Yield a callback that shows a job's new state; Ctrl-C prints how to go on."""
     try:
         if not _has_terminal():
@@ -220,5 +220,5 @@ def _format_duration(part: "JobRecord") -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-BATCH_PROGRESS = BatchProgress(print_line, job_table)
+BATCH_PROGRESS = BatchProgress(print_line, show_job_table)
 """Of batches: messages as lines, jobs as a table or lines."""

@@ -20,7 +20,7 @@ from kappamask.reports import (
     write_style,
     write_table,
 )
-from kappamask.reports.provenance import sensing_time
+from kappamask.reports.provenance import find_sensing_time
 from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.readers.open import read_scl
 from kappamask.workflows.progress import dask_progress_bar, print_line, progress_bar
@@ -67,7 +67,7 @@ def report_mask(
 def _lacking_time(mask: Path, scene: xr.DataArray | None) -> str | None:
     """Explain why no STAC item can be made, which must have a date; else None."""
     try:
-        sensing_time(mask.name, {**(scene.attrs if scene is not None else {}), **read_mask(mask).attrs})
+        find_sensing_time(mask.name, {**(scene.attrs if scene is not None else {}), **read_mask(mask).attrs})
     except SceneError as error:
         return f"No STAC item is written, all else is: {error}"
     return None

@@ -77,7 +77,7 @@ class SceneOptions(MaskOptions):
 
     def make_record(self, scene: str) -> str:
         """Describe, as JSON, how a mask of `scene` is made; equal records mean equal masks."""
-        from kappamask.models import card_digest, load_card
+        from kappamask.models import compute_card_digest, load_card
         from kappamask.udf.inference import check_device
 
         options = {key: value for key, value in asdict(self).items() if key not in NO_PIXEL}
@@ -89,7 +89,7 @@ class SceneOptions(MaskOptions):
         card = load_card(self.model)
         made_with = {
             "model": card.sha256,
-            "card": card_digest(card),
+            "card": compute_card_digest(card),
             "version": version("kappamask-openeo"),
             "scene": scene_fingerprint(scene),
         }
@@ -191,12 +191,12 @@ def is_finished(scene: str, files: list[Path], record: str, *, verify_pixels: bo
 
 def _can_be_decoded(path: Path) -> bool:
     from kappamask.scenes.readers.netcdf import open_dates
-    from kappamask.scenes.readers.raster import local_raster
+    from kappamask.scenes.readers.raster import open_local_raster
 
     if path.suffix.lower() not in GEOTIFF:
         open_dates(path).max().compute()  # of scores, too
         return True
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         for _, window in dataset.block_windows(1):
             dataset.read(window=window)
     return True

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from openeo_driver.errors import ProcessParameterInvalidException
 
-from kappamask.backend.errors import api_error
+from kappamask.backend.errors import make_api_error
 from kappamask.backend.processes.pixel_math import (
     ARRAYS,
     DECISIVE,
@@ -197,7 +197,9 @@ class _Evaluation:
         labels = [str(label) for label in data[dimension].values]
         label, index = arguments.get("label"), arguments.get("index")
         if label is not None and index is not None:
-            raise api_error("ArrayElementParameterConflict", "array_element got label and index; give one of them.")
+            raise make_api_error(
+                "ArrayElementParameterConflict", "array_element got label and index; give one of them."
+            )
         position = labels.index(str(label)) if str(label) in labels else index
         if position is None or not 0 <= position < len(labels):
             wanted = label if label is not None else index

@@ -1,24 +1,25 @@
 """Check the arguments of openEO processes in dry run and validation, before pixels are read."""
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
+from openeo_driver.errors import ProcessParameterInvalidException
 from openeo_driver.processes import ProcessArgs
 from openeo_driver.ProcessGraphDeserializer import process_registry_2xx
 from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.cube import SceneCube
-from kappamask.backend.errors import api_error
+from kappamask.backend.errors import make_api_error
 from kappamask.backend.processes.callbacks import Callback
 from kappamask.backend.processes.dimensions import check_new_dimension, check_target
 from kappamask.backend.processes.neighborhood import Neighborhood, check_kernel
 from kappamask.backend.processes.pixel_math import check_target_band
 from kappamask.backend.processes.temporal import check_period
-from kappamask.backend.processes.times import read_period
 from kappamask.backend.processes.udf import UdfNode
 from kappamask.backend.stac import check_source
 
-__all__ = ["CHECKED"]
+__all__ = ["CHECKED", "read_period"]
 
 Function = Callable[[ProcessArgs, EvalEnv], Any]
 
@@ -137,7 +138,7 @@ def _drop_dimension(args: ProcessArgs, env: EvalEnv) -> Any:
 def _check_dimension(process: str, cube: Any, name: str) -> None:
     have = cube.get_dimension_names()
     if name not in have:
-        raise api_error("DimensionNotAvailable", f"{process}: no dimension {name}; there are {', '.join(have)}.")
+        raise make_api_error("DimensionNotAvailable", f"{process}: no dimension {name}; there are {', '.join(have)}.")
 
 
 def _check_ndvi(args: ProcessArgs, env: EvalEnv) -> Any:
@@ -156,3 +157,33 @@ CHECKED: dict[str, Function] = {
     "add_dimension": _add_dimension, "dimension_labels": _dimension_labels,
 }  # fmt: skip
 """openEO process -> the function that checks its arguments and then calls openeo-driver's."""
+
+
+def read_period(args: ProcessArgs, name: str) -> ProcessArgs:
+    """Return the arguments with the period `name` in dates or times of UTC.
+
+    openeo-driver reads no other zone and no fraction of a second, with which JavaScript writes times; here whole
+    seconds count. Raises openEO's ProcessParameterInvalid (400) for a bound that is neither.
+    """
+    period = args.get(name)
+    if not isinstance(period, list | tuple):
+        return args
+    bounds = [_read_bound(bound, name, args.process_id) for bound in period]
+    return ProcessArgs({**args, name: bounds}, process_id=args.process_id)
+
+
+def _read_bound(bound: Any, name: str, process: str) -> str | None:
+    if bound is None:
+        return None
+    try:
+        text = str(bound).strip()
+        if len(text) <= len("2018-02-02"):
+            return date.fromisoformat(text).isoformat()
+        time = datetime.fromisoformat(text)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
+        raise ProcessParameterInvalidException(
+            parameter=name, process=process,
+            reason=f"{bound!r} is neither a date, such as 2018-02-02, nor a time, such as 2018-02-02T10:50:00Z",
+        ) from None  # fmt: skip

@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 from openeo_driver.errors import OpenEOApiException
 
-from kappamask.backend.errors import api_error, invalid_parameter
+from kappamask.backend.errors import make_api_error, make_parameter_error
 from kappamask.backend.processes.callbacks import Callback
 from kappamask.backend.processes.temporal import parse_date
 
@@ -50,10 +50,10 @@ CONDITIONS: dict[str, tuple[tuple[str, str], Callable[[Any, Any], bool]]] = {
 def check_new_dimension(have: list[str], name: str, label: Any, kind: str) -> None:
     """Raise the openEO errors DimensionExists or ProcessParameterInvalid if the dimension cannot be added."""
     if name in have:
-        raise api_error("DimensionExists", f"The cube already has a dimension {name}; it has {', '.join(have)}.")
+        raise make_api_error("DimensionExists", f"The cube already has a dimension {name}; it has {', '.join(have)}.")
     if ADDABLE.get(name) != kind:
         offered = " and ".join(f"{dim} of type {dim_kind}" for dim, dim_kind in ADDABLE.items())
-        raise invalid_parameter(
+        raise make_parameter_error(
             "add_dimension", "name", f"{name!r} of type {kind!r} cannot be added; on offer are {offered}"
         )
     if name == "t":
@@ -82,9 +82,9 @@ def list_labels(cube: xr.DataArray, dimension: str) -> list[Any]:
 def check_target(dimension: str, target: str | None) -> None:
     """Raise the openEO errors of `apply_dimension` for dimensions that are not implemented."""
     if dimension not in ADDABLE:
-        raise api_error("FeatureUnsupported", f"apply_dimension: {dimension} is not on offer; t and bands are.")
+        raise make_api_error("FeatureUnsupported", f"apply_dimension: {dimension} is not on offer; t and bands are.")
     if target not in (None, dimension):
-        raise api_error(
+        raise make_api_error(
             "FeatureUnsupported",
             f"apply_dimension: the target_dimension {target} is not on offer; leave it out, and the result stays in "
             f"{dimension}.",
@@ -114,7 +114,7 @@ def apply_along(cube: xr.DataArray, callback: Callback, dimension: str) -> xr.Da
 def drop_dimension(cube: xr.DataArray, name: str) -> xr.DataArray:
     """Drop a dimension; openEO's DimensionLabelCountMismatch if it has more labels than one."""
     if cube.sizes[name] != 1:
-        raise api_error(
+        raise make_api_error(
             "DimensionLabelCountMismatch",
             f"The dimension {name} has {cube.sizes[name]} labels and only one of 1 can be dropped; use "
             "reduce_dimension or a filter first.",
@@ -127,14 +127,16 @@ def filter_bands(cube: xr.DataArray, bands: list[str]) -> xr.DataArray:
     have = [str(b) for b in cube.bands.values]
     missing = [band for band in bands if band not in have]
     if missing:
-        raise invalid_parameter("filter_bands", "bands", f"no band {', '.join(missing)}; there are {', '.join(have)}")
+        raise make_parameter_error(
+            "filter_bands", "bands", f"no band {', '.join(missing)}; there are {', '.join(have)}"
+        )
     return cube.sel(bands=bands)
 
 
 def rename_bands(cube: xr.DataArray, dimension: str, target: list[Any], source: list[Any] | None) -> xr.DataArray:
     """Rename all bands, or those in `source`; openEO's ProcessParameterInvalid for other dimensions or wrong labels."""
     if dimension != "bands" or "bands" not in cube.dims:
-        raise invalid_parameter(
+        raise make_parameter_error(
             "rename_labels", "dimension", f"{dimension} cannot be renamed; bands can, if the cube has any"
         )
     have, new = [str(band) for band in cube.bands.values], [str(label) for label in target]
@@ -143,7 +145,7 @@ def rename_bands(cube: xr.DataArray, dimension: str, target: list[Any], source: 
         new = [names.get(band, band) for band in have]
     if len(new) != len(have) or len(set(new)) != len(new):
         reason = f"{target} does not give {len(have)} distinct labels to {', '.join(have)}"
-        raise invalid_parameter("rename_labels", "target", reason)
+        raise make_parameter_error("rename_labels", "target", reason)
     return cube.assign_coords(bands=new)
 
 
@@ -153,13 +155,13 @@ def filter_labels(cube: xr.DataArray, condition: dict[str, Any], dimension: str)
     Raises openEO's ProcessParameterInvalid for another dimension, or if no date is left.
     """
     if dimension != "t":
-        raise invalid_parameter(
+        raise make_parameter_error(
             "filter_labels", "dimension", f"labels of {dimension!r} cannot be filtered, those of 't' can"
         )
     labels = list_labels(cube, "t")
     keep = np.flatnonzero(select_labels(labels, condition))
     if not keep.size:
-        raise invalid_parameter("filter_labels", "condition", f"no date fulfils it; there are {', '.join(labels)}")
+        raise make_parameter_error("filter_labels", "condition", f"no date fulfils it; there are {', '.join(labels)}")
     return cube.isel(t=keep)
 
 
@@ -185,4 +187,4 @@ def _evaluate_condition(argument: Any, graph: dict[str, Any], label: str) -> Any
 
 
 def _condition_error(reason: str) -> OpenEOApiException:
-    return invalid_parameter("filter_labels", "condition", reason)
+    return make_parameter_error("filter_labels", "condition", reason)

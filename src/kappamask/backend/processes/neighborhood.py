@@ -15,7 +15,7 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.chunks import MINIMUM_SIZE
 from kappamask.backend.engines import Run
-from kappamask.backend.errors import api_error, invalid_parameter
+from kappamask.backend.errors import make_api_error, make_parameter_error
 from kappamask.backend.processes.pixel_math import decode_nodata
 from kappamask.backend.processes.udf import UdfNode
 
@@ -110,7 +110,7 @@ def _per_date(entry: dict[str, Any] | None) -> bool:
 
 
 def _make_error(parameter: str, reason: str) -> OpenEOApiException:
-    return invalid_parameter("apply_neighborhood", parameter, reason)
+    return make_parameter_error("apply_neighborhood", parameter, reason)
 
 
 def check_kernel(kernel: Any, border: Any) -> np.ndarray[Any, Any]:
@@ -121,18 +121,18 @@ def check_kernel(kernel: Any, border: Any) -> np.ndarray[Any, Any]:
     try:
         weights = np.asarray(kernel, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise invalid_parameter(
+        raise make_parameter_error(
             "apply_kernel", "kernel", "the rows must be lists of numbers, all of one length"
         ) from error
     if weights.ndim != 2 or not weights.size:
-        raise invalid_parameter("apply_kernel", "kernel", f"it has {weights.ndim} dimensions; give a list of rows")
+        raise make_parameter_error("apply_kernel", "kernel", f"it has {weights.ndim} dimensions; give a list of rows")
     if not all(length % 2 for length in weights.shape):
-        raise api_error(
+        raise make_api_error(
             "KernelDimensionsUneven",
             f"The kernel has {weights.shape[0]} rows and {weights.shape[1]} columns; both numbers must be odd.",
         )
     if border not in BORDERS and (isinstance(border, bool) or not isinstance(border, int | float)):
-        raise invalid_parameter(
+        raise make_parameter_error(
             "apply_kernel", "border", f"{border!r} is neither a number nor one of {', '.join(BORDERS)}"
         )
     return weights
@@ -149,7 +149,7 @@ def convolve(cube: xr.DataArray, kernel: Any, factor: float, border: Any, replac
     rows, columns = cube.sizes["y"], cube.sizes["x"]
     around = [(length // 2, length // 2) for length in weights.shape]
     if border in BORDERS and any(width >= side for (width, _), side in zip(around, (rows, columns), strict=True)):
-        raise invalid_parameter(
+        raise make_parameter_error(
             "apply_kernel", "border", f"{border} needs more pixels than the cube's {rows} rows and {columns} columns"
         )
     pixels = np.where(np.isfinite(cube.values), cube.values, replace_invalid)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from kappamask.backend.errors import api_error, invalid_parameter
+from kappamask.backend.errors import make_api_error, make_parameter_error
 from kappamask.backend.processes.pixel_math import decode_nodata
 from kappamask.backend.processes.spatial import align, find_covered, is_inside
 
@@ -27,7 +27,7 @@ def hide_masked(cube: xr.DataArray, mask: xr.DataArray, replacement: float | Non
     A mask of one band holds for all bands. Raises the openEO error DimensionMismatch if only the mask has dates.
     """
     if "t" in mask.dims and "t" not in cube.dims:
-        raise api_error(
+        raise make_api_error(
             "DimensionMismatch",
             "mask: the mask has a dimension t and the data has none; reduce the mask along t first.",
         )
@@ -66,13 +66,13 @@ def merge(first: xr.DataArray, second: xr.DataArray, resolver: Resolver | None) 
     one, other = decode_nodata(first), decode_nodata(second)
     reached = find_covered(other, one)
     if not bool(reached.any()):
-        raise invalid_parameter("merge_cubes", "cube2", "the cubes share no pixel; load both for the same area")
+        raise make_parameter_error("merge_cubes", "cube2", "the cubes share no pixel; load both for the same area")
     one, other = _share_dimensions(one, align(other, one))
     common = {dim: _common_labels(one, other, dim) for dim in LABELLED if dim in one.dims}
     overlap = all(common.values())
     if overlap and resolver is None:
         shared = "; ".join(f"{dim}: {', '.join(map(str, labels))}" for dim, labels in common.items())
-        raise api_error(
+        raise make_api_error(
             "OverlapResolverMissing",
             f"merge_cubes: both cubes have values for {shared}. Give an overlap_resolver, such as max, or rename the "
             "bands first.",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from kappamask.backend.errors import api_error, invalid_parameter
+from kappamask.backend.errors import make_api_error, make_parameter_error
 from kappamask.models.band_names import COMMON_NAMES
 
 __all__ = [
@@ -39,7 +39,7 @@ ROUNDING = 1e-4
 
 def _clip_values(x: Values, low: Values, high: Values) -> Values:
     if not isinstance(low, xr.DataArray) and not isinstance(high, xr.DataArray) and low > high:
-        raise api_error("ProcessParameterInvalid", f"clip got min {low} and max {high}; min must not exceed max.")
+        raise make_api_error("ProcessParameterInvalid", f"clip got min {low} and max {high}; min must not exceed max.")
     bounds: Any = (low, high)  # xarray takes arrays, which its annotations do not say
     return x.clip(*bounds) if isinstance(x, xr.DataArray) else min(max(x, low), high)
 
@@ -147,11 +147,11 @@ class ScaleRange:
         """Check a node's arguments; errors are openEO's ProcessParameterInvalid of the process `parent`."""
         missing = [name for name in ("inputMin", "inputMax") if name not in arguments]
         if missing:
-            raise invalid_parameter(parent, "process", f"linear_scale_range lacks {', '.join(missing)}")
+            raise make_parameter_error(parent, "process", f"linear_scale_range lacks {', '.join(missing)}")
         given = {"outputMin": 0.0, "outputMax": 1.0, **arguments}
         limits = [given[name] for name in ("inputMin", "inputMax", "outputMin", "outputMax")]
         if not all(isinstance(v, (int, float)) for v in limits) or limits[0] >= limits[1]:
-            raise invalid_parameter(
+            raise make_parameter_error(
                 parent, "process", f"linear_scale_range got {limits}; it needs numbers with inputMin below inputMax"
             )
         return cls(*limits)
@@ -187,7 +187,7 @@ def compute_ndvi(cube: xr.DataArray, nir: str, red: str, target_band: str | None
     Raises the openEO errors DimensionAmbiguous, NirBandAmbiguous, RedBandAmbiguous and BandExists.
     """
     if "bands" not in cube.dims:
-        raise api_error("DimensionAmbiguous", "ndvi needs a cube with a dimension of bands; this one has none.")
+        raise make_api_error("DimensionAmbiguous", "ndvi needs a cube with a dimension of bands; this one has none.")
     numbers = decode_nodata(cube)
     names = [str(band) for band in cube.bands.values]
     check_target_band(names, target_band)
@@ -203,7 +203,7 @@ def compute_ndvi(cube: xr.DataArray, nir: str, red: str, target_band: str | None
 def check_target_band(names: list[str], target_band: str | None) -> None:
     """Raise the openEO error BandExists if the band that is to be added is there."""
     if target_band in names:
-        raise api_error("BandExists", f"The cube already has a band {target_band}; choose another target_band.")
+        raise make_api_error("BandExists", f"The cube already has a band {target_band}; choose another target_band.")
 
 
 def _find_band(names: list[str], wanted: str, code: str) -> int:
@@ -212,4 +212,4 @@ def _find_band(names: list[str], wanted: str, code: str) -> int:
         return names.index(wanted)
     if COMMON_NAMES.get(wanted) in names:
         return names.index(COMMON_NAMES[wanted])
-    raise api_error(code, f"No band is named {wanted}, by name or common name; there are {', '.join(names)}.")
+    raise make_api_error(code, f"No band is named {wanted}, by name or common name; there are {', '.join(names)}.")

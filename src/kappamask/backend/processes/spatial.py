@@ -15,7 +15,7 @@ from pyproj import Transformer
 from rasterio.enums import Resampling
 from rasterio.features import geometry_mask
 
-from kappamask.backend.errors import invalid_parameter
+from kappamask.backend.errors import make_parameter_error
 from kappamask.backend.grid import Bounds
 
 __all__ = ["METHODS", "align", "find_covered", "find_method", "is_inside", "match_grid", "resample"]
@@ -34,7 +34,7 @@ SNAP_TOLERANCE_PX = 1e-4
 def find_method(process: str, name: str) -> Resampling:
     """Find a method by its openEO name; openEO's ProcessParameterInvalid for an unknown one."""
     if name not in METHODS:
-        raise invalid_parameter(process, "method", f"{name!r} is not supported; there are {', '.join(METHODS)}")
+        raise make_parameter_error(process, "method", f"{name!r} is not supported; there are {', '.join(METHODS)}")
     return METHODS[name]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from kappamask.backend.errors import api_error, invalid_parameter
+from kappamask.backend.errors import make_api_error, make_parameter_error
 
 __all__ = ["PERIODS", "aggregate_intervals", "check_period", "filter_dates", "list_periods", "parse_date"]
 
@@ -56,7 +56,7 @@ def filter_dates(cube: xr.DataArray, start: str | None, end: str | None) -> xr.D
     keep = np.flatnonzero((t >= first) & (t < after))
     if not keep.size:
         have = ", ".join(f"{day:%Y-%m-%d}" for day in t)
-        raise invalid_parameter("filter_temporal", "extent", f"no date lies in [{start}, {end}); there are {have}")
+        raise make_parameter_error("filter_temporal", "extent", f"no date lies in [{start}, {end}); there are {have}")
     return cube.isel(t=keep)
 
 
@@ -73,7 +73,7 @@ def aggregate_intervals(
     """
     bounds = [_parse_interval(interval) for interval in intervals]
     if not bounds:
-        raise invalid_parameter("aggregate_temporal", "intervals", "the list is empty; give [start, end] pairs")
+        raise make_parameter_error("aggregate_temporal", "intervals", "the list is empty; give [start, end] pairs")
     names = _parse_labels(labels, [start for start, _ in bounds])
     dates = pd.DatetimeIndex(cube.t.values)
     reduced = [_reduce_dates(cube, (dates >= start) & (dates < end), reduce) for start, end in bounds]
@@ -90,10 +90,10 @@ def _reduce_dates(
 
 def _parse_interval(interval: Any) -> tuple[pd.Timestamp, pd.Timestamp]:
     if not isinstance(interval, list | tuple) or len(interval) != 2:
-        raise invalid_parameter("aggregate_temporal", "intervals", f"{interval!r} is no pair [start, end]")
+        raise make_parameter_error("aggregate_temporal", "intervals", f"{interval!r} is no pair [start, end]")
     start, end = (parse_date(value, "aggregate_temporal", "intervals") for value in interval)
     if end <= start:
-        raise api_error(
+        raise make_api_error(
             "TemporalExtentEmpty", f"The interval {list(interval)} is empty: its end must be later than its start."
         )
     return start, end
@@ -102,11 +102,11 @@ def _parse_interval(interval: Any) -> tuple[pd.Timestamp, pd.Timestamp]:
 def _parse_labels(labels: Sequence[Any] | None, starts: list[pd.Timestamp]) -> list[pd.Timestamp]:
     names = [parse_date(label, "aggregate_temporal", "labels") for label in labels] if labels else starts
     if len(names) != len(starts):
-        raise invalid_parameter(
+        raise make_parameter_error(
             "aggregate_temporal", "labels", f"there are {len(names)} labels for {len(starts)} intervals"
         )
     if len(set(names)) != len(names):
-        raise api_error(
+        raise make_api_error(
             "DistinctDimensionLabelsRequired",
             "Two intervals have the same label; give distinct dates in the parameter labels.",
         )
@@ -118,16 +118,16 @@ def parse_date(value: Any, process: str, parameter: str) -> pd.Timestamp:
     try:
         stamp = pd.Timestamp(value).as_unit("ns")
     except (ValueError, TypeError, AttributeError) as error:
-        raise invalid_parameter(process, parameter, f"{value!r} is no date, such as 2024-05-01") from error
+        raise make_parameter_error(process, parameter, f"{value!r} is no date, such as 2024-05-01") from error
     if stamp is pd.NaT:
-        raise invalid_parameter(process, parameter, f"{value!r} is no date, such as 2024-05-01")
+        raise make_parameter_error(process, parameter, f"{value!r} is no date, such as 2024-05-01")
     return stamp.tz_convert(None) if stamp.tzinfo else stamp
 
 
 def check_period(period: str) -> None:
     """Raise openEO's ProcessParameterInvalid for a period that openEO does not know."""
     if period not in PERIODS:
-        raise invalid_parameter(
+        raise make_parameter_error(
             "aggregate_temporal_period", "period", f"{period!r} is no period; there are {', '.join(PERIODS)}"
         )
 

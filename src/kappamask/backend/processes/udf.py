@@ -24,7 +24,7 @@ from openeo_driver.utils import EvalEnv
 
 from kappamask.backend.chunks import apply_neighborhood
 from kappamask.backend.engines import Run
-from kappamask.backend.errors import api_error, invalid_parameter
+from kappamask.backend.errors import make_api_error, make_parameter_error
 from kappamask.backend.udf_runtime import check_dependencies
 from kappamask.models import KappaMaskError
 
@@ -61,7 +61,7 @@ class UdfNode:
             compile(code, "udf", "exec")
         except (SyntaxError, ValueError, TypeError) as error:
             reason = f"the UDF is no Python text: {error}. Put the text itself into the graph"
-            raise invalid_parameter(parent, "process", reason) from error
+            raise make_parameter_error(parent, "process", reason) from error
         check_dependencies(code)
         return cls(code, dict(node["context"] or {}))
 
@@ -88,9 +88,9 @@ class UdfNode:
             )  # fmt: skip
             names = self._announce_bands(cube, per_date)
         except KappaMaskError as error:
-            raise api_error("UdfError", str(error), 500) from error
+            raise make_api_error("UdfError", str(error), 500) from error
         except Exception as error:
-            raise api_error("UdfError", f"The UDF failed: {type(error).__name__}: {error}", 500) from error
+            raise make_api_error("UdfError", f"The UDF failed: {type(error).__name__}: {error}", 500) from error
         result = result.assign_coords(bands=names) if names else result
         located: xr.DataArray = result.rio.write_crs(epsg)
         return located
@@ -120,7 +120,7 @@ def run_along(node: UdfNode, cube: xr.DataArray, run: Run, dimension: str, targe
     """Run the UDF of `apply_dimension`, which sets the labels of the dimension."""
     _check_udf_dimension("apply_dimension", dimension)
     if target_dimension not in (None, dimension):
-        raise api_error(
+        raise make_api_error(
             "FeatureUnsupported",
             f"apply_dimension: the target_dimension {target_dimension} has no effect on a UDF on Copernicus, and is "
             "refused here; leave it out.",
@@ -139,7 +139,7 @@ def run_reducer(node: UdfNode, cube: xr.DataArray, run: Run, dimension: str) -> 
         return _drop_dates(node.run(cube, run, per_date=False))
     result = node.run(cube, run, per_date=True, flat_results=True)
     if result.sizes["bands"] != 1 and bool(result.notnull().any()):
-        raise api_error(
+        raise make_api_error(
             "UdfError",
             f"reduce_dimension along bands: the UDF returned {result.sizes['bands']} bands; it must return one.",
             500,
@@ -153,7 +153,7 @@ def _drop_dates(result: xr.DataArray) -> xr.DataArray:
         return result
     most = int(result.notnull().any("bands").sum("t").max())
     if most > 1:
-        raise api_error(
+        raise make_api_error(
             "UdfError",
             f"reduce_dimension along t: the UDF returned {most} dates for one tile; it must return one, or none by "
             "dropping t.",
@@ -164,7 +164,7 @@ def _drop_dates(result: xr.DataArray) -> xr.DataArray:
 
 def _check_udf_dimension(process: str, dimension: str) -> None:
     if dimension not in ("t", "bands"):
-        raise api_error(
+        raise make_api_error(
             "FeatureUnsupported",
             f"{process}: a UDF cannot run along {dimension}; it can along t and bands, as on Copernicus.",
         )

@@ -19,17 +19,19 @@ from rasterio.errors import CRSError
 from rasterio.transform import Affine
 
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.band_names import choose_bands, find_band, require_all_bands
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import band_name, choose_bands, parse_baseline, product_facts, require_all_bands
 from kappamask.scenes.grid import check_regular, halve_grid, make_cube, to_coordinates, write_grid
 from kappamask.scenes.metadata import (
     collect_attributes,
     find_baseline_radiometry,
     name_reason,
+    parse_baseline,
+    parse_product_name,
     read_packing_mode,
     resolve_radiometry,
 )
-from kappamask.scenes.readers.lazy_variables import common_nodata, lazy_halve, lazy_upsample, read_packing
+from kappamask.scenes.readers.lazy_variables import find_common_nodata, halve_lazily, read_packing, upsample_lazily
 from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.scenes.readers.zarr import check_store, open_group, read_attributes
 from kappamask.udf.radiometry_metadata import AUXILIARY
@@ -39,9 +41,9 @@ __all__ = [
     "CLASSES",
     "ZarrImage",
     "choose_resolution",
+    "get_nested_mapping",
     "is_eopf",
     "list_images",
-    "nested_mapping",
     "open_eopf",
     "read_classification",
 ]
@@ -91,8 +93,8 @@ class ZarrImage:
                 "use a whole product, or cut all groups at whole pixels of 60 m."
             )
         if self.half:
-            return lazy_halve(self.source, self.product, self.variable, nodata)
-        return lazy_upsample(self.source, self.product, self.variable, ratio, nodata, kernel)
+            return halve_lazily(self.source, self.product, self.variable, nodata)
+        return upsample_lazily(self.source, self.product, self.variable, ratio, nodata, kernel)
 
 
 def list_images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
@@ -109,7 +111,7 @@ def list_images(path: Path, group: str) -> dict[str, list[ZarrImage]]:
         dataset = _sort_axes(open_group(path, f"{group}/{resolution}"))
         grid = _make_grid(path.name, dataset, crs)
         for key, variable in dataset.data_vars.items():
-            label = LABELS.get(str(key)) or band_name(str(key))
+            label = LABELS.get(str(key)) or find_band(str(key))
             if label and variable.dims == ("y", "x"):
                 found.setdefault(label, []).append(ZarrImage(path.name, folder / str(key), variable, grid))
     return found
@@ -138,7 +140,7 @@ def choose_resolution(choice: list[ZarrImage], metres: float) -> ZarrImage:
     return replace(last, half=True, grid=halve_grid(last.grid))
 
 
-def nested_mapping(facts: Any, *keys: str) -> Mapping[str, Any]:
+def get_nested_mapping(facts: Any, *keys: str) -> Mapping[str, Any]:
     """Return a mapping inside mappings, or an empty one where it is something else."""
     for key in keys:
         facts = facts.get(key) if isinstance(facts, Mapping) else None
@@ -168,7 +170,7 @@ def _read_crs(path: Path) -> CRS | None:
     Raises SceneError for several, or for one that is not valid.
     """
     facts = read_attributes(path)
-    places = (nested_mapping(facts, "other_metadata"), nested_mapping(facts, "stac_discovery", "properties"))
+    places = (get_nested_mapping(facts, "other_metadata"), get_nested_mapping(facts, "stac_discovery", "properties"))
     codes = {str(place[key]) for place in places for key in CRS_KEYS if place.get(key)}
     try:
         found = {CRS.from_epsg(int(code.upper().removeprefix("EPSG:"))).to_epsg() for code in codes}
@@ -201,7 +203,7 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel
         require_all_bands(path.name, list(chosen), attrs.get("level")) if bands is None else bands,
     )
     target = min((image.grid for image in chosen.values()), key=lambda grid: grid.transform.a)
-    nodata = common_nodata(path.name, reflective.values()).get("_FillValue", NODATA_DN)
+    nodata = find_common_nodata(path.name, reflective.values()).get("_FillValue", NODATA_DN)
     layers = [chosen[label].resample_to(target, nodata, kernel)[None] for label in labels]
     return make_cube(da.concatenate(layers), labels, target, attrs, nodata)
 
@@ -229,8 +231,8 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
 
 def _read_facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None) -> dict[str, Any]:
     facts = read_attributes(path)
-    name = str(nested_mapping(facts, "stac_discovery").get("id") or path.resolve().stem)
-    texts, properties = f"{path.resolve().name} {name}", nested_mapping(facts, "stac_discovery", "properties")
+    name = str(get_nested_mapping(facts, "stac_discovery").get("id") or path.resolve().stem)
+    texts, properties = f"{path.resolve().name} {name}", get_nested_mapping(facts, "stac_discovery", "properties")
     version = parse_baseline(texts)
     tags = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "processing_baseline": version}
     known = {key: value for key, value in tags.items() if value}
@@ -245,4 +247,4 @@ def _read_facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None
         known, signals = known | {"radiometry": facts["radiometry"]}, {}
     found = resolve_radiometry(path.name, signals, REMEDY)
     stated = name_reason(found.mode, found.reason) if found else {}
-    return collect_attributes(texts, known, level, found.mode if found else None) | stated | product_facts(name)
+    return collect_attributes(texts, known, level, found.mode if found else None) | stated | parse_product_name(name)

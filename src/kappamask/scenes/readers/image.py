@@ -14,8 +14,15 @@ from rasterio.windows import Window
 from kappamask.files.archives import Member, Source
 from kappamask.scenes.grid import halve_grid, read_grid, read_window, to_stored_window, turn_north_up
 from kappamask.scenes.readers.block_cache import KEPT
-from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, local_raster, number_type
-from kappamask.scenes.readers.stac_driver import fill_hidden, source_window
+from kappamask.scenes.readers.raster import (
+    CHUNK,
+    NODATA_DN,
+    find_hidden_pixels,
+    has_mask,
+    number_type,
+    open_local_raster,
+)
+from kappamask.scenes.readers.stac_driver import fill_hidden, find_source_window
 from kappamask.scenes.resample import halve_pixels, is_aligned, resample_aligned, resample_window
 
 __all__ = ["Image"]
@@ -62,13 +69,13 @@ class Image:
         `half`: the first reduced level of JPEG 2000, of which each pixel stands for 2 x 2, centred a quarter of a pixel
         to the north-west of them; of other files, the means of 2 x 2.
         """
-        with local_raster(source) as dataset:
+        with open_local_raster(source) as dataset:
             grid, dtype, block = read_grid(dataset), number_type(dataset, band), dataset.block_shapes[band - 1]
             empty = np.nan if dtype.kind == "f" else NODATA_DN
             fill, masked = empty if nodata is None else nodata, has_mask(dataset, source, band)
             level = half and not masked and dataset.driver == "JP2OpenJPEG" and bool(dataset.overviews(band))
         if level:
-            with local_raster(source, overview_level=0) as dataset:
+            with open_local_raster(source, overview_level=0) as dataset:
                 block = dataset.block_shapes[band - 1]
         if half:
             grid = halve_grid(grid)
@@ -115,7 +122,7 @@ class Image:
     def _decode_window(self, rows: slice, columns: slice) -> NDArray[Any]:
         finer = 2 if self.half and not self.level else 1
         within = [slice(part.start * finer, part.stop * finer) for part in (rows, columns)]
-        with local_raster(self.source, **self.options) as dataset:
+        with open_local_raster(self.source, **self.options) as dataset:
             pixels = self._hide(dataset, read_window(dataset, self.band, *within), *within)
         return halve_pixels(pixels, NODATA_DN) if finer > 1 else pixels
 
@@ -123,7 +130,7 @@ class Image:
         """Set the pixels (y, x) that the file's mask hides to `nodata`."""
         if not self.masked:
             return pixels
-        hidden = hidden_pixels(dataset, self.source, self.band, to_stored_window(dataset, rows, columns))
+        hidden = find_hidden_pixels(dataset, self.source, self.band, to_stored_window(dataset, rows, columns))
         if hidden is None:
             return pixels
         return np.where(turn_north_up(dataset, hidden), pixels.dtype.type(self.nodata), pixels)
@@ -141,11 +148,11 @@ def _read_chunk(image: Image, target: GeoBox, kernel: str, block_info: Any) -> N
     if is_aligned(image.grid, target):
         return resample_aligned(image.read, image.grid, target, (rows, columns), kernel, NODATA_DN)[None]
     window = Window.from_slices(rows, columns)
-    with local_raster(image.source, **image.options) as dataset:
+    with open_local_raster(image.source, **image.options) as dataset:
         if not image.masked:
             return resample_window(dataset, [image.band], window, target, kernel, NODATA_DN)
         part = target[rows, columns]
-        needed = source_window(dataset, part)
+        needed = find_source_window(dataset, part)
         if needed is None:
             return np.full((1, *part.shape), NODATA_DN, image.dtype)
         with fill_hidden(dataset, image.source, image.band, needed, [NODATA_DN], NODATA_DN) as filled:

@@ -13,32 +13,31 @@ from odc.geo.geobox import GeoBox
 
 from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.models.band_names import has_number
+from kappamask.models.band_names import are_numbered, choose_bands, find_band, has_number, normalise_bands
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import are_numbered, band_name, choose_bands, normalise, parse_tile
 from kappamask.scenes.grid import make_cube, to_rasterio_crs
-from kappamask.scenes.metadata import collect_attributes, parse_sensing_time
+from kappamask.scenes.metadata import collect_attributes, parse_sensing_time, parse_tile
 from kappamask.scenes.readers.image import Image
 from kappamask.scenes.readers.raster import NODATA_DN
 
-__all__ = ["band_files", "files_by_band", "open_folder", "stack_bands"]
+__all__ = ["group_by_band", "list_band_files", "open_folder", "stack_bands"]
 
 da: Any = dask.array  # its annotations are partial
 EDGE: Final = 1e-6
 """Pixels: edges this near count as one, for corners are rounded in files."""
 
 
-def files_by_band(files: Iterable[Source]) -> dict[str, list[Source]]:
+def group_by_band(files: Iterable[Source]) -> dict[str, list[Source]]:
     """Group files by the band label in their names.
 
     A product has some bands at several resolutions.
     """
     files = list(files)
     stems = [file.name.rpartition(".")[0] for file in files]
-    counted = are_numbered([stem for stem in stems if band_name(stem) or has_number(stem)])
+    counted = are_numbered([stem for stem in stems if find_band(stem) or has_number(stem)])
     found: dict[str, list[Source]] = {}
     for file in sorted(files, key=lambda file: file.name):
-        label = None if counted else band_name(file.name.rpartition(".")[0])
+        label = None if counted else find_band(file.name.rpartition(".")[0])
         if label:
             found.setdefault(label, []).append(file)
     return found
@@ -106,7 +105,7 @@ def open_folder(
 ) -> xr.DataArray:
     """See `open_scene`. The grid is the same whichever bands are asked for."""
     bands = None if bands is None else list(bands)
-    files = band_files(folder) or _name_numbered_files(folder, bands)
+    files = list_band_files(folder) or _name_numbered_files(folder, bands)
     if not files:
         raise SceneError(f"Folder {folder} holds no band files: needed are JP2s whose names hold B01 … B12, B8A.")
     labels = choose_bands(folder.name, [band for band in SENTINEL2_BANDS if band in files], bands)
@@ -131,12 +130,14 @@ def _name_numbered_files(folder: Path, wanted: Sequence[str] | None) -> dict[str
             f"are no Sentinel-2 band names: name all {len(numbered)} in order with bands=[…] (on the command line "
             "--bands B02,B03,…)."
         )
-    return {label: [file] for label, file in zip(normalise(wanted or ()), numbered, strict=True)} if numbered else {}
+    return (
+        {label: [file] for label, file in zip(normalise_bands(wanted or ()), numbered, strict=True)} if numbered else {}
+    )
 
 
-def band_files(folder: Path) -> dict[str, list[Source]]:
+def list_band_files(folder: Path) -> dict[str, list[Source]]:
     """Map band labels to their JP2s directly in `folder`."""
-    return files_by_band(folder.glob("*.[jJ][pP]2"))
+    return group_by_band(folder.glob("*.[jJ][pP]2"))
 
 
 def _check_one_scene(name: str, files: Mapping[str, Sequence[Source]]) -> None:

@@ -16,19 +16,19 @@ from rioxarray.exceptions import RioXarrayError
 
 from kappamask.models import SceneError
 from kappamask.scenes.readers.raster import CHUNK
-from kappamask.scenes.resample import apply_weights, halve_pixels, line_weights
+from kappamask.scenes.resample import apply_weights, compute_line_weights, halve_pixels
 from kappamask.udf.prepare import NODATA_ATTRIBUTES
-from kappamask.udf.valid_range import RANGE_ATTRIBUTES, find_valid_range
+from kappamask.udf.radiometry_metadata import RANGE_ATTRIBUTES, find_valid_range
 
 __all__ = [
-    "common_nodata",
+    "find_common_nodata",
     "fits",
-    "lazy_halve",
-    "lazy_upsample",
+    "halve_lazily",
     "merge_nodata",
     "read_crs",
     "read_packing",
     "to_dask",
+    "upsample_lazily",
 ]
 
 da: Any = dask.array  # its annotations are partial
@@ -64,7 +64,7 @@ def _stored_reader(name: str, variable: xr.DataArray) -> Reader:
     return read
 
 
-def lazy_upsample(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float, kernel: str) -> Array:
+def upsample_lazily(source: Path, name: str, variable: xr.DataArray, ratio: int, nodata: float, kernel: str) -> Array:
     """Upsample a coarse image (y, x) `ratio` times by `kernel`, lazily.
 
     Returns a dask array of the same dtype.
@@ -75,7 +75,7 @@ def lazy_upsample(source: Path, name: str, variable: xr.DataArray, ratio: int, n
 
     def read(where: Slices) -> NDArray[Any]:
         (rows, down), (columns, across) = (
-            line_weights(part.start, part.stop - part.start, ratio, length, kernel)
+            compute_line_weights(part.start, part.stop - part.start, ratio, length, kernel)
             for part, length in zip(where, variable.shape, strict=True)
         )
         return apply_weights(coarse((rows, columns)), down, across, nodata)
@@ -85,7 +85,7 @@ def lazy_upsample(source: Path, name: str, variable: xr.DataArray, ratio: int, n
     )
 
 
-def lazy_halve(source: Path, name: str, variable: xr.DataArray, nodata: float) -> Array:
+def halve_lazily(source: Path, name: str, variable: xr.DataArray, nodata: float) -> Array:
     """Average 2 x 2 pixels of an image (y, x) lazily, keeping its dtype.
 
     See `halve_pixels`.
@@ -195,7 +195,7 @@ def _choose_fill(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max if dtype.kind == "u" else np.iinfo(dtype).min)
 
 
-def common_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:
+def find_common_nodata(name: str, variables: Iterable[xr.DataArray]) -> dict[str, float]:
     """Return the one `_FillValue` of bands from `merge_nodata`; SceneError if they differ."""
     fills = {str(v.attrs["_FillValue"]): v.attrs["_FillValue"] for v in variables if "_FillValue" in v.attrs}
     if len(fills) > 1:

@@ -10,12 +10,19 @@ import xarray as xr
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
-from kappamask.models.band_names import explain_unclear, has_number
+from kappamask.models.band_names import (
+    are_numbered,
+    choose_bands,
+    explain_unclear,
+    find_band,
+    find_bands,
+    has_number,
+    normalise_bands,
+)
 from kappamask.models.hints import option
-from kappamask.scenes.band_names import are_numbered, band_name, band_names, choose_bands, normalise
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
-from kappamask.scenes.readers.lazy_variables import common_nodata, merge_nodata, read_crs, read_packing, to_dask
+from kappamask.scenes.readers.lazy_variables import find_common_nodata, merge_nodata, read_crs, read_packing, to_dask
 from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = ["AS_STORED", "open_dataset", "open_dates", "open_netcdf", "rename_dims", "to_cube"]
@@ -75,8 +82,8 @@ def _stack_bands(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr
     Its attribute `packings` lists (scale, offset).
     """
     flat = {key: variable for key, variable in dataset.data_vars.items() if set(variable.dims) - {"t"} == {"y", "x"}}
-    by_others = zip(flat, band_names([*map(str, flat)]), strict=True)
-    named = {key: label for key, known in by_others if (label := known or band_name(str(key)))}
+    by_others = zip(flat, find_bands([*map(str, flat)]), strict=True)
+    named = {key: label for key, known in by_others if (label := known or find_band(str(key)))}
     numbered = [key for key in flat if key in named or has_number(str(key))]
     if are_numbered([*map(str, numbered)]):
         named = dict(zip(numbered, _name_layers(name, [*map(str, numbered)], wanted), strict=True))
@@ -118,7 +125,7 @@ def _concat_bands(name: str, single: Mapping[str, xr.DataArray]) -> xr.DataArray
     layers = [merge_nodata(name, variable) for variable in single.values()]
     cube = xr.concat(layers, xr.Variable("bands", list(single)), combine_attrs="drop_conflicts")
     packings = [read_packing(name, variable) for label, variable in single.items() if label not in AUXILIARY]
-    return cube.assign_attrs(packings=packings, **common_nodata(name, layers))
+    return cube.assign_attrs(packings=packings, **find_common_nodata(name, layers))
 
 
 def _name_layers(name: str, texts: list[str], wanted: list[str] | None) -> list[str]:
@@ -131,7 +138,7 @@ def _name_layers(name: str, texts: list[str], wanted: list[str] | None) -> list[
             f"{name} has no Sentinel-2 band names, only numbers ({', '.join(texts[:3])}, …): name all {len(texts)} in "
             f"order with {option('bands', ['B02', '…'])}."
         )
-    return normalise(wanted)
+    return normalise_bands(wanted)
 
 
 def _select_bands(name: str, stack: xr.DataArray, wanted: list[str] | None) -> xr.DataArray:
@@ -139,7 +146,7 @@ def _select_bands(name: str, stack: xr.DataArray, wanted: list[str] | None) -> x
     texts = [t.decode() if isinstance(t, bytes) else str(t) for t in stack[dim].values] if dim in stack.coords else []
     if are_numbered(texts):
         texts = _name_layers(name, texts, wanted)
-    labels = band_names(texts)
+    labels = find_bands(texts)
     if wanted is None and (unclear := explain_unclear(texts)):
         raise SceneError(f"{name}: {unclear}")
     kept = [i for i, label in enumerate(labels) if label]

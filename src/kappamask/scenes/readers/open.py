@@ -11,15 +11,15 @@ import xarray as xr
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
+from kappamask.models.band_names import check_band_list, find_band
 from kappamask.models.cleaning import PIXEL_M
-from kappamask.scenes.band_names import band_name, check_list
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.eopf import is_eopf, open_eopf, read_classification
 from kappamask.scenes.readers.geotiff import open_geotiff
-from kappamask.scenes.readers.jp2 import band_files, open_folder
+from kappamask.scenes.readers.jp2 import list_band_files, open_folder
 from kappamask.scenes.readers.lazy_variables import to_dask
 from kappamask.scenes.readers.netcdf import open_dataset, open_netcdf, rename_dims, to_cube
-from kappamask.scenes.readers.raster import local_raster
+from kappamask.scenes.readers.raster import open_local_raster
 from kappamask.scenes.readers.safe import is_safe, open_safe, read_classes
 from kappamask.scenes.readers.stac import open_item
 from kappamask.scenes.readers.vrt import open_vrt
@@ -30,8 +30,7 @@ from kappamask.udf.series import add_scene_facts
 
 __all__ = ["READERS", "OpenOptions", "Reader", "find_scenes", "open_scene", "read_scl"]
 
-RESOLUTIONS = (10, 20)
-"""Metres."""
+RESOLUTIONS_M = (10, 20)
 OWN_VARIABLES = frozenset({"mask", "score"})
 """Variables of a netCDF that `write_mask` wrote."""
 
@@ -73,7 +72,7 @@ def _has_suffix(*suffixes: str) -> Callable[[Path], bool]:
 
 JP2_FOLDER = Reader(
     "a folder of JP2 band files",
-    lambda path: path.is_dir() and bool(band_files(path)),
+    lambda path: path.is_dir() and bool(list_band_files(path)),
     lambda path, options: open_folder(path, *options),
     has_resolution=True,
 )
@@ -94,11 +93,7 @@ READERS = (
         _has_suffix(".vrt"),
         lambda path, options: open_vrt(path, options.bands, options.level, options.resampling),
     ),
-    Reader(
-        "a netCDF (.nc)",
-        _has_suffix(".nc"),
-        lambda path, options: open_netcdf(path, options.bands, options.level),
-    ),
+    Reader("a netCDF (.nc)", _has_suffix(".nc"), lambda path, options: open_netcdf(path, options.bands, options.level)),
     Reader("a Zarr folder (.zarr)", lambda path: path.is_dir() and is_zarr(path), _open_zarr),
     Reader(
         "a STAC item (.json or https address)",
@@ -147,9 +142,9 @@ def open_scene(
     scene = Path(path)
     if resampling not in KERNELS:
         raise SceneError(f"No resampling {resampling!r}: known are {', '.join(KERNELS)}.")
-    if resolution not in RESOLUTIONS:
-        raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS))} (metres).")
-    check_list(bands)
+    if resolution not in RESOLUTIONS_M:
+        raise SceneError(f"No resolution {resolution!r}: known are {', '.join(map(str, RESOLUTIONS_M))} (metres).")
+    check_band_list(bands)
     options = OpenOptions(bands, level, resampling, resolution)
     if address := _as_url(path):
         return _note_source(add_scene_facts(open_item(address, *options)), address)
@@ -199,10 +194,7 @@ def read_scl(path: str | Path, like: xr.DataArray) -> xr.DataArray | None:
 
 
 def _as_url(path: str | Path) -> str | None:
-    """Return `path` as a URL if it is one, else None.
-
-    `pathlib` removes a slash of a URL; it is put back.
-    """
+    """Return `path` as a URL, or None; the slash that `pathlib` removes is put back."""
     found = re.match(r"(https?):/+(?=[^/])", str(path))
     return f"{found[1]}://{str(path)[found.end() :]}" if found else None
 
@@ -245,7 +237,7 @@ def _is_mask_or_score_file(path: Path, _changed: int) -> bool:
         names = _read_descriptions(path)
     except (SceneError, OSError):
         return False
-    if not names or not all(names) or any(map(band_name, names)):
+    if not names or not all(names) or any(map(find_band, names)):
         return False
     return len(names) == 1 or not any(sign.isdigit() for sign in "".join(names))
 
@@ -254,5 +246,5 @@ def _read_descriptions(path: Path) -> list[str]:
     if path.suffix.lower() == ".nc":
         names = {str(name) for name in open_dataset(path).data_vars}
         return sorted(names) if names <= OWN_VARIABLES else []
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         return [text or "" for text in dataset.descriptions]

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import find_band
 from kappamask.scenes.grid import read_grid, to_stored_window, turn_north_up
 
 __all__ = [
@@ -31,11 +31,11 @@ __all__ = [
     "NODATA_DN",
     "fill_value",
     "find_alpha",
+    "find_hidden_pixels",
     "has_mask",
-    "hidden_pixels",
-    "lazy_bands",
-    "local_raster",
+    "make_lazy_bands",
     "number_type",
+    "open_local_raster",
 ]
 
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
@@ -68,7 +68,7 @@ NODATA_DN = 0
 
 
 @contextmanager
-def local_raster(source: Source, **options: Any) -> Iterator[DatasetReader]:
+def open_local_raster(source: Source, **options: Any) -> Iterator[DatasetReader]:
     """Open a local GeoTIFF or JPEG 2000, also in an archive.
 
     GDAL's errors, also while reading, become SceneError.
@@ -114,7 +114,7 @@ def number_type(dataset: DatasetReader, band: int) -> np.dtype[Any]:
     return np.dtype(name)
 
 
-def lazy_bands(path: Path, indexes: list[int], hidden_value: int | None = None) -> Array:
+def make_lazy_bands(path: Path, indexes: list[int], hidden_value: int | None = None) -> Array:
     """Read bands (numbered from 1) of a file as a dask array (band, y, x).
 
     The dtype is the file's; chunks follow its blocks.
@@ -122,7 +122,7 @@ def lazy_bands(path: Path, indexes: list[int], hidden_value: int | None = None) 
     hidden_value: what pixels are that the file's mask hides; left out, as `fill_value` chooses.
     Computing raises SceneError where the file is damaged.
     """
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         grid, dtype = read_grid(dataset), number_type(dataset, indexes[0])
         by_band = dataset.interleaving is None or dataset.interleaving.name == "band"
         height, width = _choose_chunk(dataset.block_shapes[0], grid)
@@ -149,10 +149,10 @@ def _choose_chunk(block: tuple[int, int], grid: GeoBox) -> tuple[int, int]:
 def _read(path: Path, indexes: tuple[int, ...], hidden_value: int | None, block_info: Any) -> NDArray[Any]:
     (first, last), *ends = block_info[None]["array-location"]
     rows, columns = (slice(*pair) for pair in ends)
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         window = to_stored_window(dataset, rows, columns)
         values = np.asarray(dataset.read(list(indexes[first:last]), window=window))
-        hidden = hidden_pixels(dataset, path, indexes[0], window)
+        hidden = find_hidden_pixels(dataset, path, indexes[0], window)
         if hidden is not None:
             fill = fill_value(dataset, values.dtype) if hidden_value is None else values.dtype.type(hidden_value)
             values = np.where(hidden, fill, values)
@@ -176,13 +176,15 @@ def find_alpha(dataset: DatasetReader) -> int | None:
     """
     kinds = zip(dataset.colorinterp, dataset.descriptions, strict=True)
     for number, (kind, text) in enumerate(kinds, 1):
-        is_marked = kind == ColorInterp.alpha and not band_name(text)
+        is_marked = kind == ColorInterp.alpha and not find_band(text)
         if dataset.count > 1 and (is_marked or (text or "").lower() in ALPHA_NAMES):
             return number
     return None
 
 
-def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window: Window) -> NDArray[np.bool_] | None:
+def find_hidden_pixels(
+    dataset: DatasetReader, path: Source | str, band: int, window: Window
+) -> NDArray[np.bool_] | None:
     """Read which pixels (y, x) of a window the file's mask hides (GDAL RFC 15).
 
     None where it has no mask.
@@ -197,7 +199,7 @@ def hidden_pixels(dataset: DatasetReader, path: Source | str, band: int, window:
     mask_path = _mask_file(path)
     if mask_path is None:
         return None
-    with catch_warnings(action="ignore", category=NotGeoreferencedWarning), local_raster(mask_path) as mask:
+    with catch_warnings(action="ignore", category=NotGeoreferencedWarning), open_local_raster(mask_path) as mask:
         if mask.shape != dataset.shape:
             raise SceneError(
                 f"{mask_path.name} does not fit the pixels of {Path(dataset.name).name}: remove or repair it."

@@ -13,8 +13,8 @@ from rasterio.io import DatasetReader
 
 from kappamask.files.urls import LOOPBACK, read_limited, redact
 from kappamask.models import SceneError
-from kappamask.models.errors import missing_extra
-from kappamask.scenes.readers.raster import ENVIRONMENT, GDAL_ERRORS, local_raster
+from kappamask.models.errors import make_extra_error
+from kappamask.scenes.readers.raster import ENVIRONMENT, GDAL_ERRORS, open_local_raster
 
 if TYPE_CHECKING:
     import requests
@@ -79,7 +79,7 @@ def resolve(href: str, base: str | Path, *, loopback: bool = False) -> str | Pat
 def open_raster(source: str | Path) -> Iterator[DatasetReader]:
     """Open what `resolve` gave, as GeoTIFF or JPEG 2000; GDAL's complaints become SceneError."""
     if isinstance(source, Path):
-        with local_raster(source) as dataset:
+        with open_local_raster(source) as dataset:
             yield dataset
         return
     driver = DRIVER.get(Path(urlsplit(source).path).suffix.lower(), "GTiff")
@@ -174,7 +174,7 @@ def fetch_bytes(address: str, most: int) -> bytes:
     try:
         import requests
     except ModuleNotFoundError as error:
-        raise missing_extra("requests", "stac", user="Reading an address") from error
+        raise make_extra_error("requests", "stac", user="Reading an address") from error
     try:
         with requests.get(address, timeout=WAIT_S, stream=True, allow_redirects=False) as answer:
             if answer.status_code in (400, 401, 403) and (ended := _signature_end(address)):

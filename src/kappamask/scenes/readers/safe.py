@@ -11,10 +11,11 @@ from odc.geo.geobox import GeoBox
 
 from kappamask.files.archives import Source, list_members
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.scenes.band_names import choose_bands, parse_tile, require_all_bands
+from kappamask.models.band_names import choose_bands, require_all_bands
 from kappamask.scenes.grid import make_cube, write_grid
+from kappamask.scenes.metadata import parse_tile
 from kappamask.scenes.readers.image import Image
-from kappamask.scenes.readers.jp2 import files_by_band, stack_bands
+from kappamask.scenes.readers.jp2 import group_by_band, stack_bands
 from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.scenes.readers.safe_metadata import Product, read_facts
 
@@ -126,7 +127,7 @@ def open_safe(path: Path, bands: Iterable[str] | None, level: str | None, kernel
     """
     product = find_product(path)
     attrs = read_facts(product, level)
-    files = files_by_band(product.images)
+    files = group_by_band(product.images)
     held = [band for band in SENTINEL2_BANDS if band in files]
     labels = (
         require_all_bands(product.name, held, str(attrs["level"]))

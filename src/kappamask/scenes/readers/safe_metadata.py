@@ -9,15 +9,16 @@ from kappamask.files.archives import Source, read_bytes
 from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
 from kappamask.models.hints import option
-from kappamask.scenes.band_names import parse_baseline, parse_tile
 from kappamask.scenes.metadata import (
     collect_attributes,
     find_baseline_radiometry,
     name_reason,
+    parse_baseline,
+    parse_tile,
     read_packing_mode,
     resolve_radiometry,
 )
-from kappamask.scenes.readers.jp2 import files_by_band
+from kappamask.scenes.readers.jp2 import group_by_band
 from kappamask.udf.radiometry_metadata import Decision
 
 __all__ = ["Product", "read_facts"]
@@ -128,7 +129,7 @@ def _read_offsets(product: Product, root: Element) -> dict[str, float]:
         for i, band in enumerate(BAND_IDS)
         if str(i) in named
     }
-    held = [band for band in BAND_IDS if band in files_by_band(product.images)]
+    held = [band for band in BAND_IDS if band in group_by_band(product.images)]
     lacking = [band for band in held if band not in found]
     if listed and lacking:
         raise SceneError(f"{product.name} lists offsets, but none of {', '.join(lacking)}; {REMEDY}.")

@@ -10,15 +10,15 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import LEVELS, SceneError, parse_level
-from kappamask.models.errors import missing_extra
-from kappamask.scenes.band_names import choose_bands, product_facts
+from kappamask.models.band_names import choose_bands
+from kappamask.models.errors import make_extra_error
 from kappamask.scenes.grid import make_cube
-from kappamask.scenes.metadata import collect_attributes, name_source
+from kappamask.scenes.metadata import collect_attributes, name_source, parse_product_name
 from kappamask.scenes.readers.remote import resolve
 from kappamask.scenes.readers.stac_driver import Driver, append_band_number, load_pixels
-from kappamask.scenes.readers.stac_grid import common_grid, common_nodata, find_anchor
+from kappamask.scenes.readers.stac_grid import find_anchor, find_common_grid, find_common_nodata
 from kappamask.scenes.readers.stac_items import StacItem, read_item
-from kappamask.scenes.readers.stac_providers import item_radiometry, read_baseline
+from kappamask.scenes.readers.stac_providers import find_item_radiometry, read_baseline
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf.radiometry import MODES
 from kappamask.udf.series import add_scene_facts
@@ -74,13 +74,13 @@ def open_stac(
             f"The items hold numbers of several types ({', '.join(sorted(kinds))}): open and mask them apart, then "
             "join the masks, as with xarray.concat."
         )
-    target = common_grid(list(grids), resolution, bbox)
+    target = find_common_grid(list(grids), resolution, bbox)
     sources = [
         {label: append_band_number(one.source(label, loopback=loopback), one.number(label)) for label in labels}
         for one in items
     ]
     stated = {source[label]: one.nodata(label) for one, source in zip(items, sources, strict=True) for label in labels}
-    nodata = common_nodata(fills, stated.values(), dtypes[0])
+    nodata = find_common_nodata(fills, stated.values(), dtypes[0])
     pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling, stated))
     facts = [_read_facts(one, labels, level, radiometry) for one in items]
     cubes = [add_scene_facts(make_cube(pixels[i], labels, target, known, nodata)) for i, known in enumerate(facts)]
@@ -114,7 +114,7 @@ def search(
         from pystac_client import Client
         from pystac_client.exceptions import APIError
     except ModuleNotFoundError as error:
-        raise missing_extra("pystac-client", "stac", user="Searching") from error
+        raise make_extra_error("pystac-client", "stac", user="Searching") from error
     address = str(resolve(url, "", loopback=loopback))
     sizes: list[int] = []
     try:
@@ -179,13 +179,16 @@ def _read_facts(item: StacItem, labels: list[str], level: str | None, radiometry
     place = {key: properties[name] for key, name in PLACES.items() if name in properties}
     source = name_source(None if radiometry else mode, "the STAC item")
     return (
-        collect_attributes(f"{product} {item.id} {collection}", known, level) | source | product_facts(product) | place
+        collect_attributes(f"{product} {item.id} {collection}", known, level)
+        | source
+        | parse_product_name(product)
+        | place
     )
 
 
 def _find_radiometry(item: StacItem, labels: list[str]) -> str | None:
     try:
-        return item_radiometry(item.raw, {label: item.asset(label) for label in labels})
+        return find_item_radiometry(item.raw, {label: item.asset(label) for label in labels})
     except SceneError:
         raise
     except (AttributeError, TypeError, ValueError) as error:

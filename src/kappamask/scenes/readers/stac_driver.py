@@ -18,14 +18,14 @@ from rasterio.windows import Window
 from kappamask.files.archives import Source
 from kappamask.files.urls import redact
 from kappamask.models import SceneError
-from kappamask.models.errors import missing_extra
+from kappamask.models.errors import make_extra_error
 from kappamask.scenes.grid import to_rasterio_crs
 from kappamask.scenes.readers.lazy_variables import fits
-from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, has_mask, hidden_pixels, number_type
+from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, find_hidden_pixels, has_mask, number_type
 from kappamask.scenes.readers.remote import is_url, open_raster
 from kappamask.scenes.resample import resample_window
 
-__all__ = ["Driver", "append_band_number", "fill_hidden", "load_pixels", "source_window"]
+__all__ = ["Driver", "append_band_number", "fill_hidden", "find_source_window", "load_pixels"]
 
 PROJECTION: Final = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
 AROUND: Final = 64
@@ -45,7 +45,7 @@ def load_pixels(sources: Sequence[Mapping[str, str]], target: GeoBox, driver: "D
     try:
         from odc.stac import load
     except ModuleNotFoundError as error:
-        raise missing_extra("odc-stac", "stac", user="A STAC item") from error
+        raise make_extra_error("odc-stac", "stac", user="A STAC item") from error
     labels = list(sources[0])
     loaded = load(
         [_bare_item(number, assets, target) for number, assets in enumerate(sources)],
@@ -157,14 +157,14 @@ class _Reader:
         own = [value for value in dict.fromkeys(declared) if fits(value, driver.dtype)] or [NODATA_DN]
         if own == [driver.nodata] and not has_mask(dataset, self.source, self.band):
             return np.asarray(resample_window(dataset, [self.band], window, target, driver.kernel, driver.nodata)[0])
-        needed = source_window(dataset, target)
+        needed = find_source_window(dataset, target)
         if needed is None:
             return np.full(target.shape, driver.nodata, driver.dtype)
         with fill_hidden(dataset, self.source, self.band, needed, own, driver.nodata) as filled:
             return np.asarray(resample_window(filled, [1], window, target, driver.kernel, driver.nodata)[0])
 
 
-def source_window(dataset: DatasetReader, target: GeoBox) -> Window | None:
+def find_source_window(dataset: DatasetReader, target: GeoBox) -> Window | None:
     """Find the pixels of a file that `target` is resampled from, with a margin.
 
     None if the file has none of them.
@@ -189,7 +189,7 @@ def fill_hidden(
     """
     values = dataset.read(band, window=needed)
     hidden = np.isin(values, np.array(own, values.dtype))
-    masked = hidden_pixels(dataset, source, band, needed)
+    masked = find_hidden_pixels(dataset, source, band, needed)
     values[hidden if masked is None else hidden | masked] = nodata
     height, width = values.shape
     profile = {"crs": dataset.crs, "transform": dataset.window_transform(needed), "dtype": values.dtype, "count": 1}

@@ -18,7 +18,7 @@ from kappamask.scenes.readers.raster import NODATA_DN, number_type
 from kappamask.scenes.readers.remote import open_raster
 from kappamask.scenes.readers.stac_items import StacItem
 
-__all__ = ["common_grid", "common_nodata", "find_anchor"]
+__all__ = ["find_anchor", "find_common_grid", "find_common_nodata"]
 
 EDGE: Final = 1e-6
 """Pixels: edges this near count as one."""
@@ -32,7 +32,7 @@ ANCHORS: Final = ("B02", "B03", "B04", "B08")
 """Bands of 10 m, of which the first that an item has gives the grid, whichever bands are asked for."""
 
 
-def common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[float] | None) -> GeoBox:
+def find_common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[float] | None) -> GeoBox:
     """Make a grid of `resolution`, metres, over all `grids` from their north-west corner.
 
     In a CRS of degrees the items' own pixels stay where their mean side is nearer to `resolution` than to its half or
@@ -105,7 +105,7 @@ def find_anchor(item: StacItem, loopback: bool) -> tuple[GeoBox, np.dtype[Any], 
     return grid, dtype, NODATA_DN if nodata is None else nodata
 
 
-def common_nodata(fills: Iterable[float], stated: Iterable[Iterable[float]], dtype: np.dtype[Any]) -> float:
+def find_common_nodata(fills: Iterable[float], stated: Iterable[Iterable[float]], dtype: np.dtype[Any]) -> float:
     """Choose one nodata value for a cube of several items and bands.
 
     If possible not 0, which may be measured.

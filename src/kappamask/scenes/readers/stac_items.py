@@ -12,9 +12,9 @@ from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_json
 from kappamask.files.urls import redact
 from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.models.errors import missing_extra
+from kappamask.models.band_names import are_numbered, find_band
+from kappamask.models.errors import make_extra_error
 from kappamask.models.hints import by_door
-from kappamask.scenes.band_names import are_numbered, band_name
 from kappamask.scenes.readers.remote import fetch_bytes, is_url, resolve
 
 __all__ = ["StacItem", "read_item"]
@@ -131,7 +131,7 @@ def _validate_item(raw: Any, base: str | Path) -> dict[str, Any]:
     try:
         import pystac
     except ModuleNotFoundError as error:
-        raise missing_extra("pystac", "stac", user="A STAC item") from error
+        raise make_extra_error("pystac", "stac", user="A STAC item") from error
     name = redact(base) or "The object"
     if not isinstance(raw, Mapping) or raw.get("type") != "Feature" or not isinstance(raw.get("assets"), Mapping):
         raise SceneError(f"{name} is no STAC item: its type is not Feature, or it has no assets.")
@@ -148,7 +148,7 @@ def _choose_assets(
     """See `StacItem.assets`; labels in the order of the spectrum."""
     found: dict[str, list[str]] = {}
     images = {key: asset for key, asset in assets.items() if _is_image(asset)}
-    is_counted = are_numbered([key for key in images if band_name(key)])
+    is_counted = are_numbered([key for key in images if find_band(key)])
     for key, asset in images.items():
         if label := _find_label(key, asset, is_counted=is_counted):
             found.setdefault(label, []).append(key)
@@ -195,7 +195,7 @@ def _find_label(key: str, asset: Mapping[str, Any], *, is_counted: bool) -> str 
 
     is_counted: the keys of all assets only count them, and name no band.
     """
-    if not is_counted and (named := band_name(key)):
+    if not is_counted and (named := find_band(key)):
         return named
     described = asset.get("eo:bands") or asset.get("bands") or []
     if len(described) != 1:
@@ -205,7 +205,7 @@ def _find_label(key: str, asset: Mapping[str, Any], *, is_counted: bool) -> str 
 
 def _band_of_description(band: Mapping[str, Any], *, is_counted: bool) -> str | None:
     common = str(band.get("common_name", band.get("eo:common_name")))
-    return (None if is_counted else band_name(str(band.get("name")))) or band_name(common)
+    return (None if is_counted else find_band(str(band.get("name")))) or find_band(common)
 
 
 def _is_image(asset: Mapping[str, Any]) -> bool:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from kappamask.scenes.band_names import parse_baseline
-from kappamask.scenes.metadata import find_baseline_radiometry, read_packing_mode, resolve_radiometry
+from kappamask.scenes.metadata import find_baseline_radiometry, parse_baseline, read_packing_mode, resolve_radiometry
 from kappamask.udf.radiometry import decide_radiometry
 from kappamask.udf.radiometry_metadata import AUXILIARY
 
@@ -18,8 +17,8 @@ __all__ = [
     "PROVIDERS",
     "UNKNOWN",
     "Provider",
+    "find_item_radiometry",
     "find_provider",
-    "item_radiometry",
     "read_baseline",
 ]
 
@@ -73,7 +72,7 @@ def find_provider(item: Item) -> Provider:
     return next((one for one in PROVIDERS if _fits_provider(one, collection, hosts)), UNKNOWN)
 
 
-def item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
+def find_item_radiometry(item: Item, reflective: Mapping[str, Item]) -> str | None:
     """Determine the radiometry, dn_harmonized or dn_offset, by the rule of the item's provider.
 
     None where nothing states it reliably.

@@ -18,12 +18,12 @@ from rasterio.transform import Affine
 from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_xml
 from kappamask.models import SceneError
-from kappamask.scenes.band_names import band_name
+from kappamask.models.band_names import find_band
 from kappamask.scenes.grid import make_cube, read_grid
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
-from kappamask.scenes.readers.geotiff import band_labels
+from kappamask.scenes.readers.geotiff import choose_band_labels
 from kappamask.scenes.readers.image import Image
-from kappamask.scenes.readers.raster import NODATA_DN, local_raster
+from kappamask.scenes.readers.raster import NODATA_DN, open_local_raster
 from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = ["Layer", "Rectangle", "Stack", "open_vrt", "read_vrt"]
@@ -192,7 +192,7 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
     """
     stack = read_vrt(path)
     files = [_check_file(path.name, layer, stack.grid) for layer in stack.layers]
-    labels, numbers = band_labels(path.name, [file.text for file in files], bands)
+    labels, numbers = choose_band_labels(path.name, [file.text for file in files], bands)
     chosen = {label: stack.layers[number - 1] for label, number in zip(labels, numbers, strict=True)}
     packed = read_packing_mode(path.name, [layer.packing for label, layer in chosen.items() if label not in AUXILIARY])
     nodata = _common_nodata(path.name, chosen.values())
@@ -205,7 +205,7 @@ def open_vrt(path: Path, bands: Iterable[str] | None, level: str | None, kernel:
 
 
 def _check_file(name: str, layer: Layer, grid: GeoBox) -> _File:
-    with local_raster(layer.file) as dataset:
+    with open_local_raster(layer.file) as dataset:
         if not 1 <= layer.number <= dataset.count:
             raise SceneError(f"{name}: {layer.file.name} has no band {layer.number}, only 1 to {dataset.count}.")
         own, described = read_grid(dataset), dataset.descriptions[layer.number - 1]
@@ -215,7 +215,7 @@ def _check_file(name: str, layer: Layer, grid: GeoBox) -> _File:
             f"(gdal_translate {name} scene.tif)."
         )
     texts = (layer.description, described, layer.file.stem)
-    return _File(own, next((text for text in texts if band_name(text)), None))
+    return _File(own, next((text for text in texts if find_band(text)), None))
 
 
 def _is_placed_right(layer: Layer, own: GeoBox, grid: GeoBox) -> bool:

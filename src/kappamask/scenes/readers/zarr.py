@@ -11,7 +11,7 @@ import xarray as xr
 from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_json
 from kappamask.models import SceneError
-from kappamask.models.errors import missing_extra
+from kappamask.models.errors import make_extra_error
 from kappamask.scenes.readers.netcdf import AS_STORED
 
 __all__ = ["check_store", "is_zarr", "open_group", "read_attributes"]
@@ -77,7 +77,7 @@ def _open_store(path: Path) -> Any:
     try:
         import zarr.storage as storage
     except ModuleNotFoundError as error:
-        raise missing_extra("zarr", "zarr", user="A Zarr scene") from error
+        raise make_extra_error("zarr", "zarr", user="A Zarr scene") from error
     if hasattr(storage, "LocalStore"):
         return storage.LocalStore(path.resolve(), read_only=True)
     if (path / "zarr.json").exists():

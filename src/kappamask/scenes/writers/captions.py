@@ -11,20 +11,20 @@ import xarray as xr
 
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes.encoding import format_class_name
-from kappamask.scenes.grid import DEGREE, pixel_size
+from kappamask.scenes.grid import DEGREE, find_pixel_size
 
 __all__ = [
     "ScaleBar",
     "format_date",
     "format_length",
     "format_percent",
+    "format_scene_facts",
     "format_shares",
     "is_north_up",
+    "make_scale_bar",
+    "measure_width_m",
     "name_network",
     "name_scene",
-    "scale_bar",
-    "scene_facts",
-    "width_in_metres",
 ]
 
 UNKNOWN = "–"
@@ -41,7 +41,7 @@ def name_scene(attrs: Mapping[str, Any], path: str | Path) -> str:
     return str(attrs.get("product") or Path(path).stem)
 
 
-def scene_facts(attrs: Mapping[str, Any]) -> list[str]:
+def format_scene_facts(attrs: Mapping[str, Any]) -> list[str]:
     """Return date and level in words, each only where the attributes tell it."""
     level = str(attrs.get("level") or "")
     return [one for one in (format_date(attrs.get("datetime")), LEVELS.get(level, level)) if one]
@@ -90,9 +90,9 @@ class ScaleBar:
     """Length on the ground, as "2 km"."""
 
 
-def scale_bar(array: xr.DataArray) -> ScaleBar | None:
+def make_scale_bar(array: xr.DataArray) -> ScaleBar | None:
     """Return the scale bar of an array (…, y, x), or None without metres."""
-    width = width_in_metres(array)
+    width = measure_width_m(array)
     if not width:
         return None
     power = 10.0 ** floor(log10(width * LONGEST_PART))
@@ -105,9 +105,9 @@ def format_length(metres: float) -> str:
     return f"{metres / 1000:.3g} km" if metres >= 1000 else f"{metres:.3g} m"
 
 
-def width_in_metres(array: xr.DataArray) -> float | None:
+def measure_width_m(array: xr.DataArray) -> float | None:
     """Return the width of the middle row in metres, or None without a CRS."""
-    size = pixel_size(array)
+    size = find_pixel_size(array)
     if size is None or not size[2]:
         return None
     width, _, unit = size
@@ -121,4 +121,4 @@ def is_north_up(array: xr.DataArray) -> bool:
 
     This goes by its coordinates.
     """
-    return width_in_metres(array) is not None and float(array["y"][0]) > float(array["y"][-1])
+    return measure_width_m(array) is not None and float(array["y"][0]) > float(array["y"][-1])

@@ -11,7 +11,7 @@ from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import CLASSES
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
 
-__all__ = ["COLOURS", "OUTLINES", "colour_codes", "draw_outlines", "picture_colour"]
+__all__ = ["COLOURS", "OUTLINES", "colour_codes", "draw_outlines", "find_picture_colour"]
 
 COLOURS: Final = {
     UNDEFINED: "e69f00",
@@ -28,7 +28,7 @@ OUTLINES: Final = {SHADOW: (61, 165, 255), SEMI_TRANSPARENT: (255, 176, 0), CLOU
 BY_CLASS: Final = {(value, name): COLOURS[value] for value, name in enumerate(CLASSES)}
 
 
-def picture_colour(one: ClassValue) -> str:
+def find_picture_colour(one: ClassValue) -> str:
     """Return the colour (RRGGBB) of a class in pictures.
 
     A class of another scheme keeps its own.
@@ -43,7 +43,7 @@ def colour_codes(codes: NDArray[np.integer], classes: Sequence[ClassValue]) -> N
     """
     table = np.zeros((256, 4), np.uint8)
     for one in classes:
-        table[one.value] = (*bytes.fromhex(picture_colour(one)), 255)
+        table[one.value] = (*bytes.fromhex(find_picture_colour(one)), 255)
     table[NODATA_CODE] = 0
     return np.asarray(table[np.clip(codes, 0, NODATA_CODE)])
 

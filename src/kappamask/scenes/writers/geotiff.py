@@ -22,11 +22,11 @@ from rasterio.windows import Window
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
-from kappamask.scenes.encoding import category_names, make_colormap, read_legend, to_percent
+from kappamask.scenes.encoding import list_category_names, make_colormap, read_legend, to_percent
 from kappamask.scenes.grid import check_regular, sort_north_up
-from kappamask.scenes.readers.raster import GDAL_ERRORS, local_raster
+from kappamask.scenes.readers.raster import GDAL_ERRORS, open_local_raster
 
-__all__ = ["check_geotiff", "joined_threads", "scores_path", "write_geotiff"]
+__all__ = ["check_geotiff", "joined_threads", "make_scores_path", "write_geotiff"]
 
 da: Any = dask.array  # its annotations are partial
 BLOCK = 512
@@ -52,7 +52,7 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
     """See `write_mask`. Mask and scores are computed in one pass, so the network runs once."""
     layers = {path: _make_mask_layer(mask)}
     if scores is not None:
-        layers[scores_path(path)] = _make_score_layer(scores)
+        layers[make_scores_path(path)] = _make_score_layer(scores)
     with ExitStack() as stack:
         cogs = {target: stack.enter_context(atomic_write(target, GDAL_ERRORS)) for target in layers}
         drafts = {target: cog.with_name("draft.tif") for target, cog in cogs.items()}
@@ -62,7 +62,7 @@ def write_geotiff(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -
             _check_copy(draft, cogs[target])
             for extra in draft.parent.glob("draft.tif*"):
                 extra.unlink()
-        cogs[path].with_name(f"{path.name}.aux.xml").write_bytes(category_names(read_legend(mask)))
+        cogs[path].with_name(f"{path.name}.aux.xml").write_bytes(list_category_names(read_legend(mask)))
     return list(layers)
 
 
@@ -72,7 +72,7 @@ def check_geotiff(mask: xr.DataArray) -> None:
     check_regular("The mask", mask)
 
 
-def scores_path(path: Path) -> Path:
+def make_scores_path(path: Path) -> Path:
     """Return the path of the scores of the mask at `path`."""
     return path.with_name(f"{path.stem}_scores{path.suffix}")
 
@@ -91,11 +91,11 @@ def _check_copy(draft: Path, final: Path) -> None:
 
 def _compute_checksums(path: Path) -> list[int]:
     """Compute those of each band at full resolution; overviews are only read."""
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         sums = [dataset.checksum(band) for band in dataset.indexes]
         levels = len(dataset.overviews(1))
     for level in range(levels):
-        with local_raster(path, overview_level=level) as dataset:
+        with open_local_raster(path, overview_level=level) as dataset:
             dataset.checksum(1)
     return sums
 

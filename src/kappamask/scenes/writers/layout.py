@@ -14,8 +14,8 @@ __all__ = [
     "TITLE",
     "Layout",
     "choose_layout",
+    "compute_inner_width",
     "count_legend_columns",
-    "inner_width",
     "wrap_text",
 ]
 
@@ -72,12 +72,12 @@ def count_legend_columns(labels: list[str], width: float) -> int:
     return 1
 
 
-def inner_width(layout: Layout) -> int:
+def compute_inner_width(layout: Layout) -> int:
     """Return the pixels of a row of panels with the gaps between them."""
     return layout.columns * layout.cell + (layout.columns - 1) * GAP
 
 
 def wrap_text(text: str, layout: Layout, scale: float = 1.0) -> list[tuple[str, float]]:
     """Break text into lines that fit the panels' width, each with its size in points."""
-    letters = max(10, int(inner_width(layout) / (LETTER * scale * (BOLD if scale > 1 else 1))))
+    letters = max(10, int(compute_inner_width(layout) / (LETTER * scale * (BOLD if scale > 1 else 1))))
     return [(line, TEXT * scale) for line in fill(text, letters).splitlines()]

@@ -1,33 +1,53 @@
-"""Write masks to GeoTIFF or netCDF, and read them back."""
+"""Write masks to GeoTIFF or netCDF, whole or as they are streamed, and read them."""
 
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import dask.array
 import netCDF4
 import numpy as np
 import rioxarray  # noqa: F401  (registers the .rio accessor)
 import xarray as xr
+from dask.array import Array
+from numpy.typing import NDArray
 from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
-from kappamask.models.schemes import CLASSES, SCHEMES
-from kappamask.scenes.encoding import format_class_name, map_codes, to_percent
+from kappamask.scenes.encoding import hide_nodata, round_to_percent, to_percent
 from kappamask.scenes.grid import read_grid, sort_north_up, to_coordinates, write_grid
 from kappamask.scenes.readers.lazy_variables import fits, read_crs
 from kappamask.scenes.readers.netcdf import AXES, open_dates
-from kappamask.scenes.readers.raster import GDAL_ERRORS, find_alpha, has_mask, lazy_bands, local_raster, number_type
-from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, scores_path, write_geotiff
-from kappamask.udf.schemes import MISSING, UNDEFINED
+from kappamask.scenes.readers.raster import (
+    GDAL_ERRORS,
+    find_alpha,
+    has_mask,
+    make_lazy_bands,
+    number_type,
+    open_local_raster,
+)
+from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, make_scores_path, write_geotiff
+from kappamask.udf.stream import MaskPiece, ProgressCallback, Stream
 
-__all__ = ["MASK_SUFFIXES", "check_mask", "list_output_files", "read_mask", "write_mask", "write_netcdf"]
+__all__ = [
+    "MASK_SUFFIXES",
+    "SpooledMask",
+    "check_mask",
+    "list_output_files",
+    "read_mask",
+    "spool_to_disk",
+    "write_mask",
+    "write_netcdf",
+]
 
 da: Any = dask.array  # its annotations are partial
 CONVENTIONS = "CF-1.11"
 PACKING = {"zlib": True, "complevel": 4}
 MASK_SUFFIXES = (".tif", ".tiff", ".nc")
+SPOOL_ROWS = 512
+"""Of a chunk that is read again: whole blocks of the GeoTIFF that will hold it."""
 
 
 def write_netcdf(mask: xr.DataArray, path: Path, scores: xr.DataArray | None) -> list[Path]:
@@ -108,29 +128,12 @@ def read_mask(path: str | Path, *, band: int | None = None, scheme: str | None =
     """
     source = Path(path)
     mask, nodata = _read_netcdf(source) if _is_netcdf(source) else _read_geotiff(source, band)
-    return mask if nodata is None or band not in (None, 1) else _hide_nodata(source.name, mask, nodata, scheme)
-
-
-def _hide_nodata(name: str, mask: xr.DataArray, nodata: float, scheme: str | None) -> xr.DataArray:
-    """Set pixels of a declared nodata value to 255; those of a class without data keep their code."""
-    if nodata == NODATA_CODE or not fits(nodata, mask.dtype):
-        return mask
-    known = SCHEMES.get(str(scheme or mask.attrs.get("scheme")))
-    meaning = (known.classes_by_code if known else map_codes(mask)).get(int(nodata))
-    if meaning is None:
-        return mask.where(mask != mask.dtype.type(nodata), mask.dtype.type(NODATA_CODE))
-    if meaning in (UNDEFINED, MISSING):
-        return mask
-    word = format_class_name(CLASSES[meaning])
-    raise SceneError(
-        f"{name} declares {nodata:g} as no data, which is {word} in {known.name if known else 'its classes'}: if these "
-        f"pixels are {word}, take that away (gdal_edit.py -unsetnodata {name}); if there is none, give them 255."
-    )
+    return mask if nodata is None or band not in (None, 1) else hide_nodata(source.name, mask, nodata, scheme)
 
 
 def list_output_files(path: Path, *, scores: bool) -> list[Path]:
     """List the files with pixels that `write_mask` makes for this path."""
-    return [path, scores_path(path)] if scores and not _is_netcdf(path) else [path]
+    return [path, make_scores_path(path)] if scores and not _is_netcdf(path) else [path]
 
 
 def _is_netcdf(path: Path) -> bool:
@@ -139,7 +142,7 @@ def _is_netcdf(path: Path) -> bool:
 
 def _read_geotiff(path: Path, band: int | None) -> tuple[xr.DataArray, float | None]:
     """Read a mask, and the nodata value that the file declares."""
-    with local_raster(path) as dataset:
+    with open_local_raster(path) as dataset:
         grid, nodata, alpha = read_grid(dataset), dataset.nodata, find_alpha(dataset)
         layers = [number for number in range(1, dataset.count + 1) if number != alpha]
         dtype, attrs = number_type(dataset, layers[0]), dataset.tags() | dataset.tags(layers[0])
@@ -150,7 +153,7 @@ def _read_geotiff(path: Path, band: int | None) -> tuple[xr.DataArray, float | N
             f"{path.name} is no mask: it has {len(layers)} bands of {dtype}; needed is {needed} of whole numbers, as "
             f"gdal_translate -b 1 -ot Byte {path.name} mask.tif makes it of the first."
         )
-    pixels, coords = lazy_bands(path, [band or layers[0]], NODATA_CODE)[0], to_coordinates(grid)
+    pixels, coords = make_lazy_bands(path, [band or layers[0]], NODATA_CODE)[0], to_coordinates(grid)
     mask = xr.DataArray(pixels, dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
     return write_grid(mask, grid), nodata
 
@@ -165,3 +168,76 @@ def _read_netcdf(path: Path) -> tuple[xr.DataArray, float | None]:
     crs = read_crs(path.name, dataset)
     declared = mask.attrs.get("_FillValue", mask.attrs.get("missing_value", mask.encoding.get("_FillValue")))
     return sort_north_up(mask.rio.write_crs(crs) if crs else mask), None if declared is None else float(declared)
+
+
+class SpooledMask(NamedTuple):
+    """Lazy arrays that read files of the folder in which they were made."""
+
+    mask: xr.DataArray
+    """uint8 ([t,] y, x)."""
+    score: xr.DataArray | None
+    """In percent, uint8 ([t,] class, y, x), 255 where missing."""
+
+
+def spool_to_disk(stream: Stream, folder: Path, *, scores: bool, show: ProgressCallback) -> SpooledMask:
+    """Make a mask in `folder`; dims, coordinates and attributes are those of `kappamask.udf.cloud_mask`."""
+    like = stream.make_template()
+    with (folder / "mask").open("wb") as masks, (folder / "score").open("wb") as kept:
+        strips = [_RowWriter(masks, like["mask"].shape[-1:])]
+        if scores:
+            strips.append(_RowWriter(kept, like["score"].shape[-3:-2] + like["score"].shape[-1:]))
+
+        def write(piece: MaskPiece) -> None:
+            strips[0].add(piece, piece.mask)
+            if scores:
+                strips[1].add(piece, round_to_percent(piece.scores).transpose(1, 0, 2))
+
+        stream.run(write, show)
+    mask = like["mask"].copy(data=_lazy_bytes(folder / "mask", like["mask"].shape))
+    lines = like["score"].transpose(..., "y", "class", "x")
+    stored = lines.copy(data=_lazy_bytes(folder / "score", lines.shape, ndim=3)).transpose(*like["score"].dims)
+    return SpooledMask(mask, stored if scores else None)
+
+
+class _RowWriter:
+    """Pieces side by side, put together to whole rows and appended to a file."""
+
+    def __init__(self, file: BinaryIO, line: tuple[int, ...]) -> None:
+        self.file, self.line = file, line
+        self.rows = np.empty((0, *line), dtype=np.uint8)
+
+    def add(self, piece: MaskPiece, values: NDArray[np.uint8]) -> None:
+        """Append `values` (y, …, x) of a piece.
+
+        Pieces of the same rows must come from left to right.
+        """
+        if piece.x.start == 0:
+            self.rows = np.empty((len(values), *self.line), dtype=np.uint8)
+        self.rows[..., piece.x] = values
+        if piece.x.stop == self.line[-1]:
+            self.file.write(self.rows.data)
+
+
+def _lazy_bytes(path: Path, shape: tuple[int, ...], ndim: int = 2) -> Array:
+    """Map the bytes of a file as a dask array of `ndim` axes.
+
+    The first axis is y, or dates with y as the second.
+    """
+    height, *line = shape[-ndim:]
+    dates = [_lazy_rows(path, date * height, height, tuple(line)) for date in range(math.prod(shape[:-ndim]))]
+    return da.stack(dates).reshape(shape) if len(shape) > ndim else dates[0]
+
+
+def _lazy_rows(path: Path, first: int, height: int, line: tuple[int, ...]) -> Array:
+    chunks = da.core.normalize_chunks((SPOOL_ROWS, *([-1] * len(line))), shape=(height, *line))
+    meta = np.empty((0,) * (1 + len(line)), dtype=np.uint8)
+    lazy: Array = da.map_blocks(_read_spooled, path=path, first=first, chunks=chunks, dtype=np.uint8, meta=meta)
+    return lazy
+
+
+def _read_spooled(path: Path, first: int, block_info: Any) -> NDArray[np.uint8]:
+    (start, stop), *rest = block_info[None]["array-location"]
+    line = tuple(last for _, last in rest)
+    size = math.prod(line)
+    flat = np.fromfile(path, np.uint8, (stop - start) * size, offset=(first + start) * size)
+    return flat.reshape(stop - start, *line)

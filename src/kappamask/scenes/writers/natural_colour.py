@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kappamask.models import SceneError
 from kappamask.udf.radiometry import MODES
-from kappamask.udf.radiometry_metadata import scale_and_offset
+from kappamask.udf.radiometry_metadata import find_scale_and_offset
 
 __all__ = [
     "CAPTION",
@@ -20,10 +20,10 @@ __all__ = [
     "RGB",
     "WHITE",
     "Preview",
-    "red_green_blue",
+    "make_rgb",
+    "make_true_colour",
     "stretch_reflectance",
     "subsample",
-    "true_colour",
 ]
 
 RGB = ("B04", "B03", "B02")
@@ -39,17 +39,17 @@ PREVIEW_SIDE_PX = 2400
 da: Any = dask.array  # its annotations are partial
 
 
-def true_colour(cube: xr.DataArray, radiometry: str = "") -> NDArray[np.float32]:
+def make_true_colour(cube: xr.DataArray, radiometry: str = "") -> NDArray[np.float32]:
     """Render a cube (bands, y, x) in natural colours, float32 (y, x, 3).
 
     Any dtype; the result is from 0 to 1.
-    Computes the cube's B04, B03 and B02, so thin a large one first. radiometry: as for `red_green_blue`. Raises
+    Computes the cube's B04, B03 and B02, so thin a large one first. radiometry: as for `make_rgb`. Raises
     SceneError if one of the bands is missing.
     """
-    return stretch_reflectance(red_green_blue(cube, radiometry))
+    return stretch_reflectance(make_rgb(cube, radiometry))
 
 
-def red_green_blue(cube: xr.DataArray, radiometry: str = "") -> NDArray[np.float32]:
+def make_rgb(cube: xr.DataArray, radiometry: str = "") -> NDArray[np.float32]:
     """Return reflectance of B04, B03 and B02 as float32 (y, x, 3).
 
     NaN where a band has no data (0, NaN).
@@ -62,7 +62,7 @@ def red_green_blue(cube: xr.DataArray, radiometry: str = "") -> NDArray[np.float
         raise SceneError(f"A picture needs B02, B03 and B04; the scene lacks {', '.join(absent)}.")
     numbers = cube.sel(bands=list(RGB)).transpose("y", "x", "bands").values.astype(np.float32)
     valid = np.isfinite(numbers).all(axis=-1) & (numbers != 0).any(axis=-1)
-    scale, offset = scale_and_offset(RGB[0], _find_radiometry(radiometry, cube.attrs, numbers[valid]))
+    scale, offset = find_scale_and_offset(RGB[0], _find_radiometry(radiometry, cube.attrs, numbers[valid]))
     return np.where(valid[..., None], numbers * np.float32(scale) + np.float32(offset), np.float32(np.nan))
 
 

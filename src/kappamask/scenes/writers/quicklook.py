@@ -20,16 +20,16 @@ from kappamask.models import ClassValue, SceneError
 from kappamask.scenes.encoding import format_class_name, map_codes, read_legend
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.raster import GDAL_ERRORS
-from kappamask.scenes.statistics import class_percentages, to_classes
+from kappamask.scenes.statistics import compute_class_percentages, to_classes
 from kappamask.scenes.writers.captions import (
     format_percent,
+    format_scene_facts,
     is_north_up,
+    make_scale_bar,
     name_network,
     name_scene,
-    scale_bar,
-    scene_facts,
 )
-from kappamask.scenes.writers.class_colours import OUTLINES, colour_codes, draw_outlines, picture_colour
+from kappamask.scenes.writers.class_colours import OUTLINES, colour_codes, draw_outlines, find_picture_colour
 from kappamask.scenes.writers.layout import (
     GAP,
     LARGE,
@@ -40,20 +40,20 @@ from kappamask.scenes.writers.layout import (
     TITLE,
     Layout,
     choose_layout,
+    compute_inner_width,
     count_legend_columns,
-    inner_width,
     wrap_text,
 )
-from kappamask.scenes.writers.natural_colour import CAPTION, RGB, Preview, red_green_blue, subsample, true_colour
+from kappamask.scenes.writers.natural_colour import CAPTION, RGB, Preview, make_rgb, make_true_colour, subsample
 
 __all__ = [
     "RGB",
     "Preview",
     "colour_codes",
     "draw_figure",
-    "red_green_blue",
+    "make_rgb",
+    "make_true_colour",
     "subsample",
-    "true_colour",
     "write_quicklook",
 ]
 
@@ -100,12 +100,17 @@ def draw_figure(cube: xr.DataArray, mask: xr.DataArray, name: str, truth: xr.Dat
     layout = choose_layout(len(panels), cube.sizes["x"] / cube.sizes["y"])
     entries = _make_legend(mask, truth)
     place = ["north is up"] if is_north_up(cube) else []
-    heading = [*wrap_text(name, layout, LARGE / TEXT), *wrap_text(" · ".join([*scene_facts(attrs), *place]), layout)]
-    per_row = count_legend_columns([str(one.get_label()) for one in entries], inner_width(layout))
+    heading = [
+        *wrap_text(name, layout, LARGE / TEXT),
+        *wrap_text(" · ".join([*format_scene_facts(attrs), *place]), layout),
+    ]
+    per_row = count_legend_columns([str(one.get_label()) for one in entries], compute_inner_width(layout))
     lines = len(heading) + 0.3
     height = lines * LINE + layout.rows * (layout.height + TITLE) + (layout.rows - 1) * GAP
     height += GAP / 2 + ceil(len(entries) / per_row) * LINE + 2 * MARGIN
-    figure = Figure(figsize=((inner_width(layout) + 2 * MARGIN) / DPI, height / DPI), dpi=DPI, facecolor="white")
+    figure = Figure(
+        figsize=((compute_inner_width(layout) + 2 * MARGIN) / DPI, height / DPI), dpi=DPI, facecolor="white"
+    )
     _write_heading(figure, heading)
     for number, (title, pixels) in enumerate(panels.items()):
         ax = _add_axes(figure, layout, number, lines)
@@ -121,7 +126,7 @@ def draw_figure(cube: xr.DataArray, mask: xr.DataArray, name: str, truth: xr.Dat
 
 def _make_panels(cube: xr.DataArray, mask: xr.DataArray, truth: xr.DataArray | None) -> dict[str, NDArray[Any]]:
     codes, classes = _subsample_codes(mask, cube), read_legend(to_classes(mask))
-    colour = true_colour(subsample(cube, MAX_SIDE), str(mask.attrs.get("radiometry", "")))
+    colour = make_true_colour(subsample(cube, MAX_SIDE), str(mask.attrs.get("radiometry", "")))
     drawn: dict[str, NDArray[Any]] = {
         CAPTION: colour,
         "Outlines of the mask's classes": draw_outlines(colour, codes, map_codes(to_classes(mask))),
@@ -145,7 +150,7 @@ def _make_legend(mask: xr.DataArray, truth: xr.DataArray | None) -> list[Patch]:
 
     Its colour is framed in that of its outline.
     """
-    found, true = class_percentages(mask), {} if truth is None else class_percentages(truth)
+    found, true = compute_class_percentages(mask), {} if truth is None else compute_class_percentages(truth)
     codes = map_codes(to_classes(mask))
     shown = [one for one in read_legend(to_classes(mask)) if one in found or _find_share(one, true)]
     return [_make_legend_entry(one, codes[one.value], found, true) for one in shown] or [Patch(label="no pixel")]
@@ -162,7 +167,7 @@ def _make_legend_entry(
     label = f"{format_class_name(one.name)} {format_percent(found.get(one, 0.0))}"
     if true:
         label += f" (truth {format_percent(_find_share(one, true))})"
-    return Patch(facecolor=f"#{picture_colour(one)}", edgecolor=edge, linewidth=2.5, label=label)
+    return Patch(facecolor=f"#{find_picture_colour(one)}", edgecolor=edge, linewidth=2.5, label=label)
 
 
 def _write_heading(figure: Figure, lines: list[tuple[str, float]]) -> None:
@@ -194,7 +199,7 @@ def _draw_panel(ax: Axes, title: str, pixels: NDArray[Any], layout: Layout) -> N
 def _draw_scale(ax: Axes, cube: xr.DataArray) -> None:
     """Draw a scale bar and a north arrow where the coordinates tell them."""
     edge = [withStroke(linewidth=3, foreground="black")]
-    bar = scale_bar(cube)
+    bar = make_scale_bar(cube)
     if bar is not None:
         left, bottom, thick = 0.03, _part_of_height(ax, 16), _part_of_height(ax, 8)
         ax.add_patch(Rectangle((left, bottom), bar.part, thick, transform=ax.transAxes, fc="white", ec="black", lw=1))

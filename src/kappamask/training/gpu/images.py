@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from kappamask.training.augmentation import FILL, NODATA_SHARE
 from kappamask.training.batches import Batch
-from kappamask.training.simulator.resample import KERNELS
 from kappamask.training.simulator.sky import EDGE_PX
 from kappamask.training.simulator.spectra import MEAN, NATIVE_M
+from kappamask.training.simulator.tiles import KERNELS
 
 __all__ = [
     "blur",

@@ -35,10 +35,10 @@ from kappamask.training.simulator.spectra import (
     B11,
     BRIGHT_B8A,
     FloatArray,
-    diffuse_share,
-    path_reflectance,
-    vapour_transmission,
-    water_from_ratio,
+    compute_diffuse_share,
+    compute_path_reflectance,
+    estimate_water_from_ratio,
+    transmit_through_vapour,
 )
 from kappamask.training.simulator.tiles import LAYERS
 
@@ -95,7 +95,8 @@ def light_ground(
     scene = (scene * to_planes(np.stack([tiles.draw_brightness(rng)[:, 0, 0] for _ in numbers]), scene)).clip(1e-4, 1.2)
     left = np.where(rng.random(count) < tiles.DIM, rng.uniform(*tiles.DIM_TO, count), 1.0)
     air = torch.minimum(
-        to_planes(np.stack([path_reflectance(n.zenith_deg, tiles.CLEAR_AIR) for n in numbers]), scene), 0.9 * scene
+        to_planes(np.stack([compute_path_reflectance(n.zenith_deg, tiles.CLEAR_AIR) for n in numbers]), scene),
+        0.9 * scene,
     )
     scene = air + (scene - air) * to_planes(left[:, None], scene)
     hazy, aot = rng.random(count) < tiles.HAZY, draw_log_uniform(tiles.HAZE, count, rng)
@@ -117,7 +118,7 @@ def draw_log_uniform(limits: tuple[float, float], count: int, rng: np.random.Gen
 def measure_water(scene: Tensor, numbers: Sequence[SkyParameters]) -> list[float]:
     """Estimate the water vapour in cm of each scene, as `spectra.estimate_water` does."""
     ratios = measure_vapour_ratios(scene)
-    return [water_from_ratio(float(r), n.zenith_deg) for r, n in zip(ratios, numbers, strict=True)]
+    return [estimate_water_from_ratio(float(r), n.zenith_deg) for r, n in zip(ratios, numbers, strict=True)]
 
 
 def measure_vapour_ratios(scene: Tensor) -> FloatArray:
@@ -139,7 +140,8 @@ def cast_shadows(
     """
     sides = rng.uniform(*illumination.SIDES, len(scene))
     pairs = [
-        (path_reflectance(n.zenith_deg, a), diffuse_share(n.zenith_deg, a)) for n, a in zip(numbers, aot, strict=True)
+        (compute_path_reflectance(n.zenith_deg, a), compute_diffuse_share(n.zenith_deg, a))
+        for n, a in zip(numbers, aot, strict=True)
     ]
     light, diffuse = (np.stack(values) for values in zip(*pairs, strict=True))
     air = torch.minimum(to_planes(light, scene), 0.95 * scene.amin(dim=(2, 3), keepdim=True))
@@ -179,7 +181,7 @@ def overlay_layer(
     rows = np.stack([sky.shift_by_parallax(n.base_km[batch.number], n.pixel_m, rng) for n in batch.skies])
     back = np.array([BACKSCATTER[layer.kind.ice] for layer in layers], np.float32)[:, None, None]
     strength = rng.uniform(*simulate.RELIEF, (len(layers), 1, 1)).astype(np.float32)
-    opacity = shift_bands(illumination.two_stream_reflectance(to_device_of(back, depth) * depth), rows)
+    opacity = shift_bands(illumination.compute_two_stream_reflectance(to_device_of(back, depth) * depth), rows)
     bright = shift_bands(1 + to_device_of(strength, slopes) * slopes, rows)
     tint = to_planes(colour, scene).expand_as(opacity).clone()
     thin = illumination.THINNEST + (1 - illumination.THINNEST) * opacity[:, B11:]
@@ -193,7 +195,7 @@ def _draw_colour(
 ) -> FloatArray:
     colour = illumination.draw_real_colour(layer, spectra, rng)
     if colour is None:
-        above = vapour_transmission(water_cm, layer.base_km + 0.6 * layer.thick_km, zenith_deg)
+        above = transmit_through_vapour(water_cm, layer.base_km + 0.6 * layer.thick_km, zenith_deg)
         colour = illumination.draw_table_colour(layer, rng) * above
     return np.asarray(colour, np.float32)
 

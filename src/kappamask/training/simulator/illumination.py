@@ -19,8 +19,8 @@ from kappamask.training.simulator.spectra import (
     ICE_CLOUD,
     WATER_CLOUD,
     FloatArray,
-    diffuse_share,
-    path_reflectance,
+    compute_diffuse_share,
+    compute_path_reflectance,
 )
 
 __all__ = [
@@ -33,11 +33,11 @@ __all__ = [
     "cast_shadows",
     "compute_direct_beam",
     "compute_reflectance",
+    "compute_two_stream_reflectance",
     "draw_real_colour",
     "draw_table_colour",
     "illuminate",
     "transmit_through_cloud",
-    "two_stream_reflectance",
 ]
 
 #: Backscattered share (1 - g) of cloud droplets and of ice crystals (asymmetry 0.85 and 0.77).
@@ -64,10 +64,10 @@ def compute_reflectance(depth: FloatArray, ice: bool) -> FloatArray:
 
     The two-stream formula s t / (2 + s t).
     """
-    return np.asarray(two_stream_reflectance(np.float32(BACKSCATTER[ice]) * depth))
+    return np.asarray(compute_two_stream_reflectance(np.float32(BACKSCATTER[ice]) * depth))
 
 
-def two_stream_reflectance(back: Any) -> Any:
+def compute_two_stream_reflectance(back: Any) -> Any:
     """Return the reflectance of a layer that scatters `back` of its depth back.
 
     back: an array or a tensor.
@@ -151,10 +151,10 @@ def cast_shadows(
     sides: light from cloud sides, a share of full sunlight. aot: aerosol at 550 nm, which lights shadows too.
     """
     air = np.minimum(
-        path_reflectance(sun.zenith_deg, aot)[:, None, None],
+        compute_path_reflectance(sun.zenith_deg, aot)[:, None, None],
         np.nanmin(scene, axis=(1, 2), initial=9.0)[:, None, None] * 0.95,
     )
-    share = np.minimum(diffuse_share(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
+    share = np.minimum(compute_diffuse_share(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
     shaded = illuminate(scene, air, share, beam)
     fallen = scene - shaded
     drop = np.max([np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in SEEN], axis=0)

@@ -20,7 +20,7 @@ from kappamask.training.simulator.spectra import (
     BANDS,
     FloatArray,
     to_top,
-    vapour_transmission,
+    transmit_through_vapour,
 )
 
 __all__ = [
@@ -204,7 +204,7 @@ def fill_absent_bands(scene: FloatArray, *, surface: bool = False) -> FloatArray
     if np.isnan(out[0]).all():
         out[0] = np.maximum(out[B02] * 0.9, 0.001) if surface else 1.15 * out[B02] - 0.05 * out[B04]
     if np.isnan(out[B09]).all():
-        out[B09] = out[B8A] if surface else out[B8A] * vapour_transmission(1.2, 0.0, 35.0)[B09]
+        out[B09] = out[B8A] if surface else out[B8A] * transmit_through_vapour(1.2, 0.0, 35.0)[B09]
     if np.isnan(out[B10]).all():
-        out[B10] = out[B11] if surface else 0.0012 + out[B11] * vapour_transmission(1.2, 0.0, 35.0)[B10]
+        out[B10] = out[B11] if surface else 0.0012 + out[B11] * transmit_through_vapour(1.2, 0.0, 35.0)[B10]
     return out

@@ -20,7 +20,15 @@ from kappamask.training.simulator.illumination import (
     transmit_through_cloud,
 )
 from kappamask.training.simulator.sky import Sky, Sun, draw_sky, draw_sun, shift_by_parallax
-from kappamask.training.simulator.spectra import B02, B10, B11, BANDS, FloatArray, estimate_water, vapour_transmission
+from kappamask.training.simulator.spectra import (
+    B02,
+    B10,
+    B11,
+    BANDS,
+    FloatArray,
+    estimate_water,
+    transmit_through_vapour,
+)
 
 __all__ = [
     "ALL_SHADE",
@@ -133,7 +141,7 @@ def paint_layers(
     for layer in sky.layers:
         colour = draw_real_colour(layer, spectra, rng)
         if colour is None:
-            colour = draw_table_colour(layer, rng) * vapour_transmission(
+            colour = draw_table_colour(layer, rng) * transmit_through_vapour(
                 water, layer.base_km + 0.6 * layer.thick_km, sun.zenith_deg
             )
         bright = shade_relief(layer, sun.toward, pixel_m, strength)

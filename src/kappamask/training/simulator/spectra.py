@@ -29,17 +29,17 @@ __all__ = [
     "STD",
     "WATER_CLOUD",
     "FloatArray",
-    "air_transmission",
     "compute_air_mass",
+    "compute_diffuse_share",
+    "compute_path_reflectance",
     "compute_surface_factors",
-    "diffuse_share",
     "estimate_water",
+    "estimate_water_from_ratio",
     "measure_vapour_ratio",
-    "path_reflectance",
     "to_surface",
     "to_top",
-    "vapour_transmission",
-    "water_from_ratio",
+    "transmit_through_air",
+    "transmit_through_vapour",
 ]
 
 FloatArray = NDArray[np.float32]
@@ -93,7 +93,7 @@ def compute_air_mass(sun_zenith_deg: float) -> float:
     return float(1 / np.cos(np.radians(sun_zenith_deg)) + 1)
 
 
-def vapour_transmission(water_cm: float, height_km: float, sun_zenith_deg: float) -> FloatArray:
+def transmit_through_vapour(water_cm: float, height_km: float, sun_zenith_deg: float) -> FloatArray:
     """Return the two-way transmission (13,) of water vapour above `height_km`.
 
     Its scale height is 2 km.
@@ -102,7 +102,7 @@ def vapour_transmission(water_cm: float, height_km: float, sun_zenith_deg: float
     return np.asarray(np.exp(-VAPOUR * np.sqrt(column)), np.float32)
 
 
-def path_reflectance(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) -> FloatArray:
+def compute_path_reflectance(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) -> FloatArray:
     """Return the reflectance (13,) of clear air above black ground.
 
     Molecules and aerosol (`aot` at 550 nm) scatter once. angstrom: exponent of the aerosol's depth by wavelength.
@@ -115,7 +115,7 @@ def path_reflectance(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTR
     return np.asarray(dry * np.where(VAPOUR > 0.5, 0.5, 1.0), np.float32)
 
 
-def diffuse_share(sun_zenith_deg: float, aot: float) -> FloatArray:
+def compute_diffuse_share(sun_zenith_deg: float, aot: float) -> FloatArray:
     """Return the share (13,) of the light on the ground that is the sky's.
 
     Half of what molecules scatter, 4/5 of aerosol's.
@@ -124,7 +124,7 @@ def diffuse_share(sun_zenith_deg: float, aot: float) -> FloatArray:
     return np.asarray(1 - np.exp(-scattered / np.cos(np.radians(sun_zenith_deg))), np.float32)
 
 
-def air_transmission(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) -> FloatArray:
+def transmit_through_air(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) -> FloatArray:
     """Return the two-way transmission (13,) of air without vapour.
 
     Half the molecules' light is lost, a sixth of the aerosol's.
@@ -138,7 +138,7 @@ def estimate_water(reflectance: FloatArray, sun_zenith_deg: float) -> float:
 
     From the median B09 / B8A; 1.2 cm where that is not possible.
     """
-    return water_from_ratio(measure_vapour_ratio(reflectance), sun_zenith_deg)
+    return estimate_water_from_ratio(measure_vapour_ratio(reflectance), sun_zenith_deg)
 
 
 def measure_vapour_ratio(reflectance: FloatArray) -> float:
@@ -150,7 +150,7 @@ def measure_vapour_ratio(reflectance: FloatArray) -> float:
     return float(np.nanmedian(reflectance[B09][bright] / reflectance[B8A][bright])) if bright.any() else float("nan")
 
 
-def water_from_ratio(ratio: float, sun_zenith_deg: float) -> float:
+def estimate_water_from_ratio(ratio: float, sun_zenith_deg: float) -> float:
     """Convert the median B09 / B8A of bright pixels to water vapour in cm.
 
     1.2 cm where that cannot be, or is NaN.
@@ -162,8 +162,10 @@ def water_from_ratio(ratio: float, sun_zenith_deg: float) -> float:
 
 def compute_surface_factors(ratio: float, sun_zenith_deg: float, aot: float) -> tuple[FloatArray, FloatArray]:
     """Return path reflectance and transmission, both (13,), between L2A and L1C."""
-    vapours = vapour_transmission(water_from_ratio(ratio, sun_zenith_deg), 0.0, sun_zenith_deg)
-    return path_reflectance(sun_zenith_deg, aot), air_transmission(sun_zenith_deg, aot) * np.maximum(vapours, 0.05)
+    vapours = transmit_through_vapour(estimate_water_from_ratio(ratio, sun_zenith_deg), 0.0, sun_zenith_deg)
+    return compute_path_reflectance(sun_zenith_deg, aot), transmit_through_air(sun_zenith_deg, aot) * np.maximum(
+        vapours, 0.05
+    )
 
 
 def to_surface(toa: FloatArray, sun_zenith_deg: float, aot: float) -> FloatArray:
@@ -182,5 +184,7 @@ def to_top(surface: FloatArray, sun_zenith_deg: float, aot: float, water_cm: flo
 
     The inverse of `to_surface`, with B10 made from vapour.
     """
-    scale = air_transmission(sun_zenith_deg, aot) * vapour_transmission(water_cm, 0.0, sun_zenith_deg)
-    return np.asarray(path_reflectance(sun_zenith_deg, aot)[:, None, None] + scale[:, None, None] * surface, np.float32)
+    scale = transmit_through_air(sun_zenith_deg, aot) * transmit_through_vapour(water_cm, 0.0, sun_zenith_deg)
+    return np.asarray(
+        compute_path_reflectance(sun_zenith_deg, aot)[:, None, None] + scale[:, None, None] * surface, np.float32
+    )

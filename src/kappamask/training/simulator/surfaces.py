@@ -9,7 +9,17 @@ from scipy.spatial import cKDTree
 
 from kappamask.training.simulator.clouds import draw_fractal
 from kappamask.training.simulator.materials import Ground
-from kappamask.training.simulator.spectra import B02, B03, B04, B08, B10, B11, BANDS, FloatArray, vapour_transmission
+from kappamask.training.simulator.spectra import (
+    B02,
+    B03,
+    B04,
+    B08,
+    B10,
+    B11,
+    BANDS,
+    FloatArray,
+    transmit_through_vapour,
+)  # fmt: skip
 
 __all__ = [
     "build_towns",
@@ -224,7 +234,7 @@ def _add_glint(tile: FloatArray, rng: np.random.Generator) -> FloatArray:
     shape = (tile.shape[1], tile.shape[2])
     light = np.exp(rng.uniform(0.2, 1.0) * draw_fractal(shape, float(rng.uniform(1.5, 3.5)), 60, rng))
     light *= np.float32(np.exp(rng.uniform(*np.log((0.01, 0.15))))) * (tile[B11] < 0.06)
-    share = vapour_transmission(2.0, 0.0, 35.0) * np.linspace(1.0, rng.uniform(0.7, 1.1), len(BANDS))
+    share = transmit_through_vapour(2.0, 0.0, 35.0) * np.linspace(1.0, rng.uniform(0.7, 1.1), len(BANDS))
     return np.asarray(tile + light * share[:, None, None], np.float32)
 
 

@@ -15,13 +15,19 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from kappamask.files.atomic import atomic_write
 from kappamask.training.simulator.materials import Ground, load_ground
 from kappamask.training.simulator.paint import ALL_SHADE, CLEAR, ONLY_B10, SHADOW, SkyOptions, paint_options
-from kappamask.training.simulator.resample import KERNELS, blur_to_native
 from kappamask.training.simulator.sky import Sun, draw_sun
-from kappamask.training.simulator.spectra import ANGSTROM, FloatArray, air_transmission, path_reflectance
+from kappamask.training.simulator.spectra import (
+    ANGSTROM,
+    NATIVE_M,
+    FloatArray,
+    compute_path_reflectance,
+    transmit_through_air,
+)
 from kappamask.training.simulator.surfaces import draw_ground
 
 __all__ = [
@@ -31,9 +37,11 @@ __all__ = [
     "DIM_TO",
     "HAZE",
     "HAZY",
+    "KERNELS",
     "LAYERS",
     "SIZE",
     "add_haze",
+    "blur_to_native",
     "compute_haze",
     "compute_noise",
     "dim_land",
@@ -125,7 +133,7 @@ def add_haze(scene: FloatArray, sun: Sun, aot: float) -> FloatArray:
 
 def dim_land(scene: FloatArray, sun: Sun, share: float) -> FloatArray:
     """Reduce the ground's light in `scene` (13, y, x) to `share`; the air's stays."""
-    air = np.minimum(path_reflectance(sun.zenith_deg, CLEAR_AIR)[:, None, None], 0.9 * scene)
+    air = np.minimum(compute_path_reflectance(sun.zenith_deg, CLEAR_AIR)[:, None, None], 0.9 * scene)
     return np.asarray(air + (scene - air) * np.float32(share), np.float32)
 
 
@@ -134,8 +142,10 @@ def compute_haze(sun_zenith_deg: float, aot: float, angstrom: float = ANGSTROM) 
 
     Both relative to clear air. aot: aerosol optical depth at 550 nm. angstrom: exponent by wavelength; 0 is grey.
     """
-    light = path_reflectance(sun_zenith_deg, aot, angstrom) - path_reflectance(sun_zenith_deg, CLEAR_AIR)
-    loss = air_transmission(sun_zenith_deg, aot, angstrom) / air_transmission(sun_zenith_deg, CLEAR_AIR)
+    light = compute_path_reflectance(sun_zenith_deg, aot, angstrom) - compute_path_reflectance(
+        sun_zenith_deg, CLEAR_AIR
+    )
+    loss = transmit_through_air(sun_zenith_deg, aot, angstrom) / transmit_through_air(sun_zenith_deg, CLEAR_AIR)
     return light, loss
 
 
@@ -181,3 +191,57 @@ def write_numbered(
 
 def _save_tile(ground: Ground, seed: int, path: Path) -> None:
     np.save(path, make_tile(ground, seed))
+
+
+def blur_to_native(tile: FloatArray, pixel_m: float, kernel: str) -> FloatArray:
+    """Resample each band of `tile` (13, y, x) to its native grid and back.
+
+    pixel_m: pixel size in metres. kernel: name of one of `KERNELS`.
+
+    Nobody knows how a user resamples, so all of the usual kernels are trained on.
+    """
+    out = tile.copy()
+    for band, native in enumerate(NATIVE_M):
+        step = round(native / pixel_m)
+        if step > 1:
+            out[band] = _average_and_enlarge(tile[band], step, kernel)
+    return np.maximum(out, np.float32(1e-4))
+
+
+def _average_and_enlarge(image: FloatArray, step: int, kernel: str) -> FloatArray:
+    """Average `image` (y, x) over squares of `step` pixels, and enlarge it again."""
+    height, width = image.shape
+    whole = np.pad(image, ((0, -height % step), (0, -width % step)), mode="symmetric")
+    coarse = whole.reshape(whole.shape[0] // step, step, whole.shape[1] // step, step).mean(axis=(1, 3))
+    fine = KERNELS[kernel](coarse, step)
+    return np.asarray(fine[:height, :width], np.float32)
+
+
+def _make_spline(order: int) -> Callable[[FloatArray, int], FloatArray]:
+    return lambda image, step: ndimage.zoom(image, step, order=order, mode="nearest", grid_mode=True)
+
+
+def _resample_sinc(image: FloatArray, step: int) -> FloatArray:
+    """Enlarge by Lanczos's window of three lobes, along one axis and then the other."""
+    rows, columns = (_build_lanczos_weights(count, step) for count in image.shape)
+    return np.asarray(rows @ image @ columns.T, np.float32)
+
+
+def _build_lanczos_weights(count: int, step: int) -> FloatArray:
+    """Build the weights (count * step, count) from a grid to one `step` times finer.
+
+    The ends are repeated.
+    """
+    where = (np.arange(count * step) + 0.5)[:, None] / step - 0.5
+    near = np.floor(where).astype(int) + np.arange(-2, 4)
+    weight = np.sinc(where - near) * np.sinc((where - near) / 3)
+    weight /= weight.sum(axis=1, keepdims=True)
+    matrix = np.zeros((count * step, count), np.float32)
+    np.add.at(matrix, (np.arange(count * step)[:, None], near.clip(0, count - 1)), weight)
+    return matrix
+
+
+#: How 20 and 60 m bands come to the 10 m grid.
+KERNELS: Final[dict[str, Callable[[FloatArray, int], FloatArray]]] = {
+    "nearest": _make_spline(0), "bilinear": _make_spline(1), "cubic": _make_spline(3), "sinc": _resample_sinc,
+}  # fmt: skip
