@@ -137,7 +137,7 @@ def _draw_legend(
 
 
 def _font(size: int, *, bold: bool = False) -> Any:
-    """Return the font that matplotlib brings along, so that pictures are alike on every machine."""
+    """Return the font that matplotlib brings along, which is the same on every machine."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", name)), size)
 

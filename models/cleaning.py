@@ -121,8 +121,8 @@ def shadow_wedge_steps(length: float, zenith: float, ratio: float = 1.0) -> list
     In each step the set is united with itself, dilated by a disc of this radius and shifted.
 
     The unit is a pixel's width, of which its height is `ratio`. The wedge is `length` long and as wide at each distance
-    as clouds are displaced when seen aslant, and half a pixel's diagonal more at each step, for shifts are rounded to
-    whole pixels.
+    as clouds are displaced when seen at an angle, and half a pixel's diagonal more at each step, for shifts are rounded
+    to whole pixels.
     """
     found, grown, half = [], 1.0, sqrt((1 + ratio**2) / 4)
     while grown < length:

@@ -19,6 +19,7 @@ from typing import Any
 
 import requests
 
+from kappamask.files.atomic import atomic_write
 from kappamask.models import JobError, ModelCard, load_card, read_weights
 from kappamask.models.package import FOLDER, list_package_files
 from kappamask.openeo_process.graph import make_udf
@@ -49,7 +50,7 @@ UNUSED = (
 onnx, and the shared library for other languages (35 MB), of which the Python module has its own copy."""
 WORKER_HAS = ("numpy", "xarray", "pandas", "packaging", "python-dateutil", "six", "pytz", "tzdata")
 """What xarray needs to be imported; every openEO worker has these."""
-TRIAL = """
+SMOKE_TEST = """
 import json, pathlib, sys
 import numpy, xarray
 assert int(numpy.__version__.split(".")[0]) >= 2, f"numpy {numpy.__version__} is not numpy 2"
@@ -121,7 +122,8 @@ def build(
         target = folder / name_archive(card.id, python)
         if hashed:
             target = target.with_stem(f"{target.stem}-{hashlib.sha256(part.read_bytes()).hexdigest()[:12]}")
-        part.replace(target)
+        with atomic_write(target) as draft:
+            part.replace(draft)
     return target
 
 
@@ -184,7 +186,7 @@ def run_smoke_test(archive: Path, model: str = "compact", **context: Any) -> Non
             content.extractall(work / FOLDER)
         (work / "udf.py").write_text(make_udf().code, encoding="utf-8")
         python = _clean_environment(work / "env")
-        command = [str(python), "-I", "-c", TRIAL, json.dumps({"model": model, **context})]
+        command = [str(python), "-I", "-c", SMOKE_TEST, json.dumps({"model": model, **context})]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode or done.stdout.strip() != "ok":
             reason = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]

@@ -71,7 +71,7 @@ def _parse_epsg(crs: Any) -> int:
 def make_chunk_arguments(
     card: ModelCard, size: int | None = None, overlap: int | None = None, cleaning: Cleaning = NOTHING
 ) -> dict[str, Any]:
-    """`size` and `overlap` of apply_neighborhood: square, one date at a time.
+    """Return `size` and `overlap` of apply_neighborhood: square, one date at a time.
 
     Left out, the overlap is the card's and what `cleaning` needs, and size the card's window less two overlaps.
     Raises CubeError unless 0 < overlap <= size, and size and size + 2 * overlap are multiples of 16: otherwise

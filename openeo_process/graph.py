@@ -88,7 +88,7 @@ def cloud_mask(
     package: str | None = None,
     **cleaning: Unpack[CleaningOptions],
 ) -> openeo.DataCube:
-    """KappaMask classes of every pixel of `datacube`, as a cube with the band `mask`.
+    """Classify every pixel of `datacube`; the result is a cube with the band `mask`.
 
     datacube: Sentinel-2 on a 10 m grid, bands B01 … B12, B8A; other bands are ignored.
     level: "L1C" or "L2A"; left out, the cube's bands, its collection's name or the card decide.

@@ -60,7 +60,7 @@ def job_options(archive: str | None = None, load: Load | None = None, **changes:
 
 
 def _count_tasks(options: dict[str, Any]) -> int:
-    """Chunks that an executor works on at the same time."""
+    """Count the chunks that an executor works on at the same time."""
     try:
         return max(1, int(float(options["executor-cores"]) / float(options["task-cpus"])))
     except (TypeError, ValueError, ZeroDivisionError, OverflowError):

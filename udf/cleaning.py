@@ -139,7 +139,7 @@ def clean(
     shadow_length_m: metres; shadow farther than this from any cloud becomes clear; 0 leaves shadows alone.
     sun: its zenith and azimuth in degrees (azimuth clockwise from north, rows from north to south): then shadow must
         lie away from the sun, too, up to 12 km * tan(zenith) from its cloud if `shadow_length_m` is left out; 12
-        degrees off the vertical, as far as Sentinel-2 looks aslant, are allowed for.
+        degrees off the vertical, the widest angle of Sentinel-2, are allowed for.
     min_object_m2: square metres; connected cloud or shadow (by sides or corners) that is smaller becomes clear.
     fill_holes_m2: square metres; clear pixels, connected by sides, of less, which cloud and shadow enclose, take the
         strongest class that touches them.

@@ -35,7 +35,7 @@ def label_result(dates: Sequence[Prediction], prepared: PreparedCube, *, scores:
 
 
 def _make_provenance(prepared: PreparedCube) -> dict[str, Any]:
-    """Attributes that say how a mask was made."""
+    """Make the attributes that say how a mask was made."""
     spec, decision = prepared.spec, prepared.decision
     provenance = {
         "model_id": spec.card.id,

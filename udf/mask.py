@@ -79,7 +79,7 @@ def mask_cube(
 ) -> xr.DataArray | xr.Dataset:
     """Make the mask of a cube; see `cloud_mask` for cube, result and errors.
 
-    warn: called with a sentence where the pixels speak against the radiometry without proof; left out, that is a
+    warn: called with a sentence where the pixels make the radiometry doubtful without proof; left out, that is a
         RadiometryError.
     """
     if isinstance(cube, xr.DataArray) and (parts := split_dates(cube)):

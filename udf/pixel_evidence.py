@@ -1,4 +1,4 @@
-"""Hold each reading of a cube's numbers against statistics of its pixels.
+"""Compare each radiometry that numbers may have with statistics of their pixels.
 
 Sentinel-2 products of processing baseline 04.00 and later store DN = 10000 * reflectance + 1000; archives
 serve them as they are, with the 1000 taken away ("harmonised"), or as reflectance. Getting this wrong moves
@@ -9,7 +9,7 @@ from math import nan
 from typing import NamedTuple
 
 from kappamask.udf.pixel_statistics import MIN_DARK_WITH_OFFSET, MIN_PIXELS, REFLECTANCE_MEDIAN, PixelStatistics
-from kappamask.udf.radiometry_metadata import MODES
+from kappamask.udf.radiometry_metadata import MODES, QUANTIFICATION
 
 __all__ = [
     "CLIPPED_BRIGHT",
@@ -94,7 +94,7 @@ def find_contradiction(mode: str, seen: PixelStatistics) -> Contradiction | None
     if mode == "dn_harmonized" and seen.shows_offset:
         why = f"B10 lies near {seen.cirrus:.0f} all over, without the offset it is 0 to 50"
         return Contradiction("dn_offset", why, False)
-    if mode == "dn_harmonized" and many and seen.lies_below_zero(1e-4):
+    if mode == "dn_harmonized" and many and seen.lies_below_zero(QUANTIFICATION):
         return Contradiction(
             OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark_p5:.0f}", False
         )
@@ -205,7 +205,7 @@ def explain_offset_left_in(seen: PixelStatistics, scale: float = 1.0) -> str:
 
 def infer_radiometry(seen: PixelStatistics) -> tuple[str, str] | None:
     """Infer (mode, why) where the pixels alone leave no doubt, else None."""
-    if not seen.fractional and seen.lies_below_zero(1e-4):
+    if not seen.fractional and seen.lies_below_zero(QUANTIFICATION):
         return "dn_harmonized", _why_no_offset(seen)
     if seen.median < REFLECTANCE_MEDIAN:
         return ("reflectance", f"half of the numbers are below {seen.median:.3g}") if seen.fractional else None

@@ -7,6 +7,8 @@ from math import nan
 import numpy as np
 from numpy.typing import NDArray
 
+from kappamask.udf.radiometry_metadata import QUANTIFICATION
+
 __all__ = [
     "MIN_DARK_WITH_OFFSET",
     "MIN_PIXELS",
@@ -100,12 +102,12 @@ class PixelStatistics:
         where = CIRRUS_OFFSET[0] <= self.cirrus <= CIRRUS_OFFSET[1] and self.cirrus_spread <= CIRRUS_SPREAD
         return where and self.p0_1 >= MIN_WITH_OFFSET
 
-    def shows_no_offset(self, scale: float = 1e-4) -> bool:
+    def shows_no_offset(self, scale: float = QUANTIFICATION) -> bool:
         """Tell whether too many numbers are below what the offset alone comes to.
 
         `scale` makes reflectances of the numbers.
         """
-        unit = 1e-4 / scale
+        unit = QUANTIFICATION / scale
         return self.dark_p5 < MIN_DARK_WITH_OFFSET * unit or self.cirrus < MIN_WITH_OFFSET * unit
 
     @property
@@ -187,7 +189,7 @@ def find_constant(seen: NDArray[np.float32]) -> tuple[float, NDArray[np.bool_]]:
 
     seen: (band, pixel). Also returns which pixels hold it.
 
-    Pixels of 0 are nodata anyway, and where all pixels are alike there is nothing to tell them from.
+    Pixels of 0 are nodata anyway, and where all pixels hold it nothing else is there to compare with.
     """
     nowhere = np.zeros(seen.shape[1], bool)
     if len(seen) < MIN_BANDS or seen.shape[1] < MIN_PIXELS:

@@ -73,7 +73,7 @@ def prepare_inputs(cube: xr.DataArray, options: MaskOptions, warn: Callable[[str
 
     Pixels of a dask cube are computed only where nothing else tells what they mean; they are checked when used.
 
-    warn: called with a sentence where the pixels speak against the radiometry without proof; left out, that is a
+    warn: called with a sentence where the pixels make the radiometry doubtful without proof; left out, that is a
         RadiometryError.
 
     Raises CubeError (dimensions, labels, bands, level, thresholds, mosaic), RadiometryError, and CardError for an

@@ -128,7 +128,7 @@ def _from_pixels(dates: list[PixelStatistics]) -> Decision:
         raise RadiometryError(
             f"Dates {', '.join(map(str, open_dates))} of {len(dates)} may be dn_harmonized or dn_offset: no metadata "
             f"says which, and their pixels leave it open, as under full cloud. The others look like {mode}; if all are "
-            f"alike say {say(mode)}, else mask them apart."
+            f"the same say {say(mode)}, else mask them apart."
         )
     return Decision(mode, f"from the pixels: {why}")
 

@@ -17,9 +17,9 @@ __all__ = ["SCENE_FACTS", "add_scene_facts", "apply_scene_facts", "find_shifted"
 
 SCENE_FACTS = "scene_facts"
 """Coordinate, JSON: `xr.concat` keeps the attributes of the first scene only, but a coordinate of each."""
-READING = ("radiometry", RADIOMETRY_REASON, RADIOMETRY_SOURCE, "collection", "processing_baseline")
+RADIOMETRY_KEYS = ("radiometry", RADIOMETRY_REASON, RADIOMETRY_SOURCE, "collection", "processing_baseline")
 """Attributes that tell the radiometry."""
-RADIOMETRY_FACTS = (*READING, "level", "_FillValue")
+RADIOMETRY_FACTS = (*RADIOMETRY_KEYS, "level", "_FillValue")
 """Attributes that decide how numbers are read."""
 SHIFT = (0.05, 0.15)
 """The 1 % percentile of each band, as reflectance, is higher by this much on a date that alone has the offset: 0.1,
@@ -46,7 +46,7 @@ def apply_scene_facts(cube: xr.DataArray, options: MaskOptions) -> xr.DataArray:
     if SCENE_FACTS not in cube.coords or len(texts := {*_list_texts(cube)}) != 1:
         return cube
     facts = _parse_facts(texts.pop())
-    decided = {*(READING if options.radiometry != "auto" else ()), *(["level"] if options.level else ())}
+    decided = {*(RADIOMETRY_KEYS if options.radiometry != "auto" else ()), *(["level"] if options.level else ())}
     decided |= {"_FillValue", RADIOMETRY_REASON}  # readers of different formats have reasons of their own
     _check_attributes(cube, facts, decided)
     made = cube.drop_vars(SCENE_FACTS) if cube.coords[SCENE_FACTS].ndim == 0 else cube.copy(deep=False)

@@ -1,4 +1,4 @@
-"""List the files of a job's results, in whichever of STAC's shapes they come."""
+"""List the files of a job's results, in any of the forms that STAC allows."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -46,8 +46,8 @@ class Asset:
 def list_assets(connection: openeo.Connection, job_id: str) -> list[Asset]:
     """List the files of a finished job, named after their paths, with links signed again.
 
-    Results of STAC 1.0 and 1.1, an Item or a Collection, are read alike; a collection without assets has those of its
-    items. Hrefs are resolved against the document they stand in.
+    Results of STAC 1.0 and 1.1, an Item or a Collection, are read in the same way; a collection without assets has
+    those of its items. Hrefs are resolved against the document they stand in.
     Raises AnswerError for results that are not whole or not understood, and JobError if there are none.
     """
     results, base = read_json(connection, f"/jobs/{job_id}/results")

@@ -12,6 +12,7 @@ import shapely.affinity
 from shapely.geometry.base import BaseGeometry
 
 from kappamask.models import CubeError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.hints import option
 from kappamask.openeo_process.jobs.areas import LONLAT, NORTH, SOUTH, project_shape
 
@@ -51,8 +52,8 @@ class Cell:
         corners = {"west": self.west, "south": self.south, "east": self.east, "north": self.north}
         return {**corners, "crs": f"EPSG:{self.epsg}"}
 
-    def pixels(self, size: int = 10) -> tuple[int, int]:
-        """Width and height in pixels of `size` metres."""
+    def pixels(self, size: int = PIXEL_M) -> tuple[int, int]:
+        """Return width and height in pixels of `size` metres."""
         return (self.east - self.west) // size, (self.north - self.south) // size
 
 
@@ -76,7 +77,7 @@ def _by_zone(area: BaseGeometry) -> dict[int, list[BaseGeometry]]:
 
 
 def _iter_zone_strips() -> Iterator[tuple[float, float, float, float, int]]:
-    """South, north, west, east and zone of strips that cover the world once."""
+    """Yield south, north, west, east and zone of strips that cover the world once."""
     edges = [SOUTH, *(edge for south, north, _ in SPECIAL for edge in (south, north))]
     special = {south: strips for south, _, strips in SPECIAL}
     for south, north in zip(edges, [*edges[1:], NORTH], strict=True):

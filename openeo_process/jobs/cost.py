@@ -16,7 +16,7 @@ from kappamask.openeo_process.jobs.journal import JobRecord
 from kappamask.openeo_process.jobs.request import Request, count_chunks
 
 __all__ = [
-    "SEEN",
+    "MEASURED_BASIS",
     "BandSavings",
     "Plan",
     "check_credits",
@@ -27,7 +27,7 @@ __all__ = [
     "measured_credits",
 ]
 
-SEEN = "from the test job"
+MEASURED_BASIS = "from the test job"
 """Basis of `measured_credits`."""
 REVISIT_DAYS = 2.5
 """Days between two images of a place, on average over latitudes up to 55 degrees, two satellites: 5 at the equator

@@ -25,7 +25,7 @@ __all__ = [
 
 TEST_JOB, EARLIER_TEST_JOB = "test_job", "canary"
 """Name in journals of the test job on one chunk, which proves UDF, archive and memory before the rest is paid for."""
-UNSAID = {"stac-version": "1.0"}
+IMPLIED_OPTIONS = {"stac-version": "1.0"}
 """Job options that earlier versions did not state, and their defaults: stating a default changes no fingerprint."""
 
 
@@ -111,9 +111,9 @@ def compute_fingerprint(backend: str, graph: dict[str, Any], options: dict[str, 
     """Hash back-end URL, graph and options to 64 bits, as 16 hex digits.
 
     Signatures of URLs in the options do not count: a link that is signed again leads to the same archive. Nor do
-    options that jobs of earlier versions had unsaid.
+    options that earlier versions left out.
     """
-    said = {name: value for name, value in options.items() if UNSAID.get(name) != value}
+    said = {name: value for name, value in options.items() if IMPLIED_OPTIONS.get(name) != value}
     asked = [backend.rstrip("/"), graph, json.loads(redact_urls(json.dumps(said)))]
     text = json.dumps(asked, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -388,7 +388,7 @@ def test_masks_next_to_the_scenes_are_no_scenes(tmp_path: Path) -> None:
 
 
 def test_file_that_is_no_scene_is_named(tmp_path: Path) -> None:
-    """A lone mask too, as any folder without scenes but with rasters."""
+    """A single mask too, as any folder without scenes but with rasters."""
     write_scene(tmp_path, "2024-05-01")
     whole = (tmp_path / "L2A_2024-05-01.tif").read_bytes()
     (tmp_path / "other.tif").write_bytes(whole[:100])

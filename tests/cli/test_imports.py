@@ -16,7 +16,6 @@ LATE = {
     "doctor.py: numpy": "as before",
     "doctor.py: xarray": "as before",
     "mask.py: kappamask.scenes.writers.captions": "loads xarray and rasterio, which the help does not need",
-    "options.py: kappamask.models.band_names": "as before",
 }
 """FILE: module that is imported in a function outside `require_extra`, and why."""
 

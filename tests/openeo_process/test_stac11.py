@@ -23,7 +23,7 @@ from kappamask.openeo_process import fetch
 from kappamask.openeo_process.job import JOB_OPTIONS, job_options
 from kappamask.openeo_process.jobs.assets import find_bounds, find_link, list_assets
 from kappamask.openeo_process.jobs.journal import Journal, State, compute_fingerprint
-from kappamask.openeo_process.jobs.record import UNSAID
+from kappamask.openeo_process.jobs.record import IMPLIED_OPTIONS
 from kappamask.openeo_process.jobs.request import TEST_JOB
 from kappamask.openeo_process.results import (
     LONGEST,
@@ -171,7 +171,7 @@ def rewrite_as_released(part, book):
         (folder / entry["name"]).rename(folder / name)
         entry["name"] = name
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    options = {name: value for name, value in json.loads(part.options).items() if name not in UNSAID}
+    options = {name: value for name, value in json.loads(part.options).items() if name not in IMPLIED_OPTIONS}
     with sqlite3.connect(book.path) as file:
         file.execute("UPDATE part SET options = ? WHERE fingerprint = ?", (json.dumps(options), part.fingerprint))
     assert compute_fingerprint(part.backend, json.loads(part.graph), options) == part.fingerprint
@@ -354,10 +354,10 @@ def test_the_box_is_read_as_either_version_gives_it():
 
 def test_the_shape_of_results_is_stated_and_makes_no_job_another():
     """The fingerprints are the released version's, whose jobs are not to be paid again."""
-    assert {name: JOB_OPTIONS[name] for name in UNSAID} == UNSAID == {"stac-version": "1.0"}
+    assert {name: JOB_OPTIONS[name] for name in IMPLIED_OPTIONS} == IMPLIED_OPTIONS == {"stac-version": "1.0"}
     asked = job_options("https://example.org/deps.zip")
-    unsaid = {name: value for name, value in asked.items() if name not in UNSAID}
-    keys = [compute_fingerprint("https://example.org", {"a": 1}, options) for options in (asked, unsaid)]
+    without = {name: value for name, value in asked.items() if name not in IMPLIED_OPTIONS}
+    keys = [compute_fingerprint("https://example.org", {"a": 1}, options) for options in (asked, without)]
     assert keys == ["5ed203b10c48a962"] * 2
     chosen = job_options("https://example.org/deps.zip", **{"stac-version": 1.1})
     assert chosen["stac-version"] == "1.1", "as back-ends compare it; typed on the command line it is a number"

@@ -157,7 +157,7 @@ def test_a_cloud_is_as_bright_as_the_simulators(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("kernel", ["nearest", "bilinear"])
 @pytest.mark.parametrize("pixel_m", [10.0, 20.0, 30.0])
-def test_bands_of_20_and_60_m_are_resampled_alike(kernel: str, pixel_m: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bands_of_20_and_60_m_become_the_same(kernel: str, pixel_m: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "KERNELS", {kernel: None})
     scene = ndimage.gaussian_filter(np.random.default_rng(4).uniform(0.1, 0.9, (13, 60, 60)), (0, 2, 2)).astype(
         np.float32

@@ -109,7 +109,7 @@ def test_patches_of_every_set_are_drawn_as_often(plan: Plan) -> None:
     assert piece.sets.sum() == 600 and np.isnan(piece.scene[0]).all()
 
 
-def test_of_own_scenes_places_and_kinds_are_drawn_alike() -> None:
+def test_of_own_scenes_places_and_kinds_are_drawn_equally_often() -> None:
     def patch(place: str, kind: str, sets: int) -> Patch:
         truth = np.zeros((8, 8), np.uint8)
         planes = np.ones((1, 8, 8), np.float32)

@@ -154,7 +154,7 @@ def test_what_has_no_class_never_changes_and_never_grows(height, width, seed):
 
 
 def test_steps_follow_one_another():
-    """A lone shadow far from clouds is gone before it could make a speck grow."""
+    """A single shadow far from clouds is gone before it could make a speck grow."""
     before = np.full((30, 60), CLEAR, np.uint8)
     before[15, 10], before[15, 40:44] = SHADOW, CLOUD
     made = clean_codes(before, shadow_length_m=50, min_object_m2=400, buffer_m=10)

@@ -56,7 +56,7 @@ def find_wrong_quotes(table: Mapping[str, Any], figures: Mapping[str, Any], root
 
 
 def _join_percents(text: str) -> str:
-    """Make white space alike: a format writes 33%, a page 33 %."""
+    """Make white space the same: a format writes 33%, a page 33 %."""
     return " ".join(text.split()).replace(" %", "%")
 
 

@@ -33,7 +33,7 @@ class Archive:
 
     @classmethod
     def parse(cls, text: str) -> Archive:
-        """From "PATH_OR_URL#folder"; without "#" the folder is named like the archive, as Spark does."""
+        """Parse "PATH_OR_URL#folder"; without "#" the folder is named like the archive, as in Spark."""
         source, _, folder = str(text).partition("#")
         folder = folder or PurePosixPath(_split(source).path).name
         if not isinstance(text, str) or not source or not _FOLDER.fullmatch(folder):

@@ -127,7 +127,7 @@ class Results:
         return self._by_date[date]
 
     def cube(self) -> xr.DataArray:
-        """All pieces as one cube, dates in order."""
+        """Join all pieces to one cube, dates in order."""
         if self._bands is None:
             return xr.full_like(self._like, np.nan, dtype=np.float32).compute()
         kept = {name: c for name, c in self._like.coords.items() if name not in {"t", "bands"} and c.dims in _PLANE}

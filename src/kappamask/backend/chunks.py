@@ -166,7 +166,7 @@ def _in_order(cube: xr.DataArray) -> xr.DataArray:
 
 
 def _plan_chunks(cube: xr.DataArray, size: int, per_date: bool) -> list[Chunk]:
-    """Chunks in reading order; the grid starts at the upper-left pixel."""
+    """List chunks row by row; the grid starts at the upper-left pixel."""
     dates: Iterable[int | None] = range(cube.sizes["t"]) if per_date and "t" in cube.dims else [None]
     return [
         Chunk(y, x, t) for t in dates for y in range(0, cube.sizes["y"], size) for x in range(0, cube.sizes["x"], size)

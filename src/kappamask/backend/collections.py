@@ -29,11 +29,11 @@ class Catalog(AbstractCollectionCatalog):  # type: ignore[misc]
         self._run = run
 
     def get_all_metadata(self) -> list[dict[str, Any]]:
-        """Metadata of both collections."""
+        """Return the metadata of both collections."""
         return [self.get_collection_metadata(name) for name in COLLECTIONS]
 
     def get_collection_metadata(self, collection_id: str) -> dict[str, Any]:
-        """STAC collection with `cube:dimensions`; extents and bands are those of the scenes."""
+        """Make a STAC collection with `cube:dimensions`; extents and bands are those of the scenes."""
         if collection_id not in COLLECTIONS:
             raise CollectionNotFoundException(collection_id)
         return describe_collection(collection_id, index(self._folder, collection_id))
@@ -84,6 +84,7 @@ def describe_collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
         {key: value for key, value in describe_band(band)._asdict().items() if value is not None} for band in bands
     ]
     system = pd.Series([scene.epsg for scene in scenes] or [4326]).mode()[0]
+    plane = {"type": "spatial", "reference_system": int(system), "step": PIXEL_M}
     return {
         "stac_version": "1.0.0",
         "type": "Collection",
@@ -94,8 +95,8 @@ def describe_collection(name: str, scenes: list[SceneRecord]) -> dict[str, Any]:
         "license": "proprietary",
         "extent": {"spatial": {"bbox": [bbox]}, "temporal": {"interval": [interval]}},
         "cube:dimensions": {
-            "x": {"type": "spatial", "axis": "x", "reference_system": int(system), "step": 10, "extent": longitudes},
-            "y": {"type": "spatial", "axis": "y", "reference_system": int(system), "step": 10, "extent": bbox[1::2]},
+            "x": {**plane, "axis": "x", "extent": longitudes},
+            "y": {**plane, "axis": "y", "extent": bbox[1::2]},
             "t": {"type": "temporal", "extent": interval},
             "bands": {"type": "bands", "values": bands},
         },

@@ -51,19 +51,19 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         return SceneCube(array, self.area if area is None else area, self._margin, self._run)
 
     def filter_bands(self, bands: list[str]) -> SceneCube:
-        """Bands by name, in the order given."""
+        """Select bands by name, in the order given."""
         return self._derive_cube(dimensions.filter_bands(self.array, bands))
 
     def filter_temporal(self, start: str | None, end: str | None) -> SceneCube:
-        """Dates from `start` up to and without `end`."""
+        """Select dates from `start` up to and without `end`."""
         return self._derive_cube(filter_dates(self.array, start, end))
 
     def filter_labels(self, condition: dict[str, Any], dimension: str, **_unused: Any) -> SceneCube:
-        """Dates whose label, such as 2018-02-02T00:00:00Z, fulfils the condition."""
+        """Select dates whose label, such as 2018-02-02T00:00:00Z, fulfils the condition."""
         return self._derive_cube(dimensions.filter_labels(self.array, condition, dimension))
 
     def filter_bbox(self, west: float, south: float, east: float, north: float, crs: Any = None) -> SceneCube:
-        """Pixels that the box touches."""
+        """Select the pixels that the box touches."""
         box = transform_bounds((west, south, east, north), crs or 4326, self.epsg)
         inside = intersect_boxes(box, self.area)
         if inside[0] >= inside[2] or inside[1] >= inside[3]:
@@ -76,7 +76,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         return self._derive_cube(crop(self.array, wider), grid.boundingbox.bbox)
 
     def filter_spatial(self, geometries: Any) -> SceneCube:
-        """Pixels in the geometries; others become NaN, and the cube is cut."""
+        """Keep pixels in the geometries; others become NaN, and the cube is cut."""
         inside, bounds = is_inside(self.array, geometries)
         west, south, east, north = bounds
         return self._derive_cube(self.array.where(inside)).filter_bbox(west, south, east, north, crs=self.epsg)
@@ -84,7 +84,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     def resample_spatial(
         self, resolution: Any = 0, projection: Any = None, method: str = "near", align: str = "upper-left"
     ) -> SceneCube:
-        """Other pixel size or CRS; 0 and None keep what the cube has."""
+        """Change pixel size or CRS; 0 and None keep what the cube has."""
         if align != "upper-left":
             raise make_parameter_error("resample_spatial", "align", f"{align!r} is not supported; there is upper-left")
         warp_method = find_method("resample_spatial", method)
@@ -110,12 +110,12 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         context: Any = None,
         env: EvalEnv,
     ) -> SceneCube:
-        """One UDF over chunks, as `chunks.apply_neighborhood` describes."""
+        """Run one UDF over chunks, as `chunks.apply_neighborhood` describes."""
         plan = Neighborhood.parse(process, size, overlap or [], context, env)
         return self._derive_cube(plan.run(self.array, self._run))
 
     def apply(self, process: dict[str, Any], *, context: Any = None, env: EvalEnv) -> SceneCube:
-        """Arithmetic for each pixel, `linear_scale_range`, or one UDF."""
+        """Apply arithmetic, `linear_scale_range` or one UDF to each pixel."""
         if node := UdfNode.parse("apply", process, context, env):
             return self._derive_cube(run_by_date(node, self.array, self._run))
         return self._derive_cube(Callback.parse("apply", process, None, _list_constants(context, env))(x=self.array))
@@ -129,7 +129,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         context: Any = None,
         env: EvalEnv,
     ) -> SceneCube:
-        """Other values along `t` or `bands`, by one UDF or by arithmetic and arrays."""
+        """Change values along `t` or `bands`, by one UDF or by arithmetic and arrays."""
         if node := UdfNode.parse("apply_dimension", process, context, env):
             return self._derive_cube(run_along(node, self.array, self._run, dimension, target_dimension))
         dimensions.check_target(dimension, target_dimension)
@@ -156,7 +156,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         context: Any = None,
         reduce: bool = True,  # noqa: ARG002
     ) -> SceneCube:
-        """One date for each interval; see `processes.temporal.aggregate_intervals`."""
+        """Make one date of each interval; see `processes.temporal.aggregate_intervals`."""
         self._check_dimension(dimension or "t", allowed=("t",))
         callback = Callback.parse("aggregate_temporal", reducer, "t", {"context": context})
         return self._derive_cube(aggregate_intervals(self.array, intervals, labels, lambda cube: callback(data=cube)))
@@ -164,13 +164,13 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
     def aggregate_temporal_period(
         self, period: str, reducer: dict[str, Any], dimension: str | None = None, context: Any = None
     ) -> SceneCube:
-        """One date, its start, for each calendar period; see `processes.temporal.PERIODS`."""
+        """Make one date, its start, of each calendar period; see `processes.temporal.PERIODS`."""
         self._check_dimension(dimension or "t", allowed=("t",))
         intervals = list_periods(pd.DatetimeIndex(self.array.t.values), period)
         return self.aggregate_temporal(intervals, reducer, dimension=dimension, context=context)
 
     def apply_kernel(self, kernel: Any, factor: float = 1, border: Any = 0, replace_invalid: float = 0) -> SceneCube:
-        """Weighted sums of the pixels round each pixel of the area; see `processes.neighborhood.convolve`."""
+        """Compute weighted sums round each pixel of the area; see `processes.neighborhood.convolve`."""
         return self._derive_cube(convolve(crop(self.array, self.area), kernel, factor, border, replace_invalid))
 
     def add_dimension(self, name: str, label: Any, type: str = "other") -> SceneCube:  # noqa: A002
@@ -203,7 +203,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         return self._derive_cube(merge(self.array, other.array, resolver).rio.write_crs(self.epsg))
 
     def rename_labels(self, dimension: str, target: list[Any], source: list[Any] | None = None) -> SceneCube:
-        """New names for all bands, or for those in `source`."""
+        """Rename all bands, or those in `source`."""
         return self._derive_cube(dimensions.rename_bands(self.array, dimension, target, source))
 
     def mask(self, mask: SceneCube, replacement: float | None = None) -> SceneCube:
@@ -211,7 +211,7 @@ class SceneCube(DriverDataCube):  # type: ignore[misc]
         return self._derive_cube(hide_masked(self.array, mask.array, replacement))
 
     def mask_polygon(self, mask: Any, replacement: float | None = None, inside: bool = False) -> SceneCube:
-        """Outside the polygons, or inside them, `replacement` or NaN; see `processes.overlay.hide_polygon`."""
+        """Hide pixels outside the polygons, or inside them; see `processes.overlay.hide_polygon`."""
         return self._derive_cube(hide_polygon(self.array, mask, replacement, inside))
 
     @property

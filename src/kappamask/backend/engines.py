@@ -45,7 +45,7 @@ class Run:
 
 
 def check_engine(engine: str) -> str:
-    """`engine` if it is "serial", "dask" or a scheduler on this machine; JobError otherwise."""
+    """Return `engine` if it is "serial", "dask" or a scheduler here; JobError otherwise."""
     if engine not in ("serial", "dask") and not engine.startswith(LOCAL_SCHEDULER):
         raise JobError(
             f"No engine {engine!r}; use serial, dask, or a scheduler's address that starts with {LOCAL_SCHEDULER}."

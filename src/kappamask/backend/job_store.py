@@ -56,7 +56,7 @@ def append(path: Path, entry: dict[str, Any]) -> None:
 
 
 def make_entry(level: str, message: str, **more: Any) -> dict[str, Any]:
-    """Make a log entry of the present moment."""
+    """Make a log entry with the time of now."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": level,
@@ -82,7 +82,7 @@ def _format_value(value: Any) -> str:
 
 
 def _shorten_text(text: str) -> str:
-    """Both ends: a traceback begins with where, and ends with what."""
+    """Keep both ends of a long text: the end of a traceback is the reason."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
@@ -99,7 +99,7 @@ def _parse_line(line: str) -> dict[str, Any]:
 
 @contextmanager
 def open_job_log(path: Path, level: str = "info") -> Iterator[None]:
-    """Everything that is logged inside goes to the job's log, `inspect()` of UDFs included."""
+    """Write what is logged inside, `inspect()` of UDFs included, to the job's log."""
     root, handler = logging.getLogger(), _Lines(path, level)
     before = root.level
     root.addHandler(handler)
@@ -189,7 +189,7 @@ class JobFolder:
         return spec
 
     def settings(self) -> Settings:
-        """Settings of the back-end."""
+        """Read the settings of the back-end."""
         return Settings(**self.get("settings"))
 
     def put(self, name: str, value: dict[str, Any]) -> None:
@@ -212,7 +212,7 @@ class JobFolder:
         return found
 
     def clear(self, *names: str) -> None:
-        """Remove records, results and working directory, whichever are named, in whatever state they are."""
+        """Remove those records, results or folders of the job, also damaged ones."""
         for name in names:
             path = self.path / name
             if path.is_dir() and not path.is_symlink():

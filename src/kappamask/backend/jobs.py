@@ -46,7 +46,7 @@ def describe_job(folder: JobFolder, status: str) -> BatchJobMetadata:
 
 
 def _join_extents(assets: list[dict[str, Any]]) -> dict[str, Any]:
-    """Extent of all results, as the job's metadata wants it."""
+    """Compute the extent of all results, as the job's metadata wants it."""
     if not assets:
         return {}
     dates = sorted(
@@ -107,7 +107,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         return self.get_job_info(folder.path.name, user.user_id)
 
     def get_job_info(self, job_id: str, user_id: str) -> BatchJobMetadata:
-        """All that is known of a job; JobNotFound for those of others too.
+        """Return all that is known of a job; JobNotFound for those of others too.
 
         A job whose records are damaged is ended, and is an error from then on.
         """
@@ -121,7 +121,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
             return self._describe_job(folder)
 
     def _find_status(self, folder: JobFolder) -> str:
-        """Status of a job whose records are sound, or have been made so."""
+        """Find the status of a job whose records are sound, or have been repaired."""
         return str(self.get_job_info(folder.path.name, folder.spec().user).status)
 
     def _describe_job(self, folder: JobFolder) -> BatchJobMetadata:
@@ -169,7 +169,7 @@ class Jobs(BatchJobs):  # type: ignore[misc]
         self._runner.remove(self._open_folder(job_id, user_id))
 
     def get_result_assets(self, job_id: str, user_id: str) -> dict[str, dict[str, Any]]:
-        """File name -> what openeo-driver needs to serve and describe it."""
+        """Map file names to what openeo-driver needs to serve and describe them."""
         folder = self._open_folder(job_id, user_id)
         if self._find_status(folder) != JOB_STATUS.FINISHED:
             raise JobNotFinishedException

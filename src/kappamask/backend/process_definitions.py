@@ -85,7 +85,7 @@ class StoredProcesses(UserDefinedProcesses):  # type: ignore[misc]
         )
 
     def get_for_user(self, user_id: str) -> list[UserDefinedProcessMetadata]:
-        """All processes of a user."""
+        """List all processes of a user."""
         paths = sorted(self._make_path(user_id, "_").parent.glob("*.json"))
         return [UserDefinedProcessMetadata.from_dict(parse_json(path.read_bytes(), allow_nan=True)) for path in paths]
 

@@ -43,7 +43,7 @@ CALLBACKS = tuple(
 
 @lru_cache(maxsize=1)
 def build_registry() -> ProcessRegistry:
-    """openeo-driver's processes, cut down to those that work here."""
+    """Build openeo-driver's registry with the processes that work here only."""
     offered = ProcessRegistry(
         spec_root=SPECS_ROOT / "openeo-processes/2.x",
         argument_names=["args", "env"],
@@ -111,11 +111,11 @@ class SceneBackend(OpenEoBackendImplementation):  # type: ignore[misc]
         )
 
     def load_stac(self, url: str, load_params: LoadParameters, env: EvalEnv) -> SceneCube:
-        """Scenes named by a STAC item or collection."""
+        """Load the scenes that a STAC item or collection names."""
         return load_scenes(load_stac_scenes(url, self.scenes), load_params, self._run, env)
 
     def file_formats(self) -> dict[str, Any]:
-        """Formats of `save_result`."""
+        """Return the formats of `save_result`."""
         prefix = {
             "filename_prefix": {"type": "string", "default": "openEO", "description": "Start of each file's name."}
         }

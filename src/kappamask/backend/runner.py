@@ -103,7 +103,7 @@ class Runner:
             process.wait()
 
     def pid(self, job_id: str) -> int:
-        """Id of a running job's process; KeyError if it runs no more."""
+        """Return the id of a running job's process; KeyError if it has ended."""
         return self._running[job_id].pid
 
     def status(self, folder: JobFolder) -> str:

@@ -138,7 +138,7 @@ def running_server(scenes: Path | str, **options: Unpack[Options]) -> Iterator[S
 
 
 def run_server(scenes: Path | str, **options: Unpack[Options]) -> None:
-    """`running_server` until SIGINT or SIGTERM.
+    """Run `running_server` until SIGINT or SIGTERM.
 
     Prints the URL on the first line. A random password follows, with the lines that a shell takes to log in.
     """

@@ -22,7 +22,7 @@ class PythonRuntime(UdfRuntimes):  # type: ignore[misc]
     """The one runtime: this very Python."""
 
     def get_udf_runtimes(self) -> dict[str, Any]:
-        """In the form of `/udf_runtimes`."""
+        """Return what `/udf_runtimes` answers."""
         installed = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
         libraries = {name: {"version": installed[name]} for name in LIBRARIES if name in installed}
         major, minor, micro = map(str, sys.version_info[:3])

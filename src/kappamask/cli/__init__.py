@@ -50,7 +50,7 @@ def _list_known_errors() -> tuple[type[Exception], ...]:
 
 
 def _on_sigterm(number: int, _frame: FrameType | None) -> None:
-    """Unwind, so that half-written files go; once, because `timeout` and others send the signal twice."""
+    """Exit so that half-written files go; once, for some send the signal twice."""
     signal.signal(number, signal.SIG_IGN)
     sys.exit(TERMINATED)
 

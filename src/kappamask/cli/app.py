@@ -168,7 +168,7 @@ def _handle_options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before the command."""
+    """Handle the options in front of the command."""
 
 
 for _module in (import_module(f"kappamask.cli.{name}") for name in MODULES):

@@ -156,7 +156,7 @@ def compare(
 
 
 def check_folder(output: Path) -> None:
-    """What would fail after all masks were made: typer.BadParameter where no folder can be written."""
+    """Raise typer.BadParameter where no folder can be written, before masks are made."""
     there = next(path for path in (output, *output.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise typer.BadParameter(f"{there} is no folder that can be written to", param_hint="--output")

@@ -21,6 +21,7 @@ from kappamask.cli.options import (
     print_result,
 )
 from kappamask.models import SceneError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.workflows.many_scenes import RunOptions, ScenesFailedError, mask_many
 from kappamask.workflows.progress import print_line, print_warning
 from kappamask.workflows.scene_options import EXTRAS, SceneOptions, list_targets
@@ -35,13 +36,13 @@ def mask(
     output: arguments.Output,
     level: arguments.OfLevel = None,
     model: Model = "compact",
-    radiometry: arguments.Reading = Radiometry.AUTO,
+    radiometry: arguments.Radiometries = Radiometry.AUTO,
     bands: arguments.Bands = None,
     scores: arguments.Scores = False,
     threshold: arguments.Thresholds = None,
     mosaic: arguments.Mosaic = "blended",
     resampling: arguments.Resampling = "bilinear",
-    resolution: arguments.Resolution = 10,
+    resolution: arguments.Resolution = PIXEL_M,
     scheme: Scheme = "KappaMask",
     buffer_m: Buffer = None,
     min_object_m2: MinObject = 0,
@@ -95,7 +96,7 @@ def mask(
     try:
         _print_results(mask_many(scenes, output, options, run=run), dry_run, as_json)
     except ScenesFailedError as error:
-        _print_results(error.results, dry_run, as_json, lone=False)
+        _print_results(error.results, dry_run, as_json, is_single=False)
         raise
 
 
@@ -103,14 +104,14 @@ def _print_error(message: str) -> None:
     print_line(f"kappamask: {message}")
 
 
-def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, *, lone: bool = True) -> None:
-    """Print a lone result as an object, several as a list.
+def _print_results(results: list[dict[str, Any]], dry_run: bool, as_json: bool, *, is_single: bool = True) -> None:
+    """Print a single result as an object, several as a list.
 
     Errors were printed as they came.
     """
     format_one = format_plan if dry_run else _format_result
     lines = [line for one in results if "error" not in one for line in format_one(one)]
-    print_result(results[0] if lone and len(results) == 1 else results, lines, as_json)
+    print_result(results[0] if is_single and len(results) == 1 else results, lines, as_json)
 
 
 def _format_result(result: dict[str, Any]) -> list[str]:
@@ -120,9 +121,9 @@ def _format_result(result: dict[str, Any]) -> list[str]:
     if result.get("skipped"):
         return [f"{files}: there already, made of this scene with these options; --overwrite makes it again"]
     size = f"{result['width']} x {result['height']} px in {result['seconds']:.1f} s"
-    reading = f"{result['radiometry']} ({result['radiometry_reason']})"
+    scaling = f"{result['radiometry']} ({result['radiometry_reason']})"
     return [
-        f"{files}: {size}, {result['level']}, {result['model_id']}, {reading}",
+        f"{files}: {size}, {result['level']}, {result['model_id']}, {scaling}",
         format_shares(result["percent_of_valid"]),
     ]
 
@@ -130,9 +131,9 @@ def _format_result(result: dict[str, Any]) -> list[str]:
 def format_plan(found: dict[str, Any]) -> list[str]:
     """Format what a dry run found as lines."""
     size = f"{found['width']} x {found['height']} px" + (f", {found['dates']} dates" if found["dates"] > 1 else "")
-    reading = f"{found['radiometry'] or 'radiometry'} ({found['radiometry_reason']})"
+    scaling = f"{found['radiometry'] or 'radiometry'} ({found['radiometry_reason']})"
     bands = f"{len(found['used_bands'])} of {len(found['bands'])} bands"
     windows = "1 window" if found["windows"] == 1 else f"{found['windows']} windows"
     cost = f"{windows}, {found['megapixels']:.1f} Mpx, about {found['memory_mb'] / 1024:.1f} GB of memory"
     to = ("there already: " if found["skipped"] else "to ") + ", ".join(found["files"])
-    return [f"{found['scene']}: {found['level']}, {bands}, {reading}, {size}", f"  {cost}; {to}"]
+    return [f"{found['scene']}: {found['level']}, {bands}, {scaling}, {size}", f"  {cost}; {to}"]

@@ -19,7 +19,7 @@ __all__ = [
     "Overwrite",
     "PixelSize",
     "Quicklook",
-    "Reading",
+    "Radiometries",
     "Report",
     "Resampling",
     "Resolution",
@@ -62,7 +62,7 @@ Output = Annotated[
 OfLevel = Annotated[
     Level | None, typer.Option("--level", help="Product level, if the scene does not say.", case_sensitive=False)
 ]
-Reading = Annotated[
+Radiometries = Annotated[
     Radiometry,
     typer.Option(
         "--radiometry",

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from kappamask.models import CubeError, SceneError
+from kappamask.models.band_names import normalise_bands
 from kappamask.models.cleaning import read_cleaning
 from kappamask.models.schemes import KAPPAMASK, find_scheme, is_kappamask
 from kappamask.openeo_process.jobs.journal import locate_journal
@@ -131,9 +132,7 @@ def parse_scheme(text: str) -> str:
 
 
 def parse_bands(text: str | None) -> tuple[str, ...] | None:
-    """B02,B03,… as labels."""
-    from kappamask.models.band_names import normalise_bands  # loads NumPy
-
+    """Parse B02,B03,… as labels."""
     if text is None:
         return None
     try:
@@ -143,14 +142,14 @@ def parse_bands(text: str | None) -> tuple[str, ...] | None:
 
 
 def parse_thresholds(texts: Iterable[str]) -> dict[str, float]:
-    """CLASS=SCORE, several."""
+    """Parse several CLASS=SCORE."""
     return dict(_parse_name_value(text, "--threshold", "CLASS=SCORE, such as cloud=0.3") for text in texts)
 
 
 def parse_cleaning(
     buffers: Iterable[str], min_object_m2: float, fill_holes_m2: float, shadow_length_m: float
 ) -> dict[str, Any]:
-    """Options of `kappamask.udf.clean`, those that do anything; METRES or CLASS=METRES, several, as `buffers`."""
+    """Make options of `kappamask.udf.clean`; `buffers`: several METRES or CLASS=METRES."""
     pairs = dict(_parse_buffer(text) for text in buffers)
     if "" in pairs and len(pairs) > 1:
         raise typer.BadParameter("say METRES once, or CLASS=METRES for each class", param_hint="--buffer-m")

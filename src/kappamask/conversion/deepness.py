@@ -12,6 +12,7 @@ from typing import Final
 
 import onnx
 
+from kappamask.conversion.cards import QUANTIFICATION
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ModelCard, read_weights
 from kappamask.models.errors import ConversionError
@@ -25,8 +26,6 @@ RESOLUTION_CM: Final = 1000
 """Networks of this project are trained on pixels of 10 m."""
 BYTE: Final = 255
 """Deepness divides every number by this before it subtracts the mean."""
-QUANTIFICATION: Final = 10_000
-"""Digital numbers of a reflectance of 1."""
 LEVEL_CHANNEL: Final = (0.0, BYTE / QUANTIFICATION)
 """Mean and deviation of the channel that says the level: a band of 0 (L1C) or 255 (L2A) becomes 0 or 1."""
 

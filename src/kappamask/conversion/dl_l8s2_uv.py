@@ -109,7 +109,7 @@ def _choose_bands(name: str, layers: dict[str, list[Layer]]) -> tuple[str, ...]:
 
 
 def _add_block(graph: Graph, reader: WeightReader, block: str, x: str, inputs: int, level: int) -> str:
-    """Two separable convolutions, each with its normalisation folded into the pointwise part."""
+    """Add two separable convolutions, each with its normalisation in the pointwise part."""
     outputs = WIDTHS[level]
     for size in (inputs, outputs):
         shapes = {"depthwise_kernel": (3, 3, size, 1), "pointwise_kernel": (1, 1, size, outputs), "bias": (outputs,)}

@@ -95,7 +95,7 @@ def _last_part(name: str) -> int:
 
 
 def _parse_kind(name: str) -> tuple[str, int]:
-    """`conv2d_23` is number 23 of the kind conv2d; the first one has no number."""
+    """Parse kind and number: `conv2d_23` is number 23 of conv2d, the first has none."""
     found = re.fullmatch(r"(.*?)(?:_(\d+))?", name)
     assert found
     return found[1], int(found[2] or 0)

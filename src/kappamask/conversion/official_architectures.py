@@ -152,7 +152,7 @@ def _add_pyramid(graph: Graph, reader: WeightReader, x: str) -> str:
 
 
 def _ones_like(graph: Graph, x: str) -> str:
-    """Ones (1, 1, y, x) in the size of `x`."""
+    """Make ones (1, 1, y, x) in the size of `x`."""
     shape = graph.add("Shape", x, start=2)
     whole = graph.concatenate(graph.integers(1, 1), shape, axis=0)
     return graph.add("Expand", graph.constant(np.ones((1, 1, 1, 1), np.float32)), whole)

@@ -96,7 +96,7 @@ class Graph:
         return x
 
     def _add_slice(self, x: str, start: int, stop: int, axis: int) -> str:
-        """Backwards along `axis`, from `start` to before `stop`."""
+        """Slice backwards along `axis`, from `start` to before `stop`."""
         return self.add("Slice", x, self.integers(start), self.integers(stop), self.integers(axis), self.integers(-1))
 
     def model(self, result: str, channels: int, classes: int, facts: dict[str, str]) -> onnx.ModelProto:
@@ -191,7 +191,7 @@ class Convolution:
         return Convolution(self.kernel * norm.gain[:, None, None, None], self.bias * norm.gain + norm.shift)
 
     def apply(self, graph: Graph, x: str, **attributes: Any) -> str:
-        """Adds it to `graph`, without padding unless `attributes` say so."""
+        """Add it to `graph`, without padding unless `attributes` say so."""
         return graph.convolution(x, self.kernel, self.bias, **attributes)
 
 
@@ -212,6 +212,6 @@ class Separable:
         return cls(w["depthwise_kernel"].transpose(2, 3, 0, 1), plain.fold_norm(Norm.read(reader, outputs)))
 
     def apply(self, graph: Graph, x: str) -> str:
-        """Adds both to `graph`, the border pixel repeated around `x`."""
+        """Add both to `graph`, the border pixel repeated around `x`."""
         padded = graph.pad_edge(x, 1, 1)
         return self.pointwise.apply(graph, graph.convolution(padded, self.depthwise, group=len(self.depthwise)))

@@ -159,7 +159,7 @@ def _compare_classes(card: ModelCard, small: ModelCard, images: list[FloatArray]
 
 
 def time_inference(card: ModelCard, image: FloatArray) -> tuple[NDArray[np.intp], float]:
-    """Classes of `image`, and seconds with one thread, the network open before."""
+    """Return the classes of `image`, and the seconds with one thread, without opening."""
     inference.open_session(card, 1)
     began = perf_counter()
     scores = inference.run_network(card, image[np.newaxis], 1)[0]

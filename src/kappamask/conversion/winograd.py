@@ -77,7 +77,7 @@ def apply_winograd(graph: Graph, x: str, layer: Convolution, *, mirrored: bool =
 
 
 def _transform_tiles(graph: Graph, x: str, inputs: int, *, mirrored: bool) -> str:
-    """Transformed squares of 6 x 6, 4 apart: (1, inputs * 36, tiles, tiles)."""
+    """Transform squares of 6 x 6, 4 apart: (1, inputs * 36, tiles, tiles)."""
     transform = np.kron(INPUT, INPUT).reshape(TILE**2, 1, TILE, TILE).astype(np.float32)
     kernel = np.tile(transform, (inputs, 1, 1, 1))
     # One pixel of border before; after it as many as the last square can need, of which the first is seen.
@@ -102,7 +102,7 @@ def _read_shape(graph: Graph, tiles: str, channels: int) -> str:
 
 
 def _crop_like(graph: Graph, x: str, like: str) -> str:
-    """`x` cut to the height and width of `like`."""
+    """Crop `x` to the height and width of `like`."""
     return graph.add("Slice", x, graph.integers(0, 0), graph.add("Shape", like, start=2), graph.integers(2, 3))
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing, translate_codes
 from kappamask.datasets.products import is_low_sun
 from kappamask.models import SENTINEL2_BANDS, SceneError
+from kappamask.models.cleaning import PIXEL_M
 
 __all__ = [
     "TacoFile",
@@ -99,7 +100,7 @@ def _read_rows(path: Path, table: bytes) -> list[dict[str, Any]]:
 
 
 def _make_entry(path: Path, offset: int, size: int, row: dict[str, Any]) -> TacoFile:
-    """Offsets in a table count from the file that the table belongs to."""
+    """Make an entry; offsets in a table count from the file that it belongs to."""
     start, length = (int(row.get(f"tortilla:{key}", -1)) for key in ("offset", "length"))
     if start < 0 or length <= 0 or start + length > size or "tortilla:id" not in row:
         raise SceneError(f"{path.name} is damaged: its table names a file outside of it.")
@@ -140,7 +141,7 @@ def read(entry: TacoFile) -> Patch:
     reflectance = np.where(empty, np.nan, numbers / DIGITAL).astype(np.float32)
     truth = np.where(empty, 0, translate_codes(labels, CODES)).astype(np.uint8)
     return Patch(
-        f"{entry.id}_{level}", _get_place(entry), split(entry), level, 10.0, bands, reflectance, truth,
+        f"{entry.id}_{level}", _get_place(entry), split(entry), level, PIXEL_M, bands, reflectance, truth,
         merges_thin=False, tags=_get_sun_tag(entry),
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ GROUND: Final = {"water": 20, "snow": 60}
 NEEDED: Final = ("spectra", "band", "classes", "product_id", "granule_id")
 SUN: Final = "sun_zenith_angle"
 MOST: Final = 20_000
-"""Spectra that are taken of a file, evenly: neighbours in one hand-drawn polygon are alike."""
+"""Spectra that are taken of a file, evenly: neighbours in one hand-drawn polygon are similar."""
 
 
 @dataclass(frozen=True)

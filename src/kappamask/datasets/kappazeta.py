@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kappamask.datasets.patch import DIGITAL, Patch, assign_split, find_missing, translate_codes
 from kappamask.models import SceneError
 from kappamask.models.band_names import find_band
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes.readers.netcdf import open_dataset
 
 __all__ = [
@@ -41,13 +42,13 @@ def find(folder: Path) -> Iterator[Path]:
 
 
 def parse_group(path: Path) -> str:
-    """Tile and date in the file's name; the name itself where it has none."""
+    """Parse tile and date in the file's name, else return the name."""
     found = PRODUCT.search(path.name)
     return found[3] if found else path.stem
 
 
 def split(path: Path) -> str:
-    """Assign the part by tile, in both sets alike, for they share tiles.
+    """Assign the part by tile, because both sets share tiles.
 
     Neither was published in parts.
     """
@@ -73,7 +74,9 @@ def read(path: Path) -> Patch:
     empty = find_missing(numbers, 0)
     reflectance = np.where(empty, np.nan, (numbers - _get_offset(path)) / DIGITAL).astype(np.float32)
     truth = np.where(empty, 0, translate_codes(labels, CODES)).astype(np.uint8)
-    return Patch(path.stem, parse_group(path), split(path), "L1C", 10.0, bands, reflectance, truth, merges_thin=False)
+    return Patch(
+        path.stem, parse_group(path), split(path), "L1C", PIXEL_M, bands, reflectance, truth, merges_thin=False
+    )
 
 
 def _to_digital_numbers(path: Path, variable: xr.DataArray) -> NDArray[np.float32]:

@@ -1,8 +1,8 @@
 """Read PixBox-S2-CMIX: pixels of 29 L1C products, labelled by experts.
 
 Layout, as two public readers of the record agree on it: a CSV whose rows have PRODUCT_ID, PIXEL_Y and PIXEL_X (row and
-column of 10 m, from 0), CLOUD_CHARACTERISTICS_ID and SHADOW_ID; the products come apart. Pixels are read with the
-512 x 512 px around them, so that masks see what the experts saw.
+column of 10 m, from 0), CLOUD_CHARACTERISTICS_ID and SHADOW_ID; the products are downloaded separately. Pixels are read
+with the 512 x 512 px around them, so that masks see what the experts saw.
 """
 
 import csv
@@ -17,6 +17,7 @@ import numpy as np
 from kappamask.datasets.patch import NOT_JUDGED, Patch, assign_split
 from kappamask.datasets.products import find_products, read_reflectance, tag_low_sun
 from kappamask.models import SceneError
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.scenes import open_scene
 from kappamask.scenes.metadata import parse_tile
 
@@ -124,14 +125,14 @@ def read(place: PixelWindow) -> Patch:
         truth[row - y, column - x] = code
     bands = tuple(map(str, cube["bands"].values))
     return Patch(
-        f"{place.name}:{y},{x}", place.group, split(place), str(cube.attrs["level"]), 10.0, bands,
+        f"{place.name}:{y},{x}", place.group, split(place), str(cube.attrs["level"]), PIXEL_M, bands,
         read_reflectance(cube, place.name), truth, merges_thin=False,
         window=(place.name, place.corner), tags=tag_low_sun(cube),
     )  # fmt: skip
 
 
 def _read_labels(path: Path) -> dict[str, dict[tuple[int, int], int]]:
-    """Product -> labels; pixels that are labelled twice, and not the same, are not judged."""
+    """Map products to labels; pixels with two different labels are not judged."""
     found: dict[str, dict[tuple[int, int], int]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8") as file:
         for line, row in enumerate(csv.DictReader(file), 2):

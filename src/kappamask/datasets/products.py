@@ -46,12 +46,12 @@ def compute_sun_zenith(longitude: float, latitude: float, when: datetime) -> flo
 
 
 def _equation_of_time(year: float) -> float:
-    """Radians that true noon is ahead of the clock's."""
+    """Compute the radians that true noon is ahead of the clock's."""
     return 0.0000075 + 0.001868 * cos(year) - 0.032077 * sin(year) - 0.014615 * cos(2 * year) - 0.040849 * sin(2 * year)
 
 
 def _solar_declination(year: float) -> float:
-    """Radians that the sun is north of the equator."""
+    """Compute the radians that the sun is north of the equator."""
     return (
         0.006918 - 0.399912 * cos(year) + 0.070257 * sin(year)
         - 0.006758 * cos(2 * year) + 0.000907 * sin(2 * year) - 0.002697 * cos(3 * year) + 0.00148 * sin(3 * year)

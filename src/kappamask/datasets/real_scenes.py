@@ -165,7 +165,7 @@ def _get_limits(row: Row, scene: Scene) -> Limits:
 
 
 def _estimate_ground(row: Row, folder: Path) -> Planes:
-    """Median of the clear dates nearest to that of `row`, itself excepted."""
+    """Estimate the ground: the median of the other clear dates nearest to that of `row`."""
     clear = [other.index for other in read_rows() if other.file == row.file and "ground" in other.kinds]
     dates = sorted((i for i in clear if i is not None and i != row.index), key=lambda i: abs(i - (row.index or 0)))
     archive = _read_archive(find_file(row.file, folder))

@@ -29,7 +29,7 @@ class PeerRecord:
     """Why it could not -> at how many patches."""
     seconds: float = 0.0
     pixels: int = 0
-    """What it masked, and how long that took, reading apart; without its first patch, for networks are loaded then."""
+    """Pixels that it masked, and how long that took, without reading and the first patch, when networks are loaded."""
     _first: tuple[float, int] | None = None
 
     def judge(self, patch: Patch, name: str) -> None:

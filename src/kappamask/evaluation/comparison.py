@@ -17,7 +17,7 @@ from kappamask.models import MissingExtraError, SceneError, WeightsError
 __all__ = ["OWN_FILES", "SPLITS", "DatasetResult", "judge", "judge_patches"]
 
 OWN_FILES = "arrays"
-"""Data set of scenes of one's own, which are not split."""
+"""Data set of the user's own scenes, which are not split."""
 SPLITS = ("test", "validation", "train", "all")
 
 
@@ -75,7 +75,7 @@ def judge(
     data: NAME=FOLDER with a name of `datasets.DATASETS`, or a folder (or file) of labelled arrays.
     peers: as `open_peer` takes them. `absent` lists each one that is not installed, or whose files are missing or
         damaged, with the reason.
-    split: "test" if left out, "all" for one's own arrays. limit: only so many patches, evenly taken from all.
+    split: "test" if left out, "all" for the user's own arrays. limit: only so many patches, evenly taken from all.
     merge_thin: whether thin cloud counts as cloud; None: where the labels do not tell it.
     Raises SceneError for an unknown data set or peer, if nothing is found, if no peer could mask anything.
     """

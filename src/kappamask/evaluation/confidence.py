@@ -146,7 +146,7 @@ def compare_scores(
 
 
 def _compute_rates(view: ClassGroups, judged: Collection[str]) -> Statistic:
-    """`RATES` (…, 6, class and all)."""
+    """Compute `RATES` (…, 6, class and all)."""
     known = np.array([name in judged for name in view.groups])
 
     def table(counts: Counts) -> NDArray[np.float64]:

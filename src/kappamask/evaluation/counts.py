@@ -105,7 +105,7 @@ class ResamplingUnits(NamedTuple):
     """`count_confusion` (4, 5) of each."""
 
     def as_json(self) -> dict[str, str | int]:
-        """For JSON."""
+        """Return the units as JSON holds them."""
         return {"of": self.of, "number": len(self.counts)}
 
 

@@ -32,7 +32,7 @@ __all__ = [
 
 
 def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> Scores:
-    """Scores of the mask file against the truth file, GeoTIFF or netCDF on one grid.
+    """Score the mask file against the truth file, GeoTIFF or netCDF on one grid.
 
     Codes are KappaMask's, or of the scheme that a file says it is in. A class that the mask's scheme does not have is
     not scored, as in `kappamask compare`. merge_thin: whether thin cloud counts as cloud; None: where the truth holds

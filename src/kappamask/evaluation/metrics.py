@@ -54,7 +54,7 @@ def count_confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = Fal
     The last column is anything else.
 
     Pixels whose truth is in `IGNORED` are left out. A mask that says undefined or missing where the truth has a
-    class is wrong there, hence the fifth column. `merge_thin` makes semi-transparent cloud (3) cloud (4) in both,
+    class is wrong there, so there is a fifth column. `merge_thin` makes semi-transparent cloud (3) cloud (4) in both,
     for truths that do not tell them apart.
     Raises CubeError if the shapes differ, a code is unknown, or no pixel is left.
     """
@@ -131,7 +131,7 @@ def mean_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _class_indices(codes: NDArray[Any], merge_thin: bool) -> NDArray[np.int64]:
-    """Class 1 to 4 -> 0 to 3, anything else -> 4."""
+    """Map classes 1 to 4 to 0 to 3, anything else to 4."""
     merged = np.where(codes == SEMI_TRANSPARENT, CLOUD, codes) if merge_thin else codes
     places = merged.astype(np.int64) - CLEAR
     return np.where((places >= 0) & (places < len(CLASSES)), places, len(CLASSES))

@@ -28,7 +28,7 @@ class Contradiction(NamedTuple):
 
 @cache
 def read_paper() -> dict[str, Any]:
-    """All tables: `TABLES` and `dice_binary` (mask, class, percent), `architectures`, `seconds`, `errata`, `source`.
+    """Read `TABLES`, `dice_binary` (mask, class, percent), `architectures`, `seconds`, `errata` and `source`.
 
     A class that a mask cannot tell has no entry. `seconds`: a whole Level-1C product.
     """

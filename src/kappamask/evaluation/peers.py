@@ -87,7 +87,7 @@ def _open_rasters(scheme: str, folder: Path) -> Peer:
 
 
 def read_rasters(scheme: str, folder: Path) -> Callable[[Patch], Answer]:
-    """A reader of a patch's mask: PATCH_SCHEME.tif (or .nc), or PATCH.tif, anywhere under `folder`.
+    """Make a reader of masks: PATCH_SCHEME.tif (or .nc), or PATCH.tif, under `folder`.
 
     The rasters lie on the patch's grid, or are coarser by a whole number; of a patch that is a window of a product,
     PRODUCT_SCHEME.tif is that of the whole product. The reader raises SceneError for no such

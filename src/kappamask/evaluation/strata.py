@@ -63,13 +63,13 @@ class LandCover:
 
 
 def _normalised_difference(planes: Planes, one: str, other: str) -> NDArray[np.float32]:
-    """Normalised difference, 0 where both are 0."""
+    """Compute the normalised difference, 0 where both are 0."""
     total = planes[one] + planes[other]
     return np.asarray((planes[one] - planes[other]) / np.where(total == 0, 1, total), np.float32)
 
 
 def _is_snow(planes: Planes) -> NDArray[np.bool_]:
-    """NDSI above 0.4, and near infrared above 0.11, which separates snow from water.
+    """Find NDSI above 0.4 and near infrared above 0.11, which separates snow from water.
 
     Hall, Riggs and Salomonson 1995.
     """
@@ -77,12 +77,12 @@ def _is_snow(planes: Planes) -> NDArray[np.bool_]:
 
 
 def _is_water(planes: Planes) -> NDArray[np.bool_]:
-    """NDWI of green and near infrared above 0 (McFeeters 1996), without snow."""
+    """Find NDWI of green and near infrared above 0 (McFeeters 1996), without snow."""
     return np.asarray((_normalised_difference(planes, "B03", "B08") > 0) & ~_is_snow(planes))
 
 
 def _is_desert(planes: Planes) -> NDArray[np.bool_]:
-    """B08 / B11 below 0.75 is rock and sand, if NDVI is below 0.2.
+    """Find B08 / B11 below 0.75, rock and sand, where NDVI is below 0.2.
 
     Irish 2000, Zhu and Woodcock 2012; Sobrino et al. 2004.
     """
@@ -90,7 +90,7 @@ def _is_desert(planes: Planes) -> NDArray[np.bool_]:
 
 
 def _is_forest(planes: Planes) -> NDArray[np.bool_]:
-    """Reflectance at 2.2 um below 0.05 is dark vegetation, if NDVI is above 0.4.
+    """Find reflectance at 2.2 um below 0.05, dark vegetation, where NDVI is above 0.4.
 
     Kaufman et al. 1997; NDVI as in Sen2Cor.
     """

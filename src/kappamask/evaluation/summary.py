@@ -115,7 +115,7 @@ def _summarise_peer(one: PeerRecord, view: ClassGroups, grounds: Mapping[str, Co
 
 
 def _select_scores(values: dict[str, float | None], judged: Collection[str]) -> dict[str, float | None]:
-    """Values of the classes that a peer is judged by, and their mean."""
+    """Select the values of the classes that a peer is judged by, and their mean."""
     kept = {name: value for name, value in values.items() if name in judged}
     known = [value for value in kept.values() if value is not None]
     return kept | {"all": sum(known) / len(known) if known else None}

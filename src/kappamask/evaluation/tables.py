@@ -109,7 +109,7 @@ def _make_rows(found: Mapping[str, Any], view: str, score: str, names: Sequence[
 
 
 def _make_strata_table(found: Mapping[str, Any]) -> Iterator[Table]:
-    """Errors of cloud in each stratum, with the number of its scenes."""
+    """Make the table of cloud errors in each stratum, with its number of scenes."""
     head = [peer["name"] for peer in found["peers"]]
     for error, title in ERRORS.items():
         there = [name for name in STRATA if any(name in peer["strata"] for peer in found["peers"])]
@@ -161,7 +161,7 @@ def _iter_markdown_lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def format_markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines of one table, all columns but the first to the right."""
+    """Format the lines of one table, all columns but the first to the right."""
     yield from (_format_line(head), _format_line(["---"] + ["--:"] * (len(head) - 1)), *map(_format_line, rows))
 
 

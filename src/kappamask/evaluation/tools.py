@@ -118,7 +118,7 @@ def _run_s2cloudless(detector: Any, patch: Patch) -> Answer:
 
 
 def _stack_reflectance(patch: Patch, bands: Sequence[str], name: str) -> Planes:
-    """Reflectance (band, y, x). Raises CubeError where the patch lacks a band."""
+    """Stack reflectance (band, y, x). Raises CubeError where the patch lacks a band."""
     lacking = [band for band in bands if band not in patch.bands]
     if lacking:
         raise CubeError(f"{name} needs {', '.join(lacking)}, which the data set does not have at every scene.")
@@ -126,7 +126,7 @@ def _stack_reflectance(patch: Patch, bands: Sequence[str], name: str) -> Planes:
 
 
 def _to_answer(codes: NDArray[np.uint8], planes: Planes) -> Answer:
-    """`codes`, missing where a band has no data."""
+    """Make the answer of `codes`, missing where a band has no data."""
     return Answer(np.where(np.isfinite(planes).all(axis=0), codes, np.uint8(MISSING)))
 
 

@@ -23,7 +23,7 @@ MAX_PRODUCT_FILES: Final = 20_000
 """Entries that are accepted: a product of one tile has some 150, one of the old layout, of 15 tiles, some 1500."""
 MAX_PRODUCT_FILE_BYTES: Final = 2**31
 """Bytes of one file, unpacked, that are accepted: a 10 m band has up to 150 MB."""
-SWOLLEN: Final = 100
+MAX_EXPANSION: Final = 100
 """Times a file may be larger than it is packed: JPEG 2000 is packed already and hardly shrinks, XML 20 times."""
 SMALL: Final = 2**24
 """Bytes; smaller files may grow by any factor."""
@@ -129,7 +129,7 @@ def _is_link(entry: zipfile.ZipInfo) -> bool:
 
 def _find_excess(entry: zipfile.ZipInfo) -> str:
     """Say what in an entry no product has; empty if nothing."""
-    largest = max(SMALL, SWOLLEN * entry.compress_size)
+    largest = max(SMALL, MAX_EXPANSION * entry.compress_size)
     faults = {
         "has a colon in its name": ":" in entry.filename,
         "is encrypted": entry.flag_bits & ENCRYPTED,

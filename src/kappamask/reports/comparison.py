@@ -105,12 +105,12 @@ def _find_decades(peers: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
 
 
 def _peers_made_here(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Masks that were made here, not read from a file."""
+    """List the masks that were made here, not read from a file."""
     return [peer for peer in found["peers"] if peer["seconds_per_megapixel"] is not None]
 
 
 def _log_cost(peer: Mapping[str, Any]) -> float:
-    """Decimal logarithm of the seconds per megapixel."""
+    """Compute the decimal logarithm of the seconds per megapixel."""
     return log10(max(peer["seconds_per_megapixel"], QUICKEST))
 
 

@@ -84,7 +84,7 @@ def _with_pole(ring: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _make_outline(west: float, south: float, east: float, north: float) -> list[tuple[float, float]]:
-    """Counter-clockwise, as RFC 7946 wants it; the first point is not repeated."""
+    """Make the outline counter-clockwise, as in RFC 7946; the first point is not repeated."""
     corners = [(west, south), (east, south), (east, north), (west, north), (west, south)]
     sides = [np.linspace(start, end, EDGE_POINTS)[:-1] for start, end in pairwise(corners)]
     return [(float(x), float(y)) for x, y in np.concatenate(sides)]

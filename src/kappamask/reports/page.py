@@ -37,7 +37,7 @@ LARGE, SMALL = 900, 320
 """Pixels of the longer side of the main pictures, and of the score maps: as wide as they are shown at 1280 px."""
 NEAR = 0.01
 """By which scores may lie beyond 0 and 1: they are rounded, and blended from windows."""
-READINGS = {
+SCALINGS = {
     "reflectance": "The numbers are reflectance.",
     "dn_harmonized": "The numbers are reflectance times 10 000, without an offset.",
     "dn_offset": "The numbers are reflectance times 10 000 plus 1000, the offset since processing baseline 04.00.",
@@ -182,7 +182,7 @@ def write_page(
         outlines=OUTLINES if scene is not None else {},
         scores=_draw_scores(mask, scores_file),
         scale=SCALE,
-        reading=READINGS.get(attrs.get("radiometry", "")),
+        scaling=SCALINGS.get(attrs.get("radiometry", "")),
         attrs=attrs,
         compared=COMPARED,
         agreement=measure_agreement(mask, from_scheme(scl, "SCL")) if scl is not None else None,

@@ -62,7 +62,7 @@ def embed_png(path: Path, alt: str) -> Picture:
 
 
 def score_colours(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scores 0 to 1 (y, x) as uint8 (y, x, 4); NaN is transparent."""
+    """Colour scores 0 to 1 (y, x): uint8 (y, x, 4); NaN is transparent."""
     colours: NDArray[np.uint8] = colormaps[SCORES](np.nan_to_num(scores), bytes=True)
     colours[~np.isfinite(scores), 3] = 0
     return colours

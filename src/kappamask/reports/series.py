@@ -105,7 +105,7 @@ def _count_mask(name: str, found: xr.DataArray | Path) -> Dated:
 
 
 def _list_files(folder: Path) -> list[tuple[str, Path]]:
-    """Files that are masks, and those that are too damaged to tell."""
+    """List files that are masks, and those that are too damaged to tell."""
     return [(file.name, file) for file in sorted(folder.iterdir()) if _may_be_mask(file)]
 
 

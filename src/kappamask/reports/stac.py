@@ -79,7 +79,7 @@ def make_href(file: Path, folder: Path) -> str:
 
 
 def _hash_file(file: Path) -> tuple[int, str]:
-    """Bytes, and the sha256 as a multihash in hexadecimal digits."""
+    """Return the bytes, and the sha256 as a multihash in hexadecimal digits."""
     try:
         with file.open("rb") as opened:
             return file.stat().st_size, SHA256_MULTIHASH + file_digest(opened, "sha256").hexdigest()

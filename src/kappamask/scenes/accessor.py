@@ -79,7 +79,7 @@ class KappaMaskAccessor:
     def statistics(
         self, geometry: Any = None, *, crs: Any = None, all_touched: bool = False, mask: Any = None, **options: Any
     ) -> xr.Dataset:
-        """Shares of the classes inside an area, for each date: see `kappamask.scenes.compute_class_statistics`.
+        """Compute shares of classes in an area, by date: see `kappamask.scenes.compute_class_statistics`.
 
         mask: as for `clear`; left out, the data if they are a mask themselves.
 

@@ -82,7 +82,7 @@ def _best_dates(
 
 
 def _distance_metres(cloud: NDArray[np.bool_], size: tuple[float, float], reach: float) -> NDArray[np.float64]:
-    """Metres to the nearest True pixel, at most `reach`."""
+    """Compute the metres to the nearest True pixel, at most `reach`."""
     if not reach or not cloud.any():
         return np.array(reach, np.float64)
     from scipy.ndimage import distance_transform_edt
@@ -91,7 +91,7 @@ def _distance_metres(cloud: NDArray[np.bool_], size: tuple[float, float], reach:
 
 
 def _pixel_metres(mask: xr.DataArray) -> tuple[float, float]:
-    """Height and width of a pixel."""
+    """Find height and width of a pixel in metres."""
     width, height, unit = find_pixel_size(mask) or (PIXEL_M, PIXEL_M, "m")
     if unit == "degree":
         return height * DEGREE, width * DEGREE * cos(radians(float(mask["y"].mean())))

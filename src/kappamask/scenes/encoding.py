@@ -97,7 +97,7 @@ def list_category_names(classes: tuple[ClassValue, ...]) -> bytes:
 
 
 def round_to_percent(scores: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Scores 0 to 1 as uint8 0 to 100, NaN as 255."""
+    """Round scores 0 to 1 to uint8 0 to 100; NaN becomes 255."""
     whole = np.rint(scores / np.float32(SCALE))
     return np.asarray(np.nan_to_num(whole, nan=NODATA_CODE), dtype=np.uint8)
 

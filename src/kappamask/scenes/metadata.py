@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 PACKINGS: dict[tuple[float, float], str] = {pair: mode for mode, pair in MODES.items() if mode != "reflectance"}
-"""(scale, offset) to reflectance -> name of the reading."""
+"""(scale, offset) to reflectance -> name of the radiometry."""
 CARRIED = ("radiometry", "collection", "processing_baseline")
 """Tags that `kappamask.udf` understands and that pass through as they are."""
 
@@ -129,7 +129,7 @@ def _parse_tiff_date(text: str) -> str | None:
 
 
 def _format_utc(when: datetime) -> str:
-    """Times without a zone are UTC, as in all Sentinel-2 products."""
+    """Format a time as UTC, which times without a zone are."""
     aware = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     return aware.isoformat().replace("+00:00", "Z")
 
@@ -141,7 +141,7 @@ def read_packing_mode(
 
     None where all are (1, 0), which declares nothing.
     Raises SceneError if bands differ, or if the pair is none of `PACKINGS`: numbers are handed on as stored, and
-    nobody after this could tell what they mean.
+    later steps cannot find out what they mean.
     """
     distinct = set(pairs)
     if distinct <= {(1.0, 0.0)}:

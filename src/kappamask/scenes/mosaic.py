@@ -58,7 +58,7 @@ def stack_masks(paths: Files) -> xr.DataArray:
         raise SceneError("No mask files are given.")
     frame = _find_common_grid(paths)
     layers = [_merge_masks(by_date[date], frame) for date in sorted(by_date)]
-    _check_alike([by_date[date][0] for date in sorted(by_date)], layers)
+    _check_same_scheme([by_date[date][0] for date in sorted(by_date)], layers)
     dates = np.array([np.datetime64(date, "ns") for date in sorted(by_date)])
     return xr.concat(layers, xr.Variable("t", dates), combine_attrs="override")
 
@@ -75,7 +75,7 @@ def _find_common_grid(paths: Files, band: int | None = None) -> GeoBox:
 
 
 def _merge_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.DataArray:
-    """Masks on the pixels of `frame`, the first on top."""
+    """Merge masks on the pixels of `frame`, the first on top."""
     masks = [read_mask(path, band=band) for path in paths]
     whole = dask.array.full((frame.height, frame.width), NODATA_CODE, np.uint8)
     for mask in masks:
@@ -83,12 +83,12 @@ def _merge_masks(paths: Files, frame: GeoBox, band: int | None = None) -> xr.Dat
         around = [(box.bottom, frame.height - box.top), (box.left, frame.width - box.right)]
         layer = dask.array.pad(mask.data, around, constant_values=NODATA_CODE)
         whole = dask.array.where(whole == NODATA_CODE, layer, whole)
-    _check_alike(paths, masks)
+    _check_same_scheme(paths, masks)
     codes, coords = whole.astype(np.uint8), to_coordinates(frame)
     return write_grid(xr.DataArray(codes, coords, ("y", "x"), "mask", masks[0].attrs), frame)
 
 
-def _check_alike(paths: Files, masks: list[xr.DataArray]) -> None:
+def _check_same_scheme(paths: Files, masks: list[xr.DataArray]) -> None:
     """Raise SceneError unless all hold bytes of one scheme, with the same classes."""
     for path, mask in zip(paths, masks, strict=True):
         if mask.dtype != np.uint8:
@@ -119,7 +119,7 @@ def _is_on_grid(grid: GeoBox, frame: GeoBox) -> bool:
 
 
 def _pixel_box(grid: GeoBox, frame: GeoBox) -> BoundingBox:
-    """First column, first row, last column and last row of `grid`, counted on `frame`."""
+    """Find first column and row, last column and row of `grid` on `frame`."""
     column, row = map(round, ~frame.transform @ (grid.transform.c, grid.transform.f))
     return BoundingBox(column, row, column + grid.width, row + grid.height)
 

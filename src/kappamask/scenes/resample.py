@@ -178,7 +178,7 @@ def resample_aligned(
 
 
 def _find_begin(source: GeoBox, target: GeoBox) -> tuple[float, float]:
-    """Row and column at which `target` begins in `source`, in pixels of `target`."""
+    """Find row and column at which `target` begins in `source`, in pixels of `target`."""
     size = target.transform.a
     return (source.transform.f - target.transform.f) / size, (target.transform.c - source.transform.c) / size
 
@@ -209,7 +209,7 @@ def apply_weights(read: NDArray[Any], down: Any, across: Any, nodata: float) -> 
 
 
 def _apply_along_axes(down: Any, values: NDArray[Any], across: Any) -> NDArray[np.float32]:
-    """Along x first, where pixels are fewer."""
+    """Apply the weights along x first, where pixels are fewer."""
     wide = across @ np.ascontiguousarray(values.T, dtype=np.float32)
     return np.asarray(down @ np.ascontiguousarray(wide.T))
 

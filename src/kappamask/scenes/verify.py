@@ -120,7 +120,7 @@ def verify_cover(
 
 
 def _overlap_area(one: Bounds, other: Bounds) -> float:
-    """Square metres that two boxes share."""
+    """Compute the square metres that two boxes share."""
     width, height = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
     return max(0.0, width) * max(0.0, height)
 

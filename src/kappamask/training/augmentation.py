@@ -107,7 +107,7 @@ def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArr
     if level == "L1C" and whole and rng.random() < L2A_SHARE:
         level, scene = "L2A", to_surface(scene, *draw_air(rng))
         scene[B10] = np.nan
-    spread = UNLIT[1] if not sample.is_lone and rng.random() < UNLIT[0] else GAIN[0]
+    spread = UNLIT[1] if not sample.is_isolated and rng.random() < UNLIT[0] else GAIN[0]
     gain = rng.normal(0, spread) * SEES_LAND + rng.normal(0, GAIN[1], len(BANDS))
     scene = scene * np.exp(gain)[:, None, None].astype(np.float32)
     scene += (rng.normal(0, 1, (13, 1, 1)) * OFFSETS[:, None, None]).astype(np.float32)
@@ -120,8 +120,8 @@ def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArr
     scene[~kept] = np.nan
     sets = sample.sets_without_b10 if np.isnan(scene[B10]).all() else sample.sets
     if sample.flat is not None:
-        alike = sample.flat & is_like_cloud(scene)
-        sets = np.where((sets == class_sets.CLEAR) & alike, class_sets.NOT_JUDGED, sets)
+        ambiguous = sample.flat & is_like_cloud(scene)
+        sets = np.where((sets == class_sets.CLEAR) & ambiguous, class_sets.NOT_JUDGED, sets)
     return rotate(to_input(scene, draw_level(level, rng)), sets.astype(np.int64), rng)
 
 
@@ -187,7 +187,7 @@ def show_ground_in_b10(scene: FloatArray, share: float) -> FloatArray:
 
 
 def is_like_cloud(scene: FloatArray) -> NDArray[np.bool_]:
-    """Find pixels (y, x) where flat snow and closed cloud look alike.
+    """Find pixels (y, x) where flat snow and closed cloud look the same.
 
     scene: reflectance (13, y, x).
     """

@@ -38,7 +38,7 @@ VISIBLE_CHANGE, VISIBLE_HAZE, VISIBLE_B10 = 0.015, 0.03, 0.0045
 """Change of reflectance below which nothing is judged: shadow on black water; thin cloud, by B02; cirrus, by B10."""
 SNOW_B02, SNOW_CHANGE = 0.45, 0.05
 """On ground so bright in B02, cloud and shadow are judged where they change B02 by so much: with few bands, flat snow
-and cloud look alike."""
+and cloud look the same."""
 SHOWING: Final = [BANDS.index(band) for band in ("B02", "B08", "B8A", "B11")]
 PLANES: Final = ("added", "passed", "shares", "weight", "sets", "sets_without_b10")
 
@@ -201,7 +201,7 @@ def _draw_square(shape: tuple[int, ...], size: int, rng: np.random.Generator) ->
 
 
 def _share_by_place(places: Sequence[str | None]) -> FloatArray:
-    """Return how often to draw each (n,), the sum 1: places alike, and None never."""
+    """Return the share of draws of each (n,): equal for places, and 0 for None."""
     counts = Counter(places)
     weights = np.array([0.0 if place is None else 1 / counts[place] for place in places])
     return np.asarray(weights / weights.sum() if weights.any() else weights)

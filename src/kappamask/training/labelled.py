@@ -36,8 +36,8 @@ class LoadedPatches(list[Patch]):
 class LabelledSets:
     """Labelled sets to draw from, each set with the same probability.
 
-    Within scenes of the user's own, places and kinds are drawn alike; `CUTOUT_SHARE` of what is drawn from them are
-    clouds and shadows of one laid over another.
+    Within scenes of the user's own, places and kinds are drawn equally often; `CUTOUT_SHARE` of what is drawn from them
+    are clouds and shadows of one laid over another.
     """
 
     def __init__(self, parts: Sequence[Sequence[Patch]]) -> None:
@@ -83,7 +83,7 @@ class InterleavedPatches(Sequence[Patch]):
 def weigh_patches(part: Sequence[Patch]) -> NDArray[np.float64]:
     """Return the probability of drawing each patch (n,); the sum is 1.
 
-    Patches of published sets are alike; own scenes are weighted by place and kind.
+    Patches of published sets have equal weights; own scenes are weighted by place and kind.
 
     An image counts less the more of its place show the same, by the square root; `KIND_SHARES` by what it shows.
     """

@@ -49,7 +49,7 @@ class Sample:
     level: str = "L1C"
     flat: NDArray[np.bool_] | None = None
     """(y, x), True without the texture that distinguishes snow from cloud; None: nowhere."""
-    is_lone: bool = False
+    is_isolated: bool = False
     """True without the surroundings that distinguish shadow from dark land."""
 
 
@@ -94,7 +94,7 @@ def make_patchwork(pixels: Pixels, side: int, rng: np.random.Generator) -> Sampl
     grain = np.float32(rng.uniform(0, GRAIN)) * rng.standard_normal((side, side), dtype=np.float32)
     scene = pixels.spectra[which].transpose(2, 0, 1) * np.exp(grain)
     sets = np.where(pixels.cloudy[which], class_sets.CLOUD_OF_EITHER_KIND, class_sets.CLEAR).astype(np.uint8)
-    return Sample(scene, sets, sets, flat=np.ones(sets.shape, bool), is_lone=True)
+    return Sample(scene, sets, sets, flat=np.ones(sets.shape, bool), is_isolated=True)
 
 
 def crop(array: NDArray[Any], side: int, where: NDArray[np.uint64]) -> NDArray[Any]:

@@ -171,8 +171,8 @@ def compute_loss(logits: Tensor, batch: Batch) -> Tensor:
 
     The dice is that of clear, shadow and any cloud.
 
-    Classes count alike: shadow 2 or 3 times drew it over clear land (rounds 12 and 16), so did semi-transparent cloud.
-    A pixel is part of a dice where its set says whether it is of that class.
+    Classes have equal weights: shadow 2 or 3 times drew it over clear land (rounds 12 and 16), so did semi-transparent
+    cloud. A pixel is part of a dice where its set says whether it is of that class.
     """
     logs = torch.log_softmax(logits, dim=1)
     bits = 2 ** torch.arange(logits.shape[1], device=logits.device)

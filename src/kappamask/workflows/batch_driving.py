@@ -109,7 +109,7 @@ def _credit_refusal(
     test_job: "JobRecord", records: "Sequence[JobRecord]", limit: float | None, notify: Notify
 ) -> str | None:
     """Return the reason to stop if the test job's cost predicts too much, else None."""
-    from kappamask.openeo_process.jobs.cost import SEEN, check_credits, measured_credits
+    from kappamask.openeo_process.jobs.cost import MEASURED_BASIS, check_credits, measured_credits
     from kappamask.openeo_process.jobs.download import iter_valid_files
     from kappamask.openeo_process.results import collect_dates
 
@@ -120,9 +120,9 @@ def _credit_refusal(
         if limit is not None:
             notify("the back-end does not tell what the test job cost, so the credits are as estimated before")
         return None
-    notify(f"about {price:.0f} credits for {len(records)} jobs, {SEEN}")
+    notify(f"about {price:.0f} credits for {len(records)} jobs, {MEASURED_BASIS}")
     try:
-        check_credits(price, SEEN, limit)
+        check_credits(price, MEASURED_BASIS, limit)
     except JobError as error:
         return str(error)
     return None

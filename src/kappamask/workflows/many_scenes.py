@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["RunOptions", "ScenesFailedError", "mask_many", "plan_mask"]
 
 FIXED_MB = 950
-"""What a process takes besides the scene's rows: libraries, the network at work, decoded blocks that are kept, cells
-that are ahead; with it the peak of a whole product is met (benchmarks/product.py)."""
+"""What a process takes besides the scene's rows: libraries, the running network, decoded blocks in the cache, blocks
+read ahead; with it the estimate is the peak of a whole product (benchmarks/product.py)."""
 ROWS_IN_MEMORY = 2048
 """Of the scene, in memory at once: two blocks of a product's JP2s."""
 Target = tuple[str, Path]
@@ -68,15 +68,15 @@ def plan_mask(scene: str, output: Path, options: SceneOptions, *, overwrite: boo
 
     cube = open_cube(scene, options)
     require_date_for_stac(options.extras, output, cube)
-    reading = _describe_radiometry(cube.attrs, cube.encoding, options)
-    stream = prepare_scene_stream(cube, options, reading["radiometry"] or "dn_harmonized")
+    radiometry = _describe_radiometry(cube.attrs, cube.encoding, options)
+    stream = prepare_scene_stream(cube, options, radiometry["radiometry"] or "dn_harmonized")
     check_cleaning(stream, options)
     files = list_output_files(output, scores=options.scores)
     skipped = not overwrite and is_finished(scene, files, options.make_record(scene), verify_pixels=False)
     size = {"width": cube.sizes["x"], "height": cube.sizes["y"], "dates": cube.sizes.get("t", 1)}
     return {
         "scene": scene, "level": stream.first_part.spec.level, "bands": [str(band) for band in cube["bands"].values],
-        "used_bands": list(stream.first_part.spec.bands), **reading, **size, "windows": stream.window_count,
+        "used_bands": list(stream.first_part.spec.bands), **radiometry, **size, "windows": stream.window_count,
         "megapixels": round(size["width"] * size["height"] * size["dates"] / 1e6, 3),
         "memory_mb": _estimate_memory_mb(stream),
         "files": [str(path) for path in (*files, *(output.with_suffix(EXTRAS[word]) for word in options.extras))],
@@ -118,7 +118,7 @@ class _Errors:
 
     @contextmanager
     def collect(self, scene: str) -> Iterator[None]:
-        """Go on after an error; a lone scene's is raised."""
+        """Go on after an error; that of a single scene is raised."""
         try:
             yield
         except Exception as error:
@@ -157,8 +157,8 @@ def mask_many(
     `options`. run: where and how. progress: as for `mask_scene`.
 
     Returns the result of `mask_scene` for each scene; of `plan_mask` with `run.dry_run`.
-    Raises ScenesFailedError, which has the results, if some failed; the error itself of a lone scene; SceneError for
-    outputs that collide.
+    Raises ScenesFailedError, which has the results, if some failed; the error itself if there is one scene; SceneError
+    for outputs that collide.
     """
     options = options.with_changes(**changes)
     targets = list_targets([str(scene) for scene in scenes], Path(output), options)

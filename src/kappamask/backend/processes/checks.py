@@ -119,7 +119,7 @@ def _dimension_labels(args: ProcessArgs, env: EvalEnv) -> Any:
 
 
 def _merge_cubes(args: ProcessArgs, env: EvalEnv) -> Any:  # noqa: ARG001
-    """Hand over the whole resolver, of which openeo-driver takes only the process id."""
+    """Merge two cubes with the whole resolver, of which openeo-driver takes only the id."""
     first, second = args.get_required("cube1"), args.get_required("cube2")
     resolver = args.get("overlap_resolver")
     graph = args.get_deep("overlap_resolver", "process_graph", expected_type=dict) if resolver else None

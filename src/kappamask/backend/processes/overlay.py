@@ -97,13 +97,13 @@ def _share_dimensions(one: xr.DataArray, other: xr.DataArray) -> tuple[xr.DataAr
 
 
 def _common_labels(one: xr.DataArray, other: xr.DataArray, dim: str) -> list[Any]:
-    """Labels of both cubes, in the first one's order."""
+    """List the labels of both cubes, in the first one's order."""
     theirs = set(other[dim].values)
     return [label for label in one[dim].values if label in theirs]
 
 
 def _unite_labels(one: xr.DataArray, other: xr.DataArray, dim: str) -> Any:
-    """Labels of either cube: dates sorted, others in order of appearance."""
+    """List the labels of either cube: dates sorted, others in order of appearance."""
     labels = pd.Index(one[dim].values).append(pd.Index(other[dim].values)).unique()
     return labels.sort_values() if dim == "t" else labels
 

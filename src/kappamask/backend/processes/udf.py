@@ -96,7 +96,7 @@ class UdfNode:
         return located
 
     def _announce_bands(self, cube: xr.DataArray, per_date: bool) -> list[str] | None:
-        """Ask `apply_metadata`: per date the mere word triggers it, in series a definition."""
+        """Call the UDF's `apply_metadata`: per date if its name occurs, else if it is defined."""
         found = (
             "apply_metadata" in self.code
             if per_date

@@ -43,7 +43,7 @@ def open_geotiff(path: Path, bands: Iterable[str] | None, level: str | None) -> 
 def choose_band_labels(
     name: str, texts: Sequence[str | None], wanted: Iterable[str] | None
 ) -> tuple[list[str], list[int]]:
-    """Labels to read, and their numbers, from 1, among the layers that `texts` describe.
+    """Choose labels to read, and their numbers, from 1, among the layers that `texts` describe.
 
     `wanted` names all bands, in order, where no text names one, or the texts only number the layers.
     Raises SceneError as `choose_bands` does.

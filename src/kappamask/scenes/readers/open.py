@@ -30,7 +30,7 @@ from kappamask.udf.series import add_scene_facts
 
 __all__ = ["READERS", "OpenOptions", "Reader", "find_scenes", "open_scene", "read_scl"]
 
-RESOLUTIONS_M = (10, 20)
+RESOLUTIONS_M = (PIXEL_M, 20)
 OWN_VARIABLES = frozenset({"mask", "score"})
 """Variables of a netCDF that `write_mask` wrote."""
 
@@ -113,7 +113,7 @@ def open_scene(
     bands: Iterable[str] | None = None,
     level: str | None = None,
     resampling: str = "bilinear",
-    resolution: float = 10,
+    resolution: float = PIXEL_M,
     pixel_m: float | None = None,
 ) -> xr.DataArray:
     """Open a scene as a lazy cube: dims (bands, y, x), dask, values as stored.

@@ -140,7 +140,7 @@ def make_lazy_bands(path: Path, indexes: list[int], hidden_value: int | None = N
 
 
 def _choose_chunk(block: tuple[int, int], grid: GeoBox) -> tuple[int, int]:
-    """Whole blocks of the file, about CHUNK squared pixels: strips give wide and low chunks."""
+    """Choose whole blocks of the file, about CHUNK squared pixels; strips make wide chunks."""
     width = min(grid.width, -(-CHUNK // block[1]) * block[1])
     rows = max(1, CHUNK * CHUNK // width)
     return min(grid.height, -(-rows // block[0]) * block[0]), width

@@ -139,7 +139,7 @@ def open_safe(path: Path, bands: Iterable[str] | None, level: str | None, kernel
 
 
 def read_classes(path: Path, like: xr.DataArray) -> xr.DataArray | None:
-    """Sen2Cor's classes of a Level-2A product on the grid of `like`; see `read_scl`."""
+    """Read Sen2Cor's classes of a Level-2A product on the grid of `like`; see `read_scl`."""
     product = find_product(path)
     images = [Image.open(source) for source in product.images if CLASSES in source.name]
     if not images:

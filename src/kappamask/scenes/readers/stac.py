@@ -11,6 +11,7 @@ import xarray as xr
 
 from kappamask.models import LEVELS, SceneError, parse_level
 from kappamask.models.band_names import choose_bands
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.errors import make_extra_error
 from kappamask.scenes.grid import make_cube
 from kappamask.scenes.metadata import collect_attributes, name_source, parse_product_name
@@ -40,7 +41,7 @@ def open_stac(
     *,
     bands: Iterable[str] | None = None,
     level: str | None = None,
-    resolution: float = 10,
+    resolution: float = PIXEL_M,
     bbox: Sequence[float] | None = None,
     radiometry: str | None = None,
     resampling: str = "bilinear",

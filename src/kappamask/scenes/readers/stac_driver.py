@@ -105,13 +105,13 @@ class Driver:
         self.dtype, self.nodata, self.kernel, self.stated = dtype, nodata, kernel, dict(stated or {})
 
     def new_load(self, geobox: Any, *, chunks: Any = None) -> None:
-        """Nothing is shared between reads."""
+        """Return nothing: nothing is shared between reads."""
 
     def finalise_load(self, load_state: Any) -> None:
-        """Nothing is left to close."""
+        """Return nothing: nothing is left to close."""
 
     def capture_env(self) -> dict[str, Any]:
-        """No setting of the caller's GDAL counts."""
+        """Return no settings: the caller's GDAL has none that count."""
         return {}
 
     @contextmanager
@@ -120,7 +120,7 @@ class Driver:
         yield
 
     def open(self, src: Any, ctx: Any) -> "_Reader":  # noqa: ARG002
-        """`src`: a `RasterSource`."""
+        """Open a `RasterSource`."""
         return _Reader(src.uri, self)
 
 

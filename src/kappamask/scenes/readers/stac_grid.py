@@ -25,7 +25,7 @@ EDGE: Final = 1e-6
 LONLAT: Final = "EPSG:4326"
 FEW: Final = 0.1
 """Numbers below this are degrees where a CRS has degrees: no pixel of Sentinel-2 has so few metres."""
-ALIKE: Final = 0.01
+SIDE_TOLERANCE: Final = 0.01
 """Relative difference of a pixel's side in feet and the like from the metres asked for that is none."""
 Bounds = tuple[float, float, float, float]
 ANCHORS: Final = ("B02", "B03", "B04", "B08")
@@ -60,7 +60,7 @@ def find_common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[
 
 
 def _pixel_sides(grid: GeoBox, resolution: float) -> tuple[float, float]:
-    """Width and height of pixels of `resolution`, in the unit of the grid's CRS."""
+    """Return width and height of pixels of `resolution`, in the unit of the grid's CRS."""
     own = grid.transform.a, -grid.transform.e
     crs = to_rasterio_crs(grid)
     if crs is not None and crs.is_geographic:
@@ -72,7 +72,7 @@ def _pixel_sides(grid: GeoBox, resolution: float) -> tuple[float, float]:
         return own if sqrt(0.5) < mean / resolution < sqrt(2) else (resolution / size[0], resolution / size[1])
     metres = crs.linear_units_factor[1] if crs is not None else 1.0
     side = resolution / metres
-    near = metres != 1 and all(abs(one - side) <= ALIKE * side for one in own)
+    near = metres != 1 and all(abs(one - side) <= SIDE_TOLERANCE * side for one in own)
     return own if near else (side, side)
 
 
@@ -94,7 +94,7 @@ def _check_bbox(bbox: Sequence[float]) -> list[Bounds]:
 
 
 def find_anchor(item: StacItem, loopback: bool) -> tuple[GeoBox, np.dtype[Any], float]:
-    """Grid, dtype and nodata value of the item's band that stands for all."""
+    """Find grid, dtype and nodata value of the item's band that stands for all."""
     label = next(band for band in (*ANCHORS, *item.assets) if band in item.assets)
     with open_raster(item.source(label, loopback=loopback)) as dataset:
         grid, dtype, nodata = read_grid(dataset), number_type(dataset, item.number(label)), dataset.nodata

@@ -111,10 +111,10 @@ def _find_chunk_sides(meta: Mapping[str, Any]) -> list[int]:
 
 
 def _iter_codecs(meta: Mapping[str, Any]) -> Iterator[str]:
-    """Names of all that stands between stored bytes and numbers."""
+    """Yield the names of the codecs between stored bytes and numbers."""
     listed = [codec for key in LISTS for codec in meta.get(key) or []]
     for codec in filter(None, [*listed, meta.get("compressor")]):
-        named = [codec[key] for key in ("id", "name") if key in codec]  # Zarr 2 and 3 heed one each
+        named = [codec[key] for key in ("id", "name") if key in codec]  # Zarr 2 reads the one, Zarr 3 the other
         yield from (str(name).removeprefix("numcodecs.") for name in named or ["a codec without a name"])
         yield from _iter_codecs(codec.get("configuration", {}))
 

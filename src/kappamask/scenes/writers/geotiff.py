@@ -78,7 +78,7 @@ def make_scores_path(path: Path) -> Path:
 
 
 def _check_copy(draft: Path, final: Path) -> None:
-    """GDAL's COG driver says nothing when the disk is full: read the file back."""
+    """Read the file back, for GDAL's COG driver says nothing when the disk is full."""
     try:
         same = _compute_checksums(draft) == _compute_checksums(final)
     except SceneError as error:

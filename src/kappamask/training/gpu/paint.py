@@ -24,7 +24,7 @@ from kappamask.training.simulator import illumination, sky, tiles
 from kappamask.training.simulator import paint as simulate
 from kappamask.training.simulator.clouds import Layer
 from kappamask.training.simulator.components import SkyParameters
-from kappamask.training.simulator.illumination import BACKSCATTER, SEEN
+from kappamask.training.simulator.illumination import BACKSCATTER, PROBE_BANDS
 from kappamask.training.simulator.paint import CLEAR, CLOUD, SHADOW, THIN
 from kappamask.training.simulator.sky import EDGE_PX
 from kappamask.training.simulator.spectra import (
@@ -147,7 +147,7 @@ def cast_shadows(
     air = torch.minimum(to_planes(light, scene), 0.95 * scene.amin(dim=(2, 3), keepdim=True))
     share = to_planes(np.minimum(diffuse + sides[:, None], 0.9), scene)
     shaded = illumination.illuminate(scene, air, share, beam[:, None])
-    seen = list(SEEN)
+    seen = list(PROBE_BANDS)
     before, fallen = scene[:, seen], (scene - shaded)[:, seen]
     drop = torch.where(fallen > illumination.LEAST_DROP, fallen / before.clip(min=1e-4), 0).amax(dim=1)
     return shaded, drop

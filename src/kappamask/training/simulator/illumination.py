@@ -27,7 +27,7 @@ __all__ = [
     "AOT",
     "BACKSCATTER",
     "LEAST_DROP",
-    "SEEN",
+    "PROBE_BANDS",
     "SIDES",
     "THINNEST",
     "cast_shadows",
@@ -48,11 +48,11 @@ THINNEST: Final = 0.45
 HEIGHT_B10: Final = ((0.0, 0.008), (0.002, 0.06), (0.02, 1.0))
 #: Reflectance below which a drop is seen by nobody, and the bands in which one is looked for.
 LEAST_DROP: Final = 0.004
-SEEN: Final = (B02, B03, B08)
+PROBE_BANDS: Final = (B02, B03, B08)
 #: Share of a cloud's optical depth that takes light out of the sun's beam: 1 - g², g the asymmetry of droplets (0.85)
 #: and of ice (0.77); the rest goes on nearly straight (Joseph, Wiscombe and Weinman 1976, delta-Eddington).
 BLOCK: Final = {False: 0.28, True: 0.41}
-#: Light from cloud sides in a shadow, as a share of full sunlight: a lone cloud, to a field of bright ones. With it the
+#: Light from cloud sides in a shadow, as a share of full sunlight: one cloud, to a field of bright ones. With it the
 #: medians of tiles lie about those of three labelled real scenes (B08 0.33, 0.50, 0.55; B11 0.24, 0.38, 0.42).
 SIDES: Final = (0.02, 0.28)
 #: Aerosol optical depth at 550 nm that shadows are seen through: a visibility of about 100 to 8 km.
@@ -157,7 +157,9 @@ def cast_shadows(
     share = np.minimum(compute_diffuse_share(sun.zenith_deg, aot) + sides, 0.9)[:, None, None]
     shaded = illuminate(scene, air, share, beam)
     fallen = scene - shaded
-    drop = np.max([np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in SEEN], axis=0)
+    drop = np.max(
+        [np.where(fallen[b] > LEAST_DROP, fallen[b] / np.maximum(scene[b], 1e-4), 0) for b in PROBE_BANDS], axis=0
+    )
     return shaded.astype(np.float32), drop
 
 

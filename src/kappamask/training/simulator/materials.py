@@ -100,7 +100,7 @@ def load_ground(folder: Path, more: Path | None = None) -> Ground:
     check_data(folder)
     scenes = tuple(_read_background(folder / name, level) for name, level in BACKGROUNDS.items())
     if more is not None:
-        # Scenes of one's own are many and alike for the most part: the four large ones count twice.
+        # The user's own scenes are many and mostly similar: the four large ones count twice.
         scenes = (*scenes, *scenes, *read_clear_scenes(more))
     table = read_pixels(folder)
     clear, thick = ~table.cloudy, table.cloudy & (table.spectra[:, B02] > THICK)

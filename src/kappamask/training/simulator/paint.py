@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from kappamask.models.cleaning import PIXEL_M
 from kappamask.training.simulator.clouds import shade_relief
 from kappamask.training.simulator.illumination import (
     AOT,
@@ -75,7 +76,7 @@ class SkyOptions:
     coverage: float | None = None
     """Share of the canvas under cloud, 0 to 1."""
     sun: Sun | None = None
-    pixel_m: float = 10.0
+    pixel_m: float = PIXEL_M
     """Size of a pixel in metres."""
     spectra: FloatArray | None = None
     """float32 (n, 13), TOA reflectance of real thick clouds; half of the layers take their colour from these."""
@@ -93,7 +94,7 @@ def paint_clouds(
     *,
     coverage: float | None = None,
     sun: Sun | None = None,
-    pixel_m: float = 10.0,
+    pixel_m: float = PIXEL_M,
     spectra: FloatArray | None = None,
 ) -> tuple[FloatArray, NDArray[np.uint8]]:
     """Paint clouds and their shadows on a clear scene.

@@ -19,7 +19,7 @@ from kappamask.training.simulator.spectra import (
     BANDS,
     FloatArray,
     transmit_through_vapour,
-)  # fmt: skip
+)
 
 __all__ = [
     "build_towns",
@@ -34,8 +34,7 @@ BUILT: Final = 0.8
 THEMES: Final = {
     "scene": 0.20, "any": 0.08, "green": 0.16, "crops": 0.18, "snow": 0.06, "bright": 0.10, "water": 0.12, "dark": 0.10,
 }  # fmt: skip
-#: Share of the tiles that have towns.
-TOWNS: Final = 0.25
+TOWNS: Final = 0.25  # share of the tiles that have some
 #: Largest deviation of the logarithm of a field's brightness: one crop, wet or dry, is no shadow next to the other.
 UNEVEN: Final = 0.35
 

@@ -162,7 +162,7 @@ def write_tiles(
     Existing ones stay; no file appears incomplete.
 
     progress: called after each tile with how many there are and how many there will be.
-    grounds: folder of clear scenes of one's own, to paint on as well.
+    grounds: folder of the user's own clear scenes, to paint on as well.
     """
     savers = {"{:07d}.npy": partial(_save_tile, load_ground(data, grounds))}
     write_numbered(out, range(first, first + count), savers, progress)
