@@ -63,7 +63,7 @@ LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
 def find_band(text: str | None) -> str | None:
     """Find the one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
 
-    Common names (`COMMON_NAMES`, `OTHER_NAMES`) name one, too, however they are spelt ("Red Edge 1"). The answer is one
+    Common names (`COMMON_NAMES`, `OTHER_NAMES`) name one, too, however they are written ("Red Edge 1"). The answer is one
     of `kappamask.models.SENTINEL2_BANDS`. Two different bands in one text name none, and neither does a layer about a
     band ("B02_mask", "MSK_DETFOO_B02").
     """
@@ -78,7 +78,7 @@ def find_band(text: str | None) -> str | None:
 def find_bands(texts: Sequence[str | None]) -> list[str | None]:
     """Give the band that each text names; all None if they only count.
 
-    What the short-wave bands are called is told by the names next to them.
+    Names of short-wave bands are read with the names next to them.
     """
     if are_numbered(texts):
         return [None] * len(texts)
@@ -88,7 +88,10 @@ def find_bands(texts: Sequence[str | None]) -> list[str | None]:
 
 
 def explain_unclear(texts: Sequence[str | None]) -> str:
-    """Say which labels may mean several bands (swir, rededge, "NIR 2"), and what to do; "" if none may."""
+    """Say which labels may mean several bands, and what to do; "" if none may.
+
+    They are swir, rededge, "NIR 2" and the like.
+    """
     named = zip(texts, find_bands(texts), strict=True)
     unclear = [str(text) for text, name in named if name is None and _UNCLEAR.fullmatch(_squeeze(text))]
     if not unclear:

@@ -146,7 +146,7 @@ def _label_bands(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArr
 
 
 def _refuse_unclear(labels: Sequence[str]) -> None:
-    """Raise CubeError for labels that may mean several bands, which a mask would be made without."""
+    """Raise CubeError for labels that may mean several bands."""
     if text := explain_unclear(labels):
         raise CubeError(text)
 

@@ -162,7 +162,7 @@ def _is_map_axis(cube: xr.DataArray, axis: str) -> bool:
 
 
 def _is_counting(values: NDArray[np.float64], steps: NDArray[np.float64]) -> bool:
-    """Tell whether a coordinate numbers pixels from 0 or 1 on, or means of so many of them."""
+    """Tell whether a coordinate numbers pixels, or means of them, from 0 or 1 on."""
     step = steps[0]
     if (steps != step).any() or step not in range(1, COARSEST_COUNT + 1):
         return False

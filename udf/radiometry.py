@@ -70,7 +70,10 @@ def decide_radiometry(
 
 
 def is_of_product(said: Decision | None) -> bool:
-    """Tell whether the processing baseline alone was read: of the product, whatever was made of its numbers."""
+    """Tell whether the processing baseline alone was read.
+
+    It is of the product, whatever somebody made of its numbers.
+    """
     return said is not None and said.reason.startswith(OF_BASELINE)
 
 

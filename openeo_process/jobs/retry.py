@@ -70,7 +70,10 @@ class RetryPolicy:
 
 
 class PatientSession(requests.Session):
-    """A session that notes when a busy server wants to be asked again, which errors of openEO's client do not say."""
+    """A session that notes when a busy server wants to be asked again.
+
+    Errors of openEO's client do not say it.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +90,10 @@ class PatientSession(requests.Session):
 
 
 def _parse_retry_after(headers: Any) -> float | None:
-    """Return the seconds that Retry-After asks for, by the server's clock; None where it is absent or malformed."""
+    """Return the seconds that Retry-After asks for, by the server's clock.
+
+    None where it is absent or malformed.
+    """
     text = str(headers.get("Retry-After", "")).strip()
     if text.isdecimal() and text.isascii():
         return float(text)

@@ -70,7 +70,7 @@ class Transitions:
         return self._connection
 
     def asked_wait(self) -> float:
-        """Return the seconds for which the back-end asked, with its last answer, to be left alone."""
+        """Return the seconds that the back-end's last answer asked to wait."""
         return asked_wait(self._connection, self.policy)
 
     def log_in_again(self) -> None:

@@ -1,4 +1,4 @@
-"""Names of bands in other archives are understood, or what may be several bands is asked about."""
+"""Other archives' names of bands are understood; what may be several bands is asked about."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ SPELLINGS = (
     ("blue", "green", "red", "NIR narrow", "swir_2", "swir_3"),
 )
 UNCLEAR = ("swir", "SWIR2", "nir_2", "rededge", "red_edge", "SWIR 1610", "NIR 842 nm")
-spelt = pytest.mark.parametrize("names", SPELLINGS, ids=lambda names: "-".join(names[3:]))
+spelled = pytest.mark.parametrize("names", SPELLINGS, ids=lambda names: "-".join(names[3:]))
 unclear = pytest.mark.parametrize("name", UNCLEAR)
 
 
@@ -47,7 +47,7 @@ def write(path: Path, names: tuple[str, ...], values: np.ndarray) -> Path:
     return path
 
 
-@spelt
+@spelled
 def test_a_cube_of_any_spelling_gives_one_mask(names: tuple[str, ...]) -> None:
     given = cube(digits(6), SIX)
     options = {"level": "L1C", "radiometry": "dn_harmonized"}
@@ -59,7 +59,7 @@ def test_a_cube_of_any_spelling_gives_one_mask(names: tuple[str, ...]) -> None:
     assert not np.array_equal(four, expected)  # bands that are not understood would be missed
 
 
-@spelt
+@spelled
 @pytest.mark.parametrize("suffix", [".tif", ".nc"])
 def test_a_file_of_any_spelling_has_its_bands(tmp_path: Path, names: tuple[str, ...], suffix: str) -> None:
     scene = open_scene(write(tmp_path / f"s_L1C{suffix}", names, digits(6)))

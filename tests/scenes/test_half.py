@@ -98,7 +98,7 @@ def test_other_scenes_are_averaged(tmp_path: Path, write: str) -> None:
 
 @pytest.mark.parametrize("how", ["internal", "sidecar", "alpha"])
 def test_means_hold_nothing_that_a_mask_hides(tmp_path: Path, how: str) -> None:
-    """A mask hides pixels of whole numbers that declare no nodata value; 0 in one band alone is a number."""
+    """Hidden whole numbers have no nodata value; 0 in one band alone is a number."""
     values = digits(2)
     values[0, 40:44, 40:44] = 0
     inside = hole().astype(np.uint16) * 257
@@ -114,7 +114,7 @@ def test_means_hold_nothing_that_a_mask_hides(tmp_path: Path, how: str) -> None:
 
 
 def test_images_without_a_place_keep_their_order(tmp_path: Path, brightness: ModelCard) -> None:
-    """Rows of a file without georeference run downwards, in the scene, in the mask, and for the network."""
+    """Rows of a file without georeference run downwards, also for the network."""
     path = geotiff(tmp_path / "plain_L1C.tif", crs=None, transform=Affine.identity())
     card, made = brightness.folder / brightness.document, tmp_path / "m.tif"
     mask_scene(path, made, model=str(card), radiometry="dn_harmonized", resolution=20, pixel_m=10)

@@ -1,4 +1,4 @@
-"""Masks of other programs: what a mask, an alpha band or a nodata value hides is no class."""
+"""What a mask, an alpha band or a nodata value hides in a mask is no class."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def codes() -> np.ndarray:
 
 
 def write_hidden(path: Path, how: str, tags: dict[str, str] | None = None) -> Path:
-    """Write codes of which a corner is hidden, by the file's mask, alpha or nodata value."""
+    """Write codes with a corner that the file's mask, alpha or nodata value hides."""
     if how in ("internal", "sidecar"):
         geotiff(path, codes()[None], (None,), tags)
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=how == "internal"), rasterio.open(path, "r+") as file:

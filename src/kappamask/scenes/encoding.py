@@ -117,7 +117,10 @@ def to_percent(scores: xr.DataArray) -> xr.DataArray:
 
 
 def hide_nodata(name: str, mask: xr.DataArray, nodata: float, scheme: str | None) -> xr.DataArray:
-    """Set pixels of a declared nodata value to 255; those of a class without data keep their code."""
+    """Set pixels of a declared nodata value to 255.
+
+    Those of a class without data keep their code. Raises SceneError where the value is another class.
+    """
     if nodata == NODATA_CODE or not _is_code(nodata, mask.dtype):
         return mask
     known = SCHEMES.get(str(scheme or mask.attrs.get("scheme")))

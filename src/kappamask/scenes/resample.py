@@ -94,7 +94,7 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
 
 
 def _hide_nodata(cube: xr.DataArray) -> tuple[xr.DataArray, float]:
-    """Set pixels without data to NaN, and give the number that the cube has for them.
+    """Set pixels without data to NaN, and return the number that stood for them.
 
     Where none is declared, that is 0 in all bands of whole numbers: pixels that a mask hides, and edges of products.
     """

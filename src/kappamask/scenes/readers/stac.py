@@ -31,7 +31,7 @@ LEVEL_PROPERTIES: Final = ("processing:level", "product:type", "s2:product_type"
 PAGE_ITEMS: Final = 100
 """Items that are asked for on a page."""
 FULL_PAGES: Final = (10, PAGE_ITEMS)
-"""Items of a page that is full; the first is what an API gives that does not heed the number asked for (STAC API)."""
+"""Items of a page that is full; the first is what an API gives that does not regard the number asked for (STAC API)."""
 PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 """Attribute -> the property of items that tells it, where the product's name is not there to do so."""
 
@@ -132,7 +132,7 @@ def search(
 
 
 def _note_size(sizes: list[int], answer: Any) -> None:
-    """Note how many items a page holds, before it is cut to what was asked for."""
+    """Note how many items a page holds, before it is cut."""
     if isinstance(answer, dict) and "features" in answer:
         sizes.append(len(answer["features"]))
 
