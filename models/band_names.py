@@ -63,7 +63,7 @@ LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
 def find_band(text: str | None) -> str | None:
     """Find the one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
 
-    Common names (`COMMON_NAMES`, `OTHER_NAMES`) name one, too, however they are written ("Red Edge 1"). The answer is one
+    Common names (`COMMON_NAMES`, `OTHER_NAMES`) name one too, however written ("Red Edge 1"). The answer is one
     of `kappamask.models.SENTINEL2_BANDS`. Two different bands in one text name none, and neither does a layer about a
     band ("B02_mask", "MSK_DETFOO_B02").
     """

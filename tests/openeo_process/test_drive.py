@@ -197,7 +197,7 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks(monkeypatch, headers, se
 
 
 def test_the_driver_waits_as_long_as_it_is_asked_to(book, monkeypatch):
-    """The first of two faults asks for 1000 s, by the clock that the driver sleeps on."""
+    """The first of two faults asks for 1000 s, by the driver's own clock."""
     found, session = BackEnd(**{"j-1": "running"}), PatientSession()
     found.session, slept, faults = session, [], iter([1000, None])
 

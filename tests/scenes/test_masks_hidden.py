@@ -1,4 +1,4 @@
-"""What a mask, an alpha band or a nodata value hides in a mask is no class."""
+"""What masks, alpha bands and nodata values hide in a mask is no class."""
 
 from pathlib import Path
 

@@ -183,7 +183,7 @@ def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
 
 @pytest.mark.parametrize("page", [10, 100])
 def test_a_search_without_count_and_links_says_what_it_cannot_know(tmp_path: Path, page: int) -> None:
-    """A server may regard no limit, and state neither a count nor a link to more."""
+    """A server may regard no limit, and state neither a count nor a link."""
     with store(tmp_path) as server:
         server.counts, server.size, server.count, server.kept = False, page, 250, page
         assert search_with(server)[0] == page
