@@ -15,6 +15,7 @@ __all__ = [
     "check_band_list",
     "choose_bands",
     "choose_labels",
+    "explain_unclear",
     "find_band",
     "find_bands",
     "find_labels",
@@ -31,6 +32,13 @@ COMMON_NAMES = {
 }  # fmt: skip
 """Asset keys of Earth Search, and common names of the STAC extension eo (1 and 2) that mean one band of Sentinel-2; its
 plain `rededge` means three of them, and is left to the band's name."""
+OTHER_NAMES = {
+    "coastalaerosol": "B01", "rededge4": "B8A", "narrownir": "B8A", "nirnarrow": "B8A", "swir1": "B11",
+}  # fmt: skip
+"""Names in other archives (Earth Engine, Digital Earth Africa) that mean one band, in lower case without separators."""
+_UNCLEAR = re.compile(r"(?:swir|v?nir|(?:vegetation)?rededge)\d{0,4}(?:nm)?")
+"""What may be any of several bands, in lower case without separators: swir2 is B12 next to swir1, and B11 next to swir3
+(Digital Earth Australia)."""
 _BAND = re.compile(r"(?<![A-Z0-9])(?:B0?([1-9]|1[0-2]|8A)|(AOT|WVP))(?![A-Z0-9])")
 _NUMBER = re.compile(r"(?:^|[^A-Z0-9])(?:B|BAND|LAYER)?[ _-]?(0|[1-9]\d*)$")
 """How programs that know no names number layers: 1, b1, band_1, Band 1, image_b1, SR_B1."""
@@ -40,12 +48,13 @@ _SURE = re.compile(r"(?<![A-Z0-9])(?:B0[1-9]|B8A)(?![A-Z0-9])")
 """Names of bands that no program gives by counting."""
 _ABOUT = re.compile(
     r"(?<![A-Z0-9])(?:MASK|MSK|STD|STDEV|STDDEV|VARIANCE|UNCERTAINTY|SIGMA|COUNT|QA|QUALITY|QUALIT|DETFOO|FLAGS?"
-    r"|AZIMUTH|ZENITH|ANGLES?)(?![A-Z0-9])"
+    r"|AZIMUTH|ZENITH|ANGLES?|SZA|SAA|VZA|VAA|RAA)(?![A-Z0-9])"
 )
 """Words of layers that tell something about a band, and hold no reflectance: B02_std, MSK_DETFOO_B02."""
 _METRES = re.compile(r"(?<!\d)(10|20|60) ?m$", re.IGNORECASE)
 """End of a label that tells the pixel's size, as in TOC-B02_10M."""
-_LANDSAT = re.compile(r"(?:^|[^A-Z0-9])SR_B\d(?![A-Z0-9])")
+_OTHER_SENSOR = re.compile(r"(?:^|[^A-Z0-9])(?:SR_B|SUR_REFL_B|NADIR_REFLECTANCE_BAND)\d+(?![A-Z0-9])")
+"""Layers of Landsat and MODIS, whose numbers are those of other bands."""
 
 LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
 """Bands that a whole product of a level does not have."""
@@ -54,10 +63,12 @@ LACKING = {"L1C": ("AOT", "WVP"), "L2A": ("B10",)}
 def find_band(text: str | None) -> str | None:
     """Find the one Sentinel-2 band that `text` names ("B2", "b02", "T32TQM_20210527T102021_B02_10m"), else None.
 
-    Common names (`COMMON_NAMES`) name one, too. The answer is one of `kappamask.models.SENTINEL2_BANDS`. Two different
-    bands in one text name none, and neither does a layer about a band ("B02_mask", "MSK_DETFOO_B02").
+    Common names (`COMMON_NAMES`, `OTHER_NAMES`) name one too, however written ("Red Edge 1"). The answer is one
+    of `kappamask.models.SENTINEL2_BANDS`. Two different bands in one text name none, and neither does a layer about a
+    band ("B02_mask", "MSK_DETFOO_B02").
     """
-    if common := COMMON_NAMES.get((text or "").strip().lower()):
+    word = _squeeze(text)
+    if common := COMMON_NAMES.get(word) or OTHER_NAMES.get(word):
         return common
     upper = (text or "").upper()
     found = {auxiliary or f"B{digits:0>2}" for digits, auxiliary in _BAND.findall(upper)}
@@ -65,8 +76,36 @@ def find_band(text: str | None) -> str | None:
 
 
 def find_bands(texts: Sequence[str | None]) -> list[str | None]:
-    """Give the band that each text names; all None if they only count."""
-    return [None] * len(texts) if are_numbered(texts) else [find_band(text) for text in texts]
+    """Give the band that each text names; all None if they only count.
+
+    Names of short-wave bands are read with the names next to them.
+    """
+    if are_numbered(texts):
+        return [None] * len(texts)
+    words = [_squeeze(text) for text in texts]
+    by_others = {"swir2": "B12"} if "swir1" in words else {"swir2": "B11", "swir3": "B12"} if "swir3" in words else {}
+    return [find_band(text) or by_others.get(word) for text, word in zip(texts, words, strict=True)]
+
+
+def explain_unclear(texts: Sequence[str | None]) -> str:
+    """Say which labels may mean several bands, and what to do; "" if none may.
+
+    They are swir, rededge, "NIR 2" and the like.
+    """
+    named = zip(texts, find_bands(texts), strict=True)
+    unclear = [str(text) for text, name in named if name is None and _UNCLEAR.fullmatch(_squeeze(text))]
+    if not unclear:
+        return ""
+    return (
+        f"{', '.join(unclear)} may be one of several bands: rename what they are (B05 to B07 for the red edge, B08 or "
+        "B8A for the near infrared, B11 or B12 for the short-wave infrared), or name those to use with "
+        f"{option('bands', ['B02', '…'])}."
+    )
+
+
+def _squeeze(text: str | None) -> str:
+    """Return `text` in lower case, without separators."""
+    return re.sub(r"[\s_-]+", "", (text or "").lower())
 
 
 def find_labels(offered: Sequence[str]) -> dict[str, str]:
@@ -103,10 +142,10 @@ def are_numbered(texts: Sequence[str | None]) -> bool:
 
     b1, b2, b3 are three layers of any scene, so they name no band, also with other layers next to them (b1, b2, b3,
     cloud) or more text (b1_median); B02 does, and so do B2, B3, B4. All bands of a product have B8A among them. SR_B1
-    and the like are bands of Landsat.
+    and sur_refl_b01 are bands of other satellites.
     """
     upper = [(text or "").strip().upper() for text in texts]
-    if any(map(_LANDSAT.search, upper)):
+    if any(map(_OTHER_SENSOR.search, upper)):
         return True
     found = [number for text in upper if (number := _find_number(text)) is not None]
     counted = bool(found) and sorted(found) == [*range(min(found), min(found) + len(found))] and min(found) <= 1

@@ -12,7 +12,7 @@ from openeo.utils.version import ApiVersionException
 
 from kappamask.files.urls import LOOPBACK
 from kappamask.models import JobError, MissingExtraError
-from kappamask.openeo_process.jobs.retry import LoginError, RetryPolicy
+from kappamask.openeo_process.jobs.retry import LoginError, PatientSession, RetryPolicy
 
 __all__ = ["connect", "connect_or_explain", "is_local", "upload"]
 
@@ -66,7 +66,7 @@ def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
     if url.startswith("http://") and not is_local(url):
         raise JobError(f"{url} is not encrypted, so a token could be read on the way: give an https:// address.")
     timeout = (policy or RetryPolicy()).request_s
-    connection = openeo.connect(url, retry=False, default_timeout=timeout, auto_validate=False)
+    connection = openeo.connect(url, session=PatientSession(), default_timeout=timeout, auto_validate=False)
     try:
         return _log_in(connection, url)
     except (openeo.BaseOpenEoException, OidcException) as error:

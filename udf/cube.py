@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import SENTINEL2_BANDS, CubeError, ModelCard
-from kappamask.models.band_names import are_numbered, find_band, find_bands, list_numbered
+from kappamask.models.band_names import are_numbered, explain_unclear, find_band, find_bands, list_numbered
 from kappamask.models.hints import by_door, option
 
 __all__ = [
@@ -96,7 +96,8 @@ def _stack_variables(dataset: xr.Dataset) -> xr.DataArray:
     """
     whole = dataset.rename({old: new for old, new in DIM_ALIASES.items() if old in dataset.dims})
     planes = {str(name): v for name, v in whole.data_vars.items() if set(v.dims) - {"t"} == {"y", "x"}}
-    names = {name: find_band(name) for name in planes if not are_numbered([*planes])}
+    names = dict(zip(planes, find_bands([*planes]), strict=True))
+    _refuse_unclear([*planes])
     found = [name for name in planes if names.get(name)]
     if not found:
         raise CubeError(
@@ -135,11 +136,19 @@ def _label_bands(cube: xr.DataArray, labels: Sequence[str] | None) -> xr.DataArr
     if not found or are_numbered(found):
         names = _name_bands(cube, found, labels)
     else:
-        names = [find_band(name) or name for name in found]
+        names = [band or name for band, name in zip(find_bands(found), found, strict=True)]
+        if labels is None:
+            _refuse_unclear(found)
     doubled = sorted({n for n in names if names.count(n) > 1} & set(SENTINEL2_BANDS))
     if doubled:
         raise CubeError(f"The cube has several bands named {', '.join(doubled)}: keep one of each.")
     return cube.assign_coords(bands=names)
+
+
+def _refuse_unclear(labels: Sequence[str]) -> None:
+    """Raise CubeError for labels that may mean several bands."""
+    if text := explain_unclear(labels):
+        raise CubeError(text)
 
 
 def _name_bands(cube: xr.DataArray, found: Sequence[str], labels: Sequence[str] | None) -> list[str]:

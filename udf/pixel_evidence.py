@@ -131,7 +131,9 @@ def explain_clipped(seen: PixelStatistics, scale: float, offset: float) -> str:
 
 def _against_reflectance(seen: PixelStatistics, many: bool) -> Contradiction | None:
     if seen.median >= REFLECTANCE_MEDIAN:
-        return Contradiction("digital numbers", f"half of the numbers exceed {seen.median:.4g}", many)
+        is_percent = many and seen.fractional and seen.p99 < EIGHT_BIT_P99
+        looks_like = OTHER_SCALE if is_percent else "digital numbers"
+        return Contradiction(looks_like, f"half of the numbers exceed {seen.median:.4g}", many)
     if many and seen.lies_below_zero(1.0):
         return Contradiction(
             OFFSET_TAKEN_TWICE, f"5 % of the visible bands and B11 are below {seen.dark_p5:.3f}", False

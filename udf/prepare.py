@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from kappamask.models import LEVEL_BANDS, LEVELS, CubeError, ModelCard, Mosaic, check_thresholds, load_card, parse_level
 from kappamask.models.hints import option
@@ -20,6 +21,7 @@ from kappamask.udf.radiometry import (
     check_radiometry,
     decide_radiometry,
     is_decoded_without_offset,
+    is_of_product,
     read_radiometry,
 )
 from kappamask.udf.radiometry_metadata import find_scale_and_offset, hide_invalid
@@ -34,6 +36,8 @@ NODATA_ATTRIBUTES = ("_FillValue", "nodata", "missing_value", "nodatavals")
 """As netCDF, STAC and openEO, older netCDF, and rasterio call it."""
 NORTH_UP = {"y": False, "x": True}
 """Axis -> whether its coordinate grows along a north-up image."""
+COARSEST_COUNT = 6
+"""Pixels of an image without georeference that one may stand for: 60 m of 10 m. Larger steps are metres of a grid."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,8 @@ def _decide_radiometry(cube: xr.DataArray, spec: InputSpec, warn: Callable[[str]
     # xarray gives a series the attributes of its first date: they may be wrong for a date that lies above the others
     is_series = cube.sizes.get("t", 1) > 1 and SCENE_FACTS not in cube.coords
     of_first = is_series and said is not None and not said.by_metadata
-    is_known = spec.mode != "auto" or not (said is None or of_first or is_decoded_without_offset(said, cube.encoding))
+    may_be_made = is_decoded_without_offset(said, cube.encoding) or (is_of_product(said) and cube.dtype.kind == "f")
+    is_known = spec.mode != "auto" or not (said is None or of_first or may_be_made)
     seen = [NO_PIXELS] if is_known and cube.chunks is not None else [_sample_date(d, spec) for d in list_dates(cube)]
     decision = decide_radiometry(spec.mode, cube.attrs, cube.encoding, seen)
     shifted = find_shifted(seen, find_scale_and_offset("", decision.mode)[0]) if of_first and said == decision else ()
@@ -135,7 +140,8 @@ def find_flipped_axes(cube: xr.DataArray) -> tuple[str, ...]:
     """Find the axes whose coordinate runs against a north-up image.
 
     A network has learnt where shadows lie from images with north above.
-    Numbers of pixels (0, 1, 2, …, or their centres) are no coordinates of a map, and say nothing.
+    Numbers of pixels (0, 1, 2, …, or their centres, also of means of pixels) are no coordinates of a map, and say
+    nothing.
     """
     return tuple(
         axis for axis, grows in NORTH_UP.items() if _is_map_axis(cube, axis) and _is_growing(cube, axis) != grows
@@ -152,8 +158,15 @@ def _is_map_axis(cube: xr.DataArray, axis: str) -> bool:
             f"The coordinate {axis} goes up and down, so neighbouring pixels are not neighbours on the ground: "
             f"order it with cube.sortby('{axis}')."
         )
-    counted = values[0] in (0.0, 0.5, 1.0) and bool((steps == 1).all())
-    return bool((steps > 0).all() or (steps < 0).all()) and not counted
+    return bool((steps > 0).all() or (steps < 0).all()) and not _is_counting(values, steps)
+
+
+def _is_counting(values: NDArray[np.float64], steps: NDArray[np.float64]) -> bool:
+    """Tell whether a coordinate numbers pixels, or means of them, from 0 or 1 on."""
+    step = steps[0]
+    if (steps != step).any() or step not in range(1, COARSEST_COUNT + 1):
+        return False
+    return values[0] - (step - 1) / 2 in (0.0, 0.5, 1.0)
 
 
 def _is_growing(cube: xr.DataArray, axis: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kappamask.models import RadiometryError
-from kappamask.udf.pixel_evidence import find_contradiction, find_other_scale, infer_radiometry
+from kappamask.udf.pixel_evidence import OTHER_SCALE, find_contradiction, find_other_scale, infer_radiometry
 from kappamask.udf.pixel_statistics import PixelStatistics
 from kappamask.udf.radiometry_doubts import doubt_reflectance, find_doubt, say, suggest_remedy
 from kappamask.udf.radiometry_metadata import (
@@ -27,11 +27,14 @@ __all__ = [
     "check_radiometry",
     "decide_radiometry",
     "is_decoded_without_offset",
+    "is_of_product",
     "read_radiometry",
 ]
 
 
 GIVEN_REASON = "given by the caller"
+OF_BASELINE = "processing baseline "
+"""Begin of the reason that `read_radiometry` gives where the baseline alone tells."""
 
 
 def decide_radiometry(
@@ -56,12 +59,22 @@ def decide_radiometry(
             f"{say('dn_harmonized')} or {say('dn_offset')} if the attributes are wrong."
         )
     seen = [sample for sample in samples if not sample.empty]
+    if is_of_product(said) and seen and all((infer_radiometry(one) or ("",))[0] == "reflectance" for one in seen):
+        said = None  # somebody made reflectances of the product's numbers, and its baseline stayed
     if is_decoded_without_offset(said, encoding):
         for sample in seen:
             _refuse_offset_left_in(sample)
     if said is None and not seen:
         return Decision("unknown", "no valid pixel")
     return said or _from_pixels(samples)
+
+
+def is_of_product(said: Decision | None) -> bool:
+    """Tell whether the processing baseline alone was read.
+
+    It is of the product, whatever somebody made of its numbers.
+    """
+    return said is not None and said.reason.startswith(OF_BASELINE)
 
 
 def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only: bool = False, place: str = "") -> str:
@@ -99,6 +112,10 @@ def _from_pixels(dates: list[PixelStatistics]) -> Decision:
         raise RadiometryError(_name_differing_dates(answers))
     if not found:
         first = next(date for date in dates if not date.empty)
+        if other := find_other_scale("dn_harmonized", first):
+            raise RadiometryError(
+                f"The numbers look like {OTHER_SCALE}: {other.why}. {suggest_remedy('dn_harmonized', OTHER_SCALE)}"
+            )
         raise RadiometryError(
             "The numbers may be dn_harmonized or dn_offset, or neither: no metadata says which, and the pixels, from "
             f"{first.p0_1:.4g} to {first.p99:.4g}, leave it open, as under full cloud. "

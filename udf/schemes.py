@@ -182,6 +182,8 @@ def _to_bytes(block: NDArray[Any]) -> bytes | None:
 
     Returns None if one is no whole number from 0 to 255.
     """
+    if isinstance(block, np.ma.MaskedArray):
+        block = np.asarray(np.ma.filled(block.astype(np.float64), np.nan))
     if block.dtype == np.uint8:
         return block.tobytes()
     whole = np.nan_to_num(block, nan=NODATA_CODE) if block.dtype.kind == "f" else block

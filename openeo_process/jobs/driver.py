@@ -136,13 +136,13 @@ class Driver:
     def _handle_fault(self, key: str, schedule: _Schedule, error: Exception) -> bool:
         """Schedule the next try, or leave the job for `resume`; True if it is left."""
         schedule.faults += 1
+        wait = max(self.policy.wait(schedule.faults), self.transitions.asked_wait())
         if needs_login(error):
             self.transitions.log_in_again()
         passes = needs_login(error) or is_transient(error) or schedule.faults <= self._max_retries(error)
         if not passes or time.monotonic() - schedule.since > self.policy.deadline_s:
             self.tell(self.journal.change(self.journal.get(key), message=f"left for resume: {one_line(error)}"))
             return True
-        wait = self.policy.wait(schedule.faults)
         if schedule.faults > SILENT_RETRIES:
             self.tell(replace(self.journal.get(key), message=f"again in {wait:.0f} s: {one_line(error)}"))
         schedule.next_at = time.monotonic() + wait

@@ -1,17 +1,19 @@
 """The driver against a table of jobs: what it asks for, and what it records."""
 
+import time
 from dataclasses import replace
 from hashlib import sha256
 from types import SimpleNamespace
 
 import pytest
-from openeo.rest import OpenEoApiError
+import requests
+from openeo.rest import OpenEoApiError, OpenEoApiPlainError
 
 from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.driver import Driver
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.request import TEST_JOB
-from kappamask.openeo_process.jobs.retry import RetryPolicy
+from kappamask.openeo_process.jobs.retry import PatientSession, RetryPolicy, asked_wait
 from kappamask.workflows import batch_driving
 from kappamask.workflows.batch_driving import BatchDriver
 
@@ -164,3 +166,53 @@ def test_only_what_was_fetched_whole_is_a_success(kappamask, book, pilot):
     assert "canceled on the back-end" not in done.out, "it is read once"
     fetched = kappamask("fetch", "--journal", book.path)
     assert fetched.code == (pilot is State.FAILED), "what is not finished yet is no failure of fetch"
+
+
+NOW = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "120"}, 120), ({"Retry-After": " 0 "}, 0), ({}, 0), ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": "-5"}, 0), ({"Retry-After": "Sun, 06 Nov 1994 08:51:37 GMT", "Date": NOW}, 120),
+        ({"Retry-After": "Sun, 06 Nov 1994 09:49:37 +0100", "Date": NOW}, 0),
+        ({"Retry-After": "Sun, 06 Nov 1994 08:00:00 GMT", "Date": NOW}, 0), ({"Retry-After": "999999"}, 300),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [429, 503, 500])
+def test_a_busy_server_is_left_alone_as_long_as_it_asks(monkeypatch, headers, seconds, status):
+    answer = requests.Response()
+    answer.status_code, answer._content = status, b"{}"
+    answer.headers.update(headers)
+    session = PatientSession()
+    monkeypatch.setattr(requests.Session, "send", lambda *_, **__: answer)
+    session.get("https://example.org")
+    policy = replace(POLICY, longest_asked_s=300)
+    found = asked_wait(SimpleNamespace(session=session), policy)
+    assert found == pytest.approx(0 if status == 500 else seconds, abs=5)
+    answer.status_code = 200
+    session.get("https://example.org")
+    assert asked_wait(SimpleNamespace(session=session), policy) == 0
+
+
+def test_the_driver_waits_as_long_as_it_is_asked_to(book, monkeypatch):
+    """The first of two faults asks for 1000 s, by the driver's own clock."""
+    found, session = BackEnd(**{"j-1": "running"}), PatientSession()
+    found.session, slept, faults = session, [], iter([1000, None])
+
+    def describe(key):
+        asked = next(faults, 0)
+        if asked != 0:
+            session.free_at = time.monotonic() + asked if asked else 0.0
+            raise OpenEoApiPlainError("busy", http_status_code=429, error_message="busy")
+        return "error"
+
+    monkeypatch.setattr(found, "_status", describe)
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + sum(slept), sleep=slept.append)
+    monkeypatch.setattr("kappamask.openeo_process.jobs.driver.time", clock)
+    plan_masks(book, State.STARTED)
+    Driver(book, lambda: found, policy=POLICY).run([PART.fingerprint])
+    waits = [wait for wait in slept if wait > 0.001]
+    assert waits[0] == pytest.approx(1000, rel=0.01)
+    assert all(wait < 1 for wait in waits[1:])

@@ -4,18 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
-from files import CRS, NORTH, WEST, cube, digits, geotiff, jp2
+from files import CRS, NORTH, WEST, cube, digits, geotiff, hole, jp2
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from product_pixels import coarse
 from products import safe
+from rasterio.transform import Affine
 
-from kappamask.models import SceneError
+from kappamask.models import ModelCard, SceneError
 from kappamask.scenes import open_scene
 from kappamask.scenes.resample import halve_pixels
 from kappamask.udf import cloud_mask
+from kappamask.workflows import mask_scene
 
 SMOOTH = 0.1 + 0.05 * np.sin(np.add.outer(np.arange(600), np.arange(600)) / 40)
 
@@ -91,6 +94,36 @@ def test_other_scenes_are_averaged(tmp_path: Path, write: str) -> None:
     np.testing.assert_array_equal(scene, np.stack([halve_pixels(band, 0) for band in values]))
     assert (scene["x"].values[0], scene["y"].values[0]) == (WEST + 10, NORTH - 10)
     assert scene.rio.resolution() == (20, -20) and str(scene.rio.crs) == CRS
+
+
+@pytest.mark.parametrize("how", ["internal", "sidecar", "alpha"])
+def test_means_hold_nothing_that_a_mask_hides(tmp_path: Path, how: str) -> None:
+    """Hidden whole numbers have no nodata value; 0 in one band alone is a number."""
+    values = digits(2)
+    values[0, 40:44, 40:44] = 0
+    inside = hole().astype(np.uint16) * 257
+    inside[:21] = np.where(np.arange(80) < 31, 0, inside[:21])
+    layers, path = np.concatenate([values, inside[None]]), tmp_path / "s.tif"
+    geotiff(path, layers if how == "alpha" else values, ("B02", "B03", *(["alpha"] if how == "alpha" else [])))
+    if how != "alpha":
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=how == "internal"), rasterio.open(path, "r+") as file:
+            file.write_mask(inside > 0)
+    hidden = (inside == 0).reshape(48, 2, 40, 2).any(axis=(1, 3))
+    expected = np.rint(values.reshape(2, 48, 2, 40, 2).mean(axis=(2, 4)))
+    np.testing.assert_array_equal(open_scene(path, resolution=20), np.where(hidden, 0, expected))
+
+
+def test_images_without_a_place_keep_their_order(tmp_path: Path, brightness: ModelCard) -> None:
+    """Rows of a file without georeference run downwards, also for the network."""
+    path = geotiff(tmp_path / "plain_L1C.tif", crs=None, transform=Affine.identity())
+    card, made = brightness.folder / brightness.document, tmp_path / "m.tif"
+    mask_scene(path, made, model=str(card), radiometry="dn_harmonized", resolution=20, pixel_m=10)
+    with rasterio.open(made) as file:
+        found = file.read(1)
+    fine = np.stack([halve_pixels(band, 0) for band in digits()])
+    numbered = xr.DataArray(fine, dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04", "B08"]})
+    expected = cloud_mask(numbered, level="L1C", model=brightness, radiometry="dn_harmonized")
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_floats_and_nan_are_averaged(tmp_path: Path) -> None:

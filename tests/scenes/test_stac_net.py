@@ -59,7 +59,7 @@ class Store(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         first, count = int(asked.get("token", 0)), self.server.count
-        last = min(count, first + 20, self.server.kept)
+        last = min(count, first + self.server.size, self.server.kept)
         found = [raw_item({}, name=f"item{number}") for number in range(first, last)]
         following = {
             "rel": "next",
@@ -86,7 +86,7 @@ class Store(BaseHTTPRequestHandler):
 def store(folder: Path) -> Iterator[Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
     server.folder, server.code, server.address = folder, None, f"http://127.0.0.1:{server.server_port}"
-    server.count = server.kept = 45
+    server.count, server.kept, server.size = 45, 45, 20
     server.counts, server.refusal = True, b""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -179,6 +179,19 @@ def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
         dates = ("2024-01-01", "2025-12-31")
         items = search(server.address, "sentinel-2-l2a", bbox=(1, 2, 3, 4), dates=dates, loopback=True, **options)
     return len(items), [str(one.message) for one in caught if "match:" in str(one.message)]
+
+
+@pytest.mark.parametrize("page", [10, 100])
+def test_a_search_without_count_and_links_says_what_it_cannot_know(tmp_path: Path, page: int) -> None:
+    """A server may regard no limit, and state neither a count nor a link."""
+    with store(tmp_path) as server:
+        server.counts, server.size, server.count, server.kept = False, page, 250, page
+        assert search_with(server)[0] == page
+        (message,) = search_with(server)[1]
+        assert f"{page} items are returned, and more may match: the API states neither a count nor a link" in message
+        assert "5 items are returned, and more match" in search_with(server, most=5)[1][0]
+        server.kept = server.size = page - 1
+        assert search_with(server) == (page - 1, [])  # a page that is not full is the last
 
 
 def test_a_search_gives_all_or_says_how_many_it_left(tmp_path: Path) -> None:

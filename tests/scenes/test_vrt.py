@@ -50,6 +50,24 @@ def stack(folder: Path, names: tuple[str, ...] = BANDS, **options: str) -> str:
     return "".join(texts)
 
 
+def test_an_srs_may_be_a_code(tmp_path: Path) -> None:
+    path = vrt(tmp_path / "s_L1C.vrt", stack(tmp_path))
+    whole = open_scene(path)
+    head, rest = path.read_text().split("<SRS", 1)
+    path.write_text(f"{head}<SRS>{CRS}</SRS>{rest.split('</SRS>', 1)[1]}")
+    assert open_scene(path).rio.crs == whole.rio.crs == CRS
+    path.write_text(path.read_text().replace(f">{CRS}<", ">EPSG:1<"))
+    with pytest.raises(SceneError, match=r"s_L1C\.vrt is no whole VRT"):
+        open_scene(path)
+
+
+def test_bands_of_several_nodata_values_are_refused_with_what_to_type(tmp_path: Path) -> None:
+    bands = stack(tmp_path, extra="<NoDataValue>0</NoDataValue>")
+    path = vrt(tmp_path / "s_L1C.vrt", bands.replace("<NoDataValue>0<", "<NoDataValue>65535<", 1))
+    with pytest.raises(SceneError, match=r"\(65535\.0, 0\.0\).*gdalwarp -dstnodata 65535 s_L1C\.vrt scene\.tif"):
+        open_scene(path)
+
+
 def test_a_stack_of_files_is_a_scene(tmp_path: Path) -> None:
     tags = '<Metadata><MDI key="level">L1C</MDI><MDI key="datetime">2021-05-27T10:20:21Z</MDI></Metadata>'
     nodata = "<NoDataValue>0</NoDataValue><ColorInterp>Gray</ColorInterp>"

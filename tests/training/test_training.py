@@ -17,7 +17,7 @@ onnx = pytest.importorskip("onnx")
 
 from kappamask.datasets import Patch, class_sets
 from kappamask.models import WeightsError
-from kappamask.training import architectures, augmentation, batches, labelled, samples, validate
+from kappamask.training import appearance, architectures, augmentation, batches, labelled, samples, validate
 from kappamask.training.architectures import Scores, count_multiply_adds
 from kappamask.training.augmentation import FILL, to_input
 from kappamask.training.batches import TileBatches
@@ -377,10 +377,29 @@ def test_relief_of_closed_cloud_varies_and_other_scenes_stay() -> None:
     scene = (0.7 + 0.1 * rng.standard_normal((13, 32, 32))).astype(np.float32)
     closed = samples.Sample(scene, *[np.full((32, 32), class_sets.CLOUD, np.uint8)] * 2)
     clear = samples.Sample(scene, *[np.full((32, 32), class_sets.CLEAR, np.uint8)] * 2)
-    spreads = [augmentation.vary_relief(closed, rng).scene.std(axis=(1, 2)) for _ in range(20)]
-    assert augmentation.vary_relief(clear, rng) is clear
+    spreads = [appearance.vary_relief(closed, rng).scene.std(axis=(1, 2)) for _ in range(20)]
+    assert appearance.vary_relief(clear, rng) is clear
     assert min(map(np.max, spreads)) < 0.08 < 0.13 < max(map(np.min, spreads))
-    assert min(augmentation.vary_relief(closed, rng).scene.min() for _ in range(20)) >= scene.mean() / 2 - 0.01
+    assert min(appearance.vary_relief(closed, rng).scene.min() for _ in range(20)) >= scene.mean() / 2 - 0.01
+
+
+def test_shadow_changes_its_colour_and_nothing_else_changes() -> None:
+    rng = np.random.default_rng(5)
+    scene = np.full((13, 48, 48), 0.1, np.float32)
+    sets = np.full((48, 48), class_sets.CLEAR, np.uint8)
+    sets[16:32, 16:32] = class_sets.SHADOW
+    found = [appearance.vary_shadow(samples.Sample(scene, sets, sets), rng) for _ in range(400)]
+    tinted = [one.scene for one in found if one.scene is not scene]
+    assert len(tinted) / 400 == pytest.approx(appearance.TINT_SHARE, abs=0.07)
+    assert all((one.sets == sets).all() for one in found)
+    assert all((one[:, :8] == scene[:, :8]).all() for one in tinted), "far from the shadow"
+    inside = np.stack([one[:, 24, 24] for one in tinted])
+    assert (inside[:, [1, BANDS.index("B10")]] == scene[0, 0, 0]).all(), "B02 and B10 stay"
+    shifts = np.log(inside[:, 12] / 0.1)
+    assert shifts.min() < -0.2 and shifts.max() > 0.5
+    assert (abs(np.log(inside[:, 11] / 0.1)) < abs(shifts)).all(), "B11 changes less than B12"
+    clear = samples.Sample(scene, *[np.full((48, 48), class_sets.CLEAR, np.uint8)] * 2)
+    assert all(appearance.vary_shadow(clear, rng) is clear for _ in range(30))
 
 
 def test_some_labelled_samples_are_seen_through_haze_and_keep_their_classes() -> None:
@@ -388,15 +407,15 @@ def test_some_labelled_samples_are_seen_through_haze_and_keep_their_classes() ->
     dark = np.full((13, 8, 8), 0.02, np.float32)
     dark[BANDS.index("B10")] = 0.001
     sets = np.full((8, 8), class_sets.CLEAR, np.uint8)
-    found = [augmentation.add_aerosol(samples.Sample(dark, sets, sets), rng) for _ in range(400)]
+    found = [appearance.add_aerosol(samples.Sample(dark, sets, sets), rng) for _ in range(400)]
     hazy = [one.scene[:, 0, 0] for one in found if one.scene is not dark]
-    assert len(hazy) / 400 == pytest.approx(augmentation.HAZE_SHARE, abs=0.06)
+    assert len(hazy) / 400 == pytest.approx(appearance.HAZE_SHARE, abs=0.06)
     assert all((one.sets == class_sets.CLEAR).all() for one in found)
     assert min(light[1] for light in hazy) > 0.02 and max(light[BANDS.index("B10")] for light in hazy) <= 0.001
     slopes = [(light[1] - 0.02) / (light[11] - 0.02) for light in hazy]
     assert min(slopes) < 1.2 and max(slopes) > 3, "from grey to blue"
     surface = samples.Sample(dark, sets, sets, "L2A")
-    assert all(augmentation.add_aerosol(surface, rng) is surface for _ in range(50))
+    assert all(appearance.add_aerosol(surface, rng) is surface for _ in range(50))
 
 
 def test_some_of_the_samples_have_the_wrong_level() -> None:

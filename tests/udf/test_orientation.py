@@ -56,10 +56,15 @@ def test_a_chunk_of_a_back_end_comes_back_as_it_went_in(way: str) -> None:
 
 def test_numbers_of_pixels_are_no_map(brightness: ModelCard) -> None:
     """Rows that are counted from 0 run downwards, as in an image."""
-    counted = cube().assign_coords(y=np.arange(HEIGHT), x=np.arange(WIDTH))
     options = {"radiometry": "reflectance", "scores": True}
-    found = cloud_mask(counted, **options)
-    np.testing.assert_array_equal(found.score, cloud_mask(cube(), **options).score)
+    expected = cloud_mask(cube(), **options)
+    counted = cube().assign_coords(y=np.arange(HEIGHT), x=np.arange(WIDTH))
+    np.testing.assert_array_equal(cloud_mask(counted, **options).score, expected.score)
+    for first, step in ((1, 2), (0.5, 2), (1.5, 3)):  # centres of 2 x 2, and means of pixels that are counted
+        means = cube().assign_coords(y=first + step * np.arange(HEIGHT), x=np.arange(WIDTH))
+        np.testing.assert_array_equal(cloud_mask(means, **options).score, expected.score)
+    metres = cube().assign_coords(y=5.0 + 10 * np.arange(HEIGHT), x=np.arange(WIDTH))
+    assert not np.array_equal(cloud_mask(metres, **options).score, expected.score)
 
 
 def test_a_stream_is_north_up(brightness: ModelCard) -> None:

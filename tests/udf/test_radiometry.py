@@ -172,7 +172,7 @@ def test_glint_and_snow_are_reflectance(brightness):
 @pytest.mark.parametrize("top", [100, 255])
 def test_percents_and_pictures_are_no_digital_numbers(brightness, top):
     picture = (scene() * 2 * top).round().clip(1, top)
-    with pytest.raises(RadiometryError, match="or neither"):
+    with pytest.raises(RadiometryError, match=r"numbers of another scale.*percents: cube / 100"):
         decide(picture.astype("uint16"), brightness)
     with pytest.raises(CubeError, match=r"uint8.*radiometry='reflectance'"):
         decide(picture.astype("uint8"), brightness)

@@ -101,7 +101,7 @@ def read_rasters(scheme: str, folder: Path) -> Callable[[Patch], Answer]:
         path = next((found[name] for name in names if name in found), None)
         if path is None:
             raise SceneError(f"There is no {scene}_{scheme}.tif under {folder.name}.")
-        codes = from_scheme(read_mask(path), scheme)
+        codes = from_scheme(read_mask(path, scheme=scheme), scheme)
         cut = codes if corner is None else _crop_to_patch(codes, corner, patch, path.name)
         return Answer(repeat_to_shape(np.asarray(cut.values), patch.truth.shape, path.name))
 

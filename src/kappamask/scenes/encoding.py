@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from kappamask.models import ClassValue, SceneError, load_card
 from kappamask.models.card import NODATA_CODE
-from kappamask.models.schemes import SCHEMES
+from kappamask.models.schemes import CLASSES, SCHEMES
 from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADOW, UNDEFINED
 
 __all__ = [
     "SCALE",
     "format_class_name",
+    "hide_nodata",
     "list_category_names",
     "make_colormap",
     "map_codes",
@@ -113,6 +114,30 @@ def to_percent(scores: xr.DataArray) -> xr.DataArray:
         )
     undone = {"scale_factor": SCALE, "add_offset": 0.0, "_FillValue": NODATA_CODE}
     return scores.copy(data=numbers).assign_attrs(undone)
+
+
+def hide_nodata(name: str, mask: xr.DataArray, nodata: float, scheme: str | None) -> xr.DataArray:
+    """Set pixels of a declared nodata value to 255.
+
+    Those of a class without data keep their code. Raises SceneError where the value is another class.
+    """
+    if nodata == NODATA_CODE or not _is_code(nodata, mask.dtype):
+        return mask
+    known = SCHEMES.get(str(scheme or mask.attrs.get("scheme")))
+    meaning = (known.classes_by_code if known else map_codes(mask)).get(int(nodata))
+    if meaning is None:
+        return mask.where(mask != mask.dtype.type(nodata), mask.dtype.type(NODATA_CODE))
+    if meaning in (UNDEFINED, MISSING):
+        return mask
+    word = format_class_name(CLASSES[meaning])
+    raise SceneError(
+        f"{name} declares {nodata:g} as no data, which is {word} in {known.name if known else 'its classes'}: if these "
+        f"pixels are {word}, take that away (gdal_edit.py -unsetnodata {name}); if there is none, give them 255."
+    )
+
+
+def _is_code(value: float, dtype: np.dtype[Any]) -> bool:
+    return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
 def format_class_name(name: str) -> str:

@@ -20,6 +20,7 @@ from kappamask.models import SceneError
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.hints import option
 from kappamask.scenes.grid import DEGREE, find_pixel_size, read_grid, read_window, to_rasterio_crs
+from kappamask.scenes.readers.raster import NODATA_DN
 from kappamask.udf.resampling import Kernel, compute_kernel_weights
 
 __all__ = [
@@ -81,16 +82,28 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
         size_text = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(without CRS)'}"
         said = "" if size is not None and size[2] else f", or say their side with {option('pixel_m', 10)}"
         raise SceneError(f"{name}: pixels are {size_text}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
-    nodata = cube.attrs.get("_FillValue")
-    known = cube if nodata is None else cube.where(cube != nodata)
+    known, fill = _hide_nodata(cube)
     means: xr.DataArray = known.coarsen(y=2, x=2, boundary="trim").mean(skipna=False)  # type: ignore[attr-defined]
     whole = means.round() if cube.dtype.kind in "ui" else means
-    stored = (whole if nodata is None else whole.fillna(nodata)).astype(cube.dtype)
+    stored = whole.fillna(fill).astype(cube.dtype)
     made = stored.assign_attrs(cube.attrs).rename(cube.name)
     if made.rio.crs is None:
         return made
     located: xr.DataArray = made.rio.write_transform(made.rio.transform(recalc=True))
     return located
+
+
+def _hide_nodata(cube: xr.DataArray) -> tuple[xr.DataArray, float]:
+    """Set pixels without data to NaN, and return the number that stood for them.
+
+    Where none is declared, that is 0 in all bands of whole numbers: pixels that a mask hides, and edges of products.
+    """
+    nodata = cube.attrs.get("_FillValue")
+    if nodata is not None:
+        return cube.where(cube != nodata), float(nodata)
+    if cube.dtype.kind == "f":
+        return cube, np.nan
+    return cube.where((cube != NODATA_DN).any("bands")), NODATA_DN
 
 
 def _mean_metres(size: tuple[float, float, str], latitude: float, metres: float) -> tuple[float, float, str] | None:

@@ -1,6 +1,5 @@
 """Vary samples as sensors and users do: level, calibration, bands, rotation, missing corners."""
 
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -12,7 +11,6 @@ from kappamask.datasets import class_sets
 from kappamask.training.model_card import SUBSTITUTES
 from kappamask.training.samples import Sample
 from kappamask.training.simulator.spectra import B02, B09, B8A, B10, B11, BANDS, MEAN, STD, FloatArray, to_surface
-from kappamask.training.simulator.tiles import compute_haze
 
 __all__ = [
     "FILL",
@@ -26,7 +24,6 @@ __all__ = [
     "SNOW_B02",
     "SNOW_B11",
     "UNLIT",
-    "add_aerosol",
     "draw_air",
     "draw_bands",
     "draw_dry_light",
@@ -39,7 +36,6 @@ __all__ = [
     "show_ground_in_b10",
     "shows_cirrus",
     "to_input",
-    "vary_relief",
 ]
 
 #: Value of a band that is absent or a pixel without data, after z-scoring.
@@ -79,12 +75,6 @@ WRONG_LEVEL = 0.1
 DRY_SHARE, DRY_LIGHT = 0.15, (0.01, 0.15)
 #: Share of the samples with cirrus in B10 that keep all bands: few others teach what B10 means; and B10 of cirrus.
 CIRRUS_KEPT, CIRRUS_B10 = 0.6, 0.0045
-#: Share of a crop that must be cloud to be closed, and the standard deviation of the logarithm of its relief: few
-#: closed clouds are labelled, and with three bands those with billows were taken for snow.
-CLOSED_SHARE, RELIEF = 0.95, 0.5
-#: Share of the labelled Level-1C samples that are seen through more haze, its optical depth at 550 nm, and its exponent
-#: by wavelength: dust is grey (0), smoke is blue. Without it dusty air over towns was thin cloud.
-HAZE_SHARE, HAZE_DEPTH, HAZE_EXPONENT = 0.2, (0.1, 0.5), (0.0, 1.3)
 #: Clear ground brighter than this in B02 and B11 is not labelled where no texture distinguishes snow from cloud.
 SNOW_B02, SNOW_B11 = 0.45, 0.13
 
@@ -128,30 +118,6 @@ def observe(sample: Sample, rng: np.random.Generator) -> tuple[FloatArray, NDArr
 def draw_level(level: str, rng: np.random.Generator) -> str:
     """Return `level`, or the other one for `WRONG_LEVEL` of the samples."""
     return next(other for other in LEVELS if other != level) if rng.random() < WRONG_LEVEL else level
-
-
-def vary_relief(sample: Sample, rng: np.random.Generator) -> Sample:
-    """Make closed cloud flatter or rougher; return other samples as they are.
-
-    The difference from each band's mean is multiplied by a random number, and half of the mean is the least that is
-    left, so that no billow becomes dark.
-    """
-    judged = sample.sets != class_sets.NOT_JUDGED
-    if not judged.any() or class_sets.is_cloud(sample.sets)[judged].mean() < CLOSED_SHARE:
-        return sample
-    mean = np.stack([plane[judged].mean() for plane in sample.scene])[:, None, None]
-    scene = np.maximum(mean + np.float32(np.exp(rng.normal(0, RELIEF))) * (sample.scene - mean), mean / 2)
-    return replace(sample, scene=scene.astype(np.float32))
-
-
-def add_aerosol(sample: Sample, rng: np.random.Generator) -> Sample:
-    """Show some labelled samples through uniform haze; the classes stay."""
-    if sample.level != "L1C" or rng.random() >= HAZE_SHARE:
-        return sample
-    depth, angstrom = float(np.exp(rng.uniform(*np.log(HAZE_DEPTH)))), float(rng.uniform(*HAZE_EXPONENT))
-    light, loss = compute_haze(float(rng.uniform(20, 65)), depth, angstrom)
-    scene = light[:, None, None] + loss[:, None, None] * sample.scene
-    return replace(sample, scene=scene.astype(np.float32))
 
 
 def to_input(reflectance: FloatArray, level: str) -> FloatArray:

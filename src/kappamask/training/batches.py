@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kappamask.training.augmentation import add_aerosol, drop_nodata_corners, observe, vary_relief
+from kappamask.training.appearance import add_aerosol, vary_relief, vary_shadow
+from kappamask.training.augmentation import drop_nodata_corners, observe
 from kappamask.training.labelled import LabelledSets
 from kappamask.training.samples import Sample, crop_patch, crop_tile, make_patchwork
 from kappamask.training.simulator.materials import read_pixels
@@ -113,9 +114,10 @@ class TileBatches:
         share = self.share * (LARGE_SHARE if side > LARGE_PX else 1.0)
         if self.labelled and kind < PIXEL_SHARE + share * (1 - PIXEL_SHARE):
             sample = crop_patch(self.labelled.draw(rng), side, rng.bit_generator.random_raw(2))
-            return add_aerosol(vary_relief(sample, rng), rng)
+            return add_aerosol(vary_shadow(vary_relief(sample, rng), rng), rng)
         path = self.paths[int(rng.integers(len(self.paths)))]
-        return crop_tile(np.load(path, mmap_mode="r"), side, rng.bit_generator.random_raw(2))
+        tile = np.load(path, mmap_mode="r")
+        return vary_shadow(crop_tile(tile, side, rng.bit_generator.random_raw(2)), rng)
 
 
 def list_tiles(folder: Path) -> list[Path]:

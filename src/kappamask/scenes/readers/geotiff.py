@@ -6,7 +6,14 @@ from pathlib import Path
 import xarray as xr
 
 from kappamask.models import SceneError
-from kappamask.models.band_names import are_numbered, choose_bands, find_bands, list_numbered, normalise_bands
+from kappamask.models.band_names import (
+    are_numbered,
+    choose_bands,
+    explain_unclear,
+    find_bands,
+    list_numbered,
+    normalise_bands,
+)
 from kappamask.models.hints import option
 from kappamask.scenes.grid import make_cube, read_grid
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
@@ -51,6 +58,8 @@ def choose_band_labels(
             f"{name} has no Sentinel-2 band names{_describe_numbers(texts)}: write band descriptions (B02, B03, …), or "
             f"name all {len(unnamed)} in order with {option('bands', ['B02', '…'])}."
         )
+    if asked is None and (unclear := explain_unclear(texts)):
+        raise SceneError(f"{name}: {unclear}")
     labels = choose_bands(name, list(named.values()), asked)
     numbers = {label: i for i, label in named.items()}
     return labels, [numbers[label] for label in labels]

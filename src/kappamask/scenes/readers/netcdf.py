@@ -10,7 +10,15 @@ import xarray as xr
 
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
-from kappamask.models.band_names import are_numbered, choose_bands, find_band, has_number, normalise_bands
+from kappamask.models.band_names import (
+    are_numbered,
+    choose_bands,
+    explain_unclear,
+    find_band,
+    find_bands,
+    has_number,
+    normalise_bands,
+)
 from kappamask.models.hints import option
 from kappamask.scenes.grid import check_regular, sort_north_up
 from kappamask.scenes.metadata import collect_attributes, name_source, read_packing_mode
@@ -74,10 +82,13 @@ def _stack_bands(name: str, dataset: xr.Dataset, wanted: list[str] | None) -> xr
     Its attribute `packings` lists (scale, offset).
     """
     flat = {key: variable for key, variable in dataset.data_vars.items() if set(variable.dims) - {"t"} == {"y", "x"}}
-    named = {key: label for key in flat if (label := find_band(str(key)))}
+    by_others = zip(flat, find_bands([*map(str, flat)]), strict=True)
+    named = {key: label for key, known in by_others if (label := known or find_band(str(key)))}
     numbered = [key for key in flat if key in named or has_number(str(key))]
     if are_numbered([*map(str, numbered)]):
         named = dict(zip(numbered, _name_layers(name, [*map(str, numbered)], wanted), strict=True))
+    if wanted is None and (unclear := explain_unclear([*map(str, flat)])):
+        raise SceneError(f"{name}: {unclear}")
     single = {label: flat[key] for key, label in _check_names(name, named).items()}
     if single:
         return _concat_bands(name, single)
@@ -135,7 +146,9 @@ def _select_bands(name: str, stack: xr.DataArray, wanted: list[str] | None) -> x
     texts = [t.decode() if isinstance(t, bytes) else str(t) for t in stack[dim].values] if dim in stack.coords else []
     if are_numbered(texts):
         texts = _name_layers(name, texts, wanted)
-    labels = [find_band(text) for text in texts]
+    labels = find_bands(texts)
+    if wanted is None and (unclear := explain_unclear(texts)):
+        raise SceneError(f"{name}: {unclear}")
     kept = [i for i, label in enumerate(labels) if label]
     if not kept:
         raise SceneError(f"{name}: dimension '{dim}' has no Sentinel-2 band names as labels, such as B02, B03, ….")

@@ -114,11 +114,12 @@ def number_type(dataset: DatasetReader, band: int) -> np.dtype[Any]:
     return np.dtype(name)
 
 
-def make_lazy_bands(path: Path, indexes: list[int]) -> Array:
+def make_lazy_bands(path: Path, indexes: list[int], hidden_value: int | None = None) -> Array:
     """Read bands (numbered from 1) of a file as a dask array (band, y, x).
 
     The dtype is the file's; chunks follow its blocks.
     Each chunk opens the file again: no handles stay open, and the array can be pickled.
+    hidden_value: what pixels are that the file's mask hides; left out, as `fill_value` chooses.
     Computing raises SceneError where the file is damaged.
     """
     with open_local_raster(path) as dataset:
@@ -130,6 +131,7 @@ def make_lazy_bands(path: Path, indexes: list[int]) -> Array:
         _read,
         path=path,
         indexes=tuple(indexes),
+        hidden_value=hidden_value,
         chunks=(band_chunks, *da.core.normalize_chunks((height, width), shape=(grid.height, grid.width))),
         dtype=dtype,
         meta=np.empty((0, 0, 0), dtype=dtype),
@@ -144,7 +146,7 @@ def _choose_chunk(block: tuple[int, int], grid: GeoBox) -> tuple[int, int]:
     return min(grid.height, -(-rows // block[0]) * block[0]), width
 
 
-def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]:
+def _read(path: Path, indexes: tuple[int, ...], hidden_value: int | None, block_info: Any) -> NDArray[Any]:
     (first, last), *ends = block_info[None]["array-location"]
     rows, columns = (slice(*pair) for pair in ends)
     with open_local_raster(path) as dataset:
@@ -152,7 +154,8 @@ def _read(path: Path, indexes: tuple[int, ...], block_info: Any) -> NDArray[Any]
         values = np.asarray(dataset.read(list(indexes[first:last]), window=window))
         hidden = find_hidden_pixels(dataset, path, indexes[0], window)
         if hidden is not None:
-            values = np.where(hidden, fill_value(dataset, values.dtype), values)
+            fill = fill_value(dataset, values.dtype) if hidden_value is None else values.dtype.type(hidden_value)
+            values = np.where(hidden, fill, values)
         return turn_north_up(dataset, values)
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,10 @@ __all__ = ["open_item", "open_stac", "search"]
 
 LEVEL_PROPERTIES: Final = ("processing:level", "product:type", "s2:product_type")
 """Properties that state the level: L2A, S2MSI2A."""
+PAGE_ITEMS: Final = 100
+"""Items that are asked for on a page."""
+FULL_PAGES: Final = (10, PAGE_ITEMS)
+"""Items of a page that is full; the first is what an API gives that does not regard the number asked for (STAC API)."""
 PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 """Attribute -> the property of items that tells it, where the product's name is not there to do so."""
 
@@ -112,29 +117,45 @@ def search(
     except ModuleNotFoundError as error:
         raise make_extra_error("pystac-client", "stac", user="Searching") from error
     address = str(resolve(url, "", loopback=loopback))
+    sizes: list[int] = []
     try:
-        client = Client.open(address)
-        asked = client.search(collections=[collection], bbox=list(bbox), datetime=dates, max_items=most)
+        client = Client.open(address, modifier=partial(_note_size, sizes))
+        asked = client.search(
+            collections=[collection], bbox=list(bbox), datetime=dates, max_items=most, limit=PAGE_ITEMS
+        )
         pages = [*asked.pages_as_dicts()]
         items = [Item.from_dict(one, root=client) for page in pages for one in page.get("features", [])]
     except (APIError, NotImplementedError, ValueError, KeyError, OSError) as error:
         raise SceneError(f"{address} cannot be searched: {type(error).__name__}: {str(error)[:200]}.") from error
-    _tell_of_others(pages, len(items), most)
+    _tell_of_others(pages, sizes, len(items), most)
     return items
 
 
-def _tell_of_others(pages: Sequence[Mapping[str, Any]], found: int, most: int | None) -> None:
-    """Warn of matching items that were not returned.
+def _note_size(sizes: list[int], answer: Any) -> None:
+    """Note how many items a page holds, before it is cut."""
+    if isinstance(answer, dict) and "features" in answer:
+        sizes.append(len(answer["features"]))
 
-    This goes by the API's own count, or by its link to more.
+
+def _tell_of_others(pages: Sequence[Mapping[str, Any]], sizes: Sequence[int], found: int, most: int | None) -> None:
+    """Warn of matching items that were not returned, or may not have been.
+
+    This goes by the API's own count, by its link to more, or by the sizes of its pages.
     """
     context = [page.get("numberMatched", (page.get("context") or {}).get("matched")) for page in pages]
     matched = max((int(number) for number in context if number is not None), default=None)
     more = pages and any(link.get("rel") == "next" for link in pages[-1].get("links", []))
-    if (matched is None and most is not None and found >= most and more) or (matched or 0) > found:
+    is_cut = most is not None and found >= most and (more or sum(sizes) > found)
+    if (matched is None and is_cut) or (matched or 0) > found:
         total = "more" if matched is None else str(matched)
         remedy = "ask without `most`, or for fewer dates" if most is not None else "ask for fewer dates at a time"
         warnings.warn(f"{found} items are returned, and {total} match: {remedy}.", stacklevel=3)
+    elif matched is None and not more and sizes and sizes[-1] in FULL_PAGES and found != most:
+        warnings.warn(
+            f"{found} items are returned, and more may match: the API states neither a count nor a link to more, and "
+            f"{sizes[-1]} fill a page. Ask for fewer dates at a time to be sure.",
+            stacklevel=3,
+        )
 
 
 def _check_words(radiometry: str | None, resampling: str, resolution: float) -> None:

@@ -1,5 +1,6 @@
 """Read VRT stacks of local GeoTIFF or JPEG 2000 files without GDAL's VRT driver."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ LONGEST = 2**20
 Rectangle = tuple[float, float, float, float]
 """First column, first row, width and height, pixels."""
 da: Any = dask.array  # its annotations are partial
+_AUTHORITY = re.compile(r"[A-Za-z]+:\d+")
 NEAR = 0.01
 """Pixels by which a file may lie off the place that the VRT gives it; numbers in a VRT are rounded."""
 
@@ -126,7 +128,12 @@ def _parse_grid(root: Element) -> GeoBox:
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0 or min(width, height) <= 0:
         raise ValueError("it is not north-up, or has no pixels")
     wkt = _find_text(root, "SRS")
-    return GeoBox((height, width), transform, CRS.from_wkt(wkt) if wkt else None)
+    return GeoBox((height, width), transform, _parse_crs(wkt) if wkt else None)
+
+
+def _parse_crs(text: str) -> CRS:
+    """Parse an SRS: WKT, or an authority's code as EPSG:32631, which GDAL reads as well."""
+    return CRS.from_user_input(text) if _AUTHORITY.fullmatch(text) else CRS.from_wkt(text)
 
 
 def _parse_layer(path: Path, number: int, layer: Element) -> Layer:
@@ -232,7 +239,10 @@ def _find_corners(grid: GeoBox, rectangle: Rectangle) -> tuple[float, float, flo
 def _common_nodata(name: str, layers: Iterable[Layer]) -> float | None:
     values = {str(layer.nodata): layer.nodata for layer in layers}
     if len(values) > 1:
-        raise SceneError(f"{name} declares several nodata values ({', '.join(values)}); all bands need the same.")
+        raise SceneError(
+            f"{name} declares several nodata values ({', '.join(values)}); all bands need the same, as gdalwarp "
+            f"-dstnodata 65535 {name} scene.tif makes them."
+        )
     return next(iter(values.values()))
 
 

@@ -15,11 +15,19 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
-from kappamask.scenes.encoding import round_to_percent, to_percent
+from kappamask.models.card import NODATA_CODE
+from kappamask.scenes.encoding import hide_nodata, round_to_percent, to_percent
 from kappamask.scenes.grid import read_grid, sort_north_up, to_coordinates, write_grid
-from kappamask.scenes.readers.lazy_variables import read_crs
+from kappamask.scenes.readers.lazy_variables import fits, read_crs
 from kappamask.scenes.readers.netcdf import AXES, open_dates
-from kappamask.scenes.readers.raster import GDAL_ERRORS, make_lazy_bands, number_type, open_local_raster
+from kappamask.scenes.readers.raster import (
+    GDAL_ERRORS,
+    find_alpha,
+    has_mask,
+    make_lazy_bands,
+    number_type,
+    open_local_raster,
+)
 from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, make_scores_path, write_geotiff
 from kappamask.udf.stream import MaskPiece, ProgressCallback, Stream
 
@@ -109,15 +117,18 @@ def check_mask(mask: xr.DataArray, path: Path) -> None:
         check_geotiff(mask)
 
 
-def read_mask(path: str | Path, *, band: int | None = None) -> xr.DataArray:
+def read_mask(path: str | Path, *, band: int | None = None, scheme: str | None = None) -> xr.DataArray:
     """Read a mask that `write_mask` wrote, or any raster of class codes.
 
     Returns integers (y, x), lazy, with attributes from its tags.
-    A netCDF of several dates gives (t, y, x). band: which band of a GeoTIFF, from 1 on; left out, it must have one.
-    Raises SceneError if the file is missing, damaged, or holds more than one layer, or not that band.
+    A netCDF of several dates gives (t, y, x). Pixels that the file's mask or alpha band hides are 255, and so are those
+    of a declared nodata value that is none of its classes. band: which band of a GeoTIFF, from 1 on; left out, it must
+    have one besides alpha. scheme: what the codes are, where the file does not say. Raises SceneError if the file is
+    missing, damaged, or holds more than one layer, or not that band, or declares a class as nodata.
     """
     source = Path(path)
-    return _read_netcdf(source) if _is_netcdf(source) else _read_geotiff(source, band)
+    mask, nodata = _read_netcdf(source) if _is_netcdf(source) else _read_geotiff(source, band)
+    return mask if nodata is None or band not in (None, 1) else hide_nodata(source.name, mask, nodata, scheme)
 
 
 def list_output_files(path: Path, *, scores: bool) -> list[Path]:
@@ -129,27 +140,34 @@ def _is_netcdf(path: Path) -> bool:
     return path.suffix.lower() == ".nc"
 
 
-def _read_geotiff(path: Path, band: int | None) -> xr.DataArray:
+def _read_geotiff(path: Path, band: int | None) -> tuple[xr.DataArray, float | None]:
+    """Read a mask, and the nodata value that the file declares."""
     with open_local_raster(path) as dataset:
-        grid, count, dtype = read_grid(dataset), dataset.count, number_type(dataset, 1)
-        attrs = dataset.tags() | dataset.tags(1)
-    fits, needed = (count == 1, "one") if band is None else (1 <= band <= count, f"band {band}")
-    if not fits or dtype.kind not in "ui":
+        grid, nodata, alpha = read_grid(dataset), dataset.nodata, find_alpha(dataset)
+        layers = [number for number in range(1, dataset.count + 1) if number != alpha]
+        dtype, attrs = number_type(dataset, layers[0]), dataset.tags() | dataset.tags(layers[0])
+        is_storable = fits(float(NODATA_CODE), dtype) or not has_mask(dataset, path, layers[0])
+    is_there, needed = (len(layers) == 1, "one") if band is None else (band in layers, f"band {band}")
+    if not is_there or dtype.kind not in "ui" or not is_storable:
         raise SceneError(
-            f"{path.name} is no mask: it has {count} bands of {dtype}; needed is {needed} of whole numbers."
+            f"{path.name} is no mask: it has {len(layers)} bands of {dtype}; needed is {needed} of whole numbers, as "
+            f"gdal_translate -b 1 -ot Byte {path.name} mask.tif makes it of the first."
         )
-    pixels, coords = make_lazy_bands(path, [band or 1])[0], to_coordinates(grid)
-    return write_grid(xr.DataArray(pixels, dims=("y", "x"), coords=coords, attrs=attrs, name="mask"), grid)
+    pixels, coords = make_lazy_bands(path, [band or layers[0]], NODATA_CODE)[0], to_coordinates(grid)
+    mask = xr.DataArray(pixels, dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
+    return write_grid(mask, grid), nodata
 
 
-def _read_netcdf(path: Path) -> xr.DataArray:
+def _read_netcdf(path: Path) -> tuple[xr.DataArray, float | None]:
+    """Read a mask, and the nodata value that the file declares."""
     dataset = open_dates(path)
     codes = [v for v in dataset.data_vars.values() if set(v.dims) - {"t"} == {"y", "x"} and v.dtype.kind in "ui"]
     if "mask" not in dataset and len(codes) != 1:
         raise SceneError(f"{path.name} is no mask: needed is one variable of whole numbers with dims y, x.")
     mask = (dataset["mask"] if "mask" in dataset else codes[0]).transpose(..., "y", "x").rename("mask")
     crs = read_crs(path.name, dataset)
-    return sort_north_up(mask.rio.write_crs(crs) if crs else mask)
+    declared = mask.attrs.get("_FillValue", mask.attrs.get("missing_value", mask.encoding.get("_FillValue")))
+    return sort_north_up(mask.rio.write_crs(crs) if crs else mask), None if declared is None else float(declared)
 
 
 class SpooledMask(NamedTuple):
