@@ -240,6 +240,22 @@ def test_context_is_a_fresh_copy_for_each_chunk() -> None:
     assert context == {"count": [0]}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + "def apply_datacube(cube, context):\n    return cube\n",
+        "from __future__ import annotations\n" + IDENTITY,
+        IDENTITY.replace("apply_datacube", "mask"),
+        IDENTITY.replace(", context: dict", ""),
+        HEAD,
+    ],
+    ids=["no annotations", "annotations as text", "another name", "no context", "no function"],
+)
+def test_a_udf_that_openeo_does_not_find_says_what_is_needed(text: str) -> None:
+    with pytest.raises(CubeError, match=r"needs `def apply_datacube\(cube: xarray.DataArray, context: dict\) -> "):
+        apply_neighborhood(cube_of(np.ones((1, 32, 32), "float32")), text, size=32)
+
+
 def test_errors_of_the_udf_pass_unchanged() -> None:
     with pytest.raises(RuntimeError, match="no such band"):
         apply_neighborhood(cube_of(np.ones((1, 8, 8), np.float32)), udf("raise RuntimeError('no such band')"), 4)

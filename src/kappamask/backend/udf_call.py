@@ -23,6 +23,13 @@ CUBE_NAME = "openEODataChunk"
 DATE_WITHOUT_T = np.datetime64("2020-01-01", "ns")
 """Date that the Copernicus back-end gives a series' result that has no `t`."""
 
+NOT_FOUND = "No UDF found."
+"""What openEO's client says of a text without a function that it knows by name and annotations."""
+NO_FUNCTION = (
+    "The UDF has no function that openEO finds. It needs `def apply_datacube(cube: xarray.DataArray, context: dict) -> "
+    "xarray.DataArray:` with these names and annotations, and no `from __future__ import annotations`, which hides them."
+)
+
 
 @dataclass(frozen=True)
 class Udf:
@@ -113,7 +120,12 @@ class Udf:
             datacube_list=[openeo.udf.XarrayDataCube(cube)],
             user_context=copy.deepcopy(self.context),
         )
-        cubes = openeo.udf.run_udf_code(self.code, data).get_datacube_list() or []
+        try:
+            cubes = openeo.udf.run_udf_code(self.code, data).get_datacube_list() or []
+        except openeo.udf.OpenEoUdfException as error:
+            if str(error) != NOT_FOUND:
+                raise
+            raise CubeError(NO_FUNCTION) from error
         if len(cubes) != 1:
             raise CubeError(f"The UDF returned {len(cubes)} cubes; it must return exactly one.")
         return cubes[0].get_array()
