@@ -27,7 +27,7 @@ NOT_FOUND = "No UDF found."
 """What openEO's client says of a text without a function that it knows by name and annotations."""
 NO_FUNCTION = (
     "The UDF has no function that openEO finds. It needs `def apply_datacube(cube: xarray.DataArray, context: dict) -> "
-    "xarray.DataArray:` with these names and annotations, and no `from __future__ import annotations`, which hides them."
+    "xarray.DataArray:` with these names and annotations, and no `from __future__ import annotations`: that hides them."
 )
 
 

@@ -16,6 +16,7 @@ from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SEMI_TRANSPARENT, SHADO
 
 __all__ = [
     "SCALE",
+    "fits",
     "format_class_name",
     "hide_nodata",
     "list_category_names",
@@ -161,3 +162,10 @@ def _by_name(name: str) -> int:
 
 # Earlier names, which the documentation showed.
 words = format_class_name
+
+
+def fits(value: float, dtype: np.dtype[Any]) -> bool:
+    """Tell whether `dtype` can represent `value`."""
+    if dtype.kind not in "iu":
+        return True
+    return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max

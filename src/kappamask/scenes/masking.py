@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import CubeError
-from kappamask.scenes.readers.lazy_variables import fits, merge_nodata
+from kappamask.scenes.encoding import fits
+from kappamask.scenes.readers.lazy_variables import merge_nodata
 from kappamask.scenes.xarray_interop import Xarray
 from kappamask.udf import unusable_pixels
 

@@ -15,6 +15,7 @@ from rasterio.errors import CRSError
 from rioxarray.exceptions import RioXarrayError
 
 from kappamask.models import SceneError
+from kappamask.scenes.encoding import fits
 from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.resample import apply_weights, compute_line_weights, halve_pixels
 from kappamask.udf.prepare import NODATA_ATTRIBUTES
@@ -22,7 +23,6 @@ from kappamask.udf.radiometry_metadata import RANGE_ATTRIBUTES, find_valid_range
 
 __all__ = [
     "find_common_nodata",
-    "fits",
     "halve_lazily",
     "merge_nodata",
     "read_crs",
@@ -209,13 +209,6 @@ def read_crs(name: str, dataset: xr.Dataset | xr.DataArray) -> CRS | None:
         return dataset.rio.crs
     except (CRSError, RioXarrayError, RuntimeError, ValueError, TypeError) as error:
         raise SceneError(f"{name} declares a coordinate reference system that is none: {error}.") from error
-
-
-def fits(value: float, dtype: np.dtype[Any]) -> bool:
-    """Tell whether `dtype` can represent `value`."""
-    if dtype.kind not in "iu":
-        return True
-    return value.is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
 def _parse_numbers(name: str, variable: xr.DataArray, key: str) -> list[float]:

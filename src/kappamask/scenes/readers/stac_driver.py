@@ -19,8 +19,8 @@ from kappamask.files.archives import Source
 from kappamask.files.urls import redact
 from kappamask.models import SceneError
 from kappamask.models.errors import make_extra_error
+from kappamask.scenes.encoding import fits
 from kappamask.scenes.grid import to_rasterio_crs
-from kappamask.scenes.readers.lazy_variables import fits
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, find_hidden_pixels, has_mask, number_type
 from kappamask.scenes.readers.remote import is_url, open_raster
 from kappamask.scenes.resample import resample_window

@@ -12,8 +12,8 @@ from rasterio.warp import transform_bounds
 
 from kappamask.files.geojson import split_box
 from kappamask.models import SceneError
+from kappamask.scenes.encoding import fits
 from kappamask.scenes.grid import DEGREE, read_grid, to_rasterio_crs
-from kappamask.scenes.readers.lazy_variables import fits
 from kappamask.scenes.readers.raster import NODATA_DN, number_type
 from kappamask.scenes.readers.remote import open_raster
 from kappamask.scenes.readers.stac_items import StacItem

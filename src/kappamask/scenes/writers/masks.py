@@ -16,9 +16,9 @@ from xarray.backends.netCDF4_ import NETCDF4_PYTHON_LOCK
 from kappamask.files.atomic import atomic_write
 from kappamask.models import SceneError
 from kappamask.models.card import NODATA_CODE
-from kappamask.scenes.encoding import hide_nodata, round_to_percent, to_percent
+from kappamask.scenes.encoding import fits, hide_nodata, round_to_percent, to_percent
 from kappamask.scenes.grid import read_grid, sort_north_up, to_coordinates, write_grid
-from kappamask.scenes.readers.lazy_variables import fits, read_crs
+from kappamask.scenes.readers.lazy_variables import read_crs
 from kappamask.scenes.readers.netcdf import AXES, open_dates
 from kappamask.scenes.readers.raster import (
     GDAL_ERRORS,
