@@ -127,6 +127,8 @@ def test_only_a_complete_mask_passes(tmp_path):
     for fact, path in bad.items():
         with pytest.raises(SceneError, match=fact):
             verify_mask(path, crs="EPSG:32632" if "asked" in fact else None)
+    with pytest.raises(SceneError, match=r"^mask\.tif lies in EPSG:32631; asked for was EPSG:32632: the back-end has"):
+        verify_mask(good, crs="EPSG:32632", name="mask.tif")
     cut = tmp_path / "cut.tif"
     whole = write(tmp_path / "big.tif", np.random.default_rng(2).integers(1, 5, (512, 512)), compress="deflate")
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])

@@ -61,14 +61,20 @@ def _outermost_corners(valid: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def verify_mask(
-    path: Path, *, crs: str | None = None, pixel: float = PIXEL_M, codes: Collection[int] = OWN_CODES
+    path: Path,
+    *,
+    crs: str | None = None,
+    pixel: float = PIXEL_M,
+    codes: Collection[int] = OWN_CODES,
+    name: str | None = None,
 ) -> dict[str, Any]:
     """Read every pixel of a downloaded mask, and return `bounds` and nodata share.
 
-    The share of pixels without data is called `nodata`.
+    The share of pixels without data is called `nodata`. name: of the file in messages, for one that is half fetched.
     Raises SceneError if it is not uint8, holds other codes than `codes` and nodata, lies in another `crs` (such as
     "EPSG:32631"), or if its pixels are not `pixel` metres wide on a grid of whole pixels, as Sentinel-2's are.
     """
+    name = name or path.name
     with open_local_raster(path) as dataset:
         grid, kinds = read_grid(dataset), set(dataset.dtypes)
         empty, wrong = 0, kinds != {"uint8"}
@@ -78,15 +84,16 @@ def verify_mask(
             wrong |= _has_unknown_codes(mask, codes) or any(_has_unknown_codes(score, SCORES) for score in scores)
     if wrong:
         known = ", ".join(map(str, sorted({*codes, NODATA_CODE})))
-        raise SceneError(f"{path.name} is no mask: needed is uint8 of the codes {known}.")
+        raise SceneError(f"{name} is no mask: needed is uint8 of the codes {known}.")
     found = str(to_rasterio_crs(grid))
     if crs is not None and found != crs:
-        raise SceneError(f"{path.name} lies in {found}; asked for was {crs}.")
+        raise SceneError(
+            f"{name} lies in {found}; asked for was {crs}: the back-end has scenes of another zone there. Submit an "
+            "area that lies within the zone of its scenes."
+        )
     corner = (grid.transform.c / pixel, grid.transform.f / pixel)
     if abs(grid.transform.a - pixel) > NEAR or any(abs(at - round(at)) > NEAR for at in corner):
-        raise SceneError(
-            f"{path.name} is not on the grid of {pixel:g} m: its transform is {tuple(grid.transform)[:6]}."
-        )
+        raise SceneError(f"{name} is not on the grid of {pixel:g} m: its transform is {tuple(grid.transform)[:6]}.")
     return {"bounds": grid.boundingbox.bbox, "nodata": empty / (grid.width * grid.height)}
 
 

@@ -220,9 +220,8 @@ def _check_file(record: "JobRecord", path: Path, asset: "Asset", allow_partial: 
     area: dict[str, Any] = next((one["extent"] for one in find_arguments(graph, "filter_bbox")), {})
     if not (is_geotiff_name(asset.name) or is_geotiff(path)):
         return
-    found = verify_mask(
-        path, crs=area.get("crs"), codes=OWN_CODES if is_kappamask(name) else find_scheme(name).classes_by_code
-    )
+    codes = OWN_CODES if is_kappamask(name) else find_scheme(name).classes_by_code
+    found = verify_mask(path, crs=area.get("crs"), codes=codes, name=asset.name)
     if area:
         wanted = (area["west"], area["south"], area["east"], area["north"])
         verify_cover(asset.name, found["bounds"], wanted, asset.bounds, partly=allow_partial)
