@@ -152,6 +152,16 @@ def test_pixels_of_another_size_are_warned_of(
     warned = [line for line in done.err.splitlines() if "warning: pixels are" in line]
     assert len(warned) == (fact is not None)
     assert fact is None or f"pixels are {fact} networks are made for 10 m" in warned[0]
+    assert ("--pixel-m 10" in done.err) == (fact is not None and "no CRS" in fact)
+
+
+def test_a_scene_without_georeference_is_warned_of_once_in_our_words(tmp_path: Path, brightness: ModelCard) -> None:
+    scene = geotiff(tmp_path / "s_L1C.tif", transform=None, crs=None)
+    command = [sys.executable, "-m", "kappamask", "mask", str(scene), "-o", str(tmp_path / "m.tif")]
+    done = subprocess.run([*command, "--model", str(brightness.folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert said.count("arning") == 1 and "no CRS says the unit" in said and "--pixel-m 10" in said
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from types import FrameType
 
@@ -15,6 +16,8 @@ FAILED = 1
 """Exit status of a failure; wrong use is 2, as with most commands."""
 TERMINATED = 128 + signal.SIGTERM
 """Exit status after SIGTERM, 143, as shells report it."""
+NO_PLACE = "Dataset has no geotransform|The given matrix is equal to Affine.identity"
+"""Warnings of rasterio about files without georeference, which the commands speak of in their own words."""
 
 
 def main() -> None:
@@ -26,6 +29,7 @@ def main() -> None:
         from kappamask.cli.app import app
     except ModuleNotFoundError as error:
         _end(f"The command needs {error.name}: {format_install_command('scenes')}")
+    warnings.filterwarnings("ignore", message=NO_PLACE)
     before = signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         with use_door(Door.COMMAND):

@@ -21,6 +21,7 @@ from rasterio.windows import Window
 
 from kappamask.models import SceneError
 from kappamask.models.cleaning import PIXEL_M
+from kappamask.models.hints import option
 
 __all__ = [
     "DEGREE",
@@ -211,7 +212,8 @@ def explain_pixel_size(cube: xr.DataArray, wanted_m: float) -> str | None:
     if size is None or (size[2] != "degree" and all(abs(side - wanted_m) <= PIXEL_TOLERANCE_M for side in size[:2])):
         return None
     given = f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(no CRS says the unit)'}"
-    return f"pixels are {given}; networks are made for {PIXEL_M:g} m, expect errors."
+    remedy = "expect errors" if size[2] else f"say their side with {option('pixel_m', 10)} if they are"
+    return f"pixels are {given}; networks are made for {PIXEL_M:g} m, {remedy}."
 
 
 def make_cube(
