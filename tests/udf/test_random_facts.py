@@ -23,6 +23,15 @@ from kappamask.udf import clean, cloud_mask
 RUNS = int(os.environ.get("KAPPAMASK_FUZZ_RUNS", "60"))
 SIDE, HOLE = 96, np.s_[..., :20, :30]
 TALLY: Counter[str] = Counter()
+SUBJECTS = {
+    "bands that are only numbered": "number the layers|only number",
+    "an area of one number that is not declared": "in all bands, which no surface does",
+    "pixels that leave the offset open": "leave it open",
+    "metadata that the pixels contradict": r"read as \w+ \((?!from the pixels)|said to be",
+    "an offset left in, or taken away twice": "left in|taken away twice",
+    "another scale": "another scale",
+}
+"""What an error of a cube asks about -> words of its message, the first that fits."""
 SUBSETS = {
     "three": ("B02", "B03", "B04"),
     "four": ("B02", "B03", "B04", "B08"),
@@ -185,8 +194,16 @@ def try_facts(scene: xr.DataArray, facts: Facts, truth: np.ndarray) -> str:
     try:
         mask = cloud_mask(make_cube(scene, facts)).compute()
     except KappaMaskError as error:
-        return "error that says what to type" if WHAT_TO_TYPE.search(str(error)) else f"BARE ERROR: {error}"
+        return name_error(error)
     return judge(mask, facts, truth)
+
+
+def name_error(error: KappaMaskError) -> str:
+    """Say what an error asks about, or that it does not say what to type."""
+    if not WHAT_TO_TYPE.search(str(error)):
+        return f"BARE ERROR: {error}"
+    about = next((what for what, words in SUBJECTS.items() if re.search(words, str(error))), "other facts")
+    return f"error that says what to type, {about}"
 
 
 @settings(max_examples=RUNS, deadline=None, derandomize=RUNS < 1000, suppress_health_check=list(HealthCheck))
@@ -206,7 +223,7 @@ def test_dates_of_different_facts_are_each_right_or_refused(scene, truths, facts
     try:
         mask = cloud_mask(xr.concat(dates, "t", combine_attrs="drop_conflicts")).compute()
     except KappaMaskError as error:
-        found = ["error that says what to type" if WHAT_TO_TYPE.search(str(error)) else f"BARE ERROR: {error}"]
+        found = [name_error(error)]
     else:
         found = [judge(one, facts, truths[facts.case()]) for one in mask]
     TALLY.update(f"two dates: {one.partition(':')[0]}" for one in found)
