@@ -68,6 +68,19 @@ def test_bands_of_several_nodata_values_are_refused_with_what_to_type(tmp_path: 
         open_scene(path)
 
 
+def test_a_source_may_say_its_nodata_where_the_band_says_the_same(tmp_path: Path) -> None:
+    bands = stack(tmp_path, extra="<NoDataValue>0</NoDataValue>")
+    plain = open_scene(vrt(tmp_path / "plain_L1C.vrt", bands))
+    said = bands.replace("SimpleSource", "ComplexSource").replace(
+        "</ComplexSource>", "<NODATA>0</NODATA></ComplexSource>"
+    )
+    scene = open_scene(vrt(tmp_path / "s_L1C.vrt", said))
+    np.testing.assert_array_equal(scene.values, plain.values)
+    for other in (said.replace("<NODATA>0", "<NODATA>7"), said.replace("<NoDataValue>0</NoDataValue>", "")):
+        with pytest.raises(SceneError, match=r"NoDataValue .*gdalbuildvrt -separate -srcnodata"):
+            open_scene(vrt(tmp_path / "other_L1C.vrt", other))
+
+
 def test_a_stack_of_files_is_a_scene(tmp_path: Path) -> None:
     tags = '<Metadata><MDI key="level">L1C</MDI><MDI key="datetime">2021-05-27T10:20:21Z</MDI></Metadata>'
     nodata = "<NoDataValue>0</NoDataValue><ColorInterp>Gray</ColorInterp>"

@@ -34,7 +34,7 @@ ALLOWED = {
     "VRTDataset": {"SRS", "GeoTransform", "Metadata", "OverviewList", "BlockXSize", "BlockYSize", "VRTRasterBand"},
     "VRTRasterBand": {"Description", "NoDataValue", "ColorInterp", "Metadata", "Offset", "Scale", "UnitType", *SOURCES},
     "SimpleSource": PLACES,
-    "ComplexSource": PLACES | {"NODATA_DN"},
+    "ComplexSource": PLACES | {"NODATA"},
 }
 """Element -> what it may hold: what `gdalbuildvrt -separate` writes. Others change pixels, run code or name hosts."""
 LONGEST = 2**20
@@ -112,9 +112,8 @@ def _check(name: str, root: Element) -> None:
         kind = element.get("subClass")
         wrong = [child.tag for child in element if element.tag in ALLOWED and child.tag not in ALLOWED[element.tag]]
         if kind or wrong:
-            raise SceneError(
-                f"{name} holds {kind or wrong[0]}, which is more than a stack of files; {_suggest_copy(name)}."
-            )
+            fact = f"{name} holds {kind or wrong[0]}, which is more than a stack of files"
+            raise SceneError(f"{fact}; {_suggest_copy(name)}.")
 
 
 def _suggest_copy(name: str) -> str:
@@ -127,24 +126,21 @@ def _parse_grid(root: Element) -> GeoBox:
     width, height = int(root.get("rasterXSize", "")), int(root.get("rasterYSize", ""))
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0 or min(width, height) <= 0:
         raise ValueError("it is not north-up, or has no pixels")
-    wkt = _find_text(root, "SRS")
-    return GeoBox((height, width), transform, _parse_crs(wkt) if wkt else None)
-
-
-def _parse_crs(text: str) -> CRS:
-    """Parse an SRS: WKT, or an authority's code as EPSG:32631, which GDAL reads as well."""
-    return CRS.from_user_input(text) if _AUTHORITY.fullmatch(text) else CRS.from_wkt(text)
+    text = _find_text(root, "SRS")
+    parse = CRS.from_user_input if _AUTHORITY.fullmatch(text) else CRS.from_wkt
+    return GeoBox((height, width), transform, parse(text) if text else None)
 
 
 def _parse_layer(path: Path, number: int, layer: Element) -> Layer:
     """Parse a layer; ValueError where numbers are none."""
     sources = [child for child in layer if child.tag in SOURCES]
     if len(sources) != 1:
-        raise SceneError(
-            f"{path.name}: band {number} has {len(sources)} sources, in a stack it is one file; "
-            f"{_suggest_copy(path.name)}."
-        )
-    nodata = _find_text(layer, "NoDataValue")
+        fact = f"band {number} has {len(sources)} sources, in a stack it is one file"
+        raise SceneError(f"{path.name}: {fact}; {_suggest_copy(path.name)}.")
+    nodata, left_out = _find_text(layer, "NoDataValue"), _find_text(sources[0], "NODATA")
+    if left_out and (not nodata or float(left_out) != float(nodata)):
+        remedy = f"gdalbuildvrt -separate -srcnodata {left_out} -vrtnodata {left_out} makes them one"
+        raise SceneError(f"{path.name}: band {number} has NODATA {left_out}, NoDataValue {nodata or 'none'}; {remedy}.")
     return Layer(
         description=_find_text(layer, "Description"),
         file=_resolve_file(path, sources[0]),
@@ -225,8 +221,8 @@ def _is_placed_right(layer: Layer, own: GeoBox, grid: GeoBox) -> bool:
     """
     whole, all_over = (0.0, 0.0, own.width, own.height), (0.0, 0.0, grid.width, grid.height)
     inside, place = layer.inside or whole, layer.place or all_over
-    pairs = zip(_find_corners(own, inside), _find_corners(grid, place), strict=True)
-    near = all(abs(a - b) <= NEAR * grid.transform.a for a, b in pairs)
+    corners = _find_corners(own, inside), _find_corners(grid, place)
+    near = all(abs(a - b) <= NEAR * grid.transform.a for a, b in zip(*corners, strict=True))
     return own.crs == grid.crs and near and (inside == whole or place == all_over)
 
 
@@ -239,10 +235,8 @@ def _find_corners(grid: GeoBox, rectangle: Rectangle) -> tuple[float, float, flo
 def _common_nodata(name: str, layers: Iterable[Layer]) -> float | None:
     values = {str(layer.nodata): layer.nodata for layer in layers}
     if len(values) > 1:
-        raise SceneError(
-            f"{name} declares several nodata values ({', '.join(values)}); all bands need the same, as gdalwarp "
-            f"-dstnodata 65535 {name} scene.tif makes them."
-        )
+        remedy = f"all bands need the same, as gdalwarp -dstnodata 65535 {name} scene.tif makes them"
+        raise SceneError(f"{name} declares several nodata values ({', '.join(values)}); {remedy}.")
     return next(iter(values.values()))
 
 
