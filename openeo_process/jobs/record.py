@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -62,9 +62,9 @@ class JobRecord:
     batch: str
     name: str
     backend: str
-    graph: str
-    """JSON of the flat process graph."""
-    options: str
+    graph: str = field(repr=False)
+    """JSON of the flat process graph; a notebook shows a record without it."""
+    options: str = field(repr=False)
     """JSON of the job options."""
     folder: str
     """Where its files go."""
@@ -77,7 +77,7 @@ class JobRecord:
     costs: float | None = None
     changed: float = 0.0
     """Seconds since 1970 of the last change of state."""
-    attributes: str = ""
+    attributes: str = field(default="", repr=False)
     """JSON of what its masks say of classes and network, whose card may lie elsewhere by the time they come; empty in
     what earlier versions wrote down."""
     chunks: int = 0

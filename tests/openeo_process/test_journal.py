@@ -32,6 +32,12 @@ def hold(path, ready):
     time.sleep(60)
 
 
+def test_a_record_is_shown_without_its_graph():
+    shown = repr(replace(part(job="j-1"), graph='{"loadcollection1": 1}', options='{"driver-memory": "2G"}'))
+    assert "j-1" in shown and "https://example.org" in shown
+    assert "loadcollection1" not in shown and "driver-memory" not in shown
+
+
 def test_what_is_planned_twice_is_planned_once(tmp_path):
     book = Journal(tmp_path / "j")
     (first,) = book.plan([part()])
