@@ -66,7 +66,9 @@ def connect(url: str, policy: RetryPolicy | None = None) -> openeo.Connection:
     if url.startswith("http://") and not is_local(url):
         raise JobError(f"{url} is not encrypted, so a token could be read on the way: give an https:// address.")
     timeout = (policy or RetryPolicy()).request_s
-    connection = openeo.connect(url, session=PatientSession(), default_timeout=timeout, auto_validate=False)
+    connection = openeo.connect(
+        url, session=PatientSession(), retry=False, default_timeout=timeout, auto_validate=False
+    )
     try:
         return _log_in(connection, url)
     except (openeo.BaseOpenEoException, OidcException) as error:

@@ -136,7 +136,7 @@ class Driver:
     def _handle_fault(self, key: str, schedule: _Schedule, error: Exception) -> bool:
         """Schedule the next try, or leave the job for `resume`; True if it is left."""
         schedule.faults += 1
-        wait = max(self.policy.wait(schedule.faults), self.transitions.asked_wait())
+        wait = max(self.policy.wait(schedule.faults), self.transitions.find_requested_wait())
         if needs_login(error):
             self.transitions.log_in_again()
         passes = needs_login(error) or is_transient(error) or schedule.faults <= self._max_retries(error)

@@ -15,8 +15,8 @@ from openeo.rest.auth.oidc import OidcException
 from kappamask.models import JobError
 
 __all__ = [
-    "FAULTS", "TRANSIENT_STATUS", "LoginError", "PatientSession", "RetryPolicy", "asked_wait", "is_gone", "is_refusal",
-    "is_transient", "needs_login",
+    "FAULTS", "TRANSIENT_STATUS", "LoginError", "PatientSession", "RetryPolicy", "find_requested_wait", "is_gone",
+    "is_refusal", "is_transient", "needs_login",
 ]  # fmt: skip
 
 TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
@@ -105,7 +105,7 @@ def _parse_retry_after(headers: Any) -> float | None:
         return None
 
 
-def asked_wait(connection: openeo.Connection | None, policy: RetryPolicy) -> float:
+def find_requested_wait(connection: openeo.Connection | None, policy: RetryPolicy) -> float:
     """Return the seconds that a busy server still asks to wait, at most `longest_asked_s`."""
     session = getattr(connection, "session", None)
     left = session.free_at - time.monotonic() if isinstance(session, PatientSession) else 0.0

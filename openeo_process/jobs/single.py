@@ -159,7 +159,7 @@ class SingleJob:
                 if faults > limit:
                     raise
                 if not isinstance(error, LinkError):
-                    time.sleep(max(self.policy.wait(faults), self.transitions.asked_wait()))
+                    time.sleep(max(self.policy.wait(faults), self.transitions.find_requested_wait()))
 
     def _print_status(self, job: dict[str, Any]) -> None:
         progress = job.get("progress")

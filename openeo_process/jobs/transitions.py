@@ -21,7 +21,14 @@ from kappamask.openeo_process.jobs.assets import Asset, list_assets
 from kappamask.openeo_process.jobs.download import download, iter_valid_files, remove_partial_files, write_manifest
 from kappamask.openeo_process.jobs.failures import explain_failure
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State, redact_urls, title_tag
-from kappamask.openeo_process.jobs.retry import RetryPolicy, asked_wait, is_gone, is_refusal, is_transient, needs_login
+from kappamask.openeo_process.jobs.retry import (
+    RetryPolicy,
+    find_requested_wait,
+    is_gone,
+    is_refusal,
+    is_transient,
+    needs_login,
+)
 from kappamask.openeo_process.results import check_masks
 
 __all__ = ["Transitions", "one_line"]
@@ -69,9 +76,9 @@ class Transitions:
             self._connection = self.connect()
         return self._connection
 
-    def asked_wait(self) -> float:
+    def find_requested_wait(self) -> float:
         """Return the seconds that the back-end's last answer asked to wait."""
-        return asked_wait(self._connection, self.policy)
+        return find_requested_wait(self._connection, self.policy)
 
     def log_in_again(self) -> None:
         """Make a new connection for the next step."""

@@ -13,7 +13,7 @@ from kappamask.openeo_process.jobs.download import write_manifest
 from kappamask.openeo_process.jobs.driver import Driver
 from kappamask.openeo_process.jobs.journal import JobRecord, Journal, State
 from kappamask.openeo_process.jobs.request import TEST_JOB
-from kappamask.openeo_process.jobs.retry import PatientSession, RetryPolicy, asked_wait
+from kappamask.openeo_process.jobs.retry import PatientSession, RetryPolicy, find_requested_wait
 from kappamask.workflows import batch_driving
 from kappamask.workflows.batch_driving import BatchDriver
 
@@ -189,11 +189,11 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks(monkeypatch, headers, se
     monkeypatch.setattr(requests.Session, "send", lambda *_, **__: answer)
     session.get("https://example.org")
     policy = replace(POLICY, longest_asked_s=300)
-    found = asked_wait(SimpleNamespace(session=session), policy)
+    found = find_requested_wait(SimpleNamespace(session=session), policy)
     assert found == pytest.approx(0 if status == 500 else seconds, abs=5)
     answer.status_code = 200
     session.get("https://example.org")
-    assert asked_wait(SimpleNamespace(session=session), policy) == 0
+    assert find_requested_wait(SimpleNamespace(session=session), policy) == 0
 
 
 def test_the_driver_waits_as_long_as_it_is_asked_to(book, monkeypatch):

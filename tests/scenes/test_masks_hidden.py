@@ -13,6 +13,7 @@ from rasterio.enums import ColorInterp
 from kappamask.evaluation.peers import read_rasters
 from kappamask.models import SceneError
 from kappamask.scenes import class_statistics, read_mask
+from kappamask.scenes.encoding import hide_nodata
 from kappamask.udf import clean, from_scheme, to_scheme, unusable_pixels
 
 HIDDEN = hole() == 0
@@ -77,6 +78,13 @@ def test_nodata_of_netcdf_is_hidden_as_well(tmp_path: Path) -> None:
     layer = xr.DataArray(values, cube().coords.to_dataset().drop_vars("bands").coords, ("y", "x"), "mask")
     layer.assign_attrs(FMASK).to_dataset().to_netcdf(path, encoding={"mask": {"_FillValue": 77}})
     np.testing.assert_array_equal(read_mask(path), np.where(HIDDEN, 255, codes()))
+
+
+@pytest.mark.parametrize("fill", [-9999.0, np.nan, 77.0])
+def test_a_mask_of_real_numbers_hides_its_fill_as_well(fill: float) -> None:
+    layer = xr.DataArray(np.where(HIDDEN, fill, codes()).astype(np.float32), dims=("y", "x"), attrs=FMASK)
+    hidden = hide_nodata("m.nc", layer, fill, None).values
+    np.testing.assert_array_equal(hidden, np.where(HIDDEN, fill if np.isnan(fill) else 255, codes()))
 
 
 def test_blocks_of_masked_arrays_are_missing_where_they_are_masked() -> None:

@@ -30,7 +30,7 @@ def count_and_fill(layers):
     with Path("made.txt").open("a") as log:
         log.write(f"{os.getpid()}\\n")
     if len(made) == 2 and os.environ.get("STOPS_AT_SECOND"):
-        Path("halfway.txt").write_text(str(os.getpid()))
+        Path("halfway.txt").write_text(f"{os.getpid()}\\n")
         time.sleep(600)
 geotiff._fill = count_and_fill
 """
@@ -50,9 +50,10 @@ def run_dask(folder: Path, *words: str, stops: bool = False) -> Iterator[subproc
             process.kill()
 
 
-def wait_for(path: Path) -> str:
+def wait_for(path: Path, ending: str) -> str:
+    """Wait for a file that ends so, and return its text."""
     end = time.monotonic() + WAIT_S
-    while not (path.is_file() and path.read_text()):
+    while not (path.is_file() and path.read_text().endswith(ending)):
         assert time.monotonic() < end, f"{path.name} was not written"
         time.sleep(0.1)
     return path.read_text()
@@ -65,17 +66,17 @@ def test_a_killed_worker_loses_no_mask_and_none_is_made_twice(tmp_path: Path, br
     (tmp_path / "preload.py").write_text(PRELOAD)
     address, out = tmp_path / "scheduler.json", tmp_path / "masks"
     worker = ("worker", "--scheduler-file", str(address), "--nthreads", "1", "--no-nanny", "--no-dashboard")
-    worker += ("--preload", str(tmp_path / "preload.py"))
+    worker += ("--preload", str(tmp_path / "preload.py"), "--local-directory", str(tmp_path))
     listening = ("scheduler", "--scheduler-file", str(address), "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
     with run_dask(tmp_path, *listening):
-        url = json.loads(wait_for(address))["address"]
+        url = json.loads(wait_for(address, "\n}"))["address"]
         command = [sys.executable, "-m", "kappamask", "mask", *map(str, scenes), "-o", str(out)]
         command += ["--model", str(brightness.folder), "--engine", "dask", "--scheduler", url]
         with (
             run_dask(tmp_path, *worker, stops=True) as victim,
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as batch,
         ):
-            wait_for(tmp_path / "halfway.txt")
+            wait_for(tmp_path / "halfway.txt", "\n")
             with run_dask(tmp_path, *worker):
                 victim.send_signal(signal.SIGKILL)
                 printed, said = batch.communicate(timeout=WAIT_S)

@@ -122,7 +122,7 @@ def hide_nodata(name: str, mask: xr.DataArray, nodata: float, scheme: str | None
 
     Those of a class without data keep their code. Raises SceneError where the value is another class.
     """
-    if nodata == NODATA_CODE or not _is_code(nodata, mask.dtype):
+    if nodata == NODATA_CODE or not nodata.is_integer() or not fits(nodata, mask.dtype):
         return mask
     known = SCHEMES.get(str(scheme or mask.attrs.get("scheme")))
     meaning = (known.classes_by_code if known else map_codes(mask)).get(int(nodata))
@@ -135,10 +135,6 @@ def hide_nodata(name: str, mask: xr.DataArray, nodata: float, scheme: str | None
         f"{name} declares {nodata:g} as no data, which is {word} in {known.name if known else 'its classes'}: if these "
         f"pixels are {word}, take that away (gdal_edit.py -unsetnodata {name}); if there is none, give them 255."
     )
-
-
-def _is_code(value: float, dtype: np.dtype[Any]) -> bool:
-    return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
 
 
 def format_class_name(name: str) -> str:
