@@ -1,6 +1,7 @@
 """Open rasters at web addresses, and resolve the hrefs of STAC items."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ HTTP: Final = {
     "GDAL_HTTP_NETRC": "NO",
 }
 """Seconds, but for the retries. No passwords are sent to hosts that an item names."""
+_FAILURES: Final[Counter[str]] = Counter()
+"""Address -> how often it could not be read in this process."""
 WAIT_S: Final = 60.0
 DRIVER: Final = {".jp2": "JP2OpenJPEG"}
 """Suffix -> the one GDAL driver that may open an address; others are GeoTIFFs, or nothing."""
@@ -84,25 +87,24 @@ def open_raster(source: str | Path) -> Iterator[DatasetReader]:
         return
     driver = DRIVER.get(Path(urlsplit(source).path).suffix.lower(), "GTiff")
     try:
-        with rasterio.Env(**ENVIRONMENT, **HTTP), rasterio.open(f"/vsicurl/{source}", driver=driver) as dataset:
+        with rasterio.Env(**ENVIRONMENT, **HTTP), rasterio.open(_name_anew(source), driver=driver) as dataset:
             yield dataset
     except (*GDAL_ERRORS, OSError) as error:
-        _clear_gdal_cache(source, driver)
+        _FAILURES[source] += 1
         if REFUSED.search(str(error.__cause__ or error)) and (ended := _find_expiry(source)):
             raise SceneError(_expiry_message(source, ended)) from error
         reason = str(error.__cause__ or error).replace(source, redact(source)).split("?", 1)[0].rstrip(".")
         raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
 
 
-def _clear_gdal_cache(source: str, driver: str) -> None:
-    """Clear GDAL's cache of a failed address, or it stays failed in this process.
+def _name_anew(source: str) -> str:
+    """Return GDAL's name of an address, another one after each failure.
 
-    What is opened so is dropped from its memory when it is closed; from what it remembers no request is made.
+    GDAL remembers by name that a file could not be read. The fragment is not sent to the server. To have it forget
+    instead disturbs threads that read the same file.
     """
-    place = f"/vsicurl/{source}"
-    quiet = {**ENVIRONMENT, **HTTP, "GDAL_HTTP_MAX_RETRY": 0, "CPL_VSIL_CURL_NON_CACHED": place}
-    with suppress(*GDAL_ERRORS, OSError), rasterio.Env(**quiet), rasterio.open(place, driver=driver):
-        pass
+    failures = _FAILURES[source]
+    return f"/vsicurl/{source}" + (f"#{failures}" if failures else "")
 
 
 def _signature_end(address: str) -> datetime | None:
