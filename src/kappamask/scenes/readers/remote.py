@@ -89,7 +89,7 @@ def open_raster(source: str | Path) -> Iterator[DatasetReader]:
         return
     driver = DRIVER.get(Path(urlsplit(source).path).suffix.lower(), "GTiff")
     try:
-        with rasterio.Env(**ENVIRONMENT, **HTTP), rasterio.open(_name_anew(source), driver=driver) as dataset:
+        with rasterio.Env(**ENVIRONMENT, **HTTP), rasterio.open(_make_gdal_name(source), driver=driver) as dataset:
             yield dataset
     except (*GDAL_ERRORS, OSError) as error:
         _FAILURES[source] += 1
@@ -99,7 +99,7 @@ def open_raster(source: str | Path) -> Iterator[DatasetReader]:
         raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
 
 
-def _name_anew(source: str) -> str:
+def _make_gdal_name(source: str) -> str:
     """Return GDAL's name of an address, another one after each failure.
 
     GDAL remembers by name that a file could not be read. The fragment is not sent to the server. To have it forget
