@@ -4,6 +4,7 @@ import csv
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,13 +60,13 @@ def test_a_folder_of_masks_is_read_by_date(folder: Path) -> None:
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-@pytest.mark.parametrize("kind", ["nc", "zarr"])
-def test_a_cube_of_masks_is_read_by_date(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / f"masks.{kind}"
-    if kind == "nc":
+@pytest.mark.parametrize("form", ["netCDF", 2, 3])
+def test_a_cube_of_masks_is_read_by_date(tmp_path: Path, form: Any) -> None:
+    path = tmp_path / ("masks.nc" if form == "netCDF" else "masks.zarr")
+    if form == "netCDF":
         write_mask(series_of(10, 100, 30), path)
     else:
-        series_of(10, 100, 30).to_dataset().to_zarr(path)
+        series_of(10, 100, 30).to_dataset().to_zarr(path, zarr_format=form)
     assert is_series(path)
     dates = read_series(path)
     assert [one.when.isoformat() for one in dates] == [f"{day}T00:00:00+00:00" for day in DAYS.astype("M8[D]")]

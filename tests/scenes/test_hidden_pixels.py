@@ -73,7 +73,7 @@ def test_an_eopf_product_with_rows_northwards_is_turned(tmp_path: Path) -> None:
             turned = one.isel(y=slice(None, None, -1)).load()
         for variable in turned.variables.values():
             variable.encoding = {}
-        turned.to_zarr(path, group=str(group), mode="w", consolidated=False)
+        turned.to_zarr(path, group=str(group), mode="w", consolidated=False, zarr_format=2)
     found = open_scene(path, bands=["B02", "B05"])
     assert float(found.y[0]) > float(found.y[-1])
     xr.testing.assert_equal(found.compute(), expected)

@@ -82,12 +82,14 @@ def test_a_written_series_keeps_the_facts_of_its_dates(tmp_path, brightness):
     late = write_scene(tmp_path / "b.tif", 1000, processing_baseline="05.11")
     series = join_dates([early, late])
     expected = cloud_mask(series, model=brightness).values
-    for path in (tmp_path / "s.nc", tmp_path / "s.zarr"):
-        dataset = series.to_dataset(name="dn").drop_encoding()
-        (dataset.to_netcdf if path.suffix == ".nc" else dataset.to_zarr)(path)
+    dataset = series.to_dataset(name="dn").drop_encoding()
+    dataset.to_netcdf(tmp_path / "s.nc")
+    dataset.to_zarr(tmp_path / "s2.zarr", zarr_format=2)
+    dataset.to_zarr(tmp_path / "s3.zarr", zarr_format=3)
+    for path in (tmp_path / "s.nc", tmp_path / "s2.zarr", tmp_path / "s3.zarr"):
         opened = open_scene(path)
         np.testing.assert_array_equal(opened.kappamask.mask(model=brightness), expected)
-        made = xr.open_dataset(mask_scene(path, tmp_path / f"{path.suffix[1:]}_mask.nc", model=brightness)["files"][0])
+        made = xr.open_dataset(mask_scene(path, tmp_path / f"{path.stem}_mask.nc", model=brightness)["files"][0])
         np.testing.assert_array_equal(made["mask"], expected)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -66,12 +67,12 @@ def test_a_tiled_geotiff_of_many_chunks(tmp_path: Path, way: str, monkeypatch: p
     np.testing.assert_array_equal(opened, digits())
 
 
-@pytest.mark.parametrize("suffix", [".nc", ".zarr"])
+@pytest.mark.parametrize("form", ["netCDF", 2, 3])
 @ways
-def test_netcdf_and_zarr(tmp_path: Path, way: str, suffix: str) -> None:
+def test_netcdf_and_zarr(tmp_path: Path, way: str, form: Any) -> None:
     turned = cube()[WAYS[way][0]].assign_attrs(level="L1C").rename("dn").to_dataset()
-    path = tmp_path / f"scene{suffix}"
-    turned.to_netcdf(path) if suffix == ".nc" else turned.to_zarr(path, zarr_format=2)
+    path = tmp_path / ("scene.nc" if form == "netCDF" else "scene.zarr")
+    turned.to_netcdf(path) if form == "netCDF" else turned.to_zarr(path, zarr_format=form)
     opened = open_scene(path)
     np.testing.assert_array_equal(opened, digits())
     np.testing.assert_array_equal(opened["y"], cube()["y"])

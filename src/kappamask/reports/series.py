@@ -19,7 +19,8 @@ from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.lazy_variables import read_crs
 from kappamask.scenes.readers.netcdf import open_dates, rename_dims
 from kappamask.scenes.readers.raster import open_local_raster
-from kappamask.scenes.readers.zarr import check_store, open_group
+from kappamask.scenes.readers.zarr import open_group
+from kappamask.scenes.readers.zarr_metadata import check_store
 from kappamask.scenes.statistics import to_classes
 from kappamask.scenes.writers.masks import MASK_SUFFIXES
 

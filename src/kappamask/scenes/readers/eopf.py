@@ -1,7 +1,7 @@
 """Read Sentinel-2 products in EOPF Zarr, with all bands on one grid.
 
-Read with plain xarray, because `xarray-eopf` decodes every band to float64, resamples by rules of its own, guesses the
-product from its name, and brings S3 and HTTP clients with it.
+Read without `xarray-eopf`, which decodes every band to float64, resamples by rules of its own, guesses the product from
+its name, and brings S3 and HTTP clients with it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,8 @@ from kappamask.scenes.metadata import (
 )
 from kappamask.scenes.readers.lazy_variables import find_common_nodata, halve_lazily, read_packing, upsample_lazily
 from kappamask.scenes.readers.raster import NODATA_DN
-from kappamask.scenes.readers.zarr import check_store, open_group, read_attributes
+from kappamask.scenes.readers.zarr import open_group
+from kappamask.scenes.readers.zarr_metadata import check_store, read_attributes
 from kappamask.udf.radiometry_metadata import AUXILIARY
 
 __all__ = [
@@ -61,7 +62,7 @@ ENOUGH: Final = 2
 NEAR: Final = 1e-6
 """Metres: rounding of corners computed from coordinates."""
 da: Any = dask.array  # its annotations are partial
-REMEDY = 'say which in the product\'s root attributes (.zattrs), as "radiometry": "dn_harmonized" or "dn_offset"'
+REMEDY = 'say which in the root attributes (in zarr.json or .zattrs): "radiometry": "dn_harmonized" or "dn_offset"'
 
 
 @dataclass(frozen=True)
@@ -197,13 +198,11 @@ def open_eopf(path: Path, bands: Iterable[str] | None, level: str | None, kernel
     chosen = {band: choose_resolution(held[band], metres) for band in SENTINEL2_BANDS if band in held}
     reflective = {band: image.variable for band, image in chosen.items() if band not in AUXILIARY}
     attrs = _read_facts(path, reflective, level)
-    labels = choose_bands(
-        path.name,
-        list(chosen),
-        require_all_bands(path.name, list(chosen), attrs.get("level")) if bands is None else bands,
-    )
+    wanted = require_all_bands(path.name, list(chosen), attrs.get("level")) if bands is None else bands
+    labels = choose_bands(path.name, list(chosen), wanted)
     target = min((image.grid for image in chosen.values()), key=lambda grid: grid.transform.a)
-    nodata = find_common_nodata(path.name, reflective.values()).get("_FillValue", NODATA_DN)
+    declared = find_common_nodata(path.name, reflective.values())
+    nodata = declared.get("_FillValue", np.nan if _are_decoded(reflective) else NODATA_DN)
     layers = [chosen[label].resample_to(target, nodata, kernel)[None] for label in labels]
     return make_cube(da.concatenate(layers), labels, target, attrs, nodata)
 
@@ -229,6 +228,11 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     return near.assign_coords(y=like["y"], x=like["x"])
 
 
+def _are_decoded(bands: Mapping[str, xr.DataArray]) -> bool:
+    """Tell whether bands are reflectances, of which 0 is one like others, not a DN that no pixel has."""
+    return bool(bands) and all(band.dtype.kind == "f" for band in bands.values())
+
+
 def _read_facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None) -> dict[str, Any]:
     facts = read_attributes(path)
     name = str(get_nested_mapping(facts, "stac_discovery").get("id") or path.resolve().stem)
@@ -236,11 +240,9 @@ def _read_facts(path: Path, bands: Mapping[str, xr.DataArray], level: str | None
     version = parse_baseline(texts)
     tags = {"datetime": properties.get("datetime") or properties.get("start_datetime"), "processing_baseline": version}
     known = {key: value for key, value in tags.items() if value}
-    source, packed = (
-        "scale and offset",
-        read_packing_mode(path.name, [read_packing(path.name, band) for band in bands.values()]),
-    )
-    if packed is None and all(band.dtype.kind == "f" for band in bands.values()):
+    packings = [read_packing(path.name, band) for band in bands.values()]
+    source, packed = "scale and offset", read_packing_mode(path.name, packings)
+    if packed is None and _are_decoded(bands):
         packed, version, source = "reflectance", None, "floating-point numbers"
     signals = {source: packed, f"processing baseline {version}": find_baseline_radiometry(version)}
     if "radiometry" in facts:

@@ -23,7 +23,8 @@ from kappamask.scenes.readers.raster import open_local_raster
 from kappamask.scenes.readers.safe import is_safe, open_safe, read_classes
 from kappamask.scenes.readers.stac import open_item
 from kappamask.scenes.readers.vrt import open_vrt
-from kappamask.scenes.readers.zarr import check_store, is_zarr, open_group
+from kappamask.scenes.readers.zarr import is_zarr, open_group
+from kappamask.scenes.readers.zarr_metadata import check_store
 from kappamask.scenes.resample import KERNELS, halve_cube
 from kappamask.udf.schemes import to_scheme
 from kappamask.udf.series import add_scene_facts

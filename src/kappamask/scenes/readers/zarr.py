@@ -1,138 +1,95 @@
-"""Check untrusted Zarr folders before any library reads them."""
+"""Open Zarr folders, of formats 2 and 3, with nodata as they declare it."""
 
-from collections.abc import Iterator, Mapping
-from math import prod
+import base64
+import struct
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.backends import ZarrStore
 
-from kappamask.files.atomic import check_utf8
-from kappamask.files.untrusted import parse_json
 from kappamask.models import SceneError
 from kappamask.models.errors import make_extra_error
 from kappamask.scenes.readers.netcdf import AS_STORED
+from kappamask.scenes.readers.zarr_metadata import METADATA, NEW, read_attributes
 
-__all__ = ["check_store", "is_zarr", "open_group", "read_attributes"]
-
-CODECS: Final = frozenset(
-    {"adler32", "bitround", "blosc", "bytes", "bz2", "crc32", "crc32c", "delta", "fixedscaleoffset", "gzip", "lz4"}
-    | {"lzma", "packbits", "quantize", "sharding_indexed", "shuffle", "transpose", "vlen-bytes", "vlen-utf8"}
-    | {"zlib", "zstd"}
-)
-"""Codecs of Zarr 2 and 3 that only turn bytes into numbers or text; others, `pickle` first of all, run what they
-hold."""
-LISTS: Final = ("filters", "codecs", "index_codecs", "storage_transformers")
-"""Where Zarr 2 and 3, and the shards of Zarr 3, list codecs; a `compressor` is one alone."""
-LARGEST: Final = 2**30
-"""Bytes of a chunk, decoded, that are believed: a band of a whole product, uint16, is 241 MB."""
-METADATA: Final = (".zarray", "zarr.json")
-"""What describes an array, in Zarr 2 and 3."""
-LONGEST: Final = 2**24
-"""Bytes of metadata that are read: those of EOPF products are some 300 KB."""
+__all__ = ["is_zarr", "open_group"]
 
 
 def is_zarr(path: Path) -> bool:
     """Tell whether a folder is Zarr, by its suffix or its content."""
-    return path.suffix.lower() == ".zarr" or any((path / name).exists() for name in (".zgroup", ".zarray", "zarr.json"))
-
-
-def check_store(path: Path) -> Path:
-    """Return `path` if it is a safe Zarr folder, else raise SceneError.
-
-    Safe is a folder of plain files, where all arrays use `CODECS` and chunks of limited size.
-    """
-    if not check_utf8(path).is_dir():
-        raise SceneError(f"{path.name} is no folder; needed is a Zarr folder, not zipped.")
-    for entry in _iter_entries(path):
-        if entry.name in METADATA:
-            _check_array(path, entry)
-    return path
+    return path.suffix.lower() == ".zarr" or any((path / name).exists() for name in (".zgroup", *METADATA))
 
 
 def open_group(path: Path, group: str = "") -> xr.Dataset:
     """Open a group of a `check_store` Zarr folder, values as stored.
 
-    Raises SceneError if it does not exist or is damaged.
+    Nodata is what `_FillValue` declares, and in format 2 also the `fill_value`, as xarray and netCDF have it.
+    Raises SceneError if the group does not exist, is damaged, or declares two nodata values of one array.
     """
     try:
-        return xr.open_dataset(_open_store(path), engine="zarr", group=group or None, consolidated=False, **AS_STORED)
+        stored = xr.open_dataset(_open_store(path, group), engine="store", decode_cf=False)
+        dataset = stored[sorted(map(str, stored.variables))]  # else as the file system happens to list folders
+        return xr.decode_cf(_declare_nodata(path, path / group, dataset), **AS_STORED)
+    except SceneError:
+        raise
     except Exception as error:  # parsers of damaged bytes raise all kinds
         where = f"its group {group}" if group else "it"
         raise SceneError(f"{path.name} cannot be read as Zarr: {where} fails with {error or type(error)}.") from error
 
 
-def read_attributes(path: Path) -> dict[str, Any]:
-    """Read the root attributes of a `check_store` Zarr folder, format 2 or 3."""
-    old, new = path / ".zattrs", path / "zarr.json"
-    if old.exists():
-        return dict(_read_json(path, old))
-    attributes = _read_json(path, new).get("attributes", {}) if new.exists() else {}
-    return dict(attributes) if isinstance(attributes, Mapping) else {}
-
-
-def _open_store(path: Path) -> Any:
-    """Return the folder as a store, not what its name may mean to fsspec."""
+def _open_store(path: Path, group: str) -> ZarrStore:
+    """Return a group of the folder as a store, not what its name may mean to fsspec."""
     try:
-        import zarr.storage as storage
-    except ModuleNotFoundError as error:
+        from zarr.storage import LocalStore
+    except ImportError as error:  # zarr 2 has none
         raise make_extra_error("zarr", "zarr", user="A Zarr scene") from error
-    if hasattr(storage, "LocalStore"):
-        return storage.LocalStore(path.resolve(), read_only=True)
-    if (path / "zarr.json").exists():
-        raise SceneError(f"{path.name} is of Zarr format 3, which needs zarr 3: pip install 'zarr>=3'.")
-    return storage.DirectoryStore(str(path.resolve()))
+    options: dict[str, Any] = {"mode": "r", "group": group or None, "consolidated": False}
+    options["zarr_format"] = 3 if (path / group / NEW).exists() else 2
+    # xarray 2025.1 fails at any _FillValue of format 3 with zarr 3.1, but for this; see `_declare_nodata`.
+    options["use_zarr_fill_value_as_mask"] = True
+    opened: ZarrStore = ZarrStore.open_group(LocalStore(path.resolve(), read_only=True), **options)
+    return opened
 
 
-def _iter_entries(path: Path) -> Iterator[Path]:
-    """List all files below `path`; SceneError for links and pipes, which lead outside."""
-    for entry in path.iterdir():
-        if entry.is_symlink() or not (entry.is_dir() or entry.is_file()):
-            raise SceneError(f"{path.name} holds {entry.name}, which is a link or no file; copy what it stands for.")
-        yield from _iter_entries(entry) if entry.is_dir() else [entry]
+def _declare_nodata(path: Path, folder: Path, dataset: xr.Dataset) -> xr.Dataset:
+    """Give the arrays of the group `folder` their declared `_FillValue`; `dataset` has each `fill_value` as such.
+
+    Raises SceneError where an array of format 2 has both, and they differ; xarray would take the `fill_value`.
+    """
+    is_new = (folder / NEW).exists()
+    for name, variable in dataset.variables.items():
+        declared = read_attributes(path, folder / str(name), is_new=is_new).get("_FillValue")
+        if is_new:
+            # Of format 3, fill_value is only what chunks that were not written hold, often 0 by default.
+            variable.attrs.pop("_FillValue", None)
+        if declared is None:
+            continue
+        declared = _decode_fill(declared) if is_new and variable.dtype.kind == "f" else declared
+        default = variable.attrs.setdefault("_FillValue", declared)
+        if not _is_same(default, declared, variable.dtype):
+            raise SceneError(
+                f"{path.name}: {name} has the fill_value {default} in .zarray and the _FillValue {declared} in "
+                f".zattrs; both mean nodata: make them the same, or the fill_value null."
+            )
+    return dataset
 
 
-def _check_array(path: Path, file: Path) -> None:
-    meta, array = _read_json(path, file), file.parent.name
+def _decode_fill(declared: Any) -> Any:
+    """Return a number that xarray wrote as base64 of a float64; others as they are."""
     try:
-        codecs, size = set(_iter_codecs(meta)), prod(_find_chunk_sides(meta)) * _find_itemsize(meta)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise SceneError(f"{path.name} cannot be read as Zarr: {file.relative_to(path)} is malformed.") from error
-    if codecs - CODECS:
-        raise SceneError(f"{path.name}: {array} needs {', '.join(codecs - CODECS)}, which may be harmful; rewrite it.")
-    if size > LARGEST:
-        raise SceneError(f"{path.name}: a chunk of {array} takes {size >> 20} MiB, more than 1024; rechunk it.")
+        return struct.unpack("<d", base64.b64decode(declared, validate=True))[0]
+    except (TypeError, ValueError, struct.error):
+        return declared
 
 
-def _find_chunk_sides(meta: Mapping[str, Any]) -> list[int]:
-    grid = meta.get("chunk_grid", {}).get("configuration", {})
-    return [int(side) for side in meta.get("chunks") or grid.get("chunk_shape", [])]
-
-
-def _iter_codecs(meta: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of the codecs between stored bytes and numbers."""
-    listed = [codec for key in LISTS for codec in meta.get(key) or []]
-    for codec in filter(None, [*listed, meta.get("compressor")]):
-        named = [codec[key] for key in ("id", "name") if key in codec]  # Zarr 2 reads the one, Zarr 3 the other
-        yield from (str(name).removeprefix("numcodecs.") for name in named or ["a codec without a name"])
-        yield from _iter_codecs(codec.get("configuration", {}))
-
-
-def _find_itemsize(meta: Mapping[str, Any]) -> int:
+def _is_same(first: Any, second: Any, dtype: np.dtype[Any]) -> bool:
+    """Tell whether two nodata values are one number of `dtype`; text and times are not compared."""
+    if dtype.kind not in "iuf":
+        return True
     try:
-        return int(np.dtype(meta.get("dtype", meta.get("data_type", "u1"))).itemsize)
-    except TypeError:  # text and the like
-        return 1
-
-
-def _read_json(path: Path, file: Path) -> Mapping[str, Any]:
-    try:
-        if file.stat().st_size > LONGEST:
-            raise ValueError("it is too long")
-        found = parse_json(file.read_bytes(), max_bytes=LONGEST, allow_nan=True)
-        if not isinstance(found, dict):
-            raise ValueError("it is no object")
-    except (OSError, ValueError) as error:
-        raise SceneError(f"{path.name} cannot be read as Zarr: {file.relative_to(path)}: {error}.") from error
-    return found
+        one, other = (np.asarray(value, np.float64).ravel().astype(dtype) for value in (first, second))
+    except (TypeError, ValueError):
+        return True  # no number, which is refused where the pixels' nodata is read
+    return np.array_equal(one, other, equal_nan=dtype.kind == "f")
