@@ -13,17 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pytest
-import xarray as xr
-from files import BANDS, cube, digits, geotiff
+from files import BANDS, digits, geotiff
 from stacs import raw_item, write_item
 
-from kappamask.models import ModelCard, SceneError
+from kappamask.models import SceneError
 from kappamask.scenes.readers import remote
 from kappamask.scenes.readers.stac import open_stac, search
-from kappamask.udf import cloud_mask
 
 TIF = "image/tiff; application=geotiff"
 CORE = "https://api.stacspec.org/v1.0.0/"
@@ -295,13 +292,3 @@ def test_an_item_that_names_more_bands_than_its_file_has(tmp_path: Path) -> None
     asset = {"href": "./all.tif", "type": TIF, "bands": [{"name": band} for band in BANDS]}
     with pytest.raises(SceneError, match=r"all\.tif has 3 bands, and band 4 is asked for"):
         open_stac(write_item(tmp_path, raw_item({"data": asset}))).compute()
-
-
-def test_chunks_of_unknown_size_are_counted(brightness: ModelCard) -> None:
-    known = cube(level="L2A").drop_vars(["y", "x"])
-    plain = da.from_array(digits(), chunks=(4, 32, 40))
-    rows = plain[:, da.from_array(np.ones(96, bool), chunks=32)]
-    assert np.isnan(rows.shape[1])
-    unknown = xr.DataArray(rows, dims=known.dims, coords={"bands": list(BANDS)}, attrs=known.attrs)
-    expected = cloud_mask(known, model=brightness, radiometry="dn_harmonized")
-    np.testing.assert_array_equal(cloud_mask(unknown, model=brightness, radiometry="dn_harmonized"), expected)

@@ -162,3 +162,14 @@ def bright_chunk(step: float | None) -> xr.DataArray:
     return xr.DataArray(
         ground.astype(np.float32), dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04"]} | coords
     )
+
+
+def test_a_mask_of_latitudes_and_longitudes_keeps_its_dims() -> None:
+    plain = mask(10 / WIDE, 10 / HIGH, "EPSG:4326", LATITUDE)
+    named = plain.rename(y="latitude", x="longitude")
+    made = clean(named, buffer_m=60)
+    assert made.dims == ("latitude", "longitude")
+    np.testing.assert_array_equal(made.values, clean(plain, buffer_m=60).values)
+    assert clean(named).dims == named.dims
+    with pytest.raises(CubeError, match=r"needed are y and x, or lat and lon: mask\.rename"):
+        clean(plain.rename(y="row"), buffer_m=60)
