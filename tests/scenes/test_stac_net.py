@@ -4,6 +4,7 @@ Outages end, signatures expire, searches have many pages.
 """
 
 import json
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -54,6 +55,9 @@ class Store(BaseHTTPRequestHandler):
         data, asked = (self.server.folder / self.path.split("?")[0][1:]).read_bytes(), self.headers.get("Range")
         first, _, last = (asked or "bytes=0-").removeprefix("bytes=").partition("-")
         stop = min(int(last or len(data)), len(data) - 1)
+        if asked and stop >= self.server.reach:
+            self.answer(503, b"")
+            return
         self.answer(206 if asked else 200, data[int(first) : stop + 1], f"bytes {first}-{stop}/{len(data)}")
 
     def do_POST(self) -> None:
@@ -87,7 +91,7 @@ def store(folder: Path) -> Iterator[Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
     server.folder, server.code, server.address = folder, None, f"http://127.0.0.1:{server.server_port}"
     server.count, server.kept, server.size = 45, 45, 20
-    server.counts, server.refusal = True, b""
+    server.counts, server.refusal, server.reach = True, b"", sys.maxsize
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -117,6 +121,24 @@ def test_an_outage_that_is_over_is_forgotten(tmp_path: Path, code: int, monkeypa
             lazy.compute()
         server.code = None
         np.testing.assert_array_equal(lazy, digits())
+
+
+def test_pixels_that_cannot_be_fetched_are_an_error_with_any_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDAL gives zeros instead where it decodes in several threads, and these are missing."""
+    monkeypatch.setitem(remote.HTTP, "GDAL_HTTP_MAX_RETRY", 0)
+    monkeypatch.setenv("GDAL_NUM_THREADS", "4")  # as `kappamask mask` sets it
+    with store(tmp_path) as server:
+        item, layout = item_of(server, "threads=4"), {"driver": "COG", "compress": "none", "blocksize": 128}
+        for number, band in enumerate(BANDS):
+            geotiff(tmp_path / f"{band}.tif", digits(4, 256, 256)[[number]], (None,), **layout)
+        opened = open_stac(item, loopback=True)
+        server.reach = 16_384  # GDAL's first range, with the header
+        with pytest.raises(SceneError, match="cannot be read"):
+            opened.compute()
+        server.reach = sys.maxsize
+        np.testing.assert_array_equal(opened.values, digits(4, 256, 256))
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ HTTP: Final = {
     "GDAL_HTTP_MAX_RETRY": 3,
     "GDAL_HTTP_RETRY_DELAY": 1,
     "GDAL_HTTP_NETRC": "NO",
+    "GDAL_NUM_THREADS": 1,
 }
-"""Seconds, but for the retries. No passwords are sent to hosts that an item names."""
+"""Seconds, but for the retries. No passwords are sent to hosts that an item names. With several threads GDAL gives
+zeros for blocks of a GeoTIFF that could not be fetched, and no error."""
 _FAILURES: Final[Counter[str]] = Counter()
 """Address -> how often it could not be read in this process."""
 WAIT_S: Final = 60.0
