@@ -98,7 +98,7 @@ def _to_chunk(
 @lru_cache(maxsize=1)
 def _log_model(card: ModelCard, radiometry: str) -> None:
     _log.info(
-        "KappaMask %s (sha256 %s…), radiometry %s, Python %s, numpy %s",
+        "kappamask-openeo, network %s (sha256 %s…), radiometry %s, Python %s, numpy %s",
         card.id, card.sha256[:12], radiometry, platform.python_version(), np.__version__,
     )  # fmt: skip
 

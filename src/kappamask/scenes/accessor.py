@@ -112,7 +112,7 @@ class KappaMaskAccessor:
     ) -> xr.Dataset:
         """Compose one image of many dates, each pixel from its best date.
 
-        See `kappamask.scenes.composite`.
+        See `kappamask.scenes.make_composite`.
         mask: as for `clear`, with dates.
 
         Example:
