@@ -60,7 +60,7 @@ def infer_pixel_m(array: xr.DataArray) -> Pixel:
 
 
 def find_chunk_pixel_m(chunk: xr.DataArray) -> float:
-    """Find the metres of a pixel in a back-end's chunk (…, y, x), which has no CRS.
+    """Find the metres of a pixel in a chunk (…, y, x) without CRS.
 
     10 where its coordinates only count the pixels, or are not there. Raises CubeError for sides that Sentinel-2 does
     not have.
@@ -72,7 +72,7 @@ def find_chunk_pixel_m(chunk: xr.DataArray) -> float:
         if max(abs(side - metres) for side in sides) <= CHUNK_TOLERANCE * metres:
             return PIXEL_M if metres == COUNTED else metres
     raise CubeError(
-        f"The chunk's pixels are {sides[0]:g} x {sides[1]:g}, and a UDF is not told the unit of their CRS: bring the "
+        f"The chunk's pixels are {sides[0]:g} x {sides[1]:g}, and a UDF does not know the unit of their CRS: bring the "
         "cube to pixels of 10 m in UTM before the UDF (resample_spatial(resolution=10, projection=32635)), or clean "
         "the mask when it is fetched (kappamask.udf.clean)."
     )

@@ -162,9 +162,9 @@ def test_a_web_map_s_pixels_of_16_m_ask_for_their_side_on_the_ground(tmp_path: P
     path = geotiff(tmp_path / "s.tif", crs="EPSG:3857", transform=from_origin(1e6, 6.6e6, 16, 16))
     with pytest.raises(SceneError, match=r"16 x 16 m; for 20 m resample them first .* with pixel_m=10"):
         open_scene(path, resolution=20)
-    told = kappamask("mask", path, "-o", tmp_path / "m.tif", "--level", "L1C", "--resolution", 20)
-    assert told.code == 1
-    assert "--pixel-m 10" in told.err
+    made = kappamask("mask", path, "-o", tmp_path / "m.tif", "--level", "L1C", "--resolution", 20)
+    assert made.code == 1
+    assert "--pixel-m 10" in made.err
     assert open_scene(path, resolution=20, pixel_m=10).shape == (4, 48, 40)
 
 

@@ -1,4 +1,7 @@
-"""Dask chunks of unknown size, as a selection by a lazy condition leaves them, are counted at every door."""
+"""Dask chunks of unknown size are counted at every door.
+
+A selection by a lazy condition leaves such.
+"""
 
 from pathlib import Path
 
@@ -26,13 +29,13 @@ def forget_rows(known: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(made, dims=known.dims, coords=coords, attrs=known.attrs)
 
 
-@pytest.fixture
-def known() -> xr.DataArray:
+@pytest.fixture(name="known")
+def make_cube() -> xr.DataArray:
     return cube(level="L2A").drop_vars(["y", "x"])
 
 
-@pytest.fixture
-def mask(known: xr.DataArray, brightness: ModelCard) -> xr.DataArray:
+@pytest.fixture(name="mask")
+def make_mask(known: xr.DataArray, brightness: ModelCard) -> xr.DataArray:
     return cloud_mask(known, model=brightness, radiometry="dn_harmonized")
 
 

@@ -95,14 +95,14 @@ def test_a_hazy_date_of_a_series_is_no_doubt_where_an_attribute_says_how_to_read
 
 @pytest.mark.parametrize("surfaces", [(WOOD, FIELD, CLOUD), (SAND,), (SNOW,), (CLOUD,)])
 def test_a_udf_warns_of_an_offset_that_nobody_named(caplog, surfaces):
-    """What back-ends serve is taken without being said; a doubt fails no job, but its log tells."""
+    """What back-ends serve is taken unsaid; a doubt fails no job, and is logged."""
     for offset in (0, 1000):
         chunk._given_warnings.cache_clear()
         caplog.clear()
         chunk.apply_datacube(numbers(*surfaces, offset=offset).astype(np.float32), {"level": "L2A"})
-        told = [record.getMessage() for record in caplog.records if "may be dn_offset" in record.getMessage()]
-        assert len(told) == (offset == 1000 and surfaces == (WOOD, FIELD, CLOUD))
-        assert all('Say "radiometry": "dn_offset"' in text for text in told)
+        found = [record.getMessage() for record in caplog.records if "may be dn_offset" in record.getMessage()]
+        assert len(found) == (offset == 1000 and surfaces == (WOOD, FIELD, CLOUD))
+        assert all('Say "radiometry": "dn_offset"' in text for text in found)
 
 
 def test_one_number_in_all_bands_is_asked_about_though_the_radiometry_is_given(brightness, caplog):

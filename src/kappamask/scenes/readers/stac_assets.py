@@ -33,7 +33,9 @@ def choose_assets(
     names: Sequence[str] | None,
     read_descriptions: Callable[[Asset], list[str | None]],
 ) -> Assets:
-    """Choose the assets of each band, labels in the order of the spectrum; none if nothing is an image.
+    """Choose the assets of each band, in the order of the spectrum.
+
+    Returns none if nothing is an image.
 
     `resolution`, `names`: as of `read_item`. `read_descriptions`: reads what an asset's file calls its bands.
     Raises SceneError for images whose bands have no names.
