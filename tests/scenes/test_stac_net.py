@@ -13,17 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pytest
-import xarray as xr
-from files import BANDS, cube, digits, geotiff
+from files import BANDS, digits, geotiff
 from stacs import raw_item, write_item
 
-from kappamask.models import ModelCard, SceneError
+from kappamask.models import SceneError
 from kappamask.scenes.readers import remote
 from kappamask.scenes.readers.stac import open_stac, search
-from kappamask.udf import cloud_mask
 
 TIF = "image/tiff; application=geotiff"
 CORE = "https://api.stacspec.org/v1.0.0/"
@@ -266,15 +263,32 @@ def test_bands_that_are_only_numbered_go_by_common_names_or_are_refused(tmp_path
     opened = open_stac(write_item(tmp_path, raw_item(assets(named=True))))
     assert list(opened["bands"].values) == list(order)
     np.testing.assert_array_equal(opened, values)
-    with pytest.raises(SceneError, match=r"b1, b2, b3.*bands=\['B02'"):
-        open_stac(write_item(tmp_path, raw_item(assets(named=False))))
+    item = write_item(tmp_path, raw_item(assets(named=False)))
+    with pytest.raises(SceneError, match=r"b1, b2, b3.*all 4 in order with bands=\['B02'"):
+        open_stac(item)
+    with pytest.raises(SceneError, match="all 4 in order"):
+        open_stac(item, bands=order[:3])
+    believed = open_stac(item, bands=order)
+    assert list(believed["bands"].values) == list(order)
+    np.testing.assert_array_equal(believed, values)
 
 
-def test_chunks_of_unknown_size_are_counted(brightness: ModelCard) -> None:
-    known = cube(level="L2A").drop_vars(["y", "x"])
-    plain = da.from_array(digits(), chunks=(4, 32, 40))
-    rows = plain[:, da.from_array(np.ones(96, bool), chunks=32)]
-    assert np.isnan(rows.shape[1])
-    unknown = xr.DataArray(rows, dims=known.dims, coords={"bands": list(BANDS)}, attrs=known.attrs)
-    expected = cloud_mask(known, model=brightness, radiometry="dn_harmonized")
-    np.testing.assert_array_equal(cloud_mask(unknown, model=brightness, radiometry="dn_harmonized"), expected)
+def test_one_asset_has_the_bands_that_its_file_names(tmp_path: Path) -> None:
+    order = ("B08", "B02", "B03", "B04")
+    values = digits()[[BANDS.index(band) for band in order]]
+    geotiff(tmp_path / "all.tif", values, order)
+    item = raw_item({"image": {"href": "./all.tif", "type": TIF}, "thumbnail": {"href": "./t.tif", "type": TIF}})
+    opened = open_stac(write_item(tmp_path, item))
+    assert list(opened["bands"].values) == list(BANDS)
+    np.testing.assert_array_equal(opened, digits())
+    geotiff(tmp_path / "all.tif", values, (None,) * 4)
+    with pytest.raises(SceneError, match=r"have no names of bands \(image, image, image, …\).*all 4 in order"):
+        open_stac(tmp_path / "item.json")
+    np.testing.assert_array_equal(open_stac(tmp_path / "item.json", bands=order), values)
+
+
+def test_an_item_that_names_more_bands_than_its_file_has(tmp_path: Path) -> None:
+    geotiff(tmp_path / "all.tif", digits()[:3], (None,) * 3)
+    asset = {"href": "./all.tif", "type": TIF, "bands": [{"name": band} for band in BANDS]}
+    with pytest.raises(SceneError, match=r"all\.tif has 3 bands, and band 4 is asked for"):
+        open_stac(write_item(tmp_path, raw_item({"data": asset}))).compute()

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import LEVELS, SceneError, parse_level
-from kappamask.models.band_names import choose_bands
+from kappamask.models.band_names import check_band_list, choose_bands
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.errors import make_extra_error
 from kappamask.scenes.grid import make_cube
@@ -52,6 +52,7 @@ def open_stac(
     One item gives dims (bands, y, x), a list of several (t, bands, y, x).
     `item`: the path of its file, its https address, its JSON as a dict, or a `pystac.Item`. Its assets must be GeoTIFFs
     or JPEG 2000s next to its file or at https addresses; sign those of Planetary Computer first.
+    `bands`: which to read, in this order; names for all bands, in order, of an item that only numbers them.
     `resolution`: metres, whatever the unit of the item's CRS; the grid is that of its 10 m bands, or starts where that
     does. In a CRS of degrees pixels of about that size stay as they are, and numbers below 0.1 are degrees.
     `bbox`: west, south, east, north in degrees, west the larger one across the antimeridian; pixels that it touches are
@@ -64,9 +65,13 @@ def open_stac(
     numbers stay as stored, the coordinate `scene_facts` tells those of each date, and `cloud_mask` reads them.
     """
     _check_words(radiometry, resampling, resolution)
-    items = [read_item(one, resolution, loopback=loopback) for one in (item if isinstance(item, list) else [item])]
+    check_band_list(bands)
+    names = None if bands is None else [*bands]
+    items = [
+        read_item(one, resolution, names, loopback=loopback) for one in (item if isinstance(item, list) else [item])
+    ]
     held = [band for band in items[0].assets if all(band in one.assets for one in items)] if items else []
-    labels = choose_bands(items[0].id if len(items) == 1 else f"{len(items)} items", held, bands)
+    labels = choose_bands(items[0].id if len(items) == 1 else f"{len(items)} items", held, names)
     if not labels:
         raise SceneError("No band that all items have; needed are items of one collection.")
     grids, dtypes, fills = zip(*(find_anchor(one, loopback) for one in items), strict=True)

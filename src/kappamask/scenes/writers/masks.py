@@ -29,6 +29,7 @@ from kappamask.scenes.readers.raster import (
     open_local_raster,
 )
 from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, make_scores_path, write_geotiff
+from kappamask.udf.cube import compute_chunk_sizes
 from kappamask.udf.stream import MaskPiece, ProgressCallback, Stream
 
 __all__ = [
@@ -104,7 +105,8 @@ def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | N
 
 def _rename_dims(array: xr.DataArray) -> xr.DataArray:
     """Rename the dims of `array` to t, y, x where other libraries name them otherwise."""
-    return array.rename({old: new for old, new in AXES.items() if old in array.dims and new not in array.dims})
+    names = {old: new for old, new in AXES.items() if old in array.dims and new not in array.dims}
+    return compute_chunk_sizes(array.rename(names))
 
 
 def check_mask(mask: xr.DataArray, path: Path) -> None:
