@@ -30,8 +30,9 @@ LEVEL_PROPERTIES: Final = ("processing:level", "product:type", "s2:product_type"
 """Properties that state the level: L2A, S2MSI2A."""
 PAGE_ITEMS: Final = 100
 """Items that are asked for on a page."""
-FULL_PAGES: Final = (10, PAGE_ITEMS)
-"""Items of a page that is full; the first is what an API gives that does not regard the number asked for (STAC API)."""
+FULL_PAGES: Final = (10, 20, 25, 30, 50, PAGE_ITEMS)
+"""Items of a page that is full: the first is what an API gives that does not regard the number asked for (STAC API),
+the last what is asked for, and the others are limits that APIs have of their own."""
 PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 """Attribute -> the property of items that tells it, where the product's name is not there to do so."""
 
@@ -129,7 +130,8 @@ def search(
             collections=[collection], bbox=list(bbox), datetime=dates, max_items=most, limit=PAGE_ITEMS
         )
         pages = [*asked.pages_as_dicts()]
-        items = [Item.from_dict(one, root=client) for page in pages for one in page.get("features", [])]
+        unique = {(one.get("collection"), one.get("id")): one for page in pages for one in page.get("features", [])}
+        items = [Item.from_dict(one, root=client) for one in unique.values()]
     except (APIError, NotImplementedError, ValueError, KeyError, OSError) as error:
         raise SceneError(f"{address} cannot be searched: {type(error).__name__}: {str(error)[:200]}.") from error
     _tell_of_others(pages, sizes, len(items), most)

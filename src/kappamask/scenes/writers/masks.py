@@ -149,11 +149,12 @@ def _read_geotiff(path: Path, band: int | None) -> tuple[xr.DataArray, float | N
         layers = [number for number in range(1, dataset.count + 1) if number != alpha]
         dtype, attrs = number_type(dataset, layers[0]), dataset.tags() | dataset.tags(layers[0])
         is_storable = fits(float(NODATA_CODE), dtype) or not has_mask(dataset, path, layers[0])
+        described = next((n for n in layers if str(dataset.descriptions[n - 1]).lower() == "mask"), layers[0])
     is_there, needed = (len(layers) == 1, "one") if band is None else (band in layers, f"band {band}")
     if not is_there or dtype.kind not in "ui" or not is_storable:
         raise SceneError(
             f"{path.name} is no mask: it has {len(layers)} bands of {dtype}; needed is {needed} of whole numbers, as "
-            f"gdal_translate -b 1 -ot Byte {path.name} mask.tif makes it of the first."
+            f"gdal_translate -b {described} -ot Byte {path.name} mask.tif makes it of band {described}."
         )
     pixels, coords = make_lazy_bands(path, [band or layers[0]], NODATA_CODE)[0], to_coordinates(grid)
     mask = xr.DataArray(pixels, dims=("y", "x"), coords=coords, attrs=attrs, name="mask")
