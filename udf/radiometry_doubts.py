@@ -31,11 +31,14 @@ def find_doubt(decision: Decision, seen: PixelStatistics) -> str:
 def doubt_given(decision: Decision, seen: PixelStatistics, *, of_chunk: bool) -> str:
     """Say why the pixels leave doubt about what the caller said, else "".
 
-    of_chunk: it may be what a UDF takes where nobody said anything, and a doubt is no error there.
+    of_chunk: it may be what a UDF takes where nobody said anything, and a doubt is no error there. One number in all
+    bands is believed if a surface may send it: test pictures have such.
     """
     if of_chunk and (doubt := _doubt_metadata(replace(decision, by_metadata=True), seen)):
         return doubt
-    return _doubt_constant(decision, seen)
+    scale, offset = _scale_and_offset(decision)
+    may_be_sent = 0 <= seen.constant * scale + offset <= CLIPPED_BRIGHT[1]
+    return "" if may_be_sent else _doubt_constant(decision, seen)
 
 
 def _scale_and_offset(decision: Decision) -> tuple[float, float]:
