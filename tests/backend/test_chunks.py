@@ -283,10 +283,6 @@ def test_progress_counts_every_chunk() -> None:
 
 
 SERIES = (
-    "from pandas import Series\n"
-    "def apply_timeseries(series: Series, context: dict) -> Series:\n"
-    "    return series + 1\n"
-)
     "from pandas import Series\ndef apply_timeseries(series: Series, context: dict) -> Series:\n    return series + 1\n"
 )
 
