@@ -75,6 +75,18 @@ def require_url(archive: str) -> None:
         )
 
 
+def locate_archive(archive: str) -> str:
+    """Return an address as it is, of a file its full path.
+
+    Raises JobError if the file is not there.
+    """
+    if "://" in archive:
+        return archive
+    if not Path(archive).is_file():
+        raise JobError(f"There is no archive {archive}: `kappamask archive -o .` makes one, or give its address.")
+    return str(Path(archive).resolve())
+
+
 def name_archive(model_id: str, python: str | None = None) -> str:
     """Return `kappamask-deps-MODEL-cpXY.zip`, the name of the archive in a release."""
     return f"kappamask-deps-{model_id}-cp{(python or PYTHON).replace('.', '')}.zip"

@@ -1,6 +1,6 @@
 """Build the process graph: load with a margin, mask in overlapping chunks, rename, cast, clip."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ import openeo
 from openeo.processes import or_, text_begins
 
 from kappamask.models import CubeError, ModelCard, check_thresholds, load_card
-from kappamask.models.band_names import choose_labels, find_labels
+from kappamask.models.band_names import check_band_list, choose_labels, find_labels
 from kappamask.models.card import MISSING_CODE
 from kappamask.models.cleaning import CleaningOptions, read_cleaning
 from kappamask.models.schemes import KAPPAMASK, UNUSABLE, find_class_codes, find_scheme, is_kappamask
@@ -130,11 +130,13 @@ def make_udf(
     scheme: str = KAPPAMASK,
     python: str = PYTHON,
     package: str | None = None,
+    bands: Sequence[str] | None = None,
     **cleaning: Unpack[CleaningOptions],
 ) -> openeo.UDF:
     """Return the UDF alone, for those who write `apply_neighborhood` themselves.
 
     Its context is on the run_udf node.
+    bands: names, in order, of a cube whose bands have none or are only numbered.
     With cleaning, the overlap must be that of `make_chunk_arguments`, or results differ near the chunks' borders.
     """
     card = load_card(model)
@@ -149,6 +151,9 @@ def make_udf(
         context["scheme"] = find_scheme(scheme).name
     if package is not None:
         context["package"] = package
+    if bands is not None:
+        check_band_list(bands)
+        context["bands"] = list(bands)
     if read_cleaning(cleaning):
         context.update({key: value for key, value in cleaning.items() if value is not None})
     return openeo.UDF(_read_script(), runtime="Python", version=python, context=context)

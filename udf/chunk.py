@@ -15,13 +15,14 @@ import numpy as np
 import xarray
 
 from kappamask.models import KappaMaskError, ModelCard, load_card
-from kappamask.models.cleaning import PIXEL_M, Cleaning, check_overlap
+from kappamask.models.cleaning import Cleaning, check_overlap
 from kappamask.models.hints import Door, render_hints
 from kappamask.models.package import check_package
 from kappamask.udf.cleaning import clean_mask
 from kappamask.udf.context import ContextOptions, read_context
 from kappamask.udf.cube import normalise_cube
 from kappamask.udf.mask import mask_cube
+from kappamask.udf.pixel_size import find_chunk_pixel_m
 from kappamask.udf.prepare import find_flipped_axes, flip_axes
 from kappamask.udf.resampling import interpolate_bands
 from kappamask.udf.schemes import MISSING, to_scheme
@@ -40,7 +41,7 @@ def apply_datacube(cube: xarray.DataArray, context: dict) -> xarray.DataArray:  
     context: see `kappamask.udf.context`; None is the same as {}.
 
     Returns float32, C-contiguous, dims and t, y, x as given, with band `mask` (codes 1 to 4, or those of the key
-    `scheme`, NaN where a required band has no data; cleaned if keys say so, as pixels of 10 m) and, with the key
+    `scheme`, NaN where a required band has no data; cleaned if keys say so) and, with the key
     `scores`, `score_…` for each class in percent, as the network gave them.
     Raises CubeError, RadiometryError, CardError or WeightsError, and JobError if the archive is not the one that the
     key `package` tells of; never turns an error into NaN.
@@ -81,7 +82,7 @@ def _to_chunk(
     mask = result["mask"] if isinstance(result, xarray.Dataset) else result
     if options.cleaning:
         axes = find_flipped_axes(mask)  # the sun's azimuth is counted from north
-        mask = flip_axes(clean_mask(flip_axes(mask, axes), options.cleaning, PIXEL_M), axes)
+        mask = flip_axes(clean_mask(flip_axes(mask, axes), options.cleaning, find_chunk_pixel_m(mask)), axes)
     coords: dict[Hashable, Any] = {name: cube.coords[name] for name in ("t", "y", "x") if name in cube.coords}
     coords["bands"] = card.result_bands(isinstance(result, xarray.Dataset))
     # filled in place: planes of 64 bits and their copies took more than the cube of a long series
@@ -97,7 +98,7 @@ def _to_chunk(
 @lru_cache(maxsize=1)
 def _log_model(card: ModelCard, radiometry: str) -> None:
     _log.info(
-        "KappaMask %s (sha256 %s…), radiometry %s, Python %s, numpy %s",
+        "kappamask-openeo, network %s (sha256 %s…), radiometry %s, Python %s, numpy %s",
         card.id, card.sha256[:12], radiometry, platform.python_version(), np.__version__,
     )  # fmt: skip
 

@@ -25,6 +25,8 @@ from kappamask.udf.schemes import CLEAR, CLOUD, MISSING, SHADOW, to_kappamask
 
 __all__ = ["clean", "clean_codes", "clean_mask"]
 
+DEGREE_DIMS = {"lat": "y", "latitude": "y", "lon": "x", "longitude": "x"}
+"""Dims of masks in degrees, as xarray's users name them -> this project's."""
 Codes = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 
@@ -135,7 +137,8 @@ def clean(
 ) -> xr.DataArray:
     """Clean a mask: shadows that no cloud casts, small objects, holes, then buffers.
 
-    mask: KappaMask codes, or the scheme that its attribute `scheme` names; dims (y, x) and any others, numpy or dask.
+    mask: KappaMask codes, or the scheme that its attribute `scheme` names; dims (y, x) and any others, numpy or dask;
+        lat and lon, or latitude and longitude, are as good.
     shadow_length_m: metres; shadow farther than this from any cloud becomes clear; 0 leaves shadows alone.
     sun: its zenith and azimuth in degrees (azimuth clockwise from north, rows from north to south): then shadow must
         lie away from the sun, too, up to 12 km * tan(zenith) from its cloud if `shadow_length_m` is left out; 12
@@ -158,13 +161,16 @@ def clean(
     options = {"buffer_m": buffer_m, "min_object_m2": min_object_m2, "fill_holes_m2": fill_holes_m2}
     cleaning = read_cleaning({**options, "shadow_length_m": shadow_length_m, "sun": sun})
     mask = to_kappamask(mask)
+    own = {new: old for old, new in DEGREE_DIMS.items() if old in mask.dims}
+    own = own if len(own) == 2 else {}
+    mask = mask.rename({old: new for new, old in own.items()})
     if not {"y", "x"} <= set(mask.dims):
-        raise CubeError(f"The mask has dims {mask.dims}; needed are y and x.")
-    if not cleaning:
-        return mask
-    if sun is not None:
-        _check_axis_order(mask)
-    return clean_mask(mask, cleaning, infer_pixel_m(mask) if pixel_m is None else check_pixel_m(pixel_m))
+        raise CubeError(f"The mask has dims {mask.dims}; needed are y and x, or lat and lon: mask.rename({{…: 'y'}}).")
+    if cleaning:
+        if sun is not None:
+            _check_axis_order(mask)
+        mask = clean_mask(mask, cleaning, infer_pixel_m(mask) if pixel_m is None else check_pixel_m(pixel_m))
+    return mask.rename(own)
 
 
 def clean_mask(mask: xr.DataArray, cleaning: Cleaning, pixel_m: Pixel) -> xr.DataArray:

@@ -13,6 +13,7 @@ from kappamask.models.hints import by_door, option
 __all__ = [
     "MIN_SIDE_PX",
     "check_names",
+    "compute_chunk_sizes",
     "normalise_cube",
     "select_bands",
     "select_model_bands",
@@ -54,7 +55,7 @@ def normalise_cube(cube: Any, labels: Sequence[str] | None = None) -> xr.DataArr
     """
     cube = _wrap_array(cube, labels)
     cube = cube.rename({old: new for old, new in DIM_ALIASES.items() if old in cube.dims and new not in cube.dims})
-    cube = _compute_chunk_sizes(cube)
+    cube = compute_chunk_sizes(cube)
     order = [d for d in ("t", "bands", "y", "x") if d in cube.dims]
     if order[-3:] != ["bands", "y", "x"] or set(order) != set(cube.dims):
         raise CubeError(
@@ -118,7 +119,7 @@ def _stack_variables(dataset: xr.Dataset) -> xr.DataArray:
     return cube
 
 
-def _compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:
+def compute_chunk_sizes(cube: xr.DataArray) -> xr.DataArray:
     """Make the sizes of dask chunks known; the cube is computed once to count."""
     if cube.chunks is None or not np.isnan([float(n) for sizes in cube.chunks for n in sizes]).any():
         return cube

@@ -6,19 +6,23 @@ from math import atan, cos, exp, inf, pi, radians
 import xarray as xr
 
 from kappamask.models import CubeError
-from kappamask.models.cleaning import Pixel
+from kappamask.models.cleaning import PIXEL_M, Pixel
 from kappamask.models.hints import option
 
-__all__ = ["check_pixel_m", "infer_pixel_m"]
+__all__ = ["check_pixel_m", "find_chunk_pixel_m", "infer_pixel_m"]
 
 SQUARE_TOLERANCE = 0.01
 """Relative difference of a pixel's sides that is none: coordinates are rounded."""
 SENTINEL2_PIXELS_M = (10.0, 20.0, 30.0, 60.0)
 """Metres: pixels of Sentinel-2 and of what is harmonised with it, which are known as such without a CRS."""
+CHUNK_TOLERANCE = 0.05
+"""The same in a back-end's chunk, whose coordinates are rounded to 32 bits."""
 WEB_MERCATOR_RADIUS_M = 6_378_137.0
 """Metres: the sphere of web maps (EPSG:3857)."""
 MAX_SIZE_CHANGE = 0.05
 """Relative difference that a pixel's size may have between the middle of a mask and its ends."""
+COUNTED = 1.0
+"""Step of coordinates that only count the pixels."""
 WKT_UNIT = re.compile(r'(?<![A-Z])(?:LENGTH)?UNIT\["[^"]*",\s*([0-9.eE+-]+)')
 """Metres of a unit of length in the text of a CRS (OGC 01-009, 18-010); the last is that of the coordinates."""
 WKT_NEXT_CRS = re.compile(r"VERT_?C|TARGETCRS")
@@ -53,6 +57,25 @@ def infer_pixel_m(array: xr.DataArray) -> Pixel:
     if abs(across - down) > SQUARE_TOLERANCE * down:
         return round(down * metres, 6), round(across * metres, 6)
     return round(down * metres, 6)
+
+
+def find_chunk_pixel_m(chunk: xr.DataArray) -> float:
+    """Find the metres of a pixel in a chunk (…, y, x) without CRS.
+
+    10 where its coordinates only count the pixels, or are not there. Raises CubeError for sides that Sentinel-2 does
+    not have.
+    """
+    if any(dim not in chunk.coords or chunk.sizes[dim] < 2 for dim in ("x", "y")):
+        return PIXEL_M
+    sides = [abs(float(chunk[dim][-1] - chunk[dim][0])) / (chunk.sizes[dim] - 1) for dim in ("x", "y")]
+    for metres in (*SENTINEL2_PIXELS_M, COUNTED):
+        if max(abs(side - metres) for side in sides) <= CHUNK_TOLERANCE * metres:
+            return PIXEL_M if metres == COUNTED else metres
+    raise CubeError(
+        f"The chunk's pixels are {sides[0]:g} x {sides[1]:g}, and a UDF does not know the unit of their CRS: bring the "
+        "cube to pixels of 10 m in UTM before the UDF (resample_spatial(resolution=10, projection=32635)), or clean "
+        "the mask when it is fetched (kappamask.udf.clean)."
+    )
 
 
 def check_pixel_m(pixel_m: float) -> float:

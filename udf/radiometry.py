@@ -12,7 +12,7 @@ from typing import Any
 from kappamask.models import RadiometryError
 from kappamask.udf.pixel_evidence import OTHER_SCALE, find_contradiction, find_other_scale, infer_radiometry
 from kappamask.udf.pixel_statistics import PixelStatistics
-from kappamask.udf.radiometry_doubts import doubt_reflectance, find_doubt, say, suggest_remedy
+from kappamask.udf.radiometry_doubts import doubt_given, doubt_reflectance, find_doubt, say, suggest_remedy
 from kappamask.udf.radiometry_metadata import (
     MODES,
     Decision,
@@ -90,7 +90,7 @@ def check_radiometry(decision: Decision, seen: PixelStatistics, *, certain_only:
             f"{against.why}. {suggest_remedy(decision.mode, against.looks_like)}"
         )
     elif decision.reason == GIVEN_REASON:
-        return ""  # the caller gave it, and a back-end's chunk may be dark and smooth: areas raise no doubt
+        message = doubt_given(decision, seen, of_chunk=certain_only)
     else:
         message = find_doubt(decision, seen)
     if message and (not certain_only or (against is not None and against.certain)):

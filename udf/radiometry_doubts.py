@@ -1,5 +1,7 @@
 """Say why numbers may mean something else, and what to type then."""
 
+from dataclasses import replace
+
 from kappamask.models.hints import by_door, option
 from kappamask.udf.pixel_evidence import (
     CLIPPED_BRIGHT,
@@ -14,7 +16,7 @@ from kappamask.udf.pixel_evidence import (
 from kappamask.udf.pixel_statistics import PixelStatistics
 from kappamask.udf.radiometry_metadata import MODES, QUANTIFICATION, Decision
 
-__all__ = ["doubt_reflectance", "find_doubt", "say", "suggest_remedy"]
+__all__ = ["doubt_given", "doubt_reflectance", "find_doubt", "say", "suggest_remedy"]
 
 MIN_PIXELS_AGAINST_METADATA = 8_100
 """Fewer pixels, 0.9 km square at 10 m, may be one field or one cloud, and raise no doubt about metadata."""
@@ -24,6 +26,19 @@ def find_doubt(decision: Decision, seen: PixelStatistics) -> str:
     """Say why the pixels leave doubt about a decision, else ""."""
     doubts = (_doubt_constant, _doubt_zeros, _doubt_clipped, _doubt_metadata)
     return next((text for text in (doubt(decision, seen) for doubt in doubts) if text), "")
+
+
+def doubt_given(decision: Decision, seen: PixelStatistics, *, of_chunk: bool) -> str:
+    """Say why the pixels leave doubt about what the caller said, else "".
+
+    of_chunk: it may be what a UDF takes where nobody said anything, and a doubt is no error there. One number in all
+    bands is believed if a surface may send it: test pictures have such.
+    """
+    if of_chunk and (doubt := _doubt_metadata(replace(decision, by_metadata=True), seen)):
+        return doubt
+    scale, offset = _scale_and_offset(decision)
+    may_be_sent = 0 <= seen.constant * scale + offset <= CLIPPED_BRIGHT[1]
+    return "" if may_be_sent else _doubt_constant(decision, seen)
 
 
 def _scale_and_offset(decision: Decision) -> tuple[float, float]:

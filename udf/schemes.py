@@ -19,6 +19,7 @@ from kappamask.models.schemes import (
     find_scheme,
     is_kappamask,
 )
+from kappamask.udf.cube import compute_chunk_sizes
 
 __all__ = [
     "CLEAR",
@@ -173,6 +174,7 @@ def _recode_codes(mask: xr.DataArray, table: Mapping[int, int], scheme: str) -> 
             raise CubeError(_describe_unknown(block, table, scheme))
         return np.frombuffer(bytearray(found.translate(codes)), dtype=np.uint8).reshape(block.shape)
 
+    mask = compute_chunk_sizes(mask)
     data = mask.data
     return mask.copy(data=recode(data) if mask.chunks is None else data.map_blocks(recode, dtype=np.uint8))
 

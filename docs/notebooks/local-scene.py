@@ -15,7 +15,7 @@
 #
 # A Sentinel-2 scene is opened, masked, looked at and judged. The pixels are real: a cloud-free Level-1C crop
 # of a coast in Virginia. The clouds are painted, with the shadows that they throw, so the class of every
-# pixel is known.
+# pixel is known. To run the page yourself: `pip install '.[demo]' pandas jupyterlab`.
 
 # %%
 from pathlib import Path
@@ -56,14 +56,17 @@ for key in ("flag_meanings", "level", "model_id", "radiometry", "radiometry_reas
 # %% [markdown]
 # ## Look
 #
-# Natural colours, the mask, and the truth. The share of each class is next to its name.
+# Natural colours, the outlines of the mask's classes, the mask, and the truth. The share of each class is next to
+# its name.
 
 # %%
 Image(write_quicklook(scene, mask, "look.png", truth=painted.truth, title="Coast of Virginia, painted clouds"))
 
 # %% [markdown]
-# Compare the edges: the thin rim of a painted cloud is labelled to the pixel, which no eye would do. They
-# differ there first.
+# Compare the edges: the thin rim of a painted cloud is labelled to the pixel, which no person would do, so mask and
+# truth differ there first. Then compare the shares in the legend: where the mask has more of a class than the truth,
+# something else was taken for it, such as dark fields and water for shadow. The table below has the figures: that
+# class's precision is low.
 #
 # ## Judge
 #
@@ -95,7 +98,7 @@ pd.DataFrame({name: compute_scores(painted.truth.values, one)["dice"] for name, 
 # ## A lower threshold
 #
 # By default a pixel is of the class with the highest score. With a threshold, cloud is taken where its score
-# reaches that: fewer clouds are lost, and more clear land is.
+# reaches that: with a lower one fewer clouds are missed, and more clear land is lost.
 
 # %%
 kept = {}

@@ -15,7 +15,7 @@
 #
 # An openEO back-end runs a *process graph* where the data are. Here one runs on this machine: the same graph
 # goes to Copernicus Data Space with another URL, another way to log in, and an archive that lies where that
-# back-end can read it.
+# back-end can read it. To run the page yourself: `pip install '.[demo]' jupyterlab`.
 
 # %%
 import platform
@@ -76,7 +76,7 @@ for key in ("size", "overlap"):
 
 # %%
 archive = build(Path("archive"))
-job = submit(mask, archive=archive.resolve().as_uri(), title="KappaMask", wait=True)
+job = submit(mask, archive=archive.resolve().as_uri(), title="Cloud mask", wait=True)
 print(archive.name, f"{archive.stat().st_size / 1e6:.0f} MB")
 print(job.status())
 

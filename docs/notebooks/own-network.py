@@ -15,7 +15,8 @@
 #
 # Any ONNX network that gives a score for each class can be used everywhere in this package, once a *card* says
 # what it expects. Here a network is made by hand, from four operators, so that you see all there is to
-# it. Yours comes from PyTorch or elsewhere; the card is the same.
+# it. Yours comes from PyTorch or elsewhere; the card is the same. To run the page yourself: `pip install
+# '.[convert]' pandas jupyterlab`.
 #
 # ## A network
 #

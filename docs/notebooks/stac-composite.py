@@ -14,7 +14,8 @@
 # # From a STAC catalogue to a cloud-free composite
 #
 # Search a catalogue for the scenes of a place, read only the pixels of the place, mask them, and put one clear
-# picture together. Install with `pip install '.[stac]'`.
+# picture together. For scenes of your own install `pip install '.[stac]'`; to run this page as it is, with Python
+# 3.11, `pip install '.[stac,demo]' boto3 jupyterlab`.
 #
 # This page is made without a network, so its catalogue lies on this machine and has the form of the one of
 # Copernicus Data Space: Level-1C, processing baseline 05.11, numbers with the radiometric offset. The land is

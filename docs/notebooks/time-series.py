@@ -16,7 +16,7 @@
 # The most frequent use of a cloud mask: many dates of one place, of which only the clear pixels are wanted. The land
 # here is real, a cloud-free Level-1C crop of a coast in Virginia, and does not change; over it, clouds are
 # painted again for each date. So whatever changes from date to date is the clouds' doing, and the picture
-# below the clouds is known.
+# below the clouds is known. To run the page yourself: `pip install '.[demo]' jupyterlab`, with Python 3.11.
 
 # %%
 from pathlib import Path
@@ -44,7 +44,8 @@ print(dict(series.sizes), series.dtype)
 # %% [markdown]
 # ## Masks
 #
-# One call for all dates. The mask is made once and remembered, so the calls below do not make it again.
+# One call for all dates. These pixels are in memory, so the mask is made now, and remembered: the calls below do not
+# make it again. Of a lazy cube, keep it with `.compute()`.
 
 # %%
 mask = series.kappamask.mask()

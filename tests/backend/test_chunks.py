@@ -280,3 +280,20 @@ def test_progress_counts_every_chunk() -> None:
         cube_of(np.ones((1, 8, 8), np.float32)), IDENTITY, 4, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+SERIES = (
+    "from pandas import Series\ndef apply_timeseries(series: Series, context: dict) -> Series:\n    return series + 1\n"
+)
+
+
+def test_a_udf_of_series_says_where_it_can_be_called() -> None:
+    values = np.ones((2, 1, 8, 8), np.float32)
+    dates = np.array(["2024-05-01", "2024-05-06"], "M8[ns]")
+    cube = xr.DataArray(values, dims=("t", "bands", "y", "x"), coords={"t": dates, "bands": ["B02"]})
+    np.testing.assert_array_equal(apply_neighborhood(cube, SERIES, 8, per_date=False), values + 1)
+    with pytest.raises(CubeError, match=r"needs several dates.*apply_dimension\(dimension='t'\)"):
+        apply_neighborhood(cube, SERIES, 8)
+    bare = SERIES.replace(": Series", "").replace("-> Series", "")
+    with pytest.raises(CubeError, match=r"apply_timeseries is not one that openEO finds.*pandas\.Series"):
+        apply_neighborhood(cube, bare, 8, per_date=False)

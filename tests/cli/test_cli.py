@@ -247,6 +247,8 @@ def test_models_are_listed_shown_and_verified(kappamask) -> None:
     assert "compact" in [card["id"] for card in listed]
     shown = json.loads(kappamask("models", "show", "compact", "--json").out)
     assert shown["required"] == ["B02", "B03", "B04"]
+    judged, learnt = shown["training"]["validation"], shown["training"]["data"]
+    assert "labelled_l1c_cumulus_6band.npz" in judged and not {*judged} & {*learnt}, "it was not trained on these"
     assert shown in listed
     assert "compact: verified" in kappamask("models", "verify").out
     assert "classes     0 undefined, 1 clear" in kappamask("models", "show").out

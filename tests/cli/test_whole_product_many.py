@@ -200,6 +200,7 @@ def test_names_of_masks(kappamask, tmp_path: Path, brightness: ModelCard, monkey
         ([product, twins, "-o", tmp_path / "m.tif"], "for 2 scenes name a folder"),
         ([tmp_path / "S2B_L1C_20210527.tif", twins, "-o", tmp_path / "x"], "have one name"),
         ([product, "-o", tmp_path / "m"], "must end in"),
+        ([tmp_path / "typo", "-o", tmp_path / "m"], f"No file or folder {tmp_path / 'typo'}."),
     ]
     for rest, message in wrong:
         done = kappamask("mask", *rest, *words)

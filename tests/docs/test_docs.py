@@ -141,6 +141,12 @@ def test_options_in_sentences_stay_in_one_piece(site):
     page = (site / "how-to" / "many-products.html").read_text(encoding="utf-8")
     assert '<code><span class="option">--quicklook</span></code>' in page
     assert "<code>--" not in page
+    assert not re.findall(r">--?[a-z]", "".join(re.findall(r'<div class="language-sh.*?</div>', page, re.S)))
+
+
+def test_rules_that_are_numbered_through_keep_their_numbers(site):
+    page = (site / "udf-contract.html").read_text(encoding="utf-8")
+    assert re.findall(r'<ol start="(\d+)">', page) == ["8", "15", "19", "23"]
 
 
 def test_long_names_in_tables_may_break_at_their_joints(site):
@@ -159,10 +165,11 @@ def test_figures_in_tables_keep_their_units(site):
 def test_the_command_is_there(site):
     commands = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     assert "--radiometry" in commands
+    assert str(Path.home()) not in commands, "a folder of the machine that built the page"
     assert 'id="kappamask-models-fetch"' in commands
 
 
-@pytest.mark.parametrize("room", ["udf", "scenes", "reports", "openeo_process", "models", "evaluation"])
+@pytest.mark.parametrize("room", ["workflows", "udf", "scenes", "reports", "openeo_process", "models", "evaluation"])
 def test_the_reference_has_every_public_name(site, room):
     anchors = read(site / "reference" / f"{room}.html").anchors
     public = import_module(f"kappamask.{room}").__all__

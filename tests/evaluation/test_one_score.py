@@ -132,3 +132,40 @@ def test_the_file_with_unknown_codes_is_named(folder: Path, wrong: str) -> None:
     geotiff(folder / wrong, codes(thin=False)[None] + np.uint8(20), (None,))
     with pytest.raises(SceneError, match=f"{wrong}: .*21, 22"):
         evaluate_files(folder / "truth.tif", folder / "labelled_scene_KappaMask.tif")
+
+
+def test_a_mask_of_yes_and_no_is_asked_about(tmp_path: Path, kappamask) -> None:
+    """1 is cloud in most masks of two classes, and clear in KappaMask's."""
+    geotiff(tmp_path / "truth.tif", codes(thin=False)[None], (None,))
+    cloud = (codes(thin=False) == 4).astype(np.uint8)
+    words = ("evaluate", "--truth", tmp_path / "truth.tif", "--mask", tmp_path / "m.tif", "--json")
+    for more in ((), ("-o", tmp_path / "page")):
+        geotiff(tmp_path / "m.tif", cloud[None], (None,))
+        refused = kappamask(*words, *more)
+        assert refused.code == 1
+        assert "m.tif names no scheme and holds only 0 and 1" in refused.err
+        assert "gdal_edit.py -mo scheme=S2cloudless m.tif" in refused.err
+        geotiff(tmp_path / "m.tif", cloud[None], (None,), tags={"scheme": "S2cloudless"})
+        assert dice_of(kappamask(*words, *more))["cloud"] == 1.0
+    geotiff(tmp_path / "m.tif", cloud[None], (None,), tags={"scheme": "KappaMask"})
+    assert dice_of(kappamask(*words))["cloud"] < 1.0
+    geotiff(tmp_path / "truth.tif", np.where(codes(thin=False) == 1, 1, 0).astype(np.uint8)[None], (None,))
+    geotiff(tmp_path / "m.tif", cloud[None], (None,))
+    assert kappamask(*words).code == 0  # nothing but clear ground is labelled
+
+
+def test_a_mask_without_a_place_is_scored_by_rows_and_it_is_said(tmp_path: Path, kappamask) -> None:
+    geotiff(tmp_path / "truth.tif", codes(thin=True)[None], (None,))
+    geotiff(tmp_path / "m.tif", codes(thin=True)[None], (None,), crs=None, transform=rasterio.Affine.identity())
+    words = ("evaluate", "--truth", tmp_path / "truth.tif", "--mask")
+    note = "rows taken to run from north to south, for there is no georeference in: m.tif"
+    assert note in kappamask(*words, tmp_path / "m.tif").out
+    assert note in json.loads(kappamask(*words, tmp_path / "m.tif", "--json").out)["notes"]
+    assert "georeference" not in kappamask(*words, tmp_path / "truth.tif").out
+
+
+def test_the_band_that_is_called_mask_is_the_one_to_take(tmp_path: Path) -> None:
+    both = np.stack([codes(thin=True) * 20, codes(thin=True)])
+    path = geotiff(tmp_path / "m.tif", both, ("probability", "mask"))
+    with pytest.raises(SceneError, match=r"gdal_translate -b 2 -ot Byte m\.tif mask\.tif makes it of band 2"):
+        evaluate_files(path, path)

@@ -169,10 +169,16 @@ def test_a_release_that_is_not_there_says_what_to_type(requests_mock, tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_file_of_this_machine_is_no_archive_for_a_distant_back_end():
+def test_a_file_of_this_machine_is_no_archive_for_a_distant_back_end(tmp_path, monkeypatch):
     """Else the test job would find out, for credits."""
     request = Request("openeo.test", "SENTINEL2_L1C", ("2018-02-01", "2018-02-03"), load_card(), "3.11")
     with pytest.raises(JobError, match=r"deps\.zip' is no address"):
         state_archive("deps.zip", request)
     assert state_archive("https://example.org/deps.zip", request).archive
-    assert state_archive("deps.zip", replace(request, backend="http://127.0.0.1:8080")).archive == "deps.zip"
+    here = replace(request, backend="http://127.0.0.1:8080")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(JobError, match=r"no archive deps\.zip: `kappamask archive -o \.` makes one"):
+        state_archive("deps.zip", here)
+    (tmp_path / "deps.zip").touch()
+    assert state_archive("deps.zip", here).archive == str(tmp_path / "deps.zip"), "the server may run elsewhere"
+    assert state_archive("file:///srv/deps.zip", here).archive == "file:///srv/deps.zip"

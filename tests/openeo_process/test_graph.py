@@ -13,7 +13,7 @@ from openeo.rest.connection import Connection
 from openeo.rest.datacube import PGNode
 
 from kappamask.backend.processes.callbacks import Callback
-from kappamask.models import CubeError, JobError, load_card
+from kappamask.models import CubeError, JobError, SceneError, load_card
 from kappamask.models.cleaning import read_cleaning
 from kappamask.openeo_process import cloud_mask, fetch, load, make_udf, submit, unusable
 from kappamask.openeo_process.chunks import enlarge_extent
@@ -108,6 +108,14 @@ def test_24_scheme_and_cleaning_are_in_the_context_as_the_udf_reads_them(connect
         make_udf(scheme="SLC")
     with pytest.raises(CubeError, match="No cleaning option buffer"):
         make_udf(buffer=60)
+
+
+def test_names_for_bands_without_any_are_in_the_context():
+    """The UDF's own error asks for them."""
+    assert make_udf(bands=("B02", "B03", "B04")).context["bands"] == ["B02", "B03", "B04"]
+    assert "bands" not in make_udf().context
+    with pytest.raises(SceneError, match="needed is a list of names"):
+        make_udf(bands="B02")
 
 
 def test_23_cleaning_has_the_overlap_that_it_needs_and_the_cube_its_margin(connection):

@@ -158,6 +158,18 @@ def test_a_mask_finds_its_scene_by_day_and_grid(folder: Path, tmp_path: Path) ->
         match_scenes(dates[1:], scenes)
 
 
+def test_a_file_that_is_no_scene_leaves_the_others(folder: Path, tmp_path: Path, kappamask) -> None:
+    """One picture among the scenes ended the whole report, without page and table."""
+    scenes, page, table = tmp_path / "scenes", tmp_path / "s.html", tmp_path / "s.csv"
+    scenes.mkdir()
+    geotiff(scenes / "S2_L1C_20200105T100000.tif", digits(4, 20, 20))
+    geotiff(scenes / "height_20200105.tif", digits(1, 20, 20), names=(None,))
+    done = kappamask("report", folder, "-o", page, "--csv", table, "--scene", scenes)
+    assert done.code == 1 and table.exists()
+    assert page.read_text().count("no scene") == 2
+    assert "Could not be read as scenes: height_20200105.tif." in done.err
+
+
 def test_scenes_may_be_a_cube_of_dates(tmp_path: Path) -> None:
     stack = xr.concat([cube(digits(4, 20, 20) + 9 * i) for i in range(3)], xr.Variable("t", DAYS)).rename("dn")
     stack.assign_attrs(level="L1C").to_netcdf(tmp_path / "scenes.nc", engine="h5netcdf")

@@ -155,6 +155,29 @@ def test_pixels_of_other_sizes_are_refused(tmp_path: Path, size: float, crs: str
         open_scene(path, resolution=20)
 
 
+def test_a_web_map_s_pixels_of_16_m_ask_for_their_side_on_the_ground(tmp_path: Path, kappamask) -> None:
+    """At 51 degrees north 16 m of EPSG:3857 are 10 m."""
+    from rasterio.transform import from_origin
+
+    path = geotiff(tmp_path / "s.tif", crs="EPSG:3857", transform=from_origin(1e6, 6.6e6, 16, 16))
+    with pytest.raises(SceneError, match=r"16 x 16 m; for 20 m resample them first .* with pixel_m=10"):
+        open_scene(path, resolution=20)
+    made = kappamask("mask", path, "-o", tmp_path / "m.tif", "--level", "L1C", "--resolution", 20)
+    assert made.code == 1
+    assert "--pixel-m 10" in made.err
+    assert open_scene(path, resolution=20, pixel_m=10).shape == (4, 48, 40)
+
+
+def test_files_with_numbers_only_ask_in_the_words_of_the_door(tmp_path: Path, kappamask) -> None:
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    for number, values in enumerate(digits(), 1):
+        jp2(folder / f"IMG_{number}.jp2", values, 10)
+    with pytest.raises(SceneError, match=r"name all 4 in order with bands=\['B02', '…'\]\.$"):
+        open_scene(folder)
+    assert "in order with --bands B02,….\n" in kappamask("mask", folder, "-o", tmp_path / "m.tif").err
+
+
 def test_folders_of_other_resolutions_are_refused(tmp_path: Path) -> None:
     jp2(tmp_path / "B02.jp2", digits(1)[0], 5)
     assert open_scene(tmp_path).shape == (1, 96, 80)

@@ -13,17 +13,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pytest
-import xarray as xr
-from files import BANDS, cube, digits, geotiff
+from files import BANDS, digits, geotiff
 from stacs import raw_item, write_item
 
-from kappamask.models import ModelCard, SceneError
+from kappamask.models import SceneError
 from kappamask.scenes.readers import remote
 from kappamask.scenes.readers.stac import open_stac, search
-from kappamask.udf import cloud_mask
 
 TIF = "image/tiff; application=geotiff"
 CORE = "https://api.stacspec.org/v1.0.0/"
@@ -64,7 +61,7 @@ class Store(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         first, count = int(asked.get("token", 0)), self.server.count
         last = min(count, first + self.server.size, self.server.kept)
-        found = [raw_item({}, name=f"item{number}") for number in range(first, last)]
+        found = [raw_item({}, name=f"item{number % self.server.different}") for number in range(first, last)]
         following = {
             "rel": "next",
             "href": f"{self.server.address}/search",
@@ -91,7 +88,7 @@ def store(folder: Path) -> Iterator[Any]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
     server.folder, server.code, server.address = folder, None, f"http://127.0.0.1:{server.server_port}"
     server.count, server.kept, server.size = 45, 45, 20
-    server.counts, server.refusal, server.reach = True, b"", sys.maxsize
+    server.counts, server.refusal, server.reach, server.different = True, b"", sys.maxsize, sys.maxsize
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -191,7 +188,7 @@ def test_an_address_that_is_signed_for_get_alone_is_read(tmp_path: Path) -> None
 def test_a_refusal_of_a_signature_that_holds_stays_a_refusal(tmp_path: Path, query: str) -> None:
     with store(tmp_path) as server:
         item, server.code = item_of(server, query), 403
-        with pytest.raises(SceneError, match="403"):
+        with pytest.raises(SceneError, match=r"403\. The store wants a login or a signature: sign the item"):
             open_stac(item, loopback=True)
 
 
@@ -203,7 +200,7 @@ def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
     return len(items), [str(one.message) for one in caught if "match:" in str(one.message)]
 
 
-@pytest.mark.parametrize("page", [10, 100])
+@pytest.mark.parametrize("page", [10, 25, 30, 100])
 def test_a_search_without_count_and_links_says_what_it_cannot_know(tmp_path: Path, page: int) -> None:
     """A server may regard no limit, and state neither a count nor a link."""
     with store(tmp_path) as server:
@@ -228,6 +225,15 @@ def test_a_search_gives_all_or_says_how_many_it_left(tmp_path: Path) -> None:
         server.counts, server.kept = False, 45
         assert "20 items are returned, and more match" in search_with(server, most=20)[1][0]
         assert search_with(server) == (45, [])
+
+
+def test_items_that_an_api_repeats_are_returned_once(tmp_path: Path) -> None:
+    """Its pages may all be the first; a series would have dates twice."""
+    with store(tmp_path) as server:
+        server.different = 20
+        count, (message,) = search_with(server)
+        assert count == 20
+        assert "20 items are returned, and 45 match" in message
 
 
 @pytest.mark.parametrize("key", ["eo:bands", "bands"])
@@ -266,15 +272,32 @@ def test_bands_that_are_only_numbered_go_by_common_names_or_are_refused(tmp_path
     opened = open_stac(write_item(tmp_path, raw_item(assets(named=True))))
     assert list(opened["bands"].values) == list(order)
     np.testing.assert_array_equal(opened, values)
-    with pytest.raises(SceneError, match=r"b1, b2, b3.*bands=\['B02'"):
-        open_stac(write_item(tmp_path, raw_item(assets(named=False))))
+    item = write_item(tmp_path, raw_item(assets(named=False)))
+    with pytest.raises(SceneError, match=r"b1, b2, b3.*all 4 in order with bands=\['B02'"):
+        open_stac(item)
+    with pytest.raises(SceneError, match="all 4 in order"):
+        open_stac(item, bands=order[:3])
+    believed = open_stac(item, bands=order)
+    assert list(believed["bands"].values) == list(order)
+    np.testing.assert_array_equal(believed, values)
 
 
-def test_chunks_of_unknown_size_are_counted(brightness: ModelCard) -> None:
-    known = cube(level="L2A").drop_vars(["y", "x"])
-    plain = da.from_array(digits(), chunks=(4, 32, 40))
-    rows = plain[:, da.from_array(np.ones(96, bool), chunks=32)]
-    assert np.isnan(rows.shape[1])
-    unknown = xr.DataArray(rows, dims=known.dims, coords={"bands": list(BANDS)}, attrs=known.attrs)
-    expected = cloud_mask(known, model=brightness, radiometry="dn_harmonized")
-    np.testing.assert_array_equal(cloud_mask(unknown, model=brightness, radiometry="dn_harmonized"), expected)
+def test_one_asset_has_the_bands_that_its_file_names(tmp_path: Path) -> None:
+    order = ("B08", "B02", "B03", "B04")
+    values = digits()[[BANDS.index(band) for band in order]]
+    geotiff(tmp_path / "all.tif", values, order)
+    item = raw_item({"image": {"href": "./all.tif", "type": TIF}, "thumbnail": {"href": "./t.tif", "type": TIF}})
+    opened = open_stac(write_item(tmp_path, item))
+    assert list(opened["bands"].values) == list(BANDS)
+    np.testing.assert_array_equal(opened, digits())
+    geotiff(tmp_path / "all.tif", values, (None,) * 4)
+    with pytest.raises(SceneError, match=r"have no names of bands \(image, image, image, …\).*all 4 in order"):
+        open_stac(tmp_path / "item.json")
+    np.testing.assert_array_equal(open_stac(tmp_path / "item.json", bands=order), values)
+
+
+def test_an_item_that_names_more_bands_than_its_file_has(tmp_path: Path) -> None:
+    geotiff(tmp_path / "all.tif", digits()[:3], (None,) * 3)
+    asset = {"href": "./all.tif", "type": TIF, "bands": [{"name": band} for band in BANDS]}
+    with pytest.raises(SceneError, match=r"all\.tif has 3 bands, and band 4 is asked for"):
+        open_stac(write_item(tmp_path, raw_item({"data": asset}))).compute()

@@ -10,8 +10,9 @@ import pytest
 from command import one_sentence
 from ground import write_data
 
-from kappamask.models import load_card, read_weights
-from kappamask.training.simulator.materials import PIXELS
+from kappamask.datasets.real_scenes import read_sources
+from kappamask.models import SceneError, load_card, read_weights
+from kappamask.training.simulator.materials import BACKGROUNDS, PIXELS, check_data
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,12 @@ def test_tiles_follow_from_their_seed(kappamask, data: Path, tmp_path: Path) -> 
     np.testing.assert_array_equal(again, np.load(files[1]))
     assert again.shape == (14, 512, 512) and again.dtype == np.uint16
     assert set(np.unique(again[13])) <= {1, 2, 3, 4}
+
+
+def test_material_that_is_not_here_is_named_with_where_its_sources_are(tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"python benchmarks/real_scenes\.py sources .* names the source of"):
+        check_data(tmp_path)
+    assert {Path(name).stem for name in BACKGROUNDS} <= {*read_sources()}
 
 
 def test_a_gallery_is_drawn_and_the_realism_checks_are_printed(kappamask, data: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rasterio.transform import from_origin
 from kappamask.models import CubeError, ModelCard, SceneError
 from kappamask.scenes import open_scene, read_mask
 from kappamask.udf import clean
+from kappamask.udf.chunk import apply_datacube
 from kappamask.udf.pixel_size import infer_pixel_m
 
 CLEAR, SHADOW, CLOUD = 1, 2, 4
@@ -135,3 +136,40 @@ def test_a_resolution_is_metres_where_a_scene_is_halved(tmp_path: Path) -> None:
     degrees = geotiff(tmp_path / "d_L1C.tif", crs="EPSG:4326", transform=from_origin(5, 51, 1e-4, 1e-4))
     np.testing.assert_array_equal(open_scene(degrees, resolution=20), placed)
     np.testing.assert_array_equal(open_scene(degrees), digits())
+
+
+@pytest.mark.parametrize(("step", "metres"), [(10.0, 10), (20.0, 20), (60.0, 60), (1.0, 10), (None, 10)])
+def test_a_chunk_is_cleaned_in_the_metres_of_its_coordinates(step: float | None, metres: float) -> None:
+    """Of 20 m, 60 m are 3 pixels; they were 6."""
+    chunk = bright_chunk(step)
+    plain, grown = (apply_datacube(chunk, {"level": "L1C"} | more)[0] for more in ({}, {"buffer_m": 60}))
+    codes = plain.fillna(5).astype(np.uint8)
+    expected = clean(codes, buffer_m=60, pixel_m=metres)
+    assert (expected != codes).any()
+    np.testing.assert_array_equal(grown.values, expected)
+
+
+def test_a_chunk_of_pixels_in_another_unit_says_what_to_do() -> None:
+    with pytest.raises(CubeError, match=r"8\.9e-05 x 8\.9e-05, and a UDF .*resample_spatial"):
+        apply_datacube(bright_chunk(8.9e-5), {"level": "L1C", "buffer_m": 60})
+
+
+def bright_chunk(step: float | None) -> xr.DataArray:
+    """Digital numbers of ground with a cloud, as a back-end gives them."""
+    ground = np.random.default_rng(1).normal(1, 0.05, (3, 64, 64)) * np.array([450, 700, 500])[:, None, None]
+    ground[:, 24:40, 24:40] = np.array([4200, 4100, 4300])[:, None, None]
+    coords = {"y": 10 - step * np.arange(64), "x": step * np.arange(64)} if step else {}
+    return xr.DataArray(
+        ground.astype(np.float32), dims=("bands", "y", "x"), coords={"bands": ["B02", "B03", "B04"]} | coords
+    )
+
+
+def test_a_mask_of_latitudes_and_longitudes_keeps_its_dims() -> None:
+    plain = mask(10 / WIDE, 10 / HIGH, "EPSG:4326", LATITUDE)
+    named = plain.rename(y="latitude", x="longitude")
+    made = clean(named, buffer_m=60)
+    assert made.dims == ("latitude", "longitude")
+    np.testing.assert_array_equal(made.values, clean(plain, buffer_m=60).values)
+    assert clean(named).dims == named.dims
+    with pytest.raises(CubeError, match=r"needed are y and x, or lat and lon: mask\.rename"):
+        clean(plain.rename(y="row"), buffer_m=60)

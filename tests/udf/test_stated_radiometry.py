@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from kappamask.models import RadiometryError
-from kappamask.udf import cloud_mask
+from kappamask.udf import chunk, cloud_mask
 
 BANDS = ["B02", "B03", "B04", "B08", "B11", "B12"]
 WOOD, FIELD = (0.08, 0.05, 0.03, 0.25, 0.12, 0.05), (0.09, 0.08, 0.06, 0.32, 0.20, 0.12)
@@ -91,3 +91,26 @@ def test_a_hazy_date_of_a_series_is_no_doubt_where_an_attribute_says_how_to_read
     haze = numbers((0.17, 0.15, 0.14, 0.30, 0.14, 0.06), (0.19, 0.18, 0.16, 0.35, 0.22, 0.14))
     series = xr.concat([numbers(WOOD, FIELD), haze], "t").assign_attrs(radiometry="dn_harmonized")
     assert masked(series, brightness).attrs["radiometry"] == "dn_harmonized"
+
+
+@pytest.mark.parametrize("surfaces", [(WOOD, FIELD, CLOUD), (SAND,), (SNOW,), (CLOUD,)])
+def test_a_udf_warns_of_an_offset_that_nobody_named(caplog, surfaces):
+    """What back-ends serve is taken unsaid; a doubt fails no job, and is logged."""
+    for offset in (0, 1000):
+        chunk._given_warnings.cache_clear()
+        caplog.clear()
+        chunk.apply_datacube(numbers(*surfaces, offset=offset).astype(np.float32), {"level": "L2A"})
+        found = [record.getMessage() for record in caplog.records if "may be dn_offset" in record.getMessage()]
+        assert len(found) == (offset == 1000 and surfaces == (WOOD, FIELD, CLOUD))
+        assert all('Say "radiometry": "dn_offset"' in text for text in found)
+
+
+def test_one_number_in_all_bands_is_asked_about_though_the_radiometry_is_given(brightness, caplog):
+    """What says how numbers are scaled does not say that 65535 was measured."""
+    cube = numbers(WOOD, FIELD, CLOUD)
+    cube[:, :, :30] = 65_535
+    with pytest.raises(RadiometryError, match=r"hold 65535 in all bands.*cube.attrs\['nodata'\] = 65535"):
+        masked(cube, brightness, radiometry="dn_harmonized")
+    chunk._given_warnings.cache_clear()
+    chunk.apply_datacube(cube.astype(np.float32), {"level": "L2A"})
+    assert "hold 65535 in all bands" in caplog.text

@@ -59,6 +59,17 @@ def describe_samples(drawn: Json) -> str:
     return f"{drawn['number']} squares of {SIDE} px of the one scene: of this scene, not of others"
 
 
+def name_classes(found: Json) -> str:
+    """Name the labelled classes of a set.
+
+    Of files that have labels of their own, those that they hold.
+    """
+    if not found["judges"].endswith("each file holds"):
+        return str(found["judges"])
+    cloud = "cloud of either kind" if found["view"] == "merged" else "semi-transparent cloud, cloud"
+    return ", ".join(["clear", *([] if found["without_shadow"] else ["cloud shadow"]), cloud])
+
+
 def cost(times: Json) -> str:
     """The time table: the largest size of each mask, with what reading its bands takes."""
     reading = {tuple(one["bands"]): one["median"] for one in times["reading"]}

@@ -21,6 +21,8 @@ NOTEBOOKS = Path("notebooks")
 AT_ONCE = 2
 """Notebooks that run at the same time; most of each is waiting for imports and for jobs."""
 INLINE_CODE = re.compile(r"<code>([^<\n]*)</code>")
+SHELL = re.compile(r'<div class="language-sh.*?</div>', re.DOTALL)
+TEXT = re.compile(r"(?<=>)[^<]+")
 OPTION = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
 CELL = re.compile(r"<td.*?</td>")
 TAG = re.compile(r"<[^>]*>")
@@ -35,12 +37,16 @@ LONG = 18
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Mark the options in sentences, so that a browser breaks no line at their hyphens.
+    """Mark options in sentences and commands: a browser breaks no line at their hyphens.
 
     In tables long names may break at their joints, where the style allows it, and figures keep their units.
     """
-    marked = INLINE_CODE.sub(lambda found: OPTION.sub(r'<span class="option">\g<0></span>', found[0]), html)
+    marked = SHELL.sub(lambda block: TEXT.sub(_mark_options, block[0]), INLINE_CODE.sub(_mark_options, html))
     return CELL.sub(lambda cell: _mark_sentence(_join_figures(INLINE_CODE.sub(_add_breaks, cell[0]))), marked)
+
+
+def _mark_options(found: re.Match[str]) -> str:
+    return OPTION.sub(r'<span class="option">\g<0></span>', found[0])
 
 
 def _mark_sentence(cell: str) -> str:

@@ -54,11 +54,13 @@ PARTS: Final = (
     ),
     Part(
         "labelled_landsat5_6band.npz", "arrays", "Landsat 5, 512 x 512 px of 30 m, 6 bands",
-        "never trained on, but checkpoints were chosen by it, and where a simulated shadow ends", trained_on=False,
+        "never trained on, but it chose between checkpoints, and how much light a simulated shadow has lost",
+        trained_on=False,
     ),
     Part(
         "labelled_landsat7_6band.npz", "arrays", "Landsat 7, 512 x 512 px of 30 m, 6 bands",
-        "never trained on, but checkpoints were chosen by it, and where a simulated shadow ends", trained_on=False,
+        "never trained on, but it chose between checkpoints, and how much light a simulated shadow has lost",
+        trained_on=False,
     ),
 )  # fmt: skip
 

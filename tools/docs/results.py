@@ -75,6 +75,7 @@ def _templates() -> jinja2.Environment:
         "dice",
         "describe_samples",
         "further_tables",
+        "name_classes",
         "format_markdown",
         "points",
         "sizes",

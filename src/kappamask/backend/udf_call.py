@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,14 @@ NO_FUNCTION = (
     "The UDF has no function that openEO finds. It needs `def apply_datacube(cube: xarray.DataArray, context: dict) -> "
     "xarray.DataArray:` with these names and annotations, and no `from __future__ import annotations`: that hides them."
 )
+
+NO_SERIES = (
+    "The UDF's apply_timeseries is not one that openEO finds: it needs `def apply_timeseries(series: pandas.Series, "
+    "context: dict) -> pandas.Series:` with these names and annotations, and no `from __future__ import annotations`."
+)
+SERIES = re.compile(r"^def\s+apply_timeseries\s*\(", re.MULTILINE)
+OF_CUBES = re.compile(r"^def\s+apply_(?:datacube|hypercube|udf_data)\s*\(", re.MULTILINE)
+"""Functions of a UDF that take a whole chunk, and not the series of one pixel."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,12 @@ class Udf:
         return xr.DataArray(values, dims=dims, coords=coords, attrs=attrs, name=CUBE_NAME)
 
     def _run(self, cube: xr.DataArray) -> xr.DataArray:
+        is_of_series = bool(SERIES.search(self.code)) and not OF_CUBES.search(self.code)
+        if is_of_series and "t" not in cube.dims:
+            raise CubeError(
+                "The UDF has apply_timeseries, which needs several dates, and this process gives one at a time: call "
+                "it in apply_dimension(dimension='t'), or write apply_datacube."
+            )
         data = openeo.udf.UdfData(
             proj={"EPSG": self.epsg} if self.epsg else {},
             datacube_list=[openeo.udf.XarrayDataCube(cube)],
@@ -125,7 +140,7 @@ class Udf:
         except openeo.udf.OpenEoUdfException as error:
             if str(error) != NOT_FOUND:
                 raise
-            raise CubeError(NO_FUNCTION) from error
+            raise CubeError(NO_SERIES if is_of_series else NO_FUNCTION) from error
         if len(cubes) != 1:
             raise CubeError(f"The UDF returned {len(cubes)} cubes; it must return exactly one.")
         return cubes[0].get_array()

@@ -52,21 +52,27 @@ def evaluate(
     if output:
         check_folder(output)
     with require_extra("datasets"):
-        from kappamask.evaluation.files import judge_files, judge_labelled, score_pair
+        from kappamask.evaluation.files import add_assumptions, judge_files, judge_labelled, score_pair
     if labelled or output:
         judged = (
             judge_labelled(labelled, model=model, level=level, merge_thin=merge_thin) if labelled
             else judge_files(str(truth), str(mask), merge_thin=merge_thin)
         )  # fmt: skip
-        found = judged.as_pair()
+        found = judged.as_pair() if labelled else add_assumptions(judged.as_pair(), str(truth), str(mask))
         written = _write_tables(output, judged) if output else []
     else:  # of whole products, too: edges, squares and intervals would take minutes
         written = []
         found = score_pair(str(truth), str(mask), merge_thin=merge_thin)
-    files = {"files": written} if written else {}
+    files, notes = {"files": written} if written else {}, _list_notes(found, asked=merge_thin is not None)
     print_result(
-        {**found.scores, "merge_thin": found.merges_thin, "not_scored": [*found.lacking], **files},
-        [*_format_scores(found, asked=merge_thin is not None), *written],
+        {
+            **found.scores,
+            "merge_thin": found.merges_thin,
+            "not_scored": [*found.lacking],
+            "notes": notes,
+            **files,
+        },
+        [*_format_scores(found), *notes, *written],
         as_json,
     )
 
@@ -81,20 +87,28 @@ def _write_tables(output: Path, judged: "DatasetResult") -> list[str]:
     return [str(path) for path in files]
 
 
-def _format_scores(found: "PairScores", asked: bool) -> list[str]:
+def _format_scores(found: "PairScores") -> list[str]:
     names = list(found.scores["dice"])
     head = f"{'':<18}" + "".join(f"{name:>17}" for name in names)
     rows = [
         f"{key:<18}" + "".join(_format_score(values[name]) for name in names) for key, values in found.scores.items()
     ]
+    return [head, *rows]
+
+
+def _list_notes(found: "PairScores", *, asked: bool) -> list[str]:
+    """Say what the scores take for granted."""
     why = "" if asked else ", for the truth does not tell them apart (--no-merge-thin counts them apart)"
     notes = {
         f"semi-transparent cloud counted as cloud{why}": found.merges_thin,
         "shadow counted as clear, for the truth's scheme has none": found.merges_shadow,
         f"not scored, for the mask has no such class: {', '.join(found.lacking)}": bool(found.lacking),
         f"codes taken for KappaMask's, for no scheme is named in: {', '.join(found.unnamed)}": bool(found.unnamed),
+        f"rows taken to run from north to south, for there is no georeference in: {', '.join(found.unplaced)}": bool(
+            found.unplaced
+        ),
     }
-    return [head, *rows, *(note for note, holds in notes.items() if holds)]
+    return [note for note, holds in notes.items() if holds]
 
 
 def _format_score(value: float | None) -> str:

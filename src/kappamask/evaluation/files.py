@@ -16,11 +16,13 @@ from kappamask.evaluation.peers import open_peer
 from kappamask.evaluation.tables import LABELS
 from kappamask.evaluation.tools import Answer, Peer, list_classes
 from kappamask.models import CubeError, SceneError, parse_level
+from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import KAPPAMASK
 from kappamask.scenes import read_mask
 from kappamask.udf.schemes import CLEAR, SEMI_TRANSPARENT, SHADOW, to_kappamask
 
 __all__ = [
+    "add_assumptions",
     "evaluate_files",
     "evaluate_pair",
     "judge_files",
@@ -58,10 +60,24 @@ def score_pair(truth: str | Path, mask: str | Path, *, merge_thin: bool | None =
         found = np.where(found == SHADOW, CLEAR, found)
     judged = VIEWS[MERGED if thin else "classes"].scored_groups(pair[1].classes)
     lacking = tuple(name for name, code in CLASSES.items() if code not in pair[1].classes)
-    unnamed = tuple(Path(path).name for path, one in zip((truth, mask), pair, strict=True) if not one.is_named)
-    return PairScores(
-        compute_rates(count_confusion(true, found, merge_thin=thin), judged=judged), thin, shadow, lacking, unnamed
+    scores = compute_rates(count_confusion(true, found, merge_thin=thin), judged=judged)
+    return add_assumptions(PairScores(scores, thin, shadow, lacking), truth, mask)
+
+
+def add_assumptions(found: PairScores, truth: str | Path, mask: str | Path) -> PairScores:
+    """Add what the files leave unsaid: their scheme, and where one of them lies."""
+    masks = [(Path(path).name, read_mask(path)) for path in (truth, mask)]
+    unplaced = tuple(name for name, one in masks if not one.rio.crs)
+    return replace(
+        found,
+        unnamed=tuple(name for name, one in masks if not _names_scheme(one)),
+        unplaced=unplaced if len(unplaced) < len(masks) else (),
     )
+
+
+def _names_scheme(mask: xr.DataArray) -> bool:
+    """Tell whether a mask says what its codes are."""
+    return bool({"scheme", "flag_meanings"} & {*mask.attrs})
 
 
 def merges_thin(truth: ArrayLike) -> bool:
@@ -78,6 +94,9 @@ def read_pair(truth: str | Path, mask: str | Path) -> tuple[xr.DataArray, xr.Dat
     return true.codes, found.codes
 
 
+BINARY = {0, 1}
+
+
 @dataclass(frozen=True)
 class _MaskFile:
     """KappaMask codes (y, x) of a file, and the classes that its scheme tells apart."""
@@ -91,7 +110,19 @@ class _MaskFile:
 def _read_pair(truth: str | Path, mask: str | Path) -> tuple[_MaskFile, _MaskFile]:
     true, found = (_read_codes(one) for one in (truth, mask))
     _check_same_grid(true.codes, found.codes)
+    if not found.is_named:
+        _refuse_yes_and_no(Path(mask).name, true.codes, found.codes)
     return true, found
+
+
+def _refuse_yes_and_no(name: str, true: xr.DataArray, found: xr.DataArray) -> None:
+    """Raise SceneError for a mask that only says where cloud is."""
+    if {*np.unique(found).tolist()} - {NODATA_CODE} == BINARY and bool((true > CLEAR).any()):
+        raise SceneError(
+            f"{name} names no scheme and holds only 0 and 1, which in KappaMask's are undefined and clear, but the "
+            f"truth has other classes. Say what they are: gdal_edit.py -mo scheme=S2cloudless {name} if 1 is cloud and "
+            f"0 is none, -mo scheme=KappaMask if 1 is clear."
+        )
 
 
 def _read_codes(path: str | Path) -> _MaskFile:
@@ -101,7 +132,7 @@ def _read_codes(path: str | Path) -> _MaskFile:
         codes = to_kappamask(mask)
     except CubeError as error:
         raise SceneError(f"{Path(path).name}: {error}") from None
-    return _MaskFile(codes, classes, bool({"scheme", "flag_meanings"} & {*mask.attrs}))
+    return _MaskFile(codes, classes, _names_scheme(mask))
 
 
 def _check_same_grid(true: xr.DataArray, found: xr.DataArray) -> None:

@@ -46,6 +46,8 @@ class PairScores:
     """Classes that the mask's scheme does not have; they are not scored."""
     unnamed: tuple[str, ...] = ()
     """Files that name no scheme, whose codes are taken for KappaMask's."""
+    unplaced: tuple[str, ...] = ()
+    """The file without georeference, where the other has it: its rows are taken to run from north to south."""
 
 
 def count_confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) -> NDArray[np.int64]:

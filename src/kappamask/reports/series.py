@@ -1,20 +1,20 @@
-"""Read masks of many dates, match them with their scenes, and tabulate them."""
+"""Read masks of many dates, and tabulate them."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from kappamask.files.atomic import atomic_write
 from kappamask.models import ClassValue, KappaMaskError, SceneError
 from kappamask.reports.class_shares import Shares, count_shares
-from kappamask.reports.provenance import find_sensing_time, is_same_grid
-from kappamask.scenes import find_scenes, open_scene, read_mask
+from kappamask.reports.provenance import find_sensing_time
+from kappamask.reports.series_scenes import match_scenes
+from kappamask.scenes import read_mask
 from kappamask.scenes.grid import sort_north_up
 from kappamask.scenes.readers.lazy_variables import read_crs
 from kappamask.scenes.readers.netcdf import open_dates, rename_dims
@@ -166,48 +166,6 @@ def _check_schemes(dated: list[Dated]) -> None:
     for other in dated[1:]:
         if [(c.value, c.name) for c in other.classes] != [(c.value, c.name) for c in first.classes]:
             raise SceneError(f"{other.name} has other classes than {first.name}; a series needs masks of one scheme.")
-
-
-@dataclass(frozen=True)
-class _Scene:
-    when: datetime
-    cube: xr.DataArray
-
-
-def match_scenes(
-    dates: Sequence[Dated], source: str | Path, *, bands: Sequence[str] | None = None
-) -> list[xr.DataArray | None]:
-    """Find for each mask the scene of the same day on the same grid.
-
-    Of several the nearest in time; None where there is none.
-    source: a folder of scenes, or one file with a dimension t, as `open_scene` reads them; bands: as there.
-    Raises SceneError if a scene cannot be read or has no date, or if no mask has a scene.
-    """
-    scenes = [*_open_scenes(Path(source), bands)]
-    found = [_find_nearest(one, scenes) for one in dates]
-    if not any(scene is not None for scene in found):
-        raise SceneError(f"No scene in {source} is of the day and the grid of a mask; give the scenes of the masks.")
-    return found
-
-
-def _open_scenes(source: Path, bands: Sequence[str] | None) -> Iterator[_Scene]:
-    for path in _list_scenes(source):
-        cube = open_scene(path, bands=bands)
-        if "t" not in cube.dims:
-            yield _Scene(find_sensing_time(path.name, cube.attrs), cube)
-            continue
-        for one in cube:
-            seconds = (one["t"].values - np.datetime64(0, "s")) / np.timedelta64(1, "s")
-            yield _Scene(datetime.fromtimestamp(float(seconds), UTC), one)
-
-
-def _list_scenes(source: Path) -> list[Path]:
-    return find_scenes(source) if source.is_dir() and source.suffix.lower() != ".zarr" else [source]
-
-
-def _find_nearest(dated: Dated, scenes: list[_Scene]) -> xr.DataArray | None:
-    same = [one for one in scenes if one.when.date() == dated.when.date() and is_same_grid(one.cube, dated.mask)]
-    return min(same, key=lambda one: abs(one.when - dated.when)).cube if same else None
 
 
 def make_rows(dates: Sequence[Dated]) -> list[dict[str, Any]]:

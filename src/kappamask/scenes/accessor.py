@@ -11,6 +11,7 @@ from kappamask.scenes.composite import REACH, make_composite
 from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels
 from kappamask.scenes.statistics import compute_class_statistics
 from kappamask.scenes.xarray_interop import align_mask, as_mask, compute_mask, restore_dims, to_canonical_dims
+from kappamask.udf.cube import compute_chunk_sizes
 
 __all__ = ["KappaMaskAccessor"]
 
@@ -31,7 +32,7 @@ class KappaMaskAccessor:
     """
 
     def __init__(self, data: xr.DataArray | xr.Dataset) -> None:
-        self._data = data
+        self._data = compute_chunk_sizes(data) if isinstance(data, xr.DataArray) else data
         self._masks: dict[str, xr.DataArray | xr.Dataset] = {}
 
     def mask(self, **options: Any) -> xr.DataArray | xr.Dataset:
@@ -111,7 +112,7 @@ class KappaMaskAccessor:
     ) -> xr.Dataset:
         """Compose one image of many dates, each pixel from its best date.
 
-        See `kappamask.scenes.composite`.
+        See `kappamask.scenes.make_composite`.
         mask: as for `clear`, with dates.
 
         Example:

@@ -18,6 +18,7 @@ from kappamask.scenes.grid import DEGREE, find_pixel_size
 from kappamask.scenes.masking import UNCLEAR, find_hidden, hide_pixels, list_layers
 from kappamask.scenes.readers.raster import CHUNK
 from kappamask.scenes.xarray_interop import align_mask, compute_mask, restore_dims, select_provenance, to_canonical_dims
+from kappamask.udf.cube import compute_chunk_sizes
 from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
 __all__ = ["NONE", "REACH", "choose_dates", "make_composite"]
@@ -137,11 +138,11 @@ def make_composite(
         raise CubeError(f"No method {method!r}: known are {', '.join(METHODS)}.")
     if not 0 <= reach_m < inf:
         raise CubeError(f"The reach is {reach_m} m; needed is 0 or more.")
-    named, own = to_canonical_dims(data)
+    named, own = to_canonical_dims(compute_chunk_sizes(data) if isinstance(data, xr.DataArray) else data)
     classes = [classes] if isinstance(classes, str) else [*classes]
     if not named.sizes.get("t"):
         raise CubeError("A composite needs several dates: the data have no dimension t or time, or no date in it.")
-    codes = align_mask(compute_mask(data, **options) if mask is None else mask, named)
+    codes = align_mask(compute_mask(named, **options) if mask is None else mask, named)
     if "t" not in codes.dims:
         raise CubeError("A composite needs a mask of each date, dims (t, y, x); this mask has no dates.")
     chosen = choose_dates(codes, classes, _order_dates(named, method, target), reach_m if method == "best" else 0.0)

@@ -80,7 +80,8 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
         return cube
     if not _has_size(size, PIXEL_M):
         size_text = "of unknown size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} {size[2] or '(without CRS)'}"
-        said = "" if size is not None and size[2] else f", or say their side with {option('pixel_m', 10)}"
+        is_sure = size is not None and size[2] and not _is_mercator(cube)
+        said = "" if is_sure else f", or say their side with {option('pixel_m', 10)}"
         raise SceneError(f"{name}: pixels are {size_text}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
     known, fill = _hide_nodata(cube)
     means: xr.DataArray = known.coarsen(y=2, x=2, boundary="trim").mean(skipna=False)  # type: ignore[attr-defined]
@@ -91,6 +92,13 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
         return made
     located: xr.DataArray = made.rio.write_transform(made.rio.transform(recalc=True))
     return located
+
+
+def _is_mercator(cube: xr.DataArray) -> bool:
+    """Tell whether the CRS stretches pixels towards the poles, as that of web maps."""
+    return (
+        cube.rio.crs is not None and "Mercator" in cube.rio.crs.to_wkt() and "Transverse" not in cube.rio.crs.to_wkt()
+    )
 
 
 def _hide_nodata(cube: xr.DataArray) -> tuple[xr.DataArray, float]:

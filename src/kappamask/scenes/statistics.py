@@ -13,6 +13,7 @@ from kappamask.models.card import NODATA_CODE
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes.encoding import map_codes, read_legend
 from kappamask.scenes.xarray_interop import require_mask, restore_dims, select_provenance, to_canonical_dims
+from kappamask.udf.cube import compute_chunk_sizes
 from kappamask.udf.schemes import MISSING, UNDEFINED, to_kappamask
 
 __all__ = [
@@ -89,7 +90,7 @@ def compute_class_statistics(
         >>> round(float(found.share.sel({"class": "clear"})), 2), int(found.pixels)
         (0.26, 351)
     """
-    named, own = require_mask(mask), to_canonical_dims(mask)[1]
+    named, own = compute_chunk_sizes(require_mask(mask)), to_canonical_dims(mask)[1]
     counts = _count_classes(named, geometry, crs, all_touched)
     kept = [name for code, name in enumerate(CLASSES) if code not in (UNDEFINED, MISSING)]
     classes, pixels = counts.sel({"class": kept}), counts.sum("class")

@@ -10,6 +10,7 @@ from kappamask.models import CubeError
 from kappamask.models.band_names import are_numbered, find_band, find_bands
 from kappamask.scenes.readers.netcdf import AXES, BAND_DIMS, to_cube
 from kappamask.udf import cloud_mask
+from kappamask.udf.cube import compute_chunk_sizes
 
 __all__ = [
     "Xarray",
@@ -89,7 +90,7 @@ def align_mask(mask: Any, data: xr.DataArray | xr.Dataset) -> xr.DataArray:
     Rows and columns that run the other way are turned. Raises CubeError unless pixels and dates are the same: xarray
     would leave out in silence what differs.
     """
-    named = _align_axes(require_mask(mask), data)
+    named = _align_axes(compute_chunk_sizes(require_mask(mask)), data)
     for dim in map(str, named.dims):
         if dim not in data.dims or named.sizes[dim] != data.sizes[dim] or not _same_coordinates(named, data, dim):
             raise CubeError(

@@ -164,17 +164,21 @@ def choose_bands(wanted: Sequence[str] | None, offered: Sequence[str], card: "Mo
 def state_archive(given: str | None, request: "Request") -> "Request":
     """Return the request with the archive that is given, or that of the release.
 
-    Raises JobError for a file of this machine, unless the back-end runs here, too.
+    Raises JobError for a file of this machine, unless the back-end runs here, too, and the file is there.
     """
-    from kappamask.openeo_process.archive import release_url, require_url
+    from kappamask.openeo_process.archive import locate_archive, release_url, require_url
     from kappamask.openeo_process.connection import is_local
 
     if given == UPLOAD or (given is None and is_local(request.backend)):
         return request
-    if given is not None and given != NO_ARCHIVE and not is_local(request.backend):
-        require_url(given)
-    url = release_url(request.card.id, request.python) if given is None else given
-    return replace(request, archive=None if given == NO_ARCHIVE else url)
+    if given == NO_ARCHIVE:
+        return replace(request, archive=None)
+    if given is None:
+        return replace(request, archive=release_url(request.card.id, request.python))
+    if is_local(request.backend):
+        return replace(request, archive=locate_archive(given))
+    require_url(given)
+    return replace(request, archive=given)
 
 
 def resolve_archive(given: str | None, request: "Request", connection: "openeo.Connection", output: Path) -> "Request":

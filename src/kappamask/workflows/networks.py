@@ -99,6 +99,8 @@ def _summarise_training(properties: Mapping[str, Any]) -> Facts:
     """Return the facts of `kappamask:training` without the history of its runs."""
     trained = properties.get("kappamask:training") or {}
     runs = trained.get("runs") or []
+    judged = trained.get("validation") or {}
+    validation = sorted({*filter(None, [judged.get("file")]), *judged.get("landsat", ())})
     facts = {
         "date": (properties.get("datetime") or "")[:10] if trained else None,
         "architecture": properties.get("mlm:architecture"),
@@ -108,7 +110,8 @@ def _summarise_training(properties: Mapping[str, Any]) -> Facts:
         "steps": sum(run["step"] for run in runs) if runs else None,
         "data_sets": sorted({name for run in runs for name in run.get("origin", {}).get("datasets", ())}) or None,
         "simulated_tiles": trained.get("simulated_tiles"),
-        "data": sorted(trained.get("data_sha256") or {}) or None,
+        "data": sorted({*trained.get("data_sha256", ())} - {*validation}) or None,
+        "validation": validation or None,
         "commit": trained.get("commit"),
         "odds": trained.get("odds"),
         "temperature": (trained.get("calibration") or {}).get("temperature"),

@@ -1,12 +1,13 @@
 """Write the page of a mask or a series, with style and STAC item."""
 
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from kappamask.models import SceneError
+from kappamask.models import KappaMaskError, SceneError
 from kappamask.reports import (
     count_shares,
     is_series,
@@ -21,6 +22,7 @@ from kappamask.reports import (
     write_table,
 )
 from kappamask.reports.provenance import find_sensing_time
+from kappamask.reports.series import Dated
 from kappamask.scenes import open_scene, read_mask
 from kappamask.scenes.readers.open import read_scl
 from kappamask.workflows.progress import dask_progress_bar, print_line, progress_bar
@@ -78,19 +80,31 @@ def report_series(
 ) -> tuple[dict[str, Any], str | None]:
     """Write the page of a series of masks, and its table if asked for.
 
-    scenes: folder or cube of the scenes. Returns what is written and found, and a sentence on the masks that could not
-    be read; each of them is named on stderr.
+    scenes: folder or cube of the scenes. Returns what is written and found, and a sentence on the masks and scenes that
+    could not be read; each of them is named on stderr.
     """
     failed: dict[str, str] = {}
     with progress_bar("count the classes") as show:
-        dates = read_series(masks, report=show, failed=lambda name, error: failed.update({name: str(error)}))
-    for name, why in failed.items():
-        print_line(f"kappamask: {name}: {why}")
-    found = match_scenes(dates, scenes, bands=bands) if scenes else None
+        dates = read_series(masks, report=show, failed=partial(_note_failure, failed))
+    found, lost = _match_scenes(dates, scenes, bands) if scenes else (None, None)
     written = [write_table(table, dates)] if table else []
     written.append(write_series(output, dates, scenes=found))
     result = {"files": [str(path) for path in written], "dates": make_rows(dates)}
     if not failed:
-        return result, None
+        return result, lost
     reason = f"{len(failed)} of {len(failed) + len(dates)} masks could not be read: {', '.join(failed)}."
-    return result | {"failed": failed}, reason
+    return result | {"failed": failed}, " ".join(filter(None, [reason, lost]))
+
+
+def _match_scenes(
+    dates: list[Dated], scenes: Path, bands: list[str] | None
+) -> tuple[list[xr.DataArray | None], str | None]:
+    """Return the scenes of the masks, and a sentence on what could not be read."""
+    failed: dict[str, str] = {}
+    found = match_scenes(dates, scenes, bands=bands, failed=partial(_note_failure, failed))
+    return found, f"Could not be read as scenes: {', '.join(failed)}." if failed else None
+
+
+def _note_failure(failed: dict[str, str], name: str, error: KappaMaskError) -> None:
+    failed[name] = str(error)
+    print_line(f"kappamask: {name}: {error}")

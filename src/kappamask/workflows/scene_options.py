@@ -123,6 +123,8 @@ def list_targets(scenes: Sequence[str], output: Path, options: "SceneOptions") -
     if single and output.suffix.lower() not in MASK_SUFFIXES:
         if Path(found[0]).is_dir():
             find_scenes(found[0])  # whose error says that the folder holds no scene
+        if "://" not in found[0] and not Path(found[0]).exists():
+            raise SceneError(f"No file or folder {found[0]}.")
         raise SceneError(f"{output} must end in {' or '.join(MASK_SUFFIXES)}")
     if len(found) > 1 and output.suffix.lower() in MASK_SUFFIXES:
         raise SceneError(f"{output} is a file; for {len(found)} scenes name a folder. The scenes: {_list_first(found)}")

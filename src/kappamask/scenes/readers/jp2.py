@@ -15,6 +15,7 @@ from kappamask.files.archives import Source
 from kappamask.models import SENTINEL2_BANDS, SceneError
 from kappamask.models.band_names import are_numbered, choose_bands, find_band, has_number, normalise_bands
 from kappamask.models.cleaning import PIXEL_M
+from kappamask.models.hints import option
 from kappamask.scenes.grid import make_cube, to_rasterio_crs
 from kappamask.scenes.metadata import collect_attributes, parse_sensing_time, parse_tile
 from kappamask.scenes.readers.image import Image
@@ -127,8 +128,7 @@ def _name_numbered_files(folder: Path, wanted: Sequence[str] | None) -> dict[str
     if numbered and len(wanted or ()) != len(numbered):
         raise SceneError(
             f"Folder {folder} has files with numbers only ({', '.join(file.name for file in numbered[:3])}, …), which "
-            f"are no Sentinel-2 band names: name all {len(numbered)} in order with bands=[…] (on the command line "
-            "--bands B02,B03,…)."
+            f"are no Sentinel-2 band names: name all {len(numbered)} in order with {option('bands', ['B02', '…'])}."
         )
     return (
         {label: [file] for label, file in zip(normalise_bands(wanted or ()), numbered, strict=True)} if numbered else {}

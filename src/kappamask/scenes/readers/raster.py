@@ -106,8 +106,10 @@ def _driver_of_file(path: Path) -> str:
 def number_type(dataset: DatasetReader, band: int) -> np.dtype[Any]:
     """Return the dtype of a band (numbered from 1).
 
-    Raises SceneError for complex numbers, of which numpy lacks some kinds.
+    Raises SceneError for complex numbers, of which numpy lacks some kinds, and for a band that is not there.
     """
+    if band > dataset.count:
+        raise SceneError(f"{Path(dataset.name).name} has {dataset.count} bands, and band {band} is asked for.")
     name = str(dataset.dtypes[band - 1])
     if name.startswith("complex"):
         raise SceneError(f"{Path(dataset.name).name} holds {name}; needed are whole numbers or reflectance (float).")

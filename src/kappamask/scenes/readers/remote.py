@@ -39,6 +39,8 @@ DRIVER: Final = {".jp2": "JP2OpenJPEG"}
 """Suffix -> the one GDAL driver that may open an address; others are GeoTIFFs, or nothing."""
 REFUSED: Final = re.compile(r"\b40[013]\b")
 """In GDAL's words for the answer of a store that does not take a signature."""
+DENIED: Final = " The store wants a login or a signature: sign the item as its catalogue says, or download the product."
+"""What to do after codes 401 and 403."""
 EXPIRED: Final = re.compile(
     rb"ExpiredToken|Request has expired|has expired|not valid in the specified time frame", re.I
 )
@@ -96,7 +98,8 @@ def open_raster(source: str | Path) -> Iterator[DatasetReader]:
         if REFUSED.search(str(error.__cause__ or error)) and (ended := _find_expiry(source)):
             raise SceneError(_expiry_message(source, ended)) from error
         reason = str(error.__cause__ or error).replace(source, redact(source)).split("?", 1)[0].rstrip(".")
-        raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}.") from error
+        reason += "." + (DENIED if re.search(r"\b40[13]\b", reason) else "")
+        raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}") from error
 
 
 def _make_gdal_name(source: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from kappamask.models import LEVELS, SceneError, parse_level
-from kappamask.models.band_names import choose_bands
+from kappamask.models.band_names import check_band_list, choose_bands
 from kappamask.models.cleaning import PIXEL_M
 from kappamask.models.errors import make_extra_error
 from kappamask.scenes.grid import make_cube
@@ -30,8 +30,9 @@ LEVEL_PROPERTIES: Final = ("processing:level", "product:type", "s2:product_type"
 """Properties that state the level: L2A, S2MSI2A."""
 PAGE_ITEMS: Final = 100
 """Items that are asked for on a page."""
-FULL_PAGES: Final = (10, PAGE_ITEMS)
-"""Items of a page that is full; the first is what an API gives that does not regard the number asked for (STAC API)."""
+FULL_PAGES: Final = (10, 20, 25, 30, 50, PAGE_ITEMS)
+"""Items of a page that is full: the first is what an API gives that does not regard the number asked for (STAC API),
+the last what is asked for, and the others are limits that APIs have of their own."""
 PLACES: Final = {"tile": "s2:mgrs_tile", "orbit": "sat:relative_orbit"}
 """Attribute -> the property of items that tells it, where the product's name is not there to do so."""
 
@@ -52,6 +53,7 @@ def open_stac(
     One item gives dims (bands, y, x), a list of several (t, bands, y, x).
     `item`: the path of its file, its https address, its JSON as a dict, or a `pystac.Item`. Its assets must be GeoTIFFs
     or JPEG 2000s next to its file or at https addresses; sign those of Planetary Computer first.
+    `bands`: which to read, in this order; names for all bands, in order, of an item that only numbers them.
     `resolution`: metres, whatever the unit of the item's CRS; the grid is that of its 10 m bands, or starts where that
     does. In a CRS of degrees pixels of about that size stay as they are, and numbers below 0.1 are degrees.
     `bbox`: west, south, east, north in degrees, west the larger one across the antimeridian; pixels that it touches are
@@ -64,9 +66,13 @@ def open_stac(
     numbers stay as stored, the coordinate `scene_facts` tells those of each date, and `cloud_mask` reads them.
     """
     _check_words(radiometry, resampling, resolution)
-    items = [read_item(one, resolution, loopback=loopback) for one in (item if isinstance(item, list) else [item])]
+    check_band_list(bands)
+    names = None if bands is None else [*bands]
+    items = [
+        read_item(one, resolution, names, loopback=loopback) for one in (item if isinstance(item, list) else [item])
+    ]
     held = [band for band in items[0].assets if all(band in one.assets for one in items)] if items else []
-    labels = choose_bands(items[0].id if len(items) == 1 else f"{len(items)} items", held, bands)
+    labels = choose_bands(items[0].id if len(items) == 1 else f"{len(items)} items", held, names)
     if not labels:
         raise SceneError("No band that all items have; needed are items of one collection.")
     grids, dtypes, fills = zip(*(find_anchor(one, loopback) for one in items), strict=True)
@@ -124,7 +130,8 @@ def search(
             collections=[collection], bbox=list(bbox), datetime=dates, max_items=most, limit=PAGE_ITEMS
         )
         pages = [*asked.pages_as_dicts()]
-        items = [Item.from_dict(one, root=client) for page in pages for one in page.get("features", [])]
+        unique = {(one.get("collection"), one.get("id")): one for page in pages for one in page.get("features", [])}
+        items = [Item.from_dict(one, root=client) for one in unique.values()]
     except (APIError, NotImplementedError, ValueError, KeyError, OSError) as error:
         raise SceneError(f"{address} cannot be searched: {type(error).__name__}: {str(error)[:200]}.") from error
     _tell_of_others(pages, sizes, len(items), most)

@@ -1,36 +1,24 @@
 """Read STAC items from files, URLs or memory, and find their band assets."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from kappamask.files.atomic import check_utf8
 from kappamask.files.untrusted import parse_json
 from kappamask.files.urls import redact
-from kappamask.models import SENTINEL2_BANDS, SceneError
-from kappamask.models.band_names import are_numbered, find_band
+from kappamask.models import SceneError
 from kappamask.models.errors import make_extra_error
-from kappamask.models.hints import by_door
-from kappamask.scenes.readers.remote import fetch_bytes, is_url, resolve
+from kappamask.scenes.readers.remote import fetch_bytes, is_url, open_raster, resolve
+from kappamask.scenes.readers.stac_assets import NUMBER, Assets, choose_assets
 
 __all__ = ["StacItem", "read_item"]
 
-IMAGES: Final = ("image/tiff", "image/vnd.stac.geotiff", "image/jp2")
-SUFFIXES: Final = (".tif", ".tiff", ".jp2")
-"""Media types, and where an asset has none the suffixes, of what can be read."""
-NUMBER: Final = "kappamask:band"
-"""Key under which an asset that holds several bands says here which of them is meant, from 1."""
-LISTS: Final = ("eo:bands", "bands", "raster:bands")
-"""What assets say of each of their bands, in order."""
-PICTURES: Final = ("visual", "overview", "thumbnail", "preview", "tci")
-"""Roles and keys of assets that look like bands and are pictures of them."""
 LONGEST: Final = 2**23
 """Bytes of an item that are read: usual ones are 20 to 60 KB."""
-_METRES = re.compile(r"(?<=_)(\d+)m$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,7 +29,7 @@ class StacItem:
     """Its JSON."""
     base: str | Path
     """Its address or file, which relative hrefs start from."""
-    assets: Mapping[str, tuple[Mapping[str, Any], ...]]
+    assets: Assets
     """Band label -> the assets that hold it, the most suitable first."""
 
     @property
@@ -76,16 +64,17 @@ class StacItem:
         return resolve(str(self.asset(label)["href"]), self.base, loopback=loopback)
 
 
-def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacItem:
+def read_item(item: Any, resolution: float, names: Sequence[str] | None = None, *, loopback: bool = False) -> StacItem:
     """Read an item from a file, an address, a dict, or a `pystac.Item`.
 
     `resolution`: metres; of assets that hold the same band, the coarsest that is no coarser is taken.
+    `names`: bands that the caller wants; of an item that names none, all of them in order.
     Raises SceneError if it cannot be fetched, is no item, or has no band.
     """
     raw, base = _load_item(item, loopback)
     kept = _validate_item(raw, base)
     try:
-        assets = _choose_assets(kept["assets"], resolution)
+        assets = choose_assets(kept["assets"], resolution, names, partial(_read_descriptions, base, loopback))
     except SceneError:
         raise
     except (AttributeError, TypeError, ValueError) as error:
@@ -96,6 +85,12 @@ def read_item(item: Any, resolution: float, *, loopback: bool = False) -> StacIt
             "download the product and open that."
         )
     return StacItem(kept, base, assets)
+
+
+def _read_descriptions(base: str | Path, loopback: bool, asset: Mapping[str, Any]) -> list[str | None]:
+    """Read what an asset's file calls its bands."""
+    with open_raster(resolve(str(asset["href"]), base, loopback=loopback)) as dataset:
+        return [*dataset.descriptions]
 
 
 def _load_item(item: Any, loopback: bool) -> tuple[Any, str | Path]:
@@ -140,86 +135,3 @@ def _validate_item(raw: Any, base: str | Path) -> dict[str, Any]:
     except Exception as error:  # incomplete items raise all kinds of errors
         raise SceneError(f"{name} is no STAC item: {type(error).__name__}: {error}.") from error
     return dict(raw)
-
-
-def _choose_assets(
-    assets: Mapping[str, Mapping[str, Any]], resolution: float
-) -> dict[str, tuple[Mapping[str, Any], ...]]:
-    """See `StacItem.assets`; labels in the order of the spectrum."""
-    found: dict[str, list[str]] = {}
-    images = {key: asset for key, asset in assets.items() if _is_image(asset)}
-    is_counted = are_numbered([key for key in images if find_band(key)])
-    for key, asset in images.items():
-        if label := _find_label(key, asset, is_counted=is_counted):
-            found.setdefault(label, []).append(key)
-    if is_counted and not found:
-        _refuse_numbers([*images])
-    ranked = {
-        label: sorted(keys, key=lambda key: _rank_asset(key, assets[key], resolution)) for label, keys in found.items()
-    }
-    single = {band: tuple(assets[key] for key in ranked[band]) for band in SENTINEL2_BANDS if band in ranked}
-    return single or _bands_of_stacks(assets)
-
-
-def _bands_of_stacks(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Mapping[str, Any], ...]]:
-    """Split assets of several bands into one asset per band, with its `NUMBER`."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for key, asset in assets.items():
-        words = {key.lower(), *(str(role).lower() for role in asset.get("roles") or [])}
-        described = asset.get("eo:bands") or asset.get("bands") or []
-        if not _is_image(asset) or words & {*PICTURES} or len(described) < 2:
-            continue
-        is_counted = are_numbered([str(one.get("name")) for one in described])
-        labels = [_band_of_description(one, is_counted=is_counted) for one in described]
-        if is_counted and not any(labels):
-            _refuse_numbers([str(one.get("name")) for one in described])
-        for place, label in enumerate(labels):
-            if label:
-                own = {name: [asset[name][place]] for name in LISTS if len(asset.get(name) or []) == len(described)}
-                found.setdefault(label, []).append({**asset, **own, NUMBER: place + 1})
-    return {band: tuple(found[band]) for band in SENTINEL2_BANDS if band in found}
-
-
-def _refuse_numbers(names: Sequence[str]) -> None:
-    """Raise SceneError for bands that are only counted."""
-    how = by_door(python="open_scene(FILE, bands=['B02', …])", command="--bands B02,…")
-    raise SceneError(
-        f"The item's bands are only numbered ({', '.join(names[:3])}, …), which names no band: write their common "
-        "names (blue, green, red, …) into the item, or take the file itself and name its bands with "
-        f"{how}."
-    )
-
-
-def _find_label(key: str, asset: Mapping[str, Any], *, is_counted: bool) -> str | None:
-    """Find an asset's band by its key, else by its one band's description.
-
-    is_counted: the keys of all assets only count them, and name no band.
-    """
-    if not is_counted and (named := find_band(key)):
-        return named
-    described = asset.get("eo:bands") or asset.get("bands") or []
-    if len(described) != 1:
-        return None
-    return _band_of_description(described[0], is_counted=is_counted)
-
-
-def _band_of_description(band: Mapping[str, Any], *, is_counted: bool) -> str | None:
-    common = str(band.get("common_name", band.get("eo:common_name")))
-    return (None if is_counted else find_band(str(band.get("name")))) or find_band(common)
-
-
-def _is_image(asset: Mapping[str, Any]) -> bool:
-    kind, path = str(asset.get("type") or ""), urlsplit(str(asset.get("href"))).path.lower()
-    return kind.lower().startswith(IMAGES) if kind else path.endswith(SUFFIXES)
-
-
-def _rank_asset(key: str, asset: Mapping[str, Any], resolution: float) -> tuple[bool, bool, float, bool]:
-    """Rank an asset: reachable, not too coarse, coarsest, and no JPEG 2000 come first."""
-    href, metres = str(asset.get("href")), _asset_metres(key, asset)
-    reachable = not is_url(href) or href.startswith(("https:", "http:"))
-    return not reachable, metres > resolution, metres if metres > resolution else -metres, href.lower().endswith("jp2")
-
-
-def _asset_metres(key: str, asset: Mapping[str, Any]) -> float:
-    metres = _METRES.search(key)
-    return float(metres[1] if metres else asset.get("gsd") or asset.get("raster:spatial_resolution") or 0)

@@ -29,6 +29,7 @@ from kappamask.scenes.readers.raster import (
     open_local_raster,
 )
 from kappamask.scenes.writers.geotiff import check_geotiff, joined_threads, make_scores_path, write_geotiff
+from kappamask.udf.cube import compute_chunk_sizes
 from kappamask.udf.stream import MaskPiece, ProgressCallback, Stream
 
 __all__ = [
@@ -104,7 +105,8 @@ def write_mask(mask: xr.DataArray, path: str | Path, *, scores: xr.DataArray | N
 
 def _rename_dims(array: xr.DataArray) -> xr.DataArray:
     """Rename the dims of `array` to t, y, x where other libraries name them otherwise."""
-    return array.rename({old: new for old, new in AXES.items() if old in array.dims and new not in array.dims})
+    names = {old: new for old, new in AXES.items() if old in array.dims and new not in array.dims}
+    return compute_chunk_sizes(array.rename(names))
 
 
 def check_mask(mask: xr.DataArray, path: Path) -> None:
@@ -147,11 +149,12 @@ def _read_geotiff(path: Path, band: int | None) -> tuple[xr.DataArray, float | N
         layers = [number for number in range(1, dataset.count + 1) if number != alpha]
         dtype, attrs = number_type(dataset, layers[0]), dataset.tags() | dataset.tags(layers[0])
         is_storable = fits(float(NODATA_CODE), dtype) or not has_mask(dataset, path, layers[0])
+        described = next((n for n in layers if str(dataset.descriptions[n - 1]).lower() == "mask"), layers[0])
     is_there, needed = (len(layers) == 1, "one") if band is None else (band in layers, f"band {band}")
     if not is_there or dtype.kind not in "ui" or not is_storable:
         raise SceneError(
             f"{path.name} is no mask: it has {len(layers)} bands of {dtype}; needed is {needed} of whole numbers, as "
-            f"gdal_translate -b 1 -ot Byte {path.name} mask.tif makes it of the first."
+            f"gdal_translate -b {described} -ot Byte {path.name} mask.tif makes it of band {described}."
         )
     pixels, coords = make_lazy_bands(path, [band or layers[0]], NODATA_CODE)[0], to_coordinates(grid)
     mask = xr.DataArray(pixels, dims=("y", "x"), coords=coords, attrs=attrs, name="mask")

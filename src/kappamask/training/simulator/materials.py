@@ -89,7 +89,11 @@ def check_data(folder: Path) -> None:
     """Raise SceneError if a file that the simulator needs is not in `folder`."""
     lacking = [name for name in (*BACKGROUNDS, PIXELS) if not (folder / name).is_file()]
     if lacking:
-        raise SceneError(f"{folder} lacks {', '.join(lacking)}: real scenes and pixels, see docs/training-rounds.md.")
+        raise SceneError(
+            f"{folder} lacks {', '.join(lacking)}: real scenes and pixels. In a checkout, "
+            f"python benchmarks/real_scenes.py sources {folder} names the source of each scene, and "
+            "docs/training-rounds.md that of the pixels."
+        )
 
 
 def load_ground(folder: Path, more: Path | None = None) -> Ground:
