@@ -296,8 +296,15 @@ def test_doctor_counts_what_an_extra_is_made_of(kappamask, monkeypatch) -> None:
     """`demo` itself names a scene only; its back-end comes from `backend`."""
     monkeypatch.setattr("kappamask.cli.doctor._find_version", lambda name: None if name == "openeo-driver" else "1")
     extras = json.loads(kappamask("doctor", "--json").out)["extras"]
-    assert {name for name, found in extras.items() if not found["present"]} == {"backend", "demo"}
-    assert extras["demo"]["missing"] == ["openeo-driver"]
+    assert {name for name, found in extras.items() if "openeo-driver" in found["missing"]} == {"backend", "demo"}
+    assert [one for one in extras["demo"]["missing"] if "is installed" not in one] == ["openeo-driver"]
+
+
+@pytest.mark.parametrize(("version", "missing"), [("2.18.7", ["zarr>=3.1 (2.18.7 is installed)"]), ("3.1.0", [])])
+def test_doctor_tells_versions_that_are_too_old(kappamask, monkeypatch, version: str, missing: list[str]) -> None:
+    monkeypatch.setattr("kappamask.cli.doctor.requires", lambda _: ['zarr>=3.1; extra == "zarr"'])
+    monkeypatch.setattr("kappamask.cli.doctor._find_version", lambda _: version)
+    assert json.loads(kappamask("doctor", "--json").out)["extras"]["zarr"]["missing"] == missing
 
 
 def test_doctor_fails_where_the_network_does_not_run(kappamask) -> None:

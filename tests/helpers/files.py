@@ -49,7 +49,7 @@ def jp2(path: Path, values: np.ndarray, size: float, west: float = WEST, crs: st
 def per_band(bands: tuple[str, ...] = BANDS, dtype: str = "uint16", **attrs: Any) -> xr.Dataset:
     """The same pixels as a dataset with a variable for each band, each with `attrs`."""
     layers = cube().astype(dtype).to_dataset("bands")[list(bands)]
-    return layers.map(lambda layer: layer.assign_attrs(attrs), keep_attrs=False)
+    return layers.assign({band: layer.assign_attrs(attrs) for band, layer in layers.items()})
 
 
 def cube(values: np.ndarray | None = None, names: tuple[str, ...] = BANDS, **attrs: Any) -> xr.DataArray:

@@ -1,4 +1,4 @@
-"""Small Zarr folders of both formats: cubes, and products laid out as those of the EOPF sample service."""
+"""Small Zarr folders of both formats: cubes, and products laid out as EOPF's."""
 
 import json
 from pathlib import Path

@@ -36,7 +36,7 @@ def add_array(group: zarr.Group, name: str, values: np.ndarray, dims: list[str],
 
 
 def write_plain(path: Path, form: FormatOfZarr, dtype: Any = str, unit: str = "s", **options: Any) -> Path:
-    """Write two dates of four bands, labelled as text of `dtype`, with times of NumPy's own type."""
+    """Write two dates of four bands with labels of `dtype` and NumPy's times."""
     values, group = cube(), zarr.open_group(str(path), mode="w", zarr_format=form)
     pixels = np.stack([digits(), digits() // np.uint16(2)])
     add_array(group, "dn", pixels, ["t", "bands", "y", "x"], "uint16", **options)

@@ -29,7 +29,7 @@ SIDE = 256
 def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
     """Check this installation: versions, extras, the network's file, and a small mask with its time."""
     trial = _try_network(model)
-    extras = {name: [p for p in packages if not _find_version(p)] for name, packages in _read_extras().items()}
+    extras = {name: [*_list_missing(wanted)] for name, wanted in _read_extras().items()}
     result = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -44,19 +44,29 @@ def doctor(model: Model = "compact", as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _read_extras() -> dict[str, list[str]]:
+def _read_extras() -> dict[str, list[Requirement]]:
     """Read what each extra, and the extras that it is made of, need."""
     wanted = [Requirement(text) for text in requires(DISTRIBUTION) or ()]
     return {name: list(dict.fromkeys(_list_packages(name, wanted))) for name in EXTRAS}
 
 
-def _list_packages(extra: str, wanted: list[Requirement]) -> Iterator[str]:
+def _list_missing(wanted: list[Requirement]) -> Iterator[str]:
+    """List packages that are not installed, or not in the needed version."""
+    for one in wanted:
+        found = _find_version(one.name)
+        if found is None:
+            yield one.name
+        elif not one.specifier.contains(found, prereleases=True):
+            yield f"{one.name}{one.specifier} ({found} is installed)"
+
+
+def _list_packages(extra: str, wanted: list[Requirement]) -> Iterator[Requirement]:
     for one in wanted:
         if one.marker and one.marker.evaluate({"extra": extra}):
             if one.name == DISTRIBUTION:
                 yield from chain.from_iterable(_list_packages(inner, wanted) for inner in sorted(one.extras))
             else:
-                yield one.name
+                yield one
 
 
 def _list_devices() -> list[str]:

@@ -146,7 +146,8 @@ def _average_to_grid(cube: xr.DataArray, grid: GeoBox, name: str) -> xr.DataArra
     ):
         raise SceneError(f"The map of {name} does not cover its product: {other} and {own}.")
     known = cube.where(cube != cube.attrs["_FillValue"])
-    means: xr.DataArray = known.coarsen(y=times, x=times).mean(skipna=False)  # type: ignore[attr-defined]
+    # Not mean(skipna=False), which fails in xarray 2026.9.
+    means: xr.DataArray = known.coarsen(y=times, x=times).reduce(np.mean)
     located = means.fillna(cube.attrs["_FillValue"]).assign_attrs(cube.attrs)
     placed: xr.DataArray = located.rio.write_crs(cube.rio.crs)
     return placed

@@ -84,7 +84,8 @@ def halve_cube(name: str, cube: xr.DataArray, metres: float, pixel_m: float | No
         said = "" if is_sure else f", or say their side with {option('pixel_m', 10)}"
         raise SceneError(f"{name}: pixels are {size_text}; for {metres:g} m resample them first (gdalwarp -tr){said}.")
     known, fill = _hide_nodata(cube)
-    means: xr.DataArray = known.coarsen(y=2, x=2, boundary="trim").mean(skipna=False)  # type: ignore[attr-defined]
+    # Not mean(skipna=False), which fails in xarray 2026.9.
+    means: xr.DataArray = known.coarsen(y=2, x=2, boundary="trim").reduce(np.mean)
     whole = means.round() if cube.dtype.kind in "ui" else means
     stored = whole.fillna(fill).astype(cube.dtype)
     made = stored.assign_attrs(cube.attrs).rename(cube.name)

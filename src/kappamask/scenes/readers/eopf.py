@@ -229,7 +229,10 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
 
 
 def _are_decoded(bands: Mapping[str, xr.DataArray]) -> bool:
-    """Tell whether bands are reflectances, of which 0 is one like others, not a DN that no pixel has."""
+    """Tell whether bands are reflectances.
+
+    Of these 0 is one like others; it is a DN that no pixel has.
+    """
     return bool(bands) and all(band.dtype.kind == "f" for band in bands.values())
 
 

@@ -40,7 +40,7 @@ def open_group(path: Path, group: str = "") -> xr.Dataset:
 
 
 def _open_store(path: Path, group: str) -> ZarrStore:
-    """Return a group of the folder as a store, not what its name may mean to fsspec."""
+    """Open a group of the folder, whatever its name may mean to fsspec."""
     try:
         from zarr.storage import LocalStore
     except ImportError as error:  # zarr 2 has none
@@ -54,8 +54,9 @@ def _open_store(path: Path, group: str) -> ZarrStore:
 
 
 def _declare_nodata(path: Path, folder: Path, dataset: xr.Dataset) -> xr.Dataset:
-    """Give the arrays of the group `folder` their declared `_FillValue`; `dataset` has each `fill_value` as such.
+    """Give the arrays of the group `folder` their declared `_FillValue`.
 
+    In `dataset` it is the `fill_value`.
     Raises SceneError where an array of format 2 has both, and they differ; xarray would take the `fill_value`.
     """
     is_new = (folder / NEW).exists()
@@ -85,7 +86,10 @@ def _decode_fill(declared: Any) -> Any:
 
 
 def _is_same(first: Any, second: Any, dtype: np.dtype[Any]) -> bool:
-    """Tell whether two nodata values are one number of `dtype`; text and times are not compared."""
+    """Tell whether two nodata values are one number of `dtype`.
+
+    Text and times are not compared.
+    """
     if dtype.kind not in "iuf":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Check the metadata of untrusted Zarr folders, of formats 2 and 3, before any library reads them."""
+"""Check untrusted Zarr folders, of formats 2 and 3, before any library reads them."""
 
 import json
 import re
@@ -57,9 +57,9 @@ def check_store(path: Path) -> Path:
 
 
 def read_attributes(path: Path, node: Path | None = None, *, is_new: bool | None = None) -> dict[str, Any]:
-    """Read the attributes of a group or an array of a `check_store` Zarr folder, by default of the root.
+    """Read the attributes of a `check_store` Zarr folder.
 
-    is_new: read those of format 3, else of format 2; by default of the newest that is there.
+    node: the folder of a group or an array in it; by default the root. is_new: read those of format 3, else of format 2; by default of the newest that is there.
     """
     node = node or path
     is_new = (node / NEW).exists() if is_new is None else is_new
@@ -91,7 +91,7 @@ def _check_array(path: Path, file: Path) -> None:
 
 
 def _check_formats(path: Path, node: Path) -> None:
-    """Raise SceneError if a group or an array of both formats has other attributes in the one than in the other."""
+    """Raise SceneError if `node` is of both formats, with different attributes."""
     if not (node / NEW).exists():
         return
     old, new = (read_attributes(path, node, is_new=is_new) for is_new in (False, True))
@@ -103,7 +103,7 @@ def _check_formats(path: Path, node: Path) -> None:
 
 
 def _find_chunk_size(meta: Mapping[str, Any], *, is_new: bool) -> int:
-    """Return the bytes of a chunk or a shard, decoded, by the keys that the format reads."""
+    """Return the bytes of a decoded chunk or shard, by the format's own keys."""
     if not is_new:
         return prod(map(_check_size, meta["chunks"])) * _find_itemsize(meta["dtype"])
     if meta.get("node_type") == "group":
