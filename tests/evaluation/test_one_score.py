@@ -160,7 +160,9 @@ def test_a_mask_without_a_place_is_scored_by_rows_and_it_is_said(tmp_path: Path,
     words = ("evaluate", "--truth", tmp_path / "truth.tif", "--mask")
     note = "rows taken to run from north to south, for there is no georeference in: m.tif"
     assert note in kappamask(*words, tmp_path / "m.tif").out
-    assert note in json.loads(kappamask(*words, tmp_path / "m.tif", "--json").out)["notes"]
+    for more in ((), ("-o", tmp_path / "page")):
+        found = json.loads(kappamask(*words, tmp_path / "m.tif", "--json", *more).out)
+        assert (found["without_scheme"], found["without_georeference"]) == (["truth", "mask"], ["mask"])
     assert "georeference" not in kappamask(*words, tmp_path / "truth.tif").out
 
 

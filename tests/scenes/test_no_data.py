@@ -78,7 +78,9 @@ def test_an_alpha_band_is_a_mask_and_no_layer_to_name(tmp_path, brightness):
         check(cube, brightness)
 
 
-@pytest.mark.parametrize(("name", "marked"), [("alpha", True), (None, True), ("Alpha", False), ("dataMask", False)])
+@pytest.mark.parametrize(
+    ("name", "marked"), [("alpha", True), (None, True), ("Alpha", False), ("dataMask", False), ("valid", False)]
+)
 @pytest.mark.parametrize("count", [2, 3, 5, 6])
 def test_an_alpha_band_counts_among_any_number_of_bands(tmp_path, count, name, marked):
     """GDAL itself takes it for a mask among two or four bands only."""

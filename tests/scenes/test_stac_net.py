@@ -200,6 +200,11 @@ def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
     return len(items), [str(one.message) for one in caught if "match:" in str(one.message)]
 
 
+def test_reversed_dates_are_refused_before_anything_is_asked() -> None:
+    with pytest.raises(SceneError, match=r"earlier first: dates=\('2024-06-01', '2024-06-30'\)"):
+        search("https://example.invalid", "c", bbox=(1, 2, 3, 4), dates=("2024-06-30", "2024-06-01"))
+
+
 @pytest.mark.parametrize("page", [10, 25, 30, 100])
 def test_a_search_without_count_and_links_says_what_it_cannot_know(tmp_path: Path, page: int) -> None:
     """A server may regard no limit, and state neither a count nor a link."""

@@ -1,6 +1,7 @@
 """`kappamask evaluate` and `compare`: how good a mask, a network, or many of them are."""
 
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,13 +64,15 @@ def evaluate(
     else:  # of whole products, too: edges, squares and intervals would take minutes
         written = []
         found = score_pair(str(truth), str(mask), merge_thin=merge_thin)
-    files, notes = {"files": written} if written else {}, _list_notes(found, asked=merge_thin is not None)
+    files = {"files": written} if written else {}
+    notes = _list_notes(found, {"truth": truth, "mask": mask}, asked=merge_thin is not None)
     print_result(
         {
             **found.scores,
             "merge_thin": found.merges_thin,
             "not_scored": [*found.lacking],
-            "notes": notes,
+            "without_scheme": [*found.unnamed],
+            "without_georeference": [*found.unplaced],
             **files,
         },
         [*_format_scores(found), *notes, *written],
@@ -96,17 +99,18 @@ def _format_scores(found: "PairScores") -> list[str]:
     return [head, *rows]
 
 
-def _list_notes(found: "PairScores", *, asked: bool) -> list[str]:
+def _list_notes(found: "PairScores", paths: Mapping[str, Path | None], *, asked: bool) -> list[str]:
     """Say what the scores take for granted."""
+    unnamed, unplaced = (
+        ", ".join(path.name for role in roles if (path := paths[role])) for roles in (found.unnamed, found.unplaced)
+    )
     why = "" if asked else ", for the truth does not tell them apart (--no-merge-thin counts them apart)"
     notes = {
         f"semi-transparent cloud counted as cloud{why}": found.merges_thin,
         "shadow counted as clear, for the truth's scheme has none": found.merges_shadow,
         f"not scored, for the mask has no such class: {', '.join(found.lacking)}": bool(found.lacking),
-        f"codes taken for KappaMask's, for no scheme is named in: {', '.join(found.unnamed)}": bool(found.unnamed),
-        f"rows taken to run from north to south, for there is no georeference in: {', '.join(found.unplaced)}": bool(
-            found.unplaced
-        ),
+        f"codes taken for KappaMask's, for no scheme is named in: {unnamed}": bool(unnamed),
+        f"rows taken to run from north to south, for there is no georeference in: {unplaced}": bool(unplaced),
     }
     return [note for note, holds in notes.items() if holds]
 

@@ -66,7 +66,7 @@ def score_pair(truth: str | Path, mask: str | Path, *, merge_thin: bool | None =
 
 def add_assumptions(found: PairScores, truth: str | Path, mask: str | Path) -> PairScores:
     """Add what the files leave unsaid: their scheme, and where one of them lies."""
-    masks = [(Path(path).name, read_mask(path)) for path in (truth, mask)]
+    masks = [("truth", read_mask(truth)), ("mask", read_mask(mask))]
     unplaced = tuple(name for name, one in masks if not one.rio.crs)
     return replace(
         found,

@@ -45,9 +45,9 @@ class PairScores:
     lacking: tuple[str, ...]
     """Classes that the mask's scheme does not have; they are not scored."""
     unnamed: tuple[str, ...] = ()
-    """Files that name no scheme, whose codes are taken for KappaMask's."""
+    """Which of truth and mask name no scheme: their codes are taken for KappaMask's."""
     unplaced: tuple[str, ...] = ()
-    """The file without georeference, where the other has it: its rows are taken to run from north to south."""
+    """Which of truth and mask alone has no georeference: its rows are taken to run from north to south."""
 
 
 def count_confusion(truth: ArrayLike, mask: ArrayLike, *, merge_thin: bool = False) -> NDArray[np.int64]:

@@ -61,8 +61,8 @@ ENVIRONMENT = {
 takes 5 % of the memory (GDAL's configuration options)."""
 CHUNK = 1024
 """Side of a dask chunk, pixels: the block size of Sentinel-2 JP2s, and 2 MiB a band."""
-ALPHA_NAMES = ("alpha", "datamask")
-"""Descriptions of bands that are 0 where there are no data; the second is Sentinel Hub's."""
+ALPHA_NAMES = ("alpha", "datamask", "data_mask", "valid", "valid_mask", "validity")
+"""Descriptions of bands that are 0 where there are no data; dataMask is Sentinel Hub's."""
 NODATA_DN = 0
 """Digital number of Sentinel-2 that means no data."""
 

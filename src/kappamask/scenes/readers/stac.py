@@ -114,8 +114,10 @@ def search(
 
     All are returned, or at most `most`.
     `bbox`: as of `open_stac`. `dates`: first and last, ISO 8601. `loopback`: see `open_stac`.
-    Warns, with how many match, where items are left out. Raises SceneError if the API cannot be asked.
+    Warns, with how many match, where items are left out. Raises SceneError if the API cannot be asked, or the dates
+    are reversed.
     """
+    _check_dates(dates)
     try:
         from pystac import Item
         from pystac_client import Client
@@ -136,6 +138,13 @@ def search(
         raise SceneError(f"{address} cannot be searched: {type(error).__name__}: {str(error)[:200]}.") from error
     _tell_of_others(pages, sizes, len(items), most)
     return items
+
+
+def _check_dates(dates: tuple[str, str]) -> None:
+    """Raise SceneError for a last day before the first, of which an API may return nothing."""
+    first, last = (str(day)[:10] for day in dates)
+    if first > last and first[:1].isdigit() and last[:1].isdigit():
+        raise SceneError(f"dates={(first, last)}: needed are two days, the earlier first: dates={(last, first)}.")
 
 
 def _note_size(sizes: list[int], answer: Any) -> None:
