@@ -59,7 +59,8 @@ def check_store(path: Path) -> Path:
 def read_attributes(path: Path, node: Path | None = None, *, is_new: bool | None = None) -> dict[str, Any]:
     """Read the attributes of a `check_store` Zarr folder.
 
-    node: the folder of a group or an array in it; by default the root. is_new: read those of format 3, else of format 2; by default of the newest that is there.
+    node: the folder of a group or an array in it; by default the root.
+    is_new: read those of format 3, else of format 2; by default of the newest that is there.
     """
     node = node or path
     is_new = (node / NEW).exists() if is_new is None else is_new
