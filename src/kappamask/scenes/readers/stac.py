@@ -141,7 +141,7 @@ def search(
 
 
 def _check_dates(dates: tuple[str, str]) -> None:
-    """Raise SceneError for a last day before the first, of which an API may return nothing."""
+    """Raise SceneError for a last day before the first, for which APIs return nothing."""
     first, last = (str(day)[:10] for day in dates)
     if first > last and first[:1].isdigit() and last[:1].isdigit():
         raise SceneError(f"dates={(first, last)}: needed are two days, the earlier first: dates={(last, first)}.")
