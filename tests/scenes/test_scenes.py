@@ -239,7 +239,7 @@ def test_every_nodata_value_of_a_netcdf_reaches_the_cube(
         variable.values[:3], variable.values[3:5] = -9999, fill
     dataset = dataset.to_dataarray("bands").to_dataset(name="dn") if stacked else dataset
     no_default = {} if "_FillValue" in declared else {key: {"_FillValue": None} for key in dataset}
-    dataset.map(lambda layer: layer.assign_attrs(declared)).to_netcdf(
+    dataset.assign({key: layer.assign_attrs(declared) for key, layer in dataset.items()}).to_netcdf(
         tmp_path / "s.nc", encoding=no_default, engine="h5netcdf"
     )
     scene = open_scene(tmp_path / "s.nc")
