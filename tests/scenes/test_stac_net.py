@@ -192,6 +192,13 @@ def test_a_refusal_of_a_signature_that_holds_stays_a_refusal(tmp_path: Path, que
             open_stac(item, loopback=True)
 
 
+def test_a_page_in_place_of_the_file_is_named_as_that(tmp_path: Path) -> None:
+    with store(tmp_path) as server:
+        item, server.code, server.refusal = item_of(server, "page=1"), 200, b"<html>Log in</html>" * 40
+        with pytest.raises(SceneError, match=r"B0.\.tif cannot be read.* a page, as for logging in, sign the item"):
+            open_stac(item, loopback=True)
+
+
 def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -37,10 +37,14 @@ _FAILURES: Final[Counter[str]] = Counter()
 WAIT_S: Final = 60.0
 DRIVER: Final = {".jp2": "JP2OpenJPEG"}
 """Suffix -> the one GDAL driver that may open an address; others are GeoTIFFs, or nothing."""
+OTHER_FILE: Final = "not recognized as being in a supported file format"
+"""In GDAL's words for an answer that is no file of the driver."""
 REFUSED: Final = re.compile(r"\b40[013]\b")
 """In GDAL's words for the answer of a store that does not take a signature."""
 DENIED: Final = " The store wants a login or a signature: sign the item as its catalogue says, or download the product."
 """What to do after codes 401 and 403."""
+PAGE: Final = " If it is a page, as for logging in, sign the item as its catalogue says, or download the product."
+"""What to do where a store answers with something else than the file."""
 EXPIRED: Final = re.compile(
     rb"ExpiredToken|Request has expired|has expired|not valid in the specified time frame", re.I
 )
@@ -98,7 +102,7 @@ def open_raster(source: str | Path) -> Iterator[DatasetReader]:
         if REFUSED.search(str(error.__cause__ or error)) and (ended := _find_expiry(source)):
             raise SceneError(_expiry_message(source, ended)) from error
         reason = str(error.__cause__ or error).replace(source, redact(source)).split("?", 1)[0].rstrip(".")
-        reason += "." + (DENIED if re.search(r"\b40[13]\b", reason) else "")
+        reason += "." + (DENIED if re.search(r"\b40[13]\b", reason) else PAGE if OTHER_FILE in reason else "")
         raise SceneError(f"{redact(source)} cannot be read as a whole GeoTIFF or JPEG 2000: {reason}") from error
 
 
