@@ -117,7 +117,7 @@ def _read_pair(truth: str | Path, mask: str | Path) -> tuple[_MaskFile, _MaskFil
 
 def _refuse_yes_and_no(name: str, true: xr.DataArray, found: xr.DataArray) -> None:
     """Raise SceneError for a mask that only says where cloud is."""
-    if {*np.unique(found).tolist()} - {NODATA_CODE} == BINARY and bool((true > CLEAR).any()):
+    if {*np.unique(found.values).tolist()} - {NODATA_CODE} == BINARY and bool((true > CLEAR).any()):
         raise SceneError(
             f"{name} names no scheme and holds only 0 and 1, which in KappaMask's are undefined and clear, but the "
             f"truth has other classes. Say what they are: gdal_edit.py -mo scheme=S2cloudless {name} if 1 is cloud and "
