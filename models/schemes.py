@@ -168,8 +168,7 @@ SCHEMES: dict[str, Scheme] = {
         ),
     )
 }  # fmt: skip
-"""Name -> scheme. A new one is an entry here, with its codes both ways in `tests/udf/test_schemes.py` (`TO`,
-`FROM`) and its name in `docs/how-to/class-schemes.md`; all else is made from this table.
+"""Name -> scheme; CONTRIBUTING.md says what a new one needs.
 
 Codes of SCL, Fmask, S2cloudless, FMSC and DL_L8S2_UV are read as KappaZeta's cm-vsm (`main.cpp`,
 `esa_s2.cpp`) and the table of Domnich et al. 2021 have it, except that no data and defective pixels are missing."""

@@ -1,7 +1,6 @@
 """Read Sentinel-2 products in EOPF Zarr, with all bands on one grid.
 
-Read without `xarray-eopf`, which decodes every band to float64, resamples by rules of its own, guesses the product from
-its name, and brings S3 and HTTP clients with it.
+Read without `xarray-eopf`, which decodes bands to float64, resamples by own rules, and brings S3 and HTTP clients.
 """
 
 from collections.abc import Iterable, Mapping
@@ -223,16 +222,12 @@ def read_classification(path: Path, like: xr.DataArray) -> xr.DataArray | None:
     try:
         near = classes.sel(y=like["y"], x=like["x"], method="nearest", tolerance=image.grid.transform.a / 2)
     except KeyError as error:
-        problem = "its classification does not cover the cube; use those of one product"
-        raise SceneError(f"{path.name}: {problem}.") from error
+        raise SceneError(f"{path.name}: its SCL does not cover the cube; use those of one product.") from error
     return near.assign_coords(y=like["y"], x=like["x"])
 
 
 def _are_decoded(bands: Mapping[str, xr.DataArray]) -> bool:
-    """Tell whether bands are reflectances.
-
-    Of these 0 is one like others; it is a DN that no pixel has.
-    """
+    """Tell whether bands are reflectances, of which 0 is one."""
     return bool(bands) and all(band.dtype.kind == "f" for band in bands.values())
 
 

@@ -104,13 +104,7 @@ READERS = (
     ),
     JP2_FOLDER,
 )
-"""Every format that is read; the first that accepts a path opens it.
-
-A new one is a module next to this one that opens a path as `open_scene` describes it, with its test in `tests/scenes/`
-(for an example see `netcdf.py`: `to_cube` labels the bands, `lazy_variables.to_dask` reads blocks when they are needed,
-`grid.sort_north_up` turns rows); a row here; its suffix in `workflows.scene_options.SCENE_SUFFIXES`; and its name where
-users read which formats there are: `open_scene` below, `cli/mask_arguments.py`, README and the table in
-`docs/how-to/mask-a-product.md`."""
+"""Every format that is read; the first that accepts a path opens it. CONTRIBUTING.md says what a new one needs."""
 
 
 def open_scene(
