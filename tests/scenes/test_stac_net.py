@@ -199,6 +199,13 @@ def test_a_page_in_place_of_the_file_is_named_as_that(tmp_path: Path) -> None:
             open_stac(item, loopback=True)
 
 
+@pytest.mark.parametrize("dates", ["2024-06", ("2024-06-01", ".."), (None, "2024-06-01")])
+def test_other_ways_to_write_dates_are_passed_on(tmp_path: Path, dates: Any) -> None:
+    with store(tmp_path) as server:
+        server.count = server.kept = 3
+        assert len(search(server.address, "sentinel-2-l2a", bbox=(1, 2, 3, 4), dates=dates, loopback=True)) == 3
+
+
 def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -207,9 +214,10 @@ def search_with(server: Any, **options: Any) -> tuple[int, list[str]]:
     return len(items), [str(one.message) for one in caught if "match:" in str(one.message)]
 
 
-def test_reversed_dates_are_refused_before_anything_is_asked() -> None:
+@pytest.mark.parametrize("dates", [("2024-06-30", "2024-06-01"), "2024-06-30/2024-06-01"])
+def test_reversed_dates_are_refused_before_anything_is_asked(dates: Any) -> None:
     with pytest.raises(SceneError, match=r"earlier first: dates=\('2024-06-01', '2024-06-30'\)"):
-        search("https://example.invalid", "c", bbox=(1, 2, 3, 4), dates=("2024-06-30", "2024-06-01"))
+        search("https://example.invalid", "c", bbox=(1, 2, 3, 4), dates=dates)
 
 
 @pytest.mark.parametrize("page", [10, 25, 30, 100])

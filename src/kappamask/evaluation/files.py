@@ -32,6 +32,9 @@ __all__ = [
     "score_pair",
 ]
 
+BINARY = {0, 1}
+"""Codes of a mask that only says where cloud is, or where none is."""
+
 
 def evaluate_files(truth: str | Path, mask: str | Path, *, merge_thin: bool | None = None) -> Scores:
     """Score the mask file against the truth file, GeoTIFF or netCDF on one grid.
@@ -92,9 +95,6 @@ def read_pair(truth: str | Path, mask: str | Path) -> tuple[xr.DataArray, xr.Dat
     """
     true, found = _read_pair(truth, mask)
     return true.codes, found.codes
-
-
-BINARY = {0, 1}
 
 
 @dataclass(frozen=True)

@@ -140,9 +140,10 @@ def search(
     return items
 
 
-def _check_dates(dates: tuple[str, str]) -> None:
+def _check_dates(dates: tuple[str, str] | str) -> None:
     """Raise SceneError for a last day before the first, for which APIs return nothing."""
-    first, last = (str(day)[:10] for day in dates)
+    ends = dates.split("/") if isinstance(dates, str) else dates  # pystac-client takes text, too
+    first, last = (str(day)[:10] for day in (ends[0], ends[-1]))
     if first > last and first[:1].isdigit() and last[:1].isdigit():
         raise SceneError(f"dates={(first, last)}: needed are two days, the earlier first: dates={(last, first)}.")
 
