@@ -111,10 +111,10 @@ def test_hand_labels_leave_a_doubt_where_nobody_looked() -> None:
     scene, codes = paint_scene()
     drawn = np.where(codes == 2, 1, codes).astype(np.uint8)
     drawn[70:90, 70:90] = 3
-    found = labelling.label_by_hand(scene, drawn, tells_shadow=False).without_b10
+    found = labelling.label_by_hand(scene, drawn, shadow="absent").without_b10
     assert (found[42:58, 12:28] == class_sets.CLEAR_OR_SHADOW).all() and (found[:5] == class_sets.CLEAR).all()
     assert (found[74:86, 74:86] == class_sets.SEMI_TRANSPARENT).all() and (found[9:11, 12:28] == 0).all()
-    assert (labelling.label_by_hand(scene, drawn, tells_shadow=True).without_b10[42:58, 12:28] == 1).all()
+    assert (labelling.label_by_hand(scene, drawn, shadow="drawn").without_b10[42:58, 12:28] == 1).all()
 
 
 def test_places_are_in_one_part_and_grounds_are_trained_on() -> None:

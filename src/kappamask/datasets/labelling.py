@@ -6,7 +6,7 @@ docs/explanation/classes.md shows where thin cloud ends on hand-labelled scenes.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ BANDS: Final = SENTINEL2_BANDS[:13]
 Planes = NDArray[np.float32]
 Plane = NDArray[Any]
 Mask = NDArray[np.bool_]
+ShadowsAre = Literal["drawn", "absent", "misplaced", "incomplete"]
+"""How far the shadows of hand-drawn labels can be believed."""
 
 THICK_EXCESS, THIN_EXCESS = 0.20, 0.10
 """Reflectance of B02 above the ground's, from which on cloud is cloud, and up to which it is semi-transparent."""
@@ -57,6 +59,10 @@ DARK: Final = 0.72
 WATER_NDWI, WATER_B11, LIT = 0.25, 0.05, 0.9
 """NDWI and B11 that bound water; share of the median of its B03 from which on it lies in the sun."""
 SPECK_PX, SHADOW_SPECK_PX = 12, 20
+BRIGHT_EXCESS: Final = 0.03
+"""Reflectance of B02 above the ground's, from which on ground that was not drawn as cloud may be cloud."""
+NEAR_PX: Final = 25
+"""Distance to cumulus at 30 m within which dark ground is its shadow."""
 SURE_SHADOW_PX: Final = 110
 """Distance to cloud beyond which dark ground is not taken for its shadow."""
 
@@ -138,23 +144,43 @@ def label_by_difference(scene: Planes, ground: Planes, *, shadow: bool = True) -
     return drop_missing(sets, _get_band(scene, "B02"))
 
 
-def label_by_hand(scene: Planes, codes: Plane, *, tells_shadow: bool, tells_thin: bool = True) -> Labels:
+def label_by_hand(scene: Planes, codes: Plane, *, shadow: ShadowsAre = "drawn", tells_thin: bool = True) -> Labels:
     """Turn hand-drawn codes (y, x) into sets, with doubt where their makers did not look.
 
-    tells_shadow: False where shadows lie inside 1: dark ground is then clear or shadow. tells_thin: False where 3 does
-    not mean thin, as in the texture of a closed cover. Rims of cumulus that are drawn as thin are cloud of either kind.
+    shadow: `absent` where shadows lie inside 1: dark ground is clear or shadow. `misplaced` where they were drawn beside
+    the dark ground: that is shadow near a cloud, what was drawn elsewhere is not judged. `incomplete` where some were
+    drawn: other ground is clear or shadow. tells_thin: False where 3 does not mean thin, as in the texture of a closed
+    cover. Rims of cumulus that are drawn as thin are cloud of either kind. Snow that is bright in B10, on high plateaus,
+    is not judged with B10.
     """
     sets = from_codes(codes)
     if not tells_thin:
         sets[codes == 3] = CLOUD_OF_EITHER_KIND
     cloud, infrared = codes >= 3, _get_band(scene, "B08")
-    if cloud.any() and not tells_shadow and (codes == 1).any():
+    if cloud.any() and shadow == "absent" and (codes == 1).any():
         sets[(codes == 1) & (infrared < 0.85 * np.median(infrared[codes == 1]))] = CLEAR_OR_SHADOW
+    elif shadow == "misplaced":
+        sets[~cloud] = _place_shadow(scene, codes)[~cloud]
+    elif shadow == "incomplete":
+        sets[codes == 1] = CLEAR_OR_SHADOW
     sets[_dilate_disc(codes == 4, 2) & _dilate_disc(codes == 1, 2) & cloud] = CLOUD_OF_EITHER_KIND
     sets[_dilate_disc(cloud, 1) & _dilate_disc(~cloud, 1)] = NOT_JUDGED
     maybe = (sets == CLEAR) & (np.nan_to_num(_get_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
     with_b10 = np.where(maybe, np.uint8(CLEAR_OR_SEMI_TRANSPARENT), sets)
+    with_b10[(sets == CLEAR) & find_snow(scene) & (np.nan_to_num(_get_band(scene, "B10")) > VISIBLE_B10)] = NOT_JUDGED
     return Labels(*(drop_missing(one, _get_band(scene, "B02")) for one in (with_b10, sets)))
+
+
+def _place_shadow(scene: Planes, codes: Plane) -> Sets:
+    """Label shadow where ground near a cloud is dark, and clear where it is as bright as the other ground."""
+    ground = codes == 1
+    shares = np.stack([_get_band(scene, band) / np.median(_get_band(scene, band)[ground]) for band in ("B08", "B11")])
+    blue = _get_band(scene, "B02")
+    sets = np.where(ground, np.uint8(CLEAR), np.uint8(NOT_JUDGED))
+    sets[(shares < LIT).any(axis=0)] = CLEAR_OR_SHADOW
+    sets[(shares < DARK).all(axis=0) & _dilate_disc(codes >= 3, NEAR_PX)] = SHADOW
+    sets[_dilate_disc(blue > np.median(blue[ground]) + BRIGHT_EXCESS, 1)] = NOT_JUDGED
+    return sets
 
 
 def label_cirrus(scene: Planes, sets: Sets) -> Labels:

@@ -154,7 +154,8 @@ def _label_drawn(scene: Scene, row: Row) -> Labels:
         return Labels(sets, sets)
     return labelling.label_by_hand(
         scene.reflectance, scene.codes,
-        tells_shadow=scene.shadow_labelled, tells_thin=row.options.get("tells_thin", True),
+        shadow=row.options.get("shadow", "drawn" if scene.shadow_labelled else "absent"),
+        tells_thin=row.options.get("tells_thin", True),
     )  # fmt: skip
 
 
