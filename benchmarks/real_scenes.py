@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kappamask.datasets import Patch, arrays
-from kappamask.datasets.labelling import BANDS, Planes
+from kappamask.datasets.planes import BANDS, Planes
 from kappamask.datasets.real_scenes import Row, find_file, label_scene, read_rows, read_scene, read_sources
 from kappamask.evaluation.scene_kinds import MEASURES, SUBSETS, score_scenes, show_bands, summarise_figures
 from kappamask.evaluation.tools import make_csmask_peer

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from kappamask.datasets.labelling import BANDS, Planes
+from kappamask.datasets.planes import BANDS, Planes
 from kappamask.models.schemes import CLASSES
 from kappamask.scenes.encoding import format_class_name
 from kappamask.scenes.writers.class_colours import COLOURS

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kappamask.datasets import arrays, class_sets, labelling
-from kappamask.datasets.labelling import BANDS, Limits
+from kappamask.datasets.labelling import Limits
+from kappamask.datasets.planes import BANDS
 from kappamask.datasets.real_scenes import label_scene, read_rows, read_scene
 from kappamask.evaluation.scene_kinds import Figure, score_scenes, show_bands, summarise_figures
 from kappamask.models import SceneError
@@ -115,6 +116,35 @@ def test_hand_labels_leave_a_doubt_where_nobody_looked() -> None:
     assert (found[42:58, 12:28] == class_sets.CLEAR_OR_SHADOW).all() and (found[:5] == class_sets.CLEAR).all()
     assert (found[74:86, 74:86] == class_sets.SEMI_TRANSPARENT).all() and (found[9:11, 12:28] == 0).all()
     assert (labelling.label_by_hand(scene, drawn, shadow="drawn").without_b10[42:58, 12:28] == 1).all()
+
+
+def test_shadow_drawn_elsewhere_is_where_the_ground_near_a_cloud_is_dark() -> None:
+    scene, codes = paint_scene()
+    elsewhere = np.roll(np.where(codes == 2, 2, 0), 30, axis=0)
+    drawn = np.where(elsewhere == 2, 2, np.where(codes == 2, 1, codes)).astype(np.uint8)
+    far = np.zeros_like(codes, bool)
+    far[:6, 80:] = True
+    scene[:, far] *= 0.4
+    scene[B02, 2:6, 60:64] += 0.2
+    found = labelling.label_by_hand(scene, drawn, shadow="misplaced").without_b10
+    assert (found[46:54, 12:28] == class_sets.SHADOW).all() and (codes[46:54, 12:28] == 2).all()
+    assert not (found[elsewhere == 2] == class_sets.SHADOW).any() and not (found[elsewhere == 2] == 1).any()
+    assert (found[far] == class_sets.CLEAR_OR_SHADOW).all()
+    assert (found[2:6, 60:64] == class_sets.NOT_JUDGED).all() and (found[40:60, 60:] == class_sets.CLEAR).all()
+
+
+def test_ground_is_clear_or_shadow_where_not_all_shadows_were_drawn() -> None:
+    scene, codes = paint_scene()
+    found = labelling.label_by_hand(scene, codes, shadow="incomplete").without_b10
+    assert not (found == class_sets.CLEAR).any() and (found[:5] == class_sets.CLEAR_OR_SHADOW).all()
+    assert (found[46:54, 12:28] == class_sets.SHADOW).all()
+
+
+def test_snow_that_is_bright_in_b10_is_judged_without_it_only() -> None:
+    scene = clear_land()
+    scene[:10], scene[B11], scene[B10] = 0.8, 0.2, 0.19
+    found = labelling.label_by_hand(scene, np.ones((SIDE, SIDE), np.uint8), shadow="absent")
+    assert (found.with_b10 == class_sets.NOT_JUDGED).all() and (found.without_b10 == class_sets.CLEAR).all()
 
 
 def test_places_are_in_one_part_and_grounds_are_trained_on() -> None:

@@ -6,10 +6,9 @@ docs/explanation/classes.md shows where thin cloud ends on hand-labelled scenes.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from kappamask.datasets.class_sets import (
@@ -26,7 +25,7 @@ from kappamask.datasets.class_sets import (
     drop_missing,
     from_codes,
 )
-from kappamask.models import SENTINEL2_BANDS
+from kappamask.datasets.planes import Mask, Plane, Planes, dilate_disc, erode_disc, get_band, make_disc, remove_specks
 
 __all__ = [
     "Limits",
@@ -38,10 +37,6 @@ __all__ = [
     "label_cirrus",
 ]
 
-BANDS: Final = SENTINEL2_BANDS[:13]
-Planes = NDArray[np.float32]
-Plane = NDArray[Any]
-Mask = NDArray[np.bool_]
 ShadowsAre = Literal["drawn", "absent", "misplaced", "incomplete"]
 """How far the shadows of hand-drawn labels can be believed."""
 
@@ -92,22 +87,20 @@ def label_by_teacher(scene: Planes, teachers: tuple[Plane, Plane], limits: Limit
     """
     agree = [(teachers[0] == code) & (teachers[1] == code) for code in (1, 2, 4)]
     clear, shadow, cloud = agree
-    blue, cloudy = _get_band(scene, "B02"), (teachers[0] == 4) | (teachers[1] == 4)
+    blue, cloudy = get_band(scene, "B02"), (teachers[0] == 4) | (teachers[1] == 4)
     shady = (teachers[0] == 2) | (teachers[1] == 2)
     excess = np.nan_to_num(blue - _ground_blue(blue, clear, limits.usual_blue))
-    cloud = _remove_specks(cloud & (blue > limits.least_blue) & (excess > 0.03), SPECK_PX)
+    cloud = remove_specks(cloud & (blue > limits.least_blue) & (excess > 0.03), SPECK_PX)
     sets = np.full(blue.shape, NOT_JUDGED, np.uint8)
-    sure = _erode_disc(cloud, 2) | (cloud & (excess > 0.15))
-    sets[sure] = _split_kinds(cloud, excess, _get_band(scene, "B10"), limits.thin_excess)[sure]
-    sets[clear & ~_dilate_disc(cloudy | shady, 4)] = CLEAR
-    water = _find_water(scene) & ~_dilate_disc(cloudy, RIM_PX)
-    sets[_erode_disc(_select_lit(scene, water), 1)] = CLEAR
+    sure = erode_disc(cloud, 2) | (cloud & (excess > 0.15))
+    sets[sure] = _split_kinds(cloud, excess, get_band(scene, "B10"), limits.thin_excess)[sure]
+    sets[clear & ~dilate_disc(cloudy | shady, 4)] = CLEAR
+    water = _find_water(scene) & ~dilate_disc(cloudy, RIM_PX)
+    sets[erode_disc(_select_lit(scene, water), 1)] = CLEAR
     if limits.shadow:
-        dark = shadow & _is_dark(scene, clear) & _dilate_disc(cloud, limits.reach_px)
+        dark = shadow & _is_dark(scene, clear) & dilate_disc(cloud, limits.reach_px)
         sets[
-            _erode_disc(_remove_specks(dark, SHADOW_SPECK_PX), 2)
-            & ~_dilate_disc(cloudy, 2)
-            & ~_dilate_disc(water, RIM_PX)
+            erode_disc(remove_specks(dark, SHADOW_SPECK_PX), 2) & ~dilate_disc(cloudy, 2) & ~dilate_disc(water, RIM_PX)
         ] = SHADOW
     if limits.exclude:
         top, bottom, left, right = limits.exclude
@@ -131,61 +124,61 @@ def label_by_difference(scene: Planes, ground: Planes, *, shadow: bool = True) -
 
     `ground` is the median of clear dates close in time.
     """
-    added = ndimage.median_filter(_get_band(scene, "B02") - _get_band(ground, "B02"), 3)
-    kept = [_get_band(scene, band) / _get_band(ground, band) for band in ("B08", "B11")]
-    cloud = _remove_specks(added > 0.05, SPECK_PX)
-    sets = np.where(cloud, _split_kinds(cloud, added, _get_band(scene, "B10")), NOT_JUDGED).astype(np.uint8)
+    added = ndimage.median_filter(get_band(scene, "B02") - get_band(ground, "B02"), 3)
+    kept = [get_band(scene, band) / get_band(ground, band) for band in ("B08", "B11")]
+    cloud = remove_specks(added > 0.05, SPECK_PX)
+    sets = np.where(cloud, _split_kinds(cloud, added, get_band(scene, "B10")), NOT_JUDGED).astype(np.uint8)
     dark = (kept[0] < DARK) & (kept[1] < DARK) & (added < 0.012)
-    dark = _remove_specks(ndimage.binary_opening(dark, _make_disc(1)), 25)
+    dark = remove_specks(ndimage.binary_opening(dark, make_disc(1)), 25)
     if shadow:
-        sets[_erode_disc(dark, 1) & _dilate_disc(cloud, SURE_SHADOW_PX) & ~_dilate_disc(cloud, 2)] = SHADOW
+        sets[erode_disc(dark, 1) & dilate_disc(cloud, SURE_SHADOW_PX) & ~dilate_disc(cloud, 2)] = SHADOW
     same = (np.abs(added) < 0.02) & (kept[0] > 0.75) & (kept[1] > 0.75)
-    sets[same & ~_dilate_disc(added > 0.03, 6) & ~_dilate_disc(dark, 5)] = CLEAR
-    return drop_missing(sets, _get_band(scene, "B02"))
+    sets[same & ~dilate_disc(added > 0.03, 6) & ~dilate_disc(dark, 5)] = CLEAR
+    return drop_missing(sets, get_band(scene, "B02"))
 
 
 def label_by_hand(scene: Planes, codes: Plane, *, shadow: ShadowsAre = "drawn", tells_thin: bool = True) -> Labels:
     """Turn hand-drawn codes (y, x) into sets, with doubt where their makers did not look.
 
-    shadow: `absent` where shadows lie inside 1: dark ground is clear or shadow. `misplaced` where they were drawn beside
-    the dark ground: that is shadow near a cloud, what was drawn elsewhere is not judged. `incomplete` where some were
-    drawn: other ground is clear or shadow. tells_thin: False where 3 does not mean thin, as in the texture of a closed
-    cover. Rims of cumulus that are drawn as thin are cloud of either kind. Snow that is bright in B10, on high plateaus,
-    is not judged with B10.
+    shadow: `absent` where shadows lie inside 1: dark ground is clear or shadow. `misplaced` where they were drawn next
+    to the dark ground: dark ground near a cloud is shadow, what was drawn elsewhere is not judged. `incomplete` where
+    only some were drawn: other ground is clear or shadow. tells_thin: False where 3 does not mean thin, as in the
+    texture of a closed cover. Rims of cumulus that are drawn as thin are cloud of either kind. Snow that is bright in
+    B10, as on high plateaus, is not judged with B10.
     """
     sets = from_codes(codes)
     if not tells_thin:
         sets[codes == 3] = CLOUD_OF_EITHER_KIND
-    cloud, infrared = codes >= 3, _get_band(scene, "B08")
+    cloud, infrared = codes >= 3, get_band(scene, "B08")
     if cloud.any() and shadow == "absent" and (codes == 1).any():
         sets[(codes == 1) & (infrared < 0.85 * np.median(infrared[codes == 1]))] = CLEAR_OR_SHADOW
     elif shadow == "misplaced":
         sets[~cloud] = _place_shadow(scene, codes)[~cloud]
     elif shadow == "incomplete":
         sets[codes == 1] = CLEAR_OR_SHADOW
-    sets[_dilate_disc(codes == 4, 2) & _dilate_disc(codes == 1, 2) & cloud] = CLOUD_OF_EITHER_KIND
-    sets[_dilate_disc(cloud, 1) & _dilate_disc(~cloud, 1)] = NOT_JUDGED
-    maybe = (sets == CLEAR) & (np.nan_to_num(_get_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
+    sets[dilate_disc(codes == 4, 2) & dilate_disc(codes == 1, 2) & cloud] = CLOUD_OF_EITHER_KIND
+    sets[dilate_disc(cloud, 1) & dilate_disc(~cloud, 1)] = NOT_JUDGED
+    maybe = (sets == CLEAR) & (np.nan_to_num(get_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
     with_b10 = np.where(maybe, np.uint8(CLEAR_OR_SEMI_TRANSPARENT), sets)
-    with_b10[(sets == CLEAR) & find_snow(scene) & (np.nan_to_num(_get_band(scene, "B10")) > VISIBLE_B10)] = NOT_JUDGED
-    return Labels(*(drop_missing(one, _get_band(scene, "B02")) for one in (with_b10, sets)))
+    with_b10[(sets == CLEAR) & find_snow(scene) & (np.nan_to_num(get_band(scene, "B10")) > VISIBLE_B10)] = NOT_JUDGED
+    return Labels(*(drop_missing(one, get_band(scene, "B02")) for one in (with_b10, sets)))
 
 
 def _place_shadow(scene: Planes, codes: Plane) -> Sets:
-    """Label shadow where ground near a cloud is dark, and clear where it is as bright as the other ground."""
+    """Label shadow on dark ground near clouds, and clear on other bright ground."""
     ground = codes == 1
-    shares = np.stack([_get_band(scene, band) / np.median(_get_band(scene, band)[ground]) for band in ("B08", "B11")])
-    blue = _get_band(scene, "B02")
+    shares = np.stack([get_band(scene, band) / np.median(get_band(scene, band)[ground]) for band in ("B08", "B11")])
+    blue = get_band(scene, "B02")
     sets = np.where(ground, np.uint8(CLEAR), np.uint8(NOT_JUDGED))
     sets[(shares < LIT).any(axis=0)] = CLEAR_OR_SHADOW
-    sets[(shares < DARK).all(axis=0) & _dilate_disc(codes >= 3, NEAR_PX)] = SHADOW
-    sets[_dilate_disc(blue > np.median(blue[ground]) + BRIGHT_EXCESS, 1)] = NOT_JUDGED
+    sets[(shares < DARK).all(axis=0) & dilate_disc(codes >= 3, NEAR_PX)] = SHADOW
+    sets[dilate_disc(blue > np.median(blue[ground]) + BRIGHT_EXCESS, 1)] = NOT_JUDGED
     return sets
 
 
 def label_cirrus(scene: Planes, sets: Sets) -> Labels:
     """Add cirrus that B10 shows to labels; faint cirrus is clear or thin without B10."""
-    b10, snowy = np.nan_to_num(_get_band(scene, "B10"), nan=-1.0), find_snow(scene)
+    b10, snowy = np.nan_to_num(get_band(scene, "B10"), nan=-1.0), find_snow(scene)
     maybe, sure = (b10 > MAYBE_B10) & ~snowy, (b10 > CIRRUS_B10) & ~snowy
     seen, unseen = sets.copy(), sets.copy()
     for out in (seen, unseen):
@@ -202,15 +195,15 @@ def find_snow(scene: Planes) -> Mask:
 
     Without B11 nothing is snow.
     """
-    green, infrared = _get_band(scene, "B03"), _get_band(scene, "B11")
+    green, infrared = get_band(scene, "B03"), get_band(scene, "B11")
     return np.asarray(((green - infrared) / (green + infrared + 1e-6) > 0.4) & (green > 0.15))
 
 
 def _find_water(scene: Planes) -> Mask:
     """Find water (y, x), which networks take for shadow."""
-    green, infrared = _get_band(scene, "B03"), _get_band(scene, "B08")
+    green, infrared = get_band(scene, "B03"), get_band(scene, "B08")
     ndwi = (green - infrared) / (green + infrared + 1e-6)
-    return np.asarray((ndwi > WATER_NDWI) & (np.nan_to_num(_get_band(scene, "B11")) < WATER_B11))
+    return np.asarray((ndwi > WATER_NDWI) & (np.nan_to_num(get_band(scene, "B11")) < WATER_B11))
 
 
 def _select_lit(scene: Planes, water: Mask) -> Mask:
@@ -218,7 +211,7 @@ def _select_lit(scene: Planes, water: Mask) -> Mask:
 
     It is not much darker than most of the water.
     """
-    green = _get_band(scene, "B03")
+    green = get_band(scene, "B03")
     return water & (green > LIT * np.median(green[water])) if water.any() else water
 
 
@@ -229,12 +222,12 @@ def _split_kinds(cloud: Mask, excess: Plane, b10: Plane, thin_excess: float = TH
     """
     objects, count = ndimage.label(cloud)
     brightest = np.asarray(ndimage.maximum(excess, objects, np.arange(count + 1)))[objects] if count else excess
-    body = _erode_disc(cloud, 2) & (brightest >= CORE_EXCESS) & (excess >= BODY_EXCESS) & ~(b10 > HIGH_B10)
+    body = erode_disc(cloud, 2) & (brightest >= CORE_EXCESS) & (excess >= BODY_EXCESS) & ~(b10 > HIGH_B10)
     thick = cloud & ((excess >= THICK_EXCESS) | body)
     faint = (excess < thin_excess) | ((excess < 0.14) & (brightest < 0.2))
     sets = np.where(cloud, np.uint8(CLOUD_OF_EITHER_KIND), np.uint8(NOT_JUDGED))
     sets[thick] = CLOUD
-    sets[cloud & faint & ~_dilate_disc(thick, RIM_PX)] = SEMI_TRANSPARENT
+    sets[cloud & faint & ~dilate_disc(thick, RIM_PX)] = SEMI_TRANSPARENT
     return sets
 
 
@@ -245,29 +238,7 @@ def _ground_blue(blue: Plane, clear: Mask, usual: float) -> float:
 
 def _is_dark(scene: Planes, clear: Mask) -> Mask:
     """Find pixels that are darker in the infrared than the clear ground around."""
-    infrared = _get_band(scene, "B8A") if np.isfinite(_get_band(scene, "B8A")).any() else _get_band(scene, "B08")
+    infrared = get_band(scene, "B8A") if np.isfinite(get_band(scene, "B8A")).any() else get_band(scene, "B08")
     if clear.mean() <= 0.02:
         return np.ones(clear.shape, bool)
     return np.asarray(infrared < DARK * np.nanmedian(infrared[clear]))
-
-
-def _get_band(scene: Planes, name: str) -> Plane:
-    return np.asarray(scene[BANDS.index(name)])
-
-
-def _make_disc(radius: int) -> Mask:
-    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    return np.asarray(y**2 + x**2 <= radius**2)
-
-
-def _erode_disc(mask: Mask, radius: float) -> Mask:
-    return mask if mask.all() else np.asarray(ndimage.distance_transform_edt(mask) > radius)
-
-
-def _dilate_disc(mask: Mask, radius: float) -> Mask:
-    return np.asarray(ndimage.distance_transform_edt(~mask) <= radius) if mask.any() else mask
-
-
-def _remove_specks(mask: Mask, least_px: int) -> Mask:
-    objects, _ = ndimage.label(mask)
-    return np.asarray(mask & (np.bincount(objects.ravel())[objects] >= least_px))

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from kappamask.datasets import class_sets, labelling
 from kappamask.datasets.class_sets import Labels
-from kappamask.datasets.labelling import BANDS, Limits, Planes
+from kappamask.datasets.labelling import Limits
 from kappamask.datasets.patch import DIGITAL
+from kappamask.datasets.planes import BANDS, Planes
 from kappamask.models import SceneError
 
 __all__ = ["Row", "Scene", "find_file", "label_scene", "read_rows", "read_scene", "read_sources"]
