@@ -3,6 +3,7 @@
     python benchmarks/real_scenes.py sources DATA
     python benchmarks/real_scenes.py label DATA -o LABELLED
     python benchmarks/real_scenes.py score LABELLED [--model compact] [--peer ukis-csmask] [-o scores.json]
+    python benchmarks/real_scenes.py doubts LABELLED [--model compact] [--part train]
     python benchmarks/real_scenes.py sheets LABELLED [--model compact] [--docs] -o SHEETS
     python benchmarks/real_scenes.py picture LABELLED [--model compact] -o docs/images/real-masks.png
 
@@ -13,6 +14,7 @@ an archive for each image, in the layout that `kappamask train --dataset arrays=
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -40,6 +42,7 @@ LEAST_SIDE: Final = 256
 """Tile of ukis-csmask in pixels: smaller images are mirrored to it."""
 ROWS: Final = 8
 """Images on a sheet."""
+NAMES: Final = ("clear", "shadow", "thin", "cloud")
 MINICUBES: Final = ("romania", "portugal")
 """Places of 29 images of 128 px each."""
 PICTURE: Final = {
@@ -154,6 +157,29 @@ def score(
         made = datetime.now(UTC).isoformat(timespec="seconds")
         kept = {"made": made, "sha256": card.sha256, "masks": found}
         output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+@app.command()
+def doubts(labelled: Folder, model: str = "compact", part: str = "train", count: int = 20) -> None:
+    """List the images whose labels the network contradicts most, with what it says there.
+
+    What a network still contradicts after it was trained on it is hard, or labelled wrong: look at these images.
+    """
+    found = [_count_contradictions(patch, model) for patch in read_patches(labelled / part)]
+    for share, name, said in sorted(found, reverse=True)[:count]:
+        typer.echo(f"{share:7.2%}  {name}  {', '.join(f'{key} {pixels}' for key, pixels in said.most_common(3))}")
+
+
+def _count_contradictions(patch: Patch, model: str) -> tuple[float, str, Counter[str]]:
+    """Count the judged pixels whose class the label does not allow, by both."""
+    codes, sets = run_network(model, _keep_seen_bands(patch)), patch.class_sets()
+    said: Counter[str] = Counter()
+    for label in np.unique(sets[sets > 0]):
+        allowed = [name for i, name in enumerate(NAMES) if label >> i & 1]
+        for code, name in enumerate(NAMES, start=1):
+            if name not in allowed:
+                said[f"{' or '.join(allowed)} called {name}"] += int(((sets == label) & (codes == code)).sum())
+    return said.total() / max(1, int((sets > 0).sum())), patch.name, said
 
 
 @app.command()

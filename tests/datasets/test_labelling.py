@@ -137,6 +137,9 @@ def test_ground_is_clear_or_shadow_where_not_all_shadows_were_drawn() -> None:
     scene, codes = paint_scene()
     found = labelling.label_by_hand(scene, codes, shadow="incomplete").without_b10
     assert not (found == class_sets.CLEAR).any() and (found[:5] == class_sets.CLEAR_OR_SHADOW).all()
+    scene[B10, :5] = 0.01
+    veiled = labelling.label_by_hand(scene, codes, shadow="incomplete").with_b10
+    assert (veiled[:5] == class_sets.CLEAR_OR_SHADOW | class_sets.SEMI_TRANSPARENT).all()
     assert (found[46:54, 12:28] == class_sets.SHADOW).all()
 
 

@@ -158,8 +158,9 @@ def label_by_hand(scene: Planes, codes: Plane, *, shadow: ShadowsAre = "drawn", 
         sets[codes == 1] = CLEAR_OR_SHADOW
     sets[dilate_disc(codes == 4, 2) & dilate_disc(codes == 1, 2) & cloud] = CLOUD_OF_EITHER_KIND
     sets[dilate_disc(cloud, 1) & dilate_disc(~cloud, 1)] = NOT_JUDGED
-    maybe = (sets == CLEAR) & (np.nan_to_num(get_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
-    with_b10 = np.where(maybe, np.uint8(CLEAR_OR_SEMI_TRANSPARENT), sets)
+    ground = (sets == CLEAR) | ((sets == CLEAR_OR_SHADOW) & (shadow == "incomplete"))
+    maybe = ground & (np.nan_to_num(get_band(scene, "B10")) > HIGH_B10) & ~find_snow(scene)
+    with_b10 = np.where(maybe, sets | np.uint8(SEMI_TRANSPARENT), sets)
     with_b10[(sets == CLEAR) & find_snow(scene) & (np.nan_to_num(get_band(scene, "B10")) > VISIBLE_B10)] = NOT_JUDGED
     return Labels(*(drop_missing(one, get_band(scene, "B02")) for one in (with_b10, sets)))
 
