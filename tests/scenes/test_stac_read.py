@@ -474,6 +474,9 @@ def test_what_a_catalogue_finds_can_be_opened(tmp_path: Path) -> None:
         found = search(address, collection, bbox=(1, 2, 3, 4), dates=("2021-05-01", "2021-05-31"), loopback=True)
         asked = json.loads(next(text for text in seen if text.startswith("{")))
         assert (asked["collections"], asked["bbox"]) == ([collection], [1, 2, 3, 4])
+        for box, sent in (((355, 2, 358, 4), [-5, 2, -2, 4]), ((179, 2, 181, 4), [179, 2, -179, 4])):
+            search(address, collection, bbox=box, dates=("2021-05-01", "2021-05-31"), loopback=True)
+            assert json.loads([text for text in seen if text.startswith("{")][-1])["bbox"] == sent
         cube = open_stac(found, bands=["B02"], loopback=True)
         np.testing.assert_array_equal(cube.values[0, 0], digits(7, 120, 120)[0])
 

@@ -17,8 +17,8 @@ from kappamask.scenes.grid import make_cube
 from kappamask.scenes.metadata import collect_attributes, name_source, parse_product_name
 from kappamask.scenes.readers.remote import resolve
 from kappamask.scenes.readers.stac_driver import Driver, append_band_number, load_pixels
-from kappamask.scenes.readers.stac_grid import find_anchor, find_common_grid, find_common_nodata
-from kappamask.scenes.readers.stac_items import StacItem, read_item
+from kappamask.scenes.readers.stac_grid import Footprint, check_box, find_anchor, find_common_grid, find_common_nodata
+from kappamask.scenes.readers.stac_items import StacItem, read_item, warn_of_left_out
 from kappamask.scenes.readers.stac_providers import find_item_radiometry, read_baseline
 from kappamask.scenes.resample import KERNELS
 from kappamask.udf.radiometry import MODES
@@ -73,6 +73,8 @@ def open_stac(
     ]
     held = [band for band in items[0].assets if all(band in one.assets for one in items)] if items else []
     labels = choose_bands(items[0].id if len(items) == 1 else f"{len(items)} items", held, names)
+    if names is None:
+        warn_of_left_out(items, labels)
     if not labels:
         raise SceneError("No band that all items have; needed are items of one collection.")
     grids, dtypes, fills = zip(*(find_anchor(one, loopback) for one in items), strict=True)
@@ -88,7 +90,12 @@ def open_stac(
     ]
     stated = {source[label]: one.nodata(label) for one, source in zip(items, sources, strict=True) for label in labels}
     nodata = find_common_nodata(fills, stated.values(), dtypes[0])
-    pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling, stated))
+    places = {
+        source[label]: Footprint(one.id, label, source[label], tuple(grid.boundingbox))
+        for one, source, grid in zip(items, sources, grids, strict=True)
+        for label in labels
+    }
+    pixels = load_pixels(sources, target, Driver(dtypes[0], nodata, resampling, stated, places))
     facts = [_read_facts(one, labels, level, radiometry) for one in items]
     cubes = [add_scene_facts(make_cube(pixels[i], labels, target, known, nodata)) for i, known in enumerate(facts)]
     return cubes[0] if not isinstance(item, list) else _join_dates(cubes)
@@ -124,12 +131,14 @@ def search(
         from pystac_client.exceptions import APIError
     except ModuleNotFoundError as error:
         raise make_extra_error("pystac-client", "stac", user="Searching") from error
+    boxes = check_box(bbox)
+    asked_box = [*boxes[0][:2], *boxes[-1][2:]]
     address = str(resolve(url, "", loopback=loopback))
     sizes: list[int] = []
     try:
         client = Client.open(address, modifier=partial(_note_size, sizes))
         asked = client.search(
-            collections=[collection], bbox=list(bbox), datetime=dates, max_items=most, limit=PAGE_ITEMS
+            collections=[collection], bbox=asked_box, datetime=dates, max_items=most, limit=PAGE_ITEMS
         )
         pages = [*asked.pages_as_dicts()]
         unique = {(one.get("collection"), one.get("id")): one for page in pages for one in page.get("features", [])}

@@ -10,7 +10,7 @@ from kappamask.models.band_names import are_numbered, find_band, find_bands, lis
 from kappamask.models.hints import option
 from kappamask.scenes.readers.remote import is_url
 
-__all__ = ["NUMBER", "Assets", "choose_assets"]
+__all__ = ["NUMBER", "Assets", "choose_assets", "find_unread"]
 
 Asset = Mapping[str, Any]
 Assets = Mapping[str, tuple[Asset, ...]]
@@ -24,6 +24,8 @@ LISTS: Final = ("eo:bands", "bands", "raster:bands")
 """What assets say of each of their bands, in order."""
 PICTURES: Final = ("visual", "overview", "thumbnail", "preview", "tci")
 """Roles and keys of assets that look like bands and are pictures of them."""
+MEASURED: Final = ("data", "reflectance")
+"""Roles of assets that hold numbers; one without a role may."""
 _METRES = re.compile(r"(?<=_)(\d+)m$", re.IGNORECASE)
 
 
@@ -45,6 +47,18 @@ def choose_assets(
     if found := _bands_of_keys(images, resolution) or _bands_of_stacks(shown):
         return found
     return _name_bands(shown, names, read_descriptions) if shown else {}
+
+
+def find_unread(assets: Mapping[str, Asset], chosen: Assets) -> dict[str, str]:
+    """Find the assets that are named after a band, cannot be read, and alone hold it, with their bands."""
+    named = {key: find_band(key) for key, asset in assets.items() if not _is_image(asset)}
+    if are_numbered([key for key, band in named.items() if band]):
+        return {}
+    return {
+        key: band
+        for key, band in named.items()
+        if band and band not in chosen and {*(assets[key].get("roles") or ["data"])} & {*MEASURED}
+    }
 
 
 def _bands_of_keys(images: Mapping[str, Asset], resolution: float) -> Assets:

@@ -23,6 +23,7 @@ from kappamask.scenes.encoding import fits
 from kappamask.scenes.grid import to_rasterio_crs
 from kappamask.scenes.readers.raster import CHUNK, NODATA_DN, find_hidden_pixels, has_mask, number_type
 from kappamask.scenes.readers.remote import is_url, open_raster
+from kappamask.scenes.readers.stac_grid import Footprint, check_footprint
 from kappamask.scenes.resample import resample_window
 
 __all__ = ["Driver", "append_band_number", "fill_hidden", "find_source_window", "load_pixels"]
@@ -96,13 +97,20 @@ class Driver:
     aux_reader = None
 
     def __init__(
-        self, dtype: np.dtype[Any], nodata: float, kernel: str, stated: Mapping[str, tuple[float, ...]] | None = None
+        self,
+        dtype: np.dtype[Any],
+        nodata: float,
+        kernel: str,
+        stated: Mapping[str, tuple[float, ...]] | None = None,
+        footprints: Mapping[str, Footprint] | None = None,
     ) -> None:
-        """Set the nodata value of what is read, and those that items state.
+        """Set the nodata value of what is read, and what items state.
 
-        `stated`: file or address -> nodata values that its item states for it.
+        `stated`: file or address -> nodata values that its item states for it. `footprints`: file or address -> where
+        its pixels should be.
         """
         self.dtype, self.nodata, self.kernel, self.stated = dtype, nodata, kernel, dict(stated or {})
+        self.footprints = dict(footprints or {})
 
     def new_load(self, geobox: Any, *, chunks: Any = None) -> None:
         """Return nothing: nothing is shared between reads."""
@@ -140,6 +148,8 @@ class _Reader:
             if number_type(dataset, self.band) != self.driver.dtype:
                 held = f"{redact(self.source)} holds {dataset.dtypes[self.band - 1]}"
                 raise SceneError(f"{held}, other bands {self.driver.dtype}; all need the same.")
+            if self.uri in self.driver.footprints:
+                check_footprint(dataset, self.driver.footprints[self.uri], dst_geobox)
             window = Window(0, 0, dst_geobox.width, dst_geobox.height)
             pixels = self._read_measured(dataset, window, dst_geobox)
         whole = (slice(0, dst_geobox.height), slice(0, dst_geobox.width))

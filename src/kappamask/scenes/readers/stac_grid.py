@@ -2,34 +2,54 @@
 
 from collections.abc import Iterable, Sequence
 from math import ceil, cos, floor, radians, sqrt
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
+from rasterio.io import DatasetReader
 from rasterio.transform import Affine
 from rasterio.warp import transform_bounds
 
 from kappamask.files.geojson import split_box
+from kappamask.files.urls import redact
 from kappamask.models import SceneError
+from kappamask.models.hints import option
 from kappamask.scenes.encoding import fits
 from kappamask.scenes.grid import DEGREE, read_grid, to_rasterio_crs
 from kappamask.scenes.readers.raster import NODATA_DN, number_type
 from kappamask.scenes.readers.remote import open_raster
 from kappamask.scenes.readers.stac_items import StacItem
 
-__all__ = ["find_anchor", "find_common_grid", "find_common_nodata"]
+__all__ = ["Footprint", "check_box", "check_footprint", "find_anchor", "find_common_grid", "find_common_nodata"]
 
 EDGE: Final = 1e-6
 """Pixels: edges this near count as one."""
 LONLAT: Final = "EPSG:4326"
+TURNS: Final = (-360.0, 0.0, 360.0)
+"""Longitudes of one place differ by these: 355 is -5."""
 FEW: Final = 0.1
 """Numbers below this are degrees where a CRS has degrees: no pixel of Sentinel-2 has so few metres."""
 SIDE_TOLERANCE: Final = 0.01
 """Relative difference of a pixel's side in feet and the like from the metres asked for that is none."""
+EDGE_PX: Final = 2
+"""Pixels, of the coarser grid, by which the bands of one item may differ in extent."""
+EDGE_SHARE: Final = 0.02
+"""The same as a share of the side of what is read, for a band in another CRS, whose tile is not upright there."""
 Bounds = tuple[float, float, float, float]
 ANCHORS: Final = ("B02", "B03", "B04", "B08")
 """Bands of 10 m, of which the first that an item has gives the grid, whichever bands are asked for."""
+
+
+class Footprint(NamedTuple):
+    """Where the pixels of a band's file should be."""
+
+    item: str
+    band: str
+    source: str
+    """File or address."""
+    bounds: Bounds
+    """Of the band that gives the item's grid, in the cube's CRS."""
 
 
 def find_common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[float] | None) -> GeoBox:
@@ -46,7 +66,7 @@ def find_common_grid(grids: Sequence[GeoBox], resolution: float, bbox: Sequence[
         raise SceneError(f"The items lie in several CRS ({', '.join(found)}); open them apart.")
     edges = list(zip(*(grid.boundingbox for grid in grids), strict=True))
     covered = (min(edges[0]), min(edges[1]), max(edges[2]), max(edges[3]))
-    asked = covered if bbox is None else _project_boxes(_check_bbox(bbox), crs)
+    asked = covered if bbox is None else _project_boxes(check_box(bbox), crs, covered)
     west, south, east, north = covered
     across, down = _pixel_sides(grids[0], resolution)
     left = max(0, floor((asked[0] - west) / across + EDGE))
@@ -76,14 +96,24 @@ def _pixel_sides(grid: GeoBox, resolution: float) -> tuple[float, float]:
     return own if near else (side, side)
 
 
-def _project_boxes(pieces: Sequence[Bounds], crs: CRS) -> Bounds:
-    """Project the box around all `pieces`, degrees, to `crs`."""
-    west, south, east, north = zip(*(transform_bounds(LONLAT, crs, *piece) for piece in pieces), strict=True)
+def _project_boxes(pieces: Sequence[Bounds], crs: CRS, covered: Bounds) -> Bounds:
+    """Project the box around all `pieces`, degrees, to `crs`.
+
+    Where the scene, `covered`, counts longitudes from 0 to 360, so does the box.
+    """
+    boxes = [transform_bounds(LONLAT, crs, *piece) for piece in pieces]
+    if crs.is_geographic:
+        turned = [(w + turn, s, e + turn, n) for w, s, e, n in boxes for turn in TURNS]
+        boxes = [box for box in turned if box[0] < covered[2] and box[2] > covered[0]] or boxes
+    west, south, east, north = zip(*boxes, strict=True)
     return min(west), min(south), max(east), max(north)
 
 
-def _check_bbox(bbox: Sequence[float]) -> list[Bounds]:
-    """Return the box, or its two parts where it crosses the antimeridian."""
+def check_box(bbox: Sequence[float]) -> list[Bounds]:
+    """Return the box of degrees from -180 to 180, or its two parts where it crosses the antimeridian.
+
+    Raises SceneError for a box that is none.
+    """
     try:
         west, south, east, north = (float(edge) for edge in bbox)
         if not (-90 <= south < north <= 90):
@@ -112,3 +142,34 @@ def find_common_nodata(fills: Iterable[float], stated: Iterable[Iterable[float]]
     """
     every = [*fills, *(value for values in stated for value in values if fits(value, dtype))]
     return next((value for value in every if value != NODATA_DN), float(NODATA_DN))
+
+
+def check_footprint(dataset: DatasetReader, footprint: Footprint, target: GeoBox) -> None:
+    """Raise SceneError if a band's file lacks pixels of `target` that its item's grid has.
+
+    They would be missing in that band only, and the mask be made without it.
+    """
+    crs, same_crs = to_rasterio_crs(target), dataset.crs == to_rasterio_crs(target)
+    edges = [*zip(target.boundingbox, footprint.bounds, strict=True)]
+    needed = (*map(max, edges[:2]), *map(min, edges[2:]))
+    if needed[0] >= needed[2] or needed[1] >= needed[3]:
+        return
+    asked = needed if same_crs else transform_bounds(crs, dataset.crs, *needed)
+    sides = asked[2] - asked[0], asked[3] - asked[1]
+    pixels = [
+        abs(step) * side / (last - first)
+        for step, side, first, last in zip(target.transform[:5:4], sides, needed[:2], needed[2:], strict=True)
+    ]
+    spare = [
+        EDGE_PX * max(own, pixel) + (0 if same_crs else EDGE_SHARE * side)
+        for own, pixel, side in zip(dataset.res, pixels, sides, strict=True)
+    ]
+    left, bottom, right, top = dataset.bounds
+    held = (min(left, right), min(bottom, top), max(left, right), max(bottom, top))
+    lacking = [held[i] - asked[i] > spare[i] or asked[i + 2] - held[i + 2] > spare[i] for i in (0, 1)]
+    if any(lacking):
+        raise SceneError(
+            f"Item {footprint.item}: {footprint.band} lies elsewhere than the band that gives the grid: "
+            f"{redact(footprint.source)} covers {held} in {dataset.crs}, and {needed} in {crs} is needed. Mend the "
+            f"item's asset, or name the bands without it: {option('bands', ['B02', '…'])}."
+        )

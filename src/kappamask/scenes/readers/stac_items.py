@@ -1,7 +1,8 @@
 """Read STAC items from files, URLs or memory, and find their band assets."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,9 +14,9 @@ from kappamask.files.urls import redact
 from kappamask.models import SceneError
 from kappamask.models.errors import make_extra_error
 from kappamask.scenes.readers.remote import fetch_bytes, is_url, open_raster, resolve
-from kappamask.scenes.readers.stac_assets import NUMBER, Assets, choose_assets
+from kappamask.scenes.readers.stac_assets import NUMBER, Assets, choose_assets, find_unread
 
-__all__ = ["StacItem", "read_item"]
+__all__ = ["StacItem", "read_item", "warn_of_left_out"]
 
 LONGEST: Final = 2**23
 """Bytes of an item that are read: usual ones are 20 to 60 KB."""
@@ -31,6 +32,8 @@ class StacItem:
     """Its address or file, which relative hrefs start from."""
     assets: Assets
     """Band label -> the assets that hold it, the most suitable first."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Key of an asset -> its band, where that is in no image and no other asset has it."""
 
     @property
     def id(self) -> str:
@@ -84,7 +87,25 @@ def read_item(item: Any, resolution: float, names: Sequence[str] | None = None, 
             f"Item {kept['id']} has no bands as GeoTIFF or JPEG 2000, only {', '.join(kept['assets']) or 'nothing'}; "
             "download the product and open that."
         )
-    return StacItem(kept, base, assets)
+    return StacItem(kept, base, assets, find_unread(kept["assets"], assets))
+
+
+def warn_of_left_out(items: Sequence[StacItem], labels: Sequence[str]) -> None:
+    """Warn of bands that some items lack, or hold in files that are not read."""
+    for one in items:
+        for key, band in one.unread.items():
+            warnings.warn(
+                f"Item {one.id}: {band} is left out, for its asset {key!r} is no GeoTIFF or JPEG 2000; the mask is "
+                "made without it.",
+                stacklevel=3,
+            )
+    for band in sorted({band for one in items for band in one.assets} - set(labels)):
+        without = [one.id for one in items if band not in one.assets]
+        warnings.warn(
+            f"{band} is left out: {len(without)} of {len(items)} items lack it ({', '.join(without[:3])}); open them "
+            "apart to use it.",
+            stacklevel=3,
+        )
 
 
 def _read_descriptions(base: str | Path, loopback: bool, asset: Mapping[str, Any]) -> list[str | None]:
