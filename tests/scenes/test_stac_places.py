@@ -1,4 +1,4 @@
-"""Assets of a STAC item that lie elsewhere or cannot be read, and longitudes from 0 to 360."""
+"""Assets that lie elsewhere or cannot be read, and longitudes to 360."""
 
 import warnings
 from pathlib import Path

@@ -110,9 +110,9 @@ def _project_boxes(pieces: Sequence[Bounds], crs: CRS, covered: Bounds) -> Bound
 
 
 def check_box(bbox: Sequence[float]) -> list[Bounds]:
-    """Return the box of degrees from -180 to 180, or its two parts where it crosses the antimeridian.
+    """Return a box with longitudes from -180 to 180.
 
-    Raises SceneError for a box that is none.
+    It is cut in two where it crosses the antimeridian. Raises SceneError for a box that is none.
     """
     try:
         west, south, east, north = (float(edge) for edge in bbox)
