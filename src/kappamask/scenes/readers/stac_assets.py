@@ -50,7 +50,7 @@ def choose_assets(
 
 
 def find_unread(assets: Mapping[str, Asset], chosen: Assets) -> dict[str, str]:
-    """Find the assets that are named after a band, alone hold it, and cannot be read."""
+    """Find assets named after a band that alone hold it and are no images."""
     named = {key: find_band(key) for key, asset in assets.items() if not _is_image(asset)}
     if are_numbered([key for key, band in named.items() if band]):
         return {}
