@@ -37,7 +37,7 @@ def export(
     data: Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)],
     tiles: Annotated[Path, typer.Option(help="Folder of the tiles that were trained on.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx and NAME.json.")],
-    name: Annotated[str, typer.Option(help="The new model's id, as mine.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Id of the new model, such as mine.", show_default=False)],
     shadow_odds: Annotated[
         float,
         typer.Option(min=0.1, max=10, help="Odds of cloud shadow times this: tiles hold less of it than real scenes."),
@@ -52,7 +52,7 @@ def export(
     ] = "other",
     labelled: Annotated[
         Path | None,
-        typer.Option(help="Labelled scenes whose validation part the card shall have scores of.", show_default=False),
+        typer.Option(help="Labelled scenes; the card gets scores of their validation part.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +79,9 @@ def export(
 )
 def convert(
     weights: Annotated[Path, typer.Argument(help="KappaZeta's weights, or DL_L8S2_UV's, as HDF5.", show_default=False)],
-    architecture: Annotated[Architecture, typer.Option(help="Of the weights.", show_default=False)],
+    architecture: Annotated[
+        Architecture, typer.Option(help="The network that the weights are of.", show_default=False)
+    ],
     level: Annotated[Level, typer.Option(help="Product level that they are for.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model.onnx and card.json.")],
     quantise: Annotated[
@@ -175,7 +177,7 @@ def card(
     classes: Annotated[
         str,
         typer.Option(
-            help="Class of each output channel, as clear,cloud; NAME=CODE for one that KappaMask has not.",
+            help="Class of each output channel, as clear,cloud; NAME=CODE for one that KappaMask lacks.",
             show_default=False,
         ),
     ],
@@ -187,12 +189,12 @@ def card(
     required: Annotated[str, typer.Option(help="Bands that must be there; left out, all.")] = "",
     mean: Annotated[str, typer.Option(help="Mean of each band, in reflectance, with --std.")] = "",
     std: Annotated[str, typer.Option(help="Standard deviation of each band, in reflectance.")] = "",
-    softmax: Annotated[bool, typer.Option("--softmax", help="The network gives logits.")] = False,
+    softmax: Annotated[bool, typer.Option("--softmax", help="The network gives logits, to be made scores.")] = False,
     licence: Annotated[str, typer.Option("--license", help="SPDX name of the licence of the weights.")] = "other",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the card of an ONNX network, with defaults for all else."""
+    """Write the card of an ONNX network; what is left out gets a default."""
     target = output or network.with_name("card.json")
     if target.exists() and not overwrite:
         raise CardError(f"{target} is there already; --overwrite replaces it.")
