@@ -173,7 +173,7 @@ def test_the_command_is_there(site):
 
 
 def test_every_example_of_the_reference_is_one_block_to_copy() -> None:
-    """Folded twice, as when the tool loads the command again, an example would end in the prose."""
+    """An example that is folded twice would end in the prose."""
     blocks = re.findall(r"\*\*Example\*\*:\n\n```sh\n(.*?)\n```", command_reference(), re.DOTALL)
     joined = [block.replace(" \\\n", " ") for block in blocks]
     assert len(joined) > 20
