@@ -13,8 +13,8 @@ from typing import Any, Final
 from kappamask.conversion.cards import TASK, build_item, describe_input, describe_output
 from kappamask.files.atomic import atomic_write
 from kappamask.models import CardError, ModelCard, load_card, parse_card, read_weights
-from kappamask.models.card_document import DEFAULT_COLOR, DEFAULT_COLORS
 from kappamask.models.card import SENTINEL2_BANDS
+from kappamask.models.card_document import DEFAULT_COLOR, DEFAULT_COLORS
 from kappamask.models.catalog import suggest_nearest
 from kappamask.models.hints import option
 from kappamask.models.schemes import CLASSES
@@ -154,8 +154,8 @@ def _find_class_faults(classes: Sequence[str]) -> Iterator[str]:
         yield f"No classes: {option('classes')} names the class of each output channel, in order, as clear,cloud."
     names = [text.partition("=")[0] for text in classes]
     if unknown := [text for text in classes if "=" not in text and text not in CLASSES]:
-        found = ", ".join(f"'{name}'{suggest_nearest(name, CLASSES)}" for name in unknown)
-        yield f"No class {found}. Known are {', '.join(CLASSES)}; another one needs NAME=CODE."
+        found = " ".join(f"No class '{name}'{suggest_nearest(name, CLASSES) or '.'}" for name in unknown)
+        yield f"{found} Known are {', '.join(CLASSES)}; another one needs NAME=CODE."
     for text in classes:
         if "=" in text and not text.partition("=")[2].isdecimal():
             yield f"The class '{text}' has no whole number as its code."
