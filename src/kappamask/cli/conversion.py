@@ -221,7 +221,7 @@ def card(
 
 
 def _parse_moments(mean: str, std: str) -> tuple[list[tuple[float, float]], list[str]]:
-    """Parse the numbers of two options that need each other, and list what is wrong with them."""
+    """Parse two options that need each other, and list their faults."""
     try:
         means, deviations = ([float(word) for word in _split_words(text)] for text in (mean, std))
     except ValueError as error:

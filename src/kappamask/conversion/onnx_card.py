@@ -129,7 +129,10 @@ def _read_shapes(network: Path) -> tuple[list[Any], list[Any]]:
 def _find_channel_faults(
     name: str, bands: Sequence[str], classes: Sequence[str], inputs: Any, outputs: Any
 ) -> Iterator[str]:
-    """Compare numbers of channels; a network with one more than bands takes the level in it."""
+    """Compare the numbers of channels.
+
+    A network with one channel more than bands takes the level in it.
+    """
     if isinstance(inputs, int) and inputs not in (len(bands), len(bands) + 1):
         given = f", and {len(bands)} bands were given ({', '.join(bands)})" if bands else ""
         yield f"{name} has {inputs} input channels{given}."
