@@ -126,3 +126,17 @@ def test_writing_a_card_loads_neither_onnx_nor_h5py() -> None:
         "assert not {'onnx', 'h5py', 'torch'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_all_that_a_card_lacks_is_said_in_one_message(kappamask, tmp_path: Path) -> None:
+    network = write_network(tmp_path / "mean.onnx", 3, 2)
+    bare = kappamask("models", "card", network, "--mean", "0.1")
+    assert bare.code == 2
+    said = " ".join(bare.err.replace("│", " ").split())
+    for part in ("--bands names", "--classes names", "3 input channels", "2 output channels", "0 deviations"):
+        assert part in said, said
+    wrong = kappamask("models", "card", tmp_path / "gone.onnx", "--bands", "B2,B99", "--classes", "snow,clowd,x=y")
+    assert wrong.code == 1
+    for part in ("'snow'", "'clowd'; did you mean cloud?", "'x=y'", "B99; known", "gone.onnx cannot be read"):
+        assert part in wrong.err, wrong.err
+    assert not (tmp_path / "card.json").exists()

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from browser import browser, needs_browser
+from commands import command_reference
 from doc_snippets import ROOT
 from notebooks import render
 
@@ -169,6 +170,14 @@ def test_the_command_is_there(site):
     assert "--radiometry" in commands
     assert str(Path.home()) not in commands, "a folder of the machine that built the page"
     assert 'id="kappamask-models-fetch"' in commands
+
+
+def test_every_example_of_the_reference_is_one_block_to_copy() -> None:
+    """An example that is folded twice would end in the prose."""
+    blocks = re.findall(r"\*\*Example\*\*:\n\n```sh\n(.*?)\n```", command_reference(), re.DOTALL)
+    joined = [block.replace(" \\\n", " ") for block in blocks]
+    assert len(joined) > 20
+    assert [one for one in joined if not re.fullmatch(r"kappamask [^\n\\]+", one)] == []
 
 
 @pytest.mark.parametrize("room", ["workflows", "udf", "scenes", "reports", "openeo_process", "models", "evaluation"])

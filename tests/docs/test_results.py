@@ -106,14 +106,14 @@ def test_figures_of_another_network_are_marked(accuracy: dict) -> None:
     from results import page
 
     made = accuracy["sets"][0]["peers"][0]["sha256"]
-    assert "Of another network" not in page(accuracy, time_table(made), made)
+    assert "earlier network" not in page(accuracy, time_table(made), made)
     text = page(accuracy, time_table(made), "f" * 64)
-    assert "Figures of accuracy and times on this page are of another network" in text and "ffffffffffff…" in text
-    assert "Times on this page are of another" in page(accuracy, time_table("e" * 64), made)
+    assert "accuracy and times on this page were measured with an earlier" in text and "ffffffffffff…" in text
+    assert "Times on this page were measured with an earlier" in page(accuracy, time_table("e" * 64), made)
     older = copy.deepcopy(accuracy)
     for one in older["sets"]:
         del one["peers"][0]["sha256"]
-    assert "Figures of accuracy on this page are" in page(older, None, made), "who is not named is another"
+    assert "Figures of accuracy on this page were" in page(older, None, made), "who is not named is another"
 
 
 def test_figures_on_the_page_are_those_of_the_json(accuracy: dict) -> None:

@@ -21,6 +21,7 @@ from pystac.extensions.file import FileExtension
 from pystac.extensions.projection import ProjectionExtension
 from pystac.extensions.raster import RasterExtension
 from pystac.validation import validate_dict
+from rasterio.enums import ColorInterp
 
 from kappamask.evaluation import count_confusion
 from kappamask.models import CubeError, SceneError, load_card
@@ -325,6 +326,31 @@ def test_flags_that_contradict_each_other_are_an_error() -> None:
 
 
 # page
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_scores_of_the_last_class_hide_no_pixels(tmp_path: Path, older: bool) -> None:
+    """Four layers of bytes are no red, green, blue and alpha, as older files say."""
+    scene = open_scene(geotiff(tmp_path / "S2_L1C_20180202.tif", digits(4, 150, 140)))
+    made = cloud_mask(scene, scores=True).compute()
+    made["score"].loc[{"class": "cloud"}] = 0.0
+    _, path = write_mask(made["mask"], tmp_path / "m.tif", scores=made["score"])
+    with rasterio.open(path) as stored:
+        assert ColorInterp.alpha not in stored.colorinterp
+    if older:
+        with (
+            rasterio.open(path) as stored,
+            rasterio.open(
+                path := tmp_path / "old_scores.tif",
+                "w",
+                **stored.profile | {"driver": "GTiff", "photometric": "RGB", "alpha": "YES"},
+            ) as old,
+        ):
+            old.write(stored.read())
+            old.descriptions, old.scales = stored.descriptions, stored.scales
+        with rasterio.open(path) as stored:
+            assert stored.colorinterp[3] == ColorInterp.alpha
+    np.testing.assert_allclose(read_scores(path), made["score"], atol=0.006)
 
 
 def test_a_page_shows_what_is_known(tmp_path: Path) -> None:

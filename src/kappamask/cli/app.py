@@ -159,7 +159,9 @@ def fold_example(command: str) -> str:
     """Return `Example: COMMAND`, in lines that can be copied from a terminal.
 
     A command that is longer than `LINE` goes on in the next line, in front of an option, as a shell reads it.
+    What is folded already stays as it is: the reference's tool loads this module a second time.
     """
+    command = " ".join(command.removeprefix("Example:").replace(" \\\n", " ").split())
     whole = f"Example: {command}"
     return whole if len(whole) <= LINE else "Example:\n" + " \\\n    ".join(_fold_options(command))
 
@@ -209,5 +211,5 @@ import_module("kappamask.cli.conversion")  # adds its commands to those of `mode
 for _command in models.registered_commands:
     _command.cls = Command
     _command.help = unwrap_help(_command.callback) if _command.callback else None
-    _command.epilog = fold_example((_command.epilog or "").removeprefix("Example: "))
+    _command.epilog = fold_example(_command.epilog or "")
 app.add_typer(models, name="models", cls=Group)

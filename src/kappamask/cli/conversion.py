@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from kappamask.cli.models import Which, models
-from kappamask.cli.options import AsJson, Level, parse_bands, print_result
-from kappamask.conversion.onnx_card import OnnxCardOptions, write_onnx_card
+from kappamask.cli.options import AsJson, Level, print_result
+from kappamask.conversion.onnx_card import OnnxCardOptions, find_card_faults, write_onnx_card
 from kappamask.models import CardError, ModelCard, SceneError, WeightsError, load_card
+from kappamask.models.band_names import find_band
 from kappamask.models.errors import require_extra
+from kappamask.models.hints import render_hints
 from kappamask.workflows.networks import describe_network, format_network
 
 __all__ = ["card", "convert", "deepness", "export", "quantise"]
@@ -37,7 +39,7 @@ def export(
     data: Annotated[Path, typer.Option(help="Folder of the real scenes and pixels.", show_default=False)],
     tiles: Annotated[Path, typer.Option(help="Folder of the tiles that were trained on.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for NAME.onnx and NAME.json.")],
-    name: Annotated[str, typer.Option(help="The new model's id, as mine.", show_default=False)],
+    name: Annotated[str, typer.Option(help="Id of the new model, such as mine.", show_default=False)],
     shadow_odds: Annotated[
         float,
         typer.Option(min=0.1, max=10, help="Odds of cloud shadow times this: tiles hold less of it than real scenes."),
@@ -52,7 +54,7 @@ def export(
     ] = "other",
     labelled: Annotated[
         Path | None,
-        typer.Option(help="Labelled scenes whose validation part the card shall have scores of.", show_default=False),
+        typer.Option(help="Labelled scenes; the card gets scores of their validation part.", show_default=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +81,9 @@ def export(
 )
 def convert(
     weights: Annotated[Path, typer.Argument(help="KappaZeta's weights, or DL_L8S2_UV's, as HDF5.", show_default=False)],
-    architecture: Annotated[Architecture, typer.Option(help="Of the weights.", show_default=False)],
+    architecture: Annotated[
+        Architecture, typer.Option(help="The network that the weights are of.", show_default=False)
+    ],
     level: Annotated[Level, typer.Option(help="Product level that they are for.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for model.onnx and card.json.")],
     quantise: Annotated[
@@ -171,14 +175,16 @@ def deepness(
 )
 def card(
     network: Annotated[Path, typer.Argument(metavar="NETWORK.onnx", help="The network.", show_default=False)],
-    bands: Annotated[str, typer.Option(help="Band of each input channel, as B02,B03,B04.", show_default=False)],
+    bands: Annotated[
+        str, typer.Option(help="Needed: band of each input channel, as B02,B03,B04.", show_default=False)
+    ] = "",
     classes: Annotated[
         str,
         typer.Option(
-            help="Class of each output channel, as clear,cloud; NAME=CODE for one that KappaMask has not.",
+            help="Needed: class of each output channel, as clear,cloud; NAME=CODE for one that KappaMask lacks.",
             show_default=False,
         ),
-    ],
+    ] = "",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The card; left out, card.json next to the network.")
     ] = None,
@@ -187,39 +193,47 @@ def card(
     required: Annotated[str, typer.Option(help="Bands that must be there; left out, all.")] = "",
     mean: Annotated[str, typer.Option(help="Mean of each band, in reflectance, with --std.")] = "",
     std: Annotated[str, typer.Option(help="Standard deviation of each band, in reflectance.")] = "",
-    softmax: Annotated[bool, typer.Option("--softmax", help="The network gives logits.")] = False,
+    softmax: Annotated[bool, typer.Option("--softmax", help="The network gives logits, to be made scores.")] = False,
     licence: Annotated[str, typer.Option("--license", help="SPDX name of the licence of the weights.")] = "other",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the card of an ONNX network, with defaults for all else."""
+    """Write the card of an ONNX network; what is left out gets a default."""
     target = output or network.with_name("card.json")
     if target.exists() and not overwrite:
         raise CardError(f"{target} is there already; --overwrite replaces it.")
+    moments, faults = _parse_moments(mean, std)
     options = OnnxCardOptions(
         name=name,
         levels=[one.value for one in level or Level],
-        required=parse_bands(required or None) or (),
-        moments=_parse_moments(mean, std),
+        required=_parse_labels(required),
+        moments=moments,
         softmax=softmax,
         licence=licence,
     )
-    made = write_onnx_card(network, parse_bands(bands) or (), _split_words(classes), target, options)
+    channels = _parse_labels(bands), _split_words(classes)
+    if faults or not all(channels):
+        found = [*faults, *find_card_faults(network, *channels, target, options)]
+        raise typer.BadParameter(render_hints(" ".join(found)))
+    made = write_onnx_card(network, *channels, target, options)
     facts = describe_network(made)
     print_result(facts, [*format_network(facts), f"kappamask mask SCENE -o mask.tif --model {target}"], as_json)
 
 
-def _parse_moments(mean: str, std: str) -> list[tuple[float, float]]:
-    """Parse the numbers of two options that need each other."""
+def _parse_moments(mean: str, std: str) -> tuple[list[tuple[float, float]], list[str]]:
+    """Parse two options that need each other, and list their faults."""
     try:
         means, deviations = ([float(word) for word in _split_words(text)] for text in (mean, std))
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--mean, --std") from error
+        return [], [f"--mean, --std: {error}."]
     if len(means) != len(deviations):
-        raise typer.BadParameter(
-            f"{len(means)} means and {len(deviations)} deviations were given.", param_hint="--mean, --std"
-        )
-    return list(zip(means, deviations, strict=True))
+        return [], [f"--mean, --std: {len(means)} means and {len(deviations)} deviations were given."]
+    return list(zip(means, deviations, strict=True)), []
+
+
+def _parse_labels(text: str) -> list[str]:
+    """Parse B02,B03,…; a word that is no band stays, to be named with other faults."""
+    return [find_band(word) or word for word in _split_words(text)]
 
 
 def _split_words(text: str) -> list[str]:

@@ -75,7 +75,7 @@ Bands = Annotated[
 Thresholds = Annotated[
     list[str] | None,
     typer.Option(
-        help="CLASS=SCORE: take the class from that score on, as cloud=0.3; may be repeated.",
+        help="Take the class from that score on, as cloud=0.3; may be repeated.",
         metavar="CLASS=SCORE",
         rich_help_panel=PIXELS,
     ),
@@ -90,16 +90,26 @@ Resampling = Annotated[
 ]
 Resolution = Annotated[
     int,
-    typer.Option(help="10, or 20: quicker, but less sure of small clouds.", metavar="METRES", rich_help_panel=PIXELS),
+    typer.Option(
+        help="Pixels of 10 m, or of 20: faster, but small clouds get lost.", metavar="METRES", rich_help_panel=PIXELS
+    ),
 ]
 Mosaic = Annotated[
     str,
-    typer.Option(help="blended, or vendor: as the network's own tool does.", metavar="WORD", rich_help_panel=PIXELS),
+    typer.Option(
+        help="How windows are joined: blended, or vendor, as the network's own tool does.",
+        metavar="WORD",
+        rich_help_panel=PIXELS,
+    ),
 ]
 Scores = Annotated[bool, typer.Option("--scores", help="Also write the score of each class (OUT_scores.tif).")]
 ShadowLength = Annotated[
     float,
-    typer.Option(help="Shadow farther from any cloud becomes clear.", metavar="METRES", rich_help_panel=SHAPES),
+    typer.Option(
+        help="Shadow farther than this from any cloud becomes clear; 0: none does.",
+        metavar="METRES",
+        rich_help_panel=SHAPES,
+    ),
 ]
 PixelSize = Annotated[
     float | None,
@@ -114,16 +124,25 @@ Stac = Annotated[bool, typer.Option("--stac", help="A STAC item: OUT.json.", ric
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Make masks again that are there already.", rich_help_panel=RUNNING)
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=RUNNING)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=RUNNING)]
 Threads = Annotated[
-    int, typer.Option(min=0, help="0: as many as there are cores.", rich_help_panel=RUNNING, metavar="N")
+    int, typer.Option(min=0, help="Threads of the network; 0: one for each core.", rich_help_panel=RUNNING, metavar="N")
 ]
 OnDevice = Annotated[
     Device,
     typer.Option("--device", help="What runs the network; auto: a GPU if there is one.", rich_help_panel=RUNNING),
 ]
-Where = Annotated[Engine, typer.Option("--engine", help="dask: one task for each scene.", rich_help_panel=RUNNING)]
+Where = Annotated[
+    Engine,
+    typer.Option(
+        "--engine", help="Where scenes are masked: local, or dask, one task for each.", rich_help_panel=RUNNING
+    ),
+]
 Scheduler = Annotated[
     str | None,
-    typer.Option(help="Of --engine dask: tcp://HOST:PORT; else workers here.", rich_help_panel=RUNNING, metavar="URL"),
+    typer.Option(
+        help="For --engine dask: tcp://HOST:PORT; left out, workers on this machine.",
+        rich_help_panel=RUNNING,
+        metavar="URL",
+    ),
 ]

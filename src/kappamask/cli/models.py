@@ -66,7 +66,13 @@ def _raise_errors(errors: list[KappaMaskError]) -> None:
 
 @models.command(epilog="Example: kappamask models fetch official-l2a-unet")
 def fetch(
-    name: Annotated[str, typer.Argument(help="official-l1c-unet, …", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="official-l1c-unet, official-l2a-unet, official-l1c-deeplabv3plus or official-l2a-deeplabv3plus.",
+            show_default=False,
+        ),
+    ],
     source: Annotated[Path | None, typer.Option("--from", help="A file to take instead of downloading it.")] = None,
     mirror: Annotated[str | None, typer.Option(help="URL of a folder that holds the files of weights.")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Allow plain HTTP.")] = False,

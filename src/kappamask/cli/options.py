@@ -109,12 +109,18 @@ Buffer = Annotated[
 
 
 MinObject = Annotated[
-    float, typer.Option(help="Smaller clouds and shadows become clear.", metavar="AREA", rich_help_panel=SHAPES)
+    float,
+    typer.Option(
+        help="Clouds and shadows smaller than this, in m², become clear.", metavar="AREA", rich_help_panel=SHAPES
+    ),
 ]
 
 
 FillHoles = Annotated[
-    float, typer.Option(help="Smaller clear areas inside clouds are filled.", metavar="AREA", rich_help_panel=SHAPES)
+    float,
+    typer.Option(
+        help="Clear areas smaller than this, in m², inside clouds are filled.", metavar="AREA", rich_help_panel=SHAPES
+    ),
 ]
 
 

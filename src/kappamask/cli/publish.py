@@ -25,7 +25,7 @@ CDSE = "https://openeo.dataspace.copernicus.eu"
 
 def publish(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.", show_default=False)],
-    namespace: Annotated[str, typer.Option(help="URL at which the process definition will lie.", show_default=False)],
+    namespace: Annotated[str, typer.Option(help="URL at which the process definition will be.", show_default=False)],
     archive: Annotated[str, typer.Option(help="URL of what `kappamask archive` made.", show_default=False)],
     model: Model = "compact",
     backend: Annotated[str, typer.Option(help="Where the benchmark runs.")] = CDSE,

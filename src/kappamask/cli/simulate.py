@@ -36,7 +36,7 @@ def simulate(
     """Simulate Sentinel-2 tiles with their truth.
 
     Writes NUMBER.npy, uint16 (14, 512, 512): 13 bands of L1C times 10000, and the truth. Clouds, their shadows and a
-    sensor, over real clear scenes and fields of real spectra. Tiles that are there stay.
+    sensor, over real clear scenes and fields of real spectra. Tiles that are there are kept.
     """
     with require_extra("demo"):
         from kappamask.training.simulator.realism import read_tiles

@@ -92,7 +92,10 @@ def submit(
     archive: Archive = None,
     python: Annotated[
         str | None,
-        typer.Option(help="Python of the back-end's UDFs; 3.11, or this one's here.", rich_help_panel=RUNNING),
+        typer.Option(
+            help="Python of the back-end's UDFs; left out, 3.11, or this one's if the back-end is local.",
+            rich_help_panel=RUNNING,
+        ),
     ] = None,
     max_jobs: Annotated[
         int,

@@ -71,7 +71,7 @@ def train(
     output: Output,
     minutes: Annotated[float, typer.Option(min=0.01, help="Time spent in training steps.")] = 60,
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps (repeatable to the bit).")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Where random numbers start.")] = 1,
     architecture: Annotated[str, typer.Option(help="compact, unet-5-64, … (DEPTH-FILTERS), unetpp-5-64.")] = "compact",
     tiles: Annotated[Path | None, typer.Option(help="Folder of simulated tiles; OUTPUT/tiles if left out.")] = None,
     tile_count: Annotated[int, typer.Option(min=0, help="Tiles to have; missing ones are made meanwhile.")] = 1200,
@@ -85,11 +85,11 @@ def train(
     ] = None,
     datasets: Sets = None,
     grounds: Grounds = None,
-    real_share: Annotated[float, typer.Option(min=0, max=1, help="Of the samples, from labelled sets.")] = 0.5,
+    real_share: Annotated[float, typer.Option(min=0, max=1, help="Share of samples from labelled sets.")] = 0.5,
     validate_minutes: Annotated[
         float, typer.Option(min=0.01, help="Minutes of training steps between looks at the validation scenes.")
     ] = 3,
-    threads: Annotated[int, typer.Option(min=0, help="Of PyTorch; 0 is all cores.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads of PyTorch; 0: one for each core.")] = 0,
     bfloat16: Annotated[
         bool, typer.Option("--bfloat16", help="Half precision: faster where the CPU or GPU has it.")
     ] = False,

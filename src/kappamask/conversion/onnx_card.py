@@ -4,7 +4,7 @@ Needs ONNX Runtime only.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import Any, Final
 from kappamask.conversion.cards import TASK, build_item, describe_input, describe_output
 from kappamask.files.atomic import atomic_write
 from kappamask.models import CardError, ModelCard, load_card, parse_card, read_weights
+from kappamask.models.card import SENTINEL2_BANDS
 from kappamask.models.card_document import DEFAULT_COLOR, DEFAULT_COLORS
 from kappamask.models.catalog import suggest_nearest
+from kappamask.models.hints import option
 from kappamask.models.schemes import CLASSES
 
-__all__ = ["OnnxCardOptions", "write_onnx_card"]
+__all__ = ["OnnxCardOptions", "find_card_faults", "write_onnx_card"]
 
 WINDOW: Final = 512
 """Side of the square that a network without a size of its own is run on, px."""
@@ -55,18 +57,15 @@ def write_onnx_card(
     card: path of the JSON file, in the folder of the network.
     bands: of each input channel, in order; a network with one channel more takes the level in it.
     classes: KappaMask's name of each output channel, or NAME=CODE for a class that KappaMask has not.
-    Raises CardError if bands or classes do not fit the network, or the file cannot be read, and then writes nothing.
+    Raises CardError with all that is missing or does not fit the network, and then writes nothing.
     """
     options = options or OnnxCardOptions()
-    if card.resolve().parent != network.resolve().parent:
-        raise CardError(f"A card lies next to its network: needed is a file in {network.resolve().parent}, not {card}.")
-    codes = _parse_classes(classes)
-    try:
-        data = network.read_bytes()
-    except OSError as error:
-        raise CardError(f"{network} cannot be read ({error.strerror}); needed is an ONNX file.") from error
-    source, result = _read_shapes(network)
-    level_plane = _check_channels(network.name, bands, codes, source[1], result[1])
+    if faults := find_card_faults(network, bands, classes, card, options):
+        raise CardError(" ".join(faults))
+    codes = dict(map(_parse_class, classes))
+    data = network.read_bytes()
+    source, _ = _read_shapes(network)
+    level_plane = bool(source[1] == len(bands) + 1)
     properties = {
         "datetime": datetime.fromtimestamp(network.stat().st_mtime, UTC).isoformat(),
         "license": options.licence,
@@ -94,10 +93,28 @@ def write_onnx_card(
     return made
 
 
+def find_card_faults(
+    network: Path, bands: Sequence[str], classes: Sequence[str], card: Path, options: OnnxCardOptions
+) -> list[str]:
+    """List what `write_onnx_card` would refuse, so that one message can name it all."""
+    faults = [*_find_class_faults(classes), *_find_band_faults(bands, options)]
+    if card.resolve().parent != network.resolve().parent:
+        faults.append(f"A card lies next to its network: needed is a file in {network.resolve().parent}, not {card}.")
+    try:
+        source, result = _read_shapes(network)
+    except CardError as error:
+        return [*faults, str(error)]
+    return [*faults, *_find_channel_faults(network.name, bands, classes, source[1], result[1])]
+
+
 def _read_shapes(network: Path) -> tuple[list[Any], list[Any]]:
     """Return the shapes (n, channel, y, x) of input and output; free sizes are texts."""
     import onnxruntime
 
+    try:
+        network.read_bytes()
+    except OSError as error:
+        raise CardError(f"{network} cannot be read ({error.strerror}); needed is an ONNX file.") from error
     try:
         session = onnxruntime.InferenceSession(str(network), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has no base class of its own for a file that it cannot load
@@ -109,29 +126,50 @@ def _read_shapes(network: Path) -> tuple[list[Any], list[Any]]:
     return list(sources[0].shape), list(results[0].shape)
 
 
-def _check_channels(name: str, bands: Sequence[str], codes: Mapping[str, int], inputs: Any, outputs: Any) -> bool:
-    """Return whether the network takes the level in a channel after the bands."""
+def _find_channel_faults(
+    name: str, bands: Sequence[str], classes: Sequence[str], inputs: Any, outputs: Any
+) -> Iterator[str]:
+    """Compare the numbers of channels.
+
+    A network with one channel more than bands takes the level in it.
+    """
     if isinstance(inputs, int) and inputs not in (len(bands), len(bands) + 1):
-        raise CardError(f"{name} has {inputs} input channels, and {len(bands)} bands were given ({', '.join(bands)}).")
-    if isinstance(outputs, int) and outputs != len(codes):
-        raise CardError(f"{name} has {outputs} output channels, and {len(codes)} classes were given.")
-    return bool(inputs == len(bands) + 1)
+        given = f", and {len(bands)} bands were given ({', '.join(bands)})" if bands else ""
+        yield f"{name} has {inputs} input channels{given}."
+    if isinstance(outputs, int) and outputs != len(classes):
+        given = f", and {len(classes)} classes were given ({', '.join(classes)})" if classes else ""
+        yield f"{name} has {outputs} output channels{given}."
 
 
-def _parse_classes(texts: Sequence[str]) -> dict[str, int]:
-    """Parse NAME or NAME=CODE of each output channel."""
-    codes: dict[str, int] = {}
-    for text in texts:
-        name, _, code = text.partition("=")
-        if not code and name not in CLASSES:
-            hint = suggest_nearest(name, CLASSES)
-            raise CardError(f"No class '{name}'{hint}: known are {', '.join(CLASSES)}; another one needs NAME=CODE.")
-        if code and not code.isdecimal():
-            raise CardError(f"The class '{text}' has no whole number as its code.")
-        codes[name] = int(code) if code else CLASSES.index(name)
-    if len(codes) < len(texts):
-        raise CardError(f"A class is given twice: {', '.join(texts)}.")
-    return codes
+def _find_band_faults(bands: Sequence[str], options: OnnxCardOptions) -> Iterator[str]:
+    if not bands:
+        yield f"No bands: {option('bands')} names the band of each input channel, in order, as B02,B03,B04."
+    if unknown := [name for name in (*bands, *options.required) if name not in SENTINEL2_BANDS]:
+        yield f"No bands of Sentinel-2: {', '.join(unknown)}; known are {', '.join(SENTINEL2_BANDS)}."
+    if bands and (absent := [name for name in options.required if name not in bands]):
+        yield f"Required bands that the network does not take: {', '.join(absent)}."
+    if options.moments and len(options.moments) != len(bands):
+        yield f"{len(options.moments)} means were given for {len(bands)} bands."
+
+
+def _find_class_faults(classes: Sequence[str]) -> Iterator[str]:
+    if not classes:
+        yield f"No classes: {option('classes')} names the class of each output channel, in order, as clear,cloud."
+    names = [text.partition("=")[0] for text in classes]
+    if unknown := [text for text in classes if "=" not in text and text not in CLASSES]:
+        found = " ".join(f"No class '{name}'{suggest_nearest(name, CLASSES) or '.'}" for name in unknown)
+        yield f"{found} Known are {', '.join(CLASSES)}; another one needs NAME=CODE."
+    for text in classes:
+        if "=" in text and not text.partition("=")[2].isdecimal():
+            yield f"The class '{text}' has no whole number as its code."
+    if len({*names}) < len(names):
+        yield f"A class is given twice: {', '.join(classes)}."
+
+
+def _parse_class(text: str) -> tuple[str, int]:
+    """Parse NAME or NAME=CODE, which must be right."""
+    name, _, code = text.partition("=")
+    return name, int(code) if code else CLASSES.index(name)
 
 
 def _list_classes(codes: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -146,8 +184,6 @@ def _list_classes(codes: Mapping[str, int]) -> list[dict[str, Any]]:
 def _list_scalings(bands: Sequence[str], options: OnnxCardOptions) -> list[dict[str, Any]]:
     if not options.moments:
         return [{"type": "scale", "value": 1.0} for _ in bands]
-    if len(options.moments) != len(bands):
-        raise CardError(f"{len(options.moments)} means were given for {len(bands)} bands.")
     return [{"type": "z-score", "mean": mean, "stddev": deviation} for mean, deviation in options.moments]
 
 

@@ -22,6 +22,7 @@ from kappamask.files.archives import Member, Source
 from kappamask.files.atomic import check_utf8
 from kappamask.models import SceneError
 from kappamask.models.band_names import find_band
+from kappamask.models.schemes import CLASSES
 from kappamask.scenes.grid import read_grid, to_stored_window, turn_north_up
 
 __all__ = [
@@ -174,11 +175,12 @@ def find_alpha(dataset: DatasetReader) -> int | None:
     """Return the number of the alpha band, which says where there are data, or None.
 
     It is marked as one, or described as one of `ALPHA_NAMES`. GDAL takes it for a mask only where there are two or four
-    bands. Programs mark a fourth band so that is none: one that is described as a Sentinel-2 band is data.
+    bands. Programs mark a fourth band so that is none: one that is described as a Sentinel-2 band, or as a class whose
+    score it holds, is data.
     """
     kinds = zip(dataset.colorinterp, dataset.descriptions, strict=True)
     for number, (kind, text) in enumerate(kinds, 1):
-        is_marked = kind == ColorInterp.alpha and not find_band(text)
+        is_marked = kind == ColorInterp.alpha and not find_band(text) and text not in CLASSES
         if dataset.count > 1 and (is_marked or (text or "").lower() in ALPHA_NAMES):
             return number
     return None

@@ -110,6 +110,8 @@ def _fill(layers: list[tuple[Path, xr.DataArray]]) -> None:
 @contextmanager
 def _create_geotiff(path: Path, layer: xr.DataArray) -> Iterator[DatasetWriter]:
     profile = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK, "bigtiff": "IF_SAFER"}
+    if "classes" not in layer.attrs:  # GDAL would take four layers of bytes for red, green, blue and alpha
+        profile["photometric"] = "MINISBLACK"
     count, height, width = layer.shape
     size = {"count": count, "height": height, "width": width, "dtype": layer.dtype, "nodata": layer.attrs["_FillValue"]}
     with rasterio.open(path, "w", crs=layer.rio.crs, transform=_find_transform(layer), **size, **profile) as dataset:
